@@ -1,0 +1,1 @@
+//! Real components and hostile servers for the tests of wandb-auth-operator.
