@@ -1,0 +1,173 @@
+//! The part of `spec` that every kind shares.
+
+use kube::{KubeSchema, core::Rule};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Duration;
+
+/// The fields that every kind has. Defaults are the schema's.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommonSpec {
+    /// The workload that receives the published values. Without it only the Secret is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("[has(self.deployment), has(self.statefulSet), has(self.weightsAndBiases)].filter(member, member).size() == 1").message("target must have exactly one of deployment, statefulSet and weightsAndBiases"))]
+    pub target: Option<Target>,
+
+    /// Name of the Secret that holds the published values. Default: `<name>-<short name of the kind>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: Option<String>,
+
+    /// When values are published: `WhenVerified` (only after every check passed) or `Always`.
+    #[serde(default)]
+    pub publish_policy: PublishPolicy,
+
+    /// Time between two checks of unchanged inputs, at least 10s; a few percent are added at random.
+    #[serde(default = "check_interval")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s')").message("checkInterval must be at least 10s"))]
+    pub check_interval: Duration,
+
+    /// Time limit for all checks of one run together, 1s to 5m.
+    #[serde(default = "check_timeout")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('5m')").message("checkTimeout must be between 1s and 5m"))]
+    pub check_timeout: Duration,
+
+    /// Failed re-checks in a row, with unchanged inputs, before a verified resource turns `Verified=False`.
+    #[serde(default = "failure_threshold")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failure_threshold: u32,
+
+    /// Stops checks and writes, and leaves everything as it is.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// Whether the Secret (and the target's entries) go when this resource is deleted: `Remove` or `Retain`.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// How the server's certificate is verified. Default: the system's certificate authorities and the address's host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("has(self.caBundle) || has(self.serverName)").message("tls must have caBundle, serverName or both"))]
+    pub tls: Option<TlsSpec>,
+}
+
+fn check_interval() -> Duration {
+    Duration::from_minutes(5)
+}
+
+fn check_timeout() -> Duration {
+    Duration::from_seconds(10)
+}
+
+fn failure_threshold() -> u32 {
+    3
+}
+
+/// The workload that receives the published values.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// A Deployment in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<WorkloadTarget>,
+    /// A StatefulSet in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stateful_set: Option<WorkloadTarget>,
+    /// A WeightsAndBiases resource of the W&B operator in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_and_biases: Option<WeightsAndBiasesTarget>,
+}
+
+/// A workload whose pod template receives env entries.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct WorkloadTarget {
+    /// Name of the workload.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Name of the container; optional when the pod has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub container: Option<String>,
+}
+
+/// A WeightsAndBiases resource.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct WeightsAndBiasesTarget {
+    /// Name of the resource.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// When values are published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum PublishPolicy {
+    /// Only values whose checks passed are published.
+    #[default]
+    WhenVerified,
+    /// Whatever parses is published, even if checks fail.
+    Always,
+}
+
+/// What happens to the published values when the resource is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The Secret is deleted with the resource.
+    #[default]
+    Remove,
+    /// The Secret stays, so that an accidental deletion locks nobody out.
+    Retain,
+}
+
+/// How a server's certificate is verified.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSpec {
+    /// PEM certificates of authorities that are trusted in addition to the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)").message("caBundle must have exactly one of secretKeyRef and configMapKeyRef"))]
+    pub ca_bundle: Option<CaBundle>,
+    /// The name that the certificate must carry, when it is not the address's host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"))]
+    pub server_name: Option<String>,
+}
+
+/// Where the PEM certificates stand; exactly one member.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundle {
+    /// A key of a Secret in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeyReference>,
+    /// A key of a ConfigMap in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeyReference>,
+}
+
+/// One key of a Secret or ConfigMap in the resource's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct KeyReference {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in its data.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// A rule of the whole resource: a Secret that workloads may read keeps its name.
+pub(super) fn secret_name_stays() -> Rule {
+    Rule::new(
+        "has(self.spec.secretName) == has(oldSelf.spec.secretName) && \
+         (!has(self.spec.secretName) || self.spec.secretName == oldSelf.spec.secretName)",
+    )
+    .message("secretName cannot change, since pods may read the Secret of that name; create a new resource instead")
+}
+
+/// A rule of the whole resource: the default Secret name must fit Kubernetes' limit of 253 characters.
+pub(super) fn name_leaves_room() -> Rule {
+    Rule::new("has(self.spec.secretName) || self.metadata.name.size() <= 240")
+        .message("metadata.name must be at most 240 characters long, or spec.secretName must be set")
+}

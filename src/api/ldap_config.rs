@@ -1,0 +1,175 @@
+//! `LdapConfig`: the directory that people log in with.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema, core::{ListMerge, Rule}};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CommonSpec, KeyReference, Status, common};
+
+/// An LDAP directory that W&B Server authenticates people against.
+#[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "auth.wandb.com",
+    version = "v1alpha1",
+    kind = "LdapConfig",
+    namespaced,
+    status = "Status",
+    shortname = "ldap",
+    category = "wandb-auth",
+    doc = "An LDAP directory that W&B Server authenticates people against.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = common::secret_name_stays(),
+    validation = common::name_leaves_room()
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(self.address.startsWith('ldaps://') && self.startTLS)").message("startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start"),
+    validation = Rule::new("self.address.startsWith('ldaps://') || self.startTLS || self.insecurePlaintext").message("an ldap:// address sends passwords in the clear: use ldaps://, set startTLS: true, or set insecurePlaintext: true to accept that"),
+    validation = Rule::new("!has(self.tls) || self.address.startsWith('ldaps://') || self.startTLS").message("tls has no effect without encryption: use ldaps:// or set startTLS: true"),
+    validation = Rule::new("!has(self.testUsers) || self.testUsers.all(user, !has(user.expect.allowed) || (has(self.groupAllowList) && self.groupAllowList.size() > 0) || user.expect.allowed)").message("a test user can be expected not to be allowed only where groupAllowList is set, since without it everybody is allowed")
+)]
+pub struct LdapConfigSpec {
+    /// `ldaps://host[:port]`, or `ldap://host[:port]` with `startTLS`.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^ldaps?://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')").message("address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash"))]
+    pub address: String,
+
+    /// Encrypts an `ldap://` connection with the StartTLS operation (RFC 4511 section 4.14).
+    #[serde(default, rename = "startTLS")]
+    pub start_tls: bool,
+
+    /// Accepts that passwords travel unencrypted over `ldap://`.
+    #[serde(default)]
+    pub insecure_plaintext: bool,
+
+    /// The entry under which people and groups stand, such as `dc=example,dc=org`.
+    #[serde(rename = "baseDN")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub base_dn: String,
+
+    /// The account that searches the directory. Without it the bind is anonymous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind: Option<Bind>,
+
+    /// Which directory attributes hold what: `email` and `group`, plus any extra pairs.
+    #[serde(default = "attributes")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(
+        validation = Rule::new("'email' in self && 'group' in self").message("attributes must name both email and group"),
+        validation = Rule::new("self.all(key, key.matches('^[A-Za-z0-9_.-]+$') && self[key].matches('^[A-Za-z][A-Za-z0-9.;-]*$'))").message("attributes must map names to LDAP attribute names, such as email: mail")
+    )]
+    pub attributes: BTreeMap<String, AttributeName>,
+
+    /// Groups, by DN or by name, whose members may log in. Empty: everybody under the base DN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub group_allow_list: Vec<GroupName>,
+
+    /// Where and among which entries people are looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("userSearch must have baseDN, objectClass or both"))]
+    pub user_search: Option<Search>,
+
+    /// Where and among which entries groups are looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("groupSearch must have baseDN, objectClass or both"))]
+    pub group_search: Option<Search>,
+
+    /// Whether people log in through this directory; `false` configures it for testing only.
+    #[serde(default = "login")]
+    pub login: bool,
+
+    /// People whom the operator looks up to prove the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub test_users: Vec<TestUser>,
+
+    /// The fields that every kind has.
+    #[serde(flatten)]
+    pub common: CommonSpec,
+}
+
+/// The account that searches the directory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bind {
+    /// A DN; for Active Directory also `user@domain` or `DOMAIN\user`.
+    #[schemars(length(min = 1, max = 1024))]
+    pub dn: String,
+    /// The Secret's key that holds the password.
+    pub password_secret_ref: KeyReference,
+}
+
+/// The name of an LDAP attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct AttributeName(#[schemars(length(min = 1, max = 128))] pub String);
+
+/// A group, by DN or by name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct GroupName(#[schemars(length(min = 1, max = 1024))] pub String);
+
+/// Where and among which entries to search.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Search {
+    /// The entry to search under. Default: `spec.baseDN`.
+    #[serde(default, rename = "baseDN", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub base_dn: Option<String>,
+    /// The object class that entries must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"))]
+    pub object_class: Option<String>,
+}
+
+/// A person whom the operator looks up to prove the configuration.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+pub struct TestUser {
+    /// An LDAP filter (RFC 4515) that finds exactly this person.
+    #[schemars(length(min = 3, max = 1024))]
+    #[x_kube(validation = Rule::new("self.startsWith('(') && self.endsWith(')')").message("filter must be an LDAP filter in parentheses, such as (mail=alice@example.org)"))]
+    pub filter: String,
+    /// What must be true of the person.
+    #[serde(default)]
+    pub expect: Expectation,
+}
+
+/// What must be true of a test user.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema)]
+pub struct Expectation {
+    /// The value of the e-mail attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub email: Option<String>,
+    /// Groups, by DN or by name, that the person is a member of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub groups: Vec<GroupName>,
+    /// Whether the group allow list lets the person in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<bool>,
+}
+
+fn attributes() -> BTreeMap<String, AttributeName> {
+    [("email", "mail"), ("group", "gidNumber")]
+        .into_iter()
+        .map(|(name, attribute)| (name.to_owned(), AttributeName(attribute.to_owned())))
+        .collect()
+}
+
+fn login() -> bool {
+    true
+}

@@ -1,0 +1,292 @@
+//! The words that programs match on. Each stands here and nowhere else.
+
+use std::fmt;
+
+use strum::{Display, EnumIter, IntoStaticStr};
+
+/// The type of a condition in `status.conditions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
+pub enum ConditionType {
+    /// The spec makes sense by itself.
+    Accepted,
+    /// Every referenced key exists and parses.
+    ResolvedRefs,
+    /// No check failed.
+    Verified,
+    /// The Secret holds exactly the current spec and inputs.
+    Published,
+    /// All of the above.
+    Ready,
+    /// Work is under way; absent otherwise (kstatus).
+    Reconciling,
+    /// A person must act; absent otherwise (kstatus).
+    Stalled,
+}
+
+/// Who can end a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The spec, a referenced object or the other side's configuration must be changed by a person.
+    Person,
+    /// It may pass by itself, so the operator keeps trying.
+    Retry,
+}
+
+/// The one-word reason of a condition, a check or an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
+pub enum Reason {
+    // Conditions that are True.
+    /// The spec makes sense by itself.
+    Valid,
+    /// Every referenced key exists and parses.
+    Resolved,
+    /// No check failed.
+    ChecksPassed,
+    /// The Secret holds exactly the current spec and inputs.
+    Published,
+    /// Everything is as the spec says.
+    Ready,
+
+    // Conditions that are not, before any check.
+    /// An earlier condition is not True, so this one was not looked at.
+    NotChecked,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The spec contradicts itself or cannot be read.
+    InvalidSpec,
+    /// The spec asks for something that this version does not do.
+    NotSupportedYet,
+    /// A referenced Secret does not exist.
+    SecretNotFound,
+    /// A referenced ConfigMap does not exist.
+    ConfigMapNotFound,
+    /// A referenced object lacks the key.
+    KeyNotFound,
+    /// A referenced key is empty.
+    EmptyValue,
+    /// A referenced value is not text.
+    InvalidValue,
+    /// The CA bundle has no usable certificate.
+    InvalidCABundle,
+    /// The operator's own account may not read or write an object.
+    Forbidden,
+
+    // Publishing.
+    /// The Secret keeps the last verified values, since the current ones are not verified.
+    HoldingLastVerified,
+    /// Nothing was published yet, since the values are not verified.
+    NotYetVerified,
+    /// A Secret of that name exists and belongs to somebody else.
+    SecretNotOwned,
+
+    // kstatus.
+    /// The operator keeps trying.
+    ProgressingWithRetry,
+
+    // Checks of every kind.
+    /// The check found what it should.
+    Passed,
+    /// An earlier check of the chain failed.
+    NotReached,
+    /// The spec turned the check off, or gives it nothing to do.
+    NotRequested,
+    /// The time limit of the run ended during this check.
+    TimedOut,
+    /// A line break at the end of a Secret's value was dropped.
+    TrailingNewline,
+    /// A Secret's value begins or ends with white space, which was kept.
+    SurroundingWhitespace,
+    /// The host name has no address.
+    NameNotResolved,
+    /// The address is one that the operator must not connect to.
+    EgressDenied,
+    /// Nothing listens at the address and port.
+    ConnectionRefused,
+    /// The network does not lead to the address.
+    ConnectionFailed,
+    /// The other side closed the connection.
+    ConnectionClosed,
+    /// The certificate's chain does not end at a trusted authority.
+    UnknownAuthority,
+    /// The certificate is for other names.
+    NameMismatch,
+    /// The certificate's time is over.
+    CertificateExpired,
+    /// The certificate's time has not begun.
+    CertificateNotYetValid,
+    /// The certificate's time is over within 30 days.
+    CertificateExpiresSoon,
+    /// The TLS handshake failed for another reason.
+    TlsHandshakeFailed,
+    /// The other side does not keep to the protocol.
+    ProtocolError,
+    /// The answer is larger than the operator reads.
+    ResponseTooLarge,
+
+    // Checks of LdapConfig.
+    /// Passwords travel unencrypted, as the spec accepts.
+    Unencrypted,
+    /// The server does not do StartTLS.
+    StartTlsRefused,
+    /// The server refused the bind DN or its password.
+    InvalidCredentials,
+    /// The account is locked.
+    AccountLocked,
+    /// The account is disabled.
+    AccountDisabled,
+    /// The account's password has expired or must be changed.
+    PasswordExpired,
+    /// The server wants an encrypted connection first.
+    ConfidentialityRequired,
+    /// The server does not let anybody bind anonymously.
+    AnonymousRefused,
+    /// The server refused the operation.
+    OperationRefused,
+    /// The server is busy or unavailable.
+    ServerUnavailable,
+    /// The base DN does not exist.
+    BaseDnNotFound,
+    /// The base DN exists elsewhere.
+    Referral,
+    /// The account may not read what it must.
+    NotReadable,
+    /// No entry looks like a person.
+    NoUsersFound,
+    /// Entries lack an attribute.
+    AttributeMissing,
+    /// A named group does not exist.
+    GroupNotFound,
+    /// A named group has no members.
+    GroupEmpty,
+    /// The allow list lets nobody in.
+    NobodyAllowed,
+    /// A name contains the separator of the list that it is published in.
+    AmbiguousSeparator,
+    /// A test user's filter finds nobody.
+    UserNotFound,
+    /// A test user's filter finds several entries.
+    UserNotUnique,
+    /// A test user is not as expected.
+    UnexpectedUser,
+
+    // Checks of OidcProvider.
+    /// The provider's product does not work this way.
+    ProviderRuleBroken,
+    /// The provider's product may not work this way.
+    ProviderRuleDoubtful,
+    /// The answer's status is not the expected one.
+    UnexpectedStatus,
+    /// The answer is a redirect, which the operator does not follow.
+    Redirected,
+    /// The answer is not JSON.
+    NotJson,
+    /// The document lacks a field or has one of the wrong type.
+    InvalidDocument,
+    /// The document's issuer is not the one in the spec.
+    IssuerMismatch,
+    /// An endpoint in the document is not usable.
+    InvalidEndpoint,
+    /// The provider does not offer the flow.
+    FlowNotSupported,
+    /// The provider does not offer a scope.
+    ScopeNotSupported,
+    /// No published key can verify the provider's signatures.
+    NoUsableKey,
+    /// The provider does not know the client or its secret.
+    ClientRejected,
+    /// The provider's answer says neither yes nor no.
+    Inconclusive,
+    /// The provider does not know the redirect URI for this client.
+    RedirectUriRejected,
+}
+
+impl Reason {
+    /// The reason as programs read it.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether trying again with the same inputs could end the failure.
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::TimedOut
+            | Self::NameNotResolved
+            | Self::ConnectionRefused
+            | Self::ConnectionFailed
+            | Self::ConnectionClosed
+            | Self::ServerUnavailable
+            | Self::NotYetVerified => Remedy::Retry,
+            _ => Remedy::Person,
+        }
+    }
+
+    /// Whether the other side refused credentials, so that trying them again could lock the account.
+    pub fn refuses_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidCredentials
+                | Self::AccountLocked
+                | Self::AccountDisabled
+                | Self::PasswordExpired
+        )
+    }
+}
+
+/// The name of a check in `status.checks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+pub enum CheckName {
+    // Every kind.
+    /// Passwords, keys and tokens read from Secrets are clean.
+    SecretValues,
+    /// The host name has addresses.
+    DnsResolves,
+    /// The operator may connect to the address.
+    EgressAllowed,
+    /// The port accepts connections.
+    TcpConnects,
+    /// Chain, name and validity of the certificate.
+    TlsVerifies,
+
+    // LdapConfig.
+    /// The StartTLS operation succeeds.
+    StartTls,
+    /// The account binds.
+    Bind,
+    /// The base DN exists and can be read.
+    BaseDnExists,
+    /// People's entries carry the attributes.
+    AttributesPresent,
+    /// The groups of the allow list exist and have members.
+    GroupAllowList,
+    /// The test user of that index is as expected.
+    TestUser(usize),
+
+    // OidcProvider.
+    /// What is known of the provider's product.
+    ProviderRules,
+    /// The discovery document can be had.
+    Discovery,
+    /// The document's issuer is the one in the spec.
+    IssuerMatches,
+    /// The document's endpoints can be used.
+    Endpoints,
+    /// The provider offers the flow.
+    FlowSupported,
+    /// The provider offers the scopes.
+    Scopes,
+    /// The provider publishes a usable signing key.
+    SigningKeys,
+    /// The provider knows the client.
+    ClientCredentials,
+    /// The provider knows the redirect URI.
+    RedirectUri,
+}
+
+impl fmt::Display for CheckName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TestUser(index) => write!(f, "TestUser/{index}"),
+            name => f.write_str(name.into()),
+        }
+    }
+}

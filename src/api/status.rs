@@ -1,0 +1,66 @@
+//! `status`: what the operator found, in a form that is equal when the findings are equal.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{KubeSchema, core::ListMerge};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator found out about a resource.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The `metadata.generation` that this status speaks of; -1 before the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Accepted, ResolvedRefs, Verified, Published and Ready, and where they apply Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// Every check of the last run, in the order in which they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub checks: Vec<CheckStatus>,
+
+    /// Identifies the spec, the versions of the referenced objects and the re-check annotation that `checks` speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_inputs: Option<String>,
+
+    /// The Secret that holds the published values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+}
+
+/// A Secret in the resource's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct SecretReference {
+    /// Name of the Secret.
+    pub name: String,
+}
+
+/// The finding of one check. Carries no times, so that equal findings are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct CheckStatus {
+    /// Name of the check, such as `TlsVerifies` or `TestUser/0`.
+    pub name: String,
+    /// Passed, Warning, Failed or Skipped.
+    pub result: CheckResult,
+    /// One word for programs.
+    pub reason: String,
+    /// What was seen, what was expected and what to do next.
+    pub message: String,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, strum::IntoStaticStr)]
+pub enum CheckResult {
+    /// As it should be.
+    Passed,
+    /// Works, but deserves a look.
+    Warning,
+    /// Does not work.
+    Failed,
+    /// Not run, since an earlier check of its chain failed or the spec turned it off.
+    Skipped,
+}

@@ -1,0 +1,4 @@
+//! wandb-auth-operator
+pub mod api;
+pub mod problem;
+pub mod sensitive;

@@ -1,0 +1,60 @@
+//! `Problem`: a mistake of the user's or of the other side, which becomes a condition.
+
+use crate::api::Reason;
+
+/// Why something does not work, for a person to mend. It is reported, never retried as an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One word for programs.
+    pub reason: Reason,
+    /// What was seen, what was expected and what to do next.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with its message.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// The most characters of somebody else's text that a message repeats.
+const QUOTE_LIMIT: usize = 200;
+
+/// Somebody else's text in a form that is safe to show: one line, printable, at most 200 characters.
+pub fn quote(remote: &str) -> String {
+    let mut characters = remote
+        .chars()
+        .map(|character| if character.is_control() || is_invisible(character) { ' ' } else { character });
+    let mut quoted: String = characters.by_ref().take(QUOTE_LIMIT).collect();
+    if characters.next().is_some() {
+        quoted.push('…');
+    }
+    quoted.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Characters that change how their neighbours are displayed, or that are not displayed at all.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn shows_one_printable_line() {
+        assert_eq!(quote("a\r\nb\u{1b}[31m  c\u{202e}"), "a b [31m c");
+        assert_eq!(quote(&"x".repeat(500)).chars().count(), 201);
+    }
+
+    proptest! {
+        #[test]
+        fn never_longer_than_the_limit(text in any::<String>()) {
+            let quoted = quote(&text);
+            prop_assert!(quoted.chars().count() <= QUOTE_LIMIT + 1);
+            prop_assert!(!quoted.chars().any(char::is_control));
+        }
+    }
+}
