@@ -1,1 +1,23 @@
 //! Real components and hostile servers for the tests of wandb-auth-operator.
+//!
+//! In reading order: [`tools`] builds the pinned components once a machine and [`process`] runs
+//! them so that none outlives its test. [`ControlPlane`] is a real Kubernetes API, [`Slapd`] a real
+//! directory, [`OpenIdProvider`] a certified provider, each on loopback ports chosen at random.
+//! [`hostile`] has the servers that a real component never is. There is no Kubernetes client here:
+//! tests get the path of a kubeconfig.
+//!
+//! Everything blocks except [`ControlPlane::start`] and [`ControlPlane::shared`], and nothing is
+//! tied to an async runtime, since each test has its own.
+
+mod certificates;
+mod control_plane;
+mod http_client;
+mod network;
+pub mod process;
+mod run_directory;
+pub mod tools;
+
+pub use certificates::{Certificate, CertificateAuthority, Leaf};
+pub use control_plane::{AuditEvent, ControlPlane, User};
+pub use network::free_port;
+pub use process::{ChildProcess, LogCapture, wait_until};

@@ -1,0 +1,94 @@
+//! The command lines of the components.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::audit;
+use super::credentials::Credentials;
+use crate::free_port;
+use crate::process::ChildProcess;
+use crate::run_directory::RunDirectory;
+use crate::tools::KubernetesBinaries;
+
+/// The controllers that tests rely on; each other one would only take time.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,\
+    serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
+    deployment-controller,replicaset-controller,statefulset-controller,job-controller,cronjob-controller";
+
+pub(super) fn audit_log_path(directory: &RunDirectory) -> PathBuf {
+    directory.path().join("audit.log")
+}
+
+pub(super) fn start_etcd(
+    binaries: &KubernetesBinaries,
+    directory: &RunDirectory,
+    port: u16,
+) -> Result<ChildProcess> {
+    let client_url = format!("http://127.0.0.1:{port}");
+    let peer_url = format!("http://127.0.0.1:{}", free_port()?);
+    let mut command = Command::new(&binaries.etcd);
+    command
+        .arg("--data-dir")
+        .arg(directory.path().join("etcd"))
+        .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
+        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+        .args(["--initial-cluster", &format!("default={peer_url}")])
+        // The data end with the test.
+        .arg("--unsafe-no-fsync")
+        .args(["--log-level", "warn"]);
+    ChildProcess::spawn("etcd", &command, &directory.path().join("etcd.log"))
+}
+
+pub(super) fn start_api_server(
+    binaries: &KubernetesBinaries,
+    directory: &RunDirectory,
+    credentials: &Credentials,
+    etcd_port: u16,
+    port: u16,
+) -> Result<ChildProcess> {
+    let audit_policy = directory.write("audit-policy.yaml", audit::POLICY)?;
+    let mut command = Command::new(&binaries.kube_apiserver);
+    command
+        .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
+        .arg(format!("--secure-port={port}"))
+        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
+        // A loopback address is none that a Service could point at.
+        .arg("--endpoint-reconciler-type=none")
+        .args(["--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC"])
+        .arg("--service-account-issuer=https://kubernetes.default.svc")
+        .args(["--audit-log-format=json", "--audit-log-mode=blocking"]);
+    for (flag, path) in [
+        ("--cert-dir", &directory.path().join("certificates")),
+        ("--tls-cert-file", &credentials.server_certificate),
+        ("--tls-private-key-file", &credentials.server_key),
+        ("--service-account-key-file", &credentials.service_account_public_key),
+        ("--service-account-signing-key-file", &credentials.service_account_private_key),
+        ("--token-auth-file", &credentials.token_file),
+        ("--audit-policy-file", &audit_policy),
+        ("--audit-log-path", &audit_log_path(directory)),
+    ] {
+        command.arg(flag).arg(path);
+    }
+    ChildProcess::spawn("kube-apiserver", &command, &directory.path().join("kube-apiserver.log"))
+}
+
+pub(super) fn start_controller_manager(
+    binaries: &KubernetesBinaries,
+    directory: &RunDirectory,
+    credentials: &Credentials,
+) -> Result<ChildProcess> {
+    let mut command = Command::new(&binaries.kube_controller_manager);
+    command
+        .args(["--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0"])
+        .arg(format!("--controllers={CONTROLLERS}"));
+    for (flag, path) in [
+        ("--kubeconfig", &credentials.controller_manager_kubeconfig),
+        ("--root-ca-file", &credentials.authority),
+        ("--service-account-private-key-file", &credentials.service_account_private_key),
+    ] {
+        command.arg(flag).arg(path);
+    }
+    ChildProcess::spawn("kube-controller-manager", &command, &directory.path().join("controller-manager.log"))
+}

@@ -1,0 +1,203 @@
+//! A Kubernetes API without nodes: etcd, kube-apiserver and kube-controller-manager.
+
+mod audit;
+mod components;
+mod credentials;
+
+pub use audit::AuditEvent;
+pub use credentials::User;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::OnceCell;
+
+use self::audit::AuditLog;
+use self::credentials::Credentials;
+use crate::certificates::client_config;
+use crate::free_port;
+use crate::http_client::HttpClient;
+use crate::process::{ChildProcess, wait_until};
+use crate::run_directory::RunDirectory;
+use crate::tools::{self, KubernetesBinaries};
+
+/// A cold start takes a few seconds; a machine that builds at the same time takes many more.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A running control plane; its processes end and its data go when it is dropped.
+///
+/// Tests share one and take a namespace each. Deployments, garbage collection, namespace deletion
+/// and service accounts work; no pod ever runs. The garbage collector looks for new custom
+/// resource definitions every 30 seconds only: see [`ControlPlane::restart_controller_manager`].
+#[derive(Debug)]
+pub struct ControlPlane {
+    // Dropped in this order: each component before what it depends on.
+    controller_manager: Mutex<ChildProcess>,
+    _api_server: ChildProcess,
+    _etcd: ChildProcess,
+    binaries: KubernetesBinaries,
+    credentials: Credentials,
+    client: HttpClient,
+    audit_log: AuditLog,
+    directory: RunDirectory,
+}
+
+impl ControlPlane {
+    /// The control plane of this test process, started by the first test that asks.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// A control plane of one's own, for a test that changes what all namespaces share.
+    pub async fn start() -> Result<Self> {
+        tokio::task::spawn_blocking(Self::start_blocking)
+            .await
+            .context("starting the control plane panicked")?
+    }
+
+    fn start_blocking() -> Result<Self> {
+        let binaries = tools::kubernetes()?;
+        let directory = RunDirectory::create("control-plane")?;
+        let (etcd_port, port) = (free_port()?, free_port()?);
+        let credentials = Credentials::create(&directory, port)?;
+
+        // Both at once: the API server asks until etcd answers.
+        let etcd = components::start_etcd(&binaries, &directory, etcd_port)?;
+        let mut api_server =
+            components::start_api_server(&binaries, &directory, &credentials, etcd_port, port)?;
+        let client = HttpClient {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            tls: Some(client_config(credentials.authority_pem())?),
+        };
+        api_server
+            .wait_until_ready(START_DEADLINE, || {
+                status_of(&client, &credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)
+            })
+            .with_context(|| format!("etcd is part of this; {}", etcd.log().tail()))?;
+
+        let mut controller_manager =
+            components::start_controller_manager(&binaries, &directory, &credentials)?;
+        // The first thing that it does in any namespace.
+        let account = "/api/v1/namespaces/default/serviceaccounts/default";
+        controller_manager.wait_until_ready(START_DEADLINE, || {
+            status_of(&client, &credentials, User::Admin, account).is_ok_and(|status| status == 200)
+        })?;
+
+        Ok(Self {
+            controller_manager: Mutex::new(controller_manager),
+            _api_server: api_server,
+            _etcd: etcd,
+            audit_log: AuditLog::new(components::audit_log_path(&directory)),
+            binaries,
+            credentials,
+            client,
+            directory,
+        })
+    }
+
+    /// A kubeconfig for this user, which checks the server's certificate.
+    pub fn kubeconfig(&self, user: User) -> &Path {
+        self.credentials.kubeconfig(user)
+    }
+
+    /// The bearer token of this user.
+    pub fn token(&self, user: User) -> &str {
+        self.credentials.token(user)
+    }
+
+    /// The API server's address.
+    pub fn address(&self) -> SocketAddr {
+        self.client.address
+    }
+
+    /// The authority that signed the API server's certificate.
+    pub fn authority_pem(&self) -> &str {
+        self.credentials.authority_pem()
+    }
+
+    /// Starts the controller manager anew, so that garbage collection knows the custom resource
+    /// definitions made since at once.
+    pub fn restart_controller_manager(&self) -> Result<()> {
+        let mut current = self.controller_manager.lock().unwrap_or_else(PoisonError::into_inner);
+        current.terminate(START_DEADLINE)?;
+        *current = components::start_controller_manager(&self.binaries, &self.directory, &self.credentials)?;
+        Ok(())
+    }
+
+    /// Every request that the API server has answered so far, in the order of its log.
+    ///
+    /// A request is recorded once: when it has been answered, or, if it is a watch, when it began.
+    pub fn audit(&self) -> Result<Vec<AuditEvent>> {
+        // An answer can reach its client before the log has it. The log has it by the time a
+        // later request went there and back.
+        let marker = self.audit_log.next_marker();
+        wait_until(START_DEADLINE, "own request in the audit log", || {
+            status_of(&self.client, &self.credentials, User::Admin, &marker)?;
+            self.audit_log.contains(&marker)
+        })?;
+        self.audit_log.events()
+    }
+
+    /// The requests of [`ControlPlane::audit`] that concern this namespace or objects in it.
+    pub fn audit_in(&self, namespace: &str) -> Result<Vec<AuditEvent>> {
+        let mut events = self.audit()?;
+        events.retain(|event| event.namespace == namespace);
+        Ok(events)
+    }
+}
+
+fn status_of(client: &HttpClient, credentials: &Credentials, user: User, path: &str) -> Result<u16> {
+    let headers = format!("Authorization: Bearer {}\r\n", credentials.token(user));
+    Ok(client.send(&format!("GET {path}"), &headers, "")?.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_users_reach_the_api_and_only_one_has_rights() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let status = |user, path| status_of(&control_plane.client, &control_plane.credentials, user, path);
+        assert_eq!(status(User::Admin, "/readyz")?, 200);
+        assert_eq!(status(User::Operator, "/readyz")?, 200);
+        assert_eq!(status(User::Admin, "/api/v1/namespaces/default/secrets/none")?, 404);
+        assert_eq!(status(User::Operator, "/api/v1/namespaces/default/secrets/none")?, 403);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn every_request_is_in_the_audit() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let path = "/api/v1/namespaces/audited/configmaps/some";
+        for _ in 0..20 {
+            status_of(&control_plane.client, &control_plane.credentials, User::Operator, path)?;
+        }
+        let events = control_plane.audit_in("audited")?;
+        assert_eq!(events.len(), 20);
+        let event = events.first().context("no event")?;
+        assert_eq!(event.user, "operator");
+        assert_eq!(event.verb, "get");
+        assert_eq!(event.resource, "configmaps");
+        assert_eq!(event.name, "some");
+        assert_eq!(event.code, 403);
+        assert_eq!(event.request_uri, path);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_watch_is_in_the_audit_once() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let path = "/api/v1/namespaces/watched/configmaps?watch=true&timeoutSeconds=1";
+        status_of(&control_plane.client, &control_plane.credentials, User::Admin, path)?;
+        status_of(&control_plane.client, &control_plane.credentials, User::Operator, path)?;
+        let events = control_plane.audit_in("watched")?;
+        let codes: Vec<_> = events.iter().map(|event| (event.verb.as_str(), event.code)).collect();
+        assert_eq!(codes, [("watch", 200), ("watch", 403)]);
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! Ports on the loopback interface.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use anyhow::{Result, bail};
+
+/// Below the range from which Linux takes the ports of outgoing connections, so that no client of
+/// a parallel test gets the port between its choice and its use.
+const FIRST: u16 = 15_000;
+const LAST: u16 = 32_000;
+
+/// The next port to try; it starts at random since other test processes choose ports as well.
+static NEXT: LazyLock<Mutex<u16>> = LazyLock::new(|| {
+    let random = RandomState::new().hash_one(std::process::id());
+    let offset = u16::try_from(random % u64::from(LAST - FIRST)).unwrap_or_default();
+    Mutex::new(FIRST + offset)
+});
+
+/// A TCP port that nothing listens on, and that this process has not handed out recently.
+pub fn free_port() -> Result<u16> {
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in FIRST..LAST {
+        let port = *next;
+        *next = if port >= LAST { FIRST } else { port + 1 };
+        if is_free(port) {
+            return Ok(port);
+        }
+    }
+    bail!("every port from {FIRST} to {LAST} is in use on the loopback interface");
+}
+
+fn is_free(port: u16) -> bool {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    let v6_in_use = TcpListener::bind(v6).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+    // A machine without IPv6 fails otherwise, and has no listener there.
+    TcpListener::bind(v4).is_ok() && !v6_in_use
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_not_handed_out() -> Result<()> {
+        let first = free_port()?;
+        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 1))?;
+        assert_ne!(free_port()?, first + 1);
+        Ok(())
+    }
+}

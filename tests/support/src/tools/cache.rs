@@ -1,0 +1,87 @@
+//! The cache of built components, which is outside the source tree so that each is built once a machine.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The directory that holds every built component and the data of running ones.
+pub(crate) fn root() -> Result<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let choose = |tools: Option<OsString>, cache: Option<OsString>, home: Option<OsString>| {
+        tools
+            .map(PathBuf::from)
+            .or_else(|| cache.map(|cache| PathBuf::from(cache).join("wandb-auth-operator")))
+            .or_else(|| home.map(|home| PathBuf::from(home).join(".cache/wandb-auth-operator")))
+    };
+    choose(set("WANDB_AUTH_TOOLS"), set("XDG_CACHE_HOME"), set("HOME"))
+        .context("there is no directory to keep the built test components in: set WANDB_AUTH_TOOLS to one")
+}
+
+/// The directory of a built component, built first where this machine has none for these pins.
+///
+/// `build` fills an empty directory. Test binaries run side by side, so a lock lets one build and
+/// the others wait, and the finished directory appears under its name at once or not at all.
+pub(crate) fn component(
+    name: &str,
+    pins: &[&str],
+    announcement: &str,
+    build: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let root = root()?;
+    let finished = root.join(format!("{name}-{}", fingerprint(pins)));
+    if finished.is_dir() {
+        return Ok(finished);
+    }
+
+    fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
+    let lock_path = root.join(format!("{name}.lock"));
+    let lock = File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+    if finished.is_dir() {
+        return Ok(finished);
+    }
+
+    let unfinished_prefix = format!(".{name}-");
+    remove_abandoned(&root, &unfinished_prefix)?;
+    announce(announcement);
+    let unfinished = tempfile::Builder::new()
+        .prefix(&unfinished_prefix)
+        .tempdir_in(&root)
+        .context("cannot create a directory to build in")?;
+    build(unfinished.path()).with_context(|| format!("cannot build {name} for the tests"))?;
+    fs::rename(unfinished.keep(), &finished)
+        .with_context(|| format!("cannot move the built {name} to {}", finished.display()))?;
+    Ok(finished)
+}
+
+/// Removes what killed builds left; the caller holds the component's lock, so none is running.
+fn remove_abandoned(root: &Path, prefix: &str) -> Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a line of progress past the test runner, which would hold back what `eprintln!` prints
+/// until the test is over.
+fn announce(line: &str) {
+    // A closed stderr is no reason to fail a test.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn fingerprint(pins: &[&str]) -> String {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for pin in pins {
+        context.update(pin.as_bytes());
+        context.update(&[0]);
+    }
+    let digest = context.finish();
+    digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,30 @@
+//! The pinned real components, built or fetched once a machine.
+//!
+//! They live in `$WANDB_AUTH_TOOLS`, or else in the user's cache directory; a test that needs one
+//! for the first time waits for it, and an error says what the machine lacks.
+
+pub(crate) mod cache;
+mod kubernetes;
+mod openid_provider;
+mod slapd;
+
+pub use kubernetes::{KubernetesBinaries, kubernetes};
+pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
+pub use slapd::{SlapdInstallation, slapd};
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Where a program is: on the PATH, or where distributions keep those of the administrator.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin", "/usr/lib/openldap", "/usr/libexec"].map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|candidate| is_program(candidate))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
