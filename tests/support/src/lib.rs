@@ -9,15 +9,18 @@
 //! Everything blocks except [`ControlPlane::start`] and [`ControlPlane::shared`], and nothing is
 //! tied to an async runtime, since each test has its own.
 
+mod ber;
 mod certificates;
 mod control_plane;
 mod http_client;
 mod network;
 pub mod process;
 mod run_directory;
+mod slapd;
 pub mod tools;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{AuditEvent, ControlPlane, User};
 pub use network::free_port;
 pub use process::{ChildProcess, LogCapture, wait_until};
+pub use slapd::{Slapd, SlapdBuilder};

@@ -1,0 +1,112 @@
+//! What a test may choose about its directory.
+
+use std::env;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::configuration::{self, AnonymousBind};
+use super::{Slapd, tree};
+use crate::certificates::Certificate;
+use crate::free_port;
+use crate::process::run_to_completion;
+use crate::run_directory::RunDirectory;
+use crate::tools::{self, SlapdInstallation};
+
+/// A directory to be started, made by [`Slapd::builder`].
+#[derive(Debug, Clone)]
+pub struct SlapdBuilder {
+    service_password: String,
+    bind_address: IpAddr,
+    certificate: Option<Certificate>,
+    anonymous_bind: AnonymousBind,
+    extra_ldif: String,
+}
+
+impl SlapdBuilder {
+    pub(super) fn new(service_password: &str) -> Self {
+        Self {
+            service_password: service_password.to_owned(),
+            bind_address: Ipv4Addr::LOCALHOST.into(),
+            certificate: None,
+            anonymous_bind: AnonymousBind::Allowed,
+            extra_ldif: String::new(),
+        }
+    }
+
+    /// The loopback address to listen on instead of 127.0.0.1.
+    #[must_use]
+    pub fn bind_address(self, address: IpAddr) -> Self {
+        Self { bind_address: address, ..self }
+    }
+
+    /// Offers `ldaps://` on a port of its own, and StartTLS, with this certificate.
+    #[must_use]
+    pub fn certificate(self, certificate: &Certificate) -> Self {
+        Self { certificate: Some(certificate.clone()), ..self }
+    }
+
+    /// Refuses anonymous binds, and reading without a bind.
+    #[must_use]
+    pub fn forbid_anonymous_bind(self) -> Self {
+        Self { anonymous_bind: AnonymousBind::Forbidden, ..self }
+    }
+
+    /// Adds entries below [`Slapd::SUFFIX`], in LDIF.
+    #[must_use]
+    pub fn extra_ldif(mut self, ldif: &str) -> Self {
+        self.extra_ldif.push('\n');
+        self.extra_ldif.push_str(ldif);
+        self
+    }
+
+    /// Loads the data and starts slapd.
+    pub fn start(self) -> Result<Slapd> {
+        let installation = tools::slapd()?;
+        let directory = RunDirectory::create("slapd")?;
+        // Distributions confine the program at its usual path to the system's directory data
+        // (AppArmor); a copy elsewhere is not confined.
+        let program = directory.path().join("slapd");
+        fs::copy(&installation.program, &program)
+            .with_context(|| format!("cannot copy {}", installation.program.display()))?;
+
+        let root_password = "admin-password".to_owned();
+        let configuration = configuration::write(
+            &directory,
+            &installation,
+            &root_password,
+            self.certificate.as_ref(),
+            self.anonymous_bind,
+        )?;
+        let ldif = tree::ldif(&self.service_password) + &self.extra_ldif;
+        let ldif = directory.write("tree.ldif", &ldif)?;
+        let mut load = slapd_command(&program, &installation)?;
+        load.args(["-T", "add", "-f"]).arg(&configuration).arg("-l").arg(&ldif);
+        run_to_completion("slapadd", &load, &directory.path().join("slapadd.log"))?;
+
+        let address = SocketAddr::from((self.bind_address, free_port()?));
+        let tls_port = self.certificate.map(|_| free_port()).transpose()?;
+        let mut urls = format!("ldap://{address}/");
+        if let Some(port) = tls_port {
+            urls.push_str(&format!(" ldaps://{}/", SocketAddr::from((self.bind_address, port))));
+        }
+        let mut command = slapd_command(&program, &installation)?;
+        // A debug level keeps it in the foreground, and this one logs every operation.
+        command.args(["-d", "stats", "-h", &urls, "-f"]).arg(&configuration);
+
+        let mut slapd = Slapd { process: None, command, address, tls_port, root_password, directory };
+        slapd.start()?;
+        Ok(slapd)
+    }
+}
+
+fn slapd_command(program: &Path, installation: &SlapdInstallation) -> Result<Command> {
+    let mut command = Command::new(program);
+    if !installation.libraries.is_empty() {
+        command.env("LD_LIBRARY_PATH", env::join_paths(&installation.libraries)?);
+    }
+    Ok(command)
+}
