@@ -1,4 +1,6 @@
 //! wandb-auth-operator
 pub mod api;
+pub mod engine;
+pub mod net;
 pub mod problem;
 pub mod sensitive;

@@ -58,9 +58,9 @@ impl Redactor {
     /// The text without any of the secrets.
     pub fn redact(&self, text: String) -> String {
         self.secrets.iter().fold(text, |text, secret| {
-            [secret.expose(), secret.expose().trim()]
-                .into_iter()
-                .fold(text, |text, needle| if text.contains(needle) { text.replace(needle, "[redacted]") } else { text })
+            [secret.expose(), secret.expose().trim()].into_iter().fold(text, |text, needle| {
+                if text.contains(needle) { text.replace(needle, "[redacted]") } else { text }
+            })
         })
     }
 }

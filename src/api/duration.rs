@@ -40,9 +40,8 @@ impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let value = parse(text).ok_or_else(|| {
-            format!("\"{text}\" is not a duration; expected for example 30s, 5m or 1h30m")
-        })?;
+        let value = parse(text)
+            .ok_or_else(|| format!("\"{text}\" is not a duration; expected for example 30s, 5m or 1h30m"))?;
         Ok(Self { text: text.to_owned(), value })
     }
 }

@@ -10,18 +10,14 @@ pub mod names;
 pub mod oidc_provider;
 pub mod status;
 
-pub use common::{
-    CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec,
-};
+pub use common::{CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec};
 pub use duration::Duration;
 pub use ldap_config::{LdapConfig, LdapConfigSpec};
 pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
 pub use status::{CheckResult, CheckStatus, Status};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
 
 /// The API group of every kind.
@@ -32,10 +28,7 @@ pub const RECHECK_ANNOTATION: &str = "auth.wandb.com/recheck";
 
 /// Every custom resource definition, in the order in which the documentation names the kinds.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    [LdapConfig::crd(), OidcProvider::crd()]
-        .into_iter()
-        .map(with_unobserved_status)
-        .collect()
+    [LdapConfig::crd(), OidcProvider::crd()].into_iter().map(with_unobserved_status).collect()
 }
 
 /// Defaults `status` to "never observed", so that generic tools do not read a new object as settled.

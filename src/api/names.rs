@@ -224,10 +224,7 @@ impl Reason {
     pub fn refuses_credentials(self) -> bool {
         matches!(
             self,
-            Self::InvalidCredentials
-                | Self::AccountLocked
-                | Self::AccountDisabled
-                | Self::PasswordExpired
+            Self::InvalidCredentials | Self::AccountLocked | Self::AccountDisabled | Self::PasswordExpired
         )
     }
 }

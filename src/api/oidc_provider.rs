@@ -1,6 +1,6 @@
 //! `OidcProvider`: the OpenID Provider that people log in with.
 
-use kube::{CustomResource, KubeSchema, core::{ListMerge, Rule}};
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! `status`: what the operator found, in a form that is equal when the findings are equal.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{KubeSchema, core::ListMerge};
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,9 @@ pub struct CheckStatus {
 }
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, strum::IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, strum::IntoStaticStr,
+)]
 pub enum CheckResult {
     /// As it should be.
     Passed,

@@ -1,0 +1,77 @@
+//! The checks of a connection, which every kind begins with.
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::{Checked, Report};
+use crate::{
+    api::{CheckName, Reason},
+    net::{self, Certificate, Duplex, Endpoint, Network, Trust},
+};
+
+/// `DnsResolves`, `EgressAllowed` and `TcpConnects`.
+pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) -> Option<TcpStream> {
+    let addresses = report
+        .check(CheckName::DnsResolves, async {
+            let addresses = net::resolve(endpoint).await?;
+            let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            let message = match &endpoint.host {
+                net::Host::Name(name) => format!("{name} has the address {}.", list.join(", ")),
+                net::Host::Address(address) => format!("{address} is an address."),
+            };
+            Ok(Checked::passed(addresses, message))
+        })
+        .await?;
+    let addresses = report.record(
+        CheckName::EgressAllowed,
+        net::permit(&network.egress, endpoint, addresses)
+            .map(|addresses| Checked::passed(addresses, "The operator may connect to it.")),
+    )?;
+    report
+        .check(CheckName::TcpConnects, async {
+            let stream = net::connect(endpoint, &addresses).await?;
+            Ok(Checked::passed(stream, format!("Port {} accepts connections.", endpoint.port)))
+        })
+        .await
+}
+
+/// `TlsVerifies`.
+pub async fn encrypt_stage<S: Duplex>(
+    report: &mut Report,
+    stream: S,
+    name: &ServerName<'static>,
+    trust: &Trust,
+) -> Option<TlsStream<S>> {
+    let (stream, certificate) = report
+        .check(CheckName::TlsVerifies, async {
+            let (stream, certificate) = net::encrypt(stream, name, trust).await?;
+            Ok(describe(stream, certificate))
+        })
+        .await?;
+    if let Some(certificate) = certificate {
+        report.saw_certificate(certificate);
+    }
+    Some(stream)
+}
+
+/// A certificate that ends sooner than this deserves a warning.
+const EXPIRY_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+
+fn describe<S>(stream: S, certificate: Option<Certificate>) -> Checked<(S, Option<Certificate>)> {
+    let Some(Certificate { not_after }) = certificate else {
+        return Checked::passed((stream, None), "The certificate is trusted.");
+    };
+    let day = not_after.strftime("%Y-%m-%d");
+    if not_after.duration_since(jiff::Timestamp::now()) < EXPIRY_WARNING {
+        Checked::warning(
+            (stream, certificate),
+            Reason::CertificateExpiresSoon,
+            format!(
+                "The server's certificate is valid only until {day}. Renew it on the server before then."
+            ),
+        )
+    } else {
+        Checked::passed((stream, certificate), format!("The certificate is trusted and valid until {day}."))
+    }
+}

@@ -1,0 +1,222 @@
+//! What the checks of one run found.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    api::{CheckName, CheckResult, CheckStatus, Reason},
+    net::Certificate,
+    problem::Problem,
+    sensitive::Redactor,
+};
+
+/// What a check that did not fail has to say.
+pub struct Checked<T = ()> {
+    value: T,
+    concern: Option<Reason>,
+    message: String,
+}
+
+impl<T> Checked<T> {
+    /// As it should be.
+    pub fn passed(value: T, message: impl Into<String>) -> Self {
+        Self { value, concern: None, message: message.into() }
+    }
+
+    /// Works, but deserves a look.
+    pub fn warning(value: T, reason: Reason, message: impl Into<String>) -> Self {
+        Self { value, concern: Some(reason), message: message.into() }
+    }
+}
+
+/// One finding, with how long it took.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Which check.
+    pub name: CheckName,
+    /// How it ended.
+    pub result: CheckResult,
+    /// Why.
+    pub reason: Reason,
+    /// What was seen, what was expected and what to do next.
+    pub message: String,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Finding {
+    /// The finding as `status.checks` carries it.
+    pub fn status(&self) -> CheckStatus {
+        CheckStatus {
+            name: self.name.to_string(),
+            result: self.result,
+            reason: self.reason.to_string(),
+            message: self.message.clone(),
+        }
+    }
+}
+
+/// Collects findings while checks run; secrets are taken out of every message on the way in.
+pub struct Report {
+    order: Vec<CheckName>,
+    redactor: Redactor,
+    findings: Vec<Finding>,
+    running: Option<(CheckName, Instant)>,
+    certificate: Option<Certificate>,
+}
+
+impl Report {
+    /// An empty report on these checks.
+    pub fn new(order: Vec<CheckName>, redactor: Redactor) -> Self {
+        Self { order, redactor, findings: Vec::new(), running: None, certificate: None }
+    }
+
+    /// Runs a check and records what it found. `None` means that it failed and its chain ends.
+    pub async fn check<T>(
+        &mut self,
+        name: CheckName,
+        check: impl Future<Output = Result<Checked<T>, Problem>>,
+    ) -> Option<T> {
+        self.running = Some((name, Instant::now()));
+        let outcome = check.await;
+        self.record(name, outcome)
+    }
+
+    /// Records a check that needs no network. `None` means that it failed and its chain ends.
+    pub fn record<T>(&mut self, name: CheckName, outcome: Result<Checked<T>, Problem>) -> Option<T> {
+        let (value, result, reason, message) = match outcome {
+            Ok(Checked { value, concern: None, message }) => {
+                (Some(value), CheckResult::Passed, Reason::Passed, message)
+            }
+            Ok(Checked { value, concern: Some(reason), message }) => {
+                (Some(value), CheckResult::Warning, reason, message)
+            }
+            Err(Problem { reason, message }) => (None, CheckResult::Failed, reason, message),
+        };
+        self.push(name, result, reason, message);
+        value
+    }
+
+    /// Records that the spec leaves the check out.
+    pub fn skip(&mut self, name: CheckName, message: &str) {
+        self.push(name, CheckResult::Skipped, Reason::NotRequested, message.to_owned());
+    }
+
+    /// Records the certificate that the server showed.
+    pub fn saw_certificate(&mut self, certificate: Certificate) {
+        self.certificate = Some(certificate);
+    }
+
+    fn push(&mut self, name: CheckName, result: CheckResult, reason: Reason, message: String) {
+        let duration = self
+            .running
+            .take_if(|(running, _)| *running == name)
+            .map_or(Duration::ZERO, |(_, started)| started.elapsed());
+        let message = self.redactor.redact(message);
+        self.findings.push(Finding { name, result, reason, message, duration });
+    }
+
+    /// Ends a run that used its whole time: the check that was running is the one that failed.
+    pub fn time_out(&mut self, limit: Duration) {
+        let running = self.running.map(|(name, _)| name);
+        let first_missing = || self.order.iter().copied().find(|name| !self.has(*name));
+        if let Some(name) = running.or_else(first_missing) {
+            let message = format!(
+                "No answer within the time limit of {} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets.",
+                humanize(limit)
+            );
+            self.push(name, CheckResult::Failed, Reason::TimedOut, message);
+        }
+    }
+
+    fn has(&self, name: CheckName) -> bool {
+        self.findings.iter().any(|finding| finding.name == name)
+    }
+
+    /// Every check once, in order; the ones that were not reached are Skipped.
+    pub fn finish(self) -> Findings {
+        let mut recorded = self.findings;
+        let mut list = Vec::with_capacity(self.order.len());
+        for name in self.order {
+            let found = recorded.iter().position(|finding| finding.name == name);
+            list.push(found.map_or_else(|| not_reached(name), |index| recorded.remove(index)));
+        }
+        list.append(&mut recorded);
+        Findings { list, certificate: self.certificate }
+    }
+}
+
+fn not_reached(name: CheckName) -> Finding {
+    Finding {
+        name,
+        result: CheckResult::Skipped,
+        reason: Reason::NotReached,
+        message: "Not run, since an earlier check failed.".to_owned(),
+        duration: Duration::ZERO,
+    }
+}
+
+fn humanize(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
+/// Everything that one run found, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// One finding a check.
+    pub list: Vec<Finding>,
+    /// The certificate that the server showed.
+    pub certificate: Option<Certificate>,
+}
+
+impl Findings {
+    /// The first failed check.
+    pub fn failure(&self) -> Option<&Finding> {
+        self.list.iter().find(|finding| finding.result == CheckResult::Failed)
+    }
+
+    /// Whether the other side refused credentials.
+    pub fn credentials_refused(&self) -> bool {
+        self.list
+            .iter()
+            .any(|finding| finding.result == CheckResult::Failed && finding.reason.refuses_credentials())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_the_check_that_used_the_time_up() {
+        let mut report = Report::new(
+            vec![CheckName::DnsResolves, CheckName::TcpConnects, CheckName::Bind],
+            Redactor::default(),
+        );
+        report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));
+        let endless = report.check::<()>(CheckName::TcpConnects, std::future::pending());
+        assert!(tokio::time::timeout(Duration::from_millis(1), endless).await.is_err());
+        report.time_out(Duration::from_secs(10));
+        let seen: Vec<_> =
+            report.finish().list.into_iter().map(|finding| (finding.name, finding.reason)).collect();
+        assert_eq!(
+            seen,
+            [
+                (CheckName::DnsResolves, Reason::Passed),
+                (CheckName::TcpConnects, Reason::TimedOut),
+                (CheckName::Bind, Reason::NotReached),
+            ]
+        );
+    }
+
+    #[test]
+    fn takes_secrets_out_of_messages() {
+        let mut report = Report::new(vec![CheckName::Bind], Redactor::new(["hunter2".into()]));
+        report
+            .record::<()>(CheckName::Bind, Err(Problem::new(Reason::InvalidCredentials, "refused hunter2")));
+        assert_eq!(report.finish().list[0].message, "refused [redacted]");
+    }
+}

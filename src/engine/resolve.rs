@@ -1,0 +1,373 @@
+//! From references in a spec to the values they lead to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{Hash, Hasher},
+};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
+
+use crate::{
+    api::{CaBundle, KeyReference, Reason, TlsSpec},
+    net::Trust,
+    problem::Problem,
+    sensitive::{Redactor, Sensitive},
+};
+
+/// Which kind of object a reference leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReferenceSource {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+impl ReferenceSource {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+}
+
+/// One key of one object, and where the spec names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Secret or ConfigMap.
+    pub source: ReferenceSource,
+    /// The object's name.
+    pub name: String,
+    /// The key in its data.
+    pub key: String,
+    /// The path of the spec that names it, for messages.
+    pub field: &'static str,
+}
+
+impl Reference {
+    /// A key of a Secret.
+    pub fn secret(reference: &KeyReference, field: &'static str) -> Self {
+        Self::new(ReferenceSource::Secret, reference, field)
+    }
+
+    fn new(source: ReferenceSource, reference: &KeyReference, field: &'static str) -> Self {
+        Self { source, name: reference.name.clone(), key: reference.key.clone(), field }
+    }
+
+    /// The CA bundle of a spec, if it has one.
+    pub fn ca_bundle(tls: Option<&TlsSpec>) -> Option<Self> {
+        let CaBundle { secret_key_ref, config_map_key_ref } = tls?.ca_bundle.as_ref()?;
+        let field = "spec.tls.caBundle";
+        let secret = secret_key_ref.as_ref().map(|reference| Self::secret(reference, field));
+        secret.or_else(|| {
+            config_map_key_ref
+                .as_ref()
+                .map(|reference| Self::new(ReferenceSource::ConfigMap, reference, field))
+        })
+    }
+
+    /// The object without the key.
+    pub fn object(&self) -> ObjectKey {
+        ObjectKey { source: self.source, name: self.name.clone() }
+    }
+}
+
+/// A Secret or ConfigMap in the resource's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Secret or ConfigMap.
+    pub source: ReferenceSource,
+    /// The object's name.
+    pub name: String,
+}
+
+/// What reading an object gave.
+pub enum Fetched {
+    /// The object, with its version and data.
+    Found {
+        /// `metadata.resourceVersion`.
+        version: String,
+        /// Every key.
+        data: BTreeMap<String, Vec<u8>>,
+    },
+    /// There is no such object.
+    Missing,
+    /// The operator's account may not read it.
+    Forbidden,
+}
+
+/// Reads each object that the references lead to, once.
+pub async fn fetch(
+    client: &Client,
+    namespace: &str,
+    references: &[Reference],
+) -> Result<BTreeMap<ObjectKey, Fetched>, kube::Error> {
+    let keys: BTreeSet<_> = references.iter().map(Reference::object).collect();
+    let mut objects = BTreeMap::new();
+    for key in keys {
+        let fetched = match key.source {
+            ReferenceSource::Secret => Api::<Secret>::namespaced(client.clone(), namespace)
+                .get_opt(&key.name)
+                .await
+                .map(|found| found.map(Fetched::from)),
+            ReferenceSource::ConfigMap => Api::<ConfigMap>::namespaced(client.clone(), namespace)
+                .get_opt(&key.name)
+                .await
+                .map(|found| found.map(Fetched::from)),
+        };
+        let fetched = match fetched {
+            Ok(found) => found.unwrap_or(Fetched::Missing),
+            Err(kube::Error::Api(status)) if status.is_forbidden() => Fetched::Forbidden,
+            Err(error) => return Err(error),
+        };
+        objects.insert(key, fetched);
+    }
+    Ok(objects)
+}
+
+impl From<Secret> for Fetched {
+    fn from(secret: Secret) -> Self {
+        let mut data: BTreeMap<_, _> =
+            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+        // Only manifests that never met an API server still carry it.
+        data.extend(
+            secret.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())),
+        );
+        Self::Found { version: secret.metadata.resource_version.unwrap_or_default(), data }
+    }
+}
+
+impl From<ConfigMap> for Fetched {
+    fn from(map: ConfigMap) -> Self {
+        let text = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+        let binary = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+        Self::Found {
+            version: map.metadata.resource_version.unwrap_or_default(),
+            data: text.chain(binary).collect(),
+        }
+    }
+}
+
+/// The values that a spec refers to, checked and cleaned.
+pub struct Inputs {
+    values: Vec<(Reference, Sensitive)>,
+    /// Remarks on values that were read, such as a line break that was dropped.
+    pub remarks: Vec<Problem>,
+    /// The CA bundle, if the spec has one.
+    pub ca_bundle: Option<Sensitive>,
+    /// The system's authorities and those of the CA bundle.
+    pub trust: Trust,
+}
+
+impl Inputs {
+    /// Looks every reference up. The problem's reason is the first one's; its message tells all.
+    pub fn resolve(
+        references: &[Reference],
+        ca_bundle: Option<&Reference>,
+        objects: &BTreeMap<ObjectKey, Fetched>,
+        system_trust: &Trust,
+    ) -> Result<Self, Problem> {
+        let mut problems = Vec::new();
+        let mut values = Vec::new();
+        let mut remarks = Vec::new();
+        for reference in references {
+            match look_up(reference, objects).and_then(|bytes| text(reference, bytes)) {
+                Ok(raw) => {
+                    let (value, remark) = clean(reference, raw);
+                    values.push((reference.clone(), value));
+                    remarks.extend(remark);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut trust = system_trust.clone();
+        let mut bundle = None;
+        if let Some(reference) = ca_bundle {
+            let parsed = look_up(reference, objects).and_then(|bytes| {
+                Ok((system_trust.with_bundle(bytes)?, Sensitive::from(text(reference, bytes)?)))
+            });
+            match parsed {
+                Ok((parsed, text)) => {
+                    trust = parsed;
+                    bundle = Some(text);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let Some(first) = problems.first() else {
+            return Ok(Self { values, remarks, ca_bundle: bundle, trust });
+        };
+        let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        Err(Problem::new(first.reason, messages.join(" ")))
+    }
+
+    /// The value that a field of the spec refers to.
+    pub fn get(&self, field: &str) -> Option<&Sensitive> {
+        self.values.iter().find(|(reference, _)| reference.field == field).map(|(_, value)| value)
+    }
+
+    /// Takes every value of this run out of texts.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.values.iter().map(|(_, value)| value.clone()))
+    }
+}
+
+impl Hash for Inputs {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (reference, value) in &self.values {
+            reference.field.hash(state);
+            value.expose().hash(state);
+        }
+        self.ca_bundle.as_ref().map(Sensitive::expose).hash(state);
+    }
+}
+
+fn look_up<'a>(
+    reference: &Reference,
+    objects: &'a BTreeMap<ObjectKey, Fetched>,
+) -> Result<&'a [u8], Problem> {
+    let Reference { source, name, key, field } = reference;
+    let kind = source.kind();
+    let data = match objects.get(&reference.object()) {
+        Some(Fetched::Found { data, .. }) => data,
+        Some(Fetched::Forbidden) => {
+            return Err(Problem::new(
+                Reason::Forbidden,
+                format!(
+                    "The operator may not read the {kind} \"{name}\" ({field}). Give its service account the verb get on it."
+                ),
+            ));
+        }
+        Some(Fetched::Missing) | None => {
+            let reason = match source {
+                ReferenceSource::Secret => Reason::SecretNotFound,
+                ReferenceSource::ConfigMap => Reason::ConfigMapNotFound,
+            };
+            return Err(Problem::new(
+                reason,
+                format!(
+                    "There is no {kind} \"{name}\" in this namespace ({field}). Create it with the key \"{key}\"."
+                ),
+            ));
+        }
+    };
+    match data.get(key) {
+        None => Err(Problem::new(
+            Reason::KeyNotFound,
+            format!("The {kind} \"{name}\" has no key \"{key}\" ({field}); it has {}.", list_keys(data)),
+        )),
+        Some(value) if value.iter().all(u8::is_ascii_whitespace) => Err(Problem::new(
+            Reason::EmptyValue,
+            format!("The key \"{key}\" of the {kind} \"{name}\" is empty ({field}). Put the value into it."),
+        )),
+        Some(value) => Ok(value),
+    }
+}
+
+fn list_keys(data: &BTreeMap<String, Vec<u8>>) -> String {
+    if data.is_empty() {
+        return "none".to_owned();
+    }
+    let keys: Vec<_> = data.keys().take(10).map(|key| format!("\"{key}\"")).collect();
+    keys.join(", ")
+}
+
+fn text(reference: &Reference, bytes: &[u8]) -> Result<String, Problem> {
+    String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0')).ok_or_else(|| {
+        Problem::new(
+            Reason::InvalidValue,
+            format!(
+                "The key \"{}\" of the {} \"{}\" is not text ({}). Store it as UTF-8 without zero bytes, and encoded only once.",
+                reference.key,
+                reference.source.kind(),
+                reference.name,
+                reference.field
+            ),
+        )
+    })
+}
+
+/// Drops one line break at the end, which editors and `echo` add, and warns about other white space.
+fn clean(reference: &Reference, mut raw: String) -> (Sensitive, Option<Problem>) {
+    let Reference { name, key, .. } = reference;
+    let before = raw.len();
+    if raw.ends_with('\n') {
+        raw.pop();
+        if raw.ends_with('\r') {
+            raw.pop();
+        }
+    }
+    let remark = if raw.trim().len() != raw.len() {
+        Some(Problem::new(
+            Reason::SurroundingWhitespace,
+            format!(
+                "The key \"{key}\" of the Secret \"{name}\" begins or ends with white space, which was kept. Remove it if it is not meant."
+            ),
+        ))
+    } else if raw.len() != before {
+        Some(Problem::new(
+            Reason::TrailingNewline,
+            format!(
+                "The line break at the end of the key \"{key}\" of the Secret \"{name}\" was dropped. Store the value without it, for example with printf instead of echo."
+            ),
+        ))
+    } else {
+        None
+    };
+    (Sensitive::from(raw), remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELD: &str = "spec.bind.passwordSecretRef";
+
+    fn reference() -> Reference {
+        Reference::secret(&KeyReference { name: "ldap".into(), key: "password".into() }, FIELD)
+    }
+
+    fn resolve(fetched: Fetched) -> Result<Inputs, Problem> {
+        let objects = BTreeMap::from([(reference().object(), fetched)]);
+        let trust = Trust::nobody();
+        Inputs::resolve(&[reference()], None, &objects, &trust)
+    }
+
+    fn found(key: &str, value: &[u8]) -> Fetched {
+        Fetched::Found { version: "1".into(), data: BTreeMap::from([(key.to_owned(), value.to_vec())]) }
+    }
+
+    #[test]
+    fn every_way_a_reference_can_fail_has_its_reason() {
+        for (fetched, reason) in [
+            (Fetched::Missing, Reason::SecretNotFound),
+            (Fetched::Forbidden, Reason::Forbidden),
+            (found("pasword", b"x"), Reason::KeyNotFound),
+            (found("password", b""), Reason::EmptyValue),
+            (found("password", b" \n"), Reason::EmptyValue),
+            (found("password", b"\xff"), Reason::InvalidValue),
+            (found("password", b"a\0b"), Reason::InvalidValue),
+        ] {
+            let problem = resolve(fetched).err().unwrap();
+            assert_eq!(problem.reason, reason);
+            assert!(problem.message.contains(FIELD), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn cleans_one_line_break_and_nothing_else() {
+        for (raw, clean, remark) in [
+            ("pw", "pw", None),
+            ("pw\n", "pw", Some(Reason::TrailingNewline)),
+            ("pw\r\n", "pw", Some(Reason::TrailingNewline)),
+            ("pw\n\n", "pw\n", Some(Reason::SurroundingWhitespace)),
+            (" pw", " pw", Some(Reason::SurroundingWhitespace)),
+        ] {
+            let inputs = resolve(found("password", raw.as_bytes())).ok().unwrap();
+            assert_eq!(inputs.get(FIELD).unwrap().expose(), clean);
+            assert_eq!(inputs.remarks.first().map(|remark| remark.reason), remark);
+        }
+    }
+}

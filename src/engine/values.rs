@@ -1,0 +1,67 @@
+//! The values that are published, and the names of the environment variables that carry them.
+
+use std::collections::BTreeMap;
+
+use crate::sensitive::Sensitive;
+
+/// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split services).
+#[derive(Clone, Copy, Debug)]
+pub struct Env {
+    /// The name that the `wandb/local` image reads.
+    pub local: Option<&'static str>,
+    /// The names that the split services or operator installs read.
+    pub split: &'static [&'static str],
+}
+
+impl Env {
+    /// Every name of the setting.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.local.into_iter().chain(self.split.iter().copied())
+    }
+}
+
+/// The data of a published Secret. It has no `Debug`: every value may be secret.
+#[derive(Clone, Default, PartialEq)]
+pub struct Values(BTreeMap<String, Sensitive>);
+
+impl Values {
+    /// Sets a setting under each of its names.
+    pub fn set(&mut self, env: Env, value: impl Into<Sensitive>) {
+        let value = value.into();
+        for name in env.names() {
+            self.0.insert(name.to_owned(), value.clone());
+        }
+    }
+
+    /// Sets a setting whose dialects spell the value differently.
+    pub fn set_each(&mut self, env: Env, local: impl Into<Sensitive>, split: impl Into<Sensitive>) {
+        if let Some(name) = env.local {
+            self.0.insert(name.to_owned(), local.into());
+        }
+        let split = split.into();
+        for name in env.split {
+            self.0.insert((*name).to_owned(), split.clone());
+        }
+    }
+
+    /// Sets an entry that is meant as a file, such as `ca.crt`.
+    pub fn set_file(&mut self, name: &str, content: impl Into<Sensitive>) {
+        self.0.insert(name.to_owned(), content.into());
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&Sensitive> {
+        self.0.get(name)
+    }
+
+    /// Every name and value, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Sensitive)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl FromIterator<(String, Sensitive)> for Values {
+    fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}

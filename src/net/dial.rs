@@ -1,0 +1,209 @@
+//! From an endpoint to a TCP connection.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+};
+
+use super::EgressPolicy;
+use crate::{api::Reason, problem::Problem};
+
+/// A connection, encrypted or not.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// A host name or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name to be resolved.
+    Name(String),
+    /// An address.
+    Address(IpAddr),
+}
+
+impl Host {
+    /// Reads a host as URLs spell it (IPv6 in brackets) or as people do (without).
+    pub fn parse(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Some(Self::Address(address));
+        }
+        // A name that no certificate can carry could never be verified.
+        ServerName::try_from(text).ok().map(|_| Self::Name(text.to_owned()))
+    }
+
+    /// The name as certificates carry it.
+    pub fn server_name(&self) -> Option<ServerName<'static>> {
+        match self {
+            Self::Name(name) => ServerName::try_from(name.clone()).ok(),
+            Self::Address(address) => Some(ServerName::from(*address)),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// Where a server is to be found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The host.
+    pub host: Host,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Every address of the endpoint, sorted, so that equal answers look equal.
+pub async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
+    let name = match &endpoint.host {
+        Host::Address(address) => return Ok(vec![SocketAddr::new(*address, endpoint.port)]),
+        Host::Name(name) => name,
+    };
+    let problem = |seen: &str| {
+        Problem::new(
+            Reason::NameNotResolved,
+            format!(
+                "The name {name} was not resolved: {seen}. Check the spelling, and that the cluster's DNS knows the name."
+            ),
+        )
+    };
+    let mut addresses: Vec<_> = lookup_host((name.as_str(), endpoint.port))
+        .await
+        .map_err(|error| problem(&resolver_words(&error)))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(problem("it has no address"));
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// The resolver's own words, without the prefix that the standard library puts before them.
+fn resolver_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit(": ").next().unwrap_or(&text).to_lowercase()
+}
+
+/// The addresses that the policy permits; a problem when it permits none.
+pub fn permit(
+    policy: &EgressPolicy,
+    endpoint: &Endpoint,
+    addresses: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Problem> {
+    let mut objection = None;
+    let permitted: Vec<_> = addresses
+        .into_iter()
+        .filter(|&address| match policy.objection(address) {
+            Some(what) => {
+                objection.get_or_insert((address.ip(), what));
+                false
+            }
+            None => true,
+        })
+        .collect();
+    match objection {
+        Some((ip, what)) if permitted.is_empty() => Err(Problem::new(
+            Reason::EgressDenied,
+            format!(
+                "{} leads to {ip}, {what}, which the operator does not connect to. If that is meant, start the operator with --allow-egress {ip}/{}.",
+                endpoint.host,
+                if ip.is_ipv4() { 32 } else { 128 },
+            ),
+        )),
+        _ => Ok(permitted),
+    }
+}
+
+/// How long one address has before the next is tried beside it (RFC 8305 section 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// A connection to the first address that answers.
+pub async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<TcpStream, Problem> {
+    let mut attempts: FuturesUnordered<_> = (0u32..)
+        .zip(addresses)
+        .map(|(index, &address)| async move {
+            tokio::time::sleep(ATTEMPT_DELAY * index).await;
+            TcpStream::connect(address).await
+        })
+        .collect();
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(stream) => {
+                // Requests are small and answered one by one; waiting to fill a packet only adds latency.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(if failure.kind() == io::ErrorKind::ConnectionRefused {
+        Problem::new(
+            Reason::ConnectionRefused,
+            format!("Nothing accepts connections at {endpoint}. Check the port, and that the server runs."),
+        )
+    } else {
+        Problem::new(
+            Reason::ConnectionFailed,
+            format!(
+                "No connection to {endpoint}: {}. Check routes, firewalls and network policies between the operator and the server.",
+                os_words(&failure)
+            ),
+        )
+    })
+}
+
+/// The operating system's words for an error, without its number.
+pub(super) fn os_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_hosts_with_and_without_brackets() {
+        assert_eq!(Host::parse("[::1]").unwrap().to_string(), "[::1]");
+        assert_eq!(Host::parse("::1").unwrap().to_string(), "[::1]");
+        assert_eq!(Host::parse("10.0.0.1").unwrap(), Host::Address([10, 0, 0, 1].into()));
+        assert_eq!(Host::parse("ldap.example.com").unwrap(), Host::Name("ldap.example.com".into()));
+        for text in ["", "a b", "-x", "[::1"] {
+            assert_eq!(Host::parse(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_what_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let endpoint = Endpoint { host: Host::Address(address.ip()), port: address.port() };
+        let problem = connect(&endpoint, &[address]).await.unwrap_err();
+        assert_eq!(problem.reason, Reason::ConnectionRefused);
+    }
+}

@@ -1,0 +1,122 @@
+//! Which addresses the operator may connect to (section 6 of the design, rule 2).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// Refuses addresses through which a resource's author could reach what only the operator can reach.
+#[derive(Clone, Debug)]
+pub enum EgressPolicy {
+    /// Refuses special addresses and the API server, except where a network is listed.
+    Enforced {
+        /// Networks that are allowed whatever they are.
+        allowed: Vec<IpNet>,
+        /// Where the API server listens.
+        api_server: Vec<SocketAddr>,
+    },
+    /// Refuses nothing: for a person who runs the checks with rights of their own.
+    Unrestricted,
+}
+
+impl EgressPolicy {
+    /// Says in a few words why the address is refused, or nothing when it may be connected to.
+    pub fn objection(&self, address: SocketAddr) -> Option<&'static str> {
+        let Self::Enforced { allowed, api_server } = self else {
+            return None;
+        };
+        let ip = address.ip().to_canonical();
+        if allowed.iter().any(|network| network.contains(&ip)) {
+            return None;
+        }
+        if api_server.iter().any(|server| server.port() == address.port() && server.ip().to_canonical() == ip)
+        {
+            return Some("the address of the Kubernetes API server");
+        }
+        match ip {
+            IpAddr::V4(ip) => special_v4(ip),
+            IpAddr::V6(ip) => special_v6(ip),
+        }
+    }
+}
+
+fn special_v4(ip: Ipv4Addr) -> Option<&'static str> {
+    match ip.octets() {
+        [169, 254, 169, 254] | [100, 100, 100, 200] | [168, 63, 129, 16] => Some("a cloud metadata address"),
+        [169, 254, ..] => Some("a link-local address"),
+        [127, ..] => Some("a loopback address"),
+        [0, ..] => Some("an unspecified address"),
+        [224..=239, ..] => Some("a multicast address"),
+        [255, 255, 255, 255] => Some("the broadcast address"),
+        _ => None,
+    }
+}
+
+fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
+    match ip.segments() {
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => {
+            Some("a cloud metadata address")
+        }
+        [0, 0, 0, 0, 0, 0, 0, 0] => Some("an unspecified address"),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
+        [0xfe80..=0xfebf, ..] => Some("a link-local address"),
+        [0xff00..=0xffff, ..] => Some("a multicast address"),
+        // NAT64 (RFC 6052), 6to4 (RFC 3056) and the old IPv4-compatible form carry an IPv4 address.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
+            let [a, b] = high.to_be_bytes();
+            let [c, d] = low.to_be_bytes();
+            special_v4(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(allowed: &[&str]) -> EgressPolicy {
+        EgressPolicy::Enforced {
+            allowed: allowed.iter().map(|network| network.parse().unwrap()).collect(),
+            api_server: vec!["10.0.0.1:443".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn refuses_special_addresses_in_every_spelling() {
+        for address in [
+            "169.254.169.254:80",
+            "169.254.1.1:80",
+            "127.0.0.1:636",
+            "127.9.9.9:636",
+            "0.0.0.0:80",
+            "224.0.0.1:80",
+            "255.255.255.255:80",
+            "100.100.100.200:80",
+            "[::1]:80",
+            "[::]:80",
+            "[fe80::1]:80",
+            "[ff02::1]:80",
+            "[fd00:ec2::254]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[2002:7f00:1::]:80",
+            "[::7f00:1]:80",
+            "10.0.0.1:443",
+            "[::ffff:10.0.0.1]:443",
+        ] {
+            assert!(policy(&[]).objection(address.parse().unwrap()).is_some(), "{address}");
+        }
+    }
+
+    #[test]
+    fn allows_ordinary_and_listed_addresses() {
+        for address in ["10.0.0.1:636", "10.1.2.3:443", "192.168.0.7:389", "8.8.8.8:443", "[2001:db8::1]:443"]
+        {
+            assert_eq!(policy(&[]).objection(address.parse().unwrap()), None, "{address}");
+        }
+        assert_eq!(policy(&["127.0.0.0/8"]).objection("127.0.0.1:636".parse().unwrap()), None);
+        assert_eq!(policy(&["127.0.0.0/8"]).objection("[::ffff:127.0.0.1]:636".parse().unwrap()), None);
+        assert!(policy(&["127.0.0.0/8"]).objection("[::1]:636".parse().unwrap()).is_some());
+        assert_eq!(EgressPolicy::Unrestricted.objection("127.0.0.1:1".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! HTTP within limits: one request on one connection, no redirects, and at most 1 MiB of answer.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    Method, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use url::Url;
+
+use super::{Duplex, Endpoint, Host, Network, Trust, connect, encrypt, permit, resolve};
+use crate::{
+    api::Reason,
+    problem::{Problem, quote},
+};
+
+/// The most bytes of an answer's body that are read.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What is asked.
+pub struct HttpRequest {
+    /// GET or POST.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Beside `Host` and `User-Agent`, which are always sent.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// May hold secrets, so this type has no `Debug`.
+    pub body: Bytes,
+}
+
+impl HttpRequest {
+    /// A GET request that asks for JSON.
+    pub fn get(url: Url) -> Self {
+        let headers = vec![(header::ACCEPT, HeaderValue::from_static("application/json"))];
+        Self { method: Method::GET, url, headers, body: Bytes::new() }
+    }
+}
+
+/// What was answered.
+pub struct HttpResponse {
+    /// The status line's code.
+    pub status: StatusCode,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl HttpResponse {
+    /// Where a redirect leads, if this is one.
+    pub fn redirect(&self) -> Option<&str> {
+        if !self.status.is_redirection() {
+            return None;
+        }
+        self.headers.get(header::LOCATION).map_or(Some(""), |location| location.to_str().ok())
+    }
+}
+
+/// Sends one request on a fresh connection and reads the whole answer.
+pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let host = request.url.authority().to_owned();
+    let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection))
+        .await
+        .map_err(|error| transport_problem(&host, &error))?;
+    let mut message = hyper::Request::builder()
+        .method(request.method)
+        .uri(path_and_query(&request.url))
+        .header(header::HOST, &host)
+        .header(header::USER_AGENT, concat!("wandb-auth-operator/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in request.headers {
+        message = message.header(name, value);
+    }
+    let message = message.body(Full::new(request.body)).map_err(|_| {
+        Problem::new(Reason::ProtocolError, format!("No request can be made to {host}; check the URL."))
+    })?;
+    let answer = async {
+        let (head, body) = sender
+            .send_request(message)
+            .await
+            .map_err(|error| transport_problem(&host, &error))?
+            .into_parts();
+        let body = Limited::new(body, BODY_LIMIT)
+            .collect()
+            .await
+            .map_err(|error| body_problem(&host, error.as_ref()))?
+            .to_bytes();
+        Ok(HttpResponse { status: head.status, headers: head.headers, body })
+    };
+    // The answer itself tells when the connection breaks, so how its driver ends is of no interest.
+    let driver = async {
+        let _ = driver.await;
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        never = driver => match never {},
+    }
+}
+
+fn path_and_query(url: &Url) -> String {
+    url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}
+
+fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
+    if error.is_parse() {
+        Problem::new(
+            Reason::ProtocolError,
+            format!("{host} answered something that is not HTTP. Check the address and the port."),
+        )
+    } else {
+        closed(host)
+    }
+}
+
+fn closed(host: &str) -> Problem {
+    Problem::new(
+        Reason::ConnectionClosed,
+        format!(
+            "{host} closed the connection before its answer was complete. Look into the server's own log."
+        ),
+    )
+}
+
+fn body_problem(host: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+    if error.is::<LengthLimitError>() {
+        return Problem::new(
+            Reason::ResponseTooLarge,
+            format!("The answer of {host} is larger than 1 MiB. Check that the URL is the right one."),
+        );
+    }
+    error.downcast_ref().map_or_else(|| closed(host), |error| transport_problem(host, error))
+}
+
+/// Requests to endpoints that another server named: each goes through the policy before anything is sent.
+#[derive(Clone, Copy)]
+pub struct HttpClient<'a> {
+    /// Policy and system trust.
+    pub network: &'a Network,
+    /// The authorities that certificates may come from.
+    pub trust: &'a Trust,
+}
+
+impl HttpClient<'_> {
+    /// Sends one request on a connection of its own.
+    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
+        let endpoint = endpoint_of(&request.url)?;
+        let addresses = permit(&self.network.egress, &endpoint, resolve(&endpoint).await?)?;
+        let stream = connect(&endpoint, &addresses).await?;
+        let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
+            let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;
+            Box::new(encrypt(stream, &name, self.trust).await?.0)
+        } else {
+            Box::new(stream)
+        };
+        exchange(connection, request).await
+    }
+}
+
+/// Where an http or https URL leads.
+pub fn endpoint_of(url: &Url) -> Result<Endpoint, Problem> {
+    let host = url.host_str().and_then(Host::parse).ok_or_else(|| no_host(url))?;
+    let port = url.port_or_known_default().ok_or_else(|| no_host(url))?;
+    Ok(Endpoint { host, port })
+}
+
+fn no_host(url: &Url) -> Problem {
+    Problem::new(Reason::InvalidEndpoint, format!("{} names no host to connect to.", quote(url.as_str())))
+}

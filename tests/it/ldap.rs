@@ -1,0 +1,1 @@
+//! Every check of `LdapConfig` against a real directory.

@@ -1,0 +1,4 @@
+//! The integration tests: one binary, real servers, everything on loopback.
+
+mod ldap;
+mod oidc;

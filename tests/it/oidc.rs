@@ -1,0 +1,1 @@
+//! Every check of `OidcProvider` against a real OpenID Provider.
