@@ -17,14 +17,24 @@ pub struct LogCapture {
 }
 
 impl LogCapture {
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    /// The log in this file, which may have the output of an earlier start already.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self { path: path.to_owned() })
     }
 
     /// A handle to write with; every one appends, so that two processes do not overwrite each other.
     pub(super) fn writer(&self) -> std::io::Result<File> {
         File::options().append(true).open(&self.path)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Everything written so far.

@@ -5,6 +5,7 @@ mod spawner;
 
 pub use log::LogCapture;
 
+use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -24,11 +25,11 @@ pub struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// Starts a command with its output going to the file `log`, which is emptied first.
+    /// Starts a command with its output appended to the file `log`.
     ///
     /// Of the command, the program, arguments, environment changes and working directory count.
     pub fn spawn(name: &str, command: &Command, log: &Path) -> Result<Self> {
-        let log = LogCapture::create(log)?;
+        let log = LogCapture::open(log)?;
         let child = spawner::spawn(command, &log).with_context(|| {
             format!("cannot start {name}: setpriv of util-linux is needed to tie it to the tests")
         })?;
@@ -117,6 +118,9 @@ pub fn wait_until(
 
 /// Runs a command to its end and returns what it wrote; any other end than success is an error.
 pub(crate) fn run_to_completion(name: &str, command: &Command, log: &Path) -> Result<String> {
+    if log.exists() {
+        fs::remove_file(log)?;
+    }
     let mut process = ChildProcess::spawn(name, command, log)?;
     let status = process.child.wait()?;
     ensure!(status.success(), "`{name}` ended with {status}; {}", process.log.tail());

@@ -12,7 +12,7 @@ use super::configuration::{self, AnonymousBind};
 use super::{Slapd, tree};
 use crate::certificates::Certificate;
 use crate::free_port;
-use crate::process::run_to_completion;
+use crate::process::{LogCapture, run_to_completion};
 use crate::run_directory::RunDirectory;
 use crate::tools::{self, SlapdInstallation};
 
@@ -97,7 +97,9 @@ impl SlapdBuilder {
         // A debug level keeps it in the foreground, and this one logs every operation.
         command.args(["-d", "stats", "-h", &urls, "-f"]).arg(&configuration);
 
-        let mut slapd = Slapd { process: None, command, address, tls_port, root_password, directory };
+        let log = LogCapture::open(&directory.path().join("slapd.log"))?;
+        let mut slapd =
+            Slapd { process: None, log, command, address, tls_port, root_password, _directory: directory };
         slapd.start()?;
         Ok(slapd)
     }

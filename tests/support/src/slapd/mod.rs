@@ -31,11 +31,12 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Slapd {
     process: Option<ChildProcess>,
+    log: LogCapture,
     command: Command,
     address: SocketAddr,
     tls_port: Option<u16>,
     root_password: String,
-    directory: RunDirectory,
+    _directory: RunDirectory,
 }
 
 impl Slapd {
@@ -88,16 +89,16 @@ impl Slapd {
         &self.root_password
     }
 
-    /// How many times a client has tried to bind as this entry since the last start, with
+    /// How many times a client has tried to bind as this entry so far, with
     /// whatever outcome; the empty name counts anonymous ones.
     pub fn bind_attempts(&self, dn: &str) -> Result<usize> {
         let attempt = format!("bind dn=\"{}\" method=", dn.to_lowercase());
-        Ok(self.log()?.read()?.to_lowercase().matches(&attempt).count())
+        Ok(self.log.read()?.to_lowercase().matches(&attempt).count())
     }
 
-    /// What it has logged since the last start: a line for each operation and each result.
-    pub fn log(&self) -> Result<&LogCapture> {
-        Ok(self.process.as_ref().context("slapd is stopped")?.log())
+    /// What it has logged over all its starts: a line for each operation and each result.
+    pub fn log(&self) -> &LogCapture {
+        &self.log
     }
 
     /// Gives an entry another password, as an administrator would; that also unlocks it.
@@ -117,8 +118,7 @@ impl Slapd {
     /// Starts it again after [`Slapd::stop`].
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "slapd is running already");
-        let mut process =
-            ChildProcess::spawn("slapd", &self.command, &self.directory.path().join("slapd.log"))?;
+        let mut process = ChildProcess::spawn("slapd", &self.command, self.log.path())?;
         let address = self.address;
         process.wait_until_ready(START_DEADLINE, || TcpStream::connect(address).is_ok())?;
         self.process = Some(process);
