@@ -2,6 +2,7 @@
 pub mod api;
 pub mod engine;
 pub mod error;
+pub mod ldap;
 pub mod leader;
 pub mod metrics;
 pub mod net;
