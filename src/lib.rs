@@ -1,7 +1,12 @@
 //! wandb-auth-operator
 pub mod api;
 pub mod engine;
+pub mod error;
+pub mod leader;
+pub mod metrics;
 pub mod net;
 pub mod oidc;
 pub mod problem;
 pub mod sensitive;
+pub mod server;
+pub mod telemetry;

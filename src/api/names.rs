@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use strum::{Display, EnumIter, IntoStaticStr};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// The type of a condition in `status.conditions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
@@ -23,6 +23,13 @@ pub enum ConditionType {
     Stalled,
 }
 
+impl ConditionType {
+    /// The type as programs read it.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Who can end a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -33,7 +40,7 @@ pub enum Remedy {
 }
 
 /// The one-word reason of a condition, a check or an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter, EnumString)]
 pub enum Reason {
     // Conditions that are True.
     /// The spec makes sense by itself.
@@ -230,7 +237,7 @@ impl Reason {
 }
 
 /// The name of a check in `status.checks`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
 pub enum CheckName {
     // Every kind.
     /// Passwords, keys and tokens read from Secrets are clean.
@@ -279,11 +286,36 @@ pub enum CheckName {
     RedirectUri,
 }
 
+impl CheckName {
+    /// Reads a name as [`fmt::Display`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("TestUser/") {
+            Some(index) => index.parse().ok().map(Self::TestUser),
+            None => text.parse().ok(),
+        }
+    }
+}
+
 impl fmt::Display for CheckName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TestUser(index) => write!(f, "TestUser/{index}"),
             name => f.write_str(name.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::IntoEnumIterator;
+
+    #[test]
+    fn check_names_are_read_as_they_are_written() {
+        for name in CheckName::iter().chain([CheckName::TestUser(7)]) {
+            assert_eq!(CheckName::parse(&name.to_string()), Some(name));
+        }
+        assert_eq!(CheckName::parse("TestUser/x"), None);
+        assert_eq!(CheckName::parse("Nonsense"), None);
     }
 }

@@ -25,6 +25,7 @@ use super::{CommonSpec, Duration, KeyReference, Status, common};
     validation = common::secret_name_stays(),
     validation = common::name_leaves_room()
 )]
+#[expect(clippy::struct_excessive_bools, reason = "they are the API's own switches")]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.issuer.startsWith('https://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear"),

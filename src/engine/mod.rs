@@ -7,18 +7,33 @@
 //!
 //! [`reconcile`] is that line as code; every other module is one step of it.
 
+mod backoff;
+mod context;
+mod controller;
 mod dial;
 mod kind;
+mod memory;
 mod plan;
 mod probe;
+mod publish;
+mod reconcile;
 mod report;
 mod resolve;
+mod secret;
+mod status;
 mod values;
 
+pub use context::Context;
+pub use controller::{Scope, control};
 pub use dial::{encrypt_stage, reach};
 pub use kind::{Kind, RenderContext};
-pub use plan::{Planned, Prepared, prepare, references};
+pub use memory::{Memory, Question, Remembered, Schedule, Verdict};
+pub use plan::{InputsHash, Planned, Prepared, prepare, references};
 pub use probe::probe;
+pub use publish::{Candidate, Content, Existing, Publication, decide};
+pub use reconcile::reconcile;
 pub use report::{Checked, Finding, Findings, Report};
 pub use resolve::{Fetched, Inputs, ObjectKey, Reference, ReferenceSource, fetch};
+pub use secret::{MANAGER, secret_name};
+pub use status::{Notice, Tone};
 pub use values::{Env, Values};

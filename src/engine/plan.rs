@@ -2,17 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{BuildHasher, Hasher, RandomState},
+    fmt::Write,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::LazyLock,
 };
 
 use kube::ResourceExt;
 
-use super::{Fetched, Inputs, Kind, ObjectKey, Reference};
+use super::{Fetched, Inputs, Kind, ObjectKey, Question, Reference};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     net::Trust,
-    problem::Problem,
+    problem::{Problem, quote},
     sensitive::Redactor,
 };
 
@@ -35,13 +36,19 @@ pub struct Planned<K: Kind> {
     /// Whether any value was read from a Secret.
     pub(super) reads_secrets: bool,
     pub(super) redactor: Redactor,
-    /// Equal for equal spec, contents and re-check annotation; only within this process.
-    pub(super) inputs: InputsHash,
+    pub(super) question: Question,
 }
 
-/// Identifies what findings depend on. It is keyed anew in every process, so it reveals nothing.
+/// Identifies a spec and the contents it refers to. It is keyed anew in every process, so it reveals nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputsHash(u64);
+
+#[cfg(test)]
+impl From<u64> for InputsHash {
+    fn from(hash: u64) -> Self {
+        Self(hash)
+    }
+}
 
 static HASH_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
@@ -50,6 +57,20 @@ pub fn references<K: Kind>(object: &K) -> Vec<Reference> {
     let mut references = object.references();
     references.extend(Reference::ca_bundle(object.common().tls.as_ref()));
     references
+}
+
+/// Names the spec, the objects and the annotation that findings speak of, in a way that outlives the process.
+pub fn checked_inputs<K: Kind>(object: &K, objects: &BTreeMap<ObjectKey, Fetched>) -> String {
+    let mut text = format!("generation={}", object.meta().generation.unwrap_or_default());
+    for (key, fetched) in objects {
+        if let Fetched::Found { version, .. } = fetched {
+            let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
+        }
+    }
+    if let Some(value) = object.annotations().get(RECHECK_ANNOTATION) {
+        let _ = write!(text, " recheck={}", quote(value));
+    }
+    text
 }
 
 /// Parses the spec, looks the references up and joins them.
@@ -68,7 +89,10 @@ pub fn prepare<K: Kind>(
     match Inputs::resolve(&references, ca_bundle.as_ref(), objects, system_trust) {
         Err(problem) => Prepared::Unresolved(problem),
         Ok(mut inputs) => Prepared::Planned(Planned {
-            inputs: hash(object, &inputs),
+            question: Question {
+                inputs: hash(object, &inputs),
+                recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
+            },
             redactor: inputs.redactor(),
             remarks: std::mem::take(&mut inputs.remarks),
             reads_secrets: !references.is_empty(),
@@ -91,8 +115,7 @@ fn hash<K: Kind>(object: &K, inputs: &Inputs) -> InputsHash {
     let mut hasher = HASH_KEY.build_hasher();
     // A spec that was read from JSON can be written as JSON; an empty text would only cost a probe.
     let spec = serde_json::to_string(object.spec()).unwrap_or_default();
-    std::hash::Hash::hash(&spec, &mut hasher);
-    std::hash::Hash::hash(&object.annotations().get(RECHECK_ANNOTATION), &mut hasher);
-    std::hash::Hash::hash(inputs, &mut hasher);
+    spec.hash(&mut hasher);
+    inputs.hash(&mut hasher);
     InputsHash(hasher.finish())
 }

@@ -29,7 +29,7 @@ impl<T> Checked<T> {
 }
 
 /// One finding, with how long it took.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Which check.
     pub name: CheckName,

@@ -25,7 +25,8 @@ pub enum ReferenceSource {
 }
 
 impl ReferenceSource {
-    fn kind(self) -> &'static str {
+    /// The Kubernetes kind.
+    pub fn kind(self) -> &'static str {
         match self {
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",

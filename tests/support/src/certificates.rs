@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// An authority that clients trust when they are given its certificate.
 ///
@@ -89,7 +89,7 @@ impl CertificateAuthority {
 }
 
 impl Leaf {
-    /// Valid since yesterday and for a year, for `localhost`, 127.0.0.1 and ::1.
+    /// Valid since yesterday and for a year, for `localhost`, `127.0.0.1` and `::1`.
     pub fn loopback() -> Self {
         let now = SystemTime::now();
         Self {
@@ -101,17 +101,20 @@ impl Leaf {
     }
 
     /// The same for this name only, and for no address.
+    #[must_use]
     pub fn only_for(self, dns_name: &str) -> Self {
         Self { dns_names: vec![dns_name.to_owned()], ip_addresses: Vec::new(), ..self }
     }
 
     /// The same, but expired yesterday.
+    #[must_use]
     pub fn expired(self) -> Self {
         let now = SystemTime::now();
         Self { not_before: now - 30 * DAY, not_after: now - DAY, ..self }
     }
 
     /// The same, but expiring after so many days.
+    #[must_use]
     pub fn expiring_in_days(self, days: u32) -> Self {
         Self { not_after: SystemTime::now() + days * DAY, ..self }
     }

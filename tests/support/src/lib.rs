@@ -12,6 +12,7 @@
 mod ber;
 mod certificates;
 mod control_plane;
+pub mod hostile;
 mod http_client;
 mod network;
 mod openid_provider;

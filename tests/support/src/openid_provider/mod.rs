@@ -18,7 +18,7 @@ use crate::process::{ChildProcess, LogCapture};
 use crate::run_directory::RunDirectory;
 use crate::tools;
 
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running provider on 127.0.0.1, ended on drop.
 ///

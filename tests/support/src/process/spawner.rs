@@ -49,7 +49,7 @@ pub(super) fn spawn(command: &Command, log: &LogCapture) -> io::Result<Child> {
 
     let (answer, answered) = channel();
     let request = Request { command: tied, answer };
-    let ended = |_| io::Error::other("the thread that starts processes has ended");
-    REQUESTS.send(request).map_err(|_| ended(()))?;
-    answered.recv().map_err(|_| ended(()))?
+    let ended = || io::Error::other("the thread that starts processes has ended");
+    REQUESTS.send(request).map_err(|_| ended())?;
+    answered.recv().map_err(|_| ended())?
 }

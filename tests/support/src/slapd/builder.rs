@@ -89,10 +89,11 @@ impl SlapdBuilder {
 
         let address = SocketAddr::from((self.bind_address, free_port()?));
         let tls_port = self.certificate.map(|_| free_port()).transpose()?;
-        let mut urls = format!("ldap://{address}/");
-        if let Some(port) = tls_port {
-            urls.push_str(&format!(" ldaps://{}/", SocketAddr::from((self.bind_address, port))));
-        }
+        let ldap = format!("ldap://{address}/");
+        let urls = match tls_port {
+            None => ldap,
+            Some(port) => format!("{ldap} ldaps://{}/", SocketAddr::from((self.bind_address, port))),
+        };
         let mut command = slapd_command(&program, &installation)?;
         // A debug level keeps it in the foreground, and this one logs every operation.
         command.args(["-d", "stats", "-h", &urls, "-f"]).arg(&configuration);

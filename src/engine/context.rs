@@ -1,0 +1,113 @@
+//! What every run of a kind shares, and the effects on a resource itself: its status and its events.
+
+use std::sync::Arc;
+
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::DeserializeGuard,
+    runtime::events::{Event, EventType, Recorder},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Kind, Memory,
+    secret::field_manager,
+    status::{Tone, notices},
+};
+use crate::{api::Status, error::Error, metrics::Metrics, net::Network};
+
+/// What every run of a kind shares.
+pub struct Context<K: Kind> {
+    /// The connection to the API server.
+    pub client: Client,
+    /// The connections to everything else.
+    pub network: Arc<Network>,
+    /// What earlier runs found.
+    pub memory: Memory,
+    /// What Prometheus reads.
+    pub metrics: Arc<Metrics>,
+    /// One for the whole process, since it is what joins equal events.
+    pub recorder: Recorder,
+    /// Set when the process is to stop.
+    pub stopping: CancellationToken,
+    kind: std::marker::PhantomData<fn() -> K>,
+}
+
+impl<K: Kind> Context<K> {
+    /// A context without memories.
+    pub fn new(
+        client: Client,
+        network: Arc<Network>,
+        metrics: Arc<Metrics>,
+        recorder: Recorder,
+        stopping: CancellationToken,
+    ) -> Self {
+        let kind = std::marker::PhantomData;
+        Self { client, network, memory: Memory::default(), metrics, recorder, stopping, kind }
+    }
+
+    /// Forgets a resource that is gone.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        self.memory.forget(namespace, name);
+        self.metrics.forget::<K>(namespace, name);
+    }
+
+    /// Writes the status, and tells of transitions by events.
+    pub(super) async fn report(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        previous: Option<&Status>,
+        status: &Status,
+    ) -> Result<(), Error> {
+        // The guard lets the answer pass even where the object's spec does not decode.
+        let api = Api::<DeserializeGuard<K>>::namespaced(
+            self.client.clone(),
+            &object.namespace().unwrap_or_default(),
+        );
+        let patch = serde_json::json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "status": status,
+        });
+        let parameters = PatchParams::apply(&field_manager::<K>()).force();
+        match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        for notice in notices(previous, status) {
+            self.tell(object, &notice).await;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &super::Notice) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let (kind, reason, note) = (K::kind(&()), notice.reason, notice.note.as_str());
+        let type_ = match notice.tone {
+            Tone::Normal => {
+                tracing::info!(%kind, namespace, name, reason, "{note}");
+                EventType::Normal
+            }
+            Tone::Warning => {
+                tracing::warn!(%kind, namespace, name, reason, "{note}");
+                EventType::Warning
+            }
+        };
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(NOTE_LIMIT).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        // An event is a courtesy: the status carries the same words.
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::debug!(%error, "an event was not written");
+        }
+    }
+}
+
+/// Events take notes of up to 1024 bytes; a character has at most four.
+const NOTE_LIMIT: usize = 256;

@@ -1,0 +1,223 @@
+//! Which changes lead to a run: the resources themselves, and the objects that they refer to or publish.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Secret},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::PartialObjectMeta,
+    core::{ApiResource, DeserializeGuard, DynamicObject, error_boundary::InvalidObject},
+    runtime::{
+        Controller, Predicate, PredicateConfig, WatchStreamExt,
+        controller::{self, Action},
+        predicates,
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher,
+    },
+};
+
+use super::{
+    Context, Kind, ReferenceSource,
+    backoff::Backoff,
+    reconcile, references, secret_name,
+    status::{Facts, Outcome, derive},
+};
+use crate::{
+    api::{Reason, Status},
+    error::Error,
+    problem::{Problem, quote},
+};
+
+/// Which namespaces are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every namespace.
+    Cluster,
+    /// One namespace.
+    Namespace(String),
+}
+
+impl Scope {
+    fn api<K>(&self, client: Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Self::Cluster => Api::all(client),
+            Self::Namespace(namespace) => Api::namespaced(client, namespace),
+        }
+    }
+}
+
+/// An object that may not decode: it is reported, and its neighbours go on.
+type Guarded<K> = DeserializeGuard<K>;
+
+/// A longer run than this hangs at the API server, for the checks have a time limit of their own.
+const API_TIME: Duration = Duration::from_mins(1);
+
+/// Runs the kind's controller in a scope until the context says to stop.
+///
+/// The returned store is ready once the kind's resources were listed.
+pub fn control<K: Kind>(
+    context: Arc<Context<K>>,
+    scope: &Scope,
+    concurrency: u16,
+) -> (Store<Guarded<K>>, impl Future<Output = ()> + use<K>) {
+    let writer = Writer::<Guarded<K>>::default();
+    let store = writer.as_reader();
+    let resources = resources(Arc::clone(&context), scope, writer);
+    let secrets = scope.api::<PartialObjectMeta<Secret>>(context.client.clone());
+    let config_maps = scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone());
+    let config = controller::Config::default().concurrency(concurrency);
+    let stopping = Arc::clone(&context);
+    let backoff = Arc::new(Backoff::default());
+    let forgiving = Arc::clone(&backoff);
+    let runs = Controller::for_stream(resources, store.clone())
+        .with_config(config)
+        .watches(secrets, watcher::Config::default(), users_of(store.clone(), ReferenceSource::Secret))
+        .watches(config_maps, watcher::Config::default(), users_of(store.clone(), ReferenceSource::ConfigMap))
+        .graceful_shutdown_on(async move { stopping.stopping.cancelled().await })
+        .run(
+            move |object, context| run(object, context, Arc::clone(&forgiving)),
+            move |object, error, _| retry(&object, error, &backoff),
+            context,
+        );
+    let done = runs.for_each(|outcome| {
+        if let Err(controller::Error::QueueError(error)) = outcome {
+            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke and is set up again");
+        }
+        std::future::ready(())
+    });
+    (store, done)
+}
+
+/// The kind's resources as they change, without what is not needed in memory.
+fn resources<K: Kind>(
+    context: Arc<Context<K>>,
+    scope: &Scope,
+    writer: Writer<Guarded<K>>,
+) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
+    watcher(scope.api::<Guarded<K>>(context.client.clone()), watcher::Config::default())
+        .default_backoff()
+        .modify(prune)
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(object) = event {
+                context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+            }
+        })
+        .reflect(writer)
+        .applied_objects()
+        // A status that the operator wrote itself is no reason to run again.
+        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
+}
+
+/// Drops what `kubectl apply` and the API server keep for themselves, most of an object's size.
+fn prune(object: &mut impl Resource) {
+    object.managed_fields_mut().clear();
+    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+}
+
+/// From a changed Secret or ConfigMap to the resources that read it or publish it.
+fn users_of<K: Kind, O: Resource>(
+    store: Store<Guarded<K>>,
+    source: ReferenceSource,
+) -> impl Fn(O) -> Vec<ObjectRef<Guarded<K>>> {
+    move |changed| {
+        let (namespace, name) = (changed.namespace(), changed.name_any());
+        let uses = |object: &Guarded<K>| {
+            let Ok(resource) = &object.0 else { return false };
+            resource.namespace() == namespace
+                && (references(resource)
+                    .iter()
+                    .any(|reference| reference.source == source && reference.name == name)
+                    || (source == ReferenceSource::Secret && secret_name(resource) == name))
+        };
+        store
+            .state()
+            .iter()
+            .filter(|object| uses(object))
+            .map(|object| ObjectRef::from_obj(&**object))
+            .collect()
+    }
+}
+
+async fn run<K: Kind>(
+    object: Arc<Guarded<K>>,
+    context: Arc<Context<K>>,
+    backoff: Arc<Backoff>,
+) -> Result<Action, Error> {
+    let started = std::time::Instant::now();
+    let action = match &object.0 {
+        Ok(resource) => {
+            let limit = resource.common().check_timeout.get() + API_TIME;
+            tokio::time::timeout(limit, reconcile(resource, &context))
+                .await
+                .unwrap_or(Err(Error::Timeout(limit)))
+        }
+        Err(invalid) => report_undecodable(invalid, &*object, &context).await,
+    }?;
+    context.metrics.reconciled::<K>(started.elapsed());
+    backoff.forget(&key(&*object));
+    Ok(action)
+}
+
+/// An object that does not decode gets a status like any other, so that people see why nothing happens.
+async fn report_undecodable<K: Kind>(
+    invalid: &InvalidObject,
+    object: &Guarded<K>,
+    context: &Context<K>,
+) -> Result<Action, Error> {
+    let resource = ApiResource::erase::<K>(&());
+    let api = Api::<DynamicObject>::namespaced_with(
+        context.client.clone(),
+        &object.namespace().unwrap_or_default(),
+        &resource,
+    );
+    let Some(stored) = api.get_opt(&object.name_any()).await? else {
+        return Ok(Action::await_change());
+    };
+    let previous: Option<Status> =
+        stored.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
+    let problem = Problem::new(
+        Reason::InvalidSpec,
+        format!(
+            "This version of the operator cannot read the object: {}. Correct that field, or run the version that it was written for.",
+            quote(&invalid.error)
+        ),
+    );
+    let facts = Facts {
+        generation: invalid.metadata.generation,
+        outcome: Outcome::NotAccepted(problem),
+        publication: None,
+        secret_name: String::new(),
+        threshold: 0,
+    };
+    let status = derive(previous.as_ref(), &facts, Timestamp::now());
+    if previous.as_ref() != Some(&status) {
+        context.report(object, previous.as_ref(), &status).await?;
+    }
+    Ok(Action::await_change())
+}
+
+fn retry<K: Kind>(object: &Guarded<K>, error: &Error, backoff: &Backoff) -> Action {
+    let wait = backoff.next(key(object));
+    if !matches!(error, Error::Stopping) {
+        tracing::warn!(
+            kind = %K::kind(&()),
+            namespace = object.namespace(),
+            name = object.name_any(),
+            %error,
+            "the run failed and is tried again in {wait:?}"
+        );
+    }
+    Action::requeue(wait)
+}
+
+fn key(object: &impl Resource) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}

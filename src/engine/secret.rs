@@ -1,0 +1,176 @@
+//! The published Secret: how it is read, recognised as ours and written.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Api, Client, ResourceExt, api::PostParams};
+
+use super::{Existing, Kind, Values};
+use crate::{
+    api::{DeletionPolicy, Reason},
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// Says which resource a Secret belongs to, also when it outlives that resource.
+pub const OWNER_ANNOTATION: &str = "auth.wandb.com/owner";
+
+/// Kubernetes' recommended label for who manages an object.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// The value of [`MANAGED_BY_LABEL`], and the first half of every field manager.
+pub const MANAGER: &str = "wandb-auth-operator";
+
+/// The type of every published Secret.
+const SECRET_TYPE: &str = "Opaque";
+
+/// The field manager of a kind's writes.
+pub fn field_manager<K: Kind>() -> String {
+    format!("{MANAGER}/{}", K::kind(&()).to_lowercase())
+}
+
+/// The name of the Secret that the resource publishes.
+pub fn secret_name<K: Kind>(object: &K) -> String {
+    let named = object.common().secret_name.clone();
+    named.unwrap_or_else(|| format!("{}-{}", object.name_any(), K::SHORT_NAME))
+}
+
+/// Reads what stands under the Secret's name.
+pub async fn read<K: Kind>(api: &Api<Secret>, object: &K) -> Result<(Option<Secret>, Existing), kube::Error> {
+    let secret = match api.get_opt(&secret_name(object)).await {
+        Ok(secret) => secret,
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            return Ok((None, Existing::Untouchable(forbidden(object, "read"))));
+        }
+        Err(error) => return Err(error),
+    };
+    let existing = secret.as_ref().map_or(Existing::Missing, |secret| recognise(secret, object));
+    Ok((secret, existing))
+}
+
+/// Whether the Secret belongs to the resource: by its controller, or by the annotation where it has none.
+///
+/// A resource of the same kind and name is the same owner, so that deleting and creating a resource
+/// again takes its Secret over instead of leaving the pods without it.
+fn recognise<K: Kind>(secret: &Secret, object: &K) -> Existing {
+    let owner = owner::<K>(&object.name_any());
+    let controller = secret.owner_references().iter().find(|reference| reference.controller == Some(true));
+    let ours = match controller {
+        Some(reference) => is_owner(reference, object),
+        None => secret.annotations().get(OWNER_ANNOTATION) == Some(&owner),
+    };
+    if !ours || secret.type_.as_deref().is_some_and(|type_| type_ != SECRET_TYPE) {
+        let whose = controller.map_or_else(
+            || "nobody says whose it is".to_owned(),
+            |reference| format!("it belongs to {} {}", reference.kind, reference.name),
+        );
+        return Existing::Untouchable(Problem::new(
+            Reason::SecretNotOwned,
+            format!(
+                "The Secret \"{}\" exists and is not this resource's ({whose}), so it is left alone. Delete or rename it, or create this resource with another spec.secretName.",
+                secret.name_any()
+            ),
+        ));
+    }
+    let data = secret.data.iter().flatten();
+    // Bytes that are not text can only come from a foreign edit, and differ from anything that is published.
+    Existing::Ours(
+        data.map(|(key, value)| {
+            (key.clone(), Sensitive::from(String::from_utf8_lossy(&value.0).into_owned()))
+        })
+        .collect(),
+    )
+}
+
+fn owner<K: Kind>(name: &str) -> String {
+    format!("{}/{name}", K::kind(&()))
+}
+
+fn is_owner<K: Kind>(reference: &OwnerReference, object: &K) -> bool {
+    reference.kind == K::kind(&())
+        && reference.name == object.name_any()
+        && reference.api_version.split('/').next() == Some(&*K::group(&()))
+}
+
+/// The Secret with these values; what others put into its metadata stays.
+fn compose<K: Kind>(present: Option<&Secret>, object: &K, values: &Values) -> Secret {
+    let mut metadata = present.map(|secret| secret.metadata.clone()).unwrap_or_default();
+    metadata.name = Some(secret_name(object));
+    metadata.namespace = object.namespace();
+    metadata.labels.get_or_insert_default().insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
+    let mut owners = metadata.owner_references.take().unwrap_or_default();
+    owners.retain(|reference| !is_owner(reference, object));
+    if object.common().deletion_policy == DeletionPolicy::Remove {
+        owners.extend(object.controller_owner_ref(&()));
+    }
+    metadata.owner_references = (!owners.is_empty()).then_some(owners);
+    let data: BTreeMap<_, _> = values
+        .iter()
+        .map(|(key, value)| (key.to_owned(), ByteString(value.expose().as_bytes().to_vec())))
+        .collect();
+    Secret {
+        metadata,
+        data: Some(data),
+        type_: Some(SECRET_TYPE.to_owned()),
+        immutable: present.and_then(|secret| secret.immutable),
+        string_data: None,
+    }
+}
+
+/// Whether anything was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The Secret was created or changed.
+    Changed,
+    /// It was right already.
+    Unchanged,
+}
+
+/// Makes the Secret hold exactly these values, with one write or none.
+///
+/// A new Secret is created and an old one replaced at the version that was read, so that nobody
+/// else's Secret or edit is overwritten unseen: then the API server answers with a conflict.
+pub async fn ensure<K: Kind>(
+    client: &Client,
+    object: &K,
+    present: Option<&Secret>,
+    values: &Values,
+) -> Result<Result<Written, Problem>, kube::Error> {
+    let desired = compose(present, object, values);
+    if present == Some(&desired) {
+        return Ok(Ok(Written::Unchanged));
+    }
+    let api = Api::<Secret>::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
+    let written = match present {
+        None => api.create(&parameters, &desired).await,
+        Some(_) => api.replace(&secret_name(object), &parameters, &desired).await,
+    };
+    match written {
+        Ok(_) => Ok(Ok(Written::Changed)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(forbidden(object, "write"))),
+        Err(kube::Error::Api(status)) if status.is_invalid() => Ok(Err(Problem::new(
+            Reason::SecretNotOwned,
+            format!(
+                "The Secret \"{}\" cannot be changed ({}). Delete it, and it is made anew.",
+                secret_name(object),
+                crate::problem::quote(&status.message)
+            ),
+        ))),
+        Err(error) => Err(error),
+    }
+}
+
+fn forbidden<K: Kind>(object: &K, verb: &str) -> Problem {
+    Problem::new(
+        Reason::Forbidden,
+        format!(
+            "The operator may not {verb} the Secret \"{}\". Give its service account the verbs get, create and update on Secrets in this namespace, and look for a quota or an admission policy.",
+            secret_name(object)
+        ),
+    )
+}

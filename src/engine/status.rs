@@ -1,0 +1,342 @@
+//! From what a run came to, to `status` and to events: pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{Finding, Findings, Publication, Verdict};
+use crate::{
+    api::{CheckResult, ConditionType, Reason, Status, names::Remedy, status::SecretReference},
+    problem::Problem,
+};
+
+/// What a run came to.
+pub enum Outcome<'a> {
+    /// `spec.suspend` is true: nothing was looked at.
+    Suspended,
+    /// The spec does not make sense by itself.
+    NotAccepted(Problem),
+    /// A reference leads to nothing usable.
+    Unresolved(Problem),
+    /// The checks ran, now or earlier with the same inputs.
+    Checked {
+        /// How the findings count.
+        verdict: Verdict,
+        /// Every finding.
+        findings: &'a Findings,
+        /// What the findings speak of.
+        checked_inputs: String,
+    },
+}
+
+/// Everything that the status is derived from, beside the status before.
+pub struct Facts<'a> {
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What the run came to.
+    pub outcome: Outcome<'a>,
+    /// What became of the Secret; nothing is known of it where it was not looked at.
+    pub publication: Option<Publication>,
+    /// Name of the published Secret.
+    pub secret_name: String,
+    /// `spec.failureThreshold`.
+    pub threshold: u32,
+}
+
+/// A condition without its times.
+struct Draft {
+    type_: ConditionType,
+    state: State,
+    reason: Reason,
+    message: String,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    True,
+    False,
+    Unknown,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl Draft {
+    fn new(type_: ConditionType, state: State, reason: Reason, message: impl Into<String>) -> Self {
+        Self { type_, state, reason, message: message.into() }
+    }
+
+    fn not_checked(type_: ConditionType, because: ConditionType) -> Self {
+        Self::new(
+            type_,
+            State::Unknown,
+            Reason::NotChecked,
+            format!("Not looked at, since {because} is not True."),
+        )
+    }
+
+    fn broken(type_: ConditionType, problem: &Problem) -> Self {
+        Self::new(type_, State::False, problem.reason, problem.message.clone())
+    }
+}
+
+/// The status that these facts lead to.
+///
+/// Times are taken over from the status before wherever a condition's status did not flip, so that
+/// equal facts give an equal status.
+pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> Status {
+    let mut drafts =
+        vec![accepted(&facts.outcome), resolved(&facts.outcome), verified(facts), published(facts)];
+    drafts.push(ready(&drafts, &facts.outcome));
+    drafts.extend(progress(&drafts, &facts.outcome));
+    let conditions = drafts.into_iter().map(|draft| date(draft, previous, facts.generation, now)).collect();
+    let (checks, checked_inputs) = match &facts.outcome {
+        Outcome::Checked { findings, checked_inputs, .. } => {
+            (findings.list.iter().map(Finding::status).collect(), Some(checked_inputs.clone()))
+        }
+        // What was found before still stands when the checks go on.
+        Outcome::Suspended => previous
+            .map(|previous| (previous.checks.clone(), previous.checked_inputs.clone()))
+            .unwrap_or_default(),
+        Outcome::NotAccepted(_) | Outcome::Unresolved(_) => (Vec::new(), None),
+    };
+    let secret_ref = match &facts.publication {
+        Some(Publication::Current | Publication::Held) => {
+            Some(SecretReference { name: facts.secret_name.clone() })
+        }
+        Some(_) => None,
+        None => previous.and_then(|previous| previous.secret_ref.clone()),
+    };
+    Status { observed_generation: facts.generation, conditions, checks, checked_inputs, secret_ref }
+}
+
+fn suspended(type_: ConditionType) -> Draft {
+    Draft::new(
+        type_,
+        State::Unknown,
+        Reason::Suspended,
+        "Nothing is checked or written while spec.suspend is true.",
+    )
+}
+
+fn accepted(outcome: &Outcome<'_>) -> Draft {
+    let type_ = ConditionType::Accepted;
+    match outcome {
+        Outcome::Suspended => suspended(type_),
+        Outcome::NotAccepted(problem) => Draft::broken(type_, problem),
+        _ => Draft::new(type_, State::True, Reason::Valid, "The spec makes sense by itself."),
+    }
+}
+
+fn resolved(outcome: &Outcome<'_>) -> Draft {
+    let type_ = ConditionType::ResolvedRefs;
+    match outcome {
+        Outcome::Suspended => suspended(type_),
+        Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
+        Outcome::Unresolved(problem) => Draft::broken(type_, problem),
+        Outcome::Checked { .. } => {
+            Draft::new(type_, State::True, Reason::Resolved, "Every referenced key exists and parses.")
+        }
+    }
+}
+
+fn verified(facts: &Facts<'_>) -> Draft {
+    let type_ = ConditionType::Verified;
+    match &facts.outcome {
+        Outcome::Suspended => suspended(type_),
+        Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
+        Outcome::Unresolved(_) => Draft::not_checked(type_, ConditionType::ResolvedRefs),
+        Outcome::Checked { verdict: Verdict::Passed, findings, .. } => {
+            Draft::new(type_, State::True, Reason::ChecksPassed, summary(findings))
+        }
+        Outcome::Checked { verdict: Verdict::Tolerated { failure, failures }, .. } => Draft::new(
+            type_,
+            State::True,
+            Reason::ChecksPassed,
+            format!(
+                "The same inputs passed before; re-check {failures} of {} that may fail in a row failed: {}: {}",
+                facts.threshold, failure.name, failure.message
+            ),
+        ),
+        Outcome::Checked { verdict: Verdict::Failed(failure), .. } => {
+            Draft::new(type_, State::False, failure.reason, format!("{}: {}", failure.name, failure.message))
+        }
+    }
+}
+
+fn summary(findings: &Findings) -> String {
+    let warnings: Vec<_> = findings
+        .list
+        .iter()
+        .filter(|finding| finding.result == CheckResult::Warning)
+        .map(|finding| format!("{}: {}", finding.name, finding.message))
+        .collect();
+    if warnings.is_empty() {
+        "No check failed.".to_owned()
+    } else {
+        format!("No check failed. Worth a look: {}", warnings.join(" "))
+    }
+}
+
+fn published(facts: &Facts<'_>) -> Draft {
+    let type_ = ConditionType::Published;
+    let secret = &facts.secret_name;
+    match &facts.publication {
+        None => match &facts.outcome {
+            Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
+            _ => suspended(type_),
+        },
+        Some(Publication::Current) => Draft::new(
+            type_,
+            State::True,
+            Reason::Published,
+            format!("The Secret \"{secret}\" holds the current values."),
+        ),
+        Some(Publication::Held) => Draft::new(
+            type_,
+            State::False,
+            Reason::HoldingLastVerified,
+            format!(
+                "The Secret \"{secret}\" keeps the last verified values until the current ones are verified."
+            ),
+        ),
+        Some(Publication::Withheld) => Draft::new(
+            type_,
+            State::False,
+            Reason::NotYetVerified,
+            format!("The Secret \"{secret}\" is not written before the values are verified."),
+        ),
+        Some(Publication::Nothing) => {
+            let because = match &facts.outcome {
+                Outcome::NotAccepted(_) => ConditionType::Accepted,
+                _ => ConditionType::ResolvedRefs,
+            };
+            Draft::not_checked(type_, because)
+        }
+        Some(Publication::Refused(problem)) => Draft::broken(type_, problem),
+    }
+}
+
+fn ready(drafts: &[Draft], outcome: &Outcome<'_>) -> Draft {
+    let type_ = ConditionType::Ready;
+    if matches!(outcome, Outcome::Suspended) {
+        return suspended(type_);
+    }
+    match drafts.iter().find(|draft| draft.state != State::True) {
+        None => Draft::new(type_, State::True, Reason::Ready, "Verified and published."),
+        Some(draft) => Draft::new(
+            type_,
+            State::False,
+            draft.reason,
+            format!("{} is {}: {}", draft.type_, draft.state.as_str(), draft.message),
+        ),
+    }
+}
+
+/// `Stalled` where a person must act, `Reconciling` where the operator keeps trying, nothing where all is well.
+fn progress(drafts: &[Draft], outcome: &Outcome<'_>) -> Option<Draft> {
+    if matches!(outcome, Outcome::Suspended) {
+        return None;
+    }
+    let cause = drafts.iter().find(|draft| draft.state != State::True)?;
+    Some(match cause.reason.remedy() {
+        Remedy::Person => {
+            Draft::new(ConditionType::Stalled, State::True, cause.reason, cause.message.clone())
+        }
+        Remedy::Retry => Draft::new(
+            ConditionType::Reconciling,
+            State::True,
+            Reason::ProgressingWithRetry,
+            cause.message.clone(),
+        ),
+    })
+}
+
+fn date(draft: Draft, previous: Option<&Status>, generation: Option<i64>, now: Timestamp) -> Condition {
+    let type_ = draft.type_.as_str();
+    let status = draft.state.as_str();
+    let since = previous
+        .into_iter()
+        .flat_map(|previous| &previous.conditions)
+        .find(|condition| condition.type_ == type_ && condition.status == status)
+        .map_or(Time(now), |condition| condition.last_transition_time.clone());
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: draft.reason.to_string(),
+        message: draft.message,
+        last_transition_time: since,
+        observed_generation: generation,
+    }
+}
+
+/// Whether an event is good news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Normal,
+    /// Deserves a look.
+    Warning,
+}
+
+/// An event that is worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Good news or bad.
+    pub tone: Tone,
+    /// The event's reason.
+    pub reason: &'static str,
+    /// The event's text.
+    pub note: String,
+}
+
+/// The transitions between two statuses that are worth an event.
+pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
+    let seen = |status: Option<&Status>, type_: ConditionType| {
+        status
+            .into_iter()
+            .flat_map(|status| status.conditions.clone())
+            .find(|condition| condition.type_ == type_.as_str())
+    };
+    let mut notices = Vec::new();
+    for type_ in [
+        ConditionType::Accepted,
+        ConditionType::ResolvedRefs,
+        ConditionType::Verified,
+        ConditionType::Published,
+    ] {
+        let Some(now) = seen(Some(current), type_) else { continue };
+        let before = seen(previous, type_);
+        let flipped = before.is_none_or(|before| before.status != now.status || before.reason != now.reason);
+        if flipped {
+            notices.extend(notice(type_, now));
+        }
+    }
+    notices
+}
+
+fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
+    let failed = condition.status == "False";
+    let (tone, reason) = match type_ {
+        ConditionType::Verified | ConditionType::Published if condition.status == "True" => {
+            (Tone::Normal, type_.as_str())
+        }
+        ConditionType::Verified if failed => (Tone::Warning, "CheckFailed"),
+        ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
+            (Tone::Warning, Reason::HoldingLastVerified.as_str())
+        }
+        // Not yet verified is what the failed check says already.
+        ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
+        ConditionType::Published if failed => (Tone::Warning, "PublishFailed"),
+        ConditionType::Accepted if failed => (Tone::Warning, "NotAccepted"),
+        ConditionType::ResolvedRefs if failed => (Tone::Warning, "UnresolvedReference"),
+        _ => return None,
+    };
+    Some(Notice { tone, reason, note: condition.message })
+}

@@ -1,0 +1,221 @@
+//! Leader election with a Lease, the way client-go does it: every write carries the version that was
+//! read, and expiry is judged by this process's own clock from when it saw the Lease change last, so
+//! that clocks that differ between nodes elect nobody twice.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{Api, Client, ResourceExt, api::PostParams};
+use tokio_util::sync::CancellationToken;
+
+/// How long a leader that is not heard of stays leader.
+const LEASE_DURATION: Duration = Duration::from_secs(10);
+
+/// How long a leader goes on without a successful renewal: less than others wait.
+const RENEW_DEADLINE: Duration = Duration::from_secs(7);
+
+/// Time between two looks at the Lease.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// Who is to lead, and by which Lease.
+pub struct Election {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    seen: Option<Seen>,
+}
+
+/// The Lease as it was read last, and since when it has looked like that.
+struct Seen {
+    lease: Lease,
+    since: Instant,
+}
+
+/// What to do about the Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There is none.
+    Create,
+    /// It is ours.
+    Renew,
+    /// It is nobody's, or its holder was not heard of for too long.
+    TakeOver,
+    /// Somebody else leads.
+    Wait,
+}
+
+/// Decides what to do about the Lease: pure.
+fn decide(identity: &str, seen: Option<(&LeaseSpec, Duration)>) -> Step {
+    let Some((spec, unchanged_for)) = seen else {
+        return Step::Create;
+    };
+    match spec.holder_identity.as_deref() {
+        Some(holder) if holder == identity => Step::Renew,
+        None | Some("") => Step::TakeOver,
+        Some(_) => {
+            let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+            let duration = seconds.map_or(LEASE_DURATION, Duration::from_secs);
+            if unchanged_for > duration { Step::TakeOver } else { Step::Wait }
+        }
+    }
+}
+
+impl Election {
+    /// A candidate of that identity.
+    pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None }
+    }
+
+    /// Waits until this process leads.
+    pub async fn win(&mut self) {
+        loop {
+            match self.try_once().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "the Lease could not be read or written"),
+            }
+            tokio::time::sleep(RETRY_PERIOD).await;
+        }
+    }
+
+    /// Keeps leading; returns when leadership is lost, or when it was released on request.
+    pub async fn keep(&mut self, stopping: &CancellationToken) -> Leadership {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => {
+                    self.release().await;
+                    return Leadership::Released;
+                }
+                () = tokio::time::sleep(RETRY_PERIOD) => {}
+            }
+            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
+            match tokio::time::timeout(left, self.try_once()).await {
+                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be renewed"),
+                Ok(Ok(false)) | Err(_) => return Leadership::Lost,
+            }
+            if renewed.elapsed() >= RENEW_DEADLINE {
+                return Leadership::Lost;
+            }
+        }
+    }
+
+    /// Looks at the Lease once and tells whether it is ours afterwards.
+    async fn try_once(&mut self) -> Result<bool, kube::Error> {
+        self.look().await?;
+        let now = Instant::now();
+        let seen = self.seen.as_ref();
+        let spec = seen.and_then(|seen| Some((seen.lease.spec.as_ref()?, now.duration_since(seen.since))));
+        // A Lease without a spec is nobody's.
+        let step = match (seen, spec) {
+            (Some(_), None) => Step::TakeOver,
+            _ => decide(&self.identity, spec),
+        };
+        let lease = self.claim(step);
+        let written = match step {
+            Step::Wait => return Ok(false),
+            Step::Create => self.api.create(&PostParams::default(), &lease).await,
+            Step::Renew | Step::TakeOver => {
+                self.api.replace(&self.name, &PostParams::default(), &lease).await
+            }
+        };
+        match written {
+            Ok(lease) => {
+                self.seen = Some(Seen { lease, since: now });
+                Ok(true)
+            }
+            // Somebody was faster; the next look shows who.
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), kube::Error> {
+        let lease = self.api.get_opt(&self.name).await?;
+        self.seen = lease.map(|lease| match self.seen.take() {
+            Some(seen) if seen.lease.resource_version() == lease.resource_version() => seen,
+            _ => Seen { lease, since: Instant::now() },
+        });
+        Ok(())
+    }
+
+    /// The Lease with us as its holder.
+    fn claim(&self, step: Step) -> Lease {
+        let mut lease = self.seen.as_ref().map(|seen| seen.lease.clone()).unwrap_or_default();
+        lease.metadata.name = Some(self.name.clone());
+        let now = MicroTime(Timestamp::now());
+        let spec = lease.spec.get_or_insert_default();
+        if step != Step::Renew {
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions = spec.lease_transitions.map_or(Some(0), |count| count.checked_add(1));
+        }
+        spec.holder_identity = Some(self.identity.clone());
+        spec.lease_duration_seconds = i32::try_from(LEASE_DURATION.as_secs()).ok();
+        spec.renew_time = Some(now);
+        lease
+    }
+
+    /// Gives the Lease up, so that another process need not wait for it to expire.
+    async fn release(&mut self) {
+        let Some(Seen { lease, .. }) = self.seen.take() else { return };
+        let mut released = lease;
+        if let Some(spec) = &mut released.spec {
+            spec.holder_identity = Some(String::new());
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &released).await {
+            tracing::warn!(%error, "the Lease was not released and will expire");
+        }
+    }
+}
+
+/// How leading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// On request.
+    Released,
+    /// Somebody else leads, or the API server does not answer.
+    Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(holder: &str) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(10),
+            ..LeaseSpec::default()
+        }
+    }
+
+    #[test]
+    fn takes_only_what_is_free_or_expired() {
+        let second = Duration::from_secs(1);
+        assert_eq!(decide("me", None), Step::Create);
+        for (holder, unchanged_for, step) in [
+            ("me", second, Step::Renew),
+            ("me", second * 60, Step::Renew),
+            ("", second, Step::TakeOver),
+            ("other", second * 10, Step::Wait),
+            ("other", second * 11, Step::TakeOver),
+        ] {
+            assert_eq!(
+                decide("me", Some((&held_by(holder), unchanged_for))),
+                step,
+                "{holder} {unchanged_for:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_leader_gives_up_before_others_take_over() {
+        assert!(RENEW_DEADLINE + RETRY_PERIOD < LEASE_DURATION);
+    }
+}
