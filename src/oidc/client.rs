@@ -26,11 +26,9 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
     if !plan.settings.checks.client_credentials {
         return report.skip(name, "Not run, since spec.checks.clientCredentials is false.");
     }
-    let endpoint = match (metadata.token_endpoint(), &plan.secret, plan.settings.flow) {
-        (Some(endpoint), Some(_), _) | (Some(endpoint), None, AuthMethod::Pkce) => endpoint,
-        _ => {
-            return report.skip(name, "Not run, since authMethod: implicit does not use the token endpoint.");
-        }
+    let is_used = plan.settings.flow == AuthMethod::Pkce || plan.secret.is_some();
+    let Some(endpoint) = metadata.token_endpoint().filter(|_| is_used) else {
+        return report.skip(name, "Not run, since authMethod: implicit does not use the token endpoint.");
     };
     report.check(name, ask(plan, http, metadata, endpoint)).await;
 }

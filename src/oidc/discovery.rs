@@ -1,6 +1,6 @@
 //! The discovery document: how it is had, and what it must say.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use openidconnect::{
     AdditionalProviderMetadata, ProviderMetadata,
@@ -12,7 +12,6 @@ use openidconnect::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::net::SocketAddr;
 use url::Url;
 
 use super::{Issuer, Plan};
@@ -64,11 +63,12 @@ pub(super) async fn fetch(
         ca_bundle: plan.ca_bundle.as_ref().map(|bundle| bundle.expose().to_owned()),
         server_name: plan.settings.server_name.clone(),
     };
-    let request = async {
+    // Boxed, since it is moved several times on its way to being the one that is awaited.
+    let request = Box::pin(async {
         let response = net::exchange(connection, HttpRequest::get(url.clone())).await?;
         expect_ok(&response, url, &network.egress, || advice(issuer, plan.settings.provider))?;
         Ok::<_, Problem>(response)
-    };
+    });
     let response: Arc<HttpResponse> = network.documents.get(key, request).await?;
     let metadata = read(&response.body, url)?;
     Ok(Checked::passed(metadata, format!("{url} has the discovery document.")))

@@ -146,13 +146,12 @@ fn bits(number: &str) -> usize {
     let written = number.len() * 6 / 8 * 8;
     let significant = number.trim_start_matches('A');
     let leading = match significant.bytes().next() {
-        None => 0,
         Some(b'B') => 5,
         Some(b'C' | b'D') => 4,
         Some(b'E'..=b'H') => 3,
         Some(b'I'..=b'P') => 2,
         Some(b'Q'..=b'Z' | b'a'..=b'f') => 1,
-        Some(_) => 0,
+        _ => 0,
     };
     written.saturating_sub((number.len() - significant.len()) * 6 + leading)
 }

@@ -50,7 +50,7 @@ fn is_entra(host: &str) -> bool {
     )
 }
 
-fn realm<'a>(issuer: &'a Issuer) -> Option<&'a str> {
+fn realm(issuer: &Issuer) -> Option<&str> {
     let mut segments = issuer.path_segments().into_iter();
     segments.find(|segment| *segment == "realms")?;
     segments.next()
