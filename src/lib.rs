@@ -6,6 +6,7 @@ pub mod ldap;
 pub mod leader;
 pub mod metrics;
 pub mod net;
+pub mod oidc;
 pub mod problem;
 pub mod sensitive;
 pub mod server;

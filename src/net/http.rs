@@ -9,6 +9,7 @@ use hyper::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use url::Url;
 
 use super::{Duplex, Endpoint, Host, Network, Trust, connect, encrypt, permit, resolve};
@@ -135,6 +136,17 @@ fn body_problem(host: &str, error: &(dyn std::error::Error + 'static)) -> Proble
     error.downcast_ref().map_or_else(|| closed(host), |error| transport_problem(host, error))
 }
 
+/// What makes two GET requests without credentials the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// Where to.
+    pub url: Url,
+    /// The CA bundle that is trusted beside the system's authorities.
+    pub ca_bundle: Option<String>,
+    /// The name that the certificate must carry, when it is not the URL's host.
+    pub server_name: Option<ServerName<'static>>,
+}
+
 /// Requests to endpoints that another server named: each goes through the policy before anything is sent.
 #[derive(Clone, Copy)]
 pub struct HttpClient<'a> {
@@ -142,6 +154,8 @@ pub struct HttpClient<'a> {
     pub network: &'a Network,
     /// The authorities that certificates may come from.
     pub trust: &'a Trust,
+    /// An endpoint whose certificate carries another name than its host.
+    pub server_name: Option<(&'a Endpoint, &'a ServerName<'static>)>,
 }
 
 impl HttpClient<'_> {
@@ -151,7 +165,9 @@ impl HttpClient<'_> {
         let addresses = permit(&self.network.egress, &endpoint, resolve(&endpoint).await?)?;
         let stream = connect(&endpoint, &addresses).await?;
         let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
-            let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;
+            let renamed = self.server_name.filter(|(at, _)| **at == endpoint).map(|(_, name)| name.clone());
+            let name =
+                renamed.or_else(|| endpoint.host.server_name()).ok_or_else(|| no_host(&request.url))?;
             Box::new(encrypt(stream, &name, self.trust).await?.0)
         } else {
             Box::new(stream)

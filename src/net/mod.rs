@@ -4,15 +4,22 @@
 //! `resolve → permit → connect → encrypt`. A name is resolved once, and the connection goes to an
 //! address that the policy has seen; nothing here resolves a second time or follows a redirect.
 
+use std::time::Duration;
+
 mod dial;
 mod egress;
 mod http;
+mod shared;
 mod tls;
 
 pub use dial::{Duplex, Endpoint, Host, connect, permit, resolve};
 pub use egress::EgressPolicy;
-pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, endpoint_of, exchange};
+pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
+pub use shared::Shared;
 pub use tls::{Certificate, Trust, encrypt};
+
+/// How long an answer counts as the answer to a request that was made a little later.
+const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
 
 /// What connections need beside their endpoint: made once per process.
 pub struct Network {
@@ -20,11 +27,13 @@ pub struct Network {
     pub egress: EgressPolicy,
     /// The system's certificate authorities.
     pub system_trust: Trust,
+    /// Public documents that several resources ask for at the same time.
+    pub documents: Shared<RequestKey, HttpResponse>,
 }
 
 impl Network {
     /// A network with the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
-        Self { egress, system_trust: Trust::system() }
+        Self { egress, system_trust: Trust::system(), documents: Shared::new(SHARE_ANSWERS_FOR) }
     }
 }

@@ -1,0 +1,108 @@
+//! One answer for everybody who asks the same at the same time.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OnceCell;
+
+/// Makes each value once for all who ask for its key at the same time, or shortly after.
+///
+/// A failure is its asker's alone: whoever waits next makes an attempt of its own. The same holds
+/// when an asker gives up, so nobody depends on the patience of somebody else.
+pub struct Shared<K, V> {
+    keep: Duration,
+    flights: Mutex<HashMap<K, Arc<Flight<V>>>>,
+}
+
+type Flight<V> = OnceCell<(Instant, Arc<V>)>;
+
+impl<K: Eq + Hash, V> Shared<K, V> {
+    /// Values are shared while they are made, and for `keep` after that.
+    pub fn new(keep: Duration) -> Self {
+        Self { keep, flights: Mutex::default() }
+    }
+
+    /// The value of the key, made by `make` unless somebody else is about to or just did.
+    pub async fn get<E>(&self, key: K, make: impl Future<Output = Result<V, E>>) -> Result<Arc<V>, E> {
+        let flight = self.flight(key);
+        let make = || async { Ok((Instant::now(), Arc::new(make.await?))) };
+        let (_, value) = flight.get_or_try_init(make).await?;
+        Ok(Arc::clone(value))
+    }
+
+    fn flight(&self, key: K) -> Arc<Flight<V>> {
+        // A panic elsewhere leaves the map whole: every change to it is a single call.
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|_, flight| match flight.get() {
+            Some((made, _)) => made.elapsed() < self.keep,
+            None => Arc::strong_count(flight) > 1,
+        });
+        Arc::clone(flights.entry(key).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    struct Maker(AtomicUsize);
+
+    impl Maker {
+        /// Fails the given number of times, and yields before each outcome.
+        async fn make(&self, failures: usize) -> Result<usize, usize> {
+            let attempt = self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            if attempt < failures { Err(attempt) } else { Ok(attempt) }
+        }
+    }
+
+    #[tokio::test]
+    async fn makes_equal_values_once_and_different_ones_each() {
+        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let (first, second, other) = tokio::join!(
+            shared.get("a", maker.make(0)),
+            shared.get("a", maker.make(0)),
+            shared.get("b", maker.make(0)),
+        );
+        assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
+        assert_eq!(*other.unwrap(), 1);
+        assert_eq!(*shared.get("a", maker.make(0)).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_next_one_retries_a_failure() {
+        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let (first, second) = tokio::join!(shared.get("a", maker.make(1)), shared.get("a", maker.make(1)));
+        assert_eq!(first.unwrap_err(), 0);
+        assert_eq!(*second.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_next_one_goes_on_when_the_first_gives_up() {
+        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let endless = shared.get("a", std::future::pending::<Result<usize, usize>>());
+        let (gave_up, made) = tokio::join!(
+            async { tokio::time::timeout(Duration::from_millis(1), endless).await.is_err() },
+            shared.get("a", maker.make(0)),
+        );
+        assert!(gave_up);
+        assert_eq!(*made.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn forgets_what_is_old() {
+        let (shared, maker) = (Shared::new(Duration::ZERO), Maker(AtomicUsize::new(0)));
+        for attempt in 0..3 {
+            assert_eq!(*shared.get("a", maker.make(0)).await.unwrap(), attempt);
+        }
+        assert_eq!(shared.flights.lock().unwrap().len(), 1);
+    }
+}

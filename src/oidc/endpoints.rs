@@ -1,0 +1,98 @@
+//! The endpoints that the discovery document names, before anything is sent to them.
+
+use std::collections::BTreeSet;
+
+use url::Url;
+
+use super::{Plaintext, Plan, discovery::Metadata};
+use crate::{
+    api::{Reason, oidc_provider::AuthMethod},
+    engine::Checked,
+    net::{self, Network},
+    problem::{Problem, quote},
+};
+
+/// Who connects to an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// W&B Server, so its cluster must know the name.
+    Server,
+    /// People's browsers or nobody: their network may know names that the cluster does not.
+    Others,
+}
+
+/// Whether every endpoint is encrypted, known to DNS and permitted by the egress policy.
+pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -> Result<Checked, Problem> {
+    let settings = &plan.settings;
+    if metadata.token_endpoint().is_none() && settings.flow == AuthMethod::Pkce {
+        return Err(Problem::new(
+            Reason::InvalidEndpoint,
+            "The discovery document names no token_endpoint, which authMethod: pkce needs. Enable the authorization code flow at the provider.",
+        ));
+    }
+    let endpoints = list(metadata);
+    for (name, url, _) in &endpoints {
+        expect_encrypted(name, url, settings.plaintext)?;
+    }
+    let mut permitted = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for (name, url, caller) in &endpoints {
+        let endpoint = net::endpoint_of(url).map_err(|problem| at(name, &problem))?;
+        if permitted.contains(&endpoint.to_string()) {
+            continue;
+        }
+        match net::resolve(&endpoint).await {
+            Ok(addresses) => {
+                net::permit(&network.egress, &endpoint, addresses).map_err(|problem| at(name, &problem))?;
+                permitted.insert(endpoint.to_string());
+            }
+            Err(_) if *caller == Caller::Others => unknown.push(format!("{name} ({})", endpoint.host)),
+            Err(problem) => return Err(at(name, &problem)),
+        }
+    }
+    if unknown.is_empty() {
+        let names: Vec<_> = endpoints.iter().map(|(name, ..)| *name).collect();
+        return Ok(Checked::passed((), format!("The document's {} can be used.", names.join(", "))));
+    }
+    Ok(Checked::warning(
+        (),
+        Reason::NameNotResolved,
+        format!(
+            "The cluster's DNS does not know the host of {}, to which W&B Server does not connect itself. Check that people's browsers can reach it.",
+            unknown.join(" and ")
+        ),
+    ))
+}
+
+/// The endpoints that W&B or people's browsers use. The one for user information is optional and
+/// unused by W&B, but a request to it would carry a token, so it passes the same policy.
+fn list(metadata: &Metadata) -> Vec<(&'static str, &Url, Caller)> {
+    let mut endpoints =
+        vec![("authorization_endpoint", metadata.authorization_endpoint().url(), Caller::Others)];
+    endpoints.extend(metadata.token_endpoint().map(|url| ("token_endpoint", url.url(), Caller::Server)));
+    endpoints.push(("jwks_uri", metadata.jwks_uri().url(), Caller::Server));
+    endpoints
+        .extend(metadata.userinfo_endpoint().map(|url| ("userinfo_endpoint", url.url(), Caller::Others)));
+    endpoints
+}
+
+fn expect_encrypted(name: &str, url: &Url, plaintext: Plaintext) -> Result<(), Problem> {
+    let problem = |expected: &str| {
+        Problem::new(
+            Reason::InvalidEndpoint,
+            format!(
+                "The document's {name} is {}; expected {expected}. Correct the provider's public address in its own configuration.",
+                quote(url.as_str())
+            ),
+        )
+    };
+    match (url.scheme(), plaintext) {
+        ("https", _) | ("http", Plaintext::Accepted) => Ok(()),
+        ("http", Plaintext::Refused) => Err(problem("an https:// URL")),
+        _ => Err(problem("an https:// URL of a server")),
+    }
+}
+
+fn at(name: &str, problem: &Problem) -> Problem {
+    Problem::new(problem.reason, format!("The document's {name}: {}", problem.message))
+}

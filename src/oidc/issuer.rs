@@ -1,0 +1,253 @@
+//! The two URLs of a spec: the issuer, and where the provider sends people back to.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::net::{self, Endpoint};
+
+/// An issuer, exactly as it was written: it is an identifier that is compared character by character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    text: String,
+    url: Url,
+    well_known_url: Url,
+    endpoint: Endpoint,
+}
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+
+impl Issuer {
+    /// Reads an http or https URL without user, query and fragment.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let url = plain_url(text)?;
+        // One slash, as openidconnect and Go's libraries do: two at the end are another address.
+        let well_known_url = Url::parse(&format!("{}{WELL_KNOWN}", without_slash(text))).ok()?;
+        let endpoint = net::endpoint_of(&url).ok()?;
+        Some(Self { text: text.to_owned(), url, well_known_url, endpoint })
+    }
+
+    /// The text as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is reached by https.
+    pub fn is_encrypted(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The host, in lower case.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The parts of its path that are not empty.
+    pub fn path_segments(&self) -> Vec<&str> {
+        self.url.path().split('/').filter(|segment| !segment.is_empty()).collect()
+    }
+
+    /// Where its discovery document is.
+    pub fn well_known_url(&self) -> &Url {
+        &self.well_known_url
+    }
+
+    /// Where it is to be connected to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Says in words what another spelling, that of a document, has otherwise.
+    pub fn difference(&self, other: &str) -> String {
+        if without_slash(other) == without_slash(&self.text) {
+            let (with, without) = if other.ends_with('/') {
+                ("the document's ends with a slash", "spec.issuer does not")
+            } else {
+                ("the document's does not end with a slash", "spec.issuer does")
+            };
+            return format!("{with}, and {without}");
+        }
+        if other.eq_ignore_ascii_case(&self.text) {
+            return "they differ in upper and lower case only".to_owned();
+        }
+        let Ok(url) = Url::parse(other) else {
+            return "the document's is not a URL".to_owned();
+        };
+        let mut parts = Vec::new();
+        if url.scheme() != self.url.scheme() {
+            parts.push("scheme");
+        }
+        if url.host_str() != self.url.host_str() {
+            parts.push("host");
+        }
+        if url.port_or_known_default() != self.url.port_or_known_default() && url.port() != self.url.port() {
+            parts.push("port");
+        }
+        if url.path() != self.url.path() {
+            parts.push("path");
+        }
+        if parts.is_empty() {
+            return "they are the same address in different spellings".to_owned();
+        }
+        format!("they differ in the {}", parts.join(" and the "))
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Where the provider sends people back to, with the answer for W&B.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectUri {
+    text: String,
+    url: Url,
+}
+
+impl RedirectUri {
+    /// The redirect URI of W&B at a URL without a path.
+    pub(super) fn of_host(host: &str) -> Option<Self> {
+        let root = without_slash(host);
+        if plain_url(host)?.path() != "/" || plain_url(root).is_none() {
+            return None;
+        }
+        let text = format!("{root}/oidc/callback");
+        Some(Self { url: Url::parse(&text).ok()?, text })
+    }
+
+    /// The text as it is to be registered.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a URL leads there, whatever parameters it carries.
+    pub fn is_reached_by(&self, url: &Url) -> bool {
+        url.origin() == self.url.origin() && url.path() == self.url.path()
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether the text is an https URL; the schema compares the scheme as it is written.
+pub(super) fn is_https(text: &str) -> bool {
+    text.starts_with("https://")
+}
+
+fn without_slash(text: &str) -> &str {
+    text.strip_suffix('/').unwrap_or(text)
+}
+
+/// The schema's rule on URLs, and what a connection needs beside it.
+fn plain_url(text: &str) -> Option<Url> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    // `Url` would quietly drop line breaks and read a backslash as a slash.
+    let unexpected = |character: char| {
+        matches!(character, '?' | '#' | '\\') || character.is_whitespace() || character.is_control()
+    };
+    if authority.is_empty() || authority.contains('@') || rest.contains(unexpected) {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    net::endpoint_of(&url).is_ok().then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer(text: &str) -> Issuer {
+        Issuer::parse(text).unwrap()
+    }
+
+    #[test]
+    fn finds_the_document_below_the_issuer() {
+        for (text, document) in [
+            ("https://a.example", "https://a.example/.well-known/openid-configuration"),
+            ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
+            ("https://a.example/realms/x", "https://a.example/realms/x/.well-known/openid-configuration"),
+            ("https://a.example/realms/x/", "https://a.example/realms/x/.well-known/openid-configuration"),
+            ("https://a.example/x//", "https://a.example/x//.well-known/openid-configuration"),
+            ("http://[::1]:8080", "http://[::1]:8080/.well-known/openid-configuration"),
+        ] {
+            assert_eq!(issuer(text).well_known_url().as_str(), document);
+            assert_eq!(issuer(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn rejects_what_cannot_be_an_issuer() {
+        for text in [
+            "",
+            "a.example",
+            "ldap://a.example",
+            "HTTPS://a.example",
+            "https://",
+            "https:///realms",
+            "https://user@a.example",
+            "https://a.example?x",
+            "https://a.example/#x",
+            "https://a.example/a b",
+            "https://a.example\n",
+            "https://a.example\\b",
+            "https://a.example:99999",
+            "https://-a",
+        ] {
+            assert_eq!(Issuer::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn explains_differences_in_words() {
+        let ours = issuer("https://a.example/realms/x");
+        for (other, words) in [
+            ("https://a.example/realms/x/", "the document's ends with a slash, and spec.issuer does not"),
+            ("https://a.example/realms/X", "they differ in upper and lower case only"),
+            ("https://A.example/realms/x", "they differ in upper and lower case only"),
+            ("http://a.example/realms/x", "they differ in the scheme"),
+            ("https://a.example:8443/realms/x", "they differ in the port"),
+            ("https://b.example/realms/y", "they differ in the host and the path"),
+            ("https://a.example:443/realms/x", "they are the same address in different spellings"),
+            ("realm", "the document's is not a URL"),
+        ] {
+            assert_eq!(ours.difference(other), words, "{other}");
+        }
+        assert_eq!(
+            issuer("https://a.example/").difference("https://a.example"),
+            "the document's does not end with a slash, and spec.issuer does"
+        );
+    }
+
+    #[test]
+    fn derives_the_redirect_uri_from_the_host() {
+        for host in ["https://wandb.example.com", "https://wandb.example.com/"] {
+            assert_eq!(
+                RedirectUri::of_host(host).unwrap().as_str(),
+                "https://wandb.example.com/oidc/callback"
+            );
+        }
+        for host in ["wandb.example.com", "https://wandb.example.com/app", "https://wandb.example.com//"] {
+            assert_eq!(RedirectUri::of_host(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn recognizes_an_answer_to_the_redirect_uri() {
+        let uri = RedirectUri::of_host("https://wandb.example.com").unwrap();
+        for (url, reached) in [
+            ("https://wandb.example.com/oidc/callback?error=login_required", true),
+            ("https://wandb.example.com:443/oidc/callback#error=login_required", true),
+            ("https://wandb.example.com/oidc/callback/x", false),
+            ("http://wandb.example.com/oidc/callback", false),
+            ("https://login.example.com/oidc/callback", false),
+        ] {
+            assert_eq!(uri.is_reached_by(&Url::parse(url).unwrap()), reached, "{url}");
+        }
+    }
+}

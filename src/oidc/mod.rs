@@ -1,0 +1,104 @@
+//! `OidcProvider`: people log in to W&B with an OpenID Provider.
+//!
+//! In reading order: [`settings`] turns the spec into types that cannot be wrong, with the URLs of
+//! [`issuer`]. [`probe`](mod@probe) is the line of checks: [`provider`] (what is known of the product),
+//! [`discovery`], [`endpoints`], [`capabilities`], [`keys`], [`client`] and [`redirect`]. [`render`]
+//! makes the environment variables of W&B Server.
+//!
+//! Invariant: a secret leaves the process in one place, the token request of [`client`], and only to
+//! an endpoint that a verified issuer's document names and that passed the egress policy.
+
+mod capabilities;
+mod client;
+mod discovery;
+mod endpoints;
+mod issuer;
+mod keys;
+mod probe;
+mod provider;
+mod redirect;
+mod render;
+mod settings;
+
+pub use issuer::{Issuer, RedirectUri};
+pub use settings::{Plaintext, Settings};
+
+use serde::Serialize;
+
+use crate::{
+    api::{CheckName, CommonSpec, OidcProvider, Status},
+    engine::{Inputs, Kind, Reference, RenderContext, Report, Values},
+    net::{Network, Trust},
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// Where the spec names the client's secret.
+const CLIENT_SECRET: &str = "spec.clientSecretRef";
+
+/// Everything that the checks and the published values need.
+pub struct Plan {
+    settings: Settings,
+    secret: Option<Sensitive>,
+    ca_bundle: Option<Sensitive>,
+    trust: Trust,
+}
+
+impl Kind for OidcProvider {
+    const SHORT_NAME: &'static str = "oidc";
+
+    type Parsed = Settings;
+    type Plan = Plan;
+
+    fn common(&self) -> &CommonSpec {
+        &self.spec.common
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
+
+    fn spec(&self) -> &impl Serialize {
+        &self.spec
+    }
+
+    fn parse(&self) -> Result<Settings, Problem> {
+        Settings::parse(&self.spec)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let secret = self.spec.client_secret_ref.as_ref();
+        secret.map(|reference| Reference::secret(reference, CLIENT_SECRET)).into_iter().collect()
+    }
+
+    fn plan(settings: Settings, inputs: Inputs) -> Plan {
+        let secret = inputs.get(CLIENT_SECRET).cloned();
+        Plan { settings, secret, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+    }
+
+    fn checks(plan: &Plan) -> Vec<CheckName> {
+        let tls = plan.settings.issuer.is_encrypted().then_some(CheckName::TlsVerifies);
+        [CheckName::ProviderRules, CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects]
+            .into_iter()
+            .chain(tls)
+            .chain([
+                CheckName::Discovery,
+                CheckName::IssuerMatches,
+                CheckName::Endpoints,
+                CheckName::FlowSupported,
+                CheckName::Scopes,
+                CheckName::SigningKeys,
+                CheckName::ClientCredentials,
+                CheckName::RedirectUri,
+            ])
+            .collect()
+    }
+
+    async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
+        probe::probe(plan, network, report).await;
+    }
+
+    fn render(plan: &Plan, _: &RenderContext<'_>) -> Values {
+        render::render(plan)
+    }
+}

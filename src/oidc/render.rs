@@ -1,0 +1,136 @@
+//! The environment variables of W&B Server.
+
+use super::Plan;
+use crate::{
+    api::oidc_provider::AuthMethod,
+    engine::{Env, Values},
+};
+
+const ISSUER: Env = Env { local: Some("OIDC_ISSUER"), split: &["GORILLA_OIDC_ISSUER"] };
+const CLIENT_ID: Env = Env { local: Some("OIDC_CLIENT_ID"), split: &["GORILLA_OIDC_CLIENT_ID"] };
+const SECRET: Env = Env { local: Some("OIDC_SECRET"), split: &["GORILLA_OIDC_SECRET"] };
+const AUTH_METHOD: Env = Env { local: Some("OIDC_AUTH_METHOD"), split: &["GORILLA_AUTH_METHOD"] };
+const SESSION_LENGTH: Env = Env { local: Some("SESSION_LENGTH"), split: &["GORILLA_SESSION_LENGTH"] };
+const NO_PROVISIONING: Env =
+    Env { local: Some("DISABLE_SSO_PROVISIONING"), split: &["GORILLA_DISABLE_SSO_PROVISIONING"] };
+/// Older and newer documents of W&B spell it differently, so both are set.
+const GROUPS_CLAIM: Env =
+    Env { local: None, split: &["GORILLA_ENABLE_SSO_GROUPS_CLAIMS", "GORILLA_ENABLE_SSO_GROUP_CLAIMS"] };
+/// The separator is not documented; other lists of W&B are separated by commas.
+const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"] };
+const IDENTIFIER_CLAIMS: Env = Env { local: None, split: &["GORILLA_USE_IDENTIFIER_CLAIMS"] };
+
+/// The authorities' certificates, for `/usr/local/share/ca-certificates/`.
+const CA_FILE: &str = "ca.crt";
+
+/// Every setting in both dialects. An empty value would be read as a value, so none is ever set.
+pub(super) fn render(plan: &Plan) -> Values {
+    let settings = &plan.settings;
+    let mut values = Values::default();
+    values.set(ISSUER, settings.issuer.as_str());
+    values.set(CLIENT_ID, settings.client_id.as_str());
+    if let Some(secret) = &plan.secret {
+        values.set(SECRET, secret.clone());
+    }
+    values.set(AUTH_METHOD, auth_method(settings.flow));
+    let hours = settings.session_hours;
+    values.set_each(SESSION_LENGTH, hours.to_string(), format!("{hours}h"));
+    values.set(NO_PROVISIONING, (!settings.auto_provision).to_string());
+    if settings.groups_claim {
+        values.set(GROUPS_CLAIM, "true");
+    }
+    if settings.identifier_claims {
+        values.set(IDENTIFIER_CLAIMS, "true");
+    }
+    if !settings.extra_scopes.is_empty() {
+        values.set(EXTRA_SCOPES, settings.extra_scopes.join(","));
+    }
+    if let Some(bundle) = &plan.ca_bundle {
+        values.set_file(CA_FILE, bundle.clone());
+    }
+    values
+}
+
+fn auth_method(flow: AuthMethod) -> &'static str {
+    match flow {
+        AuthMethod::Pkce => "pkce",
+        AuthMethod::Implicit => "implicit",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{net::Trust, oidc::Settings};
+
+    fn rendered(spec: Value, secret: Option<&str>, ca_bundle: Option<&str>) -> BTreeMap<String, String> {
+        let plan = Plan {
+            settings: Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap(),
+            secret: secret.map(Into::into),
+            ca_bundle: ca_bundle.map(Into::into),
+            trust: Trust::nobody(),
+        };
+        let values = render(&plan);
+        values.iter().map(|(name, value)| (name.to_owned(), value.expose().to_owned())).collect()
+    }
+
+    #[test]
+    fn a_public_client_has_no_secret() {
+        let spec = json!({
+            "issuer": "https://login.example.com/realms/main",
+            "clientID": "wandb",
+            "host": "https://wandb.example.com",
+        });
+        insta::assert_yaml_snapshot!(rendered(spec, None, None), @r#"
+        DISABLE_SSO_PROVISIONING: "false"
+        GORILLA_AUTH_METHOD: pkce
+        GORILLA_DISABLE_SSO_PROVISIONING: "false"
+        GORILLA_OIDC_CLIENT_ID: wandb
+        GORILLA_OIDC_ISSUER: "https://login.example.com/realms/main"
+        GORILLA_SESSION_LENGTH: 720h
+        OIDC_AUTH_METHOD: pkce
+        OIDC_CLIENT_ID: wandb
+        OIDC_ISSUER: "https://login.example.com/realms/main"
+        SESSION_LENGTH: "720"
+        "#);
+    }
+
+    #[test]
+    fn every_setting_in_both_dialects() {
+        let spec = json!({
+            "issuer": "https://login.example.com/",
+            "clientID": "wandb",
+            "clientSecretRef": {"name": "oidc", "key": "secret"},
+            "host": "https://wandb.example.com",
+            "authMethod": "implicit",
+            "extraScopes": ["groups", "offline_access"],
+            "groupsClaim": true,
+            "identifierClaims": true,
+            "autoProvision": false,
+            "sessionLength": "8h",
+        });
+        insta::assert_yaml_snapshot!(rendered(spec, Some("s3cret"), Some("PEM")), @r#"
+        DISABLE_SSO_PROVISIONING: "true"
+        GORILLA_AUTH_METHOD: implicit
+        GORILLA_DISABLE_SSO_PROVISIONING: "true"
+        GORILLA_ENABLE_SSO_GROUPS_CLAIMS: "true"
+        GORILLA_ENABLE_SSO_GROUP_CLAIMS: "true"
+        GORILLA_OIDC_CLIENT_ID: wandb
+        GORILLA_OIDC_CUSTOM_SCOPES: "groups,offline_access"
+        GORILLA_OIDC_ISSUER: "https://login.example.com/"
+        GORILLA_OIDC_SECRET: s3cret
+        GORILLA_SESSION_LENGTH: 8h
+        GORILLA_USE_IDENTIFIER_CLAIMS: "true"
+        OIDC_AUTH_METHOD: implicit
+        OIDC_CLIENT_ID: wandb
+        OIDC_ISSUER: "https://login.example.com/"
+        OIDC_SECRET: s3cret
+        SESSION_LENGTH: "8"
+        ca.crt: PEM
+        "#);
+    }
+}

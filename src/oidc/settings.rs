@@ -1,0 +1,255 @@
+//! From the spec to types that cannot be wrong.
+
+use std::collections::BTreeSet;
+
+use rustls::pki_types::ServerName;
+
+use super::{
+    issuer::{Issuer, RedirectUri, is_https},
+    provider,
+};
+use crate::{
+    api::{
+        OidcProviderSpec, Reason,
+        oidc_provider::{AuthMethod, OidcChecks, Provider},
+    },
+    net,
+    problem::{Problem, quote},
+};
+
+/// A spec that makes sense.
+pub struct Settings {
+    /// The issuer, exactly as it was written.
+    pub issuer: Issuer,
+    /// Whether connections without TLS are accepted.
+    pub plaintext: Plaintext,
+    /// The name of the issuer's certificate, when it is not the issuer's host.
+    pub server_name: Option<ServerName<'static>>,
+    /// The client that is registered for W&B.
+    pub client_id: String,
+    /// How people's browsers get tokens.
+    pub flow: AuthMethod,
+    /// Where the provider sends people back to.
+    pub redirect_uri: RedirectUri,
+    /// The product, as it was declared or guessed.
+    pub provider: Provider,
+    /// Scopes beside `openid profile email`.
+    pub extra_scopes: Vec<String>,
+    /// Puts people into teams by the `groups` claim.
+    pub groups_claim: bool,
+    /// Takes user name and name from claims.
+    pub identifier_claims: bool,
+    /// Creates a W&B user at a person's first login.
+    pub auto_provision: bool,
+    /// How long a login lasts.
+    pub session_hours: u64,
+    /// Which optional checks run.
+    pub checks: OidcChecks,
+}
+
+/// Whether connections without TLS are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plaintext {
+    /// Every URL must be https.
+    Refused,
+    /// `insecurePlaintext: true`.
+    Accepted,
+}
+
+/// The scopes that W&B always asks for.
+pub(super) const SCOPES: [&str; 3] = ["openid", "profile", "email"];
+
+impl Settings {
+    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    pub fn parse(spec: &OidcProviderSpec) -> Result<Self, Problem> {
+        let plaintext = if spec.insecure_plaintext { Plaintext::Accepted } else { Plaintext::Refused };
+        let issuer = issuer(&spec.issuer, plaintext)?;
+        let provider = spec.provider.unwrap_or_else(|| provider::guess(&issuer));
+        if spec.provider == Some(Provider::Cognito) && spec.auth_method == AuthMethod::Implicit {
+            return invalid("Amazon Cognito works with spec.authMethod: pkce only");
+        }
+        Ok(Self {
+            plaintext,
+            server_name: server_name(spec, &issuer)?,
+            client_id: client_id(&spec.client_id)?,
+            flow: spec.auth_method,
+            redirect_uri: redirect_uri(&spec.host, plaintext)?,
+            provider,
+            extra_scopes: extra_scopes(spec)?,
+            groups_claim: spec.groups_claim,
+            identifier_claims: spec.identifier_claims,
+            auto_provision: spec.auto_provision,
+            session_hours: session_hours(spec)?,
+            checks: spec.checks.clone(),
+            issuer,
+        })
+    }
+
+    /// Every scope that W&B asks for.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        let extra = self.extra_scopes.iter().map(String::as_str);
+        SCOPES.into_iter().chain(extra.filter(|scope| !SCOPES.contains(scope)))
+    }
+}
+
+/// The longest text of a field that the schema admits.
+const FIELD_LIMIT: usize = 512;
+
+fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
+    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
+}
+
+fn issuer(text: &str, plaintext: Plaintext) -> Result<Issuer, Problem> {
+    let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= FIELD_LIMIT) else {
+        return invalid(format!(
+            "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
+            quote(text)
+        ));
+    };
+    if text.contains("/.well-known/") {
+        return invalid("spec.issuer must be the issuer itself, without /.well-known/openid-configuration");
+    }
+    if !issuer.is_encrypted() && plaintext == Plaintext::Refused {
+        return invalid(
+            "spec.issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear",
+        );
+    }
+    Ok(issuer)
+}
+
+fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem> {
+    let Some(uri) = RedirectUri::of_host(host).filter(|_| host.chars().count() <= FIELD_LIMIT) else {
+        return invalid(format!(
+            "spec.host is \"{}\", but must be the URL that people open, such as https://wandb.example.com, without a path",
+            quote(host)
+        ));
+    };
+    if !is_https(host) && plaintext == Plaintext::Refused {
+        return invalid(
+            "spec.host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel in the clear",
+        );
+    }
+    Ok(uri)
+}
+
+fn client_id(text: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.chars().count() > FIELD_LIMIT {
+        return invalid("spec.clientID must have 1 to 512 characters");
+    }
+    if text.trim() != text {
+        return invalid("spec.clientID must not begin or end with white space");
+    }
+    Ok(text.to_owned())
+}
+
+fn server_name(spec: &OidcProviderSpec, issuer: &Issuer) -> Result<Option<ServerName<'static>>, Problem> {
+    let Some(tls) = &spec.common.tls else { return Ok(None) };
+    if !issuer.is_encrypted() {
+        return invalid("spec.tls has no effect on an issuer without https://");
+    }
+    let Some(text) = &tls.server_name else { return Ok(None) };
+    match net::Host::parse(text).and_then(|host| host.server_name()) {
+        Some(name) => Ok(Some(name)),
+        None => invalid(format!(
+            "spec.tls.serverName is \"{}\", but must be a host name or an address that a certificate can carry",
+            quote(text)
+        )),
+    }
+}
+
+/// The most extra scopes, and the most characters of one, that the schema admits.
+const SCOPES_LIMIT: usize = 32;
+const SCOPE_LIMIT: usize = 128;
+
+fn extra_scopes(spec: &OidcProviderSpec) -> Result<Vec<String>, Problem> {
+    let scopes: Vec<_> = spec.extra_scopes.iter().map(|scope| scope.0.clone()).collect();
+    if scopes.len() > SCOPES_LIMIT || scopes.iter().collect::<BTreeSet<_>>().len() < scopes.len() {
+        return invalid("spec.extraScopes must name at most 32 scopes, each once");
+    }
+    match scopes.iter().find(|scope| !is_scope(scope)) {
+        Some(scope) => invalid(format!(
+            "spec.extraScopes has \"{}\", but a scope is 1 to 128 printable characters without spaces, quotes, commas and backslashes",
+            quote(scope)
+        )),
+        None => Ok(scopes),
+    }
+}
+
+/// RFC 6749 section 3.3, without the comma that separates scopes in the published value.
+fn is_scope(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b'\\');
+    (1..=SCOPE_LIMIT).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+fn session_hours(spec: &OidcProviderSpec) -> Result<u64, Problem> {
+    let length = spec.session_length.get();
+    let whole = length.subsec_nanos() == 0 && length.as_secs().is_multiple_of(3600);
+    if !whole || length.is_zero() {
+        return invalid(format!(
+            "spec.sessionLength is {}, but must be a whole number of hours, at least 1h",
+            spec.session_length
+        ));
+    }
+    Ok(length.as_secs() / 3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(changes: &Value) -> Result<Settings, Problem> {
+        let mut spec = json!({
+            "issuer": "https://login.example.com/realms/main",
+            "clientID": "wandb",
+            "host": "https://wandb.example.com",
+        });
+        spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        Settings::parse(&serde_json::from_value(spec).unwrap())
+    }
+
+    #[test]
+    fn takes_the_defaults() {
+        let settings = parse(&json!({})).ok().unwrap();
+        assert_eq!(settings.provider, Provider::Keycloak);
+        assert_eq!(settings.session_hours, 720);
+        assert_eq!(settings.scopes().collect::<Vec<_>>(), ["openid", "profile", "email"]);
+    }
+
+    #[test]
+    fn asks_for_each_scope_once() {
+        let settings = parse(&json!({"extraScopes": ["groups", "email"]})).ok().unwrap();
+        assert_eq!(settings.scopes().collect::<Vec<_>>(), ["openid", "profile", "email", "groups"]);
+    }
+
+    #[test]
+    fn every_rule_of_the_schema_has_its_sentence() {
+        for (changes, word) in [
+            (json!({"issuer": "login.example.com"}), "spec.issuer is"),
+            (json!({"issuer": format!("https://a.example/{}", "x".repeat(512))}), "spec.issuer is"),
+            (json!({"issuer": "http://login.example.com"}), "insecurePlaintext"),
+            (json!({"issuer": "https://a.example/.well-known/openid-configuration"}), "well-known"),
+            (json!({"host": "https://wandb.example.com/x"}), "spec.host is"),
+            (json!({"host": "http://wandb.example.com"}), "insecurePlaintext"),
+            (json!({"clientID": ""}), "spec.clientID"),
+            (json!({"clientID": "wandb "}), "white space"),
+            (json!({"clientID": "w".repeat(513)}), "512"),
+            (json!({"provider": "Cognito", "authMethod": "implicit"}), "Cognito"),
+            (json!({"tls": {"serverName": "-"}}), "serverName"),
+            (
+                json!({"issuer": "http://a.example", "insecurePlaintext": true, "tls": {"serverName": "a"}}),
+                "no effect",
+            ),
+            (json!({"extraScopes": ["a", "a"]}), "each once"),
+            (json!({"extraScopes": ["a,b"]}), "extraScopes"),
+            (json!({"extraScopes": [""]}), "extraScopes"),
+            (json!({"sessionLength": "90m"}), "sessionLength"),
+            (json!({"sessionLength": "0h"}), "sessionLength"),
+        ] {
+            let problem = parse(&changes).err().unwrap();
+            assert_eq!(problem.reason, Reason::InvalidSpec);
+            assert!(problem.message.contains(word), "{changes}: {}", problem.message);
+        }
+    }
+}
