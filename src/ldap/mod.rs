@@ -35,7 +35,7 @@ use serde::Serialize;
 
 use crate::{
     api::{CheckName, CommonSpec, LdapConfig, Status},
-    engine::{Inputs, Kind, Reference, RenderContext, Report, Values},
+    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Values},
     net::{Network, Trust},
     problem::Problem,
     sensitive::Sensitive,
@@ -57,6 +57,7 @@ const PASSWORD_FIELD: &str = "spec.bind.passwordSecretRef";
 
 impl Kind for LdapConfig {
     const SHORT_NAME: &'static str = "ldap";
+    const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
 
     type Parsed = Directory;
     type Plan = Plan;

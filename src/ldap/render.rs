@@ -16,6 +16,22 @@ const GROUP_BASE_DN: Env = Env { local: None, split: &["LDAP_GROUP_BASE_DN"] };
 const USER_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_USER_OBJECT_CLASS"] };
 const GROUP_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_GROUP_OBJECT_CLASS"] };
 
+/// Every setting, in the order in which people read them.
+pub(super) const ENVIRONMENT: &[Env] = &[
+    ADDRESS,
+    BASE_DN,
+    BIND_DN,
+    BIND_PASSWORD,
+    ATTRIBUTES,
+    TLS_ENABLE,
+    GROUP_ALLOW_LIST,
+    LOGIN,
+    USER_BASE_DN,
+    GROUP_BASE_DN,
+    USER_OBJECT_CLASS,
+    GROUP_OBJECT_CLASS,
+];
+
 /// The CA bundle, for the container's own trust.
 const CA_FILE: &str = "ca.crt";
 
