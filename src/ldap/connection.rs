@@ -96,15 +96,16 @@ impl Connection {
     /// Searches, and reads the whole answer.
     pub async fn search(&mut self, query: &Query<'_>) -> Result<Answer, Problem> {
         let ldap = self.ldap.clone();
-        let (tags, result) = self.run(search(ldap, query)).await?;
-        let mut answer = Answer { entries: Vec::new(), refers_elsewhere: false, result };
-        for tag in tags {
-            match tag.id {
-                SEARCH_REFERENCE => answer.refers_elsewhere = true,
-                _ => answer.entries.push(Entry::read(tag).ok_or_else(not_ldap)?),
-            }
+        let collected = self.run(collect(ldap, query)).await?;
+        if collected.entries_seen > 1 && query.scope == Scope::Base {
+            return Err(self.give_up(not_ldap()));
         }
-        Ok(answer)
+        let entries = collected.entries.into_iter().map(Entry::read).collect::<Option<_>>();
+        Ok(Answer {
+            entries: entries.ok_or_else(not_ldap)?,
+            refers_elsewhere: collected.refers_elsewhere,
+            result: collected.result,
+        })
     }
 
     /// Tells the server that nothing more will come.
@@ -135,10 +136,7 @@ impl Connection {
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(_)) => Err(self.cause().await),
-            Err(_panic) => {
-                self.over = Some(not_ldap());
-                Err(not_ldap())
-            }
+            Err(_panic) => Err(self.give_up(not_ldap())),
         }
     }
 
@@ -148,39 +146,48 @@ impl Connection {
             Some(problem) => problem,
             None => (&mut self.carrier).await,
         };
+        self.give_up(problem)
+    }
+
+    fn give_up(&mut self, problem: Problem) -> Problem {
         self.over = Some(problem.clone());
         problem
     }
 }
 
-/// The tag number of a reference to another server among search results.
-const SEARCH_REFERENCE: u64 = 19;
-/// The tag number of an entry among search results.
-const SEARCH_ENTRY: u64 = 4;
+/// What a search gave, unread.
+struct Collected {
+    entries: Vec<StructureTag>,
+    entries_seen: u64,
+    refers_elsewhere: bool,
+    result: LdapResult,
+}
 
-async fn search(mut ldap: Ldap, query: &Query<'_>) -> Result<(Vec<StructureTag>, LdapResult), LdapError> {
+async fn collect(mut ldap: Ldap, query: &Query<'_>) -> Result<Collected, LdapError> {
+    const ENTRY: u64 = 4;
     let options = SearchOptions::new().sizelimit(i32::from(query.limit));
-    let attributes: Vec<&str> = query.attributes.to_vec();
     let mut stream = ldap
         .with_search_options(options)
-        .streaming_search(query.base, query.scope, query.filter, attributes)
+        .streaming_search(query.base, query.scope, query.filter, query.attributes.to_vec())
         .await?;
-    let mut tags = Vec::new();
-    let mut entries = 0;
+    let mut entries = Vec::new();
+    let mut entries_seen = 0;
+    let mut refers_elsewhere = false;
     while let Some(item) = stream.next().await? {
-        match item.0.id {
-            // A server that ignores the limit is read to its end, which the limit in bytes bounds.
-            SEARCH_ENTRY if entries < query.limit => {
-                entries += 1;
-                tags.push(item.0);
-            }
-            SEARCH_REFERENCE if !tags.iter().any(|tag: &StructureTag| tag.id == SEARCH_REFERENCE) => {
-                tags.push(item.0);
-            }
-            _ => {}
+        refers_elsewhere |= item.is_ref();
+        if item.0.id != ENTRY {
+            continue;
+        }
+        entries_seen += 1;
+        // Some servers ignore the limit. They are read to the end, which the limit in bytes bounds;
+        // but an entry has one name, so a second one of that name is nonsense.
+        if entries_seen <= u64::from(query.limit) {
+            entries.push(item.0);
+        } else if query.scope == Scope::Base {
+            break;
         }
     }
-    Ok((tags, stream.finish().await))
+    Ok(Collected { entries, entries_seen, refers_elsewhere, result: stream.finish().await })
 }
 
 fn socket_pair() -> io::Result<(std::os::unix::net::UnixStream, UnixStream)> {

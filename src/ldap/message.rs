@@ -11,6 +11,7 @@ use lber::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::shape::is_message;
 use crate::{api::Reason, problem::Problem};
 
 /// The most bytes that are read from the server on one connection.
@@ -65,7 +66,7 @@ pub async fn read_message(
     *allowance =
         length.checked_add(header).and_then(|size| allowance.checked_sub(size)).ok_or_else(too_large)?;
     read_exactly(source, length, &mut message).await?;
-    if is_well_formed(&message) { Ok(message) } else { Err(not_ldap()) }
+    if is_well_formed(&message) && is_ldap(&message) { Ok(message) } else { Err(not_ldap()) }
 }
 
 /// Appends so many bytes; memory grows with what arrives and not with what was announced.
@@ -144,6 +145,10 @@ fn element_header(bytes: &[u8]) -> Option<(usize, usize, bool)> {
     Some((2 + count, usize::try_from(length).ok()?, constructed))
 }
 
+fn is_ldap(message: &[u8]) -> bool {
+    lber::parse::parse_tag(message).is_ok_and(|(_, tag)| is_message(&tag))
+}
+
 /// Result code and text of the extended response in a message that `read_message` returned.
 pub fn extended_result(message: &[u8]) -> Option<(u64, String)> {
     let (_, message) = lber::parse::parse_tag(message).ok()?;
@@ -172,6 +177,9 @@ mod tests {
 
     const START_TLS_DONE: &[u8] = &[0x30, 0x0c, 2, 1, 1, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
 
+    /// A bind response with a referral, credentials and a control.
+    const FULL_RESPONSE: &[u8] = b"\x30\x29\x02\x01\x01\x61\x16\x0a\x01\x31\x04\x01\x61\x04\x01\x62\xa3\x06\x04\x04\x6c\x64\x61\x70\x87\x03\x61\x62\x63\xa0\x0c\x30\x0a\x04\x01\x31\x01\x01\xff\x04\x02\x30\x00";
+
     async fn read(mut bytes: &[u8]) -> Result<Vec<u8>, Reason> {
         let mut allowance = CONNECTION_LIMIT;
         read_message(&mut bytes, &mut allowance).await.map_err(|problem| problem.reason)
@@ -183,8 +191,9 @@ mod tests {
         let message = read(&two).await.unwrap();
         assert_eq!(message, START_TLS_DONE);
         assert_eq!(extended_result(&message), Some((2, String::new())));
-        let long_form = [0x30, 0x84, 0, 0, 0, 3, 2, 1, 1];
+        let long_form = [0x30, 0x84, 0, 0, 0, 5, 2, 1, 1, 0x64, 0];
         assert_eq!(read(&long_form).await.unwrap(), long_form);
+        assert_eq!(read(FULL_RESPONSE).await.unwrap(), FULL_RESPONSE);
     }
 
     #[tokio::test]
@@ -197,6 +206,15 @@ mod tests {
             (b"\x15\x03\x01\x00\x02", Reason::ProtocolError),
             (&[0x30, 0x80, 0, 0], Reason::ProtocolError),
             (&[0x30, 3, 2, 9, 1], Reason::ProtocolError),
+            (&[0x30, 0], Reason::ProtocolError),
+            (&[0x30, 3, 2, 1, 1], Reason::ProtocolError),
+            (&[0x30, 5, 2, 1, 1, 0x61, 0], Reason::ProtocolError),
+            // Text that is not UTF-8, and controls that are none.
+            (b"\x30\x0d\x02\x01\x01\x61\x08\x0a\x01\x00\x04\x01\xff\x04\x00", Reason::ProtocolError),
+            (
+                b"\x30\x10\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00\xa0\x02\x30\x00",
+                Reason::ProtocolError,
+            ),
             (&[0x30, 2, 0x1f, 0], Reason::ProtocolError),
             (&[0x30, 0x84, 0x40, 0, 0, 0], Reason::ResponseTooLarge),
             (&[0x30, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Reason::ResponseTooLarge),
@@ -236,6 +254,23 @@ mod tests {
             if is_well_formed(&bytes) {
                 prop_assert_eq!(lber::parse::parse_tag(&bytes).map(|(rest, _)| rest.len()).ok(), Some(0));
                 let _ = extended_result(&bytes);
+            }
+        }
+
+        #[test]
+        fn what_passes_does_not_make_the_library_panic(
+            changes in prop::collection::vec((0..FULL_RESPONSE.len(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = FULL_RESPONSE.to_vec();
+            for (index, byte) in changes {
+                bytes[index] = byte;
+            }
+            if is_well_formed(&bytes) && is_ldap(&bytes) {
+                let (_, message) = lber::parse::parse_tag(&bytes).unwrap();
+                let operation = elements(message).unwrap().remove(1);
+                if [1, 5, 24].contains(&operation.id) {
+                    let _ = ldap3::LdapResult::from(lber::structures::Tag::StructureTag(operation));
+                }
             }
         }
     }
