@@ -18,18 +18,14 @@ use ldap3::{
 };
 use tokio::{
     io::{AsyncWriteExt, BufReader},
-    net::{TcpStream, UnixStream, unix::OwnedWriteHalf},
+    net::{UnixStream, unix::OwnedWriteHalf},
 };
 
 use super::{
     entry::Entry,
-    message::{self, closed, not_ldap, read_message},
+    message::{self, not_ldap, read_message},
 };
-use crate::{
-    api::Reason,
-    net::Duplex,
-    problem::{Problem, quote},
-};
+use crate::{api::Reason, net::Duplex, problem::Problem};
 
 /// A connection to a directory.
 pub struct Connection {
@@ -239,57 +235,5 @@ async fn pass_answers_on(
                 }
             }
         }
-    }
-}
-
-/// The StartTLS request of RFC 4511 section 4.14: message 1, extended request, its object identifier.
-const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
-
-/// Asks for encryption, and gives the stream back when the server is ready for the handshake.
-pub async fn start_tls(stream: TcpStream) -> Result<TcpStream, Problem> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(START_TLS).await.map_err(|_| closed())?;
-    let mut allowance = message::CONNECTION_LIMIT;
-    let answer = read_message(&mut stream, &mut allowance).await?;
-    let (code, text) = message::extended_result(&answer).ok_or_else(not_ldap)?;
-    if code != 0 {
-        return Err(start_tls_refused(code, &text));
-    }
-    // Bytes that came before encryption could be anybody's: whoever injects them wants them taken
-    // for an answer on the encrypted connection.
-    if stream.buffer().is_empty() {
-        Ok(stream.into_inner())
-    } else {
-        Err(Problem::new(
-            Reason::ProtocolError,
-            "The server sent unencrypted data after it agreed to StartTLS. Check that nothing between the operator and the server tampers with the connection.",
-        ))
-    }
-}
-
-fn start_tls_refused(code: u64, text: &str) -> Problem {
-    let said = if text.trim().is_empty() { String::new() } else { format!(", \"{}\"", quote(text)) };
-    match code {
-        51 | 52 => Problem::new(
-            Reason::ServerUnavailable,
-            format!("The server is too busy for StartTLS (code {code}{said}). It is tried again."),
-        ),
-        _ => Problem::new(
-            Reason::StartTlsRefused,
-            format!(
-                "The server refused StartTLS (code {code}{said}). Give it a certificate, or use its ldaps:// port."
-            ),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_start_tls_request_is_well_formed() {
-        let (rest, _) = lber::parse::parse_tag(START_TLS).unwrap();
-        assert!(rest.is_empty());
     }
 }

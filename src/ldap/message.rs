@@ -5,10 +5,6 @@
 
 use std::io;
 
-use lber::{
-    common::TagClass,
-    structure::{PL, StructureTag},
-};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::shape::is_message;
@@ -149,27 +145,6 @@ fn is_ldap(message: &[u8]) -> bool {
     lber::parse::parse_tag(message).is_ok_and(|(_, tag)| is_message(&tag))
 }
 
-/// Result code and text of the extended response in a message that `read_message` returned.
-pub fn extended_result(message: &[u8]) -> Option<(u64, String)> {
-    let (_, message) = lber::parse::parse_tag(message).ok()?;
-    let operation = elements(message)?.into_iter().nth(1)?;
-    let operation = operation.match_class(TagClass::Application)?.match_id(EXTENDED_RESPONSE)?;
-    let mut parts = elements(operation)?.into_iter();
-    let code = parts.next()?.expect_primitive()?;
-    let code = code.iter().fold(0, |code, byte| (code << 8) | u64::from(*byte));
-    let text = parts.nth(1)?.expect_primitive()?;
-    Some((code, String::from_utf8_lossy(&text).into_owned()))
-}
-
-const EXTENDED_RESPONSE: u64 = 24;
-
-fn elements(tag: StructureTag) -> Option<Vec<StructureTag>> {
-    match tag.payload {
-        PL::C(elements) => Some(elements),
-        PL::P(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +165,6 @@ mod tests {
         let two = [START_TLS_DONE, b"more"].concat();
         let message = read(&two).await.unwrap();
         assert_eq!(message, START_TLS_DONE);
-        assert_eq!(extended_result(&message), Some((2, String::new())));
         let long_form = [0x30, 0x84, 0, 0, 0, 5, 2, 1, 1, 0x64, 0];
         assert_eq!(read(&long_form).await.unwrap(), long_form);
         assert_eq!(read(FULL_RESPONSE).await.unwrap(), FULL_RESPONSE);
@@ -253,7 +227,6 @@ mod tests {
         fn what_is_well_formed_parses_to_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if is_well_formed(&bytes) {
                 prop_assert_eq!(lber::parse::parse_tag(&bytes).map(|(rest, _)| rest.len()).ok(), Some(0));
-                let _ = extended_result(&bytes);
             }
         }
 
@@ -267,7 +240,7 @@ mod tests {
             }
             if is_well_formed(&bytes) && is_ldap(&bytes) {
                 let (_, message) = lber::parse::parse_tag(&bytes).unwrap();
-                let operation = elements(message).unwrap().remove(1);
+                let operation = message.expect_constructed().unwrap().remove(1);
                 if [1, 5, 24].contains(&operation.id) {
                     let _ = ldap3::LdapResult::from(lber::structures::Tag::StructureTag(operation));
                 }

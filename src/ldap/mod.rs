@@ -2,7 +2,7 @@
 //!
 //! In reading order: `spec` turns text into [`LdapUrl`], [`Dn`], [`BindName`] and [`GroupName`],
 //! which cannot be wrong. `probe` is the list of checks and their order. What a check asks and how
-//! it judges the answer is in `bind`, `attributes`, `groups` and `test_user`; how it gets the
+//! it judges the answer is in `start_tls`, `bind`, `attributes`, `groups` and `test_user`; how it gets the
 //! answer is in `connection`, behind which `message` and `shape` stand guard. `render` writes the
 //! settings down.
 //!
@@ -25,6 +25,7 @@ mod render;
 mod search;
 mod shape;
 mod spec;
+mod start_tls;
 mod test_user;
 mod url;
 

@@ -4,8 +4,9 @@ use super::{
     Plan, Protection,
     attributes::{attributes_present, base_dn_exists},
     bind::{bind, unencrypted},
-    connection::{Connection, start_tls},
+    connection::Connection,
     groups::{Group, group_allow_list},
+    start_tls::start_tls,
     test_user::test_user,
 };
 use crate::{
