@@ -13,6 +13,9 @@ use crate::{api::Reason, problem::Problem};
 /// The most bytes that are read from the server on one connection.
 pub const CONNECTION_LIMIT: u64 = 8 * 1024 * 1024;
 
+/// What each element counts beside its bytes: parsed, even an empty one takes about this much memory.
+const ELEMENT_COST: u64 = 64;
+
 /// The tag of every LDAP message.
 const SEQUENCE: u8 = 0x30;
 
@@ -42,7 +45,7 @@ pub fn closed() -> Problem {
     )
 }
 
-/// Reads one message, and takes its size from what may still be read.
+/// Reads one message, and takes what it costs from what may still be read.
 pub async fn read_message(
     source: &mut (impl AsyncRead + Unpin),
     allowance: &mut u64,
@@ -59,10 +62,16 @@ pub async fn read_message(
         _ => return Err(not_ldap()),
     };
     let header = message.len() as u64;
-    *allowance =
-        length.checked_add(header).and_then(|size| allowance.checked_sub(size)).ok_or_else(too_large)?;
+    spend(allowance, length.saturating_add(header))?;
     read_exactly(source, length, &mut message).await?;
-    if is_well_formed(&message) && is_ldap(&message) { Ok(message) } else { Err(not_ldap()) }
+    let elements = count_elements(&message).ok_or_else(not_ldap)?;
+    spend(allowance, elements.saturating_mul(ELEMENT_COST))?;
+    if is_ldap(&message) { Ok(message) } else { Err(not_ldap()) }
+}
+
+fn spend(allowance: &mut u64, cost: u64) -> Result<(), Problem> {
+    *allowance = allowance.checked_sub(cost).ok_or_else(too_large)?;
+    Ok(())
 }
 
 /// Appends so many bytes; memory grows with what arrives and not with what was announced.
@@ -90,38 +99,34 @@ fn read_problem(error: &io::Error) -> Problem {
     }
 }
 
-/// Whether elements nest without overlap or gap, and not too deep. Does not recurse.
-fn is_well_formed(message: &[u8]) -> bool {
+/// How many elements there are, if they nest without overlap or gap and not too deep. Does not recurse.
+fn count_elements(message: &[u8]) -> Option<u64> {
     let mut rest = message;
+    let mut count = 0;
     // How many bytes each enclosing element still expects.
     let mut open: Vec<usize> = Vec::new();
-    while let Some((header, length, constructed)) = element_header(rest) {
-        let Some(after) = rest.get(header..) else { return false };
+    loop {
+        let (header, length, constructed) = element_header(rest)?;
+        count += 1;
         if let Some(expected) = open.last_mut() {
-            let Some(remaining) = header.checked_add(length).and_then(|size| expected.checked_sub(size))
-            else {
-                return false;
-            };
-            *expected = remaining;
+            *expected = expected.checked_sub(header.checked_add(length)?)?;
         }
+        rest = rest.get(header..)?;
         if constructed {
             if open.len() == DEEPEST_NESTING {
-                return false;
+                return None;
             }
             open.push(length);
-            rest = after;
         } else {
-            let Some(after) = after.get(length..) else { return false };
-            rest = after;
+            rest = rest.get(length..)?;
         }
         while open.last() == Some(&0) {
             open.pop();
         }
         if open.is_empty() {
-            return rest.is_empty();
+            return rest.is_empty().then_some(count);
         }
     }
-    false
 }
 
 /// The size of an element's header, the length of its contents and whether they are elements themselves.
@@ -216,16 +221,24 @@ mod tests {
     async fn counts_all_messages_of_a_connection() {
         let bytes = START_TLS_DONE.repeat(2);
         let mut source = bytes.as_slice();
-        let mut allowance = START_TLS_DONE.len() as u64 + 1;
+        let mut allowance = 500;
         assert!(read_message(&mut source, &mut allowance).await.is_ok());
         let problem = read_message(&mut source, &mut allowance).await.unwrap_err();
         assert_eq!(problem.reason, Reason::ResponseTooLarge);
     }
 
+    #[tokio::test]
+    async fn counts_elements_that_are_nearly_nothing() {
+        let empty = [0x04, 0x00].repeat(200_000);
+        let length = u32::try_from(empty.len()).unwrap().to_be_bytes();
+        let values = [&[0x30, 0x84][..], &length, &empty].concat();
+        assert_eq!(read(&values).await, Err(Reason::ResponseTooLarge));
+    }
+
     proptest! {
         #[test]
-        fn what_is_well_formed_parses_to_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            if is_well_formed(&bytes) {
+        fn what_nests_parses_to_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            if count_elements(&bytes).is_some() {
                 prop_assert_eq!(lber::parse::parse_tag(&bytes).map(|(rest, _)| rest.len()).ok(), Some(0));
             }
         }
@@ -238,7 +251,7 @@ mod tests {
             for (index, byte) in changes {
                 bytes[index] = byte;
             }
-            if is_well_formed(&bytes) && is_ldap(&bytes) {
+            if count_elements(&bytes).is_some() && is_ldap(&bytes) {
                 let (_, message) = lber::parse::parse_tag(&bytes).unwrap();
                 let operation = message.expect_constructed().unwrap().remove(1);
                 if [1, 5, 24].contains(&operation.id) {

@@ -117,6 +117,8 @@ const BIND_RESPONSE: u64 = 1;
 const SEARCH: u64 = 3;
 const ENTRY: u64 = 4;
 const SEARCH_DONE: u64 = 5;
+/// Not an operation: the end of the connection, after what stands before it.
+const CLOSE: u64 = 99;
 
 /// A directory that answers each operation with what a function of the test says: any number of
 /// operations, each by its tag number and its parts.
@@ -133,12 +135,13 @@ fn directory(
                 return;
             }
             let mut bytes = BytesMut::new();
-            for (number, parts) in answers {
+            let closes = answers.iter().any(|(number, _)| *number == CLOSE);
+            for (number, parts) in answers.into_iter().filter(|(number, _)| *number != CLOSE) {
                 let operation =
                     StructureTag { class: TagClass::Application, id: number, payload: PL::C(parts) };
                 lber::write::encode_into(&mut bytes, sequence(vec![id.clone(), operation])).unwrap();
             }
-            if stream.write_all(&bytes).is_err() {
+            if stream.write_all(&bytes).is_err() || closes {
                 return;
             }
         }
@@ -151,7 +154,7 @@ fn read_message(mut stream: &TcpStream) -> Option<StructureTag> {
     loop {
         let mut more = [0; 4096];
         let count = stream.read(&mut more).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&more[..count]);
+        bytes.extend(more.iter().take(count));
         if let Ok((_, message)) = lber::parse::parse_tag(&bytes) {
             return Some(message);
         }
@@ -178,17 +181,20 @@ fn entry(dn: &str, attributes: &[(&str, &str)]) -> (u64, Vec<StructureTag>) {
 }
 
 fn is_base_search(arguments: &[StructureTag]) -> bool {
-    arguments[1].payload == PL::P(vec![0])
+    arguments.get(1).is_some_and(|scope| scope.payload == PL::P(vec![0]))
 }
 
-/// Accepts the bind, has the base entry, and answers other searches with these entries.
+/// Accepts the bind, has the base entry, and answers other searches with these entries (and a
+/// result of its own where there are only entries).
 fn directory_of(people: impl Fn() -> Vec<(u64, Vec<StructureTag>)> + Send + Sync + 'static) -> TcpServer {
     directory(move |operation, arguments| match operation {
         BIND => vec![(BIND_RESPONSE, result(0, ""))],
         SEARCH => {
             let mut answers =
                 if is_base_search(arguments) { vec![entry("dc=example,dc=org", &[])] } else { people() };
-            answers.push((SEARCH_DONE, result(0, "")));
+            if answers.iter().all(|(number, _)| *number == ENTRY) {
+                answers.push((SEARCH_DONE, result(0, "")));
+            }
             answers
         }
         _ => Vec::new(),
@@ -231,15 +237,25 @@ async fn a_directory_that_goes_away_ends_the_run() {
 }
 
 #[tokio::test]
+async fn a_check_that_could_not_run_is_never_taken_for_one_that_passed() {
+    let server = directory_of(|| {
+        let alice = entry("uid=alice,dc=example,dc=org", &[("mail", "a@example.org"), ("gidNumber", "1")]);
+        vec![alice, (SEARCH_DONE, result(0, "")), (CLOSE, Vec::new())]
+    });
+    let scenario = Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]");
+    assert_failure(&scenario.failure().await, CheckName::TestUser(0), Reason::ConnectionClosed);
+}
+
+#[tokio::test]
 async fn a_referral_names_the_other_server() {
-    let server = directory(|operation, _| match operation {
-        BIND => vec![(BIND_RESPONSE, result(0, ""))],
-        _ => {
-            let referral = PL::C(vec![text("ldap://other.example.org/dc=example,dc=org")]);
-            let mut parts = result(10, "");
-            parts.push(StructureTag { class: TagClass::Context, id: 3, payload: referral });
-            vec![(SEARCH_DONE, parts)]
+    let server = directory(|operation, _| {
+        if operation == BIND {
+            return vec![(BIND_RESPONSE, result(0, ""))];
         }
+        let referral = PL::C(vec![text("ldap://other.example.org/dc=example,dc=org")]);
+        let mut parts = result(10, "");
+        parts.push(StructureTag { class: TagClass::Context, id: 3, payload: referral });
+        vec![(SEARCH_DONE, parts)]
     });
     let failure = Scenario::hostile(server.address()).failure().await;
     assert_failure(&failure, CheckName::BaseDnExists, Reason::Referral);
