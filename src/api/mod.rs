@@ -17,7 +17,11 @@ pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
 pub use status::{CheckResult, CheckStatus, Status};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
 
 /// The API group of every kind.
@@ -28,22 +32,34 @@ pub const RECHECK_ANNOTATION: &str = "auth.wandb.com/recheck";
 
 /// Every custom resource definition, in the order in which the documentation names the kinds.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    [LdapConfig::crd(), OidcProvider::crd()].into_iter().map(with_unobserved_status).collect()
+    [LdapConfig::crd(), OidcProvider::crd()].into_iter().map(finished).collect()
 }
 
-/// Defaults `status` to "never observed", so that generic tools do not read a new object as settled.
-fn with_unobserved_status(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
-    for version in &mut definition.spec.versions {
-        let status = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut())
-            .and_then(|schema| schema.properties.as_mut())
-            .and_then(|properties| properties.get_mut("status"));
-        if let Some(status) = status {
+/// Adds what the types cannot say.
+fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    let schemas = definition
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for schema in schemas {
+        without_nulls(schema);
+        // Never observed, so that generic tools do not read a new object as settled.
+        if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
-            status.nullable = None;
         }
     }
     definition
+}
+
+/// An explicit null is then dropped like an absent field, which is what rules with `has()` expect.
+fn without_nulls(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(without_nulls);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        without_nulls(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        without_nulls(values);
+    }
 }

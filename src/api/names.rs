@@ -143,6 +143,8 @@ pub enum Reason {
     AccountDisabled,
     /// The account's password has expired or must be changed.
     PasswordExpired,
+    /// The account's password is about to expire.
+    PasswordExpiresSoon,
     /// The server wants an encrypted connection first.
     ConfidentialityRequired,
     /// The server does not let anybody bind anonymously.

@@ -1,5 +1,7 @@
 //! `OidcProvider`: the OpenID Provider that people log in with.
 
+#![expect(clippy::struct_excessive_bools, reason = "they are the switches of the API")]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,6 @@ use super::{CommonSpec, Duration, KeyReference, Status, common};
     validation = common::secret_name_stays(),
     validation = common::name_leaves_room()
 )]
-#[expect(clippy::struct_excessive_bools, reason = "they are the API's own switches")]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.issuer.startsWith('https://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear"),

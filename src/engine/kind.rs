@@ -6,7 +6,7 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Inputs, Reference, Report, Values};
+use super::{Env, Inputs, Reference, Report, Values};
 use crate::{
     api::{CheckName, CommonSpec, Status},
     net::Network,
@@ -29,6 +29,9 @@ pub trait Kind:
 {
     /// The short name, which is also the suffix of the default Secret name.
     const SHORT_NAME: &'static str;
+
+    /// Every setting that the kind may publish, in the order in which people read them.
+    const ENVIRONMENT: &'static [Env];
 
     /// The spec in types that cannot be wrong.
     type Parsed: Send + Sync;

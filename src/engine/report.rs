@@ -26,6 +26,11 @@ impl<T> Checked<T> {
     pub fn warning(value: T, reason: Reason, message: impl Into<String>) -> Self {
         Self { value, concern: Some(reason), message: message.into() }
     }
+
+    /// The same outcome with another value.
+    pub fn with<U>(self, value: U) -> Checked<U> {
+        Checked { value, concern: self.concern, message: self.message }
+    }
 }
 
 /// One finding, with how long it took.

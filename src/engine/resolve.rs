@@ -84,7 +84,8 @@ pub struct ObjectKey {
     pub name: String,
 }
 
-/// What reading an object gave.
+/// What reading an object gave. It has no `Debug`: data may be secret.
+#[derive(Clone)]
 pub enum Fetched {
     /// The object, with its version and data.
     Found {

@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use crate::{
     api::{CheckName, CommonSpec, OidcProvider, Status},
-    engine::{Inputs, Kind, Reference, RenderContext, Report, Values},
+    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Values},
     net::{Network, Trust},
     problem::Problem,
     sensitive::Sensitive,
@@ -46,6 +46,7 @@ pub struct Plan {
 
 impl Kind for OidcProvider {
     const SHORT_NAME: &'static str = "oidc";
+    const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
 
     type Parsed = Settings;
     type Plan = Plan;

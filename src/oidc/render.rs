@@ -20,6 +20,19 @@ const GROUPS_CLAIM: Env =
 const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"] };
 const IDENTIFIER_CLAIMS: Env = Env { local: None, split: &["GORILLA_USE_IDENTIFIER_CLAIMS"] };
 
+/// Every setting, in the order in which people read them.
+pub(super) const ENVIRONMENT: &[Env] = &[
+    ISSUER,
+    CLIENT_ID,
+    SECRET,
+    AUTH_METHOD,
+    SESSION_LENGTH,
+    NO_PROVISIONING,
+    GROUPS_CLAIM,
+    EXTRA_SCOPES,
+    IDENTIFIER_CLAIMS,
+];
+
 /// The authorities' certificates, for `/usr/local/share/ca-certificates/`.
 const CA_FILE: &str = "ca.crt";
 

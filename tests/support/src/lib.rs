@@ -3,11 +3,11 @@
 //! In reading order: [`tools`] builds the pinned components once a machine and [`process`] runs
 //! them so that none outlives its test. [`ControlPlane`] is a real Kubernetes API, [`Slapd`] a real
 //! directory, [`OpenIdProvider`] a certified provider, each on loopback ports chosen at random.
-//! [`hostile`] has the servers that a real component never is. There is no Kubernetes client here:
-//! tests get the path of a kubeconfig.
+//! [`hostile`] has the servers that a real component never is. [`Workspace`] is a namespace of one's
+//! own on a Kubernetes API, with an operator process that looks after it.
 //!
-//! Everything blocks except [`ControlPlane::start`] and [`ControlPlane::shared`], and nothing is
-//! tied to an async runtime, since each test has its own.
+//! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
+//! and nothing that is shared is tied to an async runtime, since each test has its own.
 
 mod ber;
 mod certificates;
@@ -20,6 +20,7 @@ pub mod process;
 mod run_directory;
 mod slapd;
 pub mod tools;
+mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{AuditEvent, ControlPlane, User};
@@ -27,3 +28,4 @@ pub use network::free_port;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
+pub use workspace::{Operator, Table, Workspace, condition};

@@ -1,0 +1,71 @@
+//! The command line: `run`, `crd`, `check` and `render` (section 5 of the design).
+//!
+//! Arguments are parsed twice: by clap into words, and by each command into what it works with.
+
+mod check;
+mod crd;
+mod examine;
+mod manifests;
+mod references;
+mod render;
+mod run;
+mod unknown_fields;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use check::CheckArguments;
+pub use render::RenderArguments;
+pub use run::RunArguments;
+
+/// Proves, publishes and keeps the authentication settings of Weights & Biases Server on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "wandb-auth-operator", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controller.
+    Run(RunArguments),
+    /// Print the custom resource definitions, for kubectl apply -f -.
+    Crd,
+    /// Check the resources in files as the controller would, without writing anything.
+    Check(CheckArguments),
+    /// Print the Secret and the env entries that the resources in files lead to.
+    Render(RenderArguments),
+}
+
+/// How a command that looked at something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is well.
+    Passed,
+    /// A check failed.
+    Failed,
+    /// Something kept the checks from running: the files, the spec or a reference.
+    NotUsable,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Passed => Self::SUCCESS,
+            Verdict::Failed => Self::from(1),
+            Verdict::NotUsable => Self::from(2),
+        }
+    }
+}
+
+/// Runs the command. An error is for standard error and exit code 2.
+pub async fn execute(arguments: Arguments) -> anyhow::Result<Verdict> {
+    match arguments.command {
+        Command::Run(arguments) => run::run(arguments).await.map(|()| Verdict::Passed),
+        Command::Crd => crd::print(),
+        Command::Check(arguments) => check::check(&arguments).await,
+        Command::Render(arguments) => render::render(&arguments).await,
+    }
+}

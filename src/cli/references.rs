@@ -1,0 +1,49 @@
+//! Where `check` and `render` take referenced values from: the files, or a cluster.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use kube::{Client, Config};
+
+use super::{examine::Examinable, manifests::Manifests};
+use crate::engine::{Fetched, ObjectKey, fetch};
+
+/// Where referenced Secrets and ConfigMaps are read.
+pub(super) enum References {
+    /// In the given files.
+    Files,
+    /// In the current context's cluster.
+    Cluster(Client),
+}
+
+impl References {
+    /// A connection to the current context's cluster, and the context's namespace.
+    pub(super) async fn from_cluster() -> anyhow::Result<(Self, String)> {
+        let config = Config::infer().await.context("--from-cluster needs a usable KUBECONFIG")?;
+        let namespace = config.default_namespace.clone();
+        Ok((Self::Cluster(Client::try_from(config)?), namespace))
+    }
+
+    /// The objects that the resource refers to.
+    pub(super) async fn of(
+        &self,
+        resource: &dyn Examinable,
+        manifests: &Manifests,
+    ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+        let namespace = resource.namespace();
+        match self {
+            Self::Cluster(client) => fetch(client, &namespace, &resource.references())
+                .await
+                .context("the cluster did not give out the referenced objects"),
+            Self::Files => Ok(resource
+                .references()
+                .iter()
+                .filter_map(|reference| {
+                    let key = reference.object();
+                    let fetched = manifests.objects.get(&(namespace.clone(), key.clone()))?.clone();
+                    Some((key, fetched))
+                })
+                .collect()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The checks `BaseDnExists` and `AttributesPresent`: what stands where the spec says.
+
+use ldap3::Scope;
+
+use super::{
+    Directory, Dn,
+    connection::{Connection, Query},
+    entry::Entry,
+    search::{ANYTHING, NO_ATTRIBUTES, find},
+};
+use crate::{
+    api::Reason,
+    engine::Checked,
+    problem::{Problem, quote},
+};
+
+/// Classes that people's entries usually have, across products.
+pub const USUAL_USER_CLASSES: &[&str] = &["person", "posixAccount", "account", "user"];
+
+/// How many people are looked at.
+const SAMPLE_SIZE: u16 = 100;
+
+/// Reads the base of every search.
+pub async fn base_dn_exists(connection: &mut Connection, directory: &Directory) -> Result<Checked, Problem> {
+    exists(connection, "spec.baseDN", &directory.base_dn)
+        .await
+        .map_err(|problem| with_hint(problem, directory))?;
+    for (field, scope) in [
+        ("spec.userSearch.baseDN", &directory.user_search),
+        ("spec.groupSearch.baseDN", &directory.group_search),
+    ] {
+        if let Some(base) = &scope.base_dn {
+            exists(connection, field, base).await?;
+        }
+    }
+    Ok(Checked::passed((), format!("{} exists and can be read.", quote(directory.base_dn.as_str()))))
+}
+
+async fn exists(connection: &mut Connection, field: &str, base: &Dn) -> Result<(), Problem> {
+    let query = Query {
+        base: base.as_str(),
+        scope: Scope::Base,
+        filter: ANYTHING,
+        attributes: NO_ATTRIBUTES,
+        limit: 1,
+    };
+    let entries = find(connection, &query).await.map_err(|problem| match problem.reason {
+        Reason::BaseDnNotFound => Problem::new(problem.reason, format!("{field}: {}", problem.message)),
+        _ => problem,
+    })?;
+    if entries.is_empty() {
+        return Err(Problem::new(
+            Reason::NotReadable,
+            format!(
+                "{field}: the directory shows nothing at {}, which usually means that the account may not read it. Allow that in the directory, or check spec.bind.",
+                quote(base.as_str())
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The vendor's own example shows an attribute map where the base DN belongs, and it parses as a DN.
+fn with_hint(problem: Problem, directory: &Directory) -> Problem {
+    if looks_like_attribute_map(directory) {
+        let message = format!(
+            "{} spec.baseDN looks like an attribute map: put such pairs into spec.attributes, and a DN such as dc=example,dc=org here.",
+            problem.message
+        );
+        return Problem::new(problem.reason, message);
+    }
+    problem
+}
+
+fn looks_like_attribute_map(directory: &Directory) -> bool {
+    // Types that real DNs begin with, whatever the extra attributes are called.
+    const USUAL_TYPES: &[&str] = &["dc", "ou", "o", "c", "l", "st", "cn", "uid"];
+    directory.base_dn.attribute_types().any(|of_dn| {
+        let extra = directory.attributes.extra.iter().map(|(name, _)| name.as_str());
+        extra
+            .filter(|name| !USUAL_TYPES.iter().any(|usual| usual.eq_ignore_ascii_case(name)))
+            .chain(["email", "group"])
+            .any(|name| name.eq_ignore_ascii_case(of_dn))
+    })
+}
+
+/// Looks at some people and counts who carries the attributes.
+pub async fn attributes_present(
+    connection: &mut Connection,
+    directory: &Directory,
+) -> Result<Checked, Problem> {
+    let filter = directory.user_search.class_filter(USUAL_USER_CLASSES);
+    let base = directory.user_base();
+    let email = directory.attributes.email.as_str();
+    let group = directory.attributes.group.as_str();
+    let query = Query {
+        base: base.as_str(),
+        scope: Scope::Subtree,
+        filter: &filter,
+        attributes: &[email, group],
+        limit: SAMPLE_SIZE,
+    };
+    let people = find(connection, &query).await?;
+    if people.is_empty() {
+        return Err(Problem::new(
+            Reason::NoUsersFound,
+            format!(
+                "No entry under {} matches {filter}. Check spec.userSearch, and that the account may read people's entries.",
+                quote(base.as_str())
+            ),
+        ));
+    }
+    let email_share = Share::count(&people, email);
+    let group_share = Share::count(&people, group);
+    let shares = format!("{} carry {email}, {} carry {group}", email_share.of_sampled(), group_share.count);
+    if email_share.count == 0 {
+        return Err(Problem::new(
+            Reason::AttributeMissing,
+            format!(
+                "{shares}. W&B needs the e-mail address: check spec.attributes.email, and that the account may read the attribute."
+            ),
+        ));
+    }
+    if group_share.count == 0 {
+        let advice = "Check spec.attributes.group, and that the account may read the attribute";
+        return if directory.group_allow_list.is_empty() {
+            Ok(Checked::warning((), Reason::AttributeMissing, format!("{shares}. {advice}.")))
+        } else {
+            Err(Problem::new(
+                Reason::AttributeMissing,
+                format!("{shares}, but spec.groupAllowList needs it. {advice}."),
+            ))
+        };
+    }
+    Ok(Checked::passed((), format!("{shares}.")))
+}
+
+/// How many of the sampled entries carry an attribute.
+struct Share {
+    count: usize,
+    sampled: usize,
+}
+
+impl Share {
+    fn count(people: &[Entry], attribute: &str) -> Self {
+        let count = people.iter().filter(|person| person.values(attribute).next().is_some()).count();
+        Self { count, sampled: people.len() }
+    }
+
+    fn of_sampled(&self) -> String {
+        let Self { count, sampled } = self;
+        let entries = if *sampled == 1 { "entry" } else { "entries" };
+        format!("{count} of {sampled} sampled {entries}")
+    }
+}

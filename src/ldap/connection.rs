@@ -1,0 +1,288 @@
+//! One LDAP connection over a stream that the network module has dialled.
+//!
+//! The `ldap3` crate only speaks the protocol: it gets one end of a socket pair, and every message
+//! of the server is read and judged by [`message`] before it goes in. There are no tasks: the
+//! library and the pump between the two run only while an operation is awaited, so that dropping
+//! the connection ends everything.
+
+use std::{io, panic::AssertUnwindSafe};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either, select},
+};
+use lber::structure::StructureTag;
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, StdStream,
+    controls::RawControl,
+};
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{TcpStream, UnixStream, unix::OwnedWriteHalf},
+};
+
+use super::{
+    entry::Entry,
+    message::{self, closed, not_ldap, read_message},
+};
+use crate::{
+    api::Reason,
+    net::Duplex,
+    problem::{Problem, quote},
+};
+
+/// A connection to a directory.
+pub struct Connection {
+    ldap: Ldap,
+    /// Carries messages between the library and the server; ends when the connection does, with the cause.
+    carrier: BoxFuture<'static, Problem>,
+    /// Why the connection is over.
+    over: Option<Problem>,
+}
+
+/// What is looked for.
+pub struct Query<'a> {
+    /// Where to begin.
+    pub base: &'a str,
+    /// The entry itself or all below it.
+    pub scope: Scope,
+    /// Which entries.
+    pub filter: &'a str,
+    /// Which of their attributes.
+    pub attributes: &'a [&'a str],
+    /// The most entries that are wanted.
+    pub limit: u16,
+}
+
+/// What a search gave.
+pub struct Answer {
+    /// The entries, at most as many as were wanted.
+    pub entries: Vec<Entry>,
+    /// Whether the server said that some entries are elsewhere.
+    pub refers_elsewhere: bool,
+    /// How the search ended.
+    pub result: LdapResult,
+}
+
+impl Connection {
+    /// Takes a stream over. Nothing is sent yet.
+    pub async fn open(stream: Box<dyn Duplex>) -> Result<Self, Problem> {
+        let (library_end, pump_end) = socket_pair().map_err(|_| no_socket_pair())?;
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(library_end));
+        // The URL only tells the library that its stream is a Unix socket.
+        let (driver, ldap) =
+            LdapConnAsync::with_settings(settings, "ldapi://pump").await.map_err(|_| no_socket_pair())?;
+        let driver = AssertUnwindSafe(driver.drive()).catch_unwind();
+        let carrier = async { tokio::join!(pump(stream, pump_end), driver).0 }.boxed();
+        Ok(Self { ldap, carrier, over: None })
+    }
+
+    /// Whether no further operation can succeed.
+    pub fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// Binds with a name and a password, both empty for anonymous.
+    pub async fn bind(
+        &mut self,
+        name: &str,
+        password: &str,
+        control: RawControl,
+    ) -> Result<LdapResult, Problem> {
+        let mut ldap = self.ldap.clone();
+        self.run(async move { ldap.with_controls(control).simple_bind(name, password).await }).await
+    }
+
+    /// Searches, and reads the whole answer.
+    pub async fn search(&mut self, query: &Query<'_>) -> Result<Answer, Problem> {
+        let ldap = self.ldap.clone();
+        let (tags, result) = self.run(search(ldap, query)).await?;
+        let mut answer = Answer { entries: Vec::new(), refers_elsewhere: false, result };
+        for tag in tags {
+            match tag.id {
+                SEARCH_REFERENCE => answer.refers_elsewhere = true,
+                _ => answer.entries.push(Entry::read(tag).ok_or_else(not_ldap)?),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Tells the server that nothing more will come.
+    pub async fn close(mut self) {
+        let mut ldap = self.ldap.clone();
+        let sent = self.run(async move { ldap.unbind().await }).await;
+        if sent.is_ok() && self.over.is_none() {
+            // The pump ends once everything is on its way.
+            self.carrier.await;
+        }
+    }
+
+    /// Awaits an operation while the carrier carries.
+    async fn run<T>(&mut self, operation: impl Future<Output = Result<T, LdapError>>) -> Result<T, Problem> {
+        if let Some(problem) = &self.over {
+            return Err(problem.clone());
+        }
+        // The library panics on messages that are well-formed but not as the protocol has them.
+        let operation = std::pin::pin!(AssertUnwindSafe(operation).catch_unwind());
+        let outcome = match select(operation, &mut self.carrier).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right((problem, operation)) => {
+                self.over = Some(problem);
+                // Whatever arrived before the end is still delivered.
+                operation.await
+            }
+        };
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(_)) => Err(self.cause().await),
+            Err(_panic) => {
+                self.over = Some(not_ldap());
+                Err(not_ldap())
+            }
+        }
+    }
+
+    /// Why the library reports an error: all of its errors here are about the connection.
+    async fn cause(&mut self) -> Problem {
+        let problem = match self.over.take() {
+            Some(problem) => problem,
+            None => (&mut self.carrier).await,
+        };
+        self.over = Some(problem.clone());
+        problem
+    }
+}
+
+/// The tag number of a reference to another server among search results.
+const SEARCH_REFERENCE: u64 = 19;
+/// The tag number of an entry among search results.
+const SEARCH_ENTRY: u64 = 4;
+
+async fn search(mut ldap: Ldap, query: &Query<'_>) -> Result<(Vec<StructureTag>, LdapResult), LdapError> {
+    let options = SearchOptions::new().sizelimit(i32::from(query.limit));
+    let attributes: Vec<&str> = query.attributes.to_vec();
+    let mut stream = ldap
+        .with_search_options(options)
+        .streaming_search(query.base, query.scope, query.filter, attributes)
+        .await?;
+    let mut tags = Vec::new();
+    let mut entries = 0;
+    while let Some(item) = stream.next().await? {
+        match item.0.id {
+            // A server that ignores the limit is read to its end, which the limit in bytes bounds.
+            SEARCH_ENTRY if entries < query.limit => {
+                entries += 1;
+                tags.push(item.0);
+            }
+            SEARCH_REFERENCE if !tags.iter().any(|tag: &StructureTag| tag.id == SEARCH_REFERENCE) => {
+                tags.push(item.0);
+            }
+            _ => {}
+        }
+    }
+    Ok((tags, stream.finish().await))
+}
+
+fn socket_pair() -> io::Result<(std::os::unix::net::UnixStream, UnixStream)> {
+    let (library_end, pump_end) = std::os::unix::net::UnixStream::pair()?;
+    pump_end.set_nonblocking(true)?;
+    Ok((library_end, UnixStream::from_std(pump_end)?))
+}
+
+fn no_socket_pair() -> Problem {
+    Problem::new(
+        Reason::ConnectionFailed,
+        "The operator could not open another socket. Raise its limit of open files.",
+    )
+}
+
+/// Carries bytes to the server and whole messages back, until either side ends.
+async fn pump(server: Box<dyn Duplex>, library: UnixStream) -> Problem {
+    let (from_server, mut to_server) = tokio::io::split(server);
+    let (mut from_library, to_library) = library.into_split();
+    let requests = async {
+        match tokio::io::copy(&mut from_library, &mut to_server).await {
+            Ok(_) => {
+                // The library gave up on an answer, or has sent its farewell.
+                let _ = to_server.shutdown().await;
+                not_ldap()
+            }
+            // A server that no longer listens may still have told why.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        problem = pass_answers_on(BufReader::new(from_server), to_library) => problem,
+        problem = requests => problem,
+    }
+}
+
+async fn pass_answers_on(
+    mut server: impl tokio::io::AsyncRead + Unpin,
+    mut library: OwnedWriteHalf,
+) -> Problem {
+    let mut allowance = message::CONNECTION_LIMIT;
+    loop {
+        match read_message(&mut server, &mut allowance).await {
+            Err(problem) => return problem,
+            Ok(message) => {
+                if library.write_all(&message).await.is_err() {
+                    return not_ldap();
+                }
+            }
+        }
+    }
+}
+
+/// The StartTLS request of RFC 4511 section 4.14: message 1, extended request, its object identifier.
+const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+
+/// Asks for encryption, and gives the stream back when the server is ready for the handshake.
+pub async fn start_tls(stream: TcpStream) -> Result<TcpStream, Problem> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(START_TLS).await.map_err(|_| closed())?;
+    let mut allowance = message::CONNECTION_LIMIT;
+    let answer = read_message(&mut stream, &mut allowance).await?;
+    let (code, text) = message::extended_result(&answer).ok_or_else(not_ldap)?;
+    if code != 0 {
+        return Err(start_tls_refused(code, &text));
+    }
+    // Bytes that came before encryption could be anybody's: whoever injects them wants them taken
+    // for an answer on the encrypted connection.
+    if stream.buffer().is_empty() {
+        Ok(stream.into_inner())
+    } else {
+        Err(Problem::new(
+            Reason::ProtocolError,
+            "The server sent unencrypted data after it agreed to StartTLS. Check that nothing between the operator and the server tampers with the connection.",
+        ))
+    }
+}
+
+fn start_tls_refused(code: u64, text: &str) -> Problem {
+    let said = if text.trim().is_empty() { String::new() } else { format!(", \"{}\"", quote(text)) };
+    match code {
+        51 | 52 => Problem::new(
+            Reason::ServerUnavailable,
+            format!("The server is too busy for StartTLS (code {code}{said}). It is tried again."),
+        ),
+        _ => Problem::new(
+            Reason::StartTlsRefused,
+            format!(
+                "The server refused StartTLS (code {code}{said}). Give it a certificate, or use its ldaps:// port."
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_tls_request_is_well_formed() {
+        let (rest, _) = lber::parse::parse_tag(START_TLS).unwrap();
+        assert!(rest.is_empty());
+    }
+}

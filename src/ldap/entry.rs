@@ -1,0 +1,46 @@
+//! Entries as searches return them.
+
+use lber::structure::StructureTag;
+
+/// An entry with the attributes that were asked for. Values that are not text are left out.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name, as the server writes it.
+    pub dn: String,
+    attributes: Vec<(String, Vec<String>)>,
+}
+
+impl Entry {
+    /// Reads a search result entry (RFC 4511 section 4.5.2); nothing if it is not one.
+    pub fn read(tag: StructureTag) -> Option<Self> {
+        let mut parts = tag.expect_constructed()?.into_iter();
+        let dn = text(parts.next()?)?;
+        let mut attributes = Vec::new();
+        for attribute in parts.next()?.expect_constructed()? {
+            let mut halves = attribute.expect_constructed()?.into_iter();
+            let name = text(halves.next()?)?;
+            let values = halves.next()?.expect_constructed()?.into_iter().filter_map(text).collect();
+            attributes.push((name, values));
+        }
+        Some(Self { dn, attributes })
+    }
+
+    /// The values of an attribute that are not blank; options such as `;lang-en` do not count.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let wanted = without_options(name);
+        self.attributes
+            .iter()
+            .filter(move |(name, _)| without_options(name).eq_ignore_ascii_case(wanted))
+            .flat_map(|(_, values)| values)
+            .map(String::as_str)
+            .filter(|value| !value.trim().is_empty())
+    }
+}
+
+fn text(tag: StructureTag) -> Option<String> {
+    String::from_utf8(tag.expect_primitive()?).ok()
+}
+
+fn without_options(name: &str) -> &str {
+    name.split(';').next().unwrap_or(name)
+}

@@ -1,0 +1,111 @@
+//! `LdapConfig`: from the spec of a directory to proof that it works, and to W&B's settings for it.
+//!
+//! In reading order: [`spec`] turns text into [`LdapUrl`], [`Dn`], [`BindName`] and [`GroupName`],
+//! which cannot be wrong. [`probe`] is the list of checks and their order; the network's half of a
+//! check is in [`connection`], and what an answer means is in [`bind`], [`attributes`], [`groups`]
+//! and [`test_user`]. [`render`] writes the settings down.
+//!
+//! Invariants:
+//! - A run binds once, whatever happens, since each wrong password counts towards a lock.
+//! - What a server sends is limited and judged in [`message`] before any parser sees it.
+//! - A server's words stand in messages only through [`crate::problem::quote`].
+
+mod attributes;
+mod bind;
+mod connection;
+mod dn;
+mod entry;
+mod groups;
+mod message;
+mod name;
+mod probe;
+mod render;
+mod search;
+mod spec;
+mod test_user;
+mod url;
+
+pub use bind::Credentials;
+pub use dn::Dn;
+pub use name::{BindName, GroupName};
+pub use spec::{Attributes, Directory, ExpectedUser, Protection, SearchScope};
+pub use url::{LdapUrl, Scheme};
+
+use serde::Serialize;
+
+use crate::{
+    api::{CheckName, CommonSpec, LdapConfig, Status},
+    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Values},
+    net::{Network, Trust},
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// Everything that probing and rendering need.
+pub struct Plan {
+    /// The parsed spec.
+    pub directory: Directory,
+    /// Who binds; nobody means anonymously.
+    pub credentials: Option<Credentials>,
+    /// Which certificate authorities are trusted.
+    pub trust: Trust,
+    /// The spec's own authorities, to be published.
+    pub ca_bundle: Option<Sensitive>,
+}
+
+const PASSWORD_FIELD: &str = "spec.bind.passwordSecretRef";
+
+impl Kind for LdapConfig {
+    const SHORT_NAME: &'static str = "ldap";
+    const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
+
+    type Parsed = Directory;
+    type Plan = Plan;
+
+    fn common(&self) -> &CommonSpec {
+        &self.spec.common
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
+
+    fn spec(&self) -> &impl Serialize {
+        &self.spec
+    }
+
+    fn parse(&self) -> Result<Directory, Problem> {
+        Directory::parse(&self.spec)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let password = |bind: &crate::api::ldap_config::Bind| {
+            Reference::secret(&bind.password_secret_ref, PASSWORD_FIELD)
+        };
+        self.spec.bind.iter().map(password).collect()
+    }
+
+    fn plan(directory: Directory, inputs: Inputs) -> Plan {
+        let password = inputs.get(PASSWORD_FIELD).cloned();
+        // A name always comes with a password: resolving fails for one that is missing or empty.
+        let credentials = directory.bind_name.clone().zip(password);
+        Plan {
+            credentials: credentials.map(|(name, password)| Credentials { name, password }),
+            directory,
+            trust: inputs.trust,
+            ca_bundle: inputs.ca_bundle,
+        }
+    }
+
+    fn checks(plan: &Plan) -> Vec<CheckName> {
+        probe::checks(plan)
+    }
+
+    async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
+        probe::probe(plan, network, report).await;
+    }
+
+    fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
+        render::render(plan, context)
+    }
+}

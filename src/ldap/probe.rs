@@ -1,0 +1,108 @@
+//! The order of the checks, and which of them depend on which.
+
+use super::{
+    Plan, Protection,
+    attributes::{attributes_present, base_dn_exists},
+    bind::{bind, unencrypted},
+    connection::{Connection, start_tls},
+    groups::{Group, group_allow_list},
+    test_user::test_user,
+};
+use crate::{
+    api::CheckName,
+    engine::{Checked, Report, encrypt_stage, reach},
+    net::{Duplex, Network},
+};
+
+/// Every check of the plan, in order.
+pub fn checks(plan: &Plan) -> Vec<CheckName> {
+    let protection: &[CheckName] = match plan.directory.protection {
+        Protection::Tls(_) => &[CheckName::TlsVerifies],
+        Protection::StartTls(_) => &[CheckName::StartTls, CheckName::TlsVerifies],
+        Protection::Plaintext => &[],
+    };
+    let mut checks = vec![CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects];
+    checks.extend_from_slice(protection);
+    checks.extend([
+        CheckName::Bind,
+        CheckName::BaseDnExists,
+        CheckName::AttributesPresent,
+        CheckName::GroupAllowList,
+    ]);
+    checks.extend((0..plan.directory.test_users.len()).map(CheckName::TestUser));
+    checks
+}
+
+/// Runs the checks; what is not reached is recorded by the report.
+pub async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
+    let Some(mut connection) = bound(plan, network, report).await else { return };
+    examine(plan, &mut connection, report).await;
+    connection.close().await;
+}
+
+/// A connection on which the one bind of this run succeeded.
+async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Connection> {
+    let stream = protected(plan, network, report).await?;
+    let credentials = plan.credentials.as_ref();
+    report
+        .check(CheckName::Bind, async {
+            let mut connection = Connection::open(stream).await?;
+            let bound = bind(&mut connection, credentials).await?;
+            let bound = match plan.directory.protection {
+                Protection::Plaintext => unencrypted(),
+                Protection::Tls(_) | Protection::StartTls(_) => bound,
+            };
+            Ok(bound.with(connection))
+        })
+        .await
+}
+
+/// A connection that is protected as the spec says.
+async fn protected(plan: &Plan, network: &Network, report: &mut Report) -> Option<Box<dyn Duplex>> {
+    let directory = &plan.directory;
+    let stream = reach(report, network, &directory.url.endpoint).await?;
+    Some(match &directory.protection {
+        Protection::Plaintext => Box::new(stream),
+        Protection::Tls(name) => Box::new(encrypt_stage(report, stream, name, &plan.trust).await?),
+        Protection::StartTls(name) => {
+            let stream = report
+                .check(CheckName::StartTls, async {
+                    let stream = start_tls(stream).await?;
+                    Ok(Checked::passed(stream, "The server is ready for encryption."))
+                })
+                .await?;
+            Box::new(encrypt_stage(report, stream, name, &plan.trust).await?)
+        }
+    })
+}
+
+/// What needs the directory's contents. Attributes and groups are looked at independently of each
+/// other, so that one run shows as much as it can.
+async fn examine(plan: &Plan, connection: &mut Connection, report: &mut Report) -> Option<()> {
+    let directory = &plan.directory;
+    report.check(CheckName::BaseDnExists, base_dn_exists(connection, directory)).await?;
+    report.check(CheckName::AttributesPresent, attributes_present(connection, directory)).await;
+    if connection.is_over() {
+        return None;
+    }
+    let allowed = allowed_groups(plan, connection, report).await?;
+    for (index, expected) in directory.test_users.iter().enumerate() {
+        let checked = test_user(connection, directory, &allowed, expected);
+        report.check(CheckName::TestUser(index), checked).await;
+        if connection.is_over() {
+            return None;
+        }
+    }
+    Some(())
+}
+
+async fn allowed_groups(plan: &Plan, connection: &mut Connection, report: &mut Report) -> Option<Vec<Group>> {
+    if plan.directory.group_allow_list.is_empty() {
+        report.skip(
+            CheckName::GroupAllowList,
+            "spec.groupAllowList is not set, so everybody under the base DN may log in.",
+        );
+        return Some(Vec::new());
+    }
+    report.check(CheckName::GroupAllowList, group_allow_list(connection, &plan.directory)).await
+}

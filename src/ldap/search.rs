@@ -1,0 +1,143 @@
+//! What the result of a search means.
+
+use ldap3::Scope;
+
+use super::{
+    Dn, GroupName, SearchScope,
+    bind::{referred_to, said},
+    connection::{Answer, Connection, Query},
+    entry::Entry,
+};
+use crate::{
+    api::Reason,
+    problem::{Problem, quote},
+};
+
+/// Finds every entry.
+pub const ANYTHING: &str = "(objectClass=*)";
+
+/// Asks for no attribute at all (RFC 4511 section 4.5.1.8).
+pub const NO_ATTRIBUTES: &[&str] = &["1.1"];
+
+/// The server's result code for a base that does not exist.
+const NO_SUCH_OBJECT: u32 = 32;
+
+/// A search that found what it could; the problem of a search that could not.
+pub async fn find(connection: &mut Connection, query: &Query<'_>) -> Result<Vec<Entry>, Problem> {
+    let answer = connection.search(query).await?;
+    judge(answer, query)
+}
+
+/// The entry of that name, if there is one.
+pub async fn look_up(
+    connection: &mut Connection,
+    dn: &Dn,
+    filter: &str,
+    attributes: &[&str],
+) -> Result<Option<Entry>, Problem> {
+    let query = Query { base: dn.as_str(), scope: Scope::Base, filter, attributes, limit: 1 };
+    let answer = connection.search(&query).await?;
+    if answer.result.rc == NO_SUCH_OBJECT {
+        return Ok(None);
+    }
+    Ok(judge(answer, &query)?.into_iter().next())
+}
+
+fn judge(answer: Answer, query: &Query<'_>) -> Result<Vec<Entry>, Problem> {
+    let Answer { entries, refers_elsewhere, result } = answer;
+    let base = quote(query.base);
+    let said = said(&result);
+    let (reason, message) = match result.rc {
+        // Limits of the server's (3, 4, 11) do not matter when something was found.
+        0 | 3 | 4 | 11 if !entries.is_empty() => return Ok(entries),
+        0 if refers_elsewhere => (
+            Reason::Referral,
+            format!(
+                "The directory says that the entries under {base} are on another server. Use that server's address."
+            ),
+        ),
+        0 => return Ok(entries),
+        NO_SUCH_OBJECT => (Reason::BaseDnNotFound, not_found(&base, &result.matched)),
+        10 => (
+            Reason::Referral,
+            format!(
+                "The directory says that {base} is on another server ({}). Use that server's address.",
+                referred_to(&result)
+            ),
+        ),
+        34 => (
+            Reason::BaseDnNotFound,
+            format!(
+                "The directory cannot have an entry {base} ({said}). Check the attribute names in the DN."
+            ),
+        ),
+        // Active Directory answers 1 to searches without a bind.
+        1 | 50 => (
+            Reason::NotReadable,
+            format!(
+                "The account may not read {base} ({said}). Allow that in the directory, or set spec.bind to another account."
+            ),
+        ),
+        8 | 13 => (
+            Reason::AnonymousRefused,
+            format!(
+                "The directory wants a stronger bind before it lets anybody read {base} ({said}). Set spec.bind, and use encryption."
+            ),
+        ),
+        51 | 52 => (
+            Reason::ServerUnavailable,
+            format!("The directory is busy or unavailable ({said}). It is tried again."),
+        ),
+        _ => (
+            Reason::OperationRefused,
+            format!("The directory refused to search {base} ({said}). Check its log."),
+        ),
+    };
+    Err(Problem::new(reason, message))
+}
+
+fn not_found(base: &str, matched: &str) -> String {
+    let closest = if matched.is_empty() {
+        "nothing above it exists either".to_owned()
+    } else {
+        format!("the closest entry that does is {}", quote(matched))
+    };
+    format!("There is no entry {base}; {closest}. Check the DN.")
+}
+
+/// `(&(a)(b))` of all filters, or the only one.
+pub fn all_of(filters: &[String]) -> String {
+    combine('&', filters)
+}
+
+/// `(|(a)(b))` of all filters, or the only one.
+pub fn any_of(filters: &[String]) -> String {
+    combine('|', filters)
+}
+
+fn combine(operator: char, filters: &[String]) -> String {
+    match filters {
+        [only] => only.clone(),
+        _ => format!("({operator}{})", filters.concat()),
+    }
+}
+
+/// `(attribute=value)` with the value escaped.
+pub fn equals(attribute: &str, value: &str) -> String {
+    format!("({attribute}={})", ldap3::ldap_escape(value))
+}
+
+impl SearchScope {
+    /// The filter for the spec's object class, or for any of the usual ones.
+    pub fn class_filter(&self, usual: &[&str]) -> String {
+        let chosen = self.object_class.as_deref();
+        let classes = if chosen.is_some() { chosen.as_slice() } else { usual };
+        any_of(&classes.iter().map(|class| equals("objectClass", class)).collect::<Vec<_>>())
+    }
+}
+
+/// Names for a message, in the order given.
+pub fn list(names: &[&GroupName]) -> String {
+    let names: Vec<_> = names.iter().map(|name| quote(name.as_str())).collect();
+    names.join("; ")
+}

@@ -1,0 +1,282 @@
+//! From the spec as written to types that cannot be wrong.
+
+use rustls::pki_types::ServerName;
+
+use super::{BindName, Dn, GroupName, LdapUrl, Scheme};
+use crate::{
+    api::{
+        LdapConfigSpec, Reason,
+        ldap_config::{Search, TestUser},
+    },
+    net::Host,
+    problem::{Problem, quote},
+};
+
+/// A parsed `LdapConfig`.
+pub struct Directory {
+    /// Where it is.
+    pub url: LdapUrl,
+    /// How the connection is protected.
+    pub protection: Protection,
+    /// The entry under which everything stands.
+    pub base_dn: Dn,
+    /// Who binds; nobody means anonymously.
+    pub bind_name: Option<BindName>,
+    /// What the attributes are called.
+    pub attributes: Attributes,
+    /// Groups whose members may log in; empty means everybody.
+    pub group_allow_list: Vec<GroupName>,
+    /// Where people are.
+    pub user_search: SearchScope,
+    /// Where groups are.
+    pub group_search: SearchScope,
+    /// Whether people are meant to log in.
+    pub login: bool,
+    /// People to look up.
+    pub test_users: Vec<ExpectedUser>,
+}
+
+/// How the connection is protected.
+#[derive(Clone, Debug)]
+pub enum Protection {
+    /// TLS from the first byte, with a certificate for this name.
+    Tls(ServerName<'static>),
+    /// TLS after the StartTLS operation, with a certificate for this name.
+    StartTls(ServerName<'static>),
+    /// None, as the spec accepts.
+    Plaintext,
+}
+
+/// What the directory calls the attributes that W&B reads.
+pub struct Attributes {
+    /// Holds the e-mail address.
+    pub email: String,
+    /// Holds the group.
+    pub group: String,
+    /// Extra pairs, sorted by name.
+    pub extra: Vec<(String, String)>,
+}
+
+/// Where to search, and for entries of which class.
+pub struct SearchScope {
+    /// The spec's own base DN for this search.
+    pub base_dn: Option<Dn>,
+    /// The object class.
+    pub object_class: Option<String>,
+}
+
+/// A test user.
+pub struct ExpectedUser {
+    /// Finds exactly this person.
+    pub filter: String,
+    /// The e-mail address that the person must have.
+    pub email: Option<String>,
+    /// Groups that the person must be in.
+    pub groups: Vec<GroupName>,
+    /// Whether the allow list must let the person in.
+    pub allowed: Option<bool>,
+}
+
+impl Directory {
+    /// Judges the spec by the rules of the schema and those that a schema cannot express.
+    pub fn parse(spec: &LdapConfigSpec) -> Result<Self, Problem> {
+        let url = LdapUrl::parse(&spec.address).ok_or_else(|| {
+            invalid("spec.address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash.")
+        })?;
+        let protection = protection(spec, &url)?;
+        if spec.group_allow_list.is_empty()
+            && spec.test_users.iter().any(|user| user.expect.allowed == Some(false))
+        {
+            return Err(invalid(
+                "A test user can be expected not to be allowed only where spec.groupAllowList is set, since without it everybody is allowed.",
+            ));
+        }
+        Ok(Self {
+            protection,
+            url,
+            base_dn: parse_dn("spec.baseDN", &spec.base_dn)?,
+            bind_name: spec.bind.as_ref().map(|bind| bind_name(&bind.dn)).transpose()?,
+            attributes: attributes(spec)?,
+            group_allow_list: groups(
+                "spec.groupAllowList",
+                spec.group_allow_list.iter().map(|group| &group.0),
+            )?,
+            user_search: search_scope("spec.userSearch", spec.user_search.as_ref())?,
+            group_search: search_scope("spec.groupSearch", spec.group_search.as_ref())?,
+            login: spec.login,
+            test_users: spec
+                .test_users
+                .iter()
+                .enumerate()
+                .map(|(index, user)| expected_user(index, user))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Where people are looked for.
+    pub fn user_base(&self) -> &Dn {
+        self.user_search.base_dn.as_ref().unwrap_or(&self.base_dn)
+    }
+
+    /// Where groups are looked for.
+    pub fn group_base(&self) -> &Dn {
+        self.group_search.base_dn.as_ref().unwrap_or(&self.base_dn)
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Problem {
+    Problem::new(Reason::InvalidSpec, message)
+}
+
+fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<Protection, Problem> {
+    let protection = match (url.scheme, spec.start_tls, spec.insecure_plaintext) {
+        (Scheme::Ldaps, true, _) => {
+            return Err(invalid(
+                "spec.startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start.",
+            ));
+        }
+        (Scheme::Ldaps, false, _) => Protection::Tls(server_name(spec, url)?),
+        (Scheme::Ldap, true, _) => Protection::StartTls(server_name(spec, url)?),
+        (Scheme::Ldap, false, true) => Protection::Plaintext,
+        (Scheme::Ldap, false, false) => {
+            return Err(invalid(
+                "An ldap:// address sends passwords in the clear: use ldaps://, set spec.startTLS: true, or set spec.insecurePlaintext: true to accept that.",
+            ));
+        }
+    };
+    if spec.common.tls.is_some() && matches!(protection, Protection::Plaintext) {
+        return Err(invalid(
+            "spec.tls has no effect without encryption: use ldaps:// or set spec.startTLS: true.",
+        ));
+    }
+    Ok(protection)
+}
+
+fn server_name(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<ServerName<'static>, Problem> {
+    let chosen = spec.common.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+    let name = match chosen {
+        Some(text) => Host::parse(text).as_ref().and_then(Host::server_name),
+        None => url.endpoint.host.server_name(),
+    };
+    name.ok_or_else(|| {
+        invalid("spec.tls.serverName must be a host name or an address, as certificates carry it.")
+    })
+}
+
+fn parse_dn(field: &str, text: &str) -> Result<Dn, Problem> {
+    Dn::parse(text).map_err(|complaint| {
+        invalid(format!(
+            "{field} must be a DN such as dc=example,dc=org, but \"{}\" {}.",
+            quote(text),
+            quote(&complaint)
+        ))
+    })
+}
+
+fn bind_name(text: &str) -> Result<BindName, Problem> {
+    BindName::parse(text).map_err(|complaint| {
+        invalid(format!(
+            "spec.bind.dn must be a DN such as cn=admin,dc=example,dc=org (or user@domain or DOMAIN\\user for Active Directory), but \"{}\" {}.",
+            quote(text),
+            quote(&complaint)
+        ))
+    })
+}
+
+fn groups<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Result<Vec<GroupName>, Problem> {
+    names
+        .map(|text| {
+            GroupName::parse(text).map_err(|complaint| {
+                invalid(format!(
+                    "{field} must hold group DNs or names, but \"{}\" {}.",
+                    quote(text),
+                    quote(&complaint)
+                ))
+            })
+        })
+        .collect()
+}
+
+fn attributes(spec: &LdapConfigSpec) -> Result<Attributes, Problem> {
+    // Both halves are published as `name=attribute,…`, so neither may contain a separator.
+    for (name, attribute) in &spec.attributes {
+        if !is_setting_name(name) || !is_attribute_name(&attribute.0) {
+            return Err(invalid(format!(
+                "spec.attributes must map names to LDAP attribute names, such as email: mail, but it maps \"{}\" to \"{}\".",
+                quote(name),
+                quote(&attribute.0)
+            )));
+        }
+    }
+    let required = |name: &str| {
+        spec.attributes.get(name).map(|attribute| attribute.0.clone()).ok_or_else(|| {
+            invalid(format!("spec.attributes must name both email and group; {name} is missing."))
+        })
+    };
+    Ok(Attributes {
+        email: required("email")?,
+        group: required("group")?,
+        extra: spec
+            .attributes
+            .iter()
+            .filter(|(name, _)| !["email", "group"].contains(&name.as_str()))
+            .map(|(name, attribute)| (name.clone(), attribute.0.clone()))
+            .collect(),
+    })
+}
+
+fn is_setting_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn is_attribute_name(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".;-".contains(&byte))
+}
+
+fn search_scope(field: &str, search: Option<&Search>) -> Result<SearchScope, Problem> {
+    let Some(search) = search else {
+        return Ok(SearchScope { base_dn: None, object_class: None });
+    };
+    if search.base_dn.is_none() && search.object_class.is_none() {
+        return Err(invalid(format!("{field} must have baseDN, objectClass or both.")));
+    }
+    if let Some(class) = search.object_class.as_deref().filter(|class| !is_object_class(class)) {
+        return Err(invalid(format!(
+            "{field}.objectClass must be the name of an object class such as inetOrgPerson, but is \"{}\".",
+            quote(class)
+        )));
+    }
+    Ok(SearchScope {
+        base_dn: search.base_dn.as_deref().map(|dn| parse_dn(&format!("{field}.baseDN"), dn)).transpose()?,
+        object_class: search.object_class.clone(),
+    })
+}
+
+fn is_object_class(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+}
+
+/// Longer filters are refused by the schema; the limit also bounds the depth of their nesting.
+const FILTER_LIMIT: usize = 1024;
+
+fn expected_user(index: usize, user: &TestUser) -> Result<ExpectedUser, Problem> {
+    let field = format!("spec.testUsers[{index}]");
+    let filter = &user.filter;
+    let in_parentheses = filter.starts_with('(') && filter.ends_with(')') && filter.len() <= FILTER_LIMIT;
+    if !in_parentheses || ldap3::parse_filter(filter).is_err() {
+        return Err(invalid(format!(
+            "{field}.filter must be an LDAP filter in parentheses, such as (mail=alice@example.org), but is \"{}\".",
+            quote(filter)
+        )));
+    }
+    Ok(ExpectedUser {
+        filter: filter.clone(),
+        email: user.expect.email.clone(),
+        groups: groups(&format!("{field}.expect.groups"), user.expect.groups.iter().map(|group| &group.0))?,
+        allowed: user.expect.allowed,
+    })
+}

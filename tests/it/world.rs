@@ -1,0 +1,109 @@
+//! What the tests of the whole operator share.
+
+use std::path::Path;
+
+use anyhow::Result;
+use test_support::{
+    Certificate, CertificateAuthority, ControlPlane, Leaf, OpenIdClient, OpenIdProvider, Operator, Slapd, Workspace,
+};
+use wandb_auth_operator::api::custom_resource_definitions;
+
+/// The operator's program, as cargo built it for these tests.
+pub fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_wandb-auth-operator"))
+}
+
+/// A namespace of one's own on the shared control plane.
+pub async fn workspace() -> Result<Workspace> {
+    Workspace::create(ControlPlane::shared().await?, &custom_resource_definitions()).await
+}
+
+/// An operator for the namespace that may connect to the servers of these tests.
+pub fn operator(workspace: &Workspace) -> Result<Operator> {
+    workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8"])
+}
+
+/// The password of the directory's service account.
+pub const PASSWORD: &str = "correct-horse-battery";
+
+/// A certificate for 127.0.0.1.
+pub fn certificate() -> Result<Certificate> {
+    CertificateAuthority::new("test authority")?.issue(&Leaf::loopback())
+}
+
+/// A directory with LDAPS.
+pub fn directory(certificate: &Certificate) -> Result<Slapd> {
+    Slapd::builder(PASSWORD).certificate(certificate).start()
+}
+
+/// A provider over https with one confidential and one public client.
+pub fn provider(certificate: &Certificate) -> Result<OpenIdProvider> {
+    OpenIdProvider::builder()
+        .certificate(certificate)
+        .client(OpenIdClient::confidential("wandb", CLIENT_SECRET, REDIRECT_URI))
+        .client(OpenIdClient::public("wandb-public", REDIRECT_URI))
+        .start()
+}
+
+/// The secret of the provider's confidential client.
+pub const CLIENT_SECRET: &str = "a-client-secret-of-the-tests";
+
+/// Where the tests' W&B would be.
+pub const HOST: &str = "https://wandb.example.com";
+
+/// The redirect URI that derives from [`HOST`].
+pub const REDIRECT_URI: &str = "https://wandb.example.com/oidc/callback";
+
+/// Puts the CA bundle and both passwords where [`ldap_config`] and [`oidc_provider`] refer to.
+pub async fn put_references(workspace: &Workspace, certificate: &Certificate) -> Result<()> {
+    workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
+    workspace.put_secret("oidc-client", &[("secret", CLIENT_SECRET)]).await?;
+    put_authority(workspace, certificate).await
+}
+
+/// Puts the CA bundle where the resources refer to.
+pub async fn put_authority(workspace: &Workspace, certificate: &Certificate) -> Result<()> {
+    let map = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authority"},
+        "data": {"ca.crt": certificate.authority_pem},
+    });
+    workspace.apply(&map.to_string()).await
+}
+
+/// An `LdapConfig` named `corp` that the directory satisfies; `more` are further lines of its spec.
+pub fn ldap_config(address: &str, more: &str) -> String {
+    let (suffix, service) = (Slapd::SUFFIX, Slapd::SERVICE_DN);
+    format!(
+        "apiVersion: auth.wandb.com/v1alpha1
+kind: LdapConfig
+metadata: {{name: corp}}
+spec:
+  address: {address}
+  baseDN: {suffix}
+  bind: {{dn: '{service}', passwordSecretRef: {{name: ldap-bind, key: password}}}}
+  tls: {{caBundle: {{configMapKeyRef: {{name: authority, key: ca.crt}}}}}}
+{}",
+        indented(more)
+    )
+}
+
+/// An `OidcProvider` named `main` that the provider satisfies; `more` are further lines of its spec.
+pub fn oidc_provider(issuer: &str, more: &str) -> String {
+    format!(
+        "apiVersion: auth.wandb.com/v1alpha1
+kind: OidcProvider
+metadata: {{name: main}}
+spec:
+  issuer: {issuer}
+  clientID: wandb
+  clientSecretRef: {{name: oidc-client, key: secret}}
+  host: {HOST}
+  tls: {{caBundle: {{configMapKeyRef: {{name: authority, key: ca.crt}}}}}}
+{}",
+        indented(more)
+    )
+}
+
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("  {line}\n")).collect()
+}

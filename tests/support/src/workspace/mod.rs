@@ -1,0 +1,268 @@
+//! A namespace of one's own: apply manifests, wait for conditions, run an operator.
+
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
+
+mod operator;
+mod table;
+
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Secret},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta},
+    runtime::{conditions, wait::await_condition},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use operator::Operator;
+pub use table::Table;
+
+use crate::{ControlPlane, User};
+
+/// How long anything may take that is expected to happen.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A namespace of one's own on a Kubernetes API.
+pub struct Workspace {
+    client: Client,
+    namespace: String,
+    operator_kubeconfig: PathBuf,
+}
+
+static NAMESPACES: AtomicU32 = AtomicU32::new(0);
+
+impl Workspace {
+    /// Installs the definitions, and makes a namespace in which the operator's user has its rights.
+    pub async fn create(plane: &ControlPlane, definitions: &[CustomResourceDefinition]) -> Result<Self> {
+        let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("test-{number}");
+        Self::on(plane.kubeconfig(User::Admin), plane.kubeconfig(User::Operator), &namespace, definitions)
+            .await
+    }
+
+    /// The same on any cluster, with one kubeconfig for the person and one for the operator.
+    pub async fn on(
+        admin: &Path,
+        operator: &Path,
+        namespace: &str,
+        definitions: &[CustomResourceDefinition],
+    ) -> Result<Self> {
+        let kubeconfig = Kubeconfig::read_from(admin)?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        namespace.clone_into(&mut config.default_namespace);
+        let client = Client::try_from(config)?;
+        install(&client, definitions).await?;
+        let workspace =
+            Self { client, namespace: namespace.to_owned(), operator_kubeconfig: operator.to_owned() };
+        workspace.apply(&workspace.grants()).await?;
+        Ok(workspace)
+    }
+
+    /// A client with every right.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The namespace's name.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The namespace, and exactly the rights that the operator needs in it.
+    fn grants(&self) -> String {
+        let namespace = &self.namespace;
+        let mut text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n");
+        text.push_str(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: operator}\nrules:\n",
+        );
+        for (group, resources, verbs) in [
+            ("auth.wandb.com", "ldapconfigs, oidcproviders", "get, list, watch"),
+            ("auth.wandb.com", "ldapconfigs/status, oidcproviders/status", "patch"),
+            ("", "secrets", "get, list, watch, create, update"),
+            ("", "configmaps", "get, list, watch"),
+            ("events.k8s.io", "events", "create, patch"),
+            ("coordination.k8s.io", "leases", "get, create, update"),
+        ] {
+            let _ =
+                writeln!(text, "- {{apiGroups: ['{group}'], resources: [{resources}], verbs: [{verbs}]}}");
+        }
+        text.push_str(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: operator}\n\
+             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: operator}\n\
+             subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]\n",
+        );
+        text
+    }
+
+    /// Applies every document by server-side apply, as `kubectl apply --server-side` does.
+    pub async fn apply(&self, yaml: &str) -> Result<()> {
+        for object in documents(yaml)? {
+            let (api, name) = self.api_of(&object)?;
+            api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&object))
+                .await
+                .with_context(|| format!("the API server refused {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Creates one document, and gives back the API server's own words where it refuses.
+    pub async fn create_object(&self, yaml: &str) -> Result<std::result::Result<(), String>> {
+        let Some(object) = documents(yaml)?.pop() else { bail!("there is no document to create") };
+        let (api, _) = self.api_of(&object)?;
+        match api.create(&PostParams::default(), &object).await {
+            Ok(_) => Ok(Ok(())),
+            Err(kube::Error::Api(status)) => Ok(Err(status.message.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn api_of(&self, object: &DynamicObject) -> Result<(Api<DynamicObject>, String)> {
+        let types = object.types.as_ref().context("a document has no kind")?;
+        let resource = resource(&types.api_version, &types.kind)?;
+        let cluster_wide = types.kind == "Namespace" || types.kind == "CustomResourceDefinition";
+        let api = if cluster_wide {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            let namespace = object.namespace().unwrap_or_else(|| self.namespace.clone());
+            Api::namespaced_with(self.client.clone(), &namespace, &resource)
+        };
+        Ok((api, object.name_any()))
+    }
+
+    /// The API of one of the operator's kinds.
+    pub fn resources(&self, kind: &str) -> Result<Api<DynamicObject>> {
+        let resource = resource("auth.wandb.com/v1alpha1", kind)?;
+        Ok(Api::namespaced_with(self.client.clone(), &self.namespace, &resource))
+    }
+
+    /// The API of Secrets.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Puts these texts into a Secret, new or not.
+    pub async fn put_secret(&self, name: &str, entries: &[(&str, &str)]) -> Result<()> {
+        let data: serde_json::Map<_, _> =
+            entries.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        let secret = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data,
+        });
+        self.apply(&secret.to_string()).await
+    }
+
+    /// The text under a key of a Secret, if both are there.
+    pub async fn secret_value(&self, name: &str, key: &str) -> Result<Option<String>> {
+        let secret = self.secrets().get_opt(name).await?;
+        let value = secret.and_then(|secret| secret.data?.remove(key));
+        value.map(|value| String::from_utf8(value.0)).transpose().map_err(Into::into)
+    }
+
+    /// The object's `status` now.
+    pub async fn status(&self, kind: &str, name: &str) -> Result<Value> {
+        let object = self.resources(kind)?.get(name).await?;
+        Ok(object.data.get("status").cloned().unwrap_or_default())
+    }
+
+    /// Waits until the object's status satisfies the test, and returns it.
+    pub async fn wait_for(
+        &self,
+        kind: &str,
+        name: &str,
+        satisfied: impl Fn(&Value) -> bool + Send,
+    ) -> Result<Value> {
+        let wanted = |object: Option<&DynamicObject>| {
+            object.and_then(|object| object.data.get("status")).is_some_and(&satisfied)
+        };
+        let waiting = await_condition(self.resources(kind)?, name, wanted);
+        let Ok(found) = tokio::time::timeout(PATIENCE, waiting).await else {
+            let status = self.status(kind, name).await.unwrap_or_default();
+            bail!("{kind} {name} did not get there in {PATIENCE:?}; its status is {status:#}")
+        };
+        let object = found?.context("the object vanished")?;
+        Ok(object.data.get("status").cloned().unwrap_or_default())
+    }
+
+    /// Waits until a condition has that reason for the object's current generation.
+    pub async fn wait_for_reason(&self, kind: &str, name: &str, type_: &str, reason: &str) -> Result<Value> {
+        let generation = self.resources(kind)?.get(name).await?.metadata.generation;
+        self.wait_for(kind, name, |status| {
+            status.get("observedGeneration").and_then(Value::as_i64) >= generation
+                && condition(status, type_).is_some_and(|condition| condition["reason"] == reason)
+        })
+        .await
+        .with_context(|| format!("waited for {type_} with the reason {reason}"))
+    }
+
+    /// Waits until the object is Ready for its current generation.
+    pub async fn wait_until_ready(&self, kind: &str, name: &str) -> Result<Value> {
+        self.wait_for_reason(kind, name, "Ready", "Ready").await
+    }
+
+    /// The table that `kubectl get` shows.
+    pub async fn table(&self, plural: &str) -> Result<Table> {
+        Table::fetch(&self.client, &self.namespace, plural).await
+    }
+
+    /// All events of the namespace, as text.
+    pub async fn events(&self) -> Result<String> {
+        let resource = resource("events.k8s.io/v1", "Event")?;
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        Ok(serde_json::to_string(&api.list(&ListParams::default()).await?.items)?)
+    }
+
+    /// Starts the operator's program as a user with no more rights than it needs, on this namespace.
+    pub fn start_operator(&self, program: &Path, arguments: &[&str]) -> Result<Operator> {
+        Operator::start(program, &self.operator_kubeconfig, &self.namespace, arguments)
+    }
+
+    /// Deletes the namespace with all that is in it, without waiting for the end.
+    pub async fn delete(self) -> Result<()> {
+        let api: Api<Namespace> = Api::all(self.client);
+        api.delete(&self.namespace, &DeleteParams::background()).await?;
+        Ok(())
+    }
+}
+
+/// The condition of a type in a status.
+pub fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
+    status.get("conditions")?.as_array()?.iter().find(|condition| condition["type"] == type_)
+}
+
+async fn install(client: &Client, definitions: &[CustomResourceDefinition]) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in definitions {
+        let name = definition.name_any();
+        api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(definition)).await?;
+        let established = await_condition(api.clone(), &name, conditions::is_crd_established());
+        tokio::time::timeout(PATIENCE, established)
+            .await
+            .with_context(|| format!("the API server did not establish {name}"))??;
+    }
+    Ok(())
+}
+
+fn documents(yaml: &str) -> Result<Vec<DynamicObject>> {
+    serde_yaml::Deserializer::from_str(yaml)
+        .map(Value::deserialize)
+        .filter(|document| !matches!(document, Ok(Value::Null)))
+        .map(|document| Ok(serde_json::from_value(document?)?))
+        .collect()
+}
+
+fn resource(api_version: &str, kind: &str) -> Result<ApiResource> {
+    let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
+    Ok(ApiResource::from_gvk(&GroupVersionKind::try_from(types)?))
+}

@@ -1,0 +1,70 @@
+//! The operator as a process.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result};
+
+use super::PATIENCE;
+use crate::{ChildProcess, LogCapture, http_client::HttpClient};
+
+/// An operator process, killed when dropped.
+pub struct Operator {
+    process: ChildProcess,
+    _directory: tempfile::TempDir,
+}
+
+impl Operator {
+    /// Starts it and waits until it is ready.
+    pub(super) fn start(
+        program: &Path,
+        kubeconfig: &Path,
+        namespace: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let mut command = Command::new(program);
+        command
+            .args(["run", "--metrics-address", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--namespace", namespace])
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            .env("POD_NAME", "operator");
+        let process = ChildProcess::spawn("wandb-auth-operator", &command, &directory.path().join("log"))?;
+        let operator = Self { process, _directory: directory };
+        operator.log().wait_for("serving /metrics", PATIENCE)?;
+        Ok(operator)
+    }
+
+    /// Everything it wrote.
+    pub fn log(&self) -> &LogCapture {
+        self.process.log()
+    }
+
+    /// The process itself, to stop or kill it.
+    pub fn process(&mut self) -> &mut ChildProcess {
+        &mut self.process
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What an HTTP path of its own server answers.
+    pub fn get(&self, path: &str) -> Result<(u16, String)> {
+        let log = self.log().read()?;
+        let serving = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|line| line["address"].as_str().map(str::to_owned))
+            .context("the operator did not say where it serves")?;
+        let client = HttpClient { address: serving.parse()?, tls: None };
+        let answer = client.send(&format!("GET {path}"), "", "")?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// Waits until it says that it has listed its resources.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        self.log().wait_for("ready: every resource is listed", PATIENCE)
+    }
+}
