@@ -79,7 +79,7 @@ impl Election {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(error = in_words(&error), "the Lease could not be read or written")
+                    tracing::warn!(error = in_words(&error), "the Lease could not be read or written");
                 }
             }
             tokio::time::sleep(RETRY_PERIOD).await;

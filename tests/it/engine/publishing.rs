@@ -191,7 +191,7 @@ async fn deleting_removes_or_retains_the_secret() -> Result<()> {
         "corp-ldap",
         conditions::is_deleted(adopted.metadata.uid.as_deref().unwrap_or_default()),
     );
-    tokio::time::timeout(Duration::from_secs(120), gone).await.context("the Secret was not collected")??;
+    tokio::time::timeout(Duration::from_mins(2), gone).await.context("the Secret was not collected")??;
     let gone = await_condition(resources, "corp", |object: Option<&DynamicObject>| object.is_none());
     tokio::time::timeout(Duration::from_secs(30), gone).await.context("the resource stayed")??;
     assert_eq!(workspace.secrets().get_opt("corp-ldap").await?, None);
