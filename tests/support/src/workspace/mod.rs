@@ -148,6 +148,18 @@ impl Workspace {
         Ok(Api::namespaced_with(self.client.clone(), &self.namespace, &resource))
     }
 
+    /// Changes an object of the operator's kinds by a merge patch (RFC 7386).
+    pub async fn patch(&self, kind: &str, name: &str, patch: &Value) -> Result<()> {
+        self.resources(kind)?.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Asks for a check now; each value asks once.
+    pub async fn recheck(&self, kind: &str, name: &str, value: &str) -> Result<()> {
+        let patch = serde_json::json!({"metadata": {"annotations": {"auth.wandb.com/recheck": value}}});
+        self.patch(kind, name, &patch).await
+    }
+
     /// The API of Secrets.
     pub fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.client.clone(), &self.namespace)

@@ -1,0 +1,159 @@
+//! When checks run, how often, and what they lead to.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use test_support::{Slapd, Workspace, condition, hostile::TcpServer, wait_until};
+
+use crate::world::{
+    PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_authority,
+    put_references, workspace,
+};
+
+#[tokio::test]
+async fn a_refused_bind_is_tried_once() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let first = operator(&workspace)?;
+    put_authority(&workspace, &certificate).await?;
+    workspace.put_secret("ldap-bind", &[("password", "not the password")]).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 10s")).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "InvalidCredentials").await?;
+    // Each of these leads to a run: an annotation, a touched Secret, a Secret with the same password.
+    for number in 0..10 {
+        let touch = json!({"metadata": {"annotations": {"example.com/touched": number.to_string()}}});
+        workspace.patch("LdapConfig", "corp", &touch).await?;
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ldap-bind",
+            "labels": {"touched": number.to_string()}}, "stringData": {"password": "not the password"}});
+        workspace.apply(&secret.to_string()).await?;
+    }
+    wait_for_latest_version(&workspace).await?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    // A restart remembers the refusal: what is new to it is a Secret that it does not refer to.
+    drop(first);
+    let second = operator(&workspace)?;
+    second.wait_until_ready()?;
+    put_authority(&workspace, &certificate).await?;
+    let touch = json!({"metadata": {"annotations": {"example.com/touched": "after the restart"}}});
+    workspace.patch("LdapConfig", "corp", &touch).await?;
+    workspace.apply(&ldap_config("ldaps://127.0.0.1:1", "").replace("name: corp", "name: later")).await?;
+    workspace.wait_for_reason("LdapConfig", "later", "Verified", "ConnectionRefused").await?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    // The right password is tried at once.
+    workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 2);
+    Ok(())
+}
+
+/// Waits until the status speaks of the Secret's latest version, so that the run it led to is over.
+async fn wait_for_latest_version(workspace: &Workspace) -> Result<()> {
+    let secret = workspace.secrets().get("ldap-bind").await?;
+    let latest = format!("Secret/ldap-bind={}", secret.metadata.resource_version.context("a version")?);
+    let latest =
+        |status: &Value| status["checkedInputs"].as_str().is_some_and(|inputs| inputs.contains(&latest));
+    workspace.wait_for("LdapConfig", "corp", latest).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn an_outage_keeps_the_secret_and_passes_by_itself() -> Result<()> {
+    let certificate = certificate()?;
+    let mut directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 10s\nfailureThreshold: 2")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let verified = workspace.secrets().get("corp-ldap").await?;
+    directory.stop()?;
+    workspace.recheck("LdapConfig", "corp", "first").await?;
+    let tolerated = workspace
+        .wait_for("LdapConfig", "corp", |status| {
+            condition(status, "Verified").is_some_and(|verified| {
+                verified["message"].as_str().is_some_and(|text| text.contains("re-check 1 of 2"))
+            })
+        })
+        .await?;
+    assert_eq!(condition(&tolerated, "Ready").context("Ready")?["status"], "True");
+    workspace.recheck("LdapConfig", "corp", "second").await?;
+    let failed = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
+    assert_eq!(
+        condition(&failed, "Published").context("Published")?["status"],
+        "True",
+        "the Secret is still right"
+    );
+    assert_eq!(condition(&failed, "Reconciling").context("Reconciling")?["status"], "True");
+    assert!(condition(&failed, "Stalled").is_none());
+    directory.start()?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let recovered = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(recovered.metadata.resource_version, verified.metadata.resource_version, "no write at all");
+    assert_eq!(recovered.data, verified.data);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_resource_refers_to_may_come_later_and_change() -> Result<()> {
+    let certificate = certificate()?;
+    let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 1h")).await?;
+    workspace.apply(&oidc_provider(provider.issuer(), "checkInterval: 1h")).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "SecretNotFound").await?;
+    let message = condition(&status, "ResolvedRefs").context("ResolvedRefs")?["message"].to_string();
+    assert!(
+        message.contains("ldap-bind") && message.contains("authority"),
+        "both are told at once: {message}"
+    );
+    workspace.put_secret("ldap-bind", &[("wrong", "x")]).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "KeyNotFound").await?;
+    put_references(&workspace, &certificate).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    // A ConfigMap that changes is noticed without waiting for the interval.
+    put_authority(&workspace, &crate::world::certificate()?).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "UnknownAuthority").await?;
+    workspace.wait_for_reason("OidcProvider", "main", "Verified", "UnknownAuthority").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hung_server_delays_nobody_else() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let black_hole = TcpServer::black_hole()?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    for number in 0..20 {
+        let hung = ldap_config(&format!("ldaps://{}", black_hole.address()), "checkTimeout: 1m");
+        workspace.apply(&hung.replace("name: corp", &format!("name: hung-{number}"))).await?;
+    }
+    wait_until(
+        std::time::Duration::from_secs(30),
+        "every hung probe",
+        || Ok(black_hole.connections() >= 20),
+    )?;
+    let started = std::time::Instant::now();
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    ensure!(started.elapsed() < std::time::Duration::from_secs(20), "it waited for the hung ones");
+    let hung = workspace.status("LdapConfig", "hung-0").await?;
+    assert_eq!(hung["observedGeneration"], Value::from(-1), "the hung probe is still under way");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_that_egress_forbids_is_never_connected_to() -> Result<()> {
+    let server = TcpServer::black_hole()?;
+    let workspace = workspace().await?;
+    let _operator = workspace.start_operator(crate::world::program(), &[])?;
+    workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
+    put_authority(&workspace, &certificate()?).await?;
+    workspace.apply(&ldap_config(&format!("ldaps://{}", server.address()), "")).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "EgressDenied").await?;
+    assert_eq!(server.connections(), 0);
+    assert_eq!(condition(&status, "Stalled").context("Stalled")?["status"], "True");
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The whole operator, as a process with no more rights than it needs, on a real API server.
+
+mod checking;
+mod leadership;
+mod publishing;
+mod quiet;
+mod secrecy;
+mod strangers;

@@ -1,0 +1,243 @@
+//! What becomes of the Secret.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    api::{DeleteParams, Patch, PatchParams},
+    core::DynamicObject,
+    runtime::{conditions, wait::await_condition},
+};
+use serde_json::{Value, json};
+use test_support::{ControlPlane, Workspace, condition};
+
+use crate::world::{
+    PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_references,
+    workspace,
+};
+
+/// Waits until the Secret satisfies the test.
+async fn secret(
+    workspace: &Workspace,
+    name: &str,
+    wanted: impl Fn(&Secret) -> bool + Send,
+) -> Result<Secret> {
+    let waiting =
+        await_condition(workspace.secrets(), name, |secret: Option<&Secret>| secret.is_some_and(&wanted));
+    let found = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    found.with_context(|| format!("the Secret {name} did not get there"))??.context("the Secret vanished")
+}
+
+fn text<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
+    std::str::from_utf8(&secret.data.as_ref()?.get(key)?.0).ok()
+}
+
+#[tokio::test]
+async fn both_kinds_become_ready_and_publish() -> Result<()> {
+    let certificate = certificate()?;
+    let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.apply(&oidc_provider(provider.issuer(), "")).await?;
+    let status = workspace.wait_until_ready("LdapConfig", "corp").await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    assert!(condition(&status, "Stalled").is_none() && condition(&status, "Reconciling").is_none());
+    assert_eq!(status["secretRef"]["name"], "corp-ldap");
+    let ldap = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(text(&ldap, "LOCAL_LDAP_ADDRESS").context("published")?, directory.ldaps_url()?);
+    assert_eq!(text(&ldap, "LDAP_BIND_PW"), Some(PASSWORD));
+    assert_eq!(text(&ldap, "ca.crt"), Some(certificate.authority_pem.as_str()));
+    assert_eq!(ldap.type_.as_deref(), Some("Opaque"));
+    let owner = &ldap.metadata.owner_references.as_ref().context("owned")?[0];
+    assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("LdapConfig", "corp"));
+    let oidc = workspace.secrets().get("main-oidc").await?;
+    assert_eq!(text(&oidc, "GORILLA_OIDC_ISSUER"), Some(provider.issuer()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edited_or_deleted_secret_is_repaired() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let right = workspace.secrets().get("corp-ldap").await?;
+    // A changed value, a foreign key, a lost label and a lost owner.
+    let edit = json!({
+        "stringData": {"LDAP_ADDRESS": "ldap://elsewhere", "FOREIGN": "x"},
+        "metadata": {"labels": {"app.kubernetes.io/managed-by": null}, "ownerReferences": null},
+    });
+    workspace.secrets().patch("corp-ldap", &PatchParams::default(), &Patch::Merge(edit)).await?;
+    let same = |secret: &Secret| {
+        secret.data == right.data
+            && secret.metadata.labels == right.metadata.labels
+            && secret.metadata.owner_references == right.metadata.owner_references
+    };
+    secret(&workspace, "corp-ldap", same).await?;
+    workspace.secrets().delete("corp-ldap", &DeleteParams::default()).await?;
+    secret(&workspace, "corp-ldap", |secret| same(secret) && secret.metadata.uid != right.metadata.uid)
+        .await?;
+    assert_eq!(directory.bind_attempts(test_support::Slapd::SERVICE_DN)?, 1, "a repair needs no new bind");
+    Ok(())
+}
+
+#[tokio::test]
+async fn somebody_elses_secret_is_left_alone() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.put_secret("corp-ldap", &[("theirs", "precious")]).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Published", "SecretNotOwned").await?;
+    assert_eq!(condition(&status, "Verified").context("Verified")?["status"], "True");
+    assert_eq!(condition(&status, "Stalled").context("Stalled")?["status"], "True");
+    let theirs = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(theirs.data.context("its data")?.into_keys().collect::<Vec<_>>(), ["theirs"]);
+    workspace.secrets().delete("corp-ldap", &DeleteParams::default()).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_fail_never_replace_values_that_passed() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let verified = workspace.secrets().get("corp-ldap").await?;
+    let broken = json!({"spec": {"baseDN": "dc=nowhere"}});
+    workspace.patch("LdapConfig", "corp", &broken).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Published", "HoldingLastVerified").await?;
+    assert_eq!(condition(&status, "Verified").context("Verified")?["reason"], "BaseDnNotFound");
+    assert_eq!(
+        workspace.secrets().get("corp-ldap").await?.metadata.resource_version,
+        verified.metadata.resource_version
+    );
+    assert!(workspace.events().await?.contains("HoldingLastVerified"));
+    // What is held is repaired, too.
+    workspace.secrets().delete("corp-ldap", &DeleteParams::default()).await?;
+    secret(&workspace, "corp-ldap", |secret| secret.data == verified.data).await?;
+    // A reference that breaks holds just as well.
+    workspace.secrets().delete("ldap-bind", &DeleteParams::default()).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "SecretNotFound").await?;
+    assert_eq!(condition(&status, "Verified").context("Verified")?["status"], "Unknown");
+    assert_eq!(condition(&status, "Published").context("Published")?["reason"], "HoldingLastVerified");
+    Ok(())
+}
+
+#[tokio::test]
+async fn always_publishes_what_parses_but_enforces_login_only_once_verified() -> Result<()> {
+    let certificate = certificate()?;
+    let mut directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    directory.stop()?;
+    workspace
+        .apply(&ldap_config(&directory.ldaps_url()?, "publishPolicy: Always\nfailureThreshold: 1"))
+        .await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
+    let published = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(text(&published, "LOCAL_LDAP_LOGIN"), Some("false"));
+    directory.start()?;
+    workspace.recheck("LdapConfig", "corp", "up").await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    secret(&workspace, "corp-ldap", |secret| text(secret, "LOCAL_LDAP_LOGIN") == Some("true")).await?;
+    directory.stop()?;
+    workspace.recheck("LdapConfig", "corp", "down").await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
+    let published = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(text(&published, "LOCAL_LDAP_LOGIN"), Some("true"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_removes_or_retains_the_secret() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    // The garbage collector learns of new definitions only now and then.
+    ControlPlane::shared().await?.restart_controller_manager()?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    let config = ldap_config(&directory.ldaps_url()?, "deletionPolicy: Retain");
+    workspace.apply(&config).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let retained = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(retained.metadata.owner_references, None);
+    let resources = workspace.resources("LdapConfig")?;
+    resources.delete("corp", &DeleteParams::background()).await?;
+    // The same resource again takes its Secret over, and its policy gives it an owner.
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let adopted =
+        secret(&workspace, "corp-ldap", |secret| secret.metadata.owner_references.is_some()).await?;
+    assert_eq!(adopted.metadata.uid, retained.metadata.uid);
+    // Foreground deletion takes the Secret first, which must not be repaired then.
+    resources.delete("corp", &DeleteParams::foreground()).await?;
+    let gone = await_condition(
+        workspace.secrets(),
+        "corp-ldap",
+        conditions::is_deleted(adopted.metadata.uid.as_deref().unwrap_or_default()),
+    );
+    tokio::time::timeout(Duration::from_secs(120), gone).await.context("the Secret was not collected")??;
+    let gone = await_condition(resources, "corp", |object: Option<&DynamicObject>| object.is_none());
+    tokio::time::timeout(Duration::from_secs(30), gone).await.context("the resource stayed")??;
+    assert_eq!(workspace.secrets().get_opt("corp-ldap").await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn suspending_leaves_everything_as_it_is() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let before = workspace.secrets().get("corp-ldap").await?;
+    workspace
+        .patch("LdapConfig", "corp", &json!({"spec": {"suspend": true, "baseDN": "dc=nowhere"}}))
+        .await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Ready", "Suspended").await?;
+    assert!(status["checks"].as_array().is_some_and(|checks| !checks.is_empty()));
+    assert!(condition(&status, "Stalled").is_none() && condition(&status, "Reconciling").is_none());
+    assert_eq!(
+        workspace.secrets().get("corp-ldap").await?.metadata.resource_version,
+        before.metadata.resource_version
+    );
+    workspace
+        .patch("LdapConfig", "corp", &json!({"spec": {"suspend": false, "baseDN": "dc=example,dc=org"}}))
+        .await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_target_is_answered_clearly() -> Result<()> {
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    workspace.apply(&ldap_config("ldaps://127.0.0.1", "target: {deployment: {name: wandb}}")).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "NotSupportedYet").await?;
+    for type_ in ["ResolvedRefs", "Verified", "Published"] {
+        let condition = condition(&status, type_).context("a condition")?;
+        assert_eq!(
+            (&condition["status"], &condition["reason"]),
+            (&Value::from("Unknown"), &Value::from("NotChecked"))
+        );
+    }
+    assert_eq!(condition(&status, "Ready").context("Ready")?["reason"], "NotSupportedYet");
+    Ok(())
+}
