@@ -68,11 +68,8 @@ pub(super) fn check(settings: &Settings, secret: Option<&Sensitive>) -> Result<C
         Provider::Auth0 => auth0(issuer)?,
         Provider::Google => google(issuer, secret)?,
     };
-    let register = format!(
-        "Register {} as redirect URI{}.",
-        settings.redirect_uri,
-        registration(settings, secret)
-    );
+    let register =
+        format!("Register {} as redirect URI{}.", settings.redirect_uri, registration(settings, secret));
     Ok(match doubt {
         None => Checked::passed((), register),
         Some(doubt) => Checked::warning((), Reason::ProviderRuleDoubtful, format!("{doubt} {register}")),
