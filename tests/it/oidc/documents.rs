@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use test_support::hostile::{HttpServer, Request, Response, TcpServer};
+use test_support::{
+    Certificate, CertificateAuthority, Leaf,
+    hostile::{HttpServer, Request, Response, TcpServer},
+};
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
@@ -26,11 +29,15 @@ impl Provider {
     }
 
     fn start(self) -> HttpServer {
-        HttpServer::plain(move |request| self.answer(request)).unwrap()
+        HttpServer::plain(move |request| self.answer("http", request)).unwrap()
     }
 
-    fn answer(&self, request: &Request) -> Response {
-        let issuer = format!("http://{}", request.header("host").unwrap_or_default());
+    fn start_tls(self, certificate: &Certificate) -> HttpServer {
+        HttpServer::tls(certificate, move |request| self.answer("https", request)).unwrap()
+    }
+
+    fn answer(&self, scheme: &str, request: &Request) -> Response {
+        let issuer = format!("{scheme}://{}", request.header("host").unwrap_or_default());
         match request.path.as_str() {
             WELL_KNOWN => Response::json(&self.document(&issuer)),
             "/jwks" => Response::json(&json!({ "keys": self.keys })),
@@ -83,6 +90,23 @@ async fn the_unchanged_document_passes() {
     let server = Provider::with(json!({})).start();
     let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
     assert!(findings.failure().is_none(), "{}", told(&findings));
+}
+
+#[tokio::test]
+async fn the_name_of_the_spec_counts_for_every_endpoint_of_the_issuer() {
+    let authority = CertificateAuthority::new("provider").unwrap();
+    let certificate = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
+    let server = Provider::with(json!({})).start_tls(&certificate);
+    let bundle = json!({ "secretKeyRef": { "name": "oidc", "key": "ca" } });
+    let tls = json!({ "tls": { "serverName": "idp.example.org", "caBundle": bundle } });
+    let findings = examine(&spec(&server.url(""), &tls), &[("ca", authority.certificate_pem())]).await;
+    assert!(findings.failure().is_none(), "{}", told(&findings));
+
+    // Another server has to carry its own name.
+    let elsewhere = HttpServer::tls(&certificate, |_| Response::status(200, "")).unwrap();
+    let server = Provider::with(json!({ "jwks_uri": elsewhere.url("/jwks") })).start_tls(&certificate);
+    let findings = examine(&spec(&server.url(""), &tls), &[("ca", authority.certificate_pem())]).await;
+    assert_failure(&findings, CheckName::SigningKeys, Reason::NameMismatch, &["The document's jwks_uri: "]);
 }
 
 #[tokio::test]
