@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use test_support::{
-    Certificate, CertificateAuthority, ControlPlane, Leaf, OpenIdClient, OpenIdProvider, Operator, Slapd, Workspace,
+    Certificate, CertificateAuthority, ControlPlane, Leaf, OpenIdClient, OpenIdProvider, Operator, Slapd,
+    Workspace,
 };
 use wandb_auth_operator::api::custom_resource_definitions;
 
