@@ -91,7 +91,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<Ending> {
         return Ok(Ending::Interrupted);
     };
     let servers = servers?;
-    let Some(cluster) = interrupted.run_until_cancelled(Cluster::open(place)).await else {
+    let Some(cluster) = interrupted.run_until_cancelled(Box::pin(Cluster::open(place))).await else {
         return Ok(Ending::Interrupted);
     };
     let cluster = cluster?;

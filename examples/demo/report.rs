@@ -31,11 +31,15 @@ pub async fn print(workspace: &Workspace) -> Result<()> {
         print_message(field(check, "message"));
     }
     heading("and the conditions that follow from them");
+    let mut told = Vec::new();
     for condition in list(&status, "conditions") {
         let [type_, state, reason] = ["type", "status", "reason"].map(|name| field(condition, name));
-        println!("{type_:<14}{state:<10}{reason}");
-        if state != "True" || type_ == "Stalled" {
-            print_message(field(condition, "message"));
+        println!("{type_:<14}{state:<8}{reason}");
+        let message = field(condition, "message");
+        // Ready and Stalled repeat the words of the condition that they follow from.
+        if !told.iter().any(|earlier| message.contains(earlier)) {
+            print_message(message);
+            told.push(message);
         }
     }
 

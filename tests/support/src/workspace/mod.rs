@@ -63,7 +63,7 @@ impl Workspace {
         let kubeconfig = Kubeconfig::read_from(admin)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let mut workspace = Self::of_person(config, namespace, definitions).await?;
-        workspace.apply(&workspace.grants()).await?;
+        workspace.apply(&Self::grants()).await?;
         workspace.operator_kubeconfig = Some(operator.to_owned());
         Ok(workspace)
     }
@@ -95,7 +95,7 @@ impl Workspace {
     }
 
     /// Exactly the rights that the operator needs in the namespace.
-    fn grants(&self) -> String {
+    fn grants() -> String {
         let mut text = String::from(
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: operator}\nrules:\n",
         );
