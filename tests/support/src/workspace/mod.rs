@@ -39,7 +39,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Workspace {
     client: Client,
     namespace: String,
-    operator_kubeconfig: PathBuf,
+    operator_kubeconfig: Option<PathBuf>,
 }
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
@@ -61,13 +61,26 @@ impl Workspace {
         definitions: &[CustomResourceDefinition],
     ) -> Result<Self> {
         let kubeconfig = Kubeconfig::read_from(admin)?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let mut workspace = Self::of_person(config, namespace, definitions).await?;
+        workspace.apply(&Self::grants()).await?;
+        workspace.operator_kubeconfig = Some(operator.to_owned());
+        Ok(workspace)
+    }
+
+    /// The definitions and the namespace alone, where the operator runs with the person's own rights.
+    pub async fn of_person(
+        mut config: Config,
+        namespace: &str,
+        definitions: &[CustomResourceDefinition],
+    ) -> Result<Self> {
         namespace.clone_into(&mut config.default_namespace);
         let client = Client::try_from(config)?;
         install(&client, definitions).await?;
-        let workspace =
-            Self { client, namespace: namespace.to_owned(), operator_kubeconfig: operator.to_owned() };
-        workspace.apply(&workspace.grants()).await?;
+        let workspace = Self { client, namespace: namespace.to_owned(), operator_kubeconfig: None };
+        workspace
+            .apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))
+            .await?;
         Ok(workspace)
     }
 
@@ -81,11 +94,9 @@ impl Workspace {
         &self.namespace
     }
 
-    /// The namespace, and exactly the rights that the operator needs in it.
-    fn grants(&self) -> String {
-        let namespace = &self.namespace;
-        let mut text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n");
-        text.push_str(
+    /// Exactly the rights that the operator needs in the namespace.
+    fn grants() -> String {
+        let mut text = String::from(
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: operator}\nrules:\n",
         );
         for (group, resources, verbs) in [
@@ -237,7 +248,9 @@ impl Workspace {
 
     /// Starts the operator's program as a user with no more rights than it needs, on this namespace.
     pub fn start_operator(&self, program: &Path, arguments: &[&str]) -> Result<Operator> {
-        Operator::start(program, &self.operator_kubeconfig, &self.namespace, arguments)
+        let kubeconfig =
+            self.operator_kubeconfig.as_ref().context("this workspace has no kubeconfig for an operator")?;
+        Operator::start(program, kubeconfig, &self.namespace, arguments)
     }
 
     /// Deletes the namespace with all that is in it, without waiting for the end.
