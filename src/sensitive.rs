@@ -83,9 +83,9 @@ fn spellings(secret: &Sensitive) -> Vec<Sensitive> {
 /// What stays of the secret before the mark of a text that was cut in its middle.
 fn cut_prefix<'a>(text: &str, secret: &'a str) -> Option<&'a str> {
     let ends = secret.char_indices().map(|(end, _)| end).rev().filter(|end| *end >= SHORTEST_SECRET);
-    text.match_indices(CUT)
-        .filter_map(|(cut, _)| text.get(..cut))
-        .find_map(|before| ends.clone().filter_map(|end| secret.get(..end)).find(|prefix| before.ends_with(prefix)))
+    text.match_indices(CUT).filter_map(|(cut, _)| text.get(..cut)).find_map(|before| {
+        ends.clone().filter_map(|end| secret.get(..end)).find(|prefix| before.ends_with(prefix))
+    })
 }
 
 #[cfg(test)]
@@ -106,7 +106,9 @@ mod tests {
     fn finds_what_quoting_has_changed() {
         let secret = "two  words and some more";
         let redactor = Redactor::new([secret.into()]);
-        for remote in [format!("no: {secret}"), format!("{}{secret}", "x".repeat(190)), format!("a\n{secret}\n")] {
+        for remote in
+            [format!("no: {secret}"), format!("{}{secret}", "x".repeat(190)), format!("a\n{secret}\n")]
+        {
             let shown = redactor.redact(quote(&remote));
             assert!(!shown.contains("two"), "{shown}");
         }

@@ -3,4 +3,5 @@
 mod engine;
 mod ldap;
 mod oidc;
+mod readme;
 mod world;

@@ -6,7 +6,6 @@ mod operator;
 mod table;
 
 use std::{
-    fmt::Write,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -42,6 +41,18 @@ pub struct Workspace {
     operator_kubeconfig: Option<PathBuf>,
 }
 
+/// What an installation grants: tests that pass with it prove that nothing is missing.
+const GRANTS: &str = include_str!("../../../../deploy/operator.yaml");
+
+/// The same rights for the control plane's user of that name.
+const BINDING: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: operator}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: wandb-auth-operator}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]
+";
+
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
 impl Workspace {
@@ -63,7 +74,8 @@ impl Workspace {
         let kubeconfig = Kubeconfig::read_from(admin)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let mut workspace = Self::of_person(config, namespace, definitions).await?;
-        workspace.apply(&Self::grants()).await?;
+        workspace.apply(GRANTS).await?;
+        workspace.apply(BINDING).await?;
         workspace.operator_kubeconfig = Some(operator.to_owned());
         Ok(workspace)
     }
@@ -92,30 +104,6 @@ impl Workspace {
     /// The namespace's name.
     pub fn namespace(&self) -> &str {
         &self.namespace
-    }
-
-    /// Exactly the rights that the operator needs in the namespace.
-    fn grants() -> String {
-        let mut text = String::from(
-            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: operator}\nrules:\n",
-        );
-        for (group, resources, verbs) in [
-            ("auth.wandb.com", "ldapconfigs, oidcproviders", "get, list, watch"),
-            ("auth.wandb.com", "ldapconfigs/status, oidcproviders/status", "patch"),
-            ("", "secrets", "get, list, watch, create, update"),
-            ("", "configmaps", "get, list, watch"),
-            ("events.k8s.io", "events", "create, patch"),
-            ("coordination.k8s.io", "leases", "get, create, update"),
-        ] {
-            let _ =
-                writeln!(text, "- {{apiGroups: ['{group}'], resources: [{resources}], verbs: [{verbs}]}}");
-        }
-        text.push_str(
-            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: operator}\n\
-             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: operator}\n\
-             subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]\n",
-        );
-        text
     }
 
     /// Applies every document by server-side apply, as `kubectl apply --server-side` does.
