@@ -87,7 +87,8 @@ impl<K: Kind> Context<K> {
         Ok(())
     }
 
-    async fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &super::Notice) {
+    /// Writes an event, and the same to the log.
+    pub(super) async fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &super::Notice) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason, notice.note.as_str());
         let type_ = match notice.tone {

@@ -15,7 +15,7 @@ use super::{
     plan::checked_inputs,
     prepare, probe, references,
     secret::{self, Written, secret_name},
-    status::{Facts, Outcome, derive},
+    status::{Facts, Outcome, derive, written},
 };
 use crate::error::Error;
 
@@ -124,7 +124,7 @@ async fn publish<K: Kind>(
     };
     match secret::ensure(&context.client, object, present, &values).await? {
         Ok(Written::Changed) => {
-            tracing::info!(secret = secret_name(object), "wrote the Secret");
+            context.tell(object, &written(&publication, &secret_name(object))).await;
             Ok(publication)
         }
         Ok(Written::Unchanged) => Ok(publication),

@@ -138,7 +138,19 @@ impl Report {
     }
 
     /// Every check once, in order; the ones that were not reached are Skipped.
-    pub fn finish(self) -> Findings {
+    pub fn finish(mut self) -> Findings {
+        let failed = self.findings.iter().any(|finding| finding.result == CheckResult::Failed);
+        let missing = self.order.iter().copied().find(|name| !self.has(*name));
+        // What was not looked at must never count as verified, whatever the reason.
+        if let (false, Some(name)) = (failed, missing) {
+            self.push(
+                name,
+                CheckResult::Failed,
+                Reason::NotReached,
+                "Not run, although no earlier check failed. That is a fault of the operator's: report it."
+                    .to_owned(),
+            );
+        }
         let mut recorded = self.findings;
         let mut list = Vec::with_capacity(self.order.len());
         for name in self.order {
@@ -215,6 +227,14 @@ mod tests {
                 (CheckName::Bind, Reason::NotReached),
             ]
         );
+    }
+
+    #[test]
+    fn what_was_not_looked_at_never_counts_as_verified() {
+        let mut report = Report::new(vec![CheckName::DnsResolves, CheckName::Bind], Redactor::default());
+        report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));
+        let findings = report.finish();
+        assert_eq!(findings.failure().unwrap().name, CheckName::Bind);
     }
 
     #[test]

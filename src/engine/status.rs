@@ -296,6 +296,16 @@ pub struct Notice {
     pub note: String,
 }
 
+/// What is told of a write to the Secret; what holds without one needs no event.
+pub fn written(publication: &Publication, secret_name: &str) -> Notice {
+    let note = if *publication == Publication::Held {
+        format!("Restored the last verified values in the Secret \"{secret_name}\".")
+    } else {
+        format!("Wrote the current values to the Secret \"{secret_name}\".")
+    };
+    Notice { tone: Tone::Normal, reason: ConditionType::Published.as_str(), note }
+}
+
 /// The transitions between two statuses that are worth an event.
 pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
     let seen = |status: Option<&Status>, type_: ConditionType| {
@@ -324,9 +334,7 @@ pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
 fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
     let failed = condition.status == "False";
     let (tone, reason) = match type_ {
-        ConditionType::Verified | ConditionType::Published if condition.status == "True" => {
-            (Tone::Normal, type_.as_str())
-        }
+        ConditionType::Verified if condition.status == "True" => (Tone::Normal, type_.as_str()),
         ConditionType::Verified if failed => (Tone::Warning, "CheckFailed"),
         ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
             (Tone::Warning, Reason::HoldingLastVerified.as_str())
@@ -339,4 +347,140 @@ fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
         _ => return None,
     };
     Some(Notice { tone, reason, note: condition.message })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+    use crate::api::CheckName;
+
+    fn finding(result: CheckResult, reason: Reason) -> Finding {
+        let message = "Seen this, expected that; do so.".to_owned();
+        Finding { name: CheckName::Bind, result, reason, message, duration: Duration::from_millis(7) }
+    }
+
+    fn findings(result: CheckResult, reason: Reason) -> Findings {
+        Findings { list: vec![finding(result, reason)], certificate: None }
+    }
+
+    fn problem() -> Problem {
+        Problem::new(Reason::SecretNotFound, "There is no Secret.")
+    }
+
+    /// Every outcome with the publications that can go with it.
+    fn situations() -> Vec<(&'static str, Outcome<'static>, Option<Publication>)> {
+        fn checked(verdict: Verdict, result: CheckResult, reason: Reason) -> Outcome<'static> {
+            let findings = Box::leak(Box::new(findings(result, reason)));
+            Outcome::Checked { verdict, findings, checked_inputs: "generation=3".to_owned() }
+        }
+        let refused = || finding(CheckResult::Failed, Reason::InvalidCredentials);
+        let down = || finding(CheckResult::Failed, Reason::ConnectionRefused);
+        let passed = || checked(Verdict::Passed, CheckResult::Passed, Reason::Passed);
+        let failed = || checked(Verdict::Failed(refused()), CheckResult::Failed, Reason::InvalidCredentials);
+        vec![
+            ("suspended", Outcome::Suspended, None),
+            ("not accepted", Outcome::NotAccepted(problem()), Some(Publication::Nothing)),
+            ("not accepted, held", Outcome::NotAccepted(problem()), Some(Publication::Held)),
+            ("undecodable", Outcome::NotAccepted(problem()), None),
+            ("unresolved", Outcome::Unresolved(problem()), Some(Publication::Nothing)),
+            ("ready", passed(), Some(Publication::Current)),
+            (
+                "warned",
+                checked(Verdict::Passed, CheckResult::Warning, Reason::Unencrypted),
+                Some(Publication::Current),
+            ),
+            (
+                "tolerated",
+                checked(
+                    Verdict::Tolerated { failure: down(), failures: 1 },
+                    CheckResult::Failed,
+                    Reason::ConnectionRefused,
+                ),
+                Some(Publication::Current),
+            ),
+            (
+                "outage",
+                checked(Verdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
+                Some(Publication::Current),
+            ),
+            ("refused", failed(), Some(Publication::Withheld)),
+            ("refused, held", failed(), Some(Publication::Held)),
+            ("somebody else's Secret", passed(), Some(Publication::Refused(problem()))),
+        ]
+    }
+
+    fn facts(outcome: Outcome<'static>, publication: Option<Publication>) -> Facts<'static> {
+        Facts { generation: Some(3), outcome, publication, secret_name: "corp-ldap".to_owned(), threshold: 3 }
+    }
+
+    fn is(status: &Status, type_: ConditionType, wanted: &str) -> bool {
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == type_.as_str() && condition.status == wanted)
+    }
+
+    #[test]
+    fn every_situation_has_its_conditions() {
+        let mut text = String::new();
+        for (name, outcome, publication) in situations() {
+            let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
+            text += &format!("{name}\n");
+            for Condition { type_, status, reason, message, .. } in &status.conditions {
+                text += &format!("  {type_}={status} {reason}: {message}\n");
+            }
+            for notice in notices(None, &status) {
+                text += &format!("  {:?} event {}\n", notice.tone, notice.reason);
+            }
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn conditions_keep_the_rules_that_tools_rely_on() {
+        for (name, outcome, publication) in situations() {
+            let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
+            let ready = is(&status, ConditionType::Ready, "True");
+            let stalled = is(&status, ConditionType::Stalled, "True");
+            let reconciling = is(&status, ConditionType::Reconciling, "True");
+            assert!(!(stalled && reconciling), "{name}");
+            assert!(!(ready && (stalled || reconciling)), "{name}");
+            let all = [
+                ConditionType::Accepted,
+                ConditionType::ResolvedRefs,
+                ConditionType::Verified,
+                ConditionType::Published,
+            ];
+            assert_eq!(ready, all.into_iter().all(|type_| is(&status, type_, "True")), "{name}");
+            assert!(status.conditions.iter().all(|condition| !condition.message.is_empty()), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equal_facts_give_an_equal_status_and_no_event(
+            before in select((0..situations().len()).collect::<Vec<_>>()),
+            after in select((0..situations().len()).collect::<Vec<_>>()),
+        ) {
+            let at = |seconds| Timestamp::from_second(seconds).unwrap();
+            let derive_at = |previous: Option<&Status>, index: usize, seconds| {
+                let (_, outcome, publication) = situations().swap_remove(index);
+                derive(previous, &facts(outcome, publication), at(seconds))
+            };
+            let first = derive_at(None, before, 1);
+            let second = derive_at(Some(&first), after, 2);
+            let third = derive_at(Some(&second), after, 3);
+            prop_assert_eq!(&third, &second);
+            prop_assert!(notices(Some(&second), &third).is_empty());
+            for condition in &second.conditions {
+                let earlier = first.conditions.iter().find(|earlier| earlier.type_ == condition.type_);
+                let flipped = earlier.is_none_or(|earlier| earlier.status != condition.status);
+                prop_assert_eq!(condition.last_transition_time.0, at(if flipped { 2 } else { 1 }));
+            }
+        }
+    }
 }
