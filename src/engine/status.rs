@@ -426,18 +426,18 @@ mod tests {
 
     #[test]
     fn every_situation_has_its_conditions() {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for (name, outcome, publication) in situations() {
             let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
-            text += &format!("{name}\n");
+            lines.push(name.to_owned());
             for Condition { type_, status, reason, message, .. } in &status.conditions {
-                text += &format!("  {type_}={status} {reason}: {message}\n");
+                lines.push(format!("  {type_}={status} {reason}: {message}"));
             }
             for notice in notices(None, &status) {
-                text += &format!("  {:?} event {}\n", notice.tone, notice.reason);
+                lines.push(format!("  {:?} event {}", notice.tone, notice.reason));
             }
         }
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]
