@@ -3,13 +3,14 @@
 //! Arguments are parsed twice: by clap into words, and by each command into what it works with.
 
 mod check;
+mod cluster;
 mod crd;
 mod examine;
 mod manifests;
+mod misfits;
 mod references;
 mod render;
 mod run;
-mod unknown_fields;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ pub(super) fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
     common(object.common())?;
     let parsed = object.parse()?;
     within_limits(object)?;
+    supported(object.common())?;
     Ok(parsed)
 }
 
@@ -68,8 +69,16 @@ fn target(spec: &Target) -> Result<(), Problem> {
     if members.into_iter().filter(|member| *member).count() != 1 {
         return invalid("spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.");
     }
-    Err(Problem::new(
-        Reason::NotSupportedYet,
-        "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod with envFrom.",
-    ))
+    Ok(())
+}
+
+/// What is valid, but not there yet.
+fn supported(spec: &CommonSpec) -> Result<(), Problem> {
+    if spec.target.is_some() {
+        return Err(Problem::new(
+            Reason::NotSupportedYet,
+            "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod with envFrom.",
+        ));
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, real servers, everything on loopback.
 
+mod command_line;
 mod definitions;
 mod engine;
 mod ldap;
