@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Duration;
 
 /// Kubernetes' own pattern of names. It stands before a name becomes a part of a URL's path.
-const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
 /// The fields that every kind has. Defaults are the schema's.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]

@@ -11,7 +11,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::custom_resource_definitions;
+use super::{common::OBJECT_NAME, custom_resource_definitions, duration::DURATION};
+use crate::problem::quote;
 
 static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
 
@@ -62,8 +63,19 @@ fn text_violation(schema: &JSONSchemaProps, text: &str) -> Option<String> {
     size_violation(size, schema.min_length, schema.max_length, ["character", "characters"]).or_else(|| {
         let pattern = schema.pattern.as_deref()?;
         let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
-        (!matches).then(|| format!("must match {pattern}"))
+        (!matches).then(|| format!("is \"{}\", but must {}", quote(text), in_words(pattern)))
     })
+}
+
+/// What a text has to be, in words where there are better ones than the pattern.
+fn in_words(pattern: &str) -> String {
+    match pattern {
+        OBJECT_NAME => {
+            "be a name of lower-case letters, digits, - and ., with a letter or digit at both ends".to_owned()
+        }
+        DURATION => "be a duration such as 30s, 5m or 1h30m".to_owned(),
+        _ => format!("match {pattern}"),
+    }
 }
 
 fn number_violation(schema: &JSONSchemaProps, number: f64) -> Option<String> {
@@ -111,7 +123,7 @@ mod tests {
             (json!({"groupAllowList": ["a", "a"]}), "spec.groupAllowList must have each item once."),
             (
                 json!({"userSearch": {"objectClass": "a b"}}),
-                "spec.userSearch.objectClass must match ^[A-Za-z0-9][A-Za-z0-9.-]*$.",
+                "spec.userSearch.objectClass is \"a b\", but must match ^[A-Za-z0-9][A-Za-z0-9.-]*$.",
             ),
             (
                 json!({"testUsers": [{"filter": "(a=b)"}, {"filter": "()"}]}),

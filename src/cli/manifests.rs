@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_yaml::Value;
@@ -17,7 +17,7 @@ use super::{
     misfits::{drop_nulls, misfits},
 };
 use crate::{
-    api::{GROUP, LdapConfig, OidcProvider},
+    api::{GROUP, LdapConfig, OidcProvider, schema},
     engine::{Fetched, Kind, ObjectKey, ReferenceSource},
 };
 
@@ -129,7 +129,11 @@ impl Manifests {
         if !misfits.is_empty() {
             bail!("{place} is not a valid {kind}: {}", misfits.join("; "));
         }
-        let mut object: K = decode(place, &kind, value)?;
+        let field = first_violation(&kind, &value);
+        let mut object: K = decode(place, &kind, value).map_err(|error| match field {
+            Some(violation) => anyhow!("{place} is not a valid {kind}: {violation}"),
+            None => error,
+        })?;
         if object.meta().name.is_none() {
             bail!("{place}: metadata.name is missing");
         }
@@ -137,6 +141,12 @@ impl Manifests {
         self.resources.push(Box::new(Loaded { origin: place.to_owned(), object }));
         Ok(())
     }
+}
+
+/// Decoding does not say where it failed; the schema does.
+fn first_violation(kind: &str, value: &Value) -> Option<String> {
+    let spec = serde_json::to_value(value.get("spec")?).ok()?;
+    schema::violation(schema::spec_schema(kind)?, &spec, "spec")
 }
 
 /// The paths, as a sentence names them.

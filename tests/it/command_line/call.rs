@@ -106,27 +106,26 @@ pub const PLANTED: &str = "planted-password-5c1e";
 
 /// What differs from run to run, and what stands for it in snapshots.
 static REDACTIONS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
-    [
+    let redactions = [
         (r"127\.0\.0\.1:[0-9]{2,5}", "127.0.0.1:<port>"),
+        (r"Port [0-9]+", "Port <port>"),
         (r" +\([0-9]+\.[0-9] ms\)", "  (<time>)"),
         (r#""durationsMilliseconds": \[[^\]]*\]"#, r#""durationsMilliseconds": [<times>]"#),
         (r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "<date>"),
         (r"(?s)-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", "<certificate>"),
-    ]
-    .into_iter()
-    .map(|(pattern, stand_in)| (Regex::new(pattern).expect("a pattern"), stand_in))
-    .collect()
+    ];
+    redactions
+        .into_iter()
+        .filter_map(|(pattern, stand_in)| Some((Regex::new(pattern).ok()?, stand_in)))
+        .collect()
 });
 
 /// A terminal's contents, with a stand-in for everything that differs from run to run.
 impl fmt::Display for Printed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { words, stdout, stderr, code, directory } = self;
-        let mut text = format!("$ wandb-auth-operator {words}\n{stdout}");
-        if !stderr.is_empty() {
-            text.push_str(&format!("--- standard error\n{stderr}"));
-        }
-        text.push_str(&format!("--- exit code {code}"));
+        let errors = if stderr.is_empty() { String::new() } else { format!("--- standard error\n{stderr}") };
+        let text = format!("$ wandb-auth-operator {words}\n{stdout}{errors}--- exit code {code}");
         let mut text = text.replace(directory, "<directory>");
         for (pattern, stand_in) in REDACTIONS.iter() {
             // A check that took no measurable time shows none.

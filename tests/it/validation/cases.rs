@@ -81,10 +81,7 @@ fn merge(target: &mut Value, patch: &Value) {
         *target = patch.clone();
         return;
     };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let members = target.as_object_mut().expect("it was made one");
+    let mut members = target.as_object().cloned().unwrap_or_default();
     for (name, change) in changes {
         if change.is_null() {
             members.remove(name);
@@ -92,4 +89,5 @@ fn merge(target: &mut Value, patch: &Value) {
             merge(members.entry(name.clone()).or_insert(Value::Null), change);
         }
     }
+    *target = Value::Object(members);
 }

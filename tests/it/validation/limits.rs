@@ -10,12 +10,15 @@ use super::{
 };
 use crate::world::workspace;
 
+/// Makes a value beyond a limit from one within; nothing means that the field is left out.
+type Exceed = dyn Fn(&Value) -> Option<Value> + Send + Sync;
+
 /// One limit of a schema, and a value beyond it.
 struct Limit {
     /// Where the value stands in an object, as a JSON pointer.
     pointer: String,
-    /// Makes a value beyond the limit from one within; nothing means that the field is left out.
-    beyond: Box<dyn Fn(&Value) -> Option<Value> + Send + Sync>,
+    /// Leads beyond the limit.
+    beyond: Box<Exceed>,
     /// The API server's words.
     words: &'static str,
 }
@@ -38,10 +41,10 @@ async fn every_limit_is_enforced() -> Result<()> {
                 continue;
             };
             let changed = limit.exceeded_in(object)?;
-            match workspace.try_create(&changed.to_string()).await? {
-                Err(refusal) if refusal.contains(words) => {}
-                answer => surprises
-                    .push(format!("{kind} {pointer} should be refused with \"{words}\", but: {answer:?}")),
+            let answer = workspace.try_create(&changed.to_string()).await?;
+            if !answer.as_ref().is_err_and(|refusal| refusal.contains(words)) {
+                surprises
+                    .push(format!("{kind} {pointer} should be refused with \"{words}\", but: {answer:?}"));
             }
             if opinion(&changed)? == Opinion::Accepted {
                 surprises.push(format!("{kind} {pointer} beyond its limit ({words}) is accepted"));
@@ -64,13 +67,12 @@ impl Limit {
     fn exceeded_in(&self, object: &Value) -> Result<Value> {
         let mut object = object.clone();
         let value = object.pointer(&self.pointer).context("the object has the field")?;
-        match (self.beyond)(value) {
-            Some(value) => *object.pointer_mut(&self.pointer).context("it is there")? = value,
-            None => {
-                let (parent, name) = self.pointer.rsplit_once('/').context("it has a parent")?;
-                let parent = object.pointer_mut(parent).and_then(Value::as_object_mut);
-                parent.context("the parent is an object")?.remove(name);
-            }
+        if let Some(value) = (self.beyond)(value) {
+            *object.pointer_mut(&self.pointer).context("it is there")? = value;
+        } else {
+            let (parent, name) = self.pointer.rsplit_once('/').context("it has a parent")?;
+            let parent = object.pointer_mut(parent).and_then(Value::as_object_mut);
+            parent.context("the parent is an object")?.remove(name);
         }
         Ok(object)
     }
