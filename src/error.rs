@@ -1,15 +1,25 @@
 //! `Error`: a failure of ours, which is logged and tried again later.
 
+use std::time::Duration;
+
 /// Something between the operator and the API server went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused or did not answer.
-    #[error("the API server did not do what was asked: {0}")]
+    #[error("the API server did not do what was asked: {}", in_words(.0))]
     Api(#[from] kube::Error),
     /// A run took too long.
     #[error("the run was not finished after {0:?}")]
-    Timeout(std::time::Duration),
+    Timeout(Duration),
     /// The process is stopping.
     #[error("the run was cut short, since the operator is stopping")]
     Stopping,
+}
+
+/// The API server's own words where there are any: the rest of its answer repeats them.
+pub fn in_words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }

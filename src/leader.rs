@@ -12,6 +12,8 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::in_words;
+
 /// How long a leader that is not heard of stays leader.
 const LEASE_DURATION: Duration = Duration::from_secs(10);
 
@@ -76,7 +78,9 @@ impl Election {
             match self.try_once().await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the Lease could not be read or written"),
+                Err(error) => {
+                    tracing::warn!(error = in_words(&error), "the Lease could not be read or written");
+                }
             }
             tokio::time::sleep(RETRY_PERIOD).await;
         }
@@ -96,7 +100,7 @@ impl Election {
             let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.try_once()).await {
                 Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be renewed"),
+                Ok(Err(error)) => tracing::warn!(error = in_words(&error), "the Lease could not be renewed"),
                 Ok(Ok(false)) | Err(_) => return Leadership::Lost,
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
@@ -169,7 +173,7 @@ impl Election {
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
         if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &released).await {
-            tracing::warn!(%error, "the Lease was not released and will expire");
+            tracing::warn!(error = in_words(&error), "the Lease was not released and will expire");
         }
     }
 }

@@ -1,4 +1,41 @@
-//! wandb-auth-operator
+//! The map of wandb-auth-operator: what is where, and what always holds.
+//!
+//! A person describes the authentication of W&B Server in custom resources. The operator proves
+//! that each description works, publishes it as a Secret of environment variables, and keeps it
+//! true. **Nobody is ever locked out because of it** decides every open question.
+//!
+//! In reading order:
+//!
+//! - [`api`]: the custom resources, their validation rules, and every word that programs match on
+//!   (condition types, reasons, check names). No I/O.
+//! - [`problem`], [`error`], [`sensitive`]: the three kinds of text that must not be mixed. A
+//!   [`Problem`](problem::Problem) is the user's and becomes a condition; an [`Error`](error::Error)
+//!   is ours and becomes a retry; a [`Sensitive`](sensitive::Sensitive) is nobody's to read.
+//! - [`engine`]: the pipeline that every kind shares, on one screen in
+//!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
+//! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
+//! - [`ldap`], [`oidc`]: a slice a kind, from its spec to its checks and its values.
+//! - [`operator`]: the process, from a cluster's address to running controllers; beside it
+//!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
+//! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
+//!
+//! Invariants:
+//!
+//! - Values whose checks failed never replace values whose checks passed (`publishPolicy: Always`
+//!   is the user's own wish to the contrary).
+//! - Credentials that were refused are not tried again until the spec, the Secret or the re-check
+//!   annotation changes, also after a restart.
+//! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
+//! - A secret leaves this process in the published Secret and in the protocol that needs it, and
+//!   nowhere else: the type that holds it cannot be printed, and messages are searched for it.
+//! - What a remote side sends is limited in size before it is parsed, and nothing it sends can end
+//!   the process.
+//! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
+//! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
+//!   as the values that were verified last.
+//! - A Secret that is not the resource's own is never written.
+//! - There is no webhook, no finalizer and no cluster-wide right.
+
 pub mod api;
 pub mod cli;
 pub mod engine;

@@ -21,6 +21,9 @@ impl Problem {
 /// The most characters of somebody else's text that a message repeats.
 const QUOTE_LIMIT: usize = 200;
 
+/// Stands where a text was cut.
+pub(crate) const CUT: &str = "…";
+
 /// Somebody else's text in a form that is safe to show: one line, printable, at most 200 characters.
 pub fn quote(remote: &str) -> String {
     let mut characters = remote
@@ -28,7 +31,7 @@ pub fn quote(remote: &str) -> String {
         .map(|character| if character.is_control() || is_invisible(character) { ' ' } else { character });
     let mut quoted: String = characters.by_ref().take(QUOTE_LIMIT).collect();
     if characters.next().is_some() {
-        quoted.push('…');
+        quoted.push_str(CUT);
     }
     quoted.split_whitespace().collect::<Vec<_>>().join(" ")
 }

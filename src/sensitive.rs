@@ -2,6 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::problem::CUT;
+
 /// A secret text. It has neither `Debug` nor `Display` nor `Serialize`, and is wiped when dropped.
 #[derive(Clone)]
 pub struct Sensitive(SecretString);
@@ -48,8 +50,7 @@ const SHORTEST_SECRET: usize = 4;
 impl Redactor {
     /// A redactor for these secrets.
     pub fn new(secrets: impl IntoIterator<Item = Sensitive>) -> Self {
-        let mut secrets: Vec<_> =
-            secrets.into_iter().filter(|secret| secret.expose().trim().len() >= SHORTEST_SECRET).collect();
+        let mut secrets: Vec<_> = secrets.into_iter().flat_map(|secret| spellings(&secret)).collect();
         // A secret that contains another goes first, or its remainder would stay behind.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { secrets }
@@ -58,16 +59,39 @@ impl Redactor {
     /// The text without any of the secrets.
     pub fn redact(&self, text: String) -> String {
         self.secrets.iter().fold(text, |text, secret| {
-            [secret.expose(), secret.expose().trim()].into_iter().fold(text, |text, needle| {
-                if text.contains(needle) { text.replace(needle, "[redacted]") } else { text }
-            })
+            let text = replace(text, secret.expose());
+            let cut = cut_prefix(&text, secret.expose());
+            cut.map_or(text.clone(), |prefix| replace(text, &format!("{prefix}{CUT}")))
         })
     }
+}
+
+fn replace(text: String, secret: &str) -> String {
+    if text.contains(secret) { text.replace(secret, "[redacted]") } else { text }
+}
+
+/// The secret as it is, and as [`quote`](crate::problem::quote) folds its white space.
+fn spellings(secret: &Sensitive) -> Vec<Sensitive> {
+    let secret = secret.expose();
+    let folded = secret.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut spellings = vec![secret.to_owned(), secret.trim().to_owned(), folded];
+    spellings.dedup();
+    spellings.retain(|spelling| spelling.len() >= SHORTEST_SECRET);
+    spellings.into_iter().map(Sensitive::new).collect()
+}
+
+/// What stays of the secret before the mark of a text that was cut in its middle.
+fn cut_prefix<'a>(text: &str, secret: &'a str) -> Option<&'a str> {
+    let ends = secret.char_indices().map(|(end, _)| end).rev().filter(|end| *end >= SHORTEST_SECRET);
+    text.match_indices(CUT).filter_map(|(cut, _)| text.get(..cut)).find_map(|before| {
+        ends.clone().filter_map(|end| secret.get(..end)).find(|prefix| before.ends_with(prefix))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::quote;
 
     #[test]
     fn takes_every_secret_out() {
@@ -76,5 +100,17 @@ mod tests {
             redactor.redact("hunter2 and hunter22 are a pair".into()),
             "[redacted] and [redacted] are a pair"
         );
+    }
+
+    #[test]
+    fn finds_what_quoting_has_changed() {
+        let secret = "two  words and some more";
+        let redactor = Redactor::new([secret.into()]);
+        for remote in
+            [format!("no: {secret}"), format!("{}{secret}", "x".repeat(190)), format!("a\n{secret}\n")]
+        {
+            let shown = redactor.redact(quote(&remote));
+            assert!(!shown.contains("two"), "{shown}");
+        }
     }
 }

@@ -15,7 +15,12 @@ use super::{
     secret::field_manager,
     status::{Tone, notices},
 };
-use crate::{api::Status, error::Error, metrics::Metrics, net::Network};
+use crate::{
+    api::Status,
+    error::{Error, in_words},
+    metrics::Metrics,
+    net::Network,
+};
 
 /// What every run of a kind shares.
 pub struct Context<K: Kind> {
@@ -104,7 +109,7 @@ impl<K: Kind> Context<K> {
         };
         // An event is a courtesy: the status carries the same words.
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(%error, "an event was not written");
+            tracing::debug!(error = in_words(&error), "an event was not written");
         }
     }
 }

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SCHEDULE: Schedule = Schedule { interval: Duration::from_secs(300), threshold: 3, jitter: 0.0 };
+    const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3, jitter: 0.0 };
 
     fn question(inputs: u64) -> Question {
         Question { inputs: InputsHash::from(inputs), recheck: None }

@@ -21,6 +21,10 @@ use crate::error::Error;
 
 /// Brings one resource to where its spec wants it, as far as that can be proven to work.
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
+    // What is on its way out is the garbage collector's: a Secret that it took must not come back.
+    if object.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
     if object.common().suspend {
         return settle(object, context, Outcome::Suspended, None).await;
     }

@@ -18,18 +18,14 @@ use ldap3::{
 };
 use tokio::{
     io::{AsyncWriteExt, BufReader},
-    net::{TcpStream, UnixStream, unix::OwnedWriteHalf},
+    net::{UnixStream, unix::OwnedWriteHalf},
 };
 
 use super::{
     entry::Entry,
-    message::{self, closed, not_ldap, read_message},
+    message::{self, not_ldap, read_message},
 };
-use crate::{
-    api::Reason,
-    net::Duplex,
-    problem::{Problem, quote},
-};
+use crate::{api::Reason, net::Duplex, problem::Problem};
 
 /// A connection to a directory.
 pub struct Connection {
@@ -96,15 +92,16 @@ impl Connection {
     /// Searches, and reads the whole answer.
     pub async fn search(&mut self, query: &Query<'_>) -> Result<Answer, Problem> {
         let ldap = self.ldap.clone();
-        let (tags, result) = self.run(search(ldap, query)).await?;
-        let mut answer = Answer { entries: Vec::new(), refers_elsewhere: false, result };
-        for tag in tags {
-            match tag.id {
-                SEARCH_REFERENCE => answer.refers_elsewhere = true,
-                _ => answer.entries.push(Entry::read(tag).ok_or_else(not_ldap)?),
-            }
+        let collected = self.run(collect(ldap, query)).await?;
+        if collected.entries_seen > 1 && query.scope == Scope::Base {
+            return Err(self.give_up(not_ldap()));
         }
-        Ok(answer)
+        let entries = collected.entries.into_iter().map(Entry::read).collect::<Option<_>>();
+        Ok(Answer {
+            entries: entries.ok_or_else(not_ldap)?,
+            refers_elsewhere: collected.refers_elsewhere,
+            result: collected.result,
+        })
     }
 
     /// Tells the server that nothing more will come.
@@ -135,10 +132,7 @@ impl Connection {
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(_)) => Err(self.cause().await),
-            Err(_panic) => {
-                self.over = Some(not_ldap());
-                Err(not_ldap())
-            }
+            Err(_panic) => Err(self.give_up(not_ldap())),
         }
     }
 
@@ -148,39 +142,48 @@ impl Connection {
             Some(problem) => problem,
             None => (&mut self.carrier).await,
         };
+        self.give_up(problem)
+    }
+
+    fn give_up(&mut self, problem: Problem) -> Problem {
         self.over = Some(problem.clone());
         problem
     }
 }
 
-/// The tag number of a reference to another server among search results.
-const SEARCH_REFERENCE: u64 = 19;
-/// The tag number of an entry among search results.
-const SEARCH_ENTRY: u64 = 4;
+/// What a search gave, unread.
+struct Collected {
+    entries: Vec<StructureTag>,
+    entries_seen: u64,
+    refers_elsewhere: bool,
+    result: LdapResult,
+}
 
-async fn search(mut ldap: Ldap, query: &Query<'_>) -> Result<(Vec<StructureTag>, LdapResult), LdapError> {
+async fn collect(mut ldap: Ldap, query: &Query<'_>) -> Result<Collected, LdapError> {
+    const ENTRY: u64 = 4;
     let options = SearchOptions::new().sizelimit(i32::from(query.limit));
-    let attributes: Vec<&str> = query.attributes.to_vec();
     let mut stream = ldap
         .with_search_options(options)
-        .streaming_search(query.base, query.scope, query.filter, attributes)
+        .streaming_search(query.base, query.scope, query.filter, query.attributes.to_vec())
         .await?;
-    let mut tags = Vec::new();
-    let mut entries = 0;
+    let mut entries = Vec::new();
+    let mut entries_seen = 0;
+    let mut refers_elsewhere = false;
     while let Some(item) = stream.next().await? {
-        match item.0.id {
-            // A server that ignores the limit is read to its end, which the limit in bytes bounds.
-            SEARCH_ENTRY if entries < query.limit => {
-                entries += 1;
-                tags.push(item.0);
-            }
-            SEARCH_REFERENCE if !tags.iter().any(|tag: &StructureTag| tag.id == SEARCH_REFERENCE) => {
-                tags.push(item.0);
-            }
-            _ => {}
+        refers_elsewhere |= item.is_ref();
+        if item.0.id != ENTRY {
+            continue;
+        }
+        entries_seen += 1;
+        // Some servers ignore the limit. They are read to the end, which the limit in bytes bounds;
+        // but an entry has one name, so a second one of that name is nonsense.
+        if entries_seen <= u64::from(query.limit) {
+            entries.push(item.0);
+        } else if query.scope == Scope::Base {
+            break;
         }
     }
-    Ok((tags, stream.finish().await))
+    Ok(Collected { entries, entries_seen, refers_elsewhere, result: stream.finish().await })
 }
 
 fn socket_pair() -> io::Result<(std::os::unix::net::UnixStream, UnixStream)> {
@@ -232,57 +235,5 @@ async fn pass_answers_on(
                 }
             }
         }
-    }
-}
-
-/// The StartTLS request of RFC 4511 section 4.14: message 1, extended request, its object identifier.
-const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
-
-/// Asks for encryption, and gives the stream back when the server is ready for the handshake.
-pub async fn start_tls(stream: TcpStream) -> Result<TcpStream, Problem> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(START_TLS).await.map_err(|_| closed())?;
-    let mut allowance = message::CONNECTION_LIMIT;
-    let answer = read_message(&mut stream, &mut allowance).await?;
-    let (code, text) = message::extended_result(&answer).ok_or_else(not_ldap)?;
-    if code != 0 {
-        return Err(start_tls_refused(code, &text));
-    }
-    // Bytes that came before encryption could be anybody's: whoever injects them wants them taken
-    // for an answer on the encrypted connection.
-    if stream.buffer().is_empty() {
-        Ok(stream.into_inner())
-    } else {
-        Err(Problem::new(
-            Reason::ProtocolError,
-            "The server sent unencrypted data after it agreed to StartTLS. Check that nothing between the operator and the server tampers with the connection.",
-        ))
-    }
-}
-
-fn start_tls_refused(code: u64, text: &str) -> Problem {
-    let said = if text.trim().is_empty() { String::new() } else { format!(", \"{}\"", quote(text)) };
-    match code {
-        51 | 52 => Problem::new(
-            Reason::ServerUnavailable,
-            format!("The server is too busy for StartTLS (code {code}{said}). It is tried again."),
-        ),
-        _ => Problem::new(
-            Reason::StartTlsRefused,
-            format!(
-                "The server refused StartTLS (code {code}{said}). Give it a certificate, or use its ldaps:// port."
-            ),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_start_tls_request_is_well_formed() {
-        let (rest, _) = lber::parse::parse_tag(START_TLS).unwrap();
-        assert!(rest.is_empty());
     }
 }

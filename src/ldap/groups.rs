@@ -161,7 +161,7 @@ pub async fn group_allow_list(
     if empty.len() == names.len() {
         return Err(Problem::new(
             Reason::NobodyAllowed,
-            "No group of spec.groupAllowList has a member, so nobody could log in. Add people to one of the groups in the directory.",
+            "No group of spec.groupAllowList has a member, so nobody could log in. Add people to one of the groups in the directory, or allow the account to read who is in them.",
         ));
     }
     Ok(judge(directory, groups, &empty))

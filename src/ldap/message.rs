@@ -5,16 +5,16 @@
 
 use std::io;
 
-use lber::{
-    common::TagClass,
-    structure::{PL, StructureTag},
-};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::shape::is_message;
 use crate::{api::Reason, problem::Problem};
 
 /// The most bytes that are read from the server on one connection.
 pub const CONNECTION_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// What each element counts beside its bytes: parsed, even an empty one takes about this much memory.
+const ELEMENT_COST: u64 = 64;
 
 /// The tag of every LDAP message.
 const SEQUENCE: u8 = 0x30;
@@ -45,7 +45,7 @@ pub fn closed() -> Problem {
     )
 }
 
-/// Reads one message, and takes its size from what may still be read.
+/// Reads one message, and takes what it costs from what may still be read.
 pub async fn read_message(
     source: &mut (impl AsyncRead + Unpin),
     allowance: &mut u64,
@@ -62,10 +62,16 @@ pub async fn read_message(
         _ => return Err(not_ldap()),
     };
     let header = message.len() as u64;
-    *allowance =
-        length.checked_add(header).and_then(|size| allowance.checked_sub(size)).ok_or_else(too_large)?;
+    spend(allowance, length.saturating_add(header))?;
     read_exactly(source, length, &mut message).await?;
-    if is_well_formed(&message) { Ok(message) } else { Err(not_ldap()) }
+    let elements = count_elements(&message).ok_or_else(not_ldap)?;
+    spend(allowance, elements.saturating_mul(ELEMENT_COST))?;
+    if is_ldap(&message) { Ok(message) } else { Err(not_ldap()) }
+}
+
+fn spend(allowance: &mut u64, cost: u64) -> Result<(), Problem> {
+    *allowance = allowance.checked_sub(cost).ok_or_else(too_large)?;
+    Ok(())
 }
 
 /// Appends so many bytes; memory grows with what arrives and not with what was announced.
@@ -93,38 +99,34 @@ fn read_problem(error: &io::Error) -> Problem {
     }
 }
 
-/// Whether elements nest without overlap or gap, and not too deep. Does not recurse.
-fn is_well_formed(message: &[u8]) -> bool {
+/// How many elements there are, if they nest without overlap or gap and not too deep. Does not recurse.
+fn count_elements(message: &[u8]) -> Option<u64> {
     let mut rest = message;
+    let mut count = 0;
     // How many bytes each enclosing element still expects.
     let mut open: Vec<usize> = Vec::new();
-    while let Some((header, length, constructed)) = element_header(rest) {
-        let Some(after) = rest.get(header..) else { return false };
+    loop {
+        let (header, length, constructed) = element_header(rest)?;
+        count += 1;
         if let Some(expected) = open.last_mut() {
-            let Some(remaining) = header.checked_add(length).and_then(|size| expected.checked_sub(size))
-            else {
-                return false;
-            };
-            *expected = remaining;
+            *expected = expected.checked_sub(header.checked_add(length)?)?;
         }
+        rest = rest.get(header..)?;
         if constructed {
             if open.len() == DEEPEST_NESTING {
-                return false;
+                return None;
             }
             open.push(length);
-            rest = after;
         } else {
-            let Some(after) = after.get(length..) else { return false };
-            rest = after;
+            rest = rest.get(length..)?;
         }
         while open.last() == Some(&0) {
             open.pop();
         }
         if open.is_empty() {
-            return rest.is_empty();
+            return rest.is_empty().then_some(count);
         }
     }
-    false
 }
 
 /// The size of an element's header, the length of its contents and whether they are elements themselves.
@@ -144,25 +146,8 @@ fn element_header(bytes: &[u8]) -> Option<(usize, usize, bool)> {
     Some((2 + count, usize::try_from(length).ok()?, constructed))
 }
 
-/// Result code and text of the extended response in a message that `read_message` returned.
-pub fn extended_result(message: &[u8]) -> Option<(u64, String)> {
-    let (_, message) = lber::parse::parse_tag(message).ok()?;
-    let operation = elements(message)?.into_iter().nth(1)?;
-    let operation = operation.match_class(TagClass::Application)?.match_id(EXTENDED_RESPONSE)?;
-    let mut parts = elements(operation)?.into_iter();
-    let code = parts.next()?.expect_primitive()?;
-    let code = code.iter().fold(0, |code, byte| (code << 8) | u64::from(*byte));
-    let text = parts.nth(1)?.expect_primitive()?;
-    Some((code, String::from_utf8_lossy(&text).into_owned()))
-}
-
-const EXTENDED_RESPONSE: u64 = 24;
-
-fn elements(tag: StructureTag) -> Option<Vec<StructureTag>> {
-    match tag.payload {
-        PL::C(elements) => Some(elements),
-        PL::P(_) => None,
-    }
+fn is_ldap(message: &[u8]) -> bool {
+    lber::parse::parse_tag(message).is_ok_and(|(_, tag)| is_message(&tag))
 }
 
 #[cfg(test)]
@@ -171,6 +156,9 @@ mod tests {
     use proptest::prelude::*;
 
     const START_TLS_DONE: &[u8] = &[0x30, 0x0c, 2, 1, 1, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
+
+    /// A bind response with a referral, credentials and a control.
+    const FULL_RESPONSE: &[u8] = b"\x30\x29\x02\x01\x01\x61\x16\x0a\x01\x31\x04\x01\x61\x04\x01\x62\xa3\x06\x04\x04\x6c\x64\x61\x70\x87\x03\x61\x62\x63\xa0\x0c\x30\x0a\x04\x01\x31\x01\x01\xff\x04\x02\x30\x00";
 
     async fn read(mut bytes: &[u8]) -> Result<Vec<u8>, Reason> {
         let mut allowance = CONNECTION_LIMIT;
@@ -182,9 +170,9 @@ mod tests {
         let two = [START_TLS_DONE, b"more"].concat();
         let message = read(&two).await.unwrap();
         assert_eq!(message, START_TLS_DONE);
-        assert_eq!(extended_result(&message), Some((2, String::new())));
-        let long_form = [0x30, 0x84, 0, 0, 0, 3, 2, 1, 1];
+        let long_form = [0x30, 0x84, 0, 0, 0, 5, 2, 1, 1, 0x64, 0];
         assert_eq!(read(&long_form).await.unwrap(), long_form);
+        assert_eq!(read(FULL_RESPONSE).await.unwrap(), FULL_RESPONSE);
     }
 
     #[tokio::test]
@@ -197,6 +185,15 @@ mod tests {
             (b"\x15\x03\x01\x00\x02", Reason::ProtocolError),
             (&[0x30, 0x80, 0, 0], Reason::ProtocolError),
             (&[0x30, 3, 2, 9, 1], Reason::ProtocolError),
+            (&[0x30, 0], Reason::ProtocolError),
+            (&[0x30, 3, 2, 1, 1], Reason::ProtocolError),
+            (&[0x30, 5, 2, 1, 1, 0x61, 0], Reason::ProtocolError),
+            // Text that is not UTF-8, and controls that are none.
+            (b"\x30\x0d\x02\x01\x01\x61\x08\x0a\x01\x00\x04\x01\xff\x04\x00", Reason::ProtocolError),
+            (
+                b"\x30\x10\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00\xa0\x02\x30\x00",
+                Reason::ProtocolError,
+            ),
             (&[0x30, 2, 0x1f, 0], Reason::ProtocolError),
             (&[0x30, 0x84, 0x40, 0, 0, 0], Reason::ResponseTooLarge),
             (&[0x30, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Reason::ResponseTooLarge),
@@ -224,18 +221,42 @@ mod tests {
     async fn counts_all_messages_of_a_connection() {
         let bytes = START_TLS_DONE.repeat(2);
         let mut source = bytes.as_slice();
-        let mut allowance = START_TLS_DONE.len() as u64 + 1;
+        let mut allowance = 500;
         assert!(read_message(&mut source, &mut allowance).await.is_ok());
         let problem = read_message(&mut source, &mut allowance).await.unwrap_err();
         assert_eq!(problem.reason, Reason::ResponseTooLarge);
     }
 
+    #[tokio::test]
+    async fn counts_elements_that_are_nearly_nothing() {
+        let empty = [0x04, 0x00].repeat(200_000);
+        let length = u32::try_from(empty.len()).unwrap().to_be_bytes();
+        let values = [&[0x30, 0x84][..], &length, &empty].concat();
+        assert_eq!(read(&values).await, Err(Reason::ResponseTooLarge));
+    }
+
     proptest! {
         #[test]
-        fn what_is_well_formed_parses_to_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            if is_well_formed(&bytes) {
+        fn what_nests_parses_to_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            if count_elements(&bytes).is_some() {
                 prop_assert_eq!(lber::parse::parse_tag(&bytes).map(|(rest, _)| rest.len()).ok(), Some(0));
-                let _ = extended_result(&bytes);
+            }
+        }
+
+        #[test]
+        fn what_passes_does_not_make_the_library_panic(
+            changes in prop::collection::vec((0..FULL_RESPONSE.len(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = FULL_RESPONSE.to_vec();
+            for (index, byte) in changes {
+                bytes[index] = byte;
+            }
+            if count_elements(&bytes).is_some() && is_ldap(&bytes) {
+                let (_, message) = lber::parse::parse_tag(&bytes).unwrap();
+                let operation = message.expect_constructed().unwrap().remove(1);
+                if [1, 5, 24].contains(&operation.id) {
+                    let _ = ldap3::LdapResult::from(lber::structures::Tag::StructureTag(operation));
+                }
             }
         }
     }

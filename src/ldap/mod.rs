@@ -1,14 +1,16 @@
 //! `LdapConfig`: from the spec of a directory to proof that it works, and to W&B's settings for it.
 //!
-//! In reading order: [`spec`] turns text into [`LdapUrl`], [`Dn`], [`BindName`] and [`GroupName`],
-//! which cannot be wrong. [`probe`] is the list of checks and their order; the network's half of a
-//! check is in [`connection`], and what an answer means is in [`bind`], [`attributes`], [`groups`]
-//! and [`test_user`]. [`render`] writes the settings down.
+//! In reading order: `spec` turns text into [`LdapUrl`], [`Dn`], [`BindName`] and [`GroupName`],
+//! which cannot be wrong. `probe` is the list of checks and their order. What a check asks and how
+//! it judges the answer is in `start_tls`, `bind`, `attributes`, `groups` and `test_user`; how it gets the
+//! answer is in `connection`, behind which `message` and `shape` stand guard. `render` writes the
+//! settings down.
 //!
 //! Invariants:
 //! - A run binds once, whatever happens, since each wrong password counts towards a lock.
-//! - What a server sends is limited and judged in [`message`] before any parser sees it.
+//! - What a server sends is limited and judged in `message` before any parser sees it.
 //! - A server's words stand in messages only through [`crate::problem::quote`].
+//! - What the spec says goes into a filter only escaped, or where its syntax leaves no room for one.
 
 mod attributes;
 mod bind;
@@ -21,7 +23,9 @@ mod name;
 mod probe;
 mod render;
 mod search;
+mod shape;
 mod spec;
+mod start_tls;
 mod test_user;
 mod url;
 
@@ -79,10 +83,8 @@ impl Kind for LdapConfig {
     }
 
     fn references(&self) -> Vec<Reference> {
-        let password = |bind: &crate::api::ldap_config::Bind| {
-            Reference::secret(&bind.password_secret_ref, PASSWORD_FIELD)
-        };
-        self.spec.bind.iter().map(password).collect()
+        let bind = self.spec.bind.iter();
+        bind.map(|bind| Reference::secret(&bind.password_secret_ref, PASSWORD_FIELD)).collect()
     }
 
     fn plan(directory: Directory, inputs: Inputs) -> Plan {

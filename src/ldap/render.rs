@@ -92,3 +92,89 @@ fn login(directory: &Directory, context: &RenderContext<'_>) -> &'static str {
     });
     if directory.login && (context.verified || already) { "true" } else { "false" }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        api::LdapConfig,
+        engine::{Fetched, ObjectKey, Prepared, ReferenceSource, prepare},
+        net::Trust,
+        sensitive::Sensitive,
+    };
+
+    fn plan(spec: &str) -> Plan {
+        let object: LdapConfig = serde_yaml::from_str(&format!(
+            "{{apiVersion: auth.wandb.com/v1alpha1, kind: LdapConfig, metadata: {{name: corp}}, spec: {{{spec}}}}}"
+        ))
+        .unwrap();
+        let secret = Fetched::Found {
+            version: "1".into(),
+            data: BTreeMap::from([("password".into(), b"hunter2\n".to_vec())]),
+        };
+        let key = ObjectKey { source: ReferenceSource::Secret, name: "ldap-bind".into() };
+        match prepare(&object, &BTreeMap::from([(key, secret)]), &Trust::nobody()) {
+            Prepared::Planned(planned) => planned.plan,
+            Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{problem:?}"),
+        }
+    }
+
+    const UNVERIFIED: RenderContext<'static> = RenderContext { verified: false, current: None };
+    const VERIFIED: RenderContext<'static> = RenderContext { verified: true, current: None };
+
+    fn lines(values: &Values) -> String {
+        let lines = values.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn publishes_every_setting_in_both_dialects() {
+        let mut plan = plan(
+            "address: ldaps://ldap.example.com,
+             baseDN: 'dc=example,dc=org',
+             bind: {dn: 'cn=admin,dc=example,dc=org', passwordSecretRef: {name: ldap-bind, key: password}},
+             attributes: {name: cn, group: memberOf, email: mail, Zebra: o},
+             groupAllowList: [wandb, 'cn=ml,ou=groups,dc=example,dc=org'],
+             userSearch: {baseDN: 'ou=people,dc=example,dc=org', objectClass: inetOrgPerson},
+             groupSearch: {baseDN: 'ou=groups,dc=example,dc=org', objectClass: groupOfNames}",
+        );
+        plan.ca_bundle = Some(Sensitive::from("-----BEGIN CERTIFICATE-----"));
+        insta::assert_snapshot!(lines(&render(&plan, &VERIFIED)));
+    }
+
+    #[test]
+    fn leaves_out_what_is_not_set() {
+        let plan = plan("address: ldap://10.0.0.1, baseDN: 'dc=example,dc=org', insecurePlaintext: true");
+        let values = render(&plan, &VERIFIED);
+        assert!(values.iter().all(|(_, value)| !value.expose().is_empty()));
+        insta::assert_snapshot!(lines(&values));
+    }
+
+    #[test]
+    fn start_tls_counts_as_tls() {
+        let plan = plan("address: 'ldap://[::1]:3389', baseDN: 'dc=example,dc=org', startTLS: true");
+        let values = render(&plan, &UNVERIFIED);
+        assert_eq!(values.get("LDAP_TLS_ENABLE").unwrap().expose(), "true");
+        assert_eq!(values.get("LOCAL_LDAP_ADDRESS").unwrap().expose(), "ldap://[::1]:3389");
+    }
+
+    #[test]
+    fn login_is_turned_on_by_proof_and_off_only_by_the_spec() {
+        let login = |spec: &str, context: &RenderContext<'_>| {
+            let spec = format!("address: ldaps://ldap.example.com, baseDN: 'dc=example,dc=org', {spec}");
+            render(&plan(&spec), context).get("LOCAL_LDAP_LOGIN").unwrap().expose() == "true"
+        };
+        let on = Values::from_iter([("LDAP_LOGIN".to_owned(), Sensitive::from("true"))]);
+        let off = Values::from_iter([("LDAP_LOGIN".to_owned(), Sensitive::from("false"))]);
+        let during_an_outage = RenderContext { verified: false, current: Some(&on) };
+        let while_testing = RenderContext { verified: false, current: Some(&off) };
+        assert!(!login("login: true", &UNVERIFIED));
+        assert!(!login("login: true", &while_testing));
+        assert!(login("login: true", &VERIFIED));
+        assert!(login("login: true", &during_an_outage));
+        assert!(!login("login: false", &VERIFIED));
+        assert!(!login("login: false", &during_an_outage));
+    }
+}

@@ -281,3 +281,80 @@ fn expected_user(index: usize, user: &TestUser) -> Result<ExpectedUser, Problem>
         allowed: user.expect.allowed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(fields: &str) -> Result<Directory, Problem> {
+        let mut spec: serde_yaml::Mapping =
+            serde_yaml::from_str("{address: ldaps://ldap.example.com, baseDN: 'dc=example,dc=org'}").unwrap();
+        spec.extend(serde_yaml::from_str::<serde_yaml::Mapping>(&format!("{{{fields}}}")).unwrap());
+        Directory::parse(&serde_yaml::from_value(serde_yaml::Value::Mapping(spec)).unwrap())
+    }
+
+    const PASSWORD: &str = "passwordSecretRef: {name: ldap, key: password}";
+
+    #[test]
+    fn accepts_what_makes_sense() {
+        for fields in [
+            String::new(),
+            "address: ldap://ldap.example.com, startTLS: true".to_owned(),
+            "address: ldap://10.0.0.1, insecurePlaintext: true".to_owned(),
+            "tls: {serverName: other.example.com}".to_owned(),
+            format!("bind: {{dn: wandb@corp.example.com, {PASSWORD}}}"),
+            format!("bind: {{dn: 'CORP\\wandb', {PASSWORD}}}"),
+            "baseDN: 'email=mail,group=gidNumber'".to_owned(),
+            "attributes: {email: 'mail;lang-en', group: memberOf, full-name: cn}".to_owned(),
+            "groupAllowList: [wandb], testUsers: [{filter: (uid=a), expect: {allowed: false}}]".to_owned(),
+        ] {
+            assert!(parse(&fields).is_ok(), "{fields}: {:?}", parse(&fields).err());
+        }
+    }
+
+    /// One mistake at a time in a spec that is right in everything else.
+    #[test]
+    fn says_what_does_not() {
+        for (fields, complaint) in [
+            ("address: ldap.example.com", "spec.address must be"),
+            ("address: 'ldaps://ldap.example.com/dc=example'", "spec.address must be"),
+            ("address: ldap://ldap.example.com", "sends passwords in the clear"),
+            ("startTLS: true", "spec.startTLS goes with an ldap:// address"),
+            (
+                "address: ldap://a.example, insecurePlaintext: true, tls: {serverName: a}",
+                "spec.tls has no effect",
+            ),
+            ("tls: {serverName: 'a:b'}", "spec.tls.serverName must be"),
+            ("baseDN: example.org", "spec.baseDN must be a DN such as"),
+            ("baseDN: ''", "but \"\" is empty"),
+            ("bind: {dn: admin, passwordSecretRef: {name: a, key: b}}", "spec.bind.dn must be a DN such as"),
+            ("bind: {dn: '', passwordSecretRef: {name: a, key: b}}", "spec.bind.dn must be a DN such as"),
+            ("attributes: {email: mail}", "group is missing"),
+            ("attributes: {group: cn}", "email is missing"),
+            ("attributes: {email: 'mail,cn', group: cn}", "spec.attributes must map"),
+            ("attributes: {email: mail, group: cn, 'a=b': c}", "spec.attributes must map"),
+            ("attributes: {email: mail, group: 'cn)(uid=*'}", "spec.attributes must map"),
+            ("attributes: {email: mail, group: ''}", "spec.attributes must map"),
+            ("groupAllowList: ['cn=wandb,groups']", "spec.groupAllowList must hold"),
+            ("groupAllowList: [' ']", "spec.groupAllowList must hold"),
+            ("userSearch: {}", "spec.userSearch must have baseDN, objectClass or both"),
+            ("userSearch: {baseDN: people}", "spec.userSearch.baseDN must be a DN"),
+            ("groupSearch: {objectClass: 'a)(b=*'}", "spec.groupSearch.objectClass must be"),
+            ("testUsers: [{filter: uid=alice}]", "spec.testUsers[0].filter must be"),
+            ("testUsers: [{filter: (uid=a)}, {filter: (uid=alice}]", "spec.testUsers[1].filter must be"),
+            ("testUsers: [{filter: '(uid=alice)(uid=bob)'}]", "spec.testUsers[0].filter must be"),
+            (
+                "testUsers: [{filter: (uid=a), expect: {groups: ['a=b,c']}}]",
+                "spec.testUsers[0].expect.groups must",
+            ),
+            (
+                "testUsers: [{filter: (uid=a), expect: {allowed: false}}]",
+                "only where spec.groupAllowList is set",
+            ),
+        ] {
+            let problem = parse(fields).err().unwrap_or_else(|| panic!("{fields} is accepted"));
+            assert_eq!(problem.reason, Reason::InvalidSpec);
+            assert!(problem.message.contains(complaint), "{fields}: {}", problem.message);
+        }
+    }
+}

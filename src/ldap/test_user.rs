@@ -98,7 +98,9 @@ async fn find_person(
 
 /// Without the attribute W&B could not make the person an account, whatever is expected.
 fn email(person: &Entry, attribute: &str, expected: Option<&str>) -> Result<String, String> {
-    let found: Vec<_> = person.values(attribute).collect();
+    let mut found: Vec<_> = person.values(attribute).collect();
+    // Servers may list values in any order.
+    found.sort_unstable();
     let expectation =
         expected.map(|expected| format!(", but is expected to have {}", quote(expected))).unwrap_or_default();
     if found.is_empty() {

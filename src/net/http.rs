@@ -1,6 +1,6 @@
 //! HTTP within limits: one request on one connection, no redirects, and at most 1 MiB of answer.
 
-use std::convert::Infallible;
+use std::error::Error;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -91,14 +91,17 @@ pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Resu
             .to_bytes();
         Ok(HttpResponse { status: head.status, headers: head.headers, body })
     };
-    // The answer itself tells when the connection breaks, so how its driver ends is of no interest.
+    // The answer itself tells when the connection breaks, except when that is before the request.
     let driver = async {
-        let _ = driver.await;
-        std::future::pending::<Infallible>().await
+        match driver.await {
+            Err(error) if spoke_first(&error) => transport_problem(&host, &error),
+            _ => std::future::pending().await,
+        }
     };
     tokio::select! {
+        biased;
+        problem = driver => Err(problem),
         answer = answer => answer,
-        never = driver => match never {},
     }
 }
 
@@ -107,7 +110,7 @@ fn path_and_query(url: &Url) -> String {
 }
 
 fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
-    if error.is_parse() {
+    if error.is_parse() || spoke_first(error) {
         Problem::new(
             Reason::ProtocolError,
             format!("{host} answered something that is not HTTP. Check the address and the port."),
@@ -115,6 +118,13 @@ fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
     } else {
         closed(host)
     }
+}
+
+/// Whether the other side sent something before the request, as mail servers do. The library has a
+/// kind of error for that but no way to ask for it, so its text decides.
+fn spoke_first(error: &hyper::Error) -> bool {
+    const TEXT: &str = "received unexpected message from connection";
+    error.to_string() == TEXT || error.source().is_some_and(|cause| cause.to_string() == TEXT)
 }
 
 fn closed(host: &str) -> Problem {
@@ -126,7 +136,7 @@ fn closed(host: &str) -> Problem {
     )
 }
 
-fn body_problem(host: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+fn body_problem(host: &str, error: &(dyn Error + 'static)) -> Problem {
     if error.is::<LengthLimitError>() {
         return Problem::new(
             Reason::ResponseTooLarge,

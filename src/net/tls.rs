@@ -133,6 +133,10 @@ fn certificate_problem(error: &CertificateError, name: &ServerName<'_>) -> Probl
             Reason::UnknownAuthority,
             "The server's certificate comes from an authority that is not trusted. Put that authority's certificate into tls.caBundle.",
         ),
+        CertificateError::BadSignature => Problem::new(
+            Reason::UnknownAuthority,
+            "The server's certificate names a trusted authority, but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle.",
+        ),
         CertificateError::NotValidForNameContext { presented, .. } => Problem::new(
             Reason::NameMismatch,
             format!(

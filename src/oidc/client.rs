@@ -11,7 +11,7 @@ use openidconnect::{
 };
 use url::Url;
 
-use super::{Plan, discovery::Metadata};
+use super::{Plan, discovery::Metadata, endpoints::at};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
@@ -137,7 +137,7 @@ async fn request(
     match outcome {
         Ok(_) => Ok(Answer::Unclear("a token".to_owned())),
         Err(RequestTokenError::ServerResponse(answer)) => Ok(judge(&answer)),
-        Err(RequestTokenError::Request(NoAnswer::Problem(problem))) => Err(problem),
+        Err(RequestTokenError::Request(NoAnswer::Problem(problem))) => Err(at("token_endpoint", &problem)),
         Err(RequestTokenError::Request(NoAnswer::Status(status))) => Ok(judge_status(status)),
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
             Ok(Answer::Unclear("JSON that is no OAuth answer".to_owned()))

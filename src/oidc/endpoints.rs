@@ -93,6 +93,7 @@ fn expect_encrypted(name: &str, url: &Url, plaintext: Plaintext) -> Result<(), P
     }
 }
 
-fn at(name: &str, problem: &Problem) -> Problem {
+/// The problem, with the endpoint that it was met at: there are several, perhaps of several servers.
+pub(super) fn at(name: &str, problem: &Problem) -> Problem {
     Problem::new(problem.reason, format!("The document's {name}: {}", problem.message))
 }

@@ -151,11 +151,20 @@ fn plain_url(text: &str) -> Option<Url> {
     let unexpected = |character: char| {
         matches!(character, '?' | '#' | '\\') || character.is_whitespace() || character.is_control()
     };
-    if authority.is_empty() || authority.contains('@') || rest.contains(unexpected) {
+    if authority.is_empty()
+        || authority.contains('@')
+        || rest.contains(unexpected)
+        || !rest.split('%').skip(1).all(begins_with_two_digits)
+    {
         return None;
     }
     let url = Url::parse(text).ok()?;
     (net::endpoint_of(&url).is_ok() && url.port() != Some(0)).then_some(url)
+}
+
+/// Whether this is what follows a `%` (RFC 3986 section 2.1).
+fn begins_with_two_digits(text: &str) -> bool {
+    text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2
 }
 
 #[cfg(test)]
@@ -194,6 +203,8 @@ mod tests {
             "https://a.example?x",
             "https://a.example/#x",
             "https://a.example/a b",
+            "https://a.example/%zz",
+            "https://a.example/%2",
             "https://a.example\n",
             "https://a.example\\b",
             "https://a.example:99999",

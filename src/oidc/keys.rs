@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     capabilities::enumerate,
     discovery::{Metadata, expect_ok, read_json},
+    endpoints::at,
 };
 use crate::{
     api::Reason,
@@ -21,7 +22,8 @@ use crate::{
 /// Whether at least one published key can verify signatures of an advertised algorithm.
 pub(super) async fn check(http: HttpClient<'_>, metadata: &Metadata) -> Result<Checked, Problem> {
     let url = metadata.jwks_uri().url();
-    let response = http.send(HttpRequest::get(url.clone())).await?;
+    let response =
+        http.send(HttpRequest::get(url.clone())).await.map_err(|problem| at("jwks_uri", &problem))?;
     let advice = || "Check the provider's configuration of its keys";
     expect_ok(&response, url, &http.network.egress, advice)?;
     let object = read_json(&response.body, url)?;

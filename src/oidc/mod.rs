@@ -1,11 +1,11 @@
 //! `OidcProvider`: people log in to W&B with an OpenID Provider.
 //!
-//! In reading order: [`settings`] turns the spec into types that cannot be wrong, with the URLs of
-//! [`issuer`]. [`probe`](mod@probe) is the line of checks: [`provider`] (what is known of the product),
-//! [`discovery`], [`endpoints`], [`capabilities`], [`keys`], [`client`] and [`redirect`]. [`render`]
+//! In reading order: `settings` turns the spec into types that cannot be wrong, with the URLs of
+//! `issuer`. `probe` is the line of checks: `provider` (what is known of the product),
+//! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`. `render`
 //! makes the environment variables of W&B Server.
 //!
-//! Invariant: a secret leaves the process in one place, the token request of [`client`], and only to
+//! Invariant: a secret leaves the process in one place, the token request of `client`, and only to
 //! an endpoint that a verified issuer's document names and that passed the egress policy.
 
 mod capabilities;

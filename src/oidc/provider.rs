@@ -68,37 +68,21 @@ pub(super) fn check(settings: &Settings, secret: Option<&Sensitive>) -> Result<C
         Provider::Auth0 => auth0(issuer)?,
         Provider::Google => google(issuer, secret)?,
     };
-    let register = format!(
-        "Register {} as redirect URI{}.",
-        settings.redirect_uri,
-        registration(settings, secret.is_some().into())
-    );
+    let register =
+        format!("Register {} as redirect URI{}.", settings.redirect_uri, registration(settings, secret));
     Ok(match doubt {
         None => Checked::passed((), register),
         Some(doubt) => Checked::warning((), Reason::ProviderRuleDoubtful, format!("{doubt} {register}")),
     })
 }
 
-/// Whether the client has a secret.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ClientType {
-    Public,
-    Confidential,
-}
-
-impl From<bool> for ClientType {
-    fn from(has_secret: bool) -> Self {
-        if has_secret { Self::Confidential } else { Self::Public }
-    }
-}
-
 /// Which form of registration the product wants.
-fn registration(settings: &Settings, client: ClientType) -> &'static str {
-    match (settings.provider, settings.flow, client) {
-        (Provider::Entra, AuthMethod::Pkce, ClientType::Public) => " on the platform Single-page application",
-        (Provider::Entra, AuthMethod::Pkce, ClientType::Confidential) => " on the platform Web",
+fn registration(settings: &Settings, secret: Option<&Sensitive>) -> &'static str {
+    match (settings.provider, settings.flow, secret) {
+        (Provider::Entra, AuthMethod::Pkce, None) => " on the platform Single-page application",
+        (Provider::Entra, AuthMethod::Pkce, Some(_)) => " on the platform Web",
         (Provider::Entra, AuthMethod::Implicit, _) => " on the platform Web, with ID tokens allowed",
-        (Provider::Okta, AuthMethod::Pkce, ClientType::Public) => " of a single-page app",
+        (Provider::Okta, AuthMethod::Pkce, None) => " of a single-page app",
         (Provider::Okta, AuthMethod::Implicit, _) => " of a single-page app with the implicit (hybrid) grant",
         (Provider::Google, ..) => " of a client of the type Web application",
         _ => "",

@@ -1,5 +1,6 @@
 //! Whether the provider knows the redirect URI: an authorization request that nobody has to answer.
 
+use hyper::header::{self, HeaderValue};
 use openidconnect::{
     AuthUrl, ClientId, CsrfToken, JsonWebKeySet, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
     Scope,
@@ -7,7 +8,7 @@ use openidconnect::{
 };
 use url::Url;
 
-use super::{Plan, RedirectUri, Settings, discovery::Metadata, settings::SCOPES};
+use super::{Plan, RedirectUri, Settings, discovery::Metadata, endpoints::at, settings::SCOPES};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
@@ -24,10 +25,17 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
     }
     let ask = async {
         let url = authorization_url(settings, metadata)?;
-        let response = http.send(HttpRequest::get(url.clone())).await?;
+        let request = page_request(url.clone());
+        let response = http.send(request).await.map_err(|problem| at("authorization_endpoint", &problem))?;
         judge(settings, &url, &response)
     };
     report.check(name, ask).await;
+}
+
+/// Asks as a browser does: some providers answer programs in another way.
+fn page_request(url: Url) -> HttpRequest {
+    let headers = vec![(header::ACCEPT, HeaderValue::from_static("text/html"))];
+    HttpRequest { headers, ..HttpRequest::get(url) }
 }
 
 /// RFC 7636 wants at least 43 characters. Nobody ever sends it, since no code comes of the request.
@@ -80,10 +88,10 @@ fn judge(settings: &Settings, asked: &Url, response: &HttpResponse) -> Result<Ch
             "The provider knows the redirect URI {uri}, but answers an authorization request with {}",
             quote(&error)
         ))),
-        None if response.status.is_client_error() => Err(Problem::new(
+        None if response.status.is_client_error() || names_a_mismatch(response) => Err(Problem::new(
             Reason::RedirectUriRejected,
             format!(
-                "The provider answers an authorization request with an error page (status {}) instead of coming back to {uri}. Register exactly that redirect URI for the client {}.",
+                "The provider answers an authorization request with an error (status {}) instead of coming back to {uri}. Register exactly that redirect URI for the client {}.",
                 response.status.as_u16(),
                 settings.client_id
             ),
@@ -106,6 +114,15 @@ fn unclear(seen: &str) -> Checked {
             "{seen}; expected login_required. Try a login, and turn spec.checks.redirectURI off if it works."
         ),
     )
+}
+
+/// How Amazon Cognito, Google and Entra call a redirect URI that they do not know, whatever the status.
+const MISMATCHES: [&str; 3] = ["redirect_mismatch", "redirect_uri_mismatch", "AADSTS50011"];
+
+fn names_a_mismatch(response: &HttpResponse) -> bool {
+    let body = String::from_utf8_lossy(&response.body);
+    let texts = [response.redirect().unwrap_or_default(), body.as_ref()];
+    MISMATCHES.iter().any(|mismatch| texts.iter().any(|text| text.contains(mismatch)))
 }
 
 /// The error that a redirect carries to the redirect URI, in the query or the fragment.
@@ -161,7 +178,8 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use hyper::{HeaderMap, StatusCode, header};
+    use hyper::{HeaderMap, StatusCode};
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -198,8 +216,17 @@ mod tests {
             ("https://wandb.example/oidc/callback", Reason::Inconclusive),
             ("https://evil.example/oidc/callback?error=login_required", Reason::Inconclusive),
             ("/login", Reason::Inconclusive),
+            ("/error?error=redirect_mismatch&client_id=w", Reason::RedirectUriRejected),
         ] {
             assert_eq!(reason(302, Some(location), ""), expected, "{location}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_page(page in "(<(form|input)?|action=|name=|value=|[\"'>/ aä]){0,40}") {
+            let uri = RedirectUri::of_host("https://wandb.example").unwrap();
+            prop_assert_eq!(error_in_form(&uri, &page), None);
         }
     }
 
@@ -227,6 +254,7 @@ mod tests {
             ),
             (200, "<form action=x =\"\" ='".to_owned(), Reason::Inconclusive),
             (400, "<html>invalid redirect_uri".to_owned(), Reason::RedirectUriRejected),
+            (200, "<html>AADSTS50011: The redirect URI".to_owned(), Reason::RedirectUriRejected),
             (500, String::new(), Reason::Inconclusive),
         ] {
             assert_eq!(reason(status, None, &page), expected, "{page}");

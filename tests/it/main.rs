@@ -5,5 +5,6 @@ mod definitions;
 mod engine;
 mod ldap;
 mod oidc;
+mod readme;
 mod validation;
 mod world;

@@ -106,5 +106,5 @@ spec:
 }
 
 fn indented(lines: &str) -> String {
-    lines.lines().map(|line| format!("  {line}\n")).collect()
+    lines.lines().fold(String::new(), |text, line| text + "  " + line + "\n")
 }

@@ -19,7 +19,7 @@ async fn one_leads_and_another_takes_over() -> Result<()> {
         || workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"]);
     let mut first: Operator = replica()?;
     first.log().wait_for(LEADER, PATIENCE)?;
-    let mut second = replica()?;
+    let second = replica()?;
     second.log().wait_for("waiting to become the leader", PATIENCE)?;
     ensure!(second.get("/readyz")?.0 == 200, "a replica that stands by is ready");
     put_references(&workspace, &certificate).await?;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     api::{DeleteParams, Patch, PatchParams},
+    core::DynamicObject,
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::{Value, json};
@@ -176,20 +177,24 @@ async fn deleting_removes_or_retains_the_secret() -> Result<()> {
     let retained = workspace.secrets().get("corp-ldap").await?;
     assert_eq!(retained.metadata.owner_references, None);
     let resources = workspace.resources("LdapConfig")?;
-    resources.delete("corp", &DeleteParams::foreground()).await?;
+    resources.delete("corp", &DeleteParams::background()).await?;
     // The same resource again takes its Secret over, and its policy gives it an owner.
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     let adopted =
         secret(&workspace, "corp-ldap", |secret| secret.metadata.owner_references.is_some()).await?;
     assert_eq!(adopted.metadata.uid, retained.metadata.uid);
-    resources.delete("corp", &DeleteParams::background()).await?;
+    // Foreground deletion takes the Secret first, which must not be repaired then.
+    resources.delete("corp", &DeleteParams::foreground()).await?;
     let gone = await_condition(
         workspace.secrets(),
         "corp-ldap",
         conditions::is_deleted(adopted.metadata.uid.as_deref().unwrap_or_default()),
     );
-    tokio::time::timeout(Duration::from_secs(60), gone).await.context("the Secret was not collected")??;
+    tokio::time::timeout(Duration::from_mins(2), gone).await.context("the Secret was not collected")??;
+    let gone = await_condition(resources, "corp", |object: Option<&DynamicObject>| object.is_none());
+    tokio::time::timeout(Duration::from_secs(30), gone).await.context("the resource stayed")??;
+    assert_eq!(workspace.secrets().get_opt("corp-ldap").await?, None);
     Ok(())
 }
 

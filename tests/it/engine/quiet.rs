@@ -20,9 +20,8 @@ async fn nothing_is_written_in_a_minute_apart_from_the_lease() -> Result<()> {
     let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
     let plane = ControlPlane::shared().await?;
     let workspace = workspace().await?;
-    let lease = format!("--namespace={}", workspace.namespace());
-    let _ = lease;
-    let _operator = workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8"])?;
+    let _operator =
+        workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"])?;
     put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 10s")).await?;
     workspace.apply(&oidc_provider(provider.issuer(), "checkInterval: 10s")).await?;

@@ -6,7 +6,6 @@ mod operator;
 mod table;
 
 use std::{
-    fmt::Write,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -39,8 +38,20 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Workspace {
     client: Client,
     namespace: String,
-    operator_kubeconfig: PathBuf,
+    operator_kubeconfig: Option<PathBuf>,
 }
+
+/// What an installation grants: tests that pass with it prove that nothing is missing.
+const GRANTS: &str = include_str!("../../../../deploy/operator.yaml");
+
+/// The same rights for the control plane's user of that name.
+const BINDING: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: operator}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: wandb-auth-operator}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]
+";
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
@@ -61,13 +72,27 @@ impl Workspace {
         definitions: &[CustomResourceDefinition],
     ) -> Result<Self> {
         let kubeconfig = Kubeconfig::read_from(admin)?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let mut workspace = Self::of_person(config, namespace, definitions).await?;
+        workspace.apply(GRANTS).await?;
+        workspace.apply(BINDING).await?;
+        workspace.operator_kubeconfig = Some(operator.to_owned());
+        Ok(workspace)
+    }
+
+    /// The definitions and the namespace alone, where the operator runs with the person's own rights.
+    pub async fn of_person(
+        mut config: Config,
+        namespace: &str,
+        definitions: &[CustomResourceDefinition],
+    ) -> Result<Self> {
         namespace.clone_into(&mut config.default_namespace);
         let client = Client::try_from(config)?;
         install(&client, definitions).await?;
-        let workspace =
-            Self { client, namespace: namespace.to_owned(), operator_kubeconfig: operator.to_owned() };
-        workspace.apply(&workspace.grants()).await?;
+        let workspace = Self { client, namespace: namespace.to_owned(), operator_kubeconfig: None };
+        workspace
+            .apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))
+            .await?;
         Ok(workspace)
     }
 
@@ -79,32 +104,6 @@ impl Workspace {
     /// The namespace's name.
     pub fn namespace(&self) -> &str {
         &self.namespace
-    }
-
-    /// The namespace, and exactly the rights that the operator needs in it.
-    fn grants(&self) -> String {
-        let namespace = &self.namespace;
-        let mut text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n");
-        text.push_str(
-            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: operator}\nrules:\n",
-        );
-        for (group, resources, verbs) in [
-            ("auth.wandb.com", "ldapconfigs, oidcproviders", "get, list, watch"),
-            ("auth.wandb.com", "ldapconfigs/status, oidcproviders/status", "patch"),
-            ("", "secrets", "get, list, watch, create, update"),
-            ("", "configmaps", "get, list, watch"),
-            ("events.k8s.io", "events", "create, patch"),
-            ("coordination.k8s.io", "leases", "get, create, update"),
-        ] {
-            let _ =
-                writeln!(text, "- {{apiGroups: ['{group}'], resources: [{resources}], verbs: [{verbs}]}}");
-        }
-        text.push_str(
-            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: operator}\n\
-             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: operator}\n\
-             subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]\n",
-        );
-        text
     }
 
     /// Applies every document by server-side apply, as `kubectl apply --server-side` does.
@@ -253,7 +252,9 @@ impl Workspace {
 
     /// Starts the operator's program as a user with no more rights than it needs, on this namespace.
     pub fn start_operator(&self, program: &Path, arguments: &[&str]) -> Result<Operator> {
-        Operator::start(program, &self.operator_kubeconfig, &self.namespace, arguments)
+        let kubeconfig =
+            self.operator_kubeconfig.as_ref().context("this workspace has no kubeconfig for an operator")?;
+        Operator::start(program, kubeconfig, &self.namespace, arguments)
     }
 
     /// Deletes the namespace with all that is in it, without waiting for the end.

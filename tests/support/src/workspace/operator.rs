@@ -1,8 +1,9 @@
 //! The operator as a process.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
+use kube::config::Kubeconfig;
 
 use super::PATIENCE;
 use crate::{ChildProcess, LogCapture, http_client::HttpClient};
@@ -22,12 +23,13 @@ impl Operator {
         arguments: &[&str],
     ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
+        let own_kubeconfig = directory.path().join("kubeconfig");
+        fs::write(&own_kubeconfig, in_namespace(kubeconfig, namespace)?)?;
         let mut command = Command::new(program);
         command
             .args(["run", "--metrics-address", "127.0.0.1:0", "--log-format", "json"])
-            .args(["--namespace", namespace])
             .args(arguments)
-            .env("KUBECONFIG", kubeconfig)
+            .env("KUBECONFIG", own_kubeconfig)
             .env("POD_NAME", "operator");
         let process = ChildProcess::spawn("wandb-auth-operator", &command, &directory.path().join("log"))?;
         let operator = Self { process, _directory: directory };
@@ -67,4 +69,13 @@ impl Operator {
     pub fn wait_until_ready(&self) -> Result<()> {
         self.log().wait_for("ready: every resource is listed", PATIENCE)
     }
+}
+
+/// The kubeconfig with that namespace in its contexts, as a pod's service account has its own.
+fn in_namespace(kubeconfig: &Path, namespace: &str) -> Result<String> {
+    let mut kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    for context in kubeconfig.contexts.iter_mut().filter_map(|named| named.context.as_mut()) {
+        context.namespace = Some(namespace.to_owned());
+    }
+    Ok(serde_yaml::to_string(&kubeconfig)?)
 }

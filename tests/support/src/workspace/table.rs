@@ -42,8 +42,13 @@ impl Table {
     }
 }
 
+/// A column that has nothing to show is empty, as kubectl prints it.
 fn cell(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl fmt::Display for Table {

@@ -1,0 +1,85 @@
+//! Where the resources live: a Kubernetes API that ends with the demo, or the current context's.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kube::{
+    Config, CustomResourceExt,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use test_support::{ControlPlane, User, Workspace};
+use wandb_auth_operator::api::{LdapConfig, OidcProvider, custom_resource_definitions};
+
+use crate::step;
+
+/// Which cluster.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// A control plane without nodes, on this machine.
+    Local,
+    /// The cluster of the current context.
+    CurrentContext,
+}
+
+/// A cluster with the definitions installed, and a namespace in it.
+pub struct Cluster {
+    /// The namespace, with the person's rights.
+    pub workspace: Workspace,
+    /// How the operator connects.
+    pub operator: Config,
+    /// Nothing for the current context, which is not ours to end.
+    control_plane: Option<ControlPlane>,
+}
+
+impl Cluster {
+    /// Starts or finds the cluster.
+    pub async fn open(place: Place) -> Result<Self> {
+        match place {
+            Place::Local => Self::start().await,
+            Place::CurrentContext => Self::of_current_context().await,
+        }
+    }
+
+    async fn start() -> Result<Self> {
+        step("Starting a Kubernetes API: etcd, kube-apiserver and kube-controller-manager");
+        let control_plane = ControlPlane::start().await?;
+        step("Installing the custom resource definitions; making the namespace demo");
+        let (admin, operator) =
+            (control_plane.kubeconfig(User::Admin), control_plane.kubeconfig(User::Operator));
+        let workspace = Workspace::on(admin, operator, "demo", &custom_resource_definitions()).await?;
+        let kubeconfig = Kubeconfig::read_from(operator)?;
+        let operator = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(Self { workspace, operator, control_plane: Some(control_plane) })
+    }
+
+    async fn of_current_context() -> Result<Self> {
+        let config = Config::from_kubeconfig(&KubeConfigOptions::default())
+            .await
+            .context("there is no usable current context: set KUBECONFIG to a file that has one")?;
+        step("Installing the custom resource definitions; making the namespace wandb-auth-demo");
+        let definitions = custom_resource_definitions();
+        let workspace = Workspace::of_person(config.clone(), "wandb-auth-demo", &definitions).await.context(
+            "the current context's cluster must be reachable, and its user must be allowed to install \
+             custom resource definitions and to make a namespace",
+        )?;
+        Ok(Self { workspace, operator: config, control_plane: None })
+    }
+
+    /// The kubeconfig to use, where the person does not use it already.
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.control_plane.as_ref().map(|control_plane| control_plane.kubeconfig(User::Admin))
+    }
+
+    /// Leaves a cluster that is not ours as it was, but for the definitions: others may use them by now.
+    pub async fn close(self) -> Result<()> {
+        if self.control_plane.is_some() {
+            return Ok(());
+        }
+        step("Deleting the namespace wandb-auth-demo; the custom resource definitions stay, until you");
+        println!("  kubectl delete crd {} {}", LdapConfig::crd_name(), OidcProvider::crd_name());
+        self.workspace
+            .delete()
+            .await
+            .context("the namespace is still there: kubectl delete namespace wandb-auth-demo")
+    }
+}

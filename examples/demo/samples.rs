@@ -1,0 +1,119 @@
+//! The sample resources: what they are, and what the operator is expected to make of each.
+
+use anyhow::Result;
+use futures::future::join_all;
+use serde_json::Value;
+use test_support::{Workspace, condition};
+use wandb_auth_operator::api::{ConditionType, Reason};
+
+use crate::{
+    servers::{CLIENT_SECRET, LDAP_PASSWORD, Servers},
+    step,
+};
+
+const REFERENCES: &str = include_str!("references.yaml");
+const LDAP: &str = include_str!("ldap.yaml");
+const OIDC: &str = include_str!("oidc.yaml");
+
+/// One sample.
+pub struct Sample {
+    /// The kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The reason that its Ready condition must come to; any but `Ready` is a failure's.
+    reason: Reason,
+}
+
+/// Every sample, the good one of each kind first.
+pub const SAMPLES: [Sample; 6] = [
+    Sample { kind: "LdapConfig", name: "corp", reason: Reason::Ready },
+    Sample { kind: "LdapConfig", name: "wrong-password", reason: Reason::InvalidCredentials },
+    Sample { kind: "LdapConfig", name: "attribute-map-as-base-dn", reason: Reason::BaseDnNotFound },
+    Sample { kind: "OidcProvider", name: "main", reason: Reason::Ready },
+    Sample { kind: "OidcProvider", name: "trailing-slash", reason: Reason::IssuerMismatch },
+    Sample { kind: "OidcProvider", name: "wrong-secret", reason: Reason::ClientRejected },
+];
+
+/// A Secret that must be published, with some keys that W&B cannot do without.
+const PUBLISHED: [(&str, &[&str]); 2] = [
+    ("corp-ldap", &["LOCAL_LDAP_ADDRESS", "LOCAL_LDAP_BASE_DN", "LOCAL_LDAP_LOGIN"]),
+    ("main-oidc", &["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_AUTH_METHOD"]),
+];
+
+/// A Secret that must not be there: its values do not work.
+const HELD_BACK: [&str; 4] =
+    ["wrong-password-ldap", "attribute-map-as-base-dn-ldap", "trailing-slash-oidc", "wrong-secret-oidc"];
+
+/// Fills the servers' addresses into the manifests and applies them.
+pub async fn apply(workspace: &Workspace, servers: &Servers) -> Result<()> {
+    step("Applying examples/demo/*.yaml: two resources that are right, four with a mistake each");
+    let ldap_address = servers.ldap_address()?;
+    // A JSON text is a YAML text, line breaks included.
+    let authority = Value::from(servers.authority()).to_string();
+    for manifest in [REFERENCES, LDAP, OIDC] {
+        let filled = manifest
+            .replace("{ldap-address}", &ldap_address)
+            .replace("{issuer}", servers.issuer())
+            .replace("{authority}", &authority)
+            .replace("{ldap-password}", LDAP_PASSWORD)
+            .replace("{client-secret}", CLIENT_SECRET);
+        workspace.apply(&filled).await?;
+    }
+    Ok(())
+}
+
+/// Waits until each is either Ready or a person must act; whichever never gets there shows as a difference.
+pub async fn settle(workspace: &Workspace) {
+    let is_true = |status: &Value, type_: ConditionType| {
+        condition(status, type_.as_str()).and_then(|condition| condition.get("status")?.as_str())
+            == Some("True")
+    };
+    let settled =
+        |status: &Value| is_true(status, ConditionType::Ready) || is_true(status, ConditionType::Stalled);
+    join_all(SAMPLES.iter().map(|sample| workspace.wait_for(sample.kind, sample.name, settled))).await;
+}
+
+/// What is not as expected, a sentence each.
+pub async fn differences(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut differences = Vec::new();
+    for sample in &SAMPLES {
+        let expected =
+            (if sample.reason == Reason::Ready { "True" } else { "False" }, sample.reason.as_str());
+        let status = workspace.status(sample.kind, sample.name).await?;
+        let ready = condition(&status, ConditionType::Ready.as_str());
+        let field = |name| ready.and_then(|ready| ready.get(name)?.as_str()).unwrap_or("nothing");
+        let seen = (field("status"), field("reason"));
+        if seen != expected {
+            differences.push(format!(
+                "{} {}: expected Ready to be {} ({}), but it is {} ({}): {}",
+                sample.kind,
+                sample.name,
+                expected.0,
+                expected.1,
+                seen.0,
+                seen.1,
+                field("message")
+            ));
+        }
+    }
+    for (secret, keys) in PUBLISHED {
+        let seen = secret_keys(workspace, secret).await?.unwrap_or_default();
+        for key in keys.iter().filter(|key| !seen.iter().any(|seen| seen == *key)) {
+            differences.push(format!("Secret {secret}: expected the key {key}, but its keys are {seen:?}"));
+        }
+    }
+    for secret in HELD_BACK {
+        if secret_keys(workspace, secret).await?.is_some() {
+            differences
+                .push(format!("Secret {secret}: expected that values that do not work are not published"));
+        }
+    }
+    Ok(differences)
+}
+
+/// The keys of a Secret, if there is one.
+pub async fn secret_keys(workspace: &Workspace, name: &str) -> Result<Option<Vec<String>>> {
+    let secret = workspace.secrets().get_opt(name).await?;
+    Ok(secret.map(|secret| secret.data.unwrap_or_default().into_keys().collect()))
+}

@@ -1,1 +1,0 @@
-//! Every check of `LdapConfig` against a real directory.

@@ -1,0 +1,290 @@
+//! Against OpenLDAP's slapd.
+
+use std::net::SocketAddr;
+
+use test_support::{Certificate, CertificateAuthority, Leaf, Slapd, free_port};
+use wandb_auth_operator::{
+    api::{CheckName, CheckResult, Reason},
+    engine::Findings,
+};
+
+use super::{PASSWORD, Scenario, assert_failure, show};
+
+/// Findings with what is random in them replaced.
+fn stable(findings: &Findings, slapd: &Slapd) -> String {
+    let mut text = show(findings).replace(&slapd.port().to_string(), "PORT");
+    if let Some(port) = slapd.ldaps_port() {
+        text = text.replace(&port.to_string(), "PORT");
+    }
+    match findings.certificate {
+        Some(certificate) => text.replace(&certificate.not_after.strftime("%Y-%m-%d").to_string(), "DAY"),
+        None => text,
+    }
+}
+
+fn certificate(leaf: &Leaf) -> Certificate {
+    CertificateAuthority::new("directory").unwrap().issue(leaf).unwrap()
+}
+
+fn slapd() -> Slapd {
+    Slapd::builder(PASSWORD).start().unwrap()
+}
+
+fn slapd_with(certificate: &Certificate) -> Slapd {
+    Slapd::builder(PASSWORD).certificate(certificate).start().unwrap()
+}
+
+const EVERYTHING: &str = "
+groupAllowList: ['cn=wandb,ou=groups,dc=example,dc=org', developers]
+testUsers:
+- filter: (mail=alice@example.org)
+  expect: {email: alice@example.org, groups: [wandb, developers, '5001'], allowed: true}
+- {filter: (uid=bob)}
+";
+
+#[tokio::test]
+async fn passes_over_ldaps() {
+    let certificate = certificate(&Leaf::loopback());
+    let slapd = slapd_with(&certificate);
+    let scenario = Scenario::new(&slapd.ldaps_url().unwrap()).trusting(&certificate.authority_pem);
+    let findings = scenario.with(EVERYTHING).findings().await;
+    insta::assert_snapshot!("ldaps", stable(&findings, &slapd));
+    assert!(findings.certificate.is_some());
+    assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn passes_with_start_tls() {
+    let certificate = certificate(&Leaf::loopback());
+    let slapd = slapd_with(&certificate);
+    let scenario = Scenario::new(&slapd.ldap_url()).with("startTLS: true");
+    let findings = scenario.trusting(&certificate.authority_pem).findings().await;
+    insta::assert_snapshot!("start_tls", stable(&findings, &slapd));
+}
+
+#[tokio::test]
+async fn warns_of_plaintext() {
+    let slapd = slapd();
+    let findings = Scenario::plaintext(&slapd).findings().await;
+    insta::assert_snapshot!("plaintext", stable(&findings, &slapd));
+}
+
+#[tokio::test]
+async fn passes_anonymously() {
+    let certificate = certificate(&Leaf::loopback());
+    let slapd = slapd_with(&certificate);
+    let scenario = Scenario::new(&slapd.ldaps_url().unwrap()).trusting(&certificate.authority_pem);
+    let findings = scenario.without("bind").findings().await;
+    assert!(findings.failure().is_none(), "{}", show(&findings));
+    assert_eq!(slapd.bind_attempts("").unwrap(), 1);
+}
+
+#[tokio::test]
+async fn equal_findings_are_equal() {
+    let slapd = slapd();
+    let scenario = Scenario::plaintext(&slapd).with(EVERYTHING);
+    let first = show(&scenario.findings().await);
+    assert_eq!(first, show(&scenario.findings().await));
+}
+
+#[tokio::test]
+async fn says_that_anonymous_binds_are_refused() {
+    let slapd = Slapd::builder(PASSWORD).forbid_anonymous_bind().start().unwrap();
+    let failure = Scenario::plaintext(&slapd).without("bind").failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::AnonymousRefused);
+}
+
+#[tokio::test]
+async fn finds_a_wrong_port() {
+    let port = free_port().unwrap();
+    let failure = Scenario::new(&format!("ldaps://127.0.0.1:{port}")).failure().await;
+    assert_failure(&failure, CheckName::TcpConnects, Reason::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn finds_the_plain_port_behind_ldaps() {
+    let slapd = slapd_with(&certificate(&Leaf::loopback()));
+    let address = format!("ldaps://127.0.0.1:{}", slapd.port());
+    let failure = Scenario::new(&address).failure().await;
+    assert_eq!(failure.name, CheckName::TlsVerifies);
+    assert!(failure.message.contains("Check that the port is the encrypted one"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn finds_the_encrypted_port_behind_ldap() {
+    let slapd = slapd_with(&certificate(&Leaf::loopback()));
+    let address = SocketAddr::from((slapd.ip(), slapd.ldaps_port().unwrap()));
+    let failure = Scenario::hostile(address).failure().await;
+    assert_eq!(failure.name, CheckName::Bind);
+    assert!(
+        matches!(failure.reason, Reason::ConnectionClosed | Reason::ProtocolError),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
+async fn verifies_authority_name_and_validity() {
+    let authority = CertificateAuthority::new("directory").unwrap();
+    let stranger = CertificateAuthority::new("stranger").unwrap();
+    for (leaf, trusted, reason) in [
+        (Leaf::loopback(), &stranger, Reason::UnknownAuthority),
+        (Leaf::loopback().only_for("ldap.example.org"), &authority, Reason::NameMismatch),
+        (Leaf::loopback().expired(), &authority, Reason::CertificateExpired),
+    ] {
+        let slapd = slapd_with(&authority.issue(&leaf).unwrap());
+        for scenario in [
+            Scenario::new(&slapd.ldaps_url().unwrap()),
+            Scenario::new(&slapd.ldap_url()).with("startTLS: true"),
+        ] {
+            let failure = scenario.trusting(trusted.certificate_pem()).failure().await;
+            assert_failure(&failure, CheckName::TlsVerifies, reason);
+        }
+        // A password never goes to a server that is not verified.
+        assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn takes_the_name_from_the_spec() {
+    let certificate = certificate(&Leaf::loopback().only_for("ldap.example.org"));
+    let slapd = slapd_with(&certificate);
+    let mut scenario = Scenario::new(&slapd.ldaps_url().unwrap()).trusting(&certificate.authority_pem);
+    scenario = scenario
+        .with("tls: {serverName: ldap.example.org, caBundle: {configMapKeyRef: {name: ca, key: ca.crt}}}");
+    let findings = scenario.findings().await;
+    assert!(findings.failure().is_none(), "{}", show(&findings));
+}
+
+#[tokio::test]
+async fn warns_of_a_certificate_that_expires_soon() {
+    let certificate = certificate(&Leaf::loopback().expiring_in_days(10));
+    let slapd = slapd_with(&certificate);
+    let scenario = Scenario::new(&slapd.ldaps_url().unwrap()).trusting(&certificate.authority_pem);
+    let findings = scenario.findings().await;
+    let tls = findings.list.iter().find(|finding| finding.name == CheckName::TlsVerifies).unwrap();
+    assert_eq!((tls.result, tls.reason), (CheckResult::Warning, Reason::CertificateExpiresSoon));
+    assert!(findings.failure().is_none());
+}
+
+#[tokio::test]
+async fn says_that_start_tls_is_refused() {
+    let slapd = slapd();
+    let failure = Scenario::new(&slapd.ldap_url()).with("startTLS: true").failure().await;
+    assert_failure(&failure, CheckName::StartTls, Reason::StartTlsRefused);
+    assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn tries_a_wrong_password_once() {
+    let slapd = slapd();
+    let findings = Scenario::plaintext(&slapd).password("not the password").findings().await;
+    let failure = findings.failure().unwrap();
+    assert_failure(failure, CheckName::Bind, Reason::InvalidCredentials);
+    assert!(failure.message.contains("not tried again"), "{}", failure.message);
+    assert!(!show(&findings).contains("not the password"));
+    assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn says_that_an_account_is_locked() {
+    let slapd = slapd();
+    let failure = Scenario::plaintext(&slapd).bind(Slapd::LOCKED_DN).failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::AccountLocked);
+}
+
+#[tokio::test]
+async fn says_that_active_directory_names_are_not_for_every_directory() {
+    let slapd = slapd();
+    let failure = Scenario::plaintext(&slapd).bind("wandb@example.org").failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::InvalidCredentials);
+}
+
+#[tokio::test]
+async fn shows_the_closest_entry_to_a_missing_base() {
+    let slapd = slapd();
+    let scenario = Scenario::plaintext(&slapd).with("baseDN: 'ou=staff,ou=people,dc=example,dc=org'");
+    let failure = scenario.failure().await;
+    assert_failure(&failure, CheckName::BaseDnExists, Reason::BaseDnNotFound);
+    assert!(failure.message.contains("ou=people,dc=example,dc=org. Check the DN"), "{}", failure.message);
+    let elsewhere = Scenario::plaintext(&slapd).with("userSearch: {baseDN: 'ou=staff,dc=example,dc=org'}");
+    let failure = elsewhere.failure().await;
+    assert_failure(&failure, CheckName::BaseDnExists, Reason::BaseDnNotFound);
+    assert!(failure.message.starts_with("spec.userSearch.baseDN"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn recognises_an_attribute_map_in_the_base_dn() {
+    let slapd = slapd();
+    let failure = Scenario::plaintext(&slapd).with("baseDN: 'email=mail,group=gidNumber'").failure().await;
+    assert_failure(&failure, CheckName::BaseDnExists, Reason::BaseDnNotFound);
+    assert!(failure.message.contains("looks like an attribute map"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn finds_attributes_that_nobody_has() {
+    let slapd = slapd();
+    let with = |attributes: &str| Scenario::plaintext(&slapd).with(&format!("attributes: {attributes}"));
+    let failure = with("{email: mailAddress, group: gidNumber}").failure().await;
+    assert_failure(&failure, CheckName::AttributesPresent, Reason::AttributeMissing);
+    assert!(failure.message.starts_with("0 of 3 sampled entries carry mailAddress"), "{}", failure.message);
+
+    let findings = with("{email: mail, group: departmentNumber}").findings().await;
+    assert!(findings.failure().is_none(), "{}", show(&findings));
+    let warned = findings.list.iter().find(|finding| finding.name == CheckName::AttributesPresent).unwrap();
+    assert_eq!((warned.result, warned.reason), (CheckResult::Warning, Reason::AttributeMissing));
+
+    let listed = with("{email: mail, group: departmentNumber}").with("groupAllowList: [wandb]");
+    assert_failure(&listed.failure().await, CheckName::AttributesPresent, Reason::AttributeMissing);
+}
+
+#[tokio::test]
+async fn finds_nobody_where_nobody_is() {
+    let slapd = slapd();
+    let scenario =
+        Scenario::plaintext(&slapd).with(&format!("userSearch: {{baseDN: '{}'}}", Slapd::GROUPS_DN));
+    assert_failure(&scenario.failure().await, CheckName::AttributesPresent, Reason::NoUsersFound);
+}
+
+#[tokio::test]
+async fn judges_the_allow_list() {
+    let slapd = slapd();
+    for (list, result, reason) in [
+        ("[wandb]", CheckResult::Passed, Reason::Passed),
+        ("[developers, '5001']", CheckResult::Passed, Reason::Passed),
+        ("['cn=wandb,ou=groups,dc=example,dc=org']", CheckResult::Warning, Reason::AmbiguousSeparator),
+        ("[wandb, empty]", CheckResult::Warning, Reason::GroupEmpty),
+        ("[empty]", CheckResult::Failed, Reason::NobodyAllowed),
+        ("[wandb, nonsense]", CheckResult::Failed, Reason::GroupNotFound),
+        ("['cn=nonsense,ou=groups,dc=example,dc=org']", CheckResult::Failed, Reason::GroupNotFound),
+        // The name of a person is not the name of a group.
+        ("[alice]", CheckResult::Failed, Reason::GroupNotFound),
+        ("['a*)(cn~wandb']", CheckResult::Failed, Reason::GroupNotFound),
+    ] {
+        let scenario = Scenario::plaintext(&slapd).with(&format!("groupAllowList: {list}"));
+        let findings = scenario.findings().await;
+        let found = findings.list.iter().find(|finding| finding.name == CheckName::GroupAllowList).unwrap();
+        assert_eq!((found.result, found.reason), (result, reason), "{list}: {}", found.message);
+    }
+}
+
+#[tokio::test]
+async fn compares_test_users_with_expectations() {
+    let slapd = slapd();
+    let users = "
+groupAllowList: [wandb]
+testUsers:
+- {filter: (uid=alice), expect: {email: someone@example.org}}
+- {filter: (uid=nobody)}
+- {filter: (mail=*)}
+- {filter: (uid=carol), expect: {groups: [wandb]}}
+- {filter: (uid=carol), expect: {groups: [nonsense]}}
+- {filter: (uid=carol), expect: {allowed: true}}
+- {filter: (uid=carol), expect: {allowed: false}}
+- {filter: (uid=alice), expect: {allowed: false}}
+- {filter: (uid=alice), expect: {email: Alice@Example.org, groups: [wandb, developers, 'CN=wandb, OU=groups,dc=example,dc=org'], allowed: true}}
+- {filter: (cn=wandb)}
+";
+    let findings = Scenario::plaintext(&slapd).with(users).findings().await;
+    insta::assert_snapshot!("test_users", stable(&findings, &slapd));
+}

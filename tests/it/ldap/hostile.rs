@@ -1,0 +1,288 @@
+//! Against servers that are silent, endless, broken or lying.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use lber::{
+    common::TagClass,
+    structure::{PL, StructureTag},
+};
+use test_support::hostile::{TcpServer, ldap as hostile};
+use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
+
+use super::{PASSWORD, Scenario, assert_failure, show};
+
+/// For servers that never answer: long enough for the checks before that.
+const SHORT_LIMIT: Duration = Duration::from_millis(1500);
+
+#[tokio::test]
+async fn a_silent_server_uses_the_time_up_at_its_check() {
+    let server = TcpServer::black_hole().unwrap();
+    let address = server.address();
+    for (scenario, name) in [
+        (Scenario::new(&format!("ldaps://{address}")), CheckName::TlsVerifies),
+        (Scenario::new(&format!("ldap://{address}")).with("startTLS: true"), CheckName::StartTls),
+        (Scenario::hostile(address), CheckName::Bind),
+    ] {
+        assert_failure(&scenario.failure_within(SHORT_LIMIT).await, name, Reason::TimedOut);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_is_named_so() {
+    let server = TcpServer::closes().unwrap();
+    let failure = Scenario::hostile(server.address()).failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::ConnectionClosed);
+}
+
+#[tokio::test]
+async fn garbage_is_no_ldap() {
+    let server = hostile::answers_garbage().unwrap();
+    let address = server.address();
+    let failure = Scenario::hostile(address).failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::ProtocolError);
+    let start_tls = Scenario::new(&format!("ldap://{address}")).with("startTLS: true").failure().await;
+    assert_failure(&start_tls, CheckName::StartTls, Reason::ProtocolError);
+
+    let web = TcpServer::sends(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    let failure = Scenario::hostile(web.address()).failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::ProtocolError);
+}
+
+#[tokio::test]
+async fn huge_answers_are_not_read() {
+    let gibibyte = hostile::announces_a_gibibyte().unwrap();
+    let failure = Scenario::hostile(gibibyte.address()).failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::ResponseTooLarge);
+}
+
+#[tokio::test]
+async fn endless_entries_come_to_an_end() {
+    let endless = hostile::sends_endless_entries().unwrap();
+    let failure = Scenario::hostile(endless.address()).failure().await;
+    assert_failure(&failure, CheckName::BaseDnExists, Reason::ProtocolError);
+}
+
+#[tokio::test]
+async fn start_tls_without_a_handshake_uses_the_time_up() {
+    let server = hostile::agrees_to_start_tls_only().unwrap();
+    let scenario = Scenario::new(&format!("ldap://{}", server.address())).with("startTLS: true");
+    assert_failure(&scenario.failure_within(SHORT_LIMIT).await, CheckName::TlsVerifies, Reason::TimedOut);
+}
+
+/// A server that answers the first request with these bytes.
+fn answers(bytes: &'static [u8]) -> TcpServer {
+    TcpServer::script(move |mut stream: &TcpStream| {
+        let mut request = [0; 4096];
+        if stream.read(&mut request).is_ok_and(|count| count > 0) && stream.write_all(bytes).is_ok() {
+            let _ = stream.read(&mut request);
+        }
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn data_that_is_injected_before_encryption_is_refused() {
+    let server = answers(b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
+    let scenario = Scenario::new(&format!("ldap://{}", server.address())).with("startTLS: true");
+    let failure = scenario.failure().await;
+    assert_failure(&failure, CheckName::StartTls, Reason::ProtocolError);
+    assert!(failure.message.contains("tampers"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn well_formed_nonsense_harms_nobody() {
+    // Messages that are BER but not LDAP: no operation, no result code, text that is not UTF-8,
+    // controls of the wrong shape.
+    let nonsense: [&[u8]; 5] = [
+        b"\x30\x00",
+        b"\x30\x03\x02\x01\x01",
+        b"\x30\x05\x02\x01\x01\x61\x00",
+        b"\x30\x0d\x02\x01\x01\x61\x08\x0a\x01\x00\x04\x01\xff\x04\x00",
+        b"\x30\x10\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00\xa0\x02\x30\x00",
+    ];
+    for bytes in nonsense {
+        let server = answers(bytes);
+        let failure = Scenario::hostile(server.address()).failure().await;
+        assert_failure(&failure, CheckName::Bind, Reason::ProtocolError);
+    }
+}
+
+const BIND: u64 = 0;
+const BIND_RESPONSE: u64 = 1;
+const SEARCH: u64 = 3;
+const ENTRY: u64 = 4;
+const SEARCH_DONE: u64 = 5;
+/// Not an operation: the end of the connection, after what stands before it.
+const CLOSE: u64 = 99;
+
+/// A directory that answers each operation with what a function of the test says: any number of
+/// operations, each by its tag number and its parts.
+fn directory(
+    answer: impl Fn(u64, &[StructureTag]) -> Vec<(u64, Vec<StructureTag>)> + Send + Sync + 'static,
+) -> TcpServer {
+    TcpServer::script(move |mut stream: &TcpStream| {
+        while let Some(request) = read_message(stream) {
+            let mut parts = request.expect_constructed().unwrap().into_iter();
+            let (id, operation) = (parts.next().unwrap(), parts.next().unwrap());
+            let PL::C(arguments) = operation.payload else { return };
+            let answers = answer(operation.id, &arguments);
+            if answers.is_empty() {
+                return;
+            }
+            let mut bytes = BytesMut::new();
+            let closes = answers.iter().any(|(number, _)| *number == CLOSE);
+            for (number, parts) in answers.into_iter().filter(|(number, _)| *number != CLOSE) {
+                let operation =
+                    StructureTag { class: TagClass::Application, id: number, payload: PL::C(parts) };
+                lber::write::encode_into(&mut bytes, sequence(vec![id.clone(), operation])).unwrap();
+            }
+            if stream.write_all(&bytes).is_err() || closes {
+                return;
+            }
+        }
+    })
+    .unwrap()
+}
+
+fn read_message(mut stream: &TcpStream) -> Option<StructureTag> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut more = [0; 4096];
+        let count = stream.read(&mut more).ok().filter(|count| *count > 0)?;
+        bytes.extend(more.iter().take(count));
+        if let Ok((_, message)) = lber::parse::parse_tag(&bytes) {
+            return Some(message);
+        }
+    }
+}
+
+fn sequence(elements: Vec<StructureTag>) -> StructureTag {
+    StructureTag { class: TagClass::Universal, id: 16, payload: PL::C(elements) }
+}
+
+fn text(text: &str) -> StructureTag {
+    StructureTag { class: TagClass::Universal, id: 4, payload: PL::P(text.as_bytes().to_vec()) }
+}
+
+fn result(code: u8, message: &str) -> Vec<StructureTag> {
+    let code = StructureTag { class: TagClass::Universal, id: 10, payload: PL::P(vec![code]) };
+    vec![code, text(""), text(message)]
+}
+
+fn entry(dn: &str, attributes: &[(&str, &str)]) -> (u64, Vec<StructureTag>) {
+    let attributes =
+        attributes.iter().map(|(name, value)| sequence(vec![text(name), sequence(vec![text(value)])]));
+    (ENTRY, vec![text(dn), sequence(attributes.collect())])
+}
+
+fn is_base_search(arguments: &[StructureTag]) -> bool {
+    arguments.get(1).is_some_and(|scope| scope.payload == PL::P(vec![0]))
+}
+
+/// Accepts the bind, has the base entry, and answers other searches with these entries (and a
+/// result of its own where there are only entries).
+fn directory_of(people: impl Fn() -> Vec<(u64, Vec<StructureTag>)> + Send + Sync + 'static) -> TcpServer {
+    directory(move |operation, arguments| match operation {
+        BIND => vec![(BIND_RESPONSE, result(0, ""))],
+        SEARCH => {
+            let mut answers =
+                if is_base_search(arguments) { vec![entry("dc=example,dc=org", &[])] } else { people() };
+            if answers.iter().all(|(number, _)| *number == ENTRY) {
+                answers.push((SEARCH_DONE, result(0, "")));
+            }
+            answers
+        }
+        _ => Vec::new(),
+    })
+}
+
+#[tokio::test]
+async fn reads_what_active_directory_says() {
+    let server = directory(|_, _| {
+        let text =
+            "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 775, v4563\0";
+        vec![(BIND_RESPONSE, result(49, text))]
+    });
+    let failure = Scenario::hostile(server.address()).bind("CORP\\wandb").failure().await;
+    assert_failure(&failure, CheckName::Bind, Reason::AccountLocked);
+}
+
+#[tokio::test]
+async fn a_password_that_is_echoed_is_not_shown() {
+    let server =
+        directory(|_, _| vec![(BIND_RESPONSE, result(49, &format!("wrong: {PASSWORD}\r\n\u{1b}[31m")))]);
+    let findings = Scenario::hostile(server.address()).findings().await;
+    let shown = show(&findings);
+    assert!(shown.contains("wrong: [redacted]"), "{shown}");
+    assert!(!shown.contains(PASSWORD) && !shown.contains('\u{1b}'), "{shown}");
+}
+
+#[tokio::test]
+async fn a_directory_that_goes_away_ends_the_run() {
+    let server = directory(|operation, _| match operation {
+        BIND => vec![(BIND_RESPONSE, result(0, ""))],
+        _ => Vec::new(),
+    });
+    let scenario = Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]");
+    let findings = scenario.findings().await;
+    assert_failure(findings.failure().unwrap(), CheckName::BaseDnExists, Reason::ConnectionClosed);
+    let last: Vec<_> = findings.list.iter().skip(6).map(|finding| finding.reason).collect();
+    assert_eq!(last, [Reason::NotReached; 3], "{}", show(&findings));
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_check_that_could_not_run_is_never_taken_for_one_that_passed() {
+    let server = directory_of(|| {
+        let alice = entry("uid=alice,dc=example,dc=org", &[("mail", "a@example.org"), ("gidNumber", "1")]);
+        vec![alice, (SEARCH_DONE, result(0, "")), (CLOSE, Vec::new())]
+    });
+    let scenario = Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]");
+    assert_failure(&scenario.failure().await, CheckName::TestUser(0), Reason::ConnectionClosed);
+}
+
+#[tokio::test]
+async fn a_referral_names_the_other_server() {
+    let server = directory(|operation, _| {
+        if operation == BIND {
+            return vec![(BIND_RESPONSE, result(0, ""))];
+        }
+        let referral = PL::C(vec![text("ldap://other.example.org/dc=example,dc=org")]);
+        let mut parts = result(10, "");
+        parts.push(StructureTag { class: TagClass::Context, id: 3, payload: referral });
+        vec![(SEARCH_DONE, parts)]
+    });
+    let failure = Scenario::hostile(server.address()).failure().await;
+    assert_failure(&failure, CheckName::BaseDnExists, Reason::Referral);
+    assert!(failure.message.contains("ldap://other.example.org/"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_the_size_limit_is_put_up_with() {
+    let person = |number: u32| {
+        entry(&format!("uid=u{number},dc=example,dc=org"), &[("MAIL", "u@example.org"), ("gidNumber", "1")])
+    };
+    let server = directory_of(move || (0..150).map(person).collect());
+    let findings = Scenario::hostile(server.address()).findings().await;
+    let sampled = findings.list.iter().find(|finding| finding.name == CheckName::AttributesPresent).unwrap();
+    assert_eq!(sampled.result, CheckResult::Passed);
+    assert_eq!(sampled.message, "100 of 100 sampled entries carry mail, 100 carry gidNumber.");
+}
+
+#[tokio::test]
+async fn large_entries_are_read_up_to_a_limit() {
+    let server = directory_of(|| {
+        let photo = "x".repeat(1024 * 1024);
+        vec![entry("uid=alice,dc=example,dc=org", &[("mail", photo.as_str())]); 9]
+    });
+    let findings =
+        Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]").findings().await;
+    assert_failure(findings.failure().unwrap(), CheckName::AttributesPresent, Reason::ResponseTooLarge);
+    // Nothing more is asked on a connection that is over.
+    assert_eq!(findings.list.last().unwrap().reason, Reason::NotReached);
+}

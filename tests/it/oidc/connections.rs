@@ -1,0 +1,107 @@
+//! Servers that cannot be connected to, or that do not speak.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use test_support::{
+    Certificate, CertificateAuthority, Leaf, free_port,
+    hostile::{HttpServer, Response, TcpServer},
+};
+use wandb_auth_operator::{
+    api::{CheckName, Reason},
+    engine::Findings,
+};
+
+use super::{assert_failure, assert_not_reached, examine, examine_within, finding, network, spec};
+
+/// Short, since the server never answers, and long against what comes before.
+const IMPATIENT: Duration = Duration::from_secs(1);
+
+async fn impatient(issuer: &str) -> Findings {
+    examine_within(&network(), IMPATIENT, &spec(issuer, &json!({})), &[]).await
+}
+
+/// What is found at a server with this certificate by somebody who trusts this authority.
+async fn examine_tls(certificate: &Certificate, authority: &str, tls: Value) -> Findings {
+    let server = HttpServer::tls(certificate, |_| Response::status(404, "")).unwrap();
+    let mut spec = spec(&server.url(""), &json!({ "tls": tls }));
+    spec["tls"]["caBundle"] = json!({ "secretKeyRef": { "name": "oidc", "key": "ca" } });
+    examine(&spec, &[("ca", authority)]).await
+}
+
+#[tokio::test]
+async fn a_wrong_port_is_refused() {
+    let port = free_port().unwrap();
+    let findings = examine(&spec(&format!("https://127.0.0.1:{port}"), &json!({})), &[]).await;
+    let port = port.to_string();
+    assert_failure(&findings, CheckName::TcpConnects, Reason::ConnectionRefused, &[&port]);
+    assert_not_reached(&findings, &[CheckName::TlsVerifies, CheckName::Discovery]);
+}
+
+#[tokio::test]
+async fn a_forbidden_address_is_not_contacted() {
+    let server = TcpServer::script_on([127, 0, 0, 2].into(), |_| ()).unwrap();
+    let findings = examine(&spec(&format!("http://{}", server.address()), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::EgressAllowed, Reason::EgressDenied, &["127.0.0.2"]);
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn certificates_that_are_not_right_are_told_apart() {
+    let authority = CertificateAuthority::new("provider").unwrap();
+    let other = CertificateAuthority::new("other").unwrap();
+    let issue = |leaf: Leaf| authority.issue(&leaf).unwrap();
+    for (certificate, trusted, reason, word) in [
+        (issue(Leaf::loopback()), &other, Reason::UnknownAuthority, "tls.caBundle"),
+        (
+            issue(Leaf::loopback().only_for("idp.example.org")),
+            &authority,
+            Reason::NameMismatch,
+            "idp.example.org",
+        ),
+        (issue(Leaf::loopback().expired()), &authority, Reason::CertificateExpired, "Renew"),
+    ] {
+        let findings = examine_tls(&certificate, trusted.certificate_pem(), json!({})).await;
+        assert_failure(&findings, CheckName::TlsVerifies, reason, &[word]);
+        assert_not_reached(&findings, &[CheckName::Discovery]);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_with_another_name_is_accepted_when_the_spec_names_it() {
+    let authority = CertificateAuthority::new("provider").unwrap();
+    let certificate = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
+    let tls = json!({ "serverName": "idp.example.org" });
+    let findings = examine_tls(&certificate, authority.certificate_pem(), tls).await;
+    assert_eq!(finding(&findings, CheckName::TlsVerifies).reason, Reason::Passed);
+    assert_failure(&findings, CheckName::Discovery, Reason::UnexpectedStatus, &["404"]);
+}
+
+#[tokio::test]
+async fn silence_is_told_by_the_step_that_waited() {
+    let server = TcpServer::black_hole().unwrap();
+    let findings = impatient(&format!("https://{}", server.address())).await;
+    assert_failure(&findings, CheckName::TlsVerifies, Reason::TimedOut, &["1s"]);
+    let findings = impatient(&format!("http://{}", server.address())).await;
+    assert_failure(&findings, CheckName::Discovery, Reason::TimedOut, &["1s"]);
+}
+
+#[tokio::test]
+async fn answers_without_an_end_time_out() {
+    for answer in [Response::never_ending(), Response::stalls_after_headers()] {
+        let server = HttpServer::plain(move |_| answer.clone()).unwrap();
+        let findings = impatient(&server.url("")).await;
+        assert_failure(&findings, CheckName::Discovery, Reason::TimedOut, &["1s"]);
+        assert_not_reached(&findings, &[CheckName::IssuerMatches]);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_connection_and_another_protocol_are_told_apart() {
+    let closes = TcpServer::closes().unwrap();
+    let findings = examine(&spec(&format!("http://{}", closes.address()), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::Discovery, Reason::ConnectionClosed, &[]);
+    let sends = TcpServer::sends(b"220 mail.example.org ESMTP\r\n").unwrap();
+    let findings = examine(&spec(&format!("http://{}", sends.address()), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::Discovery, Reason::ProtocolError, &["not HTTP"]);
+}

@@ -1,0 +1,315 @@
+//! Providers whose documents are wrong, or lead elsewhere.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use test_support::{
+    Certificate, CertificateAuthority, Leaf,
+    hostile::{HttpServer, Request, Response, TcpServer},
+};
+use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
+
+use super::{
+    PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding, network, spec, told,
+};
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+
+/// A provider with a document that lacks nothing but for these changes.
+struct Provider {
+    changes: Value,
+    keys: Value,
+    answer_token_request: Box<dyn Fn(&Request) -> Response + Send + Sync>,
+}
+
+impl Provider {
+    fn with(changes: Value) -> Self {
+        let keys = json!([strong_key()]);
+        Self { changes, keys, answer_token_request: Box::new(|_| refusal(400, "invalid_grant")) }
+    }
+
+    fn start(self) -> HttpServer {
+        HttpServer::plain(move |request| self.answer("http", request)).unwrap()
+    }
+
+    fn start_tls(self, certificate: &Certificate) -> HttpServer {
+        HttpServer::tls(certificate, move |request| self.answer("https", request)).unwrap()
+    }
+
+    fn answer(&self, scheme: &str, request: &Request) -> Response {
+        let issuer = format!("{scheme}://{}", request.header("host").unwrap_or_default());
+        match request.path.as_str() {
+            WELL_KNOWN => Response::json(&self.document(&issuer)),
+            "/jwks" => Response::json(&json!({ "keys": self.keys })),
+            "/token" => (self.answer_token_request)(request),
+            _ => Response::status(404, ""),
+        }
+    }
+
+    /// A change to null takes the field out.
+    fn document(&self, issuer: &str) -> Value {
+        let mut document = json!({
+            "issuer": issuer,
+            "authorization_endpoint": format!("{issuer}/authorize"),
+            "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": format!("{issuer}/jwks"),
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": ["openid", "profile", "email"],
+            "code_challenge_methods_supported": ["S256"],
+        });
+        let fields = document.as_object_mut().unwrap();
+        fields.extend(self.changes.as_object().unwrap().clone());
+        fields.retain(|_, value| !value.is_null());
+        document
+    }
+}
+
+fn refusal(status: u16, error: &str) -> Response {
+    Response::status(status, &json!({ "error": error }).to_string())
+}
+
+/// A digit of base64url is six bits.
+fn strong_key() -> Value {
+    json!({ "kty": "RSA", "use": "sig", "n": format!("{}w", "_".repeat(341)), "e": "AQAB" })
+}
+
+fn weak_key() -> Value {
+    json!({ "kty": "RSA", "use": "sig", "n": format!("{}8", "_".repeat(170)), "e": "AQAB" })
+}
+
+fn encryption_key() -> Value {
+    let mut key = strong_key();
+    key["use"] = json!("enc");
+    key
+}
+
+#[tokio::test]
+async fn the_unchanged_document_passes() {
+    let server = Provider::with(json!({})).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert!(findings.failure().is_none(), "{}", told(&findings));
+}
+
+#[tokio::test]
+async fn the_name_of_the_spec_counts_for_every_endpoint_of_the_issuer() {
+    let authority = CertificateAuthority::new("provider").unwrap();
+    let certificate = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
+    let server = Provider::with(json!({})).start_tls(&certificate);
+    let bundle = json!({ "secretKeyRef": { "name": "oidc", "key": "ca" } });
+    let tls = json!({ "tls": { "serverName": "idp.example.org", "caBundle": bundle } });
+    let findings = examine(&spec(&server.url(""), &tls), &[("ca", authority.certificate_pem())]).await;
+    assert!(findings.failure().is_none(), "{}", told(&findings));
+
+    // Another server has to carry its own name.
+    let elsewhere = HttpServer::tls(&certificate, |_| Response::status(200, "")).unwrap();
+    let server = Provider::with(json!({ "jwks_uri": elsewhere.url("/jwks") })).start_tls(&certificate);
+    let findings = examine(&spec(&server.url(""), &tls), &[("ca", authority.certificate_pem())]).await;
+    assert_failure(&findings, CheckName::SigningKeys, Reason::NameMismatch, &["The document's jwks_uri: "]);
+}
+
+#[tokio::test]
+async fn answers_that_are_no_document_are_told_apart() {
+    for (answer, reason, word) in [
+        (Response::html("<!doctype html><title>Log in</title>"), Reason::NotJson, "web page"),
+        (Response::status(200, "hello"), Reason::NotJson, "not JSON"),
+        (Response::huge(5 << 20), Reason::ResponseTooLarge, "1 MiB"),
+        (Response::status(503, ""), Reason::UnexpectedStatus, "503"),
+        (Response::json(&json!([])), Reason::InvalidDocument, "not an object"),
+        (Response::json(&json!({ "issuer": "x" })), Reason::InvalidDocument, "issuer"),
+    ] {
+        let server = HttpServer::plain(move |_| answer.clone()).unwrap();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert_failure(&findings, CheckName::Discovery, reason, &[word]);
+        assert_not_reached(&findings, &[CheckName::IssuerMatches, CheckName::SigningKeys]);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_told_and_not_followed() {
+    let forbidden = TcpServer::script_on([127, 0, 0, 2].into(), |_| ()).unwrap();
+    for (location, word) in [
+        (format!("http://{}/metadata", forbidden.address()), "a loopback address"),
+        ("http://169.254.169.254/latest/meta-data".to_owned(), "a cloud metadata address"),
+        ("https://login.example.com/".to_owned(), "https://login.example.com/"),
+    ] {
+        let server = HttpServer::plain(move |_| Response::redirect(&location)).unwrap();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert_failure(&findings, CheckName::Discovery, Reason::Redirected, &[word, "not followed"]);
+        assert_eq!(server.requests().len(), 1);
+    }
+    assert_eq!(forbidden.connections(), 0);
+}
+
+#[tokio::test]
+async fn fields_that_are_missing_or_wrong_are_named() {
+    for (changes, word) in [
+        (json!({ "jwks_uri": null }), "has no jwks_uri"),
+        (json!({ "authorization_endpoint": "/authorize" }), "authorization_endpoint"),
+        (json!({ "response_types_supported": "code" }), "response_types_supported"),
+    ] {
+        let server = Provider::with(changes).start();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert_failure(&findings, CheckName::Discovery, Reason::InvalidDocument, &[word]);
+    }
+}
+
+#[tokio::test]
+async fn another_issuer_is_told() {
+    let server = Provider::with(json!({ "issuer": "https://login.example.com" })).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    let words = ["https://login.example.com", "the scheme and the host and the port"];
+    assert_failure(&findings, CheckName::IssuerMatches, Reason::IssuerMismatch, &words);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_endpoint_at_a_forbidden_address() {
+    let forbidden = TcpServer::script_on([127, 0, 0, 2].into(), |_| ()).unwrap();
+    let elsewhere = format!("http://{}/", forbidden.address());
+    let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
+    for field in ["authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"] {
+        for url in [elsewhere.as_str(), "http://169.254.169.254/latest"] {
+            let server = Provider::with(json!({ field: url })).start();
+            let findings = examine(&spec(&server.url(""), &secret), &[("secret", "never-to-be-sent")]).await;
+            assert_failure(&findings, CheckName::Endpoints, Reason::EgressDenied, &[field]);
+            assert_not_reached(&findings, &[CheckName::SigningKeys, CheckName::ClientCredentials]);
+            let paths: Vec<_> = server.requests().into_iter().map(|request| request.path).collect();
+            assert_eq!(paths, [WELL_KNOWN]);
+        }
+    }
+    assert_eq!(forbidden.connections(), 0);
+}
+
+#[tokio::test]
+async fn endpoints_must_be_usable() {
+    for (changes, word) in [
+        (json!({ "jwks_uri": "ftp://login.example.com/jwks" }), "ftp://login.example.com/jwks"),
+        (json!({ "token_endpoint": null }), "token_endpoint"),
+    ] {
+        let server = Provider::with(changes).start();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert_failure(&findings, CheckName::Endpoints, Reason::InvalidEndpoint, &[word]);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_only_browsers_know_is_a_warning() {
+    let changes = json!({ "authorization_endpoint": "https://login.invalid/authorize" });
+    let server = Provider::with(changes).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert!(findings.failure().is_none(), "{}", told(&findings));
+    assert_eq!(finding(&findings, CheckName::Endpoints).reason, Reason::NameNotResolved);
+
+    let server = Provider::with(json!({ "jwks_uri": "https://login.invalid/jwks" })).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::Endpoints, Reason::NameNotResolved, &["jwks_uri"]);
+}
+
+#[tokio::test]
+async fn pkce_must_be_offered() {
+    for changes in [
+        json!({ "code_challenge_methods_supported": ["plain"] }),
+        json!({ "response_types_supported": ["id_token"] }),
+    ] {
+        let server = Provider::with(changes).start();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert_failure(&findings, CheckName::FlowSupported, Reason::FlowNotSupported, &["pkce"]);
+        // The rest does not depend on it, and one run shows all that is to be mended.
+        assert_eq!(finding(&findings, CheckName::ClientCredentials).result, CheckResult::Passed);
+    }
+}
+
+#[tokio::test]
+async fn a_document_without_pkce_is_usual_with_entra() {
+    let server = Provider::with(json!({ "code_challenge_methods_supported": null })).start();
+    let findings = examine(&spec(&server.url(""), &json!({ "provider": "Entra" })), &[]).await;
+    assert!(findings.failure().is_none(), "{}", told(&findings));
+    assert_eq!(finding(&findings, CheckName::FlowSupported).result, CheckResult::Warning);
+}
+
+#[tokio::test]
+async fn a_usable_key_must_be_published() {
+    for (keys, word) in [
+        (json!([]), "no key at all"),
+        (json!([encryption_key()]), "for encryption"),
+        (json!([weak_key(), weak_key()]), "1024 bits (too weak)"),
+        (json!([{ "kty": "oct", "k": "AAAA" }, 7]), "a symmetric key"),
+    ] {
+        let server = Provider { keys, ..Provider::with(json!({})) }.start();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert_failure(&findings, CheckName::SigningKeys, Reason::NoUsableKey, &[word, "RS256"]);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_told() {
+    let elsewhere = HttpServer::plain(|_| Response::status(403, "")).unwrap();
+    let server = Provider::with(json!({ "jwks_uri": elsewhere.url("/jwks") })).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::SigningKeys, Reason::UnexpectedStatus, &["403"]);
+}
+
+#[tokio::test]
+async fn unclear_answers_about_the_client_are_warnings() {
+    for (answer, word) in [
+        (Response::status(503, "try later"), "the status 503"),
+        (Response::html("<html>"), "the status 200"),
+        (refusal(400, "invalid_request"), "invalid_request"),
+        (Response::status(400, r#"{"message":"no"}"#), "no OAuth answer"),
+        (Response::redirect("https://login.example.com/"), "the status 302"),
+    ] {
+        let server =
+            Provider { answer_token_request: Box::new(move |_| answer.clone()), ..Provider::with(json!({})) }
+                .start();
+        let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        assert!(findings.failure().is_none(), "{}", told(&findings));
+        let client = finding(&findings, CheckName::ClientCredentials);
+        assert_eq!(client.reason, Reason::Inconclusive);
+        assert!(client.message.contains(word), "{}", client.message);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_accepted_in_the_body_only_passes() {
+    let answer_token_request = Box::new(|request: &Request| match request.header("authorization") {
+        Some(_) => refusal(401, "invalid_client"),
+        None => refusal(400, "invalid_grant"),
+    });
+    let server = Provider { answer_token_request, ..Provider::with(json!({})) }.start();
+    let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
+    let findings = examine(&spec(&server.url(""), &secret), &[("secret", "s3cret")]).await;
+    let client = finding(&findings, CheckName::ClientCredentials);
+    assert_eq!(client.result, CheckResult::Passed);
+    assert!(client.message.contains("client_secret_post"), "{}", client.message);
+}
+
+#[tokio::test]
+async fn a_secret_that_the_provider_repeats_is_taken_out() {
+    let answer = r#"{"error":"invalid_client","error_description":"hunter2-hunter2 is not it"}"#;
+    let answer_token_request = Box::new(|_: &Request| Response::status(401, answer));
+    let server = Provider { answer_token_request, ..Provider::with(json!({})) }.start();
+    let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
+    let findings = examine(&spec(&server.url(""), &secret), &[("secret", "hunter2-hunter2")]).await;
+    let words = ["[redacted] is not it"];
+    assert_failure(&findings, CheckName::ClientCredentials, Reason::ClientRejected, &words);
+    let tokens = server.requests().into_iter().filter(|request| request.path == "/token");
+    let in_body: Vec<_> = tokens.map(|request| request.body.contains("hunter2")).collect();
+    assert_eq!(in_body, [false, true], "first by HTTP Basic, then once in the body");
+}
+
+#[tokio::test]
+async fn equal_discovery_requests_are_made_once() {
+    let server = Provider::with(json!({})).start();
+    let network = Arc::new(network());
+    let spec = spec(&server.url(""), &json!({}));
+    let (first, second) = tokio::join!(
+        examine_within(&network, PATIENT, &spec, &[]),
+        examine_within(&network, PATIENT, &spec, &[]),
+    );
+    for findings in [first, second] {
+        assert!(findings.failure().is_none(), "{}", told(&findings));
+    }
+    let discoveries = server.requests().into_iter().filter(|request| request.path == WELL_KNOWN);
+    assert_eq!(discoveries.count(), 1);
+}
