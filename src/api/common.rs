@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Duration;
 
+/// Kubernetes' own pattern of names. It stands before a name becomes a part of a URL's path.
+pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+
 /// The fields that every kind has. Defaults are the schema's.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -17,7 +20,7 @@ pub struct CommonSpec {
 
     /// Name of the Secret that holds the published values. Default: `<name>-<short name of the kind>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub secret_name: Option<String>,
 
     /// When values are published: `WhenVerified` (only after every check passed) or `Always`.
@@ -84,11 +87,11 @@ pub struct Target {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct WorkloadTarget {
     /// Name of the workload.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// Name of the container; optional when the pod has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub container: Option<String>,
 }
 
@@ -96,7 +99,7 @@ pub struct WorkloadTarget {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct WeightsAndBiasesTarget {
     /// Name of the resource.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
 }
 
@@ -150,10 +153,10 @@ pub struct CaBundle {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct KeyReference {
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// Key in its data.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 
@@ -170,4 +173,16 @@ pub(super) fn secret_name_stays() -> Rule {
 pub(super) fn name_leaves_room() -> Rule {
     Rule::new("has(self.spec.secretName) || self.metadata.name.size() <= 240")
         .message("metadata.name must be at most 240 characters long, or spec.secretName must be set")
+}
+
+/// A rule of a URL: a port, where there is one, is one that can be connected to.
+pub(super) fn port_can_be_reached(field: &str) -> Rule {
+    Rule::new("!isURL(self) || url(self).getPort() == '' || (int(url(self).getPort()) >= 1 && int(url(self).getPort()) <= 65535)")
+        .message(&*format!("{field} must have a port between 1 and 65535, or none"))
+}
+
+/// A rule of a DN: it begins like one. The operator reads the rest, which takes more than a pattern.
+pub(super) fn begins_like_a_dn(field: &str) -> Rule {
+    Rule::new(r"self.matches(r'^\s*[A-Za-z0-9][-A-Za-z0-9.]* *=')")
+        .message(&*format!("{field} must be a DN, such as dc=example,dc=org"))
 }

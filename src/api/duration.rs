@@ -5,6 +5,9 @@ use std::{fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
 
+/// The pattern of a duration.
+pub(super) const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+
 /// A span of time such as `5m` or `1h30m` (GEP-2257, the Gateway API's subset of Go durations).
 ///
 /// Keeps the text as it was written, so that an object that is read and written back is unchanged.
@@ -111,7 +114,7 @@ impl JsonSchema for Duration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$",
+            "pattern": DURATION,
             // The longest text the pattern admits; it also bounds the cost of rules that parse it.
             "maxLength": 28,
         })

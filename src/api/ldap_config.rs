@@ -37,7 +37,10 @@ use super::{CommonSpec, KeyReference, Status, common};
 pub struct LdapConfigSpec {
     /// `ldaps://host[:port]`, or `ldap://host[:port]` with `startTLS`.
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^ldaps?://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')").message("address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash"))]
+    #[x_kube(
+        validation = common::port_can_be_reached("address"),
+        validation = Rule::new("self.matches('^ldaps?://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')").message("address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash")
+    )]
     pub address: String,
 
     /// Encrypts an `ldap://` connection with the StartTLS operation (RFC 4511 section 4.14).
@@ -51,6 +54,7 @@ pub struct LdapConfigSpec {
     /// The entry under which people and groups stand, such as `dc=example,dc=org`.
     #[serde(rename = "baseDN")]
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = common::begins_like_a_dn("baseDN"))]
     pub base_dn: String,
 
     /// The account that searches the directory. Without it the bind is anonymous.
@@ -98,11 +102,12 @@ pub struct LdapConfigSpec {
 }
 
 /// The account that searches the directory.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bind {
     /// A DN; for Active Directory also `user@domain` or `DOMAIN\user`.
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(r"self.contains('=') || self.contains('@') || self.contains('\\')").message(r"dn must be a DN such as cn=admin,dc=example,dc=org, or user@domain or DOMAIN\user for Active Directory"))]
     pub dn: String,
     /// The Secret's key that holds the password.
     pub password_secret_ref: KeyReference,
@@ -121,12 +126,13 @@ pub struct AttributeName(#[schemars(length(min = 1, max = 128))] pub String);
 pub struct GroupName(#[schemars(length(min = 1, max = 1024))] pub String);
 
 /// Where and among which entries to search.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Search {
     /// The entry to search under. Default: `spec.baseDN`.
     #[serde(default, rename = "baseDN", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = common::begins_like_a_dn("baseDN of a search"))]
     pub base_dn: Option<String>,
     /// The object class that entries must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ pub mod duration;
 pub mod ldap_config;
 pub mod names;
 pub mod oidc_provider;
+pub mod schema;
 pub mod status;
 
 pub use common::{CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec};

@@ -38,7 +38,8 @@ pub struct OidcProviderSpec {
     /// The issuer, exactly as the provider's discovery document and ID tokens spell it.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(
-        validation = Rule::new("isURL(self) && self.matches('^https?://[^/?#@ ]+(/[^?# ]*)?$')").message("issuer must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment"),
+        validation = common::port_can_be_reached("issuer"),
+        validation = Rule::new(r"isURL(self) && self.matches(r'^https?://[^/?#@\s\\]+(/[^?#\s\\]*)?$')").message("issuer must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment"),
         validation = Rule::new("!self.contains('/.well-known/')").message("issuer must be the issuer itself, without /.well-known/openid-configuration")
     )]
     pub issuer: String,
@@ -63,7 +64,10 @@ pub struct OidcProviderSpec {
 
     /// The W&B URL that people open, such as `https://wandb.example.com`; the redirect URI derives from it.
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("isURL(self) && self.matches('^https?://[^/?#@ ]+/?$')").message("host must be the URL that people open, such as https://wandb.example.com, without a path"))]
+    #[x_kube(
+        validation = common::port_can_be_reached("host"),
+        validation = Rule::new(r"isURL(self) && self.matches(r'^https?://[^/?#@\s\\]+/?$')").message("host must be the URL that people open, such as https://wandb.example.com, without a path")
+    )]
     pub host: String,
 
     /// The provider's product. Default: guessed from the issuer.

@@ -1,6 +1,6 @@
 //! `check`: the controller's own plan and probes, for a person without any cluster.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -92,9 +92,13 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<Verdict>
             (Verdict::Failed, _) | (_, Verdict::Failed) => Verdict::Failed,
             (Verdict::Passed, Verdict::Passed) => Verdict::Passed,
         };
+        let advice = match &examined {
+            Examined::Obstructed(obstacle) => references.advice(obstacle),
+            Examined::Checked(_) => None,
+        };
         let report = Report::new(resource.title(), resource.origin(), verdict, examined);
         match arguments.output {
-            Output::Tree => print!("{}", tree(&report, arguments.from_cluster)),
+            Output::Tree => print!("{}", tree(&report, advice)),
             Output::Json => reports.push(report),
         }
     }
@@ -146,7 +150,7 @@ impl Report {
                 checks: findings.iter().map(crate::engine::Finding::status).collect(),
                 durations_milliseconds: findings
                     .iter()
-                    .map(|finding| finding.duration.as_secs_f64() * 1000.0)
+                    .map(|finding| (finding.duration.as_secs_f64() * 10_000.0).round() / 10.0)
                     .collect(),
             },
         }
@@ -154,15 +158,13 @@ impl Report {
 }
 
 /// The findings of one resource, a line a check.
-fn tree(report: &Report, from_cluster: bool) -> String {
+fn tree(report: &Report, advice: Option<&str>) -> String {
     let Title { kind, namespace, name } = &report.title;
     let mut lines = vec![format!("{kind} {namespace}/{name}  ({})", report.origin)];
     if let Some(obstacle) = &report.obstacle {
         lines.push(format!("└─ ✗ {}: {}", obstacle.condition, obstacle.reason));
         lines.push(format!("     {}", obstacle.message));
-        if !from_cluster && obstacle.condition == crate::api::ConditionType::ResolvedRefs.as_str() {
-            lines.push("     Referenced objects are looked for in the given files: add theirs with -f, or use --from-cluster.".to_owned());
-        }
+        lines.extend(advice.map(|advice| format!("     {advice}")));
     }
     let last = report.checks.len().saturating_sub(1);
     for (index, (check, milliseconds)) in report.checks.iter().zip(&report.durations_milliseconds).enumerate()
@@ -190,7 +192,6 @@ fn aside(check: &CheckStatus, milliseconds: f64) -> String {
     } else {
         format!(": {}", check.reason)
     };
-    let duration = Duration::from_secs_f64(milliseconds / 1000.0);
-    let duration = if duration.is_zero() { String::new() } else { format!("  ({milliseconds:.1} ms)") };
+    let duration = if milliseconds > 0.0 { format!("  ({milliseconds:.1} ms)") } else { String::new() };
     reason + &duration
 }

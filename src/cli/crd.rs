@@ -1,15 +1,49 @@
-//! `crd`: prints the custom resource definitions.
+//! `crd`: prints the custom resource definitions, or writes them into files.
 
-use std::io::Write;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use clap::Args;
+use kube::ResourceExt;
 
 use super::Verdict;
 use crate::api::custom_resource_definitions;
 
-/// Prints every definition as one YAML stream.
-pub(super) fn print() -> anyhow::Result<Verdict> {
-    let mut output = std::io::stdout().lock();
-    for definition in custom_resource_definitions() {
-        writeln!(output, "---\n{}", serde_yaml::to_string(&definition)?.trim_end())?;
+/// Arguments of `crd`.
+#[derive(Debug, Args)]
+pub struct CrdArguments {
+    /// Write each definition into a file of this directory instead, named <plural>.auth.wandb.com.yaml.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+/// Prints every definition as one YAML stream, or writes a file for each.
+pub(super) fn crd(arguments: &CrdArguments) -> anyhow::Result<Verdict> {
+    match &arguments.directory {
+        None => print()?,
+        Some(directory) => write(directory)?,
     }
     Ok(Verdict::Passed)
+}
+
+fn print() -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    for definition in custom_resource_definitions() {
+        write!(output, "---\n{}", serde_yaml::to_string(&definition)?)?;
+    }
+    Ok(())
+}
+
+fn write(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    for definition in custom_resource_definitions() {
+        let file = directory.join(format!("{}.yaml", definition.name_any()));
+        fs::write(&file, serde_yaml::to_string(&definition)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }

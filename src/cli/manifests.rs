@@ -7,17 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_yaml::Value;
 
 use super::{
     examine::{Examinable, Loaded},
-    unknown_fields::unknown_fields,
+    misfits::{drop_nulls, misfits},
 };
 use crate::{
-    api::{GROUP, LdapConfig, OidcProvider},
+    api::{GROUP, LdapConfig, OidcProvider, schema},
     engine::{Fetched, Kind, ObjectKey, ReferenceSource},
 };
 
@@ -54,7 +54,8 @@ impl Manifests {
         }
         if manifests.resources.is_empty() {
             bail!(
-                "the files hold no resource of {GROUP}; expected at least one of kind LdapConfig or OidcProvider"
+                "there is no LdapConfig or OidcProvider of {GROUP}/v1alpha1 in {}; nothing was looked at",
+                named(paths)
             );
         }
         Ok(manifests)
@@ -105,8 +106,10 @@ impl Manifests {
             ("auth.wandb.com/v1alpha1", "OidcProvider") => {
                 self.add_resource::<OidcProvider>(place, namespace, value)?;
             }
-            (other, kind) if other.starts_with(GROUP) => {
-                bail!("{place}: {other} {kind} is not a kind that this version knows")
+            (other, kind) if other.split('/').next() == Some(GROUP) => {
+                bail!(
+                    "{place}: {kind} of {other} is not a kind that this version knows; it knows LdapConfig and OidcProvider of auth.wandb.com/v1alpha1"
+                )
             }
             // Whatever else stands in the same file is no concern of the checks.
             _ => {}
@@ -114,12 +117,23 @@ impl Manifests {
         Ok(())
     }
 
-    fn add_resource<K: Kind>(&mut self, place: &str, namespace: String, value: Value) -> anyhow::Result<()> {
-        let unknown = unknown_fields(&K::crd(), &value);
-        if let Some(field) = unknown.first() {
-            bail!("{place}: {} has no field \"{field}\"; check its spelling and its place", K::kind(&()));
+    fn add_resource<K: Kind>(
+        &mut self,
+        place: &str,
+        namespace: String,
+        mut value: Value,
+    ) -> anyhow::Result<()> {
+        let kind = K::kind(&());
+        drop_nulls(&mut value);
+        let misfits = misfits(&kind, &value);
+        if !misfits.is_empty() {
+            bail!("{place} is not a valid {kind}: {}", misfits.join("; "));
         }
-        let mut object: K = decode(place, &K::kind(&()), value)?;
+        let field = first_violation(&kind, &value);
+        let mut object: K = decode(place, &kind, value).map_err(|error| match field {
+            Some(violation) => anyhow!("{place} is not a valid {kind}: {violation}"),
+            None => error,
+        })?;
         if object.meta().name.is_none() {
             bail!("{place}: metadata.name is missing");
         }
@@ -127,6 +141,21 @@ impl Manifests {
         self.resources.push(Box::new(Loaded { origin: place.to_owned(), object }));
         Ok(())
     }
+}
+
+/// Decoding does not say where it failed; the schema does.
+fn first_violation(kind: &str, value: &Value) -> Option<String> {
+    let spec = serde_json::to_value(value.get("spec")?).ok()?;
+    schema::violation(schema::spec_schema(kind)?, &spec, "spec")
+}
+
+/// The paths, as a sentence names them.
+fn named(paths: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| match path.to_str() {
+        Some("-") => "standard input".to_owned(),
+        _ => path.display().to_string(),
+    };
+    paths.iter().map(name).collect::<Vec<_>>().join(" and ")
 }
 
 fn decode<T: DeserializeOwned>(place: &str, kind: &str, value: Value) -> anyhow::Result<T> {

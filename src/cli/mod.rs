@@ -3,19 +3,21 @@
 //! Arguments are parsed twice: by clap into words, and by each command into what it works with.
 
 mod check;
+mod cluster;
 mod crd;
 mod examine;
 mod manifests;
+mod misfits;
 mod references;
 mod render;
 mod run;
-mod unknown_fields;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use check::CheckArguments;
+pub use crd::CrdArguments;
 pub use render::RenderArguments;
 pub use run::RunArguments;
 
@@ -32,7 +34,7 @@ enum Command {
     /// Run the controller.
     Run(RunArguments),
     /// Print the custom resource definitions, for kubectl apply -f -.
-    Crd,
+    Crd(CrdArguments),
     /// Check the resources in files as the controller would, without writing anything.
     Check(CheckArguments),
     /// Print the Secret and the env entries that the resources in files lead to.
@@ -64,7 +66,7 @@ impl From<Verdict> for ExitCode {
 pub async fn execute(arguments: Arguments) -> anyhow::Result<Verdict> {
     match arguments.command {
         Command::Run(arguments) => run::run(arguments).await.map(|()| Verdict::Passed),
-        Command::Crd => crd::print(),
+        Command::Crd(arguments) => crd::crd(&arguments),
         Command::Check(arguments) => check::check(&arguments).await,
         Command::Render(arguments) => render::render(&arguments).await,
     }

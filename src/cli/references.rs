@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use kube::{Client, Config};
+use kube::Client;
 
-use super::{examine::Examinable, manifests::Manifests};
+use super::{
+    cluster,
+    examine::{Examinable, Obstacle},
+    manifests::Manifests,
+};
+use crate::api::ConditionType;
 use crate::engine::{Fetched, ObjectKey, fetch};
 
 /// Where referenced Secrets and ConfigMaps are read.
@@ -19,9 +24,17 @@ pub(super) enum References {
 impl References {
     /// A connection to the current context's cluster, and the context's namespace.
     pub(super) async fn from_cluster() -> anyhow::Result<(Self, String)> {
-        let config = Config::infer().await.context("--from-cluster needs a usable KUBECONFIG")?;
+        let config = cluster::current().await.context("--from-cluster")?;
         let namespace = config.default_namespace.clone();
         Ok((Self::Cluster(Client::try_from(config)?), namespace))
+    }
+
+    /// What to do about an obstacle beside what its own message says.
+    pub(super) fn advice(&self, obstacle: &Obstacle) -> Option<&'static str> {
+        let is_elsewhere = matches!(self, Self::Files) && obstacle.condition == ConditionType::ResolvedRefs;
+        is_elsewhere.then_some(
+            "Referenced objects are looked for in the given files: add theirs with -f, or use --from-cluster.",
+        )
     }
 
     /// The objects that the resource refers to.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    examine::{Rendered, Title},
+    examine::{Obstacle, Rendered, Title},
     manifests::Manifests,
     references::References,
 };
@@ -85,10 +85,14 @@ pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdic
         match resource.render(&objects) {
             Ok(rendered) => write!(output, "{}", text(&title, &rendered, show)?)?,
             Err(obstacle) => {
-                let (condition, problem) = (obstacle.condition, obstacle.problem);
+                let advice =
+                    references.advice(&obstacle).map_or_else(String::new, |advice| format!(" {advice}"));
+                let (Title { kind, namespace, name }, Obstacle { condition, problem }) = (&title, &obstacle);
                 eprintln!(
-                    "{} {}: {condition} is False: {}: {}",
-                    title.kind, title.name, problem.reason, problem.message
+                    "error: {kind} {namespace}/{name} ({}): {condition} is False, {}: {}{advice}",
+                    resource.origin(),
+                    problem.reason,
+                    problem.message
                 );
                 verdict = Verdict::NotUsable;
             }

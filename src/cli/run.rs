@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
-use kube::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster;
 use crate::{
     engine::Scope,
     operator::{LeaderElection, Options, operate},
@@ -56,9 +55,7 @@ pub struct RunArguments {
 /// Runs the controller until SIGTERM or SIGINT.
 pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::start(arguments.log_format);
-    let config = Config::infer()
-        .await
-        .context("no cluster: set KUBECONFIG to a usable file, or run in a pod with a service account")?;
+    let config = cluster::current().await?;
     let options = arguments.options(&config.default_namespace);
     let stopping = CancellationToken::new();
     tokio::spawn(stop_on_signal(stopping.clone()));

@@ -7,6 +7,7 @@
 //!
 //! [`reconcile`] is that line as code; every other module is one step of it.
 
+mod accept;
 mod backoff;
 mod context;
 mod controller;

@@ -9,9 +9,9 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{Fetched, Inputs, Kind, ObjectKey, Question, Reference};
+use super::{Fetched, Inputs, Kind, ObjectKey, Question, Reference, accept::accept};
 use crate::{
-    api::{RECHECK_ANNOTATION, Reason},
+    api::RECHECK_ANNOTATION,
     net::Trust,
     problem::{Problem, quote},
     sensitive::Redactor,
@@ -99,16 +99,6 @@ pub fn prepare<K: Kind>(
             plan: K::plan(parsed, inputs),
         }),
     }
-}
-
-fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
-    if object.common().target.is_some() {
-        return Err(Problem::new(
-            Reason::NotSupportedYet,
-            "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod with envFrom.",
-        ));
-    }
-    object.parse()
 }
 
 fn hash<K: Kind>(object: &K, inputs: &Inputs) -> InputsHash {

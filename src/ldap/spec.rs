@@ -266,7 +266,8 @@ const FILTER_LIMIT: usize = 1024;
 fn expected_user(index: usize, user: &TestUser) -> Result<ExpectedUser, Problem> {
     let field = format!("spec.testUsers[{index}]");
     let filter = &user.filter;
-    let in_parentheses = filter.starts_with('(') && filter.ends_with(')') && filter.len() <= FILTER_LIMIT;
+    let in_parentheses =
+        filter.starts_with('(') && filter.ends_with(')') && filter.chars().count() <= FILTER_LIMIT;
     if !in_parentheses || ldap3::parse_filter(filter).is_err() {
         return Err(invalid(format!(
             "{field}.filter must be an LDAP filter in parentheses, such as (mail=alice@example.org), but is \"{}\".",

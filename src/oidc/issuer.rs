@@ -159,7 +159,7 @@ fn plain_url(text: &str) -> Option<Url> {
         return None;
     }
     let url = Url::parse(text).ok()?;
-    net::endpoint_of(&url).is_ok().then_some(url)
+    (net::endpoint_of(&url).is_ok() && url.port() != Some(0)).then_some(url)
 }
 
 /// Whether this is what follows a `%` (RFC 3986 section 2.1).
@@ -208,6 +208,7 @@ mod tests {
             "https://a.example\n",
             "https://a.example\\b",
             "https://a.example:99999",
+            "https://a.example:0",
             "https://-a",
         ] {
             assert_eq!(Issuer::parse(text), None, "{text}");

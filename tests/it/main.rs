@@ -1,7 +1,10 @@
 //! The integration tests: one binary, real servers, everything on loopback.
 
+mod command_line;
+mod definitions;
 mod engine;
 mod ldap;
 mod oidc;
 mod readme;
+mod validation;
 mod world;

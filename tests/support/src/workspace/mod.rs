@@ -119,13 +119,29 @@ impl Workspace {
 
     /// Creates one document, and gives back the API server's own words where it refuses.
     pub async fn create_object(&self, yaml: &str) -> Result<std::result::Result<(), String>> {
+        self.create_with(yaml, &PostParams::default()).await
+    }
+
+    /// Asks whether one document could be created, without creating it.
+    pub async fn try_create(&self, yaml: &str) -> Result<std::result::Result<(), String>> {
+        self.create_with(yaml, &PostParams { dry_run: true, ..PostParams::default() }).await
+    }
+
+    async fn create_with(&self, yaml: &str, how: &PostParams) -> Result<std::result::Result<(), String>> {
         let Some(object) = documents(yaml)?.pop() else { bail!("there is no document to create") };
         let (api, _) = self.api_of(&object)?;
-        match api.create(&PostParams::default(), &object).await {
-            Ok(_) => Ok(Ok(())),
-            Err(kube::Error::Api(status)) => Ok(Err(status.message.clone())),
-            Err(error) => Err(error.into()),
-        }
+        refusal(api.create(how, &object).await)
+    }
+
+    /// Asks whether a merge patch could be applied to one of the operator's resources, without applying it.
+    pub async fn try_patch(
+        &self,
+        kind: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<std::result::Result<(), String>> {
+        let how = PatchParams { dry_run: true, ..PatchParams::default() };
+        refusal(self.resources(kind)?.patch(name, &how, &Patch::Merge(patch)).await)
     }
 
     fn api_of(&self, object: &DynamicObject) -> Result<(Api<DynamicObject>, String)> {
@@ -265,6 +281,15 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) -> R
             .with_context(|| format!("the API server did not establish {name}"))??;
     }
     Ok(())
+}
+
+/// Tells the API server's refusal from everything else that may go wrong.
+fn refusal<T>(answer: kube::Result<T>) -> Result<std::result::Result<(), String>> {
+    match answer {
+        Ok(_) => Ok(Ok(())),
+        Err(kube::Error::Api(status)) => Ok(Err(status.message.clone())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn documents(yaml: &str) -> Result<Vec<DynamicObject>> {

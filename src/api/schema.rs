@@ -1,0 +1,141 @@
+//! Judges a spec by the limits of its own schema, as the API server does.
+//!
+//! The command line reads specs that never met an API server, and a cluster may hold objects that are
+//! older than the schema. Rules in CEL are not evaluated: each has its counterpart where specs are parsed.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use regex::Regex;
+use serde_json::Value;
+
+use super::{common::OBJECT_NAME, custom_resource_definitions, duration::DURATION};
+use crate::problem::quote;
+
+static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
+
+/// The schema of a kind's `spec`.
+pub fn spec_schema(kind: &str) -> Option<&'static JSONSchemaProps> {
+    let definition = DEFINITIONS.iter().find(|definition| definition.spec.names.kind == kind)?;
+    let schema = definition.spec.versions.first()?.schema.as_ref()?.open_api_v3_schema.as_ref()?;
+    schema.properties.as_ref()?.get("spec")
+}
+
+/// The first field that is outside its limits, and the limit, in a sentence.
+pub fn violation(schema: &JSONSchemaProps, value: &Value, path: &str) -> Option<String> {
+    let own = match value {
+        Value::String(text) => text_violation(schema, text),
+        Value::Number(number) => number.as_f64().and_then(|number| number_violation(schema, number)),
+        Value::Array(items) => list_violation(schema, items),
+        Value::Object(members) => {
+            size_violation(members.len(), None, schema.max_properties, ["entry", "entries"])
+        }
+        Value::Null | Value::Bool(_) => None,
+    };
+    own.map(|complaint| format!("{path} {complaint}.")).or_else(|| inner_violation(schema, value, path))
+}
+
+fn inner_violation(schema: &JSONSchemaProps, value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::Array(items) => {
+            let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items else { return None };
+            items
+                .iter()
+                .enumerate()
+                .find_map(|(index, item)| violation(item_schema, item, &format!("{path}[{index}]")))
+        }
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            let property = schema.properties.as_ref().and_then(|properties| properties.get(name));
+            let any = match &schema.additional_properties {
+                Some(JSONSchemaPropsOrBool::Schema(any)) => Some(&**any),
+                _ => None,
+            };
+            violation(property.or(any)?, member, &format!("{path}.{name}"))
+        }),
+        _ => None,
+    }
+}
+
+fn text_violation(schema: &JSONSchemaProps, text: &str) -> Option<String> {
+    let size = text.chars().count();
+    size_violation(size, schema.min_length, schema.max_length, ["character", "characters"]).or_else(|| {
+        let pattern = schema.pattern.as_deref()?;
+        let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+        (!matches).then(|| format!("is \"{}\", but must {}", quote(text), in_words(pattern)))
+    })
+}
+
+/// What a text has to be, in words where there are better ones than the pattern.
+fn in_words(pattern: &str) -> String {
+    match pattern {
+        OBJECT_NAME => {
+            "be a name of lower-case letters, digits, - and ., with a letter or digit at both ends".to_owned()
+        }
+        DURATION => "be a duration such as 30s, 5m or 1h30m".to_owned(),
+        _ => format!("match {pattern}"),
+    }
+}
+
+fn number_violation(schema: &JSONSchemaProps, number: f64) -> Option<String> {
+    let least =
+        schema.minimum.filter(|least| number < *least).map(|least| format!("must be at least {least}"));
+    least.or_else(|| {
+        schema.maximum.filter(|most| number > *most).map(|most| format!("must be at most {most}"))
+    })
+}
+
+fn list_violation(schema: &JSONSchemaProps, items: &[Value]) -> Option<String> {
+    size_violation(items.len(), schema.min_items, schema.max_items, ["item", "items"]).or_else(|| {
+        let is_set = schema.x_kubernetes_list_type.as_deref() == Some("set");
+        let distinct: BTreeSet<_> = items.iter().map(Value::to_string).collect();
+        (is_set && distinct.len() < items.len()).then(|| "must have each item once".to_owned())
+    })
+}
+
+/// Compares a size with its limits; `nouns` are the singular and the plural of what is counted.
+fn size_violation(
+    size: usize,
+    least: Option<i64>,
+    most: Option<i64>,
+    [one, several]: [&str; 2],
+) -> Option<String> {
+    let beyond = |limit: i64| if limit == 1 { format!("1 {one}") } else { format!("{limit} {several}") };
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    if let Some(least) = least.filter(|least| size < *least) {
+        return Some(format!("must have at least {}, but has {size}", beyond(least)));
+    }
+    most.filter(|most| size > *most).map(|most| format!("must have at most {}, but has {size}", beyond(most)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_the_field_and_the_limit() {
+        let schema = spec_schema("LdapConfig").unwrap();
+        for (spec, sentence) in [
+            (json!({"baseDN": ""}), "spec.baseDN must have at least 1 character, but has 0."),
+            (json!({"failureThreshold": 0}), "spec.failureThreshold must be at least 1."),
+            (json!({"groupAllowList": ["a", "a"]}), "spec.groupAllowList must have each item once."),
+            (
+                json!({"userSearch": {"objectClass": "a b"}}),
+                "spec.userSearch.objectClass is \"a b\", but must match ^[A-Za-z0-9][A-Za-z0-9.-]*$.",
+            ),
+            (
+                json!({"testUsers": [{"filter": "(a=b)"}, {"filter": "()"}]}),
+                "spec.testUsers[1].filter must have at least 3 characters, but has 2.",
+            ),
+            (
+                json!({"attributes": {"email": ""}}),
+                "spec.attributes.email must have at least 1 character, but has 0.",
+            ),
+        ] {
+            assert_eq!(violation(schema, &spec, "spec").as_deref(), Some(sentence));
+        }
+        assert_eq!(violation(schema, &json!({"baseDN": "dc=é"}), "spec"), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! The cluster that a command talks to.
+
+use std::error::Error;
+
+use anyhow::anyhow;
+use kube::Config;
+
+/// The cluster of `KUBECONFIG`'s current context, or the one that this pod runs in.
+pub(super) async fn current() -> anyhow::Result<Config> {
+    Config::infer().await.map_err(|error| {
+        // The whole text repeats each of its causes; only a kubeconfig is a person's to mend.
+        let seen = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        anyhow!(
+            "there is no cluster to talk to: {seen}. Set KUBECONFIG to a usable file, or run in a pod with a service account."
+        )
+    })
+}

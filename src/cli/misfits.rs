@@ -1,0 +1,143 @@
+//! Finds what does not fit a kind's definition, and says where: the API server does, plain decoding does not.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use serde_yaml::Value;
+
+use crate::{api::schema::spec_schema, problem::quote};
+
+/// One sentence for each field that is unknown or missing, or holds what it cannot hold.
+pub(super) fn misfits(kind: &str, object: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    match (spec_schema(kind), object.get("spec")) {
+        (Some(schema), Some(spec)) => walk(schema, spec, "spec", &mut found),
+        _ => found.push("spec is missing".to_owned()),
+    }
+    found
+}
+
+/// Takes fields without a value out, as the API server does.
+pub(super) fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Mapping(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.iter_mut().for_each(|(_, member)| drop_nulls(member));
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<String>) {
+    let wanted = schema.type_.as_deref().unwrap_or_default();
+    match (wanted, value) {
+        ("object", Value::Mapping(members)) => {
+            let required =
+                schema.required.iter().flatten().filter(|name| !members.contains_key(name.as_str()));
+            found.extend(required.map(|name| format!("{path}.{name} is missing")));
+            for (name, member) in members {
+                walk_member(schema, name.as_str().unwrap_or_default(), member, path, found);
+            }
+        }
+        ("array", Value::Sequence(items)) => {
+            if let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items {
+                for (index, item) in items.iter().enumerate() {
+                    walk(item_schema, item, &format!("{path}[{index}]"), found);
+                }
+            }
+        }
+        ("string", Value::String(text)) => {
+            let values: Vec<_> = schema.enum_.iter().flatten().filter_map(|value| value.0.as_str()).collect();
+            if !values.is_empty() && !values.contains(&text.as_str()) {
+                found.push(format!("{path} must be {}, but is \"{}\"", values.join(" or "), quote(text)));
+            }
+        }
+        ("boolean", Value::Bool(_)) => {}
+        ("integer", Value::Number(number)) if number.is_u64() || number.is_i64() => {}
+        _ => found.push(format!("{path} must be {}, but is {}", name_of_type(wanted), name_of(value))),
+    }
+}
+
+fn walk_member(schema: &JSONSchemaProps, name: &str, member: &Value, path: &str, found: &mut Vec<String>) {
+    let below = format!("{path}.{name}");
+    let property = schema.properties.as_ref().and_then(|properties| properties.get(name));
+    match (property, &schema.additional_properties) {
+        (Some(property), _) => walk(property, member, &below, found),
+        (None, Some(JSONSchemaPropsOrBool::Schema(any))) => walk(any, member, &below, found),
+        (None, _) => found.push(match similar(schema, name) {
+            Some(known) => format!("there is no field {below}; did you mean {known}?"),
+            None => format!("there is no field {below}; check its spelling and its place"),
+        }),
+    }
+}
+
+/// How alike two names must be, from 0 to 1, for one to be the other's misspelling.
+const ALIKE: f64 = 0.8;
+
+fn similar<'a>(schema: &'a JSONSchemaProps, name: &str) -> Option<&'a str> {
+    let likeness =
+        |known: &str| strsim::jaro_winkler(&known.to_ascii_lowercase(), &name.to_ascii_lowercase());
+    let known = schema.properties.iter().flat_map(|properties| properties.keys());
+    known
+        .map(|known| (likeness(known), known.as_str()))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, known)| known)
+}
+
+fn name_of_type(type_: &str) -> &'static str {
+    match type_ {
+        "object" => "a map of fields",
+        "array" => "a list",
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        _ => "a text",
+    }
+}
+
+fn name_of(value: &Value) -> String {
+    match value {
+        Value::Null => "empty".to_owned(),
+        Value::Bool(value) => format!("{value}, which needs quotes to be a text"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) => format!("the text \"{}\"", quote(text)),
+        Value::Sequence(_) => "a list".to_owned(),
+        Value::Mapping(_) | Value::Tagged(_) => "a map of fields".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_every_field_that_does_not_fit() {
+        let object = serde_yaml::from_str(
+            "spec:\n  address: ldaps://a\n  starTLS: true\n  login: 'no'\n  checkInterval: 5\n  publishPolicy: Never\n  attributes: {anything: goes}\n  bind: {dn: x, password: y}\n  testUsers: [{filter: (a=b), whatever: {}}]\n  groupAllowList: wandb\n",
+        )
+        .unwrap();
+        assert_eq!(
+            misfits("LdapConfig", &object),
+            [
+                "spec.baseDN is missing",
+                "there is no field spec.starTLS; did you mean startTLS?",
+                "spec.login must be true or false, but is the text \"no\"",
+                "spec.checkInterval must be a text, but is the number 5",
+                "spec.publishPolicy must be WhenVerified or Always, but is \"Never\"",
+                "spec.bind.passwordSecretRef is missing",
+                "there is no field spec.bind.password; did you mean passwordSecretRef?",
+                "there is no field spec.testUsers[0].whatever; check its spelling and its place",
+                "spec.groupAllowList must be a list, but is the text \"wandb\"",
+            ]
+        );
+        assert_eq!(misfits("LdapConfig", &Value::Null), ["spec is missing"]);
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_no_field() {
+        let mut object = serde_yaml::from_str("a: null\nb: [{c: null, d: 1}]\n").unwrap();
+        drop_nulls(&mut object);
+        assert_eq!(serde_yaml::to_string(&object).unwrap(), "b:\n- d: 1\n");
+    }
+}

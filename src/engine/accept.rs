@@ -1,0 +1,84 @@
+//! Whether a spec makes sense by itself: pure.
+
+use std::time::Duration;
+
+use super::Kind;
+use crate::{
+    api::{CommonSpec, Reason, Target, TlsSpec, schema},
+    problem::Problem,
+};
+
+/// Judges everything that the schema and its rules judge, since not every spec has met an API server.
+///
+/// The kind's own words come before the schema's, which know lengths and patterns only.
+pub(super) fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
+    common(object.common())?;
+    let parsed = object.parse()?;
+    within_limits(object)?;
+    supported(object.common())?;
+    Ok(parsed)
+}
+
+fn invalid<T>(message: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem::new(Reason::InvalidSpec, message))
+}
+
+/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
+fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
+    let Ok(spec) = serde_json::to_value(object.spec()) else {
+        return invalid("spec cannot be written as JSON.");
+    };
+    let violation = schema::spec_schema(&K::kind(&()))
+        .and_then(|spec_schema| schema::violation(spec_schema, &spec, "spec"));
+    violation.map_or(Ok(()), invalid)
+}
+
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
+
+fn common(spec: &CommonSpec) -> Result<(), Problem> {
+    if spec.check_interval.get() < SHORTEST_INTERVAL {
+        return invalid(format!("spec.checkInterval is {}, but must be at least 10s.", spec.check_interval));
+    }
+    if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&spec.check_timeout.get()) {
+        return invalid(format!(
+            "spec.checkTimeout is {}, but must be between 1s and 5m.",
+            spec.check_timeout
+        ));
+    }
+    spec.tls.as_ref().map_or(Ok(()), tls)?;
+    spec.target.as_ref().map_or(Ok(()), target)
+}
+
+fn tls(spec: &TlsSpec) -> Result<(), Problem> {
+    let Some(bundle) = &spec.ca_bundle else {
+        return match spec.server_name {
+            Some(_) => Ok(()),
+            None => invalid("spec.tls must have caBundle, serverName or both."),
+        };
+    };
+    if bundle.secret_key_ref.is_some() == bundle.config_map_key_ref.is_some() {
+        return invalid("spec.tls.caBundle must have exactly one of secretKeyRef and configMapKeyRef.");
+    }
+    Ok(())
+}
+
+fn target(spec: &Target) -> Result<(), Problem> {
+    let members = [spec.deployment.is_some(), spec.stateful_set.is_some(), spec.weights_and_biases.is_some()];
+    if members.into_iter().filter(|member| *member).count() != 1 {
+        return invalid("spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.");
+    }
+    Ok(())
+}
+
+/// What is valid, but not there yet.
+fn supported(spec: &CommonSpec) -> Result<(), Problem> {
+    if spec.target.is_some() {
+        return Err(Problem::new(
+            Reason::NotSupportedYet,
+            "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod with envFrom.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! `render` and `crd`.
+
+use anyhow::Result;
+use insta::assert_snapshot;
+
+use super::{call::Directory, verdicts::references};
+use crate::world::{CLIENT_SECRET, PASSWORD, certificate, ldap_config, oidc_provider};
+
+#[test]
+fn values_are_masked_unless_they_are_asked_for() -> Result<()> {
+    let files = Directory::with(&[
+        ("corp.yaml", &ldap_config("ldaps://ldap.example.com", "groupAllowList: [wandb]")),
+        ("main.yaml", &oidc_provider("https://login.example.com/realms/main", "")),
+        ("references.yaml", &references(PASSWORD, &certificate()?)),
+    ])?;
+    let masked = files.call("render -f .")?;
+    masked.assert_no_secret();
+    assert!(!masked.stdout.contains("ldap.example.com"), "{masked}");
+    assert_snapshot!(masked);
+    let revealed = files.call("render -f . --reveal")?;
+    for value in
+        [PASSWORD, CLIENT_SECRET, "ldaps://ldap.example.com", "https://login.example.com/realms/main"]
+    {
+        assert!(revealed.stdout.contains(value), "{value} is missing in {revealed}");
+    }
+    assert_eq!((masked.code, revealed.code), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn the_definitions_are_yaml_that_can_be_applied() -> Result<()> {
+    let printed = Directory::with(&[])?.call("crd")?;
+    let kinds: Vec<_> = printed.stdout.lines().filter(|line| line.starts_with("kind: ")).collect();
+    assert_eq!(kinds, ["kind: CustomResourceDefinition"; 2]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    Ok(())
+}

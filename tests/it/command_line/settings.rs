@@ -1,0 +1,41 @@
+//! Every flag of `run` is an environment variable as well.
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use insta::assert_snapshot;
+use wandb_auth_operator::cli::Arguments;
+
+use super::call::Directory;
+
+#[test]
+fn every_flag_has_its_variable() -> Result<()> {
+    let command = Arguments::command();
+    let run = command.find_subcommand("run").context("there is run")?;
+    let flags: Vec<_> = run.get_arguments().filter(|argument| argument.get_id() != "help").collect();
+    assert!(flags.len() >= 7, "{flags:?}");
+    for argument in flags {
+        let flag = argument.get_long().context("a setting is a long flag")?;
+        let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+        let expected = format!("WANDB_AUTH_{}", flag.replace('-', "_").to_uppercase());
+        assert_eq!(variable, Some(expected), "--{flag}");
+    }
+    Ok(())
+}
+
+#[test]
+fn variables_are_read_like_flags() -> Result<()> {
+    let files = Directory::with(&[])?
+        .variable("WANDB_AUTH_NAMESPACE", "one,two")
+        .variable("WANDB_AUTH_ALLOW_EGRESS", "10.0.0.0/8,example.com");
+    assert_snapshot!(files.call("run")?);
+    Ok(())
+}
+
+#[test]
+fn help_says_what_each_command_is_for() -> Result<()> {
+    let files = Directory::with(&[])?;
+    for command in ["run", "check", "render", "crd"] {
+        assert_snapshot!(format!("help_of_{command}"), files.call(&format!("{command} --help"))?);
+    }
+    Ok(())
+}

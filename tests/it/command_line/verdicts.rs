@@ -1,0 +1,107 @@
+//! `check`, where the checks run.
+
+use anyhow::Result;
+use insta::assert_snapshot;
+use test_support::Certificate;
+
+use super::call::{Directory, PLANTED};
+use crate::world::{CLIENT_SECRET, PASSWORD, certificate, directory, ldap_config, oidc_provider, provider};
+
+/// The Secrets and the ConfigMap that the resources refer to.
+pub fn references(password: &str, certificate: &Certificate) -> String {
+    let authority = serde_json::json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authority"},
+        "data": {"ca.crt": certificate.authority_pem},
+    });
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: ldap-bind}}\nstringData: {{password: {password}}}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: oidc-client}}\nstringData: {{secret: {CLIENT_SECRET}}}\n---\n\
+         {authority}\n"
+    )
+}
+
+#[test]
+fn everything_in_a_directory_is_checked() -> Result<()> {
+    let certificate = certificate()?;
+    let (ldap, oidc) = (directory(&certificate)?, provider(&certificate)?);
+    let files = Directory::with(&[
+        ("manifests/corp.yaml", &ldap_config(&ldap.ldaps_url()?, "")),
+        ("manifests/main.yml", &oidc_provider(oidc.issuer(), "")),
+        ("manifests/references.yaml", &references(PASSWORD, &certificate)),
+        ("manifests/README.md", "no: [manifest"),
+        ("manifests/deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: wandb}\n"),
+    ])?;
+    let printed = files.call("check -f manifests")?;
+    printed.assert_no_secret();
+    assert_snapshot!(printed);
+    let printed = files.call("check -f manifests -o json")?;
+    printed.assert_no_secret();
+    assert_snapshot!("everything_in_a_directory_is_checked_json", printed);
+    Ok(())
+}
+
+#[test]
+fn a_failed_check_is_exit_code_1() -> Result<()> {
+    let certificate = certificate()?;
+    let ldap = directory(&certificate)?;
+    let files = Directory::with(&[
+        ("corp.yaml", &ldap_config(&ldap.ldaps_url()?, "")),
+        ("references.yaml", &references(PLANTED, &certificate)),
+    ])?;
+    let printed = files.call("check -f corp.yaml -f references.yaml")?;
+    printed.assert_no_secret();
+    assert_snapshot!(printed);
+    let json = files.call("check -f corp.yaml -f references.yaml -o json")?;
+    json.assert_no_secret();
+    assert_eq!(json.json()?[0]["verdict"], "Failed");
+    Ok(())
+}
+
+#[test]
+fn standard_input_is_read() -> Result<()> {
+    let certificate = certificate()?;
+    let ldap = directory(&certificate)?;
+    let resource = ldap_config(&ldap.ldaps_url()?, "");
+    let input = format!("{resource}---\n{}", references(PASSWORD, &certificate));
+    let printed = Directory::with(&[])?.call_with_input("check -f -", &input)?;
+    assert_snapshot!(printed);
+    Ok(())
+}
+
+#[test]
+fn a_person_may_check_what_the_controller_refuses() -> Result<()> {
+    let certificate = certificate()?;
+    let ldap = directory(&certificate)?;
+    let files = Directory::with(&[
+        ("corp.yaml", &ldap_config(&ldap.ldaps_url()?, "")),
+        ("references.yaml", &references(PASSWORD, &certificate)),
+    ])?;
+    assert_snapshot!(files.call("check -f . --enforce-egress")?);
+    assert_eq!(files.call("check -f .")?.code, 0);
+    assert_eq!(files.call("check -f . --enforce-egress --allow-egress 127.0.0.0/8")?.code, 0);
+    Ok(())
+}
+
+#[test]
+fn the_worst_resource_decides() -> Result<()> {
+    let certificate = certificate()?;
+    let ldap = directory(&certificate)?;
+    let good = ldap_config(&ldap.ldaps_url()?, "");
+    let unreachable =
+        good.replace("name: corp", "name: unreachable").replace(&ldap.ldaps_url()?, "ldaps://127.0.0.1:1");
+    let unresolved = good.replace("name: corp", "name: unresolved").replace("ldap-bind", "nowhere");
+    let files = Directory::with(&[
+        ("good.yaml", &good),
+        ("unreachable.yaml", &unreachable),
+        ("unresolved.yaml", &unresolved),
+        ("references.yaml", &references(PASSWORD, &certificate)),
+    ])?;
+    assert_eq!(files.call("check -f good.yaml -f unreachable.yaml -f references.yaml")?.code, 1);
+    let all = files.call("check -f . -o json")?;
+    let resources = all.json()?;
+    let verdicts: Vec<_> =
+        resources.as_array().into_iter().flatten().map(|resource| &resource["verdict"]).collect();
+    assert_eq!(verdicts, ["Passed", "Failed", "NotUsable"]);
+    assert_eq!(all.code, 2);
+    Ok(())
+}
