@@ -31,7 +31,7 @@ impl ChildProcess {
     pub fn spawn(name: &str, command: &Command, log: &Path) -> Result<Self> {
         let log = LogCapture::open(log)?;
         let child = spawner::spawn(command, &log).with_context(|| {
-            format!("cannot start {name}: setpriv of util-linux is needed to tie it to the tests")
+            format!("cannot start {name}: install util-linux, whose setpriv makes it end with this process")
         })?;
         Ok(Self { name: name.to_owned(), child, log })
     }

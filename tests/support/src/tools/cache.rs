@@ -52,7 +52,7 @@ pub(crate) fn component(
         .prefix(&unfinished_prefix)
         .tempdir_in(&root)
         .context("cannot create a directory to build in")?;
-    build(unfinished.path()).with_context(|| format!("cannot build {name} for the tests"))?;
+    build(unfinished.path()).with_context(|| format!("cannot build {name}"))?;
     fs::rename(unfinished.keep(), &finished)
         .with_context(|| format!("cannot move the built {name} to {}", finished.display()))?;
     Ok(finished)

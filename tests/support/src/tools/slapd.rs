@@ -11,7 +11,7 @@ use super::{cache, find_program};
 use crate::process::run_to_completion;
 
 const MISSING: &str = "OpenLDAP's slapd is not installed and could not be fetched: \
-    install slapd from your distribution (the tests start their own and need no service)";
+    install slapd from your distribution (its service is not needed)";
 
 /// Where slapd and its parts are.
 #[derive(Debug, Clone)]
