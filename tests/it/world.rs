@@ -49,6 +49,35 @@ pub fn provider(certificate: &Certificate) -> Result<OpenIdProvider> {
 /// The secret of the provider's confidential client.
 pub const CLIENT_SECRET: &str = "a-client-secret-of-the-tests";
 
+/// A namespace with an operator, a directory, and an `LdapConfig` named `corp` for it.
+pub struct Corp {
+    pub certificate: Certificate,
+    pub directory: Slapd,
+    pub workspace: Workspace,
+    /// Killed when dropped.
+    pub operator: Operator,
+}
+
+impl Corp {
+    /// The resource with these further lines in its spec, just applied.
+    pub async fn applied(more: &str) -> Result<Self> {
+        let certificate = certificate()?;
+        let directory = directory(&certificate)?;
+        let workspace = workspace().await?;
+        let operator = operator(&workspace)?;
+        put_references(&workspace, &certificate).await?;
+        workspace.apply(&ldap_config(&directory.ldaps_url()?, more)).await?;
+        Ok(Self { certificate, directory, workspace, operator })
+    }
+
+    /// The resource with these further lines in its spec, Ready.
+    pub async fn ready(more: &str) -> Result<Self> {
+        let corp = Self::applied(more).await?;
+        corp.workspace.wait_until_ready("LdapConfig", "corp").await?;
+        Ok(corp)
+    }
+}
+
 /// Where the tests' W&B would be.
 pub const HOST: &str = "https://wandb.example.com";
 

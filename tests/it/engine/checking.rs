@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use test_support::{Slapd, Workspace, condition, hostile::TcpServer, wait_until};
 
 use crate::world::{
-    PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_authority,
+    Corp, PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_authority,
     put_references, workspace,
 };
 
@@ -57,13 +57,8 @@ async fn wait_for_latest_version(workspace: &Workspace) -> Result<()> {
 
 #[tokio::test]
 async fn an_outage_keeps_the_secret_and_passes_by_itself() -> Result<()> {
-    let certificate = certificate()?;
-    let mut directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 10s\nfailureThreshold: 2")).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let Corp { mut directory, workspace, operator: _operator, .. } =
+        Corp::ready("checkInterval: 10s\nfailureThreshold: 2").await?;
     let verified = workspace.secrets().get("corp-ldap").await?;
     directory.stop()?;
     workspace.recheck("LdapConfig", "corp", "first").await?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use test_support::{ControlPlane, Workspace, condition};
 
 use crate::world::{
-    PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_references,
+    Corp, PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_references,
     workspace,
 };
 
@@ -35,15 +35,11 @@ fn text<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
 
 #[tokio::test]
 async fn both_kinds_become_ready_and_publish() -> Result<()> {
-    let certificate = certificate()?;
-    let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    let Corp { certificate, directory, workspace, operator: _operator } = Corp::ready("").await?;
+    let provider = provider(&certificate)?;
     workspace.apply(&oidc_provider(provider.issuer(), "")).await?;
-    let status = workspace.wait_until_ready("LdapConfig", "corp").await?;
     workspace.wait_until_ready("OidcProvider", "main").await?;
+    let status = workspace.status("LdapConfig", "corp").await?;
     assert!(condition(&status, "Stalled").is_none() && condition(&status, "Reconciling").is_none());
     assert_eq!(status["secretRef"]["name"], "corp-ldap");
     let ldap = workspace.secrets().get("corp-ldap").await?;
@@ -60,13 +56,7 @@ async fn both_kinds_become_ready_and_publish() -> Result<()> {
 
 #[tokio::test]
 async fn an_edited_or_deleted_secret_is_repaired() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let Corp { directory, workspace, operator: _operator, .. } = Corp::ready("").await?;
     let right = workspace.secrets().get("corp-ldap").await?;
     // A changed value, a foreign key, a lost label and a lost owner.
     let edit = json!({
@@ -108,13 +98,7 @@ async fn somebody_elses_secret_is_left_alone() -> Result<()> {
 
 #[tokio::test]
 async fn values_that_fail_never_replace_values_that_passed() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let Corp { directory: _directory, workspace, operator: _operator, .. } = Corp::ready("").await?;
     let verified = workspace.secrets().get("corp-ldap").await?;
     let broken = json!({"spec": {"baseDN": "dc=nowhere"}});
     workspace.patch("LdapConfig", "corp", &broken).await?;
@@ -140,10 +124,10 @@ async fn values_that_fail_never_replace_values_that_passed() -> Result<()> {
 async fn always_publishes_what_parses_but_enforces_login_only_once_verified() -> Result<()> {
     let certificate = certificate()?;
     let mut directory = directory(&certificate)?;
+    directory.stop()?;
     let workspace = workspace().await?;
     let _operator = operator(&workspace)?;
     put_references(&workspace, &certificate).await?;
-    directory.stop()?;
     workspace
         .apply(&ldap_config(&directory.ldaps_url()?, "publishPolicy: Always\nfailureThreshold: 1"))
         .await?;
@@ -164,16 +148,10 @@ async fn always_publishes_what_parses_but_enforces_login_only_once_verified() ->
 
 #[tokio::test]
 async fn deleting_removes_or_retains_the_secret() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
+    let Corp { directory, workspace, operator: _operator, .. } =
+        Corp::ready("deletionPolicy: Retain").await?;
     // The garbage collector learns of new definitions only now and then.
     ControlPlane::shared().await?.restart_controller_manager()?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    let config = ldap_config(&directory.ldaps_url()?, "deletionPolicy: Retain");
-    workspace.apply(&config).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
     let retained = workspace.secrets().get("corp-ldap").await?;
     assert_eq!(retained.metadata.owner_references, None);
     let resources = workspace.resources("LdapConfig")?;
@@ -200,13 +178,7 @@ async fn deleting_removes_or_retains_the_secret() -> Result<()> {
 
 #[tokio::test]
 async fn suspending_leaves_everything_as_it_is() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let Corp { directory: _directory, workspace, operator: _operator, .. } = Corp::ready("").await?;
     let before = workspace.secrets().get("corp-ldap").await?;
     workspace
         .patch("LdapConfig", "corp", &json!({"spec": {"suspend": true, "baseDN": "dc=nowhere"}}))
