@@ -75,12 +75,10 @@ impl Election {
     /// Waits until this process leads.
     pub async fn win(&mut self) {
         loop {
-            match self.try_once().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(error = in_words(&error), "the Lease could not be read or written");
-                }
+            match self.look_and_claim(RENEW_DEADLINE).await {
+                Ok(Claim::Ours) => return,
+                Ok(Claim::Contested | Claim::Theirs) => {}
+                Err(error) => tracing::warn!(error, "the Lease could not be read or written"),
             }
             tokio::time::sleep(RETRY_PERIOD).await;
         }
@@ -97,11 +95,13 @@ impl Election {
                 }
                 () = tokio::time::sleep(RETRY_PERIOD) => {}
             }
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
-            match tokio::time::timeout(left, self.try_once()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Err(error)) => tracing::warn!(error = in_words(&error), "the Lease could not be renewed"),
-                Ok(Ok(false)) | Err(_) => return Leadership::Lost,
+            // Others count from before the answer, so this process does, too.
+            let asked = Instant::now();
+            match self.look_and_claim(RENEW_DEADLINE.saturating_sub(renewed.elapsed())).await {
+                Ok(Claim::Ours) => renewed = asked,
+                Ok(Claim::Theirs) => return Leadership::Lost,
+                Ok(Claim::Contested) => {}
+                Err(error) => tracing::warn!(error, "the Lease could not be renewed"),
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
                 return Leadership::Lost;
@@ -109,8 +109,15 @@ impl Election {
         }
     }
 
-    /// Looks at the Lease once and tells whether it is ours afterwards.
-    async fn try_once(&mut self) -> Result<bool, kube::Error> {
+    /// Looks at the Lease once within a time limit, and claims it if it may. An error is in words.
+    async fn look_and_claim(&mut self, limit: Duration) -> Result<Claim, String> {
+        match tokio::time::timeout(limit, self.try_once()).await {
+            Ok(claim) => claim.map_err(|error| in_words(&error)),
+            Err(_) => Err(format!("no answer within {limit:?}")),
+        }
+    }
+
+    async fn try_once(&mut self) -> Result<Claim, kube::Error> {
         self.look().await?;
         let now = Instant::now();
         let seen = self.seen.as_ref();
@@ -122,7 +129,7 @@ impl Election {
         };
         let lease = self.claim(step);
         let written = match step {
-            Step::Wait => return Ok(false),
+            Step::Wait => return Ok(Claim::Theirs),
             Step::Create => self.api.create(&PostParams::default(), &lease).await,
             Step::Renew | Step::TakeOver => {
                 self.api.replace(&self.name, &PostParams::default(), &lease).await
@@ -131,10 +138,11 @@ impl Election {
         match written {
             Ok(lease) => {
                 self.seen = Some(Seen { lease, since: now });
-                Ok(true)
+                Ok(Claim::Ours)
             }
-            // Somebody was faster; the next look shows who.
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                Ok(Claim::Contested)
+            }
             Err(error) => Err(error),
         }
     }
@@ -172,10 +180,23 @@ impl Election {
             spec.holder_identity = Some(String::new());
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
-        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &released).await {
-            tracing::warn!(error = in_words(&error), "the Lease was not released and will expire");
+        let parameters = PostParams::default();
+        let release = self.api.replace(&self.name, &parameters, &released);
+        if !matches!(tokio::time::timeout(RETRY_PERIOD, release).await, Ok(Ok(_))) {
+            tracing::warn!("the Lease was not released and will expire");
         }
     }
+}
+
+/// Whose the Lease is after a look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// This process's.
+    Ours,
+    /// Somebody wrote it at the same time, perhaps an earlier try of this process; the next look shows.
+    Contested,
+    /// Somebody else's.
+    Theirs,
 }
 
 /// How leading ended.

@@ -1,20 +1,32 @@
 //! The `wandb-auth-operator` command; see [`wandb_auth_operator::cli`].
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use tokio::runtime::Builder;
 use wandb_auth_operator::cli::{Arguments, Verdict, execute};
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> ExitCode {
+/// The resolver cannot be interrupted; a name that hangs in it must not keep the process.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // One provider for every TLS connection; a second installation can only be this same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match execute(arguments).await {
+    // The work is waiting; one thread does it, and keeps the allocator from holding memory for several.
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the operator cannot start: {error}")),
+    };
+    let outcome = runtime.block_on(execute(arguments));
+    runtime.shutdown_timeout(FAREWELL);
+    match outcome {
         Ok(verdict) => verdict.into(),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Verdict::NotUsable.into()
-        }
+        Err(error) => fail(&format!("{error:#}")),
     }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    Verdict::NotUsable.into()
 }

@@ -1,9 +1,13 @@
 //! What Prometheus reads. Every metric name stands here and nowhere else.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,35 +20,53 @@ use prometheus_client::{
 };
 
 use crate::{
-    api::{ConditionType, Status},
+    api::{CheckName, ConditionType, Status},
     engine::{Findings, Kind},
 };
 
+/// The name of a kind; the same few for all series.
+type Kinds = Cow<'static, str>;
+
+/// A check of a resource and its result.
+type Shown = HashSet<(Cow<'static, str>, &'static str)>;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
-    kind: Arc<str>,
+    kind: Kinds,
     namespace: Arc<str>,
     name: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
-    kind: Arc<str>,
+    kind: Kinds,
     namespace: Arc<str>,
     name: Arc<str>,
-    check: Arc<str>,
+    check: Cow<'static, str>,
     result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckKindLabels {
-    kind: Arc<str>,
-    check: Arc<str>,
+    kind: Kinds,
+    check: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
-    kind: Arc<str>,
+    kind: Kinds,
+}
+
+impl ResourceLabels {
+    fn check(&self, check: Cow<'static, str>, result: &'static str) -> CheckLabels {
+        CheckLabels {
+            kind: self.kind.clone(),
+            namespace: Arc::clone(&self.namespace),
+            name: Arc::clone(&self.name),
+            check,
+            result,
+        }
+    }
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -59,7 +81,9 @@ pub struct Metrics {
     reconcile_duration: Family<KindLabels, Histogram, fn() -> Histogram>,
     certificate_not_after: Family<ResourceLabels, Seconds>,
     /// Which check series a resource has, to take the outdated ones away.
-    shown: Mutex<HashMap<ResourceLabels, HashSet<CheckLabels>>>,
+    shown: Mutex<HashMap<ResourceLabels, Shown>>,
+    /// How long the last exposition was, and a little more.
+    last_length: AtomicUsize,
 }
 
 /// From a millisecond on loopback to the longest time limit of a run.
@@ -78,6 +102,7 @@ impl Default for Metrics {
             reconcile_duration: Family::new_with_constructor(durations),
             certificate_not_after: Family::default(),
             shown: Mutex::default(),
+            last_length: AtomicUsize::new(0),
         };
         metrics.registered()
     }
@@ -123,26 +148,24 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
     pub fn checked<K: Kind>(&self, object: &K, findings: &Findings) {
         let resource = labels(object);
-        let mut shown = HashSet::new();
+        let mut shown = Shown::new();
         for finding in &findings.list {
-            let name = finding.name.to_string();
-            let check: Arc<str> = name.split('/').next().unwrap_or(&name).into();
+            let check = finding.name.family();
             self.check_duration
-                .get_or_create(&CheckKindLabels { kind: resource.kind.clone(), check })
+                .get_or_create(&CheckKindLabels { kind: resource.kind.clone(), check: check.into() })
                 .observe(finding.duration.as_secs_f64());
-            let labels = CheckLabels {
-                kind: resource.kind.clone(),
-                namespace: resource.namespace.clone(),
-                name: resource.name.clone(),
-                check: name.into(),
-                result: finding.result.into(),
+            let name = match finding.name {
+                CheckName::TestUser(_) => Cow::Owned(finding.name.to_string()),
+                _ => Cow::Borrowed(check),
             };
-            self.check_result.get_or_create(&labels).set(1);
-            shown.insert(labels);
+            shown.insert((name, finding.result.into()));
+        }
+        for (check, result) in &shown {
+            self.check_result.get_or_create(&resource.check(check.clone(), result)).set(1);
         }
         let outdated = self.shown().insert(resource.clone(), shown.clone()).unwrap_or_default();
-        for labels in outdated.difference(&shown) {
-            self.check_result.remove(labels);
+        for (check, result) in outdated.difference(&shown) {
+            self.check_result.remove(&resource.check(check.clone(), result));
         }
         self.last_check.get_or_create(&resource).set(Timestamp::now().as_second() as f64);
         match findings.certificate {
@@ -167,16 +190,15 @@ impl Metrics {
 
     /// Notes how long a run took.
     pub fn reconciled<K: Kind>(&self, duration: Duration) {
-        let labels = KindLabels { kind: K::kind(&()).into() };
+        let labels = KindLabels { kind: K::kind(&()) };
         self.reconcile_duration.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
     /// Takes the series of a resource that is gone away.
     pub fn forget<K: Kind>(&self, namespace: &str, name: &str) {
-        let resource =
-            ResourceLabels { kind: K::kind(&()).into(), namespace: namespace.into(), name: name.into() };
-        for labels in self.shown().remove(&resource).unwrap_or_default() {
-            self.check_result.remove(&labels);
+        let resource = ResourceLabels { kind: K::kind(&()), namespace: namespace.into(), name: name.into() };
+        for (check, result) in self.shown().remove(&resource).unwrap_or_default() {
+            self.check_result.remove(&resource.check(check, result));
         }
         self.ready.remove(&resource);
         self.last_check.remove(&resource);
@@ -185,19 +207,21 @@ impl Metrics {
 
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
+        // Growing step by step would take twice the memory of a large text.
+        let mut text = String::with_capacity(self.last_length.load(Ordering::Relaxed));
         encode(&mut text, &self.registry)?;
+        self.last_length.store(text.len() + text.len() / 8, Ordering::Relaxed);
         Ok(text)
     }
 
-    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, HashSet<CheckLabels>>> {
+    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Shown>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn labels<K: Kind>(object: &K) -> ResourceLabels {
     ResourceLabels {
-        kind: K::kind(&()).into(),
+        kind: K::kind(&()),
         namespace: object.namespace().unwrap_or_default().into(),
         name: object.name_any().into(),
     }

@@ -1,6 +1,6 @@
 //! The long-running process: from a cluster's address to running controllers.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{
@@ -8,10 +8,7 @@ use futures::{
     future::{BoxFuture, join_all},
 };
 use ipnet::IpNet;
-use kube::{
-    Client, Config,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::{Client, Config, runtime::events::Reporter};
 use tokio::net::lookup_host;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -48,6 +45,9 @@ pub enum LeaderElection {
     Lease,
 }
 
+/// How long the HTTP server may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Runs until the token is cancelled; an error means that it could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
     let listener = server::listen(options.metrics_address).await?;
@@ -75,14 +75,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         }
     }
 
-    let shared = Shared {
-        recorder: Recorder::new(client.clone(), reporter()),
-        client,
-        network,
-        metrics,
-        options: &options,
-        stopping,
-    };
+    let shared = Shared { reporter: reporter(), client, network, metrics, options: &options, stopping };
     let controllers = Controllers::default().add::<LdapConfig>(&shared).add::<OidcProvider>(&shared);
     let running = controllers.run(readiness);
     let leadership = match options.election {
@@ -94,7 +87,8 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     };
     served.cancel();
     tasks.close();
-    tasks.wait().await;
+    // A client that sent half a request must not keep the process.
+    let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
     match leadership {
         Leadership::Released => Ok(()),
         Leadership::Lost => anyhow::bail!("lost the leadership; start again to stand by"),
@@ -120,7 +114,7 @@ struct Shared<'a> {
     client: Client,
     network: Arc<Network>,
     metrics: Arc<Metrics>,
-    recorder: Recorder,
+    reporter: Reporter,
     options: &'a Options,
     stopping: CancellationToken,
 }
@@ -139,7 +133,7 @@ impl Controllers {
             shared.client.clone(),
             Arc::clone(&shared.network),
             Arc::clone(&shared.metrics),
-            shared.recorder.clone(),
+            shared.reporter.clone(),
             shared.stopping.clone(),
         ));
         for scope in &shared.options.scopes {

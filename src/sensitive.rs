@@ -1,17 +1,19 @@
 //! `Sensitive`: a password, key or token that cannot be printed by accident.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::problem::CUT;
 
-/// A secret text. It has neither `Debug` nor `Display` nor `Serialize`, and is wiped when dropped.
+/// A secret text. It has neither `Debug` nor `Display` nor `Serialize`, and is wiped when its last clone is dropped.
 #[derive(Clone)]
-pub struct Sensitive(SecretString);
+pub struct Sensitive(Arc<SecretString>);
 
 impl Sensitive {
     /// Takes the text over.
     pub fn new(text: String) -> Self {
-        Self(SecretString::from(text))
+        Self(Arc::new(SecretString::from(text)))
     }
 
     /// The text itself: only for the place that sends or stores it.

@@ -56,6 +56,24 @@ pub struct CommonSpec {
     pub tls: Option<TlsSpec>,
 }
 
+impl CommonSpec {
+    /// The fields on which neither findings nor values depend.
+    pub const UNCHECKED: [&'static str; 6] =
+        ["checkInterval", "failureThreshold", "suspend", "deletionPolicy", "secretName", "target"];
+}
+
+/// Whether Kubernetes takes the text as the name of an object. Everything else must be kept out of
+/// the API server's paths, where it could lead elsewhere.
+pub fn is_object_name(text: &str) -> bool {
+    let is_inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    let is_end = |byte: Option<u8>| byte.is_some_and(|byte| is_inner(byte) && byte != b'-' && byte != b'.');
+    text.len() <= 253
+        && text.bytes().all(is_inner)
+        && is_end(text.bytes().next())
+        && is_end(text.bytes().last())
+}
+
 fn check_interval() -> Duration {
     Duration::from_minutes(5)
 }
@@ -185,4 +203,20 @@ pub(super) fn port_can_be_reached(field: &str) -> Rule {
 pub(super) fn begins_like_a_dn(field: &str) -> Rule {
     Rule::new(r"self.matches(r'^\s*[A-Za-z0-9][-A-Za-z0-9.]* *=')")
         .message(&*format!("{field} must be a DN, such as dc=example,dc=org"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_names_from_paths() {
+        for name in ["a", "ldap-bind", "a.b-c.1"] {
+            assert!(is_object_name(name), "{name}");
+        }
+        for text in ["", "-a", "a.", "A", "a b", "..", "../../other/secrets/x", "?limit=1", "a/b", "a%2fb"] {
+            assert!(!is_object_name(text), "{text}");
+        }
+        assert!(!is_object_name(&"a".repeat(254)));
+    }
 }

@@ -85,6 +85,8 @@ pub enum Reason {
     NotYetVerified,
     /// A Secret of that name exists and belongs to somebody else.
     SecretNotOwned,
+    /// The Secret cannot be changed any more.
+    SecretImmutable,
 
     // kstatus.
     /// The operator keeps trying.
@@ -229,6 +231,11 @@ impl Reason {
         }
     }
 
+    /// Whether the other side gave no clear answer to what was sent.
+    pub fn leaves_open(self) -> bool {
+        matches!(self, Self::TimedOut | Self::ConnectionClosed | Self::OperationRefused | Self::ProtocolError)
+    }
+
     /// Whether the other side refused credentials, so that trying them again could lock the account.
     pub fn refuses_credentials(self) -> bool {
         matches!(
@@ -289,6 +296,16 @@ pub enum CheckName {
 }
 
 impl CheckName {
+    /// Whether the check sends a person-like account's password, which a server may count against it.
+    pub fn sends_credentials(self) -> bool {
+        self == Self::Bind
+    }
+
+    /// The name without an index.
+    pub fn family(self) -> &'static str {
+        self.into()
+    }
+
     /// Reads a name as [`fmt::Display`] writes it.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix("TestUser/") {
@@ -302,7 +319,7 @@ impl fmt::Display for CheckName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TestUser(index) => write!(f, "TestUser/{index}"),
-            name => f.write_str(name.into()),
+            name => f.write_str(name.family()),
         }
     }
 }

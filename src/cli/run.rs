@@ -1,9 +1,9 @@
 //! `run`: the controller.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
+use anyhow::{Context, bail};
 use clap::Args;
-use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +18,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Namespace to look after; may be repeated. Default: the pod's own, or the context's.
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        env = "WANDB_AUTH_NAMESPACE",
-        value_delimiter = ',',
-        conflicts_with = "all_namespaces"
-    )]
+    #[arg(long, value_name = "NAMESPACE", env = "WANDB_AUTH_NAMESPACE", value_delimiter = ',')]
     namespace: Vec<String>,
 
     /// Look after every namespace.
@@ -33,7 +27,7 @@ pub struct RunArguments {
 
     /// Network that may be connected to although it is loopback, link-local or otherwise special; may be repeated.
     #[arg(long, value_name = "CIDR", env = "WANDB_AUTH_ALLOW_EGRESS", value_delimiter = ',')]
-    allow_egress: Vec<IpNet>,
+    allow_egress: Vec<String>,
 
     /// Resources of one kind and namespace that are worked on at a time.
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
@@ -56,29 +50,41 @@ pub struct RunArguments {
 pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::start(arguments.log_format);
     let config = cluster::current().await?;
-    let options = arguments.options(&config.default_namespace);
+    let options = arguments.options(&config.default_namespace)?;
     let stopping = CancellationToken::new();
     tokio::spawn(stop_on_signal(stopping.clone()));
     operate(config, options, stopping).await
 }
 
 impl RunArguments {
-    fn options(self, own_namespace: &str) -> Options {
-        let scopes = if self.all_namespaces {
-            vec![Scope::Cluster]
-        } else if self.namespace.is_empty() {
-            vec![Scope::Namespace(own_namespace.to_owned())]
-        } else {
-            self.namespace.into_iter().map(Scope::Namespace).collect()
+    /// An empty environment variable counts as an absent one, since charts set those.
+    fn options(self, own_namespace: &str) -> anyhow::Result<Options> {
+        // Two controllers on one namespace would do everything twice.
+        let namespaces: BTreeSet<_> = given(self.namespace).collect();
+        let scopes = match (self.all_namespaces, namespaces.is_empty()) {
+            (true, true) => vec![Scope::Cluster],
+            (true, false) => bail!("--all-namespaces and --namespace exclude each other; use one of them"),
+            (false, true) => vec![Scope::Namespace(own_namespace.to_owned())],
+            (false, false) => namespaces.into_iter().map(Scope::Namespace).collect(),
         };
-        Options {
+        let allow_egress = given(self.allow_egress)
+            .map(|network| {
+                let expected = "expected a network such as 10.0.0.0/8";
+                network.parse().with_context(|| format!("--allow-egress {network}: {expected}"))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Options {
             scopes,
-            allow_egress: self.allow_egress,
+            allow_egress,
             concurrency: self.concurrency,
             metrics_address: self.metrics_address,
             election: if self.leader_elect { LeaderElection::Lease } else { LeaderElection::Off },
-        }
+        })
     }
+}
+
+fn given(items: Vec<String>) -> impl Iterator<Item = String> {
+    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty())
 }
 
 async fn stop_on_signal(stopping: CancellationToken) {
@@ -94,4 +100,36 @@ async fn stop_on_signal(stopping: CancellationToken) {
     }
     tracing::info!("stopping");
     stopping.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: RunArguments,
+    }
+
+    fn options(arguments: &[&str]) -> anyhow::Result<Options> {
+        Line::try_parse_from(std::iter::once(&"run").chain(arguments)).unwrap().run.options("own")
+    }
+
+    #[test]
+    fn empty_and_repeated_items_do_not_count() {
+        let scopes = options(&["--namespace", "a,a,", "--allow-egress", ""]).unwrap().scopes;
+        assert_eq!(scopes, [Scope::Namespace("a".to_owned())]);
+        assert_eq!(options(&["--namespace", ""]).unwrap().scopes, [Scope::Namespace("own".to_owned())]);
+        assert_eq!(options(&["--all-namespaces"]).unwrap().scopes, [Scope::Cluster]);
+    }
+
+    #[test]
+    fn contradictions_and_nonsense_are_told() {
+        assert!(options(&["--all-namespaces", "--namespace", "a"]).is_err());
+        let error = options(&["--allow-egress", "nonsense"]).unwrap_err();
+        assert!(error.to_string().contains("expected a network"), "{error}");
+    }
 }

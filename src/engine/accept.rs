@@ -77,7 +77,7 @@ fn supported(spec: &CommonSpec) -> Result<(), Problem> {
     if spec.target.is_some() {
         return Err(Problem::new(
             Reason::NotSupportedYet,
-            "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod with envFrom.",
+            "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod by hand; the command render prints the env entries.",
         ));
     }
     Ok(())

@@ -6,12 +6,14 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::events::{Event, EventType, Recorder},
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Kind, Memory,
+    backoff::Backoff,
     secret::field_manager,
     status::{Tone, notices},
 };
@@ -30,10 +32,14 @@ pub struct Context<K: Kind> {
     pub network: Arc<Network>,
     /// What earlier runs found.
     pub memory: Memory,
+    /// How long to wait after runs that failed for reasons of our own.
+    pub(super) backoff: Backoff,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
-    /// One for the whole process, since it is what joins equal events.
-    pub recorder: Recorder,
+    /// Who events say they come from.
+    pub reporter: Reporter,
+    /// Limits how many runs speak with the API server at a time: each takes a connection and memory.
+    pub(super) turns: Semaphore,
     /// Set when the process is to stop.
     pub stopping: CancellationToken,
     kind: std::marker::PhantomData<fn() -> K>,
@@ -45,16 +51,27 @@ impl<K: Kind> Context<K> {
         client: Client,
         network: Arc<Network>,
         metrics: Arc<Metrics>,
-        recorder: Recorder,
+        reporter: Reporter,
         stopping: CancellationToken,
     ) -> Self {
         let kind = std::marker::PhantomData;
-        Self { client, network, memory: Memory::default(), metrics, recorder, stopping, kind }
+        Self {
+            client,
+            network,
+            memory: Memory::default(),
+            backoff: Backoff::default(),
+            metrics,
+            reporter,
+            turns: Semaphore::new(TURNS),
+            stopping,
+            kind,
+        }
     }
 
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
+        self.backoff.forget(&format!("{namespace}/{name}"));
         self.metrics.forget::<K>(namespace, name);
     }
 
@@ -73,6 +90,8 @@ impl<K: Kind> Context<K> {
         let patch = serde_json::json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
+            // An object that was deleted and made again meanwhile is another one.
+            "metadata": { "uid": object.uid() },
             "status": status,
         });
         let parameters = PatchParams::apply(&field_manager::<K>()).force();
@@ -105,15 +124,20 @@ impl<K: Kind> Context<K> {
             type_,
             reason: reason.to_owned(),
             note: Some(note.chars().take(NOTE_LIMIT).collect()),
-            action: "Reconcile".to_owned(),
+            action: notice.action.clone(),
             secondary: None,
         };
-        // An event is a courtesy: the status carries the same words.
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        // A recorder that lives on would remember every event for minutes, to join equal ones; these tell of
+        // transitions only. An event is a courtesy: the status carries the same words.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
             tracing::debug!(error = in_words(&error), "an event was not written");
         }
     }
 }
+
+/// Runs of a kind that speak with the API server at a time.
+const TURNS: usize = 8;
 
 /// Events take notes of up to 1024 bytes; a character has at most four.
 const NOTE_LIMIT: usize = 256;

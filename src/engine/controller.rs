@@ -1,9 +1,13 @@
 //! Which changes lead to a run: the resources themselves, and the objects that they refer to or publish.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures::{Stream, StreamExt, TryStreamExt};
-use jiff::Timestamp;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Secret},
@@ -24,7 +28,9 @@ use kube::{
 use super::{
     Context, Kind, ReferenceSource,
     backoff::Backoff,
-    reconcile, references, secret_name,
+    reconcile,
+    reconcile::now,
+    references, secret_name,
     status::{Facts, Outcome, derive},
 };
 use crate::{
@@ -71,25 +77,31 @@ pub fn control<K: Kind>(
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
     let resources = resources(Arc::clone(&context), scope, writer);
-    let secrets = scope.api::<PartialObjectMeta<Secret>>(context.client.clone());
-    let config_maps = scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone());
+    let secrets = metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()));
+    let config_maps = metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()));
     let config = controller::Config::default().concurrency(concurrency);
     let stopping = Arc::clone(&context);
-    let backoff = Arc::new(Backoff::default());
-    let forgiving = Arc::clone(&backoff);
+    let present = store.clone();
     let runs = Controller::for_stream(resources, store.clone())
         .with_config(config)
-        .watches(secrets, watcher::Config::default(), users_of(store.clone(), ReferenceSource::Secret))
-        .watches(config_maps, watcher::Config::default(), users_of(store.clone(), ReferenceSource::ConfigMap))
+        .watches_stream(secrets, users_of(store.clone(), ReferenceSource::Secret))
+        .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap))
         .graceful_shutdown_on(async move { stopping.stopping.cancelled().await })
         .run(
-            move |object, context| run(object, context, Arc::clone(&forgiving)),
-            move |object, error, _| retry(&object, error, &backoff),
-            context,
+            move |object, context| run(object, context, present.clone()),
+            |object, error, context| retry(&object, error, &context.backoff),
+            Arc::clone(&context),
         );
-    let done = runs.for_each(|outcome| {
-        if let Err(controller::Error::QueueError(error)) = outcome {
-            tracing::warn!(kind = %K::kind(&()), %error, "a watch broke and is set up again");
+    let done = runs.for_each(move |outcome| {
+        match outcome {
+            Err(controller::Error::QueueError(error)) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "a watch broke and is set up again");
+            }
+            // Its deletion was missed while a watch was broken.
+            Err(controller::Error::ObjectNotFound(gone)) => {
+                context.forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+            }
+            Ok(_) | Err(_) => {}
         }
         std::future::ready(())
     });
@@ -114,6 +126,17 @@ fn resources<K: Kind>(
         .applied_objects()
         // A status that the operator wrote itself is no reason to run again.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
+}
+
+/// Changes of objects whose contents are not of interest here. Each watch has a backoff of its own, so
+/// that one that may not be read holds nothing else up.
+fn metadata<K>(
+    api: Api<PartialObjectMeta<K>>,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    watcher(api, watcher::Config::default()).default_backoff().touched_objects()
 }
 
 /// Drops what `kubectl apply` and the API server keep for themselves, most of an object's size.
@@ -149,21 +172,32 @@ fn users_of<K: Kind, O: Resource>(
 async fn run<K: Kind>(
     object: Arc<Guarded<K>>,
     context: Arc<Context<K>>,
-    backoff: Arc<Backoff>,
+    present: Store<Guarded<K>>,
 ) -> Result<Action, Error> {
-    let started = std::time::Instant::now();
-    let action = match &object.0 {
+    let started = Instant::now();
+    let outcome = AssertUnwindSafe(limited(&object, &context)).catch_unwind().await;
+    context.metrics.reconciled::<K>(started.elapsed());
+    let reference = ObjectRef::from_obj(&*object);
+    if present.get(&reference).is_none_or(|current| current.uid() != object.uid()) {
+        context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+    let action = outcome.unwrap_or(Err(Error::Panicked))?;
+    context.backoff.forget(&key(&*object));
+    Ok(action)
+}
+
+async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
+    match &object.0 {
         Ok(resource) => {
             let limit = resource.common().check_timeout.get() + API_TIME;
-            tokio::time::timeout(limit, reconcile(resource, &context))
+            tokio::time::timeout(limit, reconcile(resource, context))
                 .await
                 .unwrap_or(Err(Error::Timeout(limit)))
         }
-        Err(invalid) => report_undecodable(invalid, &*object, &context).await,
-    }?;
-    context.metrics.reconciled::<K>(started.elapsed());
-    backoff.forget(&key(&*object));
-    Ok(action)
+        Err(invalid) => tokio::time::timeout(API_TIME, report_undecodable(invalid, object, context))
+            .await
+            .unwrap_or(Err(Error::Timeout(API_TIME))),
+    }
 }
 
 /// An object that does not decode gets a status like any other, so that people see why nothing happens.
@@ -197,11 +231,13 @@ async fn report_undecodable<K: Kind>(
         secret_name: String::new(),
         threshold: 0,
     };
-    let status = derive(previous.as_ref(), &facts, Timestamp::now());
-    if previous.as_ref() != Some(&status) {
-        context.report(object, previous.as_ref(), &status).await?;
+    let status = derive(previous.as_ref(), &facts, now());
+    if previous.as_ref() == Some(&status) {
+        return Ok(Action::await_change());
     }
-    Ok(Action::await_change())
+    context.report(object, previous.as_ref(), &status).await?;
+    // Where only the old status was unreadable, the object can be read now.
+    Ok(Action::requeue(Duration::from_secs(5)))
 }
 
 fn retry<K: Kind>(object: &Guarded<K>, error: &Error, backoff: &Backoff) -> Action {

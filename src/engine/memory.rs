@@ -11,8 +11,8 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{Finding, Findings, Kind, Values, plan::InputsHash};
-use crate::api::{CheckName, CheckResult, ConditionType, Reason, Status};
+use super::{CheckedInputs, Finding, Findings, InputsHash, Kind, Values};
+use crate::api::{CheckName, CheckResult, ConditionType, Status};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +33,10 @@ pub struct Remembered {
     pub proven: bool,
     /// Failed runs in a row.
     failures: u32,
-    /// When the checks are to run again; never by themselves where credentials were refused.
-    due: Option<Instant>,
+    /// When the checks ran; nothing where only a status tells of them.
+    checked_at: Option<Instant>,
+    /// A number between 0 and 1 that spreads resources over time.
+    jitter: f64,
 }
 
 /// How a run's findings count.
@@ -55,8 +57,8 @@ pub enum Verdict {
 
 impl Remembered {
     /// Whether the findings answer the question and are not due for another look.
-    pub fn answers(&self, question: &Question, now: Instant) -> bool {
-        self.question == *question && self.due.is_none_or(|due| now < due)
+    pub fn answers(&self, question: &Question, schedule: Schedule, now: Instant) -> bool {
+        self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
     /// How the findings count.
@@ -71,45 +73,64 @@ impl Remembered {
         }
     }
 
+    /// How long until the checks are due; never by themselves where credentials were refused.
+    pub fn wait(&self, schedule: Schedule, now: Instant) -> Option<Duration> {
+        if self.findings.credentials_refused() {
+            return None;
+        }
+        let Some(checked_at) = self.checked_at else { return Some(Duration::ZERO) };
+        let delay = schedule.delay(self).mul_f64(1.0 + JITTER_SHARE * self.jitter);
+        let due = checked_at.checked_add(delay)?;
+        Some(due.saturating_duration_since(now))
+    }
+
     /// What is remembered after another run.
     pub fn learn(
         previous: Option<&Self>,
         question: Question,
         findings: Findings,
-        schedule: Schedule,
+        jitter: f64,
         now: Instant,
     ) -> Self {
         let same = previous.filter(|previous| previous.question.inputs == question.inputs);
         let failed = findings.failure().is_some();
         let failures = if failed { same.map_or(0, |same| same.failures).saturating_add(1) } else { 0 };
         let proven = !failed || same.is_some_and(|same| same.proven);
-        let mut remembered = Self { question, findings, proven, failures, due: None };
-        remembered.due = schedule.delay(&remembered).and_then(|delay| now.checked_add(delay));
-        remembered
+        Self { question, findings, proven, failures, checked_at: Some(now), jitter }
     }
 
     /// What a status tells of an earlier process's run with the same inputs.
     ///
-    /// Findings are taken from it only where asking again could do harm; otherwise they count as due.
-    pub fn recover(status: &Status, question: Question, checked_inputs: &str, now: Instant) -> Option<Self> {
-        if status.checked_inputs.as_deref() != Some(checked_inputs) {
+    /// Findings are taken from it only where asking again could do harm; otherwise they are due. That
+    /// the inputs passed is taken from it only if this same version of the operator wrote it, since
+    /// another one may have published other values for them.
+    pub fn recover(
+        status: &Status,
+        question: Question,
+        checked_inputs: &CheckedInputs,
+        threshold: u32,
+    ) -> Option<Self> {
+        let recorded = status.checked_inputs.as_deref()?;
+        if !checked_inputs.agrees_with(recorded) {
             return None;
         }
         let findings = Findings {
             list: status.checks.iter().filter_map(Finding::from_status).collect(),
             certificate: None,
         };
+        let is_true = |type_: ConditionType| {
+            status
+                .conditions
+                .iter()
+                .any(|condition| condition.type_ == type_.as_str() && condition.status == "True")
+        };
+        let verified = is_true(ConditionType::Verified);
+        let proven =
+            (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
         let refused = findings.credentials_refused();
-        let proven = status.conditions.iter().any(|condition| {
-            condition.type_ == ConditionType::Verified.as_str() && condition.status == "True"
-        });
-        (refused || proven).then(|| Self {
-            question,
-            failures: u32::from(refused),
-            findings,
-            proven,
-            due: (!refused).then_some(now),
-        })
+        let failures = if verified { 0 } else { threshold };
+        let checked_at = None;
+        (refused || proven).then_some(Self { question, findings, proven, failures, checked_at, jitter: 0.0 })
     }
 }
 
@@ -125,6 +146,7 @@ struct Entry {
     uid: String,
     remembered: Option<Remembered>,
     last_verified: Option<Values>,
+    status: Option<Status>,
 }
 
 impl Memory {
@@ -148,10 +170,14 @@ impl Memory {
         self.with(object, |entry| entry.last_verified.clone())
     }
 
-    /// How long until the checks are due; nothing when they are not due by themselves.
-    pub fn wait<K: Kind>(&self, object: &K, now: Instant) -> Option<Duration> {
-        self.with(object, |entry| entry.remembered.as_ref()?.due)
-            .map(|due| due.saturating_duration_since(now))
+    /// The status that was written last, which a watch may not have brought back yet.
+    pub fn last_status<K: Kind>(&self, object: &K) -> Option<Status> {
+        self.with(object, |entry| entry.status.clone())
+    }
+
+    /// Keeps the status that was written last.
+    pub fn reported<K: Kind>(&self, object: &K, status: Status) {
+        self.with(object, |entry| entry.status = Some(status));
     }
 
     /// Forgets a resource that is gone.
@@ -182,27 +208,31 @@ pub struct Schedule {
     pub interval: Duration,
     /// `spec.failureThreshold`.
     pub threshold: u32,
-    /// A number between 0 and 1 that spreads resources over time.
-    pub jitter: f64,
 }
 
 /// The first wait after a failure; it doubles up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 
+/// The wait after credentials that were never proven went unanswered more than once: a server that
+/// delays its refusals counts them all the same, usually over the last half hour.
+const UNANSWERED_RETRY: Duration = Duration::from_mins(30);
+
 /// The share of a wait by which it may be longer.
 const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
-    fn delay(&self, remembered: &Remembered) -> Option<Duration> {
-        let wait = match remembered.verdict(self.threshold) {
+    fn delay(self, remembered: &Remembered) -> Duration {
+        match remembered.verdict(self.threshold) {
             Verdict::Passed | Verdict::Tolerated { .. } => self.interval,
-            Verdict::Failed(_) if remembered.findings.credentials_refused() => return None,
+            Verdict::Failed(_) if remembered.findings.credentials_unanswered() => {
+                let first = remembered.proven || remembered.failures <= 1;
+                if first { self.interval } else { self.interval.max(UNANSWERED_RETRY) }
+            }
             Verdict::Failed(_) => {
                 let doublings = remembered.failures.saturating_sub(1).min(16);
                 FIRST_RETRY.saturating_mul(1 << doublings).min(self.interval)
             }
-        };
-        Some(wait.mul_f64(1.0 + JITTER_SHARE * self.jitter))
+        }
     }
 }
 
@@ -211,7 +241,7 @@ impl Finding {
         Some(Self {
             name: CheckName::parse(&check.name)?,
             result: check.result,
-            reason: check.reason.parse::<Reason>().ok()?,
+            reason: check.reason.parse().ok()?,
             message: check.message.clone(),
             duration: Duration::ZERO,
         })
@@ -225,30 +255,31 @@ impl Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use proptest::prelude::*;
 
-    const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3, jitter: 0.0 };
+    use super::*;
+    use crate::api::Reason;
+
+    const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
     fn question(inputs: u64) -> Question {
         Question { inputs: InputsHash::from(inputs), recheck: None }
     }
 
-    fn findings(reason: Option<Reason>) -> Findings {
+    fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
         let (result, reason) = match reason {
             Some(reason) => (CheckResult::Failed, reason),
             None => (CheckResult::Passed, Reason::Passed),
         };
-        let name = CheckName::TcpConnects;
         let message = String::new();
-        Findings {
-            list: vec![Finding { name, result, reason, message, duration: Duration::ZERO }],
-            certificate: None,
-        }
+        let finding = Finding { name, result, reason, message, duration: Duration::ZERO };
+        Findings { list: vec![finding], certificate: None }
     }
 
     fn run(previous: Option<&Remembered>, inputs: u64, reason: Option<Reason>) -> Remembered {
-        Remembered::learn(previous, question(inputs), findings(reason), SCHEDULE, Instant::now())
+        let findings = findings(CheckName::TcpConnects, reason);
+        Remembered::learn(previous, question(inputs), findings, 0.0, Instant::now())
     }
 
     #[test]
@@ -277,38 +308,103 @@ mod tests {
         let passed = run(None, 1, None);
         let refused = run(Some(&passed), 1, Some(Reason::InvalidCredentials));
         assert!(matches!(refused.verdict(3), Verdict::Failed(_)));
-        assert_eq!(refused.due, None);
         let much_later = Instant::now() + Duration::from_secs(1_000_000);
-        assert!(refused.answers(&question(1), much_later));
-        assert!(!refused.answers(&question(2), much_later));
+        assert_eq!(refused.wait(SCHEDULE, much_later), None);
+        assert!(refused.answers(&question(1), SCHEDULE, much_later));
+        assert!(!refused.answers(&question(2), SCHEDULE, much_later));
         let asked = Question { recheck: Some("now".into()), ..question(1) };
-        assert!(!refused.answers(&asked, much_later));
+        assert!(!refused.answers(&asked, SCHEDULE, much_later));
     }
 
     #[test]
-    fn refused_credentials_survive_a_restart() {
-        let refused = run(None, 1, Some(Reason::InvalidCredentials));
-        let status = Status {
-            checks: refused.findings.list.iter().map(Finding::status).collect(),
-            checked_inputs: Some("generation=1".into()),
-            ..Status::default()
+    fn unanswered_credentials_are_seldom_tried_again() {
+        let unanswered = |previous: Option<&Remembered>| {
+            let findings = findings(CheckName::Bind, Some(Reason::TimedOut));
+            Remembered::learn(previous, question(1), findings, 0.0, Instant::now())
         };
+        let once = unanswered(None);
+        assert_eq!(SCHEDULE.delay(&once), SCHEDULE.interval);
+        assert_eq!(SCHEDULE.delay(&unanswered(Some(&once))), UNANSWERED_RETRY);
+        // Credentials that passed before are not what the server objects to.
+        let passed = run(None, 1, None);
+        let lost = (0..3).fold(passed, |previous, _| unanswered(Some(&previous)));
+        assert_eq!(SCHEDULE.delay(&lost), SCHEDULE.interval);
+    }
+
+    #[test]
+    fn a_shorter_interval_counts_from_the_last_run() {
+        let passed = run(None, 1, None);
+        let soon = Instant::now() + Duration::from_mins(1);
+        assert!(passed.answers(&question(1), SCHEDULE, soon));
+        let shorter = Schedule { interval: Duration::from_secs(10), ..SCHEDULE };
+        assert!(!passed.answers(&question(1), shorter, soon));
+    }
+
+    fn condition(type_: ConditionType, status: &str) -> Condition {
+        Condition {
+            type_: type_.to_string(),
+            status: status.to_owned(),
+            reason: String::new(),
+            message: String::new(),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        }
+    }
+
+    fn status(remembered: &Remembered, inputs: &str, conditions: Vec<Condition>) -> Status {
+        Status {
+            checks: remembered.findings.list.iter().map(Finding::status).collect(),
+            checked_inputs: Some(inputs.to_owned()),
+            conditions,
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn refused_credentials_survive_a_restart_and_an_upgrade() {
+        let refused = run(None, 1, Some(Reason::InvalidCredentials));
+        let inputs = CheckedInputs::from("spec=1");
         let now = Instant::now();
-        let recovered = Remembered::recover(&status, question(1), "generation=1", now).unwrap();
-        assert!(recovered.answers(&question(1), now));
-        assert!(matches!(recovered.verdict(3), Verdict::Failed(_)));
-        assert!(Remembered::recover(&status, question(1), "generation=2", now).is_none());
+        for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
+            let status = status(&refused, &recorded, Vec::new());
+            let recovered = Remembered::recover(&status, question(1), &inputs, 3).unwrap();
+            assert!(recovered.answers(&question(1), SCHEDULE, now));
+            assert!(matches!(recovered.verdict(3), Verdict::Failed(_)));
+        }
+        let other = status(&refused, "spec=2 operator=0.0.0", Vec::new());
+        assert!(Remembered::recover(&other, question(1), &inputs, 3).is_none());
+    }
+
+    #[test]
+    fn what_was_proven_survives_a_restart_but_not_an_upgrade() {
+        let inputs = CheckedInputs::from("spec=1");
+        let passed = run(None, 1, None);
+        let down = run(Some(&passed), 1, Some(Reason::ConnectionRefused));
+        let published = condition(ConditionType::Published, "True");
+        let tolerated = vec![condition(ConditionType::Verified, "True"), published.clone()];
+        let outage = vec![condition(ConditionType::Verified, "False"), published];
+        let recover = |recorded: &str, conditions: &[Condition]| {
+            let status = status(&down, recorded, conditions.to_vec());
+            Remembered::recover(&status, question(1), &inputs, 3)
+        };
+        let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
+        assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));
+        assert!(matches!(recovered.verdict(3), Verdict::Tolerated { .. }));
+        let recovered = recover(&inputs.to_string(), &outage).unwrap();
+        assert!(recovered.proven, "the Secret can be repaired in an outage");
+        assert!(matches!(recovered.verdict(3), Verdict::Failed(_)), "and Verified does not flip");
+        assert!(recover("spec=1 operator=0.0.0", &tolerated).is_none());
     }
 
     proptest! {
         #[test]
         fn waits_are_never_short_nor_longer_than_the_interval(failures in 0u32..100, jitter in 0.0f64..1.0) {
-            let schedule = Schedule { jitter, ..SCHEDULE };
             let mut remembered = run(None, 1, Some(Reason::ConnectionRefused));
             remembered.failures = failures;
-            let delay = schedule.delay(&remembered).unwrap();
-            prop_assert!(delay >= FIRST_RETRY);
-            prop_assert!(delay <= SCHEDULE.interval.mul_f64(1.0 + JITTER_SHARE));
+            remembered.jitter = jitter;
+            let wait = remembered.wait(SCHEDULE, remembered.checked_at.unwrap()).unwrap();
+            prop_assert!(wait >= FIRST_RETRY);
+            prop_assert!(wait <= SCHEDULE.interval.mul_f64(1.0 + JITTER_SHARE));
         }
     }
 }

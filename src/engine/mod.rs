@@ -29,7 +29,7 @@ pub use controller::{Scope, control};
 pub use dial::{encrypt_stage, reach};
 pub use kind::{Kind, RenderContext};
 pub use memory::{Memory, Question, Remembered, Schedule, Verdict};
-pub use plan::{InputsHash, Planned, Prepared, prepare, references};
+pub use plan::{CheckedInputs, InputsHash, Planned, Prepared, prepare, references};
 pub use probe::probe;
 pub use publish::{Candidate, Content, Existing, Publication, decide};
 pub use reconcile::reconcile;

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    fmt::{self, Display, Write},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher, RandomState},
     sync::LazyLock,
 };
 
@@ -11,7 +11,7 @@ use kube::ResourceExt;
 
 use super::{Fetched, Inputs, Kind, ObjectKey, Question, Reference, accept::accept};
 use crate::{
-    api::RECHECK_ANNOTATION,
+    api::{CommonSpec, RECHECK_ANNOTATION},
     net::Trust,
     problem::{Problem, quote},
     sensitive::Redactor,
@@ -59,18 +59,49 @@ pub fn references<K: Kind>(object: &K) -> Vec<Reference> {
     references
 }
 
-/// Names the spec, the objects and the annotation that findings speak of, in a way that outlives the process.
-pub fn checked_inputs<K: Kind>(object: &K, objects: &BTreeMap<ObjectKey, Fetched>) -> String {
-    let mut text = format!("generation={}", object.meta().generation.unwrap_or_default());
-    for (key, fetched) in objects {
-        if let Fetched::Found { version, .. } = fetched {
-            let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
+/// Names the object, its spec, what it refers to and the annotation that findings speak of, in a way
+/// that outlives the process. Contents are named by version only, so it reveals nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedInputs(String);
+
+impl CheckedInputs {
+    /// What a run on these objects speaks of.
+    pub fn of<K: Kind>(object: &K, objects: &BTreeMap<ObjectKey, Fetched>) -> Self {
+        let uid = object.uid().unwrap_or_default();
+        // Its keys are fixed, so that another process gives the same spec the same number.
+        let spec = BuildHasherDefault::<DefaultHasher>::default().hash_one(checked_spec(object));
+        let mut text = format!("uid={uid} spec={spec:016x}");
+        for (key, fetched) in objects {
+            if let Fetched::Found { version, .. } = fetched {
+                let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
+            }
         }
+        if let Some(value) = object.annotations().get(RECHECK_ANNOTATION) {
+            let _ = write!(text, " recheck={}", quote(value));
+        }
+        Self(text)
     }
-    if let Some(value) = object.annotations().get(RECHECK_ANNOTATION) {
-        let _ = write!(text, " recheck={}", quote(value));
+
+    /// Whether a status speaks of the same, whichever version of the operator wrote it.
+    pub fn agrees_with(&self, recorded: &str) -> bool {
+        recorded.rsplit_once(VERSION_MARK).is_some_and(|(inputs, _)| inputs == self.0)
     }
-    text
+}
+
+/// Precedes the operator's version in [`CheckedInputs`].
+const VERSION_MARK: &str = " operator=";
+
+impl Display for CheckedInputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{VERSION_MARK}{}", self.0, env!("CARGO_PKG_VERSION"))
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for CheckedInputs {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
 }
 
 /// Parses the spec, looks the references up and joins them.
@@ -103,9 +134,17 @@ pub fn prepare<K: Kind>(
 
 fn hash<K: Kind>(object: &K, inputs: &Inputs) -> InputsHash {
     let mut hasher = HASH_KEY.build_hasher();
-    // A spec that was read from JSON can be written as JSON; an empty text would only cost a probe.
-    let spec = serde_json::to_string(object.spec()).unwrap_or_default();
-    spec.hash(&mut hasher);
+    checked_spec(object).hash(&mut hasher);
     inputs.hash(&mut hasher);
     InputsHash(hasher.finish())
+}
+
+/// The part of the spec that findings and values depend on: the rest can change without a check.
+fn checked_spec<K: Kind>(object: &K) -> String {
+    // A spec that was read from JSON can be written as JSON; an empty text would only cost a probe.
+    let mut spec = serde_json::to_value(object.spec()).unwrap_or_default();
+    if let Some(fields) = spec.as_object_mut() {
+        fields.retain(|name, _| !CommonSpec::UNCHECKED.contains(&name.as_str()));
+    }
+    spec.to_string()
 }

@@ -26,7 +26,9 @@ pub enum Candidate {
 /// What the Secret is to hold.
 #[derive(PartialEq)]
 pub enum Content {
-    /// There is to be no change, and no Secret where there is none.
+    /// It is not to be touched, nor made where there is none.
+    Untouched,
+    /// Whatever it holds; only whose it is may change.
     AsIs,
     /// Exactly these values.
     Exactly(Values),
@@ -55,7 +57,7 @@ pub fn decide(
     last_verified: Option<&Values>,
 ) -> (Content, Publication) {
     let present = match existing {
-        Existing::Untouchable(problem) => return (Content::AsIs, Publication::Refused(problem)),
+        Existing::Untouchable(problem) => return (Content::Untouched, Publication::Refused(problem)),
         Existing::Missing => None,
         Existing::Ours(values) => Some(values),
     };
@@ -70,8 +72,8 @@ pub fn decide(
         Candidate::None | Candidate::Unproven(_) => match (last_verified, present) {
             (Some(values), _) => (Content::Exactly(values.clone()), Publication::Held),
             (None, Some(_)) => (Content::AsIs, Publication::Held),
-            (None, None) if has_values => (Content::AsIs, Publication::Withheld),
-            (None, None) => (Content::AsIs, Publication::Nothing),
+            (None, None) if has_values => (Content::Untouched, Publication::Withheld),
+            (None, None) => (Content::Untouched, Publication::Nothing),
         },
     }
 }
@@ -94,6 +96,7 @@ mod tests {
     ) -> (String, Publication) {
         let (content, publication) = decide(policy, existing, candidate, last_verified.map(values).as_ref());
         let content = match content {
+            Content::Untouched => "untouched".to_owned(),
             Content::AsIs => "as is".to_owned(),
             Content::Exactly(values) => values.get("LDAP_ADDRESS").unwrap().expose().to_owned(),
         };
@@ -115,8 +118,8 @@ mod tests {
             // Somebody edited the Secret while the last verified values are held.
             (WhenVerified, Ours(values("edited")), Unproven(new()), Some("old"), "old", Held),
             (WhenVerified, Missing, Unproven(new()), Some("old"), "old", Held),
-            (WhenVerified, Missing, Unproven(new()), None, "as is", Withheld),
-            (WhenVerified, Missing, Broken, None, "as is", Nothing),
+            (WhenVerified, Missing, Unproven(new()), None, "untouched", Withheld),
+            (WhenVerified, Missing, Broken, None, "untouched", Nothing),
             (WhenVerified, Ours(old()), Broken, None, "as is", Held),
             (Always, Ours(old()), Unproven(new()), None, "new", Current),
             (Always, Missing, Unproven(new()), None, "new", Current),
@@ -138,6 +141,6 @@ mod tests {
             Candidate::Proven(values("new")),
             Some("old"),
         );
-        assert_eq!((content.as_str(), publication), ("as is", Publication::Refused(problem)));
+        assert_eq!((content.as_str(), publication), ("untouched", Publication::Refused(problem)));
     }
 }

@@ -7,15 +7,13 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, Content, Context, Existing, Kind, Planned, Prepared, Publication, Remembered, RenderContext,
-    Schedule, decide, fetch,
-    plan::checked_inputs,
-    prepare, probe, references,
+    Candidate, CheckedInputs, Content, Context, Existing, Kind, Planned, Prepared, Publication, Remembered,
+    RenderContext, Schedule, decide, fetch, prepare, probe, references,
     secret::{self, Written, secret_name},
-    status::{Facts, Outcome, derive, written},
+    status::{Facts, Notice, Outcome, derive, written},
 };
 use crate::error::Error;
 
@@ -25,34 +23,39 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if object.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    let turn = context.turns.acquire().await;
     if object.common().suspend {
+        let (present, existing) = secret::read(&context.client, object).await?;
+        keep(object, context, present.as_ref(), &existing).await?;
         return settle(object, context, Outcome::Suspended, None).await;
     }
     let namespace = object.namespace().unwrap_or_default();
-    let objects = fetch(&context.client, &namespace, &references(object)).await?;
-    let secrets = Api::<Secret>::namespaced(context.client.clone(), &namespace);
-    let (present, existing) = secret::read(&secrets, object).await?;
-
+    let references = references(object);
+    let (objects, (present, existing)) = tokio::try_join!(
+        fetch(&context.client, &namespace, &references),
+        secret::read(&context.client, object)
+    )?;
     let planned = match prepare(object, &objects, &context.network.system_trust) {
         Prepared::NotAccepted(problem) => {
-            let publication = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            return settle(object, context, Outcome::NotAccepted(problem), Some(publication)).await;
+            let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
+            return settle(object, context, Outcome::NotAccepted(problem), Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
-            let publication = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            return settle(object, context, Outcome::Unresolved(problem), Some(publication)).await;
+            let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
+            return settle(object, context, Outcome::Unresolved(problem), Some(published)).await;
         }
         Prepared::Planned(planned) => planned,
     };
-    let checked_inputs = checked_inputs(object, &objects);
+    let checked_inputs = CheckedInputs::of(object, &objects);
+    // A server that hangs keeps its own resource waiting and nobody else.
+    drop(turn);
     let remembered = examine(object, context, &planned, &checked_inputs).await?;
+    let _turn = context.turns.acquire().await;
+    let candidate = candidate(object, context, &planned, &remembered, &existing);
+    let published = publish(object, context, present.as_ref(), existing, candidate).await?;
     let verdict = remembered.verdict(object.common().failure_threshold);
-
-    let candidate = candidate(&planned, &remembered, &existing);
-    let publication = publish(object, context, present.as_ref(), existing, candidate).await?;
-
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
-    settle(object, context, outcome, Some(publication)).await
+    settle(object, context, outcome, Some(published)).await
 }
 
 /// What the checks find: remembered where that answers the question, from the network otherwise.
@@ -60,49 +63,67 @@ async fn examine<K: Kind>(
     object: &K,
     context: &Context<K>,
     planned: &Planned<K>,
-    checked_inputs: &str,
+    checked_inputs: &CheckedInputs,
 ) -> Result<Remembered, Error> {
-    let now = Instant::now();
+    let common = object.common();
     let question = &planned.question;
-    let known = context
-        .memory
-        .recall(object)
-        .or_else(|| Remembered::recover(object.status()?, question.clone(), checked_inputs, now));
+    let known = context.memory.recall(object).or_else(|| {
+        let threshold = common.failure_threshold;
+        Remembered::recover(object.status()?, question.clone(), checked_inputs, threshold)
+    });
     let remembered = match known {
-        Some(known) if known.answers(question, now) => known,
+        Some(known) if known.answers(question, schedule(object), Instant::now()) => known,
         known => {
-            let common = object.common();
             let findings = tokio::select! {
                 findings = probe(planned, &context.network, common.check_timeout.get()) => findings,
-                () = context.stopping.cancelled() => return Err(Error::Stopping),
+                () = stopped(context) => return Err(Error::Stopping),
             };
             context.metrics.checked(object, &findings);
-            let schedule = Schedule {
-                interval: common.check_interval.get(),
-                threshold: common.failure_threshold,
-                jitter: jitter(),
-            };
-            Remembered::learn(known.as_ref(), question.clone(), findings, schedule, Instant::now())
+            Remembered::learn(known.as_ref(), question.clone(), findings, random_share(), Instant::now())
         }
     };
     context.memory.remember(object, remembered.clone());
     Ok(remembered)
 }
 
+/// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
+async fn stopped<K: Kind>(context: &Context<K>) {
+    context.stopping.cancelled().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+fn schedule<K: Kind>(object: &K) -> Schedule {
+    let common = object.common();
+    Schedule { interval: common.check_interval.get(), threshold: common.failure_threshold }
+}
+
 /// A random number between 0 and 1.
-fn jitter() -> f64 {
+fn random_share() -> f64 {
     let random = RandomState::new().hash_one(()) >> 32;
     u32::try_from(random).map_or(0.0, f64::from) / f64::from(u32::MAX)
 }
 
 /// The current values, and whether they are known to work.
-fn candidate<K: Kind>(planned: &Planned<K>, remembered: &Remembered, existing: &Existing) -> Candidate {
+fn candidate<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    planned: &Planned<K>,
+    remembered: &Remembered,
+    existing: &Existing,
+) -> Candidate {
+    let last_verified = context.memory.last_verified(object);
     let current = match existing {
         Existing::Ours(values) => Some(values),
-        Existing::Missing | Existing::Untouchable(_) => None,
+        Existing::Missing | Existing::Untouchable(_) => last_verified.as_ref(),
     };
     let values = K::render(&planned.plan, &RenderContext { verified: remembered.proven, current });
     if remembered.proven { Candidate::Proven(values) } else { Candidate::Unproven(values) }
+}
+
+/// What became of the Secret, and what is to be told of it.
+struct Published {
+    publication: Publication,
+    notice: Option<Notice>,
 }
 
 /// Makes the Secret hold what it should, and says what it holds.
@@ -112,24 +133,40 @@ async fn publish<K: Kind>(
     present: Option<&Secret>,
     existing: Existing,
     candidate: Candidate,
-) -> Result<Publication, Error> {
+) -> Result<Published, Error> {
     if let Candidate::Proven(values) = &candidate {
         context.memory.verified(object, values);
     }
     let last_verified = context.memory.last_verified(object);
     let policy = object.common().publish_policy;
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
-    let Content::Exactly(values) = wanted else {
-        return Ok(publication);
-    };
-    match secret::ensure(&context.client, object, present, &values).await? {
+    Ok(match secret::ensure(&context.client, object, present, &wanted).await? {
         Ok(Written::Changed) => {
-            context.tell(object, &written(&publication, &secret_name(object))).await;
-            Ok(publication)
+            let notice = Some(written(&publication, &secret_name(object)));
+            Published { publication, notice }
         }
-        Ok(Written::Unchanged) => Ok(publication),
-        Err(problem) => Ok(Publication::Refused(problem)),
+        Ok(Written::Unchanged) => Published { publication, notice: None },
+        Err(problem) => Published { publication: Publication::Refused(problem), notice: None },
+    })
+}
+
+/// The time as the API server stores it, in whole seconds.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+/// Leaves the Secret's values as they are, but lets the deletion policy decide whose it is.
+async fn keep<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    present: Option<&Secret>,
+    existing: &Existing,
+) -> Result<(), Error> {
+    if matches!(existing, Existing::Ours(_)) {
+        // A refusal shows in the conditions as soon as the resource is no longer suspended.
+        let _ = secret::ensure(&context.client, object, present, &Content::AsIs).await?;
     }
+    Ok(())
 }
 
 /// Without this, an event that was missed would be missed for ever.
@@ -140,14 +177,20 @@ async fn settle<K: Kind>(
     object: &K,
     context: &Context<K>,
     outcome: Outcome<'_>,
-    publication: Option<Publication>,
+    published: Option<Published>,
 ) -> Result<Action, Error> {
     let again = match &outcome {
         Outcome::Suspended | Outcome::NotAccepted(_) => RESYNC,
         // Rights and quotas can change without an event.
         Outcome::Unresolved(_) => object.common().check_interval.get(),
-        Outcome::Checked { .. } => context.memory.wait(object, Instant::now()).unwrap_or(RESYNC),
+        Outcome::Checked { .. } => {
+            let remembered = context.memory.recall(object);
+            let wait = remembered.and_then(|remembered| remembered.wait(schedule(object), Instant::now()));
+            wait.unwrap_or(RESYNC)
+        }
     };
+    let (publication, notice) =
+        published.map_or((None, None), |Published { publication, notice }| (Some(publication), notice));
     let facts = Facts {
         generation: object.meta().generation,
         outcome,
@@ -155,10 +198,16 @@ async fn settle<K: Kind>(
         secret_name: secret_name(object),
         threshold: object.common().failure_threshold,
     };
-    let status = derive(object.status(), &facts, Timestamp::now());
+    let last = context.memory.last_status(object);
+    let previous = last.as_ref().or_else(|| object.status());
+    let status = derive(previous, &facts, now());
     context.metrics.settled(object, &status);
-    if object.status() != Some(&status) {
-        context.report(object, object.status(), &status).await?;
+    if previous != Some(&status) || object.status() != Some(&status) {
+        context.report(object, previous, &status).await?;
+        context.memory.reported(object, status);
+    }
+    if let Some(notice) = notice {
+        context.tell(object, &notice).await;
     }
     Ok(Action::requeue(again))
 }

@@ -151,23 +151,25 @@ impl Report {
                     .to_owned(),
             );
         }
+        let culprit = self.findings.iter().find(|finding| finding.result == CheckResult::Failed);
+        let culprit = culprit.map_or_else(String::new, |finding| finding.name.to_string());
         let mut recorded = self.findings;
         let mut list = Vec::with_capacity(self.order.len());
         for name in self.order {
             let found = recorded.iter().position(|finding| finding.name == name);
-            list.push(found.map_or_else(|| not_reached(name), |index| recorded.remove(index)));
+            list.push(found.map_or_else(|| not_reached(name, &culprit), |index| recorded.remove(index)));
         }
         list.append(&mut recorded);
         Findings { list, certificate: self.certificate }
     }
 }
 
-fn not_reached(name: CheckName) -> Finding {
+fn not_reached(name: CheckName, culprit: &str) -> Finding {
     Finding {
         name,
         result: CheckResult::Skipped,
         reason: Reason::NotReached,
-        message: "Not run, since an earlier check failed.".to_owned(),
+        message: format!("Not run, since {culprit} failed."),
         duration: Duration::ZERO,
     }
 }
@@ -193,6 +195,11 @@ impl Findings {
     /// The first failed check.
     pub fn failure(&self) -> Option<&Finding> {
         self.list.iter().find(|finding| finding.result == CheckResult::Failed)
+    }
+
+    /// Whether credentials were sent and the other side gave no clear answer.
+    pub fn credentials_unanswered(&self) -> bool {
+        self.failure().is_some_and(|failure| failure.name.sends_credentials() && failure.reason.leaves_open())
     }
 
     /// Whether the other side refused credentials.

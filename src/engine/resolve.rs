@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
 use crate::{
-    api::{CaBundle, KeyReference, Reason, TlsSpec},
+    api::{CaBundle, KeyReference, Reason, TlsSpec, common::is_object_name},
     net::Trust,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
@@ -109,6 +109,10 @@ pub async fn fetch(
     let keys: BTreeSet<_> = references.iter().map(Reference::object).collect();
     let mut objects = BTreeMap::new();
     for key in keys {
+        if !is_object_name(&key.name) {
+            objects.insert(key, Fetched::Missing);
+            continue;
+        }
         let fetched = match key.source {
             ReferenceSource::Secret => Api::<Secret>::namespaced(client.clone(), namespace)
                 .get_opt(&key.name)

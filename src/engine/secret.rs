@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, ResourceExt, api::PostParams};
 
-use super::{Existing, Kind, Values};
+use super::{Content, Existing, Kind, Values};
 use crate::{
-    api::{DeletionPolicy, Reason},
+    api::{DeletionPolicy, Reason, common::is_object_name},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -36,8 +36,13 @@ pub fn secret_name<K: Kind>(object: &K) -> String {
 }
 
 /// Reads what stands under the Secret's name.
-pub async fn read<K: Kind>(api: &Api<Secret>, object: &K) -> Result<(Option<Secret>, Existing), kube::Error> {
-    let secret = match api.get_opt(&secret_name(object)).await {
+pub async fn read<K: Kind>(client: &Client, object: &K) -> Result<(Option<Secret>, Existing), kube::Error> {
+    let name = secret_name(object);
+    // The spec is not judged yet.
+    if !is_object_name(&name) {
+        return Ok((None, Existing::Missing));
+    }
+    let secret = match api(client, object).get_opt(&name).await {
         Ok(secret) => secret,
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
             return Ok((None, Existing::Untouchable(forbidden(object, "read"))));
@@ -46,6 +51,10 @@ pub async fn read<K: Kind>(api: &Api<Secret>, object: &K) -> Result<(Option<Secr
     };
     let existing = secret.as_ref().map_or(Existing::Missing, |secret| recognise(secret, object));
     Ok((secret, existing))
+}
+
+fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
 
 /// Whether the Secret belongs to the resource: by its controller, or by the annotation where it has none.
@@ -92,8 +101,12 @@ fn is_owner<K: Kind>(reference: &OwnerReference, object: &K) -> bool {
         && reference.api_version.split('/').next() == Some(&*K::group(&()))
 }
 
-/// The Secret with these values; what others put into its metadata stays.
-fn compose<K: Kind>(present: Option<&Secret>, object: &K, values: &Values) -> Secret {
+/// The Secret with this data; what others put into its metadata stays.
+fn compose<K: Kind>(
+    present: Option<&Secret>,
+    object: &K,
+    data: Option<BTreeMap<String, ByteString>>,
+) -> Secret {
     let mut metadata = present.map(|secret| secret.metadata.clone()).unwrap_or_default();
     metadata.name = Some(secret_name(object));
     metadata.namespace = object.namespace();
@@ -108,17 +121,20 @@ fn compose<K: Kind>(present: Option<&Secret>, object: &K, values: &Values) -> Se
         owners.extend(object.controller_owner_ref(&()));
     }
     metadata.owner_references = (!owners.is_empty()).then_some(owners);
-    let data: BTreeMap<_, _> = values
-        .iter()
-        .map(|(key, value)| (key.to_owned(), ByteString(value.expose().as_bytes().to_vec())))
-        .collect();
     Secret {
         metadata,
-        data: Some(data),
+        data,
         type_: Some(SECRET_TYPE.to_owned()),
         immutable: present.and_then(|secret| secret.immutable),
         string_data: None,
     }
+}
+
+fn encoded(values: &Values) -> BTreeMap<String, ByteString> {
+    values
+        .iter()
+        .map(|(key, value)| (key.to_owned(), ByteString(value.expose().as_bytes().to_vec())))
+        .collect()
 }
 
 /// Whether anything was written.
@@ -130,7 +146,7 @@ pub enum Written {
     Unchanged,
 }
 
-/// Makes the Secret hold exactly these values, with one write or none.
+/// Makes the Secret hold what it is to hold, with one write or none.
 ///
 /// A new Secret is created and an old one replaced at the version that was read, so that nobody
 /// else's Secret or edit is overwritten unseen: then the API server answers with a conflict.
@@ -138,13 +154,18 @@ pub async fn ensure<K: Kind>(
     client: &Client,
     object: &K,
     present: Option<&Secret>,
-    values: &Values,
+    content: &Content,
 ) -> Result<Result<Written, Problem>, kube::Error> {
-    let desired = compose(present, object, values);
+    let data = match (content, present) {
+        (Content::Exactly(values), _) => Some(encoded(values)),
+        (Content::AsIs, Some(secret)) => secret.data.clone(),
+        (Content::AsIs, None) | (Content::Untouched, _) => return Ok(Ok(Written::Unchanged)),
+    };
+    let desired = compose(present, object, data);
     if present == Some(&desired) {
         return Ok(Ok(Written::Unchanged));
     }
-    let api = Api::<Secret>::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let api = api(client, object);
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
     let written = match present {
         None => api.create(&parameters, &desired).await,
@@ -154,7 +175,7 @@ pub async fn ensure<K: Kind>(
         Ok(_) => Ok(Ok(Written::Changed)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(forbidden(object, "write"))),
         Err(kube::Error::Api(status)) if status.is_invalid() => Ok(Err(Problem::new(
-            Reason::SecretNotOwned,
+            Reason::SecretImmutable,
             format!(
                 "The Secret \"{}\" cannot be changed ({}). Delete it, and it is made anew.",
                 secret_name(object),

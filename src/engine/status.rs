@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Finding, Findings, Publication, Verdict};
+use super::{CheckedInputs, Finding, Findings, Publication, Verdict};
 use crate::{
     api::{CheckResult, ConditionType, Reason, Status, names::Remedy, status::SecretReference},
     problem::Problem,
@@ -24,7 +24,7 @@ pub enum Outcome<'a> {
         /// Every finding.
         findings: &'a Findings,
         /// What the findings speak of.
-        checked_inputs: String,
+        checked_inputs: CheckedInputs,
     },
 }
 
@@ -98,13 +98,12 @@ pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> S
     let conditions = drafts.into_iter().map(|draft| date(draft, previous, facts.generation, now)).collect();
     let (checks, checked_inputs) = match &facts.outcome {
         Outcome::Checked { findings, checked_inputs, .. } => {
-            (findings.list.iter().map(Finding::status).collect(), Some(checked_inputs.clone()))
+            (findings.list.iter().map(Finding::status).collect(), Some(checked_inputs.to_string()))
         }
-        // What was found before still stands when the checks go on.
-        Outcome::Suspended => previous
+        // The last run's findings stay, with what they speak of: a restart must not forget a refusal.
+        Outcome::Suspended | Outcome::NotAccepted(_) | Outcome::Unresolved(_) => previous
             .map(|previous| (previous.checks.clone(), previous.checked_inputs.clone()))
             .unwrap_or_default(),
-        Outcome::NotAccepted(_) | Outcome::Unresolved(_) => (Vec::new(), None),
     };
     let secret_ref = match &facts.publication {
         Some(Publication::Current | Publication::Held) => {
@@ -121,7 +120,7 @@ fn suspended(type_: ConditionType) -> Draft {
         type_,
         State::Unknown,
         Reason::Suspended,
-        "Nothing is checked or written while spec.suspend is true.",
+        "Nothing is checked and no value is written while spec.suspend is true. Set it to false to go on.",
     )
 }
 
@@ -203,14 +202,14 @@ fn published(facts: &Facts<'_>) -> Draft {
             State::False,
             Reason::HoldingLastVerified,
             format!(
-                "The Secret \"{secret}\" keeps the last verified values until the current ones are verified."
+                "The Secret \"{secret}\" keeps the last verified values until the current ones are verified; see the conditions before this one."
             ),
         ),
         Some(Publication::Withheld) => Draft::new(
             type_,
             State::False,
             Reason::NotYetVerified,
-            format!("The Secret \"{secret}\" is not written before the values are verified."),
+            format!("The Secret \"{secret}\" is not written before the values are verified; see Verified."),
         ),
         Some(Publication::Nothing) => {
             let because = match &facts.outcome {
@@ -292,18 +291,20 @@ pub struct Notice {
     pub tone: Tone,
     /// The event's reason.
     pub reason: &'static str,
+    /// The condition's reason or what was done; events that differ in it are not joined into one.
+    pub action: String,
     /// The event's text.
     pub note: String,
 }
 
 /// What is told of a write to the Secret; what holds without one needs no event.
 pub fn written(publication: &Publication, secret_name: &str) -> Notice {
-    let note = if *publication == Publication::Held {
-        format!("Restored the last verified values in the Secret \"{secret_name}\".")
+    let (action, note) = if *publication == Publication::Held {
+        ("Hold", format!("Wrote the Secret \"{secret_name}\" so that it keeps the last verified values."))
     } else {
-        format!("Wrote the current values to the Secret \"{secret_name}\".")
+        ("Write", format!("Wrote the current values to the Secret \"{secret_name}\"."))
     };
-    Notice { tone: Tone::Normal, reason: ConditionType::Published.as_str(), note }
+    Notice { tone: Tone::Normal, reason: ConditionType::Published.as_str(), action: action.to_owned(), note }
 }
 
 /// The transitions between two statuses that are worth an event.
@@ -346,7 +347,7 @@ fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
         ConditionType::ResolvedRefs if failed => (Tone::Warning, "UnresolvedReference"),
         _ => return None,
     };
-    Some(Notice { tone, reason, note: condition.message })
+    Some(Notice { tone, reason, action: condition.reason, note: condition.message })
 }
 
 #[cfg(test)]
@@ -375,7 +376,7 @@ mod tests {
     fn situations() -> Vec<(&'static str, Outcome<'static>, Option<Publication>)> {
         fn checked(verdict: Verdict, result: CheckResult, reason: Reason) -> Outcome<'static> {
             let findings = Box::leak(Box::new(findings(result, reason)));
-            Outcome::Checked { verdict, findings, checked_inputs: "generation=3".to_owned() }
+            Outcome::Checked { verdict, findings, checked_inputs: CheckedInputs::from("spec=3") }
         }
         let refused = || finding(CheckResult::Failed, Reason::InvalidCredentials);
         let down = || finding(CheckResult::Failed, Reason::ConnectionRefused);

@@ -80,11 +80,11 @@ fn parse_assertion(text: &str) -> Result<Assertion, String> {
             format!("has a part without \"=\", {text:?}")
         });
     };
-    let attribute = attribute.trim_end();
+    let attribute = attribute.trim_end_matches(' ');
     if !is_attribute_type(attribute) {
         return Err(format!("names an attribute {attribute:?}, which is not an attribute name"));
     }
-    let value = value.trim_start();
+    let value = value.trim_start_matches(' ');
     let value = match value.strip_prefix('#') {
         Some(digits) if is_hex_string(digits) => value.to_owned(),
         Some(_) => return Err(format!("has a value {value:?} that is not hexadecimal after \"#\"")),

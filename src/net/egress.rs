@@ -60,8 +60,10 @@ fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
         [0xfe80..=0xfebf, ..] => Some("a link-local address"),
         [0xff00..=0xffff, ..] => Some("a multicast address"),
-        // NAT64 (RFC 6052), 6to4 (RFC 3056) and the old IPv4-compatible form carry an IPv4 address.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => {
+        // NAT64 (RFC 6052 and 8215), SIIT (RFC 7915), 6to4 (RFC 3056) and the old IPv4-compatible form carry an IPv4 address.
+        [0x64, 0xff9b, 0 | 1, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
+        | [0x2002, high, low, ..] => {
             let [a, b] = high.to_be_bytes();
             let [c, d] = low.to_be_bytes();
             special_v4(Ipv4Addr::new(a, b, c, d))
@@ -100,6 +102,8 @@ mod tests {
             "[::ffff:127.0.0.1]:80",
             "[64:ff9b::a9fe:a9fe]:80",
             "[2002:7f00:1::]:80",
+            "[64:ff9b:1::a9fe:a9fe]:80",
+            "[::ffff:0:a9fe:a9fe]:80",
             "[::7f00:1]:80",
             "10.0.0.1:443",
             "[::ffff:10.0.0.1]:443",

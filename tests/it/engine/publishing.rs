@@ -213,3 +213,47 @@ async fn a_target_is_answered_clearly() -> Result<()> {
     assert_eq!(condition(&status, "Ready").context("Ready")?["reason"], "NotSupportedYet");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_restart_in_an_outage_forgets_nothing() -> Result<()> {
+    let Corp { mut directory, workspace, operator: first, .. } =
+        Corp::ready("checkInterval: 1h\nfailureThreshold: 1").await?;
+    let verified = workspace.secrets().get("corp-ldap").await?;
+    directory.stop()?;
+    workspace.recheck("LdapConfig", "corp", "down").await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
+    drop(first);
+    workspace.secrets().delete("corp-ldap", &DeleteParams::default()).await?;
+    let _second = operator(&workspace)?;
+    secret(&workspace, "corp-ldap", |secret| secret.data == verified.data).await?;
+    let status = workspace.status("LdapConfig", "corp").await?;
+    assert_eq!(condition(&status, "Verified").context("Verified")?["status"], "False", "the outage goes on");
+    let edit = json!({"stringData": {"LDAP_ADDRESS": "ldap://elsewhere"}});
+    workspace.secrets().patch("corp-ldap", &PatchParams::default(), &Patch::Merge(edit)).await?;
+    secret(&workspace, "corp-ldap", |secret| secret.data == verified.data).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_deletion_policy_applies_whatever_else_is_wrong() -> Result<()> {
+    let Corp { workspace, operator: first, directory: _directory, .. } = Corp::ready("").await?;
+    let owned = |secret: &Secret| secret.metadata.owner_references.is_some();
+    // While suspended.
+    workspace
+        .patch("LdapConfig", "corp", &json!({"spec": {"suspend": true, "deletionPolicy": "Retain"}}))
+        .await?;
+    secret(&workspace, "corp-ldap", |secret| !owned(secret)).await?;
+    workspace
+        .patch("LdapConfig", "corp", &json!({"spec": {"suspend": false, "deletionPolicy": "Remove"}}))
+        .await?;
+    let verified = secret(&workspace, "corp-ldap", owned).await?;
+    // While the last verified values are held, by an operator that never saw them verified.
+    drop(first);
+    workspace.secrets().delete("ldap-bind", &DeleteParams::default()).await?;
+    let _second = operator(&workspace)?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Published", "HoldingLastVerified").await?;
+    workspace.patch("LdapConfig", "corp", &json!({"spec": {"deletionPolicy": "Retain"}})).await?;
+    let held = secret(&workspace, "corp-ldap", |secret| !owned(secret)).await?;
+    assert_eq!(held.data, verified.data);
+    Ok(())
+}
