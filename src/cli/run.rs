@@ -49,23 +49,29 @@ pub struct RunArguments {
 /// Runs the controller until SIGTERM or SIGINT.
 pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::start(arguments.log_format);
+    let mut options = arguments.options()?;
     let config = cluster::current().await?;
-    let options = arguments.options(&config.default_namespace)?;
+    if options.scopes.is_empty() {
+        options.scopes.push(Scope::Namespace(config.default_namespace.clone()));
+    }
     let stopping = CancellationToken::new();
     tokio::spawn(stop_on_signal(stopping.clone()));
     operate(config, options, stopping).await
 }
 
 impl RunArguments {
-    /// An empty environment variable counts as an absent one, since charts set those.
-    fn options(self, own_namespace: &str) -> anyhow::Result<Options> {
+    /// The options, without any scope where none is named. An empty environment variable counts as an
+    /// absent one, since charts set those.
+    fn options(self) -> anyhow::Result<Options> {
         // Two controllers on one namespace would do everything twice.
         let namespaces: BTreeSet<_> = given(self.namespace).collect();
-        let scopes = match (self.all_namespaces, namespaces.is_empty()) {
-            (true, true) => vec![Scope::Cluster],
-            (true, false) => bail!("--all-namespaces and --namespace exclude each other; use one of them"),
-            (false, true) => vec![Scope::Namespace(own_namespace.to_owned())],
-            (false, false) => namespaces.into_iter().map(Scope::Namespace).collect(),
+        if self.all_namespaces && !namespaces.is_empty() {
+            bail!("--all-namespaces and --namespace exclude each other; use one of them");
+        }
+        let scopes = if self.all_namespaces {
+            vec![Scope::Cluster]
+        } else {
+            namespaces.into_iter().map(Scope::Namespace).collect()
         };
         let allow_egress = given(self.allow_egress)
             .map(|network| {
@@ -115,14 +121,14 @@ mod tests {
     }
 
     fn options(arguments: &[&str]) -> anyhow::Result<Options> {
-        Line::try_parse_from(std::iter::once(&"run").chain(arguments)).unwrap().run.options("own")
+        Line::try_parse_from(std::iter::once(&"run").chain(arguments)).unwrap().run.options()
     }
 
     #[test]
     fn empty_and_repeated_items_do_not_count() {
         let scopes = options(&["--namespace", "a,a,", "--allow-egress", ""]).unwrap().scopes;
         assert_eq!(scopes, [Scope::Namespace("a".to_owned())]);
-        assert_eq!(options(&["--namespace", ""]).unwrap().scopes, [Scope::Namespace("own".to_owned())]);
+        assert_eq!(options(&["--namespace", ""]).unwrap().scopes, []);
         assert_eq!(options(&["--all-namespaces"]).unwrap().scopes, [Scope::Cluster]);
     }
 

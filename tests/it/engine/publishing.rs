@@ -51,6 +51,13 @@ async fn both_kinds_become_ready_and_publish() -> Result<()> {
     assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("LdapConfig", "corp"));
     let oidc = workspace.secrets().get("main-oidc").await?;
     assert_eq!(text(&oidc, "GORILLA_OIDC_ISSUER"), Some(provider.issuer()));
+    let table = workspace.table("ldapconfigs").await?;
+    assert_eq!(table.rows()[0], ["NAME", "ADDRESS", "READY", "REASON", "SECRET", "AGE"]);
+    assert_eq!(table.rows()[1][..5], ["corp", &directory.ldaps_url()?, "True", "Ready", "corp-ldap"]);
+    let table = workspace.table("oidcproviders").await?;
+    assert_eq!(table.rows()[1][..5], ["main", provider.issuer(), "True", "Ready", "main-oidc"]);
+    let events = workspace.events().await?;
+    assert!(events.contains("\"Verified\"") && events.contains("\"Published\""), "{events}");
     Ok(())
 }
 

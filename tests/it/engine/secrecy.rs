@@ -26,7 +26,8 @@ async fn planted_secrets_appear_nowhere_outside_secrets() -> Result<()> {
         .client(OpenIdClient::confidential("wandb", CLIENT_SECRET, REDIRECT_URI))
         .start()?;
     let workspace = workspace().await?;
-    let operator = workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8"])?;
+    let arguments = ["--allow-egress", "127.0.0.0/8"];
+    let operator = workspace.start_operator_in(program(), &arguments, &[("RUST_LOG", "trace")])?;
     put_authority(&workspace, &certificate).await?;
     for (secret, key, value) in [
         ("ldap-bind", "password", BIND_PASSWORD),

@@ -252,9 +252,19 @@ impl Workspace {
 
     /// Starts the operator's program as a user with no more rights than it needs, on this namespace.
     pub fn start_operator(&self, program: &Path, arguments: &[&str]) -> Result<Operator> {
+        self.start_operator_in(program, arguments, &[])
+    }
+
+    /// The same, with these environment variables beside the test's own.
+    pub fn start_operator_in(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Operator> {
         let kubeconfig =
             self.operator_kubeconfig.as_ref().context("this workspace has no kubeconfig for an operator")?;
-        Operator::start(program, kubeconfig, &self.namespace, arguments)
+        Operator::start(program, kubeconfig, &self.namespace, arguments, environment)
     }
 
     /// Deletes the namespace with all that is in it, without waiting for the end.

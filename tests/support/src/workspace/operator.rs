@@ -21,6 +21,7 @@ impl Operator {
         kubeconfig: &Path,
         namespace: &str,
         arguments: &[&str],
+        environment: &[(&str, &str)],
     ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let own_kubeconfig = directory.path().join("kubeconfig");
@@ -30,7 +31,8 @@ impl Operator {
             .args(["run", "--metrics-address", "127.0.0.1:0", "--log-format", "json"])
             .args(arguments)
             .env("KUBECONFIG", own_kubeconfig)
-            .env("POD_NAME", "operator");
+            .env("POD_NAME", "operator")
+            .envs(environment.iter().copied());
         let process = ChildProcess::spawn("wandb-auth-operator", &command, &directory.path().join("log"))?;
         let operator = Self { process, _directory: directory };
         operator.log().wait_for("serving /metrics", PATIENCE)?;
