@@ -6,7 +6,7 @@ use super::{
     Directory, Dn,
     connection::{Connection, Query},
     entry::Entry,
-    search::{ANYTHING, NO_ATTRIBUTES, find},
+    search::{ANYTHING, Found, NO_ATTRIBUTES, exists, find},
 };
 use crate::{
     api::Reason,
@@ -22,7 +22,7 @@ const SAMPLE_SIZE: u16 = 100;
 
 /// Reads the base of every search.
 pub async fn base_dn_exists(connection: &mut Connection, directory: &Directory) -> Result<Checked, Problem> {
-    exists(connection, "spec.baseDN", &directory.base_dn)
+    base_exists(connection, "spec.baseDN", &directory.base_dn)
         .await
         .map_err(|problem| with_hint(problem, directory))?;
     for (field, scope) in [
@@ -30,13 +30,13 @@ pub async fn base_dn_exists(connection: &mut Connection, directory: &Directory) 
         ("spec.groupSearch.baseDN", &directory.group_search),
     ] {
         if let Some(base) = &scope.base_dn {
-            exists(connection, field, base).await?;
+            base_exists(connection, field, base).await?;
         }
     }
     Ok(Checked::passed((), format!("{} exists and can be read.", quote(directory.base_dn.as_str()))))
 }
 
-async fn exists(connection: &mut Connection, field: &str, base: &Dn) -> Result<(), Problem> {
+async fn base_exists(connection: &mut Connection, field: &str, base: &Dn) -> Result<(), Problem> {
     let query = Query {
         base: base.as_str(),
         scope: Scope::Base,
@@ -44,11 +44,11 @@ async fn exists(connection: &mut Connection, field: &str, base: &Dn) -> Result<(
         attributes: NO_ATTRIBUTES,
         limit: 1,
     };
-    let entries = find(connection, &query).await.map_err(|problem| match problem.reason {
+    let found = exists(connection, &query).await.map_err(|problem| match problem.reason {
         Reason::BaseDnNotFound => Problem::new(problem.reason, format!("{field}: {}", problem.message)),
         _ => problem,
     })?;
-    if entries.is_empty() {
+    if !found {
         return Err(Problem::new(
             Reason::NotReadable,
             format!(
@@ -100,12 +100,14 @@ pub async fn attributes_present(
         attributes: &[email, group],
         limit: SAMPLE_SIZE,
     };
-    let people = find(connection, &query).await?;
+    let Found { entries: people, refers_elsewhere } = find(connection, &query).await?;
     if people.is_empty() {
+        let elsewhere =
+            if refers_elsewhere { ", and the directory refers to other servers for more" } else { "" };
         return Err(Problem::new(
             Reason::NoUsersFound,
             format!(
-                "No entry under {} matches {filter}. Check spec.userSearch, and that the account may read people's entries.",
+                "No entry under {} matches {filter}{elsewhere}. Check spec.userSearch, and that the account may read people's entries.",
                 quote(base.as_str())
             ),
         ));

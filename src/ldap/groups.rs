@@ -12,7 +12,7 @@ use super::{
     attributes::USUAL_USER_CLASSES,
     connection::{Connection, Query},
     entry::Entry,
-    search::{ANYTHING, NO_ATTRIBUTES, all_of, any_of, equals, find, list, look_up},
+    search::{ANYTHING, NO_ATTRIBUTES, all_of, any_of, equals, exists, find, list, look_up},
 };
 use crate::{api::Reason, engine::Checked, problem::Problem};
 
@@ -58,7 +58,7 @@ impl Group {
                     attributes,
                     limit: SAME_NAME_LIMIT,
                 };
-                find(connection, &query).await?
+                find(connection, &query).await?.entries
             }
         };
         if !entries.is_empty() {
@@ -102,7 +102,7 @@ impl Group {
             attributes: NO_ATTRIBUTES,
             limit: 1,
         };
-        Ok(!find(connection, &query).await?.is_empty())
+        exists(connection, &query).await
     }
 
     /// Whether a person is a member.

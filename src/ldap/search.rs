@@ -22,10 +22,24 @@ pub const NO_ATTRIBUTES: &[&str] = &["1.1"];
 /// The server's result code for a base that does not exist.
 const NO_SUCH_OBJECT: u32 = 32;
 
+/// What a search found.
+pub struct Found {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Whether the directory mentioned that others may have more. Active Directory does so in every
+    /// search of a whole domain, so that this alone is no problem.
+    pub refers_elsewhere: bool,
+}
+
 /// A search that found what it could; the problem of a search that could not.
-pub async fn find(connection: &mut Connection, query: &Query<'_>) -> Result<Vec<Entry>, Problem> {
+pub async fn find(connection: &mut Connection, query: &Query<'_>) -> Result<Found, Problem> {
     let answer = connection.search(query).await?;
     judge(answer, query)
+}
+
+/// Whether there is any such entry.
+pub async fn exists(connection: &mut Connection, query: &Query<'_>) -> Result<bool, Problem> {
+    Ok(!find(connection, query).await?.entries.is_empty())
 }
 
 /// The entry of that name, if there is one.
@@ -40,23 +54,21 @@ pub async fn look_up(
     if answer.result.rc == NO_SUCH_OBJECT {
         return Ok(None);
     }
-    Ok(judge(answer, &query)?.into_iter().next())
+    Ok(judge(answer, &query)?.entries.into_iter().next())
 }
 
-fn judge(answer: Answer, query: &Query<'_>) -> Result<Vec<Entry>, Problem> {
+fn judge(answer: Answer, query: &Query<'_>) -> Result<Found, Problem> {
     let Answer { entries, refers_elsewhere, result } = answer;
     let base = quote(query.base);
     let said = said(&result);
     let (reason, message) = match result.rc {
         // Limits of the server's (3, 4, 11) do not matter when something was found.
-        0 | 3 | 4 | 11 if !entries.is_empty() => return Ok(entries),
-        0 if refers_elsewhere => (
+        0 | 3 | 4 | 11 if !entries.is_empty() => return Ok(Found { entries, refers_elsewhere }),
+        0 if refers_elsewhere && query.scope == Scope::Base => (
             Reason::Referral,
-            format!(
-                "The directory says that the entries under {base} are on another server. Use that server's address."
-            ),
+            format!("The directory says that {base} is on another server. Use that server's address."),
         ),
-        0 => return Ok(entries),
+        0 => return Ok(Found { entries, refers_elsewhere }),
         NO_SUCH_OBJECT => (Reason::BaseDnNotFound, not_found(&base, &result.matched)),
         10 => (
             Reason::Referral,

@@ -79,7 +79,7 @@ async fn find_person(
         // The second one proves that the filter is not unique.
         limit: 2,
     };
-    let mut people = find(connection, &query).await?.into_iter();
+    let mut people = find(connection, &query).await?.entries.into_iter();
     let (base, filter) = (quote(base.as_str()), quote(&filter));
     match (people.next(), people.next()) {
         (Some(person), None) => Ok(person),

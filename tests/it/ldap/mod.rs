@@ -1,8 +1,16 @@
 //! Every check of `LdapConfig`, over real sockets: against a real directory, and against servers that are none.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be set up fails its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what cannot be set up fails its test"
+)]
 
 mod directory;
+mod domain;
 mod hostile;
+mod references;
+mod scripted;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -119,6 +127,11 @@ fn show(findings: &Findings) -> String {
         format!("{result:?} {name} {reason}: {message}")
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a check found.
+fn finding(findings: &Findings, name: CheckName) -> &Finding {
+    findings.list.iter().find(|finding| finding.name == name).unwrap()
 }
 
 #[track_caller]
