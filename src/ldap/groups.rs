@@ -9,16 +9,11 @@ use ldap3::Scope;
 
 use super::{
     Directory, Dn, GroupName,
-    attributes::USUAL_USER_CLASSES,
     connection::{Connection, Query},
     entry::Entry,
     search::{ANYTHING, NO_ATTRIBUTES, all_of, any_of, equals, exists, find, list, look_up},
 };
 use crate::{api::Reason, engine::Checked, problem::Problem};
-
-/// Classes that groups usually have, across products.
-const USUAL_GROUP_CLASSES: &[&str] =
-    &["groupOfNames", "groupOfUniqueNames", "groupOfMembers", "posixGroup", "group"];
 
 /// A name that more entries than this share is not looked into further.
 const SAME_NAME_LIMIT: u16 = 10;
@@ -50,7 +45,7 @@ impl Group {
             }
             GroupName::Name(name) => {
                 let named = any_of(&[equals("cn", name), equals("gidNumber", name)]);
-                let class = directory.group_search.class_filter(USUAL_GROUP_CLASSES);
+                let class = directory.groups_filter();
                 let query = Query {
                     base: directory.group_base().as_str(),
                     scope: Scope::Subtree,
@@ -94,7 +89,7 @@ impl Group {
         let attribute = &directory.attributes.group;
         let carried = self.values.iter().map(|value| equals(attribute, value));
         let member_of = self.dns.iter().map(|dn| equals("memberOf", dn.as_str()));
-        let class = directory.user_search.class_filter(USUAL_USER_CLASSES);
+        let class = directory.people_filter();
         let query = Query {
             base: directory.user_base().as_str(),
             scope: Scope::Subtree,

@@ -3,7 +3,7 @@
 use ldap3::Scope;
 
 use super::{
-    Dn, GroupName, SearchScope,
+    Directory, Dn, GroupName,
     bind::{referred_to, said},
     connection::{Answer, Connection, Query},
     entry::Entry,
@@ -18,6 +18,16 @@ pub const ANYTHING: &str = "(objectClass=*)";
 
 /// Asks for no attribute at all (RFC 4511 section 4.5.1.8).
 pub const NO_ATTRIBUTES: &[&str] = &["1.1"];
+
+/// Finds people, across products. In Active Directory a computer is a `person` and a `user`, and there
+/// may be more of them; but it has no surname, which a `person` of any other directory must have.
+/// OpenLDAP takes a class that it does not know for neither there nor not there, so that the exclusion
+/// of `computer` may stand only beside `user`.
+const ANY_PERSON: &str = "(|(&(objectClass=person)(sn=*))(objectClass=posixAccount)(objectClass=account)(&(objectClass=user)(!(objectClass=computer))))";
+
+/// Classes that groups usually have, across products.
+const USUAL_GROUP_CLASSES: [&str; 5] =
+    ["groupOfNames", "groupOfUniqueNames", "groupOfMembers", "posixGroup", "group"];
 
 /// The server's result code for a base that does not exist.
 const NO_SUCH_OBJECT: u32 = 32;
@@ -134,17 +144,29 @@ fn combine(operator: char, filters: &[String]) -> String {
     }
 }
 
+/// `(attribute=*)`.
+pub fn has(attribute: &str) -> String {
+    format!("({attribute}=*)")
+}
+
 /// `(attribute=value)` with the value escaped.
 pub fn equals(attribute: &str, value: &str) -> String {
     format!("({attribute}={})", ldap3::ldap_escape(value))
 }
 
-impl SearchScope {
-    /// The filter for the spec's object class, or for any of the usual ones.
-    pub fn class_filter(&self, usual: &[&str]) -> String {
-        let chosen = self.object_class.as_deref();
-        let classes = if chosen.is_some() { chosen.as_slice() } else { usual };
-        any_of(&classes.iter().map(|class| equals("objectClass", class)).collect::<Vec<_>>())
+impl Directory {
+    /// Finds people: entries of the spec's object class, or of any of the usual ones.
+    pub fn people_filter(&self) -> String {
+        let class = self.user_search.object_class.as_deref();
+        class.map_or_else(|| ANY_PERSON.to_owned(), |class| equals("objectClass", class))
+    }
+
+    /// Finds groups: entries of the spec's object class, or of any of the usual ones.
+    pub fn groups_filter(&self) -> String {
+        match &self.group_search.object_class {
+            Some(class) => equals("objectClass", class),
+            None => any_of(&USUAL_GROUP_CLASSES.map(|class| equals("objectClass", class))),
+        }
     }
 }
 

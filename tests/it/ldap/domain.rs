@@ -61,6 +61,14 @@ impl Domain {
         )
     }
 
+    /// So many computers, which in Active Directory are users, too.
+    pub fn with_computers(self, count: usize) -> Self {
+        (0..count).fold(self, |domain, number| {
+            let classes = [("objectClass", "person"), ("objectClass", "user"), ("objectClass", "computer")];
+            domain.with(&format!("cn=pc{number},cn=computers,dc=example,dc=org"), &classes)
+        })
+    }
+
     /// One more group.
     pub fn with_group(self, name: &str, more: &[(&str, &str)]) -> Self {
         let common =

@@ -9,6 +9,7 @@
 mod directory;
 mod domain;
 mod hostile;
+mod people;
 mod references;
 mod scripted;
 
