@@ -7,6 +7,7 @@ use super::{
     connection::{Connection, Query},
     entry::Entry,
     groups::Group,
+    primary_group::PERSONS_NUMBER,
     search::{all_of, equals, find},
 };
 use crate::{
@@ -75,7 +76,13 @@ async fn find_person(
         base: base.as_str(),
         scope: Scope::Subtree,
         filter: &filter,
-        attributes: &[&directory.attributes.email, &directory.attributes.group, "memberOf", "uid"],
+        attributes: &[
+            &directory.attributes.email,
+            &directory.attributes.group,
+            "memberOf",
+            "uid",
+            PERSONS_NUMBER,
+        ],
         // The second one proves that the filter is not unique.
         limit: 2,
     };

@@ -10,6 +10,7 @@ mod directory;
 mod domain;
 mod hostile;
 mod people;
+mod primary_groups;
 mod references;
 mod scripted;
 
