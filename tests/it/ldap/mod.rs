@@ -8,6 +8,7 @@
 
 mod directory;
 mod domain;
+mod expiry;
 mod hostile;
 mod people;
 mod primary_groups;
