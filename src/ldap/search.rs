@@ -124,7 +124,7 @@ fn not_found(base: &str, matched: &str) -> String {
     } else {
         format!("the closest entry that does is {}", quote(matched))
     };
-    format!("There is no entry {base}; {closest}. Check the DN.")
+    format!("There is no entry {base}; {closest}. Check the DN, and that the account may read it.")
 }
 
 /// `(&(a)(b))` of all filters, or the only one.

@@ -13,7 +13,9 @@ mod hostile;
 mod people;
 mod primary_groups;
 mod references;
+mod refusals;
 mod scripted;
+mod unreachable;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
