@@ -23,8 +23,7 @@ pub struct Credentials {
 }
 
 /// A refused password must not be tried again, or the directory locks the account.
-const NOT_TRIED_AGAIN: &str =
-    "It is not tried again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+const NOT_TRIED_AGAIN: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
 /// Binds once.
 pub async fn bind(
@@ -179,7 +178,7 @@ fn shared_refusal(result: &LdapResult) -> Problem {
         ),
         51 | 52 => Problem::new(
             Reason::ServerUnavailable,
-            format!("The directory is busy or unavailable ({said}). It is tried again."),
+            format!("The directory is busy or unavailable ({said}). The operator tries it again."),
         ),
         _ => Problem::new(
             Reason::OperationRefused,

@@ -108,7 +108,7 @@ fn judge(answer: Answer, query: &Query<'_>) -> Result<Found, Problem> {
         ),
         51 | 52 => (
             Reason::ServerUnavailable,
-            format!("The directory is busy or unavailable ({said}). It is tried again."),
+            format!("The directory is busy or unavailable ({said}). The operator tries it again."),
         ),
         _ => (
             Reason::OperationRefused,

@@ -68,3 +68,13 @@ async fn every_refused_bind_has_its_reason() {
         assert_eq!(server.connections(), 1);
     }
 }
+
+#[tokio::test]
+async fn messages_are_true_whoever_asks() {
+    // A person who runs the checks by hand tries again by doing so.
+    for code in [49, 51] {
+        let failure = Scenario::hostile(refuses(code, "").address()).failure().await;
+        assert!(!failure.message.contains("It is "), "{}", failure.message);
+        assert!(failure.message.contains("The operator "), "{}", failure.message);
+    }
+}
