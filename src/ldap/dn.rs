@@ -84,7 +84,7 @@ fn parse_assertion(text: &str) -> Result<Assertion, String> {
     if !is_attribute_type(attribute) {
         return Err(format!("names an attribute {attribute:?}, which is not an attribute name"));
     }
-    let value = value.trim_start();
+    let value = value.trim_start_matches(' ');
     let value = match value.strip_prefix('#') {
         Some(digits) if is_hex_string(digits) => value.to_owned(),
         Some(_) => return Err(format!("has a value {value:?} that is not hexadecimal after \"#\"")),
@@ -169,6 +169,8 @@ mod tests {
             ("2.5.4.3=#0402ABCD", "2.5.4.3=#0402abcd"),
             ("cn=x\\ ,dc=org", "cn=x,dc=org"),
             ("cn=a=b", "cn=A\\=B"),
+            // Only spaces separate, so that this value does not begin with a number sign.
+            ("cn=\t#x", "cn=\\09\\#x"),
             ("cn=", "CN = "),
         ] {
             assert_eq!(Dn::parse(left).unwrap(), Dn::parse(right).unwrap(), "{left}");
