@@ -167,7 +167,7 @@ pub enum Reason {
     AttributeMissing,
     /// A named group does not exist.
     GroupNotFound,
-    /// A named group has no members.
+    /// A named group has no members, or none that it lists.
     GroupEmpty,
     /// The allow list lets nobody in.
     NobodyAllowed,

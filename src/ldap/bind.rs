@@ -1,11 +1,12 @@
 //! The check `Bind`: one simple bind, and what its refusal means.
 
-use ldap3::{
-    LdapResult,
-    controls::{Control, RawControl},
-};
+use ldap3::{LdapResult, controls::RawControl};
 
-use super::{BindName, connection::Connection};
+use super::{
+    BindName, Protection,
+    connection::Connection,
+    password_policy::{Demand, PASSWORD_POLICY, PolicyError, PolicyResponse, PolicyWarning},
+};
 use crate::{
     api::Reason,
     engine::Checked,
@@ -21,17 +22,14 @@ pub struct Credentials {
     pub password: Sensitive,
 }
 
-/// Asks for the reason behind a refusal (draft-behera-ldap-password-policy); servers may ignore it.
-const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
-
 /// A refused password must not be tried again, or the directory locks the account.
-const NOT_TRIED_AGAIN: &str =
-    "It is not tried again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+const NOT_TRIED_AGAIN: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
 /// Binds once.
 pub async fn bind(
     connection: &mut Connection,
     credentials: Option<&Credentials>,
+    protection: &Protection,
 ) -> Result<Checked, Problem> {
     let (name, password) = credentials
         .map_or(("", ""), |credentials| (credentials.name.as_str(), credentials.password.expose()));
@@ -39,41 +37,62 @@ pub async fn bind(
     let result = connection.bind(name, password, control).await?;
     let policy = PolicyResponse::find(&result.ctrls);
     match (result.rc, credentials) {
-        (0, Some(_)) if policy.error == Some(PolicyError::ChangeAfterReset) => {
-            Err(must_change_password(name))
-        }
-        (0, Some(_)) if policy.warns => Ok(Checked::warning(
-            (),
-            Reason::PasswordExpiresSoon,
-            format!(
-                "The directory accepts {name}, but warns that the password expires soon. Change it in the directory and in the Secret."
-            ),
-        )),
-        (0, Some(_)) => {
-            Ok(Checked::passed((), format!("The directory accepts {} and its password.", quote(name))))
-        }
-        (0, None) => Ok(Checked::passed((), "The directory accepts anonymous binds; spec.bind is not set.")),
+        (0, Some(credentials)) => match policy.demand() {
+            Some(demand) => Err(must_change_password(&credentials.name, demand)),
+            None => Ok(accepted(&credentials.name, policy.warning, protection)),
+        },
+        (0, None) => Ok(accepted_anonymously(protection)),
         (_, Some(credentials)) => Err(refusal(&credentials.name, &result, policy.error)),
         (_, None) => Err(anonymous_refusal(&result)),
     }
 }
 
-/// A bind that worked, but that everybody on the way could read.
-pub fn unencrypted() -> Checked {
-    Checked::warning(
-        (),
-        Reason::Unencrypted,
-        "The directory accepts the bind, but the connection is not encrypted: everybody on the way reads the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.",
-    )
+/// The remark on a bind that worked, but that everybody on the way could read.
+const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way reads the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
+
+fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &Protection) -> Checked {
+    let name = quote(name.as_str());
+    let expires_soon = format!(
+        "The directory accepts {name}, but warns that the password expires soon. Change it in the directory and in the Secret."
+    );
+    match (warning, protection) {
+        (Some(_), Protection::Plaintext) => Checked::warning(
+            (),
+            Reason::PasswordExpiresSoon,
+            format!("{expires_soon} Besides, {UNENCRYPTED}"),
+        ),
+        (Some(_), _) => Checked::warning((), Reason::PasswordExpiresSoon, expires_soon),
+        (None, Protection::Plaintext) => unencrypted(),
+        (None, _) => Checked::passed((), format!("The directory accepts {name} and its password.")),
+    }
 }
 
-fn must_change_password(name: &str) -> Problem {
+fn accepted_anonymously(protection: &Protection) -> Checked {
+    match protection {
+        Protection::Plaintext => unencrypted(),
+        Protection::Tls(_) | Protection::StartTls(_) => {
+            Checked::passed((), "The directory accepts anonymous binds; spec.bind is not set.")
+        }
+    }
+}
+
+fn unencrypted() -> Checked {
+    Checked::warning((), Reason::Unencrypted, format!("The directory accepts the bind, but {UNENCRYPTED}"))
+}
+
+fn must_change_password(name: &BindName, demand: Demand) -> Problem {
+    let name = quote(name.as_str());
+    let seen = match demand {
+        Demand::Change => format!("The password of {name} must be changed before anything else is allowed."),
+        Demand::LastBinds => {
+            format!(
+                "The password of {name} has expired, and the directory accepts it for a few last binds only."
+            )
+        }
+    };
     Problem::new(
         Reason::PasswordExpired,
-        format!(
-            "The password of {} must be changed before anything else is allowed. Change it in the directory and in the Secret. {NOT_TRIED_AGAIN}",
-            quote(name)
-        ),
+        format!("{seen} Change it in the directory and in the Secret. {NOT_TRIED_AGAIN}"),
     )
 }
 
@@ -159,7 +178,7 @@ fn shared_refusal(result: &LdapResult) -> Problem {
         ),
         51 | 52 => Problem::new(
             Reason::ServerUnavailable,
-            format!("The directory is busy or unavailable ({said}). It is tried again."),
+            format!("The directory is busy or unavailable ({said}). The operator tries it again."),
         ),
         _ => Problem::new(
             Reason::OperationRefused,
@@ -183,69 +202,6 @@ fn active_directory_reason(text: &str) -> Option<Reason> {
         "532" | "773" => Some(Reason::PasswordExpired),
         "775" => Some(Reason::AccountLocked),
         _ => None,
-    }
-}
-
-/// What the password policy control of a response says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct PolicyResponse {
-    warns: bool,
-    error: Option<PolicyError>,
-}
-
-/// The errors of the control that a bind can meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PolicyError {
-    PasswordExpired,
-    AccountLocked,
-    ChangeAfterReset,
-    Other,
-}
-
-impl PolicyError {
-    fn reason(self) -> Option<Reason> {
-        match self {
-            Self::PasswordExpired | Self::ChangeAfterReset => Some(Reason::PasswordExpired),
-            Self::AccountLocked => Some(Reason::AccountLocked),
-            Self::Other => None,
-        }
-    }
-}
-
-impl PolicyResponse {
-    fn find(controls: &[Control]) -> Self {
-        controls
-            .iter()
-            .map(|Control(_, raw)| raw)
-            .find(|raw| raw.ctype == PASSWORD_POLICY)
-            .and_then(|raw| raw.val.as_deref())
-            .and_then(Self::parse)
-            .unwrap_or_default()
-    }
-
-    /// `SEQUENCE { warning [0] …, error [1] ENUMERATED }`, both optional.
-    fn parse(value: &[u8]) -> Option<Self> {
-        // Shorter than any nesting that could hurt the parser, and longer than any real value.
-        if value.len() > 64 {
-            return None;
-        }
-        let (_, sequence) = lber::parse::parse_tag(value).ok()?;
-        let mut response = Self::default();
-        for element in sequence.expect_constructed()? {
-            match element.id {
-                0 => response.warns = true,
-                1 => {
-                    response.error = Some(match element.expect_primitive()?.as_slice() {
-                        [0] => PolicyError::PasswordExpired,
-                        [1] => PolicyError::AccountLocked,
-                        [2] => PolicyError::ChangeAfterReset,
-                        _ => PolicyError::Other,
-                    });
-                }
-                _ => {}
-            }
-        }
-        Some(response)
     }
 }
 
@@ -313,22 +269,6 @@ mod tests {
                 problem.reason.refuses_credentials(),
                 "{rc}"
             );
-        }
-    }
-
-    #[test]
-    fn reads_the_password_policy_control() {
-        let parsed = |bytes: &[u8]| PolicyResponse::parse(bytes);
-        let error = |error| Some(PolicyResponse { warns: false, error: Some(error) });
-        assert_eq!(parsed(&[0x30, 0]), Some(PolicyResponse::default()));
-        assert_eq!(parsed(&[0x30, 3, 0x81, 1, 0]), error(PolicyError::PasswordExpired));
-        assert_eq!(parsed(&[0x30, 3, 0x81, 1, 1]), error(PolicyError::AccountLocked));
-        assert_eq!(parsed(&[0x30, 3, 0x81, 1, 2]), error(PolicyError::ChangeAfterReset));
-        assert_eq!(parsed(&[0x30, 3, 0x81, 1, 6]), error(PolicyError::Other));
-        let warning = [0x30, 5, 0xa0, 3, 0x80, 1, 9];
-        assert_eq!(parsed(&warning), Some(PolicyResponse { warns: true, error: None }));
-        for garbage in [&b""[..], b"0", &[0x30, 9], &[4, 1, 1], &[0x30, 2, 0xa1, 0]] {
-            assert_eq!(parsed(garbage), None, "{garbage:?}");
         }
     }
 }

@@ -169,6 +169,8 @@ mod tests {
             ("2.5.4.3=#0402ABCD", "2.5.4.3=#0402abcd"),
             ("cn=x\\ ,dc=org", "cn=x,dc=org"),
             ("cn=a=b", "cn=A\\=B"),
+            // Only spaces separate, so that this value does not begin with a number sign.
+            ("cn=\t#x", "cn=\\09\\#x"),
             ("cn=", "CN = "),
         ] {
             assert_eq!(Dn::parse(left).unwrap(), Dn::parse(right).unwrap(), "{left}");

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `spec` turns text into [`LdapUrl`], [`Dn`], [`BindName`] and [`GroupName`],
 //! which cannot be wrong. `probe` is the list of checks and their order. What a check asks and how
-//! it judges the answer is in `start_tls`, `bind`, `attributes`, `groups` and `test_user`; how it gets the
+//! it judges the answer is in `start_tls`, `bind` (with `password_policy`), `attributes`, `groups` (with `primary_group`) and `test_user`; how it gets the
 //! answer is in `connection`, behind which `message` and `shape` stand guard. `render` writes the
 //! settings down.
 //!
@@ -20,6 +20,8 @@ mod entry;
 mod groups;
 mod message;
 mod name;
+mod password_policy;
+mod primary_group;
 mod probe;
 mod render;
 mod search;

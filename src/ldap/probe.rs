@@ -3,7 +3,7 @@
 use super::{
     Plan, Protection,
     attributes::{attributes_present, base_dn_exists},
-    bind::{bind, unencrypted},
+    bind::bind,
     connection::Connection,
     groups::{Group, group_allow_list},
     start_tls::start_tls,
@@ -48,11 +48,7 @@ async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Co
     report
         .check(CheckName::Bind, async {
             let mut connection = Connection::open(stream).await?;
-            let bound = bind(&mut connection, credentials).await?;
-            let bound = match plan.directory.protection {
-                Protection::Plaintext => unencrypted(),
-                Protection::Tls(_) | Protection::StartTls(_) => bound,
-            };
+            let bound = bind(&mut connection, credentials, &plan.directory.protection).await?;
             Ok(bound.with(connection))
         })
         .await

@@ -81,7 +81,10 @@ impl Directory {
     /// Judges the spec by the rules of the schema and those that a schema cannot express.
     pub fn parse(spec: &LdapConfigSpec) -> Result<Self, Problem> {
         let url = LdapUrl::parse(&spec.address).ok_or_else(|| {
-            invalid("spec.address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash.")
+            invalid(format!(
+                "spec.address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash, but is \"{}\".",
+                quote(&without_user(&spec.address))
+            ))
         })?;
         let protection = protection(spec, &url)?;
         if spec.group_allow_list.is_empty()
@@ -128,6 +131,15 @@ fn invalid(message: impl Into<String>) -> Problem {
     Problem::new(Reason::InvalidSpec, message)
 }
 
+/// The address as a message may show it: what stands before an `@` may hold a password.
+fn without_user(address: &str) -> String {
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((_, host))) => format!("…@{host}"),
+        (_, None) => address.to_owned(),
+    }
+}
+
 fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<Protection, Problem> {
     let protection = match (url.scheme, spec.start_tls, spec.insecure_plaintext) {
         (Scheme::Ldaps, true, _) => {
@@ -159,7 +171,11 @@ fn server_name(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<ServerName<'stati
         None => url.endpoint.host.server_name(),
     };
     name.ok_or_else(|| {
-        invalid("spec.tls.serverName must be a host name or an address, as certificates carry it.")
+        let seen = chosen.map_or_else(|| url.endpoint.host.to_string(), str::to_owned);
+        invalid(format!(
+            "spec.tls.serverName must be a host name or an address, as certificates carry it, but is \"{}\".",
+            quote(&seen)
+        ))
     })
 }
 
@@ -316,7 +332,8 @@ mod tests {
     #[test]
     fn says_what_does_not() {
         for (fields, complaint) in [
-            ("address: ldap.example.com", "spec.address must be"),
+            ("address: ldap.example.com", "or a trailing slash, but is \"ldap.example.com\"."),
+            ("address: 'ldaps://admin:hunter2@ldap.example.com'", "but is \"ldaps://…@ldap.example.com\"."),
             ("address: 'ldaps://ldap.example.com/dc=example'", "spec.address must be"),
             ("address: ldap://ldap.example.com", "sends passwords in the clear"),
             ("startTLS: true", "spec.startTLS goes with an ldap:// address"),
@@ -324,7 +341,7 @@ mod tests {
                 "address: ldap://a.example, insecurePlaintext: true, tls: {serverName: a}",
                 "spec.tls has no effect",
             ),
-            ("tls: {serverName: 'a:b'}", "spec.tls.serverName must be"),
+            ("tls: {serverName: 'a:b'}", "as certificates carry it, but is \"a:b\"."),
             ("baseDN: example.org", "spec.baseDN must be a DN such as"),
             ("baseDN: ''", "but \"\" is empty"),
             ("bind: {dn: admin, passwordSecretRef: {name: a, key: b}}", "spec.bind.dn must be a DN such as"),

@@ -45,7 +45,7 @@ fn start_tls_refused(code: u64, text: &str) -> Problem {
     match code {
         51 | 52 => Problem::new(
             Reason::ServerUnavailable,
-            format!("The server is too busy for StartTLS (code {code}{said}). It is tried again."),
+            format!("The server is too busy for StartTLS (code {code}{said}). The operator tries it again."),
         ),
         _ => Problem::new(
             Reason::StartTlsRefused,

@@ -7,6 +7,7 @@ use super::{
     connection::{Connection, Query},
     entry::Entry,
     groups::Group,
+    primary_group::PERSONS_NUMBER,
     search::{all_of, equals, find},
 };
 use crate::{
@@ -75,11 +76,17 @@ async fn find_person(
         base: base.as_str(),
         scope: Scope::Subtree,
         filter: &filter,
-        attributes: &[&directory.attributes.email, &directory.attributes.group, "memberOf", "uid"],
+        attributes: &[
+            &directory.attributes.email,
+            &directory.attributes.group,
+            "memberOf",
+            "uid",
+            PERSONS_NUMBER,
+        ],
         // The second one proves that the filter is not unique.
         limit: 2,
     };
-    let mut people = find(connection, &query).await?.into_iter();
+    let mut people = find(connection, &query).await?.entries.into_iter();
     let (base, filter) = (quote(base.as_str()), quote(&filter));
     match (people.next(), people.next()) {
         (Some(person), None) => Ok(person),

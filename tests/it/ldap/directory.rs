@@ -181,7 +181,7 @@ async fn tries_a_wrong_password_once() {
     let findings = Scenario::plaintext(&slapd).password("not the password").findings().await;
     let failure = findings.failure().unwrap();
     assert_failure(failure, CheckName::Bind, Reason::InvalidCredentials);
-    assert!(failure.message.contains("not tried again"), "{}", failure.message);
+    assert!(failure.message.contains("does not try it again"), "{}", failure.message);
     assert!(!show(&findings).contains("not the password"));
     assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 1);
 }

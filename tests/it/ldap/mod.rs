@@ -1,8 +1,21 @@
 //! Every check of `LdapConfig`, over real sockets: against a real directory, and against servers that are none.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be set up fails its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what cannot be set up fails its test"
+)]
 
 mod directory;
+mod domain;
+mod expiry;
 mod hostile;
+mod people;
+mod primary_groups;
+mod references;
+mod refusals;
+mod scripted;
+mod unreachable;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -119,6 +132,11 @@ fn show(findings: &Findings) -> String {
         format!("{result:?} {name} {reason}: {message}")
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a check found.
+fn finding(findings: &Findings, name: CheckName) -> &Finding {
+    findings.list.iter().find(|finding| finding.name == name).unwrap()
 }
 
 #[track_caller]
