@@ -125,6 +125,8 @@ pub enum Reason {
     CertificateExpiresSoon,
     /// The TLS handshake failed for another reason.
     TlsHandshakeFailed,
+    /// The server is starting, overloaded or broken.
+    ServerUnavailable,
     /// The other side does not keep to the protocol.
     ProtocolError,
     /// The answer is larger than the operator reads.
@@ -151,8 +153,6 @@ pub enum Reason {
     AnonymousRefused,
     /// The server refused the operation.
     OperationRefused,
-    /// The server is busy or unavailable.
-    ServerUnavailable,
     /// The base DN does not exist.
     BaseDnNotFound,
     /// The base DN exists elsewhere.

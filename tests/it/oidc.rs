@@ -9,7 +9,9 @@
 
 mod connections;
 mod documents;
+mod made_up;
 mod provider;
+mod unavailable;
 
 use std::{collections::BTreeMap, time::Duration};
 
