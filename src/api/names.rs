@@ -123,6 +123,8 @@ pub enum Reason {
     CertificateNotYetValid,
     /// The certificate's time is over within 30 days.
     CertificateExpiresSoon,
+    /// Passwords, tokens or secrets travel unencrypted, as the spec accepts.
+    Unencrypted,
     /// The TLS handshake failed for another reason.
     TlsHandshakeFailed,
     /// The server is starting, overloaded or broken.
@@ -133,8 +135,6 @@ pub enum Reason {
     ResponseTooLarge,
 
     // Checks of LdapConfig.
-    /// Passwords travel unencrypted, as the spec accepts.
-    Unencrypted,
     /// The server does not do StartTLS.
     StartTlsRefused,
     /// The server refused the bind DN or its password.

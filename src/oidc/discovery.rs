@@ -74,7 +74,16 @@ pub(super) async fn fetch(
     });
     let response: Arc<HttpResponse> = network.documents.get(key, request).await?;
     let metadata = read(&response.body, url)?;
-    Ok(Checked::passed(metadata, format!("{url} has the discovery document.")))
+    if issuer.is_encrypted() {
+        return Ok(Checked::passed(metadata, format!("{url} has the discovery document.")));
+    }
+    Ok(Checked::warning(
+        metadata,
+        Reason::Unencrypted,
+        format!(
+            "{url} has the discovery document, but tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address."
+        ),
+    ))
 }
 
 /// What to look at when an issuer has no document.

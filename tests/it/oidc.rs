@@ -12,6 +12,7 @@ mod documents;
 mod made_up;
 mod provider;
 mod unavailable;
+mod unencrypted;
 
 use std::{collections::BTreeMap, time::Duration};
 
