@@ -22,7 +22,7 @@ use crate::{
     engine::{Checked, Report},
     net::{HttpClient, HttpRequest, HttpResponse},
     problem::{Problem, quote},
-    sensitive::Sensitive,
+    sensitive::{Redactor, Sensitive},
 };
 
 /// Asks the token endpoint, unless the spec leaves it out or there is nothing to ask.
@@ -141,7 +141,7 @@ async fn request(
         .await;
     match outcome {
         Ok(_) => Ok(Answer::Unclear("a token".to_owned())),
-        Err(RequestTokenError::ServerResponse(answer)) => Ok(judge(&answer)),
+        Err(RequestTokenError::ServerResponse(answer)) => Ok(judge(&answer, &redactor(plan))),
         Err(RequestTokenError::Request(NoAnswer::Problem(problem))) => Err(at("token_endpoint", &problem)),
         Err(RequestTokenError::Request(NoAnswer::Status(status))) => {
             let next = "if people can log in nevertheless, set spec.checks.clientCredentials to false";
@@ -155,9 +155,21 @@ async fn request(
     }
 }
 
-fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>) -> Answer {
-    let description = answer.error_description().map(|text| stable_part(text)).unwrap_or_default();
-    let code = quote(answer.error().as_ref());
+/// Takes out what the requests carried: the secret, and HTTP Basic's pair of it and the client's id,
+/// encoded as RFC 6749 section 2.3.1 wants it, and as clients do that predate that.
+fn redactor(plan: &Plan) -> Redactor {
+    let Some(secret) = &plan.secret else { return Redactor::default() };
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let (id, text) = (&plan.settings.client_id, secret.expose());
+    let pairs = [format!("{id}:{text}"), format!("{}:{}", encode(id), encode(text))];
+    Redactor::new(pairs.map(Sensitive::new).into_iter().chain([secret.clone()]))
+}
+
+/// Secrets go first, since what follows takes texts apart.
+fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>, redactor: &Redactor) -> Answer {
+    let description = answer.error_description().cloned().map(|text| redactor.redact(text));
+    let description = description.as_deref().map(stable_part).unwrap_or_default();
+    let code = quote(&redactor.redact(answer.error().as_ref().to_owned()));
     let seen = if description.is_empty() { code } else { format!("{code}: {}", quote(description)) };
     match answer.error() {
         CoreErrorResponseType::InvalidGrant => Answer::Known,
@@ -230,7 +242,7 @@ mod tests {
     use super::*;
 
     fn answer(json: &str) -> Answer {
-        judge(&serde_json::from_str(json).unwrap())
+        judge(&serde_json::from_str(json).unwrap(), &Redactor::default())
     }
 
     #[test]
