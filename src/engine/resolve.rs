@@ -188,7 +188,9 @@ impl Inputs {
         let mut bundle = None;
         if let Some(reference) = ca_bundle {
             let parsed = look_up(reference, objects).and_then(|bytes| {
-                Ok((system_trust.with_bundle(bytes)?, Sensitive::from(text(reference, bytes)?)))
+                let trust =
+                    system_trust.with_bundle(bytes).map_err(|seen| invalid_bundle(reference, seen))?;
+                Ok((trust, Sensitive::from(text(reference, bytes)?)))
             });
             match parsed {
                 Ok((parsed, text)) => {
@@ -258,7 +260,10 @@ fn look_up<'a>(
     match data.get(key) {
         None => Err(Problem::new(
             Reason::KeyNotFound,
-            format!("The {kind} \"{name}\" has no key \"{key}\" ({field}); it has {}.", list_keys(data)),
+            format!(
+                "The {kind} \"{name}\" has no key \"{key}\" ({field}); it has {}. Add that key, or correct the reference.",
+                list_keys(data)
+            ),
         )),
         Some(value) if value.iter().all(u8::is_ascii_whitespace) => Err(Problem::new(
             Reason::EmptyValue,
@@ -266,6 +271,17 @@ fn look_up<'a>(
         )),
         Some(value) => Ok(value),
     }
+}
+
+fn invalid_bundle(reference: &Reference, seen: &str) -> Problem {
+    let Reference { source, name, key, field } = reference;
+    Problem::new(
+        Reason::InvalidCABundle,
+        format!(
+            "The key \"{key}\" of the {} \"{name}\" {seen} ({field}). Store the authorities' certificates there as PEM, each beginning with -----BEGIN CERTIFICATE-----.",
+            source.kind()
+        ),
+    )
 }
 
 fn list_keys(data: &BTreeMap<String, Vec<u8>>) -> String {

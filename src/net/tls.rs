@@ -40,26 +40,20 @@ impl Trust {
     }
 
     /// These authorities and those of a PEM bundle. The W&B pod, too, adds a bundle to its system's.
-    pub fn with_bundle(&self, pem: &[u8]) -> Result<Self, Problem> {
-        let problem = |seen: &str| {
-            Problem::new(
-                Reason::InvalidCABundle,
-                format!(
-                    "The CA bundle {seen}; expected one or more PEM certificates (-----BEGIN CERTIFICATE-----)."
-                ),
-            )
-        };
+    ///
+    /// The error is what is wrong, to be told after the bundle's own name.
+    pub fn with_bundle(&self, pem: &[u8]) -> Result<Self, &'static str> {
         if pem.len() > BUNDLE_LIMIT {
-            return Err(problem("is larger than 1 MiB"));
+            return Err("is larger than 1 MiB");
         }
         let mut roots = RootCertStore::clone(&self.roots);
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|_| problem("is not well-formed PEM"))?;
-            roots.add(certificate).map_err(|_| problem("holds a certificate that cannot be parsed"))?;
+            let certificate = certificate.map_err(|_| "is not well-formed PEM")?;
+            roots.add(certificate).map_err(|_| "holds a certificate that cannot be parsed")?;
         }
         if roots.len() == before {
-            return Err(problem("holds no certificate"));
+            return Err("holds no certificate");
         }
         Ok(Self { roots: Arc::new(roots) })
     }

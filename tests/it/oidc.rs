@@ -11,6 +11,7 @@ mod connections;
 mod documents;
 mod made_up;
 mod provider;
+mod references;
 mod secrecy;
 mod unavailable;
 mod unencrypted;
