@@ -9,7 +9,7 @@ use rustls::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Duplex, dial::os_words};
+use super::{Duplex, dial::os_words, verifier::RecordingVerifier};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -72,14 +72,17 @@ pub async fn encrypt<S: Duplex>(
     name: &ServerName<'static>,
     trust: &Trust,
 ) -> Result<(TlsStream<S>, Option<Certificate>), Problem> {
-    let mut config =
-        ClientConfig::builder().with_root_certificates(Arc::clone(&trust.roots)).with_no_client_auth();
+    let verifier = Arc::new(RecordingVerifier::new(&trust.roots)?);
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(verifier.clone())
+        .with_no_client_auth();
     // A session that is resumed skips the very verification that is wanted.
     config.resumption = rustls::client::Resumption::disabled();
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name.clone(), stream)
         .await
-        .map_err(|error| handshake_problem(&error, name))?;
+        .map_err(|error| handshake_problem(&error, name, verifier.issuer()))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(read);
     Ok((stream, certificate))
 }
@@ -91,9 +94,9 @@ fn read(certificate: &CertificateDer<'_>) -> Option<Certificate> {
     Some(Certificate { not_after })
 }
 
-fn handshake_problem(error: &io::Error, name: &ServerName<'_>) -> Problem {
+fn handshake_problem(error: &io::Error, name: &ServerName<'_>, issuer: Option<&str>) -> Problem {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(error)) => certificate_problem(error, name),
+        Some(rustls::Error::InvalidCertificate(error)) => certificate_problem(error, name, issuer),
         Some(rustls::Error::InvalidMessage(_)) => Problem::new(
             Reason::TlsHandshakeFailed,
             "The server answered something that is not TLS. Check that the port is the encrypted one.",
@@ -115,21 +118,29 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>) -> Problem {
         }
         None => Problem::new(
             Reason::TlsHandshakeFailed,
-            format!("The TLS handshake failed: {}.", os_words(error)),
+            format!(
+                "The TLS handshake failed: {}. Check the network between the operator and the server, and look into the server's log.",
+                os_words(error)
+            ),
         ),
     }
 }
 
-fn certificate_problem(error: &CertificateError, name: &ServerName<'_>) -> Problem {
+fn certificate_problem(error: &CertificateError, name: &ServerName<'_>, issuer: Option<&str>) -> Problem {
     let name = name.to_str();
+    let issuer = issuer.map(|issuer| format!(" ({issuer})")).unwrap_or_default();
     match error {
         CertificateError::UnknownIssuer => Problem::new(
             Reason::UnknownAuthority,
-            "The server's certificate comes from an authority that is not trusted. Put that authority's certificate into tls.caBundle.",
+            format!(
+                "The server's certificate comes from an authority that is not trusted{issuer}. Put that authority's certificate into tls.caBundle."
+            ),
         ),
         CertificateError::BadSignature => Problem::new(
             Reason::UnknownAuthority,
-            "The server's certificate names a trusted authority, but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle.",
+            format!(
+                "The server's certificate names a trusted authority{issuer}, but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle."
+            ),
         ),
         CertificateError::NotValidForNameContext { presented, .. } => Problem::new(
             Reason::NameMismatch,

@@ -52,7 +52,7 @@ async fn certificates_that_are_not_right_are_told_apart() {
     let other = CertificateAuthority::new("other").unwrap();
     let issue = |leaf: Leaf| authority.issue(&leaf).unwrap();
     for (certificate, trusted, reason, word) in [
-        (issue(Leaf::loopback()), &other, Reason::UnknownAuthority, "tls.caBundle"),
+        (issue(Leaf::loopback()), &other, Reason::UnknownAuthority, "(CN=provider)"),
         (
             issue(Leaf::loopback().only_for("idp.example.org")),
             &authority,
