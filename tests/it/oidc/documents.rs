@@ -169,6 +169,24 @@ async fn a_document_without_pkce_is_usual_with_entra() {
 }
 
 #[tokio::test]
+async fn openid_must_be_offered() {
+    let server = Provider::with(json!({ "scopes_supported": ["profile", "email"] })).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::Scopes, Reason::ScopeNotSupported, &["not openid", "Enable"]);
+    assert_eq!(finding(&findings, CheckName::SigningKeys).result, CheckResult::Passed);
+}
+
+#[tokio::test]
+async fn a_broken_rule_of_the_product_hides_nothing_else() {
+    let server = Provider::with(json!({ "scopes_supported": ["profile"] })).start();
+    let findings = examine(&spec(&server.url(""), &json!({ "provider": "Auth0" })), &[]).await;
+    let words = ["Auth0's issuers end with a slash"];
+    assert_failure(&findings, CheckName::ProviderRules, Reason::ProviderRuleBroken, &words);
+    assert_eq!(finding(&findings, CheckName::Discovery).result, CheckResult::Warning);
+    assert_eq!(finding(&findings, CheckName::Scopes).result, CheckResult::Failed);
+}
+
+#[tokio::test]
 async fn a_usable_key_must_be_published() {
     for (keys, word) in [
         (json!([]), "no key at all"),
