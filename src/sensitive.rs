@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::problem::CUT;
@@ -72,14 +73,30 @@ fn replace(text: String, secret: &str) -> String {
     if text.contains(secret) { text.replace(secret, "[redacted]") } else { text }
 }
 
-/// The secret as it is, and as [`quote`](crate::problem::quote) folds its white space.
+/// The secret as it is, as [`quote`](crate::problem::quote) folds its white space, and as protocols encode it.
 fn spellings(secret: &Sensitive) -> Vec<Sensitive> {
     let secret = secret.expose();
     let folded = secret.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut spellings = vec![secret.to_owned(), secret.trim().to_owned(), folded];
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    // RFC 3986 encodes three characters in another way than forms do.
+    let percent = form.replace('+', "%20").replace('*', "%2A").replace("%7E", "~");
+    let base64 = base64(secret);
+    let unpadded = base64.trim_end_matches('=').to_owned();
+    let url_safe = unpadded.replace('+', "-").replace('/', "_");
+    let mut spellings =
+        vec![secret.to_owned(), secret.trim().to_owned(), folded, form, percent, base64, unpadded, url_safe];
+    spellings.sort_unstable();
     spellings.dedup();
     spellings.retain(|spelling| spelling.len() >= SHORTEST_SECRET);
     spellings.into_iter().map(Sensitive::new).collect()
+}
+
+/// The text in base64, which is how Kubernetes writes bytes.
+fn base64(text: &str) -> String {
+    match serde_json::to_value(ByteString(text.as_bytes().to_vec())) {
+        Ok(serde_json::Value::String(encoded)) => encoded,
+        _ => String::new(),
+    }
 }
 
 /// What stays of the secret before the mark of a text that was cut in its middle.
@@ -102,6 +119,21 @@ mod tests {
             redactor.redact("hunter2 and hunter22 are a pair".into()),
             "[redacted] and [redacted] are a pair"
         );
+    }
+
+    #[test]
+    fn finds_secrets_in_the_encodings_of_protocols() {
+        let redactor = Redactor::new(["pä ss/w?o>rd~~".into()]);
+        for spelling in [
+            "p%C3%A4+ss%2Fw%3Fo%3Erd%7E%7E",
+            "p%C3%A4%20ss%2Fw%3Fo%3Erd~~",
+            "cMOkIHNzL3c/bz5yZH5+",
+            "cMOkIHNzL3c_bz5yZH5-",
+        ] {
+            assert_eq!(redactor.redact(format!("no: {spelling}, no")), "no: [redacted], no");
+        }
+        let padded = Redactor::new(["hunter2".into()]);
+        assert_eq!(padded.redact("aHVudGVyMg== or aHVudGVyMg".into()), "[redacted] or [redacted]");
     }
 
     #[test]

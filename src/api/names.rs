@@ -125,16 +125,18 @@ pub enum Reason {
     CertificateNotYetValid,
     /// The certificate's time is over within 30 days.
     CertificateExpiresSoon,
+    /// Passwords, tokens or secrets travel unencrypted, as the spec accepts.
+    Unencrypted,
     /// The TLS handshake failed for another reason.
     TlsHandshakeFailed,
+    /// The server is starting, overloaded or broken.
+    ServerUnavailable,
     /// The other side does not keep to the protocol.
     ProtocolError,
     /// The answer is larger than the operator reads.
     ResponseTooLarge,
 
     // Checks of LdapConfig.
-    /// Passwords travel unencrypted, as the spec accepts.
-    Unencrypted,
     /// The server does not do StartTLS.
     StartTlsRefused,
     /// The server refused the bind DN or its password.
@@ -153,8 +155,6 @@ pub enum Reason {
     AnonymousRefused,
     /// The server refused the operation.
     OperationRefused,
-    /// The server is busy or unavailable.
-    ServerUnavailable,
     /// The base DN does not exist.
     BaseDnNotFound,
     /// The base DN exists elsewhere.

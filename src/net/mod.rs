@@ -11,6 +11,7 @@ mod egress;
 mod http;
 mod shared;
 mod tls;
+mod verifier;
 
 pub use dial::{Duplex, Endpoint, Host, connect, permit, resolve};
 pub use egress::EgressPolicy;

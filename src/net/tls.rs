@@ -5,20 +5,23 @@ use std::{io, sync::Arc};
 use jiff::Timestamp;
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, TrustAnchor, pem::PemObject},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Duplex, dial::os_words};
+use super::{Duplex, dial::os_words, verifier::RecordingVerifier};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
 };
 
 /// The certificate authorities that a server's certificate may come from.
+///
+/// The two are joined only for a handshake: there are many resources, and the system has many authorities.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    roots: Arc<RootCertStore>,
+    system: Arc<RootCertStore>,
+    added: Vec<TrustAnchor<'static>>,
 }
 
 /// The largest CA bundle that is read: many times the size of a whole system's bundle would be a mistake.
@@ -31,37 +34,39 @@ impl Trust {
     pub fn system() -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Self { roots: Arc::new(roots) }
+        Self { system: Arc::new(roots), added: Vec::new() }
     }
 
     /// No authorities at all, for plans that never dial.
     pub fn nobody() -> Self {
-        Self { roots: Arc::new(RootCertStore::empty()) }
+        Self { system: Arc::new(RootCertStore::empty()), added: Vec::new() }
     }
 
     /// These authorities and those of a PEM bundle. The W&B pod, too, adds a bundle to its system's.
-    pub fn with_bundle(&self, pem: &[u8]) -> Result<Self, Problem> {
-        let problem = |seen: &str| {
-            Problem::new(
-                Reason::InvalidCABundle,
-                format!(
-                    "The CA bundle {seen}; expected one or more PEM certificates (-----BEGIN CERTIFICATE-----)."
-                ),
-            )
-        };
+    ///
+    /// The error is what is wrong, to be told after the bundle's own name.
+    pub fn with_bundle(&self, pem: &[u8]) -> Result<Self, &'static str> {
         if pem.len() > BUNDLE_LIMIT {
-            return Err(problem("is larger than 1 MiB"));
+            return Err("is larger than 1 MiB");
         }
-        let mut roots = RootCertStore::clone(&self.roots);
-        let before = roots.len();
+        let mut bundle = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|_| problem("is not well-formed PEM"))?;
-            roots.add(certificate).map_err(|_| problem("holds a certificate that cannot be parsed"))?;
+            let certificate = certificate.map_err(|_| "is not well-formed PEM")?;
+            bundle.add(certificate).map_err(|_| "holds a certificate that cannot be parsed")?;
         }
-        if roots.len() == before {
-            return Err(problem("holds no certificate"));
+        if bundle.is_empty() {
+            return Err("holds no certificate");
         }
-        Ok(Self { roots: Arc::new(roots) })
+        Ok(Self { system: Arc::clone(&self.system), added: bundle.roots })
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        if self.added.is_empty() {
+            return Arc::clone(&self.system);
+        }
+        let mut roots = RootCertStore::clone(&self.system);
+        roots.extend(self.added.iter().cloned());
+        Arc::new(roots)
     }
 }
 
@@ -78,14 +83,17 @@ pub async fn encrypt<S: Duplex>(
     name: &ServerName<'static>,
     trust: &Trust,
 ) -> Result<(TlsStream<S>, Option<Certificate>), Problem> {
-    let mut config =
-        ClientConfig::builder().with_root_certificates(Arc::clone(&trust.roots)).with_no_client_auth();
+    let verifier = Arc::new(RecordingVerifier::new(&trust.roots())?);
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(verifier.clone())
+        .with_no_client_auth();
     // A session that is resumed skips the very verification that is wanted.
     config.resumption = rustls::client::Resumption::disabled();
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name.clone(), stream)
         .await
-        .map_err(|error| handshake_problem(&error, name))?;
+        .map_err(|error| handshake_problem(&error, name, verifier.issuer()))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(read);
     Ok((stream, certificate))
 }
@@ -97,9 +105,9 @@ fn read(certificate: &CertificateDer<'_>) -> Option<Certificate> {
     Some(Certificate { not_after })
 }
 
-fn handshake_problem(error: &io::Error, name: &ServerName<'_>) -> Problem {
+fn handshake_problem(error: &io::Error, name: &ServerName<'_>, issuer: Option<&str>) -> Problem {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(error)) => certificate_problem(error, name),
+        Some(rustls::Error::InvalidCertificate(error)) => certificate_problem(error, name, issuer),
         Some(rustls::Error::InvalidMessage(_)) => Problem::new(
             Reason::TlsHandshakeFailed,
             "The server answered something that is not TLS. Check that the port is the encrypted one.",
@@ -121,21 +129,29 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>) -> Problem {
         }
         None => Problem::new(
             Reason::TlsHandshakeFailed,
-            format!("The TLS handshake failed: {}.", os_words(error)),
+            format!(
+                "The TLS handshake failed: {}. Check the network between the operator and the server, and look into the server's log.",
+                os_words(error)
+            ),
         ),
     }
 }
 
-fn certificate_problem(error: &CertificateError, name: &ServerName<'_>) -> Problem {
+fn certificate_problem(error: &CertificateError, name: &ServerName<'_>, issuer: Option<&str>) -> Problem {
     let name = name.to_str();
+    let issuer = issuer.map(|issuer| format!(" ({issuer})")).unwrap_or_default();
     match error {
         CertificateError::UnknownIssuer => Problem::new(
             Reason::UnknownAuthority,
-            "The server's certificate comes from an authority that is not trusted. Put that authority's certificate into tls.caBundle.",
+            format!(
+                "The server's certificate comes from an authority that is not trusted{issuer}. Put that authority's certificate into tls.caBundle."
+            ),
         ),
         CertificateError::BadSignature => Problem::new(
             Reason::UnknownAuthority,
-            "The server's certificate names a trusted authority, but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle.",
+            format!(
+                "The server's certificate names a trusted authority{issuer}, but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle."
+            ),
         ),
         CertificateError::NotValidForNameContext { presented, .. } => Problem::new(
             Reason::NameMismatch,

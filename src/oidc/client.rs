@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use hyper::{Method, Response};
+use hyper::{Method, Response, StatusCode, Uri};
 use openidconnect::{
     AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest as OAuthRequest,
     HttpResponse as OAuthResponse, JsonWebKeySet, PkceCodeVerifier, RedirectUrl, RequestTokenError,
@@ -11,13 +11,18 @@ use openidconnect::{
 };
 use url::Url;
 
-use super::{Plan, discovery::Metadata, endpoints::at};
+use super::{
+    Plan,
+    answer::{expect_available, is_unavailable},
+    discovery::Metadata,
+    endpoints::at,
+};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
     net::{HttpClient, HttpRequest, HttpResponse},
     problem::{Problem, quote},
-    sensitive::Sensitive,
+    sensitive::{Redactor, Sensitive},
 };
 
 /// Asks the token endpoint, unless the spec leaves it out or there is nothing to ask.
@@ -136,18 +141,35 @@ async fn request(
         .await;
     match outcome {
         Ok(_) => Ok(Answer::Unclear("a token".to_owned())),
-        Err(RequestTokenError::ServerResponse(answer)) => Ok(judge(&answer)),
+        Err(RequestTokenError::ServerResponse(answer)) => Ok(judge(&answer, &redactor(plan))),
         Err(RequestTokenError::Request(NoAnswer::Problem(problem))) => Err(at("token_endpoint", &problem)),
-        Err(RequestTokenError::Request(NoAnswer::Status(status))) => Ok(judge_status(status)),
+        Err(RequestTokenError::Request(NoAnswer::Status(status))) => {
+            let next = "if people can log in nevertheless, set spec.checks.clientCredentials to false";
+            expect_available(endpoint.url(), status, next)
+                .map_err(|problem| at("token_endpoint", &problem))?;
+            Ok(judge_status(status))
+        }
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
             Ok(Answer::Unclear("JSON that is no OAuth answer".to_owned()))
         }
     }
 }
 
-fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>) -> Answer {
-    let description = answer.error_description().map(|text| stable_part(text)).unwrap_or_default();
-    let code = quote(answer.error().as_ref());
+/// Takes out what the requests carried: the secret, and HTTP Basic's pair of it and the client's id,
+/// encoded as RFC 6749 section 2.3.1 wants it, and as clients do that predate that.
+fn redactor(plan: &Plan) -> Redactor {
+    let Some(secret) = &plan.secret else { return Redactor::default() };
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let (id, text) = (&plan.settings.client_id, secret.expose());
+    let pairs = [format!("{id}:{text}"), format!("{}:{}", encode(id), encode(text))];
+    Redactor::new(pairs.map(Sensitive::new).into_iter().chain([secret.clone()]))
+}
+
+/// Secrets go first, since what follows takes texts apart.
+fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>, redactor: &Redactor) -> Answer {
+    let description = answer.error_description().cloned().map(|text| redactor.redact(text));
+    let description = description.as_deref().map(stable_part).unwrap_or_default();
+    let code = quote(&redactor.redact(answer.error().as_ref().to_owned()));
     let seen = if description.is_empty() { code } else { format!("{code}: {}", quote(description)) };
     match answer.error() {
         CoreErrorResponseType::InvalidGrant => Answer::Known,
@@ -159,9 +181,9 @@ fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>) -> Answer {
 }
 
 /// Some providers refuse a client by the status alone.
-fn judge_status(status: u16) -> Answer {
-    let seen = format!("the status {status}");
-    if status == 401 { Answer::Rejected(seen) } else { Answer::Unclear(seen) }
+fn judge_status(status: StatusCode) -> Answer {
+    let seen = format!("the status {}", status.as_u16());
+    if status == StatusCode::UNAUTHORIZED { Answer::Rejected(seen) } else { Answer::Unclear(seen) }
 }
 
 /// The part of a description that is the same each time; Entra appends identifiers and the time.
@@ -179,7 +201,7 @@ enum NoAnswer {
     #[error("{}", .0.message)]
     Problem(Problem),
     #[error("status {0}")]
-    Status(u16),
+    Status(StatusCode),
 }
 
 /// Sends the library's requests within our limits. The answer is JSON, or it is an error.
@@ -194,15 +216,20 @@ impl<'c> AsyncHttpClient<'c> for Within<'_> {
     }
 }
 
+fn no_url(uri: &Uri) -> Problem {
+    let message = format!("{} is not a URL that requests can go to.", quote(&uri.to_string()));
+    Problem::new(Reason::InvalidEndpoint, message)
+}
+
 async fn send(http: HttpClient<'_>, request: OAuthRequest) -> Result<OAuthResponse, NoAnswer> {
     let (head, body) = request.into_parts();
-    let url = Url::parse(&head.uri.to_string()).map_err(|_| NoAnswer::Status(0))?;
+    let url = Url::parse(&head.uri.to_string()).map_err(|_| NoAnswer::Problem(no_url(&head.uri)))?;
     let headers = head.headers.into_iter().filter_map(|(name, value)| Some((name?, value))).collect();
     let request = HttpRequest { method: Method::POST, url, headers, body: body.into() };
     let HttpResponse { status, headers, body } = http.send(request).await.map_err(NoAnswer::Problem)?;
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-    if !is_json || status.is_redirection() || status.is_server_error() {
-        return Err(NoAnswer::Status(status.as_u16()));
+    if !is_json || status.is_redirection() || is_unavailable(status) {
+        return Err(NoAnswer::Status(status));
     }
     let mut response = Response::new(body.to_vec());
     *response.status_mut() = status;
@@ -215,7 +242,7 @@ mod tests {
     use super::*;
 
     fn answer(json: &str) -> Answer {
-        judge(&serde_json::from_str(json).unwrap())
+        judge(&serde_json::from_str(json).unwrap(), &Redactor::default())
     }
 
     #[test]
@@ -232,7 +259,7 @@ mod tests {
             Answer::Rejected("unauthorized_client: no".into())
         );
         assert_eq!(answer(r#"{"error":"from\u0000the future"}"#), Answer::Unclear("from the future".into()));
-        assert_eq!(judge_status(401), Answer::Rejected("the status 401".into()));
-        assert_eq!(judge_status(503), Answer::Unclear("the status 503".into()));
+        assert_eq!(judge_status(StatusCode::UNAUTHORIZED), Answer::Rejected("the status 401".into()));
+        assert_eq!(judge_status(StatusCode::NOT_FOUND), Answer::Unclear("the status 404".into()));
     }
 }

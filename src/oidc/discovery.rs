@@ -1,6 +1,6 @@
 //! The discovery document: how it is had, and what it must say.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use openidconnect::{
     AdditionalProviderMetadata, ProviderMetadata,
@@ -11,14 +11,17 @@ use openidconnect::{
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
-use super::{Issuer, Plan};
+use super::{
+    Issuer, Plan,
+    answer::{expect_ok, read_json},
+};
 use crate::{
     api::{Reason, oidc_provider::Provider},
     engine::Checked,
-    net::{self, Duplex, EgressPolicy, Host, HttpRequest, HttpResponse, Network, RequestKey},
+    net::{self, Duplex, HttpRequest, HttpResponse, Network, RequestKey},
     problem::{Problem, quote},
 };
 
@@ -71,7 +74,16 @@ pub(super) async fn fetch(
     });
     let response: Arc<HttpResponse> = network.documents.get(key, request).await?;
     let metadata = read(&response.body, url)?;
-    Ok(Checked::passed(metadata, format!("{url} has the discovery document.")))
+    if issuer.is_encrypted() {
+        return Ok(Checked::passed(metadata, format!("{url} has the discovery document.")));
+    }
+    Ok(Checked::warning(
+        metadata,
+        Reason::Unencrypted,
+        format!(
+            "{url} has the discovery document, but tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address."
+        ),
+    ))
 }
 
 /// What to look at when an issuer has no document.
@@ -86,69 +98,6 @@ fn advice(issuer: &Issuer, provider: Provider) -> &'static str {
         }
         Provider::Entra => "Check the tenant ID",
         _ => "Check spec.issuer, above all its path",
-    }
-}
-
-/// Refuses everything but a plain answer.
-pub(super) fn expect_ok(
-    response: &HttpResponse,
-    url: &Url,
-    egress: &EgressPolicy,
-    advice: impl Fn() -> &'static str,
-) -> Result<(), Problem> {
-    if let Some(location) = response.redirect() {
-        return Err(Problem::new(
-            Reason::Redirected,
-            format!(
-                "{url} redirects to {}{}, and redirects are not followed. {}.",
-                quote(location),
-                objection(url, location, egress),
-                advice()
-            ),
-        ));
-    }
-    if response.status != 200 {
-        return Err(Problem::new(
-            Reason::UnexpectedStatus,
-            format!(
-                "{url} answers with the status {} instead of 200. {}.",
-                response.status.as_u16(),
-                advice()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// What an address in a redirect is, where the policy refuses it. Names are not resolved for this.
-fn objection(base: &Url, location: &str, egress: &EgressPolicy) -> String {
-    let endpoint = base.join(location).ok().and_then(|url| net::endpoint_of(&url).ok());
-    match endpoint.map(|endpoint| (endpoint.host, endpoint.port)) {
-        Some((Host::Address(address), port)) => egress
-            .objection(SocketAddr::new(address, port))
-            .map_or_else(String::new, |what| format!(" ({what})")),
-        _ => String::new(),
-    }
-}
-
-/// Reads a JSON object.
-pub(super) fn read_json(body: &[u8], url: &Url) -> Result<Map<String, Value>, Problem> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Problem::new(
-            Reason::InvalidDocument,
-            format!("{url} answers with JSON that is not an object. Check that spec.issuer is the issuer."),
-        )),
-        Err(_) if body.trim_ascii_start().starts_with(b"<") => Err(Problem::new(
-            Reason::NotJson,
-            format!(
-                "{url} answers with a web page instead of JSON. Check that spec.issuer is the issuer and not a page for people, and that no proxy or login page answers in its place."
-            ),
-        )),
-        Err(_) => Err(Problem::new(
-            Reason::NotJson,
-            format!("{url} answers with something that is not JSON. Check that spec.issuer is the issuer."),
-        )),
     }
 }
 
@@ -285,20 +234,5 @@ mod tests {
         ] {
             assert_eq!(read(body.as_bytes(), &url()).unwrap_err().reason, reason, "{body}");
         }
-    }
-
-    #[test]
-    fn says_what_a_redirect_leads_to() {
-        let response = HttpResponse {
-            status: hyper::StatusCode::FOUND,
-            headers: [(hyper::header::LOCATION, "http://169.254.169.254/latest".parse().unwrap())]
-                .into_iter()
-                .collect(),
-            body: bytes::Bytes::new(),
-        };
-        let egress = EgressPolicy::Enforced { allowed: Vec::new(), api_server: Vec::new() };
-        let problem = expect_ok(&response, &url(), &egress, || "Look").unwrap_err();
-        assert_eq!(problem.reason, Reason::Redirected);
-        assert!(problem.message.contains("a cloud metadata address"), "{}", problem.message);
     }
 }

@@ -50,18 +50,38 @@ pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -
             Err(problem) => return Err(at(name, &problem)),
         }
     }
-    if unknown.is_empty() {
+    // What holds for the issuer was told with its document.
+    let is_plain = |url: &Url| settings.issuer.is_encrypted() && url.scheme() == "http";
+    let unencrypted: Vec<_> =
+        endpoints.iter().filter(|(_, url, _)| is_plain(url)).map(|(name, ..)| *name).collect();
+    let concerns = [
+        (!unencrypted.is_empty()).then(|| (Reason::Unencrypted, in_the_clear(&unencrypted))),
+        (!unknown.is_empty()).then(|| (Reason::NameNotResolved, known_to_browsers(&unknown))),
+    ];
+    let concerns: Vec<_> = concerns.into_iter().flatten().collect();
+    let Some((reason, _)) = concerns.first() else {
         let names: Vec<_> = endpoints.iter().map(|(name, ..)| *name).collect();
         return Ok(Checked::passed((), format!("The document's {} can be used.", names.join(", "))));
-    }
-    Ok(Checked::warning(
-        (),
-        Reason::NameNotResolved,
-        format!(
-            "The cluster's DNS does not know the host of {}, to which W&B Server does not connect itself. Check that people's browsers can reach it.",
-            unknown.join(" and ")
-        ),
-    ))
+    };
+    let messages: Vec<_> = concerns.iter().map(|(_, message)| message.as_str()).collect();
+    Ok(Checked::warning((), *reason, messages.join(" ")))
+}
+
+fn in_the_clear(names: &[&str]) -> String {
+    format!(
+        "The document's {} without TLS: what goes there travels in the clear, as spec.insecurePlaintext accepts. Give the provider https:// addresses.",
+        match names {
+            [name] => format!("{name} is"),
+            names => format!("{} are", names.join(" and ")),
+        }
+    )
+}
+
+fn known_to_browsers(endpoints: &[String]) -> String {
+    format!(
+        "The cluster's DNS does not know the host of {}, to which W&B Server does not connect itself. Check that people's browsers can reach it.",
+        endpoints.join(" and ")
+    )
 }
 
 /// The endpoints that W&B or people's browsers use. The one for user information is optional and

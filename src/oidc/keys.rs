@@ -8,8 +8,9 @@ use openidconnect::core::CoreJwsSigningAlgorithm as Algorithm;
 use serde_json::Value;
 
 use super::{
+    answer::{expect_ok, read_json},
     capabilities::enumerate,
-    discovery::{Metadata, expect_ok, read_json},
+    discovery::Metadata,
     endpoints::at,
 };
 use crate::{

@@ -2,12 +2,13 @@
 //!
 //! In reading order: `settings` turns the spec into types that cannot be wrong, with the URLs of
 //! `issuer`. `probe` is the line of checks: `provider` (what is known of the product),
-//! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`. `render`
-//! makes the environment variables of W&B Server.
+//! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`, with what `answer` asks
+//! of every answer. `render` makes the environment variables of W&B Server.
 //!
 //! Invariant: a secret leaves the process in one place, the token request of `client`, and only to
 //! an endpoint that a verified issuer's document names and that passed the egress policy.
 
+mod answer;
 mod capabilities;
 mod client;
 mod discovery;

@@ -18,7 +18,7 @@ pub(super) fn guess(issuer: &Issuer) -> Provider {
         Provider::Cognito
     } else if is_okta(host) {
         Provider::Okta
-    } else if is_entra(host) {
+    } else if is_entra(host) || host == ENTRA_VERSION_1 {
         Provider::Entra
     } else if host.ends_with(".auth0.com") {
         Provider::Auth0
@@ -50,6 +50,9 @@ fn is_entra(host: &str) -> bool {
     )
 }
 
+/// The host of the issuers of Entra's first version, whose tokens and endpoints are others.
+const ENTRA_VERSION_1: &str = "sts.windows.net";
+
 fn realm(issuer: &Issuer) -> Option<&str> {
     let mut segments = issuer.path_segments().into_iter();
     segments.find(|segment| *segment == "realms")?;
@@ -62,7 +65,7 @@ pub(super) fn check(settings: &Settings, secret: Option<&Sensitive>) -> Result<C
     let doubt = match settings.provider {
         Provider::Generic => None,
         Provider::Cognito => cognito(issuer, settings.flow)?,
-        Provider::Okta => okta(issuer),
+        Provider::Okta => okta(issuer, secret),
         Provider::Entra => entra(issuer, secret)?,
         Provider::Keycloak => keycloak(issuer),
         Provider::Auth0 => auth0(issuer)?,
@@ -117,7 +120,7 @@ fn cognito(issuer: &Issuer, flow: AuthMethod) -> Result<Option<String>, Problem>
     }))
 }
 
-fn okta(issuer: &Issuer) -> Option<String> {
+fn okta(issuer: &Issuer, secret: Option<&Sensitive>) -> Option<String> {
     let host = issuer.host();
     if let Some((company, domain)) = host.split_once("-admin.").filter(|_| is_okta(host)) {
         return Some(format!(
@@ -125,7 +128,9 @@ fn okta(issuer: &Issuer) -> Option<String> {
         ));
     }
     match issuer.path_segments().as_slice() {
-        [] | ["oauth2", _] => None,
+        [] | ["oauth2", _] => secret.map(|_| {
+            "W&B is registered with Okta as a single-page app, and those have no client secret. Remove spec.clientSecretRef if the app is one.".into()
+        }),
         _ => Some(
             "Okta's issuers are https://<company>.okta.com, or that and /oauth2/<authorization server>."
                 .into(),
@@ -134,13 +139,19 @@ fn okta(issuer: &Issuer) -> Option<String> {
 }
 
 fn entra(issuer: &Issuer, secret: Option<&Sensitive>) -> Result<Option<String>, Problem> {
-    let host = issuer.host();
+    let is_version_1 = issuer.host() == ENTRA_VERSION_1;
+    let host = if is_version_1 { "login.microsoftonline.com" } else { issuer.host() };
     let segments = issuer.path_segments();
     let tenant = segments.first().copied().unwrap_or_default();
     if ["common", "organizations", "consumers"].contains(&tenant) {
         return broken(format!(
             "Entra's endpoint for several tenants ({tenant}) has no fixed issuer, so none can match. Set spec.issuer to https://{host}/<tenant ID>/v2.0."
         ));
+    }
+    if is_version_1 && is_uuid(tenant) {
+        return Ok(Some(format!(
+            "{issuer} is the issuer of Entra's version 1, whose tokens lack claims that W&B needs unless they are configured one by one. Set spec.issuer to https://{host}/{tenant}/v2.0."
+        )));
     }
     if is_entra(host) && (!is_uuid(tenant) || segments.get(1..) != Some(["v2.0"].as_slice())) {
         return broken(format!(
@@ -205,6 +216,7 @@ mod tests {
             ("https://acme.oktapreview.com/oauth2/default", Provider::Okta),
             ("https://login.microsoftonline.com/common/v2.0", Provider::Entra),
             ("https://login.microsoftonline.us/x/v2.0", Provider::Entra),
+            ("https://sts.windows.net/x/", Provider::Entra),
             ("https://LOGIN.microsoftonline.com/x/v2.0", Provider::Entra),
             ("https://login.example.com/realms/main", Provider::Keycloak),
             ("https://login.example.com/auth/realms/main", Provider::Keycloak),
@@ -323,5 +335,26 @@ mod tests {
             assert_eq!(seen, reason, "{issuer} {flow}: {message}");
             assert!(message.contains(word), "{issuer} {flow}: {message}");
         }
+    }
+
+    #[test]
+    fn knows_what_kind_of_app_okta_wants() {
+        for flow in ["pkce", "implicit"] {
+            let (reason, message) = outcome("https://acme.okta.com", flow, Some("s3cret"));
+            assert_eq!(reason, Reason::ProviderRuleDoubtful, "{message}");
+            assert!(message.contains("Remove spec.clientSecretRef"), "{message}");
+        }
+    }
+
+    #[test]
+    fn knows_the_issuers_of_entras_first_version() {
+        let (reason, message) = outcome(&format!("https://sts.windows.net/{TENANT}/"), "pkce", None);
+        assert_eq!(reason, Reason::ProviderRuleDoubtful, "{message}");
+        let right = format!("Set spec.issuer to https://login.microsoftonline.com/{TENANT}/v2.0.");
+        assert!(message.contains(&right), "{message}");
+
+        let (reason, message) = outcome("https://sts.windows.net/acme.onmicrosoft.com/", "pkce", None);
+        assert_eq!(reason, Reason::ProviderRuleBroken, "{message}");
+        assert!(message.contains("https://login.microsoftonline.com/<tenant ID>/v2.0"), "{message}");
     }
 }

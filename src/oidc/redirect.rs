@@ -8,7 +8,10 @@ use openidconnect::{
 };
 use url::Url;
 
-use super::{Plan, RedirectUri, Settings, discovery::Metadata, endpoints::at, settings::SCOPES};
+use super::{
+    Plan, RedirectUri, Settings, answer::expect_available, discovery::Metadata, endpoints::at,
+    settings::SCOPES,
+};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
@@ -80,6 +83,14 @@ fn judge(settings: &Settings, asked: &Url, response: &HttpResponse) -> Result<Ch
         Some(location) => asked.join(location).ok().and_then(|url| error_in_redirect(uri, &url)),
         None => error_in_form(uri, &String::from_utf8_lossy(&response.body)),
     };
+    if error.is_none() && !names_a_mismatch(response) {
+        let next = "if people can log in nevertheless, set spec.checks.redirectURI to false";
+        // Without the query, which is long and says nothing.
+        let mut endpoint = asked.clone();
+        endpoint.set_query(None);
+        expect_available(&endpoint, response.status, next)
+            .map_err(|problem| at("authorization_endpoint", &problem))?;
+    }
     match error {
         Some(error) if NOT_LOGGED_IN.contains(&error.as_str()) => {
             Ok(Checked::passed((), format!("The provider knows the redirect URI {uri}.")))
@@ -255,7 +266,10 @@ mod tests {
             (200, "<form action=x =\"\" ='".to_owned(), Reason::Inconclusive),
             (400, "<html>invalid redirect_uri".to_owned(), Reason::RedirectUriRejected),
             (200, "<html>AADSTS50011: The redirect URI".to_owned(), Reason::RedirectUriRejected),
-            (500, String::new(), Reason::Inconclusive),
+            (400, String::new(), Reason::RedirectUriRejected),
+            (429, String::new(), Reason::ServerUnavailable),
+            (500, String::new(), Reason::ServerUnavailable),
+            (500, "<html>redirect_mismatch".to_owned(), Reason::RedirectUriRejected),
         ] {
             assert_eq!(reason(status, None, &page), expected, "{page}");
         }

@@ -9,7 +9,12 @@
 
 mod connections;
 mod documents;
+mod made_up;
 mod provider;
+mod references;
+mod secrecy;
+mod unavailable;
+mod unencrypted;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,10 +1,18 @@
-//! An unchanged world leads to no writes.
+//! What the operator asks of the API server: no write without a reason, and no right without a use.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, ensure};
-use test_support::{AuditEvent, ControlPlane, wait_until};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::rbac::v1::Role;
+use kube::api::{Patch, PatchParams};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use test_support::{AuditEvent, ControlPlane, Workspace, wait_until};
 
+use super::strangers::lax_definitions;
 use crate::world::{
     certificate, directory, ldap_config, oidc_provider, program, provider, put_references, workspace,
 };
@@ -48,5 +56,84 @@ async fn nothing_is_written_in_a_minute_apart_from_the_lease() -> Result<()> {
     let rechecks = directory.bind_attempts(test_support::Slapd::SERVICE_DN)? - binds;
     ensure!(rechecks >= 8, "the checks went on: {rechecks} binds in a minute");
     ensure!(after.iter().all(|event| event.code != 403), "every right that is used is granted");
+    Ok(())
+}
+
+/// API group, resource with its subresource, and verb.
+type Right = (String, String, String);
+
+/// What an installation grants in the namespace.
+fn granted() -> Result<BTreeSet<Right>> {
+    let manifest = include_str!("../../../deploy/operator.yaml");
+    let documents: Vec<_> =
+        serde_yaml::Deserializer::from_str(manifest).map(Value::deserialize).collect::<Result<_, _>>()?;
+    let role = documents.into_iter().find(|document| document["kind"] == "Role").context("no Role")?;
+    let role: Role = serde_json::from_value(role)?;
+    let mut rights = BTreeSet::new();
+    for rule in role.rules.context("no rules")? {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                rights.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+            }
+        }
+    }
+    Ok(rights)
+}
+
+fn right(event: AuditEvent) -> Right {
+    let resource = match event.subresource.as_str() {
+        "" => event.resource,
+        subresource => format!("{}/{subresource}", event.resource),
+    };
+    (event.group, resource, event.verb)
+}
+
+/// Takes the operator through everything that it ever does with the API server.
+async fn exercise_everything(workspace: &Workspace) -> Result<()> {
+    let certificate = certificate()?;
+    let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
+    put_references(workspace, &certificate).await?;
+    // An object that does not decode is read once more, to know its status.
+    for (kind, field) in [("LdapConfig", "address"), ("OidcProvider", "issuer")] {
+        let stranger = json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": kind, "metadata": {"name": "stranger"},
+            "spec": {field: 7},
+        });
+        workspace.apply(&stranger.to_string()).await?;
+        workspace.wait_for_reason(kind, "stranger", "Accepted", "InvalidSpec").await?;
+    }
+    // Defaults stand in the definitions, which these ones lack.
+    let defaults = "attributes: {email: mail, group: gidNumber}";
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, defaults)).await?;
+    workspace.apply(&oidc_provider(provider.issuer(), "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    // The repair is told by an event that was there before.
+    let edit = json!({"stringData": {"LDAP_ADDRESS": "ldap://elsewhere"}});
+    workspace.secrets().patch("corp-ldap", &PatchParams::default(), &Patch::Merge(edit)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_right_is_used_and_every_use_is_granted() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let workspace = Workspace::create(&plane, &lax_definitions()).await?;
+    let _operator =
+        workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"])?;
+    exercise_everything(&workspace).await?;
+    let by_operator = || -> Result<Vec<AuditEvent>> {
+        let events = plane.audit_in(workspace.namespace())?;
+        Ok(events.into_iter().filter(|event| event.user == "operator").collect())
+    };
+    let granted = granted()?;
+    let unused = || -> Result<Vec<Right>> {
+        let used: BTreeSet<_> = by_operator()?.into_iter().map(right).collect();
+        Ok(granted.difference(&used).cloned().collect())
+    };
+    // The Lease is renewed, and the Secret repaired, a little later.
+    let all_used = wait_until(Duration::from_secs(30), "every right to be used", || Ok(unused()?.is_empty()));
+    ensure!(all_used.is_ok(), "granted and never used: {:?}", unused()?);
+    let refused: Vec<_> = by_operator()?.into_iter().filter(|event| event.code == 403).collect();
+    ensure!(refused.is_empty(), "used and not granted: {refused:#?}");
     Ok(())
 }

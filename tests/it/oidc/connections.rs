@@ -1,6 +1,9 @@
 //! Servers that cannot be connected to, or that do not speak.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Value, json};
 use test_support::{
@@ -10,9 +13,10 @@ use test_support::{
 use wandb_auth_operator::{
     api::{CheckName, Reason},
     engine::Findings,
+    net::{EgressPolicy, Network},
 };
 
-use super::{assert_failure, assert_not_reached, examine, examine_within, finding, network, spec};
+use super::{PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding, network, spec};
 
 /// Short, since the server never answers, and long against what comes before.
 const IMPATIENT: Duration = Duration::from_secs(1);
@@ -39,11 +43,44 @@ async fn a_wrong_port_is_refused() {
 }
 
 #[tokio::test]
+async fn an_address_without_a_route_is_told() {
+    // The broadcast address of the loopback network: nobody can connect to it, whatever the machine.
+    let allowed = vec!["127.0.0.0/8".parse().unwrap()];
+    let network = Network::new(EgressPolicy::Enforced { allowed, api_server: Vec::new() });
+    let spec = spec("https://127.255.255.255", &json!({}));
+    let findings = examine_within(&network, PATIENT, &spec, &[]).await;
+    let words = ["127.255.255.255:443", "unreachable", "Check routes"];
+    assert_failure(&findings, CheckName::TcpConnects, Reason::ConnectionFailed, &words);
+}
+
+#[tokio::test]
+async fn a_failed_handshake_is_told() {
+    // A fatal alert, handshake_failure (RFC 8446 section 6).
+    let refuses = TcpServer::script(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28]);
+    })
+    .unwrap();
+    let plain = TcpServer::sends(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    for (server, words) in
+        [(refuses, ["HandshakeFailure", "TLS 1.2 or newer"]), (plain, ["not TLS", "Check that the port"])]
+    {
+        let spec = spec(&format!("https://{}", server.address()), &json!({}));
+        let findings = examine(&spec, &[]).await;
+        assert_failure(&findings, CheckName::TlsVerifies, Reason::TlsHandshakeFailed, &words);
+    }
+}
+
+#[tokio::test]
 async fn a_forbidden_address_is_not_contacted() {
     let server = TcpServer::script_on([127, 0, 0, 2].into(), |_| ()).unwrap();
     let findings = examine(&spec(&format!("http://{}", server.address()), &json!({})), &[]).await;
     assert_failure(&findings, CheckName::EgressAllowed, Reason::EgressDenied, &["127.0.0.2"]);
     assert_eq!(server.connections(), 0);
+}
+
+fn not_yet_valid() -> Leaf {
+    Leaf { not_before: SystemTime::now() + Duration::from_hours(48), ..Leaf::loopback() }
 }
 
 #[tokio::test]
@@ -52,7 +89,7 @@ async fn certificates_that_are_not_right_are_told_apart() {
     let other = CertificateAuthority::new("other").unwrap();
     let issue = |leaf: Leaf| authority.issue(&leaf).unwrap();
     for (certificate, trusted, reason, word) in [
-        (issue(Leaf::loopback()), &other, Reason::UnknownAuthority, "tls.caBundle"),
+        (issue(Leaf::loopback()), &other, Reason::UnknownAuthority, "(CN=provider)"),
         (
             issue(Leaf::loopback().only_for("idp.example.org")),
             &authority,
@@ -60,6 +97,7 @@ async fn certificates_that_are_not_right_are_told_apart() {
             "idp.example.org",
         ),
         (issue(Leaf::loopback().expired()), &authority, Reason::CertificateExpired, "Renew"),
+        (issue(not_yet_valid()), &authority, Reason::CertificateNotYetValid, "clocks"),
     ] {
         let findings = examine_tls(&certificate, trusted.certificate_pem(), json!({})).await;
         assert_failure(&findings, CheckName::TlsVerifies, reason, &[word]);

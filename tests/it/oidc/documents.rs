@@ -4,76 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use test_support::{
-    Certificate, CertificateAuthority, Leaf,
-    hostile::{HttpServer, Request, Response, TcpServer},
+    CertificateAuthority, Leaf,
+    hostile::{HttpServer, Response, TcpServer},
 };
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding, network, spec, told,
+    PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding,
+    made_up::{Provider, WELL_KNOWN, refusal, strong_key},
+    network, spec, told,
 };
-
-const WELL_KNOWN: &str = "/.well-known/openid-configuration";
-
-/// A provider with a document that lacks nothing but for these changes.
-struct Provider {
-    changes: Value,
-    keys: Value,
-    answer_token_request: Box<dyn Fn(&Request) -> Response + Send + Sync>,
-}
-
-impl Provider {
-    fn with(changes: Value) -> Self {
-        let keys = json!([strong_key()]);
-        Self { changes, keys, answer_token_request: Box::new(|_| refusal(400, "invalid_grant")) }
-    }
-
-    fn start(self) -> HttpServer {
-        HttpServer::plain(move |request| self.answer("http", request)).unwrap()
-    }
-
-    fn start_tls(self, certificate: &Certificate) -> HttpServer {
-        HttpServer::tls(certificate, move |request| self.answer("https", request)).unwrap()
-    }
-
-    fn answer(&self, scheme: &str, request: &Request) -> Response {
-        let issuer = format!("{scheme}://{}", request.header("host").unwrap_or_default());
-        match request.path.as_str() {
-            WELL_KNOWN => Response::json(&self.document(&issuer)),
-            "/jwks" => Response::json(&json!({ "keys": self.keys })),
-            "/token" => (self.answer_token_request)(request),
-            _ => Response::status(404, ""),
-        }
-    }
-
-    /// A change to null takes the field out.
-    fn document(&self, issuer: &str) -> Value {
-        let mut document = json!({
-            "issuer": issuer,
-            "authorization_endpoint": format!("{issuer}/authorize"),
-            "token_endpoint": format!("{issuer}/token"),
-            "jwks_uri": format!("{issuer}/jwks"),
-            "response_types_supported": ["code"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": ["openid", "profile", "email"],
-            "code_challenge_methods_supported": ["S256"],
-        });
-        let fields = document.as_object_mut().unwrap();
-        fields.extend(self.changes.as_object().unwrap().clone());
-        fields.retain(|_, value| !value.is_null());
-        document
-    }
-}
-
-fn refusal(status: u16, error: &str) -> Response {
-    Response::status(status, &json!({ "error": error }).to_string())
-}
-
-/// A digit of base64url is six bits.
-fn strong_key() -> Value {
-    json!({ "kty": "RSA", "use": "sig", "n": format!("{}w", "_".repeat(341)), "e": "AQAB" })
-}
 
 fn weak_key() -> Value {
     json!({ "kty": "RSA", "use": "sig", "n": format!("{}8", "_".repeat(170)), "e": "AQAB" })
@@ -115,7 +55,7 @@ async fn answers_that_are_no_document_are_told_apart() {
         (Response::html("<!doctype html><title>Log in</title>"), Reason::NotJson, "web page"),
         (Response::status(200, "hello"), Reason::NotJson, "not JSON"),
         (Response::huge(5 << 20), Reason::ResponseTooLarge, "1 MiB"),
-        (Response::status(503, ""), Reason::UnexpectedStatus, "503"),
+        (Response::status(403, ""), Reason::UnexpectedStatus, "403"),
         (Response::json(&json!([])), Reason::InvalidDocument, "not an object"),
         (Response::json(&json!({ "issuer": "x" })), Reason::InvalidDocument, "issuer"),
     ] {
@@ -229,6 +169,24 @@ async fn a_document_without_pkce_is_usual_with_entra() {
 }
 
 #[tokio::test]
+async fn openid_must_be_offered() {
+    let server = Provider::with(json!({ "scopes_supported": ["profile", "email"] })).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::Scopes, Reason::ScopeNotSupported, &["not openid", "Enable"]);
+    assert_eq!(finding(&findings, CheckName::SigningKeys).result, CheckResult::Passed);
+}
+
+#[tokio::test]
+async fn a_broken_rule_of_the_product_hides_nothing_else() {
+    let server = Provider::with(json!({ "scopes_supported": ["profile"] })).start();
+    let findings = examine(&spec(&server.url(""), &json!({ "provider": "Auth0" })), &[]).await;
+    let words = ["Auth0's issuers end with a slash"];
+    assert_failure(&findings, CheckName::ProviderRules, Reason::ProviderRuleBroken, &words);
+    assert_eq!(finding(&findings, CheckName::Discovery).result, CheckResult::Warning);
+    assert_eq!(finding(&findings, CheckName::Scopes).result, CheckResult::Failed);
+}
+
+#[tokio::test]
 async fn a_usable_key_must_be_published() {
     for (keys, word) in [
         (json!([]), "no key at all"),
@@ -236,7 +194,7 @@ async fn a_usable_key_must_be_published() {
         (json!([weak_key(), weak_key()]), "1024 bits (too weak)"),
         (json!([{ "kty": "oct", "k": "AAAA" }, 7]), "a symmetric key"),
     ] {
-        let server = Provider { keys, ..Provider::with(json!({})) }.start();
+        let server = Provider::with(json!({})).publishing(keys).start();
         let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
         assert_failure(&findings, CheckName::SigningKeys, Reason::NoUsableKey, &[word, "RS256"]);
     }
@@ -253,15 +211,12 @@ async fn keys_that_cannot_be_had_are_told() {
 #[tokio::test]
 async fn unclear_answers_about_the_client_are_warnings() {
     for (answer, word) in [
-        (Response::status(503, "try later"), "the status 503"),
         (Response::html("<html>"), "the status 200"),
         (refusal(400, "invalid_request"), "invalid_request"),
         (Response::status(400, r#"{"message":"no"}"#), "no OAuth answer"),
         (Response::redirect("https://login.example.com/"), "the status 302"),
     ] {
-        let server =
-            Provider { answer_token_request: Box::new(move |_| answer.clone()), ..Provider::with(json!({})) }
-                .start();
+        let server = Provider::with(json!({})).answering("/token", move |_| answer.clone()).start();
         let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
         assert!(findings.failure().is_none(), "{}", told(&findings));
         let client = finding(&findings, CheckName::ClientCredentials);
@@ -272,11 +227,12 @@ async fn unclear_answers_about_the_client_are_warnings() {
 
 #[tokio::test]
 async fn a_secret_that_is_accepted_in_the_body_only_passes() {
-    let answer_token_request = Box::new(|request: &Request| match request.header("authorization") {
-        Some(_) => refusal(401, "invalid_client"),
-        None => refusal(400, "invalid_grant"),
-    });
-    let server = Provider { answer_token_request, ..Provider::with(json!({})) }.start();
+    let server = Provider::with(json!({}))
+        .answering("/token", |request| match request.header("authorization") {
+            Some(_) => refusal(401, "invalid_client"),
+            None => refusal(400, "invalid_grant"),
+        })
+        .start();
     let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
     let findings = examine(&spec(&server.url(""), &secret), &[("secret", "s3cret")]).await;
     let client = finding(&findings, CheckName::ClientCredentials);
@@ -287,8 +243,7 @@ async fn a_secret_that_is_accepted_in_the_body_only_passes() {
 #[tokio::test]
 async fn a_secret_that_the_provider_repeats_is_taken_out() {
     let answer = r#"{"error":"invalid_client","error_description":"hunter2-hunter2 is not it"}"#;
-    let answer_token_request = Box::new(|_: &Request| Response::status(401, answer));
-    let server = Provider { answer_token_request, ..Provider::with(json!({})) }.start();
+    let server = Provider::with(json!({})).answering("/token", |_| Response::status(401, answer)).start();
     let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
     let findings = examine(&spec(&server.url(""), &secret), &[("secret", "hunter2-hunter2")]).await;
     let words = ["[redacted] is not it"];

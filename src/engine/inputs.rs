@@ -1,160 +1,17 @@
-//! From references in a spec to the values they lead to.
+//! The values that references lead to, checked and cleaned: pure.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hash::{Hash, Hasher},
 };
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
-
+use super::references::{Fetched, ObjectKey, Reference, ReferenceSource};
 use crate::{
-    api::{CaBundle, KeyReference, Reason, TlsSpec, common::is_object_name},
+    api::Reason,
     net::Trust,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
 };
-
-/// Which kind of object a reference leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ReferenceSource {
-    /// A Secret.
-    Secret,
-    /// A ConfigMap.
-    ConfigMap,
-}
-
-impl ReferenceSource {
-    /// The Kubernetes kind.
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Secret => "Secret",
-            Self::ConfigMap => "ConfigMap",
-        }
-    }
-}
-
-/// One key of one object, and where the spec names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
-    /// Secret or ConfigMap.
-    pub source: ReferenceSource,
-    /// The object's name.
-    pub name: String,
-    /// The key in its data.
-    pub key: String,
-    /// The path of the spec that names it, for messages.
-    pub field: &'static str,
-}
-
-impl Reference {
-    /// A key of a Secret.
-    pub fn secret(reference: &KeyReference, field: &'static str) -> Self {
-        Self::new(ReferenceSource::Secret, reference, field)
-    }
-
-    fn new(source: ReferenceSource, reference: &KeyReference, field: &'static str) -> Self {
-        Self { source, name: reference.name.clone(), key: reference.key.clone(), field }
-    }
-
-    /// The CA bundle of a spec, if it has one.
-    pub fn ca_bundle(tls: Option<&TlsSpec>) -> Option<Self> {
-        let CaBundle { secret_key_ref, config_map_key_ref } = tls?.ca_bundle.as_ref()?;
-        let field = "spec.tls.caBundle";
-        let secret = secret_key_ref.as_ref().map(|reference| Self::secret(reference, field));
-        secret.or_else(|| {
-            config_map_key_ref
-                .as_ref()
-                .map(|reference| Self::new(ReferenceSource::ConfigMap, reference, field))
-        })
-    }
-
-    /// The object without the key.
-    pub fn object(&self) -> ObjectKey {
-        ObjectKey { source: self.source, name: self.name.clone() }
-    }
-}
-
-/// A Secret or ConfigMap in the resource's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ObjectKey {
-    /// Secret or ConfigMap.
-    pub source: ReferenceSource,
-    /// The object's name.
-    pub name: String,
-}
-
-/// What reading an object gave. It has no `Debug`: data may be secret.
-#[derive(Clone)]
-pub enum Fetched {
-    /// The object, with its version and data.
-    Found {
-        /// `metadata.resourceVersion`.
-        version: String,
-        /// Every key.
-        data: BTreeMap<String, Vec<u8>>,
-    },
-    /// There is no such object.
-    Missing,
-    /// The operator's account may not read it.
-    Forbidden,
-}
-
-/// Reads each object that the references lead to, once.
-pub async fn fetch(
-    client: &Client,
-    namespace: &str,
-    references: &[Reference],
-) -> Result<BTreeMap<ObjectKey, Fetched>, kube::Error> {
-    let keys: BTreeSet<_> = references.iter().map(Reference::object).collect();
-    let mut objects = BTreeMap::new();
-    for key in keys {
-        if !is_object_name(&key.name) {
-            objects.insert(key, Fetched::Missing);
-            continue;
-        }
-        let fetched = match key.source {
-            ReferenceSource::Secret => Api::<Secret>::namespaced(client.clone(), namespace)
-                .get_opt(&key.name)
-                .await
-                .map(|found| found.map(Fetched::from)),
-            ReferenceSource::ConfigMap => Api::<ConfigMap>::namespaced(client.clone(), namespace)
-                .get_opt(&key.name)
-                .await
-                .map(|found| found.map(Fetched::from)),
-        };
-        let fetched = match fetched {
-            Ok(found) => found.unwrap_or(Fetched::Missing),
-            Err(kube::Error::Api(status)) if status.is_forbidden() => Fetched::Forbidden,
-            Err(error) => return Err(error),
-        };
-        objects.insert(key, fetched);
-    }
-    Ok(objects)
-}
-
-impl From<Secret> for Fetched {
-    fn from(secret: Secret) -> Self {
-        let mut data: BTreeMap<_, _> =
-            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-        // Only manifests that never met an API server still carry it.
-        data.extend(
-            secret.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())),
-        );
-        Self::Found { version: secret.metadata.resource_version.unwrap_or_default(), data }
-    }
-}
-
-impl From<ConfigMap> for Fetched {
-    fn from(map: ConfigMap) -> Self {
-        let text = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
-        let binary = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
-        Self::Found {
-            version: map.metadata.resource_version.unwrap_or_default(),
-            data: text.chain(binary).collect(),
-        }
-    }
-}
 
 /// The values that a spec refers to, checked and cleaned.
 pub struct Inputs {
@@ -192,7 +49,9 @@ impl Inputs {
         let mut bundle = None;
         if let Some(reference) = ca_bundle {
             let parsed = look_up(reference, objects).and_then(|bytes| {
-                Ok((system_trust.with_bundle(bytes)?, Sensitive::from(text(reference, bytes)?)))
+                let trust =
+                    system_trust.with_bundle(bytes).map_err(|seen| invalid_bundle(reference, seen))?;
+                Ok((trust, Sensitive::from(text(reference, bytes)?)))
             });
             match parsed {
                 Ok((parsed, text)) => {
@@ -262,7 +121,10 @@ fn look_up<'a>(
     match data.get(key) {
         None => Err(Problem::new(
             Reason::KeyNotFound,
-            format!("The {kind} \"{name}\" has no key \"{key}\" ({field}); it has {}.", list_keys(data)),
+            format!(
+                "The {kind} \"{name}\" has no key \"{key}\" ({field}); it has {}. Add that key, or correct the reference.",
+                list_keys(data)
+            ),
         )),
         Some(value) if value.iter().all(u8::is_ascii_whitespace) => Err(Problem::new(
             Reason::EmptyValue,
@@ -270,6 +132,17 @@ fn look_up<'a>(
         )),
         Some(value) => Ok(value),
     }
+}
+
+fn invalid_bundle(reference: &Reference, seen: &str) -> Problem {
+    let Reference { source, name, key, field } = reference;
+    Problem::new(
+        Reason::InvalidCABundle,
+        format!(
+            "The key \"{key}\" of the {} \"{name}\" {seen} ({field}). Store the authorities' certificates there as PEM, each beginning with -----BEGIN CERTIFICATE-----.",
+            source.kind()
+        ),
+    )
 }
 
 fn list_keys(data: &BTreeMap<String, Vec<u8>>) -> String {
@@ -328,6 +201,7 @@ fn clean(reference: &Reference, mut raw: String) -> (Sensitive, Option<Problem>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::KeyReference;
 
     const FIELD: &str = "spec.bind.passwordSecretRef";
 
