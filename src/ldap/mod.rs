@@ -1,10 +1,11 @@
 //! `LdapConfig`: from the spec of a directory to proof that it works, and to W&B's settings for it.
 //!
-//! In reading order: `spec` turns text into [`LdapUrl`], [`Dn`], [`BindName`] and [`GroupName`],
-//! which cannot be wrong. `probe` is the list of checks and their order. What a check asks and how
-//! it judges the answer is in `start_tls`, `bind` (with `password_policy`), `attributes`, `groups` (with `primary_group`) and `test_user`; how it gets the
-//! answer is in `connection`, behind which `message` and `shape` stand guard. `render` writes the
-//! settings down.
+//! In reading order: `directory` is what a spec says in types that cannot be wrong ([`LdapUrl`],
+//! [`Dn`], [`BindName`], [`GroupName`]), and `spec` makes them from its text. `probe` is the list of
+//! checks and their order. What a check asks and how it judges the answer is in `start_tls`, `bind`
+//! (with `password_policy`), `attributes`, `groups` (with `primary_group`) and `test_user`; how it
+//! gets the answer is in `search` and `connection`, behind which `message` and `shape` stand guard.
+//! `render` writes the settings down.
 //!
 //! Invariants:
 //! - A run binds once, whatever happens, since each wrong password counts towards a lock.
@@ -15,6 +16,7 @@
 mod attributes;
 mod bind;
 mod connection;
+mod directory;
 mod dn;
 mod entry;
 mod groups;
@@ -32,9 +34,10 @@ mod test_user;
 mod url;
 
 pub use bind::Credentials;
+pub use directory::{Attributes, Directory, ExpectedUser, Protection, SearchScope};
 pub use dn::Dn;
 pub use name::{BindName, GroupName};
-pub use spec::{Attributes, Directory, ExpectedUser, Protection, SearchScope};
+
 pub use url::{LdapUrl, Scheme};
 
 use serde::Serialize;
