@@ -3,20 +3,27 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use tokio::sync::OnceCell;
+use futures::future::{Either, select};
+use tokio::{sync::OnceCell, time::sleep};
 
 /// Makes each value once for all who ask for its key at the same time, or shortly after.
 ///
 /// A failure is its asker's alone: whoever waits next makes an attempt of its own. The same holds
-/// when an asker gives up, so nobody depends on the patience of somebody else.
+/// when an asker gives up or takes long, so nobody depends on somebody else's connection.
 pub struct Shared<K, V> {
     keep: Duration,
     flights: Mutex<HashMap<K, Arc<Flight<V>>>>,
 }
+
+/// How long somebody else's attempt is waited for before one of one's own.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 type Flight<V> = OnceCell<(Instant, Arc<V>)>;
 
@@ -29,9 +36,23 @@ impl<K: Eq + Hash, V> Shared<K, V> {
     /// The value of the key, made by `make` unless somebody else is about to or just did.
     pub async fn get<E>(&self, key: K, make: impl Future<Output = Result<V, E>>) -> Result<Arc<V>, E> {
         let flight = self.flight(key);
-        let make = || async { Ok((Instant::now(), Arc::new(make.await?))) };
-        let (_, value) = flight.get_or_try_init(make).await?;
-        Ok(Arc::clone(value))
+        let mut make = std::pin::pin!(make);
+        let making = AtomicBool::new(false);
+        let shared = {
+            let attempt = flight.get_or_try_init(|| async {
+                making.store(true, Ordering::Relaxed);
+                Ok((Instant::now(), Arc::new(make.as_mut().await?)))
+            });
+            match select(std::pin::pin!(attempt), std::pin::pin!(sleep(PATIENCE))).await {
+                Either::Left((shared, _)) => Some(shared?),
+                Either::Right(((), attempt)) if making.load(Ordering::Relaxed) => Some(attempt.await?),
+                Either::Right(_) => None,
+            }
+        };
+        match shared {
+            Some((_, value)) => Ok(Arc::clone(value)),
+            None => make.await.map(Arc::new),
+        }
     }
 
     fn flight(&self, key: K) -> Arc<Flight<V>> {
@@ -47,7 +68,7 @@ impl<K: Eq + Hash, V> Shared<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -104,5 +125,16 @@ mod tests {
             assert_eq!(*shared.get("a", maker.make(0)).await.unwrap(), attempt);
         }
         assert_eq!(shared.flights.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn somebody_elses_hung_attempt_is_not_waited_for() {
+        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let hung = shared.get("a", std::future::pending::<Result<usize, usize>>());
+        let (hung, ()) = tokio::join!(tokio::time::timeout(PATIENCE * 2, hung), async {
+            tokio::task::yield_now().await;
+            assert_eq!(*shared.get("a", maker.make(0)).await.unwrap(), 0);
+        });
+        assert!(hung.is_err());
     }
 }
