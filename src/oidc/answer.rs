@@ -23,7 +23,8 @@ pub(super) fn expect_ok(
         return Err(Problem::new(
             Reason::Redirected,
             format!(
-                "{url} redirects to {}{}, and redirects are not followed. {}.",
+                "{} redirects to {}{}, and redirects are not followed. {}.",
+                quote(url.as_str()),
                 quote(location),
                 objection(url, location, egress),
                 advice()
@@ -35,7 +36,8 @@ pub(super) fn expect_ok(
         return Err(Problem::new(
             Reason::UnexpectedStatus,
             format!(
-                "{url} answers with the status {} instead of 200. {}.",
+                "{} answers with the status {} instead of 200. {}.",
+                quote(url.as_str()),
                 response.status.as_u16(),
                 advice()
             ),
@@ -53,7 +55,8 @@ pub(super) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Res
     Err(Problem::new(
         Reason::ServerUnavailable,
         format!(
-            "{url} answers with the status {}, as servers do that are starting, overloaded or broken. The operator tries again by itself; {next}.",
+            "{} answers with the status {}, as servers do that are starting, overloaded or broken. The operator tries again by itself; {next}.",
+            quote(url.as_str()),
             status.as_u16()
         ),
     ))
@@ -77,6 +80,7 @@ fn objection(base: &Url, location: &str, egress: &EgressPolicy) -> String {
 
 /// Reads a JSON object.
 pub(super) fn read_json(body: &[u8], url: &Url) -> Result<Map<String, Value>, Problem> {
+    let url = quote(url.as_str());
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Problem::new(

@@ -17,7 +17,7 @@ use crate::{
     api::Reason,
     engine::Checked,
     net::{HttpClient, HttpRequest},
-    problem::Problem,
+    problem::{Problem, quote},
 };
 
 /// Whether at least one published key can verify signatures of an advertised algorithm.
@@ -31,7 +31,10 @@ pub(super) async fn check(http: HttpClient<'_>, metadata: &Metadata) -> Result<C
     let Some(keys) = object.get("keys").and_then(Value::as_array) else {
         return Err(Problem::new(
             Reason::InvalidDocument,
-            format!("{url} has no list of keys. Check that jwks_uri leads to a JSON Web Key Set."),
+            format!(
+                "{} has no list of keys. Check that jwks_uri leads to a JSON Web Key Set.",
+                quote(url.as_str())
+            ),
         ));
     };
     judge(keys, metadata.id_token_signing_alg_values_supported())

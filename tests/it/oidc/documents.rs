@@ -209,6 +209,16 @@ async fn keys_that_cannot_be_had_are_told() {
 }
 
 #[tokio::test]
+async fn a_long_address_is_cut() {
+    let elsewhere = HttpServer::plain(|_| Response::status(403, "")).unwrap();
+    let long = elsewhere.url(&format!("/{}", "x".repeat(5000)));
+    let server = Provider::with(json!({ "jwks_uri": long })).start();
+    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    assert_failure(&findings, CheckName::SigningKeys, Reason::UnexpectedStatus, &["403", "…"]);
+    assert!(findings.failure().unwrap().message.chars().count() < 500);
+}
+
+#[tokio::test]
 async fn unclear_answers_about_the_client_are_warnings() {
     for (answer, word) in [
         (Response::html("<html>"), "the status 200"),
