@@ -296,7 +296,7 @@ pub enum CheckName {
 }
 
 impl CheckName {
-    /// Whether the check sends a person-like account's password, which a server may count against it.
+    /// Whether the check sends the password of an account, which a server may lock after wrong ones.
     pub fn sends_credentials(self) -> bool {
         self == Self::Bind
     }

@@ -16,7 +16,7 @@ use crate::api::custom_resource_definitions;
 /// Arguments of `crd`.
 #[derive(Debug, Args)]
 pub struct CrdArguments {
-    /// Write each definition into a file of this directory instead, named <plural>.auth.wandb.com.yaml.
+    /// Write each definition into a file of this directory instead, named like ldapconfigs.auth.wandb.com.yaml.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
 }

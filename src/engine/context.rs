@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Kind, Memory,
     backoff::Backoff,
+    notices::{Tone, notices},
     secret::field_manager,
-    status::{Tone, notices},
 };
 use crate::{
     api::Status,

@@ -10,10 +10,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Existing, Kind, Planned, Prepared, Publication, Remembered,
-    RenderContext, Schedule, decide, fetch, prepare, probe, references,
+    Candidate, CheckedInputs, Content, Context, Existing, Kind, Notice, Planned, Prepared, Publication,
+    Remembered, RenderContext, Schedule, decide, fetch,
+    notices::written,
+    prepare, probe, references,
     secret::{self, Written, secret_name},
-    status::{Facts, Notice, Outcome, derive, written},
+    status::{Facts, Outcome, derive},
 };
 use crate::error::Error;
 

@@ -18,7 +18,7 @@ pub const OWNER_ANNOTATION: &str = "auth.wandb.com/owner";
 /// Kubernetes' recommended label for who manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// The value of [`MANAGED_BY_LABEL`], and the first half of every field manager.
+/// The value of `MANAGED_BY_LABEL`, and the first half of every field manager.
 pub const MANAGER: &str = "wandb-auth-operator";
 
 /// The type of every published Secret.

@@ -1,4 +1,4 @@
-//! From what a run came to, to `status` and to events: pure.
+//! From what a run came to, to `status`: pure.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -275,81 +275,6 @@ fn date(draft: Draft, previous: Option<&Status>, generation: Option<i64>, now: T
     }
 }
 
-/// Whether an event is good news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// As it should be.
-    Normal,
-    /// Deserves a look.
-    Warning,
-}
-
-/// An event that is worth telling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Good news or bad.
-    pub tone: Tone,
-    /// The event's reason.
-    pub reason: &'static str,
-    /// The condition's reason or what was done; events that differ in it are not joined into one.
-    pub action: String,
-    /// The event's text.
-    pub note: String,
-}
-
-/// What is told of a write to the Secret; what holds without one needs no event.
-pub fn written(publication: &Publication, secret_name: &str) -> Notice {
-    let (action, note) = if *publication == Publication::Held {
-        ("Hold", format!("Wrote the Secret \"{secret_name}\" so that it keeps the last verified values."))
-    } else {
-        ("Write", format!("Wrote the current values to the Secret \"{secret_name}\"."))
-    };
-    Notice { tone: Tone::Normal, reason: ConditionType::Published.as_str(), action: action.to_owned(), note }
-}
-
-/// The transitions between two statuses that are worth an event.
-pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
-    let seen = |status: Option<&Status>, type_: ConditionType| {
-        status
-            .into_iter()
-            .flat_map(|status| status.conditions.clone())
-            .find(|condition| condition.type_ == type_.as_str())
-    };
-    let mut notices = Vec::new();
-    for type_ in [
-        ConditionType::Accepted,
-        ConditionType::ResolvedRefs,
-        ConditionType::Verified,
-        ConditionType::Published,
-    ] {
-        let Some(now) = seen(Some(current), type_) else { continue };
-        let before = seen(previous, type_);
-        let flipped = before.is_none_or(|before| before.status != now.status || before.reason != now.reason);
-        if flipped {
-            notices.extend(notice(type_, now));
-        }
-    }
-    notices
-}
-
-fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
-    let failed = condition.status == "False";
-    let (tone, reason) = match type_ {
-        ConditionType::Verified if condition.status == "True" => (Tone::Normal, type_.as_str()),
-        ConditionType::Verified if failed => (Tone::Warning, "CheckFailed"),
-        ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
-            (Tone::Warning, Reason::HoldingLastVerified.as_str())
-        }
-        // Not yet verified is what the failed check says already.
-        ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
-        ConditionType::Published if failed => (Tone::Warning, "PublishFailed"),
-        ConditionType::Accepted if failed => (Tone::Warning, "NotAccepted"),
-        ConditionType::ResolvedRefs if failed => (Tone::Warning, "UnresolvedReference"),
-        _ => return None,
-    };
-    Some(Notice { tone, reason, action: condition.reason, note: condition.message })
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -357,7 +282,7 @@ mod tests {
     use proptest::{prelude::*, sample::select};
 
     use super::*;
-    use crate::api::CheckName;
+    use crate::{api::CheckName, engine::notices::notices};
 
     fn finding(result: CheckResult, reason: Reason) -> Finding {
         let message = "Seen this, expected that; do so.".to_owned();

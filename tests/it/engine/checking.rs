@@ -1,6 +1,6 @@
 //! When checks run, how often, and what they lead to.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use test_support::{Slapd, Workspace, condition, hostile::TcpServer, wait_until};
 
@@ -132,12 +132,13 @@ async fn a_hung_server_delays_nobody_else() -> Result<()> {
         "every hung probe",
         || Ok(black_hole.connections() >= 20),
     )?;
-    let started = std::time::Instant::now();
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
-    ensure!(started.elapsed() < std::time::Duration::from_secs(20), "it waited for the hung ones");
-    let hung = workspace.status("LdapConfig", "hung-0").await?;
-    assert_eq!(hung["observedGeneration"], Value::from(-1), "the hung probe is still under way");
+    // Their time limit is longer than anything here is waited for, so it did not wait for them.
+    for number in 0..20 {
+        let hung = workspace.status("LdapConfig", &format!("hung-{number}")).await?;
+        assert_eq!(hung["observedGeneration"], Value::from(-1), "the hung probe is still under way");
+    }
     Ok(())
 }
 
