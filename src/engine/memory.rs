@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{CheckedInputs, Finding, Findings, InputsHash, Kind, Values};
@@ -146,7 +147,7 @@ struct Entry {
     uid: String,
     remembered: Option<Remembered>,
     last_verified: Option<Values>,
-    status: Option<Status>,
+    conditions: Vec<Condition>,
 }
 
 impl Memory {
@@ -170,14 +171,24 @@ impl Memory {
         self.with(object, |entry| entry.last_verified.clone())
     }
 
-    /// The status that was written last, which a watch may not have brought back yet.
-    pub fn last_status<K: Kind>(&self, object: &K) -> Option<Status> {
-        self.with(object, |entry| entry.status.clone())
+    /// The resource's status, with the conditions that were written last: a watch may not have brought
+    /// them back yet, and their times must not move.
+    pub fn previous_status<K: Kind>(&self, object: &K) -> Option<Status> {
+        let written = self.with(object, |entry| entry.conditions.clone());
+        let mut status = object.status().cloned();
+        if !written.is_empty() {
+            status.get_or_insert_default().conditions = written;
+        }
+        status
     }
 
-    /// Keeps the status that was written last.
-    pub fn reported<K: Kind>(&self, object: &K, status: Status) {
-        self.with(object, |entry| entry.status = Some(status));
+    /// Keeps what later statuses need of the one that was written last.
+    pub fn reported<K: Kind>(&self, object: &K, status: &Status) {
+        let mut conditions = status.conditions.clone();
+        for condition in &mut conditions {
+            condition.message = String::new();
+        }
+        self.with(object, |entry| entry.conditions = conditions);
     }
 
     /// Forgets a resource that is gone.
@@ -255,7 +266,7 @@ impl Finding {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use proptest::prelude::*;
 
     use super::*;

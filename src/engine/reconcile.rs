@@ -200,13 +200,12 @@ async fn settle<K: Kind>(
         secret_name: secret_name(object),
         threshold: object.common().failure_threshold,
     };
-    let last = context.memory.last_status(object);
-    let previous = last.as_ref().or_else(|| object.status());
-    let status = derive(previous, &facts, now());
+    let previous = context.memory.previous_status(object);
+    let status = derive(previous.as_ref(), &facts, now());
     context.metrics.settled(object, &status);
-    if previous != Some(&status) || object.status() != Some(&status) {
-        context.report(object, previous, &status).await?;
-        context.memory.reported(object, status);
+    if object.status() != Some(&status) {
+        context.report(object, previous.as_ref(), &status).await?;
+        context.memory.reported(object, &status);
     }
     if let Some(notice) = notice {
         context.tell(object, &notice).await;

@@ -5,7 +5,8 @@ use std::{io, sync::Arc};
 use jiff::Timestamp;
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, TrustAnchor, pem::PemObject},
+    client::WebPkiServerVerifier,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -17,11 +18,11 @@ use crate::{
 
 /// The certificate authorities that a server's certificate may come from.
 ///
-/// The two are joined only for a handshake: there are many resources, and the system has many authorities.
+/// Each set stays by itself: there are many resources, and copies of the system's set are large.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    system: Arc<RootCertStore>,
-    added: Vec<TrustAnchor<'static>>,
+    system: Option<Arc<WebPkiServerVerifier>>,
+    added: Option<Arc<RootCertStore>>,
 }
 
 /// The largest CA bundle that is read: many times the size of a whole system's bundle would be a mistake.
@@ -34,12 +35,12 @@ impl Trust {
     pub fn system() -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Self { system: Arc::new(roots), added: Vec::new() }
+        Self { system: verifier(Arc::new(roots)), added: None }
     }
 
     /// No authorities at all, for plans that never dial.
     pub fn nobody() -> Self {
-        Self { system: Arc::new(RootCertStore::empty()), added: Vec::new() }
+        Self { system: None, added: None }
     }
 
     /// These authorities and those of a PEM bundle. The W&B pod, too, adds a bundle to its system's.
@@ -57,17 +58,17 @@ impl Trust {
         if bundle.is_empty() {
             return Err("holds no certificate");
         }
-        Ok(Self { system: Arc::clone(&self.system), added: bundle.roots })
+        Ok(Self { system: self.system.clone(), added: Some(Arc::new(bundle)) })
     }
 
-    fn roots(&self) -> Arc<RootCertStore> {
-        if self.added.is_empty() {
-            return Arc::clone(&self.system);
-        }
-        let mut roots = RootCertStore::clone(&self.system);
-        roots.extend(self.added.iter().cloned());
-        Arc::new(roots)
+    fn verifiers(&self) -> impl Iterator<Item = Arc<WebPkiServerVerifier>> {
+        self.added.clone().and_then(verifier).into_iter().chain(self.system.clone())
     }
+}
+
+/// There is none for no authority.
+fn verifier(roots: Arc<RootCertStore>) -> Option<Arc<WebPkiServerVerifier>> {
+    WebPkiServerVerifier::builder(roots).build().ok()
 }
 
 /// What is known of a server's verified certificate.
@@ -83,7 +84,7 @@ pub async fn encrypt<S: Duplex>(
     name: &ServerName<'static>,
     trust: &Trust,
 ) -> Result<(TlsStream<S>, Option<Certificate>), Problem> {
-    let verifier = Arc::new(RecordingVerifier::new(&trust.roots())?);
+    let verifier = Arc::new(RecordingVerifier::new(trust.verifiers())?);
     let mut config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone())

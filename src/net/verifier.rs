@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -16,23 +16,27 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Decides as rustls does by itself; errors of rustls do not name the authority, which people must know.
+/// Decides as rustls does by itself, by several sets of authorities; errors of rustls do not name the
+/// authority, which people must know.
 #[derive(Debug)]
 pub(super) struct RecordingVerifier {
-    verifier: Arc<WebPkiServerVerifier>,
+    /// The set whose verdict counts where all refuse, unless it knows nothing of the authority.
+    first: Arc<WebPkiServerVerifier>,
+    others: Vec<Arc<WebPkiServerVerifier>>,
     issuer: OnceLock<String>,
 }
 
 impl RecordingVerifier {
     /// A verifier for one handshake.
-    pub(super) fn new(roots: &Arc<RootCertStore>) -> Result<Self, Problem> {
-        let verifier = WebPkiServerVerifier::builder(Arc::clone(roots)).build().map_err(|_| {
+    pub(super) fn new(sets: impl IntoIterator<Item = Arc<WebPkiServerVerifier>>) -> Result<Self, Problem> {
+        let mut sets = sets.into_iter();
+        let first = sets.next().ok_or_else(|| {
             Problem::new(
                 Reason::UnknownAuthority,
                 "The operator trusts no authority at all. Put the authority of the server's certificate into tls.caBundle.",
             )
         })?;
-        Ok(Self { verifier, issuer: OnceLock::new() })
+        Ok(Self { first, others: sets.collect(), issuer: OnceLock::new() })
     }
 
     /// The authority that the refused chain leads to.
@@ -55,8 +59,14 @@ impl ServerCertVerifier for RecordingVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict =
-            self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verify = |set: &Arc<WebPkiServerVerifier>| {
+            set.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        let verdict = self.others.iter().fold(verify(&self.first), |verdict, set| match verdict {
+            Ok(accepted) => Ok(accepted),
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => verify(set),
+            Err(refused) => verify(set).map_err(|_| refused),
+        });
         if verdict.is_err()
             && let Some(issuer) = issuer_of(intermediates.last().unwrap_or(end_entity))
         {
@@ -72,7 +82,7 @@ impl ServerCertVerifier for RecordingVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        self.first.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -81,10 +91,10 @@ impl ServerCertVerifier for RecordingVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        self.first.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.first.supported_verify_schemes()
     }
 }
