@@ -1,12 +1,10 @@
 //! What a test may choose about its directory.
 
 use std::env;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::configuration::{self, AnonymousBind};
 use super::{Slapd, tree};
@@ -67,12 +65,6 @@ impl SlapdBuilder {
     pub fn start(self) -> Result<Slapd> {
         let installation = tools::slapd()?;
         let directory = RunDirectory::create("slapd")?;
-        // Distributions confine the program at its usual path to the system's directory data
-        // (AppArmor); a copy elsewhere is not confined.
-        let program = directory.path().join("slapd");
-        fs::copy(&installation.program, &program)
-            .with_context(|| format!("cannot copy {}", installation.program.display()))?;
-
         let root_password = "admin-password".to_owned();
         let configuration = configuration::write(
             &directory,
@@ -83,7 +75,7 @@ impl SlapdBuilder {
         )?;
         let ldif = tree::ldif(&self.service_password) + &self.extra_ldif;
         let ldif = directory.write("tree.ldif", &ldif)?;
-        let mut load = slapd_command(&program, &installation)?;
+        let mut load = slapd_command(&installation)?;
         load.args(["-T", "add", "-f"]).arg(&configuration).arg("-l").arg(&ldif);
         run_to_completion("slapadd", &load, &directory.path().join("slapadd.log"))?;
 
@@ -94,7 +86,7 @@ impl SlapdBuilder {
             None => ldap,
             Some(port) => format!("{ldap} ldaps://{}/", SocketAddr::from((self.bind_address, port))),
         };
-        let mut command = slapd_command(&program, &installation)?;
+        let mut command = slapd_command(&installation)?;
         // A debug level keeps it in the foreground, and this one logs every operation.
         command.args(["-d", "stats", "-h", &urls, "-f"]).arg(&configuration);
 
@@ -106,8 +98,8 @@ impl SlapdBuilder {
     }
 }
 
-fn slapd_command(program: &Path, installation: &SlapdInstallation) -> Result<Command> {
-    let mut command = Command::new(program);
+fn slapd_command(installation: &SlapdInstallation) -> Result<Command> {
+    let mut command = Command::new(&installation.program);
     if !installation.libraries.is_empty() {
         command.env("LD_LIBRARY_PATH", env::join_paths(&installation.libraries)?);
     }

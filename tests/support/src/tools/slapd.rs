@@ -31,7 +31,7 @@ pub struct SlapdInstallation {
 /// Nothing is installed into the system, and no rights are needed.
 pub fn slapd() -> Result<SlapdInstallation> {
     if let Some(program) = find_program("slapd") {
-        return installation(program, Path::new("/"), Vec::new());
+        return installation(unconfined(&program)?, Path::new("/"), Vec::new());
     }
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let directory = cache::component(
@@ -43,6 +43,23 @@ pub fn slapd() -> Result<SlapdInstallation> {
     let root = directory.join("root");
     let libraries = library_directories(&root)?;
     installation(root.join("usr/sbin/slapd"), &root, libraries)
+}
+
+/// A copy of the system's program. Distributions confine it at its usual path to the system's
+/// directory data (`AppArmor`); a copy elsewhere is not confined.
+///
+/// Another process makes it, once: a program that this one has just written cannot be started while
+/// a thread is starting something else, which has the written file open for a moment.
+fn unconfined(program: &Path) -> Result<PathBuf> {
+    let metadata = fs::metadata(program)?;
+    let identity = format!("{} {} {:?}", program.display(), metadata.len(), metadata.modified()?);
+    let directory =
+        cache::component("slapd-copy", &[&identity], "copying slapd (once a machine) …", |directory| {
+            let mut command = Command::new("cp");
+            command.arg(program).arg(directory.join("slapd"));
+            run_to_completion("cp", &command, &directory.join("cp.log")).map(|_| ())
+        })?;
+    Ok(directory.join("slapd"))
 }
 
 fn installation(program: PathBuf, root: &Path, libraries: Vec<PathBuf>) -> Result<SlapdInstallation> {
