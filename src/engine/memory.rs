@@ -1,7 +1,8 @@
 //! What the operator remembers between runs, so that unchanged inputs lead to no extra probe.
 //!
-//! Memory is an optimization with one exception: refused credentials. Those are also recognised from
-//! the status after a restart, since trying them again could lock the account.
+//! Two things outlive the process in the status: that credentials were refused, since trying them
+//! again could lock the account, and that the inputs passed, so that an outage neither counts at
+//! once nor keeps the Secret from being repaired.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{CheckedInputs, Finding, Findings, InputsHash, Kind, Values};
-use crate::api::{CheckName, CheckResult, ConditionType, Status};
+use crate::api::{CheckName, ConditionType, Status};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,11 +258,6 @@ impl Finding {
             duration: Duration::ZERO,
         })
     }
-
-    /// Whether the check failed.
-    pub fn failed(&self) -> bool {
-        self.result == CheckResult::Failed
-    }
 }
 
 #[cfg(test)]
@@ -270,7 +266,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::Reason;
+    use crate::api::{CheckResult, Reason};
 
     const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 

@@ -60,11 +60,4 @@ impl OpenIdClient {
     pub fn with_secret_in_body(self) -> Self {
         Self { token_endpoint_auth_method: "client_secret_post", ..self }
     }
-
-    /// The same with one more redirect URI.
-    #[must_use]
-    pub fn with_redirect_uri(mut self, uri: &str) -> Self {
-        self.redirect_uris.push(uri.to_owned());
-        self
-    }
 }

@@ -84,11 +84,6 @@ impl Slapd {
         self.address.ip()
     }
 
-    /// The password of [`Slapd::ADMIN_DN`].
-    pub fn admin_password(&self) -> &str {
-        &self.root_password
-    }
-
     /// How many times a client has tried to bind as this entry so far, with
     /// whatever outcome; the empty name counts anonymous ones.
     pub fn bind_attempts(&self, dn: &str) -> Result<usize> {

@@ -117,11 +117,6 @@ impl Workspace {
         Ok(())
     }
 
-    /// Creates one document, and gives back the API server's own words where it refuses.
-    pub async fn create_object(&self, yaml: &str) -> Result<std::result::Result<(), String>> {
-        self.create_with(yaml, &PostParams::default()).await
-    }
-
     /// Asks whether one document could be created, without creating it.
     pub async fn try_create(&self, yaml: &str) -> Result<std::result::Result<(), String>> {
         self.create_with(yaml, &PostParams { dry_run: true, ..PostParams::default() }).await
@@ -188,13 +183,6 @@ impl Workspace {
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data,
         });
         self.apply(&secret.to_string()).await
-    }
-
-    /// The text under a key of a Secret, if both are there.
-    pub async fn secret_value(&self, name: &str, key: &str) -> Result<Option<String>> {
-        let secret = self.secrets().get_opt(name).await?;
-        let value = secret.and_then(|secret| secret.data?.remove(key));
-        value.map(|value| String::from_utf8(value.0)).transpose().map_err(Into::into)
     }
 
     /// The object's `status` now.
