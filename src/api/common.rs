@@ -199,6 +199,19 @@ pub(super) fn port_can_be_reached(field: &str) -> Rule {
         .message(&*format!("{field} must have a port between 1 and 65535, or none"))
 }
 
+/// A rule of an issuer: a URL as OpenID Connect Discovery 1.0 section 2 wants it.
+pub(super) fn is_an_issuer(field: &str) -> Rule {
+    Rule::new(r"isURL(self) && self.matches(r'^https?://[^/?#@\s\\]+(/[^?#\s\\]*)?$')")
+        .message(&*format!("{field} must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment"))
+}
+
+/// A rule of an issuer: it is not its own discovery document.
+pub(super) fn is_no_well_known_url(field: &str) -> Rule {
+    Rule::new("!self.contains('/.well-known/')").message(&*format!(
+        "{field} must be the issuer itself, without /.well-known/openid-configuration"
+    ))
+}
+
 /// A rule of a DN: it begins like one. The operator reads the rest, which takes more than a pattern.
 pub(super) fn begins_like_a_dn(field: &str) -> Rule {
     Rule::new(r"self.matches(r'^\s*[A-Za-z0-9][-A-Za-z0-9.]* *=')")

@@ -5,17 +5,23 @@
 
 pub mod common;
 pub mod duration;
+pub mod instance;
+pub mod jwt_issuer;
 pub mod ldap_config;
 pub mod names;
 pub mod oidc_provider;
 pub mod schema;
+pub mod service_account;
 pub mod status;
 
 pub use common::{CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec};
 pub use duration::Duration;
+pub use instance::InstanceSpec;
+pub use jwt_issuer::{JwtIssuer, JwtIssuerSpec};
 pub use ldap_config::{LdapConfig, LdapConfigSpec};
 pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
+pub use service_account::{ServiceAccount, ServiceAccountSpec};
 pub use status::{CheckResult, CheckStatus, Status};
 
 use std::collections::BTreeMap;
@@ -33,7 +39,10 @@ pub const RECHECK_ANNOTATION: &str = "auth.wandb.com/recheck";
 
 /// Every custom resource definition, in the order in which the documentation names the kinds.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    [LdapConfig::crd(), OidcProvider::crd()].into_iter().map(finished).collect()
+    [LdapConfig::crd(), OidcProvider::crd(), JwtIssuer::crd(), ServiceAccount::crd()]
+        .into_iter()
+        .map(finished)
+        .collect()
 }
 
 /// Adds what the types cannot say.

@@ -1,6 +1,6 @@
 //! The words that programs match on. Each stands here and nowhere else.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
@@ -63,10 +63,14 @@ pub enum Reason {
     InvalidSpec,
     /// The spec asks for something that this version does not do.
     NotSupportedYet,
+    /// An older resource claims the same place.
+    Superseded,
     /// A referenced Secret does not exist.
     SecretNotFound,
     /// A referenced ConfigMap does not exist.
     ConfigMapNotFound,
+    /// A referenced custom resource does not exist.
+    ResourceNotFound,
     /// A referenced object lacks the key.
     KeyNotFound,
     /// A referenced key is empty.
@@ -209,6 +213,62 @@ pub enum Reason {
     Inconclusive,
     /// The provider does not know the redirect URI for this client.
     RedirectUriRejected,
+
+    // Checks of JwtIssuer.
+    /// No trusted key is left, or a published key is too weak.
+    WeakKey,
+    /// The server can be reached from inside the cluster's network only.
+    PrivateAddress,
+    /// A sample was accepted, or refused by another rule, against what its `expect` says.
+    UnexpectedRuling,
+    /// A person must do something in the web UI.
+    ManualStepRequired,
+
+    // Tokens.
+    /// The text is not a signed JSON Web Token.
+    TokenMalformed,
+    /// No trusted key of the issuer verifies the signature.
+    SignatureInvalid,
+    /// The token is for another subject.
+    SubjectMismatch,
+    /// The token is for other audiences.
+    AudienceMismatch,
+    /// The token's time is over.
+    TokenExpired,
+    /// The token's time has not begun.
+    TokenNotYetValid,
+    /// The token's time is over soon, and nothing renews it.
+    TokenExpiresSoon,
+    /// W&B Server does not exchange the token.
+    TokenRefused,
+
+    // W&B Server.
+    /// The server does not know the key or token (401).
+    Unauthorized,
+    /// The server knows the account and refuses what it asks (403).
+    AccessDenied,
+    /// The server wants fewer requests (429).
+    RateLimited,
+    /// The server executed the query and reports errors.
+    QueryFailed,
+
+    // Checks of ServiceAccount.
+    /// The text does not look like an API key.
+    KeyMalformed,
+    /// The key belongs to another account than the spec names.
+    AccountMismatch,
+    /// The account is not in the team that the spec names.
+    NotAMember,
+    /// The `JwtIssuer` is not verified.
+    IssuerNotReady,
+    /// The `JwtIssuer` does not list the audience.
+    AudienceNotListed,
+    /// The server does not let the account generate keys.
+    KeyCreationForbidden,
+    /// The account has as many keys as the server allows.
+    TooManyKeys,
+    /// Which of the account's keys is the one in use cannot be told.
+    KeyNotIdentified,
 }
 
 impl Reason {
@@ -226,6 +286,8 @@ impl Reason {
             | Self::ConnectionFailed
             | Self::ConnectionClosed
             | Self::ServerUnavailable
+            | Self::RateLimited
+            | Self::IssuerNotReady
             | Self::NotYetVerified => Remedy::Retry,
             _ => Remedy::Person,
         }
@@ -246,7 +308,7 @@ impl Reason {
 }
 
 /// The name of a check in `status.checks`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
 pub enum CheckName {
     // Every kind.
     /// Passwords, keys and tokens read from Secrets are clean.
@@ -293,23 +355,57 @@ pub enum CheckName {
     ClientCredentials,
     /// The provider knows the redirect URI.
     RedirectUri,
+
+    // JwtIssuer.
+    /// The issuer's keys can be had.
+    JwksFetches,
+    /// The issuer's keys are strong, and at least one is of a trusted algorithm.
+    KeysStrong,
+    /// W&B Server can reach the issuer's keys if it runs elsewhere.
+    JwksReachableFromOutside,
+    /// The sample of that name is ruled as expected.
+    Sample(Arc<str>),
+    /// W&B Server exchanges a token.
+    TokenExchange,
+
+    // ServiceAccount.
+    /// W&B Server answers.
+    InstanceReachable,
+    /// The text looks like an API key.
+    KeyShape,
+    /// W&B Server knows the key, and it is the account's.
+    KeyAccepted,
+    /// The account is in the team or organization.
+    Membership,
+    /// What only a person can do in the web UI is done.
+    ManualStepRequired,
+    /// The key is replaced in time.
+    KeyRotation,
+    /// The `JwtIssuer` is verified and lists the audience.
+    IssuerReady,
+    /// A token can be had.
+    TokenObtained,
+    /// The five rules by which W&B Server accepts a token.
+    TokenClaims,
 }
 
 impl CheckName {
     /// Whether the check sends the password of an account, which a server may lock after wrong ones.
-    pub fn sends_credentials(self) -> bool {
-        self == Self::Bind
+    pub fn sends_credentials(&self) -> bool {
+        *self == Self::Bind
     }
 
-    /// The name without an index.
-    pub fn family(self) -> &'static str {
+    /// The name without what follows the slash.
+    pub fn family(&self) -> &'static str {
         self.into()
     }
 
     /// Reads a name as [`fmt::Display`] writes it.
     pub fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix("TestUser/") {
-            Some(index) => index.parse().ok().map(Self::TestUser),
+        match text.split_once('/') {
+            Some(("TestUser", index)) => index.parse().ok().map(Self::TestUser),
+            Some(("Sample", name)) => Some(Self::Sample(name.into())),
+            Some(_) => None,
             None => text.parse().ok(),
         }
     }
@@ -319,6 +415,7 @@ impl fmt::Display for CheckName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TestUser(index) => write!(f, "TestUser/{index}"),
+            Self::Sample(name) => write!(f, "Sample/{name}"),
             name => f.write_str(name.family()),
         }
     }
@@ -331,7 +428,7 @@ mod tests {
 
     #[test]
     fn check_names_are_read_as_they_are_written() {
-        for name in CheckName::iter().chain([CheckName::TestUser(7)]) {
+        for name in CheckName::iter().chain([CheckName::TestUser(7), CheckName::Sample("ci".into())]) {
             assert_eq!(CheckName::parse(&name.to_string()), Some(name));
         }
         assert_eq!(CheckName::parse("TestUser/x"), None);

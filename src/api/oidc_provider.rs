@@ -39,8 +39,8 @@ pub struct OidcProviderSpec {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("issuer"),
-        validation = Rule::new(r"isURL(self) && self.matches(r'^https?://[^/?#@\s\\]+(/[^?#\s\\]*)?$')").message("issuer must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment"),
-        validation = Rule::new("!self.contains('/.well-known/')").message("issuer must be the issuer itself, without /.well-known/openid-configuration")
+        validation = common::is_an_issuer("issuer"),
+        validation = common::is_no_well_known_url("issuer")
     )]
     pub issuer: String,
 

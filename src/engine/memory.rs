@@ -118,7 +118,7 @@ impl Remembered {
         }
         let findings = Findings {
             list: status.checks.iter().filter_map(Finding::from_status).collect(),
-            certificate: None,
+            ..Findings::default()
         };
         let is_true = |type_: ConditionType| {
             status
@@ -281,7 +281,7 @@ mod tests {
         };
         let message = String::new();
         let finding = Finding { name, result, reason, message, duration: Duration::ZERO };
-        Findings { list: vec![finding], certificate: None }
+        Findings { list: vec![finding], ..Findings::default() }
     }
 
     fn run(previous: Option<&Remembered>, inputs: u64, reason: Option<Reason>) -> Remembered {

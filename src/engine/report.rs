@@ -67,12 +67,13 @@ pub struct Report {
     findings: Vec<Finding>,
     running: Option<(CheckName, Instant)>,
     certificate: Option<Certificate>,
+    pause: Option<Duration>,
 }
 
 impl Report {
     /// An empty report on these checks.
     pub fn new(order: Vec<CheckName>, redactor: Redactor) -> Self {
-        Self { order, redactor, findings: Vec::new(), running: None, certificate: None }
+        Self { order, redactor, findings: Vec::new(), running: None, certificate: None, pause: None }
     }
 
     /// Runs a check and records what it found. `None` means that it failed and its chain ends.
@@ -81,7 +82,7 @@ impl Report {
         name: CheckName,
         check: impl Future<Output = Result<Checked<T>, Problem>>,
     ) -> Option<T> {
-        self.running = Some((name, Instant::now()));
+        self.running = Some((name.clone(), Instant::now()));
         let outcome = check.await;
         self.record(name, outcome)
     }
@@ -111,6 +112,16 @@ impl Report {
         self.certificate = Some(certificate);
     }
 
+    /// Records that a server asked not to be asked again so soon (`Retry-After`).
+    pub fn pause(&mut self, duration: Duration) {
+        self.pause = self.pause.max(Some(duration));
+    }
+
+    /// Whether a check failed so far.
+    pub fn has_failed(&self) -> bool {
+        self.findings.iter().any(|finding| finding.result == CheckResult::Failed)
+    }
+
     fn push(&mut self, name: CheckName, result: CheckResult, reason: Reason, message: String) {
         let duration = self
             .running
@@ -122,8 +133,8 @@ impl Report {
 
     /// Ends a run that used its whole time: the check that was running is the one that failed.
     pub fn time_out(&mut self, limit: Duration) {
-        let running = self.running.map(|(name, _)| name);
-        let first_missing = || self.order.iter().copied().find(|name| !self.has(*name));
+        let running = self.running.as_ref().map(|(name, _)| name.clone());
+        let first_missing = || self.order.iter().find(|name| !self.has(name)).cloned();
         if let Some(name) = running.or_else(first_missing) {
             let message = format!(
                 "No answer within the time limit of {} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets.",
@@ -133,14 +144,14 @@ impl Report {
         }
     }
 
-    fn has(&self, name: CheckName) -> bool {
-        self.findings.iter().any(|finding| finding.name == name)
+    fn has(&self, name: &CheckName) -> bool {
+        self.findings.iter().any(|finding| finding.name == *name)
     }
 
     /// Every check once, in order; the ones that were not reached are Skipped.
     pub fn finish(mut self) -> Findings {
-        let failed = self.findings.iter().any(|finding| finding.result == CheckResult::Failed);
-        let missing = self.order.iter().copied().find(|name| !self.has(*name));
+        let failed = self.has_failed();
+        let missing = self.order.iter().find(|name| !self.has(name)).cloned();
         // What was not looked at must never count as verified, whatever the reason.
         if let (false, Some(name)) = (failed, missing) {
             self.push(
@@ -160,7 +171,7 @@ impl Report {
             list.push(found.map_or_else(|| not_reached(name, &culprit), |index| recorded.remove(index)));
         }
         list.append(&mut recorded);
-        Findings { list, certificate: self.certificate }
+        Findings { list, certificate: self.certificate, pause: self.pause }
     }
 }
 
@@ -189,6 +200,8 @@ pub struct Findings {
     pub list: Vec<Finding>,
     /// The certificate that the server showed.
     pub certificate: Option<Certificate>,
+    /// How long a server asked to be left alone.
+    pub pause: Option<Duration>,
 }
 
 impl Findings {

@@ -290,7 +290,7 @@ mod tests {
     }
 
     fn findings(result: CheckResult, reason: Reason) -> Findings {
-        Findings { list: vec![finding(result, reason)], certificate: None }
+        Findings { list: vec![finding(result, reason)], ..Findings::default() }
     }
 
     fn problem() -> Problem {

@@ -1,0 +1,221 @@
+//! `JwtIssuer`: an issuer whose tokens W&B Server accepts instead of API keys (identity federation).
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{CommonSpec, InstanceSpec, KeyReference, Status, common};
+
+/// An issuer of JSON Web Tokens (RFC 7519) that W&B Server trusts.
+#[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "auth.wandb.com",
+    version = "v1alpha1",
+    kind = "JwtIssuer",
+    namespaced,
+    status = "JwtIssuerStatus",
+    shortname = "jwt",
+    category = "wandb-auth",
+    doc = "An issuer of JSON Web Tokens that W&B Server accepts instead of API keys.",
+    printcolumn(name = "Issuer", type_ = "string", json_path = ".spec.issuer"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = common::secret_name_stays(),
+    validation = common::name_leaves_room()
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.issuer.startsWith('https://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that keys travel in the clear, where anybody can replace them"),
+    validation = Rule::new("self.skipAudienceValidation || size(self.audiences) > 0").message("audiences must name at least one audience; set skipAudienceValidation: true only if tokens for any audience are to be accepted"),
+    validation = Rule::new("!has(self.tls) || self.issuer.startsWith('https://') || (has(self.instance) && self.instance.baseURL.startsWith('https://'))").message("tls has no effect without an https:// URL")
+)]
+pub struct JwtIssuerSpec {
+    /// The issuer, exactly as the claim `iss` of its tokens spells it.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = common::port_can_be_reached("issuer"),
+        validation = common::is_an_issuer("issuer"),
+        validation = common::is_no_well_known_url("issuer")
+    )]
+    pub issuer: String,
+
+    /// Accepts an issuer without TLS.
+    #[serde(default)]
+    pub insecure_plaintext: bool,
+
+    /// The audiences (claim `aud`) of tokens that are meant for W&B, beside `wandb` and the organization's name.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub audiences: Vec<Audience>,
+
+    /// Lets W&B accept tokens that were made for anybody else.
+    #[serde(default)]
+    pub skip_audience_validation: bool,
+
+    /// Which signing keys are trusted.
+    #[serde(default)]
+    pub keys: KeyPolicy,
+
+    /// Tokens or claims with what is expected of them: unit tests of this trust.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub samples: Vec<Sample>,
+
+    /// The W&B Server at which samples that hold a token are exchanged for real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceSpec>,
+
+    /// The fields that every kind has.
+    #[serde(flatten)]
+    pub common: CommonSpec,
+}
+
+/// One audience. A comma would separate two of them in `FEDERATED_AUTH_AUDIENCES`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct Audience(#[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\s,]([^,]*[^\s,])?$"))] pub String);
+
+/// Which signing keys are trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyPolicy {
+    /// The signature algorithms (RFC 7518 section 3.1) that tokens may have.
+    #[serde(default = "algorithms")]
+    #[schemars(length(min = 1, max = 9))]
+    pub algorithms: Vec<Algorithm>,
+    /// The fewest bits of an RSA key, at least 2048 (RFC 7518 section 3.3).
+    #[serde(default = "minimum_rsa_bits", rename = "minimumRSABits")]
+    #[schemars(range(min = 2048, max = 16384))]
+    pub minimum_rsa_bits: u32,
+}
+
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self { algorithms: algorithms(), minimum_rsa_bits: minimum_rsa_bits() }
+    }
+}
+
+fn algorithms() -> Vec<Algorithm> {
+    vec![Algorithm::RS256, Algorithm::ES256]
+}
+
+fn minimum_rsa_bits() -> u32 {
+    2048
+}
+
+/// Signature algorithms that a public key verifies (RFC 7518 section 3.1, RFC 8037 section 3.1).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display, strum::EnumString,
+)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+}
+
+/// A unit test of the trust: a token from a Secret, or claims without a signature.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.tokenSecretRef) != has(self.claims)").message("a sample must have exactly one of tokenSecretRef and claims")
+)]
+pub struct Sample {
+    /// Names the sample in the check `Sample/<name>`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The Secret's key that holds a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<KeyReference>,
+    /// Claims as a token would carry them (RFC 7519 section 4); without a signature, so every rule but Signature is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+    pub claims: Option<Map<String, Value>>,
+    /// What is expected.
+    pub expect: Expectation,
+}
+
+/// What is expected of a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!(self.valid && has(self.rule))").message("rule names the rule that refuses a sample, so it needs valid: false")
+)]
+pub struct Expectation {
+    /// Whether W&B is to accept it.
+    pub valid: bool,
+    /// The subject (claim `sub`) of a user or service account that it is to stand for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub subject: Option<String>,
+    /// The rule that is to refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<TokenRule>,
+}
+
+/// The five rules by which W&B Server accepts a token, in the order in which they are tried.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display, strum::EnumIter,
+)]
+pub enum TokenRule {
+    /// A published key of the issuer verifies the signature.
+    Signature,
+    /// The claim `iss` is exactly the issuer.
+    Issuer,
+    /// The claim `sub` is exactly the user's or service account's.
+    Subject,
+    /// The claim `aud` names an accepted audience.
+    Audience,
+    /// The time is between the claims `nbf` and `exp`.
+    Expiry,
+}
+
+/// What the operator found out about an issuer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+pub struct JwtIssuerStatus {
+    /// What every kind's status has.
+    #[serde(flatten)]
+    pub common: Status,
+    /// What only this kind's status has.
+    #[serde(flatten)]
+    pub details: JwtIssuerDetails,
+}
+
+/// What only a `JwtIssuer`'s status has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+pub struct JwtIssuerDetails {
+    /// The keys that the issuer published when they were fetched last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub keys: Vec<KeyStatus>,
+}
+
+/// One published key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct KeyStatus {
+    /// The key's identifier; a thumbprint (RFC 7638) where it has none.
+    pub kid: String,
+    /// The algorithm it is declared for, or else the type of the key.
+    pub algorithm: String,
+    /// Its size.
+    pub bits: u32,
+}

@@ -1,0 +1,278 @@
+//! `ServiceAccount`: credentials with which programs use W&B.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common};
+
+/// A W&B service account, and the credentials that programs use it with.
+#[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "auth.wandb.com",
+    version = "v1alpha1",
+    kind = "ServiceAccount",
+    namespaced,
+    status = "ServiceAccountStatus",
+    shortname = "wsa",
+    category = "wandb-auth",
+    doc = "A W&B service account, and the credentials that programs use it with.",
+    printcolumn(name = "Instance", type_ = "string", json_path = ".spec.instance.baseURL"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = common::secret_name_stays(),
+    validation = common::name_leaves_room()
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.team) != has(self.organization)").message("exactly one of team and organization must be set"),
+    validation = Rule::new("!has(self.target)").message("a ServiceAccount has no target: its values are for the programs that use W&B, not for W&B Server"),
+    validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
+    validation = Rule::new("!has(self.tls) || self.instance.baseURL.startsWith('https://') || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
+)]
+pub struct ServiceAccountSpec {
+    /// The W&B Server that the account belongs to.
+    pub instance: InstanceSpec,
+
+    /// The account's user name at W&B. Default: `metadata.name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S(.*\S)?$"))]
+    pub account_name: Option<String>,
+
+    /// The team that the account belongs to; programs log to it unless they say otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = NAME))]
+    pub team: Option<String>,
+
+    /// The organization that the account belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
+
+    /// How programs prove that they are this account.
+    pub credentials: Credentials,
+
+    /// The person whom the account's runs are attributed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<Attribution>,
+
+    /// The fields that every kind has.
+    #[serde(flatten)]
+    pub common: CommonSpec,
+}
+
+/// Names of teams and organizations stand in URLs.
+const NAME: &str = r"^[^\s/,]+$";
+
+/// An organization, with the team that its account logs to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Organization {
+    /// The organization's name.
+    #[schemars(length(min = 1, max = 128), regex(pattern = NAME))]
+    pub name: String,
+    /// The team that programs log to unless they say otherwise.
+    #[schemars(length(min = 1, max = 128), regex(pattern = NAME))]
+    pub default_team: String,
+}
+
+/// How programs prove that they are the account; exactly one member.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.apiKey) != has(self.federated)").message("credentials must have exactly one of apiKey and federated")
+)]
+pub struct Credentials {
+    /// A built-in account with an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKeySpec>,
+    /// An external account with tokens of a trusted issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federated: Option<FederatedSpec>,
+}
+
+/// An API key, from the first one that a person copied to the ones that replace it.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeySpec {
+    /// The Secret's key that holds the API key that a person copied from the web UI.
+    pub bootstrap_secret_ref: KeyReference,
+    /// Makes the account, or adopts the one of that name; the bootstrap Secret may then come later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_with: Option<CreateWith>,
+    /// Replaces the key from time to time. Without it the bootstrap key stays in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self.interval) > duration(self.overlap)").message("rotation.interval must be longer than rotation.overlap"))]
+    pub rotation: Option<Rotation>,
+    /// What becomes of the keys that the operator generated when this resource is deleted: `Revoke` or `Orphan`.
+    #[serde(default)]
+    pub deletion_policy: KeyDeletionPolicy,
+}
+
+/// Who may make accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateWith {
+    /// The Secret's key that holds an API key of an administrator of the team.
+    pub admin_key_secret_ref: KeyReference,
+}
+
+/// When keys are replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+pub struct Rotation {
+    /// How long a key is in use, at least 10s.
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s')").message("rotation.interval must be at least 10s"))]
+    pub interval: Duration,
+    /// How long the key before stays valid, so that programs can take the new one up.
+    #[serde(default = "overlap")]
+    pub overlap: Duration,
+}
+
+fn overlap() -> Duration {
+    Duration::from_hours(24)
+}
+
+/// What becomes of generated keys when the resource is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum KeyDeletionPolicy {
+    /// They are revoked, unless the Secret is retained.
+    #[default]
+    Revoke,
+    /// They stay valid.
+    Orphan,
+}
+
+/// Tokens of an issuer that W&B Server trusts.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FederatedSpec {
+    /// The `JwtIssuer` in the same namespace that describes the issuer.
+    pub issuer_ref: IssuerReference,
+    /// The subject (claim `sub`) that the account is registered with, exactly.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.trim() == self").message("subject must not begin or end with white space"))]
+    pub subject: String,
+    /// The audience (claim `aud`) that the tokens are for.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.trim() == self").message("audience must not begin or end with white space"))]
+    pub audience: String,
+    /// Where the tokens come from.
+    #[x_kube(validation = Rule::new("[has(self.secretRef), has(self.serviceAccount), has(self.clientCredentials)].filter(member, member).size() == 1").message("token must have exactly one of secretRef, serviceAccount and clientCredentials"))]
+    pub token: TokenSource,
+}
+
+/// A `JwtIssuer` in the resource's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct IssuerReference {
+    /// Name of the `JwtIssuer`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = common::OBJECT_NAME))]
+    pub name: String,
+}
+
+/// Where tokens come from; exactly one member.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenSource {
+    /// The Secret's key that holds a token that somebody else keeps fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<KeyReference>,
+    /// Kubernetes makes tokens for a service account of the cluster (`TokenRequest`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<ServiceAccountToken>,
+    /// The issuer's token endpoint makes tokens for a client (RFC 6749 section 4.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_credentials: Option<ClientCredentialsToken>,
+}
+
+/// A token that Kubernetes makes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+pub struct ServiceAccountToken {
+    /// Name of the service account of the cluster.
+    #[schemars(length(min = 1, max = 253), regex(pattern = common::OBJECT_NAME))]
+    pub name: String,
+    /// How long a token lives, 10m to 24h.
+    #[serde(default = "expiration")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('24h')").message("expiration must be between 10m and 24h"))]
+    pub expiration: Duration,
+}
+
+fn expiration() -> Duration {
+    Duration::from_hours(1)
+}
+
+/// A token that the issuer makes for a client.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCredentialsToken {
+    /// The client that is registered at the issuer.
+    #[serde(rename = "clientID")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.trim() == self").message("clientID must not begin or end with white space"))]
+    pub client_id: String,
+    /// The Secret's key that holds the client's secret.
+    pub client_secret_ref: KeyReference,
+    /// The scopes to ask for, separated by spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))]
+    pub scope: Option<String>,
+}
+
+/// The person whom runs are attributed to; exactly one member. Works only for members of the account's team.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.username) != has(self.userEmail)").message("attribution must have exactly one of username and userEmail")
+)]
+pub struct Attribution {
+    /// The person's user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S+$"))]
+    pub username: Option<String>,
+    /// The person's e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^\S+@\S+$"))]
+    pub user_email: Option<String>,
+}
+
+/// What the operator found out about a service account.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+pub struct ServiceAccountStatus {
+    /// What every kind's status has.
+    #[serde(flatten)]
+    pub common: Status,
+    /// What only this kind's status has.
+    #[serde(flatten)]
+    pub details: ServiceAccountDetails,
+}
+
+/// What only a `ServiceAccount`'s status has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountDetails {
+    /// The account at W&B, once a credential was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountStatus>,
+    /// The identifier of the published key, where the operator generated it.
+    #[serde(default, rename = "keyID", skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// When the published key came into use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_since: Option<Time>,
+    /// When the key is replaced next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_rotation: Option<Time>,
+    /// When the published token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expiration: Option<Time>,
+}
+
+/// An account at W&B.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct AccountStatus {
+    /// W&B's identifier.
+    pub id: String,
+    /// The user name.
+    pub username: String,
+}
