@@ -27,7 +27,7 @@ pub mod wandb_server;
 mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
-pub use control_plane::{AuditEvent, ControlPlane, User};
+pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
 pub use network::free_port;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use process::{ChildProcess, LogCapture, wait_until};
