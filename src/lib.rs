@@ -14,6 +14,7 @@
 //! - [`engine`]: the pipeline that every kind shares, on one screen in
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
+//! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
 //! - [`ldap`], [`oidc`]: a slice a kind, from its spec to its checks and its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
@@ -41,6 +42,7 @@ pub mod api;
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod instance;
 pub mod ldap;
 pub mod leader;
 pub mod metrics;

@@ -144,7 +144,7 @@ fn without_slash(text: &str) -> &str {
 }
 
 /// The schema's rule on URLs, and what a connection needs beside it.
-fn plain_url(text: &str) -> Option<Url> {
+pub(crate) fn plain_url(text: &str) -> Option<Url> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let authority = rest.split('/').next().unwrap_or_default();
     // `Url` would quietly drop line breaks and read a backslash as a slash.

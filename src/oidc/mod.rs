@@ -21,6 +21,7 @@ mod redirect;
 mod render;
 mod settings;
 
+pub(crate) use issuer::plain_url;
 pub use issuer::{Issuer, RedirectUri};
 pub use settings::{Plaintext, Settings};
 
