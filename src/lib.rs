@@ -14,6 +14,7 @@
 //! - [`engine`]: the pipeline that every kind shares, on one screen in
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
+//! - [`issuer`]: what every kind asks of an issuer of tokens.
 //! - [`ldap`], [`oidc`]: a slice a kind, from its spec to its checks and its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
@@ -40,6 +41,7 @@ pub mod api;
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod issuer;
 pub mod ldap;
 pub mod leader;
 pub mod metrics;
