@@ -7,7 +7,7 @@ use url::Url;
 use crate::{
     api::{InstanceSpec, Reason},
     net::{self, Endpoint},
-    oidc::plain_url,
+    issuer::plain_url,
     problem::{Problem, quote},
 };
 
