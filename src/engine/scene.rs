@@ -15,8 +15,10 @@ pub struct Scene<'a> {
     pub client: Option<&'a Client>,
     /// The resource's namespace.
     pub namespace: &'a str,
-    /// What was verified last or else what the Secret holds, if it is there and ours.
+    /// What the Secret holds, if it is there and ours.
     pub published: Option<&'a Values>,
+    /// What this process saw pass last; somebody else may have edited the Secret since, or it was never written.
+    pub last_verified: Option<&'a Values>,
     /// How [`Kind::tend`](super::Kind::tend) ended when the same was asked before.
     pub last_upkeep: Option<&'a Finding>,
     /// The time of the run.
@@ -31,6 +33,7 @@ impl<'a> Scene<'a> {
             client: None,
             namespace: "",
             published: None,
+            last_verified: None,
             last_upkeep: None,
             now: Timestamp::now(),
         }

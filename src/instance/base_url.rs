@@ -6,8 +6,8 @@ use url::Url;
 
 use crate::{
     api::{InstanceSpec, Reason},
-    net::{self, Endpoint},
     issuer::plain_url,
+    net::{self, Endpoint},
     problem::{Problem, quote},
 };
 
