@@ -3,8 +3,9 @@
 //! In reading order: [`tools`] builds the pinned components once a machine and [`process`] runs
 //! them so that none outlives its test. [`ControlPlane`] is a real Kubernetes API, [`Slapd`] a real
 //! directory, [`OpenIdProvider`] a certified provider, each on loopback ports chosen at random.
-//! [`hostile`] has the servers that a real component never is. [`Workspace`] is a namespace of one's
-//! own on a Kubernetes API, with an operator process that looks after it.
+//! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
+//! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
+//! process that looks after it.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -19,6 +20,7 @@ mod openid_provider;
 pub mod process;
 mod run_directory;
 mod slapd;
+pub mod tokens;
 pub mod tools;
 mod workspace;
 
