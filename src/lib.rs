@@ -15,7 +15,7 @@
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
 //! - [`issuer`]: what every kind asks of an issuer of tokens.
-//! - [`ldap`], [`oidc`]: a slice a kind, from its spec to its checks and its values.
+//! - [`ldap`], [`oidc`], [`jwt`]: a slice a kind, from its spec to its checks and its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
@@ -42,6 +42,7 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod issuer;
+pub mod jwt;
 pub mod ldap;
 pub mod leader;
 pub mod metrics;
