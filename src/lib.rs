@@ -14,6 +14,7 @@
 //! - [`engine`]: the pipeline that every kind shares, on one screen in
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
+//! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
 //! - [`issuer`]: what every kind asks of an issuer of tokens.
 //! - [`ldap`], [`oidc`], [`jwt`]: a slice a kind, from its spec to its checks and its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
@@ -35,12 +36,14 @@
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
 //! - A Secret that is not the resource's own is never written.
-//! - There is no webhook, no finalizer and no cluster-wide right.
+//! - There is no webhook and no cluster-wide right, and a finalizer only where a key was made at W&B
+//!   Server that must go with its resource.
 
 pub mod api;
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod instance;
 pub mod issuer;
 pub mod jwt;
 pub mod ldap;

@@ -92,7 +92,7 @@ fn spellings(secret: &Sensitive) -> Vec<Sensitive> {
 }
 
 /// The text in base64, which is how Kubernetes writes bytes.
-fn base64(text: &str) -> String {
+pub(crate) fn base64(text: &str) -> String {
     match serde_json::to_value(ByteString(text.as_bytes().to_vec())) {
         Ok(serde_json::Value::String(encoded)) => encoded,
         _ => String::new(),

@@ -207,9 +207,8 @@ pub(super) fn is_an_issuer(field: &str) -> Rule {
 
 /// A rule of an issuer: it is not its own discovery document.
 pub(super) fn is_no_well_known_url(field: &str) -> Rule {
-    Rule::new("!self.contains('/.well-known/')").message(&*format!(
-        "{field} must be the issuer itself, without /.well-known/openid-configuration"
-    ))
+    Rule::new("!self.contains('/.well-known/')")
+        .message(&*format!("{field} must be the issuer itself, without /.well-known/openid-configuration"))
 }
 
 /// A rule of a DN: it begins like one. The operator reads the rest, which takes more than a pattern.

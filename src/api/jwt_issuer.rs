@@ -79,7 +79,9 @@ pub struct JwtIssuerSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
-pub struct Audience(#[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\s,]([^,]*[^\s,])?$"))] pub String);
+pub struct Audience(
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\s,]([^,]*[^\s,])?$"))] pub String,
+);
 
 /// Which signing keys are trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -89,6 +89,10 @@ async function sign(claims) {
     .sign(await importJWK({ ...key, alg }, alg));
 }
 
+function publicPart({ d, p, q, dp, dq, qi, ...rest }) {
+  return rest;
+}
+
 async function control(request, response) {
   const body = (await request.toArray()).join('');
   switch (request.url) {
@@ -98,6 +102,8 @@ async function control(request, response) {
     case '/withdraw-old-keys':
       replaceKeys(keys.slice(0, 1));
       return response.end();
+    case '/published-keys':
+      return response.end(JSON.stringify({ keys: keys.map(publicPart) }));
     case '/issue':
       return response.end(await sign(JSON.parse(body)));
     default:

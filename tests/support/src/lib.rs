@@ -3,6 +3,8 @@
 //! In reading order: [`tools`] builds the pinned components once a machine and [`process`] runs
 //! them so that none outlives its test. [`ControlPlane`] is a real Kubernetes API, [`Slapd`] a real
 //! directory, [`OpenIdProvider`] a certified provider, each on loopback ports chosen at random.
+//! [`WandbServer`] stands for the one component that cannot be had, and [`WandbClient`] is the real
+//! client that it is checked with.
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
 //! process that looks after it.
@@ -22,12 +24,16 @@ mod run_directory;
 mod slapd;
 pub mod tokens;
 pub mod tools;
+mod wandb_client;
+pub mod wandb_server;
 mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
-pub use control_plane::{AuditEvent, ControlPlane, User};
+pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
 pub use network::free_port;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
+pub use wandb_client::{WandbAction, WandbClient};
+pub use wandb_server::{WandbServer, WandbServerBuilder};
 pub use workspace::{Operator, Table, Workspace, condition};

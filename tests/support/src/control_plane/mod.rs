@@ -3,9 +3,11 @@
 mod audit;
 mod components;
 mod credentials;
+mod proxy;
 
 pub use audit::AuditEvent;
 pub use credentials::User;
+pub use proxy::{ApiProxy, Mutation};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -95,7 +95,7 @@ impl Request {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn read(source: impl Read) -> Result<Self> {
+    pub(crate) fn read(source: impl Read) -> Result<Self> {
         let mut source = BufReader::new(source.take(LONGEST_REQUEST));
         let first = read_line(&mut source)?;
         let mut words = first.split_whitespace().map(str::to_owned);

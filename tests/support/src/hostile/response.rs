@@ -26,6 +26,8 @@ enum Body {
     Spaces(u64),
     NeverEnding,
     Stalled,
+    Silent,
+    BrokenOff,
 }
 
 impl Response {
@@ -39,9 +41,19 @@ impl Response {
         Self::new(200, "text/html; charset=utf-8", Body::Bytes(page.as_bytes().to_owned()))
     }
 
+    /// A text of this type.
+    pub fn text(content_type: &str, text: &str) -> Self {
+        Self::new(200, content_type, Body::Bytes(text.as_bytes().to_owned()))
+    }
+
     /// A status with a text.
     pub fn status(code: u16, text: &str) -> Self {
         Self::new(code, "text/plain; charset=utf-8", Body::Bytes(text.as_bytes().to_owned()))
+    }
+
+    /// A status with a JSON document.
+    pub fn json_status(code: u16, document: &Value) -> Self {
+        Self { status: code, ..Self::json(document) }
     }
 
     /// A redirect.
@@ -64,6 +76,16 @@ impl Response {
         Self::new(200, JSON, Body::Stalled)
     }
 
+    /// Nothing at all, until the peer gives up.
+    pub fn silent() -> Self {
+        Self::new(200, JSON, Body::Silent)
+    }
+
+    /// The end of the connection without an answer.
+    pub fn broken_off() -> Self {
+        Self::new(200, JSON, Body::BrokenOff)
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -81,6 +103,11 @@ impl Response {
             Body::Spaces(count) => format!("Content-Length: {count}"),
             Body::Stalled => "Content-Length: 100".to_owned(),
             Body::NeverEnding => "Transfer-Encoding: chunked".to_owned(),
+            Body::Silent => {
+                wait_for_peer(&mut stream);
+                return Ok(());
+            }
+            Body::BrokenOff => return Ok(()),
         };
         let mut head = format!("HTTP/1.1 {} Scripted\r\nConnection: close\r\n{length}\r\n", self.status);
         for (name, value) in &self.headers {
@@ -104,6 +131,7 @@ impl Response {
                 thread::sleep(DRIP_INTERVAL);
             },
             Body::Stalled => wait_for_peer(&mut stream),
+            Body::Silent | Body::BrokenOff => {}
         }
         Ok(stream.flush()?)
     }
@@ -135,6 +163,8 @@ mod tests {
         assert!(huge.ends_with(&format!("\r\n\r\n{}", " ".repeat(200_000))));
         assert!(arriving(Response::stalls_after_headers(), u64::MAX)?.ends_with("\r\n\r\n"));
         assert_eq!(arriving(Response::never_ending(), 300)?.len(), 300);
+        assert_eq!(arriving(Response::silent(), u64::MAX)?, "");
+        assert_eq!(arriving(Response::broken_off(), u64::MAX)?, "");
         assert!(arriving(Response::redirect("/else"), u64::MAX)?.contains("\r\nLocation: /else\r\n"));
         Ok(())
     }

@@ -82,6 +82,11 @@ impl OpenIdProvider {
         self.ask("/withdraw-old-keys", "").map(drop)
     }
 
+    /// The JWKS that it publishes now; asking here is no request in its log.
+    pub fn jwks(&self) -> Result<String> {
+        self.ask("/published-keys", "")
+    }
+
     /// A JWT with these claims, signed like the provider's own tokens. `iss`, `iat` and `exp` (in ten
     /// minutes) are added where they are missing.
     pub fn issue(&self, claims: &Value) -> Result<String> {
@@ -236,6 +241,8 @@ mod tests {
             Ok(set["keys"].as_array().context("no keys")?.len())
         };
         assert_eq!(keys()?, 1);
+        let published: Value = serde_json::from_str(&client.send("GET /jwks", "", "")?.body)?;
+        assert_eq!(serde_json::from_str::<Value>(&provider.jwks()?)?, published);
         let own = provider.issue(&json!({ "sub": "alice@example.org", "aud": "wandb" }))?;
         assert_eq!(own.split('.').count(), 3);
         provider.rotate_keys()?;

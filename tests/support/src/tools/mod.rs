@@ -7,10 +7,12 @@ pub(crate) mod cache;
 mod kubernetes;
 mod openid_provider;
 mod slapd;
+mod wandb_client;
 
 pub use kubernetes::{KubernetesBinaries, kubernetes};
 pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
 pub use slapd::{SlapdInstallation, slapd};
+pub use wandb_client::{WandbClientInstallation, wandb_client};
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -29,7 +29,7 @@ use serde_json::Value;
 pub use operator::Operator;
 pub use table::Table;
 
-use crate::{ControlPlane, User};
+use crate::{ApiProxy, ControlPlane, User};
 
 /// How long anything may take that is expected to happen.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -250,9 +250,24 @@ impl Workspace {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Operator> {
+        Operator::start(program, &self.own_kubeconfig()?, arguments, environment)
+    }
+
+    /// Starts it like [`Workspace::start_operator`], with the proxy between the operator and the API server.
+    pub fn start_operator_through(
+        &self,
+        proxy: &ApiProxy,
+        program: &Path,
+        arguments: &[&str],
+    ) -> Result<Operator> {
+        let kubeconfig = operator::with_server(self.own_kubeconfig()?, &proxy.url());
+        Operator::start(program, &kubeconfig, arguments, &[])
+    }
+
+    fn own_kubeconfig(&self) -> Result<Kubeconfig> {
         let kubeconfig =
             self.operator_kubeconfig.as_ref().context("this workspace has no kubeconfig for an operator")?;
-        Operator::start(program, kubeconfig, &self.namespace, arguments, environment)
+        operator::in_namespace(kubeconfig, &self.namespace)
     }
 
     /// Deletes the namespace with all that is in it, without waiting for the end.

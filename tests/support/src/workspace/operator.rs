@@ -18,14 +18,13 @@ impl Operator {
     /// Starts it and waits until it is ready.
     pub(super) fn start(
         program: &Path,
-        kubeconfig: &Path,
-        namespace: &str,
+        kubeconfig: &Kubeconfig,
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let own_kubeconfig = directory.path().join("kubeconfig");
-        fs::write(&own_kubeconfig, in_namespace(kubeconfig, namespace)?)?;
+        fs::write(&own_kubeconfig, serde_yaml::to_string(kubeconfig)?)?;
         let mut command = Command::new(program);
         command
             .args(["run", "--metrics-address", "127.0.0.1:0", "--log-format", "json"])
@@ -74,10 +73,19 @@ impl Operator {
 }
 
 /// The kubeconfig with that namespace in its contexts, as a pod's service account has its own.
-fn in_namespace(kubeconfig: &Path, namespace: &str) -> Result<String> {
+pub(super) fn in_namespace(kubeconfig: &Path, namespace: &str) -> Result<Kubeconfig> {
     let mut kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     for context in kubeconfig.contexts.iter_mut().filter_map(|named| named.context.as_mut()) {
         context.namespace = Some(namespace.to_owned());
     }
-    Ok(serde_yaml::to_string(&kubeconfig)?)
+    Ok(kubeconfig)
+}
+
+/// The kubeconfig with another server, and so without the authority of its own.
+pub(super) fn with_server(mut kubeconfig: Kubeconfig, url: &str) -> Kubeconfig {
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        cluster.server = Some(url.to_owned());
+        cluster.certificate_authority = None;
+    }
+    kubeconfig
 }

@@ -1,0 +1,147 @@
+//! What W&B Server tells of accounts and teams, as far as the operator asks. Every field may be null.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::sensitive::Sensitive;
+
+/// The account that a credential belongs to. It has no `Debug`: old servers list whole keys.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Viewer {
+    /// W&B's identifier.
+    pub id: String,
+    /// The user name.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The e-mail address; service accounts may have none.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// The team or user that runs go to unless they say otherwise.
+    #[serde(default)]
+    pub entity: Option<String>,
+    /// The names of its teams.
+    #[serde(default, deserialize_with = "team_names")]
+    pub teams: Vec<String>,
+    /// Its keys.
+    #[serde(default, deserialize_with = "nodes")]
+    pub api_keys: Vec<ListedKey>,
+}
+
+/// One of an account's keys, as a list shows it.
+#[derive(Deserialize)]
+pub struct ListedKey {
+    /// W&B's identifier, by which the key is deleted.
+    pub id: String,
+    /// The first characters of the key; servers before 0.77 show all of them.
+    #[serde(default, deserialize_with = "sensitive")]
+    pub name: Option<Sensitive>,
+    /// What the key is for, as its maker said.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+/// A team, or the place of a person's own runs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entity {
+    /// W&B's identifier.
+    pub id: String,
+    /// Its name, as the server spells it.
+    pub name: String,
+    /// Whether it is a team, where the server says so.
+    #[serde(default)]
+    pub is_team: Option<bool>,
+    /// Who is in it.
+    #[serde(default, deserialize_with = "members")]
+    pub members: Vec<Member>,
+}
+
+/// Somebody in a team.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// W&B's identifier.
+    pub id: String,
+    /// The user name.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The e-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Whether it administers the team, where the server says so.
+    #[serde(default)]
+    pub admin: Option<bool>,
+    /// What it is, such as `SERVICE`.
+    #[serde(default)]
+    pub account_type: Option<String>,
+}
+
+/// A list as GraphQL pages it. One page is all that is asked for.
+#[derive(Deserialize)]
+struct Connection<T> {
+    edges: Option<Vec<Option<Edge<T>>>>,
+}
+
+#[derive(Deserialize)]
+struct Edge<T> {
+    node: Option<T>,
+}
+
+fn nodes<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let connection = Option::<Connection<T>>::deserialize(deserializer)?;
+    let edges = connection.and_then(|connection| connection.edges).unwrap_or_default();
+    Ok(edges.into_iter().flatten().filter_map(|edge| edge.node).collect())
+}
+
+fn team_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Team {
+        name: String,
+    }
+    Ok(nodes::<_, Team>(deserializer)?.into_iter().map(|team| team.name).collect())
+}
+
+fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Member>, D::Error> {
+    let members = Option::<Vec<Option<Member>>>::deserialize(deserializer)?;
+    Ok(members.unwrap_or_default().into_iter().flatten().collect())
+}
+
+fn sensitive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sensitive>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Sensitive::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tolerates_what_is_null_missing_or_new() {
+        for teams in
+            [json!(null), json!({}), json!({ "edges": null }), json!({ "edges": [null, { "node": null }] })]
+        {
+            let document = json!({ "id": "1", "teams": teams, "apiKeys": teams, "email": null, "new": {} });
+            let viewer: Viewer = serde_json::from_value(document).unwrap();
+            assert!(viewer.teams.is_empty() && viewer.api_keys.is_empty() && viewer.username.is_none());
+        }
+        for members in [json!(null), json!([]), json!([null])] {
+            let document = json!({ "id": "1", "name": "research", "members": members });
+            assert!(serde_json::from_value::<Entity>(document).unwrap().members.is_empty());
+        }
+    }
+
+    #[test]
+    fn reads_what_is_there() {
+        let viewer: Viewer = serde_json::from_value(json!({
+            "id": "1", "username": "ci", "entity": "research", "email": "",
+            "teams": { "edges": [{ "node": { "name": "research" } }, { "node": { "name": "other" } }] },
+            "apiKeys": { "edges": [{ "node": { "id": "2", "name": "local-abc", "description": null } }] },
+        }))
+        .unwrap();
+        assert_eq!(viewer.teams, ["research", "other"]);
+        let key = viewer.api_keys.first().unwrap();
+        assert_eq!((key.id.as_str(), key.name.as_ref().unwrap().expose()), ("2", "local-abc"));
+        assert!(key.description.is_none());
+    }
+}

@@ -1,0 +1,91 @@
+//! One GraphQL request and its answer.
+
+use hyper::header::{self, HeaderValue};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    Credential, Instance, Refusal,
+    answer::{Answer, Recognize, message},
+};
+use crate::api::Reason;
+
+/// Something that can be asked.
+pub(super) struct Operation {
+    /// The field of `data` that holds the result.
+    pub(super) field: &'static str,
+    /// The document.
+    pub(super) text: &'static str,
+    /// The shape of the result, for people.
+    pub(super) expected: &'static str,
+    /// What is known of the server's words for refusing.
+    pub(super) recognize: Recognize,
+}
+
+/// What a server that answered a query must be told by a person when nothing more is known.
+const ADVICE: &str = "Check that the account may do this, and look into the server's log";
+
+impl Instance<'_> {
+    /// Asks once, and reads the result.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        credential: &Credential,
+        operation: &Operation,
+        variables: Value,
+    ) -> Result<T, Refusal> {
+        let answer = self.answer(credential, operation, variables).await?;
+        let result = judge(&answer, credential, operation)?;
+        // The parser's own words could repeat a key.
+        serde_json::from_value(result).map_err(|_| answer.misshapen(operation.expected))
+    }
+
+    async fn answer(
+        &self,
+        credential: &Credential,
+        operation: &Operation,
+        variables: Value,
+    ) -> Result<Answer<'_>, Refusal> {
+        let url = self.base_url.graphql_url();
+        let headers = vec![
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::AUTHORIZATION, credential.authorization()?),
+        ];
+        let body = json!({ "query": operation.text, "variables": variables }).to_string();
+        let response = self.post(url, headers, body).await?;
+        Ok(Answer { url, response, redactor: credential.redactor() })
+    }
+}
+
+/// The result, which is null where there is none.
+fn judge(answer: &Answer<'_>, credential: &Credential, operation: &Operation) -> Result<Value, Refusal> {
+    answer.expect_query_answer(credential, operation.recognize)?;
+    let mut document = answer.object(operation.expected)?;
+    match document.get("errors") {
+        None | Some(Value::Null) => (),
+        Some(Value::Array(errors)) if errors.is_empty() => (),
+        Some(errors) => return Err(failed(answer, operation, errors)),
+    }
+    match document.get_mut("data") {
+        Some(Value::Object(data)) => Ok(data.remove(operation.field).unwrap_or_default()),
+        _ => Err(answer.misshapen(operation.expected)),
+    }
+}
+
+/// What the server says instead of a result.
+fn failed(answer: &Answer<'_>, operation: &Operation, errors: &Value) -> Refusal {
+    let messages: Option<Vec<_>> = errors.as_array().and_then(|errors| errors.iter().map(message).collect());
+    let Some(messages) = messages else {
+        return answer.misshapen("each of its errors to have a message");
+    };
+    let words = messages.join("; ");
+    let (reason, advice) = (operation.recognize)(&words).unwrap_or((Reason::QueryFailed, ADVICE));
+    Refusal::new(
+        reason,
+        format!(
+            "{} answers {} with an error: {}. {advice}.",
+            answer.shown_url(),
+            operation.field,
+            answer.show(&words)
+        ),
+    )
+}

@@ -1,0 +1,61 @@
+//! W&B Server as programs talk to it: queries, API keys, and the exchange of tokens.
+//!
+//! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
+//! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
+//! question and its answer, `exchange` turns an identity token into an access token. Both judge
+//! answers with `answer`, and give a [`Refusal`] when the server does not do what was asked.
+//!
+//! Invariants:
+//! - A question is asked once. Whoever asks decides whether and when to ask again.
+//! - A key or token is sent to the server of the spec and nowhere else, and stands in no message,
+//!   also where the server repeats it.
+
+mod account;
+mod answer;
+mod api_key;
+mod base_url;
+mod credential;
+mod exchange;
+mod graphql;
+mod operations;
+mod refusal;
+
+pub use account::{Entity, ListedKey, Member, Viewer};
+pub use api_key::ApiKey;
+pub use base_url::BaseUrl;
+pub use credential::{AccessToken, Credential};
+pub use operations::GeneratedKey;
+pub use refusal::Refusal;
+
+use hyper::{
+    Method,
+    header::{HeaderName, HeaderValue},
+};
+use url::Url;
+
+use crate::{
+    net::{HttpClient, HttpRequest, HttpResponse},
+    problem::Problem,
+};
+
+/// A W&B Server, and the way to it.
+#[derive(Clone, Copy)]
+pub struct Instance<'a> {
+    /// Where it is.
+    pub base_url: &'a BaseUrl,
+    /// The way to it.
+    pub http: HttpClient<'a>,
+}
+
+impl Instance<'_> {
+    async fn post(
+        &self,
+        url: &Url,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: String,
+    ) -> Result<HttpResponse, Problem> {
+        self.http
+            .send(HttpRequest { method: Method::POST, url: url.clone(), headers, body: body.into() })
+            .await
+    }
+}

@@ -1,0 +1,73 @@
+//! `Refusal`: why W&B Server did not do what was asked, and how long it wants to be left alone.
+
+use std::time::Duration;
+
+use hyper::header::{HeaderMap, RETRY_AFTER};
+use jiff::Timestamp;
+
+use crate::{api::Reason, problem::Problem};
+
+/// Why W&B Server did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What a person is told.
+    pub problem: Problem,
+    /// How long the server asked not to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Problem::new(reason, message).into()
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, retry_after: None }
+    }
+}
+
+/// The longest pause that a server may ask for: a mistake in a header must not stop the operator for days.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait: a number of seconds, or a date.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        // A date in the past asks for nothing.
+        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+    };
+    Some(pause.min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_seconds_and_dates() {
+        let now = "1994-11-06T08:49:00Z".parse().unwrap();
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("3601", Some(3600)),
+            ("99999999999999999999999", Some(3600)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
+            ("Sun, 06 Nov 1994 08:48:00 GMT", Some(0)),
+            ("Mon, 07 Nov 1994 08:48:00 GMT", Some(3600)),
+            ("", None),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            let headers = [(RETRY_AFTER, text.parse().unwrap())].into_iter().collect();
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

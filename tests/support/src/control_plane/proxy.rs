@@ -1,0 +1,275 @@
+//! A proxy in front of the API server, which counts what changes something and can lose an answer.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use super::ControlPlane;
+use crate::hostile::{Request, TcpServer};
+
+/// A proxy for the API server of a [`ControlPlane`] on a port of its own, over plain http.
+///
+/// It passes on who asks and everything else, one request a connection. Requests that change
+/// something wait for each other, so that their order is certain. Leases are no part of all this:
+/// they are renewed by the clock.
+#[derive(Debug)]
+pub struct ApiProxy {
+    server: TcpServer,
+    ledger: Arc<Ledger>,
+}
+
+/// A request that has changed something: the API server performed it and said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutation {
+    /// `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// The path with the query.
+    pub path: String,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Held by the one request that may change something.
+    turn: Mutex<()>,
+    /// How many answers have been lost; a request that has waited through one is not performed.
+    lost: AtomicUsize,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    mutations: Vec<Mutation>,
+    trap: Option<Trap>,
+}
+
+struct Trap {
+    /// The length of the list of mutations at which it springs.
+    at: usize,
+    spring: Box<dyn FnOnce(&Mutation) + Send>,
+}
+
+impl ApiProxy {
+    /// Starts a proxy for this API server.
+    pub fn start(control_plane: &ControlPlane) -> Result<Self> {
+        let address = control_plane.client.address;
+        let tls = control_plane.client.tls.clone().context("the API server is spoken to over TLS")?;
+        let ledger = Arc::new(Ledger::default());
+        let recording = ledger.clone();
+        let server = TcpServer::script(move |client| {
+            // A client that has been killed breaks off anywhere.
+            let _ = pass_on(client, address, &tls, &recording);
+        })?;
+        Ok(Self { server, ledger })
+    }
+
+    /// What a kubeconfig has as the server.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// What has changed something so far, in the order in which it was done.
+    pub fn mutations(&self) -> Vec<Mutation> {
+        self.ledger.entries().mutations.clone()
+    }
+
+    /// Loses the answer to the request that will be the `count`-th from now to change something.
+    ///
+    /// Between the API server's answer and the end of the client's connection the closure is called,
+    /// to kill the client there. Nothing else changes anything meanwhile, and requests of the client
+    /// that wait for that are dropped.
+    pub fn lose_answer(&self, count: usize, then: impl FnOnce(&Mutation) + Send + 'static) {
+        let mut entries = self.ledger.entries();
+        let at = entries.mutations.len() + count;
+        entries.trap = Some(Trap { at, spring: Box::new(then) });
+    }
+
+    /// Whether an answer is still to be lost.
+    pub fn is_armed(&self) -> bool {
+        self.ledger.entries().trap.is_some()
+    }
+}
+
+impl fmt::Display for Mutation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.path)
+    }
+}
+
+impl fmt::Debug for Trap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Trap at {}", self.at)
+    }
+}
+
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether the answer may be passed on.
+    fn record(&self, mutation: &Mutation) -> bool {
+        let mut entries = self.entries();
+        entries.mutations.push(mutation.clone());
+        let reached = entries.mutations.len();
+        let Some(trap) = entries.trap.take_if(|trap| trap.at <= reached) else { return true };
+        // The closure may ask the proxy.
+        drop(entries);
+        (trap.spring)(mutation);
+        self.lost.fetch_add(1, Ordering::SeqCst);
+        false
+    }
+}
+
+fn pass_on(client: &TcpStream, address: SocketAddr, tls: &Arc<ClientConfig>, ledger: &Ledger) -> Result<()> {
+    let lost_before = ledger.lost.load(Ordering::SeqCst);
+    let request = Request::read(client)?;
+    let is_lease = request.path.contains("/leases");
+    if is_lease || matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        let upstream = TcpStream::connect(address)?;
+        end_with(client, &upstream)?;
+        return forward(&request, upstream, tls, client);
+    }
+
+    let _turn = ledger.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    if ledger.lost.load(Ordering::SeqCst) != lost_before {
+        return Ok(());
+    }
+    let mut answer = Vec::new();
+    forward(&request, TcpStream::connect(address)?, tls, &mut answer)?;
+    let mutation = Mutation { method: request.method, path: request.path };
+    if !is_success(&answer) || ledger.record(&mutation) {
+        let mut client = client;
+        client.write_all(&answer)?;
+    }
+    Ok(())
+}
+
+/// Ends the connection to the API server when the client goes, which would else be read to the end
+/// of a watch.
+fn end_with(client: &TcpStream, upstream: &TcpStream) -> Result<()> {
+    let (mut client, upstream) = (client.try_clone()?, upstream.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut client, &mut io::sink());
+        let _ = upstream.shutdown(std::net::Shutdown::Both);
+    });
+    Ok(())
+}
+
+/// Sends the request and copies the answer as it comes.
+fn forward(
+    request: &Request,
+    upstream: TcpStream,
+    tls: &Arc<ClientConfig>,
+    mut answer: impl Write,
+) -> Result<()> {
+    let address = upstream.peer_addr()?;
+    let connection = ClientConnection::new(tls.clone(), ServerName::from(address.ip()))?;
+    let mut upstream = StreamOwned::new(connection, upstream);
+    let mut head =
+        format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", request.method, request.path);
+    let own = ["host", "connection"];
+    for (name, value) in request.headers.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    head.push_str("\r\n");
+    upstream.write_all(head.as_bytes())?;
+    upstream.write_all(request.body.as_bytes())?;
+    upstream.flush()?;
+
+    let mut part = [0; 16 * 1024];
+    loop {
+        let length = upstream.read(&mut part)?;
+        let Some(read) = part.get(..length).filter(|read| !read.is_empty()) else { return Ok(()) };
+        answer.write_all(read)?;
+    }
+}
+
+fn is_success(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.1 2")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::{StreamExt, pin_mut};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::{DeleteParams, PostParams, WatchEvent, WatchParams};
+    use kube::config::{KubeConfigOptions, Kubeconfig};
+    use kube::{Api, Client, Config};
+    use serde_json::json;
+
+    use super::*;
+    use crate::User;
+
+    async fn config_maps(control_plane: &ControlPlane, proxy: &ApiProxy) -> Result<Api<ConfigMap>> {
+        let kubeconfig = Kubeconfig::read_from(control_plane.kubeconfig(User::Admin))?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.cluster_url = proxy.url().parse()?;
+        Ok(Api::namespaced(Client::try_from(config)?, "default"))
+    }
+
+    fn config_map(name: &str) -> Result<ConfigMap> {
+        Ok(serde_json::from_value(json!({ "metadata": { "name": name } }))?)
+    }
+
+    #[tokio::test]
+    async fn only_what_changes_something_counts() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let proxy = ApiProxy::start(control_plane)?;
+        let api = config_maps(control_plane, &proxy).await?;
+        let map = config_map("counted")?;
+        api.create(&PostParams::default(), &map).await?;
+        assert!(api.create(&PostParams::default(), &map).await.is_err());
+        api.get("counted").await?;
+        api.delete("counted", &DeleteParams::default()).await?;
+        let counted: Vec<_> = proxy.mutations().iter().map(ToString::to_string).collect();
+        let path = "/api/v1/namespaces/default/configmaps";
+        assert_eq!(counted, [format!("POST {path}?"), format!("DELETE {path}/counted?")]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_lost_after_the_request_was_performed() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let proxy = ApiProxy::start(control_plane)?;
+        let api = config_maps(control_plane, &proxy).await?;
+        let (sender, sprung) = std::sync::mpsc::channel();
+        proxy.lose_answer(2, move |mutation| drop(sender.send(mutation.clone())));
+        api.create(&PostParams::default(), &config_map("lost-1")?).await?;
+        assert!(proxy.is_armed());
+        assert!(api.create(&PostParams::default(), &config_map("lost-2")?).await.is_err());
+        assert!(!proxy.is_armed());
+        assert_eq!(Some(&sprung.try_recv()?), proxy.mutations().last());
+        api.get("lost-2").await?;
+        api.create(&PostParams::default(), &config_map("lost-3")?).await?;
+        assert_eq!(proxy.mutations().len(), 3);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn watches_stream() -> Result<()> {
+        let control_plane = ControlPlane::shared().await?;
+        let proxy = ApiProxy::start(control_plane)?;
+        let api = config_maps(control_plane, &proxy).await?;
+        let watched =
+            WatchParams::default().fields("metadata.name=watched-through-the-proxy").disable_bookmarks();
+        let events = api.watch(&watched, "0").await?;
+        pin_mut!(events);
+        api.create(&PostParams::default(), &config_map("watched-through-the-proxy")?).await?;
+        let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await?;
+        assert!(matches!(event, Some(Ok(WatchEvent::Added(_)))), "{event:?}");
+        drop(proxy);
+        // The watch itself would go on for minutes.
+        let end = tokio::time::timeout(Duration::from_secs(30), events.next()).await?;
+        assert!(!matches!(end, Some(Ok(WatchEvent::Added(_)))), "{end:?}");
+        Ok(())
+    }
+}
