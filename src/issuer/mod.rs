@@ -10,10 +10,10 @@ mod keys;
 mod url;
 
 pub use accept::Plaintext;
+pub use keys::{Key, KeyKind, KeySet, Oddity, Purpose};
 pub use url::Issuer;
 
 pub(crate) use accept::{accept, server_name};
 pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
 pub(crate) use endpoint::{at, expect_encrypted};
-pub(crate) use keys::{Key, KeyKind, KeySet, Purpose};
 pub(crate) use url::{is_https, plain_url, without_slash};

@@ -57,21 +57,20 @@ impl Issuer {
         &self.endpoint
     }
 
-    /// Says in words what another spelling, that of a document, has otherwise.
-    pub fn difference(&self, other: &str) -> String {
+    /// Says in words what another spelling has otherwise; `whose` is the other one's owner, such as `the document's`.
+    pub fn difference(&self, whose: &str, other: &str) -> String {
         if without_slash(other) == without_slash(&self.text) {
-            let (with, without) = if other.ends_with('/') {
-                ("the document's ends with a slash", "spec.issuer does not")
+            return if other.ends_with('/') {
+                format!("{whose} ends with a slash, and spec.issuer does not")
             } else {
-                ("the document's does not end with a slash", "spec.issuer does")
+                format!("{whose} does not end with a slash, and spec.issuer does")
             };
-            return format!("{with}, and {without}");
         }
         if other.eq_ignore_ascii_case(&self.text) {
             return "they differ in upper and lower case only".to_owned();
         }
         let Ok(url) = Url::parse(other) else {
-            return "the document's is not a URL".to_owned();
+            return format!("{whose} is not a URL");
         };
         let mut parts = Vec::new();
         if url.scheme() != self.url.scheme() {
@@ -193,10 +192,10 @@ mod tests {
             ("https://a.example:443/realms/x", "they are the same address in different spellings"),
             ("realm", "the document's is not a URL"),
         ] {
-            assert_eq!(ours.difference(other), words, "{other}");
+            assert_eq!(ours.difference("the document's", other), words, "{other}");
         }
         assert_eq!(
-            issuer("https://a.example/").difference("https://a.example"),
+            issuer("https://a.example/").difference("the document's", "https://a.example"),
             "the document's does not end with a slash, and spec.issuer does"
         );
     }
