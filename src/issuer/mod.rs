@@ -1,12 +1,14 @@
 //! What every kind asks of an issuer of tokens: its URL, its answers and its keys.
 //!
 //! `url` and `accept` read the spec, `answer` is what every answer must be, and `endpoint` what every
-//! endpoint that a document names must be. `keys` reads the published keys, once.
+//! endpoint that a document names must be. `keys` reads the published keys, once, and
+//! `oauth` carries requests to the token endpoint.
 
 mod accept;
 mod answer;
 mod endpoint;
 mod keys;
+pub(crate) mod oauth;
 mod url;
 
 pub use accept::Plaintext;
