@@ -83,7 +83,7 @@ fn finding(findings: &Findings, name: CheckName) -> &Finding {
 #[track_caller]
 fn assert_failure(findings: &Findings, name: CheckName, reason: Reason, words: &[&str]) {
     let failure = findings.failure().unwrap_or_else(|| panic!("nothing failed:\n{}", told(findings)));
-    assert_eq!((failure.name, failure.reason), (name, reason), "{}", failure.message);
+    assert_eq!((&failure.name, failure.reason), (&name, reason), "{}", failure.message);
     for word in words {
         assert!(failure.message.contains(word), "{word:?} is not in: {}", failure.message);
     }
@@ -93,7 +93,7 @@ fn assert_failure(findings: &Findings, name: CheckName, reason: Reason, words: &
 #[track_caller]
 fn assert_not_reached(findings: &Findings, names: &[CheckName]) {
     for name in names {
-        let finding = finding(findings, *name);
+        let finding = finding(findings, name.clone());
         assert_eq!((finding.result, finding.reason), (CheckResult::Skipped, Reason::NotReached));
     }
 }

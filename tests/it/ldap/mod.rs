@@ -141,5 +141,5 @@ fn finding(findings: &Findings, name: CheckName) -> &Finding {
 
 #[track_caller]
 fn assert_failure(finding: &Finding, name: CheckName, reason: Reason) {
-    assert_eq!((finding.name, finding.reason), (name, reason), "{}", finding.message);
+    assert_eq!((&finding.name, finding.reason), (&name, reason), "{}", finding.message);
 }

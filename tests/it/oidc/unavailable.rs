@@ -32,7 +32,7 @@ async fn every_endpoint_may_be_unavailable() {
                 .start();
             let redirect_uri = json!({ "checks": { "redirectURI": true } });
             let findings = examine(&spec(&server.url(""), &redirect_uri), &[]).await;
-            let found = finding(&findings, check);
+            let found = finding(&findings, check.clone());
             assert_eq!(found.reason, Reason::ServerUnavailable, "{path} {status}: {}", found.message);
             assert!(found.message.contains(&status.to_string()), "{}", found.message);
         }
