@@ -15,6 +15,7 @@
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
 //! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
+//! - [`issuer`]: what every kind asks of an issuer of tokens.
 //! - [`ldap`], [`oidc`]: a slice a kind, from its spec to its checks and its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod instance;
+pub mod issuer;
 pub mod ldap;
 pub mod leader;
 pub mod metrics;

@@ -36,6 +36,20 @@ pub fn quote(remote: &str) -> String {
     quoted.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The most entries of somebody else's list that a message repeats.
+const LISTED: usize = 10;
+
+/// Somebody else's list, for people.
+pub(crate) fn enumerate(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.as_ref().to_owned()).collect();
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    let more = if items.len() > LISTED { " and more" } else { "" };
+    let shown: Vec<_> = items.into_iter().take(LISTED).collect();
+    format!("{}{more}", quote(&shown.join(", ")))
+}
+
 /// Characters that change how their neighbours are displayed, or that are not displayed at all.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -1,4 +1,4 @@
-//! What every answer of a provider must be, whatever was asked.
+//! What every answer of an issuer must be, whatever was asked.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Refuses everything but a plain answer.
-pub(super) fn expect_ok(
+pub(crate) fn expect_ok(
     response: &HttpResponse,
     url: &Url,
     egress: &EgressPolicy,
@@ -48,7 +48,7 @@ pub(super) fn expect_ok(
 
 /// Refuses an answer that says that the server does not work now, or not for us. What is to be done
 /// by somebody who does not want to wait comes last in the message.
-pub(super) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Result<(), Problem> {
+pub(crate) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Result<(), Problem> {
     if !is_unavailable(status) {
         return Ok(());
     }
@@ -63,7 +63,7 @@ pub(super) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Res
 }
 
 /// Whether the status tells nothing about what was asked.
-pub(super) fn is_unavailable(status: StatusCode) -> bool {
+pub(crate) fn is_unavailable(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
@@ -79,7 +79,7 @@ fn objection(base: &Url, location: &str, egress: &EgressPolicy) -> String {
 }
 
 /// Reads a JSON object.
-pub(super) fn read_json(body: &[u8], url: &Url) -> Result<Map<String, Value>, Problem> {
+pub(crate) fn read_json(body: &[u8], url: &Url) -> Result<Map<String, Value>, Problem> {
     let url = quote(url.as_str());
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),

@@ -1,4 +1,4 @@
-//! The two URLs of a spec: the issuer, and where the provider sends people back to.
+//! The issuer's URL.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
 impl Issuer {
     /// Reads an http or https URL without user, query and fragment.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = plain_url(text)?;
         // One slash, as openidconnect and Go's libraries do: two at the end are another address.
         let well_known_url = Url::parse(&format!("{}{WELL_KNOWN}", without_slash(text))).ok()?;
@@ -99,47 +99,12 @@ impl fmt::Display for Issuer {
     }
 }
 
-/// Where the provider sends people back to, with the answer for W&B.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedirectUri {
-    text: String,
-    url: Url,
-}
-
-impl RedirectUri {
-    /// The redirect URI of W&B at a URL without a path.
-    pub(super) fn of_host(host: &str) -> Option<Self> {
-        let root = without_slash(host);
-        if plain_url(host)?.path() != "/" || plain_url(root).is_none() {
-            return None;
-        }
-        let text = format!("{root}/oidc/callback");
-        Some(Self { url: Url::parse(&text).ok()?, text })
-    }
-
-    /// The text as it is to be registered.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether a URL leads there, whatever parameters it carries.
-    pub fn is_reached_by(&self, url: &Url) -> bool {
-        url.origin() == self.url.origin() && url.path() == self.url.path()
-    }
-}
-
-impl fmt::Display for RedirectUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 /// Whether the text is an https URL; the schema compares the scheme as it is written.
-pub(super) fn is_https(text: &str) -> bool {
+pub(crate) fn is_https(text: &str) -> bool {
     text.starts_with("https://")
 }
 
-fn without_slash(text: &str) -> &str {
+pub(crate) fn without_slash(text: &str) -> &str {
     text.strip_suffix('/').unwrap_or(text)
 }
 
@@ -234,32 +199,5 @@ mod tests {
             issuer("https://a.example/").difference("https://a.example"),
             "the document's does not end with a slash, and spec.issuer does"
         );
-    }
-
-    #[test]
-    fn derives_the_redirect_uri_from_the_host() {
-        for host in ["https://wandb.example.com", "https://wandb.example.com/"] {
-            assert_eq!(
-                RedirectUri::of_host(host).unwrap().as_str(),
-                "https://wandb.example.com/oidc/callback"
-            );
-        }
-        for host in ["wandb.example.com", "https://wandb.example.com/app", "https://wandb.example.com//"] {
-            assert_eq!(RedirectUri::of_host(host), None, "{host}");
-        }
-    }
-
-    #[test]
-    fn recognizes_an_answer_to_the_redirect_uri() {
-        let uri = RedirectUri::of_host("https://wandb.example.com").unwrap();
-        for (url, reached) in [
-            ("https://wandb.example.com/oidc/callback?error=login_required", true),
-            ("https://wandb.example.com:443/oidc/callback#error=login_required", true),
-            ("https://wandb.example.com/oidc/callback/x", false),
-            ("http://wandb.example.com/oidc/callback", false),
-            ("https://login.example.com/oidc/callback", false),
-        ] {
-            assert_eq!(uri.is_reached_by(&Url::parse(url).unwrap()), reached, "{url}");
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         oidc_provider::{AuthMethod, Provider},
     },
     engine::Checked,
-    problem::{Problem, quote},
+    problem::{Problem, enumerate},
 };
 
 /// Whether the provider offers the flow of the spec.
@@ -116,20 +116,6 @@ pub(super) fn scopes(settings: &Settings, metadata: &Metadata) -> Result<Checked
             missing.join(" ")
         ),
     ))
-}
-
-/// The most entries of somebody else's list that a message repeats.
-const LISTED: usize = 10;
-
-/// Somebody else's list, for people.
-pub(super) fn enumerate(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let items: Vec<_> = items.into_iter().map(|item| item.as_ref().to_owned()).collect();
-    if items.is_empty() {
-        return "none".to_owned();
-    }
-    let more = if items.len() > LISTED { " and more" } else { "" };
-    let shown: Vec<_> = items.into_iter().take(LISTED).collect();
-    format!("{}{more}", quote(&shown.join(", ")))
 }
 
 #[cfg(test)]

@@ -11,15 +11,11 @@ use openidconnect::{
 };
 use url::Url;
 
-use super::{
-    Plan,
-    answer::{expect_available, is_unavailable},
-    discovery::Metadata,
-    endpoints::at,
-};
+use super::{Plan, discovery::Metadata};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
+    issuer::{at, expect_available, is_unavailable},
     net::{HttpClient, HttpRequest, HttpResponse},
     problem::{Problem, quote},
     sensitive::{Redactor, Sensitive},

@@ -14,13 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::{
-    Issuer, Plan,
-    answer::{expect_ok, read_json},
-};
+use super::Plan;
 use crate::{
     api::{Reason, oidc_provider::Provider},
     engine::Checked,
+    issuer::{Issuer, expect_ok, read_json},
     net::{self, Duplex, HttpRequest, HttpResponse, Network, RequestKey},
     problem::{Problem, quote},
 };

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::{Plaintext, Plan, discovery::Metadata};
+use super::{Plan, discovery::Metadata};
 use crate::{
     api::{Reason, oidc_provider::AuthMethod},
     engine::Checked,
+    issuer::{at, expect_encrypted},
     net::{self, Network},
-    problem::{Problem, quote},
+    problem::Problem,
 };
 
 /// Who connects to an endpoint.
@@ -94,26 +95,4 @@ fn list(metadata: &Metadata) -> Vec<(&'static str, &Url, Caller)> {
     endpoints
         .extend(metadata.userinfo_endpoint().map(|url| ("userinfo_endpoint", url.url(), Caller::Others)));
     endpoints
-}
-
-fn expect_encrypted(name: &str, url: &Url, plaintext: Plaintext) -> Result<(), Problem> {
-    let problem = |expected: &str| {
-        Problem::new(
-            Reason::InvalidEndpoint,
-            format!(
-                "The document's {name} is {}; expected {expected}. Correct the provider's public address in its own configuration.",
-                quote(url.as_str())
-            ),
-        )
-    };
-    match (url.scheme(), plaintext) {
-        ("https", _) | ("http", Plaintext::Accepted) => Ok(()),
-        ("http", Plaintext::Refused) => Err(problem("an https:// URL")),
-        _ => Err(problem("an https:// URL of a server")),
-    }
-}
-
-/// The problem, with the endpoint that it was met at: there are several, perhaps of several servers.
-pub(super) fn at(name: &str, problem: &Problem) -> Problem {
-    Problem::new(problem.reason, format!("The document's {name}: {}", problem.message))
 }

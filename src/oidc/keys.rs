@@ -7,17 +7,13 @@ use jsonwebtoken::{
 use openidconnect::core::CoreJwsSigningAlgorithm as Algorithm;
 use serde_json::Value;
 
-use super::{
-    answer::{expect_ok, read_json},
-    capabilities::enumerate,
-    discovery::Metadata,
-    endpoints::at,
-};
+use super::discovery::Metadata;
 use crate::{
     api::Reason,
     engine::Checked,
+    issuer::{at, expect_ok, read_json},
     net::{HttpClient, HttpRequest},
-    problem::{Problem, quote},
+    problem::{Problem, enumerate, quote},
 };
 
 /// Whether at least one published key can verify signatures of an advertised algorithm.

@@ -1,29 +1,27 @@
 //! `OidcProvider`: people log in to W&B with an OpenID Provider.
 //!
-//! In reading order: `settings` turns the spec into types that cannot be wrong, with the URLs of
-//! `issuer`. `probe` is the line of checks: `provider` (what is known of the product),
-//! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`, with what `answer` asks
-//! of every answer. `render` makes the environment variables of W&B Server.
+//! In reading order: `settings` turns the spec into types that cannot be wrong, with the
+//! `redirect_uri`. `probe` is the line of checks: `provider` (what is known of the product),
+//! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`. `render` makes the
+//! environment variables of W&B Server.
 //!
 //! Invariant: a secret leaves the process in one place, the token request of `client`, and only to
 //! an endpoint that a verified issuer's document names and that passed the egress policy.
 
-mod answer;
 mod capabilities;
 mod client;
 mod discovery;
 mod endpoints;
-mod issuer;
 mod keys;
 mod probe;
 mod provider;
 mod redirect;
+mod redirect_uri;
 mod render;
 mod settings;
 
-pub(crate) use issuer::plain_url;
-pub use issuer::{Issuer, RedirectUri};
-pub use settings::{Plaintext, Settings};
+pub use redirect_uri::RedirectUri;
+pub use settings::Settings;
 
 use serde::Serialize;
 

@@ -1,12 +1,13 @@
 //! What is known of the products that people log in with.
 
-use super::{Issuer, Settings};
+use super::Settings;
 use crate::{
     api::{
         Reason,
         oidc_provider::{AuthMethod, Provider},
     },
     engine::Checked,
+    issuer::Issuer,
     problem::Problem,
     sensitive::Sensitive,
 };

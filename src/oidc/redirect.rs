@@ -8,13 +8,11 @@ use openidconnect::{
 };
 use url::Url;
 
-use super::{
-    Plan, RedirectUri, Settings, answer::expect_available, discovery::Metadata, endpoints::at,
-    settings::SCOPES,
-};
+use super::{Plan, RedirectUri, Settings, discovery::Metadata, settings::SCOPES};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
+    issuer::{at, expect_available},
     net::{HttpClient, HttpRequest, HttpResponse},
     problem::{Problem, quote},
 };

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 
 use rustls::pki_types::ServerName;
 
-use super::{
-    issuer::{Issuer, RedirectUri, is_https},
-    provider,
-};
+use super::{provider, redirect_uri::RedirectUri};
 use crate::{
     api::{
         OidcProviderSpec, Reason,
         oidc_provider::{AuthMethod, OidcChecks, Provider},
     },
-    net,
+    issuer::{self, Issuer, Plaintext, is_https},
     problem::{Problem, quote},
 };
 
@@ -47,23 +44,14 @@ pub struct Settings {
     pub checks: OidcChecks,
 }
 
-/// Whether connections without TLS are accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plaintext {
-    /// Every URL must be https.
-    Refused,
-    /// `insecurePlaintext: true`.
-    Accepted,
-}
-
 /// The scopes that W&B always asks for.
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", "email"];
 
 impl Settings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &OidcProviderSpec) -> Result<Self, Problem> {
-        let plaintext = if spec.insecure_plaintext { Plaintext::Accepted } else { Plaintext::Refused };
-        let issuer = issuer(&spec.issuer, plaintext)?;
+        let plaintext = Plaintext::from(spec.insecure_plaintext);
+        let issuer = issuer::accept(&spec.issuer, plaintext, "tokens and secrets travel in the clear")?;
         let provider = spec.provider.unwrap_or_else(|| provider::guess(&issuer));
         if spec.provider == Some(Provider::Cognito) && spec.auth_method == AuthMethod::Implicit {
             return invalid("Amazon Cognito works with spec.authMethod: pkce only");
@@ -99,24 +87,6 @@ fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
     Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
 }
 
-fn issuer(text: &str, plaintext: Plaintext) -> Result<Issuer, Problem> {
-    let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= FIELD_LIMIT) else {
-        return invalid(format!(
-            "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
-            quote(text)
-        ));
-    };
-    if text.contains("/.well-known/") {
-        return invalid("spec.issuer must be the issuer itself, without /.well-known/openid-configuration");
-    }
-    if !issuer.is_encrypted() && plaintext == Plaintext::Refused {
-        return invalid(
-            "spec.issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear",
-        );
-    }
-    Ok(issuer)
-}
-
 fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem> {
     let Some(uri) = RedirectUri::of_host(host).filter(|_| host.chars().count() <= FIELD_LIMIT) else {
         return invalid(format!(
@@ -147,14 +117,7 @@ fn server_name(spec: &OidcProviderSpec, issuer: &Issuer) -> Result<Option<Server
     if !issuer.is_encrypted() {
         return invalid("spec.tls has no effect on an issuer without https://");
     }
-    let Some(text) = &tls.server_name else { return Ok(None) };
-    match net::Host::parse(text).and_then(|host| host.server_name()) {
-        Some(name) => Ok(Some(name)),
-        None => invalid(format!(
-            "spec.tls.serverName is \"{}\", but must be a host name or an address that a certificate can carry",
-            quote(text)
-        )),
-    }
+    issuer::server_name(tls)
 }
 
 /// The most extra scopes, and the most characters of one, that the schema admits.

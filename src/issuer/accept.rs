@@ -1,0 +1,64 @@
+//! What a spec may say of an issuer. The schema's rules are repeated here, since `check` has no API server.
+
+use rustls::pki_types::ServerName;
+
+use super::Issuer;
+use crate::{
+    api::{Reason, common::TlsSpec},
+    net,
+    problem::{Problem, quote},
+};
+
+/// Whether connections without TLS are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plaintext {
+    /// Every URL must be https.
+    Refused,
+    /// `insecurePlaintext: true`.
+    Accepted,
+}
+
+impl From<bool> for Plaintext {
+    /// Reads `insecurePlaintext`.
+    fn from(insecure_plaintext: bool) -> Self {
+        if insecure_plaintext { Self::Accepted } else { Self::Refused }
+    }
+}
+
+/// The longest URL that the schema admits.
+const LIMIT: usize = 512;
+
+/// Judges `spec.issuer`; `risk` is what an issuer without TLS brings with it.
+pub(crate) fn accept(text: &str, plaintext: Plaintext, risk: &str) -> Result<Issuer, Problem> {
+    let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
+        return invalid(format!(
+            "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
+            quote(text)
+        ));
+    };
+    if text.contains("/.well-known/") {
+        return invalid("spec.issuer must be the issuer itself, without /.well-known/openid-configuration");
+    }
+    if !issuer.is_encrypted() && plaintext == Plaintext::Refused {
+        return invalid(format!(
+            "spec.issuer must be an https:// URL; set insecurePlaintext: true to accept that {risk}"
+        ));
+    }
+    Ok(issuer)
+}
+
+/// Judges `spec.tls.serverName`.
+pub(crate) fn server_name(tls: &TlsSpec) -> Result<Option<ServerName<'static>>, Problem> {
+    let Some(text) = &tls.server_name else { return Ok(None) };
+    match net::Host::parse(text).and_then(|host| host.server_name()) {
+        Some(name) => Ok(Some(name)),
+        None => invalid(format!(
+            "spec.tls.serverName is \"{}\", but must be a host name or an address that a certificate can carry",
+            quote(text)
+        )),
+    }
+}
+
+fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
+    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
+}

@@ -1,0 +1,17 @@
+//! What every kind asks of an issuer of tokens: its URL and its answers.
+//!
+//! `url` and `accept` read the spec, `answer` is what every answer must be, and `endpoint` what every
+//! endpoint that a document names must be.
+
+mod accept;
+mod answer;
+mod endpoint;
+mod url;
+
+pub use accept::Plaintext;
+pub use url::Issuer;
+
+pub(crate) use accept::{accept, server_name};
+pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
+pub(crate) use endpoint::{at, expect_encrypted};
+pub(crate) use url::{is_https, plain_url, without_slash};
