@@ -36,7 +36,8 @@
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
 //! - A Secret that is not the resource's own is never written.
-//! - There is no webhook, no finalizer and no cluster-wide right.
+//! - There is no webhook and no cluster-wide right, and a finalizer only where a key was made at W&B
+//!   Server that must go with its resource.
 
 pub mod api;
 pub mod cli;

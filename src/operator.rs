@@ -30,6 +30,8 @@ pub struct Options {
     pub allow_egress: Vec<IpNet>,
     /// Runs of one kind and namespace at a time.
     pub concurrency: u16,
+    /// How long a deletion waits for a server that does not revoke what the resource made there.
+    pub deletion_patience: Duration,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub metrics_address: SocketAddr,
     /// Whether replicas agree on one leader.
@@ -134,6 +136,7 @@ impl Controllers {
             Arc::clone(&shared.network),
             Arc::clone(&shared.metrics),
             shared.reporter.clone(),
+            shared.options.deletion_patience,
             shared.stopping.clone(),
         ));
         for scope in &shared.options.scopes {

@@ -1,6 +1,6 @@
 //! The operator itself, in this process, so that it reaches the servers on this machine's loopback.
 
-use std::{fs::File, path::PathBuf, sync::Mutex};
+use std::{fs::File, path::PathBuf, sync::Mutex, time::Duration};
 
 use anyhow::{Context, Error, Result, anyhow};
 use kube::Config;
@@ -33,6 +33,7 @@ impl InProcessOperator {
             // Without this it would refuse to connect to loopback addresses.
             allow_egress: vec!["127.0.0.0/8".parse()?],
             concurrency: 64,
+            deletion_patience: Duration::from_mins(10),
             metrics_address: ([127, 0, 0, 1], 0).into(),
             election: LeaderElection::Off,
         };

@@ -34,6 +34,9 @@ use kube::CustomResourceExt;
 /// The API group of every kind.
 pub const GROUP: &str = "auth.wandb.com";
 
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";
+
 /// A new value of this annotation asks for a check now.
 pub const RECHECK_ANNOTATION: &str = "auth.wandb.com/recheck";
 

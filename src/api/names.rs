@@ -271,6 +271,33 @@ pub enum Reason {
     KeyNotIdentified,
 }
 
+/// The reason of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
+pub enum EventReason {
+    /// The spec does not make sense by itself.
+    NotAccepted,
+    /// A reference leads to nothing usable.
+    UnresolvedReference,
+    /// No check failed.
+    Verified,
+    /// A check failed.
+    CheckFailed,
+    /// The Secret was written.
+    Published,
+    /// The Secret keeps the last verified values.
+    HoldingLastVerified,
+    /// The Secret could not be written.
+    PublishFailed,
+    /// The issuer's keys are not the ones of before.
+    KeysChanged,
+    /// The API key was replaced.
+    KeyRotated,
+    /// The deletion waits for the server.
+    DeletionWaits,
+    /// What was made at the server stays there.
+    CredentialsOrphaned,
+}
+
 impl Reason {
     /// The reason as programs read it.
     pub fn as_str(self) -> &'static str {
@@ -293,9 +320,19 @@ impl Reason {
         }
     }
 
+    /// Whether a referenced value is not there, rather than wrong.
+    pub fn is_absence(self) -> bool {
+        matches!(self, Self::SecretNotFound | Self::ConfigMapNotFound | Self::KeyNotFound | Self::EmptyValue)
+    }
+
     /// Whether the other side gave no clear answer to what was sent.
     pub fn leaves_open(self) -> bool {
         matches!(self, Self::TimedOut | Self::ConnectionClosed | Self::OperationRefused | Self::ProtocolError)
+    }
+
+    /// Whether the other side refused to be changed, so that asking it again is of no use.
+    pub fn refuses_upkeep(self) -> bool {
+        matches!(self, Self::KeyCreationForbidden | Self::TooManyKeys)
     }
 
     /// Whether the other side refused credentials, so that trying them again could lock the account.

@@ -32,6 +32,10 @@ pub struct Status {
     pub secret_ref: Option<SecretReference>,
 }
 
+/// The rest of a status that has nothing but what every kind's has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct NoDetails {}
+
 /// A Secret in the resource's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct SecretReference {

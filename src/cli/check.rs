@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    examine::{Examined, Title},
+    examine::{Examined, Surroundings, Title},
     manifests::Manifests,
     references::References,
 };
@@ -85,7 +85,9 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<Verdict>
     let mut worst = Verdict::Passed;
     for resource in &manifests.resources {
         let objects = references.of(&**resource, &manifests).await?;
-        let examined = resource.examine(&objects, &network).await;
+        let surroundings =
+            Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
+        let examined = resource.examine(surroundings, &network).await;
         let verdict = examined.verdict();
         worst = match (worst, verdict) {
             (Verdict::NotUsable, _) | (_, Verdict::NotUsable) => Verdict::NotUsable,

@@ -1,23 +1,23 @@
 //! The engine's own steps, for a resource whose kind is known only once a file was read.
 
-use std::collections::BTreeMap;
+use std::{any::Any, collections::BTreeMap};
 
 use futures::{FutureExt, future::BoxFuture};
-use kube::ResourceExt;
+use kube::{Client, ResourceExt};
 
 use super::Verdict;
 use crate::{
     api::{CheckResult, ConditionType},
     engine::{
-        Env, Fetched, Finding, Kind, ObjectKey, Prepared, Reference, RenderContext, Values, prepare, probe,
-        references, secret_name,
+        Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference, RenderContext,
+        Scene, Values, prepare, read, references, secret_name,
     },
     net::{Network, Trust},
     problem::Problem,
 };
 
 /// A resource of any kind.
-pub(super) trait Examinable {
+pub(super) trait Examinable: Sync {
     /// Where it was read.
     fn origin(&self) -> &str;
     /// Kind, namespace and name.
@@ -27,13 +27,23 @@ pub(super) trait Examinable {
     /// What it refers to.
     fn references(&self) -> Vec<Reference>;
     /// Runs the checks as the controller does.
-    fn examine<'a>(
-        &'a self,
-        objects: &'a BTreeMap<ObjectKey, Fetched>,
-        network: &'a Network,
-    ) -> BoxFuture<'a, Examined>;
+    fn examine<'a>(&'a self, surroundings: Surroundings<'a>, network: &'a Network)
+    -> BoxFuture<'a, Examined>;
     /// The values as they are published once every check has passed.
-    fn render(&self, objects: &BTreeMap<ObjectKey, Fetched>) -> Result<Rendered, Obstacle>;
+    fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle>;
+    /// For resources of the same kind, which look at each other.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// What a resource is looked at with.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// What it refers to.
+    pub(super) objects: &'a BTreeMap<ObjectKey, Fetched>,
+    /// Every resource of the files, itself included.
+    pub(super) resources: &'a [Box<dyn Examinable>],
+    /// The cluster that references are read from, if any.
+    pub(super) client: Option<&'a Client>,
 }
 
 /// Kind, namespace and name.
@@ -89,15 +99,45 @@ pub(super) struct Loaded<K> {
 impl<K: Kind> Loaded<K> {
     fn prepare(
         &self,
-        objects: &BTreeMap<ObjectKey, Fetched>,
+        surroundings: Surroundings<'_>,
         trust: &Trust,
     ) -> Result<crate::engine::Planned<K>, Obstacle> {
-        let (condition, problem) = match prepare(&self.object, objects, trust) {
+        let peers = surroundings.resources.iter().filter_map(|peer| peer.as_any().downcast_ref::<Self>());
+        let peers = peers.filter(|peer| peer.namespace() == self.namespace());
+        let peers: Vec<_> = peers.map(|peer| peer.object.clone()).collect();
+        let (condition, problem) = match prepare(&self.object, &peers, surroundings.objects, trust) {
             Prepared::Planned(planned) => return Ok(planned),
             Prepared::NotAccepted(problem) => (ConditionType::Accepted, problem),
             Prepared::Unresolved(problem) => (ConditionType::ResolvedRefs, problem),
         };
         Err(Obstacle { condition, problem })
+    }
+
+    /// The controller's checks, without what changes anything at a server.
+    async fn look(
+        &self,
+        planned: &crate::engine::Planned<K>,
+        surroundings: Surroundings<'_>,
+        network: &Network,
+    ) -> Vec<Finding> {
+        let existing = match surroundings.client {
+            // Without the right to read the Secret, the checks begin as they do before the first publication.
+            Some(client) => read(client, &self.object).await.ok().map(|(_, existing)| existing),
+            None => None,
+        };
+        let namespace = self.namespace();
+        let scene = Scene {
+            client: surroundings.client,
+            namespace: &namespace,
+            published: existing.as_ref().and_then(Existing::values),
+            ..Scene::without_cluster(network)
+        };
+        let limit = self.object.common().check_timeout.get();
+        let mut examination = Examination::run(planned, scene, limit).await;
+        if let Some(upkeep) = examination.upkeep() {
+            examination.leave(upkeep);
+        }
+        examination.finish().0.list
     }
 }
 
@@ -120,24 +160,26 @@ impl<K: Kind> Examinable for Loaded<K> {
 
     fn examine<'a>(
         &'a self,
-        objects: &'a BTreeMap<ObjectKey, Fetched>,
+        surroundings: Surroundings<'a>,
         network: &'a Network,
     ) -> BoxFuture<'a, Examined> {
         async move {
-            match self.prepare(objects, &network.system_trust) {
+            match self.prepare(surroundings, &network.system_trust) {
                 Err(obstacle) => Examined::Obstructed(obstacle),
-                Ok(planned) => {
-                    let limit = self.object.common().check_timeout.get();
-                    Examined::Checked(probe(&planned, network, limit).await.list)
-                }
+                Ok(planned) => Examined::Checked(self.look(&planned, surroundings, network).await),
             }
         }
         .boxed()
     }
 
-    fn render(&self, objects: &BTreeMap<ObjectKey, Fetched>) -> Result<Rendered, Obstacle> {
-        let planned = self.prepare(objects, &Trust::nobody())?;
-        let values = K::render(&planned.plan, &RenderContext { verified: true, current: None });
+    fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle> {
+        let planned = self.prepare(surroundings, &Trust::nobody())?;
+        let context = RenderContext { verified: true, current: None };
+        let values = K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap_or_default();
         Ok(Rendered { secret_name: secret_name(&self.object), values, environment: K::ENVIRONMENT })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_yaml::Value;
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{GROUP, LdapConfig, OidcProvider, schema},
-    engine::{Fetched, Kind, ObjectKey, ReferenceSource},
+    engine::{Fetched, FoundResource, Kind, Neighbour, ObjectKey, ReferenceSource},
 };
 
 /// What the files hold, as far as it is of use here.
@@ -137,7 +138,14 @@ impl Manifests {
         if object.meta().name.is_none() {
             bail!("{place}: metadata.name is missing");
         }
-        object.meta_mut().namespace = Some(namespace);
+        object.meta_mut().namespace = Some(namespace.clone());
+        if let Some(neighbour) = Neighbour::of::<K>() {
+            let source = ReferenceSource::Neighbour(neighbour);
+            let key = ObjectKey { source, name: object.name_any() };
+            let spec = serde_json::to_value(object.spec())?;
+            let found = FoundResource { version: String::new(), spec, status: None };
+            self.objects.insert((namespace, key), Fetched::Resource(Box::new(found)));
+        }
         self.resources.push(Box::new(Loaded { origin: place.to_owned(), object }));
         Ok(())
     }

@@ -29,6 +29,14 @@ impl References {
         Ok((Self::Cluster(Client::try_from(config)?), namespace))
     }
 
+    /// The cluster, if there is one.
+    pub(super) fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Files => None,
+            Self::Cluster(client) => Some(client),
+        }
+    }
+
     /// What to do about an obstacle beside what its own message says.
     pub(super) fn advice(&self, obstacle: &Obstacle) -> Option<&'static str> {
         let is_elsewhere = matches!(self, Self::Files) && obstacle.condition == ConditionType::ResolvedRefs;

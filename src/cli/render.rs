@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    examine::{Obstacle, Rendered, Title},
+    examine::{Obstacle, Rendered, Surroundings, Title},
     manifests::Manifests,
     references::References,
 };
@@ -81,8 +81,10 @@ pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdic
     let mut output = std::io::stdout().lock();
     for resource in &manifests.resources {
         let objects = references.of(&**resource, &manifests).await?;
+        let surroundings =
+            Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
         let title = resource.title();
-        match resource.render(&objects) {
+        match resource.render(surroundings) {
             Ok(rendered) => write!(output, "{}", text(&title, &rendered, show)?)?,
             Err(obstacle) => {
                 let advice =

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster;
 use crate::{
+    api::Duration,
     engine::Scope,
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
@@ -32,6 +33,10 @@ pub struct RunArguments {
     /// Resources of one kind and namespace that are worked on at a time.
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+
+    /// How long the deletion of a resource waits for a server that does not revoke its keys.
+    #[arg(long, value_name = "DURATION", env = "WANDB_AUTH_DELETION_PATIENCE", default_value = "10m")]
+    deletion_patience: Duration,
 
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, value_name = "ADDRESS", env = "WANDB_AUTH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
@@ -83,6 +88,7 @@ impl RunArguments {
             scopes,
             allow_egress,
             concurrency: self.concurrency,
+            deletion_patience: self.deletion_patience.get(),
             metrics_address: self.metrics_address,
             election: if self.leader_elect { LeaderElection::Lease } else { LeaderElection::Off },
         })

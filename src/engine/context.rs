@@ -1,13 +1,20 @@
 //! What every run of a kind shares, and the effects on a resource itself: its status and its events.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::Store,
+    },
 };
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +31,15 @@ use crate::{
     net::Network,
 };
 
+/// A status as it is written.
+#[derive(Serialize)]
+struct WholeStatus<'a, D> {
+    #[serde(flatten)]
+    common: &'a Status,
+    #[serde(flatten)]
+    details: &'a D,
+}
+
 /// What every run of a kind shares.
 pub struct Context<K: Kind> {
     /// The connection to the API server.
@@ -31,7 +47,7 @@ pub struct Context<K: Kind> {
     /// The connections to everything else.
     pub network: Arc<Network>,
     /// What earlier runs found.
-    pub memory: Memory,
+    pub memory: Memory<K>,
     /// How long to wait after runs that failed for reasons of our own.
     pub(super) backoff: Backoff,
     /// What Prometheus reads.
@@ -40,9 +56,12 @@ pub struct Context<K: Kind> {
     pub reporter: Reporter,
     /// Limits how many runs speak with the API server at a time: each takes a connection and memory.
     pub(super) turns: Semaphore,
+    /// How long a deletion waits for a server that does not let go.
+    pub deletion_patience: Duration,
     /// Set when the process is to stop.
     pub stopping: CancellationToken,
-    kind: std::marker::PhantomData<fn() -> K>,
+    /// The resources of the kind in every scope.
+    stores: Mutex<Vec<Store<DeserializeGuard<K>>>>,
 }
 
 impl<K: Kind> Context<K> {
@@ -52,9 +71,9 @@ impl<K: Kind> Context<K> {
         network: Arc<Network>,
         metrics: Arc<Metrics>,
         reporter: Reporter,
+        deletion_patience: Duration,
         stopping: CancellationToken,
     ) -> Self {
-        let kind = std::marker::PhantomData;
         Self {
             client,
             network,
@@ -63,9 +82,26 @@ impl<K: Kind> Context<K> {
             metrics,
             reporter,
             turns: Semaphore::new(TURNS),
+            deletion_patience,
             stopping,
-            kind,
+            stores: Mutex::default(),
         }
+    }
+
+    /// Adds a scope's resources to those that [`Context::peers`] looks through.
+    pub(super) fn knows(&self, store: Store<DeserializeGuard<K>>) {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store);
+    }
+
+    /// Every resource of the kind in the same namespace, where the kind has claims.
+    pub(super) fn peers(&self, object: &K) -> Vec<K> {
+        if object.claim().is_none() {
+            return Vec::new();
+        }
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let peers = stores.iter().flat_map(Store::state);
+        let peers = peers.filter_map(|peer| peer.0.as_ref().ok().cloned());
+        peers.filter(|peer| peer.namespace() == object.namespace()).collect()
     }
 
     /// Forgets a resource that is gone.
@@ -81,6 +117,7 @@ impl<K: Kind> Context<K> {
         object: &impl Resource<DynamicType = ()>,
         previous: Option<&Status>,
         status: &Status,
+        details: &K::Details,
     ) -> Result<(), Error> {
         // The guard lets the answer pass even where the object's spec does not decode.
         let api = Api::<DeserializeGuard<K>>::namespaced(
@@ -92,7 +129,7 @@ impl<K: Kind> Context<K> {
             "kind": K::kind(&()),
             // An object that was deleted and made again meanwhile is another one.
             "metadata": { "uid": object.uid() },
-            "status": status,
+            "status": WholeStatus { common: status, details },
         });
         let parameters = PatchParams::apply(&field_manager::<K>()).force();
         match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await {
@@ -109,7 +146,7 @@ impl<K: Kind> Context<K> {
     /// Writes an event, and the same to the log.
     pub(super) async fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &super::Notice) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let (kind, reason, note) = (K::kind(&()), notice.reason, notice.note.as_str());
+        let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
         let type_ = match notice.tone {
             Tone::Normal => {
                 tracing::info!(%kind, namespace, name, reason, "{note}");
@@ -122,7 +159,7 @@ impl<K: Kind> Context<K> {
         };
         let event = Event {
             type_,
-            reason: reason.to_owned(),
+            reason,
             note: Some(note.chars().take(NOTE_LIMIT).collect()),
             action: notice.action.clone(),
             secondary: None,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, channel::mpsc};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Secret},
@@ -26,8 +26,9 @@ use kube::{
 };
 
 use super::{
-    Context, Kind, ReferenceSource,
+    Context, Kind, Neighbour, ReferenceSource,
     backoff::Backoff,
+    claims::is_present,
     reconcile,
     reconcile::now,
     references, secret_name,
@@ -58,6 +59,13 @@ impl Scope {
             Self::Namespace(namespace) => Api::namespaced(client, namespace),
         }
     }
+
+    fn dynamic(&self, client: Client, neighbour: Neighbour) -> Api<PartialObjectMeta<DynamicObject>> {
+        match self {
+            Self::Cluster => Api::all_with(client, &neighbour.resource()),
+            Self::Namespace(namespace) => Api::namespaced_with(client, namespace, &neighbour.resource()),
+        }
+    }
 }
 
 /// An object that may not decode: it is reported, and its neighbours go on.
@@ -76,16 +84,25 @@ pub fn control<K: Kind>(
 ) -> (Store<Guarded<K>>, impl Future<Output = ()> + use<K>) {
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
-    let resources = resources(Arc::clone(&context), scope, writer);
+    context.knows(store.clone());
+    let (rival, rivals) = mpsc::unbounded();
+    let resources = resources(Arc::clone(&context), scope, writer, rival);
     let secrets = metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()));
     let config_maps = metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()));
     let config = controller::Config::default().concurrency(concurrency);
     let stopping = Arc::clone(&context);
     let present = store.clone();
-    let runs = Controller::for_stream(resources, store.clone())
+    let mut controller = Controller::for_stream(resources, store.clone())
         .with_config(config)
         .watches_stream(secrets, users_of(store.clone(), ReferenceSource::Secret))
-        .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap))
+        .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap));
+    for neighbour in K::NEIGHBOURS {
+        let changes = metadata(scope.dynamic(context.client.clone(), *neighbour));
+        let users = users_of(store.clone(), ReferenceSource::Neighbour(*neighbour));
+        controller = controller.watches_stream_with(changes, users, neighbour.resource());
+    }
+    let runs = controller
+        .reconcile_on(rivals)
         .graceful_shutdown_on(async move { stopping.stopping.cancelled().await })
         .run(
             move |object, context| run(object, context, present.clone()),
@@ -113,13 +130,21 @@ fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &Scope,
     writer: Writer<Guarded<K>>,
+    rival: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
+    let store = writer.as_reader();
     watcher(scope.api::<Guarded<K>>(context.client.clone()), watcher::Config::default())
         .default_backoff()
         .modify(prune)
         .inspect_ok(move |event| {
             if let watcher::Event::Delete(object) = event {
                 context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+            }
+            if let watcher::Event::Delete(object) | watcher::Event::Apply(object) = event {
+                for peer in rivals_of(object, &store) {
+                    // Nobody listens any more only when the process stops.
+                    let _ = rival.unbounded_send(peer);
+                }
             }
         })
         .reflect(writer)
@@ -128,13 +153,29 @@ fn resources<K: Kind>(
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
 }
 
+/// The resources whose turn may come, or be over, when this one's claim changes or goes.
+fn rivals_of<K: Kind>(object: &Guarded<K>, store: &Store<Guarded<K>>) -> Vec<ObjectRef<Guarded<K>>> {
+    let claim = |object: &Guarded<K>| object.0.as_ref().ok().filter(|object| is_present(*object))?.claim();
+    let reference = ObjectRef::from_obj(object);
+    let before = store.get(&reference).and_then(|before| claim(&before));
+    let now = claim(object).filter(|_| before != claim(object));
+    let changed: Vec<_> = before.into_iter().chain(now).collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let peers = store.state().into_iter().filter(|peer| peer.namespace() == object.namespace());
+    let peers = peers.filter(|peer| claim(peer).is_some_and(|claim| changed.contains(&claim)));
+    peers.map(|peer| ObjectRef::from_obj(&*peer)).filter(|peer| *peer != reference).collect()
+}
+
 /// Changes of objects whose contents are not of interest here. Each watch has a backoff of its own, so
 /// that one that may not be read holds nothing else up.
 fn metadata<K>(
     api: Api<PartialObjectMeta<K>>,
 ) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    K: Resource + Clone + Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource,
 {
     watcher(api, watcher::Config::default()).default_backoff().touched_objects()
 }
@@ -235,7 +276,12 @@ async fn report_undecodable<K: Kind>(
     if previous.as_ref() == Some(&status) {
         return Ok(Action::await_change());
     }
-    context.report(object, previous.as_ref(), &status).await?;
+    let details: K::Details = stored
+        .data
+        .get("status")
+        .and_then(|status| serde_json::from_value(status.clone()).ok())
+        .unwrap_or_default();
+    context.report(object, previous.as_ref(), &status, &details).await?;
     // Where only the old status was unreadable, the object can be read now.
     Ok(Action::requeue(Duration::from_secs(5)))
 }

@@ -5,7 +5,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use super::references::{Fetched, ObjectKey, Reference, ReferenceSource};
+use super::references::{Fetched, FoundResource, Need, ObjectKey, Reference, ReferenceSource};
 use crate::{
     api::Reason,
     net::Trust,
@@ -16,6 +16,7 @@ use crate::{
 /// The values that a spec refers to, checked and cleaned.
 pub struct Inputs {
     values: Vec<(Reference, Sensitive)>,
+    resources: Vec<(&'static str, FoundResource)>,
     /// Remarks on values that were read, such as a line break that was dropped.
     pub remarks: Vec<Problem>,
     /// The CA bundle, if the spec has one.
@@ -34,14 +35,20 @@ impl Inputs {
     ) -> Result<Self, Problem> {
         let mut problems = Vec::new();
         let mut values = Vec::new();
+        let mut resources = Vec::new();
         let mut remarks = Vec::new();
         for reference in references {
+            if let Some(Fetched::Resource(found)) = objects.get(&reference.object()) {
+                resources.push((reference.field, FoundResource::clone(found)));
+                continue;
+            }
             match look_up(reference, objects).and_then(|bytes| text(reference, bytes)) {
                 Ok(raw) => {
                     let (value, remark) = clean(reference, raw);
                     values.push((reference.clone(), value));
                     remarks.extend(remark);
                 }
+                Err(problem) if reference.need == Need::Optional && problem.reason.is_absence() => {}
                 Err(problem) => problems.push(problem),
             }
         }
@@ -62,7 +69,7 @@ impl Inputs {
             }
         }
         let Some(first) = problems.first() else {
-            return Ok(Self { values, remarks, ca_bundle: bundle, trust });
+            return Ok(Self { values, resources, remarks, ca_bundle: bundle, trust });
         };
         let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
         Err(Problem::new(first.reason, messages.join(" ")))
@@ -71,6 +78,17 @@ impl Inputs {
     /// The value that a field of the spec refers to.
     pub fn get(&self, field: &str) -> Option<&Sensitive> {
         self.values.iter().find(|(reference, _)| reference.field == field).map(|(_, value)| value)
+    }
+
+    /// The custom resource that a field of the spec refers to.
+    pub fn resource(&self, field: &str) -> Option<&FoundResource> {
+        self.resources.iter().find(|(at, _)| *at == field).map(|(_, found)| found)
+    }
+
+    /// How the custom resources are that the spec refers to: news for the checks, but no other inputs.
+    pub(super) fn surroundings(&self) -> Vec<bool> {
+        let is_verified = |(_, found): &(_, FoundResource)| found.is_verified();
+        self.resources.iter().map(is_verified).collect()
     }
 
     /// Takes every value of this run out of texts.
@@ -85,6 +103,10 @@ impl Hash for Inputs {
             reference.field.hash(state);
             value.expose().hash(state);
         }
+        for (field, found) in &self.resources {
+            field.hash(state);
+            found.spec.to_string().hash(state);
+        }
         self.ca_bundle.as_ref().map(Sensitive::expose).hash(state);
     }
 }
@@ -93,7 +115,7 @@ fn look_up<'a>(
     reference: &Reference,
     objects: &'a BTreeMap<ObjectKey, Fetched>,
 ) -> Result<&'a [u8], Problem> {
-    let Reference { source, name, key, field } = reference;
+    let Reference { source, name, key, field, .. } = reference;
     let kind = source.kind();
     let data = match objects.get(&reference.object()) {
         Some(Fetched::Found { data, .. }) => data,
@@ -105,10 +127,18 @@ fn look_up<'a>(
                 ),
             ));
         }
-        Some(Fetched::Missing) | None => {
+        Some(Fetched::Missing | Fetched::Resource(_)) | None => {
             let reason = match source {
                 ReferenceSource::Secret => Reason::SecretNotFound,
                 ReferenceSource::ConfigMap => Reason::ConfigMapNotFound,
+                ReferenceSource::Neighbour(_) => {
+                    return Err(Problem::new(
+                        Reason::ResourceNotFound,
+                        format!(
+                            "There is no {kind} \"{name}\" in this namespace ({field}). Create it, or correct the reference."
+                        ),
+                    ));
+                }
             };
             return Err(Problem::new(
                 reason,
@@ -135,7 +165,7 @@ fn look_up<'a>(
 }
 
 fn invalid_bundle(reference: &Reference, seen: &str) -> Problem {
-    let Reference { source, name, key, field } = reference;
+    let Reference { source, name, key, field, .. } = reference;
     Problem::new(
         Reason::InvalidCABundle,
         format!(

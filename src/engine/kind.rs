@@ -2,20 +2,21 @@
 
 use std::fmt::Debug;
 
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Env, Inputs, Reference, Report, Values};
+use super::{Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Values};
 use crate::{
     api::{CheckName, CommonSpec, Status},
-    net::Network,
     problem::Problem,
 };
 
 /// A kind of custom resource: how its spec is read, proven and turned into values.
 ///
-/// `parse`, `references`, `plan` and `render` are pure; `probe` is the only one that touches the network.
+/// `probe`, `tend` and `dismantle` touch the network, everything else is pure. Only `tend` and
+/// `dismantle` change anything on the other side, and `check` calls neither.
 pub trait Kind:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + CustomResourceExt
@@ -33,11 +34,20 @@ pub trait Kind:
     /// Every setting that the kind may publish, in the order in which people read them.
     const ENVIRONMENT: &'static [Env];
 
+    /// The kinds of custom resources that specs of this kind refer to.
+    const NEIGHBOURS: &'static [Neighbour] = &[];
+
     /// The spec in types that cannot be wrong.
     type Parsed: Send + Sync;
 
     /// Everything that probing and rendering need: the parsed spec and the referenced values.
     type Plan: Send + Sync;
+
+    /// What a run of the checks learns beside its findings, for the values and the status.
+    type Evidence: Clone + Default + Send + Sync;
+
+    /// What the status of this kind has beside what every kind's has.
+    type Details: Serialize + DeserializeOwned + Clone + Default + PartialEq + Send + Sync;
 
     /// The fields that every kind has.
     fn common(&self) -> &CommonSpec;
@@ -45,13 +55,21 @@ pub trait Kind:
     /// The last written status.
     fn status(&self) -> Option<&Status>;
 
+    /// The rest of the last written status.
+    fn details(&self) -> Self::Details;
+
     /// The spec alone, as a serializable value: with the referenced contents it is what findings depend on.
     fn spec(&self) -> &impl Serialize;
+
+    /// A place that only one resource of the kind in a namespace may hold: the oldest does.
+    fn claim(&self) -> Option<String> {
+        None
+    }
 
     /// Judges the spec by itself. A problem turns `Accepted` False.
     fn parse(&self) -> Result<Self::Parsed, Problem>;
 
-    /// Every Secret key that the spec names beside `spec.tls.caBundle`.
+    /// Everything that the spec names beside `spec.tls.caBundle`.
     fn references(&self) -> Vec<Reference>;
 
     /// Joins the parsed spec with the referenced values.
@@ -61,13 +79,81 @@ pub trait Kind:
     fn checks(plan: &Self::Plan) -> Vec<CheckName>;
 
     /// Runs the checks against the real servers and records what was seen.
-    fn probe(plan: &Self::Plan, network: &Network, report: &mut Report) -> impl Future<Output = ()> + Send;
+    fn probe(
+        plan: &Self::Plan,
+        scene: &Scene<'_>,
+        report: &mut Report,
+    ) -> impl Future<Output = Self::Evidence> + Send;
 
-    /// The values to publish.
-    fn render(plan: &Self::Plan, context: &RenderContext<'_>) -> Values;
+    /// What is to be kept up on the other side, if anything.
+    fn upkeep(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &Scene<'_>) -> Option<Upkeep> {
+        None
+    }
+
+    /// Keeps it up, and records the check that [`Kind::upkeep`] named.
+    fn tend(
+        _plan: &Self::Plan,
+        _scene: &Scene<'_>,
+        evidence: Self::Evidence,
+        _report: &mut Report,
+    ) -> impl Future<Output = Self::Evidence> + Send {
+        std::future::ready(evidence)
+    }
+
+    /// When the values must be renewed, where they do not last. What is due although a run is just over
+    /// could not be renewed, and failures then count at once.
+    fn due(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &Scene<'_>) -> Option<Timestamp> {
+        None
+    }
+
+    /// The values to publish; nothing where what they need is not at hand.
+    fn render(plan: &Self::Plan, evidence: &Self::Evidence, context: &RenderContext<'_>) -> Option<Values>;
+
+    /// What a run would learn, with words in the place of what only a run can obtain.
+    fn placeholders(_plan: &Self::Plan) -> Self::Evidence {
+        Self::Evidence::default()
+    }
+
+    /// What the status tells beside the conditions; `previous` where this run learnt nothing new.
+    fn describe(
+        _plan: &Self::Plan,
+        _evidence: &Self::Evidence,
+        _published: Option<&Values>,
+        previous: Self::Details,
+    ) -> Self::Details {
+        previous
+    }
+
+    /// What is worth an event in a change of the details.
+    fn news(_previous: &Self::Details, _current: &Self::Details) -> Vec<Notice> {
+        Vec::new()
+    }
+
+    /// Takes away what the resource made on the other side, before the resource goes.
+    fn dismantle(&self, _scene: &Scene<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
-/// What rendering may depend on beside the plan.
+/// Something to be kept up on the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The check that tells how it went.
+    pub check: CheckName,
+    /// What becomes of the other side's part when the resource is deleted.
+    pub traces: Traces,
+}
+
+/// Whether a resource leaves something on the other side that must go with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traces {
+    /// Nothing, or nothing that is to go.
+    None,
+    /// The resource's deletion must wait for [`Kind::dismantle`].
+    Remote,
+}
+
+/// What rendering may depend on beside the plan and the evidence.
 pub struct RenderContext<'a> {
     /// Whether no check failed.
     pub verified: bool,

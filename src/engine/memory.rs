@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{CheckedInputs, Finding, Findings, InputsHash, Kind, Values};
-use crate::api::{CheckName, ConditionType, Status};
+use crate::api::{CheckName, CheckResult, ConditionType, Status};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,22 +24,50 @@ pub struct Question {
     pub inputs: InputsHash,
     /// The re-check annotation.
     pub recheck: Option<String>,
+    /// Which of the custom resources that the spec refers to are verified.
+    pub surroundings: Vec<bool>,
 }
 
 /// What is remembered of one resource.
 #[derive(Clone)]
-pub struct Remembered {
+pub struct Remembered<E> {
     question: Question,
     /// What the last run of the checks found.
     pub findings: Findings,
+    /// What it learnt beside that.
+    pub evidence: E,
     /// Whether these inputs passed at some time.
     pub proven: bool,
     /// Failed runs in a row.
     failures: u32,
     /// When the checks ran; nothing where only a status tells of them.
     checked_at: Option<Instant>,
+    /// When the values must be renewed.
+    renewal: Renewal,
     /// A number between 0 and 1 that spreads resources over time.
     jitter: f64,
+}
+
+/// When values must be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// They last as long as their inputs.
+    Never,
+    /// At this time.
+    At(Instant),
+    /// The last run should have renewed them and did not.
+    Overdue,
+}
+
+impl Renewal {
+    /// What the kind says after a run that is just over.
+    pub fn new(due: Option<Timestamp>, now: Timestamp, instant: Instant) -> Self {
+        let Some(due) = due else { return Self::Never };
+        match Duration::try_from(due.duration_since(now)) {
+            Ok(wait) if !wait.is_zero() => instant.checked_add(wait).map_or(Self::Never, Self::At),
+            _ => Self::Overdue,
+        }
+    }
 }
 
 /// How a run's findings count.
@@ -57,7 +86,7 @@ pub enum Verdict {
     Failed(Finding),
 }
 
-impl Remembered {
+impl<E> Remembered<E> {
     /// Whether the findings answer the question and are not due for another look.
     pub fn answers(&self, question: &Question, schedule: Schedule, now: Instant) -> bool {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
@@ -68,11 +97,19 @@ impl Remembered {
         let Some(failure) = self.findings.failure() else {
             return Verdict::Passed;
         };
-        if self.proven && self.failures < threshold && !self.findings.credentials_refused() {
+        let is_tolerable = self.renewal != Renewal::Overdue && !self.findings.credentials_refused();
+        if self.proven && self.failures < threshold && is_tolerable {
             Verdict::Tolerated { failure: failure.clone(), failures: self.failures }
         } else {
             Verdict::Failed(failure.clone())
         }
+    }
+
+    /// How the upkeep of the other side ended when the same was asked.
+    pub fn upkeep(&self, question: &Question) -> Option<&Finding> {
+        let refused =
+            |finding: &&Finding| finding.result == CheckResult::Failed && finding.reason.refuses_upkeep();
+        self.findings.list.iter().find(refused).filter(|_| self.question == *question)
     }
 
     /// How long until the checks are due; never by themselves where credentials were refused.
@@ -82,15 +119,20 @@ impl Remembered {
         }
         let Some(checked_at) = self.checked_at else { return Some(Duration::ZERO) };
         let delay = schedule.delay(self).mul_f64(1.0 + JITTER_SHARE * self.jitter);
-        let due = checked_at.checked_add(delay)?;
-        Some(due.saturating_duration_since(now))
+        let delay = delay.max(self.findings.pause.unwrap_or_default());
+        let check = checked_at.checked_add(delay)?.saturating_duration_since(now);
+        Some(match self.renewal {
+            Renewal::At(time) => check.min(time.saturating_duration_since(now)),
+            Renewal::Never | Renewal::Overdue => check,
+        })
     }
 
     /// What is remembered after another run.
     pub fn learn(
         previous: Option<&Self>,
         question: Question,
-        findings: Findings,
+        (findings, evidence): (Findings, E),
+        renewal: Renewal,
         jitter: f64,
         now: Instant,
     ) -> Self {
@@ -98,7 +140,7 @@ impl Remembered {
         let failed = findings.failure().is_some();
         let failures = if failed { same.map_or(0, |same| same.failures).saturating_add(1) } else { 0 };
         let proven = !failed || same.is_some_and(|same| same.proven);
-        Self { question, findings, proven, failures, checked_at: Some(now), jitter }
+        Self { question, findings, evidence, proven, failures, checked_at: Some(now), renewal, jitter }
     }
 
     /// What a status tells of an earlier process's run with the same inputs.
@@ -111,7 +153,10 @@ impl Remembered {
         question: Question,
         checked_inputs: &CheckedInputs,
         threshold: u32,
-    ) -> Option<Self> {
+    ) -> Option<Self>
+    where
+        E: Default,
+    {
         let recorded = status.checked_inputs.as_deref()?;
         if !checked_inputs.agrees_with(recorded) {
             return None;
@@ -131,50 +176,70 @@ impl Remembered {
             (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
         let refused = findings.credentials_refused();
         let failures = if verified { 0 } else { threshold };
-        let checked_at = None;
-        (refused || proven).then_some(Self { question, findings, proven, failures, checked_at, jitter: 0.0 })
+        (refused || proven || findings.upkeep_refused()).then(|| Self {
+            question,
+            findings,
+            evidence: E::default(),
+            proven,
+            failures,
+            checked_at: None,
+            renewal: Renewal::Never,
+            jitter: 0.0,
+        })
     }
 }
 
 /// What is remembered of every resource of a kind.
-#[derive(Default)]
-pub struct Memory {
-    entries: Mutex<HashMap<(String, String), Entry>>,
+pub struct Memory<K: Kind> {
+    entries: Mutex<HashMap<(String, String), Entry<K>>>,
 }
 
-#[derive(Default)]
-struct Entry {
+impl<K: Kind> Default for Memory<K> {
+    fn default() -> Self {
+        Self { entries: Mutex::default() }
+    }
+}
+
+struct Entry<K: Kind> {
     /// A resource that was deleted and created again is another one.
     uid: String,
-    remembered: Option<Remembered>,
+    remembered: Option<Remembered<K::Evidence>>,
     last_verified: Option<Values>,
     conditions: Vec<Condition>,
+    details: Option<K::Details>,
+    told: Option<String>,
 }
 
-impl Memory {
+impl<K: Kind> Entry<K> {
+    fn new(uid: String) -> Self {
+        Self { uid, remembered: None, last_verified: None, conditions: Vec::new(), details: None, told: None }
+    }
+}
+
+impl<K: Kind> Memory<K> {
     /// What the last run found.
-    pub fn recall<K: Kind>(&self, object: &K) -> Option<Remembered> {
+    pub fn recall(&self, object: &K) -> Option<Remembered<K::Evidence>> {
         self.with(object, |entry| entry.remembered.clone())
     }
 
     /// Keeps what a run found.
-    pub fn remember<K: Kind>(&self, object: &K, remembered: Remembered) {
+    pub fn remember(&self, object: &K, remembered: Remembered<K::Evidence>) {
         self.with(object, |entry| entry.remembered = Some(remembered));
     }
 
     /// Keeps values that passed, to restore them while later ones do not.
-    pub fn verified<K: Kind>(&self, object: &K, values: &Values) {
+    pub fn verified(&self, object: &K, values: &Values) {
         self.with(object, |entry| entry.last_verified = Some(values.clone()));
     }
 
     /// The values that passed last, whichever inputs they came from.
-    pub fn last_verified<K: Kind>(&self, object: &K) -> Option<Values> {
+    pub fn last_verified(&self, object: &K) -> Option<Values> {
         self.with(object, |entry| entry.last_verified.clone())
     }
 
     /// The resource's status, with the conditions that were written last: a watch may not have brought
     /// them back yet, and their times must not move.
-    pub fn previous_status<K: Kind>(&self, object: &K) -> Option<Status> {
+    pub fn previous_status(&self, object: &K) -> Option<Status> {
         let written = self.with(object, |entry| entry.conditions.clone());
         let mut status = object.status().cloned();
         if !written.is_empty() {
@@ -183,13 +248,26 @@ impl Memory {
         status
     }
 
+    /// The rest of the status that was written last.
+    pub fn previous_details(&self, object: &K) -> K::Details {
+        self.with(object, |entry| entry.details.clone()).unwrap_or_else(|| object.details())
+    }
+
     /// Keeps what later statuses need of the one that was written last.
-    pub fn reported<K: Kind>(&self, object: &K, status: &Status) {
+    pub fn reported(&self, object: &K, status: &Status, details: &K::Details) {
         let mut conditions = status.conditions.clone();
         for condition in &mut conditions {
             condition.message = String::new();
         }
-        self.with(object, |entry| entry.conditions = conditions);
+        self.with(object, |entry| {
+            entry.conditions = conditions;
+            entry.details = Some(details.clone());
+        });
+    }
+
+    /// Whether this was not what was told of the resource last.
+    pub fn is_news(&self, object: &K, message: &str) -> bool {
+        self.with(object, |entry| entry.told.replace(message.to_owned()).as_deref() != Some(message))
     }
 
     /// Forgets a resource that is gone.
@@ -197,17 +275,18 @@ impl Memory {
         self.entries().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    fn with<K: Kind, T>(&self, object: &K, act: impl FnOnce(&mut Entry) -> T) -> T {
+    fn with<T>(&self, object: &K, act: impl FnOnce(&mut Entry<K>) -> T) -> T {
         let uid = object.uid().unwrap_or_default();
         let mut entries = self.entries();
-        let entry = entries.entry((object.namespace().unwrap_or_default(), object.name_any())).or_default();
+        let key = (object.namespace().unwrap_or_default(), object.name_any());
+        let entry = entries.entry(key).or_insert_with(|| Entry::new(uid.clone()));
         if entry.uid != uid {
-            *entry = Entry { uid, ..Entry::default() };
+            *entry = Entry::new(uid);
         }
         act(entry)
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Entry<K>>> {
         // Entries are replaced as a whole, so a panic elsewhere leaves none half written.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -233,7 +312,7 @@ const UNANSWERED_RETRY: Duration = Duration::from_mins(30);
 const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
-    fn delay(self, remembered: &Remembered) -> Duration {
+    fn delay<E>(self, remembered: &Remembered<E>) -> Duration {
         match remembered.verdict(self.threshold) {
             Verdict::Passed | Verdict::Tolerated { .. } => self.interval,
             Verdict::Failed(_) if remembered.findings.credentials_unanswered() => {
@@ -266,12 +345,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::{CheckResult, Reason};
+    use crate::api::Reason;
 
     const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
     fn question(inputs: u64) -> Question {
-        Question { inputs: InputsHash::from(inputs), recheck: None }
+        Question { inputs: InputsHash::from(inputs), recheck: None, surroundings: Vec::new() }
     }
 
     fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
@@ -284,9 +363,9 @@ mod tests {
         Findings { list: vec![finding], ..Findings::default() }
     }
 
-    fn run(previous: Option<&Remembered>, inputs: u64, reason: Option<Reason>) -> Remembered {
+    fn run(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
         let findings = findings(CheckName::TcpConnects, reason);
-        Remembered::learn(previous, question(inputs), findings, 0.0, Instant::now())
+        Remembered::learn(previous, question(inputs), (findings, ()), Renewal::Never, 0.0, Instant::now())
     }
 
     #[test]
@@ -325,9 +404,9 @@ mod tests {
 
     #[test]
     fn unanswered_credentials_are_seldom_tried_again() {
-        let unanswered = |previous: Option<&Remembered>| {
+        let unanswered = |previous: Option<&Remembered<()>>| {
             let findings = findings(CheckName::Bind, Some(Reason::TimedOut));
-            Remembered::learn(previous, question(1), findings, 0.0, Instant::now())
+            Remembered::learn(previous, question(1), (findings, ()), Renewal::Never, 0.0, Instant::now())
         };
         let once = unanswered(None);
         assert_eq!(SCHEDULE.delay(&once), SCHEDULE.interval);
@@ -347,6 +426,34 @@ mod tests {
         assert!(!passed.answers(&question(1), shorter, soon));
     }
 
+    #[test]
+    fn values_that_do_not_last_are_renewed_in_time_and_failures_count_at_once() {
+        let now = Instant::now();
+        let soon = Renewal::At(now + Duration::from_mins(1));
+        let learn = |previous: Option<&Remembered<()>>, reason, renewal| {
+            let findings = findings(CheckName::TokenObtained, reason);
+            Remembered::learn(previous, question(1), (findings, ()), renewal, 0.0, now)
+        };
+        let fresh = learn(None, None, soon);
+        assert_eq!(fresh.wait(SCHEDULE, now), Some(Duration::from_mins(1)));
+        assert!(!fresh.answers(&question(1), SCHEDULE, now + Duration::from_mins(1)));
+        let overdue = learn(Some(&fresh), Some(Reason::ServerUnavailable), Renewal::Overdue);
+        assert!(matches!(overdue.verdict(3), Verdict::Failed(_)));
+        assert!(overdue.proven, "the values that were published stay");
+        assert_eq!(overdue.wait(SCHEDULE, now), Some(FIRST_RETRY));
+    }
+
+    #[test]
+    fn a_server_that_wants_to_be_left_alone_is() {
+        let asked = Findings {
+            pause: Some(Duration::from_mins(10)),
+            ..findings(CheckName::KeyAccepted, Some(Reason::RateLimited))
+        };
+        let now = Instant::now();
+        let limited = Remembered::learn(None, question(1), (asked, ()), Renewal::Never, 0.0, now);
+        assert_eq!(limited.wait(SCHEDULE, now), Some(Duration::from_mins(10)));
+    }
+
     fn condition(type_: ConditionType, status: &str) -> Condition {
         Condition {
             type_: type_.to_string(),
@@ -358,7 +465,7 @@ mod tests {
         }
     }
 
-    fn status(remembered: &Remembered, inputs: &str, conditions: Vec<Condition>) -> Status {
+    fn status(remembered: &Remembered<()>, inputs: &str, conditions: Vec<Condition>) -> Status {
         Status {
             checks: remembered.findings.list.iter().map(Finding::status).collect(),
             checked_inputs: Some(inputs.to_owned()),
@@ -374,12 +481,12 @@ mod tests {
         let now = Instant::now();
         for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
             let status = status(&refused, &recorded, Vec::new());
-            let recovered = Remembered::recover(&status, question(1), &inputs, 3).unwrap();
+            let recovered = Remembered::<()>::recover(&status, question(1), &inputs, 3).unwrap();
             assert!(recovered.answers(&question(1), SCHEDULE, now));
             assert!(matches!(recovered.verdict(3), Verdict::Failed(_)));
         }
         let other = status(&refused, "spec=2 operator=0.0.0", Vec::new());
-        assert!(Remembered::recover(&other, question(1), &inputs, 3).is_none());
+        assert!(Remembered::<()>::recover(&other, question(1), &inputs, 3).is_none());
     }
 
     #[test]
@@ -392,7 +499,7 @@ mod tests {
         let outage = vec![condition(ConditionType::Verified, "False"), published];
         let recover = |recorded: &str, conditions: &[Condition]| {
             let status = status(&down, recorded, conditions.to_vec());
-            Remembered::recover(&status, question(1), &inputs, 3)
+            Remembered::<()>::recover(&status, question(1), &inputs, 3)
         };
         let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
         assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));

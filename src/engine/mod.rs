@@ -1,7 +1,7 @@
 //! The pipeline that every kind shares. It knows nothing of LDAP or OpenID Connect.
 //!
 //! ```text
-//! watch event → resolve (reads) → plan (pure) → probe (network) → judge, publish, render (pure)
+//! watch event → resolve (reads) → plan (pure) → probe, tend (network) → judge, publish, render (pure)
 //!             → apply (writes) → status (pure) → patch if changed → requeue
 //! ```
 //!
@@ -9,6 +9,7 @@
 
 mod accept;
 mod backoff;
+mod claims;
 mod context;
 mod controller;
 mod dial;
@@ -21,7 +22,9 @@ mod probe;
 mod publish;
 mod reconcile;
 mod references;
+mod release;
 mod report;
+mod scene;
 mod secret;
 mod status;
 mod values;
@@ -30,15 +33,16 @@ pub use context::Context;
 pub use controller::{Scope, control};
 pub use dial::{encrypt_stage, reach};
 pub use inputs::Inputs;
-pub use kind::{Kind, RenderContext};
-pub use memory::{Memory, Question, Remembered, Schedule, Verdict};
+pub use kind::{Kind, RenderContext, Traces, Upkeep};
+pub use memory::{Memory, Question, Remembered, Renewal, Schedule, Verdict};
 pub use notices::{Notice, Tone};
 pub use plan::{CheckedInputs, InputsHash, Planned, Prepared, prepare, references};
-pub use probe::probe;
+pub use probe::Examination;
 pub use publish::{Candidate, Content, Existing, Publication, decide};
 pub use reconcile::reconcile;
-pub use references::{Fetched, ObjectKey, Reference, ReferenceSource, fetch};
+pub use references::{Fetched, FoundResource, Need, Neighbour, ObjectKey, Reference, ReferenceSource, fetch};
 pub use report::{Checked, Finding, Findings, Report};
-pub use secret::{MANAGER, secret_name};
+pub use scene::Scene;
+pub use secret::{MANAGER, read, secret_name};
 
 pub use values::{Env, Values};

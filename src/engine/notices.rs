@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::Publication;
-use crate::api::{ConditionType, Reason, Status};
+use crate::api::{ConditionType, Reason, Status, names::EventReason};
 
 /// Whether an event is good news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Notice {
     /// Good news or bad.
     pub tone: Tone,
     /// The event's reason.
-    pub reason: &'static str,
+    pub reason: EventReason,
     /// The condition's reason or what was done; events that differ in it are not joined into one.
     pub action: String,
     /// The event's text.
@@ -34,7 +34,7 @@ pub fn written(publication: &Publication, secret_name: &str) -> Notice {
     } else {
         ("Write", format!("Wrote the current values to the Secret \"{secret_name}\"."))
     };
-    Notice { tone: Tone::Normal, reason: ConditionType::Published.as_str(), action: action.to_owned(), note }
+    Notice { tone: Tone::Normal, reason: EventReason::Published, action: action.to_owned(), note }
 }
 
 /// The transitions between two statuses that are worth an event.
@@ -65,16 +65,16 @@ pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
 fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
     let failed = condition.status == "False";
     let (tone, reason) = match type_ {
-        ConditionType::Verified if condition.status == "True" => (Tone::Normal, type_.as_str()),
-        ConditionType::Verified if failed => (Tone::Warning, "CheckFailed"),
+        ConditionType::Verified if condition.status == "True" => (Tone::Normal, EventReason::Verified),
+        ConditionType::Verified if failed => (Tone::Warning, EventReason::CheckFailed),
         ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
-            (Tone::Warning, Reason::HoldingLastVerified.as_str())
+            (Tone::Warning, EventReason::HoldingLastVerified)
         }
         // Not yet verified is what the failed check says already.
         ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
-        ConditionType::Published if failed => (Tone::Warning, "PublishFailed"),
-        ConditionType::Accepted if failed => (Tone::Warning, "NotAccepted"),
-        ConditionType::ResolvedRefs if failed => (Tone::Warning, "UnresolvedReference"),
+        ConditionType::Published if failed => (Tone::Warning, EventReason::PublishFailed),
+        ConditionType::Accepted if failed => (Tone::Warning, EventReason::NotAccepted),
+        ConditionType::ResolvedRefs if failed => (Tone::Warning, EventReason::UnresolvedReference),
         _ => return None,
     };
     Some(Notice { tone, reason, action: condition.reason, note: condition.message })

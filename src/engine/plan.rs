@@ -9,7 +9,10 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{Fetched, Inputs, Kind, ObjectKey, Question, Reference, accept::accept};
+use super::{
+    Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
+    claims::superseded,
+};
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION},
     net::Trust,
@@ -72,9 +75,12 @@ impl CheckedInputs {
         let spec = BuildHasherDefault::<DefaultHasher>::default().hash_one(checked_spec(object));
         let mut text = format!("uid={uid} spec={spec:016x}");
         for (key, fetched) in objects {
-            if let Fetched::Found { version, .. } = fetched {
-                let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
-            }
+            let version = match fetched {
+                Fetched::Found { version, .. } => version,
+                Fetched::Resource(found) => &found.version,
+                Fetched::Missing | Fetched::Forbidden => continue,
+            };
+            let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
         }
         if let Some(value) = object.annotations().get(RECHECK_ANNOTATION) {
             let _ = write!(text, " recheck={}", quote(value));
@@ -104,9 +110,11 @@ impl From<&str> for CheckedInputs {
     }
 }
 
-/// Parses the spec, looks the references up and joins them.
+/// Parses the spec, looks the references up and joins them. `peers` are the resources of the kind in the
+/// same namespace.
 pub fn prepare<K: Kind>(
     object: &K,
+    peers: &[K],
     objects: &BTreeMap<ObjectKey, Fetched>,
     system_trust: &Trust,
 ) -> Prepared<K> {
@@ -114,6 +122,9 @@ pub fn prepare<K: Kind>(
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
+    if let Some(problem) = superseded(object, peers) {
+        return Prepared::NotAccepted(problem);
+    }
     let common = object.common();
     let references = object.references();
     let ca_bundle = Reference::ca_bundle(common.tls.as_ref());
@@ -123,10 +134,11 @@ pub fn prepare<K: Kind>(
             question: Question {
                 inputs: hash(object, &inputs),
                 recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
+                surroundings: inputs.surroundings(),
             },
             redactor: inputs.redactor(),
             remarks: std::mem::take(&mut inputs.remarks),
-            reads_secrets: !references.is_empty(),
+            reads_secrets: references.iter().any(|reference| reference.source == ReferenceSource::Secret),
             plan: K::plan(parsed, inputs),
         }),
     }

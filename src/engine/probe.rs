@@ -1,26 +1,65 @@
-//! Runs the checks of a plan within its time limit.
+//! One run of the checks, within its time limit.
 
 use std::time::Duration;
 
-use super::{Checked, Findings, Kind, Planned, Report};
+use super::{Checked, Findings, Kind, Planned, Report, Scene, Upkeep};
 use crate::{
     api::{CheckName, Reason},
-    net::Network,
     problem::Problem,
 };
 
-/// Runs every check of the plan; `limit` bounds all of them together.
-pub async fn probe<K: Kind>(planned: &Planned<K>, network: &Network, limit: Duration) -> Findings {
-    let own = K::checks(&planned.plan);
-    let shared = planned.reads_secrets.then_some(CheckName::SecretValues);
-    let mut report = Report::new(shared.into_iter().chain(own).collect(), planned.redactor.clone());
-    if planned.reads_secrets {
-        report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
+/// A run of the checks: what it found, and what is left to be kept up on the other side.
+pub struct Examination<'a, K: Kind> {
+    plan: &'a K::Plan,
+    scene: Scene<'a>,
+    limit: Duration,
+    report: Report,
+    evidence: K::Evidence,
+}
+
+impl<'a, K: Kind> Examination<'a, K> {
+    /// Runs every check of the plan; `limit` bounds all of them together.
+    pub async fn run(planned: &'a Planned<K>, scene: Scene<'a>, limit: Duration) -> Self {
+        let plan = &planned.plan;
+        let shared = planned.reads_secrets.then_some(CheckName::SecretValues);
+        let order = shared.into_iter().chain(K::checks(plan)).collect();
+        let mut report = Report::new(order, planned.redactor.clone());
+        if planned.reads_secrets {
+            report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
+        }
+        let probed = tokio::time::timeout(limit, K::probe(plan, &scene, &mut report)).await;
+        let evidence = probed.unwrap_or_else(|_| {
+            report.time_out(limit);
+            K::Evidence::default()
+        });
+        Self { plan, scene, limit, report, evidence }
     }
-    if tokio::time::timeout(limit, K::probe(&planned.plan, network, &mut report)).await.is_err() {
-        report.time_out(limit);
+
+    /// What is to be kept up, if anything.
+    pub fn upkeep(&self) -> Option<Upkeep> {
+        K::upkeep(self.plan, &self.evidence, &self.scene)
     }
-    report.finish()
+
+    /// Keeps it up, within the time limit of the checks once more.
+    pub async fn tend(&mut self) {
+        let evidence = self.evidence.clone();
+        let tended = K::tend(self.plan, &self.scene, evidence, &mut self.report);
+        match tokio::time::timeout(self.limit, tended).await {
+            Ok(evidence) => self.evidence = evidence,
+            Err(_) => self.report.time_out(self.limit),
+        }
+    }
+
+    /// Tells that it is left to the operator.
+    pub fn leave(&mut self, upkeep: Upkeep) {
+        self.report
+            .skip(upkeep.check, "Left to the running operator, since it changes something at the server.");
+    }
+
+    /// What was found, and what was learnt beside that.
+    pub fn finish(self) -> (Findings, K::Evidence) {
+        (self.report.finish(), self.evidence)
+    }
 }
 
 fn secret_values(remarks: &[Problem]) -> Checked {

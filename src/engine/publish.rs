@@ -13,10 +13,22 @@ pub enum Existing {
     Untouchable(Problem),
 }
 
+impl Existing {
+    /// The values of a Secret of this resource.
+    pub fn values(&self) -> Option<&Values> {
+        match self {
+            Self::Ours(values) => Some(values),
+            Self::Missing | Self::Untouchable(_) => None,
+        }
+    }
+}
+
 /// What is known of the current values.
 pub enum Candidate {
     /// There are none, since the spec or a reference is broken.
     None,
+    /// They cannot be made, since a check that failed was to obtain a part of them.
+    Incomplete,
     /// They were not proven.
     Unproven(Values),
     /// They passed every check, now or earlier with the same inputs.
@@ -69,7 +81,7 @@ pub fn decide(
         {
             (Content::Exactly(values), Publication::Current)
         }
-        Candidate::None | Candidate::Unproven(_) => match (last_verified, present) {
+        Candidate::None | Candidate::Incomplete | Candidate::Unproven(_) => match (last_verified, present) {
             (Some(values), _) => (Content::Exactly(values.clone()), Publication::Held),
             (None, Some(_)) => (Content::AsIs, Publication::Held),
             (None, None) if has_values => (Content::Untouched, Publication::Withheld),
@@ -105,7 +117,7 @@ mod tests {
 
     #[test]
     fn never_replaces_what_works_by_what_does_not() {
-        use Candidate::{None as Broken, Proven, Unproven};
+        use Candidate::{Incomplete, None as Broken, Proven, Unproven};
         use Existing::{Missing, Ours};
         use Publication::{Current, Held, Nothing, Withheld};
         use PublishPolicy::{Always, WhenVerified};
@@ -121,6 +133,10 @@ mod tests {
             (WhenVerified, Missing, Unproven(new()), None, "untouched", Withheld),
             (WhenVerified, Missing, Broken, None, "untouched", Nothing),
             (WhenVerified, Ours(old()), Broken, None, "as is", Held),
+            (WhenVerified, Ours(old()), Incomplete, None, "as is", Held),
+            (WhenVerified, Missing, Incomplete, Some("old"), "old", Held),
+            (WhenVerified, Missing, Incomplete, None, "untouched", Withheld),
+            (Always, Missing, Incomplete, None, "untouched", Withheld),
             (Always, Ours(old()), Unproven(new()), None, "new", Current),
             (Always, Missing, Unproven(new()), None, "new", Current),
             (Always, Ours(old()), Broken, None, "as is", Held),

@@ -10,10 +10,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Existing, Kind, Notice, Planned, Prepared, Publication,
-    Remembered, RenderContext, Schedule, decide, fetch,
-    notices::written,
-    prepare, probe, references,
+    Candidate, CheckedInputs, Content, Context, Examination, Existing, Findings, Kind, Notice, Planned,
+    Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Traces, Values, decide,
+    fetch,
+    notices::written as news_of,
+    prepare, references,
+    release::release,
     secret::{self, Written, secret_name},
     status::{Facts, Outcome, derive},
 };
@@ -23,13 +25,13 @@ use crate::error::Error;
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
     // What is on its way out is the garbage collector's: a Secret that it took must not come back.
     if object.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return release(object, context).await;
     }
     let turn = context.turns.acquire().await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
         keep(object, context, present.as_ref(), &existing).await?;
-        return settle(object, context, Outcome::Suspended, None).await;
+        return settle(object, context, unchanged(object, context, Outcome::Suspended), None).await;
     }
     let namespace = object.namespace().unwrap_or_default();
     let references = references(object);
@@ -37,27 +39,34 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
-    let planned = match prepare(object, &objects, &context.network.system_trust) {
+    let planned = match prepare(object, &context.peers(object), &objects, &context.network.system_trust) {
         Prepared::NotAccepted(problem) => {
             let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            return settle(object, context, Outcome::NotAccepted(problem), Some(published)).await;
+            let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
+            return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            return settle(object, context, Outcome::Unresolved(problem), Some(published)).await;
+            let outcome = unchanged(object, context, Outcome::Unresolved(problem));
+            return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Planned(planned) => planned,
     };
     let checked_inputs = CheckedInputs::of(object, &objects);
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
-    let remembered = examine(object, context, &planned, &checked_inputs).await?;
+    let last_verified = context.memory.last_verified(object);
+    let published = last_verified.as_ref().or(existing.values());
+    let remembered = examine(object, context, &planned, &checked_inputs, published).await?;
     let _turn = context.turns.acquire().await;
-    let candidate = candidate(object, context, &planned, &remembered, &existing);
+    let candidate = candidate::<K>(&planned, &remembered, published);
     let published = publish(object, context, present.as_ref(), existing, candidate).await?;
+    let previous = context.memory.previous_details(object);
+    let values = published.values.as_ref();
+    let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
     let verdict = remembered.verdict(object.common().failure_threshold);
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
-    settle(object, context, outcome, Some(published)).await
+    settle(object, context, (outcome, details), Some(published)).await
 }
 
 /// What the checks find: remembered where that answers the question, from the network otherwise.
@@ -66,7 +75,8 @@ async fn examine<K: Kind>(
     context: &Context<K>,
     planned: &Planned<K>,
     checked_inputs: &CheckedInputs,
-) -> Result<Remembered, Error> {
+    published: Option<&Values>,
+) -> Result<Remembered<K::Evidence>, Error> {
     let common = object.common();
     let question = &planned.question;
     let known = context.memory.recall(object).or_else(|| {
@@ -76,16 +86,51 @@ async fn examine<K: Kind>(
     let remembered = match known {
         Some(known) if known.answers(question, schedule(object), Instant::now()) => known,
         known => {
-            let findings = tokio::select! {
-                findings = probe(planned, &context.network, common.check_timeout.get()) => findings,
+            let namespace = object.namespace().unwrap_or_default();
+            let scene = Scene {
+                network: &context.network,
+                client: Some(&context.client),
+                namespace: &namespace,
+                published,
+                last_upkeep: known.as_ref().and_then(|known| known.upkeep(question)),
+                now: Timestamp::now(),
+            };
+            let examined = tokio::select! {
+                examined = look(object, context, planned, scene) => examined?,
                 () = stopped(context) => return Err(Error::Stopping),
             };
-            context.metrics.checked(object, &findings);
-            Remembered::learn(known.as_ref(), question.clone(), findings, random_share(), Instant::now())
+            context.metrics.checked(object, &examined.0);
+            let due = K::due(&planned.plan, &examined.1, &scene);
+            let renewal = Renewal::new(due, scene.now, Instant::now());
+            Remembered::learn(
+                known.as_ref(),
+                question.clone(),
+                examined,
+                renewal,
+                random_share(),
+                Instant::now(),
+            )
         }
     };
     context.memory.remember(object, remembered.clone());
     Ok(remembered)
+}
+
+/// Runs the checks, and keeps up what the spec asks for on the other side.
+async fn look<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    planned: &Planned<K>,
+    scene: Scene<'_>,
+) -> Result<(Findings, K::Evidence), Error> {
+    let mut examination = Examination::run(planned, scene, object.common().check_timeout.get()).await;
+    if let Some(upkeep) = examination.upkeep() {
+        if upkeep.traces == Traces::Remote {
+            context.hold(object).await?;
+        }
+        examination.tend().await;
+    }
+    Ok(examination.finish())
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
@@ -107,24 +152,23 @@ fn random_share() -> f64 {
 
 /// The current values, and whether they are known to work.
 fn candidate<K: Kind>(
-    object: &K,
-    context: &Context<K>,
     planned: &Planned<K>,
-    remembered: &Remembered,
-    existing: &Existing,
+    remembered: &Remembered<K::Evidence>,
+    current: Option<&Values>,
 ) -> Candidate {
-    let last_verified = context.memory.last_verified(object);
-    let current = match existing {
-        Existing::Ours(values) => Some(values),
-        Existing::Missing | Existing::Untouchable(_) => last_verified.as_ref(),
-    };
-    let values = K::render(&planned.plan, &RenderContext { verified: remembered.proven, current });
-    if remembered.proven { Candidate::Proven(values) } else { Candidate::Unproven(values) }
+    let context = RenderContext { verified: remembered.proven, current };
+    match K::render(&planned.plan, &remembered.evidence, &context) {
+        None => Candidate::Incomplete,
+        Some(values) if remembered.proven => Candidate::Proven(values),
+        Some(values) => Candidate::Unproven(values),
+    }
 }
 
 /// What became of the Secret, and what is to be told of it.
 struct Published {
     publication: Publication,
+    /// What it holds, as far as that is known.
+    values: Option<Values>,
     notice: Option<Notice>,
 }
 
@@ -141,15 +185,18 @@ async fn publish<K: Kind>(
     }
     let last_verified = context.memory.last_verified(object);
     let policy = object.common().publish_policy;
+    let held = existing.values().cloned();
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
-    Ok(match secret::ensure(&context.client, object, present, &wanted).await? {
-        Ok(Written::Changed) => {
-            let notice = Some(written(&publication, &secret_name(object)));
-            Published { publication, notice }
+    let written = match secret::ensure(&context.client, object, present, &wanted).await? {
+        Ok(written) => written,
+        Err(problem) => {
+            let publication = Publication::Refused(problem);
+            return Ok(Published { publication, values: held, notice: None });
         }
-        Ok(Written::Unchanged) => Published { publication, notice: None },
-        Err(problem) => Published { publication: Publication::Refused(problem), notice: None },
-    })
+    };
+    let notice = (written == Written::Changed).then(|| news_of(&publication, &secret_name(object)));
+    let values = if let Content::Exactly(values) = wanted { Some(values) } else { held };
+    Ok(Published { publication, values, notice })
 }
 
 /// The time as the API server stores it, in whole seconds.
@@ -171,6 +218,15 @@ async fn keep<K: Kind>(
     Ok(())
 }
 
+/// An outcome without anything new beside it.
+fn unchanged<'a, K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    outcome: Outcome<'a>,
+) -> (Outcome<'a>, K::Details) {
+    (outcome, context.memory.previous_details(object))
+}
+
 /// Without this, an event that was missed would be missed for ever.
 const RESYNC: Duration = Duration::from_hours(1);
 
@@ -178,7 +234,7 @@ const RESYNC: Duration = Duration::from_hours(1);
 async fn settle<K: Kind>(
     object: &K,
     context: &Context<K>,
-    outcome: Outcome<'_>,
+    (outcome, details): (Outcome<'_>, K::Details),
     published: Option<Published>,
 ) -> Result<Action, Error> {
     let again = match &outcome {
@@ -192,7 +248,7 @@ async fn settle<K: Kind>(
         }
     };
     let (publication, notice) =
-        published.map_or((None, None), |Published { publication, notice }| (Some(publication), notice));
+        published.map_or((None, None), |published| (Some(published.publication), published.notice));
     let facts = Facts {
         generation: object.meta().generation,
         outcome,
@@ -203,11 +259,12 @@ async fn settle<K: Kind>(
     let previous = context.memory.previous_status(object);
     let status = derive(previous.as_ref(), &facts, now());
     context.metrics.settled(object, &status);
-    if object.status() != Some(&status) {
-        context.report(object, previous.as_ref(), &status).await?;
-        context.memory.reported(object, &status);
+    let before = context.memory.previous_details(object);
+    if object.status() != Some(&status) || before != details {
+        context.report(object, previous.as_ref(), &status, &details).await?;
+        context.memory.reported(object, &status, &details);
     }
-    if let Some(notice) = notice {
+    for notice in notice.into_iter().chain(K::news(&before, &details)) {
         context.tell(object, &notice).await;
     }
     Ok(Action::requeue(again))

@@ -1,12 +1,46 @@
 //! References in a spec, and the reading of the objects that they lead to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Secret},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client, Resource,
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use serde_json::Value;
 
-use crate::api::{CaBundle, KeyReference, TlsSpec, common::is_object_name};
+use crate::api::{CaBundle, ConditionType, GROUP, KeyReference, TlsSpec, VERSION, common::is_object_name};
+
+/// A kind of custom resource that another kind refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Neighbour {
+    /// The Kubernetes kind.
+    pub kind: &'static str,
+    /// Its name in URLs.
+    pub plural: &'static str,
+}
+
+impl Neighbour {
+    /// The kind of these types.
+    pub fn of<K: Resource<DynamicType = ()>>() -> Option<Self> {
+        match (K::kind(&()), K::plural(&())) {
+            (Cow::Borrowed(kind), Cow::Borrowed(plural)) => Some(Self { kind, plural }),
+            _ => None,
+        }
+    }
+
+    /// The kind as the client's generic types want it.
+    pub fn resource(self) -> ApiResource {
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, self.kind), self.plural)
+    }
+}
 
 /// Which kind of object a reference leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +49,8 @@ pub enum ReferenceSource {
     Secret,
     /// A ConfigMap.
     ConfigMap,
+    /// A custom resource of the operator's own.
+    Neighbour(Neighbour),
 }
 
 impl ReferenceSource {
@@ -23,6 +59,7 @@ impl ReferenceSource {
         match self {
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
+            Self::Neighbour(neighbour) => neighbour.kind,
         }
     }
 }
@@ -30,14 +67,25 @@ impl ReferenceSource {
 /// One key of one object, and where the spec names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Secret or ConfigMap.
+    /// Which kind of object.
     pub source: ReferenceSource,
     /// The object's name.
     pub name: String,
-    /// The key in its data.
+    /// The key in its data; none for a custom resource.
     pub key: String,
     /// The path of the spec that names it, for messages.
     pub field: &'static str,
+    /// What its absence means.
+    pub need: Need,
+}
+
+/// What the absence of a referenced value means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A problem.
+    Required,
+    /// That it comes later.
+    Optional,
 }
 
 impl Reference {
@@ -47,7 +95,20 @@ impl Reference {
     }
 
     fn new(source: ReferenceSource, reference: &KeyReference, field: &'static str) -> Self {
-        Self { source, name: reference.name.clone(), key: reference.key.clone(), field }
+        let (name, key) = (reference.name.clone(), reference.key.clone());
+        Self { source, name, key, field, need: Need::Required }
+    }
+
+    /// A custom resource of the operator's own, as a whole.
+    pub fn neighbour(neighbour: Neighbour, name: &str, field: &'static str) -> Self {
+        let source = ReferenceSource::Neighbour(neighbour);
+        Self { source, name: name.to_owned(), key: String::new(), field, need: Need::Required }
+    }
+
+    /// The same, where the value may come later.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { need: Need::Optional, ..self }
     }
 
     /// The CA bundle of a spec, if it has one.
@@ -68,10 +129,10 @@ impl Reference {
     }
 }
 
-/// A Secret or ConfigMap in the resource's namespace.
+/// An object in the resource's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectKey {
-    /// Secret or ConfigMap.
+    /// Which kind of object.
     pub source: ReferenceSource,
     /// The object's name.
     pub name: String,
@@ -87,10 +148,39 @@ pub enum Fetched {
         /// Every key.
         data: BTreeMap<String, Vec<u8>>,
     },
+    /// The custom resource.
+    Resource(Box<FoundResource>),
     /// There is no such object.
     Missing,
     /// The operator's account may not read it.
     Forbidden,
+}
+
+/// A custom resource of the operator's own that another one refers to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundResource {
+    /// Identifies the spec: the resource's identity and its `metadata.generation`.
+    pub version: String,
+    /// `spec`.
+    pub spec: Value,
+    /// `status`; nothing in a manifest that never met an API server.
+    pub status: Option<Value>,
+}
+
+impl FoundResource {
+    /// The condition of a type in its status.
+    pub fn condition(&self, type_: ConditionType) -> Option<Condition> {
+        let conditions = self.status.as_ref()?.get("conditions")?.as_array()?;
+        let found = conditions
+            .iter()
+            .find(|condition| condition.get("type").is_some_and(|name| name == type_.as_str()))?;
+        serde_json::from_value(found.clone()).ok()
+    }
+
+    /// Whether its checks passed.
+    pub fn is_verified(&self) -> bool {
+        self.condition(ConditionType::Verified).is_some_and(|condition| condition.status == "True")
+    }
 }
 
 /// Reads each object that the references lead to, once, and all at the same time.
@@ -121,6 +211,12 @@ async fn read(client: &Client, namespace: &str, key: &ObjectKey) -> Result<Fetch
             .get_opt(&key.name)
             .await
             .map(|found| found.map(Fetched::from)),
+        ReferenceSource::Neighbour(neighbour) => {
+            Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &neighbour.resource())
+                .get_opt(&key.name)
+                .await
+                .map(|found| found.map(Fetched::from))
+        }
     };
     match fetched {
         Ok(found) => Ok(found.unwrap_or(Fetched::Missing)),
@@ -149,5 +245,16 @@ impl From<ConfigMap> for Fetched {
             version: map.metadata.resource_version.unwrap_or_default(),
             data: text.chain(binary).collect(),
         }
+    }
+}
+
+impl From<DynamicObject> for Fetched {
+    fn from(object: DynamicObject) -> Self {
+        let uid = object.metadata.uid.unwrap_or_default();
+        Self::Resource(Box::new(FoundResource {
+            version: format!("{uid}.{}", object.metadata.generation.unwrap_or_default()),
+            spec: object.data.get("spec").cloned().unwrap_or_default(),
+            status: object.data.get("status").cloned(),
+        }))
     }
 }

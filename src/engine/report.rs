@@ -215,6 +215,13 @@ impl Findings {
         self.failure().is_some_and(|failure| failure.name.sends_credentials() && failure.reason.leaves_open())
     }
 
+    /// Whether the other side refused to be changed, which is not to be asked of it again and again.
+    pub fn upkeep_refused(&self) -> bool {
+        self.list
+            .iter()
+            .any(|finding| finding.result == CheckResult::Failed && finding.reason.refuses_upkeep())
+    }
+
     /// Whether the other side refused credentials.
     pub fn credentials_refused(&self) -> bool {
         self.list

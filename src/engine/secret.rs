@@ -15,6 +15,9 @@ use crate::{
 /// Says which resource a Secret belongs to, also when it outlives that resource.
 pub const OWNER_ANNOTATION: &str = "auth.wandb.com/owner";
 
+/// Carries what a later run must know of the values, see [`Values::set_record`].
+pub const RECORD_ANNOTATION: &str = "auth.wandb.com/record";
+
 /// Kubernetes' recommended label for who manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
@@ -83,12 +86,13 @@ fn recognise<K: Kind>(secret: &Secret, object: &K) -> Existing {
     }
     let data = secret.data.iter().flatten();
     // Bytes that are not text can only come from a foreign edit, and differ from anything that is published.
-    Existing::Ours(
-        data.map(|(key, value)| {
-            (key.clone(), Sensitive::from(String::from_utf8_lossy(&value.0).into_owned()))
-        })
-        .collect(),
-    )
+    let mut values: Values = data
+        .map(|(key, value)| (key.clone(), Sensitive::from(String::from_utf8_lossy(&value.0).into_owned())))
+        .collect();
+    if let Some(record) = secret.annotations().get(RECORD_ANNOTATION) {
+        values.set_record(record);
+    }
+    Existing::Ours(values)
 }
 
 fn owner<K: Kind>(name: &str) -> String {
@@ -101,20 +105,24 @@ fn is_owner<K: Kind>(reference: &OwnerReference, object: &K) -> bool {
         && reference.api_version.split('/').next() == Some(&*K::group(&()))
 }
 
-/// The Secret with this data; what others put into its metadata stays.
-fn compose<K: Kind>(
-    present: Option<&Secret>,
-    object: &K,
-    data: Option<BTreeMap<String, ByteString>>,
-) -> Secret {
+/// The Secret with this content; what others put into its metadata stays.
+fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &Content) -> Secret {
     let mut metadata = present.map(|secret| secret.metadata.clone()).unwrap_or_default();
     metadata.name = Some(secret_name(object));
     metadata.namespace = object.namespace();
     metadata.labels.get_or_insert_default().insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
-    metadata
-        .annotations
-        .get_or_insert_default()
-        .insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
+    let data = match content {
+        Content::Exactly(values) => {
+            match values.record() {
+                Some(record) => annotations.insert(RECORD_ANNOTATION.to_owned(), record.to_owned()),
+                None => annotations.remove(RECORD_ANNOTATION),
+            };
+            Some(encoded(values))
+        }
+        Content::AsIs | Content::Untouched => present.and_then(|secret| secret.data.clone()),
+    };
     let mut owners = metadata.owner_references.take().unwrap_or_default();
     owners.retain(|reference| !is_owner(reference, object));
     if object.common().deletion_policy == DeletionPolicy::Remove {
@@ -156,12 +164,10 @@ pub async fn ensure<K: Kind>(
     present: Option<&Secret>,
     content: &Content,
 ) -> Result<Result<Written, Problem>, kube::Error> {
-    let data = match (content, present) {
-        (Content::Exactly(values), _) => Some(encoded(values)),
-        (Content::AsIs, Some(secret)) => secret.data.clone(),
-        (Content::AsIs, None) | (Content::Untouched, _) => return Ok(Ok(Written::Unchanged)),
-    };
-    let desired = compose(present, object, data);
+    if matches!((content, present), (Content::AsIs, None) | (Content::Untouched, _)) {
+        return Ok(Ok(Written::Unchanged));
+    }
+    let desired = compose(present, object, content);
     if present == Some(&desired) {
         return Ok(Ok(Written::Unchanged));
     }

@@ -22,46 +22,60 @@ impl Env {
 
 /// The data of a published Secret. It has no `Debug`: every value may be secret.
 #[derive(Clone, Default, PartialEq)]
-pub struct Values(BTreeMap<String, Sensitive>);
+pub struct Values {
+    entries: BTreeMap<String, Sensitive>,
+    record: Option<String>,
+}
 
 impl Values {
     /// Sets a setting under each of its names.
     pub fn set(&mut self, env: Env, value: impl Into<Sensitive>) {
         let value = value.into();
         for name in env.names() {
-            self.0.insert(name.to_owned(), value.clone());
+            self.entries.insert(name.to_owned(), value.clone());
         }
     }
 
     /// Sets a setting whose dialects spell the value differently.
     pub fn set_each(&mut self, env: Env, local: impl Into<Sensitive>, split: impl Into<Sensitive>) {
         if let Some(name) = env.local {
-            self.0.insert(name.to_owned(), local.into());
+            self.entries.insert(name.to_owned(), local.into());
         }
         let split = split.into();
         for name in env.split {
-            self.0.insert((*name).to_owned(), split.clone());
+            self.entries.insert((*name).to_owned(), split.clone());
         }
     }
 
     /// Sets an entry that is meant as a file, such as `ca.crt`.
     pub fn set_file(&mut self, name: &str, content: impl Into<Sensitive>) {
-        self.0.insert(name.to_owned(), content.into());
+        self.entries.insert(name.to_owned(), content.into());
+    }
+
+    /// Sets what a later run must know of these values and cannot ask anybody: it is written together
+    /// with them, where everybody who may read the Secret's metadata can see it.
+    pub fn set_record(&mut self, record: impl Into<String>) {
+        self.record = Some(record.into());
+    }
+
+    /// What was recorded with the values.
+    pub fn record(&self) -> Option<&str> {
+        self.record.as_deref()
     }
 
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&Sensitive> {
-        self.0.get(name)
+        self.entries.get(name)
     }
 
     /// Every name and value, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Sensitive)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.entries.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
 impl FromIterator<(String, Sensitive)> for Values {
     fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
-        Self(entries.into_iter().collect())
+        Self { entries: entries.into_iter().collect(), record: None }
     }
 }

@@ -1,11 +1,12 @@
-//! What every kind asks of an issuer of tokens: its URL and its answers.
+//! What every kind asks of an issuer of tokens: its URL, its answers and its keys.
 //!
 //! `url` and `accept` read the spec, `answer` is what every answer must be, and `endpoint` what every
-//! endpoint that a document names must be.
+//! endpoint that a document names must be. `keys` reads the published keys, once.
 
 mod accept;
 mod answer;
 mod endpoint;
+mod keys;
 mod url;
 
 pub use accept::Plaintext;
@@ -14,4 +15,5 @@ pub use url::Issuer;
 pub(crate) use accept::{accept, server_name};
 pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
 pub(crate) use endpoint::{at, expect_encrypted};
+pub(crate) use keys::{Key, KeyKind, KeySet, Purpose};
 pub(crate) use url::{is_https, plain_url, without_slash};

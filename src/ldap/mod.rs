@@ -43,9 +43,9 @@ pub use url::{LdapUrl, Scheme};
 use serde::Serialize;
 
 use crate::{
-    api::{CheckName, CommonSpec, LdapConfig, Status},
-    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Values},
-    net::{Network, Trust},
+    api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
+    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
+    net::Trust,
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -70,6 +70,8 @@ impl Kind for LdapConfig {
 
     type Parsed = Directory;
     type Plan = Plan;
+    type Evidence = ();
+    type Details = NoDetails;
 
     fn common(&self) -> &CommonSpec {
         &self.spec.common
@@ -77,6 +79,10 @@ impl Kind for LdapConfig {
 
     fn status(&self) -> Option<&Status> {
         self.status.as_ref()
+    }
+
+    fn details(&self) -> NoDetails {
+        NoDetails {}
     }
 
     fn spec(&self) -> &impl Serialize {
@@ -108,11 +114,11 @@ impl Kind for LdapConfig {
         probe::checks(plan)
     }
 
-    async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
-        probe::probe(plan, network, report).await;
+    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) {
+        probe::probe(plan, scene.network, report).await;
     }
 
-    fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
-        render::render(plan, context)
+    fn render(plan: &Plan, (): &(), context: &RenderContext<'_>) -> Option<Values> {
+        Some(render::render(plan, context))
     }
 }

@@ -26,9 +26,9 @@ pub use settings::Settings;
 use serde::Serialize;
 
 use crate::{
-    api::{CheckName, CommonSpec, OidcProvider, Status},
-    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Values},
-    net::{Network, Trust},
+    api::{CheckName, CommonSpec, OidcProvider, Status, status::NoDetails},
+    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
+    net::Trust,
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -50,6 +50,8 @@ impl Kind for OidcProvider {
 
     type Parsed = Settings;
     type Plan = Plan;
+    type Evidence = ();
+    type Details = NoDetails;
 
     fn common(&self) -> &CommonSpec {
         &self.spec.common
@@ -57,6 +59,10 @@ impl Kind for OidcProvider {
 
     fn status(&self) -> Option<&Status> {
         self.status.as_ref()
+    }
+
+    fn details(&self) -> NoDetails {
+        NoDetails {}
     }
 
     fn spec(&self) -> &impl Serialize {
@@ -95,11 +101,11 @@ impl Kind for OidcProvider {
             .collect()
     }
 
-    async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
-        probe::probe(plan, network, report).await;
+    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) {
+        probe::probe(plan, scene.network, report).await;
     }
 
-    fn render(plan: &Plan, _: &RenderContext<'_>) -> Values {
-        render::render(plan)
+    fn render(plan: &Plan, (): &(), _: &RenderContext<'_>) -> Option<Values> {
+        Some(render::render(plan))
     }
 }

@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use wandb_auth_operator::{
     api::{CheckName, CheckResult, OidcProvider, Reason},
-    engine::{self, Fetched, Finding, Findings, ObjectKey, Prepared, ReferenceSource},
+    engine::{self, Fetched, Finding, Findings, ObjectKey, Prepared, ReferenceSource, Scene},
     net::{EgressPolicy, Network},
 };
 
@@ -68,22 +68,24 @@ async fn examine_within(
     let secrets = secrets.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
     let secret = Fetched::Found { version: "1".to_owned(), data: secrets.collect() };
     let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".to_owned() };
-    match engine::prepare(&object, &BTreeMap::from([(key, secret)]), &network.system_trust) {
-        Prepared::Planned(planned) => engine::probe(&planned, network, limit).await,
+    match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust) {
+        Prepared::Planned(planned) => {
+            engine::Examination::run(&planned, Scene::without_cluster(network), limit).await.finish().0
+        }
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
     }
 }
 
 /// The finding of one check.
-fn finding(findings: &Findings, name: CheckName) -> &Finding {
-    findings.list.iter().find(|finding| finding.name == name).unwrap()
+fn finding<'a>(findings: &'a Findings, name: &CheckName) -> &'a Finding {
+    findings.list.iter().find(|finding| finding.name == *name).unwrap()
 }
 
 /// Asserts which check failed first and why, and that its message has these words.
 #[track_caller]
-fn assert_failure(findings: &Findings, name: CheckName, reason: Reason, words: &[&str]) {
+fn assert_failure(findings: &Findings, name: &CheckName, reason: Reason, words: &[&str]) {
     let failure = findings.failure().unwrap_or_else(|| panic!("nothing failed:\n{}", told(findings)));
-    assert_eq!((&failure.name, failure.reason), (&name, reason), "{}", failure.message);
+    assert_eq!((&failure.name, failure.reason), (name, reason), "{}", failure.message);
     for word in words {
         assert!(failure.message.contains(word), "{word:?} is not in: {}", failure.message);
     }
@@ -93,7 +95,7 @@ fn assert_failure(findings: &Findings, name: CheckName, reason: Reason, words: &
 #[track_caller]
 fn assert_not_reached(findings: &Findings, names: &[CheckName]) {
     for name in names {
-        let finding = finding(findings, name.clone());
+        let finding = finding(findings, name);
         assert_eq!((finding.result, finding.reason), (CheckResult::Skipped, Reason::NotReached));
     }
 }

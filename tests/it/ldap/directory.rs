@@ -91,14 +91,14 @@ async fn equal_findings_are_equal() {
 async fn says_that_anonymous_binds_are_refused() {
     let slapd = Slapd::builder(PASSWORD).forbid_anonymous_bind().start().unwrap();
     let failure = Scenario::plaintext(&slapd).without("bind").failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::AnonymousRefused);
+    assert_failure(&failure, &CheckName::Bind, Reason::AnonymousRefused);
 }
 
 #[tokio::test]
 async fn finds_a_wrong_port() {
     let port = free_port().unwrap();
     let failure = Scenario::new(&format!("ldaps://127.0.0.1:{port}")).failure().await;
-    assert_failure(&failure, CheckName::TcpConnects, Reason::ConnectionRefused);
+    assert_failure(&failure, &CheckName::TcpConnects, Reason::ConnectionRefused);
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn verifies_authority_name_and_validity() {
             Scenario::new(&slapd.ldap_url()).with("startTLS: true"),
         ] {
             let failure = scenario.trusting(trusted.certificate_pem()).failure().await;
-            assert_failure(&failure, CheckName::TlsVerifies, reason);
+            assert_failure(&failure, &CheckName::TlsVerifies, reason);
         }
         // A password never goes to a server that is not verified.
         assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 0);
@@ -171,7 +171,7 @@ async fn warns_of_a_certificate_that_expires_soon() {
 async fn says_that_start_tls_is_refused() {
     let slapd = slapd();
     let failure = Scenario::new(&slapd.ldap_url()).with("startTLS: true").failure().await;
-    assert_failure(&failure, CheckName::StartTls, Reason::StartTlsRefused);
+    assert_failure(&failure, &CheckName::StartTls, Reason::StartTlsRefused);
     assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 0);
 }
 
@@ -180,7 +180,7 @@ async fn tries_a_wrong_password_once() {
     let slapd = slapd();
     let findings = Scenario::plaintext(&slapd).password("not the password").findings().await;
     let failure = findings.failure().unwrap();
-    assert_failure(failure, CheckName::Bind, Reason::InvalidCredentials);
+    assert_failure(failure, &CheckName::Bind, Reason::InvalidCredentials);
     assert!(failure.message.contains("does not try it again"), "{}", failure.message);
     assert!(!show(&findings).contains("not the password"));
     assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 1);
@@ -190,14 +190,14 @@ async fn tries_a_wrong_password_once() {
 async fn says_that_an_account_is_locked() {
     let slapd = slapd();
     let failure = Scenario::plaintext(&slapd).bind(Slapd::LOCKED_DN).failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::AccountLocked);
+    assert_failure(&failure, &CheckName::Bind, Reason::AccountLocked);
 }
 
 #[tokio::test]
 async fn says_that_active_directory_names_are_not_for_every_directory() {
     let slapd = slapd();
     let failure = Scenario::plaintext(&slapd).bind("wandb@example.org").failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::InvalidCredentials);
+    assert_failure(&failure, &CheckName::Bind, Reason::InvalidCredentials);
 }
 
 #[tokio::test]
@@ -205,11 +205,11 @@ async fn shows_the_closest_entry_to_a_missing_base() {
     let slapd = slapd();
     let scenario = Scenario::plaintext(&slapd).with("baseDN: 'ou=staff,ou=people,dc=example,dc=org'");
     let failure = scenario.failure().await;
-    assert_failure(&failure, CheckName::BaseDnExists, Reason::BaseDnNotFound);
+    assert_failure(&failure, &CheckName::BaseDnExists, Reason::BaseDnNotFound);
     assert!(failure.message.contains("ou=people,dc=example,dc=org. Check the DN"), "{}", failure.message);
     let elsewhere = Scenario::plaintext(&slapd).with("userSearch: {baseDN: 'ou=staff,dc=example,dc=org'}");
     let failure = elsewhere.failure().await;
-    assert_failure(&failure, CheckName::BaseDnExists, Reason::BaseDnNotFound);
+    assert_failure(&failure, &CheckName::BaseDnExists, Reason::BaseDnNotFound);
     assert!(failure.message.starts_with("spec.userSearch.baseDN"), "{}", failure.message);
 }
 
@@ -217,7 +217,7 @@ async fn shows_the_closest_entry_to_a_missing_base() {
 async fn recognises_an_attribute_map_in_the_base_dn() {
     let slapd = slapd();
     let failure = Scenario::plaintext(&slapd).with("baseDN: 'email=mail,group=gidNumber'").failure().await;
-    assert_failure(&failure, CheckName::BaseDnExists, Reason::BaseDnNotFound);
+    assert_failure(&failure, &CheckName::BaseDnExists, Reason::BaseDnNotFound);
     assert!(failure.message.contains("looks like an attribute map"), "{}", failure.message);
 }
 
@@ -226,7 +226,7 @@ async fn finds_attributes_that_nobody_has() {
     let slapd = slapd();
     let with = |attributes: &str| Scenario::plaintext(&slapd).with(&format!("attributes: {attributes}"));
     let failure = with("{email: mailAddress, group: gidNumber}").failure().await;
-    assert_failure(&failure, CheckName::AttributesPresent, Reason::AttributeMissing);
+    assert_failure(&failure, &CheckName::AttributesPresent, Reason::AttributeMissing);
     assert!(failure.message.starts_with("0 of 3 sampled entries carry mailAddress"), "{}", failure.message);
 
     let findings = with("{email: mail, group: departmentNumber}").findings().await;
@@ -235,7 +235,7 @@ async fn finds_attributes_that_nobody_has() {
     assert_eq!((warned.result, warned.reason), (CheckResult::Warning, Reason::AttributeMissing));
 
     let listed = with("{email: mail, group: departmentNumber}").with("groupAllowList: [wandb]");
-    assert_failure(&listed.failure().await, CheckName::AttributesPresent, Reason::AttributeMissing);
+    assert_failure(&listed.failure().await, &CheckName::AttributesPresent, Reason::AttributeMissing);
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn finds_nobody_where_nobody_is() {
     let slapd = slapd();
     let scenario =
         Scenario::plaintext(&slapd).with(&format!("userSearch: {{baseDN: '{}'}}", Slapd::GROUPS_DN));
-    assert_failure(&scenario.failure().await, CheckName::AttributesPresent, Reason::NoUsersFound);
+    assert_failure(&scenario.failure().await, &CheckName::AttributesPresent, Reason::NoUsersFound);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn a_password_that_must_be_changed_has_expired() {
         let findings = Scenario::plaintext(&slapd).bind(AGING_DN).findings().await;
         let failure =
             findings.failure().unwrap_or_else(|| panic!("{policy}: nothing failed: {}", show(&findings)));
-        assert_failure(failure, CheckName::Bind, Reason::PasswordExpired);
+        assert_failure(failure, &CheckName::Bind, Reason::PasswordExpired);
         assert!(failure.message.contains(words), "{}", failure.message);
         assert!(findings.credentials_refused());
         assert_eq!(slapd.bind_attempts(AGING_DN).unwrap(), 1);
@@ -71,7 +71,7 @@ async fn a_password_that_expires_soon_is_a_warning() {
     ] {
         let findings = scenario.bind(AGING_DN).findings().await;
         assert!(findings.failure().is_none(), "{}", show(&findings));
-        let bind = finding(&findings, CheckName::Bind);
+        let bind = finding(&findings, &CheckName::Bind);
         assert_eq!((bind.result, bind.reason), (CheckResult::Warning, Reason::PasswordExpiresSoon));
         for remark in remarks {
             assert!(bind.message.contains(remark), "{}", bind.message);

@@ -31,7 +31,7 @@ async fn a_silent_server_uses_the_time_up_at_its_check() {
         (Scenario::new(&format!("ldap://{address}")).with("startTLS: true"), CheckName::StartTls),
         (Scenario::hostile(address), CheckName::Bind),
     ] {
-        assert_failure(&scenario.failure_within(SHORT_LIMIT).await, name, Reason::TimedOut);
+        assert_failure(&scenario.failure_within(SHORT_LIMIT).await, &name, Reason::TimedOut);
     }
 }
 
@@ -39,7 +39,7 @@ async fn a_silent_server_uses_the_time_up_at_its_check() {
 async fn a_server_that_closes_is_named_so() {
     let server = TcpServer::closes().unwrap();
     let failure = Scenario::hostile(server.address()).failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::ConnectionClosed);
+    assert_failure(&failure, &CheckName::Bind, Reason::ConnectionClosed);
 }
 
 #[tokio::test]
@@ -47,34 +47,34 @@ async fn garbage_is_no_ldap() {
     let server = hostile::answers_garbage().unwrap();
     let address = server.address();
     let failure = Scenario::hostile(address).failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::ProtocolError);
+    assert_failure(&failure, &CheckName::Bind, Reason::ProtocolError);
     let start_tls = Scenario::new(&format!("ldap://{address}")).with("startTLS: true").failure().await;
-    assert_failure(&start_tls, CheckName::StartTls, Reason::ProtocolError);
+    assert_failure(&start_tls, &CheckName::StartTls, Reason::ProtocolError);
 
     let web = TcpServer::sends(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     let failure = Scenario::hostile(web.address()).failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::ProtocolError);
+    assert_failure(&failure, &CheckName::Bind, Reason::ProtocolError);
 }
 
 #[tokio::test]
 async fn huge_answers_are_not_read() {
     let gibibyte = hostile::announces_a_gibibyte().unwrap();
     let failure = Scenario::hostile(gibibyte.address()).failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::ResponseTooLarge);
+    assert_failure(&failure, &CheckName::Bind, Reason::ResponseTooLarge);
 }
 
 #[tokio::test]
 async fn endless_entries_come_to_an_end() {
     let endless = hostile::sends_endless_entries().unwrap();
     let failure = Scenario::hostile(endless.address()).failure().await;
-    assert_failure(&failure, CheckName::BaseDnExists, Reason::ProtocolError);
+    assert_failure(&failure, &CheckName::BaseDnExists, Reason::ProtocolError);
 }
 
 #[tokio::test]
 async fn start_tls_without_a_handshake_uses_the_time_up() {
     let server = hostile::agrees_to_start_tls_only().unwrap();
     let scenario = Scenario::new(&format!("ldap://{}", server.address())).with("startTLS: true");
-    assert_failure(&scenario.failure_within(SHORT_LIMIT).await, CheckName::TlsVerifies, Reason::TimedOut);
+    assert_failure(&scenario.failure_within(SHORT_LIMIT).await, &CheckName::TlsVerifies, Reason::TimedOut);
 }
 
 /// A server that answers the first request with these bytes.
@@ -93,7 +93,7 @@ async fn data_that_is_injected_before_encryption_is_refused() {
     let server = answers(b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
     let scenario = Scenario::new(&format!("ldap://{}", server.address())).with("startTLS: true");
     let failure = scenario.failure().await;
-    assert_failure(&failure, CheckName::StartTls, Reason::ProtocolError);
+    assert_failure(&failure, &CheckName::StartTls, Reason::ProtocolError);
     assert!(failure.message.contains("tampers"), "{}", failure.message);
 }
 
@@ -111,7 +111,7 @@ async fn well_formed_nonsense_harms_nobody() {
     for bytes in nonsense {
         let server = answers(bytes);
         let failure = Scenario::hostile(server.address()).failure().await;
-        assert_failure(&failure, CheckName::Bind, Reason::ProtocolError);
+        assert_failure(&failure, &CheckName::Bind, Reason::ProtocolError);
     }
 }
 
@@ -123,7 +123,7 @@ async fn reads_what_active_directory_says() {
         vec![(BIND_RESPONSE, result(49, text))]
     });
     let failure = Scenario::hostile(server.address()).bind("CORP\\wandb").failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::AccountLocked);
+    assert_failure(&failure, &CheckName::Bind, Reason::AccountLocked);
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_directory_that_goes_away_ends_the_run() {
     });
     let scenario = Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]");
     let findings = scenario.findings().await;
-    assert_failure(findings.failure().unwrap(), CheckName::BaseDnExists, Reason::ConnectionClosed);
+    assert_failure(findings.failure().unwrap(), &CheckName::BaseDnExists, Reason::ConnectionClosed);
     let last: Vec<_> = findings.list.iter().skip(6).map(|finding| finding.reason).collect();
     assert_eq!(last, [Reason::NotReached; 3], "{}", show(&findings));
     assert_eq!(server.connections(), 1);
@@ -157,7 +157,7 @@ async fn a_check_that_could_not_run_is_never_taken_for_one_that_passed() {
         vec![alice, (SEARCH_DONE, result(0, "")), (CLOSE, Vec::new())]
     });
     let scenario = Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]");
-    assert_failure(&scenario.failure().await, CheckName::TestUser(0), Reason::ConnectionClosed);
+    assert_failure(&scenario.failure().await, &CheckName::TestUser(0), Reason::ConnectionClosed);
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_referral_names_the_other_server() {
         vec![(SEARCH_DONE, parts)]
     });
     let failure = Scenario::hostile(server.address()).failure().await;
-    assert_failure(&failure, CheckName::BaseDnExists, Reason::Referral);
+    assert_failure(&failure, &CheckName::BaseDnExists, Reason::Referral);
     assert!(failure.message.contains("ldap://other.example.org/"), "{}", failure.message);
 }
 
@@ -196,7 +196,7 @@ async fn large_entries_are_read_up_to_a_limit() {
     });
     let findings =
         Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]").findings().await;
-    assert_failure(findings.failure().unwrap(), CheckName::AttributesPresent, Reason::ResponseTooLarge);
+    assert_failure(findings.failure().unwrap(), &CheckName::AttributesPresent, Reason::ResponseTooLarge);
     // Nothing more is asked on a connection that is over.
     assert_eq!(findings.list.last().unwrap().reason, Reason::NotReached);
 }

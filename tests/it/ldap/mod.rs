@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use test_support::Slapd;
 use wandb_auth_operator::{
     api::{CheckName, LdapConfig, Reason},
-    engine::{self, Fetched, Finding, Findings, ObjectKey, Planned, Prepared, ReferenceSource},
+    engine::{self, Fetched, Finding, Findings, ObjectKey, Planned, Prepared, ReferenceSource, Scene},
     net::{EgressPolicy, Network},
 };
 
@@ -96,7 +96,7 @@ impl Scenario {
         if let Some(pem) = &self.authority {
             objects.insert(key(ReferenceSource::ConfigMap, "ca"), found("ca.crt", pem));
         }
-        match engine::prepare(&object, &objects, &network.system_trust) {
+        match engine::prepare(&object, &[], &objects, &network.system_trust) {
             Prepared::Planned(planned) => planned,
             Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{problem:?}"),
         }
@@ -108,7 +108,7 @@ impl Scenario {
             api_server: Vec::new(),
         });
         let planned = self.planned(&network);
-        engine::probe(&planned, &network, limit).await
+        engine::Examination::run(&planned, Scene::without_cluster(&network), limit).await.finish().0
     }
 
     async fn findings(&self) -> Findings {
@@ -135,11 +135,11 @@ fn show(findings: &Findings) -> String {
 }
 
 /// What a check found.
-fn finding(findings: &Findings, name: CheckName) -> &Finding {
-    findings.list.iter().find(|finding| finding.name == name).unwrap()
+fn finding<'a>(findings: &'a Findings, name: &CheckName) -> &'a Finding {
+    findings.list.iter().find(|finding| finding.name == *name).unwrap()
 }
 
 #[track_caller]
-fn assert_failure(finding: &Finding, name: CheckName, reason: Reason) {
-    assert_eq!((&finding.name, finding.reason), (&name, reason), "{}", finding.message);
+fn assert_failure(finding: &Finding, name: &CheckName, reason: Reason) {
+    assert_eq!((&finding.name, finding.reason), (name, reason), "{}", finding.message);
 }

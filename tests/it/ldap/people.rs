@@ -12,7 +12,7 @@ use super::{
 async fn computers_are_not_people() {
     let domain = Domain::empty().with_computers(150).with_person("alice", "513").with_person("bob", "513");
     let findings = findings(domain, "attributes: {email: mail, group: primaryGroupID}").await;
-    let sampled = finding(&findings, CheckName::AttributesPresent);
+    let sampled = finding(&findings, &CheckName::AttributesPresent);
     assert_eq!(sampled.message, "2 of 2 sampled entries carry mail, 2 carry primaryGroupID.");
 }
 
@@ -28,7 +28,7 @@ async fn an_attribute_is_missing_only_where_nobody_has_it() {
     ] {
         let fields = format!("{{{class}, attributes: {{email: {email}, group: {group}}}}}");
         let findings = findings(domain(), &fields).await;
-        let sampled = finding(&findings, CheckName::AttributesPresent);
+        let sampled = finding(&findings, &CheckName::AttributesPresent);
         assert_eq!((sampled.result, sampled.reason), (result, Reason::AttributeMissing), "{fields}");
         if group == "primaryGroupID" && result == CheckResult::Warning {
             assert!(
@@ -41,7 +41,7 @@ async fn an_attribute_is_missing_only_where_nobody_has_it() {
         }
     }
     let listed = "{userSearch: {objectClass: user}, attributes: {email: mail, group: department}, groupAllowList: [x]}";
-    assert_failure(&failure(domain(), listed).await, CheckName::AttributesPresent, Reason::AttributeMissing);
+    assert_failure(&failure(domain(), listed).await, &CheckName::AttributesPresent, Reason::AttributeMissing);
     let listed = "{userSearch: {objectClass: user}, attributes: {email: mail, group: primaryGroupID}, groupAllowList: ['513']}";
     let findings = findings(domain(), listed).await;
     assert!(findings.failure().is_none(), "{}", show(&findings));

@@ -22,7 +22,7 @@ async fn a_primary_group_has_members_that_it_does_not_list() {
     let domain = domain.with("cn=bob,cn=users,dc=example,dc=org", &bob);
     let findings = findings(domain, &format!("{PRIMARY_GROUP}{alice}")).await;
     assert!(findings.failure().is_none(), "{}", show(&findings));
-    let listed = finding(&findings, CheckName::GroupAllowList);
+    let listed = finding(&findings, &CheckName::GroupAllowList);
     assert_eq!((listed.result, listed.reason), (CheckResult::Warning, Reason::GroupEmpty));
     assert!(listed.message.contains("primary group"), "{}", listed.message);
 }
@@ -33,10 +33,10 @@ async fn nobody_is_allowed_only_where_that_can_be_known() {
     let domain = || Domain::company().with("cn=bob,cn=users,dc=example,dc=org", &bob);
     let known = domain().with_group("Domain Users", &[("primaryGroupToken", "514")]);
     let failure = failure(known, PRIMARY_GROUP).await;
-    assert_failure(&failure, CheckName::GroupAllowList, Reason::NobodyAllowed);
+    assert_failure(&failure, &CheckName::GroupAllowList, Reason::NobodyAllowed);
 
     let findings = findings(domain().with_group("Domain Users", &[]), PRIMARY_GROUP).await;
-    let listed = finding(&findings, CheckName::GroupAllowList);
+    let listed = finding(&findings, &CheckName::GroupAllowList);
     assert_eq!(
         (listed.result, listed.reason),
         (CheckResult::Warning, Reason::GroupEmpty),

@@ -32,7 +32,7 @@ async fn says_that_the_account_may_not_read() {
         let rule = format!("access to dn.subtree=\"dc=example,dc=org\" by anonymous auth by * {rule}");
         let slapd = slapd_with_lines(&rule, "access to *");
         let failure = Scenario::plaintext(&slapd).failure().await;
-        assert_failure(&failure, CheckName::BaseDnExists, reason);
+        assert_failure(&failure, &CheckName::BaseDnExists, reason);
         assert!(failure.message.contains(words), "{}", failure.message);
     }
 }
@@ -41,7 +41,7 @@ async fn says_that_the_account_may_not_read() {
 async fn says_that_encryption_is_required() {
     let slapd = slapd_with_lines("security simple_bind=128", "database mdb");
     let failure = Scenario::plaintext(&slapd).failure().await;
-    assert_failure(&failure, CheckName::Bind, Reason::ConfidentialityRequired);
+    assert_failure(&failure, &CheckName::Bind, Reason::ConfidentialityRequired);
     assert!(failure.message.contains("Use ldaps:// or spec.startTLS"), "{}", failure.message);
 }
 
@@ -63,7 +63,7 @@ async fn every_refused_bind_has_its_reason() {
     ] {
         let server = refuses(code, words);
         let findings = Scenario::hostile(server.address()).findings().await;
-        assert_failure(findings.failure().unwrap(), CheckName::Bind, reason);
+        assert_failure(findings.failure().unwrap(), &CheckName::Bind, reason);
         assert!(show(&findings).contains(words), "{}", show(&findings));
         assert_eq!(server.connections(), 1);
     }

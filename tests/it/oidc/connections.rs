@@ -38,7 +38,7 @@ async fn a_wrong_port_is_refused() {
     let port = free_port().unwrap();
     let findings = examine(&spec(&format!("https://127.0.0.1:{port}"), &json!({})), &[]).await;
     let port = port.to_string();
-    assert_failure(&findings, CheckName::TcpConnects, Reason::ConnectionRefused, &[&port]);
+    assert_failure(&findings, &CheckName::TcpConnects, Reason::ConnectionRefused, &[&port]);
     assert_not_reached(&findings, &[CheckName::TlsVerifies, CheckName::Discovery]);
 }
 
@@ -50,7 +50,7 @@ async fn an_address_without_a_route_is_told() {
     let spec = spec("https://127.255.255.255", &json!({}));
     let findings = examine_within(&network, PATIENT, &spec, &[]).await;
     let words = ["127.255.255.255:443", "unreachable", "Check routes"];
-    assert_failure(&findings, CheckName::TcpConnects, Reason::ConnectionFailed, &words);
+    assert_failure(&findings, &CheckName::TcpConnects, Reason::ConnectionFailed, &words);
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_failed_handshake_is_told() {
     {
         let spec = spec(&format!("https://{}", server.address()), &json!({}));
         let findings = examine(&spec, &[]).await;
-        assert_failure(&findings, CheckName::TlsVerifies, Reason::TlsHandshakeFailed, &words);
+        assert_failure(&findings, &CheckName::TlsVerifies, Reason::TlsHandshakeFailed, &words);
     }
 }
 
@@ -75,7 +75,7 @@ async fn a_failed_handshake_is_told() {
 async fn a_forbidden_address_is_not_contacted() {
     let server = TcpServer::script_on([127, 0, 0, 2].into(), |_| ()).unwrap();
     let findings = examine(&spec(&format!("http://{}", server.address()), &json!({})), &[]).await;
-    assert_failure(&findings, CheckName::EgressAllowed, Reason::EgressDenied, &["127.0.0.2"]);
+    assert_failure(&findings, &CheckName::EgressAllowed, Reason::EgressDenied, &["127.0.0.2"]);
     assert_eq!(server.connections(), 0);
 }
 
@@ -100,7 +100,7 @@ async fn certificates_that_are_not_right_are_told_apart() {
         (issue(not_yet_valid()), &authority, Reason::CertificateNotYetValid, "clocks"),
     ] {
         let findings = examine_tls(&certificate, trusted.certificate_pem(), json!({})).await;
-        assert_failure(&findings, CheckName::TlsVerifies, reason, &[word]);
+        assert_failure(&findings, &CheckName::TlsVerifies, reason, &[word]);
         assert_not_reached(&findings, &[CheckName::Discovery]);
     }
 }
@@ -111,17 +111,17 @@ async fn a_certificate_with_another_name_is_accepted_when_the_spec_names_it() {
     let certificate = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
     let tls = json!({ "serverName": "idp.example.org" });
     let findings = examine_tls(&certificate, authority.certificate_pem(), tls).await;
-    assert_eq!(finding(&findings, CheckName::TlsVerifies).reason, Reason::Passed);
-    assert_failure(&findings, CheckName::Discovery, Reason::UnexpectedStatus, &["404"]);
+    assert_eq!(finding(&findings, &CheckName::TlsVerifies).reason, Reason::Passed);
+    assert_failure(&findings, &CheckName::Discovery, Reason::UnexpectedStatus, &["404"]);
 }
 
 #[tokio::test]
 async fn silence_is_told_by_the_step_that_waited() {
     let server = TcpServer::black_hole().unwrap();
     let findings = impatient(&format!("https://{}", server.address())).await;
-    assert_failure(&findings, CheckName::TlsVerifies, Reason::TimedOut, &["1s"]);
+    assert_failure(&findings, &CheckName::TlsVerifies, Reason::TimedOut, &["1s"]);
     let findings = impatient(&format!("http://{}", server.address())).await;
-    assert_failure(&findings, CheckName::Discovery, Reason::TimedOut, &["1s"]);
+    assert_failure(&findings, &CheckName::Discovery, Reason::TimedOut, &["1s"]);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn answers_without_an_end_time_out() {
     for answer in [Response::never_ending(), Response::stalls_after_headers()] {
         let server = HttpServer::plain(move |_| answer.clone()).unwrap();
         let findings = impatient(&server.url("")).await;
-        assert_failure(&findings, CheckName::Discovery, Reason::TimedOut, &["1s"]);
+        assert_failure(&findings, &CheckName::Discovery, Reason::TimedOut, &["1s"]);
         assert_not_reached(&findings, &[CheckName::IssuerMatches]);
     }
 }
@@ -138,8 +138,8 @@ async fn answers_without_an_end_time_out() {
 async fn a_closed_connection_and_another_protocol_are_told_apart() {
     let closes = TcpServer::closes().unwrap();
     let findings = examine(&spec(&format!("http://{}", closes.address()), &json!({})), &[]).await;
-    assert_failure(&findings, CheckName::Discovery, Reason::ConnectionClosed, &[]);
+    assert_failure(&findings, &CheckName::Discovery, Reason::ConnectionClosed, &[]);
     let sends = TcpServer::sends(b"220 mail.example.org ESMTP\r\n").unwrap();
     let findings = examine(&spec(&format!("http://{}", sends.address()), &json!({})), &[]).await;
-    assert_failure(&findings, CheckName::Discovery, Reason::ProtocolError, &["not HTTP"]);
+    assert_failure(&findings, &CheckName::Discovery, Reason::ProtocolError, &["not HTTP"]);
 }

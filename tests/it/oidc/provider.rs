@@ -85,7 +85,7 @@ async fn a_confidential_client_passes_with_its_secret() {
     for client in ["basic", "post"] {
         let findings = examine(&shared_spec(&confidential(client)), &[authority(), ("secret", SECRET)]).await;
         assert!(findings.failure().is_none(), "{}", told(&findings));
-        let known = finding(&findings, CheckName::ClientCredentials);
+        let known = finding(&findings, &CheckName::ClientCredentials);
         assert_eq!(known.result, CheckResult::Passed);
         assert!(known.message.contains("and its secret"), "{}", known.message);
     }
@@ -119,7 +119,7 @@ async fn an_unregistered_redirect_uri_is_found() {
         let changes = json!({ "clientID": client, "authMethod": flow, "checks": { "redirectURI": true } });
         let findings = examine(&shared_spec(&changes), &[authority()]).await;
         let words = [REDIRECT_URI, "Register"];
-        assert_failure(&findings, CheckName::RedirectUri, Reason::RedirectUriRejected, &words);
+        assert_failure(&findings, &CheckName::RedirectUri, Reason::RedirectUriRejected, &words);
     }
 }
 
@@ -128,7 +128,7 @@ async fn optional_checks_run_as_the_spec_says() {
     let changes = json!({ "clientID": "public", "checks": { "clientCredentials": false } });
     let findings = examine(&shared_spec(&changes), &[authority()]).await;
     for name in [CheckName::ClientCredentials, CheckName::RedirectUri] {
-        assert_eq!(finding(&findings, name).reason, Reason::NotRequested);
+        assert_eq!(finding(&findings, &name).reason, Reason::NotRequested);
     }
 }
 
@@ -137,21 +137,21 @@ async fn a_wrong_secret_is_found_and_not_repeated() {
     let secrets = [authority(), ("secret", "incorrect-horse")];
     let findings = examine(&shared_spec(&confidential("basic")), &secrets).await;
     let words = ["basic", "invalid_client"];
-    assert_failure(&findings, CheckName::ClientCredentials, Reason::ClientRejected, &words);
+    assert_failure(&findings, &CheckName::ClientCredentials, Reason::ClientRejected, &words);
     assert!(!told(&findings).contains("incorrect-horse"));
 }
 
 #[tokio::test]
 async fn an_unknown_client_is_found() {
     let findings = examine(&shared_spec(&json!({ "clientID": "wanbd" })), &[authority()]).await;
-    assert_failure(&findings, CheckName::ClientCredentials, Reason::ClientRejected, &["wanbd"]);
+    assert_failure(&findings, &CheckName::ClientCredentials, Reason::ClientRejected, &["wanbd"]);
 }
 
 #[tokio::test]
 async fn a_confidential_client_without_its_secret_is_found() {
     let findings = examine(&shared_spec(&json!({ "clientID": "basic" })), &[authority()]).await;
     let words = ["spec.clientSecretRef"];
-    assert_failure(&findings, CheckName::ClientCredentials, Reason::ClientRejected, &words);
+    assert_failure(&findings, &CheckName::ClientCredentials, Reason::ClientRejected, &words);
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_slash_too_many_is_explained() {
     spec["issuer"] = format!("{}/", SHARED.provider.issuer()).into();
     let findings = examine(&spec, &[authority()]).await;
     let words = ["the document's does not end with a slash, and spec.issuer does"];
-    assert_failure(&findings, CheckName::IssuerMatches, Reason::IssuerMismatch, &words);
+    assert_failure(&findings, &CheckName::IssuerMatches, Reason::IssuerMismatch, &words);
     assert_not_reached(&findings, &[CheckName::Endpoints, CheckName::SigningKeys]);
 }
 
@@ -169,7 +169,7 @@ async fn a_wrong_realm_gets_its_advice() {
     let mut spec = shared_spec(&json!({ "clientID": "public" }));
     spec["issuer"] = SHARED.provider.issuer().replace("/realms/wandb", "/realms/WandB").into();
     let findings = examine(&spec, &[authority()]).await;
-    assert_failure(&findings, CheckName::Discovery, Reason::UnexpectedStatus, &["404", "realm's name"]);
+    assert_failure(&findings, &CheckName::Discovery, Reason::UnexpectedStatus, &["404", "realm's name"]);
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn scopes_that_are_not_listed_are_a_warning() {
         json!({ "clientID": "public", "extraScopes": ["groups-of-wandb", "groups-of-somebody-else"] });
     let findings = examine(&shared_spec(&changes), &[authority()]).await;
     assert!(findings.failure().is_none(), "{}", told(&findings));
-    let scopes = finding(&findings, CheckName::Scopes);
+    let scopes = finding(&findings, &CheckName::Scopes);
     assert_eq!(scopes.reason, Reason::ScopeNotSupported);
     assert!(scopes.message.contains("but not groups-of-somebody-else,"), "{}", scopes.message);
 }

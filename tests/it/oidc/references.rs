@@ -16,7 +16,7 @@ use super::{network, spec};
 fn unresolved(source: ReferenceSource, data: Option<&[u8]>) -> Problem {
     let member = match source {
         ReferenceSource::Secret => "secretKeyRef",
-        ReferenceSource::ConfigMap => "configMapKeyRef",
+        _ => "configMapKeyRef",
     };
     let tls = json!({ "tls": { "caBundle": { member: { "name": "bundle", "key": "ca" } } } });
     let objects = data.map(|bytes| {
@@ -35,7 +35,7 @@ fn problem(changes: &Value, objects: &BTreeMap<ObjectKey, Fetched>) -> Problem {
         "spec": spec("https://login.example.com", changes),
     }))
     .unwrap();
-    match engine::prepare(&object, objects, &network().system_trust) {
+    match engine::prepare(&object, &[], objects, &network().system_trust) {
         Prepared::Unresolved(problem) => problem,
         Prepared::NotAccepted(problem) => panic!("not accepted: {}", problem.message),
         Prepared::Planned(_) => panic!("everything was resolved"),

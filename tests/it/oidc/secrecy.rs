@@ -35,7 +35,7 @@ async fn a_secret_that_the_provider_repeats_in_any_encoding_is_taken_out() {
                 .start();
             let secret = json!({ "clientID": "w&b", "clientSecretRef": { "name": "oidc", "key": "secret" } });
             let findings = examine(&spec(&server.url(""), &secret), &[("secret", SECRET)]).await;
-            let found = finding(&findings, CheckName::ClientCredentials);
+            let found = finding(&findings, &CheckName::ClientCredentials);
             assert_eq!(found.reason, reason, "{}", found.message);
             assert!(found.message.contains("[redacted]") || found.message.contains('…'), "{}", found.message);
             let requests = server.requests();

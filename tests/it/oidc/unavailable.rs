@@ -32,7 +32,7 @@ async fn every_endpoint_may_be_unavailable() {
                 .start();
             let redirect_uri = json!({ "checks": { "redirectURI": true } });
             let findings = examine(&spec(&server.url(""), &redirect_uri), &[]).await;
-            let found = finding(&findings, check.clone());
+            let found = finding(&findings, &check);
             assert_eq!(found.reason, Reason::ServerUnavailable, "{path} {status}: {}", found.message);
             assert!(found.message.contains(&status.to_string()), "{}", found.message);
         }
@@ -43,7 +43,7 @@ async fn every_endpoint_may_be_unavailable() {
 async fn nothing_else_is_asked_of_a_provider_that_is_starting() {
     let server = Provider::with(json!({})).answering(WELL_KNOWN, |_| Response::status(503, "")).start();
     let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
-    assert_failure(&findings, CheckName::Discovery, Reason::ServerUnavailable, &["503", "tries again"]);
+    assert_failure(&findings, &CheckName::Discovery, Reason::ServerUnavailable, &["503", "tries again"]);
     assert_not_reached(&findings, &[CheckName::IssuerMatches, CheckName::SigningKeys]);
 }
 

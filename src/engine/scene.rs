@@ -1,0 +1,38 @@
+//! Where a run happens: what checks may use beside their plan.
+
+use jiff::Timestamp;
+use kube::Client;
+
+use super::{Finding, Values};
+use crate::net::Network;
+
+/// What checks may use beside their plan.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// Connections to the outside.
+    pub network: &'a Network,
+    /// The API server; nothing for `check` without a cluster.
+    pub client: Option<&'a Client>,
+    /// The resource's namespace.
+    pub namespace: &'a str,
+    /// What was verified last or else what the Secret holds, if it is there and ours.
+    pub published: Option<&'a Values>,
+    /// How [`Kind::tend`](super::Kind::tend) ended when the same was asked before.
+    pub last_upkeep: Option<&'a Finding>,
+    /// The time of the run.
+    pub now: Timestamp,
+}
+
+impl<'a> Scene<'a> {
+    /// A scene without a cluster, in which nothing was published yet.
+    pub fn without_cluster(network: &'a Network) -> Self {
+        Self {
+            network,
+            client: None,
+            namespace: "",
+            published: None,
+            last_upkeep: None,
+            now: Timestamp::now(),
+        }
+    }
+}
