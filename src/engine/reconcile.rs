@@ -93,7 +93,7 @@ async fn examine<K: Kind>(
                 namespace: &namespace,
                 published,
                 last_verified,
-                last_upkeep: known.as_ref().and_then(|known| known.upkeep(question)),
+                last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question)),
                 now: Timestamp::now(),
             };
             let examined = tokio::select! {

@@ -19,7 +19,7 @@ pub struct Scene<'a> {
     pub published: Option<&'a Values>,
     /// What this process saw pass last; somebody else may have edited the Secret since, or it was never written.
     pub last_verified: Option<&'a Values>,
-    /// How [`Kind::tend`](super::Kind::tend) ended when the same was asked before.
+    /// How the other side refused what [`Kind::tend`](super::Kind::tend) asked, where asking again is of no use.
     pub last_upkeep: Option<&'a Finding>,
     /// The time of the run.
     pub now: Timestamp,
