@@ -132,6 +132,12 @@ impl Answer<'_> {
                 ),
             ));
         }
+        self.expect_working()
+    }
+
+    /// Refuses answers of a server that does not work now, or not for us.
+    pub(super) fn expect_working(&self) -> Result<(), Refusal> {
+        let url = self.shown_url();
         let refuse = |reason, message| Refusal {
             retry_after: retry_after(&self.response.headers, Timestamp::now()),
             ..Refusal::new(reason, message)

@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
 //! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
-//! question and its answer, `exchange` turns an identity token into an access token. Both judge
-//! answers with `answer`, and give a [`Refusal`] when the server does not do what was asked, which
+//! question and its answer, `exchange` turns an identity token into an access token, and `health` asks
+//! whether the server answers at all. All judge answers with `answer`, and give a [`Refusal`] when the server does not do what was asked, which
 //! [`check`] makes a finding of.
 //!
 //! Invariants:
@@ -18,6 +18,7 @@ mod base_url;
 mod credential;
 mod exchange;
 mod graphql;
+mod health;
 mod operations;
 mod refusal;
 
@@ -25,6 +26,7 @@ pub use account::{Entity, ListedKey, Member, Viewer};
 pub use api_key::ApiKey;
 pub use base_url::BaseUrl;
 pub use credential::{AccessToken, Credential};
+pub use health::health;
 pub use operations::GeneratedKey;
 pub use refusal::{Refusal, check};
 

@@ -1,0 +1,34 @@
+//! Whether W&B Server answers at all.
+
+use hyper::StatusCode;
+
+use super::{BaseUrl, Refusal, answer::Answer};
+use crate::{
+    api::Reason,
+    engine::Checked,
+    net::{Duplex, HttpRequest, exchange},
+    sensitive::Redactor,
+};
+
+/// Asks for what answers as soon as the server runs. Only what says that it does not work now is a failure:
+/// what stands before a server may keep that path for itself.
+pub async fn health(base_url: &BaseUrl, connection: Box<dyn Duplex>) -> Result<Checked, Refusal> {
+    let url = base_url.health_url();
+    let response = exchange(connection, HttpRequest::get(url.clone())).await?;
+    let answer = Answer { url, response, redactor: Redactor::default() };
+    answer.expect_working()?;
+    let (url, status) = (answer.shown_url(), answer.response.status);
+    if status.is_success() {
+        return Ok(Checked::passed((), format!("{url} answers with the status {}.", status.as_u16())));
+    }
+    let reason = if status.is_redirection() { Reason::Redirected } else { Reason::UnexpectedStatus };
+    Ok(Checked::warning(
+        (),
+        reason,
+        format!(
+            "{url} answers with the status {} instead of {}. Check that spec.instance.baseURL is the address of W&B Server, if a later check fails.",
+            status.as_u16(),
+            StatusCode::OK.as_u16()
+        ),
+    ))
+}

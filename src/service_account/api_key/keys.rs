@@ -1,0 +1,162 @@
+//! The keys that the server lists for the account: whose they are, and which one is a certain key.
+
+use jiff::Timestamp;
+
+use crate::{
+    instance::{ApiKey, ListedKey},
+    sensitive::Sensitive,
+};
+
+/// A key of the account, as the server lists it.
+#[derive(Clone)]
+pub struct RemoteKey {
+    /// W&B's identifier.
+    pub id: String,
+    /// How the key begins, or all of it.
+    pub beginning: Option<Sensitive>,
+    /// Who made it.
+    pub maker: Maker,
+}
+
+/// Who made a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// The operator, for this resource.
+    Ourselves,
+    /// Somebody else.
+    Others,
+}
+
+impl RemoteKey {
+    /// A listed key, seen by the resource of this identity.
+    pub fn new(listed: &ListedKey, uid: &str) -> Self {
+        let description = listed.description.as_deref().unwrap_or_default();
+        let maker = if is_ours(description, uid) { Maker::Ourselves } else { Maker::Others };
+        Self { id: listed.id.clone(), beginning: listed.name.clone(), maker }
+    }
+
+    /// Whether this may be that key, as far as its beginning tells.
+    pub fn may_be(&self, key: &ApiKey) -> bool {
+        let text = key.sensitive().expose();
+        self.beginning.as_ref().is_none_or(|beginning| text.starts_with(beginning.expose()))
+    }
+}
+
+/// What stands before the resource's identity in the description of each key that is generated.
+const MARK: &str = "wandb-auth-operator";
+
+/// What a key that is generated is described with, so that a run that is cut short leaves none behind unseen.
+pub fn describe(uid: &str, rotation: u32, now: Timestamp) -> String {
+    format!("{MARK} {uid} rotation {rotation} {}", now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+}
+
+/// Whether a description is one of this resource's keys.
+fn is_ours(description: &str, uid: &str) -> bool {
+    let words: Vec<_> = description.split(' ').collect();
+    let [MARK, of, "rotation", number, time] = words.as_slice() else { return false };
+    !uid.is_empty() && *of == uid && number.parse::<u32>().is_ok() && time.parse::<Timestamp>().is_ok()
+}
+
+/// The fewest characters that tell one key from another.
+const DISTINCT: usize = 4;
+
+/// The identifier of a key that a person copied; nothing where it cannot be told for certain.
+pub fn identify<'a>(key: &ApiKey, listed: &'a [RemoteKey]) -> Option<&'a str> {
+    let is_it = |candidate: &&RemoteKey| {
+        let others = listed.iter().filter(|other| other.id != candidate.id);
+        begins_alone(key, candidate, others)
+    };
+    if let Some(found) = only(listed.iter().filter(is_it)) {
+        return Some(&found.id);
+    }
+    // Which of ours the key is would have been recorded.
+    let others = listed.iter().filter(|listed| listed.maker == Maker::Others);
+    only(others).filter(|found| found.may_be(key)).map(|found| found.id.as_str())
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    items.next().filter(|_| items.next().is_none())
+}
+
+/// Whether the candidate begins like the key for longer than any other key does.
+fn begins_alone<'a>(
+    key: &ApiKey,
+    candidate: &RemoteKey,
+    others: impl Iterator<Item = &'a RemoteKey>,
+) -> bool {
+    let text = key.sensitive().expose();
+    let Some(beginning) = candidate.beginning.as_ref().map(Sensitive::expose) else { return false };
+    if beginning == text {
+        return true;
+    }
+    let prefix = text.split_once('-').map_or(0, |(prefix, _)| prefix.len() + 1);
+    let shared = others
+        .filter_map(|other| other.beginning.as_ref())
+        .map(|other| shared_length(other.expose(), text))
+        .fold(prefix, usize::max);
+    text.starts_with(beginning) && beginning.len() >= shared + DISTINCT
+}
+
+fn shared_length(one: &str, other: &str) -> usize {
+    one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "local-0123456789abcdef0123456789abcdef01234567";
+
+    fn listed(id: &str, beginning: Option<&str>, maker: Maker) -> RemoteKey {
+        RemoteKey { id: id.to_owned(), beginning: beginning.map(Into::into), maker }
+    }
+
+    #[test]
+    fn knows_its_own_descriptions() {
+        let made = describe("uid-1", 3, "2026-01-02T03:04:05.678Z".parse().unwrap());
+        assert_eq!(made, "wandb-auth-operator uid-1 rotation 3 2026-01-02T03:04:05Z");
+        assert!(is_ours(&made, "uid-1"));
+        for (description, uid) in [
+            (made.as_str(), "uid-2"),
+            (made.as_str(), ""),
+            ("wandb-auth-operator uid-1 rotation x 2026-01-02T03:04:05Z", "uid-1"),
+            ("wandb-auth-operator uid-1 rotation 3", "uid-1"),
+            ("wandb-auth-operator uid-1 rotation 3 2026-01-02T03:04:05Z or so", "uid-1"),
+            ("my key", "uid-1"),
+            ("", "uid-1"),
+        ] {
+            assert!(!is_ours(description, uid), "{description}");
+        }
+    }
+
+    #[test]
+    fn identifies_a_key_only_where_that_is_certain() {
+        use Maker::{Others, Ourselves};
+        let key = ApiKey::parse(&KEY.into()).ok().unwrap();
+        for (keys, expected) in [
+            // The whole key, or enough of it.
+            (vec![listed("a", Some(KEY), Others), listed("b", Some("local-0123"), Others)], Some("a")),
+            (
+                vec![listed("a", Some("local-012345"), Others), listed("b", Some("local-998"), Others)],
+                Some("a"),
+            ),
+            // A person copied a key that the operator had made.
+            (
+                vec![listed("a", Some("local-012345"), Ourselves), listed("b", Some("local-99"), Others)],
+                Some("a"),
+            ),
+            // The only one that a person can have copied.
+            (vec![listed("a", Some("local-"), Others), listed("b", Some("local-"), Ourselves)], Some("a")),
+            (vec![listed("a", None, Others)], Some("a")),
+            // Too little of it, or as much of another.
+            (vec![listed("a", Some("local-012"), Others), listed("b", Some("local-998"), Others)], None),
+            (vec![listed("a", Some("local-01234"), Others), listed("b", Some("local-01239"), Others)], None),
+            (vec![listed("a", None, Others), listed("b", None, Others)], None),
+            // Another key.
+            (vec![listed("a", Some("local-998877"), Others)], None),
+            (vec![], None),
+        ] {
+            assert_eq!(identify(&key, &keys), expected);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether the account, and the person whom its runs are attributed to, are in the team.
+
+use super::super::{
+    Plan as WholePlan,
+    settings::{Attribution, Home},
+};
+use crate::{
+    api::{CheckName, Reason},
+    engine::{Checked, Report},
+    instance::{self, Credential, Entity, Instance, Member, Refusal, Viewer},
+    problem::{Problem, enumerate},
+};
+
+/// Records `Membership`. `None` means that the account is not in the team.
+pub(super) async fn check(
+    plan: &WholePlan,
+    instance: Instance<'_>,
+    credential: &Credential,
+    viewer: &Viewer,
+    report: &mut Report,
+) -> Option<()> {
+    instance::check(report, CheckName::Membership, judge(plan, instance, credential, viewer)).await
+}
+
+async fn judge(
+    plan: &WholePlan,
+    instance: Instance<'_>,
+    credential: &Credential,
+    viewer: &Viewer,
+) -> Result<Checked, Refusal> {
+    let team = plan.account.home.team();
+    let listed = viewer.teams.iter().any(|name| name == team);
+    let attribution = plan.account.attribution.as_ref();
+    if listed && attribution.is_none() {
+        return Ok(Checked::passed((), member_of(&plan.account.home)));
+    }
+    let entity = instance.entity(credential, team).await?;
+    let members = entity.map(|Entity { members, .. }| members).unwrap_or_default();
+    if !listed && !members.iter().any(|member| member.id == viewer.id) {
+        return Err(not_a_member(plan, viewer).into());
+    }
+    match attribution {
+        Some(person) if !members.iter().any(|member| is_person(member, person)) => {
+            Ok(Checked::warning((), Reason::NotAMember, not_attributed(team, person)))
+        }
+        _ => Ok(Checked::passed((), member_of(&plan.account.home))),
+    }
+}
+
+fn member_of(home: &Home) -> String {
+    match home {
+        Home::Team(team) => format!("The account is in the team \"{team}\"."),
+        Home::Organization { name, default_team } => {
+            format!("The account is in the team \"{default_team}\" of the organization \"{name}\".")
+        }
+    }
+}
+
+fn not_a_member(plan: &WholePlan, viewer: &Viewer) -> Problem {
+    let (account, team) = (&plan.account.account_name, plan.account.home.team());
+    let (field, clicks) = match &plan.account.home {
+        Home::Team(_) => ("spec.team", "add it to the team in the web UI"),
+        Home::Organization { .. } => {
+            ("spec.organization.defaultTeam", "make that team its default team in the web UI")
+        }
+    };
+    Problem::new(
+        Reason::NotAMember,
+        format!(
+            "The account \"{account}\" is not in the team \"{team}\"; it is in {}. Correct {field}, or {clicks}.",
+            enumerate(&viewer.teams)
+        ),
+    )
+}
+
+fn is_person(member: &Member, person: &Attribution) -> bool {
+    match person {
+        Attribution::Username(username) => member.username.as_ref() == Some(username),
+        Attribution::UserEmail(email) => {
+            member.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))
+        }
+    }
+}
+
+fn not_attributed(team: &str, person: &Attribution) -> String {
+    let (field, person) = match person {
+        Attribution::Username(username) => ("username", username),
+        Attribution::UserEmail(email) => ("userEmail", email),
+    };
+    format!(
+        "Nobody in the team \"{team}\" is \"{person}\", so the server attributes no runs to that person. Correct spec.attribution.{field}, or add the person to the team in the web UI."
+    )
+}

@@ -1,0 +1,186 @@
+//! An account's API key, from the one that a person copied to the ones that replace it.
+//!
+//! In reading order: `settings` reads the spec. `record` says which key is in use, `accept` proves it,
+//! and `membership` what the account is part of; without a key, `creation` makes the account or finds it.
+//! `keys` is what the server lists, `decide` what is to be done with that, and `rotate` does it.
+//! `dismantle` ends it all, and `told` is what the status says.
+//!
+//! Invariants:
+//! - A key is revoked only where the Secret holds another one that the server accepted just now.
+//! - A key that is generated carries the resource's identity, and is tried before it is published. Ours
+//!   that are neither current nor in their overlap were left by a run that was cut short, and go.
+
+mod accept;
+mod keys;
+mod membership;
+mod record;
+mod settings;
+mod told;
+
+pub use settings::ApiKeySettings;
+pub(super) use told::{describe, news};
+
+use jiff::Timestamp;
+
+use accept::Accepted;
+use record::{Current, Record};
+use settings::Creation;
+
+use super::{Plan as WholePlan, render as common};
+use crate::{
+    api::{
+        CheckName,
+        service_account::{AccountStatus, ApiKeySpec, ServiceAccountDetails},
+    },
+    engine::{Inputs, Reference, RenderContext, Report, Scene, Upkeep, Values},
+    instance::{ApiKey, Instance},
+    problem::Problem,
+    sensitive::Sensitive,
+};
+use keys::RemoteKey;
+
+/// Where the spec names the key that a person copied.
+const BOOTSTRAP: &str = "spec.credentials.apiKey.bootstrapSecretRef";
+
+/// Where the spec names the administrator's key.
+const ADMIN: &str = "spec.credentials.apiKey.createWith.adminKeySecretRef";
+
+/// What checks and rendering need of this credential.
+pub struct Plan {
+    settings: ApiKeySettings,
+    /// The key that a person copied, if it is there.
+    bootstrap: Option<Sensitive>,
+    /// The administrator's key, if the spec has one.
+    admin: Option<Sensitive>,
+}
+
+/// What a run learns beside its findings.
+#[derive(Clone, Default)]
+pub struct Evidence {
+    /// The account, once it is known.
+    account: Option<AccountStatus>,
+    /// The key that the server accepted.
+    current: Option<Current>,
+    /// Every key of the account, where all checks before the rotation passed.
+    keys: Option<Vec<RemoteKey>>,
+}
+
+impl Plan {
+    /// Joins the parsed spec with the referenced values.
+    pub(super) fn new(settings: ApiKeySettings, inputs: &Inputs) -> Self {
+        Self { settings, bootstrap: inputs.get(BOOTSTRAP).cloned(), admin: inputs.get(ADMIN).cloned() }
+    }
+}
+
+/// Everything that the spec names. The key that a person copied may be missing where it is still to be
+/// made, or where it was replaced and revoked.
+pub(super) fn references(spec: &ApiKeySpec, details: &ServiceAccountDetails) -> Vec<Reference> {
+    let bootstrap = Reference::secret(&spec.bootstrap_secret_ref, BOOTSTRAP);
+    let is_replaced = spec.rotation.is_some() && details.key_id.is_some();
+    let bootstrap = if is_replaced || spec.create_with.is_some() { bootstrap.optional() } else { bootstrap };
+    let admin =
+        spec.create_with.as_ref().map(|create| Reference::secret(&create.admin_key_secret_ref, ADMIN));
+    [bootstrap].into_iter().chain(admin).collect()
+}
+
+/// The checks after the server was reached.
+pub(super) fn checks(own: &Plan) -> Vec<CheckName> {
+    let manual = (own.settings.creation == Creation::ByOperator).then_some(CheckName::ManualStepRequired);
+    let rotation = own.settings.rotation.map(|_| CheckName::KeyRotation);
+    let always = [CheckName::KeyShape, CheckName::KeyAccepted, CheckName::Membership];
+    always.into_iter().chain(manual).chain(rotation).collect()
+}
+
+/// Runs them.
+pub(super) async fn probe(
+    plan: &WholePlan,
+    own: &Plan,
+    instance: Instance<'_>,
+    scene: &Scene<'_>,
+    report: &mut Report,
+) -> Evidence {
+    let Some(Accepted { current, account, viewer, credential }) =
+        accept::accept(plan, own, instance, scene, report).await
+    else {
+        return Evidence::default();
+    };
+    let keys = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
+    let member = membership::check(plan, instance, &credential, &viewer, report).await;
+    Evidence { account: Some(account), current: Some(current), keys: member.map(|()| keys) }
+}
+
+/// What is to be kept up on the other side.
+pub(super) fn upkeep(
+    _plan: &WholePlan,
+    _own: &Plan,
+    _evidence: &Evidence,
+    _scene: &Scene<'_>,
+) -> Option<Upkeep> {
+    None
+}
+
+/// Keeps it up.
+pub(super) async fn tend(
+    _plan: &WholePlan,
+    _own: &Plan,
+    _instance: Instance<'_>,
+    _scene: &Scene<'_>,
+    evidence: Evidence,
+    _report: &mut Report,
+) -> Evidence {
+    evidence
+}
+
+/// When the key must be replaced, or the one before revoked.
+pub(super) fn due(_own: &Plan, _evidence: &Evidence) -> Option<Timestamp> {
+    None
+}
+
+/// The values; nothing where there is no key that could be one.
+///
+/// Where a run learnt nothing, the key is the one that was in use, so that an outage changes nothing.
+pub(super) fn render(
+    plan: &WholePlan,
+    own: &Plan,
+    evidence: Option<&Evidence>,
+    context: &RenderContext<'_>,
+) -> Option<Values> {
+    let accepted = evidence.and_then(|evidence| evidence.current.clone());
+    let Current { key, record } =
+        accepted.or_else(|| candidate(own, context.current.and_then(Current::read)))?;
+    let mut values = common::common(plan);
+    values.set(common::API_KEY, key.sensitive().clone());
+    values.set_record(record.write());
+    Some(values)
+}
+
+/// The key that is to be tried: a generated one goes before the one that a person copied, which is
+/// followed otherwise.
+fn candidate(own: &Plan, current: Option<Current>) -> Option<Current> {
+    let (Some(bootstrap), None) =
+        (&own.bootstrap, current.as_ref().and_then(|current| current.record.key_id.as_ref()))
+    else {
+        return current;
+    };
+    let key = ApiKey::parse(bootstrap).ok()?;
+    Some(follow(key, current))
+}
+
+/// The key that a person copied, with what is known of it: it is new unless it is the one in use.
+fn follow(key: ApiKey, current: Option<Current>) -> Current {
+    match current {
+        Some(current) if current.key == key => current,
+        Some(Current { record, .. }) => {
+            Current { key, record: Record { key_id: None, since: None, ..record } }
+        }
+        None => Current { key, record: Record::default() },
+    }
+}
+
+/// Takes away what was made at the server.
+pub(super) async fn dismantle(
+    _object: &crate::api::ServiceAccount,
+    _scene: &Scene<'_>,
+) -> Result<(), Problem> {
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! What the status tells of a key, and what of that is news.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Current, Evidence, Plan, settings::Rotation};
+use crate::{
+    api::{names::EventReason, service_account::ServiceAccountDetails},
+    engine::{Notice, Tone, Values},
+};
+
+/// What the status tells: of the account what was learnt last, of the key what the Secret holds.
+pub(in super::super) fn describe(
+    own: &Plan,
+    evidence: Option<&Evidence>,
+    published: Option<&Values>,
+    previous: ServiceAccountDetails,
+) -> ServiceAccountDetails {
+    let account = evidence.and_then(|evidence| evidence.account.clone()).or(previous.account);
+    let Some(Current { record, .. }) = published.and_then(Current::read) else {
+        return ServiceAccountDetails { account, ..ServiceAccountDetails::default() };
+    };
+    let next_rotation = own.settings.rotation.and_then(|rotation| after(record.since.as_ref()?, rotation));
+    ServiceAccountDetails {
+        account,
+        key_id: record.key_id,
+        key_since: record.since,
+        next_rotation,
+        token_expiration: None,
+    }
+}
+
+/// When a key that came into use then is to be replaced.
+pub(super) fn after(since: &Time, rotation: Rotation) -> Option<Time> {
+    since.0.checked_add(rotation.interval).ok().map(Time)
+}
+
+/// The event of a key that was replaced.
+pub(in super::super) fn news(
+    previous: &ServiceAccountDetails,
+    current: &ServiceAccountDetails,
+) -> Option<Notice> {
+    let key_id = current.key_id.as_ref().filter(|key_id| previous.key_id.as_ref() != Some(*key_id))?;
+    let before = previous
+        .key_id
+        .as_ref()
+        .map_or_else(|| "the key that a person copied".to_owned(), |key_id| format!("the key {key_id}"));
+    Some(Notice {
+        tone: Tone::Normal,
+        reason: EventReason::KeyRotated,
+        action: "Rotate".to_owned(),
+        note: format!(
+            "Published the new API key {key_id} in the place of {before}. Programs that read the Secret when they start take it up with their next start."
+        ),
+    })
+}

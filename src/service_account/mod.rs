@@ -1,0 +1,217 @@
+//! `ServiceAccount`: programs use W&B with an API key or with tokens of a trusted issuer.
+//!
+//! In reading order: `settings` turns the spec into types that cannot be wrong. `connect` begins
+//! every run: the server is reached. Then the two ways of proving who one is part: `api_key` from the
+//! key that a person copied to the ones that replace it, and `federated` from where tokens come from
+//! to their exchange. `render` makes the environment variables of W&B's clients.
+
+mod api_key;
+mod connect;
+mod federated;
+mod render;
+mod settings;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use settings::{AccountSettings, CredentialSettings, Settings};
+
+use crate::{
+    api::{
+        CheckName, CommonSpec, ServiceAccount, Status,
+        service_account::{Credentials, ServiceAccountDetails},
+    },
+    engine::{
+        Env, Figures, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene, Upkeep,
+        Values,
+    },
+    net::Trust,
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// The kind that a federated account refers to.
+pub(crate) const JWT_ISSUER: Neighbour = Neighbour { kind: "JwtIssuer", plural: "jwtissuers" };
+
+/// Everything that probing and rendering need.
+pub struct Plan {
+    account: AccountSettings,
+    credentials: CredentialPlan,
+    trust: Trust,
+    ca_bundle: Option<Sensitive>,
+}
+
+/// How programs prove that they are the account.
+enum CredentialPlan {
+    ApiKey(api_key::Plan),
+    Federated(federated::Plan),
+}
+
+/// What a run learns beside its findings.
+#[derive(Clone, Default)]
+pub enum Evidence {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Of an API key.
+    ApiKey(api_key::Evidence),
+    /// Of a token.
+    Federated(federated::Evidence),
+}
+
+impl Evidence {
+    fn of_api_key(&self) -> Option<&api_key::Evidence> {
+        if let Self::ApiKey(evidence) = self { Some(evidence) } else { None }
+    }
+
+    fn of_token(&self) -> Option<&federated::Evidence> {
+        if let Self::Federated(evidence) = self { Some(evidence) } else { None }
+    }
+}
+
+impl Kind for ServiceAccount {
+    const SHORT_NAME: &'static str = "wsa";
+    const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
+    const NEIGHBOURS: &'static [Neighbour] = &[JWT_ISSUER];
+
+    type Parsed = Settings;
+    type Plan = Plan;
+    type Evidence = Evidence;
+    type Details = ServiceAccountDetails;
+
+    fn common(&self) -> &CommonSpec {
+        &self.spec.common
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.status.as_ref().map(|status| &status.common)
+    }
+
+    fn details(&self) -> ServiceAccountDetails {
+        self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()
+    }
+
+    fn spec(&self) -> &impl Serialize {
+        &self.spec
+    }
+
+    fn claim(&self) -> Option<String> {
+        settings::claim(self)
+    }
+
+    fn parse(&self) -> Result<Settings, Problem> {
+        Settings::parse(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let Credentials { api_key, federated } = &self.spec.credentials;
+        let api_key = api_key.iter().flat_map(|spec| api_key::references(spec, &self.details()));
+        api_key.chain(federated.iter().flat_map(federated::references)).collect()
+    }
+
+    fn plan(Settings { account, credentials }: Settings, inputs: Inputs) -> Plan {
+        let credentials = match credentials {
+            CredentialSettings::ApiKey(settings) => {
+                CredentialPlan::ApiKey(api_key::Plan::new(settings, &inputs))
+            }
+            CredentialSettings::Federated(settings) => {
+                CredentialPlan::Federated(federated::Plan::new(settings, &inputs))
+            }
+        };
+        Plan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
+    }
+
+    fn checks(plan: &Plan) -> Vec<CheckName> {
+        let own = match &plan.credentials {
+            CredentialPlan::ApiKey(own) => api_key::checks(own),
+            CredentialPlan::Federated(own) => federated::checks(own),
+        };
+        connect::checks(plan).chain(own).collect()
+    }
+
+    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
+        let Some(instance) = connect::connect(plan, scene.network, report).await else {
+            return Evidence::Nothing;
+        };
+        match &plan.credentials {
+            CredentialPlan::ApiKey(own) => {
+                Evidence::ApiKey(api_key::probe(plan, own, instance, scene, report).await)
+            }
+            CredentialPlan::Federated(own) => {
+                Evidence::Federated(federated::probe(plan, own, instance, scene, report).await)
+            }
+        }
+    }
+
+    fn upkeep(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Upkeep> {
+        match (&plan.credentials, evidence) {
+            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
+                api_key::upkeep(plan, own, evidence, scene)
+            }
+            _ => None,
+        }
+    }
+
+    async fn tend(plan: &Plan, scene: &Scene<'_>, evidence: Evidence, report: &mut Report) -> Evidence {
+        match (&plan.credentials, evidence) {
+            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
+                let instance = connect::instance(plan, scene.network);
+                Evidence::ApiKey(api_key::tend(plan, own, instance, scene, evidence, report).await)
+            }
+            (_, evidence) => evidence,
+        }
+    }
+
+    fn due(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
+        match (&plan.credentials, evidence) {
+            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => api_key::due(own, evidence),
+            (CredentialPlan::Federated(own), Evidence::Federated(evidence)) => {
+                federated::due(own, evidence, scene)
+            }
+            _ => None,
+        }
+    }
+
+    fn render(plan: &Plan, evidence: &Evidence, context: &RenderContext<'_>) -> Option<Values> {
+        match &plan.credentials {
+            CredentialPlan::ApiKey(own) => api_key::render(plan, own, evidence.of_api_key(), context),
+            CredentialPlan::Federated(own) => federated::render(plan, own, evidence.of_token(), context),
+        }
+    }
+
+    fn placeholders(plan: &Plan) -> Evidence {
+        match &plan.credentials {
+            CredentialPlan::ApiKey(_) => Evidence::Nothing,
+            CredentialPlan::Federated(own) => Evidence::Federated(federated::placeholders(own)),
+        }
+    }
+
+    fn describe(
+        plan: &Plan,
+        evidence: &Evidence,
+        published: Option<&Values>,
+        previous: ServiceAccountDetails,
+    ) -> ServiceAccountDetails {
+        match &plan.credentials {
+            CredentialPlan::ApiKey(own) => api_key::describe(own, evidence.of_api_key(), published, previous),
+            CredentialPlan::Federated(own) => {
+                federated::describe(own, evidence.of_token(), published, previous)
+            }
+        }
+    }
+
+    fn news(previous: &ServiceAccountDetails, current: &ServiceAccountDetails) -> Vec<Notice> {
+        api_key::news(previous, current).into_iter().collect()
+    }
+
+    fn figures(details: &ServiceAccountDetails) -> Figures {
+        Figures {
+            api_key_since: details.key_since.as_ref().map(|since| since.0),
+            token_expiration: details.token_expiration.as_ref().map(|expiration| expiration.0),
+        }
+    }
+
+    async fn dismantle(&self, scene: &Scene<'_>) -> Result<(), Problem> {
+        api_key::dismantle(self, scene).await
+    }
+}

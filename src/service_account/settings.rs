@@ -1,0 +1,232 @@
+//! From the spec to types that cannot be wrong.
+
+use kube::ResourceExt;
+use rustls::pki_types::ServerName;
+
+use super::{api_key::ApiKeySettings, federated::FederatedSettings};
+use crate::{
+    api::{DeletionPolicy, Reason, ServiceAccount, ServiceAccountSpec, service_account},
+    instance::BaseUrl,
+    issuer,
+    problem::Problem,
+};
+
+/// A spec that makes sense.
+pub struct Settings {
+    /// Who the account is, and where.
+    pub account: AccountSettings,
+    /// How programs prove that they are the account.
+    pub credentials: CredentialSettings,
+}
+
+/// Who the account is, and where.
+pub struct AccountSettings {
+    /// The W&B Server.
+    pub base_url: BaseUrl,
+    /// The name of the server's certificate, when it is not the server's host.
+    pub server_name: Option<ServerName<'static>>,
+    /// The account's user name.
+    pub account_name: String,
+    /// Identifies the resource; empty in a manifest that never met an API server.
+    pub uid: String,
+    /// Where the account belongs to.
+    pub home: Home,
+    /// The person whom the account's runs are attributed to.
+    pub attribution: Option<Attribution>,
+    /// Whether the published Secret outlives the resource.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// Where an account belongs to.
+pub enum Home {
+    /// A team.
+    Team(String),
+    /// An organization.
+    Organization {
+        /// The organization's name.
+        name: String,
+        /// The team that programs log to unless they say otherwise.
+        default_team: String,
+    },
+}
+
+impl Home {
+    /// The team that programs log to unless they say otherwise.
+    pub fn team(&self) -> &str {
+        match self {
+            Self::Team(team) | Self::Organization { default_team: team, .. } => team,
+        }
+    }
+}
+
+/// The person whom runs are attributed to.
+pub enum Attribution {
+    /// By user name.
+    Username(String),
+    /// By e-mail address.
+    UserEmail(String),
+}
+
+/// How programs prove that they are the account.
+pub enum CredentialSettings {
+    /// With an API key.
+    ApiKey(ApiKeySettings),
+    /// With tokens of a trusted issuer.
+    Federated(FederatedSettings),
+}
+
+impl Settings {
+    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    pub fn parse(object: &ServiceAccount) -> Result<Self, Problem> {
+        let spec = &object.spec;
+        if spec.common.target.is_some() {
+            return invalid(
+                "a ServiceAccount has no target: its values are for the programs that use W&B, not for W&B Server",
+            );
+        }
+        let base_url = BaseUrl::parse(&spec.instance)?;
+        let account = AccountSettings {
+            server_name: server_name(spec, &base_url)?,
+            account_name: account_name(object),
+            uid: object.uid().unwrap_or_default(),
+            home: home(spec)?,
+            attribution: spec.attribution.as_ref().map(attribution).transpose()?,
+            deletion_policy: spec.common.deletion_policy,
+            base_url,
+        };
+        let credentials = match (&spec.credentials.api_key, &spec.credentials.federated) {
+            (Some(api_key), None) => {
+                CredentialSettings::ApiKey(ApiKeySettings::parse(api_key, &account.home)?)
+            }
+            (None, Some(federated)) => CredentialSettings::Federated(FederatedSettings::parse(federated)?),
+            _ => return invalid("spec.credentials must have exactly one of apiKey and federated"),
+        };
+        Ok(Self { account, credentials })
+    }
+}
+
+/// The account or subject that the resource stands for. Two resources for one account would revoke each
+/// other's keys.
+pub(super) fn claim(object: &ServiceAccount) -> Option<String> {
+    let spec = &object.spec;
+    if let Some(federated) = &spec.credentials.federated {
+        let issuer = &federated.issuer_ref.name;
+        return Some(format!("the subject \"{}\" of the JwtIssuer \"{issuer}\"", federated.subject));
+    }
+    let base_url = issuer::without_slash(&spec.instance.base_url);
+    Some(format!("the account \"{}\" at {base_url}", account_name(object)))
+}
+
+fn account_name(object: &ServiceAccount) -> String {
+    object.spec.account_name.clone().unwrap_or_else(|| object.name_any())
+}
+
+pub(super) fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
+    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
+}
+
+fn server_name(
+    spec: &ServiceAccountSpec,
+    base_url: &BaseUrl,
+) -> Result<Option<ServerName<'static>>, Problem> {
+    let Some(tls) = &spec.common.tls else { return Ok(None) };
+    // The issuer of tokens may be encrypted where the server is not.
+    if !base_url.is_encrypted() && spec.credentials.federated.is_none() {
+        return invalid("spec.tls has no effect on a baseURL without https://");
+    }
+    issuer::server_name(tls)
+}
+
+fn home(spec: &ServiceAccountSpec) -> Result<Home, Problem> {
+    match (&spec.team, &spec.organization) {
+        (Some(team), None) => Ok(Home::Team(team.clone())),
+        (None, Some(organization)) => Ok(Home::Organization {
+            name: organization.name.clone(),
+            default_team: organization.default_team.clone(),
+        }),
+        _ => invalid("exactly one of spec.team and spec.organization must be set"),
+    }
+}
+
+fn attribution(spec: &service_account::Attribution) -> Result<Attribution, Problem> {
+    match (&spec.username, &spec.user_email) {
+        (Some(username), None) => Ok(Attribution::Username(username.clone())),
+        (None, Some(email)) => Ok(Attribution::UserEmail(email.clone())),
+        _ => invalid("spec.attribution must have exactly one of username and userEmail"),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A resource with an API key, with these changes of its spec.
+    pub(in super::super) fn object(changes: &Value) -> ServiceAccount {
+        let mut spec = json!({
+            "instance": { "baseURL": "https://wandb.example.com" },
+            "team": "research",
+            "credentials": { "apiKey": { "bootstrapSecretRef": { "name": "sa-key", "key": "key" } } },
+        });
+        for (name, change) in changes.as_object().unwrap() {
+            spec[name] = change.clone();
+        }
+        serde_json::from_value(json!({
+            "apiVersion": "auth.wandb.com/v1alpha1",
+            "kind": "ServiceAccount",
+            "metadata": { "name": "ci", "uid": "uid-1" },
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn takes_the_defaults() {
+        let settings = Settings::parse(&object(&json!({}))).ok().unwrap();
+        let AccountSettings { account_name, uid, home, .. } = settings.account;
+        assert_eq!((account_name.as_str(), uid.as_str(), home.team()), ("ci", "uid-1", "research"));
+    }
+
+    #[test]
+    fn an_account_has_one_place() {
+        let organization = json!({ "name": "acme", "defaultTeam": "research" });
+        let bot = json!({ "accountName": "bot", "team": null, "organization": organization });
+        let slashed =
+            json!({ "accountName": "bot", "instance": { "baseURL": "https://wandb.example.com/" } });
+        let expected = "the account \"bot\" at https://wandb.example.com";
+        for changes in [bot, slashed] {
+            assert_eq!(claim(&object(&changes)).as_deref(), Some(expected));
+        }
+        let federated =
+            json!({ "issuerRef": { "name": "main" }, "subject": "s", "audience": "a", "token": {} });
+        assert_eq!(
+            claim(&object(&json!({ "credentials": { "federated": federated } }))).as_deref(),
+            Some("the subject \"s\" of the JwtIssuer \"main\"")
+        );
+    }
+
+    #[test]
+    fn every_rule_of_the_schema_has_its_sentence() {
+        for (changes, word) in [
+            (json!({ "team": null }), "exactly one of spec.team"),
+            (json!({ "organization": { "name": "acme", "defaultTeam": "x" } }), "exactly one of spec.team"),
+            (json!({ "target": { "deployment": { "name": "wandb" } } }), "no target"),
+            (json!({ "instance": { "baseURL": "wandb.example.com" } }), "spec.instance.baseURL"),
+            (
+                json!({
+                    "instance": { "baseURL": "http://a.example", "insecurePlaintext": true },
+                    "tls": { "serverName": "a" },
+                }),
+                "no effect",
+            ),
+            (json!({ "credentials": {} }), "exactly one of apiKey"),
+            (json!({ "attribution": {} }), "exactly one of username"),
+            (json!({ "tls": { "serverName": "-" } }), "serverName"),
+        ] {
+            let problem = Settings::parse(&object(&changes)).err().unwrap();
+            assert_eq!(problem.reason, Reason::InvalidSpec);
+            assert!(problem.message.contains(word), "{changes}: {}", problem.message);
+        }
+    }
+}
