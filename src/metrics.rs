@@ -155,7 +155,7 @@ impl Metrics {
                 .get_or_create(&CheckKindLabels { kind: resource.kind.clone(), check: check.into() })
                 .observe(finding.duration.as_secs_f64());
             let name = match finding.name {
-                CheckName::TestUser(_) => Cow::Owned(finding.name.to_string()),
+                CheckName::TestUser(_) | CheckName::Sample(_) => Cow::Owned(finding.name.to_string()),
                 _ => Cow::Borrowed(check),
             };
             shown.insert((name, finding.result.into()));

@@ -13,7 +13,7 @@ use tokio::net::lookup_host;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{LdapConfig, OidcProvider},
+    api::{JwtIssuer, LdapConfig, OidcProvider},
     engine::{Context, Kind, MANAGER, Scope, control},
     leader::{Election, Leadership},
     metrics::Metrics,
@@ -78,7 +78,10 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     }
 
     let shared = Shared { reporter: reporter(), client, network, metrics, options: &options, stopping };
-    let controllers = Controllers::default().add::<LdapConfig>(&shared).add::<OidcProvider>(&shared);
+    let controllers = Controllers::default()
+        .add::<LdapConfig>(&shared)
+        .add::<OidcProvider>(&shared)
+        .add::<JwtIssuer>(&shared);
     let running = controllers.run(readiness);
     let leadership = match options.election {
         LeaderElection::Off => {
