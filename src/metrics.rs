@@ -21,7 +21,7 @@ use prometheus_client::{
 
 use crate::{
     api::{CheckName, ConditionType, Status},
-    engine::{Findings, Kind},
+    engine::{Figures, Findings, Kind},
 };
 
 /// The name of a kind; the same few for all series.
@@ -80,6 +80,10 @@ pub struct Metrics {
     last_check: Family<ResourceLabels, Seconds>,
     reconcile_duration: Family<KindLabels, Histogram, fn() -> Histogram>,
     certificate_not_after: Family<ResourceLabels, Seconds>,
+    token_expiration: Family<ResourceLabels, Seconds>,
+    api_key_age: Family<ResourceLabels, Seconds>,
+    /// Since when each resource's API key is in use: its age is computed when somebody reads it.
+    api_keys: Mutex<HashMap<ResourceLabels, Timestamp>>,
     /// Which check series a resource has, to take the outdated ones away.
     shown: Mutex<HashMap<ResourceLabels, Shown>>,
     /// How long the last exposition was, and a little more.
@@ -101,6 +105,9 @@ impl Default for Metrics {
             last_check: Family::default(),
             reconcile_duration: Family::new_with_constructor(durations),
             certificate_not_after: Family::default(),
+            token_expiration: Family::default(),
+            api_key_age: Family::default(),
+            api_keys: Mutex::default(),
             shown: Mutex::default(),
             last_length: AtomicUsize::new(0),
         };
@@ -141,11 +148,20 @@ impl Metrics {
             "When the server's certificate expires",
             self.certificate_not_after.clone(),
         );
+        registry.register(
+            "wandb_auth_token_expiration_seconds",
+            "When the published token expires",
+            self.token_expiration.clone(),
+        );
+        registry.register(
+            "wandb_auth_api_key_age_seconds",
+            "How long the published API key is in use",
+            self.api_key_age.clone(),
+        );
         self
     }
 
     /// Notes the findings of a run.
-    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
     pub fn checked<K: Kind>(&self, object: &K, findings: &Findings) {
         let resource = labels(object);
         let mut shown = Shown::new();
@@ -167,25 +183,27 @@ impl Metrics {
         for (check, result) in outdated.difference(&shown) {
             self.check_result.remove(&resource.check(check.clone(), result));
         }
-        self.last_check.get_or_create(&resource).set(Timestamp::now().as_second() as f64);
-        match findings.certificate {
-            Some(certificate) => {
-                let not_after = certificate.not_after.as_second() as f64;
-                self.certificate_not_after.get_or_create(&resource).set(not_after);
-            }
-            None => {
-                self.certificate_not_after.remove(&resource);
-            }
-        }
+        set(&self.last_check, &resource, Some(Timestamp::now()));
+        let not_after = findings.certificate.map(|certificate| certificate.not_after);
+        set(&self.certificate_not_after, &resource, not_after);
     }
 
-    /// Notes the status that a run came to.
-    pub fn settled<K: Kind>(&self, object: &K, status: &Status) {
+    /// Notes the status that a run came to, and the times that it tells of.
+    pub fn settled<K: Kind>(&self, object: &K, status: &Status, figures: Figures) {
         let ready = status
             .conditions
             .iter()
             .any(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True");
-        self.ready.get_or_create(&labels(object)).set(i64::from(ready));
+        let resource = labels(object);
+        self.ready.get_or_create(&resource).set(i64::from(ready));
+        set(&self.token_expiration, &resource, figures.token_expiration);
+        match figures.api_key_since {
+            Some(since) => self.api_keys().insert(resource, since),
+            None => {
+                self.api_key_age.remove(&resource);
+                self.api_keys().remove(&resource)
+            }
+        };
     }
 
     /// Notes how long a run took.
@@ -203,10 +221,18 @@ impl Metrics {
         self.ready.remove(&resource);
         self.last_check.remove(&resource);
         self.certificate_not_after.remove(&resource);
+        self.token_expiration.remove(&resource);
+        self.api_key_age.remove(&resource);
+        self.api_keys().remove(&resource);
     }
 
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
+        let now = Timestamp::now();
+        for (resource, since) in self.api_keys().iter() {
+            let age = now.duration_since(*since).as_secs_f64();
+            self.api_key_age.get_or_create(resource).set(age.max(0.0));
+        }
         // Growing step by step would take twice the memory of a large text.
         let mut text = String::with_capacity(self.last_length.load(Ordering::Relaxed));
         encode(&mut text, &self.registry)?;
@@ -214,8 +240,25 @@ impl Metrics {
         Ok(text)
     }
 
+    fn api_keys(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Timestamp>> {
+        self.api_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Shown>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets a time, or takes the series away where there is none.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
+fn set(family: &Family<ResourceLabels, Seconds>, resource: &ResourceLabels, time: Option<Timestamp>) {
+    match time {
+        Some(time) => {
+            family.get_or_create(resource).set(time.as_second() as f64);
+        }
+        None => {
+            family.remove(resource);
+        }
     }
 }
 

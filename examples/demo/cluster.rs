@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use kube::{
-    Config, CustomResourceExt,
+    Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use test_support::{ControlPlane, User, Workspace};
-use wandb_auth_operator::api::{LdapConfig, OidcProvider, custom_resource_definitions};
+use wandb_auth_operator::api::custom_resource_definitions;
 
 use crate::step;
 
@@ -76,7 +76,10 @@ impl Cluster {
             return Ok(());
         }
         step("Deleting the namespace wandb-auth-demo; the custom resource definitions stay, until you");
-        println!("  kubectl delete crd {} {}", LdapConfig::crd_name(), OidcProvider::crd_name());
+        let definitions = custom_resource_definitions();
+        let names: Vec<_> =
+            definitions.into_iter().filter_map(|definition| definition.metadata.name).collect();
+        println!("  kubectl delete crd {}", names.join(" "));
         self.workspace
             .delete()
             .await

@@ -21,7 +21,7 @@ use cluster::{Cluster, Place};
 use operator::InProcessOperator;
 use servers::Servers;
 
-/// Shows the operator at work: two resources that are right, and four with one realistic mistake each.
+/// Shows the operator at work: five resources that are right, and six with one realistic mistake each.
 #[derive(Debug, Parser)]
 #[command(name = "cargo demo")]
 struct Arguments {

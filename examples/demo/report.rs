@@ -17,7 +17,12 @@ const WIDTH: usize = 92;
 /// The tables, one broken resource in full, and a published Secret.
 pub async fn print(workspace: &Workspace) -> Result<()> {
     let namespace = workspace.namespace();
-    for (short, plural) in [("ldap", "ldapconfigs"), ("oidc", "oidcproviders")] {
+    for (short, plural) in [
+        ("ldap", "ldapconfigs"),
+        ("oidc", "oidcproviders"),
+        ("jwt", "jwtissuers"),
+        ("wsa", "serviceaccounts"),
+    ] {
         heading(&format!("kubectl get {short} -n {namespace}"));
         print!("{}", workspace.table(plural).await?);
     }
@@ -69,7 +74,7 @@ pub fn print_what_to_try(namespace: &str, kubeconfig: Option<&Path>) {
     if let Some(kubeconfig) = kubeconfig {
         println!("  export KUBECONFIG={}", kubeconfig.display());
     }
-    println!("  kubectl get ldap,oidc -n {namespace}");
+    println!("  kubectl get wandb-auth -n {namespace}");
     println!("  kubectl describe ldap wrong-password -n {namespace}\n");
     println!("Correct the mistyped password, and see wrong-password become Ready:\n");
     let patch = format!(r#"{{"stringData":{{"password":"{LDAP_PASSWORD}"}}}}"#);

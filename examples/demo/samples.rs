@@ -7,13 +7,15 @@ use test_support::{Workspace, condition};
 use wandb_auth_operator::api::{ConditionType, Reason};
 
 use crate::{
-    servers::{CLIENT_SECRET, LDAP_PASSWORD, Servers},
+    servers::{CLIENT_SECRET, LDAP_PASSWORD, MACHINE_SECRET, Servers},
     step,
 };
 
 const REFERENCES: &str = include_str!("references.yaml");
 const LDAP: &str = include_str!("ldap.yaml");
 const OIDC: &str = include_str!("oidc.yaml");
+const JWT: &str = include_str!("jwt.yaml");
+const SERVICE_ACCOUNT: &str = include_str!("service-account.yaml");
 
 /// One sample.
 pub struct Sample {
@@ -26,38 +28,57 @@ pub struct Sample {
 }
 
 /// Every sample, the good one of each kind first.
-pub const SAMPLES: [Sample; 6] = [
+pub const SAMPLES: [Sample; 11] = [
     Sample { kind: "LdapConfig", name: "corp", reason: Reason::Ready },
     Sample { kind: "LdapConfig", name: "wrong-password", reason: Reason::InvalidCredentials },
     Sample { kind: "LdapConfig", name: "attribute-map-as-base-dn", reason: Reason::BaseDnNotFound },
     Sample { kind: "OidcProvider", name: "main", reason: Reason::Ready },
     Sample { kind: "OidcProvider", name: "trailing-slash", reason: Reason::IssuerMismatch },
     Sample { kind: "OidcProvider", name: "wrong-secret", reason: Reason::ClientRejected },
+    Sample { kind: "JwtIssuer", name: "ci", reason: Reason::Ready },
+    Sample { kind: "JwtIssuer", name: "mistyped-audience", reason: Reason::UnexpectedRuling },
+    Sample { kind: "ServiceAccount", name: "trainer", reason: Reason::Ready },
+    Sample { kind: "ServiceAccount", name: "somebody-elses-key", reason: Reason::AccountMismatch },
+    Sample { kind: "ServiceAccount", name: "federated", reason: Reason::Ready },
 ];
 
 /// A Secret that must be published, with some keys that W&B cannot do without.
-const PUBLISHED: [(&str, &[&str]); 2] = [
+const PUBLISHED: [(&str, &[&str]); 5] = [
     ("corp-ldap", &["LOCAL_LDAP_ADDRESS", "LOCAL_LDAP_BASE_DN", "LOCAL_LDAP_LOGIN"]),
     ("main-oidc", &["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_AUTH_METHOD"]),
+    ("ci-jwt", &["FEDERATED_AUTH_AUDIENCES"]),
+    ("trainer-wsa", &["WANDB_BASE_URL", "WANDB_API_KEY", "WANDB_ENTITY", "SSL_CERT_FILE"]),
+    ("federated-wsa", &["WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE", "identity-token"]),
 ];
 
 /// A Secret that must not be there: its values do not work.
-const HELD_BACK: [&str; 4] =
-    ["wrong-password-ldap", "attribute-map-as-base-dn-ldap", "trailing-slash-oidc", "wrong-secret-oidc"];
+const HELD_BACK: [&str; 6] = [
+    "wrong-password-ldap",
+    "attribute-map-as-base-dn-ldap",
+    "trailing-slash-oidc",
+    "wrong-secret-oidc",
+    "mistyped-audience-jwt",
+    "somebody-elses-key-wsa",
+];
 
 /// Fills the servers' addresses into the manifests and applies them.
 pub async fn apply(workspace: &Workspace, servers: &Servers) -> Result<()> {
-    step("Applying examples/demo/*.yaml: two resources that are right, four with a mistake each");
+    step("Applying examples/demo/*.yaml: five resources that are right, six with a mistake each");
     let ldap_address = servers.ldap_address()?;
     // A JSON text is a YAML text, line breaks included.
     let authority = Value::from(servers.authority()).to_string();
-    for manifest in [REFERENCES, LDAP, OIDC] {
+    for manifest in [REFERENCES, LDAP, OIDC, JWT, SERVICE_ACCOUNT] {
         let filled = manifest
             .replace("{ldap-address}", &ldap_address)
             .replace("{issuer}", servers.issuer())
             .replace("{authority}", &authority)
             .replace("{ldap-password}", LDAP_PASSWORD)
-            .replace("{client-secret}", CLIENT_SECRET);
+            .replace("{client-secret}", CLIENT_SECRET)
+            .replace("{machine-secret}", MACHINE_SECRET)
+            .replace("{token}", &servers.token)
+            .replace("{trainer-key}", &servers.trainer_key)
+            .replace("{admin-key}", &servers.admin_key)
+            .replace("{wandb}", &servers.wandb());
         workspace.apply(&filled).await?;
     }
     Ok(())

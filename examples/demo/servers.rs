@@ -1,7 +1,13 @@
-//! What people log in with: a real directory and a real OpenID Provider, on loopback ports.
+//! What people and programs log in with, on loopback ports: a real directory, a real OpenID Provider, and
+//! a double of W&B Server for what programs need of it.
+
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use test_support::{Certificate, CertificateAuthority, Leaf, OpenIdClient, OpenIdProvider, Slapd};
+use serde_json::json;
+use test_support::{
+    Certificate, CertificateAuthority, Leaf, OpenIdClient, OpenIdProvider, Slapd, WandbServer,
+};
 
 use crate::step;
 
@@ -11,6 +17,12 @@ pub const LDAP_PASSWORD: &str = "correct-horse-battery";
 /// The secret of the provider's client.
 pub const CLIENT_SECRET: &str = "staple-of-the-demo";
 
+/// The secret of the program that gets tokens from the provider.
+pub const MACHINE_SECRET: &str = "battery-of-the-demo";
+
+/// What the program's tokens are for.
+const AUDIENCE: &str = "my-org";
+
 /// Where W&B would take people back after their login.
 const REDIRECT_URI: &str = "https://wandb.example.com/oidc/callback";
 
@@ -18,11 +30,18 @@ const REDIRECT_URI: &str = "https://wandb.example.com/oidc/callback";
 pub struct Servers {
     directory: Slapd,
     provider: OpenIdProvider,
+    wandb: WandbServer,
+    /// A token of the provider for the program.
+    pub token: String,
+    /// The API key of the account `trainer`.
+    pub trainer_key: String,
+    /// The API key of an administrator.
+    pub admin_key: String,
     certificate: Certificate,
 }
 
 impl Servers {
-    /// Starts both.
+    /// Starts all three.
     pub async fn start() -> Result<Self> {
         tokio::task::spawn_blocking(Self::start_blocking).await.context("starting the servers panicked")?
     }
@@ -31,12 +50,23 @@ impl Servers {
         let certificate = CertificateAuthority::new("demo authority")?.issue(&Leaf::loopback())?;
         step("Starting a directory: slapd with alice, bob and carol");
         let directory = Slapd::builder(LDAP_PASSWORD).certificate(&certificate).start()?;
-        step("Starting an OpenID Provider: oidc-provider with one client");
+        step("Starting an OpenID Provider: oidc-provider with a client for people and one for programs");
         let provider = OpenIdProvider::builder()
             .certificate(&certificate)
             .client(OpenIdClient::confidential("wandb", CLIENT_SECRET, REDIRECT_URI))
+            .client(OpenIdClient::machine("ci", MACHINE_SECRET))
+            .audience(AUDIENCE)
             .start()?;
-        Ok(Self { directory, provider, certificate })
+        let token = token(&provider)?;
+        step("Starting a double of W&B Server, with the team research");
+        let wandb = WandbServer::builder().certificate(&certificate).start()?;
+        wandb.team("research");
+        let trainer_key = wandb.service_account("trainer", "research")?;
+        let admin_key = wandb.admin("admin")?;
+        wandb.register_issuer(provider.issuer(), &provider.jwks()?)?;
+        wandb.accept_audience(AUDIENCE);
+        wandb.federated_account("ci", "research");
+        Ok(Self { directory, provider, wandb, token, trainer_key, admin_key, certificate })
     }
 
     /// The directory's address, as in `spec.address`.
@@ -49,8 +79,20 @@ impl Servers {
         self.provider.issuer()
     }
 
-    /// The authority of both servers' certificate.
+    /// The server's URL, as in `spec.instance.baseURL`.
+    pub fn wandb(&self) -> String {
+        self.wandb.base_url()
+    }
+
+    /// The authority of the servers' certificate.
     pub fn authority(&self) -> &str {
         &self.certificate.authority_pem
     }
+}
+
+/// A token as a CI system would make it for a job.
+fn token(provider: &OpenIdProvider) -> Result<String> {
+    let expiry = SystemTime::now() + Duration::from_hours(24);
+    let seconds = expiry.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    provider.issue(&json!({"iss": provider.issuer(), "sub": "ci", "aud": AUDIENCE, "exp": seconds}))
 }

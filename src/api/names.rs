@@ -330,11 +330,6 @@ impl Reason {
         matches!(self, Self::TimedOut | Self::ConnectionClosed | Self::OperationRefused | Self::ProtocolError)
     }
 
-    /// Whether the other side refused to be changed, so that asking it again is of no use.
-    pub fn refuses_upkeep(self) -> bool {
-        matches!(self, Self::KeyCreationForbidden | Self::TooManyKeys)
-    }
-
     /// Whether the other side refused credentials, so that trying them again could lock the account.
     pub fn refuses_credentials(self) -> bool {
         matches!(
@@ -430,6 +425,11 @@ impl CheckName {
     /// Whether the check sends the password of an account, which a server may lock after wrong ones.
     pub fn sends_credentials(&self) -> bool {
         *self == Self::Bind
+    }
+
+    /// Whether the check tells of a change at the server, which is not to be asked for again and again.
+    pub fn changes_server(&self) -> bool {
+        *self == Self::KeyRotation
     }
 
     /// The name without what follows the slash.

@@ -129,10 +129,24 @@ pub trait Kind:
         Vec::new()
     }
 
+    /// The times in the details that metrics tell of.
+    fn figures(_details: &Self::Details) -> Figures {
+        Figures::default()
+    }
+
     /// Takes away what the resource made on the other side, before the resource goes.
     fn dismantle(&self, _scene: &Scene<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
         std::future::ready(Ok(()))
     }
+}
+
+/// Times that metrics tell of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// When the published API key came into use.
+    pub api_key_since: Option<Timestamp>,
+    /// When the published token expires.
+    pub token_expiration: Option<Timestamp>,
 }
 
 /// Something to be kept up on the other side.

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{CheckedInputs, Finding, Findings, InputsHash, Kind, Values};
-use crate::api::{CheckName, CheckResult, ConditionType, Status};
+use crate::api::{CheckName, ConditionType, Status};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,11 +105,9 @@ impl<E> Remembered<E> {
         }
     }
 
-    /// How the upkeep of the other side ended when the same was asked.
-    pub fn upkeep(&self, question: &Question) -> Option<&Finding> {
-        let refused =
-            |finding: &&Finding| finding.result == CheckResult::Failed && finding.reason.refuses_upkeep();
-        self.findings.list.iter().find(refused).filter(|_| self.question == *question)
+    /// How the other side refused to be changed when the same was asked.
+    pub fn refused_upkeep(&self, question: &Question) -> Option<&Finding> {
+        self.findings.refused_upkeep().filter(|_| self.question == *question)
     }
 
     /// How long until the checks are due; never by themselves where credentials were refused.
@@ -176,7 +174,7 @@ impl<E> Remembered<E> {
             (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
         let refused = findings.credentials_refused();
         let failures = if verified { 0 } else { threshold };
-        (refused || proven || findings.upkeep_refused()).then(|| Self {
+        (refused || proven || findings.refused_upkeep().is_some()).then(|| Self {
             question,
             findings,
             evidence: E::default(),
@@ -345,7 +343,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::Reason;
+    use crate::api::{CheckResult, Reason};
 
     const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 

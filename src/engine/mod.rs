@@ -33,7 +33,7 @@ pub use context::Context;
 pub use controller::{Scope, control};
 pub use dial::{encrypt_stage, reach};
 pub use inputs::Inputs;
-pub use kind::{Kind, RenderContext, Traces, Upkeep};
+pub use kind::{Figures, Kind, RenderContext, Traces, Upkeep};
 pub use memory::{Memory, Question, Remembered, Renewal, Schedule, Verdict};
 pub use notices::{Notice, Tone};
 pub use plan::{CheckedInputs, InputsHash, Planned, Prepared, prepare, references};

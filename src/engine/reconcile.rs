@@ -56,10 +56,10 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
     let last_verified = context.memory.last_verified(object);
-    let published = last_verified.as_ref().or(existing.values());
-    let remembered = examine(object, context, &planned, &checked_inputs, published).await?;
+    let values = (existing.values(), last_verified.as_ref());
+    let remembered = examine(object, context, &planned, &checked_inputs, values).await?;
     let _turn = context.turns.acquire().await;
-    let candidate = candidate::<K>(&planned, &remembered, published);
+    let candidate = candidate::<K>(&planned, &remembered, last_verified.as_ref().or(existing.values()));
     let published = publish(object, context, present.as_ref(), existing, candidate).await?;
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
@@ -75,7 +75,7 @@ async fn examine<K: Kind>(
     context: &Context<K>,
     planned: &Planned<K>,
     checked_inputs: &CheckedInputs,
-    published: Option<&Values>,
+    (published, last_verified): (Option<&Values>, Option<&Values>),
 ) -> Result<Remembered<K::Evidence>, Error> {
     let common = object.common();
     let question = &planned.question;
@@ -92,7 +92,8 @@ async fn examine<K: Kind>(
                 client: Some(&context.client),
                 namespace: &namespace,
                 published,
-                last_upkeep: known.as_ref().and_then(|known| known.upkeep(question)),
+                last_verified,
+                last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question)),
                 now: Timestamp::now(),
             };
             let examined = tokio::select! {
@@ -258,7 +259,7 @@ async fn settle<K: Kind>(
     };
     let previous = context.memory.previous_status(object);
     let status = derive(previous.as_ref(), &facts, now());
-    context.metrics.settled(object, &status);
+    context.metrics.settled(object, &status, K::figures(&details));
     let before = context.memory.previous_details(object);
     if object.status() != Some(&status) || before != details {
         context.report(object, previous.as_ref(), &status, &details).await?;

@@ -40,7 +40,8 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         network: &context.network,
         client: Some(&context.client),
         namespace: &namespace,
-        published: last_verified.as_ref().or(existing.values()),
+        published: existing.values(),
+        last_verified: last_verified.as_ref(),
         last_upkeep: None,
         now: Timestamp::now(),
     };

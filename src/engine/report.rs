@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::{CheckName, CheckResult, CheckStatus, Reason},
+    api::{CheckName, CheckResult, CheckStatus, Reason, names::Remedy},
     net::Certificate,
     problem::Problem,
     sensitive::Redactor,
@@ -215,11 +215,10 @@ impl Findings {
         self.failure().is_some_and(|failure| failure.name.sends_credentials() && failure.reason.leaves_open())
     }
 
-    /// Whether the other side refused to be changed, which is not to be asked of it again and again.
-    pub fn upkeep_refused(&self) -> bool {
-        self.list
-            .iter()
-            .any(|finding| finding.result == CheckResult::Failed && finding.reason.refuses_upkeep())
+    /// How the other side refused to be changed, where only a person can end that.
+    pub fn refused_upkeep(&self) -> Option<&Finding> {
+        self.failure()
+            .filter(|failure| failure.name.changes_server() && failure.reason.remedy() == Remedy::Person)
     }
 
     /// Whether the other side refused credentials.

@@ -15,9 +15,11 @@ pub struct Scene<'a> {
     pub client: Option<&'a Client>,
     /// The resource's namespace.
     pub namespace: &'a str,
-    /// What was verified last or else what the Secret holds, if it is there and ours.
+    /// What the Secret holds, if it is there and ours.
     pub published: Option<&'a Values>,
-    /// How [`Kind::tend`](super::Kind::tend) ended when the same was asked before.
+    /// What this process saw pass last; somebody else may have edited the Secret since, or it was never written.
+    pub last_verified: Option<&'a Values>,
+    /// How the other side refused what [`Kind::tend`](super::Kind::tend) asked, where asking again is of no use.
     pub last_upkeep: Option<&'a Finding>,
     /// The time of the run.
     pub now: Timestamp,
@@ -31,6 +33,7 @@ impl<'a> Scene<'a> {
             client: None,
             namespace: "",
             published: None,
+            last_verified: None,
             last_upkeep: None,
             now: Timestamp::now(),
         }

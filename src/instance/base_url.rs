@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::{
     api::{InstanceSpec, Reason},
-    issuer::plain_url,
+    issuer::{plain_url, without_slash},
     net::{self, Endpoint},
     problem::{Problem, quote},
 };
@@ -44,7 +44,7 @@ impl BaseUrl {
 
     fn read(text: &str) -> Option<Self> {
         let endpoint = net::endpoint_of(&plain_url(text)?).ok()?;
-        let root = text.strip_suffix('/').unwrap_or(text);
+        let root = without_slash(text);
         let below = |path: &str| Url::parse(&format!("{root}{path}")).ok();
         Some(Self {
             graphql_url: below("/graphql")?,

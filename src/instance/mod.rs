@@ -3,7 +3,8 @@
 //! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
 //! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
 //! question and its answer, `exchange` turns an identity token into an access token. Both judge
-//! answers with `answer`, and give a [`Refusal`] when the server does not do what was asked.
+//! answers with `answer`, and give a [`Refusal`] when the server does not do what was asked, which
+//! [`check`] makes a finding of.
 //!
 //! Invariants:
 //! - A question is asked once. Whoever asks decides whether and when to ask again.
@@ -25,7 +26,7 @@ pub use api_key::ApiKey;
 pub use base_url::BaseUrl;
 pub use credential::{AccessToken, Credential};
 pub use operations::GeneratedKey;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, check};
 
 use hyper::{
     Method,

@@ -5,7 +5,11 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, RETRY_AFTER};
 use jiff::Timestamp;
 
-use crate::{api::Reason, problem::Problem};
+use crate::{
+    api::{CheckName, Reason},
+    engine::{Checked, Report},
+    problem::Problem,
+};
 
 /// Why W&B Server did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,27 @@ impl From<Problem> for Refusal {
     }
 }
 
+/// Runs a check that asks W&B Server, and leaves the server alone for as long as it asks.
+/// `None` means that the check failed and its chain ends.
+pub async fn check<T>(
+    report: &mut Report,
+    name: CheckName,
+    check: impl Future<Output = Result<Checked<T>, Refusal>>,
+) -> Option<T> {
+    let mut pause = None;
+    let judged = async {
+        check.await.map_err(|refusal| {
+            pause = refusal.retry_after;
+            refusal.problem
+        })
+    };
+    let value = report.check(name, judged).await;
+    if let Some(pause) = pause {
+        report.pause(pause);
+    }
+    value
+}
+
 /// The longest pause that a server may ask for: a mistake in a header must not stop the operator for days.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
@@ -47,6 +72,18 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sensitive::Redactor;
+
+    #[tokio::test]
+    async fn a_refusal_is_a_finding_and_a_pause() {
+        let mut report = Report::new(vec![CheckName::KeyAccepted], Redactor::default());
+        let pause = Some(Duration::from_secs(7));
+        let limited = Refusal { retry_after: pause, ..Refusal::new(Reason::RateLimited, "wait") };
+        let outcome = check::<()>(&mut report, CheckName::KeyAccepted, async { Err(limited) }).await;
+        let findings = report.finish();
+        assert_eq!((outcome, findings.pause), (None, pause));
+        assert_eq!(findings.failure().unwrap().reason, Reason::RateLimited);
+    }
 
     #[test]
     fn reads_seconds_and_dates() {

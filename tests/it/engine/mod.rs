@@ -1,6 +1,7 @@
 //! The whole operator, as a process with no more rights than it needs, on a real API server.
 
 mod checking;
+mod crashes;
 mod leadership;
 mod publishing;
 mod quiet;

@@ -1,8 +1,10 @@
 //! Child processes that never outlive the test process, even when that one is killed.
 
+mod kill_switch;
 mod log;
 mod spawner;
 
+pub use kill_switch::KillSwitch;
 pub use log::LogCapture;
 
 use std::fs;
@@ -71,9 +73,18 @@ impl ChildProcess {
 
     /// Sends SIGTERM, as Kubernetes does to a container.
     pub fn send_terminate(&self) -> Result<()> {
+        kill_process(self.pid()?, Signal::TERM)
+            .with_context(|| format!("cannot send SIGTERM to {}", self.name))
+    }
+
+    /// What kills it from a hook, which cannot have the process itself.
+    pub fn kill_switch(&self) -> Result<KillSwitch> {
+        KillSwitch::new(self.pid()?)
+    }
+
+    fn pid(&self) -> Result<Pid> {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
-        let id = id.with_context(|| format!("{} has no usable process id", self.name))?;
-        kill_process(id, Signal::TERM).with_context(|| format!("cannot send SIGTERM to {}", self.name))
+        id.with_context(|| format!("{} has no usable process id", self.name))
     }
 
     /// Waits for its end.
@@ -158,6 +169,18 @@ mod tests {
         assert!(process.exit_status()?.is_none());
         let status = process.terminate(Duration::from_secs(10))?;
         assert!(!status.success());
+        Ok(())
+    }
+
+    #[test]
+    fn a_kill_switch_waits_for_the_end_and_outlives_the_process() -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let mut process = shell("exec sleep 60", directory.path())?;
+        let switch = process.kill_switch()?;
+        assert!(process.exit_status()?.is_none());
+        switch.kill();
+        assert!(process.exit_status()?.is_some());
+        switch.kill();
         Ok(())
     }
 

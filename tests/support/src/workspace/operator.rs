@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use kube::config::Kubeconfig;
 
 use super::PATIENCE;
-use crate::{ChildProcess, LogCapture, http_client::HttpClient};
+use crate::{ChildProcess, LogCapture, http_client::HttpClient, process::KillSwitch};
 
 /// An operator process, killed when dropped.
 pub struct Operator {
@@ -51,6 +51,11 @@ impl Operator {
     /// The process's id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What kills it from a hook of a server.
+    pub fn kill_switch(&self) -> Result<KillSwitch> {
+        self.process.kill_switch()
     }
 
     /// What an HTTP path of its own server answers.
