@@ -12,19 +12,27 @@ pub struct Issuer {
     text: String,
     url: Url,
     well_known_url: Url,
+    older_well_known_url: Url,
     endpoint: Endpoint,
 }
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+/// Where W&B's older documents look for the same.
+const OLDER_WELL_KNOWN: &str = "/.well-known/oidc-configuration";
 
 impl Issuer {
     /// Reads an http or https URL without user, query and fragment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = plain_url(text)?;
         // One slash, as openidconnect and Go's libraries do: two at the end are another address.
-        let well_known_url = Url::parse(&format!("{}{WELL_KNOWN}", without_slash(text))).ok()?;
-        let endpoint = net::endpoint_of(&url).ok()?;
-        Some(Self { text: text.to_owned(), url, well_known_url, endpoint })
+        let below = |path: &str| Url::parse(&format!("{}{path}", without_slash(text))).ok();
+        Some(Self {
+            well_known_url: below(WELL_KNOWN)?,
+            older_well_known_url: below(OLDER_WELL_KNOWN)?,
+            endpoint: net::endpoint_of(&url).ok()?,
+            text: text.to_owned(),
+            url,
+        })
     }
 
     /// The text as it was written.
@@ -50,6 +58,11 @@ impl Issuer {
     /// Where its discovery document is.
     pub fn well_known_url(&self) -> &Url {
         &self.well_known_url
+    }
+
+    /// Where W&B's older documents expect the discovery document.
+    pub fn older_well_known_url(&self) -> &Url {
+        &self.older_well_known_url
     }
 
     /// Where it is to be connected to.
