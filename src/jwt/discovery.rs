@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Document {
     pub issuer: String,
     pub jwks_uri: Url,
+    /// Where it makes tokens for clients, if it does.
+    pub token_endpoint: Option<Url>,
 }
 
 /// From the issuer to its document, whose issuer is the right one.
@@ -75,7 +77,7 @@ fn no_answer(url: &Url) -> Problem {
     Problem::new(Reason::TimedOut, format!("{} does not answer.", quote(url.as_str())))
 }
 
-async fn document(
+pub(super) async fn document(
     plan: &Plan,
     http: HttpClient<'_>,
     url: &Url,
@@ -121,7 +123,8 @@ fn read(object: &Map<String, Value>, url: &Url) -> Result<Document, Problem> {
     let issuer = text("issuer").ok_or_else(|| problem("has no issuer that is a text"))?;
     let jwks_uri = text("jwks_uri").ok_or_else(|| problem("has no jwks_uri that is a text"))?;
     let jwks_uri = Url::parse(jwks_uri).map_err(|_| problem("has a jwks_uri that is not an absolute URL"))?;
-    Ok(Document { issuer: issuer.to_owned(), jwks_uri })
+    let token_endpoint = text("token_endpoint").and_then(|text| Url::parse(text).ok());
+    Ok(Document { issuer: issuer.to_owned(), jwks_uri, token_endpoint })
 }
 
 /// A document, and what is to be told of where it is.
@@ -179,7 +182,7 @@ fn both(issuer: &Issuer, problem: &Problem, other: &Problem) -> Problem {
     Problem::new(told.reason, format!("{} {elsewhere} does not have it either.", told.message))
 }
 
-fn matches(issuer: &Issuer, document: &Document) -> Result<Checked, Problem> {
+pub(super) fn matches(issuer: &Issuer, document: &Document) -> Result<Checked, Problem> {
     let seen = &document.issuer;
     if seen == issuer.as_str() {
         return Ok(Checked::passed((), format!("The document's issuer is exactly {issuer}.")));
@@ -201,7 +204,11 @@ mod tests {
     use super::*;
 
     fn document(jwks_uri: &str) -> Document {
-        Document { issuer: "https://a.example".to_owned(), jwks_uri: Url::parse(jwks_uri).unwrap() }
+        Document {
+            issuer: "https://a.example".to_owned(),
+            jwks_uri: Url::parse(jwks_uri).unwrap(),
+            token_endpoint: None,
+        }
     }
 
     fn found(

@@ -5,6 +5,7 @@
 //! Server accepts a token; `signature` is the first of them. `probe` is the line of checks:
 //! `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render` makes the environment
 //! variables of W&B Server, `details` what the status tells of the keys.
+//! `look_up` is what other kinds ask of the issuer.
 //!
 //! Invariant: a token leaves the process in one place, the exchange at the instance of the spec, and
 //! only after it has kept all rules.
@@ -13,6 +14,7 @@ mod details;
 mod discovery;
 mod exchange;
 mod keys;
+mod look_up;
 mod policy;
 mod probe;
 mod reachability;
@@ -26,7 +28,9 @@ mod token;
 pub use policy::{Misfit, TrustedKeys};
 pub use rules::{Accepted, Audiences, Refusal, Rules};
 pub use settings::{Proof, Sample, Settings};
-pub use token::Claims;
+pub use token::{Claims, Token};
+
+pub(crate) use look_up::{Published, look_up};
 
 use serde::Serialize;
 

@@ -15,11 +15,7 @@ use crate::{
 pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
     let started = Instant::now();
     let settings = &plan.settings;
-    let http = HttpClient {
-        network: scene.network,
-        trust: &plan.trust,
-        server_name: settings.server_name.as_ref().map(|name| (settings.issuer.endpoint(), name)),
-    };
+    let http = plan.http(scene.network);
     let set = fetch_keys(plan, http, report).await;
     let trusted = set.as_ref().map(|set| TrustedKeys { set, policy: &settings.keys });
     if let Some(trusted) = trusted {

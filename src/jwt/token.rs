@@ -100,7 +100,7 @@ impl Claims {
     }
 
     /// The audiences: `aud` is a text or a list of texts.
-    pub(super) fn audiences(&self) -> Result<Vec<&str>, String> {
+    pub fn audiences(&self) -> Result<Vec<&str>, String> {
         match self.0.get("aud") {
             None => Ok(Vec::new()),
             Some(Value::String(audience)) => Ok(vec![audience]),
@@ -116,7 +116,7 @@ impl Claims {
 
     /// A claim that is a time in seconds since 1970, if it is there. Times beyond those that can be
     /// written are as good as the last or first of them.
-    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, String> {
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, String> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_f64().ok_or_else(|| {
             format!(
