@@ -130,15 +130,13 @@ impl Kind for ServiceAccount {
     }
 
     async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
-        let Some(instance) = connect::connect(plan, scene.network, report).await else {
-            return Evidence::Nothing;
-        };
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => {
-                Evidence::ApiKey(api_key::probe(plan, own, instance, scene, report).await)
-            }
+            CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
+                Some(instance) => Evidence::ApiKey(api_key::probe(plan, own, instance, scene, report).await),
+                None => Evidence::Nothing,
+            },
             CredentialPlan::Federated(own) => {
-                Evidence::Federated(federated::probe(plan, own, instance, scene, report).await)
+                Evidence::Federated(federated::probe(plan, own, scene, report).await)
             }
         }
     }
@@ -165,9 +163,7 @@ impl Kind for ServiceAccount {
     fn due(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => api_key::due(own, evidence),
-            (CredentialPlan::Federated(own), Evidence::Federated(evidence)) => {
-                federated::due(own, evidence, scene)
-            }
+            (CredentialPlan::Federated(own), evidence) => federated::due(own, evidence.of_token(), scene),
             _ => None,
         }
     }
@@ -194,9 +190,7 @@ impl Kind for ServiceAccount {
     ) -> ServiceAccountDetails {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => api_key::describe(own, evidence.of_api_key(), published, previous),
-            CredentialPlan::Federated(own) => {
-                federated::describe(own, evidence.of_token(), published, previous)
-            }
+            CredentialPlan::Federated(_) => federated::describe(evidence.of_token(), published, previous),
         }
     }
 
