@@ -8,5 +8,6 @@ mod jwt;
 mod ldap;
 mod oidc;
 mod readme;
+mod service_account;
 mod validation;
 mod world;

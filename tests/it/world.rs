@@ -134,6 +134,6 @@ spec:
     )
 }
 
-fn indented(lines: &str) -> String {
+pub fn indented(lines: &str) -> String {
     lines.lines().fold(String::new(), |text, line| text + "  " + line + "\n")
 }
