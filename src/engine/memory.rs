@@ -92,9 +92,9 @@ impl<E> Remembered<E> {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
-    /// Whether the checks passed at some time with the inputs of this question.
-    pub fn is_proven(&self, question: &Question) -> bool {
-        self.proven && self.question.inputs == question.inputs
+    /// What was found, where it was with the inputs of this question.
+    pub fn findings_on(&self, question: &Question) -> &[Finding] {
+        if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
     }
 
     /// How the findings count.

@@ -10,8 +10,8 @@ use super::{
     settings::TokenSource,
 };
 use crate::{
-    api::Reason,
-    engine::{Checked, Scene},
+    api::{CheckName, CheckResult, Reason},
+    engine::{Checked, Finding, Scene},
     jwt::{Published, Token},
     problem::Problem,
     sensitive::Sensitive,
@@ -32,9 +32,9 @@ pub(super) async fn obtain(
     current: Option<&Sensitive>,
     scene: &Scene<'_>,
 ) -> Result<Checked<Obtained>, Problem> {
-    let published = issuer.published(scene.network).await;
+    let published = issuer.published(scene.network, plan.patience).await;
     if let Some(token) = current
-        && scene.proven
+        && was_obtained(scene)
         && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now)
     {
         return describe(plan, Obtained { token: token.clone(), published });
@@ -80,6 +80,13 @@ async fn make(
             client_credentials::request(&client, issuer, published, scene.network).await
         }
     }
+}
+
+/// Whether the source gave a token as the spec and the Secrets have it now.
+fn was_obtained(scene: &Scene<'_>) -> bool {
+    let passed =
+        |finding: &Finding| finding.name == CheckName::TokenObtained && finding.result == CheckResult::Passed;
+    scene.last_findings.iter().any(passed)
 }
 
 /// Whether the token is due for nothing yet, as far as can be told.
