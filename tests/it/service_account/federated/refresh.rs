@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_support::{condition, wandb_server::Fault};
 
 use super::{FROM_ISSUER, Federation, claims};
@@ -108,5 +108,32 @@ async fn a_withdrawn_key_leads_to_a_new_token_at_once() -> Result<()> {
     }
     federation.ready().await?;
     assert_eq!(federation.token_requests()?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_are_held_have_their_token_renewed() -> Result<()> {
+    let federation = Federation::new(Duration::from_secs(20)).await?;
+    federation.apply(FROM_ISSUER, "checkInterval: 1h").await?;
+    federation.ready().await?;
+    let before = federation.published().await?;
+    // A mistake in the spec, which nobody notices for some time.
+    let nowhere = json!({"spec": {"instance": {"baseURL": "https://127.0.0.1:1"}}});
+    federation.workspace.patch("ServiceAccount", "ci", &nowhere).await?;
+    let status =
+        federation.workspace.wait_for_reason("ServiceAccount", "ci", "Verified", "ConnectionRefused").await?;
+    assert_eq!(condition(&status, "Published").context("Published")?["reason"], "HoldingLastVerified");
+    let (started, mut tokens) = (Instant::now(), BTreeSet::new());
+    while started.elapsed() < Duration::from_secs(40) {
+        let mut published = federation.published().await?;
+        let token = published.remove("identity-token").context("no token")?;
+        ensure!(left(&token)? >= 0.1, "a token that is held is left to expire");
+        assert_eq!(published.get("WANDB_BASE_URL"), before.get("WANDB_BASE_URL"));
+        tokens.insert(token);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert!(tokens.len() >= 3, "{} tokens", tokens.len());
+    // One to try the changed spec, the others as they were due.
+    assert!(federation.token_requests()? <= tokens.len() + 1, "{} requests", federation.token_requests()?);
     Ok(())
 }
