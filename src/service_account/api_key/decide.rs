@@ -103,12 +103,15 @@ pub fn succeed(
     Record { rotation: number, key_id: Some(key_id), since: Some(Time(now)), previous, leftover }
 }
 
-/// The record without what is gone from the server.
-pub fn prune(record: &Record, listed: &[RemoteKey]) -> Record {
+/// The record without what is gone from the server, or in use again.
+pub fn prune(current: &Current, listed: &[RemoteKey]) -> Record {
+    let Current { record, .. } = current;
+    let in_use = if let Identity::Known(id) = own_id(current, listed) { Some(id) } else { None };
     let is_listed = |previous: &Previous| listed.iter().any(|key| key.id == previous.key_id);
+    let is_before = |previous: &Previous| is_listed(previous) && in_use != Some(&previous.key_id);
     let is_copied = listed.iter().any(|key| key.maker == Maker::Others);
     Record {
-        previous: record.previous.clone().filter(is_listed),
+        previous: record.previous.clone().filter(is_before),
         leftover: record.leftover.filter(|_| is_copied),
         ..record.clone()
     }

@@ -53,7 +53,7 @@ impl Shift<'_> {
         loop {
             match decide(self.rotation, self.current, &keys, self.scene.now) {
                 Step::Rest => {
-                    let record = prune(&self.current.record, &keys);
+                    let record = prune(self.current, &keys);
                     return Ok(self.told(Current { record, ..self.current.clone() }));
                 }
                 Step::Doubt => return Ok(self.in_doubt()),

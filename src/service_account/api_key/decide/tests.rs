@@ -82,10 +82,18 @@ fn a_key_that_cannot_be_told_is_left_to_a_person() {
     let next = succeed(ROTATION, &current, &twins, ("c".to_owned(), 2), at(1100));
     assert_eq!((next.previous.clone(), next.leftover), (None, Some(Leftover::Bootstrap)));
     let all = [&twins[..], &[listed("c", Maker::Ourselves)]].concat();
-    assert_eq!(prune(&next, &all).leftover, Some(Leftover::Bootstrap));
-    assert_eq!(prune(&next, &all[2..]).leftover, None, "somebody deleted both");
     let current = Current { key: key("c"), record: next };
+    assert_eq!(prune(&current, &all).leftover, Some(Leftover::Bootstrap));
+    assert_eq!(prune(&current, &all[2..]).leftover, None, "somebody deleted both");
     assert_eq!(decide(ROTATION, &current, &all, at(1100)), Step::Rest);
+}
+
+#[test]
+fn a_key_that_is_in_use_again_is_not_the_one_before() {
+    let listed = [listed("old", Maker::Others)];
+    let current = Current { key: key("old"), record: record(None, Some(("old", 1030))) };
+    assert_eq!(decide(ROTATION, &current, &listed, at(1040)), Step::Rest);
+    assert_eq!(prune(&current, &listed).previous, None);
 }
 
 /// An account at a server, the Secret, and the clock.
@@ -128,7 +136,7 @@ impl World {
                     return;
                 }
                 Step::Rest => {
-                    self.secret.1 = prune(&current.record, &self.keys);
+                    self.secret.1 = prune(&current, &self.keys);
                     return;
                 }
                 Step::Doubt => panic!("the record tells the truth"),
