@@ -230,7 +230,8 @@ async fn run<K: Kind>(
 async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
     match &object.0 {
         Ok(resource) => {
-            let limit = resource.common().check_timeout.get() + API_TIME;
+            // The checks, and what they lead to at the server, have the limit each.
+            let limit = resource.common().check_timeout.get() * 2 + API_TIME;
             tokio::time::timeout(limit, reconcile(resource, context))
                 .await
                 .unwrap_or(Err(Error::Timeout(limit)))

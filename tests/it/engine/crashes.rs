@@ -1,6 +1,6 @@
 //! An operator that is killed between what it did and the news of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use test_support::{ApiProxy, ControlPlane};
@@ -24,24 +24,12 @@ async fn whatever_write_is_the_last_the_next_operator_finishes() -> Result<()> {
         let switch = first.kill_switch()?;
         proxy.lose_answer(write, move |_| switch.kill());
         workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
-        let ended = async {
-            while first.process().exit_status()?.is_none() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            anyhow::Ok(())
-        };
-        let survives = async {
-            workspace.wait_until_ready("LdapConfig", "corp").await?;
-            // The write that made it Ready may be the one, or one that follows.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            anyhow::Ok(())
-        };
-        tokio::select! {
-            biased;
-            ended = ended => ended?,
-            survives = survives => {
-                survives?;
-                ensure!(write > 2, "it was Ready before the second write: {:?}", proxy.mutations());
+        // The last thing that it writes is the event that tells of its Secret.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while first.process().exit_status()?.is_none() {
+            ensure!(Instant::now() < deadline, "it neither ends nor is done: {:?}", proxy.mutations());
+            if workspace.events().await?.contains("Wrote the current values") && proxy.is_armed() {
+                ensure!(write > 2, "it was done before the second write: {:?}", proxy.mutations());
                 return Ok(());
             }
         }
