@@ -7,5 +7,6 @@ mod instance;
 mod ldap;
 mod oidc;
 mod readme;
+mod service_account;
 mod validation;
 mod world;
