@@ -44,7 +44,7 @@ pub struct Plan {
 /// How programs prove that they are the account.
 enum CredentialPlan {
     ApiKey(api_key::Plan),
-    Federated(federated::Plan),
+    Federated(Box<federated::Plan>),
 }
 
 /// What a run learns beside its findings.
@@ -96,7 +96,7 @@ impl Kind for ServiceAccount {
     }
 
     fn claim(&self) -> Option<String> {
-        settings::claim(self)
+        Some(settings::claim(self))
     }
 
     fn parse(&self) -> Result<Settings, Problem> {
@@ -115,7 +115,7 @@ impl Kind for ServiceAccount {
                 CredentialPlan::ApiKey(api_key::Plan::new(settings, &inputs))
             }
             CredentialSettings::Federated(settings) => {
-                CredentialPlan::Federated(federated::Plan::new(settings, &inputs))
+                CredentialPlan::Federated(Box::new(federated::Plan::new(settings, &inputs)))
             }
         };
         Plan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
