@@ -16,7 +16,8 @@
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
 //! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
 //! - [`issuer`]: what every kind asks of an issuer of tokens.
-//! - [`ldap`], [`oidc`], [`service_account`]: a slice a kind, from its spec to its checks and its values.
+//! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
+//!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
@@ -45,6 +46,7 @@ pub mod engine;
 pub mod error;
 pub mod instance;
 pub mod issuer;
+pub mod jwt;
 pub mod ldap;
 pub mod leader;
 pub mod metrics;

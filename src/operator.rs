@@ -13,7 +13,7 @@ use tokio::net::lookup_host;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{LdapConfig, OidcProvider, ServiceAccount},
+    api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
     engine::{Context, Kind, MANAGER, Scope, control},
     leader::{Election, Leadership},
     metrics::Metrics,
@@ -81,6 +81,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     let controllers = Controllers::default()
         .add::<LdapConfig>(&shared)
         .add::<OidcProvider>(&shared)
+        .add::<JwtIssuer>(&shared)
         .add::<ServiceAccount>(&shared);
     let running = controllers.run(readiness);
     let leadership = match options.election {

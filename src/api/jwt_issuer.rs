@@ -93,7 +93,7 @@ pub struct KeyPolicy {
     pub algorithms: Vec<Algorithm>,
     /// The fewest bits of an RSA key, at least 2048 (RFC 7518 section 3.3).
     #[serde(default = "minimum_rsa_bits", rename = "minimumRSABits")]
-    #[schemars(range(min = 2048, max = 16384))]
+    #[schemars(range(min = 2048, max = 8192))]
     pub minimum_rsa_bits: u32,
 }
 
@@ -140,7 +140,8 @@ pub enum Algorithm {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.tokenSecretRef) != has(self.claims)").message("a sample must have exactly one of tokenSecretRef and claims")
+    validation = Rule::new("has(self.tokenSecretRef) != has(self.claims)").message("a sample must have exactly one of tokenSecretRef and claims"),
+    validation = Rule::new("!(has(self.claims) && has(self.expect.rule) && self.expect.rule == 'Signature')").message("a sample of claims has no signature that the rule Signature could refuse")
 )]
 pub struct Sample {
     /// Names the sample in the check `Sample/<name>`.

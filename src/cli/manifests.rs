@@ -18,7 +18,7 @@ use super::{
     misfits::{drop_nulls, misfits},
 };
 use crate::{
-    api::{GROUP, LdapConfig, OidcProvider, ServiceAccount, schema},
+    api::{GROUP, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, schema},
     engine::{Fetched, FoundResource, Kind, Neighbour, ObjectKey, ReferenceSource},
 };
 
@@ -55,7 +55,7 @@ impl Manifests {
         }
         if manifests.resources.is_empty() {
             bail!(
-                "there is no LdapConfig, OidcProvider or ServiceAccount of {GROUP}/v1alpha1 in {}; nothing was looked at",
+                "there is no LdapConfig, OidcProvider, JwtIssuer or ServiceAccount of {GROUP}/v1alpha1 in {}; nothing was looked at",
                 named(paths)
             );
         }
@@ -107,12 +107,15 @@ impl Manifests {
             ("auth.wandb.com/v1alpha1", "OidcProvider") => {
                 self.add_resource::<OidcProvider>(place, namespace, value)?;
             }
+            ("auth.wandb.com/v1alpha1", "JwtIssuer") => {
+                self.add_resource::<JwtIssuer>(place, namespace, value)?;
+            }
             ("auth.wandb.com/v1alpha1", "ServiceAccount") => {
                 self.add_resource::<ServiceAccount>(place, namespace, value)?;
             }
             (other, kind) if other.split('/').next() == Some(GROUP) => {
                 bail!(
-                    "{place}: {kind} of {other} is not a kind that this version knows; it knows LdapConfig, OidcProvider and ServiceAccount of auth.wandb.com/v1alpha1"
+                    "{place}: {kind} of {other} is not a kind that this version knows; it knows LdapConfig, OidcProvider, JwtIssuer and ServiceAccount of auth.wandb.com/v1alpha1"
                 )
             }
             // Whatever else stands in the same file is no concern of the checks.

@@ -65,6 +65,7 @@ fn walk_member(schema: &JSONSchemaProps, name: &str, member: &Value, path: &str,
     match (property, &schema.additional_properties) {
         (Some(property), _) => walk(property, member, &below, found),
         (None, Some(JSONSchemaPropsOrBool::Schema(any))) => walk(any, member, &below, found),
+        (None, _) if schema.x_kubernetes_preserve_unknown_fields == Some(true) => {}
         (None, _) => found.push(match similar(schema, name) {
             Some(known) => format!("there is no field {below}; did you mean {known}?"),
             None => format!("there is no field {below}; check its spelling and its place"),

@@ -1,6 +1,7 @@
 //! The values that references lead to, checked and cleaned: pure.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     hash::{Hash, Hasher},
 };
@@ -16,7 +17,7 @@ use crate::{
 /// The values that a spec refers to, checked and cleaned.
 pub struct Inputs {
     values: Vec<(Reference, Sensitive)>,
-    resources: Vec<(&'static str, FoundResource)>,
+    resources: Vec<(Cow<'static, str>, FoundResource)>,
     /// Remarks on values that were read, such as a line break that was dropped.
     pub remarks: Vec<Problem>,
     /// The CA bundle, if the spec has one.
@@ -39,7 +40,7 @@ impl Inputs {
         let mut remarks = Vec::new();
         for reference in references {
             if let Some(Fetched::Resource(found)) = objects.get(&reference.object()) {
-                resources.push((reference.field, FoundResource::clone(found)));
+                resources.push((reference.field.clone(), FoundResource::clone(found)));
                 continue;
             }
             match look_up(reference, objects).and_then(|bytes| text(reference, bytes)) {

@@ -92,6 +92,11 @@ impl<E> Remembered<E> {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
+    /// Whether the checks passed at some time with the inputs of this question.
+    pub fn is_proven(&self, question: &Question) -> bool {
+        self.proven && self.question.inputs == question.inputs
+    }
+
     /// How the findings count.
     pub fn verdict(&self, threshold: u32) -> Verdict {
         let Some(failure) = self.findings.failure() else {

@@ -93,6 +93,7 @@ async fn examine<K: Kind>(
                 namespace: &namespace,
                 published,
                 last_verified,
+                proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
                 last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question)),
                 now: Timestamp::now(),
             };

@@ -74,7 +74,7 @@ pub struct Reference {
     /// The key in its data; none for a custom resource.
     pub key: String,
     /// The path of the spec that names it, for messages.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What its absence means.
     pub need: Need,
 }
@@ -90,19 +90,19 @@ pub enum Need {
 
 impl Reference {
     /// A key of a Secret.
-    pub fn secret(reference: &KeyReference, field: &'static str) -> Self {
+    pub fn secret(reference: &KeyReference, field: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ReferenceSource::Secret, reference, field)
     }
 
-    fn new(source: ReferenceSource, reference: &KeyReference, field: &'static str) -> Self {
+    fn new(source: ReferenceSource, reference: &KeyReference, field: impl Into<Cow<'static, str>>) -> Self {
         let (name, key) = (reference.name.clone(), reference.key.clone());
-        Self { source, name, key, field, need: Need::Required }
+        Self { source, name, key, field: field.into(), need: Need::Required }
     }
 
     /// A custom resource of the operator's own, as a whole.
     pub fn neighbour(neighbour: Neighbour, name: &str, field: &'static str) -> Self {
         let source = ReferenceSource::Neighbour(neighbour);
-        Self { source, name: name.to_owned(), key: String::new(), field, need: Need::Required }
+        Self { source, name: name.to_owned(), key: String::new(), field: field.into(), need: Need::Required }
     }
 
     /// The same, where the value may come later.

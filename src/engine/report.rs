@@ -27,6 +27,11 @@ impl<T> Checked<T> {
         Self { value, concern: Some(reason), message: message.into() }
     }
 
+    /// What was found, without what there is to say of it.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
     /// The same outcome with another value.
     pub fn with<U>(self, value: U) -> Checked<U> {
         Checked { value, concern: self.concern, message: self.message }

@@ -3,8 +3,11 @@
 use std::fmt;
 
 use jsonwebtoken::{
-    DecodingKey, DecodingKeyKind,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse, ThumbprintHash},
+    DecodingKey, DecodingKeyKind, crypto,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse,
+        ThumbprintHash,
+    },
 };
 use serde_json::Value;
 use url::Url;
@@ -17,7 +20,7 @@ use crate::{
 };
 
 /// A JSON Web Key Set.
-pub(crate) struct KeySet {
+pub struct KeySet {
     /// The public keys.
     pub keys: Vec<Key>,
     /// What else it contains.
@@ -26,10 +29,13 @@ pub(crate) struct KeySet {
 
 /// Something in a key set that is no public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
-pub(crate) enum Oddity {
+pub enum Oddity {
     /// A secret, which belongs into no public document.
     #[strum(to_string = "a symmetric key")]
     Symmetric,
+    /// Anybody can sign with it.
+    #[strum(to_string = "a key whose private half is published")]
+    Private,
     /// The type is not one that verifies signatures here.
     #[strum(to_string = "a key of an unknown type")]
     UnknownType,
@@ -45,7 +51,7 @@ pub(crate) enum Oddity {
 }
 
 /// A public key.
-pub(crate) struct Key {
+pub struct Key {
     /// The identifier that tokens name it by.
     pub kid: Option<String>,
     /// Type and size.
@@ -60,7 +66,7 @@ pub(crate) struct Key {
 
 /// Type and size of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyKind {
+pub enum KeyKind {
     /// RSA.
     Rsa {
         /// Of the modulus, without leading zeros.
@@ -78,7 +84,7 @@ pub(crate) enum KeyKind {
 
 /// What a key is for (RFC 7517 section 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Signatures, or nothing in particular.
     Signatures,
     /// Encryption.
@@ -124,13 +130,12 @@ impl Key {
             return Err(Oddity::Unreadable);
         };
         let (kind, public) = measure(&jwk)?;
+        if value.get("d").is_some() {
+            return Err(Oddity::Private);
+        }
         Ok(Self {
             kind,
-            purpose: match jwk.common.public_key_use {
-                None | Some(PublicKeyUse::Signature) => Purpose::Signatures,
-                Some(PublicKeyUse::Encryption) => Purpose::Encryption,
-                Some(_) => Purpose::Other,
-            },
+            purpose: purpose(&jwk.common),
             declared: value.get("alg").and_then(Value::as_str).map(str::to_owned),
             thumbprint: jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| Oddity::Unreadable)?,
             public,
@@ -148,9 +153,36 @@ impl Key {
         self.kind.algorithms().contains(&algorithm)
             && self.declared.as_ref().is_none_or(|declared| declared == algorithm)
     }
+
+    /// Whether this key made the signature (in base64url) by an algorithm that it is for.
+    pub fn verifies(&self, algorithm: &str, message: &str, signature: &str) -> bool {
+        let library = algorithm.parse().ok().filter(|_| self.is_for(algorithm));
+        library.is_some_and(|library| {
+            crypto::verify(signature, message.as_bytes(), &self.public, library).unwrap_or(false)
+        })
+    }
 }
 
 impl KeyKind {
+    /// The type as key sets spell it (RFC 7518 section 6.1).
+    pub fn key_type(self) -> &'static str {
+        match self {
+            Self::Rsa { .. } => "RSA",
+            Self::P256 | Self::P384 | Self::P521 => "EC",
+            Self::Ed25519 => "OKP",
+        }
+    }
+
+    /// The size.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Rsa { bits } => bits,
+            Self::P256 | Self::Ed25519 => 256,
+            Self::P384 => 384,
+            Self::P521 => 521,
+        }
+    }
+
     /// The algorithms of the key's type (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub fn algorithms(self) -> &'static [&'static str] {
         match self {
@@ -172,6 +204,17 @@ impl fmt::Display for KeyKind {
             Self::P521 => f.write_str("an EC key on P-521"),
             Self::Ed25519 => f.write_str("an Ed25519 key"),
         }
+    }
+}
+
+fn purpose(common: &CommonParameters) -> Purpose {
+    let verifies = |operations: &[KeyOperations]| operations.contains(&KeyOperations::Verify);
+    match (&common.public_key_use, common.key_operations.as_deref()) {
+        (Some(PublicKeyUse::Encryption), _) => Purpose::Encryption,
+        (None | Some(PublicKeyUse::Signature), operations) if operations.is_none_or(verifies) => {
+            Purpose::Signatures
+        }
+        _ => Purpose::Other,
     }
 }
 

@@ -12,19 +12,27 @@ pub struct Issuer {
     text: String,
     url: Url,
     well_known_url: Url,
+    older_well_known_url: Url,
     endpoint: Endpoint,
 }
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+/// Where W&B's older documents look for the same.
+const OLDER_WELL_KNOWN: &str = "/.well-known/oidc-configuration";
 
 impl Issuer {
     /// Reads an http or https URL without user, query and fragment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = plain_url(text)?;
         // One slash, as openidconnect and Go's libraries do: two at the end are another address.
-        let well_known_url = Url::parse(&format!("{}{WELL_KNOWN}", without_slash(text))).ok()?;
-        let endpoint = net::endpoint_of(&url).ok()?;
-        Some(Self { text: text.to_owned(), url, well_known_url, endpoint })
+        let below = |path: &str| Url::parse(&format!("{}{path}", without_slash(text))).ok();
+        Some(Self {
+            well_known_url: below(WELL_KNOWN)?,
+            older_well_known_url: below(OLDER_WELL_KNOWN)?,
+            endpoint: net::endpoint_of(&url).ok()?,
+            text: text.to_owned(),
+            url,
+        })
     }
 
     /// The text as it was written.
@@ -52,26 +60,30 @@ impl Issuer {
         &self.well_known_url
     }
 
+    /// Where W&B's older documents expect the discovery document.
+    pub fn older_well_known_url(&self) -> &Url {
+        &self.older_well_known_url
+    }
+
     /// Where it is to be connected to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Says in words what another spelling, that of a document, has otherwise.
-    pub fn difference(&self, other: &str) -> String {
+    /// Says in words what another spelling has otherwise; `whose` is the other one's owner, such as `the document's`.
+    pub fn difference(&self, whose: &str, other: &str) -> String {
         if without_slash(other) == without_slash(&self.text) {
-            let (with, without) = if other.ends_with('/') {
-                ("the document's ends with a slash", "spec.issuer does not")
+            return if other.ends_with('/') {
+                format!("{whose} ends with a slash, and spec.issuer does not")
             } else {
-                ("the document's does not end with a slash", "spec.issuer does")
+                format!("{whose} does not end with a slash, and spec.issuer does")
             };
-            return format!("{with}, and {without}");
         }
         if other.eq_ignore_ascii_case(&self.text) {
             return "they differ in upper and lower case only".to_owned();
         }
         let Ok(url) = Url::parse(other) else {
-            return "the document's is not a URL".to_owned();
+            return format!("{whose} is not a URL");
         };
         let mut parts = Vec::new();
         if url.scheme() != self.url.scheme() {
@@ -193,10 +205,10 @@ mod tests {
             ("https://a.example:443/realms/x", "they are the same address in different spellings"),
             ("realm", "the document's is not a URL"),
         ] {
-            assert_eq!(ours.difference(other), words, "{other}");
+            assert_eq!(ours.difference("the document's", other), words, "{other}");
         }
         assert_eq!(
-            issuer("https://a.example/").difference("https://a.example"),
+            issuer("https://a.example/").difference("the document's", "https://a.example"),
             "the document's does not end with a slash, and spec.issuer does"
         );
     }

@@ -1,23 +1,22 @@
 //! Whether the provider knows the client: a token request with a made-up code.
 
-use std::pin::Pin;
-
-use hyper::{Method, Response, StatusCode, Uri};
+use hyper::StatusCode;
 use openidconnect::{
-    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest as OAuthRequest,
-    HttpResponse as OAuthResponse, JsonWebKeySet, PkceCodeVerifier, RedirectUrl, RequestTokenError,
-    StandardErrorResponse, TokenUrl,
+    AuthType, AuthorizationCode, ClientId, ClientSecret, JsonWebKeySet, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, StandardErrorResponse, TokenUrl,
     core::{CoreClient, CoreErrorResponseType},
 };
-use url::Url;
 
 use super::{Plan, discovery::Metadata};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
-    issuer::{at, expect_available, is_unavailable},
-    net::{HttpClient, HttpRequest, HttpResponse},
-    problem::{Problem, quote},
+    issuer::{
+        at, expect_available,
+        oauth::{NoAnswer, Within, client_redactor, words_of},
+    },
+    net::HttpClient,
+    problem::Problem,
     sensitive::{Redactor, Sensitive},
 };
 
@@ -137,7 +136,10 @@ async fn request(
         .await;
     match outcome {
         Ok(_) => Ok(Answer::Unclear("a token".to_owned())),
-        Err(RequestTokenError::ServerResponse(answer)) => Ok(judge(&answer, &redactor(plan))),
+        Err(RequestTokenError::ServerResponse(answer)) => {
+            let redactor = plan.secret.as_ref().map(|secret| client_redactor(&settings.client_id, secret));
+            Ok(judge(&answer, &redactor.unwrap_or_default()))
+        }
         Err(RequestTokenError::Request(NoAnswer::Problem(problem))) => Err(at("token_endpoint", &problem)),
         Err(RequestTokenError::Request(NoAnswer::Status(status))) => {
             let next = "if people can log in nevertheless, set spec.checks.clientCredentials to false";
@@ -151,22 +153,8 @@ async fn request(
     }
 }
 
-/// Takes out what the requests carried: the secret, and HTTP Basic's pair of it and the client's id,
-/// encoded as RFC 6749 section 2.3.1 wants it, and as clients do that predate that.
-fn redactor(plan: &Plan) -> Redactor {
-    let Some(secret) = &plan.secret else { return Redactor::default() };
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let (id, text) = (&plan.settings.client_id, secret.expose());
-    let pairs = [format!("{id}:{text}"), format!("{}:{}", encode(id), encode(text))];
-    Redactor::new(pairs.map(Sensitive::new).into_iter().chain([secret.clone()]))
-}
-
-/// Secrets go first, since what follows takes texts apart.
 fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>, redactor: &Redactor) -> Answer {
-    let description = answer.error_description().cloned().map(|text| redactor.redact(text));
-    let description = description.as_deref().map(stable_part).unwrap_or_default();
-    let code = quote(&redactor.redact(answer.error().as_ref().to_owned()));
-    let seen = if description.is_empty() { code } else { format!("{code}: {}", quote(description)) };
+    let seen = words_of(answer, redactor);
     match answer.error() {
         CoreErrorResponseType::InvalidGrant => Answer::Known,
         CoreErrorResponseType::InvalidClient | CoreErrorResponseType::UnauthorizedClient => {
@@ -180,57 +168,6 @@ fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>, redactor: &Redac
 fn judge_status(status: StatusCode) -> Answer {
     let seen = format!("the status {}", status.as_u16());
     if status == StatusCode::UNAUTHORIZED { Answer::Rejected(seen) } else { Answer::Unclear(seen) }
-}
-
-/// The part of a description that is the same each time; Entra appends identifiers and the time.
-fn stable_part(description: &str) -> &str {
-    let end = ["\r", "\n", "Trace ID", "Correlation ID", "Timestamp"]
-        .into_iter()
-        .filter_map(|mark| description.find(mark))
-        .min();
-    description.get(..end.unwrap_or(description.len())).unwrap_or_default().trim().trim_end_matches('.')
-}
-
-/// Why there is no OAuth answer.
-#[derive(Debug, thiserror::Error)]
-enum NoAnswer {
-    #[error("{}", .0.message)]
-    Problem(Problem),
-    #[error("status {0}")]
-    Status(StatusCode),
-}
-
-/// Sends the library's requests within our limits. The answer is JSON, or it is an error.
-struct Within<'a>(HttpClient<'a>);
-
-impl<'c> AsyncHttpClient<'c> for Within<'_> {
-    type Error = NoAnswer;
-    type Future = Pin<Box<dyn Future<Output = Result<OAuthResponse, NoAnswer>> + Send + 'c>>;
-
-    fn call(&'c self, request: OAuthRequest) -> Self::Future {
-        Box::pin(send(self.0, request))
-    }
-}
-
-fn no_url(uri: &Uri) -> Problem {
-    let message = format!("{} is not a URL that requests can go to.", quote(&uri.to_string()));
-    Problem::new(Reason::InvalidEndpoint, message)
-}
-
-async fn send(http: HttpClient<'_>, request: OAuthRequest) -> Result<OAuthResponse, NoAnswer> {
-    let (head, body) = request.into_parts();
-    let url = Url::parse(&head.uri.to_string()).map_err(|_| NoAnswer::Problem(no_url(&head.uri)))?;
-    let headers = head.headers.into_iter().filter_map(|(name, value)| Some((name?, value))).collect();
-    let request = HttpRequest { method: Method::POST, url, headers, body: body.into() };
-    let HttpResponse { status, headers, body } = http.send(request).await.map_err(NoAnswer::Problem)?;
-    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-    if !is_json || status.is_redirection() || is_unavailable(status) {
-        return Err(NoAnswer::Status(status));
-    }
-    let mut response = Response::new(body.to_vec());
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
 }
 
 #[cfg(test)]

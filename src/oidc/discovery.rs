@@ -165,7 +165,7 @@ pub(super) fn matches(issuer: &Issuer, metadata: &Metadata) -> Result<Checked, P
         format!(
             "The document's issuer is {}, but spec.issuer is {issuer}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the provider you mean.",
             quote(seen),
-            issuer.difference(seen)
+            issuer.difference("the document's", seen)
         ),
     ))
 }

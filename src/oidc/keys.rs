@@ -129,6 +129,7 @@ mod tests {
             (p256(), "an EC key on P-256 (for no advertised algorithm)"),
             (json!({"kty": "oct", "k": "AAAA"}), "a symmetric key"),
             (json!({"kty": "from-the-future"}), "a key of an unknown type"),
+            (with(rsa(2048), &json!({"d": "AAAA"})), "a key whose private half is published"),
             (json!(1), "an unreadable key"),
         ] {
             let problem =

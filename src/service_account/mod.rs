@@ -44,7 +44,7 @@ pub struct Plan {
 /// How programs prove that they are the account.
 enum CredentialPlan {
     ApiKey(api_key::Plan),
-    Federated(federated::Plan),
+    Federated(Box<federated::Plan>),
 }
 
 /// What a run learns beside its findings.
@@ -115,7 +115,7 @@ impl Kind for ServiceAccount {
                 CredentialPlan::ApiKey(api_key::Plan::new(settings, &inputs))
             }
             CredentialSettings::Federated(settings) => {
-                CredentialPlan::Federated(federated::Plan::new(settings, &inputs))
+                CredentialPlan::Federated(Box::new(federated::Plan::new(settings, &inputs)))
             }
         };
         Plan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
@@ -130,15 +130,13 @@ impl Kind for ServiceAccount {
     }
 
     async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
-        let Some(instance) = connect::connect(plan, scene.network, report).await else {
-            return Evidence::Nothing;
-        };
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => {
-                Evidence::ApiKey(api_key::probe(plan, own, instance, scene, report).await)
-            }
+            CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
+                Some(instance) => Evidence::ApiKey(api_key::probe(plan, own, instance, scene, report).await),
+                None => Evidence::Nothing,
+            },
             CredentialPlan::Federated(own) => {
-                Evidence::Federated(federated::probe(plan, own, instance, scene, report).await)
+                Evidence::Federated(federated::probe(plan, own, scene, report).await)
             }
         }
     }
@@ -165,9 +163,7 @@ impl Kind for ServiceAccount {
     fn due(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => api_key::due(own, evidence),
-            (CredentialPlan::Federated(own), Evidence::Federated(evidence)) => {
-                federated::due(own, evidence, scene)
-            }
+            (CredentialPlan::Federated(own), evidence) => federated::due(own, evidence.of_token(), scene),
             _ => None,
         }
     }
@@ -194,9 +190,7 @@ impl Kind for ServiceAccount {
     ) -> ServiceAccountDetails {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => api_key::describe(own, evidence.of_api_key(), published, previous),
-            CredentialPlan::Federated(own) => {
-                federated::describe(own, evidence.of_token(), published, previous)
-            }
+            CredentialPlan::Federated(_) => federated::describe(evidence.of_token(), published, previous),
         }
     }
 

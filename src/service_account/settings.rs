@@ -1,5 +1,7 @@
 //! From the spec to types that cannot be wrong.
 
+use std::time::Duration;
+
 use kube::ResourceExt;
 use rustls::pki_types::ServerName;
 
@@ -33,6 +35,8 @@ pub struct AccountSettings {
     pub home: Home,
     /// The person whom the account's runs are attributed to.
     pub attribution: Option<Attribution>,
+    /// The time limit of all checks together.
+    pub time_limit: Duration,
     /// Whether the published Secret outlives the resource.
     pub deletion_policy: DeletionPolicy,
 }
@@ -91,6 +95,7 @@ impl Settings {
             uid: object.uid().unwrap_or_default(),
             home: home(spec)?,
             attribution: spec.attribution.as_ref().map(attribution).transpose()?,
+            time_limit: spec.common.check_timeout.get(),
             deletion_policy: spec.common.deletion_policy,
             base_url,
         };

@@ -4,6 +4,7 @@ mod command_line;
 mod definitions;
 mod engine;
 mod instance;
+mod jwt;
 mod ldap;
 mod oidc;
 mod readme;

@@ -1,58 +1,205 @@
-//! From `spec.credentials.federated` to types that cannot be wrong.
+//! From the spec to types that cannot be wrong.
 
 use std::time::Duration;
 
-use super::super::settings::invalid;
+use super::super::{JWT_ISSUER, settings::invalid};
 use crate::{
     api::{
-        Reason,
-        service_account::{FederatedSpec, TokenSource},
+        KeyReference,
+        common::is_object_name,
+        service_account::{ClientCredentialsToken, FederatedSpec, ServiceAccountToken},
     },
-    problem::Problem,
+    engine::Reference,
+    problem::{Problem, quote},
 };
 
-/// Who tokens are about and for.
+/// Where the spec names the `JwtIssuer`.
+pub(super) const ISSUER: &str = "spec.credentials.federated.issuerRef";
+/// Where the spec names the token that somebody else keeps fresh.
+pub(super) const TOKEN: &str = "spec.credentials.federated.token.secretRef";
+/// Where the spec names the client's secret.
+pub(super) const CLIENT_SECRET: &str = "spec.credentials.federated.token.clientCredentials.clientSecretRef";
+
+/// Who the account is, and where its tokens come from.
 pub struct FederatedSettings {
-    /// The claim `sub`.
+    /// The name of the `JwtIssuer`.
+    pub issuer: String,
+    /// The subject of the tokens, exactly.
     pub subject: String,
-    /// The claim `aud`.
+    /// The audience of the tokens.
     pub audience: String,
+    /// Where they come from.
+    pub source: TokenSource,
 }
 
-const SHORTEST_EXPIRATION: Duration = Duration::from_mins(10);
-const LONGEST_EXPIRATION: Duration = Duration::from_hours(24);
+/// Where tokens come from.
+pub enum TokenSource {
+    /// Somebody else puts them into a Secret.
+    Secret,
+    /// Kubernetes makes them.
+    Kubernetes {
+        /// For this service account of the cluster.
+        account: String,
+        /// How long each is to live.
+        expiration: Duration,
+    },
+    /// The issuer makes them for a client.
+    ClientCredentials {
+        /// The client.
+        id: String,
+        /// The scopes to ask for.
+        scope: Option<String>,
+    },
+}
+
+/// The limits of the schema.
+const SUBJECT_LIMIT: usize = 512;
+const AUDIENCE_LIMIT: usize = 256;
+const FIELD_LIMIT: usize = 512;
+const SHORTEST: Duration = Duration::from_mins(10);
+const LONGEST: Duration = Duration::from_hours(24);
 
 impl FederatedSettings {
-    /// Judges the spec by itself.
+    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &FederatedSpec) -> Result<Self, Problem> {
-        trimmed("subject", &spec.subject)?;
-        trimmed("audience", &spec.audience)?;
-        token(&spec.token)?;
-        Err(Problem::new(
-            Reason::NotSupportedYet,
-            "spec.credentials.federated is not supported by this version. Use spec.credentials.apiKey.",
-        ))
-    }
-}
-
-fn trimmed(field: &str, text: &str) -> Result<(), Problem> {
-    if text.trim() == text {
-        Ok(())
-    } else {
-        invalid(format!("{field} must not begin or end with white space"))
-    }
-}
-
-fn token(source: &TokenSource) -> Result<(), Problem> {
-    match (&source.secret_ref, &source.service_account, &source.client_credentials) {
-        (Some(_), None, None) => Ok(()),
-        (None, Some(account), None) => {
-            if (SHORTEST_EXPIRATION..=LONGEST_EXPIRATION).contains(&account.expiration.get()) {
-                return Ok(());
+        let token = &spec.token;
+        let source = match (&token.secret_ref, &token.service_account, &token.client_credentials) {
+            (Some(_), None, None) => TokenSource::Secret,
+            (None, Some(account), None) => kubernetes(account)?,
+            (None, None, Some(client)) => client_credentials(client)?,
+            _ => {
+                return invalid(
+                    "spec.credentials.federated.token must have exactly one of secretRef, serviceAccount and clientCredentials",
+                );
             }
-            invalid(format!("expiration is {}, but must be between 10m and 24h", account.expiration))
+        };
+        Ok(Self {
+            issuer: object_name("issuerRef.name", &spec.issuer_ref.name)?,
+            subject: text("subject", &spec.subject, SUBJECT_LIMIT)?,
+            audience: text("audience", &spec.audience, AUDIENCE_LIMIT)?,
+            source,
+        })
+    }
+}
+
+/// Everything that the spec names.
+pub fn references(spec: &FederatedSpec) -> Vec<Reference> {
+    let secret = |reference: &KeyReference, field: &'static str| Reference::secret(reference, field);
+    let token = spec.token.secret_ref.iter().map(|reference| secret(reference, TOKEN));
+    let client = spec.token.client_credentials.iter();
+    let client = client.map(|client| secret(&client.client_secret_ref, CLIENT_SECRET));
+    let issuer = Reference::neighbour(JWT_ISSUER, &spec.issuer_ref.name, ISSUER);
+    [issuer].into_iter().chain(token).chain(client).collect()
+}
+
+fn text(field: &str, text: &str, limit: usize) -> Result<String, Problem> {
+    if text.is_empty() || text.chars().count() > limit {
+        return invalid(format!("spec.credentials.federated.{field} must have 1 to {limit} characters"));
+    }
+    if text.trim() != text {
+        return invalid(format!(
+            "spec.credentials.federated.{field} must not begin or end with white space, since W&B compares it character by character"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn object_name(field: &str, name: &str) -> Result<String, Problem> {
+    if is_object_name(name) {
+        return Ok(name.to_owned());
+    }
+    invalid(format!(
+        "spec.credentials.federated.{field} is \"{}\", but must be the name of an object in this namespace",
+        quote(name)
+    ))
+}
+
+fn kubernetes(account: &ServiceAccountToken) -> Result<TokenSource, Problem> {
+    let expiration = account.expiration.get();
+    if !(SHORTEST..=LONGEST).contains(&expiration) {
+        return invalid(
+            "spec.credentials.federated.token.serviceAccount.expiration must be between 10m and 24h",
+        );
+    }
+    Ok(TokenSource::Kubernetes {
+        account: object_name("token.serviceAccount.name", &account.name)?,
+        expiration,
+    })
+}
+
+fn client_credentials(client: &ClientCredentialsToken) -> Result<TokenSource, Problem> {
+    let scope = client.scope.clone();
+    if scope.as_ref().is_some_and(|scope| !is_scope(scope)) {
+        return invalid(
+            "spec.credentials.federated.token.clientCredentials.scope must be scopes separated by one space each, without quotes and backslashes",
+        );
+    }
+    let id = text("token.clientCredentials.clientID", &client.client_id, FIELD_LIMIT)?;
+    Ok(TokenSource::ClientCredentials { id, scope })
+}
+
+/// RFC 6749 section 3.3.
+fn is_scope(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    text.len() <= FIELD_LIMIT
+        && text.split(' ').all(|scope| !scope.is_empty() && scope.bytes().all(is_allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::Reason;
+
+    fn parse(changes: &Value) -> Result<FederatedSettings, Problem> {
+        let mut spec = json!({
+            "issuerRef": {"name": "ci"}, "subject": "ci@example.org", "audience": "my-org",
+            "token": {"secretRef": {"name": "token", "key": "token"}},
+        });
+        spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        FederatedSettings::parse(&serde_json::from_value(spec).unwrap())
+    }
+
+    fn client(id: &str, scope: &str) -> Value {
+        let secret = json!({"name": "client", "key": "secret"});
+        json!({"token": {"clientCredentials": {"clientID": id, "clientSecretRef": secret, "scope": scope}}})
+    }
+
+    #[test]
+    fn reads_each_source() {
+        assert!(matches!(parse(&json!({})).ok().unwrap().source, TokenSource::Secret));
+        let account = json!({"token": {"serviceAccount": {"name": "trainer"}}});
+        assert!(matches!(
+            parse(&account).ok().unwrap().source,
+            TokenSource::Kubernetes { account, expiration } if account == "trainer" && expiration == Duration::from_hours(1)
+        ));
+        assert!(matches!(
+            parse(&client("ci", "a b")).ok().unwrap().source,
+            TokenSource::ClientCredentials { id, scope: Some(scope) } if id == "ci" && scope == "a b"
+        ));
+    }
+
+    #[test]
+    fn every_rule_of_the_schema_has_its_sentence() {
+        for (changes, word) in [
+            (json!({"subject": "ci "}), "subject must not begin"),
+            (json!({"subject": ""}), "subject must have"),
+            (json!({"subject": "s".repeat(513)}), "subject must have"),
+            (json!({"audience": "\tmy-org"}), "audience must not begin"),
+            (json!({"audience": "a".repeat(257)}), "audience must have"),
+            (json!({"issuerRef": {"name": "Not A Name"}}), "issuerRef.name"),
+            (json!({"token": {}}), "exactly one of"),
+            (json!({"token": {"serviceAccount": {"name": "a/b"}}}), "serviceAccount.name"),
+            (json!({"token": {"serviceAccount": {"name": "a", "expiration": "9m"}}}), "between 10m and 24h"),
+            (json!({"token": {"serviceAccount": {"name": "a", "expiration": "25h"}}}), "between 10m and 24h"),
+            (client(" ci", "a"), "clientID must not begin"),
+            (client("ci", "a  b"), "scope must be"),
+            (client("ci", "\"a\""), "scope must be"),
+        ] {
+            let problem = parse(&changes).err().unwrap();
+            assert_eq!(problem.reason, Reason::InvalidSpec);
+            assert!(problem.message.contains(word), "{changes}: {}", problem.message);
         }
-        (None, None, Some(client)) => trimmed("clientID", &client.client_id),
-        _ => invalid("token must have exactly one of secretRef, serviceAccount and clientCredentials"),
     }
 }

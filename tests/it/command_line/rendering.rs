@@ -3,7 +3,10 @@
 use anyhow::Result;
 use insta::assert_snapshot;
 
-use super::{call::Directory, verdicts::references};
+use super::{
+    call::Directory,
+    verdicts::{JWT_ISSUER, references},
+};
 use crate::world::{CLIENT_SECRET, PASSWORD, certificate, ldap_config, oidc_provider};
 
 #[test]
@@ -28,10 +31,19 @@ fn values_are_masked_unless_they_are_asked_for() -> Result<()> {
 }
 
 #[test]
+fn audiences_are_rendered_without_any_token() -> Result<()> {
+    let files = Directory::with(&[("main.yaml", JWT_ISSUER)])?;
+    let printed = files.call("render -f main.yaml --reveal")?;
+    assert!(printed.stdout.contains("FEDERATED_AUTH_AUDIENCES: my-org"), "{printed}");
+    assert_eq!(printed.code, 0);
+    Ok(())
+}
+
+#[test]
 fn the_definitions_are_yaml_that_can_be_applied() -> Result<()> {
     let printed = Directory::with(&[])?.call("crd")?;
     let kinds: Vec<_> = printed.stdout.lines().filter(|line| line.starts_with("kind: ")).collect();
-    assert_eq!(kinds, ["kind: CustomResourceDefinition"; 2]);
+    assert_eq!(kinds, ["kind: CustomResourceDefinition"; 4]);
     assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
     Ok(())
 }

@@ -40,6 +40,31 @@ fn everything_in_a_directory_is_checked() -> Result<()> {
     Ok(())
 }
 
+/// An issuer that is not there, with samples that need none.
+pub const JWT_ISSUER: &str = "\
+apiVersion: auth.wandb.com/v1alpha1
+kind: JwtIssuer
+metadata: {name: main}
+spec:
+  issuer: http://127.0.0.1:1
+  insecurePlaintext: true
+  audiences: [my-org]
+  samples:
+  - name: good
+    claims: {iss: 'http://127.0.0.1:1', sub: ci, aud: [my-org], exp: 4102444800, nested: {any: [shape]}}
+    expect: {valid: true, subject: ci}
+  - name: wrong-issuer
+    claims: {iss: 'http://127.0.0.1:1/'}
+    expect: {valid: false, rule: Issuer}
+";
+
+#[test]
+fn samples_of_claims_are_judged_without_an_issuer() -> Result<()> {
+    let printed = Directory::with(&[("main.yaml", JWT_ISSUER)])?.call("check -f main.yaml")?;
+    assert_snapshot!(printed);
+    Ok(())
+}
+
 #[test]
 fn a_failed_check_is_exit_code_1() -> Result<()> {
     let certificate = certificate()?;

@@ -97,7 +97,7 @@ fn collect(schema: &Value, pointer: &str, limits: &mut Vec<Limit>) {
         limits.push(Limit::new(pointer, "Too long", move |_| Some(json!("a".repeat(most + 1)))));
     }
     if schema["pattern"].is_string() {
-        limits.push(Limit::new(pointer, "should match", |_| Some(json!("a b"))));
+        limits.push(Limit::new(pointer, "should match", |_| Some(json!(" ,"))));
     }
     if schema["enum"].is_array() {
         limits.push(Limit::new(pointer, "Unsupported value", |_| Some(json!("Nonsense"))));

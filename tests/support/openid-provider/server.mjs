@@ -38,6 +38,7 @@ const resourceIndicators = {
     audience: resource === DEFAULT_RESOURCE ? configuration.audience : resource,
     scope: '',
     accessTokenFormat: 'jwt',
+    accessTokenTTL: configuration.tokenLifetime,
     jwt: { sign: { alg: 'RS256' } },
   }),
 };

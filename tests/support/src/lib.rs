@@ -5,8 +5,9 @@
 //! directory, [`OpenIdProvider`] a certified provider, each on loopback ports chosen at random.
 //! [`WandbServer`] stands for the one component that cannot be had, and [`WandbClient`] is the real
 //! client that it is checked with.
-//! [`hostile`] has the servers that a real component never is. [`Workspace`] is a namespace of one's
-//! own on a Kubernetes API, with an operator process that looks after it.
+//! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
+//! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
+//! process that looks after it.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -21,6 +22,7 @@ mod openid_provider;
 pub mod process;
 mod run_directory;
 mod slapd;
+pub mod tokens;
 pub mod tools;
 mod wandb_client;
 pub mod wandb_server;

@@ -57,7 +57,9 @@ pub(super) fn start_api_server(
         // A loopback address is none that a Service could point at.
         .arg("--endpoint-reconciler-type=none")
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC"])
-        .arg("--service-account-issuer=https://kubernetes.default.svc")
+        // Where its discovery document and its keys can really be had.
+        .arg(format!("--service-account-issuer=https://127.0.0.1:{port}"))
+        .arg(format!("--service-account-jwks-uri=https://127.0.0.1:{port}/openid/v1/jwks"))
         .args(["--audit-log-format=json", "--audit-log-mode=blocking"]);
     for (flag, path) in [
         ("--cert-dir", &directory.path().join("certificates")),

@@ -35,13 +35,27 @@ pub struct OpenIdProvider {
 }
 
 /// A provider to be started, made by [`OpenIdProvider::builder`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct OpenIdProviderBuilder {
     certificate: Option<Certificate>,
     issuer_path: String,
     clients: Vec<OpenIdClient>,
     scopes: Vec<String>,
     audience: String,
+    token_lifetime: Duration,
+}
+
+impl Default for OpenIdProviderBuilder {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            issuer_path: String::new(),
+            clients: Vec::new(),
+            scopes: Vec::new(),
+            audience: String::new(),
+            token_lifetime: Duration::from_mins(10),
+        }
+    }
 }
 
 impl OpenIdProvider {
@@ -152,6 +166,12 @@ impl OpenIdProviderBuilder {
         Self { audience: audience.to_owned(), ..self }
     }
 
+    /// How long the tokens live that machines get: ten minutes, if nothing else is said.
+    #[must_use]
+    pub fn token_lifetime(self, token_lifetime: Duration) -> Self {
+        Self { token_lifetime, ..self }
+    }
+
     /// Starts the provider.
     pub fn start(self) -> Result<OpenIdProvider> {
         let installation = tools::openid_provider()?;
@@ -172,6 +192,7 @@ impl OpenIdProviderBuilder {
             "clients": self.clients,
             "scopes": self.scopes,
             "audience": self.audience,
+            "tokenLifetime": self.token_lifetime.as_secs(),
         });
         let configuration = directory.write("configuration.json", &configuration.to_string())?;
         let mut command = Command::new(installation.node);

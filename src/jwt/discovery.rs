@@ -1,0 +1,272 @@
+//! The discovery document of an issuer, at either of the places that W&B's documents name.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Plan;
+use crate::{
+    api::{CheckName, Reason},
+    engine::{self, Checked, Report},
+    issuer::{Issuer, expect_ok, read_json},
+    net::{self, Duplex, HttpClient, HttpRequest, HttpResponse, RequestKey},
+    problem::{Problem, quote},
+};
+
+/// What of the document matters here: an issuer of tokens alone has no more than this.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Document {
+    pub issuer: String,
+    pub jwks_uri: Url,
+    /// Where it makes tokens for clients, if it does.
+    pub token_endpoint: Option<Url>,
+}
+
+/// From the issuer to its document, whose issuer is the right one.
+pub(super) async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Document> {
+    let connection = connect(plan, http, report).await?;
+    let document = report.check(CheckName::Discovery, fetch(plan, http, connection)).await?;
+    report.record(CheckName::IssuerMatches, matches(&plan.settings.issuer, &document))?;
+    Some(document)
+}
+
+async fn connect(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Box<dyn Duplex>> {
+    let settings = &plan.settings;
+    let endpoint = settings.issuer.endpoint();
+    let stream = engine::reach(report, http.network, endpoint).await?;
+    if !settings.issuer.is_encrypted() {
+        return Some(Box::new(stream));
+    }
+    // Every host that parses has a name that certificates can carry.
+    let name = settings.server_name.clone().or_else(|| endpoint.host.server_name())?;
+    Some(Box::new(engine::encrypt_stage(report, stream, &name, &plan.trust).await?))
+}
+
+/// How long the older place is waited for: most issuers have nothing there.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+async fn fetch(
+    plan: &Plan,
+    http: HttpClient<'_>,
+    connection: Box<dyn Duplex>,
+) -> Result<Checked<Document>, Problem> {
+    let issuer = &plan.settings.issuer;
+    let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
+    // Boxed, since a future that is moved around should be small.
+    let (at_usual, at_older) = tokio::join!(
+        document(plan, http, usual, Box::pin(net::exchange(connection, HttpRequest::get(usual.clone())))),
+        tokio::time::timeout(
+            PATIENCE,
+            document(plan, http, older, Box::pin(http.send(HttpRequest::get(older.clone()))))
+        )
+    );
+    let at_older = at_older.unwrap_or_else(|_| Err(no_answer(older)));
+    let Found { document, mut concern, mut words } = compare(issuer, at_usual, at_older)?;
+    if !issuer.is_encrypted() {
+        concern = concern.or(Some(Reason::Unencrypted));
+        words.push_str(" It and the keys travel in the clear, where anybody can replace them, as spec.insecurePlaintext accepts. Give the issuer an https:// address.");
+    }
+    Ok(match concern {
+        None => Checked::passed(document, words),
+        Some(reason) => Checked::warning(document, reason, words),
+    })
+}
+
+fn no_answer(url: &Url) -> Problem {
+    Problem::new(Reason::TimedOut, format!("{} does not answer.", quote(url.as_str())))
+}
+
+pub(super) async fn document(
+    plan: &Plan,
+    http: HttpClient<'_>,
+    url: &Url,
+    request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
+) -> Result<Document, Problem> {
+    let response = get(plan, http, url, "Check spec.issuer, above all its path", request).await?;
+    read(&read_json(&response.body, url)?, url)
+}
+
+/// The answer to a request without credentials, which several resources may share.
+pub(super) async fn get(
+    plan: &Plan,
+    http: HttpClient<'_>,
+    url: &Url,
+    advice: &'static str,
+    request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
+) -> Result<Arc<HttpResponse>, Problem> {
+    let key = RequestKey {
+        url: url.clone(),
+        ca_bundle: plan.ca_bundle.as_ref().map(|bundle| bundle.expose().to_owned()),
+        server_name: plan.settings.server_name.clone(),
+    };
+    // Boxed, since it is moved several times on its way to being the one that is awaited.
+    let request = Box::pin(async {
+        let response = request.await?;
+        expect_ok(&response, url, &http.network.egress, || advice)?;
+        Ok::<_, Problem>(response)
+    });
+    http.network.documents.get(key, request).await
+}
+
+fn read(object: &Map<String, Value>, url: &Url) -> Result<Document, Problem> {
+    let problem = |what: &str| {
+        Problem::new(
+            Reason::InvalidDocument,
+            format!(
+                "The discovery document {what}. Check that {} comes from an issuer of tokens.",
+                quote(url.as_str())
+            ),
+        )
+    };
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let issuer = text("issuer").ok_or_else(|| problem("has no issuer that is a text"))?;
+    let jwks_uri = text("jwks_uri").ok_or_else(|| problem("has no jwks_uri that is a text"))?;
+    let jwks_uri = Url::parse(jwks_uri).map_err(|_| problem("has a jwks_uri that is not an absolute URL"))?;
+    let token_endpoint = text("token_endpoint").and_then(|text| Url::parse(text).ok());
+    Ok(Document { issuer: issuer.to_owned(), jwks_uri, token_endpoint })
+}
+
+/// A document, and what is to be told of where it is.
+struct Found {
+    document: Document,
+    concern: Option<Reason>,
+    words: String,
+}
+
+/// Says which place has the document; one is enough.
+fn compare(
+    issuer: &Issuer,
+    at_usual: Result<Document, Problem>,
+    at_older: Result<Document, Problem>,
+) -> Result<Found, Problem> {
+    let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
+    let (document, concern, words) = match (at_usual, at_older) {
+        (Ok(document), Ok(other)) if document == other => {
+            (document, None, format!("{usual} and {older} have the discovery document."))
+        }
+        (Ok(document), Ok(_)) => (
+            document,
+            Some(Reason::InvalidDocument),
+            format!(
+                "{usual} and {older} have different discovery documents, and which of them W&B Server reads depends on its version. Make them the same."
+            ),
+        ),
+        (Ok(document), Err(_)) => (
+            document,
+            None,
+            format!(
+                "{usual} has the discovery document; {older}, which W&B's older documentation names, has none."
+            ),
+        ),
+        (Err(_), Ok(document)) => (
+            document,
+            None,
+            format!(
+                "{older} has the discovery document, as W&B's older documentation wants it. {usual}, which its newer documentation names, has none: publish it there, too."
+            ),
+        ),
+        (Err(problem), Err(other)) => return Err(both(issuer, &problem, &other)),
+    };
+    Ok(Found { document, concern, words })
+}
+
+/// What is told when neither place has the document: whatever is more than that.
+fn both(issuer: &Issuer, problem: &Problem, other: &Problem) -> Problem {
+    let is_missing = |problem: &Problem| problem.reason == Reason::UnexpectedStatus;
+    let (told, elsewhere) = if is_missing(problem) && !is_missing(other) {
+        (other, issuer.well_known_url())
+    } else {
+        (problem, issuer.older_well_known_url())
+    };
+    Problem::new(told.reason, format!("{} {elsewhere} does not have it either.", told.message))
+}
+
+pub(super) fn matches(issuer: &Issuer, document: &Document) -> Result<Checked, Problem> {
+    let seen = &document.issuer;
+    if seen == issuer.as_str() {
+        return Ok(Checked::passed((), format!("The document's issuer is exactly {issuer}.")));
+    }
+    Err(Problem::new(
+        Reason::IssuerMismatch,
+        format!(
+            "The document's issuer is {}, but spec.issuer is {issuer}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the issuer you mean.",
+            quote(seen),
+            issuer.difference("the document's", seen)
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(jwks_uri: &str) -> Document {
+        Document {
+            issuer: "https://a.example".to_owned(),
+            jwks_uri: Url::parse(jwks_uri).unwrap(),
+            token_endpoint: None,
+        }
+    }
+
+    fn found(
+        at_usual: Result<Document, Reason>,
+        at_older: Result<Document, Reason>,
+    ) -> Result<Found, Problem> {
+        let issuer = Issuer::parse("https://a.example").unwrap();
+        let problem = |reason: Reason| Problem::new(reason, format!("{reason}."));
+        compare(&issuer, at_usual.map_err(problem), at_older.map_err(problem))
+    }
+
+    #[test]
+    fn one_place_is_enough() {
+        let (one, other) = (document("https://a.example/jwks"), document("https://b.example/jwks"));
+        let missing = || Err(Reason::UnexpectedStatus);
+        for (at_usual, at_older, expected, concern, words) in [
+            (Ok(one.clone()), Ok(one.clone()), &one, None, "have the discovery document"),
+            (Ok(one.clone()), missing(), &one, None, "oidc-configuration, which W&B's older"),
+            (missing(), Ok(one.clone()), &one, None, "publish it there, too"),
+            (Ok(one.clone()), Ok(other.clone()), &one, Some(Reason::InvalidDocument), "different"),
+            (Err(Reason::NotJson), Ok(other.clone()), &other, None, "newer documentation"),
+        ] {
+            let found = found(at_usual, at_older).ok().unwrap();
+            assert_eq!((&found.document, found.concern), (expected, concern), "{}", found.words);
+            assert!(found.words.contains(words), "{}", found.words);
+        }
+    }
+
+    #[test]
+    fn the_more_telling_problem_is_told() {
+        use Reason::{NotJson, ServerUnavailable, UnexpectedStatus};
+        for (at_usual, at_older, reason, elsewhere) in [
+            (UnexpectedStatus, UnexpectedStatus, UnexpectedStatus, "oidc-configuration does not"),
+            (UnexpectedStatus, ServerUnavailable, ServerUnavailable, "openid-configuration does not"),
+            (ServerUnavailable, NotJson, ServerUnavailable, "oidc-configuration does not"),
+        ] {
+            let problem = found(Err(at_usual), Err(at_older)).err().unwrap();
+            assert_eq!(problem.reason, reason);
+            assert!(problem.message.contains(elsewhere), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn needs_an_issuer_and_an_address_of_keys() {
+        let url = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
+        let read = |value: Value| super::read(&serde_json::from_value(value).unwrap(), &url);
+        let minimal = json!({ "issuer": "https://a.example", "jwks_uri": "https://a.example/jwks" });
+        assert_eq!(read(minimal).unwrap(), document("https://a.example/jwks"));
+        for (value, word) in [
+            (json!({}), "no issuer"),
+            (json!({ "issuer": 1 }), "no issuer"),
+            (json!({ "issuer": "a" }), "no jwks_uri"),
+            (json!({ "issuer": "a", "jwks_uri": null }), "no jwks_uri"),
+            (json!({ "issuer": "a", "jwks_uri": "/jwks" }), "not an absolute URL"),
+        ] {
+            let problem = read(value).unwrap_err();
+            assert_eq!(problem.reason, Reason::InvalidDocument);
+            assert!(problem.message.contains(word), "{}", problem.message);
+        }
+    }
+}

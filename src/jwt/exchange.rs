@@ -1,0 +1,104 @@
+//! `TokenExchange`: whether W&B Server accepts the samples' tokens for real.
+//!
+//! It never fails, since the server can accept a token only after the values were published and a
+//! person has registered the issuer: a failure here would keep the values back for ever.
+
+use std::time::Duration;
+
+use super::{Plan, samples::Genuine};
+use crate::{
+    api::{CheckName, Reason},
+    engine::{Checked, Report},
+    instance::{BaseUrl, Instance, Refusal},
+    issuer::Issuer,
+    net::HttpClient,
+    problem::quote,
+};
+
+/// Exchanges each token, as long as the server accepts them, and forgets what it gets.
+pub(super) async fn check(
+    plan: &Plan,
+    http: HttpClient<'_>,
+    genuine: &[Genuine<'_>],
+    time_left: Duration,
+    report: &mut Report,
+) {
+    let name = CheckName::TokenExchange;
+    let issuer = &plan.settings.issuer;
+    let Some(base_url) = &plan.settings.instance else {
+        return report.skip(
+            name,
+            &format!(
+                "Not run, since there is no spec.instance. {} To have the result tried out, add spec.instance and a sample with a token.",
+                clicks(issuer)
+            ),
+        );
+    };
+    if genuine.is_empty() {
+        return report.skip(
+            name,
+            &format!("Not run, since no sample has a token that is expected to be valid. {}", clicks(issuer)),
+        );
+    }
+    let mut pause = None;
+    let exchange = async {
+        let checked = tokio::time::timeout(time_left, exchange(Instance { base_url, http }, genuine)).await;
+        Ok(match checked {
+            Ok(Ok(())) => Checked::passed((), accepted(base_url, genuine)),
+            Ok(Err((sample, refusal))) => {
+                pause = refusal.retry_after;
+                refused(issuer, sample, &refusal)
+            }
+            Err(_) => Checked::warning(
+                (),
+                Reason::TimedOut,
+                format!(
+                    "{base_url} did not answer within the time limit (checkTimeout). The operator tries again by itself; look at the server if that does not pass."
+                ),
+            ),
+        })
+    };
+    report.check(name, exchange).await;
+    if let Some(pause) = pause {
+        report.pause(pause);
+    }
+}
+
+async fn exchange<'a>(instance: Instance<'_>, genuine: &[Genuine<'a>]) -> Result<(), (&'a str, Refusal)> {
+    for Genuine { name, token } in genuine {
+        instance.exchange(token).await.map_err(|refusal| (*name, refusal))?;
+    }
+    Ok(())
+}
+
+fn accepted(base_url: &BaseUrl, genuine: &[Genuine<'_>]) -> String {
+    let names: Vec<_> = genuine.iter().map(|sample| sample.name).collect();
+    format!(
+        "{base_url} accepts the token of {}, so the issuer is registered with an organization.",
+        names.join(" and ")
+    )
+}
+
+fn refused(issuer: &Issuer, sample: &str, refusal: &Refusal) -> Checked {
+    let problem = &refusal.problem;
+    if problem.reason != Reason::TokenRefused {
+        return Checked::warning((), problem.reason, problem.message.clone());
+    }
+    Checked::warning(
+        (),
+        Reason::ManualStepRequired,
+        format!(
+            "W&B Server does not accept the token of the sample {sample} yet. {} W&B Server reads the published values when it starts, so restart it after a change. {}",
+            clicks(issuer),
+            problem.message
+        ),
+    )
+}
+
+/// What only a person can do, since W&B has no programming interface for it.
+pub(super) fn clicks(issuer: &Issuer) -> String {
+    format!(
+        "Register the issuer once, as an administrator of the organization: in the web UI, open the organization's dashboard, then Settings, Authentication, \"Set up JWT Issuer\", enter {} and click \"Create\".",
+        quote(issuer.as_str())
+    )
+}

@@ -1,0 +1,180 @@
+//! The keys that the issuer publishes: had, strong, and to be had from where W&B Server is.
+
+use url::Url;
+
+use super::{Misfit, Plan, TrustedKeys, discovery};
+use crate::{
+    api::{Reason, jwt_issuer::KeyStatus},
+    engine::Checked,
+    issuer::{Key, KeySet, Oddity, at, expect_encrypted},
+    net::{HttpClient, HttpRequest},
+    problem::{Problem, enumerate, quote},
+};
+
+/// More keys than any issuer has, and as many as a status has room for.
+const LIMIT: usize = 100;
+
+/// Fetches the key set of an address that another document named.
+pub(super) async fn fetch(plan: &Plan, http: HttpClient<'_>, url: &Url) -> Result<Checked<KeySet>, Problem> {
+    expect_encrypted("jwks_uri", url, plan.settings.plaintext)?;
+    let advice = "Check the issuer's configuration of its keys";
+    let request = Box::pin(http.send(HttpRequest::get(url.clone())));
+    let response =
+        discovery::get(plan, http, url, advice, request).await.map_err(|problem| at("jwks_uri", &problem))?;
+    let set = KeySet::read(&response, url, &http.network.egress)?;
+    let count = set.keys.len() + set.others.len();
+    let shown = quote(url.as_str());
+    if count > LIMIT {
+        return Err(Problem::new(
+            Reason::InvalidDocument,
+            format!(
+                "{shown} has {count} keys, and at most {LIMIT} are read. Check that jwks_uri leads to the issuer's own key set, and remove keys that sign no more."
+            ),
+        ));
+    }
+    // What holds for the issuer was told with its document.
+    if url.scheme() == "http" && plan.settings.issuer.is_encrypted() {
+        return Ok(Checked::warning(
+            set,
+            Reason::Unencrypted,
+            format!(
+                "{shown} has the keys, but without TLS anybody on the way can replace them, as spec.insecurePlaintext accepts. Give jwks_uri an https:// address."
+            ),
+        ));
+    }
+    Ok(Checked::passed(set, format!("{shown} has the keys.")))
+}
+
+/// The keys as the status tells them.
+pub(super) fn status(set: &KeySet) -> Vec<KeyStatus> {
+    let mut keys: Vec<_> = set.keys.iter().map(key_status).collect();
+    // Some issuers list them in another order each time.
+    keys.sort_by(|one, other| (&one.kid, &one.algorithm).cmp(&(&other.kid, &other.algorithm)));
+    keys
+}
+
+fn key_status(key: &Key) -> KeyStatus {
+    KeyStatus {
+        kid: quote(key.name()),
+        algorithm: key.declared.as_deref().map_or_else(|| key.kind.key_type().to_owned(), quote),
+        bits: key.kind.bits(),
+    }
+}
+
+/// Whether a key can be trusted, and no weak one is published beside it.
+pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
+    let mut usable = Vec::new();
+    let mut weak = Vec::new();
+    let mut others = Vec::new();
+    for key in &trusted.set.keys {
+        let words = |misfit: &Misfit| format!("{} ({} that {misfit})", key.name(), key.kind);
+        match trusted.misfit(key) {
+            None => usable.push(format!("{} ({})", key.name(), key.kind)),
+            Some(misfit @ Misfit::Weak { .. }) => weak.push(words(&misfit)),
+            Some(misfit) => others.push(words(&misfit)),
+        }
+    }
+    for oddity in &trusted.set.others {
+        match oddity {
+            Oddity::Symmetric | Oddity::Private => weak.push(oddity.to_string()),
+            Oddity::UnknownType | Oddity::UnknownCurve | Oddity::Broken(_) | Oddity::Unreadable => {
+                others.push(oddity.to_string());
+            }
+        }
+    }
+    // Which comes first must not depend on the issuer's mood.
+    for list in [&mut usable, &mut weak, &mut others] {
+        list.sort_unstable();
+    }
+    let algorithms = enumerate(trusted.policy.algorithms.iter().map(ToString::to_string));
+    if !usable.is_empty() && weak.is_empty() {
+        return Ok(Checked::passed((), format!("The issuer publishes {}.", enumerate(usable))));
+    }
+    if !usable.is_empty() {
+        return Ok(Checked::warning(
+            (),
+            Reason::WeakKey,
+            format!(
+                "The issuer publishes {}, but beside that {}: whoever has such a key can make tokens that W&B Server may accept. Have the issuer withdraw it.",
+                enumerate(usable),
+                enumerate(weak)
+            ),
+        ));
+    }
+    let reason = if weak.is_empty() { Reason::NoUsableKey } else { Reason::WeakKey };
+    weak.append(&mut others);
+    let seen = if weak.is_empty() { "no key at all".to_owned() } else { enumerate(weak) };
+    Err(Problem::new(
+        reason,
+        format!(
+            "The issuer publishes {seen}, but a signing key for {algorithms} is needed, RSA with at least {} bits. Add one at the issuer, or change spec.keys.",
+            trusted.policy.minimum_rsa_bits
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use test_support::tokens::{SigningKey, weak_jwk};
+
+    use super::*;
+    use crate::{
+        api::{CheckName, CheckResult, jwt_issuer::KeyPolicy},
+        engine::Report,
+        sensitive::Redactor,
+    };
+
+    fn judged(keys: &[Value]) -> (CheckResult, Reason, String) {
+        let (set, policy): (KeySet, _) = (keys.iter().collect(), KeyPolicy::default());
+        let mut report = Report::new(Vec::new(), Redactor::default());
+        report.record(CheckName::KeysStrong, strength(TrustedKeys { set: &set, policy: &policy }));
+        let finding = report.finish().list.remove(0);
+        (finding.result, finding.reason, finding.message)
+    }
+
+    fn with(mut key: Value, changes: &Value) -> Value {
+        key.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        key
+    }
+
+    #[test]
+    fn one_strong_key_is_enough_and_a_weak_one_is_told() {
+        let strong = SigningKey::p256("strong").unwrap().jwk().unwrap();
+        let other = SigningKey::p384("p384").unwrap().jwk().unwrap();
+        let symmetric = json!({ "kty": "oct", "k": "AAAA" });
+        let private = with(strong.clone(), &json!({ "d": "AAAA" }));
+        let encryption = with(strong.clone(), &json!({ "use": "enc" }));
+        for (keys, result, reason, words) in [
+            (vec![strong.clone()], CheckResult::Passed, Reason::Passed, "strong (an EC key on P-256)"),
+            (vec![strong.clone(), other.clone(), json!(1)], CheckResult::Passed, Reason::Passed, "strong"),
+            (vec![weak_jwk(), strong.clone()], CheckResult::Warning, Reason::WeakKey, "1024 bits"),
+            (vec![strong.clone(), symmetric.clone()], CheckResult::Warning, Reason::WeakKey, "symmetric"),
+            (vec![strong.clone(), private], CheckResult::Warning, Reason::WeakKey, "private half"),
+            (vec![weak_jwk(), other.clone()], CheckResult::Failed, Reason::WeakKey, "shorter than 2048"),
+            (vec![symmetric], CheckResult::Failed, Reason::WeakKey, "symmetric"),
+            (vec![other], CheckResult::Failed, Reason::NoUsableKey, "no algorithm of spec.keys.algorithms"),
+            (vec![encryption], CheckResult::Failed, Reason::NoUsableKey, "not for signatures"),
+            (vec![], CheckResult::Failed, Reason::NoUsableKey, "no key at all"),
+        ] {
+            let (seen, why, message) = judged(&keys);
+            assert_eq!((seen, why), (result, reason), "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_status_has_every_public_key() {
+        let keys = [
+            with(SigningKey::p384("z").unwrap().jwk().unwrap(), &json!({ "alg": null })),
+            weak_jwk(),
+            SigningKey::ed25519("a\nb").unwrap().jwk().unwrap(),
+            json!({ "kty": "oct", "k": "AAAA" }),
+        ];
+        let told: Vec<_> = status(&keys.iter().collect())
+            .into_iter()
+            .map(|key| format!("{} {} {}", key.kid, key.algorithm, key.bits))
+            .collect();
+        assert_eq!(told, ["a b EdDSA 256", "weak RS256 1024", "z EC 384"]);
+    }
+}

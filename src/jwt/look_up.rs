@@ -1,0 +1,57 @@
+//! What other kinds ask of an issuer that a `JwtIssuer` describes.
+
+use url::Url;
+
+use super::{Plan, Settings, discovery, keys};
+use crate::{
+    issuer::KeySet,
+    net::{HttpClient, HttpRequest, Network, Trust},
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// What an issuer publishes of itself.
+pub(crate) struct Published {
+    /// Where it makes tokens for clients.
+    pub token_endpoint: Option<Url>,
+    /// The keys that it signs with.
+    pub keys: KeySet,
+}
+
+impl Plan {
+    /// The plan of a resource that refers to the issuer, with the authorities of that resource.
+    pub(crate) fn of_neighbour(settings: Settings, ca_bundle: Option<Sensitive>, trust: Trust) -> Self {
+        Self { settings, samples: Vec::new(), ca_bundle, trust }
+    }
+
+    /// The spec.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The way to the issuer.
+    pub(crate) fn http<'a>(&'a self, network: &'a Network) -> HttpClient<'a> {
+        let Settings { issuer, server_name, .. } = &self.settings;
+        let server_name = server_name.as_ref().map(|name| (issuer.endpoint(), name));
+        HttpClient { network, trust: &self.trust, server_name }
+    }
+}
+
+/// Asks for the discovery document, at the older place only where the usual one has none, and the keys.
+pub(crate) async fn look_up(plan: &Plan, network: &Network) -> Result<Published, Problem> {
+    let http = plan.http(network);
+    let issuer = &plan.settings.issuer;
+    let at = |url: &Url| {
+        // Boxed, since a future that is moved around should be small.
+        let request = Box::pin(http.send(HttpRequest::get(url.clone())));
+        let url = url.clone();
+        async move { discovery::document(plan, http, &url, request).await }
+    };
+    let document = match at(issuer.well_known_url()).await {
+        Ok(document) => document,
+        Err(problem) => at(issuer.older_well_known_url()).await.map_err(|_| problem)?,
+    };
+    discovery::matches(issuer, &document)?;
+    let keys = keys::fetch(plan, http, &document.jwks_uri).await?.into_value();
+    Ok(Published { token_endpoint: document.token_endpoint, keys })
+}

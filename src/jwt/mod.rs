@@ -1,0 +1,145 @@
+//! `JwtIssuer`: an issuer whose tokens W&B Server accepts instead of API keys.
+//!
+//! In reading order: `settings` turns the spec into types that cannot be wrong. `token` reads a token
+//! without believing it, `policy` says which keys are trusted, and `rules` are the five by which W&B
+//! Server accepts a token; `signature` is the first of them. `probe` is the line of checks:
+//! `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render` makes the environment
+//! variables of W&B Server, `details` what the status tells of the keys.
+//! `look_up` is what other kinds ask of the issuer.
+//!
+//! Invariant: a token leaves the process in one place, the exchange at the instance of the spec, and
+//! only after it has kept all rules.
+
+mod details;
+mod discovery;
+mod exchange;
+mod keys;
+mod look_up;
+mod policy;
+mod probe;
+mod reachability;
+mod render;
+mod rules;
+mod samples;
+mod settings;
+mod signature;
+mod token;
+
+pub use policy::{Misfit, TrustedKeys};
+pub use rules::{Accepted, Audiences, Refusal, Rules};
+pub use settings::{Proof, Sample, Settings};
+pub use token::{Claims, Token};
+
+pub(crate) use look_up::{Published, look_up};
+
+use serde::Serialize;
+
+use crate::{
+    api::{
+        CheckName, CommonSpec, JwtIssuer, Status,
+        jwt_issuer::{JwtIssuerDetails, KeyStatus},
+    },
+    engine::{Env, Inputs, Kind, Notice, Reference, RenderContext, Report, Scene, Values},
+    net::Trust,
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// Everything that the checks and the published values need.
+pub struct Plan {
+    settings: Settings,
+    samples: Vec<Sample<Sensitive>>,
+    ca_bundle: Option<Sensitive>,
+    trust: Trust,
+}
+
+impl Kind for JwtIssuer {
+    const SHORT_NAME: &'static str = "jwt";
+    const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
+
+    type Parsed = Settings;
+    type Plan = Plan;
+    type Evidence = Option<Vec<KeyStatus>>;
+    type Details = JwtIssuerDetails;
+
+    fn common(&self) -> &CommonSpec {
+        &self.spec.common
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.status.as_ref().map(|status| &status.common)
+    }
+
+    fn details(&self) -> JwtIssuerDetails {
+        self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()
+    }
+
+    fn spec(&self) -> &impl Serialize {
+        &self.spec
+    }
+
+    fn parse(&self) -> Result<Settings, Problem> {
+        Settings::parse(&self.spec)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let samples = self.spec.samples.iter();
+        samples
+            .filter_map(|sample| {
+                let reference = sample.token_secret_ref.as_ref()?;
+                Some(Reference::secret(reference, settings::token_field(&sample.name)))
+            })
+            .collect()
+    }
+
+    fn plan(settings: Settings, inputs: Inputs) -> Plan {
+        let with_token = |sample: &Sample<String>| {
+            let proof = match &sample.proof {
+                Proof::Token(field) => Proof::Token(inputs.get(field)?.clone()),
+                Proof::Claims(claims) => Proof::Claims(claims.clone()),
+            };
+            Some(Sample { name: sample.name.clone(), proof, expect: sample.expect.clone() })
+        };
+        let samples = settings.samples.iter().filter_map(with_token).collect();
+        Plan { settings, samples, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+    }
+
+    fn checks(plan: &Plan) -> Vec<CheckName> {
+        let tls = plan.settings.issuer.is_encrypted().then_some(CheckName::TlsVerifies);
+        let samples = plan.samples.iter().map(|sample| CheckName::Sample(sample.name.clone()));
+        [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects]
+            .into_iter()
+            .chain(tls)
+            .chain([
+                CheckName::Discovery,
+                CheckName::IssuerMatches,
+                CheckName::JwksFetches,
+                CheckName::KeysStrong,
+                CheckName::JwksReachableFromOutside,
+            ])
+            .chain(samples)
+            .chain([CheckName::TokenExchange])
+            .collect()
+    }
+
+    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
+        probe::probe(plan, scene, report).await
+    }
+
+    fn render(plan: &Plan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {
+        Some(render::render(plan))
+    }
+
+    fn describe(
+        _: &Plan,
+        keys: &Option<Vec<KeyStatus>>,
+        _: Option<&Values>,
+        previous: JwtIssuerDetails,
+    ) -> JwtIssuerDetails {
+        keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys })
+    }
+
+    fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<Notice> {
+        details::news(previous, current).into_iter().collect()
+    }
+}

@@ -1,0 +1,44 @@
+//! The line of checks.
+
+use std::time::Instant;
+
+use super::{Plan, TrustedKeys, discovery, exchange, keys, reachability, samples};
+use crate::{
+    api::{CheckName, jwt_issuer::KeyStatus},
+    engine::{Report, Scene},
+    issuer::KeySet,
+    net::HttpClient,
+};
+
+/// Runs the checks, and gives the keys that were found. What needs no keys runs without, so that one
+/// run shows everything that is to be mended.
+pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
+    let started = Instant::now();
+    let settings = &plan.settings;
+    let http = plan.http(scene.network);
+    let set = fetch_keys(plan, http, report).await;
+    let trusted = set.as_ref().map(|set| TrustedKeys { set, policy: &settings.keys });
+    if let Some(trusted) = trusted {
+        report.record(CheckName::KeysStrong, keys::strength(trusted));
+    }
+    let genuine = samples::judge(plan, trusted, scene.now, report);
+    let learnt = set.as_ref().map(keys::status);
+    if !report.has_failed() {
+        // The engine's own limit would make a failure of a server that is only slow.
+        let time_left = settings.time_limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
+        exchange::check(plan, http, &genuine, time_left, report).await;
+    }
+    learnt
+}
+
+/// The share of the remaining time that the last check may use.
+const SHARE: f32 = 0.8;
+
+async fn fetch_keys(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<KeySet> {
+    let document = discovery::discover(plan, http, report).await?;
+    let url = &document.jwks_uri;
+    let set = report.check(CheckName::JwksFetches, keys::fetch(plan, http, url)).await?;
+    let reachability = async { Ok(reachability::check(url).await) };
+    report.check(CheckName::JwksReachableFromOutside, reachability).await;
+    Some(set)
+}

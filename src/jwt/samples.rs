@@ -1,0 +1,88 @@
+//! Samples: what the rules say of them, and whether that is as expected.
+
+use jiff::Timestamp;
+
+use super::{
+    Accepted, Plan, Refusal, Rules, TrustedKeys,
+    settings::{Proof, Sample},
+};
+use crate::{
+    api::{CheckName, Reason, jwt_issuer::Expectation},
+    engine::{Checked, Report},
+    problem::{Problem, quote},
+    sensitive::Sensitive,
+};
+
+/// Records one check a sample, tokens only where there are keys to verify them; gives the samples
+/// whose tokens are accepted as expected.
+pub(super) fn judge<'a>(
+    plan: &'a Plan,
+    trusted: Option<TrustedKeys<'_>>,
+    now: Timestamp,
+    report: &mut Report,
+) -> Vec<Genuine<'a>> {
+    let mut genuine = Vec::new();
+    for Sample { name, proof, expect } in &plan.samples {
+        let rules = Rules {
+            issuer: &plan.settings.issuer,
+            subject: expect.subject.as_deref(),
+            audiences: &plan.settings.audiences,
+            now,
+        };
+        let ruling = match (proof, trusted) {
+            (Proof::Token(token), Some(trusted)) => rules.judge_token(token.expose(), trusted),
+            (Proof::Token(_), None) => continue,
+            (Proof::Claims(claims), _) => rules.judge_claims(claims),
+        };
+        let is_accepted = ruling.is_ok() && expect.valid;
+        report.record(CheckName::Sample(name.clone()), compare(proof, &ruling, expect));
+        if let (Proof::Token(token), true) = (proof, is_accepted) {
+            genuine.push(Genuine { name, token });
+        }
+    }
+    genuine
+}
+
+/// A sample whose token keeps all rules.
+pub(super) struct Genuine<'a> {
+    /// The sample's name.
+    pub name: &'a str,
+    /// Its token.
+    pub token: &'a Sensitive,
+}
+
+fn compare<T>(
+    proof: &Proof<T>,
+    ruling: &Result<Accepted, Refusal>,
+    expect: &Expectation,
+) -> Result<Checked, Problem> {
+    let rules = match proof {
+        Proof::Token(_) => "every rule",
+        Proof::Claims(_) => "every rule but Signature, which claims do not have",
+    };
+    let unexpected = |message: String| Err(Problem::new(Reason::UnexpectedRuling, message));
+    match ruling {
+        Ok(Accepted { subject, .. }) if expect.valid => Ok(Checked::passed(
+            (),
+            format!("It keeps {rules}, as expected; W&B takes it for \"{}\".", quote(subject)),
+        )),
+        Ok(_) => unexpected(format!(
+            "It keeps {rules}, but is expected to be refused{}. Correct the sample, or look at what the spec accepts.",
+            expect.rule.map_or_else(String::new, |rule| format!(" by the rule {rule}"))
+        )),
+        Err(Refusal { rule, problem }) if expect.valid => unexpected(format!(
+            "The rule {rule} refuses it ({}), but it is expected to be accepted. {}",
+            problem.reason, problem.message
+        )),
+        Err(Refusal { rule, problem }) => match expect.rule {
+            Some(expected) if expected != *rule => unexpected(format!(
+                "The rule {rule} refuses it ({}), but the rule {expected} is expected to. {}",
+                problem.reason, problem.message
+            )),
+            _ => Ok(Checked::passed(
+                (),
+                format!("The rule {rule} refuses it, as expected ({}). {}", problem.reason, problem.message),
+            )),
+        },
+    }
+}

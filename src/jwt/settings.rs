@@ -1,0 +1,240 @@
+//! From the spec to types that cannot be wrong.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use rustls::pki_types::ServerName;
+
+use super::{Audiences, Claims};
+use crate::{
+    api::{
+        self, JwtIssuerSpec, Reason,
+        jwt_issuer::{Expectation, KeyPolicy, TokenRule},
+    },
+    instance::BaseUrl,
+    issuer::{self, Issuer, Plaintext},
+    problem::{Problem, quote},
+};
+
+/// A spec that makes sense.
+pub struct Settings {
+    /// The issuer, exactly as it was written.
+    pub issuer: Issuer,
+    /// Whether an issuer's endpoints without TLS are accepted.
+    pub plaintext: Plaintext,
+    /// The name of the issuer's certificate, when it is not the issuer's host.
+    pub server_name: Option<ServerName<'static>>,
+    /// The audiences as they are published.
+    pub listed_audiences: Vec<String>,
+    /// The audiences that W&B Server accepts then.
+    pub audiences: Audiences,
+    /// Which signing keys are trusted.
+    pub keys: KeyPolicy,
+    /// Samples; each token is still the field of the spec that refers to it.
+    pub samples: Vec<Sample<String>>,
+    /// The W&B Server at which tokens are exchanged.
+    pub instance: Option<BaseUrl>,
+    /// The time limit of all checks together.
+    pub time_limit: Duration,
+}
+
+/// A token or claims, with what is expected of them.
+#[derive(Clone)]
+pub struct Sample<T> {
+    /// Its name in the spec.
+    pub name: Arc<str>,
+    /// What is judged.
+    pub proof: Proof<T>,
+    /// What is expected.
+    pub expect: Expectation,
+}
+
+/// What a sample consists of.
+#[derive(Clone)]
+pub enum Proof<T> {
+    /// A token.
+    Token(T),
+    /// Claims without a signature.
+    Claims(Claims),
+}
+
+impl Settings {
+    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    pub fn parse(spec: &JwtIssuerSpec) -> Result<Self, Problem> {
+        let plaintext = Plaintext::from(spec.insecure_plaintext);
+        let risk = "keys travel in the clear, where anybody can replace them";
+        let issuer = issuer::accept(&spec.issuer, plaintext, risk)?;
+        let instance = spec.instance.as_ref().map(BaseUrl::parse).transpose()?;
+        let listed_audiences = audiences(spec)?;
+        if spec.keys.algorithms.is_empty() {
+            return invalid("spec.keys.algorithms must name at least one algorithm");
+        }
+        Ok(Self {
+            plaintext,
+            server_name: server_name(spec, &issuer, instance.as_ref())?,
+            audiences: Audiences::of(&listed_audiences, spec.skip_audience_validation),
+            listed_audiences,
+            keys: spec.keys.clone(),
+            samples: samples(spec)?,
+            instance,
+            time_limit: spec.common.check_timeout.get(),
+            issuer,
+        })
+    }
+}
+
+/// Where the spec names the token of a sample.
+pub(super) fn token_field(sample: &str) -> String {
+    format!("spec.samples[{sample}].tokenSecretRef")
+}
+
+fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
+    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
+}
+
+fn server_name(
+    spec: &JwtIssuerSpec,
+    issuer: &Issuer,
+    instance: Option<&BaseUrl>,
+) -> Result<Option<ServerName<'static>>, Problem> {
+    let Some(tls) = &spec.common.tls else { return Ok(None) };
+    if !issuer.is_encrypted() && !instance.is_some_and(BaseUrl::is_encrypted) {
+        return invalid("spec.tls has no effect without an https:// URL");
+    }
+    issuer::server_name(tls)
+}
+
+fn audiences(spec: &JwtIssuerSpec) -> Result<Vec<String>, Problem> {
+    let audiences: Vec<_> = spec.audiences.iter().map(|audience| audience.0.clone()).collect();
+    if audiences.is_empty() && !spec.skip_audience_validation {
+        return invalid(
+            "spec.audiences must name at least one audience; set skipAudienceValidation: true only if tokens for any audience are to be accepted",
+        );
+    }
+    if let Some(unusable) = audiences.iter().find(|audience| !is_audience(audience)) {
+        return invalid(format!(
+            "spec.audiences has \"{}\", but an audience is a text without commas, and without white space at its ends: a comma separates audiences in the published value",
+            quote(unusable)
+        ));
+    }
+    if audiences.iter().collect::<BTreeSet<_>>().len() < audiences.len() {
+        return invalid("spec.audiences must name each audience once");
+    }
+    Ok(audiences)
+}
+
+fn is_audience(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains(',')
+}
+
+fn samples(spec: &JwtIssuerSpec) -> Result<Vec<Sample<String>>, Problem> {
+    let names: BTreeSet<_> = spec.samples.iter().map(|sample| &sample.name).collect();
+    if names.len() < spec.samples.len() {
+        return invalid("spec.samples must have each name once");
+    }
+    spec.samples.iter().map(sample).collect()
+}
+
+fn sample(sample: &api::jwt_issuer::Sample) -> Result<Sample<String>, Problem> {
+    let name = quote(&sample.name);
+    if sample.expect.valid && sample.expect.rule.is_some() {
+        return invalid(format!(
+            "The sample {name} in spec.samples names the rule that refuses it, so it needs valid: false"
+        ));
+    }
+    let proof = match (&sample.token_secret_ref, &sample.claims) {
+        (Some(_), None) => Proof::Token(token_field(&sample.name)),
+        (None, Some(_)) if sample.expect.rule == Some(TokenRule::Signature) => {
+            return invalid(format!(
+                "The sample {name} in spec.samples has claims, and so no signature that the rule Signature could refuse"
+            ));
+        }
+        (None, Some(claims)) => Proof::Claims(claims.clone().into()),
+        _ => {
+            return invalid(format!(
+                "The sample {name} in spec.samples must have exactly one of tokenSecretRef and claims"
+            ));
+        }
+    };
+    Ok(Sample { name: sample.name.as_str().into(), proof, expect: sample.expect.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(changes: &Value) -> Result<Settings, Problem> {
+        let mut spec = json!({ "issuer": "https://token.example.com", "audiences": ["my-org"] });
+        spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        Settings::parse(&serde_json::from_value(spec).unwrap())
+    }
+
+    fn sample(changes: &Value) -> Value {
+        let mut sample = json!({ "name": "ci", "expect": { "valid": false } });
+        sample.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        json!({ "samples": [sample] })
+    }
+
+    #[test]
+    fn takes_the_defaults() {
+        let settings = parse(&json!({})).ok().unwrap();
+        assert_eq!(settings.audiences, Audiences::OneOf(vec!["my-org".to_owned(), "wandb".to_owned()]));
+        assert_eq!(settings.keys, KeyPolicy::default());
+        assert!(settings.samples.is_empty() && settings.instance.is_none());
+        let any = parse(&json!({ "audiences": [], "skipAudienceValidation": true })).ok().unwrap();
+        assert_eq!(any.audiences, Audiences::Any);
+    }
+
+    #[test]
+    fn every_rule_of_the_schema_has_its_sentence() {
+        let token = json!({ "name": "t", "key": "k" });
+        for (changes, word) in [
+            (json!({ "issuer": "token.example.com" }), "spec.issuer is"),
+            (json!({ "issuer": "http://token.example.com" }), "anybody can replace them"),
+            (json!({ "issuer": "https://a.example/.well-known/oidc-configuration" }), "well-known"),
+            (json!({ "audiences": [] }), "at least one audience"),
+            (json!({ "audiences": ["a,b"] }), "without commas"),
+            (json!({ "audiences": [" a"] }), "white space"),
+            (json!({ "audiences": [""] }), "an audience is"),
+            (json!({ "audiences": ["a", "a"] }), "each audience once"),
+            (json!({ "keys": { "algorithms": [] } }), "at least one algorithm"),
+            (json!({ "instance": { "baseURL": "wandb" } }), "spec.instance.baseURL is"),
+            (json!({ "instance": { "baseURL": "http://wandb.example.com" } }), "insecurePlaintext"),
+            (json!({ "tls": { "serverName": "-" } }), "serverName"),
+            (
+                json!({ "issuer": "http://a.example", "insecurePlaintext": true, "tls": { "serverName": "a" } }),
+                "no effect",
+            ),
+            (sample(&json!({})), "exactly one of"),
+            (sample(&json!({ "claims": {}, "tokenSecretRef": token })), "exactly one of"),
+            (sample(&json!({ "claims": {}, "expect": { "valid": true, "rule": "Issuer" } })), "valid: false"),
+            (
+                sample(&json!({ "claims": {}, "expect": { "valid": false, "rule": "Signature" } })),
+                "no signature",
+            ),
+            (
+                json!({ "samples": [
+                    { "name": "a", "claims": {}, "expect": { "valid": false } },
+                    { "name": "a", "claims": {}, "expect": { "valid": false } },
+                ] }),
+                "each name once",
+            ),
+        ] {
+            let problem = parse(&changes).err().unwrap();
+            assert_eq!(problem.reason, Reason::InvalidSpec);
+            assert!(problem.message.contains(word), "{changes}: {}", problem.message);
+        }
+    }
+
+    #[test]
+    fn tls_counts_for_the_instance_alone_too() {
+        let changes = json!({
+            "issuer": "http://a.example",
+            "insecurePlaintext": true,
+            "instance": { "baseURL": "https://wandb.example.com" },
+            "tls": { "caBundle": { "secretKeyRef": { "name": "a", "key": "b" } } },
+        });
+        assert!(parse(&changes).is_ok());
+    }
+}

@@ -1,0 +1,65 @@
+//! `TokenClaims`: the five rules by which W&B Server accepts a token.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Plan, issuer::TrustedIssuer, life::Life, settings::TokenSource};
+use crate::{
+    api::Reason,
+    engine::Checked,
+    issuer::KeySet,
+    jwt::{Accepted, Audiences, Rules, TrustedKeys},
+    problem::{Problem, quote},
+    sensitive::Sensitive,
+};
+
+/// A token that nobody renews deserves a warning when less than this is left of it.
+const SOON: SignedDuration = SignedDuration::from_mins(10);
+
+/// Judges a token by all five rules, and says how long it is valid.
+pub(super) fn check(
+    plan: &Plan,
+    issuer: &TrustedIssuer,
+    keys: &KeySet,
+    token: &Sensitive,
+    now: Timestamp,
+) -> Result<Checked, Problem> {
+    let accepted = judge(plan, issuer, keys, token, now)?;
+    let (subject, audience) = (quote(&accepted.subject), quote(&plan.settings.audience));
+    let seen = format!(
+        "All five rules accept the token: it stands for \"{subject}\", is meant for \"{audience}\", and is valid until {:.0}",
+        accepted.expires
+    );
+    let nearly_over = Life::of(token).is_ok_and(|life| life.is_nearly_over(now));
+    let advice = match plan.settings.source {
+        TokenSource::Secret if nearly_over || accepted.expires.duration_since(now) < SOON => {
+            "Nothing here renews it: put a new one into the Secret before then"
+        }
+        TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } if nearly_over => {
+            "That is soon, although it was just made: check the clocks of the issuer and of the node, and let tokens live longer"
+        }
+        _ => return Ok(Checked::passed((), format!("{seen}."))),
+    };
+    Ok(Checked::warning((), Reason::TokenExpiresSoon, format!("{seen}. {advice}.")))
+}
+
+/// Judges a token by all five rules.
+pub(super) fn judge(
+    plan: &Plan,
+    issuer: &TrustedIssuer,
+    keys: &KeySet,
+    token: &Sensitive,
+    now: Timestamp,
+) -> Result<Accepted, Problem> {
+    let settings = issuer.plan.settings();
+    let rules = Rules {
+        issuer: &settings.issuer,
+        subject: Some(&plan.settings.subject),
+        audiences: &Audiences::OneOf(vec![plan.settings.audience.clone()]),
+        now,
+    };
+    let trusted = TrustedKeys { set: keys, policy: &settings.keys };
+    rules.judge_token(token.expose(), trusted).map_err(|refusal| {
+        let message = format!("By the rule {}: {}", refusal.rule, refusal.problem.message);
+        Problem::new(refusal.problem.reason, message)
+    })
+}

@@ -1,0 +1,107 @@
+//! `IssuerReady`: the issuer of the tokens, as its `JwtIssuer` describes it.
+
+use crate::{
+    api::{ConditionType, JwtIssuerSpec, Reason},
+    engine::{Checked, FoundResource, Inputs},
+    jwt::{self, Audiences, Published},
+    net::Network,
+    problem::{Problem, enumerate, quote},
+};
+
+/// A `JwtIssuer` that can be asked.
+pub(super) struct TrustedIssuer {
+    name: String,
+    standing: Standing,
+    /// What its own checks work with; the authorities are those of the account's spec.
+    pub(super) plan: jwt::Plan,
+}
+
+/// What the `JwtIssuer` says of itself.
+enum Standing {
+    /// Its checks passed.
+    Verified,
+    /// They did not, in the words of its condition.
+    Unverified(String),
+    /// It was read from a manifest, so nothing was checked yet.
+    Unknown,
+}
+
+impl TrustedIssuer {
+    /// Reads the `JwtIssuer` that the field refers to; the problem is that of `IssuerReady`.
+    pub(super) fn read(name: &str, field: &str, inputs: &Inputs) -> Result<Self, Problem> {
+        let unreadable =
+            |what: String| not_ready(format!("The spec of the JwtIssuer \"{name}\" is not usable: {what}"));
+        let found = inputs.resource(field).ok_or_else(|| unreadable("there is none.".to_owned()))?;
+        let spec: JwtIssuerSpec = serde_json::from_value(found.spec.clone())
+            .map_err(|error| unreadable(format!("{}.", quote(&error.to_string()))))?;
+        let settings = jwt::Settings::parse(&spec).map_err(|problem| unreadable(problem.message))?;
+        Ok(Self {
+            name: name.to_owned(),
+            standing: Standing::of(found),
+            plan: jwt::Plan::of_neighbour(settings, inputs.ca_bundle.clone(), inputs.trust.clone()),
+        })
+    }
+
+    /// Whether its checks passed, and it lists the audience.
+    pub(super) fn ready(&self, audience: &str) -> Result<Checked, Problem> {
+        let name = &self.name;
+        let shown = quote(audience);
+        if let Audiences::OneOf(listed) = &self.plan.settings().audiences
+            && !listed.iter().any(|accepted| accepted == audience)
+        {
+            return Err(Problem::new(
+                Reason::AudienceNotListed,
+                format!(
+                    "The JwtIssuer \"{name}\" has the audiences {}, but not \"{shown}\". Add it to spec.audiences there, and let W&B Server restart with the new values, or correct spec.credentials.federated.audience.",
+                    enumerate(listed)
+                ),
+            ));
+        }
+        match &self.standing {
+            Standing::Verified => Ok(Checked::passed(
+                (),
+                format!("The JwtIssuer \"{name}\" is verified and accepts the audience \"{shown}\"."),
+            )),
+            Standing::Unknown => Ok(Checked::passed(
+                (),
+                format!(
+                    "The JwtIssuer \"{name}\" accepts the audience \"{shown}\". It comes from a file: its own checks tell whether it works."
+                ),
+            )),
+            Standing::Unverified(seen) => Err(not_ready(format!(
+                "The JwtIssuer \"{name}\" is not verified: {seen} The operator looks again as soon as that changes."
+            ))),
+        }
+    }
+
+    /// What the issuer publishes of itself now.
+    pub(super) async fn published(&self, network: &Network) -> Result<Published, Problem> {
+        jwt::look_up(&self.plan, network).await.map_err(|problem| self.at(&problem))
+    }
+
+    /// The problem, with the server that it was met at: the instance is another one.
+    pub(super) fn at(&self, problem: &Problem) -> Problem {
+        let issuer = &self.plan.settings().issuer;
+        Problem::new(problem.reason, format!("The issuer {issuer}: {}", problem.message))
+    }
+}
+
+impl Standing {
+    fn of(found: &FoundResource) -> Self {
+        if found.is_verified() {
+            return Self::Verified;
+        }
+        // Every resource that met an API server has a status.
+        if found.status.is_none() {
+            return Self::Unknown;
+        }
+        let condition = found
+            .condition(ConditionType::Verified)
+            .map(|condition| format!("{}: {}", quote(&condition.reason), quote(&condition.message)));
+        Self::Unverified(condition.unwrap_or_else(|| "its checks have not run yet.".to_owned()))
+    }
+}
+
+fn not_ready(message: String) -> Problem {
+    Problem::new(Reason::IssuerNotReady, message)
+}

@@ -1,0 +1,142 @@
+//! The life of a token: how much of it has passed, and when it is to be renewed.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::Reason,
+    jwt::{Claims, Token},
+    problem::Problem,
+    sensitive::Sensitive,
+};
+
+/// From when to when a token is valid, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Life {
+    begin: Timestamp,
+    end: Timestamp,
+    /// A share between 0 and 1 that spreads renewals over time, always the same for a token.
+    jitter: f64,
+}
+
+/// The share of its life after which a token is renewed at the latest.
+const RENEWAL: f64 = 0.8;
+/// How much of its life a token may be renewed before that.
+const JITTER: f64 = 0.05;
+
+impl Life {
+    /// The life of a token that can be read.
+    pub(super) fn of(token: &Sensitive) -> Result<Self, Problem> {
+        let text = token.expose();
+        let read = Token::read(text).map_err(|what| malformed(&what))?;
+        // The keys of this hash are fixed, so that every process gives a token the same number.
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text) >> 32;
+        let jitter = u32::try_from(hash).map_or(0.0, f64::from) / f64::from(u32::MAX);
+        Self::read(&read.claims, jitter)
+    }
+
+    fn read(claims: &Claims, jitter: f64) -> Result<Self, Problem> {
+        let time = |name: &str| claims.time(name).map_err(|what| malformed(&what));
+        let end = time("exp")?.ok_or_else(|| malformed("it has no time of expiry (exp)"))?;
+        let begin = match time("iat")? {
+            Some(issued) => Some(issued),
+            None => time("nbf")?,
+        };
+        let begin = begin.ok_or_else(|| {
+            malformed("it does not say since when it is valid (iat), by which it is known when to renew it")
+        })?;
+        Ok(Self { begin, end, jitter })
+    }
+
+    /// When another one is to take its place.
+    pub(super) fn renewal(self) -> Timestamp {
+        let length = self.end.duration_since(self.begin).max(SignedDuration::ZERO);
+        let share = RENEWAL - JITTER * self.jitter;
+        let passed = SignedDuration::try_from_secs_f64(length.as_secs_f64() * share).unwrap_or(length);
+        self.begin.checked_add(passed).unwrap_or(self.end)
+    }
+
+    /// Whether less than a fifth of it is left.
+    pub(super) fn is_nearly_over(self, now: Timestamp) -> bool {
+        let length = self.end.duration_since(self.begin).as_secs_f64();
+        self.end.duration_since(now).as_secs_f64() < length * (1.0 - RENEWAL)
+    }
+}
+
+/// When a token says that it expires.
+pub(super) fn expiration(token: &Sensitive) -> Option<Timestamp> {
+    Token::read(token.expose()).ok()?.claims.time("exp").ok()?
+}
+
+fn malformed(what: &str) -> Problem {
+    Problem::new(
+        Reason::TokenMalformed,
+        format!(
+            "The token cannot be kept fresh: {what}. Have the issuer make JSON Web Tokens with iat and exp."
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn life(claims: Value, jitter: f64) -> Result<Life, Problem> {
+        let claims: serde_json::Map<_, _> = serde_json::from_value(claims).unwrap();
+        Life::read(&claims.into(), jitter)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn is_renewed_between_75_and_80_percent() {
+        for (jitter, renewal) in [(0.0, 1080), (0.5, 1077), (1.0, 1075)] {
+            let seen = life(json!({"iat": 1000, "exp": 1100}), jitter).unwrap().renewal();
+            assert_eq!(seen.as_second(), renewal, "{seen}");
+        }
+        assert_eq!(life(json!({"nbf": 1000, "exp": 1100}), 0.0).unwrap().renewal(), at(1080));
+        // A token that ends before it begins is due at once.
+        assert_eq!(life(json!({"iat": 1000, "exp": 900}), 0.0).unwrap().renewal(), at(1000));
+    }
+
+    #[test]
+    fn is_nearly_over_in_its_last_fifth() {
+        let life = life(json!({"iat": 1000, "exp": 1100}), 0.0).unwrap();
+        for (now, nearly) in [(900, false), (1080, false), (1081, true), (1200, true)] {
+            assert_eq!(life.is_nearly_over(at(now)), nearly, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_token_must_say_when_it_begins_and_ends() {
+        for (claims, word) in [
+            (json!({"iat": 1000}), "exp"),
+            (json!({"exp": 1100}), "iat"),
+            (json!({"iat": "x", "exp": 1100}), "iat"),
+        ] {
+            let problem = life(claims, 0.0).unwrap_err();
+            assert_eq!(problem.reason, Reason::TokenMalformed);
+            assert!(problem.message.contains(word), "{}", problem.message);
+        }
+        let opaque = Life::of(&"an-opaque-token".into()).unwrap_err();
+        assert_eq!(opaque.reason, Reason::TokenMalformed);
+        assert!(!opaque.message.contains("an-opaque-token"));
+    }
+
+    #[test]
+    fn the_same_token_is_renewed_at_the_same_time() {
+        let key = test_support::tokens::SigningKey::p256("key").unwrap();
+        let token =
+            |id: u32| Sensitive::new(key.sign(&json!({"iat": 0, "exp": 1_000_000, "jti": id})).unwrap());
+        let first = token(1);
+        assert_eq!(Life::of(&first).unwrap(), Life::of(&first).unwrap());
+        let times: std::collections::BTreeSet<_> =
+            (0..10).map(|id| Life::of(&token(id)).unwrap().renewal()).collect();
+        assert!(times.len() > 5 && times.iter().all(|time| (750_000..=800_000).contains(&time.as_second())));
+    }
+}
