@@ -197,13 +197,12 @@ impl Metrics {
         let resource = labels(object);
         self.ready.get_or_create(&resource).set(i64::from(ready));
         set(&self.token_expiration, &resource, figures.token_expiration);
-        match figures.api_key_since {
-            Some(since) => self.api_keys().insert(resource, since),
-            None => {
-                self.api_key_age.remove(&resource);
-                self.api_keys().remove(&resource)
-            }
-        };
+        if let Some(since) = figures.api_key_since {
+            self.api_keys().insert(resource, since);
+        } else {
+            self.api_key_age.remove(&resource);
+            self.api_keys().remove(&resource);
+        }
     }
 
     /// Notes how long a run took.

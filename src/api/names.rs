@@ -429,7 +429,8 @@ impl CheckName {
 
     /// Whether the check tells of a change at the server, which is not to be asked for again and again.
     pub fn changes_server(&self) -> bool {
-        *self == Self::KeyRotation
+        // An account that is not there is made.
+        matches!(self, Self::KeyRotation | Self::Membership)
     }
 
     /// The name without what follows the slash.

@@ -39,3 +39,55 @@ fn seniority<K: Kind>(object: &K) -> (Reverse<bool>, Option<&Time>, String) {
     let created = object.meta().creation_timestamp.as_ref();
     (Reverse(created.is_some()), created, object.name_any())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ServiceAccount;
+
+    fn account(name: &str, created: &str, subject: &str) -> ServiceAccount {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "auth.wandb.com/v1alpha1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": name, "creationTimestamp": created},
+            "spec": {
+                "instance": {"baseURL": "https://wandb.example.com"},
+                "team": "research",
+                "credentials": {"federated": {
+                    "issuerRef": {"name": "ci"},
+                    "subject": subject,
+                    "audience": "wandb",
+                    "token": {"secretRef": {"name": "token", "key": "token"}},
+                }},
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_oldest_holds_a_place_and_the_name_decides_between_equals() {
+        let (old, new) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+        let others = [account("b", old, "ci"), account("c", new, "ci"), account("d", old, "cd")];
+        for (object, holder) in [
+            (account("a", new, "ci"), Some("\"b\"")),
+            (account("c", new, "ci"), Some("\"b\"")),
+            (account("b", old, "ci"), None),
+            (account("a", old, "ci"), None),
+            (account("x", new, "somebody else"), None),
+        ] {
+            let problem = superseded(&object, &others);
+            assert_eq!(problem.is_some(), holder.is_some(), "{:?}", object.metadata.name);
+            if let (Some(problem), Some(holder)) = (problem, holder) {
+                assert_eq!(problem.reason, Reason::Superseded);
+                assert!(problem.message.contains(holder), "{}", problem.message);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_way_out_holds_nothing() {
+        let mut leaving = account("b", "2026-01-01T00:00:00Z", "ci");
+        leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
+        assert!(superseded(&account("a", "2026-01-02T00:00:00Z", "ci"), [&leaving]).is_none());
+    }
+}

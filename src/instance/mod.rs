@@ -3,8 +3,8 @@
 //! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
 //! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
 //! question and its answer, `exchange` turns an identity token into an access token, and `health` asks
-//! whether the server answers at all. All judge answers with `answer`, and give a [`Refusal`] when the server does not do what was asked, which
-//! [`check`] makes a finding of.
+//! whether the server answers at all. All judge answers with `answer`, and give a [`Refusal`] when the
+//! server does not do what was asked, which [`check`] makes a finding of.
 //!
 //! Invariants:
 //! - A question is asked once. Whoever asks decides whether and when to ask again.
@@ -57,8 +57,8 @@ impl Instance<'_> {
         headers: Vec<(HeaderName, HeaderValue)>,
         body: String,
     ) -> Result<HttpResponse, Problem> {
-        self.http
-            .send(HttpRequest { method: Method::POST, url: url.clone(), headers, body: body.into() })
-            .await
+        let request = HttpRequest { method: Method::POST, url: url.clone(), headers, body: body.into() };
+        // A handshake's future is large, and several of these stand in each other.
+        Box::pin(self.http.send(request)).await
     }
 }

@@ -96,7 +96,7 @@ impl Kind for ServiceAccount {
     }
 
     fn claim(&self) -> Option<String> {
-        settings::claim(self)
+        Some(settings::claim(self))
     }
 
     fn parse(&self) -> Result<Settings, Problem> {

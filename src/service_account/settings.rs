@@ -112,14 +112,14 @@ impl Settings {
 
 /// The account or subject that the resource stands for. Two resources for one account would revoke each
 /// other's keys.
-pub(super) fn claim(object: &ServiceAccount) -> Option<String> {
+pub(super) fn claim(object: &ServiceAccount) -> String {
     let spec = &object.spec;
     if let Some(federated) = &spec.credentials.federated {
         let issuer = &federated.issuer_ref.name;
-        return Some(format!("the subject \"{}\" of the JwtIssuer \"{issuer}\"", federated.subject));
+        return format!("the subject \"{}\" of the JwtIssuer \"{issuer}\"", federated.subject);
     }
     let base_url = issuer::without_slash(&spec.instance.base_url);
-    Some(format!("the account \"{}\" at {base_url}", account_name(object)))
+    format!("the account \"{}\" at {base_url}", account_name(object))
 }
 
 fn account_name(object: &ServiceAccount) -> String {
@@ -201,13 +201,13 @@ pub(super) mod tests {
             json!({ "accountName": "bot", "instance": { "baseURL": "https://wandb.example.com/" } });
         let expected = "the account \"bot\" at https://wandb.example.com";
         for changes in [bot, slashed] {
-            assert_eq!(claim(&object(&changes)).as_deref(), Some(expected));
+            assert_eq!(claim(&object(&changes)), expected);
         }
         let federated =
             json!({ "issuerRef": { "name": "main" }, "subject": "s", "audience": "a", "token": {} });
         assert_eq!(
-            claim(&object(&json!({ "credentials": { "federated": federated } }))).as_deref(),
-            Some("the subject \"s\" of the JwtIssuer \"main\"")
+            claim(&object(&json!({ "credentials": { "federated": federated } }))),
+            "the subject \"s\" of the JwtIssuer \"main\""
         );
     }
 

@@ -134,6 +134,22 @@ spec:
     )
 }
 
+/// A `JwtIssuer` named `ci` that the provider satisfies; `more` are further lines of its spec.
+pub fn jwt_issuer(issuer: &str, more: &str) -> String {
+    format!(
+        "apiVersion: auth.wandb.com/v1alpha1
+kind: JwtIssuer
+metadata: {{name: ci}}
+spec:
+  issuer: {issuer}
+  audiences: [my-org, research]
+  tls: {{caBundle: {{configMapKeyRef: {{name: authority, key: ca.crt}}}}}}
+{}",
+        indented(more)
+    )
+}
+
+/// Lines of a spec.
 pub fn indented(lines: &str) -> String {
     lines.lines().fold(String::new(), |text, line| text + "  " + line + "\n")
 }

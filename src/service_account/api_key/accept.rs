@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{super::Plan as WholePlan, Current, Plan, candidate, follow, record::Record};
 use crate::{
     api::{CheckName, Reason, service_account::AccountStatus},
-    engine::{Checked, Report, Scene},
+    engine::{Checked, Report},
     instance::{self, ApiKey, Credential, Instance, Refusal, Viewer},
     problem::{Problem, quote},
 };
@@ -24,12 +24,12 @@ pub(super) async fn accept(
     plan: &WholePlan,
     own: &Plan,
     instance: Instance<'_>,
-    scene: &Scene<'_>,
+    in_use: Option<Current>,
+    now: Timestamp,
     report: &mut Report,
 ) -> Option<Accepted> {
-    let in_use = Current::choose(scene.published, scene.last_verified);
     let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
-    instance::check(report, CheckName::KeyAccepted, judge(plan, own, instance, scene.now, current)).await
+    instance::check(report, CheckName::KeyAccepted, judge(plan, own, instance, now, current)).await
 }
 
 fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Problem> {

@@ -32,7 +32,7 @@ impl RemoteKey {
     pub fn new(listed: &ListedKey, uid: &str) -> Self {
         let description = listed.description.as_deref().unwrap_or_default();
         let maker = if is_ours(description, uid) { Maker::Ourselves } else { Maker::Others };
-        Self { id: listed.id.clone(), beginning: listed.name.clone(), maker }
+        Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), maker }
     }
 
     /// Whether this may be that key, as far as its beginning tells.
@@ -40,6 +40,12 @@ impl RemoteKey {
         let text = key.sensitive().expose();
         self.beginning.as_ref().is_none_or(|beginning| text.starts_with(beginning.expose()))
     }
+}
+
+/// What is shown of a key, without the marks that may stand for the rest of it.
+fn beginning(name: &Sensitive) -> Option<Sensitive> {
+    let beginning = name.expose().trim_end_matches(['*', '.', '…']);
+    (!beginning.is_empty()).then(|| beginning.into())
 }
 
 /// What stands before the resource's identity in the description of each key that is generated.

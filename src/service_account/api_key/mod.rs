@@ -11,33 +11,38 @@
 //!   that are neither current nor in their overlap were left by a run that was cut short, and go.
 
 mod accept;
+mod creation;
+mod decide;
+mod dismantle;
 mod keys;
 mod membership;
 mod record;
+mod rotate;
 mod settings;
 mod told;
 
+pub(super) use dismantle::dismantle;
 pub use settings::ApiKeySettings;
 pub(super) use told::{describe, news};
 
 use jiff::Timestamp;
 
 use accept::Accepted;
+use decide::next_rotation;
 use record::{Current, Record};
 use settings::Creation;
 
-use super::{Plan as WholePlan, render as common};
+use super::{Plan as WholePlan, render as common, settings::AccountSettings};
 use crate::{
     api::{
-        CheckName,
-        service_account::{AccountStatus, ApiKeySpec, ServiceAccountDetails},
+        CheckName, DeletionPolicy,
+        service_account::{AccountStatus, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
     },
-    engine::{Inputs, Reference, RenderContext, Report, Scene, Upkeep, Values},
+    engine::{Checked, Inputs, Reference, RenderContext, Report, Scene, Traces, Upkeep, Values},
     instance::{ApiKey, Instance},
-    problem::Problem,
     sensitive::Sensitive,
 };
-use keys::RemoteKey;
+use keys::{Maker, RemoteKey};
 
 /// Where the spec names the key that a person copied.
 const BOOTSTRAP: &str = "spec.credentials.apiKey.bootstrapSecretRef";
@@ -57,12 +62,24 @@ pub struct Plan {
 /// What a run learns beside its findings.
 #[derive(Clone, Default)]
 pub struct Evidence {
-    /// The account, once it is known.
-    account: Option<AccountStatus>,
+    /// What is known of the account.
+    account: Presence,
     /// The key that the server accepted.
     current: Option<Current>,
     /// Every key of the account, where all checks before the rotation passed.
     keys: Option<Vec<RemoteKey>>,
+}
+
+/// Whether the server has the account.
+#[derive(Clone, Default)]
+enum Presence {
+    /// It was not asked, or did not tell.
+    #[default]
+    Unknown,
+    /// It has no such account in the team.
+    Absent,
+    /// It has.
+    Present(AccountStatus),
 }
 
 impl Plan {
@@ -99,41 +116,71 @@ pub(super) async fn probe(
     scene: &Scene<'_>,
     report: &mut Report,
 ) -> Evidence {
+    let in_use = Current::choose(scene.published, scene.last_verified);
+    if let (Some(admin), None, None) = (&own.admin, &own.bootstrap, &in_use) {
+        return creation::look_up(plan, own, admin, instance, report).await;
+    }
     let Some(Accepted { current, account, viewer, credential }) =
-        accept::accept(plan, own, instance, scene, report).await
+        accept::accept(plan, own, instance, in_use, scene.now, report).await
     else {
         return Evidence::default();
     };
+    let evidence =
+        Evidence { account: Presence::Present(account), current: Some(current), ..Evidence::default() };
+    if membership::check(plan, instance, &credential, &viewer, report).await.is_none() {
+        return evidence;
+    }
+    if own.settings.creation == Creation::ByOperator {
+        let message = "The account has an API key.";
+        report.record(CheckName::ManualStepRequired, Ok(Checked::passed((), message)));
+    }
     let keys = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
-    let member = membership::check(plan, instance, &credential, &viewer, report).await;
-    Evidence { account: Some(account), current: Some(current), keys: member.map(|()| keys) }
+    Evidence { keys: Some(keys), ..evidence }
 }
 
 /// What is to be kept up on the other side.
-pub(super) fn upkeep(
-    _plan: &WholePlan,
-    _own: &Plan,
-    _evidence: &Evidence,
-    _scene: &Scene<'_>,
-) -> Option<Upkeep> {
-    None
+pub(super) fn upkeep(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Upkeep> {
+    if let (Presence::Absent, Some(_)) = (&evidence.account, &own.admin) {
+        return Some(Upkeep { check: CheckName::Membership, traces: Traces::None });
+    }
+    let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
+    let rotation = own.settings.rotation?;
+    let is_due = next_rotation(rotation, &current.record).is_some_and(|due| due <= scene.now);
+    let has_ours = keys.iter().any(|key| key.maker == Maker::Ourselves);
+    let leaves_keys = leaves_keys(&plan.account, &own.settings);
+    let traces = if leaves_keys || !(is_due || has_ours) { Traces::None } else { Traces::Remote };
+    Some(Upkeep { check: CheckName::KeyRotation, traces })
+}
+
+/// Whether the keys that were generated outlive the resource: a Secret that stays must keep working.
+fn leaves_keys(account: &AccountSettings, settings: &ApiKeySettings) -> bool {
+    settings.deletion_policy == KeyDeletionPolicy::Orphan || account.deletion_policy == DeletionPolicy::Retain
 }
 
 /// Keeps it up.
 pub(super) async fn tend(
-    _plan: &WholePlan,
-    _own: &Plan,
-    _instance: Instance<'_>,
-    _scene: &Scene<'_>,
+    plan: &WholePlan,
+    own: &Plan,
+    instance: Instance<'_>,
+    scene: &Scene<'_>,
     evidence: Evidence,
-    _report: &mut Report,
+    report: &mut Report,
 ) -> Evidence {
-    evidence
+    if let (Presence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
+        return creation::create(plan, admin, instance, scene, evidence, report).await;
+    }
+    match own.settings.rotation {
+        Some(rotation) => rotate::rotate(plan, rotation, instance, scene, evidence, report).await,
+        None => evidence,
+    }
 }
 
 /// When the key must be replaced, or the one before revoked.
-pub(super) fn due(_own: &Plan, _evidence: &Evidence) -> Option<Timestamp> {
-    None
+pub(super) fn due(own: &Plan, evidence: &Evidence) -> Option<Timestamp> {
+    let record = &evidence.current.as_ref()?.record;
+    let next = next_rotation(own.settings.rotation?, record);
+    let until = record.previous.as_ref().map(|previous| previous.until.0);
+    next.into_iter().chain(until).min()
 }
 
 /// The values; nothing where there is no key that could be one.
@@ -175,12 +222,4 @@ fn follow(key: ApiKey, current: Option<Current>) -> Current {
         }
         None => Current { key, record: Record::default() },
     }
-}
-
-/// Takes away what was made at the server.
-pub(super) async fn dismantle(
-    _object: &crate::api::ServiceAccount,
-    _scene: &Scene<'_>,
-) -> Result<(), Problem> {
-    Ok(())
 }

@@ -25,8 +25,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
     /// The key that a person copied was replaced, and which of the account's keys it is could not be told.
-    #[serde(default, skip_serializing_if = "Leftover::is_none")]
-    pub leftover: Leftover,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftover: Option<Leftover>,
 }
 
 /// A key that was replaced and is still valid.
@@ -39,20 +39,11 @@ pub struct Previous {
     pub until: Time,
 }
 
-/// Whether a key that only a person can find stays valid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+/// A key that stays valid until a person finds and deletes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Leftover {
-    /// No such key.
-    #[default]
-    None,
     /// The key that a person copied.
     Bootstrap,
-}
-
-impl Leftover {
-    fn is_none(&self) -> bool {
-        *self == Self::None
-    }
 }
 
 impl Record {

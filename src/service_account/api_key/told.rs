@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Current, Evidence, Plan, settings::Rotation};
+use super::{Current, Evidence, Plan, Presence, decide::next_rotation};
 use crate::{
     api::{names::EventReason, service_account::ServiceAccountDetails},
     engine::{Notice, Tone, Values},
@@ -15,11 +15,14 @@ pub(in super::super) fn describe(
     published: Option<&Values>,
     previous: ServiceAccountDetails,
 ) -> ServiceAccountDetails {
-    let account = evidence.and_then(|evidence| evidence.account.clone()).or(previous.account);
+    let account = match evidence.map(|evidence| &evidence.account) {
+        Some(Presence::Present(account)) => Some(account.clone()),
+        Some(Presence::Unknown | Presence::Absent) | None => previous.account,
+    };
     let Some(Current { record, .. }) = published.and_then(Current::read) else {
         return ServiceAccountDetails { account, ..ServiceAccountDetails::default() };
     };
-    let next_rotation = own.settings.rotation.and_then(|rotation| after(record.since.as_ref()?, rotation));
+    let next_rotation = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &record)).map(Time);
     ServiceAccountDetails {
         account,
         key_id: record.key_id,
@@ -27,11 +30,6 @@ pub(in super::super) fn describe(
         next_rotation,
         token_expiration: None,
     }
-}
-
-/// When a key that came into use then is to be replaced.
-pub(super) fn after(since: &Time, rotation: Rotation) -> Option<Time> {
-    since.0.checked_add(rotation.interval).ok().map(Time)
 }
 
 /// The event of a key that was replaced.

@@ -14,7 +14,8 @@ use test_support::{AuditEvent, ControlPlane, Workspace, wait_until};
 
 use super::strangers::lax_definitions;
 use crate::world::{
-    certificate, directory, ldap_config, oidc_provider, program, provider, put_references, workspace,
+    certificate, directory, jwt_issuer, ldap_config, oidc_provider, program, provider, put_references,
+    workspace,
 };
 
 fn is_write(event: &AuditEvent) -> bool {
@@ -33,11 +34,13 @@ async fn nothing_is_written_in_a_minute_apart_from_the_lease() -> Result<()> {
     put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 10s")).await?;
     workspace.apply(&oidc_provider(provider.issuer(), "checkInterval: 10s")).await?;
+    workspace.apply(&jwt_issuer(provider.issuer(), "checkInterval: 10s")).await?;
     let broken = ldap_config(&directory.ldaps_url()?, "checkInterval: 10s")
         .replace("dc=example,dc=org\n", "dc=nowhere\n");
     workspace.apply(&broken.replace("name: corp", "name: broken")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     workspace.wait_until_ready("OidcProvider", "main").await?;
+    workspace.wait_until_ready("JwtIssuer", "ci").await?;
     workspace.wait_for_reason("LdapConfig", "broken", "Verified", "BaseDnNotFound").await?;
     let namespace = workspace.namespace().to_owned();
     let by_operator = move || -> Result<Vec<AuditEvent>> {
@@ -94,7 +97,7 @@ async fn exercise_everything(workspace: &Workspace) -> Result<()> {
     let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
     put_references(workspace, &certificate).await?;
     // An object that does not decode is read once more, to know its status.
-    for (kind, field) in [("LdapConfig", "address"), ("OidcProvider", "issuer")] {
+    for (kind, field) in [("LdapConfig", "address"), ("OidcProvider", "issuer"), ("JwtIssuer", "issuer")] {
         let stranger = json!({
             "apiVersion": "auth.wandb.com/v1alpha1", "kind": kind, "metadata": {"name": "stranger"},
             "spec": {field: 7},
@@ -106,8 +109,10 @@ async fn exercise_everything(workspace: &Workspace) -> Result<()> {
     let defaults = "attributes: {email: mail, group: gidNumber}";
     workspace.apply(&ldap_config(&directory.ldaps_url()?, defaults)).await?;
     workspace.apply(&oidc_provider(provider.issuer(), "")).await?;
+    workspace.apply(&jwt_issuer(provider.issuer(), "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     workspace.wait_until_ready("OidcProvider", "main").await?;
+    workspace.wait_until_ready("JwtIssuer", "ci").await?;
     // The repair is told by an event that was there before.
     let edit = json!({"stringData": {"LDAP_ADDRESS": "ldap://elsewhere"}});
     workspace.secrets().patch("corp-ldap", &PatchParams::default(), &Patch::Merge(edit)).await?;

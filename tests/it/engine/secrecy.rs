@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use test_support::{OpenIdClient, OpenIdProvider, Slapd, wait_until};
 
 use crate::world::{
-    REDIRECT_URI, certificate, ldap_config, oidc_provider, program, put_authority, workspace,
+    REDIRECT_URI, certificate, jwt_issuer, ldap_config, oidc_provider, program, put_authority, workspace,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,8 +43,23 @@ async fn planted_secrets_appear_nowhere_outside_secrets() -> Result<()> {
     workspace.apply(&oidc).await?;
     workspace.apply(&ldap.replace("ldap-bind", "ldap-wrong").replace("name: corp", "name: wrong")).await?;
     workspace.apply(&oidc.replace("oidc-client", "oidc-wrong").replace("name: main", "name: wrong")).await?;
+    let token =
+        |audience: &str| provider.issue(&serde_json::json!({"sub": "ci@example.org", "aud": audience}));
+    let tokens = [token("my-org")?, token("another-org")?];
+    workspace.put_secret("tokens", &[("right", &tokens[0]), ("wrong", &tokens[1])]).await?;
+    let sample = |key: &str| {
+        format!(
+            "samples: [{{name: ci, tokenSecretRef: {{name: tokens, key: {key}}}, expect: {{valid: true}}}}]"
+        )
+    };
+    workspace.apply(&jwt_issuer(provider.issuer(), &sample("right"))).await?;
+    let wrong =
+        jwt_issuer(provider.issuer(), &sample("wrong")).replace("name: ci}\nspec", "name: wrong}\nspec");
+    workspace.apply(&wrong).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     workspace.wait_until_ready("OidcProvider", "main").await?;
+    workspace.wait_until_ready("JwtIssuer", "ci").await?;
+    workspace.wait_for_reason("JwtIssuer", "wrong", "Verified", "UnexpectedRuling").await?;
     workspace.wait_for_reason("LdapConfig", "wrong", "Verified", "InvalidCredentials").await?;
     workspace.wait_for_reason("OidcProvider", "wrong", "Verified", "ClientRejected").await?;
 
@@ -54,7 +69,7 @@ async fn planted_secrets_appear_nowhere_outside_secrets() -> Result<()> {
         ensure!(status == 200, "{path} answered {status}");
         outputs.push(("server", body));
     }
-    for kind in ["LdapConfig", "OidcProvider"] {
+    for kind in ["LdapConfig", "OidcProvider", "JwtIssuer"] {
         let list = workspace.resources(kind)?.list(&ListParams::default()).await?;
         outputs.push(("resources", serde_json::to_string(&list.items)?));
     }
@@ -62,6 +77,10 @@ async fn planted_secrets_appear_nowhere_outside_secrets() -> Result<()> {
     for (place, text) in outputs {
         for secret in [BIND_PASSWORD, WRONG_PASSWORD, CLIENT_SECRET, WRONG_SECRET] {
             ensure!(!text.contains(secret), "{secret} stands in the {place}");
+        }
+        // The signature is what makes a token of claims that everybody may know.
+        for signature in tokens.iter().filter_map(|token| token.rsplit('.').next()) {
+            ensure!(!text.contains(signature), "{signature} stands in the {place}");
         }
     }
     Ok(())

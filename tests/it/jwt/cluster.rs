@@ -7,28 +7,17 @@ use serde_json::{Value, json};
 use test_support::{Workspace, condition};
 
 use super::SUBJECT;
-use crate::world::{certificate, operator, provider, put_authority, workspace};
+use crate::world::{certificate, jwt_issuer, operator, provider, put_authority, workspace};
 
 const KIND: &str = "JwtIssuer";
 
-/// A resource named `main` with a sample whose token is in the Secret `token`.
-fn jwt_issuer(issuer: &str, more: &Value) -> String {
-    let mut spec = json!({
-        "issuer": issuer,
-        "audiences": ["my-org", "research"],
-        "tls": {"caBundle": {"configMapKeyRef": {"name": "authority", "key": "ca.crt"}}},
-        "samples": [{
-            "name": "ci",
-            "tokenSecretRef": {"name": "token", "key": "token"},
-            "expect": {"valid": true, "subject": SUBJECT},
-        }],
-    });
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    json!({
-        "apiVersion": "auth.wandb.com/v1alpha1", "kind": KIND, "metadata": {"name": "main"}, "spec": spec,
-    })
-    .to_string()
-}
+/// A sample whose token is in the Secret `token`.
+const SAMPLE: &str = "\
+samples:
+- name: ci
+  tokenSecretRef: {name: token, key: token}
+  expect: {valid: true, subject: ci@example.org}
+";
 
 fn kids(status: &Value) -> Vec<String> {
     let keys = status["keys"].as_array().into_iter().flatten();
@@ -36,7 +25,7 @@ fn kids(status: &Value) -> Vec<String> {
 }
 
 async fn published(workspace: &Workspace) -> Result<Vec<(String, String)>> {
-    let secret = workspace.secrets().get("main-jwt").await?;
+    let secret = workspace.secrets().get("ci-jwt").await?;
     let data = secret.data.context("the Secret has data")?.into_iter();
     data.map(|(name, value)| Ok((name, String::from_utf8(value.0)?))).collect()
 }
@@ -50,8 +39,8 @@ async fn it_becomes_ready_publishes_and_follows_the_keys() -> Result<()> {
     put_authority(&workspace, &certificate).await?;
     let token = provider.issue(&json!({"sub": SUBJECT, "aud": "my-org"}))?;
     workspace.put_secret("token", &[("token", &token)]).await?;
-    workspace.apply(&jwt_issuer(provider.issuer(), &json!({"checkInterval": "1h"}))).await?;
-    let status = workspace.wait_until_ready(KIND, "main").await?;
+    workspace.apply(&jwt_issuer(provider.issuer(), &format!("checkInterval: 1h\n{SAMPLE}"))).await?;
+    let status = workspace.wait_until_ready(KIND, "ci").await?;
     let first = kids(&status);
     assert_eq!(first.len(), 1);
     assert_eq!(
@@ -61,13 +50,13 @@ async fn it_becomes_ready_publishes_and_follows_the_keys() -> Result<()> {
     let value = ("FEDERATED_AUTH_AUDIENCES".to_owned(), "my-org,research".to_owned());
     assert_eq!(published(&workspace).await?, [value]);
     let table = workspace.table("jwtissuers").await?;
-    assert_eq!(table.rows()[1][..5], ["main", provider.issuer(), "True", "Ready", "main-jwt"]);
+    assert_eq!(table.rows()[1][..5], ["ci", provider.issuer(), "True", "Ready", "ci-jwt"]);
     assert!(!workspace.events().await?.contains("KeysChanged"), "the first keys are no news");
 
     provider.rotate_keys()?;
     outlast_shared_answers().await;
-    workspace.recheck(KIND, "main", "rotated").await?;
-    let status = workspace.wait_for(KIND, "main", |status| kids(status).len() == 2).await?;
+    workspace.recheck(KIND, "ci", "rotated").await?;
+    let status = workspace.wait_for(KIND, "ci", |status| kids(status).len() == 2).await?;
     let second = kids(&status).into_iter().find(|kid| *kid != first[0]).context("a new key")?;
     let events = events_with(&workspace, &format!("new: {second}")).await?;
     assert!(events.contains("KeysChanged"), "{events}");
@@ -75,8 +64,8 @@ async fn it_becomes_ready_publishes_and_follows_the_keys() -> Result<()> {
     // The sample's key goes: the values stay.
     provider.withdraw_old_keys()?;
     outlast_shared_answers().await;
-    workspace.recheck(KIND, "main", "withdrawn").await?;
-    let status = workspace.wait_for(KIND, "main", |status| kids(status) == [second.clone()]).await?;
+    workspace.recheck(KIND, "ci", "withdrawn").await?;
+    let status = workspace.wait_for(KIND, "ci", |status| kids(status) == [second.clone()]).await?;
     assert_eq!(condition(&status, "Published").context("Published")?["status"], "True");
     events_with(&workspace, &format!("gone: {}", first[0])).await?;
     assert!(!published(&workspace).await?.is_empty());
@@ -113,17 +102,17 @@ async fn an_unreachable_issuer_keeps_values_and_keys() -> Result<()> {
     let workspace = workspace().await?;
     let _operator = operator(&workspace)?;
     put_authority(&workspace, &certificate).await?;
-    let spec = json!({"checkInterval": "1h", "failureThreshold": 1, "samples": []});
-    workspace.apply(&jwt_issuer(provider.issuer(), &spec)).await?;
-    let ready = workspace.wait_until_ready(KIND, "main").await?;
+    let spec = "checkInterval: 1h\nfailureThreshold: 1";
+    workspace.apply(&jwt_issuer(provider.issuer(), spec)).await?;
+    let ready = workspace.wait_until_ready(KIND, "ci").await?;
     let values = published(&workspace).await?;
     provider.stop()?;
-    workspace.recheck(KIND, "main", "stopped").await?;
-    let failed = workspace.wait_for_reason(KIND, "main", "Verified", "ConnectionRefused").await?;
+    workspace.recheck(KIND, "ci", "stopped").await?;
+    let failed = workspace.wait_for_reason(KIND, "ci", "Verified", "ConnectionRefused").await?;
     assert_eq!(kids(&failed), kids(&ready), "the keys of the last fetch stay");
     assert_eq!(published(&workspace).await?, values);
     provider.start()?;
-    workspace.wait_until_ready(KIND, "main").await?;
+    workspace.wait_until_ready(KIND, "ci").await?;
     Ok(())
 }
 
@@ -136,16 +125,16 @@ async fn what_a_sample_disproves_is_not_published() -> Result<()> {
     put_authority(&workspace, &certificate).await?;
     let token = provider.issue(&json!({"sub": SUBJECT, "aud": "another-org"}))?;
     workspace.put_secret("token", &[("token", &token)]).await?;
-    workspace.apply(&jwt_issuer(provider.issuer(), &json!({}))).await?;
-    let status = workspace.wait_for_reason(KIND, "main", "Verified", "UnexpectedRuling").await?;
+    workspace.apply(&jwt_issuer(provider.issuer(), SAMPLE)).await?;
+    let status = workspace.wait_for_reason(KIND, "ci", "Verified", "UnexpectedRuling").await?;
     let message = condition(&status, "Verified").context("Verified")?["message"].to_string();
     assert!(message.contains("AudienceMismatch") && message.contains("another-org"), "{message}");
     assert_eq!(condition(&status, "Published").context("Published")?["reason"], "NotYetVerified");
-    assert!(workspace.secrets().get_opt("main-jwt").await?.is_none());
+    assert!(workspace.secrets().get_opt("ci-jwt").await?.is_none());
 
     // A token in its place is seen at once.
     let token = provider.issue(&json!({"sub": SUBJECT, "aud": "research"}))?;
     workspace.put_secret("token", &[("token", &token)]).await?;
-    workspace.wait_until_ready(KIND, "main").await?;
+    workspace.wait_until_ready(KIND, "ci").await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The kinds that have cases.
-pub const KINDS: [&str; 3] = ["LdapConfig", "OidcProvider", "JwtIssuer"];
+pub const KINDS: [&str; 4] = ["LdapConfig", "OidcProvider", "JwtIssuer", "ServiceAccount"];
 
 /// Everything that is written down about one kind.
 #[derive(Deserialize)]

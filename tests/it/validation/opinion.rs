@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::Value;
 use wandb_auth_operator::{
-    api::{JwtIssuer, LdapConfig, OidcProvider, Reason},
+    api::{JwtIssuer, LdapConfig, OidcProvider, Reason, ServiceAccount},
     engine::{Kind, Prepared, prepare},
     net::Trust,
 };
@@ -27,6 +27,7 @@ pub fn opinion(object: &Value) -> Result<Opinion> {
         Some("LdapConfig") => Ok(of::<LdapConfig>(object)),
         Some("OidcProvider") => Ok(of::<OidcProvider>(object)),
         Some("JwtIssuer") => Ok(of::<JwtIssuer>(object)),
+        Some("ServiceAccount") => Ok(of::<ServiceAccount>(object)),
         kind => bail!("{kind:?} is no kind of these tests"),
     }
 }

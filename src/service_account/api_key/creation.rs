@@ -1,0 +1,133 @@
+//! Makes the team's account, or finds it, where there is no key of it yet.
+
+use super::{
+    super::{Plan as WholePlan, settings::AccountSettings},
+    Evidence, Plan, Presence,
+};
+use crate::{
+    api::{CheckName, Reason, service_account::AccountStatus},
+    engine::{Checked, Report, Scene},
+    instance::{self, ApiKey, Credential, Entity, Instance, Refusal},
+    problem::{Problem, quote},
+    sensitive::Sensitive,
+};
+
+/// Looks for the account, and says what a person must do. Records `ManualStepRequired`, and `Membership`
+/// unless the account is still to be made.
+pub(super) async fn look_up(
+    plan: &WholePlan,
+    own: &Plan,
+    admin: &Sensitive,
+    instance: Instance<'_>,
+    report: &mut Report,
+) -> Evidence {
+    let account = match find(plan, admin, instance).await {
+        Ok(None) => Presence::Absent,
+        Ok(Some(account)) => {
+            report.record(CheckName::Membership, Ok(made(plan)));
+            Presence::Present(account)
+        }
+        Err(refusal) => {
+            instance::check::<()>(report, CheckName::Membership, async { Err(refusal) }).await;
+            return Evidence::default();
+        }
+    };
+    report.record::<()>(CheckName::ManualStepRequired, Err(manual_step(plan, own)));
+    Evidence { account, ..Evidence::default() }
+}
+
+/// Makes the account, and records `Membership`.
+pub(super) async fn create(
+    plan: &WholePlan,
+    admin: &Sensitive,
+    instance: Instance<'_>,
+    scene: &Scene<'_>,
+    evidence: Evidence,
+    report: &mut Report,
+) -> Evidence {
+    let outcome = async {
+        if let Some(refused) = scene.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
+            return Err(Problem::new(refused.reason, refused.message.clone()).into());
+        }
+        let account = make(plan, admin, instance).await?;
+        Ok(made(plan).with(account))
+    };
+    match instance::check(report, CheckName::Membership, outcome).await {
+        Some(account) => Evidence { account: Presence::Present(account), ..evidence },
+        None => evidence,
+    }
+}
+
+async fn find(
+    plan: &WholePlan,
+    admin: &Sensitive,
+    instance: Instance<'_>,
+) -> Result<Option<AccountStatus>, Refusal> {
+    let name = &plan.account.account_name;
+    let team = team(plan, &credential(admin)?, instance).await?;
+    let account = team.members.into_iter().find(|member| member.username.as_ref() == Some(name));
+    Ok(account.map(|member| AccountStatus { id: member.id, username: name.clone() }))
+}
+
+async fn make(plan: &WholePlan, admin: &Sensitive, instance: Instance<'_>) -> Result<AccountStatus, Refusal> {
+    let AccountSettings { account_name, home, .. } = &plan.account;
+    let credential = credential(admin)?;
+    let made = instance.create_service_account(&credential, account_name, home.team()).await;
+    let id = made.map_err(of_administrator)?;
+    // A server that names accounts in its own way would be asked for another one each time.
+    let members = team(plan, &credential, instance).await?.members;
+    let username = members.into_iter().find(|member| member.id == id).and_then(|member| member.username);
+    match username {
+        Some(username) if username != *account_name => Err(Problem::new(
+            Reason::AccountMismatch,
+            format!(
+                "The server made the account and named it \"{}\" instead of \"{account_name}\". Set spec.accountName to that name.",
+                quote(&username)
+            ),
+        )
+        .into()),
+        _ => Ok(AccountStatus { id, username: account_name.clone() }),
+    }
+}
+
+async fn team(plan: &WholePlan, credential: &Credential, instance: Instance<'_>) -> Result<Entity, Refusal> {
+    let name = plan.account.home.team();
+    instance.entity(credential, name).await.map_err(of_administrator)?.ok_or_else(|| {
+        Problem::new(
+            Reason::AccessDenied,
+            format!(
+                "The server shows no team \"{name}\" to the account of spec.credentials.apiKey.createWith.adminKeySecretRef. Correct spec.team, make the team in the web UI, or use the key of one of its administrators."
+            ),
+        )
+        .into()
+    })
+}
+
+fn credential(admin: &Sensitive) -> Result<Credential, Refusal> {
+    ApiKey::parse(admin).map(Credential::Key).map_err(|problem| of_administrator(problem.into()))
+}
+
+/// Tells a refusal of the administrator's key from one of the account's own.
+fn of_administrator(Refusal { problem: Problem { reason, message }, retry_after }: Refusal) -> Refusal {
+    let message = format!("With the key of spec.credentials.apiKey.createWith.adminKeySecretRef: {message}");
+    Refusal { problem: Problem { reason, message }, retry_after }
+}
+
+/// Nobody can tell from it whether the account was made or found, so it says the same next time.
+fn made(plan: &WholePlan) -> Checked {
+    let AccountSettings { account_name, home, .. } = &plan.account;
+    Checked::passed((), format!("The account \"{account_name}\" is in the team \"{}\".", home.team()))
+}
+
+/// Since 0.77 a server gives nobody a key for another account.
+fn manual_step(plan: &WholePlan, own: &Plan) -> Problem {
+    let AccountSettings { account_name, home, base_url, .. } = &plan.account;
+    let (secret, key) = &own.settings.bootstrap;
+    Problem::new(
+        Reason::ManualStepRequired,
+        format!(
+            "The account \"{account_name}\" has no API key here, and only a person can make its first one: open {base_url}, choose the team \"{}\", Team settings, Service accounts, and create an API key for \"{account_name}\". Copy the key, and put it into \"{key}\" of the Secret \"{secret}\" in this namespace.",
+            home.team()
+        ),
+    )
+}

@@ -1,0 +1,122 @@
+//! An operator that is killed anywhere in a rotation, and started again.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use test_support::{ApiProxy, ControlPlane, WandbServer};
+
+use super::{Robot, eventually, expect_none, published, watch_revocations};
+use crate::world::{operator, program, workspace};
+
+/// Few at a time, for every one runs an operator.
+const AT_A_TIME: usize = 4;
+
+const SHORT_OVERLAP: &str = "rotation: {interval: 1h, overlap: 2s}";
+
+/// More writes than a rotation takes, with the events of all of them.
+const WRITES: usize = 14;
+
+/// More announcements of requests than a rotation has: two each.
+const ANNOUNCEMENTS: usize = 15;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_one_key_is_left() -> Result<()> {
+    let killed = stream::iter(1..=WRITES)
+        .map(|write| async move { killed_at_write(write).await.with_context(|| format!("write {write}")) })
+        .buffer_unordered(AT_A_TIME);
+    let killed: Vec<usize> = killed.try_collect().await?;
+    ensure!(killed.iter().sum::<usize>() >= 6, "it was killed too seldom: {killed:?}");
+    Ok(())
+}
+
+/// Tells how often it was killed.
+async fn killed_at_write(write: usize) -> Result<usize> {
+    let mut robot = prepared().await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    robot.operator =
+        robot.workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
+    let switch = robot.operator.kill_switch()?;
+    proxy.lose_answer(write, move |_| switch.kill());
+    robot.apply(SHORT_OVERLAP, "").await?;
+    eventually("a death, or the end", || async {
+        Ok((!proxy.is_armed() || is_settled(&robot).await?).then_some(()))
+    })
+    .await?;
+    finish(robot, &mistakes).await?;
+    Ok(usize::from(!proxy.is_armed()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_request_is_the_last_one_key_is_left() -> Result<()> {
+    let killed = stream::iter(1..=ANNOUNCEMENTS)
+        .map(|number| async move {
+            killed_at_announcement(number).await.with_context(|| format!("announcement {number}"))
+        })
+        .buffer_unordered(AT_A_TIME);
+    let killed: Vec<usize> = killed.try_collect().await?;
+    ensure!(killed.iter().sum::<usize>() >= 14, "it was killed too seldom: {killed:?}");
+    Ok(())
+}
+
+/// Tells how often it was killed.
+async fn killed_at_announcement(number: usize) -> Result<usize> {
+    let mut robot = prepared().await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    robot.operator = operator(&robot.workspace)?;
+    let switch = robot.operator.kill_switch()?;
+    let announced = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&announced);
+    robot.server.on_request(move |_, _| {
+        if counted.fetch_add(1, Ordering::SeqCst) + 1 == number {
+            switch.kill();
+        }
+    });
+    robot.apply(SHORT_OVERLAP, "").await?;
+    let is_dead = || announced.load(Ordering::SeqCst) >= number;
+    eventually("a death, or the end", || async {
+        Ok((is_dead() || is_settled(&robot).await?).then_some(()))
+    })
+    .await?;
+    let killed = usize::from(is_dead());
+    finish(robot, &mistakes).await?;
+    Ok(killed)
+}
+
+/// A robot whose key was published long ago, and whose operator has nothing to do yet.
+async fn prepared() -> Result<Robot> {
+    let server = Arc::new(WandbServer::builder().key_prefix("local").start()?);
+    let bootstrap = server.service_account("ci", "research")?;
+    let workspace = workspace().await?;
+    workspace.put_secret("sa-key", &[("key", &bootstrap)]).await?;
+    let operator = operator(&workspace)?;
+    let robot = Robot { server, workspace, operator, bootstrap };
+    robot.publish_long_ago().await?;
+    Ok(robot)
+}
+
+/// Starts another operator, and waits until one key is left: the published one.
+async fn finish(mut robot: Robot, mistakes: &std::sync::Mutex<Vec<String>>) -> Result<()> {
+    robot.operator = operator(&robot.workspace)?;
+    eventually("one key", || async { Ok(is_settled(&robot).await?.then_some(())) }).await?;
+    robot.workspace.wait_until_ready(super::KIND, "ci").await?;
+    ensure!(is_settled(&robot).await?, "a key was made or revoked later");
+    expect_none(mistakes)
+}
+
+/// Whether one key is left, which is a generated one and is published.
+async fn is_settled(robot: &Robot) -> Result<bool> {
+    let keys = robot.server.keys_of("ci");
+    let published = published(&robot.workspace.secrets()).await?;
+    ensure!(
+        published.as_ref().is_some_and(|key| robot.server.is_valid(key)),
+        "the published key is not valid"
+    );
+    Ok(keys.len() == 1
+        && published.is_some_and(|published| keys.iter().all(|key| key.secret == published))
+        && keys.iter().all(|key| key.description.contains(" rotation ")))
+}

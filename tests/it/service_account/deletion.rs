@@ -1,0 +1,68 @@
+//! What becomes of generated keys when the resource is deleted.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
+
+use super::{KIND, Robot, eventually};
+use crate::world::program;
+
+async fn delete(robot: &Robot) -> Result<()> {
+    robot.workspace.resources(KIND)?.delete("ci", &DeleteParams::background()).await?;
+    eventually("the end of the resource", || async {
+        Ok(robot.workspace.resources(KIND)?.get_opt("ci").await?.is_none().then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn generated_keys_are_revoked_and_copied_ones_stay() -> Result<()> {
+    let robot = Robot::rotated("").await?;
+    assert_eq!(robot.server.keys_of("ci").len(), 2);
+    // What the spec refers to is gone already.
+    robot.workspace.secrets().delete("sa-key", &DeleteParams::default()).await?;
+    delete(&robot).await?;
+    let left: Vec<_> = robot.server.keys_of("ci").into_iter().map(|key| key.secret).collect();
+    assert_eq!(left, [robot.bootstrap.clone()]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn generated_keys_stay_where_the_spec_says_so() -> Result<()> {
+    for (api_key, more) in [("\ndeletionPolicy: Orphan", ""), ("", "deletionPolicy: Retain")] {
+        let robot = Robot::new().await?;
+        robot.publish_long_ago().await?;
+        robot.apply(&format!("{}{api_key}", super::LONG_ROTATION), more).await?;
+        let new = robot.wait_for_rotation(&robot.bootstrap).await?;
+        robot.workspace.wait_until_ready(KIND, "ci").await?;
+        let object = robot.workspace.resources(KIND)?.get("ci").await?;
+        assert_eq!(object.metadata.finalizers, None, "nothing to wait for");
+        delete(&robot).await?;
+        ensure!(robot.server.is_valid(&new.secret), "{api_key}{more}");
+        assert_eq!(robot.server.requests("deleteApiKey"), 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_holds_a_deletion_for_a_while_only() -> Result<()> {
+    let mut robot = Robot::rotated("").await?;
+    let arguments = ["--allow-egress", "127.0.0.0/8", "--deletion-patience", "5s"];
+    robot.operator = robot.workspace.start_operator(program(), &arguments)?;
+    robot.operator.wait_until_ready()?;
+    let Robot { server, workspace, operator: _operator, .. } = robot;
+    drop(Arc::into_inner(server).context("nobody else has the server")?);
+    workspace.resources(KIND)?.delete("ci", &DeleteParams::background()).await?;
+    eventually("the end of the resource", || async {
+        Ok(workspace.resources(KIND)?.get_opt("ci").await?.is_none().then_some(()))
+    })
+    .await?;
+    let events = eventually("the events", || async {
+        let events = workspace.events().await?;
+        Ok((events.contains("DeletionWaits") && events.contains("CredentialsOrphaned")).then_some(events))
+    })
+    .await?;
+    ensure!(events.contains("remove it by hand"), "{events}");
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! One key after the other, while the published one is valid all the time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use test_support::{WandbServer, condition, wandb_server::Fault};
+
+use super::{
+    KIND, LONG_ROTATION, PATIENCE, Robot, content, eventually, expect_none, finding, service_account,
+    watch_revocations,
+};
+use crate::world::{operator, workspace};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -> Result<()> {
+    let robot = Robot::new().await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    robot.apply("rotation: {interval: 10s, overlap: 4s}", "checkInterval: 1h").await?;
+    let status = robot.workspace.wait_until_ready(KIND, "ci").await?;
+    assert!(status["nextRotation"].is_string() && status["keyID"].is_null());
+    assert_eq!(robot.server.keys_of("ci").len(), 1, "a key is not replaced before its time");
+
+    let second = robot.wait_for_rotation(&robot.bootstrap).await?;
+    let uid = robot.workspace.resources(KIND)?.get("ci").await?.metadata.uid.context("a uid")?;
+    let expected = format!("wandb-auth-operator {uid} rotation 1 ");
+    ensure!(second.description.starts_with(&expected), "{}", second.description);
+    ensure!(robot.server.is_valid(&robot.bootstrap), "programs still use the old key");
+    let status = robot.workspace.wait_for(KIND, "ci", |status| status["keyID"] == *second.id).await?;
+    assert_eq!(condition(&status, "Ready").context("Ready")?["status"], "True");
+    let object = robot.workspace.resources(KIND)?.get("ci").await?;
+    assert_eq!(object.metadata.finalizers, Some(vec!["auth.wandb.com/remote-credentials".to_owned()]));
+    eventually("the end of the copied key", || async {
+        Ok((!robot.server.is_valid(&robot.bootstrap)).then_some(()))
+    })
+    .await?;
+    // The copied key is gone for good, and so may be the Secret that held it.
+    robot.workspace.secrets().delete("sa-key", &kube::api::DeleteParams::default()).await?;
+
+    let third = robot.wait_for_rotation(&second.secret).await?;
+    eventually("one key", || async {
+        let keys = robot.server.keys_of("ci");
+        Ok(robot.published().await.is_ok_and(|key| keys.len() == 1 && keys[0].secret == key).then_some(()))
+    })
+    .await?;
+    expect_none(&mistakes)?;
+    let events = robot.workspace.events().await?;
+    for words in ["KeyRotated", &second.id, &third.id, "in the place of the key that a person copied"] {
+        ensure!(events.contains(words), "{words} is not in the events");
+    }
+    let metrics = robot.operator.get("/metrics")?.1;
+    ensure!(metrics.contains("wandb_auth_api_key_age_seconds{kind=\"ServiceAccount\""), "{metrics}");
+    // One look a run, another after a new key, and nothing in between.
+    let runs = robot.server.requests("/healthz");
+    let asked = robot.server.requests("viewer");
+    ensure!(asked <= runs + robot.server.requests("generateApiKey"), "{asked} of {runs} runs");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_forbids_keys_is_asked_once() -> Result<()> {
+    for (refusal, reason) in [
+        ("API key creation is disabled", "KeyCreationForbidden"),
+        ("an account cannot have more than 100 API keys", "TooManyKeys"),
+    ] {
+        let robot = Robot::new().await?;
+        robot.publish_long_ago().await?;
+        robot.server.fail("generateApiKey", Fault::Error(refusal.to_owned()));
+        robot.apply(LONG_ROTATION, "checkInterval: 10s").await?;
+        let status = robot.workspace.wait_for_reason(KIND, "ci", "Verified", reason).await?;
+        assert_eq!(finding(&status, "KeyRotation")?["reason"], reason);
+        assert_eq!(condition(&status, "Published").context("Published")?["status"], "True");
+        let Robot { server, workspace, operator: first, bootstrap } = robot;
+        drop(first);
+        let second = operator(&workspace)?;
+        second.wait_until_ready()?;
+        let before = server.requests("viewer");
+        eventually("two more checks", || async {
+            Ok((server.requests("viewer") >= before + 2).then_some(()))
+        })
+        .await?;
+        assert_eq!(server.requests("generateApiKey"), 1);
+        // Once the server allows it, a person says so.
+        server.heal();
+        workspace.recheck(KIND, "ci", "allowed").await?;
+        workspace.wait_for(KIND, "ci", |status| status["keyID"].is_string()).await?;
+        workspace.wait_until_ready(KIND, "ci").await?;
+        assert_eq!((server.requests("generateApiKey"), server.is_valid(&bootstrap)), (2, true));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_refusal_of_a_rotation_has_its_reason_and_leaves_the_published_key() -> Result<()> {
+    let workspace = workspace().await?;
+    let _operator = operator(&workspace)?;
+    let cases = [
+        (Fault::Status(403), "AccessDenied"),
+        (Fault::TooManyRequests { retry_after: 3600 }, "RateLimited"),
+        (Fault::Status(500), "ServerUnavailable"),
+        (Fault::MalformedJson, "NotJson"),
+        (Fault::MisshapenErrors, "InvalidDocument"),
+        (Fault::Error("boom".to_owned()), "QueryFailed"),
+    ];
+    let mut servers = Vec::new();
+    for (number, (fault, _)) in cases.iter().enumerate() {
+        let server = WandbServer::builder().start()?;
+        let key = server.service_account("ci", "research")?;
+        server.fail("generateApiKey", fault.clone());
+        let name = format!("case-{number}");
+        workspace.put_secret(&name, &[("key", &key)]).await?;
+        let resource =
+            service_account(&name, &server.base_url(), "rotation: {interval: 10s, overlap: 2s}", "");
+        workspace.apply(&resource.replace("name: sa-key", &format!("name: {name}"))).await?;
+        servers.push((name, key, server));
+    }
+    for ((name, key, server), (_, reason)) in servers.iter().zip(&cases) {
+        let status = workspace.wait_for_reason(KIND, name, "Verified", reason).await?;
+        assert_eq!(finding(&status, "KeyRotation")?["reason"], *reason);
+        assert_eq!(condition(&status, "Published").context("Published")?["status"], "True", "{reason}");
+        let secret = workspace.secrets().get(&format!("{name}-wsa")).await?;
+        assert_eq!(content(&secret)["WANDB_API_KEY"], *key);
+        ensure!(server.keys_of("ci").len() == 1 && !status.to_string().contains(key.as_str()));
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for ((name, _, server), (_, reason)) in servers.iter().zip(&cases) {
+        let most = if *reason == "ServerUnavailable" { 3 } else { 1 };
+        let requests = server.requests("generateApiKey");
+        ensure!((1..=most).contains(&requests), "{name}: {requests} requests ({reason})");
+    }
+    // What passes by itself is tried again.
+    let (name, key, server) = &servers[2];
+    server.heal();
+    workspace.wait_for(KIND, name, |status| status["keyID"].is_string()).await?;
+    let secret = workspace.secrets().get(&format!("{name}-wsa")).await?;
+    assert_ne!(content(&secret)["WANDB_API_KEY"], *key);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_old_key_that_cannot_be_revoked_is_told() -> Result<()> {
+    let robot = Robot::new().await?;
+    robot.publish_long_ago().await?;
+    robot.server.fail("deleteApiKey", Fault::Status(500));
+    robot.apply("rotation: {interval: 2h, overlap: 2s}", "failureThreshold: 1").await?;
+    let new = robot.wait_for_rotation(&robot.bootstrap).await?;
+    robot.workspace.wait_for_reason(KIND, "ci", "Verified", "ServerUnavailable").await?;
+    let message = robot.finding("KeyRotation").await?["message"].to_string();
+    ensure!(message.contains("stays valid"), "{message}");
+    assert_eq!(robot.published().await?, new.secret);
+    robot.server.heal();
+    eventually("one key", || async { Ok((robot.server.keys_of("ci") == [new.clone()]).then_some(())) })
+        .await?;
+    robot.workspace.wait_until_ready(KIND, "ci").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_told_from_others_is_left_to_a_person() -> Result<()> {
+    let server = WandbServer::builder().start()?;
+    let bootstrap = server.service_account("ci", "research")?;
+    // One beginning for two keys: the double shows six characters.
+    let twin = eventually("a key that begins alike", || async {
+        let key = server.add_key("ci", "a twin")?;
+        if key.secret[..3] == bootstrap[..3] {
+            return Ok(Some(key));
+        }
+        server.revoke(&key.id)?;
+        Ok(None)
+    });
+    let twin = tokio::time::timeout(PATIENCE, twin).await;
+    ensure!(twin.is_ok_and(|twin| twin.is_ok()), "no twin was made");
+    let robot = Robot {
+        workspace: workspace().await?,
+        server: server.into(),
+        bootstrap,
+        operator: operator(&workspace().await?)?,
+    };
+    let robot = Robot { operator: operator(&robot.workspace)?, ..robot };
+    robot.workspace.put_secret("sa-key", &[("key", &robot.bootstrap)]).await?;
+    robot.publish_long_ago().await?;
+    robot.apply("rotation: {interval: 2h, overlap: 0s}", "").await?;
+    let new = robot.wait_for_rotation(&robot.bootstrap).await?;
+    let told = |status: &Value| {
+        finding(status, "KeyRotation").is_ok_and(|found| found["reason"] == "KeyNotIdentified")
+    };
+    let status = robot.workspace.wait_for(KIND, "ci", told).await?;
+    assert_eq!(condition(&status, "Ready").context("Ready")?["status"], "True", "it is a warning");
+    let message = finding(&status, "KeyRotation")?["message"].to_string();
+    ensure!(message.contains("Whoever copied it must delete it in the web UI"), "{message}");
+    robot.workspace.recheck(KIND, "ci", "look").await?;
+    robot
+        .workspace
+        .wait_for(KIND, "ci", |status| {
+            told(status) && status["checkedInputs"].to_string().contains("recheck=look")
+        })
+        .await?;
+    assert_eq!(robot.server.keys_of("ci").len(), 3, "nobody guesses");
+    // The person does it.
+    for key in robot.server.keys_of("ci").iter().filter(|key| key.id != new.id) {
+        robot.server.revoke(&key.id)?;
+    }
+    robot.workspace.recheck(KIND, "ci", "done").await?;
+    robot
+        .workspace
+        .wait_for(KIND, "ci", |status| {
+            finding(status, "KeyRotation").is_ok_and(|found| found["result"] == "Passed")
+        })
+        .await?;
+    assert_eq!(robot.server.requests("deleteApiKey"), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_generated_key_that_somebody_revoked_gives_way_to_the_copied_one() -> Result<()> {
+    let robot = Robot::rotated("").await?;
+    let generated = robot.server.keys_of("ci").last().cloned().context("a key")?;
+    robot.server.revoke(&generated.id)?;
+    robot.workspace.recheck(KIND, "ci", "revoked").await?;
+    eventually("the copied key", || async {
+        Ok((robot.published().await? == robot.bootstrap).then_some(()))
+    })
+    .await?;
+    let status = robot
+        .workspace
+        .wait_for(KIND, "ci", |status| status["checkedInputs"].to_string().contains("recheck=revoked"))
+        .await?;
+    let found = finding(&status, "KeyAccepted")?;
+    assert_eq!((&found["result"], &found["reason"]), (&json!("Warning"), &json!("Unauthorized")));
+    assert_eq!(status["keyID"], Value::Null);
+    assert_eq!(condition(&status, "Ready").context("Ready")?["status"], "True");
+    Ok(())
+}
