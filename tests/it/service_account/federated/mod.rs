@@ -1,10 +1,12 @@
 //! Accounts that programs use with tokens of a trusted issuer.
 
 mod clients;
+mod command_line;
 mod kubernetes;
 mod quiet;
 mod refresh;
 mod rules;
+mod scripted;
 mod sources;
 mod waiting;
 
