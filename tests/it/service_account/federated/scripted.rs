@@ -147,7 +147,7 @@ async fn the_secret_goes_to_no_endpoint_that_is_not_to_be_trusted() -> Result<()
 
 #[tokio::test]
 async fn the_issuer_may_come_from_another_authority_than_the_server() -> Result<()> {
-    let scripted = Scripted::new(|request, issuer, key| granted(request, issuer, key)).await?;
+    let scripted = Scripted::new(granted).await?;
     let workspace = &scripted.workspace;
     workspace.wait_until_ready("ServiceAccount", "ci").await?;
     // The account knows the authority of its server, and the JwtIssuer that of the issuer.
