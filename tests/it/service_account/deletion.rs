@@ -24,7 +24,7 @@ async fn generated_keys_are_revoked_and_copied_ones_stay() -> Result<()> {
     robot.workspace.secrets().delete("sa-key", &DeleteParams::default()).await?;
     delete(&robot).await?;
     let left: Vec<_> = robot.server.keys_of("ci").into_iter().map(|key| key.secret).collect();
-    assert_eq!(left, [robot.bootstrap.clone()]);
+    assert_eq!(left, std::slice::from_ref(&robot.bootstrap));
     Ok(())
 }
 

@@ -100,12 +100,6 @@ impl Robot {
     async fn finding(&self, check: &str) -> Result<Value> {
         finding(&self.workspace.status(KIND, "ci").await?, check)
     }
-
-    /// Leads to a run without asking for a check.
-    async fn touch(&self, word: &str) -> Result<()> {
-        let touch = json!({ "metadata": { "annotations": { "example.com/touched": word } } });
-        self.workspace.patch(KIND, "ci", &touch).await
-    }
 }
 
 /// Rotates once, at once where a key was published long ago.

@@ -16,7 +16,10 @@ pub struct Cases {
     pub complete: Vec<Value>,
     /// The object that the cases of rules change.
     pub base: Value,
-    /// The kind's rules, and those of all kinds.
+    /// Fields of all kinds that no object of this kind may have, as JSON pointers.
+    #[serde(default)]
+    pub refused: Vec<String>,
+    /// The kind's rules, and those of all kinds that it has no cases of its own for.
     pub rules: Vec<Rule>,
 }
 
@@ -56,7 +59,9 @@ impl Cases {
     /// Reads what is written down about a kind.
     pub fn of(kind: &str) -> Result<Self> {
         let mut cases: Self = read(&kind.to_lowercase())?;
-        cases.rules.extend(read::<Common>("common")?.rules);
+        let own: Vec<_> = cases.rules.iter().map(|rule| rule.message.clone()).collect();
+        let common = read::<Common>("common")?.rules.into_iter();
+        cases.rules.extend(common.filter(|rule| !own.contains(&rule.message)));
         Ok(cases)
     }
 
