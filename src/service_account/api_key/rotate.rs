@@ -1,7 +1,7 @@
 //! Does with an account's keys what was decided.
 
 use super::{
-    super::{Plan as WholePlan, settings::AccountSettings},
+    super::Plan as WholePlan,
     Current, Evidence,
     accept::whole_seconds,
     decide::{Step, decide, next_rotation, prune, succeed},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report, Scene},
-    instance::{self, Credential, Instance, Refusal},
+    instance::{self, Credential, GeneratedKey, Instance, Refusal},
     problem::Problem,
 };
 
@@ -81,34 +81,41 @@ impl Shift<'_> {
 
     async fn revoke(&self, key_id: &str) -> Result<(), Refusal> {
         let outcome = self.instance.delete_api_key(&self.credential(), key_id).await;
-        outcome.map_err(|refusal| Refusal {
-            problem: Problem::new(
-                refusal.problem.reason,
-                format!("The old key {key_id} stays valid: {}", refusal.problem.message),
-            ),
-            ..refusal
+        outcome.map_err(|Refusal { problem: Problem { reason, message }, retry_after }| {
+            let message = format!("The old key {key_id} stays valid: {message}");
+            Refusal { problem: Problem { reason, message }, retry_after }
         })
     }
 
-    /// Generates a key and tries it.
+    /// Generates a key and tries it. One that cannot be used goes at once, as far as the server lets it.
     async fn generate(&self, number: u32, keys: &[RemoteKey]) -> Result<Current, Refusal> {
         let now = whole_seconds(self.scene.now).map_or(self.scene.now, |now| now.0);
-        let AccountSettings { uid, account_name, .. } = &self.plan.account;
-        let description = keys::describe(uid, number, now);
+        let description = keys::describe(&self.plan.account.uid, number, now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
-        let viewer = self.instance.viewer(&Credential::Key(made.key.clone())).await?;
-        if viewer.username.as_ref().is_some_and(|username| username != account_name) {
-            return Err(Problem::new(
-                Reason::AccountMismatch,
-                format!(
-                    "The server generated the key {} for another account than \"{account_name}\", so it is not published. Look into the server's log.",
-                    made.id
-                ),
-            )
-            .into());
+        if let Err(refusal) = self.try_out(&made).await {
+            // What stays is found by its description next time.
+            let _ = self.instance.delete_api_key(&self.credential(), &made.id).await;
+            return Err(refusal);
         }
         let record = succeed(self.rotation, self.current, keys, (made.id, number), now);
         Ok(Current { key: made.key, record })
+    }
+
+    async fn try_out(&self, made: &GeneratedKey) -> Result<(), Refusal> {
+        let id = &made.id;
+        let account_name = &self.plan.account.account_name;
+        let viewer = self.instance.viewer(&Credential::Key(made.key.clone())).await;
+        let viewer = viewer.map_err(|refusal| unusable(id, refusal))?;
+        match viewer.username {
+            Some(username) if username != *account_name => Err(Problem::new(
+                Reason::AccountMismatch,
+                format!(
+                    "The server generated the key {id} for another account than \"{account_name}\", so it is not published. Look into the server's log."
+                ),
+            )
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     fn credential(&self) -> Credential {
@@ -136,6 +143,11 @@ impl Shift<'_> {
         );
         Checked::warning(self.current.clone(), Reason::KeyNotIdentified, message)
     }
+}
+
+fn unusable(id: &str, Refusal { problem: Problem { reason, message }, retry_after }: Refusal) -> Refusal {
+    let message = format!("The server generated the key {id}, which is not published: {message}");
+    Refusal { problem: Problem { reason, message }, retry_after }
 }
 
 fn schedule(rotation: Rotation, record: &Record) -> String {

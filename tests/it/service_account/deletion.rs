@@ -46,6 +46,22 @@ async fn generated_keys_stay_where_the_spec_says_so() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_retained_secret_is_taken_up_by_the_next_resource_of_the_name() -> Result<()> {
+    let robot = Robot::rotated("deletionPolicy: Retain").await?;
+    let generated = robot.published().await?;
+    delete(&robot).await?;
+    // The copied key may be revoked by now.
+    let copied = robot.server.keys_of("ci").into_iter().find(|key| key.secret == robot.bootstrap);
+    robot.server.revoke(&copied.context("the copied key")?.id)?;
+    robot.apply(super::LONG_ROTATION, "").await?;
+    robot.workspace.wait_until_ready(KIND, "ci").await?;
+    assert_eq!(robot.published().await?, generated);
+    delete(&robot).await?;
+    assert_eq!(robot.server.keys_of("ci"), [], "now nothing is retained");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_that_is_gone_holds_a_deletion_for_a_while_only() -> Result<()> {
     let mut robot = Robot::rotated("").await?;
     let arguments = ["--allow-egress", "127.0.0.0/8", "--deletion-patience", "5s"];

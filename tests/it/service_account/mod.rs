@@ -42,8 +42,14 @@ struct Robot {
 
 impl Robot {
     async fn new() -> Result<Self> {
-        let server = Arc::new(WandbServer::builder().key_prefix("local").start()?);
+        let server = WandbServer::builder().key_prefix("local").start()?;
         let bootstrap = server.service_account("ci", "research")?;
+        Self::at(server, bootstrap).await
+    }
+
+    /// The same at a server that has the account and this key already.
+    async fn at(server: WandbServer, bootstrap: String) -> Result<Self> {
+        let server = Arc::new(server);
         let workspace = workspace().await?;
         workspace.put_secret("sa-key", &[("key", &bootstrap)]).await?;
         let operator = operator(&workspace)?;
