@@ -29,7 +29,6 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.team) != has(self.organization)").message("exactly one of team and organization must be set"),
-    validation = Rule::new("!has(self.target)").message("a ServiceAccount has no target: its values are for the programs that use W&B, not for W&B Server"),
     validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
     validation = Rule::new("!has(self.tls) || self.instance.baseURL.startsWith('https://') || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
 )]
@@ -232,7 +231,7 @@ pub struct Attribution {
     pub username: Option<String>,
     /// The person's e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^\S+@\S+$"))]
+    #[schemars(length(max = 254), regex(pattern = r"^\S+@\S+$"))]
     pub user_email: Option<String>,
 }
 

@@ -83,11 +83,6 @@ impl Settings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(object: &ServiceAccount) -> Result<Self, Problem> {
         let spec = &object.spec;
-        if spec.common.target.is_some() {
-            return invalid(
-                "a ServiceAccount has no target: its values are for the programs that use W&B, not for W&B Server",
-            );
-        }
         let base_url = BaseUrl::parse(&spec.instance)?;
         let account = AccountSettings {
             server_name: server_name(spec, &base_url)?,
@@ -216,7 +211,6 @@ pub(super) mod tests {
         for (changes, word) in [
             (json!({ "team": null }), "exactly one of spec.team"),
             (json!({ "organization": { "name": "acme", "defaultTeam": "x" } }), "exactly one of spec.team"),
-            (json!({ "target": { "deployment": { "name": "wandb" } } }), "no target"),
             (json!({ "instance": { "baseURL": "wandb.example.com" } }), "spec.instance.baseURL"),
             (
                 json!({

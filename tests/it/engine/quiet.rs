@@ -10,9 +10,10 @@ use k8s_openapi::api::rbac::v1::Role;
 use kube::api::{Patch, PatchParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use test_support::{AuditEvent, ControlPlane, Workspace, wait_until};
+use test_support::{AuditEvent, ControlPlane, WandbServer, Workspace, wait_until};
 
 use super::strangers::lax_definitions;
+use crate::service_account::{LONG_ROTATION, publish_long_ago, service_account};
 use crate::world::{
     certificate, directory, jwt_issuer, ldap_config, oidc_provider, program, provider, put_references,
     workspace,
@@ -97,7 +98,12 @@ async fn exercise_everything(workspace: &Workspace) -> Result<()> {
     let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
     put_references(workspace, &certificate).await?;
     // An object that does not decode is read once more, to know its status.
-    for (kind, field) in [("LdapConfig", "address"), ("OidcProvider", "issuer"), ("JwtIssuer", "issuer")] {
+    for (kind, field) in [
+        ("LdapConfig", "address"),
+        ("OidcProvider", "issuer"),
+        ("JwtIssuer", "issuer"),
+        ("ServiceAccount", "instance"),
+    ] {
         let stranger = json!({
             "apiVersion": "auth.wandb.com/v1alpha1", "kind": kind, "metadata": {"name": "stranger"},
             "spec": {field: 7},
@@ -113,6 +119,13 @@ async fn exercise_everything(workspace: &Workspace) -> Result<()> {
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     workspace.wait_until_ready("OidcProvider", "main").await?;
     workspace.wait_until_ready("JwtIssuer", "ci").await?;
+    // A key that is replaced must go with its resource, which takes a finalizer.
+    let server = WandbServer::builder().start()?;
+    let key = server.service_account("ci", "research")?;
+    workspace.put_secret("sa-key", &[("key", &key)]).await?;
+    publish_long_ago(workspace, &server, &key).await?;
+    workspace.apply(&service_account("ci", &server.base_url(), LONG_ROTATION, "")).await?;
+    workspace.wait_for("ServiceAccount", "ci", |status| status["keyID"].is_string()).await?;
     // The repair is told by an event that was there before.
     let edit = json!({"stringData": {"LDAP_ADDRESS": "ldap://elsewhere"}});
     workspace.secrets().patch("corp-ldap", &PatchParams::default(), &Patch::Merge(edit)).await?;

@@ -63,19 +63,7 @@ impl Robot {
 
     /// Publishes the copied key, as it would have been long ago: a rotation is due at once.
     async fn publish_long_ago(&self) -> Result<()> {
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": { "name": "ci-wsa", "annotations": {
-                "auth.wandb.com/owner": "ServiceAccount/ci",
-                "auth.wandb.com/record": r#"{"rotation":0,"since":"2026-01-01T00:00:00Z"}"#,
-            } },
-            "stringData": {
-                "WANDB_API_KEY": self.bootstrap,
-                "WANDB_BASE_URL": self.server.base_url(),
-                "WANDB_ENTITY": "research",
-            },
-        });
-        self.workspace.apply(&secret.to_string()).await
+        publish_long_ago(&self.workspace, &self.server, &self.bootstrap).await
     }
 
     /// A robot whose copied key was replaced just now, and stays valid for an hour.
@@ -108,11 +96,28 @@ impl Robot {
     }
 }
 
+/// Publishes a key for the resource `ci`, as it would have been long ago: a rotation is due at once.
+pub async fn publish_long_ago(workspace: &Workspace, server: &WandbServer, key: &str) -> Result<()> {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "ci-wsa", "annotations": {
+            "auth.wandb.com/owner": "ServiceAccount/ci",
+            "auth.wandb.com/record": r#"{"rotation":0,"since":"2026-01-01T00:00:00Z"}"#,
+        } },
+        "stringData": {
+            "WANDB_API_KEY": key,
+            "WANDB_BASE_URL": server.base_url(),
+            "WANDB_ENTITY": "research",
+        },
+    });
+    workspace.apply(&secret.to_string()).await
+}
+
 /// Rotates once, at once where a key was published long ago.
-const LONG_ROTATION: &str = "rotation: {interval: 2h, overlap: 1h}";
+pub const LONG_ROTATION: &str = "rotation: {interval: 2h, overlap: 1h}";
 
 /// A `ServiceAccount`; further lines of `spec.credentials.apiKey`, and of its spec.
-fn service_account(name: &str, base_url: &str, api_key: &str, more: &str) -> String {
+pub fn service_account(name: &str, base_url: &str, api_key: &str, more: &str) -> String {
     let indented = |lines: &str, by: usize| {
         lines.lines().fold(String::new(), |text, line| format!("{text}{}{line}\n", " ".repeat(by)))
     };
