@@ -16,10 +16,7 @@ pub struct Cases {
     pub complete: Vec<Value>,
     /// The object that the cases of rules change.
     pub base: Value,
-    /// Fields of all kinds that no object of this kind may have, as JSON pointers.
-    #[serde(default)]
-    pub refused: Vec<String>,
-    /// The kind's rules, and those of all kinds that it has no cases of its own for.
+    /// The kind's rules, and those of all kinds.
     pub rules: Vec<Rule>,
 }
 
@@ -59,9 +56,7 @@ impl Cases {
     /// Reads what is written down about a kind.
     pub fn of(kind: &str) -> Result<Self> {
         let mut cases: Self = read(&kind.to_lowercase())?;
-        let own: Vec<_> = cases.rules.iter().map(|rule| rule.message.clone()).collect();
-        let common = read::<Common>("common")?.rules.into_iter();
-        cases.rules.extend(common.filter(|rule| !own.contains(&rule.message)));
+        cases.rules.extend(read::<Common>("common")?.rules);
         Ok(cases)
     }
 
