@@ -1,5 +1,9 @@
 //! Does with an account's keys what was decided.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{
     super::Plan as WholePlan,
     Current, Evidence,
@@ -21,7 +25,7 @@ use crate::{
 /// Nothing is done unless the Secret holds the key in use: what else holds a valid key nobody knows.
 pub(super) async fn rotate(
     plan: &WholePlan,
-    rotation: Rotation,
+    rotation: Option<Rotation>,
     instance: Instance<'_>,
     scene: &Scene<'_>,
     evidence: Evidence,
@@ -41,7 +45,7 @@ pub(super) async fn rotate(
 /// One run's work on the keys of one account.
 struct Shift<'a> {
     plan: &'a WholePlan,
-    rotation: Rotation,
+    rotation: Option<Rotation>,
     instance: Instance<'a>,
     scene: &'a Scene<'a>,
     /// The key in use, which the Secret holds.
@@ -62,9 +66,9 @@ impl Shift<'_> {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
                 }
-                Step::Generate { rotation } => {
+                Step::Generate { rotation, overlap } => {
                     self.expect_not_refused()?;
-                    let replaced = self.generate(rotation, &keys).await?;
+                    let replaced = self.generate(rotation, overlap, &keys).await?;
                     return Ok(self.told(replaced));
                 }
             }
@@ -88,7 +92,7 @@ impl Shift<'_> {
     }
 
     /// Generates a key and tries it. One that cannot be used goes at once, as far as the server lets it.
-    async fn generate(&self, number: u32, keys: &[RemoteKey]) -> Result<Current, Refusal> {
+    async fn generate(&self, number: u32, overlap: Duration, keys: &[RemoteKey]) -> Result<Current, Refusal> {
         let now = whole_seconds(self.scene.now).map_or(self.scene.now, |now| now.0);
         let description = keys::describe(&self.plan.account.uid, number, now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
@@ -97,7 +101,7 @@ impl Shift<'_> {
             let _ = self.instance.delete_api_key(&self.credential(), &made.id).await;
             return Err(refusal);
         }
-        let record = succeed(self.rotation, self.current, keys, (made.id, number), now);
+        let record = succeed(overlap, self.current, keys, (made.id, number), now);
         Ok(Current { key: made.key, record })
     }
 
@@ -150,9 +154,17 @@ fn unusable(id: &str, Refusal { problem: Problem { reason, message }, retry_afte
     Refusal { problem: Problem { reason, message }, retry_after }
 }
 
-fn schedule(rotation: Rotation, record: &Record) -> String {
-    next_rotation(rotation, record).map_or_else(
-        || "The key is replaced once it was in use for long enough.".to_owned(),
-        |next| format!("The key is replaced from {} on.", next.strftime("%Y-%m-%d %H:%M:%S UTC")),
-    )
+fn schedule(rotation: Option<Rotation>, record: &Record) -> String {
+    let show = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    match (rotation, &record.previous) {
+        (Some(rotation), _) => next_rotation(rotation, record).map_or_else(
+            || "The key is replaced once it was in use for long enough.".to_owned(),
+            |next| format!("The key is replaced from {} on.", show(next)),
+        ),
+        (None, Some(previous)) => format!(
+            "The key is not replaced any more; the one before it is revoked from {} on.",
+            show(previous.until.0)
+        ),
+        (None, None) => "The key is not replaced any more; the one before it is revoked.".to_owned(),
+    }
 }

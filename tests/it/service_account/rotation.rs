@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use test_support::{
-    WandbServer, condition,
+    ControlPlane, User, WandbServer, condition,
     wandb_server::{Fault, Phase},
 };
 
@@ -178,6 +178,45 @@ async fn answers_that_are_lost_leave_no_key_behind() -> Result<()> {
     robot.workspace.wait_until_ready(KIND, "ci").await?;
     assert_eq!(robot.server.requests("generateApiKey"), 2);
     expect_none(&mistakes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_is_not_wanted_any_more_is_finished() -> Result<()> {
+    let robot = Robot::new().await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    robot.publish_long_ago().await?;
+    robot.apply("rotation: {interval: 2h, overlap: 8s}", "").await?;
+    let new = robot.wait_for_rotation(&robot.bootstrap).await?;
+    robot.workspace.wait_for(KIND, "ci", |status| status["keyID"] == *new.id).await?;
+    robot.workspace.secrets().delete("sa-key", &kube::api::DeleteParams::default()).await?;
+    robot.apply("", "").await?;
+    eventually("one key", || async { Ok((robot.server.keys_of("ci") == [new.clone()]).then_some(())) })
+        .await?;
+    let status = robot.workspace.wait_until_ready(KIND, "ci").await?;
+    assert_eq!((&status["keyID"], &status["nextRotation"]), (&json!(new.id), &Value::Null));
+    assert_eq!(robot.published().await?, new.secret);
+    expect_none(&mistakes)
+}
+
+#[tokio::test]
+async fn checking_from_the_cluster_replaces_nothing() -> Result<()> {
+    let robot = Robot::new().await?;
+    robot.publish_long_ago().await?;
+    let namespace = format!("metadata: {{namespace: {}, name: ", robot.workspace.namespace());
+    let resource = service_account("ci", &robot.server.base_url(), LONG_ROTATION, "");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("ci.yaml");
+    std::fs::write(&file, resource.replace("metadata: {name: ", &namespace))?;
+    let output = std::process::Command::new(crate::world::program())
+        .args(["check", "--from-cluster", "-f"])
+        .arg(&file)
+        .env("KUBECONFIG", ControlPlane::shared().await?.kubeconfig(User::Admin))
+        .output()?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    ensure!(printed.contains("Left to the running operator") && !printed.contains(&robot.bootstrap));
+    assert_eq!((robot.server.requests("viewer"), robot.server.requests("generateApiKey")), (1, 0));
+    Ok(())
 }
 
 #[tokio::test]
