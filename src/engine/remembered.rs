@@ -198,6 +198,9 @@ pub struct Schedule {
 /// The first wait after a failure; it doubles up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 
+/// The longest wait while values are overdue, since they may end before the next check.
+const OVERDUE_RETRY: Duration = Duration::from_mins(1);
+
 /// The wait after credentials that were never proven went unanswered more than once: a server that
 /// delays its refusals counts them all the same, usually over the last half hour.
 const UNANSWERED_RETRY: Duration = Duration::from_mins(30);
@@ -215,7 +218,11 @@ impl Schedule {
             }
             Verdict::Failed(_) => {
                 let doublings = remembered.failures.saturating_sub(1).min(16);
-                FIRST_RETRY.saturating_mul(1 << doublings).min(self.interval)
+                let longest = match remembered.renewal {
+                    Renewal::Overdue => self.interval.min(OVERDUE_RETRY),
+                    Renewal::Never | Renewal::At(_) => self.interval,
+                };
+                FIRST_RETRY.saturating_mul(1 << doublings).min(longest)
             }
         }
     }
@@ -335,6 +342,10 @@ mod tests {
         assert!(matches!(overdue.verdict(3), Verdict::Failed(_)));
         assert!(overdue.proven, "the values that were published stay");
         assert_eq!(overdue.wait(SCHEDULE, now), Some(FIRST_RETRY));
+        let for_long = (0..20).fold(overdue, |previous, _| {
+            learn(Some(&previous), Some(Reason::ServerUnavailable), Renewal::Overdue)
+        });
+        assert_eq!(for_long.wait(SCHEDULE, now), Some(OVERDUE_RETRY));
     }
 
     #[test]
