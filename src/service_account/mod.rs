@@ -177,7 +177,7 @@ impl Kind for ServiceAccount {
 
     fn placeholders(plan: &Plan) -> Evidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(_) => Evidence::Nothing,
+            CredentialPlan::ApiKey(own) => Evidence::ApiKey(api_key::placeholders(own)),
             CredentialPlan::Federated(own) => Evidence::Federated(federated::placeholders(own)),
         }
     }

@@ -1,5 +1,7 @@
 //! What is to be done with an account's keys: pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -22,6 +24,8 @@ pub enum Step {
     Generate {
         /// How many were generated with it.
         rotation: u32,
+        /// How long the key before stays valid.
+        overlap: Duration,
     },
     /// Nothing, for now.
     Rest,
@@ -31,8 +35,8 @@ pub enum Step {
 }
 
 /// Decides: first what runs that were cut short left behind goes, then the key whose overlap is over, and
-/// only then another key is generated. So there are never more than three.
-pub fn decide(rotation: Rotation, current: &Current, listed: &[RemoteKey], now: Timestamp) -> Step {
+/// only then another key is generated, where the spec still wants that. So there are never more than three.
+pub fn decide(rotation: Option<Rotation>, current: &Current, listed: &[RemoteKey], now: Timestamp) -> Step {
     let in_use = match own_id(current, listed) {
         Identity::Known(id) => Some(id),
         Identity::Unknown => None,
@@ -51,10 +55,12 @@ pub fn decide(rotation: Rotation, current: &Current, listed: &[RemoteKey], now: 
         return Step::Revoke { key_id: key.id.clone() };
     }
     let is_in_overlap = in_overlap.is_some_and(|id| listed.iter().any(|key| key.id == *id));
-    if is_due(rotation, &current.record, now) && !is_in_overlap {
-        return Step::Generate { rotation: current.record.rotation.saturating_add(1) };
+    match rotation.filter(|rotation| is_due(*rotation, &current.record, now)) {
+        Some(Rotation { overlap, .. }) if !is_in_overlap => {
+            Step::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
+        }
+        _ => Step::Rest,
     }
-    Step::Rest
 }
 
 /// Which of the listed keys the key in use is.
@@ -87,7 +93,7 @@ fn is_due(rotation: Rotation, record: &Record, now: Timestamp) -> bool {
 
 /// The record of a key that takes the place of the one in use.
 pub fn succeed(
-    rotation: Rotation,
+    overlap: Duration,
     current: &Current,
     listed: &[RemoteKey],
     (key_id, number): (String, u32),
@@ -95,7 +101,7 @@ pub fn succeed(
 ) -> Record {
     let (previous, leftover) = match own_id(current, listed) {
         Identity::Known(id) => {
-            let until = Time(now.checked_add(rotation.overlap).unwrap_or(now));
+            let until = Time(now.checked_add(overlap).unwrap_or(now));
             (Some(Previous { key_id: id.to_owned(), until }), current.record.leftover)
         }
         Identity::Unknown | Identity::Contradicted => (None, Some(Leftover::Bootstrap)),

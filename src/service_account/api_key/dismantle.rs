@@ -43,11 +43,13 @@ async fn revoke_all(instance: &Instance<'_>, current: &Current, uid: &str) -> Re
         }
         Err(refusal) => return Err(refusal),
     };
-    let listed = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, uid));
-    let ours = listed.filter(|key| key.maker == Maker::Ourselves);
+    let listed: Vec<_> = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, uid)).collect();
     let (own, others): (Vec<_>, Vec<_>) =
-        ours.partition(|key| current.record.key_id.as_ref() == Some(&key.id));
-    for key in others.iter().chain(&own) {
+        listed.iter().partition(|key| current.record.key_id.as_ref() == Some(&key.id));
+    // The published key may have been generated for a resource of the same name before this one.
+    let own = own.into_iter().filter(|key| key.may_be(&current.key));
+    let others = others.into_iter().filter(|key| key.maker == Maker::Ourselves);
+    for key in others.chain(own) {
         instance.delete_api_key(&credential, &key.id).await?;
     }
     Ok(())

@@ -144,9 +144,14 @@ pub(super) fn upkeep(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &
         return Some(Upkeep { check: CheckName::Membership, traces: Traces::None });
     }
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
-    let rotation = own.settings.rotation?;
-    let is_due = next_rotation(rotation, &current.record).is_some_and(|due| due <= scene.now);
-    let has_ours = keys.iter().any(|key| key.maker == Maker::Ourselves);
+    let rotation = own.settings.rotation;
+    // A rotation that the spec does not want any more is still finished.
+    if rotation.is_none() && current.record.previous.is_none() {
+        return None;
+    }
+    let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
+    let is_due = next.is_some_and(|next| next <= scene.now);
+    let has_ours = current.record.key_id.is_some() || keys.iter().any(|key| key.maker == Maker::Ourselves);
     let leaves_keys = leaves_keys(&plan.account, &own.settings);
     let traces = if leaves_keys || !(is_due || has_ours) { Traces::None } else { Traces::Remote };
     Some(Upkeep { check: CheckName::KeyRotation, traces })
@@ -169,18 +174,24 @@ pub(super) async fn tend(
     if let (Presence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
         return creation::create(plan, admin, instance, scene, evidence, report).await;
     }
-    match own.settings.rotation {
-        Some(rotation) => rotate::rotate(plan, rotation, instance, scene, evidence, report).await,
-        None => evidence,
-    }
+    rotate::rotate(plan, own.settings.rotation, instance, scene, evidence, report).await
 }
 
 /// When the key must be replaced, or the one before revoked.
 pub(super) fn due(own: &Plan, evidence: &Evidence) -> Option<Timestamp> {
     let record = &evidence.current.as_ref()?.record;
-    let next = next_rotation(own.settings.rotation?, record);
+    let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, record));
     let until = record.previous.as_ref().map(|previous| previous.until.0);
     next.into_iter().chain(until).min()
+}
+
+/// What a run would learn: a key in words, where a person is still to make it.
+pub(super) fn placeholders(own: &Plan) -> Evidence {
+    let key = match own.bootstrap {
+        Some(_) => None,
+        None => ApiKey::parse(&"THE_API_KEY_THAT_A_PERSON_PUTS_INTO_THE_BOOTSTRAP_SECRET".into()).ok(),
+    };
+    Evidence { current: key.map(|key| follow(key, None)), ..Evidence::default() }
 }
 
 /// The values; nothing where there is no key that could be one.

@@ -1,7 +1,11 @@
 //! Does with an account's keys what was decided.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{
-    super::{Plan as WholePlan, settings::AccountSettings},
+    super::Plan as WholePlan,
     Current, Evidence,
     accept::whole_seconds,
     decide::{Step, decide, next_rotation, prune, succeed},
@@ -12,7 +16,7 @@ use super::{
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report, Scene},
-    instance::{self, Credential, Instance, Refusal},
+    instance::{self, Credential, GeneratedKey, Instance, Refusal},
     problem::Problem,
 };
 
@@ -21,7 +25,7 @@ use crate::{
 /// Nothing is done unless the Secret holds the key in use: what else holds a valid key nobody knows.
 pub(super) async fn rotate(
     plan: &WholePlan,
-    rotation: Rotation,
+    rotation: Option<Rotation>,
     instance: Instance<'_>,
     scene: &Scene<'_>,
     evidence: Evidence,
@@ -41,7 +45,7 @@ pub(super) async fn rotate(
 /// One run's work on the keys of one account.
 struct Shift<'a> {
     plan: &'a WholePlan,
-    rotation: Rotation,
+    rotation: Option<Rotation>,
     instance: Instance<'a>,
     scene: &'a Scene<'a>,
     /// The key in use, which the Secret holds.
@@ -62,9 +66,9 @@ impl Shift<'_> {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
                 }
-                Step::Generate { rotation } => {
+                Step::Generate { rotation, overlap } => {
                     self.expect_not_refused()?;
-                    let replaced = self.generate(rotation, &keys).await?;
+                    let replaced = self.generate(rotation, overlap, &keys).await?;
                     return Ok(self.told(replaced));
                 }
             }
@@ -81,34 +85,41 @@ impl Shift<'_> {
 
     async fn revoke(&self, key_id: &str) -> Result<(), Refusal> {
         let outcome = self.instance.delete_api_key(&self.credential(), key_id).await;
-        outcome.map_err(|refusal| Refusal {
-            problem: Problem::new(
-                refusal.problem.reason,
-                format!("The old key {key_id} stays valid: {}", refusal.problem.message),
-            ),
-            ..refusal
+        outcome.map_err(|Refusal { problem: Problem { reason, message }, retry_after }| {
+            let message = format!("The old key {key_id} stays valid: {message}");
+            Refusal { problem: Problem { reason, message }, retry_after }
         })
     }
 
-    /// Generates a key and tries it.
-    async fn generate(&self, number: u32, keys: &[RemoteKey]) -> Result<Current, Refusal> {
+    /// Generates a key and tries it. One that cannot be used goes at once, as far as the server lets it.
+    async fn generate(&self, number: u32, overlap: Duration, keys: &[RemoteKey]) -> Result<Current, Refusal> {
         let now = whole_seconds(self.scene.now).map_or(self.scene.now, |now| now.0);
-        let AccountSettings { uid, account_name, .. } = &self.plan.account;
-        let description = keys::describe(uid, number, now);
+        let description = keys::describe(&self.plan.account.uid, number, now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
-        let viewer = self.instance.viewer(&Credential::Key(made.key.clone())).await?;
-        if viewer.username.as_ref().is_some_and(|username| username != account_name) {
-            return Err(Problem::new(
+        if let Err(refusal) = self.try_out(&made).await {
+            // What stays is found by its description next time.
+            let _ = self.instance.delete_api_key(&self.credential(), &made.id).await;
+            return Err(refusal);
+        }
+        let record = succeed(overlap, self.current, keys, (made.id, number), now);
+        Ok(Current { key: made.key, record })
+    }
+
+    async fn try_out(&self, made: &GeneratedKey) -> Result<(), Refusal> {
+        let id = &made.id;
+        let account_name = &self.plan.account.account_name;
+        let viewer = self.instance.viewer(&Credential::Key(made.key.clone())).await;
+        let viewer = viewer.map_err(|refusal| unusable(id, refusal))?;
+        match viewer.username {
+            Some(username) if username != *account_name => Err(Problem::new(
                 Reason::AccountMismatch,
                 format!(
-                    "The server generated the key {} for another account than \"{account_name}\", so it is not published. Look into the server's log.",
-                    made.id
+                    "The server generated the key {id} for another account than \"{account_name}\", so it is not published. Look into the server's log."
                 ),
             )
-            .into());
+            .into()),
+            _ => Ok(()),
         }
-        let record = succeed(self.rotation, self.current, keys, (made.id, number), now);
-        Ok(Current { key: made.key, record })
     }
 
     fn credential(&self) -> Credential {
@@ -138,9 +149,22 @@ impl Shift<'_> {
     }
 }
 
-fn schedule(rotation: Rotation, record: &Record) -> String {
-    next_rotation(rotation, record).map_or_else(
-        || "The key is replaced once it was in use for long enough.".to_owned(),
-        |next| format!("The key is replaced from {} on.", next.strftime("%Y-%m-%d %H:%M:%S UTC")),
-    )
+fn unusable(id: &str, Refusal { problem: Problem { reason, message }, retry_after }: Refusal) -> Refusal {
+    let message = format!("The server generated the key {id}, which is not published: {message}");
+    Refusal { problem: Problem { reason, message }, retry_after }
+}
+
+fn schedule(rotation: Option<Rotation>, record: &Record) -> String {
+    let show = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    match (rotation, &record.previous) {
+        (Some(rotation), _) => next_rotation(rotation, record).map_or_else(
+            || "The key is replaced once it was in use for long enough.".to_owned(),
+            |next| format!("The key is replaced from {} on.", show(next)),
+        ),
+        (None, Some(previous)) => format!(
+            "The key is not replaced any more; the one before it is revoked from {} on.",
+            show(previous.until.0)
+        ),
+        (None, None) => "The key is not replaced any more; the one before it is revoked.".to_owned(),
+    }
 }

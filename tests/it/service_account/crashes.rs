@@ -7,10 +7,10 @@ use std::sync::{
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use test_support::{ApiProxy, ControlPlane, WandbServer};
+use test_support::{ApiProxy, ControlPlane};
 
 use super::{Robot, eventually, expect_none, published, watch_revocations};
-use crate::world::{operator, program, workspace};
+use crate::world::{operator, program};
 
 /// Few at a time, for every one runs an operator.
 const AT_A_TIME: usize = 4;
@@ -89,12 +89,7 @@ async fn killed_at_announcement(number: usize) -> Result<usize> {
 
 /// A robot whose key was published long ago, and whose operator has nothing to do yet.
 async fn prepared() -> Result<Robot> {
-    let server = Arc::new(WandbServer::builder().key_prefix("local").start()?);
-    let bootstrap = server.service_account("ci", "research")?;
-    let workspace = workspace().await?;
-    workspace.put_secret("sa-key", &[("key", &bootstrap)]).await?;
-    let operator = operator(&workspace)?;
-    let robot = Robot { server, workspace, operator, bootstrap };
+    let robot = Robot::new().await?;
     robot.publish_long_ago().await?;
     Ok(robot)
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use test_support::{WandbServer, condition, wandb_server::Fault};
+use test_support::{
+    ControlPlane, User, WandbServer, condition,
+    wandb_server::{Fault, Phase},
+};
 
 use super::{
     KIND, LONG_ROTATION, PATIENCE, Robot, content, eventually, expect_none, finding, service_account,
@@ -155,6 +158,89 @@ async fn an_old_key_that_cannot_be_revoked_is_told() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_lost_leave_no_key_behind() -> Result<()> {
+    let server = WandbServer::builder().lists_whole_keys().start()?;
+    let bootstrap = server.service_account("ci", "research")?;
+    // Somebody else's key of the account is left alone.
+    let others = server.add_key("ci", "wandb-auth-operator of somebody else")?;
+    let robot = Robot::at(server, bootstrap).await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    robot.publish_long_ago().await?;
+    robot.server.fail_next(1, "generateApiKey", Fault::CloseAfterPerforming);
+    robot.server.fail_next(1, "deleteApiKey", Fault::CloseAfterPerforming);
+    robot.apply("rotation: {interval: 2h, overlap: 2s}", "").await?;
+    let new = robot.wait_for_rotation(&robot.bootstrap).await?;
+    eventually("two keys", || async {
+        Ok((robot.server.keys_of("ci") == [others.clone(), new.clone()]).then_some(()))
+    })
+    .await?;
+    robot.workspace.wait_until_ready(KIND, "ci").await?;
+    assert_eq!(robot.server.requests("generateApiKey"), 2);
+    expect_none(&mistakes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_is_not_wanted_any_more_is_finished() -> Result<()> {
+    let robot = Robot::new().await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    robot.publish_long_ago().await?;
+    robot.apply("rotation: {interval: 2h, overlap: 8s}", "").await?;
+    let new = robot.wait_for_rotation(&robot.bootstrap).await?;
+    robot.workspace.wait_for(KIND, "ci", |status| status["keyID"] == *new.id).await?;
+    robot.workspace.secrets().delete("sa-key", &kube::api::DeleteParams::default()).await?;
+    robot.apply("", "").await?;
+    eventually("one key", || async { Ok((robot.server.keys_of("ci") == [new.clone()]).then_some(())) })
+        .await?;
+    let status = robot.workspace.wait_until_ready(KIND, "ci").await?;
+    assert_eq!((&status["keyID"], &status["nextRotation"]), (&json!(new.id), &Value::Null));
+    assert_eq!(robot.published().await?, new.secret);
+    expect_none(&mistakes)
+}
+
+#[tokio::test]
+async fn checking_from_the_cluster_replaces_nothing() -> Result<()> {
+    let robot = Robot::new().await?;
+    robot.publish_long_ago().await?;
+    let namespace = format!("metadata: {{namespace: {}, name: ", robot.workspace.namespace());
+    let resource = service_account("ci", &robot.server.base_url(), LONG_ROTATION, "");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("ci.yaml");
+    std::fs::write(&file, resource.replace("metadata: {name: ", &namespace))?;
+    let output = std::process::Command::new(crate::world::program())
+        .args(["check", "--from-cluster", "-f"])
+        .arg(&file)
+        .env("KUBECONFIG", ControlPlane::shared().await?.kubeconfig(User::Admin))
+        .output()?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    ensure!(printed.contains("Left to the running operator") && !printed.contains(&robot.bootstrap));
+    assert_eq!((robot.server.requests("viewer"), robot.server.requests("generateApiKey")), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_key_that_the_server_does_not_accept_is_not_published() -> Result<()> {
+    let robot = Robot::new().await?;
+    robot.publish_long_ago().await?;
+    let server = std::sync::Arc::downgrade(&robot.server);
+    robot.server.on_request(move |call, phase| {
+        if call.operation == "generateApiKey"
+            && phase == Phase::After
+            && let Some(server) = server.upgrade()
+        {
+            server.fail_next(1, "viewer", Fault::Status(401));
+        }
+    });
+    robot.apply(LONG_ROTATION, "").await?;
+    let status = robot.workspace.wait_for_reason(KIND, "ci", "Verified", "Unauthorized").await?;
+    let message = finding(&status, "KeyRotation")?["message"].to_string();
+    ensure!(message.contains("which is not published"), "{message}");
+    assert_eq!(robot.published().await?, robot.bootstrap);
+    assert_eq!(robot.server.keys_of("ci").len(), 1, "it was revoked at once");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_key_that_cannot_be_told_from_others_is_left_to_a_person() -> Result<()> {
     let server = WandbServer::builder().start()?;
@@ -170,14 +256,7 @@ async fn a_key_that_cannot_be_told_from_others_is_left_to_a_person() -> Result<(
     });
     let twin = tokio::time::timeout(PATIENCE, twin).await;
     ensure!(twin.is_ok_and(|twin| twin.is_ok()), "no twin was made");
-    let robot = Robot {
-        workspace: workspace().await?,
-        server: server.into(),
-        bootstrap,
-        operator: operator(&workspace().await?)?,
-    };
-    let robot = Robot { operator: operator(&robot.workspace)?, ..robot };
-    robot.workspace.put_secret("sa-key", &[("key", &robot.bootstrap)]).await?;
+    let robot = Robot::at(server, bootstrap).await?;
     robot.publish_long_ago().await?;
     robot.apply("rotation: {interval: 2h, overlap: 0s}", "").await?;
     let new = robot.wait_for_rotation(&robot.bootstrap).await?;

@@ -1,7 +1,5 @@
 //! Tables of single decisions, and whole lives of an account with crashes anywhere.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -37,7 +35,7 @@ fn record(key_id: Option<&str>, previous: Option<(&str, i64)>) -> Record {
 fn decides_one_thing_after_the_other() {
     use Maker::{Others, Ourselves};
     let revoke = |id: &str| Step::Revoke { key_id: id.to_owned() };
-    let generate = || Step::Generate { rotation: 2 };
+    let generate = || Step::Generate { rotation: 2, overlap: ROTATION.overlap };
     let two = [listed("old", Others), listed("new", Ourselves)];
     let three = [listed("old", Others), listed("new", Ourselves), listed("lost", Ourselves)];
     for (name, record, keys, now, expected) in [
@@ -66,7 +64,7 @@ fn decides_one_thing_after_the_other() {
         ("new", record(Some("new"), None), &[], 1100, Step::Doubt),
     ] {
         let current = Current { key: key(name), record };
-        let seen = decide(ROTATION, &current, keys, at(now));
+        let seen = decide(Some(ROTATION), &current, keys, at(now));
         assert_eq!(seen, expected, "{name} {:?} at {now}", current.record);
     }
 }
@@ -78,21 +76,34 @@ fn a_key_that_cannot_be_told_is_left_to_a_person() {
         key
     });
     let current = Current { key: key("a"), record: record(None, None) };
-    assert_eq!(decide(ROTATION, &current, &twins, at(1100)), Step::Generate { rotation: 2 });
-    let next = succeed(ROTATION, &current, &twins, ("c".to_owned(), 2), at(1100));
+    assert_eq!(
+        decide(Some(ROTATION), &current, &twins, at(1100)),
+        Step::Generate { rotation: 2, overlap: ROTATION.overlap }
+    );
+    let next = succeed(ROTATION.overlap, &current, &twins, ("c".to_owned(), 2), at(1100));
     assert_eq!((next.previous.clone(), next.leftover), (None, Some(Leftover::Bootstrap)));
     let all = [&twins[..], &[listed("c", Maker::Ourselves)]].concat();
     let current = Current { key: key("c"), record: next };
     assert_eq!(prune(&current, &all).leftover, Some(Leftover::Bootstrap));
     assert_eq!(prune(&current, &all[2..]).leftover, None, "somebody deleted both");
-    assert_eq!(decide(ROTATION, &current, &all, at(1100)), Step::Rest);
+    assert_eq!(decide(Some(ROTATION), &current, &all, at(1100)), Step::Rest);
+}
+
+#[test]
+fn without_a_rotation_only_what_was_begun_is_finished() {
+    let listed = [listed("old", Maker::Others), listed("new", Maker::Ourselves)];
+    let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1030))) };
+    for (now, expected) in [(1029, Step::Rest), (1030, Step::Revoke { key_id: "old".to_owned() })] {
+        assert_eq!(decide(None, &current, &listed, at(now)), expected);
+    }
+    assert_eq!(decide(None, &current, &listed[1..], at(9999)), Step::Rest);
 }
 
 #[test]
 fn a_key_that_is_in_use_again_is_not_the_one_before() {
     let listed = [listed("old", Maker::Others)];
     let current = Current { key: key("old"), record: record(None, Some(("old", 1030))) };
-    assert_eq!(decide(ROTATION, &current, &listed, at(1040)), Step::Rest);
+    assert_eq!(decide(Some(ROTATION), &current, &listed, at(1040)), Step::Rest);
     assert_eq!(prune(&current, &listed).previous, None);
 }
 
@@ -117,16 +128,16 @@ impl World {
         let (id, record) = self.secret.clone();
         let current = Current { key: key(&id), record };
         for _ in 0..effects {
-            match decide(ROTATION, &current, &self.keys, at(self.now)) {
+            match decide(Some(ROTATION), &current, &self.keys, at(self.now)) {
                 Step::Revoke { key_id } => {
                     assert_ne!(key_id, self.secret.0, "the published key is never revoked");
                     self.keys.retain(|key| key.id != key_id);
                 }
-                Step::Generate { rotation } => {
+                Step::Generate { rotation, overlap } => {
                     self.generated += 1;
                     let new = format!("k{}x", self.generated);
                     let record =
-                        succeed(ROTATION, &current, &self.keys, (new.clone(), rotation), at(self.now));
+                        succeed(overlap, &current, &self.keys, (new.clone(), rotation), at(self.now));
                     self.keys.push(listed(&new, Maker::Ourselves));
                     assert!(self.keys.len() <= 3, "at most three keys");
                     // Publishing is the second effect of the two, and the process may be dead by now.
