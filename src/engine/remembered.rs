@@ -91,6 +91,11 @@ impl<E> Remembered<E> {
         self.proven && self.question.inputs == question.inputs
     }
 
+    /// What was found, where it was with the inputs of this question.
+    pub fn findings_on(&self, question: &Question) -> &[Finding] {
+        if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
+    }
+
     /// How the findings count.
     pub fn verdict(&self, threshold: u32) -> Verdict {
         let Some(failure) = self.findings.failure() else {
