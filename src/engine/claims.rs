@@ -3,7 +3,11 @@
 use std::cmp::Reverse;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store},
+};
 
 use super::Kind;
 use crate::{api::Reason, problem::Problem};
@@ -29,8 +33,27 @@ pub fn superseded<'a, K: Kind>(object: &K, others: impl IntoIterator<Item = &'a 
     })
 }
 
+/// The resources whose turn may come, or be over, when this one's claim changes or goes.
+pub(super) fn rivals_of<K: Kind>(
+    object: &DeserializeGuard<K>,
+    store: &Store<DeserializeGuard<K>>,
+) -> Vec<ObjectRef<DeserializeGuard<K>>> {
+    let claim =
+        |object: &DeserializeGuard<K>| object.0.as_ref().ok().filter(|object| is_present(*object))?.claim();
+    let reference = ObjectRef::from_obj(object);
+    let before = store.get(&reference).and_then(|before| claim(&before));
+    let now = claim(object).filter(|_| before != claim(object));
+    let changed: Vec<_> = before.into_iter().chain(now).collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let peers = store.state().into_iter().filter(|peer| peer.namespace() == object.namespace());
+    let peers = peers.filter(|peer| claim(peer).is_some_and(|claim| changed.contains(&claim)));
+    peers.map(|peer| ObjectRef::from_obj(&*peer)).filter(|peer| *peer != reference).collect()
+}
+
 /// Whether the resource is not on its way out.
-pub(super) fn is_present<K: Kind>(object: &K) -> bool {
+fn is_present<K: Kind>(object: &K) -> bool {
     object.meta().deletion_timestamp.is_none()
 }
 

@@ -28,7 +28,7 @@ use kube::{
 use super::{
     Context, Kind, Neighbour, ReferenceSource,
     backoff::Backoff,
-    claims::is_present,
+    claims::rivals_of,
     reconcile,
     reconcile::now,
     references, secret_name,
@@ -151,21 +151,6 @@ fn resources<K: Kind>(
         .applied_objects()
         // A status that the operator wrote itself is no reason to run again.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
-}
-
-/// The resources whose turn may come, or be over, when this one's claim changes or goes.
-fn rivals_of<K: Kind>(object: &Guarded<K>, store: &Store<Guarded<K>>) -> Vec<ObjectRef<Guarded<K>>> {
-    let claim = |object: &Guarded<K>| object.0.as_ref().ok().filter(|object| is_present(*object))?.claim();
-    let reference = ObjectRef::from_obj(object);
-    let before = store.get(&reference).and_then(|before| claim(&before));
-    let now = claim(object).filter(|_| before != claim(object));
-    let changed: Vec<_> = before.into_iter().chain(now).collect();
-    if changed.is_empty() {
-        return Vec::new();
-    }
-    let peers = store.state().into_iter().filter(|peer| peer.namespace() == object.namespace());
-    let peers = peers.filter(|peer| claim(peer).is_some_and(|claim| changed.contains(&claim)));
-    peers.map(|peer| ObjectRef::from_obj(&*peer)).filter(|peer| *peer != reference).collect()
 }
 
 /// Changes of objects whose contents are not of interest here. Each watch has a backoff of its own, so

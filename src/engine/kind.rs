@@ -109,6 +109,11 @@ pub trait Kind:
     /// The values to publish; nothing where what they need is not at hand.
     fn render(plan: &Self::Plan, evidence: &Self::Evidence, context: &RenderContext<'_>) -> Option<Values>;
 
+    /// Values that stay published although the current ones are not proven, with what does not last renewed.
+    fn renew(_plan: &Self::Plan, _evidence: &Self::Evidence, _held: &Values) -> Option<Values> {
+        None
+    }
+
     /// What a run would learn, with words in the place of what only a run can obtain.
     fn placeholders(_plan: &Self::Plan) -> Self::Evidence {
         Self::Evidence::default()

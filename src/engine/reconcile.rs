@@ -59,7 +59,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = (existing.values(), last_verified.as_ref());
     let remembered = examine(object, context, &planned, &checked_inputs, values).await?;
     let _turn = context.turns.acquire().await;
-    let candidate = candidate::<K>(&planned, &remembered, last_verified.as_ref().or(existing.values()));
+    let held = last_verified.as_ref().or(existing.values());
+    // Values that are held must not end while a person looks for what is wrong with the current ones.
+    if let (false, Some(held)) = (remembered.proven, held)
+        && let Some(renewed) = K::renew(&planned.plan, &remembered.evidence, held)
+    {
+        context.memory.verified(object, &renewed);
+    }
+    let candidate = candidate::<K>(&planned, &remembered, held);
     let published = publish(object, context, present.as_ref(), existing, candidate).await?;
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
@@ -93,7 +100,7 @@ async fn examine<K: Kind>(
                 namespace: &namespace,
                 published,
                 last_verified,
-                proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
+                last_findings: known.as_ref().map_or(&[], |known| known.findings_on(question)),
                 last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question)),
                 now: Timestamp::now(),
             };

@@ -42,7 +42,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         namespace: &namespace,
         published: existing.values(),
         last_verified: last_verified.as_ref(),
-        proven: false,
+        last_findings: &[],
         last_upkeep: None,
         now: Timestamp::now(),
     };

@@ -19,8 +19,8 @@ pub struct Scene<'a> {
     pub published: Option<&'a Values>,
     /// What this process saw pass last; somebody else may have edited the Secret since, or it was never written.
     pub last_verified: Option<&'a Values>,
-    /// Whether the checks passed with the same inputs before.
-    pub proven: bool,
+    /// What the last run found, where it had the same inputs.
+    pub last_findings: &'a [Finding],
     /// How the other side refused what [`Kind::tend`](super::Kind::tend) asked, where asking again is of no use.
     pub last_upkeep: Option<&'a Finding>,
     /// The time of the run.
@@ -36,7 +36,7 @@ impl<'a> Scene<'a> {
             namespace: "",
             published: None,
             last_verified: None,
-            proven: false,
+            last_findings: &[],
             last_upkeep: None,
             now: Timestamp::now(),
         }

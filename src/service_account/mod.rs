@@ -114,9 +114,9 @@ impl Kind for ServiceAccount {
             CredentialSettings::ApiKey(settings) => {
                 CredentialPlan::ApiKey(api_key::Plan::new(settings, &inputs))
             }
-            CredentialSettings::Federated(settings) => {
-                CredentialPlan::Federated(Box::new(federated::Plan::new(settings, &inputs)))
-            }
+            CredentialSettings::Federated(settings) => CredentialPlan::Federated(Box::new(
+                federated::Plan::new(settings, account.time_limit, &inputs),
+            )),
         };
         Plan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
     }
@@ -172,6 +172,13 @@ impl Kind for ServiceAccount {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => api_key::render(plan, own, evidence.of_api_key(), context),
             CredentialPlan::Federated(own) => federated::render(plan, own, evidence.of_token(), context),
+        }
+    }
+
+    fn renew(plan: &Plan, evidence: &Evidence, held: &Values) -> Option<Values> {
+        match &plan.credentials {
+            CredentialPlan::ApiKey(_) => None,
+            CredentialPlan::Federated(own) => federated::renew(own, evidence.of_token(), held),
         }
     }
 

@@ -149,6 +149,7 @@ spec:
     )
 }
 
-fn indented(lines: &str) -> String {
+/// Lines of a spec.
+pub fn indented(lines: &str) -> String {
     lines.lines().fold(String::new(), |text, line| text + "  " + line + "\n")
 }

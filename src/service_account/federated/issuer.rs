@@ -1,5 +1,7 @@
 //! `IssuerReady`: the issuer of the tokens, as its `JwtIssuer` describes it.
 
+use std::time::Duration;
+
 use crate::{
     api::{ConditionType, JwtIssuerSpec, Reason},
     engine::{Checked, FoundResource, Inputs},
@@ -75,8 +77,17 @@ impl TrustedIssuer {
     }
 
     /// What the issuer publishes of itself now.
-    pub(super) async fn published(&self, network: &Network) -> Result<Published, Problem> {
-        jwt::look_up(&self.plan, network).await.map_err(|problem| self.at(&problem))
+    pub(super) async fn published(
+        &self,
+        network: &Network,
+        patience: Duration,
+    ) -> Result<Published, Problem> {
+        let looked_up = tokio::time::timeout(patience, jwt::look_up(&self.plan, network)).await;
+        let silent = || {
+            let message = "It does not say within 40 % of the time limit (checkTimeout) which keys it has. Check that it is healthy, and that nothing between it and the operator drops packets.";
+            Problem::new(Reason::TimedOut, message)
+        };
+        looked_up.unwrap_or_else(|_| Err(silent())).map_err(|problem| self.at(&problem))
     }
 
     /// The problem, with the server that it was met at: the instance is another one.

@@ -24,7 +24,7 @@ pub use settings::FederatedSettings;
 
 pub(super) use settings::references;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -51,6 +51,8 @@ pub struct Plan {
     issuer: Result<TrustedIssuer, Problem>,
     /// The token or the client's secret, where the spec refers to one.
     secret: Option<Sensitive>,
+    /// How long the issuer may take to say what it publishes.
+    patience: Duration,
 }
 
 /// What a run learns beside its findings.
@@ -88,10 +90,10 @@ enum Exchange {
 
 impl Plan {
     /// Joins the parsed spec with the referenced values.
-    pub(super) fn new(settings: FederatedSettings, inputs: &Inputs) -> Self {
+    pub(super) fn new(settings: FederatedSettings, limit: Duration, inputs: &Inputs) -> Self {
         let issuer = TrustedIssuer::read(&settings.issuer, ISSUER, inputs);
         let secret = inputs.get(TOKEN).or_else(|| inputs.get(CLIENT_SECRET)).cloned();
-        Self { settings, issuer, secret }
+        Self { settings, issuer, secret, patience: limit.mul_f32(ISSUER_SHARE) }
     }
 
     /// The token among these values that can go on being used, as far as it says itself.
@@ -125,6 +127,10 @@ const TOKEN_FILE: &str = "identity-token";
 
 /// Where the client keeps the access tokens that it exchanges: the Secret's own directory is read-only.
 const CREDENTIALS_FILE: &str = "/tmp/wandb-credentials.json";
+
+/// The share of the time limit that the issuer may take for its document and keys: with a token from
+/// elsewhere, the server itself can tell what they would.
+const ISSUER_SHARE: f32 = 0.4;
 
 /// The checks beside those of the server.
 pub(super) fn checks(_own: &Plan) -> Vec<CheckName> {
@@ -201,7 +207,7 @@ async fn exchange(
     let Some(instance) = connect(plan, scene.network, report).await else { return Exchange::Unanswered };
     let Some(Held::Sound(token) | Held::Doubtful(token)) = held else { return Exchange::Unanswered };
     let mut outcome = Exchange::Unanswered;
-    let judged = async {
+    let judged = Box::pin(async {
         let (subject, team) = (&own.settings.subject, plan.account.home.team());
         let checked = exchange::check(instance, token, subject, team, scene.now).await;
         let refusals = [Reason::ManualStepRequired, Reason::TokenExpired];
@@ -209,7 +215,7 @@ async fn exchange(
             outcome = Exchange::Refused;
         }
         checked
-    };
+    });
     let account = instance::check(report, CheckName::TokenExchange, judged).await;
     account.map_or(outcome, Exchange::Accepted)
 }
@@ -238,6 +244,15 @@ pub(super) fn render(
     values.set_file(TOKEN_FILE, token.clone());
     values.set(render::IDENTITY_TOKEN, format!("{}/{TOKEN_FILE}", render::MOUNT));
     values.set(render::CREDENTIALS, CREDENTIALS_FILE);
+    Some(values)
+}
+
+/// The values that are held with a token that lasts longer, if that is of the same account.
+pub(super) fn renew(own: &Plan, evidence: Option<&Evidence>, held: &Values) -> Option<Values> {
+    let Some(Held::Sound(token)) = evidence?.token.as_ref() else { return None };
+    own.current([held])?;
+    let mut values = held.clone();
+    values.set_file(TOKEN_FILE, token.clone());
     Some(values)
 }
 

@@ -10,8 +10,8 @@ use super::{
     settings::TokenSource,
 };
 use crate::{
-    api::Reason,
-    engine::{Checked, Scene},
+    api::{CheckName, CheckResult, Reason},
+    engine::{Checked, Finding, Scene},
     jwt::{Published, Token},
     problem::Problem,
     sensitive::Sensitive,
@@ -32,19 +32,31 @@ pub(super) async fn obtain(
     current: Option<&Sensitive>,
     scene: &Scene<'_>,
 ) -> Result<Checked<Obtained>, Problem> {
-    let published = issuer.published(scene.network).await;
+    let published = issuer.published(scene.network, plan.patience).await;
     if let Some(token) = current
-        && scene.proven
+        && was_obtained(scene)
         && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now)
     {
-        let obtained = Obtained { token: token.clone(), published };
-        return Ok(Checked::passed(obtained, "The published token is used until it is due for renewal."));
+        return describe(plan, Obtained { token: token.clone(), published });
     }
-    let (token, message) = match make(plan, issuer, &published, scene).await {
-        Ok(made) => made,
-        Err(problem) => return Err(beside(current, problem)),
+    match make(plan, issuer, &published, scene).await {
+        Ok(token) => describe(plan, Obtained { token, published }),
+        Err(problem) => Err(beside(current, problem)),
+    }
+}
+
+/// Says the same of a new token and, later, of the published one: equal findings are an equal status.
+fn describe(plan: &Plan, obtained: Obtained) -> Result<Checked<Obtained>, Problem> {
+    let maker = match &plan.settings.source {
+        TokenSource::Secret => return Ok(Checked::passed(obtained, "The Secret holds a token.")),
+        TokenSource::Kubernetes { account, .. } => {
+            format!("Kubernetes for the service account \"{account}\"")
+        }
+        TokenSource::ClientCredentials { id, .. } => format!("the issuer for the client {id}"),
     };
-    Ok(Checked::passed(Obtained { token, published }, message))
+    // Without its times, nobody would know when to renew it.
+    let renewal = Life::of(&obtained.token)?.renewal();
+    Ok(Checked::passed(obtained, format!("The token was made by {maker}, and is renewed at {renewal:.0}.")))
 }
 
 async fn make(
@@ -52,27 +64,29 @@ async fn make(
     issuer: &TrustedIssuer,
     published: &Result<Published, Problem>,
     scene: &Scene<'_>,
-) -> Result<(Sensitive, String), Problem> {
+) -> Result<Sensitive, Problem> {
     let secret = || {
         let missing = || Problem::new(Reason::EmptyValue, "The referenced Secret is not at hand. Check it.");
         plan.secret.as_ref().ok_or_else(missing)
     };
-    let (token, message) = match &plan.settings.source {
-        TokenSource::Secret => return Ok((secret()?.clone(), "The Secret holds a token.".to_owned())),
+    match &plan.settings.source {
+        TokenSource::Secret => secret().cloned(),
         TokenSource::Kubernetes { account, expiration } => {
-            let token = kubernetes::request(account, *expiration, &plan.settings.audience, scene).await?;
-            (token, format!("Kubernetes made a token for the service account \"{account}\"."))
+            kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
         }
         TokenSource::ClientCredentials { id, scope } => {
             let published = published.as_ref().map_err(Clone::clone)?;
             let client = client_credentials::Client { id, secret: secret()?, scope: scope.as_deref() };
-            let token = client_credentials::request(&client, issuer, published, scene.network).await?;
-            (token, format!("The issuer made a token for the client {id}."))
+            client_credentials::request(&client, issuer, published, scene.network).await
         }
-    };
-    // Without its times, nobody would know when to renew it.
-    Life::of(&token)?;
-    Ok((token, message))
+    }
+}
+
+/// Whether the source gave a token as the spec and the Secrets have it now.
+fn was_obtained(scene: &Scene<'_>) -> bool {
+    let passed =
+        |finding: &Finding| finding.name == CheckName::TokenObtained && finding.result == CheckResult::Passed;
+    scene.last_findings.iter().any(passed)
 }
 
 /// Whether the token is due for nothing yet, as far as can be told.

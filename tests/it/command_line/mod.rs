@@ -1,6 +1,6 @@
 //! What a person at a terminal sees: output, errors and exit codes of each command.
 
-mod call;
+pub mod call;
 mod cluster;
 mod mistakes;
 mod rendering;

@@ -1,9 +1,11 @@
-//! `ServiceAccount` with an API key: on a real API server, against the double of W&B Server.
+//! `ServiceAccount`: with an API key on a real API server, against the double of W&B Server; with tokens
+//! of real issuers in `federated`.
 
 mod bootstrap;
 mod crashes;
 mod creation;
 mod deletion;
+mod federated;
 mod refusals;
 mod rotation;
 mod secrecy;

@@ -1,0 +1,140 @@
+//! The names of checks.
+
+use std::{fmt, sync::Arc};
+
+use strum::{EnumIter, EnumString, IntoStaticStr};
+
+/// The name of a check in `status.checks`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+pub enum CheckName {
+    // Every kind.
+    /// Passwords, keys and tokens read from Secrets are clean.
+    SecretValues,
+    /// The host name has addresses.
+    DnsResolves,
+    /// The operator may connect to the address.
+    EgressAllowed,
+    /// The port accepts connections.
+    TcpConnects,
+    /// Chain, name and validity of the certificate.
+    TlsVerifies,
+
+    // LdapConfig.
+    /// The StartTLS operation succeeds.
+    StartTls,
+    /// The account binds.
+    Bind,
+    /// The base DN exists and can be read.
+    BaseDnExists,
+    /// People's entries carry the attributes.
+    AttributesPresent,
+    /// The groups of the allow list exist and have members.
+    GroupAllowList,
+    /// The test user of that index is as expected.
+    TestUser(usize),
+
+    // OidcProvider.
+    /// What is known of the provider's product.
+    ProviderRules,
+    /// The discovery document can be had.
+    Discovery,
+    /// The document's issuer is the one in the spec.
+    IssuerMatches,
+    /// The document's endpoints can be used.
+    Endpoints,
+    /// The provider offers the flow.
+    FlowSupported,
+    /// The provider offers the scopes.
+    Scopes,
+    /// The provider publishes a usable signing key.
+    SigningKeys,
+    /// The provider knows the client.
+    ClientCredentials,
+    /// The provider knows the redirect URI.
+    RedirectUri,
+
+    // JwtIssuer.
+    /// The issuer's keys can be had.
+    JwksFetches,
+    /// The issuer's keys are strong, and at least one is of a trusted algorithm.
+    KeysStrong,
+    /// W&B Server can reach the issuer's keys if it runs elsewhere.
+    JwksReachableFromOutside,
+    /// The sample of that name is ruled as expected.
+    Sample(Arc<str>),
+    /// W&B Server exchanges a token.
+    TokenExchange,
+
+    // ServiceAccount.
+    /// W&B Server answers.
+    InstanceReachable,
+    /// The text looks like an API key.
+    KeyShape,
+    /// W&B Server knows the key, and it is the account's.
+    KeyAccepted,
+    /// The account is in the team or organization.
+    Membership,
+    /// What only a person can do in the web UI is done.
+    ManualStepRequired,
+    /// The key is replaced in time.
+    KeyRotation,
+    /// The `JwtIssuer` is verified and lists the audience.
+    IssuerReady,
+    /// A token can be had.
+    TokenObtained,
+    /// The five rules by which W&B Server accepts a token.
+    TokenClaims,
+}
+
+impl CheckName {
+    /// Whether the check sends the password of an account, which a server may lock after wrong ones.
+    pub fn sends_credentials(&self) -> bool {
+        *self == Self::Bind
+    }
+
+    /// Whether the check tells of a change at the server, which is not to be asked for again and again.
+    pub fn changes_server(&self) -> bool {
+        // An account that is not there is made.
+        matches!(self, Self::KeyRotation | Self::Membership)
+    }
+
+    /// The name without what follows the slash.
+    pub fn family(&self) -> &'static str {
+        self.into()
+    }
+
+    /// Reads a name as [`fmt::Display`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('/') {
+            Some(("TestUser", index)) => index.parse().ok().map(Self::TestUser),
+            Some(("Sample", name)) => Some(Self::Sample(name.into())),
+            Some(_) => None,
+            None => text.parse().ok(),
+        }
+    }
+}
+
+impl fmt::Display for CheckName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TestUser(index) => write!(f, "TestUser/{index}"),
+            Self::Sample(name) => write!(f, "Sample/{name}"),
+            name => f.write_str(name.family()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::IntoEnumIterator;
+
+    #[test]
+    fn check_names_are_read_as_they_are_written() {
+        for name in CheckName::iter().chain([CheckName::TestUser(7), CheckName::Sample("ci".into())]) {
+            assert_eq!(CheckName::parse(&name.to_string()), Some(name));
+        }
+        assert_eq!(CheckName::parse("TestUser/x"), None);
+        assert_eq!(CheckName::parse("Nonsense"), None);
+    }
+}

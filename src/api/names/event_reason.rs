@@ -1,0 +1,30 @@
+//! The reasons of events.
+
+use strum::{Display, EnumIter, IntoStaticStr};
+
+/// The reason of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
+pub enum EventReason {
+    /// The spec does not make sense by itself.
+    NotAccepted,
+    /// A reference leads to nothing usable.
+    UnresolvedReference,
+    /// No check failed.
+    Verified,
+    /// A check failed.
+    CheckFailed,
+    /// The Secret was written.
+    Published,
+    /// The Secret keeps the last verified values.
+    HoldingLastVerified,
+    /// The Secret could not be written.
+    PublishFailed,
+    /// The issuer's keys are not the ones of before.
+    KeysChanged,
+    /// The API key was replaced.
+    KeyRotated,
+    /// The deletion waits for the server.
+    DeletionWaits,
+    /// What was made at the server stays there.
+    CredentialsOrphaned,
+}

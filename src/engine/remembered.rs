@@ -1,0 +1,434 @@
+//! What is remembered of one resource's checks, so that unchanged inputs lead to no extra probe: pure.
+//!
+//! Two things outlive the process in the status: that credentials were refused, since trying them
+//! again could lock the account, and that the inputs passed, so that an outage neither counts at
+//! once nor keeps the Secret from being repaired.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::{CheckedInputs, Finding, Findings, InputsHash};
+use crate::api::{CheckName, ConditionType, Status};
+
+/// What findings answer: the inputs, and the value of the re-check annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Spec and referenced contents.
+    pub inputs: InputsHash,
+    /// The re-check annotation.
+    pub recheck: Option<String>,
+    /// Which of the custom resources that the spec refers to are verified.
+    pub surroundings: Vec<bool>,
+}
+
+/// What is remembered of one resource.
+#[derive(Clone)]
+pub struct Remembered<E> {
+    question: Question,
+    /// What the last run of the checks found.
+    pub findings: Findings,
+    /// What it learnt beside that.
+    pub evidence: E,
+    /// Whether these inputs passed at some time.
+    pub proven: bool,
+    /// Failed runs in a row.
+    failures: u32,
+    /// When the checks ran; nothing where only a status tells of them.
+    checked_at: Option<Instant>,
+    /// When the values must be renewed.
+    renewal: Renewal,
+    /// A number between 0 and 1 that spreads resources over time.
+    jitter: f64,
+}
+
+/// When values must be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// They last as long as their inputs.
+    Never,
+    /// At this time.
+    At(Instant),
+    /// The last run should have renewed them and did not.
+    Overdue,
+}
+
+impl Renewal {
+    /// What the kind says after a run that is just over.
+    pub fn new(due: Option<Timestamp>, now: Timestamp, instant: Instant) -> Self {
+        let Some(due) = due else { return Self::Never };
+        match Duration::try_from(due.duration_since(now)) {
+            Ok(wait) if !wait.is_zero() => instant.checked_add(wait).map_or(Self::Never, Self::At),
+            _ => Self::Overdue,
+        }
+    }
+}
+
+/// How a run's findings count.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// No check failed.
+    Passed,
+    /// A check failed, but the same inputs passed before and the threshold is not reached.
+    Tolerated {
+        /// The first failed check.
+        failure: Finding,
+        /// Failed runs in a row.
+        failures: u32,
+    },
+    /// A check failed, and that counts.
+    Failed(Finding),
+}
+
+impl<E> Remembered<E> {
+    /// Whether the findings answer the question and are not due for another look.
+    pub fn answers(&self, question: &Question, schedule: Schedule, now: Instant) -> bool {
+        self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
+    }
+
+    /// Whether the checks passed at some time with the inputs of this question.
+    pub fn is_proven(&self, question: &Question) -> bool {
+        self.proven && self.question.inputs == question.inputs
+    }
+
+    /// What was found, where it was with the inputs of this question.
+    pub fn findings_on(&self, question: &Question) -> &[Finding] {
+        if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
+    }
+
+    /// How the findings count.
+    pub fn verdict(&self, threshold: u32) -> Verdict {
+        let Some(failure) = self.findings.failure() else {
+            return Verdict::Passed;
+        };
+        let is_tolerable = self.renewal != Renewal::Overdue && !self.findings.credentials_refused();
+        if self.proven && self.failures < threshold && is_tolerable {
+            Verdict::Tolerated { failure: failure.clone(), failures: self.failures }
+        } else {
+            Verdict::Failed(failure.clone())
+        }
+    }
+
+    /// How the other side refused to be changed when the same was asked.
+    pub fn refused_upkeep(&self, question: &Question) -> Option<&Finding> {
+        self.findings.refused_upkeep().filter(|_| self.question == *question)
+    }
+
+    /// How long until the checks are due; never by themselves where credentials were refused.
+    pub fn wait(&self, schedule: Schedule, now: Instant) -> Option<Duration> {
+        if self.findings.credentials_refused() {
+            return None;
+        }
+        let Some(checked_at) = self.checked_at else { return Some(Duration::ZERO) };
+        let delay = schedule.delay(self).mul_f64(1.0 + JITTER_SHARE * self.jitter);
+        let delay = delay.max(self.findings.pause.unwrap_or_default());
+        let check = checked_at.checked_add(delay)?.saturating_duration_since(now);
+        Some(match self.renewal {
+            Renewal::At(time) => check.min(time.saturating_duration_since(now)),
+            Renewal::Never | Renewal::Overdue => check,
+        })
+    }
+
+    /// What is remembered after another run.
+    pub fn learn(
+        previous: Option<&Self>,
+        question: Question,
+        (findings, evidence): (Findings, E),
+        renewal: Renewal,
+        jitter: f64,
+        now: Instant,
+    ) -> Self {
+        let same = previous.filter(|previous| previous.question.inputs == question.inputs);
+        let failed = findings.failure().is_some();
+        let failures = if failed { same.map_or(0, |same| same.failures).saturating_add(1) } else { 0 };
+        let proven = !failed || same.is_some_and(|same| same.proven);
+        Self { question, findings, evidence, proven, failures, checked_at: Some(now), renewal, jitter }
+    }
+
+    /// What a status tells of an earlier process's run with the same inputs.
+    ///
+    /// Findings are taken from it only where asking again could do harm; otherwise they are due. That
+    /// the inputs passed is taken from it only if this same version of the operator wrote it, since
+    /// another one may have published other values for them.
+    pub fn recover(
+        status: &Status,
+        question: Question,
+        checked_inputs: &CheckedInputs,
+        threshold: u32,
+    ) -> Option<Self>
+    where
+        E: Default,
+    {
+        let recorded = status.checked_inputs.as_deref()?;
+        if !checked_inputs.agrees_with(recorded) {
+            return None;
+        }
+        let findings = Findings {
+            list: status.checks.iter().filter_map(Finding::from_status).collect(),
+            ..Findings::default()
+        };
+        let is_true = |type_: ConditionType| {
+            status
+                .conditions
+                .iter()
+                .any(|condition| condition.type_ == type_.as_str() && condition.status == "True")
+        };
+        let verified = is_true(ConditionType::Verified);
+        let proven =
+            (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
+        let refused = findings.credentials_refused();
+        let failures = if verified { 0 } else { threshold };
+        (refused || proven || findings.refused_upkeep().is_some()).then(|| Self {
+            question,
+            findings,
+            evidence: E::default(),
+            proven,
+            failures,
+            checked_at: None,
+            renewal: Renewal::Never,
+            jitter: 0.0,
+        })
+    }
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// `spec.checkInterval`.
+    pub interval: Duration,
+    /// `spec.failureThreshold`.
+    pub threshold: u32,
+}
+
+/// The first wait after a failure; it doubles up to the interval.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// The longest wait while values are overdue, since they may end before the next check.
+const OVERDUE_RETRY: Duration = Duration::from_mins(1);
+
+/// The wait after credentials that were never proven went unanswered more than once: a server that
+/// delays its refusals counts them all the same, usually over the last half hour.
+const UNANSWERED_RETRY: Duration = Duration::from_mins(30);
+
+/// The share of a wait by which it may be longer.
+const JITTER_SHARE: f64 = 0.05;
+
+impl Schedule {
+    fn delay<E>(self, remembered: &Remembered<E>) -> Duration {
+        match remembered.verdict(self.threshold) {
+            Verdict::Passed | Verdict::Tolerated { .. } => self.interval,
+            Verdict::Failed(_) if remembered.findings.credentials_unanswered() => {
+                let first = remembered.proven || remembered.failures <= 1;
+                if first { self.interval } else { self.interval.max(UNANSWERED_RETRY) }
+            }
+            Verdict::Failed(_) => {
+                let doublings = remembered.failures.saturating_sub(1).min(16);
+                let longest = match remembered.renewal {
+                    Renewal::Overdue => self.interval.min(OVERDUE_RETRY),
+                    Renewal::Never | Renewal::At(_) => self.interval,
+                };
+                FIRST_RETRY.saturating_mul(1 << doublings).min(longest)
+            }
+        }
+    }
+}
+
+impl Finding {
+    fn from_status(check: &crate::api::CheckStatus) -> Option<Self> {
+        Some(Self {
+            name: CheckName::parse(&check.name)?,
+            result: check.result,
+            reason: check.reason.parse().ok()?,
+            message: check.message.clone(),
+            duration: Duration::ZERO,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::{CheckResult, Reason};
+
+    const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
+
+    fn question(inputs: u64) -> Question {
+        Question { inputs: InputsHash::from(inputs), recheck: None, surroundings: Vec::new() }
+    }
+
+    fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
+        let (result, reason) = match reason {
+            Some(reason) => (CheckResult::Failed, reason),
+            None => (CheckResult::Passed, Reason::Passed),
+        };
+        let message = String::new();
+        let finding = Finding { name, result, reason, message, duration: Duration::ZERO };
+        Findings { list: vec![finding], ..Findings::default() }
+    }
+
+    fn run(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
+        let findings = findings(CheckName::TcpConnects, reason);
+        Remembered::learn(previous, question(inputs), (findings, ()), Renewal::Never, 0.0, Instant::now())
+    }
+
+    #[test]
+    fn proven_inputs_are_given_the_threshold() {
+        let passed = run(None, 1, None);
+        let once = run(Some(&passed), 1, Some(Reason::ConnectionRefused));
+        assert!(matches!(once.verdict(3), Verdict::Tolerated { failures: 1, .. }));
+        let twice = run(Some(&once), 1, Some(Reason::ConnectionRefused));
+        assert!(matches!(twice.verdict(3), Verdict::Tolerated { failures: 2, .. }));
+        let thrice = run(Some(&twice), 1, Some(Reason::ConnectionRefused));
+        assert!(matches!(thrice.verdict(3), Verdict::Failed(_)));
+        assert!(thrice.proven, "the values stay proven, so that the Secret can still be repaired");
+        assert_eq!(run(Some(&thrice), 1, None).verdict(3), Verdict::Passed);
+    }
+
+    #[test]
+    fn changed_inputs_count_at_once() {
+        let passed = run(None, 1, None);
+        let changed = run(Some(&passed), 2, Some(Reason::ConnectionRefused));
+        assert!(matches!(changed.verdict(3), Verdict::Failed(_)));
+        assert!(!changed.proven);
+    }
+
+    #[test]
+    fn refused_credentials_count_at_once_and_are_never_due() {
+        let passed = run(None, 1, None);
+        let refused = run(Some(&passed), 1, Some(Reason::InvalidCredentials));
+        assert!(matches!(refused.verdict(3), Verdict::Failed(_)));
+        let much_later = Instant::now() + Duration::from_secs(1_000_000);
+        assert_eq!(refused.wait(SCHEDULE, much_later), None);
+        assert!(refused.answers(&question(1), SCHEDULE, much_later));
+        assert!(!refused.answers(&question(2), SCHEDULE, much_later));
+        let asked = Question { recheck: Some("now".into()), ..question(1) };
+        assert!(!refused.answers(&asked, SCHEDULE, much_later));
+    }
+
+    #[test]
+    fn unanswered_credentials_are_seldom_tried_again() {
+        let unanswered = |previous: Option<&Remembered<()>>| {
+            let findings = findings(CheckName::Bind, Some(Reason::TimedOut));
+            Remembered::learn(previous, question(1), (findings, ()), Renewal::Never, 0.0, Instant::now())
+        };
+        let once = unanswered(None);
+        assert_eq!(SCHEDULE.delay(&once), SCHEDULE.interval);
+        assert_eq!(SCHEDULE.delay(&unanswered(Some(&once))), UNANSWERED_RETRY);
+        // Credentials that passed before are not what the server objects to.
+        let passed = run(None, 1, None);
+        let lost = (0..3).fold(passed, |previous, _| unanswered(Some(&previous)));
+        assert_eq!(SCHEDULE.delay(&lost), SCHEDULE.interval);
+    }
+
+    #[test]
+    fn a_shorter_interval_counts_from_the_last_run() {
+        let passed = run(None, 1, None);
+        let soon = Instant::now() + Duration::from_mins(1);
+        assert!(passed.answers(&question(1), SCHEDULE, soon));
+        let shorter = Schedule { interval: Duration::from_secs(10), ..SCHEDULE };
+        assert!(!passed.answers(&question(1), shorter, soon));
+    }
+
+    #[test]
+    fn values_that_do_not_last_are_renewed_in_time_and_failures_count_at_once() {
+        let now = Instant::now();
+        let soon = Renewal::At(now + Duration::from_mins(1));
+        let learn = |previous: Option<&Remembered<()>>, reason, renewal| {
+            let findings = findings(CheckName::TokenObtained, reason);
+            Remembered::learn(previous, question(1), (findings, ()), renewal, 0.0, now)
+        };
+        let fresh = learn(None, None, soon);
+        assert_eq!(fresh.wait(SCHEDULE, now), Some(Duration::from_mins(1)));
+        assert!(!fresh.answers(&question(1), SCHEDULE, now + Duration::from_mins(1)));
+        let overdue = learn(Some(&fresh), Some(Reason::ServerUnavailable), Renewal::Overdue);
+        assert!(matches!(overdue.verdict(3), Verdict::Failed(_)));
+        assert!(overdue.proven, "the values that were published stay");
+        assert_eq!(overdue.wait(SCHEDULE, now), Some(FIRST_RETRY));
+        let for_long = (0..20).fold(overdue, |previous, _| {
+            learn(Some(&previous), Some(Reason::ServerUnavailable), Renewal::Overdue)
+        });
+        assert_eq!(for_long.wait(SCHEDULE, now), Some(OVERDUE_RETRY));
+    }
+
+    #[test]
+    fn a_server_that_wants_to_be_left_alone_is() {
+        let asked = Findings {
+            pause: Some(Duration::from_mins(10)),
+            ..findings(CheckName::KeyAccepted, Some(Reason::RateLimited))
+        };
+        let now = Instant::now();
+        let limited = Remembered::learn(None, question(1), (asked, ()), Renewal::Never, 0.0, now);
+        assert_eq!(limited.wait(SCHEDULE, now), Some(Duration::from_mins(10)));
+    }
+
+    fn condition(type_: ConditionType, status: &str) -> Condition {
+        Condition {
+            type_: type_.to_string(),
+            status: status.to_owned(),
+            reason: String::new(),
+            message: String::new(),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        }
+    }
+
+    fn status(remembered: &Remembered<()>, inputs: &str, conditions: Vec<Condition>) -> Status {
+        Status {
+            checks: remembered.findings.list.iter().map(Finding::status).collect(),
+            checked_inputs: Some(inputs.to_owned()),
+            conditions,
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn refused_credentials_survive_a_restart_and_an_upgrade() {
+        let refused = run(None, 1, Some(Reason::InvalidCredentials));
+        let inputs = CheckedInputs::from("spec=1");
+        let now = Instant::now();
+        for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
+            let status = status(&refused, &recorded, Vec::new());
+            let recovered = Remembered::<()>::recover(&status, question(1), &inputs, 3).unwrap();
+            assert!(recovered.answers(&question(1), SCHEDULE, now));
+            assert!(matches!(recovered.verdict(3), Verdict::Failed(_)));
+        }
+        let other = status(&refused, "spec=2 operator=0.0.0", Vec::new());
+        assert!(Remembered::<()>::recover(&other, question(1), &inputs, 3).is_none());
+    }
+
+    #[test]
+    fn what_was_proven_survives_a_restart_but_not_an_upgrade() {
+        let inputs = CheckedInputs::from("spec=1");
+        let passed = run(None, 1, None);
+        let down = run(Some(&passed), 1, Some(Reason::ConnectionRefused));
+        let published = condition(ConditionType::Published, "True");
+        let tolerated = vec![condition(ConditionType::Verified, "True"), published.clone()];
+        let outage = vec![condition(ConditionType::Verified, "False"), published];
+        let recover = |recorded: &str, conditions: &[Condition]| {
+            let status = status(&down, recorded, conditions.to_vec());
+            Remembered::<()>::recover(&status, question(1), &inputs, 3)
+        };
+        let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
+        assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));
+        assert!(matches!(recovered.verdict(3), Verdict::Tolerated { .. }));
+        let recovered = recover(&inputs.to_string(), &outage).unwrap();
+        assert!(recovered.proven, "the Secret can be repaired in an outage");
+        assert!(matches!(recovered.verdict(3), Verdict::Failed(_)), "and Verified does not flip");
+        assert!(recover("spec=1 operator=0.0.0", &tolerated).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn waits_are_never_short_nor_longer_than_the_interval(failures in 0u32..100, jitter in 0.0f64..1.0) {
+            let mut remembered = run(None, 1, Some(Reason::ConnectionRefused));
+            remembered.failures = failures;
+            remembered.jitter = jitter;
+            let wait = remembered.wait(SCHEDULE, remembered.checked_at.unwrap()).unwrap();
+            prop_assert!(wait >= FIRST_RETRY);
+            prop_assert!(wait <= SCHEDULE.interval.mul_f64(1.0 + JITTER_SHARE));
+        }
+    }
+}

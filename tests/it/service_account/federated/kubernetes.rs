@@ -1,0 +1,84 @@
+//! Tokens that Kubernetes makes for its own service accounts.
+
+use anyhow::Result;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use test_support::{ControlPlane, WandbServer};
+
+use super::{AUDIENCE, claims, published, service_account};
+use crate::world::{certificate, operator, workspace};
+
+const FROM_KUBERNETES: &str = "serviceAccount: {name: trainer, expiration: 10m}";
+
+/// The same right for the control plane's user that stands for the operator.
+const BINDING: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: token-request}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: wandb-auth-operator-token-request}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]
+";
+
+#[tokio::test]
+async fn kubernetes_makes_tokens_once_it_is_allowed_to() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let certificate = certificate()?;
+    let workspace = workspace().await?;
+    let issuer = format!("https://{}", plane.address());
+    let subject = format!("system:serviceaccount:{}:trainer", workspace.namespace());
+    let server = WandbServer::builder().certificate(&certificate).start()?;
+    server.accept_audience(AUDIENCE);
+    server.federated_account(&subject, "research");
+    let discovery = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "issuer-discovery"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:service-account-issuer-discovery"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:unauthenticated"}],
+    });
+    let bindings = Api::<ClusterRoleBinding>::all(workspace.client().clone());
+    bindings
+        .patch("issuer-discovery", &PatchParams::apply("test").force(), &Patch::Apply(&discovery))
+        .await?;
+    let keys = workspace.client().request_text(http_get("/openid/v1/jwks")?).await?;
+    server.register_issuer(&issuer, &keys)?;
+
+    // The authorities of the API server and of W&B Server in one bundle.
+    let bundle = format!("{}{}", plane.authority_pem(), certificate.authority_pem);
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authority"}, "data": {"ca.crt": bundle}});
+    workspace.apply(&map.to_string()).await?;
+    workspace.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: trainer}\n").await?;
+    let _operator = operator(&workspace)?;
+    workspace.apply(&super::jwt_issuer(&issuer, "")).await?;
+    workspace.wait_until_ready("JwtIssuer", "main").await?;
+    let account = service_account(&server.base_url(), FROM_KUBERNETES, "checkInterval: 10s");
+    let account = account.replace("subject: ci", &format!("subject: {subject}"));
+    workspace.apply(&account).await?;
+    let status = workspace.wait_for_reason("ServiceAccount", "ci", "Verified", "Forbidden").await?;
+    let message = super::message(&status, "Verified")?;
+    assert!(message.contains("serviceaccounts/token") && message.contains("trainer"), "{message}");
+
+    workspace.apply(include_str!("../../../../deploy/token-request.yaml")).await?;
+    workspace.apply(BINDING).await?;
+    workspace.wait_until_ready("ServiceAccount", "ci").await?;
+    let token = published(&workspace).await?.remove("identity-token").unwrap_or_default();
+    let claimed = claims(&token)?;
+    assert_eq!((&claimed["sub"], &claimed["aud"]), (&json!(subject), &json!([AUDIENCE])));
+    let expiration =
+        claimed["exp"].as_i64().unwrap_or_default() - claimed["iat"].as_i64().unwrap_or_default();
+    assert_eq!(expiration, 600);
+
+    // The right is for that account and no other.
+    let other = account.replace("name: trainer", "name: default").replace("{name: ci}", "{name: other}");
+    let other = other.replace(":trainer", ":default");
+    workspace.apply(&other).await?;
+    workspace.wait_for_reason("ServiceAccount", "other", "Verified", "Forbidden").await?;
+    Ok(())
+}
+
+fn http_get(path: &str) -> Result<hyper::Request<Vec<u8>>> {
+    Ok(hyper::Request::get(path).body(Vec::new())?)
+}

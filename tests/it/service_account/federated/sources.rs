@@ -1,0 +1,88 @@
+//! Where tokens come from: the issuer, for a client.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{AUDIENCE, CLIENT, CLIENT_SECRET, FROM_ISSUER, Federation, claims};
+
+const LIFETIME: Duration = Duration::from_mins(10);
+
+#[tokio::test]
+async fn a_token_of_the_issuer_is_published_with_all_that_programs_need() -> Result<()> {
+    let federation = Federation::new(LIFETIME).await?;
+    federation.apply(FROM_ISSUER, "attribution: {username: alice}").await?;
+    let status = federation.ready().await?;
+    let mut published = federation.published().await?;
+    let token = published.remove("identity-token").unwrap_or_default();
+    let claimed = claims(&token)?;
+    assert_eq!(claimed["iss"], federation.provider.issuer());
+    assert_eq!((&claimed["sub"], &claimed["aud"]), (&json!(CLIENT), &json!(AUDIENCE)));
+    let expected = [
+        ("SSL_CERT_FILE", "/var/run/secrets/auth.wandb.com/ca.crt"),
+        ("WANDB_BASE_URL", &federation.server.base_url()),
+        ("WANDB_CREDENTIALS_FILE", "/tmp/wandb-credentials.json"),
+        ("WANDB_ENTITY", "research"),
+        ("WANDB_IDENTITY_TOKEN_FILE", "/var/run/secrets/auth.wandb.com/identity-token"),
+        ("WANDB_USERNAME", "alice"),
+        ("ca.crt", &federation.certificate.authority_pem),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(published.into_iter().collect::<Vec<_>>(), expected);
+
+    assert_eq!(status["account"]["username"], CLIENT);
+    let expiration: jiff::Timestamp = serde_json::from_value(status["tokenExpiration"].clone())?;
+    assert_eq!(Some(expiration.as_second()), claimed["exp"].as_i64());
+    let names: Vec<_> =
+        status["checks"].as_array().into_iter().flatten().map(|check| &check["name"]).collect();
+    assert_eq!(
+        json!(names),
+        json!([
+            "SecretValues",
+            "DnsResolves",
+            "EgressAllowed",
+            "TcpConnects",
+            "TlsVerifies",
+            "InstanceReachable",
+            "IssuerReady",
+            "TokenObtained",
+            "TokenClaims",
+            "TokenExchange"
+        ])
+    );
+    let metrics = federation.operator.get("/metrics")?.1;
+    let figure = format!(
+        "wandb_auth_token_expiration_seconds{{kind=\"ServiceAccount\",namespace=\"{}\",name=\"ci\"}} {}",
+        federation.workspace.namespace(),
+        expiration.as_second()
+    );
+    assert!(metrics.contains(&figure), "{figure} is not in {metrics}");
+    // The secrets are where they belong and nowhere else.
+    let told = format!(
+        "{status}{}{metrics}{}",
+        federation.workspace.events().await?,
+        federation.operator.log().read()?
+    );
+    assert!(!told.contains(CLIENT_SECRET) && !told.contains(&token));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changed_client_secret_is_tried_at_once_and_the_token_in_use_stays() -> Result<()> {
+    let federation = Federation::new(LIFETIME).await?;
+    federation.apply(FROM_ISSUER, "").await?;
+    federation.ready().await?;
+    let before = federation.published().await?;
+    federation.workspace.put_secret("client", &[("secret", "not the secret of the machine")]).await?;
+    let message = federation.failed("ClientRejected").await?;
+    assert!(message.contains("invalid_client") && message.contains("The published token stays"), "{message}");
+    assert!(!message.contains("not the secret"), "{message}");
+    assert_eq!(federation.published().await?, before);
+    // Asked twice each time, in both ways, with growing pauses.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(federation.token_requests()? <= 1 + 3 * 2, "{} requests", federation.token_requests()?);
+    federation.workspace.put_secret("client", &[("secret", CLIENT_SECRET)]).await?;
+    federation.ready().await?;
+    Ok(())
+}
