@@ -1,7 +1,7 @@
 //! `ServiceAccount`: credentials with which programs use W&B.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,8 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common};
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = common::secret_name_stays(),
-    validation = common::name_leaves_room()
+    validation = common::name_leaves_room(),
+    validation = generated_keys_keep_their_account()
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -60,6 +61,20 @@ pub struct ServiceAccountSpec {
     /// The fields that every kind has.
     #[serde(flatten)]
     pub common: CommonSpec,
+}
+
+/// A rule of the whole resource: keys that the operator generated are known to one server and account only.
+fn generated_keys_keep_their_account() -> Rule {
+    Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.keyID) || \
+         (self.spec.instance.baseURL == oldSelf.spec.instance.baseURL && \
+         has(self.spec.accountName) == has(oldSelf.spec.accountName) && \
+         (!has(self.spec.accountName) || self.spec.accountName == oldSelf.spec.accountName) && \
+         has(self.spec.credentials.apiKey))",
+    )
+    .message(
+        "instance.baseURL, accountName and the kind of credentials cannot change once the operator has generated a key, which would stay valid; create a new resource and delete this one",
+    )
 }
 
 /// Names of teams and organizations stand in URLs.
