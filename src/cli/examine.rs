@@ -88,6 +88,7 @@ pub(super) struct Rendered {
     pub(super) secret_name: String,
     pub(super) values: Values,
     pub(super) environment: &'static [Env],
+    pub(super) destination: &'static str,
 }
 
 /// A resource as it was read from a file.
@@ -176,7 +177,12 @@ impl<K: Kind> Examinable for Loaded<K> {
         let planned = self.prepare(surroundings, &Trust::nobody())?;
         let context = RenderContext { verified: true, current: None };
         let values = K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap_or_default();
-        Ok(Rendered { secret_name: secret_name(&self.object), values, environment: K::ENVIRONMENT })
+        Ok(Rendered {
+            secret_name: secret_name(&self.object),
+            values,
+            environment: K::ENVIRONMENT,
+            destination: K::DESTINATION,
+        })
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -125,6 +125,7 @@ fn text(title: &Title, rendered: &Rendered, show: fn(&Sensitive) -> &str) -> any
     let secret = serde_yaml::to_string(&secret)?;
     let entries = serde_yaml::to_string(&BTreeMap::from([("env", entries)]))?;
     Ok(format!(
-        "---\n# The Secret that {kind} {name} publishes once its checks have passed.\n{secret}---\n# The env entries for the container of the wandb/local image.\n{entries}"
+        "---\n# The Secret that {kind} {name} publishes once its checks have passed.\n{secret}---\n# {}\n{entries}",
+        rendered.destination
     ))
 }

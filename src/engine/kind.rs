@@ -34,6 +34,9 @@ pub trait Kind:
     /// Every setting that the kind may publish, in the order in which people read them.
     const ENVIRONMENT: &'static [Env];
 
+    /// Where the settings go, as a sentence.
+    const DESTINATION: &'static str = "The env entries for the container of the wandb/local image.";
+
     /// The kinds of custom resources that specs of this kind refer to.
     const NEIGHBOURS: &'static [Neighbour] = &[];
 

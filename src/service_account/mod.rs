@@ -72,6 +72,8 @@ impl Evidence {
 impl Kind for ServiceAccount {
     const SHORT_NAME: &'static str = "wsa";
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
+    const DESTINATION: &'static str = "The env entries for programs that use W&B, which may also take the whole Secret by envFrom; mount it \
+         at /var/run/secrets/auth.wandb.com where a value is the path of a file there.";
     const NEIGHBOURS: &'static [Neighbour] = &[JWT_ISSUER];
 
     type Parsed = Settings;

@@ -7,6 +7,7 @@ use super::{
     call::Directory,
     verdicts::{JWT_ISSUER, references},
 };
+use crate::service_account::service_account;
 use crate::world::{CLIENT_SECRET, PASSWORD, certificate, ldap_config, oidc_provider};
 
 #[test]
@@ -36,6 +37,21 @@ fn audiences_are_rendered_without_any_token() -> Result<()> {
     let printed = files.call("render -f main.yaml --reveal")?;
     assert!(printed.stdout.contains("FEDERATED_AUTH_AUDIENCES: my-org"), "{printed}");
     assert_eq!(printed.code, 0);
+    Ok(())
+}
+
+#[test]
+fn what_programs_get_is_rendered_with_where_it_goes() -> Result<()> {
+    let key = "local-0123456789abcdef0123456789abcdef01234567";
+    let account = service_account("ci", "http://wandb.example.com", "", "attribution: {username: alice}");
+    let secret =
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: sa-key}}\nstringData: {{key: {key}}}\n");
+    let files = Directory::with(&[("ci.yaml", &account), ("key.yaml", &secret)])?;
+    let masked = files.call("render -f .")?;
+    assert!(!masked.stdout.contains(key), "{masked}");
+    assert_snapshot!(masked);
+    let revealed = files.call("render -f . --reveal")?;
+    assert!(revealed.stdout.contains(&format!("WANDB_API_KEY: {key}")), "{revealed}");
     Ok(())
 }
 
