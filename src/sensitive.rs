@@ -53,10 +53,16 @@ const SHORTEST_SECRET: usize = 4;
 impl Redactor {
     /// A redactor for these secrets.
     pub fn new(secrets: impl IntoIterator<Item = Sensitive>) -> Self {
-        let mut secrets: Vec<_> = secrets.into_iter().flat_map(|secret| spellings(&secret)).collect();
+        let mut redactor = Self { secrets: Vec::new() };
+        secrets.into_iter().for_each(|secret| redactor.conceal(&secret));
+        redactor
+    }
+
+    /// Takes this secret out, too.
+    pub fn conceal(&mut self, secret: &Sensitive) {
+        self.secrets.extend(spellings(secret));
         // A secret that contains another goes first, or its remainder would stay behind.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        Self { secrets }
+        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
     /// The text without any of the secrets.

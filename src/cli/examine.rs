@@ -137,7 +137,7 @@ impl<K: Kind> Loaded<K> {
         if let Some(upkeep) = examination.upkeep() {
             examination.leave(upkeep);
         }
-        examination.finish().0.list
+        examination.finish().findings.list
     }
 }
 

@@ -31,7 +31,9 @@ use super::{
     claims::rivals_of,
     reconcile,
     reconcile::now,
-    references, secret_name,
+    references,
+    release::release_undecodable,
+    secret_name,
     status::{Facts, Outcome, derive},
 };
 use crate::{
@@ -233,6 +235,9 @@ async fn report_undecodable<K: Kind>(
     object: &Guarded<K>,
     context: &Context<K>,
 ) -> Result<Action, Error> {
+    if invalid.metadata.deletion_timestamp.is_some() {
+        return release_undecodable(object, context).await;
+    }
     let resource = ApiResource::erase::<K>(&());
     let api = Api::<DynamicObject>::namespaced_with(
         context.client.clone(),

@@ -6,6 +6,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
+use super::plan::checked;
 use super::references::{Fetched, FoundResource, Need, ObjectKey, Reference, ReferenceSource};
 use crate::{
     api::Reason,
@@ -106,7 +107,7 @@ impl Hash for Inputs {
         }
         for (field, found) in &self.resources {
             field.hash(state);
-            found.spec.to_string().hash(state);
+            checked(found.spec.clone()).to_string().hash(state);
         }
         self.ca_bundle.as_ref().map(Sensitive::expose).hash(state);
     }

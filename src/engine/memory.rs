@@ -3,13 +3,17 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{Kind, Remembered, Values};
-use crate::api::Status;
+use crate::{api::Status, problem::Problem};
+
+/// Rights, quotas and policies change without an event.
+const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
 /// What is remembered of every resource of a kind.
 pub struct Memory<K: Kind> {
@@ -30,11 +34,20 @@ struct Entry<K: Kind> {
     conditions: Vec<Condition>,
     details: Option<K::Details>,
     told: Option<String>,
+    unwritable: Option<(Problem, Instant)>,
 }
 
 impl<K: Kind> Entry<K> {
     fn new(uid: String) -> Self {
-        Self { uid, remembered: None, last_verified: None, conditions: Vec::new(), details: None, told: None }
+        Self {
+            uid,
+            remembered: None,
+            last_verified: None,
+            conditions: Vec::new(),
+            details: None,
+            told: None,
+            unwritable: None,
+        }
     }
 }
 
@@ -90,6 +103,17 @@ impl<K: Kind> Memory<K> {
     /// Whether this was not what was told of the resource last.
     pub fn is_news(&self, object: &K, message: &str) -> bool {
         self.with(object, |entry| entry.told.replace(message.to_owned()).as_deref() != Some(message))
+    }
+
+    /// Keeps why the Secret could not be written.
+    pub fn refused(&self, object: &K, problem: &Problem) {
+        self.with(object, |entry| entry.unwritable = Some((problem.clone(), Instant::now())));
+    }
+
+    /// Why the Secret could not be written, if that is not long ago.
+    pub fn unwritable(&self, object: &K) -> Option<Problem> {
+        let unwritable = self.with(object, |entry| entry.unwritable.clone())?;
+        (unwritable.1.elapsed() < UNWRITABLE_LASTS).then_some(unwritable.0)
     }
 
     /// Forgets a resource that is gone.

@@ -38,7 +38,7 @@ pub use kind::{Figures, Kind, RenderContext, Traces, Upkeep};
 pub use memory::Memory;
 pub use notices::{Notice, Tone};
 pub use plan::{CheckedInputs, InputsHash, Planned, Prepared, prepare, references};
-pub use probe::Examination;
+pub use probe::{Examination, Examined};
 pub use publish::{Candidate, Content, Existing, Publication, decide};
 pub use reconcile::reconcile;
 pub use references::{Fetched, FoundResource, Need, Neighbour, ObjectKey, Reference, ReferenceSource, fetch};

@@ -8,6 +8,7 @@ use std::{
 };
 
 use kube::ResourceExt;
+use serde_json::Value;
 
 use super::{
     Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
@@ -154,9 +155,13 @@ fn hash<K: Kind>(object: &K, inputs: &Inputs) -> InputsHash {
 /// The part of the spec that findings and values depend on: the rest can change without a check.
 fn checked_spec<K: Kind>(object: &K) -> String {
     // A spec that was read from JSON can be written as JSON; an empty text would only cost a probe.
-    let mut spec = serde_json::to_value(object.spec()).unwrap_or_default();
+    checked(serde_json::to_value(object.spec()).unwrap_or_default()).to_string()
+}
+
+/// The spec without the fields on which nothing depends.
+pub(super) fn checked(mut spec: Value) -> Value {
     if let Some(fields) = spec.as_object_mut() {
         fields.retain(|name, _| !CommonSpec::UNCHECKED.contains(&name.as_str()));
     }
-    spec.to_string()
+    spec
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checked, Findings, Kind, Planned, Report, Scene, Upkeep};
+use super::{Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
 use crate::{
     api::{CheckName, Reason},
     problem::Problem,
@@ -15,6 +15,17 @@ pub struct Examination<'a, K: Kind> {
     limit: Duration,
     report: Report,
     evidence: K::Evidence,
+    tended: Option<CheckName>,
+}
+
+/// What an examination came to.
+pub struct Examined<E> {
+    /// What was found.
+    pub findings: Findings,
+    /// What was learnt beside that.
+    pub evidence: E,
+    /// How the other side refused to be changed, where only a person can end that.
+    pub refusal: Option<Finding>,
 }
 
 impl<'a, K: Kind> Examination<'a, K> {
@@ -32,7 +43,7 @@ impl<'a, K: Kind> Examination<'a, K> {
             report.time_out(limit);
             K::Evidence::default()
         });
-        Self { plan, scene, limit, report, evidence }
+        Self { plan, scene, limit, report, evidence, tended: None }
     }
 
     /// What is to be kept up, if anything.
@@ -41,7 +52,8 @@ impl<'a, K: Kind> Examination<'a, K> {
     }
 
     /// Keeps it up, within the time limit of the checks once more.
-    pub async fn tend(&mut self) {
+    pub async fn tend(&mut self, upkeep: Upkeep) {
+        self.tended = Some(upkeep.check);
         let evidence = self.evidence.clone();
         let tended = K::tend(self.plan, &self.scene, evidence, &mut self.report);
         match tokio::time::timeout(self.limit, tended).await {
@@ -56,9 +68,11 @@ impl<'a, K: Kind> Examination<'a, K> {
             .skip(upkeep.check, "Left to the running operator, since it changes something at the server.");
     }
 
-    /// What was found, and what was learnt beside that.
-    pub fn finish(self) -> (Findings, K::Evidence) {
-        (self.report.finish(), self.evidence)
+    /// What it came to.
+    pub fn finish(self) -> Examined<K::Evidence> {
+        let findings = self.report.finish();
+        let refusal = self.tended.and_then(|check| findings.refusal(&check).cloned());
+        Examined { findings, evidence: self.evidence, refusal }
     }
 }
 

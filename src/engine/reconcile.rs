@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Examination, Existing, Findings, Kind, Notice, Planned,
+    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Kind, Notice, Planned,
     Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Traces, Values, decide,
     fetch,
     notices::written as news_of,
@@ -94,6 +94,7 @@ async fn examine<K: Kind>(
         Some(known) if known.answers(question, schedule(object), Instant::now()) => known,
         known => {
             let namespace = object.namespace().unwrap_or_default();
+            let unwritable = context.memory.unwritable(object);
             let scene = Scene {
                 network: &context.network,
                 client: Some(&context.client),
@@ -101,15 +102,16 @@ async fn examine<K: Kind>(
                 published,
                 last_verified,
                 last_findings: known.as_ref().map_or(&[], |known| known.findings_on(question)),
-                last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question)),
+                last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
+                unwritable: unwritable.as_ref(),
                 now: Timestamp::now(),
             };
             let examined = tokio::select! {
                 examined = look(object, context, planned, scene) => examined?,
                 () = stopped(context) => return Err(Error::Stopping),
             };
-            context.metrics.checked(object, &examined.0);
-            let due = K::due(&planned.plan, &examined.1, &scene);
+            context.metrics.checked(object, &examined.findings);
+            let due = K::due(&planned.plan, &examined.evidence, &scene);
             let renewal = Renewal::new(due, scene.now, Instant::now());
             Remembered::learn(
                 known.as_ref(),
@@ -131,13 +133,13 @@ async fn look<K: Kind>(
     context: &Context<K>,
     planned: &Planned<K>,
     scene: Scene<'_>,
-) -> Result<(Findings, K::Evidence), Error> {
+) -> Result<Examined<K::Evidence>, Error> {
     let mut examination = Examination::run(planned, scene, object.common().check_timeout.get()).await;
     if let Some(upkeep) = examination.upkeep() {
         if upkeep.traces == Traces::Remote {
             context.hold(object).await?;
         }
-        examination.tend().await;
+        examination.tend(upkeep).await;
     }
     Ok(examination.finish())
 }
@@ -199,6 +201,7 @@ async fn publish<K: Kind>(
     let written = match secret::ensure(&context.client, object, present, &wanted).await? {
         Ok(written) => written,
         Err(problem) => {
+            context.memory.refused(object, &problem);
             let publication = Publication::Refused(problem);
             return Ok(Published { publication, values: held, notice: None });
         }

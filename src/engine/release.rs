@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::PartialObjectMeta,
     runtime::controller::Action,
@@ -23,6 +23,9 @@ use crate::{
 /// Keeps a resource from going before [`Kind::dismantle`] has run.
 pub const FINALIZER: &str = "auth.wandb.com/remote-credentials";
 
+/// What the API server sets for a deletion that leaves dependents (`--cascade=orphan`).
+const ORPHAN_FINALIZER: &str = "orphan";
+
 /// How often a server that does not let go is asked again.
 const RETRY: Duration = Duration::from_secs(15);
 
@@ -32,7 +35,12 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
     let (Some(deleted), true) = (object.meta().deletion_timestamp.as_ref(), is_held(object)) else {
         return Ok(Action::await_change());
     };
-    let _turn = context.turns.acquire().await;
+    // A Secret that stays must keep working.
+    if object.finalizers().iter().any(|finalizer| finalizer == ORPHAN_FINALIZER) {
+        context.let_go(object).await?;
+        return Ok(Action::await_change());
+    }
+    let turn = context.turns.acquire().await;
     let (_, existing) = secret::read(&context.client, object).await?;
     let last_verified = context.memory.last_verified(object);
     let namespace = object.namespace().unwrap_or_default();
@@ -44,14 +52,18 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         last_verified: last_verified.as_ref(),
         last_findings: &[],
         last_upkeep: None,
+        unwritable: None,
         now: Timestamp::now(),
     };
     let limit = object.common().check_timeout.get();
+    // A server that hangs keeps its own resource waiting and nobody else.
+    drop(turn);
     let dismantled = tokio::time::timeout(limit, object.dismantle(&scene)).await;
     let obstacle = dismantled.unwrap_or_else(|_| Err(too_slow(limit))).err();
     let waited = Duration::try_from(scene.now.duration_since(deleted.0)).unwrap_or_default();
     match obstacle {
-        Some(problem) if waited < context.deletion_patience => {
+        // Without a key, waiting is of no use.
+        Some(problem) if waited < context.deletion_patience && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
                 context.tell(object, &waits(&problem, context.deletion_patience)).await;
             }
@@ -64,7 +76,27 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
     Ok(Action::await_change())
 }
 
-fn is_held<K: Kind>(object: &K) -> bool {
+/// The same for a resource that this version cannot read: nothing can be taken away then, only waited
+/// for the version that can.
+pub(super) async fn release_undecodable<K: Kind>(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context<K>,
+) -> Result<Action, Error> {
+    let Some(deleted) = object.meta().deletion_timestamp.as_ref().filter(|_| is_held(object)) else {
+        return Ok(Action::await_change());
+    };
+    let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
+    let left = context.deletion_patience.saturating_sub(waited);
+    if !left.is_zero() {
+        return Ok(Action::requeue(left));
+    }
+    let problem = Problem::new(Reason::InvalidSpec, "this version of the operator cannot read the resource.");
+    context.tell(object, &orphaned(&problem)).await;
+    context.let_go(object).await?;
+    Ok(Action::await_change())
+}
+
+fn is_held(object: &impl Resource) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
@@ -105,7 +137,7 @@ impl<K: Kind> Context<K> {
         .await
     }
 
-    async fn let_go(&self, object: &K) -> Result<(), Error> {
+    async fn let_go(&self, object: &impl Resource<DynamicType = ()>) -> Result<(), Error> {
         self.set_finalizers(object, |mut finalizers| {
             finalizers.retain(|finalizer| finalizer != FINALIZER);
             finalizers
@@ -116,7 +148,7 @@ impl<K: Kind> Context<K> {
     /// Changes the finalizers at the version that was read, so that nobody else's is lost.
     async fn set_finalizers(
         &self,
-        object: &K,
+        object: &impl Resource<DynamicType = ()>,
         change: impl FnOnce(Vec<String>) -> Vec<String>,
     ) -> Result<(), Error> {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{CheckedInputs, Finding, Findings, InputsHash};
+use super::{CheckedInputs, Examined, Finding, Findings, InputsHash};
 use crate::api::{CheckName, ConditionType, Status};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
@@ -38,6 +38,8 @@ pub struct Remembered<E> {
     checked_at: Option<Instant>,
     /// When the values must be renewed.
     renewal: Renewal,
+    /// How the other side refused to be changed, and since when it is not asked again.
+    refusal: Option<(Finding, Instant)>,
     /// A number between 0 and 1 that spreads resources over time.
     jitter: f64,
 }
@@ -109,9 +111,11 @@ impl<E> Remembered<E> {
         }
     }
 
-    /// How the other side refused to be changed when the same was asked.
-    pub fn refused_upkeep(&self, question: &Question) -> Option<&Finding> {
-        self.findings.refused_upkeep().filter(|_| self.question == *question)
+    /// How the other side refused to be changed when the same was asked a short while ago.
+    pub fn refused_upkeep(&self, question: &Question, now: Instant) -> Option<&Finding> {
+        let (finding, since) = self.refusal.as_ref()?;
+        let lasts = self.question == *question && now.saturating_duration_since(*since) < REFUSAL_LASTS;
+        lasts.then_some(finding)
     }
 
     /// How long until the checks are due; never by themselves where credentials were refused.
@@ -133,7 +137,7 @@ impl<E> Remembered<E> {
     pub fn learn(
         previous: Option<&Self>,
         question: Question,
-        (findings, evidence): (Findings, E),
+        Examined { findings, evidence, refusal }: Examined<E>,
         renewal: Renewal,
         jitter: f64,
         now: Instant,
@@ -141,8 +145,14 @@ impl<E> Remembered<E> {
         let same = previous.filter(|previous| previous.question.inputs == question.inputs);
         let failed = findings.failure().is_some();
         let failures = if failed { same.map_or(0, |same| same.failures).saturating_add(1) } else { 0 };
-        let proven = !failed || same.is_some_and(|same| same.proven);
-        Self { question, findings, evidence, proven, failures, checked_at: Some(now), renewal, jitter }
+        let proven = !findings.disproved() || same.is_some_and(|same| same.proven);
+        let refused_before = previous.and_then(|previous| {
+            previous.refused_upkeep(&question, now)?;
+            previous.refusal.as_ref().map(|(_, since)| *since)
+        });
+        let refusal = refusal.map(|finding| (finding, refused_before.unwrap_or(now)));
+        let checked_at = Some(now);
+        Self { question, findings, evidence, proven, failures, checked_at, renewal, refusal, jitter }
     }
 
     /// What a status tells of an earlier process's run with the same inputs.
@@ -178,7 +188,8 @@ impl<E> Remembered<E> {
             (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
         let refused = findings.credentials_refused();
         let failures = if verified { 0 } else { threshold };
-        (refused || proven || findings.refused_upkeep().is_some()).then(|| Self {
+        let refusal = findings.refusal(&CheckName::KeyRotation).cloned();
+        (refused || proven || refusal.is_some()).then(|| Self {
             question,
             findings,
             evidence: E::default(),
@@ -186,6 +197,7 @@ impl<E> Remembered<E> {
             failures,
             checked_at: None,
             renewal: Renewal::Never,
+            refusal: refusal.map(|finding| (finding, Instant::now())),
             jitter: 0.0,
         })
     }
@@ -203,6 +215,9 @@ pub struct Schedule {
 /// The first wait after a failure; it doubles up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 
+/// How long a change that was refused is not asked for again, unless something else changes.
+const REFUSAL_LASTS: Duration = Duration::from_hours(1);
+
 /// The longest wait while values are overdue, since they may end before the next check.
 const OVERDUE_RETRY: Duration = Duration::from_mins(1);
 
@@ -216,6 +231,9 @@ const JITTER_SHARE: f64 = 0.05;
 impl Schedule {
     fn delay<E>(self, remembered: &Remembered<E>) -> Duration {
         match remembered.verdict(self.threshold) {
+            Verdict::Passed | Verdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
+                self.interval.min(OVERDUE_RETRY)
+            }
             Verdict::Passed | Verdict::Tolerated { .. } => self.interval,
             Verdict::Failed(_) if remembered.findings.credentials_unanswered() => {
                 let first = remembered.proven || remembered.failures <= 1;
@@ -269,9 +287,13 @@ mod tests {
         Findings { list: vec![finding], ..Findings::default() }
     }
 
+    fn examined(findings: Findings) -> Examined<()> {
+        Examined { findings, evidence: (), refusal: None }
+    }
+
     fn run(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
         let findings = findings(CheckName::TcpConnects, reason);
-        Remembered::learn(previous, question(inputs), (findings, ()), Renewal::Never, 0.0, Instant::now())
+        Remembered::learn(previous, question(inputs), examined(findings), Renewal::Never, 0.0, Instant::now())
     }
 
     #[test]
@@ -312,7 +334,7 @@ mod tests {
     fn unanswered_credentials_are_seldom_tried_again() {
         let unanswered = |previous: Option<&Remembered<()>>| {
             let findings = findings(CheckName::Bind, Some(Reason::TimedOut));
-            Remembered::learn(previous, question(1), (findings, ()), Renewal::Never, 0.0, Instant::now())
+            Remembered::learn(previous, question(1), examined(findings), Renewal::Never, 0.0, Instant::now())
         };
         let once = unanswered(None);
         assert_eq!(SCHEDULE.delay(&once), SCHEDULE.interval);
@@ -338,7 +360,7 @@ mod tests {
         let soon = Renewal::At(now + Duration::from_mins(1));
         let learn = |previous: Option<&Remembered<()>>, reason, renewal| {
             let findings = findings(CheckName::TokenObtained, reason);
-            Remembered::learn(previous, question(1), (findings, ()), renewal, 0.0, now)
+            Remembered::learn(previous, question(1), examined(findings), renewal, 0.0, now)
         };
         let fresh = learn(None, None, soon);
         assert_eq!(fresh.wait(SCHEDULE, now), Some(Duration::from_mins(1)));
@@ -360,8 +382,27 @@ mod tests {
             ..findings(CheckName::KeyAccepted, Some(Reason::RateLimited))
         };
         let now = Instant::now();
-        let limited = Remembered::learn(None, question(1), (asked, ()), Renewal::Never, 0.0, now);
+        let limited = Remembered::learn(None, question(1), examined(asked), Renewal::Never, 0.0, now);
         assert_eq!(limited.wait(SCHEDULE, now), Some(Duration::from_mins(10)));
+    }
+
+    #[test]
+    fn a_refused_change_disproves_nothing_and_is_asked_for_again_after_an_hour() {
+        let now = Instant::now();
+        let refused = |previous: Option<&Remembered<()>>, at| {
+            let findings = findings(CheckName::KeyRotation, Some(Reason::KeyCreationForbidden));
+            let refusal = findings.failure().cloned();
+            let examined = Examined { findings, evidence: (), refusal };
+            Remembered::learn(previous, question(1), examined, Renewal::Never, 0.0, at)
+        };
+        let once = refused(None, now);
+        assert!(once.proven, "the values are as good as before");
+        let soon = now + REFUSAL_LASTS / 2;
+        assert!(once.refused_upkeep(&question(1), soon).is_some());
+        assert!(once.refused_upkeep(&question(2), soon).is_none());
+        // That it was not asked for again does not make the refusal younger.
+        let twice = refused(Some(&once), soon);
+        assert!(twice.refused_upkeep(&question(1), now + REFUSAL_LASTS).is_none());
     }
 
     fn condition(type_: ConditionType, status: &str) -> Condition {

@@ -6,7 +6,7 @@ use crate::{
     api::{CheckName, CheckResult, CheckStatus, Reason, names::Remedy},
     net::Certificate,
     problem::Problem,
-    sensitive::Redactor,
+    sensitive::{Redactor, Sensitive},
 };
 
 /// What a check that did not fail has to say.
@@ -117,6 +117,11 @@ impl Report {
         self.certificate = Some(certificate);
     }
 
+    /// Takes a secret out of every later message that was not among the inputs.
+    pub fn conceal(&mut self, secret: &Sensitive) {
+        self.redactor.conceal(secret);
+    }
+
     /// Records that a server asked not to be asked again so soon (`Retry-After`).
     pub fn pause(&mut self, duration: Duration) {
         self.pause = self.pause.max(Some(duration));
@@ -220,10 +225,19 @@ impl Findings {
         self.failure().is_some_and(|failure| failure.name.sends_credentials() && failure.reason.leaves_open())
     }
 
-    /// How the other side refused to be changed, where only a person can end that.
-    pub fn refused_upkeep(&self) -> Option<&Finding> {
-        self.failure()
-            .filter(|failure| failure.name.changes_server() && failure.reason.remedy() == Remedy::Person)
+    /// Whether a check failed that judges the values.
+    pub fn disproved(&self) -> bool {
+        self.list.iter().any(|finding| finding.result == CheckResult::Failed && finding.name.judges_values())
+    }
+
+    /// The failure of this check, where only a person can end it.
+    pub fn refusal(&self, name: &CheckName) -> Option<&Finding> {
+        let is_refused = |finding: &&Finding| {
+            finding.name == *name
+                && finding.result == CheckResult::Failed
+                && finding.reason.remedy() == Remedy::Person
+        };
+        self.list.iter().find(is_refused)
     }
 
     /// Whether the other side refused credentials.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use super::{Finding, Values};
-use crate::net::Network;
+use crate::{net::Network, problem::Problem};
 
 /// What checks may use beside their plan.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ pub struct Scene<'a> {
     pub last_findings: &'a [Finding],
     /// How the other side refused what [`Kind::tend`](super::Kind::tend) asked, where asking again is of no use.
     pub last_upkeep: Option<&'a Finding>,
+    /// Why the Secret could not be written a short while ago: what is made for it would be lost.
+    pub unwritable: Option<&'a Problem>,
     /// The time of the run.
     pub now: Timestamp,
 }
@@ -38,6 +40,7 @@ impl<'a> Scene<'a> {
             last_verified: None,
             last_findings: &[],
             last_upkeep: None,
+            unwritable: None,
             now: Timestamp::now(),
         }
     }

@@ -70,7 +70,7 @@ async fn examine_within(
     let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".to_owned() };
     match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust) {
         Prepared::Planned(planned) => {
-            engine::Examination::run(&planned, Scene::without_cluster(network), limit).await.finish().0
+            engine::Examination::run(&planned, Scene::without_cluster(network), limit).await.finish().findings
         }
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
     }

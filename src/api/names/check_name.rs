@@ -92,10 +92,9 @@ impl CheckName {
         *self == Self::Bind
     }
 
-    /// Whether the check tells of a change at the server, which is not to be asked for again and again.
-    pub fn changes_server(&self) -> bool {
-        // An account that is not there is made.
-        matches!(self, Self::KeyRotation | Self::Membership)
+    /// Whether the check judges the values themselves, and not only that they will be replaced in time.
+    pub fn judges_values(&self) -> bool {
+        *self != Self::KeyRotation
     }
 
     /// The name without what follows the slash.

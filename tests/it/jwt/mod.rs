@@ -85,8 +85,8 @@ async fn examine_within(
     match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust) {
         Prepared::Planned(planned) => {
             let scene = Scene::without_cluster(network);
-            let (findings, keys) = engine::Examination::run(&planned, scene, limit).await.finish();
-            Examined { findings, keys }
+            let examined = engine::Examination::run(&planned, scene, limit).await.finish();
+            Examined { findings: examined.findings, keys: examined.evidence }
         }
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
     }

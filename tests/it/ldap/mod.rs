@@ -108,7 +108,7 @@ impl Scenario {
             api_server: Vec::new(),
         });
         let planned = self.planned(&network);
-        engine::Examination::run(&planned, Scene::without_cluster(&network), limit).await.finish().0
+        engine::Examination::run(&planned, Scene::without_cluster(&network), limit).await.finish().findings
     }
 
     async fn findings(&self) -> Findings {
