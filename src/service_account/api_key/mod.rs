@@ -93,7 +93,7 @@ impl Plan {
 /// made, or where it was replaced and revoked.
 pub(super) fn references(spec: &ApiKeySpec, details: &ServiceAccountDetails) -> Vec<Reference> {
     let bootstrap = Reference::secret(&spec.bootstrap_secret_ref, BOOTSTRAP);
-    let is_replaced = spec.rotation.is_some() && details.key_id.is_some();
+    let is_replaced = details.key_id.is_some();
     let bootstrap = if is_replaced || spec.create_with.is_some() { bootstrap.optional() } else { bootstrap };
     let admin =
         spec.create_with.as_ref().map(|create| Reference::secret(&create.admin_key_secret_ref, ADMIN));
