@@ -26,8 +26,9 @@
 //!
 //! - Values whose checks failed never replace values whose checks passed (`publishPolicy: Always`
 //!   is the user's own wish to the contrary).
-//! - Credentials that were refused are not tried again until the spec, the Secret or the re-check
+//! - A password that a directory refused is not tried again until the spec, the Secret or the re-check
 //!   annotation changes, also after a restart.
+//! - An API key is revoked only when another one is published and the time to take that up is over.
 //! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
 //! - A secret leaves this process in the published Secret and in the protocol that needs it, and
 //!   nowhere else: the type that holds it cannot be printed, and messages are searched for it.

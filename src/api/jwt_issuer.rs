@@ -46,7 +46,7 @@ pub struct JwtIssuerSpec {
     #[serde(default)]
     pub insecure_plaintext: bool,
 
-    /// The audiences (claim `aud`) of tokens that are meant for W&B, beside `wandb` and the organization's name.
+    /// The audiences (claim `aud`) of tokens that are meant for W&B, beside `wandb`; list the organization's name, too.
     #[serde(default)]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -1,4 +1,4 @@
-//! The pipeline that every kind shares. It knows nothing of LDAP or OpenID Connect.
+//! The pipeline that every kind shares. It knows nothing of directories, issuers or keys.
 //!
 //! ```text
 //! watch event → resolve (reads) → plan (pure) → probe, tend (network) → judge, publish, render (pure)

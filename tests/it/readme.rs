@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use strum::IntoEnumIterator;
 use wandb_auth_operator::api::Reason;
 
@@ -16,6 +17,25 @@ fn readme() -> Result<String> {
 /// The text between a fence of that language and its end.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Where the documented pod of a federated account mounts the Secret that it also takes its variables from.
+pub fn documented_mount() -> Result<String> {
+    let readme = readme()?;
+    let manifests = blocks(&readme, "yaml").into_iter().map(serde_yaml::from_str::<Value>);
+    let pod = manifests.filter_map(Result::ok).find(|manifest| manifest["kind"] == "Pod");
+    let pod = pod.context("the README shows no pod")?;
+    let at = |path: &str| pod.pointer(path).and_then(Value::as_str).with_context(|| path.to_owned());
+    let (container, volume) = ("/spec/containers/0", "/spec/volumes/0");
+    ensure!(
+        at(&format!("{container}/envFrom/0/secretRef/name"))? == at(&format!("{volume}/secret/secretName"))?
+    );
+    ensure!(at(&format!("{container}/volumeMounts/0/name"))? == at(&format!("{volume}/name"))?);
+    ensure!(
+        pod.pointer(&format!("{container}/volumeMounts/0/subPath")).is_none(),
+        "it would never be renewed"
+    );
+    Ok(at(&format!("{container}/volumeMounts/0/mountPath"))?.to_owned())
 }
 
 #[test]
@@ -41,7 +61,7 @@ async fn every_manifest_is_accepted_by_the_api_server() -> Result<()> {
     let workspace = workspace().await?;
     let readme = readme()?;
     let manifests = blocks(&readme, "yaml");
-    ensure!(manifests.len() >= 3, "the README shows both kinds and a pod");
+    ensure!(manifests.len() >= 8, "the README shows every kind, and pods that use their Secrets");
     for manifest in manifests {
         workspace.apply(manifest).await.with_context(|| manifest.to_owned())?;
     }

@@ -8,10 +8,8 @@ use tempfile::TempDir;
 use test_support::{WandbAction, WandbClient, WandbServer};
 
 use super::{CLIENT, FROM_ISSUER, Federation, published};
+use crate::readme::documented_mount;
 use crate::world::{certificate, operator, put_authority, workspace};
-
-/// Where the documentation has programs mount the Secret.
-const MOUNT: &str = "/var/run/secrets/auth.wandb.com";
 
 /// Where it has the client keep its access tokens.
 const CREDENTIALS: &str = "/tmp/wandb-credentials.json";
@@ -27,6 +25,7 @@ impl Pod {
     /// Mounted, every key is a file; as `envFrom`, every key that can be a name is a variable.
     fn new(secret: BTreeMap<String, String>) -> Result<Self> {
         let mounted = tempfile::tempdir()?;
+        let mount = documented_mount()?;
         let at = mounted.path().to_string_lossy().into_owned();
         let mut variables = Vec::new();
         for (name, value) in secret {
@@ -34,7 +33,7 @@ impl Pod {
             if !name.contains(['.', '-']) {
                 variables.push((
                     name,
-                    value.replace(MOUNT, &at).replace(CREDENTIALS, &format!("{at}/credentials.json")),
+                    value.replace(&mount, &at).replace(CREDENTIALS, &format!("{at}/credentials.json")),
                 ));
             }
         }
