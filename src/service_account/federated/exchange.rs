@@ -11,6 +11,9 @@ use crate::{
     sensitive::Sensitive,
 };
 
+/// The reasons by which the server refuses a token, rather than not answering for now.
+pub(super) const REFUSALS: [Reason; 2] = [Reason::ManualStepRequired, Reason::TokenExpired];
+
 /// Exchanges the token, looks who it stands for, and forgets the access token.
 pub(super) async fn check(
     instance: Instance<'_>,

@@ -32,7 +32,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Plan as WholePlan, connect::connect, render};
 use crate::{
     api::{
-        CheckName, Reason,
+        CheckName,
         service_account::{AccountStatus, ServiceAccountDetails},
     },
     engine::{Inputs, RenderContext, Report, Scene, Values},
@@ -210,8 +210,7 @@ async fn exchange(
     let judged = Box::pin(async {
         let (subject, team) = (&own.settings.subject, plan.account.home.team());
         let checked = exchange::check(instance, token, subject, team, scene.now).await;
-        let refusals = [Reason::ManualStepRequired, Reason::TokenExpired];
-        if checked.as_ref().is_err_and(|refusal| refusals.contains(&refusal.problem.reason)) {
+        if checked.as_ref().is_err_and(|refusal| exchange::REFUSALS.contains(&refusal.problem.reason)) {
             outcome = Exchange::Refused;
         }
         checked
