@@ -73,6 +73,7 @@ async fn make(
     match &plan.settings.source {
         TokenSource::Secret => secret().cloned(),
         TokenSource::Kubernetes { account, expiration } => {
+            kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer)?;
             kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
         }
         TokenSource::ClientCredentials { id, scope } => {
