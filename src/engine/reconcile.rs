@@ -102,6 +102,7 @@ async fn examine<K: Kind>(
                 published,
                 last_verified,
                 last_findings: known.as_ref().map_or(&[], |known| known.findings_on(question)),
+                proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
                 last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
                 unwritable: unwritable.as_ref(),
                 now: Timestamp::now(),

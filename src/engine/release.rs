@@ -51,6 +51,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         published: existing.values(),
         last_verified: last_verified.as_ref(),
         last_findings: &[],
+        proven: false,
         last_upkeep: None,
         unwritable: None,
         now: Timestamp::now(),

@@ -230,6 +230,10 @@ const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
     fn delay<E>(self, remembered: &Remembered<E>) -> Duration {
+        // A provider counts clients that come with a wrong secret, and only another secret helps.
+        if remembered.findings.client_rejected() {
+            return self.interval;
+        }
         match remembered.verdict(self.threshold) {
             Verdict::Passed | Verdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
                 self.interval.min(OVERDUE_RETRY)
@@ -307,6 +311,14 @@ mod tests {
         assert!(matches!(thrice.verdict(3), Verdict::Failed(_)));
         assert!(thrice.proven, "the values stay proven, so that the Secret can still be repaired");
         assert_eq!(run(Some(&thrice), 1, None).verdict(3), Verdict::Passed);
+    }
+
+    #[test]
+    fn a_rejected_client_is_not_tried_sooner_than_the_interval() {
+        let rejected = run(None, 1, Some(Reason::ClientRejected));
+        let wait = rejected.wait(SCHEDULE, rejected.checked_at.unwrap());
+        assert_eq!(wait, Some(SCHEDULE.interval));
+        assert!(!rejected.answers(&question(2), SCHEDULE, Instant::now()));
     }
 
     #[test]

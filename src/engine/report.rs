@@ -240,6 +240,13 @@ impl Findings {
         self.list.iter().find(is_refused)
     }
 
+    /// Whether an identity provider refused a client and its secret.
+    pub fn client_rejected(&self) -> bool {
+        self.list
+            .iter()
+            .any(|finding| finding.result == CheckResult::Failed && finding.reason == Reason::ClientRejected)
+    }
+
     /// Whether the other side refused credentials.
     pub fn credentials_refused(&self) -> bool {
         self.list

@@ -21,6 +21,8 @@ pub struct Scene<'a> {
     pub last_verified: Option<&'a Values>,
     /// What the last run found, where it had the same inputs.
     pub last_findings: &'a [Finding],
+    /// Whether the same inputs passed before: what is published for them comes from them.
+    pub proven: bool,
     /// How the other side refused what [`Kind::tend`](super::Kind::tend) asked, where asking again is of no use.
     pub last_upkeep: Option<&'a Finding>,
     /// Why the Secret could not be written a short while ago: what is made for it would be lost.
@@ -39,6 +41,7 @@ impl<'a> Scene<'a> {
             published: None,
             last_verified: None,
             last_findings: &[],
+            proven: false,
             last_upkeep: None,
             unwritable: None,
             now: Timestamp::now(),

@@ -13,6 +13,7 @@ use crate::{
     issuer::Issuer,
     net::HttpClient,
     problem::quote,
+    sensitive::{Redactor, Sensitive},
 };
 
 /// Exchanges each token, as long as the server accepts them, and forgets what it gets.
@@ -41,8 +42,10 @@ pub(super) async fn check(
         );
     }
     let mut pause = None;
+    let mut given = Vec::new();
     let exchange = async {
-        let checked = tokio::time::timeout(time_left, exchange(Instance { base_url, http }, genuine)).await;
+        let instance = Instance { base_url, http };
+        let checked = tokio::time::timeout(time_left, exchange(instance, genuine, &mut given)).await;
         Ok(match checked {
             Ok(Ok(())) => Checked::passed((), accepted(base_url, genuine)),
             Ok(Err((sample, refusal))) => {
@@ -59,14 +62,27 @@ pub(super) async fn check(
         })
     };
     report.check(name, exchange).await;
+    given.iter().for_each(|access| report.conceal(access));
     if let Some(pause) = pause {
         report.pause(pause);
     }
 }
 
-async fn exchange<'a>(instance: Instance<'_>, genuine: &[Genuine<'a>]) -> Result<(), (&'a str, Refusal)> {
+/// What the server gives out for one sample, it must not repeat in what it says of the next.
+async fn exchange<'a>(
+    instance: Instance<'_>,
+    genuine: &[Genuine<'a>],
+    given: &mut Vec<Sensitive>,
+) -> Result<(), (&'a str, Refusal)> {
     for Genuine { name, token } in genuine {
-        instance.exchange(token).await.map_err(|refusal| (*name, refusal))?;
+        match instance.exchange(token).await {
+            Ok(access) => given.push(access.token),
+            Err(mut refusal) => {
+                let redactor = Redactor::new(given.iter().cloned());
+                refusal.problem.message = redactor.redact(refusal.problem.message);
+                return Err((*name, refusal));
+            }
+        }
     }
     Ok(())
 }

@@ -29,10 +29,15 @@ pub(super) fn check(
         "All five rules accept the token: it stands for \"{subject}\", is meant for \"{audience}\", and is valid until {:.0}",
         accepted.expires
     );
-    let nearly_over = Life::of(token).is_ok_and(|life| life.is_nearly_over(now));
+    let life = Life::of(token).ok();
+    let nearly_over = life.is_some_and(|life| life.is_nearly_over(now));
+    let short = life.is_some_and(Life::is_short);
     let advice = match plan.settings.source {
         TokenSource::Secret if nearly_over || accepted.expires.duration_since(now) < SOON => {
             "Nothing here renews it: put a new one into the Secret before then"
+        }
+        TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } if short => {
+            "Its whole life is under 10 minutes, and the kubelet takes up to about 90 seconds to bring a changed Secret into a pod: ask the issuer for 15 minutes or longer"
         }
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } if nearly_over => {
             "That is soon, although it was just made: check the clocks of the issuer and of the node, and let tokens live longer"

@@ -11,7 +11,7 @@ use super::issuer::TrustedIssuer;
 use crate::{
     api::Reason,
     issuer::{
-        at, expect_available, expect_encrypted,
+        Plaintext, at, expect_available, expect_encrypted,
         oauth::{NoAnswer, Within, client_redactor, words_of},
     },
     jwt::{Published, Token},
@@ -44,7 +44,9 @@ pub(super) async fn request(
             "The discovery document has no token_endpoint, so the issuer makes no tokens for clients. Use another source in spec.credentials.federated.token.",
         )));
     };
-    expect_encrypted("token_endpoint", endpoint, settings.plaintext)
+    // Accepting an issuer without TLS is no word on a secret that leaves one that has it.
+    let plaintext = if settings.issuer.is_encrypted() { Plaintext::Refused } else { settings.plaintext };
+    expect_encrypted("token_endpoint", endpoint, plaintext)
         .map_err(|problem| issuer.at(&problem))?;
     let http = issuer.plan.http(network);
     let token = match ask(client, AuthType::BasicAuth, http, issuer, endpoint).await? {

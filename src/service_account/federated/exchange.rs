@@ -2,48 +2,120 @@
 
 use jiff::Timestamp;
 
-use super::life::expiration;
+use super::{super::settings::Attribution, life::expiration};
 use crate::{
     api::{Reason, service_account::AccountStatus},
     engine::Checked,
-    instance::{Credential, Instance, Refusal},
+    instance::{Credential, Instance, Member, Refusal, Viewer},
+    issuer::Issuer,
     problem::{Problem, enumerate, quote},
-    sensitive::Sensitive,
+    sensitive::{Redactor, Sensitive},
 };
 
-/// Exchanges the token, looks who it stands for, and forgets the access token.
+/// The reasons by which the server refuses a token, rather than not answering for now.
+pub(super) const REFUSALS: [Reason; 2] = [Reason::ManualStepRequired, Reason::TokenExpired];
+
+/// An exchange, and what is expected of the account that comes of it.
+pub(super) struct Request<'a> {
+    /// The server.
+    pub(super) instance: Instance<'a>,
+    /// What is exchanged.
+    pub(super) token: &'a Sensitive,
+    /// Whom the token stands for.
+    pub(super) subject: &'a str,
+    /// Who made it, as far as that is known.
+    pub(super) issuer: Option<&'a Issuer>,
+    /// The team that the account is to be in.
+    pub(super) team: &'a str,
+    /// The person whom its runs are attributed to.
+    pub(super) attribution: Option<&'a Attribution>,
+    /// The time.
+    pub(super) now: Timestamp,
+}
+
+/// Exchanges the token, looks who it stands for, and leaves the access token in `access` for the report
+/// to conceal. The account is nothing where what the server calls it cannot be shown.
 pub(super) async fn check(
-    instance: Instance<'_>,
-    token: &Sensitive,
-    subject: &str,
-    team: &str,
-    now: Timestamp,
-) -> Result<Checked<AccountStatus>, Refusal> {
-    let access = instance.exchange(token).await.map_err(|refusal| match expiration(token) {
-        Some(end) if end <= now => expired(refusal, end),
-        _ => explain(refusal, subject, team),
+    request: &Request<'_>,
+    access: &mut Option<Sensitive>,
+) -> Result<Checked<Option<AccountStatus>>, Refusal> {
+    let Request { instance, token, team, now, .. } = request;
+    let given = instance.exchange(token).await.map_err(|refusal| match expiration(token) {
+        Some(end) if end <= *now => expired(refusal, end),
+        _ => explain(refusal, request),
     })?;
-    let viewer = instance.viewer(&Credential::Token(access)).await?;
-    let teams = viewer.teams;
-    let username = viewer.username.or(viewer.email).unwrap_or_else(|| viewer.id.clone());
-    let shown = quote(&username);
-    let account = AccountStatus { id: viewer.id, username };
-    if teams.iter().any(|name| name == team) {
-        return Ok(Checked::passed(
-            account,
-            format!(
-                "W&B Server gives an access token for the account {shown}, which is in the team \"{team}\"."
-            ),
-        ));
-    }
-    Ok(Checked::warning(
-        account,
-        Reason::NotAMember,
-        format!(
-            "W&B Server gives an access token for the account {shown}, but that is not in the team \"{team}\" and has these: {}. Add it to the team in the web UI, or correct the spec.",
+    let redactor = Redactor::new([given.token.clone(), (*token).clone()]);
+    *access = Some(given.token.clone());
+    let credential = Credential::Token(given);
+    let viewer = instance.viewer(&credential).await?;
+    let account = account(&viewer, &redactor);
+    let shown = account.as_ref().map_or_else(
+        || "an account whose name cannot be shown".to_owned(),
+        |account| format!("the account \"{}\"", account.username),
+    );
+    let given = format!("W&B Server gives an access token for {shown}");
+    if !viewer.teams.iter().any(|name| name == team) {
+        let teams = viewer.teams.into_iter().map(|name| redactor.redact(name));
+        let message = format!(
+            "{given}, but that is not in the team \"{team}\" and has these: {}. Add it to the team in the web UI, or correct the spec.",
             enumerate(teams)
+        );
+        return Ok(Checked::warning(account, Reason::NotAMember, message));
+    }
+    let passed = format!("{given}, which is in the team \"{team}\".");
+    let Some(person) = request.attribution else { return Ok(Checked::passed(account, passed)) };
+    Ok(match instance.entity(&credential, team).await {
+        Ok(entity) if entity.iter().flat_map(|entity| &entity.members).any(|member| is(member, person)) => {
+            Checked::passed(account, passed)
+        }
+        Ok(_) => Checked::warning(account, Reason::NotAMember, not_attributed(team, person)),
+        // Whom runs are attributed to keeps no account from working.
+        Err(Refusal { problem, .. }) => Checked::warning(
+            account,
+            problem.reason,
+            format!(
+                "{passed} Who else is in the team, such as the person of spec.attribution, it does not tell: {}",
+                problem.message
+            ),
         ),
-    ))
+    })
+}
+
+/// The longest name or identifier of an account that is shown.
+const LONGEST_NAME: usize = 128;
+
+/// What the server calls the account, as far as that is a name and not anything else.
+fn account(viewer: &Viewer, redactor: &Redactor) -> Option<AccountStatus> {
+    let is_name = |text: &&String| {
+        !text.is_empty()
+            && text.chars().count() <= LONGEST_NAME
+            && quote(text) == **text
+            && redactor.redact((*text).clone()) == **text
+    };
+    let id = Some(&viewer.id).filter(is_name)?;
+    let names = [viewer.username.as_ref(), viewer.email.as_ref(), Some(id)];
+    let username = names.into_iter().flatten().find(is_name)?;
+    Some(AccountStatus { id: id.clone(), username: username.clone() })
+}
+
+fn is(member: &Member, person: &Attribution) -> bool {
+    match person {
+        Attribution::Username(username) => member.username.as_ref() == Some(username),
+        Attribution::UserEmail(email) => {
+            member.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))
+        }
+    }
+}
+
+fn not_attributed(team: &str, person: &Attribution) -> String {
+    let (field, person) = match person {
+        Attribution::Username(username) => ("username", username),
+        Attribution::UserEmail(email) => ("userEmail", email),
+    };
+    format!(
+        "Nobody in the team \"{team}\" is \"{}\", so the server attributes no runs to that person. Correct spec.attribution.{field}, or add the person to the team in the web UI.",
+        quote(person)
+    )
 }
 
 /// The rules allow clocks to differ a little, which the server need not.
@@ -59,14 +131,45 @@ fn expired(refusal: Refusal, end: Timestamp) -> Refusal {
 }
 
 /// Says what only a person can do, since W&B has no programming interface for it.
-fn explain(refusal: Refusal, subject: &str, team: &str) -> Refusal {
+fn explain(refusal: Refusal, request: &Request<'_>) -> Refusal {
     if refusal.problem.reason != Reason::TokenRefused {
         return refusal;
     }
+    let issuer =
+        request.issuer.map_or_else(|| "of the JwtIssuer".to_owned(), |issuer| quote(issuer.as_str()));
     let message = format!(
-        "Register the account once: in the web UI, open the settings of the team \"{team}\" (or of the organization), then Service accounts, \"New service account\", choose an external one with the issuer of the JwtIssuer, and enter exactly {:?} as its subject. {}",
-        quote(subject),
+        "Register the account once: in the web UI, open the settings of the team \"{}\" (or of the organization), then Service accounts, \"New service account\", choose an external one with the issuer {issuer}, and enter exactly {:?} as its subject. {}",
+        request.team,
+        quote(request.subject),
         refusal.problem.message
     );
     Refusal { problem: Problem::new(Reason::ManualStepRequired, message), ..refusal }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_names_are_shown() {
+        let redactor = Redactor::new(["the-access-token".into()]);
+        let long = "x".repeat(LONGEST_NAME + 1);
+        for (id, username, email, expected) in [
+            ("1", Some("ci"), None, Some("ci")),
+            ("1", None, Some("ci@example.org"), Some("ci@example.org")),
+            ("1", Some(""), None, Some("1")),
+            ("1", Some(long.as_str()), None, Some("1")),
+            ("1", Some("a\nb"), Some("\u{202e}x"), Some("1")),
+            ("1", Some("ci the-access-token"), Some("ci@example.org"), Some("ci@example.org")),
+            ("the-access-token", Some("ci"), None, None),
+            (long.as_str(), Some("ci"), None, None),
+        ] {
+            let viewer = json!({"id": id, "username": username, "email": email});
+            let viewer: Viewer = serde_json::from_value(viewer).unwrap();
+            let seen = account(&viewer, &redactor).map(|account| account.username);
+            assert_eq!(seen.as_deref(), expected, "{id} {username:?}");
+        }
+    }
 }

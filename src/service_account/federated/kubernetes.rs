@@ -11,9 +11,28 @@ use kube::{Api, api::PostParams};
 use crate::{
     api::Reason,
     engine::Scene,
+    issuer::{Issuer, without_slash},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
+
+/// How audiences begin that API servers have by default.
+const API_SERVER: &str = "https://kubernetes.default.svc";
+
+/// Refuses an audience with which the token would be a credential for the cluster's own API server.
+pub(super) fn permit(audience: &str, issuer: &Issuer) -> Result<(), Problem> {
+    let is_issuer = without_slash(audience) == without_slash(issuer.as_str());
+    if !is_issuer && !audience.starts_with(API_SERVER) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Reason::InvalidSpec,
+        format!(
+            "spec.credentials.federated.audience is \"{}\", which the API server of a cluster takes for itself: whoever has such a token can use the cluster as that service account. Set an audience that only W&B Server accepts, here and in the JwtIssuer.",
+            quote(audience)
+        ),
+    ))
+}
 
 /// Has Kubernetes make a token for the service account, for one audience.
 pub(super) async fn request(
@@ -68,5 +87,26 @@ fn refused(account: &str, error: &kube::Error) -> Problem {
             Reason::ServerUnavailable,
             "Kubernetes does not answer the request for a token. The operator tries again by itself; look at the API server if that does not pass.",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_is_made_for_the_api_server() {
+        let issuer = Issuer::parse("https://oidc.eks.example/id/1").unwrap();
+        for (audience, permitted) in [
+            ("my-org", true),
+            ("https://wandb.example", true),
+            ("https://oidc.eks.example/id/2", true),
+            ("https://oidc.eks.example/id/1", false),
+            ("https://oidc.eks.example/id/1/", false),
+            ("https://kubernetes.default.svc", false),
+            ("https://kubernetes.default.svc.cluster.local", false),
+        ] {
+            assert_eq!(permit(audience, &issuer).is_ok(), permitted, "{audience}");
+        }
     }
 }

@@ -25,6 +25,12 @@ const RENEWAL: f64 = 0.8;
 /// How much of its life a token may be renewed before that.
 const JITTER: f64 = 0.05;
 
+/// The shortest time between two tokens.
+const SHORTEST_WAIT: SignedDuration = SignedDuration::from_secs(10);
+/// With less, the tenth of its life that is left for the way to the pods is too short: the kubelet takes up
+/// to about 90 seconds to bring a changed Secret there.
+const SHORTEST_LIFE: SignedDuration = SignedDuration::from_mins(10);
+
 impl Life {
     /// The life of a token that can be read.
     pub(super) fn of(token: &Sensitive) -> Result<Self, Problem> {
@@ -54,7 +60,19 @@ impl Life {
         let length = self.end.duration_since(self.begin).max(SignedDuration::ZERO);
         let share = RENEWAL - JITTER * self.jitter;
         let passed = SignedDuration::try_from_secs_f64(length.as_secs_f64() * share).unwrap_or(length);
-        self.begin.checked_add(passed).unwrap_or(self.end)
+        self.begin.checked_add(passed).unwrap_or(self.end).min(self.end)
+    }
+
+    /// When to look whether another one is to take its place: a token that lives for seconds does not keep
+    /// the issuer busy.
+    pub(super) fn due(self, now: Timestamp) -> Timestamp {
+        let earliest = self.begin.min(now).checked_add(SHORTEST_WAIT).unwrap_or(self.end);
+        self.renewal().max(earliest)
+    }
+
+    /// Whether it may expire in a pod before its successor is there.
+    pub(super) fn is_short(self) -> bool {
+        self.end.duration_since(self.begin) < SHORTEST_LIFE
     }
 
     /// Whether less than a fifth of it is left.
@@ -67,6 +85,12 @@ impl Life {
 /// When a token says that it expires.
 pub(super) fn expiration(token: &Sensitive) -> Option<Timestamp> {
     Token::read(token.expose()).ok()?.claims.time("exp").ok()?
+}
+
+/// When a token says that it expires, where the API server takes that for a time.
+pub(super) fn told_expiration(token: &Sensitive) -> Option<Timestamp> {
+    // Later times than the last one that can be written are read as that one.
+    expiration(token).filter(|end| (Timestamp::UNIX_EPOCH..Timestamp::MAX).contains(end))
 }
 
 fn malformed(what: &str) -> Problem {
@@ -100,8 +124,41 @@ mod tests {
             assert_eq!(seen.as_second(), renewal, "{seen}");
         }
         assert_eq!(life(json!({"nbf": 1000, "exp": 1100}), 0.0).unwrap().renewal(), at(1080));
-        // A token that ends before it begins is due at once.
-        assert_eq!(life(json!({"iat": 1000, "exp": 900}), 0.0).unwrap().renewal(), at(1000));
+        // A token that ends before it begins is due when it ends.
+        assert_eq!(life(json!({"iat": 1000, "exp": 900}), 0.0).unwrap().renewal(), at(900));
+    }
+
+    #[test]
+    fn is_due_ten_seconds_after_it_was_made_at_the_earliest() {
+        for (begin, end, now, due) in [
+            (1000, 1100, 1000, 1080),
+            (1000, 1001, 1000, 1010),
+            (1000, 1001, 1020, 1010),
+            // What could not be renewed stays due.
+            (1000, 1100, 1090, 1080),
+            // The issuer's clock is ahead.
+            (5000, 1001, 1000, 1010),
+            (1060, 1160, 1000, 1140),
+        ] {
+            let life = life(json!({"iat": begin, "exp": end}), 0.0).unwrap();
+            assert_eq!(life.due(at(now)), at(due), "{begin} {end} {now}");
+        }
+    }
+
+    #[test]
+    fn only_times_that_the_api_server_takes_are_told() {
+        let key = test_support::tokens::SigningKey::p256("key").unwrap();
+        for (end, told) in [
+            (json!(1000), Some(at(1000))),
+            (json!(0), Some(at(0))),
+            (json!(-1), None),
+            (json!(-1e300), None),
+            (json!(1e12), None),
+            (json!(1e300), None),
+        ] {
+            let token = Sensitive::new(key.sign(&json!({"iat": 0, "exp": end})).unwrap());
+            assert_eq!(told_expiration(&token), told, "{end}");
+        }
     }
 
     #[test]

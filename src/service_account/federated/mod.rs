@@ -32,7 +32,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Plan as WholePlan, connect::connect, render};
 use crate::{
     api::{
-        CheckName, Reason,
+        CheckName,
         service_account::{AccountStatus, ServiceAccountDetails},
     },
     engine::{Inputs, RenderContext, Report, Scene, Values},
@@ -41,7 +41,7 @@ use crate::{
     sensitive::Sensitive,
 };
 use issuer::TrustedIssuer;
-use life::{Life, expiration};
+use life::{Life, expiration, told_expiration};
 use obtain::{Obtained, is_meant, obtain};
 use settings::{CLIENT_SECRET, ISSUER, TOKEN, TokenSource};
 
@@ -83,7 +83,8 @@ impl Held {
 
 /// What the server made of a token.
 enum Exchange {
-    Accepted(AccountStatus),
+    /// The account, where what the server calls it can be shown.
+    Accepted(Option<AccountStatus>),
     Refused,
     Unanswered,
 }
@@ -155,7 +156,7 @@ pub(super) async fn probe(plan: &WholePlan, own: &Plan, scene: &Scene<'_>, repor
     });
     match exchanged {
         Exchange::Accepted(account) => {
-            Evidence { token: held.map(|held| Held::Sound(held.into_token())), account: Some(account) }
+            Evidence { token: held.map(|held| Held::Sound(held.into_token())), account }
         }
         Exchange::Refused => {
             Evidence { token: held.map(|held| Held::Refused(held.into_token())), account: None }
@@ -184,6 +185,7 @@ async fn prove(own: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Hel
     }
     let obtained = report.check(CheckName::TokenObtained, obtain(own, issuer, current, scene)).await?;
     let Obtained { token, published } = obtained;
+    report.conceal(&token);
     let published = match published {
         Ok(published) => published,
         Err(problem) => {
@@ -207,16 +209,27 @@ async fn exchange(
     let Some(instance) = connect(plan, scene.network, report).await else { return Exchange::Unanswered };
     let Some(Held::Sound(token) | Held::Doubtful(token)) = held else { return Exchange::Unanswered };
     let mut outcome = Exchange::Unanswered;
+    let mut access = None;
     let judged = Box::pin(async {
-        let (subject, team) = (&own.settings.subject, plan.account.home.team());
-        let checked = exchange::check(instance, token, subject, team, scene.now).await;
-        let refusals = [Reason::ManualStepRequired, Reason::TokenExpired];
-        if checked.as_ref().is_err_and(|refusal| refusals.contains(&refusal.problem.reason)) {
+        let request = exchange::Request {
+            instance,
+            token,
+            subject: &own.settings.subject,
+            issuer: own.issuer.as_ref().ok().map(|issuer| &issuer.plan.settings().issuer),
+            team: plan.account.home.team(),
+            attribution: plan.account.attribution.as_ref(),
+            now: scene.now,
+        };
+        let checked = exchange::check(&request, &mut access).await;
+        if checked.as_ref().is_err_and(|refusal| exchange::REFUSALS.contains(&refusal.problem.reason)) {
             outcome = Exchange::Refused;
         }
         checked
     });
     let account = instance::check(report, CheckName::TokenExchange, judged).await;
+    if let Some(access) = &access {
+        report.conceal(access);
+    }
     account.map_or(outcome, Exchange::Accepted)
 }
 
@@ -227,7 +240,7 @@ pub(super) fn due(own: &Plan, evidence: Option<&Evidence>, scene: &Scene<'_>) ->
     match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Life::of(token).ok().map(Life::renewal)
+            Life::of(token).ok().map(|life| life.due(scene.now))
         }
     }
 }
@@ -270,7 +283,7 @@ pub(super) fn describe(
     let token = published.and_then(|values| values.get(TOKEN_FILE));
     ServiceAccountDetails {
         account: evidence.and_then(|evidence| evidence.account.clone()).or(previous.account),
-        token_expiration: token.and_then(expiration).map(Time),
+        token_expiration: token.and_then(told_expiration).map(Time),
         ..ServiceAccountDetails::default()
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Plan, claims, client_credentials,
+    exchange::REFUSALS,
     issuer::TrustedIssuer,
     kubernetes,
     life::{Life, expiration},
@@ -24,8 +25,8 @@ pub(super) struct Obtained {
     pub(super) published: Result<Published, Problem>,
 }
 
-/// Gets a token: a new one where `current` cannot be used any longer, and where the source was not tried
-/// yet as the spec and the Secrets have it now.
+/// Gets a token: a new one where `current` cannot be used any longer, and where it may be another source's
+/// than the one that the spec and the Secrets speak of now.
 pub(super) async fn obtain(
     plan: &Plan,
     issuer: &TrustedIssuer,
@@ -34,7 +35,7 @@ pub(super) async fn obtain(
 ) -> Result<Checked<Obtained>, Problem> {
     let published = issuer.published(scene.network, plan.patience).await;
     if let Some(token) = current
-        && was_obtained(scene)
+        && is_of_this_source(scene)
         && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now)
     {
         return describe(plan, Obtained { token: token.clone(), published });
@@ -72,6 +73,7 @@ async fn make(
     match &plan.settings.source {
         TokenSource::Secret => secret().cloned(),
         TokenSource::Kubernetes { account, expiration } => {
+            kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer)?;
             kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
         }
         TokenSource::ClientCredentials { id, scope } => {
@@ -82,11 +84,23 @@ async fn make(
     }
 }
 
-/// Whether the source gave a token as the spec and the Secrets have it now.
-fn was_obtained(scene: &Scene<'_>) -> bool {
-    let passed =
-        |finding: &Finding| finding.name == CheckName::TokenObtained && finding.result == CheckResult::Passed;
-    scene.last_findings.iter().any(passed)
+/// Whether the token that is in use came from the source as the spec and the Secrets have it now: they passed
+/// before, or the last run with them took its token for sound, so that it took the old one's place.
+fn is_of_this_source(scene: &Scene<'_>) -> bool {
+    scene.proven || was_sound(scene.last_findings)
+}
+
+/// Whether the token of the run was sound: the server accepted it, or the rules did and the server did not
+/// refuse it.
+fn was_sound(findings: &[Finding]) -> bool {
+    let found = |name: &CheckName| findings.iter().find(|finding| finding.name == *name);
+    let succeeded = |name: &CheckName| {
+        found(name).is_some_and(|seen| matches!(seen.result, CheckResult::Passed | CheckResult::Warning))
+    };
+    let is_refused = found(&CheckName::TokenExchange)
+        .is_some_and(|seen| seen.result == CheckResult::Failed && REFUSALS.contains(&seen.reason));
+    succeeded(&CheckName::TokenObtained)
+        && (succeeded(&CheckName::TokenExchange) || (succeeded(&CheckName::TokenClaims) && !is_refused))
 }
 
 /// Whether the token is due for nothing yet, as far as can be told.
@@ -125,4 +139,49 @@ fn beside(current: Option<&Sensitive>, problem: Problem) -> Problem {
             "{message} The published token stays, and is valid until {end:.0}; the operator keeps trying."
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The findings of a run: the obtained token, what the rules say of it, and what the server does.
+    fn run(claims: Option<Reason>, exchange: Option<Reason>) -> Vec<Finding> {
+        let finding = |name, failure: Option<Reason>| Finding {
+            name,
+            result: match failure {
+                None => CheckResult::Passed,
+                Some(Reason::NotReached) => CheckResult::Skipped,
+                Some(_) => CheckResult::Failed,
+            },
+            reason: failure.unwrap_or(Reason::Passed),
+            message: String::new(),
+            duration: Duration::ZERO,
+        };
+        vec![
+            finding(CheckName::TokenObtained, None),
+            finding(CheckName::TokenClaims, claims),
+            finding(CheckName::TokenExchange, exchange),
+        ]
+    }
+
+    #[test]
+    fn a_token_is_sound_where_nobody_refused_it() {
+        for (claims, exchange, sound) in [
+            (None, None, true),
+            (None, Some(Reason::NotReached), true),
+            (None, Some(Reason::ServerUnavailable), true),
+            (None, Some(Reason::ManualStepRequired), false),
+            (None, Some(Reason::TokenExpired), false),
+            (Some(Reason::SubjectMismatch), Some(Reason::NotReached), false),
+            // The server itself can tell what the issuer's keys would.
+            (Some(Reason::TimedOut), None, true),
+            (Some(Reason::TimedOut), Some(Reason::NotReached), false),
+        ] {
+            assert_eq!(was_sound(&run(claims, exchange)), sound, "{claims:?} {exchange:?}");
+        }
+        assert!(!was_sound(&[]));
+    }
 }

@@ -21,6 +21,8 @@ use crate::world::{certificate, operator, put_authority, workspace};
 
 /// The client at the issuer, which is the subject of its tokens.
 pub const CLIENT: &str = "ci";
+/// Another client, whose tokens have another subject than the account's.
+pub const OTHER_CLIENT: &str = "another";
 pub const CLIENT_SECRET: &str = "the-secret-of-the-machine";
 pub const AUDIENCE: &str = "my-org";
 
@@ -41,6 +43,7 @@ impl Federation {
         let provider = OpenIdProvider::builder()
             .certificate(&certificate)
             .client(OpenIdClient::machine(CLIENT, CLIENT_SECRET))
+            .client(OpenIdClient::machine(OTHER_CLIENT, CLIENT_SECRET))
             .audience(AUDIENCE)
             .token_lifetime(lifetime)
             .start()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
-use super::{AUDIENCE, CLIENT, CLIENT_SECRET, FROM_ISSUER, Federation, claims};
+use super::{AUDIENCE, CLIENT, CLIENT_SECRET, FROM_ISSUER, Federation, OTHER_CLIENT, claims, finding};
 
 const LIFETIME: Duration = Duration::from_mins(10);
 
@@ -79,10 +79,37 @@ async fn a_changed_client_secret_is_tried_at_once_and_the_token_in_use_stays() -
     assert!(message.contains("invalid_client") && message.contains("The published token stays"), "{message}");
     assert!(!message.contains("not the secret"), "{message}");
     assert_eq!(federation.published().await?, before);
-    // Asked twice each time, in both ways, with growing pauses.
+    // Asked twice, in both ways, and not again before the interval is over.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(federation.token_requests()? <= 1 + 3 * 2, "{} requests", federation.token_requests()?);
+    assert!(federation.token_requests()? <= 1 + 2, "{} requests", federation.token_requests()?);
     federation.workspace.put_secret("client", &[("secret", CLIENT_SECRET)]).await?;
     federation.ready().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_source_is_never_proven_with_a_token_of_the_old_one() -> Result<()> {
+    let federation = Federation::new(LIFETIME).await?;
+    federation.apply(FROM_ISSUER, "").await?;
+    federation.ready().await?;
+    let before = federation.published().await?;
+    // The old client's token is fresh and for the same subject, which the new client's is not.
+    federation
+        .apply(&FROM_ISSUER.replace("clientID: ci", &format!("clientID: {OTHER_CLIENT}")), "")
+        .await?;
+    federation.failed("SubjectMismatch").await?;
+    for run in 1..=3 {
+        let requests = federation.token_requests()?;
+        federation.workspace.recheck("ServiceAccount", "ci", &format!("run {run}")).await?;
+        let started = std::time::Instant::now();
+        while federation.token_requests()? == requests {
+            anyhow::ensure!(started.elapsed() < Duration::from_secs(30), "run {run} asks the new source");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let status = federation.workspace.status("ServiceAccount", "ci").await?;
+    assert_eq!(finding(&status, "TokenClaims")?["reason"], "SubjectMismatch");
+    assert_eq!(federation.published().await?, before, "programs keep the token that works");
     Ok(())
 }
