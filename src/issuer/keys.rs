@@ -148,6 +148,11 @@ impl Key {
         self.kid.as_deref().unwrap_or(&self.thumbprint)
     }
 
+    /// The key's thumbprint (RFC 7638).
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
     /// Whether the key's type is the algorithm's, and the key is not for another one only.
     pub fn is_for(&self, algorithm: &str) -> bool {
         self.kind.algorithms().contains(&algorithm)

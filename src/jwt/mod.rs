@@ -136,7 +136,7 @@ impl Kind for JwtIssuer {
         _: Option<&Values>,
         previous: JwtIssuerDetails,
     ) -> JwtIssuerDetails {
-        keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys })
+        keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys: Some(keys) })
     }
 
     fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<Notice> {
