@@ -74,9 +74,9 @@ impl Issuer {
     pub fn difference(&self, whose: &str, other: &str) -> String {
         if without_slash(other) == without_slash(&self.text) {
             return if other.ends_with('/') {
-                format!("{whose} ends with a slash, and spec.issuer does not")
+                format!("{whose} ends with a slash, and the expected one does not")
             } else {
-                format!("{whose} does not end with a slash, and spec.issuer does")
+                format!("{whose} does not end with a slash, and the expected one does")
             };
         }
         if other.eq_ignore_ascii_case(&self.text) {
@@ -196,7 +196,7 @@ mod tests {
     fn explains_differences_in_words() {
         let ours = issuer("https://a.example/realms/x");
         for (other, words) in [
-            ("https://a.example/realms/x/", "the document's ends with a slash, and spec.issuer does not"),
+            ("https://a.example/realms/x/", "the document's ends with a slash, and the expected one does not"),
             ("https://a.example/realms/X", "they differ in upper and lower case only"),
             ("https://A.example/realms/x", "they differ in upper and lower case only"),
             ("http://a.example/realms/x", "they differ in the scheme"),
@@ -209,7 +209,7 @@ mod tests {
         }
         assert_eq!(
             issuer("https://a.example/").difference("the document's", "https://a.example"),
-            "the document's does not end with a slash, and spec.issuer does"
+            "the document's does not end with a slash, and the expected one does"
         );
     }
 }

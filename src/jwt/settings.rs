@@ -71,7 +71,7 @@ impl Settings {
         Ok(Self {
             plaintext,
             server_name: server_name(spec, &issuer, instance.as_ref())?,
-            audiences: Audiences::of(&listed_audiences, spec.skip_audience_validation),
+            audiences: accepted_audiences(spec, &listed_audiences),
             listed_audiences,
             keys: spec.keys.clone(),
             samples: samples(spec)?,
@@ -120,6 +120,18 @@ fn audiences(spec: &JwtIssuerSpec) -> Result<Vec<String>, Problem> {
         return invalid("spec.audiences must name each audience once");
     }
     Ok(audiences)
+}
+
+/// W&B Server on one's own machines accepts this one beside those of the spec.
+const OWN_AUDIENCE: &str = "wandb";
+
+/// What W&B Server accepts with these values.
+fn accepted_audiences(spec: &JwtIssuerSpec, listed: &[String]) -> Audiences {
+    if spec.skip_audience_validation {
+        return Audiences::Any;
+    }
+    let own = (!listed.iter().any(|audience| audience == OWN_AUDIENCE)).then(|| OWN_AUDIENCE.to_owned());
+    Audiences::OneOf(listed.iter().cloned().chain(own).collect())
 }
 
 fn is_audience(text: &str) -> bool {
