@@ -4,7 +4,12 @@ use std::fmt;
 
 use url::Url;
 
-use crate::net::{self, Endpoint};
+use crate::{
+    api::Reason,
+    engine::Checked,
+    net::{self, Endpoint},
+    problem::{Problem, quote},
+};
 
 /// An issuer, exactly as it was written: it is an identifier that is compared character by character.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +73,21 @@ impl Issuer {
     /// Where it is to be connected to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether the document's issuer is this one.
+    pub fn matches(&self, seen: &str) -> Result<Checked, Problem> {
+        if seen == self.text {
+            return Ok(Checked::passed((), format!("The document's issuer is exactly {self}.")));
+        }
+        Err(Problem::new(
+            Reason::IssuerMismatch,
+            format!(
+                "The document's issuer is {}, but spec.issuer is {self}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the issuer you mean.",
+                quote(seen),
+                self.difference("the document's", seen)
+            ),
+        ))
     }
 
     /// Says in words what another spelling has otherwise; `whose` is the other one's owner, such as `the document's`.
@@ -196,7 +216,10 @@ mod tests {
     fn explains_differences_in_words() {
         let ours = issuer("https://a.example/realms/x");
         for (other, words) in [
-            ("https://a.example/realms/x/", "the document's ends with a slash, and the expected one does not"),
+            (
+                "https://a.example/realms/x/",
+                "the document's ends with a slash, and the expected one does not",
+            ),
             ("https://a.example/realms/X", "they differ in upper and lower case only"),
             ("https://A.example/realms/x", "they differ in upper and lower case only"),
             ("http://a.example/realms/x", "they differ in the scheme"),

@@ -24,13 +24,12 @@ pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> O
     let missing_in = |one: &Keys<'_>, other: &Keys<'_>| -> Vec<String> {
         one.keys().filter(|kid| !other.contains_key(*kid)).map(|kid| (*kid).to_owned()).collect()
     };
-    let changed: Vec<_> = now.keys().filter(|kid| is_changed(kid)).map(|kid| (*kid).to_owned()).collect();
-    let told = |kids: Vec<String>, what: &str| {
-        (!kids.is_empty()).then(|| format!("{what} {}", enumerate(kids)))
-    };
+    let replaced: Vec<_> = now.keys().filter(|kid| is_changed(kid)).map(|kid| (*kid).to_owned()).collect();
+    let told =
+        |kids: Vec<String>, what: &str| (!kids.is_empty()).then(|| format!("{what} {}", enumerate(kids)));
     let changes: Vec<_> = [
         told(missing_in(&now, &before), "new:"),
-        told(changed, "changed:"),
+        told(replaced, "changed:"),
         told(missing_in(&before, &now), "gone:"),
     ]
     .into_iter()

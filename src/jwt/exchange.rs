@@ -54,7 +54,9 @@ pub(super) async fn check(
         })
     };
     report.check(name, exchange).await;
-    given.iter().for_each(|access| report.conceal(access));
+    for access in &given {
+        report.conceal(access);
+    }
     if let Some(pause) = pause {
         report.pause(pause);
     }

@@ -21,7 +21,7 @@ pub(super) async fn fetch(plan: &Plan, http: HttpClient<'_>, url: &Url) -> Resul
     let request = Box::pin(http.send(HttpRequest::get(url.clone())));
     let response =
         discovery::get(plan, http, url, advice, request).await.map_err(|problem| at("jwks_uri", &problem))?;
-    let set = KeySet::read(&response, url, &http.network.egress)?;
+    let set = KeySet::read(&response.body, url)?;
     let count = set.keys.len() + set.others.len();
     let shown = quote(url.as_str());
     if count > LIMIT {

@@ -130,9 +130,7 @@ impl Rules<'_> {
         if seen.is_empty() {
             return mismatch(
                 Reason::AudienceMismatch,
-                format!(
-                    "The token names no audience (aud), expected one of {wanted}."
-                ),
+                format!("The token names no audience (aud), expected one of {wanted}."),
             );
         }
         let close = |audience: &str| expected.iter().find_map(|accepted| spelling(accepted, audience));

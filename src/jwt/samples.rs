@@ -103,7 +103,11 @@ fn advice(rule: TokenRule, reason: Reason) -> &'static str {
             " Check that it comes from spec.issuer, and change spec.keys if such tokens are to be accepted."
         }
         (TokenRule::Issuer, _) => " Use a token of spec.issuer, or correct that.",
-        (TokenRule::Subject, _) => " Have the issuer set that subject, or correct expect.subject of the sample.",
-        (TokenRule::Audience, _) => " Have the issuer set one of these, or add the sample's to spec.audiences.",
+        (TokenRule::Subject, _) => {
+            " Have the issuer set that subject, or correct expect.subject of the sample."
+        }
+        (TokenRule::Audience, _) => {
+            " Have the issuer set one of these, or add the sample's to spec.audiences."
+        }
     }
 }
