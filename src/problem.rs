@@ -16,6 +16,12 @@ impl Problem {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
+
+    /// Refuses a spec; the full stop may be left out.
+    pub fn invalid_spec<T>(message: impl AsRef<str>) -> Result<T, Self> {
+        let message = format!("{}.", message.as_ref().trim_end_matches('.'));
+        Err(Self::new(Reason::InvalidSpec, message))
+    }
 }
 
 /// The most characters of somebody else's text that a message repeats.

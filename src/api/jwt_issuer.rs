@@ -206,10 +206,10 @@ pub struct JwtIssuerStatus {
 /// What only a `JwtIssuer`'s status has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct JwtIssuerDetails {
-    /// The keys that the issuer published when they were fetched last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The keys that the issuer published when they were fetched last; absent until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub keys: Vec<KeyStatus>,
+    pub keys: Option<Vec<KeyStatus>>,
 }
 
 /// One published key.
@@ -221,4 +221,7 @@ pub struct KeyStatus {
     pub algorithm: String,
     /// Its size.
     pub bits: u32,
+    /// The key's thumbprint (RFC 7638), which is another one where a key changes under the same identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbprint: Option<String>,
 }

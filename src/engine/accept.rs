@@ -19,18 +19,14 @@ pub(super) fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
     Ok(parsed)
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T, Problem> {
-    Err(Problem::new(Reason::InvalidSpec, message))
-}
-
 /// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
 fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
     let Ok(spec) = serde_json::to_value(object.spec()) else {
-        return invalid("spec cannot be written as JSON.");
+        return Problem::invalid_spec("spec cannot be written as JSON.");
     };
     let violation = schema::spec_schema(&K::kind(&()))
         .and_then(|spec_schema| schema::violation(spec_schema, &spec, "spec"));
-    violation.map_or(Ok(()), invalid)
+    violation.map_or(Ok(()), Problem::invalid_spec)
 }
 
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
@@ -39,10 +35,13 @@ const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
 
 fn common(spec: &CommonSpec) -> Result<(), Problem> {
     if spec.check_interval.get() < SHORTEST_INTERVAL {
-        return invalid(format!("spec.checkInterval is {}, but must be at least 10s.", spec.check_interval));
+        return Problem::invalid_spec(format!(
+            "spec.checkInterval is {}, but must be at least 10s.",
+            spec.check_interval
+        ));
     }
     if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&spec.check_timeout.get()) {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "spec.checkTimeout is {}, but must be between 1s and 5m.",
             spec.check_timeout
         ));
@@ -55,11 +54,13 @@ fn tls(spec: &TlsSpec) -> Result<(), Problem> {
     let Some(bundle) = &spec.ca_bundle else {
         return match spec.server_name {
             Some(_) => Ok(()),
-            None => invalid("spec.tls must have caBundle, serverName or both."),
+            None => Problem::invalid_spec("spec.tls must have caBundle, serverName or both."),
         };
     };
     if bundle.secret_key_ref.is_some() == bundle.config_map_key_ref.is_some() {
-        return invalid("spec.tls.caBundle must have exactly one of secretKeyRef and configMapKeyRef.");
+        return Problem::invalid_spec(
+            "spec.tls.caBundle must have exactly one of secretKeyRef and configMapKeyRef.",
+        );
     }
     Ok(())
 }
@@ -67,7 +68,9 @@ fn tls(spec: &TlsSpec) -> Result<(), Problem> {
 fn target(spec: &Target) -> Result<(), Problem> {
     let members = [spec.deployment.is_some(), spec.stateful_set.is_some(), spec.weights_and_biases.is_some()];
     if members.into_iter().filter(|member| *member).count() != 1 {
-        return invalid("spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.");
+        return Problem::invalid_spec(
+            "spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.",
+        );
     }
     Ok(())
 }

@@ -55,6 +55,42 @@ pub async fn encrypt_stage<S: Duplex>(
     Some(stream)
 }
 
+/// How a connection is protected.
+#[derive(Clone, Copy)]
+pub enum Protection<'a> {
+    /// Not at all.
+    Plaintext,
+    /// By TLS.
+    Tls {
+        /// The name of the certificate, when it is not the host.
+        server_name: Option<&'a ServerName<'static>>,
+        /// Which authorities are trusted.
+        trust: &'a Trust,
+    },
+}
+
+impl Protection<'_> {
+    /// The checks of a connection, in the order in which people read them.
+    pub fn checks(&self) -> impl Iterator<Item = CheckName> + use<> {
+        let tls = matches!(self, Self::Tls { .. }).then_some(CheckName::TlsVerifies);
+        [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects].into_iter().chain(tls)
+    }
+}
+
+/// All checks of a connection to a server that speaks TLS from the start, or never.
+pub async fn connect(
+    report: &mut Report,
+    network: &Network,
+    endpoint: &Endpoint,
+    protection: Protection<'_>,
+) -> Option<Box<dyn Duplex>> {
+    let stream = reach(report, network, endpoint).await?;
+    let Protection::Tls { server_name, trust } = protection else { return Some(Box::new(stream)) };
+    // Every host that parses has a name that certificates can carry.
+    let name = server_name.cloned().or_else(|| endpoint.host.server_name())?;
+    Some(Box::new(encrypt_stage(report, stream, &name, trust).await?))
+}
+
 /// A certificate that ends sooner than this deserves a warning.
 const EXPIRY_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 

@@ -32,7 +32,7 @@ mod values;
 
 pub use context::Context;
 pub use controller::{Scope, control};
-pub use dial::{encrypt_stage, reach};
+pub use dial::{Protection, connect, encrypt_stage, reach};
 pub use inputs::Inputs;
 pub use kind::{Figures, Kind, RenderContext, Traces, Upkeep};
 pub use memory::Memory;

@@ -4,7 +4,7 @@ use rustls::pki_types::ServerName;
 
 use super::Issuer;
 use crate::{
-    api::{Reason, common::TlsSpec},
+    api::common::TlsSpec,
     net,
     problem::{Problem, quote},
 };
@@ -31,16 +31,18 @@ const LIMIT: usize = 512;
 /// Judges `spec.issuer`; `risk` is what an issuer without TLS brings with it.
 pub(crate) fn accept(text: &str, plaintext: Plaintext, risk: &str) -> Result<Issuer, Problem> {
     let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
             quote(text)
         ));
     };
     if text.contains("/.well-known/") {
-        return invalid("spec.issuer must be the issuer itself, without /.well-known/openid-configuration");
+        return Problem::invalid_spec(
+            "spec.issuer must be the issuer itself, without /.well-known/openid-configuration",
+        );
     }
     if !issuer.is_encrypted() && plaintext == Plaintext::Refused {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "spec.issuer must be an https:// URL; set insecurePlaintext: true to accept that {risk}"
         ));
     }
@@ -52,13 +54,9 @@ pub(crate) fn server_name(tls: &TlsSpec) -> Result<Option<ServerName<'static>>, 
     let Some(text) = &tls.server_name else { return Ok(None) };
     match net::Host::parse(text).and_then(|host| host.server_name()) {
         Some(name) => Ok(Some(name)),
-        None => invalid(format!(
+        None => Problem::invalid_spec(format!(
             "spec.tls.serverName is \"{}\", but must be a host name or an address that a certificate can carry",
             quote(text)
         )),
     }
-}
-
-fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
-    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
 }

@@ -12,10 +12,9 @@ use jsonwebtoken::{
 use serde_json::Value;
 use url::Url;
 
-use super::{expect_ok, read_json};
+use super::read_json;
 use crate::{
     api::Reason,
-    net::{EgressPolicy, HttpResponse},
     problem::{Problem, quote},
 };
 
@@ -94,10 +93,9 @@ pub enum Purpose {
 }
 
 impl KeySet {
-    /// Reads the answer of the key set's URL.
-    pub fn read(response: &HttpResponse, url: &Url, egress: &EgressPolicy) -> Result<Self, Problem> {
-        expect_ok(response, url, egress, || "Check the provider's configuration of its keys")?;
-        let object = read_json(&response.body, url)?;
+    /// Reads the answer of the key set's URL, which is known to be a plain one.
+    pub fn read(body: &[u8], url: &Url) -> Result<Self, Problem> {
+        let object = read_json(body, url)?;
         let keys = object.get("keys").and_then(Value::as_array).ok_or_else(|| {
             Problem::new(
                 Reason::InvalidDocument,
@@ -146,6 +144,11 @@ impl Key {
     /// The key's identifier, or else its thumbprint (RFC 7638).
     pub fn name(&self) -> &str {
         self.kid.as_deref().unwrap_or(&self.thumbprint)
+    }
+
+    /// The key's thumbprint (RFC 7638).
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
     }
 
     /// Whether the key's type is the algorithm's, and the key is not for another one only.

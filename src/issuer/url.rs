@@ -4,7 +4,12 @@ use std::fmt;
 
 use url::Url;
 
-use crate::net::{self, Endpoint};
+use crate::{
+    api::Reason,
+    engine::Checked,
+    net::{self, Endpoint},
+    problem::{Problem, quote},
+};
 
 /// An issuer, exactly as it was written: it is an identifier that is compared character by character.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +75,28 @@ impl Issuer {
         &self.endpoint
     }
 
+    /// Whether the document's issuer is this one.
+    pub fn matches(&self, seen: &str) -> Result<Checked, Problem> {
+        if seen == self.text {
+            return Ok(Checked::passed((), format!("The document's issuer is exactly {self}.")));
+        }
+        Err(Problem::new(
+            Reason::IssuerMismatch,
+            format!(
+                "The document's issuer is {}, but spec.issuer is {self}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the issuer you mean.",
+                quote(seen),
+                self.difference("the document's", seen)
+            ),
+        ))
+    }
+
     /// Says in words what another spelling has otherwise; `whose` is the other one's owner, such as `the document's`.
     pub fn difference(&self, whose: &str, other: &str) -> String {
         if without_slash(other) == without_slash(&self.text) {
             return if other.ends_with('/') {
-                format!("{whose} ends with a slash, and spec.issuer does not")
+                format!("{whose} ends with a slash, and the expected one does not")
             } else {
-                format!("{whose} does not end with a slash, and spec.issuer does")
+                format!("{whose} does not end with a slash, and the expected one does")
             };
         }
         if other.eq_ignore_ascii_case(&self.text) {
@@ -196,7 +216,10 @@ mod tests {
     fn explains_differences_in_words() {
         let ours = issuer("https://a.example/realms/x");
         for (other, words) in [
-            ("https://a.example/realms/x/", "the document's ends with a slash, and spec.issuer does not"),
+            (
+                "https://a.example/realms/x/",
+                "the document's ends with a slash, and the expected one does not",
+            ),
             ("https://a.example/realms/X", "they differ in upper and lower case only"),
             ("https://A.example/realms/x", "they differ in upper and lower case only"),
             ("http://a.example/realms/x", "they differ in the scheme"),
@@ -209,7 +232,7 @@ mod tests {
         }
         assert_eq!(
             issuer("https://a.example/").difference("the document's", "https://a.example"),
-            "the document's does not end with a slash, and spec.issuer does"
+            "the document's does not end with a slash, and the expected one does"
         );
     }
 }

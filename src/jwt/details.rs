@@ -1,9 +1,12 @@
 //! What the status tells of the keys, and when a change of them is news.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{jwt_issuer::JwtIssuerDetails, names::EventReason},
+    api::{
+        jwt_issuer::{JwtIssuerDetails, KeyStatus},
+        names::EventReason,
+    },
     engine::{Notice, Tone},
     problem::enumerate,
 };
@@ -11,22 +14,30 @@ use crate::{
 /// The most bytes of an action that an event takes.
 const ACTION_LIMIT: usize = 128;
 
-/// Which keys appeared and vanished, except when they are the first ones.
+/// Which keys appeared, changed and vanished since they were fetched before.
 pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Option<Notice> {
-    let kids = |details: &JwtIssuerDetails| -> BTreeSet<String> {
-        details.keys.iter().map(|key| key.kid.clone()).collect()
+    let (before, now) = (by_kid(previous.keys.as_ref()?), by_kid(current.keys.as_ref()?));
+    let is_changed = |kid: &str| match (before.get(kid), now.get(kid)) {
+        (Some(before), Some(now)) => differ(before, now),
+        _ => false,
     };
-    let (before, now) = (kids(previous), kids(current));
-    if before.is_empty() || before == now {
+    let missing_in = |one: &Keys<'_>, other: &Keys<'_>| -> Vec<String> {
+        one.keys().filter(|kid| !other.contains_key(*kid)).map(|kid| (*kid).to_owned()).collect()
+    };
+    let replaced: Vec<_> = now.keys().filter(|kid| is_changed(kid)).map(|kid| (*kid).to_owned()).collect();
+    let told =
+        |kids: Vec<String>, what: &str| (!kids.is_empty()).then(|| format!("{what} {}", enumerate(kids)));
+    let changes: Vec<_> = [
+        told(missing_in(&now, &before), "new:"),
+        told(replaced, "changed:"),
+        told(missing_in(&before, &now), "gone:"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if changes.is_empty() {
         return None;
     }
-    let told =
-        |kids: Vec<&String>, what: &str| (!kids.is_empty()).then(|| format!("{what} {}", enumerate(kids)));
-    let changes: Vec<_> =
-        [told(now.difference(&before).collect(), "new:"), told(before.difference(&now).collect(), "gone:")]
-            .into_iter()
-            .flatten()
-            .collect();
     let changes = changes.join("; ");
     Some(Notice {
         tone: Tone::Normal,
@@ -36,26 +47,59 @@ pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> O
     })
 }
 
+/// The thumbprints of the keys with an identifier, where they are known.
+type Keys<'a> = BTreeMap<&'a str, BTreeSet<Option<&'a str>>>;
+
+fn by_kid(keys: &[KeyStatus]) -> Keys<'_> {
+    let mut sorted = Keys::new();
+    for key in keys {
+        sorted.entry(key.kid.as_str()).or_default().insert(key.thumbprint.as_deref());
+    }
+    sorted
+}
+
+/// Whether the keys are others; a status of an earlier version has no thumbprints.
+fn differ(before: &BTreeSet<Option<&str>>, now: &BTreeSet<Option<&str>>) -> bool {
+    before != now && !before.contains(&None) && !now.contains(&None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::jwt_issuer::KeyStatus;
 
-    fn details(kids: &[&str]) -> JwtIssuerDetails {
-        let key =
-            |kid: &&str| KeyStatus { kid: (*kid).to_owned(), algorithm: "RS256".to_owned(), bits: 2048 };
-        JwtIssuerDetails { keys: kids.iter().map(key).collect() }
+    fn details(keys: &[(&str, Option<&str>)]) -> JwtIssuerDetails {
+        let key = |(kid, thumbprint): &(&str, Option<&str>)| KeyStatus {
+            kid: (*kid).to_owned(),
+            algorithm: "RS256".to_owned(),
+            bits: 2048,
+            thumbprint: thumbprint.map(str::to_owned),
+        };
+        JwtIssuerDetails { keys: Some(keys.iter().map(key).collect()) }
     }
 
     #[test]
     fn tells_what_appeared_and_vanished() {
+        let details = |kids: &[&str]| details(&kids.iter().map(|kid| (*kid, None)).collect::<Vec<_>>());
         let note =
             |before: &[&str], now: &[&str]| news(&details(before), &details(now)).map(|notice| notice.action);
-        assert_eq!(note(&[], &["a"]), None);
+        assert_eq!(news(&JwtIssuerDetails::default(), &details(&["a"])), None, "the first ones");
+        assert_eq!(note(&[], &["a"]).unwrap(), "new: a");
         assert_eq!(note(&["a", "b"], &["b", "a"]), None);
         assert_eq!(note(&["a"], &["a", "b"]).unwrap(), "new: b");
         assert_eq!(note(&["a", "b"], &["b"]).unwrap(), "gone: a");
+        assert_eq!(note(&["a"], &[]).unwrap(), "gone: a");
         assert_eq!(note(&["a"], &["b", "c"]).unwrap(), "new: b, c; gone: a");
         assert_eq!(note(&["a"], &["x".repeat(200).as_str()]).unwrap().len(), ACTION_LIMIT);
+    }
+
+    #[test]
+    fn tells_a_key_that_changed_under_its_identifier() {
+        let note = |before: Option<&str>, now: Option<&str>| {
+            news(&details(&[("a", before)]), &details(&[("a", now)])).map(|notice| notice.action)
+        };
+        assert_eq!(note(Some("1"), Some("2")).unwrap(), "changed: a");
+        assert_eq!(note(Some("1"), Some("1")), None);
+        // An earlier version of the operator wrote none.
+        assert_eq!(note(None, Some("1")), None);
     }
 }

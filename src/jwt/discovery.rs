@@ -25,22 +25,11 @@ pub(super) struct Document {
 
 /// From the issuer to its document, whose issuer is the right one.
 pub(super) async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Document> {
-    let connection = connect(plan, http, report).await?;
+    let endpoint = plan.settings.issuer.endpoint();
+    let connection = engine::connect(report, http.network, endpoint, plan.protection()).await?;
     let document = report.check(CheckName::Discovery, fetch(plan, http, connection)).await?;
-    report.record(CheckName::IssuerMatches, matches(&plan.settings.issuer, &document))?;
+    report.record(CheckName::IssuerMatches, plan.settings.issuer.matches(&document.issuer))?;
     Some(document)
-}
-
-async fn connect(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Box<dyn Duplex>> {
-    let settings = &plan.settings;
-    let endpoint = settings.issuer.endpoint();
-    let stream = engine::reach(report, http.network, endpoint).await?;
-    if !settings.issuer.is_encrypted() {
-        return Some(Box::new(stream));
-    }
-    // Every host that parses has a name that certificates can carry.
-    let name = settings.server_name.clone().or_else(|| endpoint.host.server_name())?;
-    Some(Box::new(engine::encrypt_stage(report, stream, &name, &plan.trust).await?))
 }
 
 /// How long the older place is waited for: most issuers have nothing there.
@@ -180,21 +169,6 @@ fn both(issuer: &Issuer, problem: &Problem, other: &Problem) -> Problem {
         (problem, issuer.older_well_known_url())
     };
     Problem::new(told.reason, format!("{} {elsewhere} does not have it either.", told.message))
-}
-
-pub(super) fn matches(issuer: &Issuer, document: &Document) -> Result<Checked, Problem> {
-    let seen = &document.issuer;
-    if seen == issuer.as_str() {
-        return Ok(Checked::passed((), format!("The document's issuer is exactly {issuer}.")));
-    }
-    Err(Problem::new(
-        Reason::IssuerMismatch,
-        format!(
-            "The document's issuer is {}, but spec.issuer is {issuer}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the issuer you mean.",
-            quote(seen),
-            issuer.difference("the document's", seen)
-        ),
-    ))
 }
 
 #[cfg(test)]

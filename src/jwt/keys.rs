@@ -21,7 +21,7 @@ pub(super) async fn fetch(plan: &Plan, http: HttpClient<'_>, url: &Url) -> Resul
     let request = Box::pin(http.send(HttpRequest::get(url.clone())));
     let response =
         discovery::get(plan, http, url, advice, request).await.map_err(|problem| at("jwks_uri", &problem))?;
-    let set = KeySet::read(&response, url, &http.network.egress)?;
+    let set = KeySet::read(&response.body, url)?;
     let count = set.keys.len() + set.others.len();
     let shown = quote(url.as_str());
     if count > LIMIT {
@@ -58,6 +58,7 @@ fn key_status(key: &Key) -> KeyStatus {
         kid: quote(key.name()),
         algorithm: key.declared.as_deref().map_or_else(|| key.kind.key_type().to_owned(), quote),
         bits: key.kind.bits(),
+        thumbprint: Some(key.thumbprint().to_owned()),
     }
 }
 
@@ -153,7 +154,7 @@ mod tests {
             (vec![strong.clone(), private], CheckResult::Warning, Reason::WeakKey, "private half"),
             (vec![weak_jwk(), other.clone()], CheckResult::Failed, Reason::WeakKey, "shorter than 2048"),
             (vec![symmetric], CheckResult::Failed, Reason::WeakKey, "symmetric"),
-            (vec![other], CheckResult::Failed, Reason::NoUsableKey, "no algorithm of spec.keys.algorithms"),
+            (vec![other], CheckResult::Failed, Reason::NoUsableKey, "none of the accepted algorithms"),
             (vec![encryption], CheckResult::Failed, Reason::NoUsableKey, "not for signatures"),
             (vec![], CheckResult::Failed, Reason::NoUsableKey, "no key at all"),
         ] {

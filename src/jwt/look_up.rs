@@ -51,7 +51,7 @@ pub(crate) async fn look_up(plan: &Plan, network: &Network) -> Result<Published,
         Ok(document) => document,
         Err(problem) => at(issuer.older_well_known_url()).await.map_err(|_| problem)?,
     };
-    discovery::matches(issuer, &document)?;
+    issuer.matches(&document.issuer)?;
     let keys = keys::fetch(plan, http, &document.jwks_uri).await?.into_value();
     Ok(Published { token_endpoint: document.token_endpoint, keys })
 }

@@ -39,7 +39,7 @@ use crate::{
         CheckName, CommonSpec, JwtIssuer, Status,
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
     },
-    engine::{Env, Inputs, Kind, Notice, Reference, RenderContext, Report, Scene, Values},
+    engine::{Env, Inputs, Kind, Notice, Protection, Reference, RenderContext, Report, Scene, Values},
     net::Trust,
     problem::Problem,
     sensitive::Sensitive,
@@ -51,6 +51,16 @@ pub struct Plan {
     samples: Vec<Sample<Sensitive>>,
     ca_bundle: Option<Sensitive>,
     trust: Trust,
+}
+
+impl Plan {
+    /// How connections to the issuer are protected.
+    fn protection(&self) -> Protection<'_> {
+        if !self.settings.issuer.is_encrypted() {
+            return Protection::Plaintext;
+        }
+        Protection::Tls { server_name: self.settings.server_name.as_ref(), trust: &self.trust }
+    }
 }
 
 impl Kind for JwtIssuer {
@@ -105,11 +115,9 @@ impl Kind for JwtIssuer {
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {
-        let tls = plan.settings.issuer.is_encrypted().then_some(CheckName::TlsVerifies);
         let samples = plan.samples.iter().map(|sample| CheckName::Sample(sample.name.clone()));
-        [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects]
-            .into_iter()
-            .chain(tls)
+        plan.protection()
+            .checks()
             .chain([
                 CheckName::Discovery,
                 CheckName::IssuerMatches,
@@ -136,7 +144,7 @@ impl Kind for JwtIssuer {
         _: Option<&Values>,
         previous: JwtIssuerDetails,
     ) -> JwtIssuerDetails {
-        keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys })
+        keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys: Some(keys) })
     }
 
     fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<Notice> {

@@ -28,7 +28,7 @@ pub enum Misfit {
     },
     /// It is longer than W&B Server's and this operator's libraries read.
     TooLong,
-    /// It is for algorithms that the spec does not name.
+    /// It is for algorithms that are not accepted.
     Algorithm,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Misfit {
             Self::Purpose => f.write_str("is not for signatures"),
             Self::Weak { minimum } => write!(f, "is shorter than {minimum} bits"),
             Self::TooLong => write!(f, "is longer than {LONGEST_RSA_BITS} bits"),
-            Self::Algorithm => f.write_str("is for no algorithm of spec.keys.algorithms"),
+            Self::Algorithm => f.write_str("is for none of the accepted algorithms"),
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Accepted {
 pub struct Refusal {
     /// The first rule that refuses it.
     pub rule: TokenRule,
-    /// What was seen and expected.
+    /// What was seen and expected; what can be done about it depends on whose token it is.
     pub problem: Problem,
 }
 
@@ -80,7 +80,7 @@ impl Rules<'_> {
         let Some(seen) = claims.text("iss").map_err(malformed)? else {
             return mismatch(
                 Reason::IssuerMismatch,
-                format!("The token names no issuer (iss), expected {}. Have the issuer add it.", self.issuer),
+                format!("The token names no issuer (iss), expected {}.", self.issuer),
             );
         };
         if seen == self.issuer.as_str() {
@@ -91,7 +91,7 @@ impl Rules<'_> {
         mismatch(
             Reason::IssuerMismatch,
             format!(
-                "The token's issuer (iss) is {}, expected \"{}\": {difference}. W&B compares them character by character; use a token of this issuer, or correct spec.issuer.",
+                "The token's issuer (iss) is {}, expected \"{}\": {difference}. W&B compares them character by character.",
                 visible(seen),
                 self.issuer
             ),
@@ -102,7 +102,7 @@ impl Rules<'_> {
         let Some(seen) = claims.text("sub").map_err(malformed)?.filter(|subject| !subject.is_empty()) else {
             return mismatch(
                 Reason::SubjectMismatch,
-                "The token names no subject (sub), by which W&B finds a user's e-mail or a service account. Have the issuer add it.",
+                "The token names no subject (sub), by which W&B finds a user's e-mail or a service account.",
             );
         };
         let Some(expected) = self.subject.filter(|expected| *expected != seen) else { return Ok(seen) };
@@ -113,7 +113,7 @@ impl Rules<'_> {
         mismatch(
             Reason::SubjectMismatch,
             format!(
-                "The token's subject (sub) is {}, expected {}{difference}. W&B compares them character by character; have the issuer set that subject, or correct what is expected.{hint}",
+                "The token's subject (sub) is {}, expected {}{difference}. W&B compares them character by character.{hint}",
                 visible(seen),
                 visible(expected)
             ),
@@ -130,9 +130,7 @@ impl Rules<'_> {
         if seen.is_empty() {
             return mismatch(
                 Reason::AudienceMismatch,
-                format!(
-                    "The token names no audience (aud), expected one of {wanted}. Have the issuer set one."
-                ),
+                format!("The token names no audience (aud), expected one of {wanted}."),
             );
         }
         let close = |audience: &str| expected.iter().find_map(|accepted| spelling(accepted, audience));
@@ -143,7 +141,7 @@ impl Rules<'_> {
         mismatch(
             Reason::AudienceMismatch,
             format!(
-                "The token's audience (aud) is {}, expected one of {wanted}{difference}. Have the issuer set one of these, or add the token's to spec.audiences of the JwtIssuer.",
+                "The token's audience (aud) is {}, expected one of {wanted}{difference}.",
                 enumerate(seen.iter().map(|audience| visible(audience)))
             ),
         )
@@ -178,22 +176,6 @@ impl Rules<'_> {
         }
     }
 }
-
-impl Audiences {
-    /// Those of a `JwtIssuer`; W&B Server on one's own machines accepts `wandb` beside them.
-    pub fn of(listed: &[String], skip_validation: bool) -> Self {
-        if skip_validation {
-            return Self::Any;
-        }
-        let mut accepted = listed.to_vec();
-        if !accepted.iter().any(|audience| audience == OWN_AUDIENCE) {
-            accepted.push(OWN_AUDIENCE.to_owned());
-        }
-        Self::OneOf(accepted)
-    }
-}
-
-const OWN_AUDIENCE: &str = "wandb";
 
 /// Takes what [`Claims`] say, as they say it.
 #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
@@ -257,7 +239,7 @@ mod tests {
 
     fn ruling(claims: Value) -> Result<Accepted, Refusal> {
         let claims = Claims::from(serde_json::from_value::<serde_json::Map<_, _>>(claims).unwrap());
-        let audiences = Audiences::of(&["my-org".to_owned()], false);
+        let audiences = Audiences::OneOf(vec!["my-org".to_owned(), "wandb".to_owned()]);
         under_rules(&audiences, |rules| rules.judge_claims(&claims))
     }
 
@@ -357,7 +339,7 @@ mod tests {
         let judge = |changes: Value| {
             let claims =
                 Claims::from(serde_json::from_value::<serde_json::Map<_, _>>(with(&changes)).unwrap());
-            under_rules(&Audiences::of(&[], true), |rules| rules.judge_claims(&claims)).is_ok()
+            under_rules(&Audiences::Any, |rules| rules.judge_claims(&claims)).is_ok()
         };
         assert!(judge(json!({ "aud": "anybody" })));
         assert!(judge(json!({ "aud": null })));
@@ -371,7 +353,7 @@ mod tests {
         let (set, policy): (KeySet, _) = ([&jwk].into_iter().collect(), KeyPolicy::default());
         let judge = |token: &str| {
             let trusted = TrustedKeys { set: &set, policy: &policy };
-            let audiences = Audiences::of(&["my-org".to_owned()], false);
+            let audiences = Audiences::OneOf(vec!["my-org".to_owned(), "wandb".to_owned()]);
             under_rules(&audiences, |rules| rules.judge_token(token, trusted))
         };
         assert_eq!(judge(&key.sign(&good()).unwrap()).unwrap().expires.as_second(), NOW + 300);

@@ -7,7 +7,10 @@ use super::{
     settings::{Proof, Sample},
 };
 use crate::{
-    api::{CheckName, Reason, jwt_issuer::Expectation},
+    api::{
+        CheckName, Reason,
+        jwt_issuer::{Expectation, TokenRule},
+    },
     engine::{Checked, Report},
     problem::{Problem, quote},
     sensitive::Sensitive,
@@ -71,18 +74,40 @@ fn compare<T>(
             expect.rule.map_or_else(String::new, |rule| format!(" by the rule {rule}"))
         )),
         Err(Refusal { rule, problem }) if expect.valid => unexpected(format!(
-            "The rule {rule} refuses it ({}), but it is expected to be accepted. {}",
-            problem.reason, problem.message
+            "The rule {rule} refuses it ({}), but it is expected to be accepted. {}{}",
+            problem.reason,
+            problem.message,
+            advice(*rule, problem.reason)
         )),
         Err(Refusal { rule, problem }) => match expect.rule {
             Some(expected) if expected != *rule => unexpected(format!(
-                "The rule {rule} refuses it ({}), but the rule {expected} is expected to. {}",
-                problem.reason, problem.message
+                "The rule {rule} refuses it ({}), but the rule {expected} is expected to. {}{}",
+                problem.reason,
+                problem.message,
+                advice(*rule, problem.reason)
             )),
             _ => Ok(Checked::passed(
                 (),
                 format!("The rule {rule} refuses it, as expected ({}). {}", problem.reason, problem.message),
             )),
         },
+    }
+}
+
+/// What can be done about a sample that is refused.
+fn advice(rule: TokenRule, reason: Reason) -> &'static str {
+    match (rule, reason) {
+        // What is no token at all is no matter of the spec.
+        (_, Reason::TokenMalformed) | (TokenRule::Expiry, _) => "",
+        (TokenRule::Signature, _) => {
+            " Check that it comes from spec.issuer, and change spec.keys if such tokens are to be accepted."
+        }
+        (TokenRule::Issuer, _) => " Use a token of spec.issuer, or correct that.",
+        (TokenRule::Subject, _) => {
+            " Have the issuer set that subject, or correct expect.subject of the sample."
+        }
+        (TokenRule::Audience, _) => {
+            " Have the issuer set one of these, or add the sample's to spec.audiences."
+        }
     }
 }

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use super::{Audiences, Claims};
 use crate::{
     api::{
-        self, JwtIssuerSpec, Reason,
+        self, JwtIssuerSpec,
         jwt_issuer::{Expectation, KeyPolicy, TokenRule},
     },
     instance::BaseUrl,
@@ -66,12 +66,12 @@ impl Settings {
         let instance = spec.instance.as_ref().map(BaseUrl::parse).transpose()?;
         let listed_audiences = audiences(spec)?;
         if spec.keys.algorithms.is_empty() {
-            return invalid("spec.keys.algorithms must name at least one algorithm");
+            return Problem::invalid_spec("spec.keys.algorithms must name at least one algorithm");
         }
         Ok(Self {
             plaintext,
             server_name: server_name(spec, &issuer, instance.as_ref())?,
-            audiences: Audiences::of(&listed_audiences, spec.skip_audience_validation),
+            audiences: accepted_audiences(spec, &listed_audiences),
             listed_audiences,
             keys: spec.keys.clone(),
             samples: samples(spec)?,
@@ -87,10 +87,6 @@ pub(super) fn token_field(sample: &str) -> String {
     format!("spec.samples[{sample}].tokenSecretRef")
 }
 
-fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
-    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
-}
-
 fn server_name(
     spec: &JwtIssuerSpec,
     issuer: &Issuer,
@@ -98,7 +94,7 @@ fn server_name(
 ) -> Result<Option<ServerName<'static>>, Problem> {
     let Some(tls) = &spec.common.tls else { return Ok(None) };
     if !issuer.is_encrypted() && !instance.is_some_and(BaseUrl::is_encrypted) {
-        return invalid("spec.tls has no effect without an https:// URL");
+        return Problem::invalid_spec("spec.tls has no effect without an https:// URL");
     }
     issuer::server_name(tls)
 }
@@ -106,20 +102,32 @@ fn server_name(
 fn audiences(spec: &JwtIssuerSpec) -> Result<Vec<String>, Problem> {
     let audiences: Vec<_> = spec.audiences.iter().map(|audience| audience.0.clone()).collect();
     if audiences.is_empty() && !spec.skip_audience_validation {
-        return invalid(
+        return Problem::invalid_spec(
             "spec.audiences must name at least one audience; set skipAudienceValidation: true only if tokens for any audience are to be accepted",
         );
     }
     if let Some(unusable) = audiences.iter().find(|audience| !is_audience(audience)) {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "spec.audiences has \"{}\", but an audience is a text without commas, and without white space at its ends: a comma separates audiences in the published value",
             quote(unusable)
         ));
     }
     if audiences.iter().collect::<BTreeSet<_>>().len() < audiences.len() {
-        return invalid("spec.audiences must name each audience once");
+        return Problem::invalid_spec("spec.audiences must name each audience once");
     }
     Ok(audiences)
+}
+
+/// W&B Server on one's own machines accepts this one beside those of the spec.
+const OWN_AUDIENCE: &str = "wandb";
+
+/// What W&B Server accepts with these values.
+fn accepted_audiences(spec: &JwtIssuerSpec, listed: &[String]) -> Audiences {
+    if spec.skip_audience_validation {
+        return Audiences::Any;
+    }
+    let own = (!listed.iter().any(|audience| audience == OWN_AUDIENCE)).then(|| OWN_AUDIENCE.to_owned());
+    Audiences::OneOf(listed.iter().cloned().chain(own).collect())
 }
 
 fn is_audience(text: &str) -> bool {
@@ -129,7 +137,7 @@ fn is_audience(text: &str) -> bool {
 fn samples(spec: &JwtIssuerSpec) -> Result<Vec<Sample<String>>, Problem> {
     let names: BTreeSet<_> = spec.samples.iter().map(|sample| &sample.name).collect();
     if names.len() < spec.samples.len() {
-        return invalid("spec.samples must have each name once");
+        return Problem::invalid_spec("spec.samples must have each name once");
     }
     spec.samples.iter().map(sample).collect()
 }
@@ -137,20 +145,20 @@ fn samples(spec: &JwtIssuerSpec) -> Result<Vec<Sample<String>>, Problem> {
 fn sample(sample: &api::jwt_issuer::Sample) -> Result<Sample<String>, Problem> {
     let name = quote(&sample.name);
     if sample.expect.valid && sample.expect.rule.is_some() {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "The sample {name} in spec.samples names the rule that refuses it, so it needs valid: false"
         ));
     }
     let proof = match (&sample.token_secret_ref, &sample.claims) {
         (Some(_), None) => Proof::Token(token_field(&sample.name)),
         (None, Some(_)) if sample.expect.rule == Some(TokenRule::Signature) => {
-            return invalid(format!(
+            return Problem::invalid_spec(format!(
                 "The sample {name} in spec.samples has claims, and so no signature that the rule Signature could refuse"
             ));
         }
         (None, Some(claims)) => Proof::Claims(claims.clone().into()),
         _ => {
-            return invalid(format!(
+            return Problem::invalid_spec(format!(
                 "The sample {name} in spec.samples must have exactly one of tokenSecretRef and claims"
             ));
         }
@@ -163,6 +171,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::Reason;
 
     fn parse(changes: &Value) -> Result<Settings, Problem> {
         let mut spec = json!({ "issuer": "https://token.example.com", "audiences": ["my-org"] });

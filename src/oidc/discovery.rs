@@ -154,22 +154,6 @@ fn expect_shape(field: &str, shape: Shape, value: &Value) -> Result<(), String> 
     }
 }
 
-/// Whether the document's issuer is the one of the spec.
-pub(super) fn matches(issuer: &Issuer, metadata: &Metadata) -> Result<Checked, Problem> {
-    let seen = metadata.issuer().as_str();
-    if seen == issuer.as_str() {
-        return Ok(Checked::passed((), format!("The document's issuer is exactly {issuer}.")));
-    }
-    Err(Problem::new(
-        Reason::IssuerMismatch,
-        format!(
-            "The document's issuer is {}, but spec.issuer is {issuer}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the provider you mean.",
-            quote(seen),
-            issuer.difference("the document's", seen)
-        ),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

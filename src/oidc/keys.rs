@@ -7,7 +7,7 @@ use super::discovery::Metadata;
 use crate::{
     api::Reason,
     engine::Checked,
-    issuer::{Key, KeyKind, KeySet, Purpose, at},
+    issuer::{Key, KeyKind, KeySet, Purpose, at, expect_ok},
     net::{HttpClient, HttpRequest},
     problem::{Problem, enumerate},
 };
@@ -17,7 +17,9 @@ pub(super) async fn check(http: HttpClient<'_>, metadata: &Metadata) -> Result<C
     let url = metadata.jwks_uri().url();
     let response =
         http.send(HttpRequest::get(url.clone())).await.map_err(|problem| at("jwks_uri", &problem))?;
-    let keys = KeySet::read(&response, url, &http.network.egress)?;
+    let advice = || "Check the provider's configuration of its keys";
+    expect_ok(&response, url, &http.network.egress, advice)?;
+    let keys = KeySet::read(&response.body, url)?;
     judge(&keys, metadata.id_token_signing_alg_values_supported())
 }
 

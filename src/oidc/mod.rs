@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use crate::{
     api::{CheckName, CommonSpec, OidcProvider, Status, status::NoDetails},
-    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
+    engine::{Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Scene, Values},
     net::Trust,
     problem::Problem,
     sensitive::Sensitive,
@@ -42,6 +42,16 @@ pub struct Plan {
     secret: Option<Sensitive>,
     ca_bundle: Option<Sensitive>,
     trust: Trust,
+}
+
+impl Plan {
+    /// How connections to the issuer are protected.
+    fn protection(&self) -> Protection<'_> {
+        if !self.settings.issuer.is_encrypted() {
+            return Protection::Plaintext;
+        }
+        Protection::Tls { server_name: self.settings.server_name.as_ref(), trust: &self.trust }
+    }
 }
 
 impl Kind for OidcProvider {
@@ -84,10 +94,9 @@ impl Kind for OidcProvider {
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {
-        let tls = plan.settings.issuer.is_encrypted().then_some(CheckName::TlsVerifies);
-        [CheckName::ProviderRules, CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects]
+        [CheckName::ProviderRules]
             .into_iter()
-            .chain(tls)
+            .chain(plan.protection().checks())
             .chain([
                 CheckName::Discovery,
                 CheckName::IssuerMatches,

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api::CheckName,
     engine::{self, Report},
-    net::{Duplex, HttpClient, Network},
+    net::{HttpClient, Network},
 };
 
 /// Runs the checks. Whatever needs the document ends when there is none; the rest is independent, so
@@ -33,20 +33,10 @@ pub(super) async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
 
 /// From the issuer to a document whose issuer is the right one and whose endpoints are permitted.
 async fn discover(plan: &Plan, network: &Network, report: &mut Report) -> Option<Metadata> {
-    let connection = connect(plan, network, report).await?;
+    let endpoint = plan.settings.issuer.endpoint();
+    let connection = engine::connect(report, network, endpoint, plan.protection()).await?;
     let metadata = report.check(CheckName::Discovery, discovery::fetch(plan, network, connection)).await?;
-    report.record(CheckName::IssuerMatches, discovery::matches(&plan.settings.issuer, &metadata))?;
+    report.record(CheckName::IssuerMatches, plan.settings.issuer.matches(metadata.issuer().as_str()))?;
     report.check(CheckName::Endpoints, endpoints::check(plan, network, &metadata)).await?;
     Some(metadata)
-}
-
-async fn connect(plan: &Plan, network: &Network, report: &mut Report) -> Option<Box<dyn Duplex>> {
-    let issuer = &plan.settings.issuer;
-    let stream = engine::reach(report, network, issuer.endpoint()).await?;
-    if !issuer.is_encrypted() {
-        return Some(Box::new(stream));
-    }
-    // Every host that parses has a name that certificates can carry.
-    let name = plan.settings.server_name.clone().or_else(|| issuer.endpoint().host.server_name())?;
-    Some(Box::new(engine::encrypt_stage(report, stream, &name, &plan.trust).await?))
 }

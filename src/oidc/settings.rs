@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use super::{provider, redirect_uri::RedirectUri};
 use crate::{
     api::{
-        OidcProviderSpec, Reason,
+        OidcProviderSpec,
         oidc_provider::{AuthMethod, OidcChecks, Provider},
     },
     issuer::{self, Issuer, Plaintext, is_https},
@@ -54,7 +54,7 @@ impl Settings {
         let issuer = issuer::accept(&spec.issuer, plaintext, "tokens and secrets travel in the clear")?;
         let provider = spec.provider.unwrap_or_else(|| provider::guess(&issuer));
         if spec.provider == Some(Provider::Cognito) && spec.auth_method == AuthMethod::Implicit {
-            return invalid("Amazon Cognito works with spec.authMethod: pkce only");
+            return Problem::invalid_spec("Amazon Cognito works with spec.authMethod: pkce only");
         }
         Ok(Self {
             plaintext,
@@ -83,19 +83,15 @@ impl Settings {
 /// The longest text of a field that the schema admits.
 const FIELD_LIMIT: usize = 512;
 
-fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
-    Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
-}
-
 fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem> {
     let Some(uri) = RedirectUri::of_host(host).filter(|_| host.chars().count() <= FIELD_LIMIT) else {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "spec.host is \"{}\", but must be the URL that people open, such as https://wandb.example.com, without a path",
             quote(host)
         ));
     };
     if !is_https(host) && plaintext == Plaintext::Refused {
-        return invalid(
+        return Problem::invalid_spec(
             "spec.host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel in the clear",
         );
     }
@@ -104,10 +100,10 @@ fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem
 
 fn client_id(text: &str) -> Result<String, Problem> {
     if text.is_empty() || text.chars().count() > FIELD_LIMIT {
-        return invalid("spec.clientID must have 1 to 512 characters");
+        return Problem::invalid_spec("spec.clientID must have 1 to 512 characters");
     }
     if text.trim() != text {
-        return invalid("spec.clientID must not begin or end with white space");
+        return Problem::invalid_spec("spec.clientID must not begin or end with white space");
     }
     Ok(text.to_owned())
 }
@@ -115,7 +111,7 @@ fn client_id(text: &str) -> Result<String, Problem> {
 fn server_name(spec: &OidcProviderSpec, issuer: &Issuer) -> Result<Option<ServerName<'static>>, Problem> {
     let Some(tls) = &spec.common.tls else { return Ok(None) };
     if !issuer.is_encrypted() {
-        return invalid("spec.tls has no effect on an issuer without https://");
+        return Problem::invalid_spec("spec.tls has no effect on an issuer without https://");
     }
     issuer::server_name(tls)
 }
@@ -127,10 +123,10 @@ const SCOPE_LIMIT: usize = 128;
 fn extra_scopes(spec: &OidcProviderSpec) -> Result<Vec<String>, Problem> {
     let scopes: Vec<_> = spec.extra_scopes.iter().map(|scope| scope.0.clone()).collect();
     if scopes.len() > SCOPES_LIMIT || scopes.iter().collect::<BTreeSet<_>>().len() < scopes.len() {
-        return invalid("spec.extraScopes must name at most 32 scopes, each once");
+        return Problem::invalid_spec("spec.extraScopes must name at most 32 scopes, each once");
     }
     match scopes.iter().find(|scope| !is_scope(scope)) {
-        Some(scope) => invalid(format!(
+        Some(scope) => Problem::invalid_spec(format!(
             "spec.extraScopes has \"{}\", but a scope is 1 to 128 printable characters without spaces, quotes, commas and backslashes",
             quote(scope)
         )),
@@ -148,7 +144,7 @@ fn session_hours(spec: &OidcProviderSpec) -> Result<u64, Problem> {
     let length = spec.session_length.get();
     let whole = length.subsec_nanos() == 0 && length.as_secs().is_multiple_of(3600);
     if !whole || length.is_zero() {
-        return invalid(format!(
+        return Problem::invalid_spec(format!(
             "spec.sessionLength is {}, but must be a whole number of hours, at least 1h",
             spec.session_length
         ));
@@ -161,6 +157,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::Reason;
 
     fn parse(changes: &Value) -> Result<Settings, Problem> {
         let mut spec = json!({

@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Plan, issuer::TrustedIssuer, life::Life, settings::TokenSource};
 use crate::{
-    api::Reason,
+    api::{Reason, jwt_issuer::TokenRule},
     engine::Checked,
     issuer::KeySet,
-    jwt::{Accepted, Audiences, Rules, TrustedKeys},
+    jwt::{Accepted, Audiences, Refusal, Rules, TrustedKeys},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
@@ -64,7 +64,29 @@ pub(super) fn judge(
     };
     let trusted = TrustedKeys { set: keys, policy: &settings.keys };
     rules.judge_token(token.expose(), trusted).map_err(|refusal| {
-        let message = format!("By the rule {}: {}", refusal.rule, refusal.problem.message);
-        Problem::new(refusal.problem.reason, message)
+        let Refusal { rule, problem } = refusal;
+        let advice = advice(issuer, rule, problem.reason);
+        Problem::new(problem.reason, format!("By the rule {rule}: {}{advice}", problem.message))
     })
+}
+
+/// What can be done about an account's token that is refused.
+fn advice(issuer: &TrustedIssuer, rule: TokenRule, reason: Reason) -> String {
+    let name = issuer.name();
+    match (rule, reason) {
+        // What is no token at all is no matter of the spec.
+        (_, Reason::TokenMalformed) | (TokenRule::Expiry, _) => String::new(),
+        (TokenRule::Signature, _) => format!(
+            " Check that it comes from the issuer of the JwtIssuer \"{name}\", and change spec.keys there if such tokens are to be accepted."
+        ),
+        (TokenRule::Issuer, _) => format!(
+            " Use a token of that issuer, or correct spec.credentials.federated.issuerRef or the JwtIssuer \"{name}\"."
+        ),
+        (TokenRule::Subject, _) => {
+            " Have the issuer set that subject, or correct spec.credentials.federated.subject.".to_owned()
+        }
+        (TokenRule::Audience, _) => {
+            " Have the issuer set that audience, or correct spec.credentials.federated.audience.".to_owned()
+        }
+    }
 }

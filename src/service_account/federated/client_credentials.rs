@@ -46,8 +46,7 @@ pub(super) async fn request(
     };
     // Accepting an issuer without TLS is no word on a secret that leaves one that has it.
     let plaintext = if settings.issuer.is_encrypted() { Plaintext::Refused } else { settings.plaintext };
-    expect_encrypted("token_endpoint", endpoint, plaintext)
-        .map_err(|problem| issuer.at(&problem))?;
+    expect_encrypted("token_endpoint", endpoint, plaintext).map_err(|problem| issuer.at(&problem))?;
     let http = issuer.plan.http(network);
     let token = match ask(client, AuthType::BasicAuth, http, issuer, endpoint).await? {
         Answer::Token(token) => token,

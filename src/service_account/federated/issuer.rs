@@ -92,8 +92,14 @@ impl TrustedIssuer {
 
     /// The problem, with the server that it was met at: the instance is another one.
     pub(super) fn at(&self, problem: &Problem) -> Problem {
-        let issuer = &self.plan.settings().issuer;
-        Problem::new(problem.reason, format!("The issuer {issuer}: {}", problem.message))
+        let (issuer, name) = (&self.plan.settings().issuer, &self.name);
+        let message = format!("The issuer {issuer} of the JwtIssuer \"{name}\": {}", problem.message);
+        Problem::new(problem.reason, message)
+    }
+
+    /// The name of the `JwtIssuer`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_refusal_tells_the_clicks_and_a_success_that_they_were_made() {
         "\"Set up JWT Issuer\"",
         "click \"Create\"",
         &world.issuer.url(""),
-        "restart it",
+        "restart W&B Server",
         "is not registered",
         "invalid_grant",
     ];
@@ -129,8 +129,8 @@ async fn only_tokens_that_keep_all_rules_leave_the_process() {
     ]);
     let examined = examine(&spec, &[("late", &late)]).await;
     examined.assert_nothing_failed();
-    let words = ["no sample has a token", "Set up JWT Issuer"];
-    examined.assert(&CheckName::TokenExchange, CheckResult::Skipped, Reason::NotRequested, &words);
+    let words = ["a sample with a token", "Set up JWT Issuer"];
+    examined.assert(&CheckName::TokenExchange, CheckResult::Warning, Reason::ManualStepRequired, &words);
 
     spec["samples"][0]["expect"] = json!({ "valid": true });
     let examined = examine(&spec, &[("late", &late)]).await;
@@ -142,6 +142,6 @@ async fn only_tokens_that_keep_all_rules_leave_the_process() {
 async fn without_an_instance_the_clicks_are_told() {
     let world = World::new();
     let examined = examine_within(&network(), PATIENT, &spec(&world.issuer.url(""), &json!({})), &[]).await;
-    let words = ["no spec.instance", "Set up JWT Issuer", "add spec.instance"];
-    examined.assert(&CheckName::TokenExchange, CheckResult::Skipped, Reason::NotRequested, &words);
+    let words = ["cannot be seen from here without spec.instance", "Set up JWT Issuer"];
+    examined.assert(&CheckName::TokenExchange, CheckResult::Warning, Reason::ManualStepRequired, &words);
 }

@@ -39,7 +39,7 @@ async fn tokens_of_a_real_issuer_are_judged_as_they_should_be() {
     assert_eq!(examined.keys.unwrap().len(), 2);
     provider.withdraw_old_keys().unwrap();
     let examined = examine(&spec, &tokens).await;
-    let words = ["SignatureInvalid", "make a new one if the issuer has replaced its keys"];
+    let words = ["SignatureInvalid", "Make a new token if the issuer has replaced its keys"];
     examined.assert_failure(&sample_check("good"), Reason::UnexpectedRuling, &words);
 }
 

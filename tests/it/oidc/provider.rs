@@ -159,7 +159,7 @@ async fn a_slash_too_many_is_explained() {
     let mut spec = shared_spec(&json!({ "clientID": "public" }));
     spec["issuer"] = format!("{}/", SHARED.provider.issuer()).into();
     let findings = examine(&spec, &[authority()]).await;
-    let words = ["the document's does not end with a slash, and spec.issuer does"];
+    let words = ["the document's does not end with a slash, and the expected one does"];
     assert_failure(&findings, &CheckName::IssuerMatches, Reason::IssuerMismatch, &words);
     assert_not_reached(&findings, &[CheckName::Endpoints, CheckName::SigningKeys]);
 }

@@ -5,8 +5,10 @@ mod command_line;
 mod kubernetes;
 mod quiet;
 mod refresh;
+mod refusals;
 mod rules;
 mod scripted;
+mod secrecy;
 mod sources;
 mod waiting;
 

@@ -94,9 +94,7 @@ async fn a_new_source_is_never_proven_with_a_token_of_the_old_one() -> Result<()
     federation.ready().await?;
     let before = federation.published().await?;
     // The old client's token is fresh and for the same subject, which the new client's is not.
-    federation
-        .apply(&FROM_ISSUER.replace("clientID: ci", &format!("clientID: {OTHER_CLIENT}")), "")
-        .await?;
+    federation.apply(&FROM_ISSUER.replace("clientID: ci", &format!("clientID: {OTHER_CLIENT}")), "").await?;
     federation.failed("SubjectMismatch").await?;
     for run in 1..=3 {
         let requests = federation.token_requests()?;

@@ -145,6 +145,11 @@ impl WandbServer {
         state.accounts.iter().flat_map(|account| &account.keys).any(|key| key.secret == secret)
     }
 
+    /// The access tokens that it gave out and did not revoke.
+    pub fn access_tokens(&self) -> Vec<String> {
+        self.serving.state().tokens.iter().map(|given| given.token.clone()).collect()
+    }
+
     /// The usernames of a team's members, in the order of their creation.
     pub fn members(&self, team: &str) -> Vec<String> {
         let state = self.serving.state();
