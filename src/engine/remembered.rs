@@ -188,7 +188,8 @@ impl<E> Remembered<E> {
             (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
         let refused = findings.credentials_refused();
         let failures = if verified { 0 } else { threshold };
-        let refusal = findings.refusal(&CheckName::KeyRotation).cloned();
+        let upkeep = [CheckName::KeyRotation, CheckName::Membership];
+        let refusal = upkeep.iter().find_map(|check| findings.refusal(check)).cloned();
         (refused || proven || refusal.is_some()).then(|| Self {
             question,
             findings,

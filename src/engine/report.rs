@@ -32,6 +32,11 @@ impl<T> Checked<T> {
         self.value
     }
 
+    /// The same outcome with its value changed.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Checked<U> {
+        Checked { value: change(self.value), concern: self.concern, message: self.message }
+    }
+
     /// The same outcome with another value.
     pub fn with<U>(self, value: U) -> Checked<U> {
         Checked { value, concern: self.concern, message: self.message }

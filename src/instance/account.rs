@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::sensitive::Sensitive;
+use crate::{problem::quote, sensitive::Sensitive};
 
 /// The account that a credential belongs to. It has no `Debug`: old servers list whole keys.
 #[derive(Deserialize)]
@@ -16,15 +16,29 @@ pub struct Viewer {
     /// The e-mail address; service accounts may have none.
     #[serde(default)]
     pub email: Option<String>,
-    /// The team or user that runs go to unless they say otherwise.
-    #[serde(default)]
-    pub entity: Option<String>,
     /// The names of its teams.
     #[serde(default, deserialize_with = "team_names")]
     pub teams: Vec<String>,
     /// Its keys.
     #[serde(default, deserialize_with = "nodes")]
     pub api_keys: Vec<ListedKey>,
+}
+
+impl Viewer {
+    /// Everything that stands in messages and records as it is.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let keys = self.api_keys.iter().map(|key| key.id.as_str());
+        [self.id.as_str()].into_iter().chain(self.username.as_deref()).chain(keys)
+    }
+}
+
+/// The longest identifier or user name.
+const LONGEST_NAME: usize = 128;
+
+/// Whether a text can be an identifier or a user name.
+pub(super) fn is_name(text: &str) -> bool {
+    // What cannot be shown is not repeated as it is.
+    (1..=LONGEST_NAME).contains(&text.chars().count()) && quote(text) == text
 }
 
 /// One of an account's keys, as a list shows it.
@@ -42,15 +56,7 @@ pub struct ListedKey {
 
 /// A team, or the place of a person's own runs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Entity {
-    /// W&B's identifier.
-    pub id: String,
-    /// Its name, as the server spells it.
-    pub name: String,
-    /// Whether it is a team, where the server says so.
-    #[serde(default)]
-    pub is_team: Option<bool>,
     /// Who is in it.
     #[serde(default, deserialize_with = "members")]
     pub members: Vec<Member>,
@@ -68,9 +74,6 @@ pub struct Member {
     /// The e-mail address.
     #[serde(default)]
     pub email: Option<String>,
-    /// Whether it administers the team, where the server says so.
-    #[serde(default)]
-    pub admin: Option<bool>,
     /// What it is, such as `SERVICE`.
     #[serde(default)]
     pub account_type: Option<String>,
@@ -103,7 +106,9 @@ fn team_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
 
 fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Member>, D::Error> {
     let members = Option::<Vec<Option<Member>>>::deserialize(deserializer)?;
-    Ok(members.unwrap_or_default().into_iter().flatten().collect())
+    // Whoever is named in an impossible way is not the account that is looked for.
+    let has_name = |member: &Member| is_name(&member.id) && member.username.as_deref().is_none_or(is_name);
+    Ok(members.unwrap_or_default().into_iter().flatten().filter(has_name).collect())
 }
 
 fn sensitive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sensitive>, D::Error> {
@@ -126,15 +131,28 @@ mod tests {
             assert!(viewer.teams.is_empty() && viewer.api_keys.is_empty() && viewer.username.is_none());
         }
         for members in [json!(null), json!([]), json!([null])] {
-            let document = json!({ "id": "1", "name": "research", "members": members });
+            let document = json!({ "members": members });
             assert!(serde_json::from_value::<Entity>(document).unwrap().members.is_empty());
         }
     }
 
     #[test]
+    fn names_are_short_and_printable() {
+        for name in ["ci", "a b", "QXBpS2V5OjE=", &"x".repeat(128)] {
+            assert!(is_name(name), "{name}");
+        }
+        for text in ["", " ci", "a  b", "a\nb", "a\u{202e}b", &"x".repeat(129)] {
+            assert!(!is_name(text), "{text}");
+        }
+        let members = json!([{ "id": "1", "username": "ci\n" }, { "id": "2", "username": "ci" }]);
+        let team: Entity = serde_json::from_value(json!({ "members": members })).unwrap();
+        assert_eq!(team.members.len(), 1);
+    }
+
+    #[test]
     fn reads_what_is_there() {
         let viewer: Viewer = serde_json::from_value(json!({
-            "id": "1", "username": "ci", "entity": "research", "email": "",
+            "id": "1", "username": "ci",
             "teams": { "edges": [{ "node": { "name": "research" } }, { "node": { "name": "other" } }] },
             "apiKeys": { "edges": [{ "node": { "id": "2", "name": "local-abc", "description": null } }] },
         }))

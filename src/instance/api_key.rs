@@ -23,7 +23,7 @@ impl ApiKey {
     }
 
     /// Everything that must not be shown: a server may repeat the key without its prefix.
-    pub(super) fn secrets(&self) -> Vec<Sensitive> {
+    pub fn secrets(&self) -> Vec<Sensitive> {
         let bare = self.0.expose().split_once('-').map(|(_, bare)| Sensitive::from(bare));
         [self.0.clone(), Sensitive::new(self.basic())].into_iter().chain(bare).collect()
     }

@@ -60,6 +60,12 @@ impl BaseUrl {
         &self.text
     }
 
+    /// The same for every spelling of one server: in lower case, without a default port or a slash at the end.
+    pub fn root(&self) -> &str {
+        let below = self.graphql_url.as_str();
+        below.strip_suffix("/graphql").unwrap_or(below)
+    }
+
     /// Where it is to be connected to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -116,7 +122,7 @@ mod tests {
         ] {
             let url = parse(text, false).unwrap();
             assert_eq!(url.as_str(), text);
-            assert_eq!(url.graphql_url().as_str(), format!("{root}/graphql"));
+            assert_eq!((url.graphql_url().as_str(), url.root()), (format!("{root}/graphql").as_str(), root));
             assert_eq!(url.token_url().as_str(), format!("{root}/oidc/token"));
             assert_eq!(url.health_url().as_str(), format!("{root}/healthz"));
             assert!(url.is_encrypted());

@@ -4,35 +4,40 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ApiKey, Credential, Entity, Instance, Refusal, Viewer, answer::unauthorized, graphql::Operation,
+    ApiKey, Credential, Entity, Instance, Refusal, Viewer, account::is_name, answer::unauthorized,
+    graphql::Operation,
 };
-use crate::{api::Reason, sensitive::Sensitive};
+use crate::{
+    api::Reason,
+    problem::quote,
+    sensitive::{Redactor, Sensitive},
+};
 
 const VIEWER: Operation = Operation {
     field: "viewer",
-    text: "query Viewer { viewer { id username email entity teams { edges { node { name } } } apiKeys { edges { node { id name description } } } } }",
-    expected: "the account (data.viewer) with id, teams and apiKeys",
+    text: "query Viewer { viewer { id username email teams { edges { node { name } } } apiKeys { edges { node { id name description } } } } }",
+    expected: "the account (data.viewer) with teams, apiKeys, and ids and a username of at most 128 printable characters without the key",
     recognize: |_| None,
 };
 
 const ENTITY: Operation = Operation {
     field: "entity",
-    text: "query Entity($name: String!) { entity(name: $name) { id name isTeam members { id username email admin accountType } } }",
-    expected: "the team (data.entity) with id, name and members",
+    text: "query Entity($name: String!) { entity(name: $name) { members { id username email accountType } } }",
+    expected: "the team (data.entity) with members",
     recognize: |_| None,
 };
 
 const CREATE_SERVICE_ACCOUNT: Operation = Operation {
     field: "createServiceAccount",
     text: "mutation CreateServiceAccount($description: String!, $entityName: String!) { createServiceAccount(input: {description: $description, entityName: $entityName}) { user { id } } }",
-    expected: "the new account (data.createServiceAccount.user) with id",
+    expected: "the new account (data.createServiceAccount.user) with an id of at most 128 printable characters",
     recognize: |_| None,
 };
 
 const GENERATE_API_KEY: Operation = Operation {
     field: "generateApiKey",
     text: "mutation GenerateApiKey($description: String) { generateApiKey(input: {description: $description}) { apiKey { id name description } } }",
-    expected: "the new key (data.generateApiKey.apiKey) with its id and, as name, the key itself",
+    expected: "the new key (data.generateApiKey.apiKey) with, as name, the key itself, and an id of at most 128 printable characters without it",
     recognize: recognize_key_refusal,
 };
 
@@ -50,13 +55,24 @@ pub struct GeneratedKey {
     pub id: String,
     /// The key.
     pub key: ApiKey,
+    /// What the server says that it is for.
+    pub description: Option<String>,
 }
 
 impl Instance<'_> {
     /// The account that the credential belongs to.
     pub async fn viewer(&self, credential: &Credential) -> Result<Viewer, Refusal> {
         let viewer: Option<Viewer> = self.ask(credential, &VIEWER, json!({})).await?;
-        viewer.ok_or_else(|| unauthorized(self.base_url.graphql_url(), "nobody's account", credential))
+        let viewer = viewer
+            .ok_or_else(|| unauthorized(self.base_url.graphql_url(), "nobody's account", credential))?;
+        let redactor = credential.redactor();
+        // The user name of an external account may be its subject, which is as long as its issuer wants.
+        let is_subject = |name: &str| {
+            matches!(credential, Credential::Token(_)) && viewer.username.as_deref() == Some(name)
+        };
+        let is_clean =
+            |name: &str| (is_name(name) || is_subject(name)) && redactor.redact(name.to_owned()) == name;
+        if viewer.names().all(is_clean) { Ok(viewer) } else { Err(self.misnamed(VIEWER.expected)) }
     }
 
     /// The team of that name, if there is one that the account may see.
@@ -81,7 +97,11 @@ impl Instance<'_> {
         }
         let variables = json!({ "description": description, "entityName": team });
         let created: Created = self.ask(credential, &CREATE_SERVICE_ACCOUNT, variables).await?;
-        Ok(created.user.id)
+        if is_name(&created.user.id) {
+            Ok(created.user.id)
+        } else {
+            Err(self.misnamed(CREATE_SERVICE_ACCOUNT.expected))
+        }
     }
 
     /// Makes one more key for the account that the credential belongs to.
@@ -99,12 +119,16 @@ impl Instance<'_> {
         struct Shown {
             id: String,
             name: String,
+            description: Option<String>,
         }
         let variables = json!({ "description": description });
-        let Generated { api_key: Shown { id, name } } =
+        let Generated { api_key: Shown { id, name, description: shown } } =
             self.ask(credential, &GENERATE_API_KEY, variables).await?;
         match ApiKey::parse(&Sensitive::new(name)) {
-            Ok(key) => Ok(GeneratedKey { id, key }),
+            Ok(key) if is_name(&id) && Redactor::new(key.secrets()).redact(id.clone()) == id => {
+                Ok(GeneratedKey { id, key, description: shown })
+            }
+            Ok(_) => Err(self.misnamed(GENERATE_API_KEY.expected)),
             Err(problem) => Err(Refusal::new(
                 Reason::InvalidDocument,
                 format!(
@@ -113,6 +137,16 @@ impl Instance<'_> {
                 ),
             )),
         }
+    }
+
+    fn misnamed(&self, expected: &str) -> Refusal {
+        Refusal::new(
+            Reason::InvalidDocument,
+            format!(
+                "{} answers with an id or a username that cannot be one; expected {expected}. Check that the server is a W&B Server, and which version.",
+                quote(self.base_url.graphql_url().as_str())
+            ),
+        )
     }
 
     /// Deletes one of the keys of the account that the credential belongs to.
@@ -135,6 +169,7 @@ impl Instance<'_> {
 /// Reads a refusal to make a key. The server's words are not documented, so the usual ones are looked for.
 fn recognize_key_refusal(words: &str) -> Option<(Reason, &'static str)> {
     const NUMBER: [&str; 6] = ["too many", "more than", "maximum", "limit", "at most", "exceed"];
+    const RATE: [&str; 2] = ["rate limit", "rate-limit"];
     const PERMISSION: [&str; 9] = [
         "disabled",
         "forbid",
@@ -148,7 +183,7 @@ fn recognize_key_refusal(words: &str) -> Option<(Reason, &'static str)> {
     ];
     let words = words.to_lowercase();
     let has_one_of = |list: &[&str]| list.iter().any(|part| words.contains(part));
-    if has_one_of(&NUMBER) && words.contains("key") && !words.contains("rate") {
+    if has_one_of(&NUMBER) && words.contains("key") && !RATE.iter().any(|part| words.contains(part)) {
         return Some((
             Reason::TooManyKeys,
             "Delete keys of the account that nobody uses, in the web UI; at most 100 are possible",
@@ -173,6 +208,7 @@ mod tests {
             ("API key creation is disabled", Some(Reason::KeyCreationForbidden)),
             ("permission denied", Some(Reason::KeyCreationForbidden)),
             ("external service accounts cannot own API keys", Some(Reason::KeyCreationForbidden)),
+            ("cannot generate more than 100 API keys", Some(Reason::TooManyKeys)),
             ("API key rate limit exceeded", None),
             ("internal error", None),
             ("", None),

@@ -164,7 +164,9 @@ impl Kind for ServiceAccount {
 
     fn due(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
-            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => api_key::due(own, evidence),
+            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
+                api_key::due(plan, own, evidence, scene)
+            }
             (CredentialPlan::Federated(own), evidence) => federated::due(own, evidence.of_token(), scene),
             _ => None,
         }

@@ -3,7 +3,8 @@
 use super::{Plan, settings::Attribution};
 use crate::engine::{Env, Values};
 
-const BASE_URL: Env = Env { local: Some("WANDB_BASE_URL"), split: &[] };
+/// Where the server is.
+pub(super) const BASE_URL: Env = Env { local: Some("WANDB_BASE_URL"), split: &[] };
 const ENTITY: Env = Env { local: Some("WANDB_ENTITY"), split: &[] };
 const USERNAME: Env = Env { local: Some("WANDB_USERNAME"), split: &[] };
 const USER_EMAIL: Env = Env { local: Some("WANDB_USER_EMAIL"), split: &[] };

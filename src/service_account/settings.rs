@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 use super::{api_key::ApiKeySettings, federated::FederatedSettings};
 use crate::{
     api::{DeletionPolicy, Reason, ServiceAccount, ServiceAccountSpec, service_account},
+    engine::Kind,
     instance::BaseUrl,
     issuer,
     problem::Problem,
@@ -95,9 +96,11 @@ impl Settings {
             base_url,
         };
         let credentials = match (&spec.credentials.api_key, &spec.credentials.federated) {
-            (Some(api_key), None) => {
-                CredentialSettings::ApiKey(ApiKeySettings::parse(api_key, &account.home)?)
-            }
+            (Some(api_key), None) => CredentialSettings::ApiKey(ApiKeySettings::parse(
+                api_key,
+                &account.home,
+                object.details().key_id,
+            )?),
             (None, Some(federated)) => CredentialSettings::Federated(FederatedSettings::parse(federated)?),
             _ => return invalid("spec.credentials must have exactly one of apiKey and federated"),
         };
@@ -113,7 +116,11 @@ pub(super) fn claim(object: &ServiceAccount) -> String {
         let issuer = &federated.issuer_ref.name;
         return format!("the subject \"{}\" of the JwtIssuer \"{issuer}\"", federated.subject);
     }
-    let base_url = issuer::without_slash(&spec.instance.base_url);
+    // What cannot be parsed is not accepted anyway.
+    let base_url = BaseUrl::parse(&spec.instance).map_or_else(
+        |_| issuer::without_slash(&spec.instance.base_url).to_owned(),
+        |base_url| base_url.root().to_owned(),
+    );
     format!("the account \"{}\" at {base_url}", account_name(object))
 }
 
@@ -195,7 +202,9 @@ pub(super) mod tests {
         let slashed =
             json!({ "accountName": "bot", "instance": { "baseURL": "https://wandb.example.com/" } });
         let expected = "the account \"bot\" at https://wandb.example.com";
-        for changes in [bot, slashed] {
+        let spelled =
+            json!({ "accountName": "bot", "instance": { "baseURL": "https://WANDB.example.com:443" } });
+        for changes in [bot, slashed, spelled] {
             assert_eq!(claim(&object(&changes)), expected);
         }
         let federated =

@@ -1,4 +1,4 @@
-//! Proves the key that is in use, and falls back to the one that a person copied.
+//! Proves the key that is in use, and falls back to the one that was verified last, then to the copied one.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -24,12 +24,13 @@ pub(super) async fn accept(
     plan: &WholePlan,
     own: &Plan,
     instance: Instance<'_>,
-    in_use: Option<Current>,
+    (in_use, last_verified): (Option<Current>, Option<Current>),
     now: Timestamp,
     report: &mut Report,
 ) -> Option<Accepted> {
     let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
-    instance::check(report, CheckName::KeyAccepted, judge(plan, own, instance, now, current)).await
+    let others = fallbacks(own, &current, last_verified);
+    instance::check(report, CheckName::KeyAccepted, judge(plan, instance, now, current, others)).await
 }
 
 fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Problem> {
@@ -49,28 +50,56 @@ fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Proble
     Ok(Checked::passed(current, "The text looks like an API key."))
 }
 
+/// What else may be tried, with what is to be said of it: only generated keys are replaced unasked.
+fn fallbacks(own: &Plan, current: &Current, last_verified: Option<Current>) -> Vec<(Current, String)> {
+    let name = |current: &Current| match &current.record.key_id {
+        Some(key_id) => format!("the key {}, which was generated and published,", quote(key_id)),
+        None => "the key in the Secret".to_owned(),
+    };
+    let refused = |by: &str| {
+        format!(
+            "The server does not accept {} as the account's. {by} is accepted and takes its place. Find out who revoked the other one.",
+            name(current)
+        )
+    };
+    let last = last_verified.filter(|last| last.record.key_id.is_some() && last.key != current.key);
+    let last = last.map(|last| {
+        let message = refused("The key that was published last");
+        (last, message)
+    });
+    let is_generated = current.record.key_id.is_some();
+    let bootstrap = own.bootstrap.as_ref().filter(|_| is_generated).and_then(|text| ApiKey::parse(text).ok());
+    let bootstrap = bootstrap.filter(|key| *key != current.key).map(|key| {
+        let message = refused("The key in spec.credentials.apiKey.bootstrapSecretRef");
+        (follow(key, Some(current.clone())), message)
+    });
+    last.into_iter().chain(bootstrap).collect()
+}
+
 async fn judge(
     plan: &WholePlan,
-    own: &Plan,
     instance: Instance<'_>,
     now: Timestamp,
     current: Current,
+    others: Vec<(Current, String)>,
 ) -> Result<Checked<Accepted>, Refusal> {
-    let refused = match view(plan, instance, now, current.clone()).await {
-        Err(refusal) if refusal.problem.reason == Reason::Unauthorized => refusal,
+    let refused = match view(plan, instance, now, current).await {
+        Err(refusal) if is_of_the_key(&refusal) => refusal,
         outcome => return outcome.map(|accepted| passed(plan, accepted)),
     };
-    let Some(key_id) = &current.record.key_id else { return Err(refused) };
-    let bootstrap = own.bootstrap.as_ref().and_then(|text| ApiKey::parse(text).ok());
-    let Some(bootstrap) = bootstrap.filter(|key| *key != current.key) else { return Err(refused) };
-    let message = format!(
-        "The server does not accept the key {key_id}, which was generated and published, any more. The key in spec.credentials.apiKey.bootstrapSecretRef is accepted and takes its place. Find out who revoked the other one."
-    );
-    match view(plan, instance, now, follow(bootstrap, Some(current))).await {
-        Ok(accepted) => Ok(Checked::warning(accepted, Reason::Unauthorized, message)),
-        Err(refusal) if refusal.problem.reason == Reason::Unauthorized => Err(refused),
-        Err(refusal) => Err(refusal),
+    for (other, message) in others {
+        match view(plan, instance, now, other).await {
+            Ok(accepted) => return Ok(Checked::warning(accepted, refused.problem.reason, message)),
+            Err(refusal) if is_of_the_key(&refusal) => {}
+            Err(refusal) => return Err(refusal),
+        }
     }
+    Err(refused)
+}
+
+/// Whether another key may do better.
+fn is_of_the_key(refusal: &Refusal) -> bool {
+    matches!(refusal.problem.reason, Reason::Unauthorized | Reason::AccountMismatch)
 }
 
 fn passed(plan: &WholePlan, accepted: Accepted) -> Checked<Accepted> {

@@ -5,7 +5,7 @@ use super::{
     Evidence, Plan, Presence,
 };
 use crate::{
-    api::{CheckName, Reason, service_account::AccountStatus},
+    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Remedy, service_account::AccountStatus},
     engine::{Checked, Report, Scene},
     instance::{self, ApiKey, Credential, Entity, Instance, Refusal},
     problem::{Problem, quote},
@@ -66,14 +66,37 @@ async fn find(
     let name = &plan.account.account_name;
     let team = team(plan, &credential(admin)?, instance).await?;
     let account = team.members.into_iter().find(|member| member.username.as_ref() == Some(name));
-    Ok(account.map(|member| AccountStatus { id: member.id, username: name.clone() }))
+    match account.as_ref().and_then(|member| member.account_type.as_deref()) {
+        Some(kind) if !kind.eq_ignore_ascii_case(SERVICE) => Err(Problem::new(
+            Reason::AccountMismatch,
+            format!(
+                "\"{name}\" in the team \"{}\" is no service account, but of the kind \"{}\", so it is not adopted. Set spec.accountName to a name that nobody has, or to a service account's.",
+                plan.account.home.team(),
+                quote(kind)
+            ),
+        )
+        .into()),
+        _ => Ok(account.map(|member| AccountStatus { id: member.id, username: name.clone() })),
+    }
 }
+
+/// What a server calls the kind of service accounts.
+const SERVICE: &str = "SERVICE";
 
 async fn make(plan: &WholePlan, admin: &Sensitive, instance: Instance<'_>) -> Result<AccountStatus, Refusal> {
     let AccountSettings { account_name, home, .. } = &plan.account;
     let credential = credential(admin)?;
-    let made = instance.create_service_account(&credential, account_name, home.team()).await;
-    let id = made.map_err(of_administrator)?;
+    let asked = instance.create_service_account(&credential, account_name, home.team());
+    // The rest of the time is for looking whether it was made.
+    let made = match tokio::time::timeout(plan.account.time_limit.mul_f64(0.6), asked).await {
+        Ok(made) => made,
+        Err(_) => Err(Problem::new(Reason::TimedOut, "The server did not answer in time.").into()),
+    };
+    let id = match made {
+        Ok(id) => id,
+        Err(refusal) if is_unanswered(&refusal) => return unanswered(plan, admin, instance, refusal).await,
+        Err(refusal) => return Err(of_administrator(refusal)),
+    };
     // A server that names accounts in its own way would be asked for another one each time.
     let members = team(plan, &credential, instance).await?.members;
     let username = members.into_iter().find(|member| member.id == id).and_then(|member| member.username);
@@ -88,6 +111,37 @@ async fn make(plan: &WholePlan, admin: &Sensitive, instance: Instance<'_>) -> Re
         .into()),
         _ => Ok(AccountStatus { id, username: account_name.clone() }),
     }
+}
+
+/// Whether the server may have made the account all the same.
+fn is_unanswered(refusal: &Refusal) -> bool {
+    let reason = refusal.problem.reason;
+    reason.remedy() == Remedy::Retry && !matches!(reason, Reason::RateLimited | Reason::ConnectionRefused)
+}
+
+/// Looks whether the account was made. If it cannot be found, that is a refusal: asking again soon could make
+/// one account after the other.
+async fn unanswered(
+    plan: &WholePlan,
+    admin: &Sensitive,
+    instance: Instance<'_>,
+    refusal: Refusal,
+) -> Result<AccountStatus, Refusal> {
+    if let Ok(Some(account)) = find(plan, admin, instance).await {
+        return Ok(account);
+    }
+    let name = &plan.account.account_name;
+    Err(of_administrator(
+        Problem::new(
+            Reason::QueryFailed,
+            format!(
+                "Whether the server made the account \"{name}\" is not known: {} If the team \"{}\" has a new service account of another name, set spec.accountName to that name. The account is asked for again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value.",
+                refusal.problem.message,
+                plan.account.home.team()
+            ),
+        )
+        .into(),
+    ))
 }
 
 async fn team(plan: &WholePlan, credential: &Credential, instance: Instance<'_>) -> Result<Entity, Refusal> {

@@ -12,6 +12,21 @@ use super::{
     settings::Rotation,
 };
 
+/// What a decision depends on beside the keys.
+#[derive(Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// When the spec wants keys to be replaced, if at all.
+    pub rotation: Option<Rotation>,
+    /// How long a key stays valid that was replaced, whoever did it.
+    pub overlap: Duration,
+    /// How long another process may take to publish a key that it made.
+    pub patience: Duration,
+    /// The generated keys that are known to have been published last.
+    pub published: &'a [String],
+    /// The time.
+    pub now: Timestamp,
+}
+
 /// The next thing to be done. The key in use must be the one that the Secret holds, and accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -34,33 +49,97 @@ pub enum Step {
     Doubt,
 }
 
-/// Decides: first what runs that were cut short left behind goes, then the key whose overlap is over, and
-/// only then another key is generated, where the spec still wants that. So there are never more than three.
-pub fn decide(rotation: Option<Rotation>, current: &Current, listed: &[RemoteKey], now: Timestamp) -> Step {
-    let in_use = match own_id(current, listed) {
-        Identity::Known(id) => Some(id),
-        Identity::Unknown => None,
-        Identity::Contradicted => return Step::Doubt,
-    };
-    let previous = current.record.previous.as_ref();
-    let in_overlap = previous.filter(|previous| now < previous.until.0).map(|previous| &previous.key_id);
-    let is_over = |key: &&RemoteKey| {
-        let was_ours =
-            key.maker == Maker::Ourselves || previous.is_some_and(|previous| previous.key_id == key.id);
-        was_ours
-            && in_overlap != Some(&key.id)
-            && in_use.map_or_else(|| !key.may_be(&current.key), |in_use| key.id != in_use)
-    };
-    if let Some(key) = listed.iter().find(is_over) {
+/// Decides: first what runs that were cut short left behind goes, then the keys whose overlap is over, and
+/// only then another key is generated, where the spec still wants that. So there are never more than three,
+/// unless somebody restored an older Secret.
+pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Step {
+    let identity = own_id(current, listed);
+    if matches!(identity, Identity::Contradicted) {
+        return Step::Doubt;
+    }
+    let fate = |key: &RemoteKey| fate(circumstances, current, &identity, key);
+    if let Some(key) = listed.iter().find(|key| fate(key) == Fate::Over) {
         return Step::Revoke { key_id: key.id.clone() };
     }
-    let is_in_overlap = in_overlap.is_some_and(|id| listed.iter().any(|key| key.id == *id));
-    match rotation.filter(|rotation| is_due(*rotation, &current.record, now)) {
-        Some(Rotation { overlap, .. }) if !is_in_overlap => {
+    let has_company = listed.iter().any(|key| fate(key) == Fate::Spared);
+    match circumstances.rotation.filter(|rotation| is_due(*rotation, &current.record, circumstances.now)) {
+        Some(Rotation { overlap, .. }) if !has_company => {
             Step::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
         }
         _ => Step::Rest,
     }
+}
+
+/// What is to become of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is in use, or no concern of ours.
+    Stays,
+    /// Programs may have it still, or are about to.
+    Spared,
+    /// Nobody needs it.
+    Over,
+}
+
+fn fate(
+    circumstances: Circumstances<'_>,
+    current: &Current,
+    identity: &Identity<'_>,
+    key: &RemoteKey,
+) -> Fate {
+    if identity.may_be(current, key) {
+        return Fate::Stays;
+    }
+    let Circumstances { now, patience, published, .. } = circumstances;
+    if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
+        return if now < previous.until.0 { Fate::Spared } else { Fate::Over };
+    }
+    match key.maker {
+        Maker::Others => Fate::Stays,
+        Maker::Ourselves if published.contains(&key.id) || key.is_young(now, patience) => Fate::Spared,
+        Maker::Ourselves => Fate::Over,
+    }
+}
+
+/// The record with every key that was published last and is not the one in use: somebody restored an older
+/// Secret, or the server did not accept that key for a moment. Programs may have it, whatever the record says.
+pub fn grant(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
+    let mut record = current.record.clone();
+    let identity = own_id(current, listed);
+    let until = end_of_overlap(circumstances.overlap, circumstances.now);
+    for key in listed.iter().filter(|key| circumstances.published.contains(&key.id)) {
+        let known = record.previous.iter_mut().find(|previous| previous.key_id == key.id);
+        if identity.may_be(current, key) {
+            continue;
+        }
+        match known {
+            Some(known) if known.until.0 < until.0 => known.until = until.clone(),
+            None if key.maker == Maker::Ourselves => {
+                record.previous.push(Previous { key_id: key.id.clone(), until: until.clone() });
+            }
+            Some(_) | None => {}
+        }
+    }
+    record
+}
+
+/// When something is next to be done about a key that nobody needs.
+pub fn next_look(
+    circumstances: Circumstances<'_>,
+    current: &Current,
+    listed: &[RemoteKey],
+) -> Option<Timestamp> {
+    let untils = current.record.previous.iter().map(|previous| Some(previous.until.0));
+    let young = listed.iter().filter(|key| key.is_young(circumstances.now, circumstances.patience));
+    let grown = young.map(|key| key.made?.checked_add(circumstances.patience).ok());
+    untils.chain(grown).flatten().filter(|time| *time > circumstances.now).min()
+}
+
+/// In whole seconds, as a record holds it, and not a moment too early.
+fn end_of_overlap(overlap: Duration, now: Timestamp) -> Time {
+    let end = now.checked_add(overlap).unwrap_or(now);
+    let up = i64::from(end.subsec_nanosecond() > 0);
+    Time(Timestamp::from_second(end.as_second().saturating_add(up)).unwrap_or(end))
 }
 
 /// Which of the listed keys the key in use is.
@@ -68,13 +147,31 @@ enum Identity<'a> {
     Known(&'a str),
     /// It is a key that a person copied, and cannot be told from others.
     Unknown,
-    /// It was generated, and is not in the list, or another one is in its place.
+    /// It was generated, and is not in the list, or another one is in its place; or it may be one that was
+    /// generated although nothing of that was recorded.
     Contradicted,
+}
+
+impl Identity<'_> {
+    /// Whether the listed key may be the one in use.
+    fn may_be(&self, current: &Current, key: &RemoteKey) -> bool {
+        match self {
+            Self::Known(id) => key.id == *id,
+            Self::Unknown => key.may_be(&current.key),
+            Self::Contradicted => true,
+        }
+    }
 }
 
 fn own_id<'a>(current: &Current, listed: &'a [RemoteKey]) -> Identity<'a> {
     let Some(recorded) = &current.record.key_id else {
-        return identify(&current.key, listed).map_or(Identity::Unknown, Identity::Known);
+        let may_be_ours =
+            || listed.iter().any(|key| key.maker == Maker::Ourselves && key.may_be(&current.key));
+        return match identify(&current.key, listed) {
+            Some(id) => Identity::Known(id),
+            None if may_be_ours() => Identity::Contradicted,
+            None => Identity::Unknown,
+        };
     };
     match listed.iter().find(|key| key.id == *recorded) {
         Some(key) if key.may_be(&current.key) => Identity::Known(&key.id),
@@ -101,10 +198,10 @@ pub fn succeed(
 ) -> Record {
     let (previous, leftover) = match own_id(current, listed) {
         Identity::Known(id) => {
-            let until = Time(now.checked_add(overlap).unwrap_or(now));
-            (Some(Previous { key_id: id.to_owned(), until }), current.record.leftover)
+            let before = Previous { key_id: id.to_owned(), until: end_of_overlap(overlap, now) };
+            (vec![before], current.record.leftover)
         }
-        Identity::Unknown | Identity::Contradicted => (None, Some(Leftover::Bootstrap)),
+        Identity::Unknown | Identity::Contradicted => (Vec::new(), Some(Leftover::Bootstrap)),
     };
     Record { rotation: number, key_id: Some(key_id), since: Some(Time(now)), previous, leftover }
 }
@@ -114,10 +211,10 @@ pub fn prune(current: &Current, listed: &[RemoteKey]) -> Record {
     let Current { record, .. } = current;
     let in_use = if let Identity::Known(id) = own_id(current, listed) { Some(id) } else { None };
     let is_listed = |previous: &Previous| listed.iter().any(|key| key.id == previous.key_id);
-    let is_before = |previous: &Previous| is_listed(previous) && in_use != Some(&previous.key_id);
+    let is_before = |previous: &&Previous| is_listed(previous) && in_use != Some(&previous.key_id);
     let is_copied = listed.iter().any(|key| key.maker == Maker::Others);
     Record {
-        previous: record.previous.clone().filter(is_before),
+        previous: record.previous.iter().filter(is_before).cloned().collect(),
         leftover: record.leftover.filter(|_| is_copied),
         ..record.clone()
     }

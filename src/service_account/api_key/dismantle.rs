@@ -2,47 +2,99 @@
 
 use super::{
     Current,
-    keys::{Maker, RemoteKey},
+    keys::{MARK, Maker, RemoteKey},
+    record,
 };
 use crate::{
     api::{Reason, ServiceAccount},
     engine::{Kind, Scene, Values},
-    instance::{Credential, Instance, Refusal},
+    instance::{BaseUrl, Credential, Instance, Refusal},
     net::{HttpClient, Trust},
-    problem::Problem,
+    problem::{Problem, enumerate},
     service_account::{
         render::CA_FILE,
-        settings::{CredentialSettings, Settings},
+        settings::{AccountSettings, CredentialSettings, Settings},
     },
 };
 
 /// Revokes every key that was generated for the resource, the published one last: it is what asks.
 ///
-/// The spec may refer to what is gone already, so the Secret tells the key and whom to trust.
+/// The spec may refer to what is gone already, so the Secret tells the key, the server and whom to trust.
 pub(in super::super) async fn dismantle(object: &ServiceAccount, scene: &Scene<'_>) -> Result<(), Problem> {
     let Settings { account, credentials } = object.parse()?;
     let CredentialSettings::ApiKey(settings) = credentials else { return Ok(()) };
     if super::leaves_keys(&account, &settings) {
         return Ok(());
     }
-    let current = Current::choose(scene.published, scene.last_verified).ok_or_else(|| no_key(object))?;
-    let trust = trust(scene)?;
-    let server_name = account.server_name.as_ref().map(|name| (account.base_url.endpoint(), name));
-    let http = HttpClient { network: scene.network, trust: &trust, server_name };
-    let instance = Instance { base_url: &account.base_url, http };
-    revoke_all(&instance, &current, &account.uid).await.map_err(|refusal| refusal.problem)
+    let keys = known(&account, scene);
+    let published = settings.published.as_ref();
+    revoke_all(&account, &keys, published, scene).await.map_err(|Problem { reason, message }| {
+        Problem::new(
+            reason,
+            format!(
+                "The API keys of \"{}\" at {} that are described with \"{MARK} {}\" may stay valid. {message}",
+                account.account_name,
+                keys.first().map_or(&account.base_url, |(_, base_url)| base_url),
+                account.uid
+            ),
+        )
+    })
 }
 
-async fn revoke_all(instance: &Instance<'_>, current: &Current, uid: &str) -> Result<(), Refusal> {
-    let credential = Credential::Key(current.key.clone());
-    let viewer = match instance.viewer(&credential).await {
-        Ok(viewer) => viewer,
-        // It went with the others, last.
-        Err(refusal) if refusal.problem.reason == Reason::Unauthorized && current.record.key_id.is_some() => {
-            return Ok(());
+/// The keys to ask with, and the servers that they are for: what is in use, then what else this process knows.
+fn known(account: &AccountSettings, scene: &Scene<'_>) -> Vec<(Current, BaseUrl)> {
+    let values = [scene.published, scene.last_verified];
+    let [published, last] = values.map(|values| values.and_then(Current::read));
+    let chosen = Current::choose(published.clone(), last.clone());
+    let mut keys: Vec<(Current, BaseUrl)> = Vec::new();
+    for current in [chosen, last, published].into_iter().flatten() {
+        let is_its = |values: &&Values| Current::read(values).is_some_and(|read| read.key == current.key);
+        let server = values.into_iter().flatten().find(is_its).and_then(record::server);
+        // Somebody may have edited it, and what was encrypted stays so.
+        let is_as_safe = |url: &BaseUrl| url.is_encrypted() || !account.base_url.is_encrypted();
+        let server = server.filter(is_as_safe).unwrap_or_else(|| account.base_url.clone());
+        if keys.iter().all(|(known, _)| known.key != current.key) {
+            keys.push((current, server));
         }
-        Err(refusal) => return Err(refusal),
-    };
+    }
+    keys
+}
+
+async fn revoke_all(
+    account: &AccountSettings,
+    keys: &[(Current, BaseUrl)],
+    published: Option<&String>,
+    scene: &Scene<'_>,
+) -> Result<(), Problem> {
+    let trust = trust(scene)?;
+    let server_name = account.server_name.as_ref().map(|name| (account.base_url.endpoint(), name));
+    let mut refused = no_key();
+    for (current, base_url) in keys {
+        let http = HttpClient { network: scene.network, trust: &trust, server_name };
+        match revoke_with(&Instance { base_url, http }, current, &account.uid).await {
+            Err(Refusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
+            outcome => return outcome.map_err(|refusal| refusal.problem),
+        }
+    }
+    let generated: Vec<_> = keys.iter().filter_map(|(current, _)| current.record.key_id.as_ref()).collect();
+    let before = keys.iter().flat_map(|(current, _)| current.record.previous.iter());
+    let mut others: Vec<_> = before.map(|previous| &previous.key_id).chain(published).collect();
+    others.retain(|id| !generated.contains(id));
+    others.dedup();
+    match (generated.as_slice(), others.as_slice()) {
+        // It went with the others, last.
+        ([_], []) => Ok(()),
+        (_, []) => Err(refused),
+        (_, others) => Err(Problem::new(
+            refused.reason,
+            format!("{} Of these keys, {} may be left.", refused.message, enumerate(others)),
+        )),
+    }
+}
+
+async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> Result<(), Refusal> {
+    let credential = Credential::Key(current.key.clone());
+    let viewer = instance.viewer(&credential).await?;
     let listed: Vec<_> = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, uid)).collect();
     let (own, others): (Vec<_>, Vec<_>) =
         listed.iter().partition(|key| current.record.key_id.as_ref() == Some(&key.id));
@@ -70,12 +122,9 @@ fn trust(scene: &Scene<'_>) -> Result<Trust, Problem> {
     }
 }
 
-fn no_key(object: &ServiceAccount) -> Problem {
+fn no_key() -> Problem {
     Problem::new(
         Reason::KeyNotFound,
-        format!(
-            "The published Secret holds no API key, so nobody can ask the server to revoke the keys whose description has \"{}\". Delete them in the web UI.",
-            object.metadata.uid.as_deref().unwrap_or_default()
-        ),
+        "The published Secret holds no API key, so nobody can ask the server to revoke them. Delete them in the web UI.",
     )
 }

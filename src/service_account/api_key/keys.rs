@@ -1,5 +1,7 @@
 //! The keys that the server lists for the account: whose they are, and which one is a certain key.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -16,6 +18,8 @@ pub struct RemoteKey {
     pub beginning: Option<Sensitive>,
     /// Who made it.
     pub maker: Maker,
+    /// When it was made, where the operator did.
+    pub made: Option<Timestamp>,
 }
 
 /// Who made a key.
@@ -31,8 +35,15 @@ impl RemoteKey {
     /// A listed key, seen by the resource of this identity.
     pub fn new(listed: &ListedKey, uid: &str) -> Self {
         let description = listed.description.as_deref().unwrap_or_default();
-        let maker = if is_ours(description, uid) { Maker::Ourselves } else { Maker::Others };
-        Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), maker }
+        let made = made_for(description, uid);
+        let maker = if made.is_some() { Maker::Ourselves } else { Maker::Others };
+        Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), maker, made }
+    }
+
+    /// Whether another process may have made it just now, and be about to publish it. A clock that is far
+    /// ahead must not keep a key for ever.
+    pub fn is_young(&self, now: Timestamp, patience: Duration) -> bool {
+        self.made.is_some_and(|made| made.duration_since(now).unsigned_abs() < patience)
     }
 
     /// Whether this may be that key, as far as its beginning tells.
@@ -49,18 +60,19 @@ fn beginning(name: &Sensitive) -> Option<Sensitive> {
 }
 
 /// What stands before the resource's identity in the description of each key that is generated.
-const MARK: &str = "wandb-auth-operator";
+pub const MARK: &str = "wandb-auth-operator";
 
 /// What a key that is generated is described with, so that a run that is cut short leaves none behind unseen.
 pub fn describe(uid: &str, rotation: u32, now: Timestamp) -> String {
     format!("{MARK} {uid} rotation {rotation} {}", now.strftime("%Y-%m-%dT%H:%M:%SZ"))
 }
 
-/// Whether a description is one of this resource's keys.
-fn is_ours(description: &str, uid: &str) -> bool {
+/// When a key was made, if its description is one of this resource's keys.
+fn made_for(description: &str, uid: &str) -> Option<Timestamp> {
     let words: Vec<_> = description.split(' ').collect();
-    let [MARK, of, "rotation", number, time] = words.as_slice() else { return false };
-    !uid.is_empty() && *of == uid && number.parse::<u32>().is_ok() && time.parse::<Timestamp>().is_ok()
+    let [MARK, of, "rotation", number, time] = words.as_slice() else { return None };
+    let is_ours = !uid.is_empty() && *of == uid && number.parse::<u32>().is_ok();
+    time.parse().ok().filter(|_| is_ours)
 }
 
 /// The fewest characters that tell one key from another.
@@ -75,7 +87,10 @@ pub fn identify<'a>(key: &ApiKey, listed: &'a [RemoteKey]) -> Option<&'a str> {
     if let Some(found) = only(listed.iter().filter(is_it)) {
         return Some(&found.id);
     }
-    // Which of ours the key is would have been recorded.
+    // A person may have copied a key that the operator had made, or restored it.
+    if listed.iter().any(|listed| listed.maker == Maker::Ourselves && listed.may_be(key)) {
+        return None;
+    }
     let others = listed.iter().filter(|listed| listed.maker == Maker::Others);
     only(others).filter(|found| found.may_be(key)).map(|found| found.id.as_str())
 }
@@ -114,14 +129,14 @@ mod tests {
     const KEY: &str = "local-0123456789abcdef0123456789abcdef01234567";
 
     fn listed(id: &str, beginning: Option<&str>, maker: Maker) -> RemoteKey {
-        RemoteKey { id: id.to_owned(), beginning: beginning.map(Into::into), maker }
+        RemoteKey { id: id.to_owned(), beginning: beginning.map(Into::into), maker, made: None }
     }
 
     #[test]
     fn knows_its_own_descriptions() {
         let made = describe("uid-1", 3, "2026-01-02T03:04:05.678Z".parse().unwrap());
         assert_eq!(made, "wandb-auth-operator uid-1 rotation 3 2026-01-02T03:04:05Z");
-        assert!(is_ours(&made, "uid-1"));
+        assert_eq!(made_for(&made, "uid-1"), "2026-01-02T03:04:05Z".parse().ok());
         for (description, uid) in [
             (made.as_str(), "uid-2"),
             (made.as_str(), ""),
@@ -131,7 +146,7 @@ mod tests {
             ("my key", "uid-1"),
             ("", "uid-1"),
         ] {
-            assert!(!is_ours(description, uid), "{description}");
+            assert_eq!(made_for(description, uid), None, "{description}");
         }
     }
 
@@ -152,7 +167,10 @@ mod tests {
                 Some("a"),
             ),
             // The only one that a person can have copied.
-            (vec![listed("a", Some("local-"), Others), listed("b", Some("local-"), Ourselves)], Some("a")),
+            (vec![listed("a", Some("local-"), Others), listed("b", Some("local-99"), Ourselves)], Some("a")),
+            // It could also be one of ours.
+            (vec![listed("a", Some("local-"), Others), listed("b", Some("local-"), Ourselves)], None),
+            (vec![listed("a", None, Others), listed("b", None, Ourselves)], None),
             (vec![listed("a", None, Others)], Some("a")),
             // Too little of it, or as much of another.
             (vec![listed("a", Some("local-012"), Others), listed("b", Some("local-998"), Others)], None),

@@ -51,7 +51,9 @@ fn member_of(home: &Home) -> String {
     match home {
         Home::Team(team) => format!("The account is in the team \"{team}\"."),
         Home::Organization { name, default_team } => {
-            format!("The account is in the team \"{default_team}\" of the organization \"{name}\".")
+            format!(
+                "The account is in the team \"{default_team}\"; whether that is a team of the organization \"{name}\" the server does not tell."
+            )
         }
     }
 }

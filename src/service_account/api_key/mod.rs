@@ -8,7 +8,10 @@
 //! Invariants:
 //! - A key is revoked only where the Secret holds another one that the server accepted just now.
 //! - A key that is generated carries the resource's identity, and is tried before it is published. Ours
-//!   that are neither current nor in their overlap were left by a run that was cut short, and go.
+//!   that were never published and are not about to be were left by a run that was cut short, and go.
+//! - A key that was published stays valid for the overlap after another one took its place, also where
+//!   somebody restored an older Secret: the status tells which one was published last.
+//! - A key is sent to the server that it was published for, and to no other.
 
 mod accept;
 mod creation;
@@ -28,7 +31,7 @@ pub(super) use told::{describe, news};
 use jiff::Timestamp;
 
 use accept::Accepted;
-use decide::next_rotation;
+use decide::{Circumstances, grant, next_look, next_rotation};
 use record::{Current, Record};
 use settings::Creation;
 
@@ -68,6 +71,8 @@ pub struct Evidence {
     current: Option<Current>,
     /// Every key of the account, where all checks before the rotation passed.
     keys: Option<Vec<RemoteKey>>,
+    /// The generated keys that are known to have been published last.
+    published: Vec<String>,
 }
 
 /// Whether the server has the account.
@@ -90,10 +95,10 @@ impl Plan {
 }
 
 /// Everything that the spec names. The key that a person copied may be missing where it is still to be
-/// made, or where it was replaced and revoked.
+/// made, or where it may have been replaced and revoked.
 pub(super) fn references(spec: &ApiKeySpec, details: &ServiceAccountDetails) -> Vec<Reference> {
     let bootstrap = Reference::secret(&spec.bootstrap_secret_ref, BOOTSTRAP);
-    let is_replaced = details.key_id.is_some();
+    let is_replaced = spec.rotation.is_some() || details.key_id.is_some();
     let bootstrap = if is_replaced || spec.create_with.is_some() { bootstrap.optional() } else { bootstrap };
     let admin =
         spec.create_with.as_ref().map(|create| Reference::secret(&create.admin_key_secret_ref, ADMIN));
@@ -116,12 +121,15 @@ pub(super) async fn probe(
     scene: &Scene<'_>,
     report: &mut Report,
 ) -> Evidence {
-    let in_use = Current::choose(scene.published, scene.last_verified);
+    let of_account = |values| Current::read_of(values, &plan.account);
+    let (held, last) = (scene.published.and_then(of_account), scene.last_verified.and_then(of_account));
+    conceal(own, [&held, &last].into_iter().flatten(), report);
+    let in_use = Current::choose(held, last.clone());
     if let (Some(admin), None, None) = (&own.admin, &own.bootstrap, &in_use) {
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(Accepted { current, account, viewer, credential }) =
-        accept::accept(plan, own, instance, in_use, scene.now, report).await
+        accept::accept(plan, own, instance, (in_use, last), scene.now, report).await
     else {
         return Evidence::default();
     };
@@ -134,8 +142,39 @@ pub(super) async fn probe(
         let message = "The account has an API key.";
         report.record(CheckName::ManualStepRequired, Ok(Checked::passed((), message)));
     }
-    let keys = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
-    Evidence { keys: Some(keys), ..evidence }
+    let keys: Vec<_> =
+        viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
+    let published = published_last(own, scene);
+    let circumstances = circumstances(plan, own, &published, scene.now);
+    let current =
+        evidence.current.map(|current| Current { record: grant(circumstances, &current, &keys), ..current });
+    Evidence { current, keys: Some(keys), published, ..evidence }
+}
+
+/// Keeps every key that the run may send or receive out of its messages; the inputs' own are already.
+fn conceal<'a>(own: &Plan, known: impl Iterator<Item = &'a Current>, report: &mut Report) {
+    let inputs = [&own.bootstrap, &own.admin].into_iter().flatten();
+    let inputs = inputs.filter_map(|text| ApiKey::parse(text).ok());
+    for key in known.map(|current| current.key.clone()).chain(inputs) {
+        key.secrets().iter().for_each(|secret| report.conceal(secret));
+    }
+}
+
+/// The generated keys that were published last, as the status, the Secret and this process know them.
+fn published_last(own: &Plan, scene: &Scene<'_>) -> Vec<String> {
+    let held = [scene.published, scene.last_verified].into_iter().flatten().filter_map(Current::read);
+    own.settings.published.iter().cloned().chain(held.filter_map(|held| held.record.key_id)).collect()
+}
+
+fn circumstances<'a>(
+    plan: &WholePlan,
+    own: &Plan,
+    published: &'a [String],
+    now: Timestamp,
+) -> Circumstances<'a> {
+    // A run has its time limit once for its checks and once for the rotation.
+    let patience = plan.account.time_limit.saturating_mul(2);
+    Circumstances { rotation: own.settings.rotation, overlap: own.settings.overlap, patience, published, now }
 }
 
 /// What is to be kept up on the other side.
@@ -146,7 +185,9 @@ pub(super) fn upkeep(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
     // A rotation that the spec does not want any more is still finished.
-    if rotation.is_none() && current.record.previous.is_none() {
+    let is_left =
+        |key: &RemoteKey| key.maker == Maker::Ourselves && current.record.key_id.as_ref() != Some(&key.id);
+    if rotation.is_none() && current.record.previous.is_empty() && !keys.iter().any(is_left) {
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
@@ -174,15 +215,17 @@ pub(super) async fn tend(
     if let (Presence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
         return creation::create(plan, admin, instance, scene, evidence, report).await;
     }
-    rotate::rotate(plan, own.settings.rotation, instance, scene, evidence, report).await
+    rotate::rotate(plan, own, instance, scene, evidence, report).await
 }
 
-/// When the key must be replaced, or the one before revoked.
-pub(super) fn due(own: &Plan, evidence: &Evidence) -> Option<Timestamp> {
-    let record = &evidence.current.as_ref()?.record;
-    let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, record));
-    let until = record.previous.as_ref().map(|previous| previous.until.0);
-    next.into_iter().chain(until).min()
+/// When the key must be replaced, or another one revoked. What this run should have done and could not is
+/// not among that: the key in use lasts.
+pub(super) fn due(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
+    let current = evidence.current.as_ref()?;
+    let circumstances = circumstances(plan, own, &evidence.published, scene.now);
+    let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
+    let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
+    next.into_iter().chain(look).filter(|time| *time > scene.now).min()
 }
 
 /// What a run would learn: a key in words, where a person is still to make it.
@@ -203,12 +246,12 @@ pub(super) fn render(
     evidence: Option<&Evidence>,
     context: &RenderContext<'_>,
 ) -> Option<Values> {
+    let held = || context.current.and_then(|values| Current::read_of(values, &plan.account));
     let accepted = evidence.and_then(|evidence| evidence.current.clone());
-    let Current { key, record } =
-        accepted.or_else(|| candidate(own, context.current.and_then(Current::read)))?;
+    let Current { key, record } = accepted.or_else(|| candidate(own, held()))?;
     let mut values = common::common(plan);
     values.set(common::API_KEY, key.sensitive().clone());
-    values.set_record(record.write());
+    values.set_record(record.write(&plan.account));
     Some(values)
 }
 

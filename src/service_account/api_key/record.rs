@@ -4,9 +4,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::{Env, Values},
-    instance::ApiKey,
-    service_account::render::API_KEY,
+    api::InstanceSpec,
+    engine::Values,
+    instance::{ApiKey, BaseUrl},
+    service_account::{
+        render::{API_KEY, BASE_URL},
+        settings::AccountSettings,
+    },
 };
 
 /// What a later run must know of a published key and cannot ask anybody. Nothing in it is secret.
@@ -21,9 +25,9 @@ pub struct Record {
     /// When the server accepted it first, in whole seconds; nothing where it did not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// The key before, while it may still be in use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<Previous>,
+    /// The keys before, while they may still be in use: one, unless somebody restored an older Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Previous>,
     /// The key that a person copied was replaced, and which of the account's keys it is could not be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftover: Option<Leftover>,
@@ -46,16 +50,45 @@ pub enum Leftover {
     Bootstrap,
 }
 
+/// A record as it is written: with the place where its key is one.
+#[derive(Deserialize, Serialize)]
+struct Written {
+    #[serde(flatten)]
+    record: Record,
+    /// The server, as [`BaseUrl::root`] spells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    /// The account's user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+}
+
 impl Record {
-    fn read(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+    /// The record as it is written for the key of this account; equal records are equal texts.
+    pub fn write(self, account: &AccountSettings) -> String {
+        let server = Some(account.base_url.root().to_owned());
+        let written = Written { record: self, server, account: Some(account.account_name.clone()) };
+        // A record has nothing that JSON cannot hold.
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+}
+
+impl Written {
+    fn read(values: &Values) -> Option<Self> {
+        serde_json::from_str(values.record()?).ok()
     }
 
-    /// The record as it is written; equal records are equal texts.
-    pub fn write(&self) -> String {
-        // A record has nothing that JSON cannot hold.
-        serde_json::to_string(self).unwrap_or_default()
+    fn is_of(&self, values: &Values, account: &AccountSettings) -> bool {
+        let server = self.server.clone().or_else(|| Some(server(values)?.root().to_owned()));
+        let is_same_account = self.account.as_ref().is_none_or(|name| *name == account.account_name);
+        is_same_account && server.as_deref() == Some(account.base_url.root())
     }
+}
+
+/// The server that published values are for.
+pub fn server(values: &Values) -> Option<BaseUrl> {
+    let base_url = values.get(BASE_URL.names().next()?)?.expose().to_owned();
+    BaseUrl::parse(&InstanceSpec { base_url, insecure_plaintext: true }).ok()
 }
 
 /// A key with its record.
@@ -68,19 +101,25 @@ pub struct Current {
 }
 
 impl Current {
-    /// What published values hold, if that is a key with a readable record.
+    /// What published values hold, if that is a key with a readable record, of whichever account.
     pub fn read(values: &Values) -> Option<Self> {
-        let record = Record::read(values.record()?)?;
-        let key = name_of(API_KEY).and_then(|name| ApiKey::parse(values.get(name)?).ok())?;
+        let Written { record, .. } = Written::read(values)?;
+        let key = API_KEY.names().next().and_then(|name| ApiKey::parse(values.get(name)?).ok())?;
         Some(Self { key, record })
+    }
+
+    /// The same, if it is this account's: no other server may see the key, nor is its record of any use there.
+    pub fn read_of(values: &Values, account: &AccountSettings) -> Option<Self> {
+        Written::read(values).filter(|written| written.is_of(values, account))?;
+        Self::read(values)
     }
 
     /// The key that is in use, of what the Secret holds and what this process saw pass last.
     ///
     /// The Secret decides, since another process may have replaced the key. Only where exactly one of
     /// key and record is as this process knows them, somebody edited the Secret.
-    pub fn choose(published: Option<&Values>, last_verified: Option<&Values>) -> Option<Self> {
-        match (published.and_then(Self::read), last_verified.and_then(Self::read)) {
+    pub fn choose(published: Option<Self>, last_verified: Option<Self>) -> Option<Self> {
+        match (published, last_verified) {
             (Some(published), Some(last)) if published.key == last.key || published.record == last.record => {
                 Some(last)
             }
@@ -90,13 +129,10 @@ impl Current {
     }
 }
 
-fn name_of(env: Env) -> Option<&'static str> {
-    env.names().next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service_account::settings::{Settings, tests::object};
 
     fn values(key: &str, record: &str) -> Values {
         let mut values = Values::default();
@@ -114,11 +150,41 @@ mod tests {
         for text in [
             r#"{"rotation":0}"#.to_owned(),
             generated(7),
-            r#"{"rotation":2,"keyID":"b","since":"2026-01-01T00:00:00Z","previous":{"keyID":"a","until":"2026-01-02T00:00:00Z"},"leftover":"Bootstrap"}"#.to_owned(),
+            r#"{"rotation":2,"keyID":"b","since":"2026-01-01T00:00:00Z","previous":[{"keyID":"a","until":"2026-01-02T00:00:00Z"}],"leftover":"Bootstrap"}"#.to_owned(),
         ] {
-            assert_eq!(Record::read(&text).unwrap().write(), text);
+            let account = account("https://wandb.example.com", "ci");
+            let read = Current::read_of(&values("a", &text), &account);
+            assert!(read.is_none(), "nothing says whose it is");
+            let record = Current::read(&values("a", &text)).unwrap().record.write(&account);
+            let place = r#","server":"https://wandb.example.com","account":"ci"}"#;
+            assert_eq!(record, format!("{}{place}", text.strip_suffix('}').unwrap()));
         }
-        assert_eq!(Record::read("rotation: 1"), None);
+        assert!(Current::read(&values("a", "rotation: 1")).is_none());
+    }
+
+    fn account(base_url: &str, name: &str) -> AccountSettings {
+        let changes = serde_json::json!({ "instance": { "baseURL": base_url }, "accountName": name });
+        Settings::parse(&object(&changes)).ok().unwrap().account
+    }
+
+    #[test]
+    fn a_key_is_one_servers_and_accounts() {
+        let at_home = account("https://wandb.example.com", "ci");
+        let record = Record::default().write(&at_home);
+        for (base_url, name, expected) in [
+            ("https://wandb.example.com", "ci", true),
+            ("https://WANDB.example.com:443/", "ci", true),
+            ("https://other.example.com", "ci", false),
+            ("https://wandb.example.com", "other", false),
+        ] {
+            let account = account(base_url, name);
+            assert_eq!(Current::read_of(&values("a", &record), &account).is_some(), expected, "{base_url}");
+            // A record without a place goes by the published server.
+            let mut values = values("a", r#"{"rotation":0}"#);
+            values.set(BASE_URL, "https://wandb.example.com/");
+            let is_there = base_url != "https://other.example.com";
+            assert_eq!(Current::read_of(&values, &account).is_some(), is_there);
+        }
     }
 
     #[test]
@@ -135,7 +201,10 @@ mod tests {
             (None, Some(values("a", &one)), "a1"),
             (Some(values("a", "?")), None, ""),
         ] {
-            let current = Current::choose(published.as_ref(), last_verified.as_ref());
+            let current = Current::choose(
+                published.as_ref().and_then(Current::read),
+                last_verified.as_ref().and_then(Current::read),
+            );
             let shown = current.map(|current| {
                 let key = current.key.sensitive().expose().trim_end_matches('0').to_owned();
                 format!("{key}{}", current.record.rotation)

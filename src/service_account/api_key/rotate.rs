@@ -6,18 +6,20 @@ use jiff::Timestamp;
 
 use super::{
     super::Plan as WholePlan,
-    Current, Evidence,
+    Current, Evidence, Plan,
     accept::whole_seconds,
-    decide::{Step, decide, next_rotation, prune, succeed},
+    circumstances,
+    decide::{Circumstances, Step, decide, next_rotation, prune, succeed},
     keys::{self, RemoteKey},
     record::{Leftover, Record},
     settings::Rotation,
 };
 use crate::{
-    api::{CheckName, Reason},
+    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Remedy},
     engine::{Checked, Report, Scene},
     instance::{self, Credential, GeneratedKey, Instance, Refusal},
-    problem::Problem,
+    problem::{Problem, quote},
+    sensitive::Redactor,
 };
 
 /// Replaces the key where that is due, and records `KeyRotation`.
@@ -25,68 +27,92 @@ use crate::{
 /// Nothing is done unless the Secret holds the key in use: what else holds a valid key nobody knows.
 pub(super) async fn rotate(
     plan: &WholePlan,
-    rotation: Option<Rotation>,
+    own: &Plan,
     instance: Instance<'_>,
     scene: &Scene<'_>,
     evidence: Evidence,
     report: &mut Report,
 ) -> Evidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
-    let is_published = scene.published.and_then(Current::read).as_ref() == Some(current);
-    let shift = Shift { plan, rotation, instance, scene, current };
-    let outcome =
-        async { if is_published { shift.work(keys.clone()).await } else { Ok(shift.told(current.clone())) } };
-    match instance::check(report, CheckName::KeyRotation, outcome).await {
-        Some(current) => Evidence { current: Some(current), ..evidence },
-        None => evidence,
-    }
+    let published = scene.published.and_then(|values| Current::read_of(values, &plan.account));
+    let circumstances = circumstances(plan, own, &evidence.published, scene.now);
+    let shift = Shift { plan, circumstances, instance, scene, current };
+    let outcome = async {
+        let keys = keys.clone();
+        if published.as_ref() == Some(current) {
+            shift.work(keys).await
+        } else {
+            Ok(shift.told(current.clone()).with_keys(keys))
+        }
+    };
+    let Some((current, keys)) = instance::check(report, CheckName::KeyRotation, outcome).await else {
+        return evidence;
+    };
+    current.key.secrets().iter().for_each(|secret| report.conceal(secret));
+    Evidence { current: Some(current), keys: Some(keys), ..evidence }
 }
 
 /// One run's work on the keys of one account.
 struct Shift<'a> {
     plan: &'a WholePlan,
-    rotation: Option<Rotation>,
+    circumstances: Circumstances<'a>,
     instance: Instance<'a>,
     scene: &'a Scene<'a>,
     /// The key in use, which the Secret holds.
     current: &'a Current,
 }
 
+/// The key in use afterwards, and every key of the account.
+type Done = (Current, Vec<RemoteKey>);
+
+impl Checked<Current> {
+    fn with_keys(self, keys: Vec<RemoteKey>) -> Checked<Done> {
+        self.map(|current| (current, keys))
+    }
+}
+
+/// What every refusal to generate says that only a person can end. The next run knows it by these words.
+const AGAIN: &str = "It is tried again after an hour";
+
 impl Shift<'_> {
-    async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Current>, Refusal> {
+    async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, Refusal> {
         loop {
-            match decide(self.rotation, self.current, &keys, self.scene.now) {
+            match decide(self.circumstances, self.current, &keys) {
                 Step::Rest => {
                     let record = prune(self.current, &keys);
-                    return Ok(self.told(Current { record, ..self.current.clone() }));
+                    let rested = Current { record, ..self.current.clone() };
+                    return Ok(self.told(rested).with_keys(keys));
                 }
-                Step::Doubt => return Ok(self.in_doubt()),
+                Step::Doubt => return Ok(self.in_doubt().with_keys(keys)),
                 Step::Revoke { key_id } => {
-                    self.expect_not_refused()?;
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
                 }
                 Step::Generate { rotation, overlap } => {
+                    if let Some(problem) = self.scene.unwritable {
+                        return Ok(self.unwritable(problem).with_keys(keys));
+                    }
                     self.expect_not_refused()?;
-                    let replaced = self.generate(rotation, overlap, &keys).await?;
-                    return Ok(self.told(replaced));
+                    let replaced = self.generate(rotation, overlap, &keys).await.map_err(tried_again)?;
+                    return Ok(self.told(replaced).with_keys(keys));
                 }
             }
         }
     }
 
-    /// What the server refused is not asked for again.
+    /// A key that the server refused is not asked for again.
     fn expect_not_refused(&self) -> Result<(), Refusal> {
-        match self.scene.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation) {
-            Some(refused) => Err(Problem::new(refused.reason, refused.message.clone()).into()),
-            None => Ok(()),
-        }
+        let refused = self
+            .scene
+            .last_upkeep
+            .filter(|finding| finding.name == CheckName::KeyRotation && finding.message.contains(AGAIN));
+        refused.map_or(Ok(()), |refused| Err(Problem::new(refused.reason, refused.message.clone()).into()))
     }
 
     async fn revoke(&self, key_id: &str) -> Result<(), Refusal> {
         let outcome = self.instance.delete_api_key(&self.credential(), key_id).await;
         outcome.map_err(|Refusal { problem: Problem { reason, message }, retry_after }| {
-            let message = format!("The old key {key_id} stays valid: {message}");
+            let message = format!("The old key {} stays valid: {message}", quote(key_id));
             Refusal { problem: Problem { reason, message }, retry_after }
         })
     }
@@ -96,10 +122,19 @@ impl Shift<'_> {
         let now = whole_seconds(self.scene.now).map_or(self.scene.now, |now| now.0);
         let description = keys::describe(&self.plan.account.uid, number, now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
-        if let Err(refusal) = self.try_out(&made).await {
-            // What stays is found by its description next time.
-            let _ = self.instance.delete_api_key(&self.credential(), &made.id).await;
-            return Err(refusal);
+        let tried = match expect_description(&made, &description) {
+            Ok(()) => self.try_out(&made).await,
+            Err(problem) => Err(problem.into()),
+        };
+        if let Err(Refusal { problem: Problem { reason, message }, retry_after }) = tried {
+            // What stays is found by its description next time, if it has that.
+            let deleted = self.instance.delete_api_key(&self.credential(), &made.id).await;
+            let fate = deleted.map_or_else(
+                |refusal| format!("It could not be deleted: {}", refusal.problem.message),
+                |()| "It was deleted at once.".to_owned(),
+            );
+            let message = Redactor::new(made.key.secrets()).redact(format!("{message} {fate}"));
+            return Err(Refusal { problem: Problem { reason, message }, retry_after });
         }
         let record = succeed(overlap, self.current, keys, (made.id, number), now);
         Ok(Current { key: made.key, record })
@@ -136,17 +171,59 @@ impl Shift<'_> {
             );
             return Checked::warning(current, Reason::KeyNotIdentified, message);
         }
-        let message = schedule(self.rotation, &current.record);
+        let message = schedule(self.circumstances.rotation, &current.record);
         Checked::passed(current, message)
     }
 
     fn in_doubt(&self) -> Checked<Current> {
-        let message = format!(
-            "The server does not list the published key {} as one of the account's, so no key is generated or revoked: another one in its list could be the published key. Check that the account may list its own API keys, and that nobody edited the Secret.",
-            self.current.record.key_id.as_deref().unwrap_or_default()
-        );
-        Checked::warning(self.current.clone(), Reason::KeyNotIdentified, message)
+        let seen = match &self.current.record.key_id {
+            Some(key_id) => format!(
+                "The server does not list the published key {} as one of the account's, so no key is generated or revoked: another one in its list could be the published key. Check that the account may list its own API keys, and that nobody edited the Secret.",
+                quote(key_id)
+            ),
+            None => format!(
+                "Which of the account's keys the published one is cannot be told, and it may be one that the operator generated, so no key is generated or revoked. Delete the keys that nobody uses in the web UI, in the settings of \"{}\" under API keys; the operator's own are described with \"{}\".",
+                self.plan.account.account_name, self.plan.account.uid
+            ),
+        };
+        Checked::warning(self.current.clone(), Reason::KeyNotIdentified, seen)
     }
+
+    fn unwritable(&self, problem: &Problem) -> Checked<Current> {
+        let message = format!(
+            "The key is due to be replaced, and no new one is generated, since the Secret could not be written a short while ago: {}",
+            problem.message
+        );
+        Checked::warning(self.current.clone(), problem.reason, message)
+    }
+}
+
+/// Says when a refusal is asked about again, where only a person can end it.
+fn tried_again(Refusal { problem: Problem { reason, mut message }, retry_after }: Refusal) -> Refusal {
+    if reason.remedy() == Remedy::Person {
+        message = format!(
+            "{message} {AGAIN}, or at once when the annotation {RECHECK_ANNOTATION} gets a new value."
+        );
+    }
+    Refusal { problem: Problem { reason, message }, retry_after }
+}
+
+/// A key without its description would be nobody's after a crash.
+fn expect_description(made: &GeneratedKey, description: &str) -> Result<(), Problem> {
+    if made.description.as_deref() == Some(description) {
+        return Ok(());
+    }
+    let seen = made.description.as_deref().map_or_else(
+        || "without a description".to_owned(),
+        |seen| format!("described as \"{}\"", quote(seen)),
+    );
+    Err(Problem::new(
+        Reason::InvalidDocument,
+        format!(
+            "The server generated the key {} {seen} instead of \"{description}\", by which the operator would know it again, so it is not published. Check the server's version, and what stands between it and the operator.",
+            made.id
+        ),
+    ))
 }
 
 fn unusable(id: &str, Refusal { problem: Problem { reason, message }, retry_after }: Refusal) -> Refusal {
@@ -156,15 +233,15 @@ fn unusable(id: &str, Refusal { problem: Problem { reason, message }, retry_afte
 
 fn schedule(rotation: Option<Rotation>, record: &Record) -> String {
     let show = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
-    match (rotation, &record.previous) {
+    let until = record.previous.iter().map(|previous| previous.until.0).max();
+    match (rotation, until) {
         (Some(rotation), _) => next_rotation(rotation, record).map_or_else(
             || "The key is replaced once it was in use for long enough.".to_owned(),
             |next| format!("The key is replaced from {} on.", show(next)),
         ),
-        (None, Some(previous)) => format!(
-            "The key is not replaced any more; the one before it is revoked from {} on.",
-            show(previous.until.0)
-        ),
-        (None, None) => "The key is not replaced any more; the one before it is revoked.".to_owned(),
+        (None, Some(until)) => {
+            format!("The key is not replaced; the one before it is revoked from {} on.", show(until))
+        }
+        (None, None) => "The key is not replaced; what was generated before it is revoked.".to_owned(),
     }
 }

@@ -14,6 +14,10 @@ pub struct ApiKeySettings {
     pub bootstrap: (String, String),
     /// When keys are replaced.
     pub rotation: Option<Rotation>,
+    /// How long a key stays valid that was replaced, whatever the spec says of rotation now.
+    pub overlap: Duration,
+    /// The generated key that the status tells of: it was published last, whatever the Secret says.
+    pub published: Option<String>,
     /// What becomes of generated keys when the resource is deleted.
     pub deletion_policy: KeyDeletionPolicy,
     /// Whether an administrator's key may make the account.
@@ -38,20 +42,26 @@ pub enum Creation {
     ByOperator,
 }
 
+/// The default of `rotation.overlap`.
+const USUAL_OVERLAP: Duration = Duration::from_hours(24);
+
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 
 impl ApiKeySettings {
     /// Judges the spec by itself.
-    pub fn parse(spec: &ApiKeySpec, home: &Home) -> Result<Self, Problem> {
+    pub fn parse(spec: &ApiKeySpec, home: &Home, published: Option<String>) -> Result<Self, Problem> {
         if spec.create_with.is_some() && matches!(home, Home::Organization { .. }) {
             return invalid(
                 "createWith makes an account in a team; accounts of an organization can only be made in the web UI",
             );
         }
         let bootstrap = &spec.bootstrap_secret_ref;
+        let rotation = spec.rotation.as_ref().map(rotation).transpose()?;
         Ok(Self {
             bootstrap: (bootstrap.name.clone(), bootstrap.key.clone()),
-            rotation: spec.rotation.as_ref().map(rotation).transpose()?,
+            rotation,
+            overlap: rotation.map_or(USUAL_OVERLAP, |rotation| rotation.overlap),
+            published,
             deletion_policy: spec.deletion_policy,
             creation: spec.create_with.as_ref().map_or(Creation::ByPerson, |_| Creation::ByOperator),
         })
@@ -93,7 +103,8 @@ mod tests {
         ] {
             let mut spec = json!({ "bootstrapSecretRef": { "name": "sa-key", "key": "key" } });
             spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            let problem = ApiKeySettings::parse(&serde_json::from_value(spec).unwrap(), &home).err().unwrap();
+            let problem =
+                ApiKeySettings::parse(&serde_json::from_value(spec).unwrap(), &home, None).err().unwrap();
             assert!(problem.message.contains(word), "{changes}: {}", problem.message);
         }
     }

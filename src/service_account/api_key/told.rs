@@ -19,13 +19,19 @@ pub(in super::super) fn describe(
         Some(Presence::Present(account)) => Some(account.clone()),
         Some(Presence::Unknown | Presence::Absent) | None => previous.account,
     };
-    let Some(Current { record, .. }) = published.and_then(Current::read) else {
-        return ServiceAccountDetails { account, ..ServiceAccountDetails::default() };
+    let published = published.and_then(Current::read);
+    // Programs may still have the key that was published last, until a run has seen to that.
+    let is_seen_to = evidence.is_some_and(|evidence| {
+        evidence.keys.is_some() && evidence.current.is_some() && evidence.current == published
+    });
+    let last = previous.key_id.filter(|_| !is_seen_to);
+    let Some(Current { record, .. }) = published else {
+        return ServiceAccountDetails { account, key_id: last, ..ServiceAccountDetails::default() };
     };
     let next_rotation = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &record)).map(Time);
     ServiceAccountDetails {
         account,
-        key_id: record.key_id,
+        key_id: last.or(record.key_id),
         key_since: record.since,
         next_rotation,
         token_expiration: None,

@@ -17,6 +17,9 @@ const AT_A_TIME: usize = 4;
 
 const SHORT_OVERLAP: &str = "rotation: {interval: 1h, overlap: 2s}";
 
+/// A key that was made and not published is spared for twice this time.
+const SHORT_PATIENCE: &str = "checkTimeout: 2s";
+
 /// More writes than a rotation takes, with the events of all of them.
 const WRITES: usize = 14;
 
@@ -42,7 +45,7 @@ async fn killed_at_write(write: usize) -> Result<usize> {
         robot.workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
     let switch = robot.operator.kill_switch()?;
     proxy.lose_answer(write, move |_| switch.kill());
-    robot.apply(SHORT_OVERLAP, "").await?;
+    robot.apply(SHORT_OVERLAP, SHORT_PATIENCE).await?;
     eventually("a death, or the end", || async {
         Ok((!proxy.is_armed() || is_settled(&robot).await?).then_some(()))
     })
@@ -76,7 +79,7 @@ async fn killed_at_announcement(number: usize) -> Result<usize> {
             switch.kill();
         }
     });
-    robot.apply(SHORT_OVERLAP, "").await?;
+    robot.apply(SHORT_OVERLAP, SHORT_PATIENCE).await?;
     let is_dead = || announced.load(Ordering::SeqCst) >= number;
     eventually("a death, or the end", || async {
         Ok((is_dead() || is_settled(&robot).await?).then_some(()))

@@ -111,8 +111,12 @@ async fn every_refusal_of_a_rotation_has_its_reason_and_leaves_the_published_key
         server.fail("generateApiKey", fault.clone());
         let name = format!("case-{number}");
         workspace.put_secret(&name, &[("key", &key)]).await?;
-        let resource =
-            service_account(&name, &server.base_url(), "rotation: {interval: 10s, overlap: 2s}", "");
+        let resource = service_account(
+            &name,
+            &server.base_url(),
+            "rotation: {interval: 10s, overlap: 2s}",
+            "failureThreshold: 1",
+        );
         workspace.apply(&resource.replace("name: sa-key", &format!("name: {name}"))).await?;
         servers.push((name, key, server));
     }
@@ -168,7 +172,7 @@ async fn answers_that_are_lost_leave_no_key_behind() -> Result<()> {
     robot.publish_long_ago().await?;
     robot.server.fail_next(1, "generateApiKey", Fault::CloseAfterPerforming);
     robot.server.fail_next(1, "deleteApiKey", Fault::CloseAfterPerforming);
-    robot.apply("rotation: {interval: 2h, overlap: 2s}", "").await?;
+    robot.apply("rotation: {interval: 2h, overlap: 2s}", "checkTimeout: 2s\ncheckInterval: 10s").await?;
     let new = robot.wait_for_rotation(&robot.bootstrap).await?;
     eventually("two keys", || async {
         Ok((robot.server.keys_of("ci") == [others.clone(), new.clone()]).then_some(()))
@@ -231,7 +235,7 @@ async fn a_new_key_that_the_server_does_not_accept_is_not_published() -> Result<
             server.fail_next(1, "viewer", Fault::Status(401));
         }
     });
-    robot.apply(LONG_ROTATION, "").await?;
+    robot.apply(LONG_ROTATION, "failureThreshold: 1").await?;
     let status = robot.workspace.wait_for_reason(KIND, "ci", "Verified", "Unauthorized").await?;
     let message = finding(&status, "KeyRotation")?["message"].to_string();
     ensure!(message.contains("which is not published"), "{message}");
@@ -282,6 +286,43 @@ async fn a_key_that_cannot_be_told_from_others_is_left_to_a_person() -> Result<(
         .await?;
     assert_eq!(robot.server.requests("deleteApiKey"), 0);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_secret_that_is_restored_takes_no_key_from_programs() -> Result<()> {
+    const ROTATION: &str = "rotation: {interval: 30s, overlap: 15s}";
+    let robot = Robot::new().await?;
+    let mistakes = watch_revocations(&robot.server, robot.workspace.secrets());
+    robot.publish_long_ago().await?;
+    robot.apply(ROTATION, "checkTimeout: 2s").await?;
+    let first = robot.wait_for_rotation(&robot.bootstrap).await?;
+    robot.workspace.wait_for(KIND, "ci", |status| status["keyID"] == *first.id).await?;
+    let backup = robot.workspace.secrets().get("ci-wsa").await?;
+    let second = robot.wait_for_rotation(&first.secret).await?;
+    robot.workspace.wait_for(KIND, "ci", |status| status["keyID"] == *second.id).await?;
+    // Nothing but the status knows of the second key then.
+    let Robot { server, workspace, operator: before, bootstrap: _ } = robot;
+    drop(before);
+    let annotations = backup.metadata.annotations.clone().unwrap_or_default();
+    let restored = json!({
+        "metadata": { "annotations": { "auth.wandb.com/record": annotations["auth.wandb.com/record"] } },
+        "stringData": { "WANDB_API_KEY": first.secret },
+    });
+    let patch = kube::api::Patch::Merge(&restored);
+    workspace.secrets().patch("ci-wsa", &kube::api::PatchParams::default(), &patch).await?;
+    let started = std::time::Instant::now();
+    let _after = operator(&workspace)?;
+    eventually("the end of the second key", || async {
+        ensure!(server.is_valid(&super::published(&workspace.secrets()).await?.context("a key")?));
+        Ok((!server.is_valid(&second.secret)).then_some(()))
+    })
+    .await?;
+    ensure!(
+        started.elapsed() >= Duration::from_secs(15),
+        "programs had the overlap to take the first key up"
+    );
+    workspace.wait_until_ready(KIND, "ci").await?;
+    expect_none(&mistakes)
 }
 
 #[tokio::test]

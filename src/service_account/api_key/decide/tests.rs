@@ -1,5 +1,7 @@
 //! Tables of single decisions, and whole lives of an account with crashes anywhere.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -18,7 +20,18 @@ fn key(id: &str) -> ApiKey {
 }
 
 fn listed(id: &str, maker: Maker) -> RemoteKey {
-    RemoteKey { id: id.to_owned(), beginning: Some(format!("{id:z<6}").into()), maker }
+    RemoteKey { id: id.to_owned(), beginning: Some(format!("{id:z<6}").into()), maker, made: None }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn circumstances(rotation: Option<Rotation>, now: i64) -> Circumstances<'static> {
+    let overlap = ROTATION.overlap;
+    Circumstances { rotation, overlap, patience: PATIENCE, published: &[], now: at(now) }
+}
+
+fn rotating(now: i64) -> Circumstances<'static> {
+    circumstances(Some(ROTATION), now)
 }
 
 fn record(key_id: Option<&str>, previous: Option<(&str, i64)>) -> Record {
@@ -26,7 +39,10 @@ fn record(key_id: Option<&str>, previous: Option<(&str, i64)>) -> Record {
         rotation: 1,
         key_id: key_id.map(str::to_owned),
         since: Some(Time(at(1000))),
-        previous: previous.map(|(id, until)| Previous { key_id: id.to_owned(), until: Time(at(until)) }),
+        previous: previous
+            .map(|(id, until)| Previous { key_id: id.to_owned(), until: Time(at(until)) })
+            .into_iter()
+            .collect(),
         leftover: None,
     }
 }
@@ -64,7 +80,7 @@ fn decides_one_thing_after_the_other() {
         ("new", record(Some("new"), None), &[], 1100, Step::Doubt),
     ] {
         let current = Current { key: key(name), record };
-        let seen = decide(Some(ROTATION), &current, keys, at(now));
+        let seen = decide(rotating(now), &current, keys);
         assert_eq!(seen, expected, "{name} {:?} at {now}", current.record);
     }
 }
@@ -77,16 +93,16 @@ fn a_key_that_cannot_be_told_is_left_to_a_person() {
     });
     let current = Current { key: key("a"), record: record(None, None) };
     assert_eq!(
-        decide(Some(ROTATION), &current, &twins, at(1100)),
+        decide(rotating(1100), &current, &twins),
         Step::Generate { rotation: 2, overlap: ROTATION.overlap }
     );
     let next = succeed(ROTATION.overlap, &current, &twins, ("c".to_owned(), 2), at(1100));
-    assert_eq!((next.previous.clone(), next.leftover), (None, Some(Leftover::Bootstrap)));
+    assert_eq!((next.previous.clone(), next.leftover), (Vec::new(), Some(Leftover::Bootstrap)));
     let all = [&twins[..], &[listed("c", Maker::Ourselves)]].concat();
     let current = Current { key: key("c"), record: next };
     assert_eq!(prune(&current, &all).leftover, Some(Leftover::Bootstrap));
     assert_eq!(prune(&current, &all[2..]).leftover, None, "somebody deleted both");
-    assert_eq!(decide(Some(ROTATION), &current, &all, at(1100)), Step::Rest);
+    assert_eq!(decide(rotating(1100), &current, &all), Step::Rest);
 }
 
 #[test]
@@ -94,24 +110,82 @@ fn without_a_rotation_only_what_was_begun_is_finished() {
     let listed = [listed("old", Maker::Others), listed("new", Maker::Ourselves)];
     let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1030))) };
     for (now, expected) in [(1029, Step::Rest), (1030, Step::Revoke { key_id: "old".to_owned() })] {
-        assert_eq!(decide(None, &current, &listed, at(now)), expected);
+        assert_eq!(decide(circumstances(None, now), &current, &listed), expected);
     }
-    assert_eq!(decide(None, &current, &listed[1..], at(9999)), Step::Rest);
+    assert_eq!(decide(circumstances(None, 9999), &current, &listed[1..]), Step::Rest);
 }
 
 #[test]
 fn a_key_that_is_in_use_again_is_not_the_one_before() {
     let listed = [listed("old", Maker::Others)];
     let current = Current { key: key("old"), record: record(None, Some(("old", 1030))) };
-    assert_eq!(decide(Some(ROTATION), &current, &listed, at(1040)), Step::Rest);
-    assert_eq!(prune(&current, &listed).previous, None);
+    assert_eq!(decide(rotating(1040), &current, &listed), Step::Rest);
+    assert_eq!(prune(&current, &listed).previous, []);
 }
 
-/// An account at a server, the Secret, and the clock.
+#[test]
+fn what_another_process_may_be_about_to_publish_is_spared() {
+    let current = Current { key: key("old"), record: record(None, None) };
+    let made = |second| RemoteKey { made: Some(at(second)), ..listed("new", Maker::Ourselves) };
+    for (second, now, expected) in [
+        (1100, 1104, Step::Rest),
+        (1100, 1105, Step::Revoke { key_id: "new".to_owned() }),
+        // The other's clock is ahead, a little or by far.
+        (1108, 1104, Step::Rest),
+        (9999, 1104, Step::Revoke { key_id: "new".to_owned() }),
+    ] {
+        let keys = [listed("old", Maker::Others), made(second)];
+        assert_eq!(decide(rotating(now), &current, &keys), expected, "{second} {now}");
+    }
+    let keys = [listed("old", Maker::Others), made(1100)];
+    assert_eq!(next_look(rotating(1104), &current, &keys), Some(at(1105)));
+    assert_eq!(next_look(rotating(1105), &current, &keys), None);
+}
+
+#[test]
+fn a_key_that_was_published_last_is_granted_its_overlap() {
+    let published = ["new".to_owned()];
+    let at_time = |now| Circumstances { published: &published, ..rotating(now) };
+    let keys = [listed("old", Maker::Ourselves), listed("new", Maker::Ourselves)];
+    let restored = |previous| Current { key: key("old"), record: record(Some("old"), previous) };
+    for (previous, expected) in [
+        (None, Some(("new", 1130))),
+        (Some(("new", 1099)), Some(("new", 1130))),
+        (Some(("new", 1200)), Some(("new", 1200))),
+    ] {
+        let current = restored(previous);
+        let granted = grant(at_time(1100), &current, &keys);
+        assert_eq!(granted, record(Some("old"), expected));
+    }
+    // Nothing is revoked before it is written down, either.
+    assert_eq!(decide(at_time(1100), &restored(None), &keys), Step::Rest);
+    // What is in use, gone or somebody else's needs none.
+    let current = Current { key: key("new"), record: record(Some("new"), None) };
+    assert_eq!(grant(at_time(1100), &current, &keys), current.record);
+    assert_eq!(grant(at_time(1100), &restored(None), &keys[..1]), restored(None).record);
+    let others = [listed("old", Maker::Ourselves), listed("new", Maker::Others)];
+    assert_eq!(grant(at_time(1100), &restored(None), &others), restored(None).record);
+}
+
+#[test]
+fn a_key_that_may_be_one_of_ours_is_a_doubt() {
+    let blind = |id, maker| RemoteKey { beginning: None, ..listed(id, maker) };
+    let current = Current { key: key("a"), record: record(None, None) };
+    let keys = [blind("a", Maker::Others), blind("b", Maker::Ourselves)];
+    assert_eq!(decide(rotating(1100), &current, &keys), Step::Doubt);
+}
+
+/// An account at a server, the Secret, the status, and the clock.
 struct World {
     keys: Vec<RemoteKey>,
     /// The key in the Secret, by its identifier, with its record.
     secret: (String, Record),
+    /// Everything that the Secret held.
+    backups: Vec<(String, Record)>,
+    /// The key that the status tells of.
+    status: Option<String>,
+    /// Until when programs may use a key that was published.
+    promised: HashMap<String, i64>,
     generated: u32,
     now: i64,
 }
@@ -120,17 +194,60 @@ impl World {
     fn new() -> Self {
         let record = Record { since: Some(Time(at(0))), ..Record::default() };
         let keys = vec![listed("first", Maker::Others)];
-        Self { keys, secret: ("first".to_owned(), record), generated: 0, now: 0 }
+        let secret = ("first".to_owned(), record);
+        let backups = vec![secret.clone()];
+        let (status, promised) = (None, HashMap::new());
+        Self { keys, secret, backups, status, promised, generated: 0, now: 0 }
+    }
+
+    fn overlap() -> i64 {
+        i64::try_from(ROTATION.overlap.as_secs()).unwrap()
+    }
+
+    /// Puts something else into the Secret.
+    fn write(&mut self, id: String, record: Record) {
+        if id != self.secret.0 {
+            self.promised.insert(self.secret.0.clone(), self.now + Self::overlap());
+        }
+        self.secret = (id, record);
+        self.backups.push(self.secret.clone());
+    }
+
+    /// Somebody restores what the Secret held, with a key that still works.
+    fn restore(&mut self, choice: usize) {
+        let works = |(id, _): &&(String, Record)| self.keys.iter().any(|key| key.id == *id);
+        let working: Vec<_> = self.backups.iter().filter(works).cloned().collect();
+        let (id, record) = working[choice % working.len()].clone();
+        // Another record of the same key is an edit, which the process mends.
+        if id != self.secret.0 {
+            self.write(id, record);
+        }
     }
 
     /// A run that ends after so many effects, as a process does that is killed.
     fn run(&mut self, effects: usize) {
         let (id, record) = self.secret.clone();
-        let current = Current { key: key(&id), record };
-        for _ in 0..effects {
-            match decide(Some(ROTATION), &current, &self.keys, at(self.now)) {
+        let published: Vec<_> = self.status.iter().cloned().collect();
+        let circumstances = Circumstances { published: &published, ..rotating(self.now) };
+        let mut current = Current { key: key(&id), record };
+        if effects == 0 {
+            return;
+        }
+        let granted = grant(circumstances, &current, &self.keys);
+        if granted != current.record {
+            self.write(id, granted.clone());
+            if effects == 1 {
+                return;
+            }
+            current.record = granted;
+        }
+        self.status = current.record.key_id.clone();
+        for _ in 1..effects {
+            match decide(circumstances, &current, &self.keys) {
                 Step::Revoke { key_id } => {
                     assert_ne!(key_id, self.secret.0, "the published key is never revoked");
+                    let promised = self.promised.get(&key_id).copied().unwrap_or_default();
+                    assert!(promised <= self.now, "programs may still use {key_id}");
                     self.keys.retain(|key| key.id != key_id);
                 }
                 Step::Generate { rotation, overlap } => {
@@ -138,11 +255,13 @@ impl World {
                     let new = format!("k{}x", self.generated);
                     let record =
                         succeed(overlap, &current, &self.keys, (new.clone(), rotation), at(self.now));
-                    self.keys.push(listed(&new, Maker::Ourselves));
+                    let made = Some(at(self.now));
+                    self.keys.push(RemoteKey { made, ..listed(&new, Maker::Ourselves) });
                     assert!(self.keys.len() <= 3, "at most three keys");
                     // Publishing is the second effect of the two, and the process may be dead by now.
                     if effects.is_multiple_of(2) {
-                        self.secret = (new, record);
+                        self.status = Some(new.clone());
+                        self.write(new, record);
                     }
                     return;
                 }
@@ -162,15 +281,21 @@ impl World {
 
 proptest! {
     #[test]
-    fn no_crash_loses_or_leaks_a_key(runs in prop::collection::vec((0i64..120, 0usize..6), 1..60)) {
+    fn no_crash_and_no_backup_loses_or_leaks_a_key(
+        runs in prop::collection::vec((0i64..120, 0usize..7, prop::option::weighted(0.2, 0usize..9)), 1..60)
+    ) {
         let mut world = World::new();
-        for (pause, effects) in runs {
+        for (pause, effects, backup) in runs {
             world.now += pause;
-            world.run(effects);
+            if let Some(choice) = backup {
+                world.restore(choice);
+            }
+            // An operator that is there sees what was restored before it is restored again.
+            world.run(if backup.is_some() { effects.max(2) } else { effects });
             prop_assert!(world.is_valid(), "the published key is valid at every instant");
         }
         // Left alone, it comes to one key: the published one. A rotation may fall due meanwhile.
-        for _ in 0..4 {
+        for _ in 0..9 {
             world.run(100);
             if world.keys.len() == 1 {
                 break;
