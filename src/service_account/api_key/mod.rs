@@ -129,7 +129,7 @@ pub(super) async fn probe(
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(Accepted { current, account, viewer, credential }) =
-        accept::accept(plan, own, instance, (in_use, last), scene.now, report).await
+        accept::accept(plan, own, instance, (in_use, last.clone()), scene.now, report).await
     else {
         return Evidence::default();
     };
@@ -144,7 +144,10 @@ pub(super) async fn probe(
     }
     let keys: Vec<_> =
         viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
-    let published = published_last(own, scene);
+    let mut published = published_last(own, scene);
+    // A copied key has no identifier of its own.
+    let last = last.filter(|last| last.record.key_id.is_none());
+    published.extend(last.and_then(|last| keys::identify(&last.key, &keys).map(str::to_owned)));
     let circumstances = circumstances(plan, own, &published, scene.now);
     let current =
         evidence.current.map(|current| Current { record: grant(circumstances, &current, &keys), ..current });

@@ -1,7 +1,7 @@
 //! `createWith`: the operator makes the account, and a person its first key.
 
 use anyhow::{Context, Result};
-use test_support::{WandbServer, Workspace};
+use test_support::{WandbServer, Workspace, wandb_server::Fault};
 
 use super::{KIND, finding, service_account};
 use crate::world::{operator, workspace};
@@ -64,6 +64,43 @@ async fn an_account_of_that_name_is_adopted() -> Result<()> {
     workspace.put_secret("sa-key", &[("key", &key)]).await?;
     workspace.wait_until_ready(KIND, "ci").await?;
     assert_eq!(server.requests("createServiceAccount"), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_of_that_name_is_not_adopted() -> Result<()> {
+    let (server, workspace) = place().await?;
+    server.user("ci", "research")?;
+    let _operator = operator(&workspace)?;
+    workspace.apply(&service_account("ci", &server.base_url(), CREATE, "")).await?;
+    let status = workspace.wait_for_reason(KIND, "ci", "Verified", "AccountMismatch").await?;
+    let message = finding(&status, "Membership")?["message"].to_string();
+    assert!(message.contains("is no service account"), "{message}");
+    assert_eq!(server.requests("createServiceAccount"), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_creation_that_was_not_answered_makes_no_second_account() -> Result<()> {
+    let (server, workspace) = place().await?;
+    server.fail("createServiceAccount", Fault::Status(502));
+    let _operator = operator(&workspace)?;
+    workspace.apply(&service_account("ci", &server.base_url(), CREATE, "checkInterval: 10s")).await?;
+    let status = workspace.wait_for_reason(KIND, "ci", "Verified", "QueryFailed").await?;
+    let message = finding(&status, "Membership")?["message"].to_string();
+    assert!(message.contains("asked for again after an hour"), "{message}");
+    let asked = server.requests("entity");
+    super::eventually("two more checks", || async {
+        Ok((server.requests("entity") >= asked + 2).then_some(()))
+    })
+    .await?;
+    assert_eq!(server.requests("createServiceAccount"), 1);
+    // An answer that is lost after the deed leaves an account that is found.
+    server.heal();
+    server.fail_next(1, "createServiceAccount", Fault::CloseAfterPerforming);
+    workspace.recheck(KIND, "ci", "again").await?;
+    workspace.wait_for_reason(KIND, "ci", "Verified", "ManualStepRequired").await?;
+    assert_eq!(server.requests("createServiceAccount"), 2);
     Ok(())
 }
 

@@ -182,7 +182,7 @@ struct World {
     secret: (String, Record),
     /// Everything that the Secret held.
     backups: Vec<(String, Record)>,
-    /// The key that the status tells of.
+    /// The key that the status tells of, or the process where that is a copied one.
     status: Option<String>,
     /// Until when programs may use a key that was published.
     promised: HashMap<String, i64>,
@@ -241,7 +241,7 @@ impl World {
             }
             current.record = granted;
         }
-        self.status = current.record.key_id.clone();
+        self.status = Some(self.secret.0.clone());
         for _ in 1..effects {
             match decide(circumstances, &current, &self.keys) {
                 Step::Revoke { key_id } => {
