@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use test_support::Workspace;
 use wandb_auth_operator::api::custom_resource_definitions;
@@ -60,6 +60,11 @@ async fn answer(
     let api = workspace.resources(kind)?;
     let created = api.create(&PostParams::default(), &serde_json::from_value(before)?).await?;
     let name = created.metadata.name.context("a created object has a name")?;
+    // Some rules hold only once the operator has told of something.
+    if let Some(status) = case["from"].get("status") {
+        let patch = Patch::Merge(json!({ "status": status }));
+        api.patch_status(&name, &PatchParams::default(), &patch).await?;
+    }
     workspace.try_patch(kind, &name, &case["to"]).await
 }
 
