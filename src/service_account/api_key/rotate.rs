@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{CheckName, RECHECK_ANNOTATION, Reason, names::Remedy},
-    engine::{Checked, Report, Scene},
+    engine::{Checked, Finding, Report, Scene},
     instance::{self, Credential, GeneratedKey, Instance, Refusal},
     problem::{Problem, quote},
     sensitive::Redactor,
@@ -71,11 +71,9 @@ impl Checked<Current> {
     }
 }
 
-/// What every refusal to generate says that only a person can end. The next run knows it by these words.
-const AGAIN: &str = "It is tried again after an hour";
-
 impl Shift<'_> {
     async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, Refusal> {
+        let mut refused = self.scene.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
         loop {
             match decide(self.circumstances, self.current, &keys) {
                 Step::Rest => {
@@ -87,26 +85,22 @@ impl Shift<'_> {
                 Step::Revoke { key_id } => {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
+                    // If it was this that the server refused, it does not any more.
+                    refused = None;
                 }
                 Step::Generate { rotation, overlap } => {
                     if let Some(problem) = self.scene.unwritable {
                         return Ok(self.unwritable(problem).with_keys(keys));
                     }
-                    self.expect_not_refused()?;
+                    // A key that the server refused is not asked for again so soon.
+                    if let Some(Finding { reason, message, .. }) = refused {
+                        return Err(Problem::new(*reason, message.clone()).into());
+                    }
                     let replaced = self.generate(rotation, overlap, &keys).await.map_err(tried_again)?;
                     return Ok(self.told(replaced).with_keys(keys));
                 }
             }
         }
-    }
-
-    /// A key that the server refused is not asked for again.
-    fn expect_not_refused(&self) -> Result<(), Refusal> {
-        let refused = self
-            .scene
-            .last_upkeep
-            .filter(|finding| finding.name == CheckName::KeyRotation && finding.message.contains(AGAIN));
-        refused.map_or(Ok(()), |refused| Err(Problem::new(refused.reason, refused.message.clone()).into()))
     }
 
     async fn revoke(&self, key_id: &str) -> Result<(), Refusal> {
@@ -202,7 +196,7 @@ impl Shift<'_> {
 fn tried_again(Refusal { problem: Problem { reason, mut message }, retry_after }: Refusal) -> Refusal {
     if reason.remedy() == Remedy::Person {
         message = format!(
-            "{message} {AGAIN}, or at once when the annotation {RECHECK_ANNOTATION} gets a new value."
+            "{message} It is tried again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value."
         );
     }
     Refusal { problem: Problem { reason, message }, retry_after }
