@@ -9,9 +9,9 @@ use super::{api_key::ApiKeySettings, federated::FederatedSettings};
 use crate::{
     api::{DeletionPolicy, Reason, ServiceAccount, ServiceAccountSpec, service_account},
     engine::Kind,
-    instance::BaseUrl,
+    instance::{BaseUrl, Member},
     issuer,
-    problem::Problem,
+    problem::{Problem, quote},
 };
 
 /// A spec that makes sense.
@@ -70,6 +70,30 @@ pub enum Attribution {
     Username(String),
     /// By e-mail address.
     UserEmail(String),
+}
+
+impl Attribution {
+    /// Whether the member of a team is this person.
+    pub(super) fn is(&self, member: &Member) -> bool {
+        match self {
+            Self::Username(username) => member.username.as_ref() == Some(username),
+            Self::UserEmail(email) => {
+                member.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))
+            }
+        }
+    }
+
+    /// What it means that nobody in the team is this person.
+    pub(super) fn is_missing_from(&self, team: &str) -> String {
+        let (field, person) = match self {
+            Self::Username(username) => ("username", username),
+            Self::UserEmail(email) => ("userEmail", email),
+        };
+        format!(
+            "Nobody in the team \"{team}\" is \"{}\", so the server attributes no runs to that person. Correct spec.attribution.{field}, or add the person to the team in the web UI.",
+            quote(person)
+        )
+    }
 }
 
 /// How programs prove that they are the account.

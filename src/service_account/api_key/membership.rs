@@ -1,13 +1,10 @@
 //! Whether the account, and the person whom its runs are attributed to, are in the team.
 
-use super::super::{
-    Plan as WholePlan,
-    settings::{Attribution, Home},
-};
+use super::super::{Plan as WholePlan, settings::Home};
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report},
-    instance::{self, Credential, Entity, Instance, Member, Refusal, Viewer},
+    instance::{self, Credential, Entity, Instance, Refusal, Viewer},
     problem::{Problem, enumerate},
 };
 
@@ -40,8 +37,8 @@ async fn judge(
         return Err(not_a_member(plan, viewer).into());
     }
     match attribution {
-        Some(person) if !members.iter().any(|member| is_person(member, person)) => {
-            Ok(Checked::warning((), Reason::NotAMember, not_attributed(team, person)))
+        Some(person) if !members.iter().any(|member| person.is(member)) => {
+            Ok(Checked::warning((), Reason::NotAMember, person.is_missing_from(team)))
         }
         _ => Ok(Checked::passed((), member_of(&plan.account.home))),
     }
@@ -72,24 +69,5 @@ fn not_a_member(plan: &WholePlan, viewer: &Viewer) -> Problem {
             "The account \"{account}\" is not in the team \"{team}\"; it is in {}. Correct {field}, or {clicks}.",
             enumerate(&viewer.teams)
         ),
-    )
-}
-
-fn is_person(member: &Member, person: &Attribution) -> bool {
-    match person {
-        Attribution::Username(username) => member.username.as_ref() == Some(username),
-        Attribution::UserEmail(email) => {
-            member.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))
-        }
-    }
-}
-
-fn not_attributed(team: &str, person: &Attribution) -> String {
-    let (field, person) = match person {
-        Attribution::Username(username) => ("username", username),
-        Attribution::UserEmail(email) => ("userEmail", email),
-    };
-    format!(
-        "Nobody in the team \"{team}\" is \"{person}\", so the server attributes no runs to that person. Correct spec.attribution.{field}, or add the person to the team in the web UI."
     )
 }

@@ -6,7 +6,7 @@ use super::{super::settings::Attribution, life::expiration};
 use crate::{
     api::{Reason, service_account::AccountStatus},
     engine::Checked,
-    instance::{Credential, Instance, Member, Refusal, Viewer},
+    instance::{Credential, Instance, Refusal, Viewer},
     issuer::Issuer,
     problem::{Problem, enumerate, quote},
     sensitive::{Redactor, Sensitive},
@@ -65,10 +65,10 @@ pub(super) async fn check(
     let passed = format!("{given}, which is in the team \"{team}\".");
     let Some(person) = request.attribution else { return Ok(Checked::passed(account, passed)) };
     Ok(match instance.entity(&credential, team).await {
-        Ok(entity) if entity.iter().flat_map(|entity| &entity.members).any(|member| is(member, person)) => {
+        Ok(entity) if entity.iter().flat_map(|entity| &entity.members).any(|member| person.is(member)) => {
             Checked::passed(account, passed)
         }
-        Ok(_) => Checked::warning(account, Reason::NotAMember, not_attributed(team, person)),
+        Ok(_) => Checked::warning(account, Reason::NotAMember, person.is_missing_from(team)),
         // Whom runs are attributed to keeps no account from working.
         Err(Refusal { problem, .. }) => Checked::warning(
             account,
@@ -96,26 +96,6 @@ fn account(viewer: &Viewer, redactor: &Redactor) -> Option<AccountStatus> {
     let names = [viewer.username.as_ref(), viewer.email.as_ref(), Some(id)];
     let username = names.into_iter().flatten().find(is_name)?;
     Some(AccountStatus { id: id.clone(), username: username.clone() })
-}
-
-fn is(member: &Member, person: &Attribution) -> bool {
-    match person {
-        Attribution::Username(username) => member.username.as_ref() == Some(username),
-        Attribution::UserEmail(email) => {
-            member.email.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(email))
-        }
-    }
-}
-
-fn not_attributed(team: &str, person: &Attribution) -> String {
-    let (field, person) = match person {
-        Attribution::Username(username) => ("username", username),
-        Attribution::UserEmail(email) => ("userEmail", email),
-    };
-    format!(
-        "Nobody in the team \"{team}\" is \"{}\", so the server attributes no runs to that person. Correct spec.attribution.{field}, or add the person to the team in the web UI.",
-        quote(person)
-    )
 }
 
 /// The rules allow clocks to differ a little, which the server need not.
