@@ -58,4 +58,5 @@ pub mod problem;
 pub mod sensitive;
 pub mod server;
 pub mod service_account;
+pub mod target;
 pub mod telemetry;

@@ -42,6 +42,11 @@ pub struct CommonSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub failure_threshold: u32,
 
+    /// How long new pods of the target may take to become available, where the workload has no progress deadline of its own; 10s to 24h.
+    #[serde(default = "rollout_timeout")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("rolloutTimeout must be between 10s and 24h"))]
+    pub rollout_timeout: Duration,
+
     /// Stops checks and writes, and leaves everything as it is.
     #[serde(default)]
     pub suspend: bool,
@@ -58,8 +63,15 @@ pub struct CommonSpec {
 
 impl CommonSpec {
     /// The fields on which neither findings nor values depend.
-    pub const UNCHECKED: [&'static str; 6] =
-        ["checkInterval", "failureThreshold", "suspend", "deletionPolicy", "secretName", "target"];
+    pub const UNCHECKED: [&'static str; 7] = [
+        "checkInterval",
+        "failureThreshold",
+        "rolloutTimeout",
+        "suspend",
+        "deletionPolicy",
+        "secretName",
+        "target",
+    ];
 }
 
 /// Whether Kubernetes takes the text as the name of an object. Everything else must be kept out of
@@ -80,6 +92,10 @@ fn check_interval() -> Duration {
 
 fn check_timeout() -> Duration {
     Duration::from_seconds(10)
+}
+
+fn rollout_timeout() -> Duration {
+    Duration::from_minutes(10)
 }
 
 fn failure_threshold() -> u32 {

@@ -13,7 +13,7 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted, ResolvedRefs, Verified, Published and Ready, and where they apply Reconciling and Stalled.
+    /// Accepted, ResolvedRefs, Verified, Published, RolledOut (with a target) and Ready, and where they apply Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -30,6 +30,14 @@ pub struct Status {
     /// The Secret that holds the published values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
+
+    /// The numbered revision that the target refers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+
+    /// The revision that the target goes back to if its pods do not become available with the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_revision: Option<u64>,
 }
 
 /// The rest of a status that has nothing but what every kind's has.

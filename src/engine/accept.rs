@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Kind;
 use crate::{
-    api::{CommonSpec, Reason, Target, TlsSpec, schema},
+    api::{CommonSpec, Target, TlsSpec, schema},
     problem::Problem,
 };
 
@@ -15,7 +15,6 @@ pub(super) fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
     common(object.common())?;
     let parsed = object.parse()?;
     within_limits(object)?;
-    supported(object.common())?;
     Ok(parsed)
 }
 
@@ -71,17 +70,6 @@ fn target(spec: &Target) -> Result<(), Problem> {
         return Problem::invalid_spec(
             "spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.",
         );
-    }
-    Ok(())
-}
-
-/// What is valid, but not there yet.
-fn supported(spec: &CommonSpec) -> Result<(), Problem> {
-    if spec.target.is_some() {
-        return Err(Problem::new(
-            Reason::NotSupportedYet,
-            "spec.target is not supported by this version. Remove it, and wire the published Secret into the pod by hand; the command render prints the env entries.",
-        ));
     }
     Ok(())
 }

@@ -47,4 +47,4 @@ pub use report::{Checked, Finding, Findings, Report};
 pub use scene::Scene;
 pub use secret::{MANAGER, read, secret_name};
 
-pub use values::{Env, Values};
+pub use values::{CA_FILE, Env, Field, Values};

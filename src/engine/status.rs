@@ -112,7 +112,15 @@ pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> S
         Some(_) => None,
         None => previous.and_then(|previous| previous.secret_ref.clone()),
     };
-    Status { observed_generation: facts.generation, conditions, checks, checked_inputs, secret_ref }
+    Status {
+        observed_generation: facts.generation,
+        conditions,
+        checks,
+        checked_inputs,
+        secret_ref,
+        revision: None,
+        previous_revision: None,
+    }
 }
 
 fn suspended(type_: ConditionType) -> Draft {

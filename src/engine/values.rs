@@ -11,7 +11,29 @@ pub struct Env {
     pub local: Option<&'static str>,
     /// The names that the split services or operator installs read.
     pub split: &'static [&'static str],
+    /// The field that the W&B operator's own resource has for it, if any.
+    pub field: Option<Field>,
 }
+
+/// Settings for which the W&B operator's resource has fields of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The issuer of an OpenID Provider.
+    Issuer,
+    /// The client at that provider.
+    ClientId,
+    /// The client's secret.
+    ClientSecret,
+    /// How people are sent to the provider.
+    AuthMethod,
+    /// How long people stay logged in.
+    SessionLength,
+    /// Whether logging in makes no account.
+    NoProvisioning,
+}
+
+/// The authorities' certificates among published values, for `/usr/local/share/ca-certificates/`.
+pub const CA_FILE: &str = "ca.crt";
 
 impl Env {
     /// Every name of the setting.

@@ -7,8 +7,9 @@ use crate::{
 };
 
 /// No document of W&B has a name of these for the split services.
-const AUDIENCES: Env = Env { local: Some("FEDERATED_AUTH_AUDIENCES"), split: &[] };
-const SKIP_AUDIENCE_VALIDATION: Env = Env { local: Some("SKIP_AUDIENCE_VALIDATION"), split: &[] };
+const AUDIENCES: Env = Env { local: Some("FEDERATED_AUTH_AUDIENCES"), split: &[], field: None };
+const SKIP_AUDIENCE_VALIDATION: Env =
+    Env { local: Some("SKIP_AUDIENCE_VALIDATION"), split: &[], field: None };
 
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[AUDIENCES, SKIP_AUDIENCE_VALIDATION];

@@ -1,20 +1,22 @@
 //! The values that W&B Server reads.
 
 use super::{Directory, GroupName, Plan, Protection};
-use crate::engine::{Env, RenderContext, Values};
+use crate::engine::{CA_FILE, Env, RenderContext, Values};
 
-const ADDRESS: Env = Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"] };
-const BASE_DN: Env = Env { local: Some("LOCAL_LDAP_BASE_DN"), split: &["LDAP_BASE_DN"] };
-const BIND_DN: Env = Env { local: Some("LOCAL_LDAP_BIND_DN"), split: &["LDAP_BIND_DN"] };
-const BIND_PASSWORD: Env = Env { local: Some("LOCAL_LDAP_BIND_PW"), split: &["LDAP_BIND_PW"] };
-const ATTRIBUTES: Env = Env { local: Some("LOCAL_LDAP_ATTRIBUTES"), split: &["LDAP_ATTRIBUTES"] };
-const TLS_ENABLE: Env = Env { local: Some("LOCAL_LDAP_TLS_ENABLE"), split: &["LDAP_TLS_ENABLE"] };
-const GROUP_ALLOW_LIST: Env = Env { local: Some("LOCAL_LDAP_GROUP_ALLOW_LIST"), split: &[] };
-const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"] };
-const USER_BASE_DN: Env = Env { local: None, split: &["LDAP_USER_BASE_DN"] };
-const GROUP_BASE_DN: Env = Env { local: None, split: &["LDAP_GROUP_BASE_DN"] };
-const USER_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_USER_OBJECT_CLASS"] };
-const GROUP_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_GROUP_OBJECT_CLASS"] };
+const ADDRESS: Env = Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
+const BASE_DN: Env = Env { local: Some("LOCAL_LDAP_BASE_DN"), split: &["LDAP_BASE_DN"], field: None };
+const BIND_DN: Env = Env { local: Some("LOCAL_LDAP_BIND_DN"), split: &["LDAP_BIND_DN"], field: None };
+const BIND_PASSWORD: Env = Env { local: Some("LOCAL_LDAP_BIND_PW"), split: &["LDAP_BIND_PW"], field: None };
+const ATTRIBUTES: Env =
+    Env { local: Some("LOCAL_LDAP_ATTRIBUTES"), split: &["LDAP_ATTRIBUTES"], field: None };
+const TLS_ENABLE: Env =
+    Env { local: Some("LOCAL_LDAP_TLS_ENABLE"), split: &["LDAP_TLS_ENABLE"], field: None };
+const GROUP_ALLOW_LIST: Env = Env { local: Some("LOCAL_LDAP_GROUP_ALLOW_LIST"), split: &[], field: None };
+const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
+const USER_BASE_DN: Env = Env { local: None, split: &["LDAP_USER_BASE_DN"], field: None };
+const GROUP_BASE_DN: Env = Env { local: None, split: &["LDAP_GROUP_BASE_DN"], field: None };
+const USER_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_USER_OBJECT_CLASS"], field: None };
+const GROUP_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_GROUP_OBJECT_CLASS"], field: None };
 
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[
@@ -31,9 +33,6 @@ pub(super) const ENVIRONMENT: &[Env] = &[
     USER_OBJECT_CLASS,
     GROUP_OBJECT_CLASS,
 ];
-
-/// The CA bundle, for the container's own trust.
-const CA_FILE: &str = "ca.crt";
 
 /// Every value of the plan. A setting that is not there has no entry: the server reads an empty
 /// value as one that was made, an empty password even as a wish to bind anonymously.

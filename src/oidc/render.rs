@@ -3,22 +3,36 @@
 use super::Plan;
 use crate::{
     api::oidc_provider::AuthMethod,
-    engine::{Env, Values},
+    engine::{CA_FILE, Env, Field, Values},
 };
 
-const ISSUER: Env = Env { local: Some("OIDC_ISSUER"), split: &["GORILLA_OIDC_ISSUER"] };
-const CLIENT_ID: Env = Env { local: Some("OIDC_CLIENT_ID"), split: &["GORILLA_OIDC_CLIENT_ID"] };
-const SECRET: Env = Env { local: Some("OIDC_SECRET"), split: &["GORILLA_OIDC_SECRET"] };
-const AUTH_METHOD: Env = Env { local: Some("OIDC_AUTH_METHOD"), split: &["GORILLA_AUTH_METHOD"] };
-const SESSION_LENGTH: Env = Env { local: Some("SESSION_LENGTH"), split: &["GORILLA_SESSION_LENGTH"] };
-const NO_PROVISIONING: Env =
-    Env { local: Some("DISABLE_SSO_PROVISIONING"), split: &["GORILLA_DISABLE_SSO_PROVISIONING"] };
+const ISSUER: Env =
+    Env { local: Some("OIDC_ISSUER"), split: &["GORILLA_OIDC_ISSUER"], field: Some(Field::Issuer) };
+const CLIENT_ID: Env =
+    Env { local: Some("OIDC_CLIENT_ID"), split: &["GORILLA_OIDC_CLIENT_ID"], field: Some(Field::ClientId) };
+const SECRET: Env =
+    Env { local: Some("OIDC_SECRET"), split: &["GORILLA_OIDC_SECRET"], field: Some(Field::ClientSecret) };
+const AUTH_METHOD: Env =
+    Env { local: Some("OIDC_AUTH_METHOD"), split: &["GORILLA_AUTH_METHOD"], field: Some(Field::AuthMethod) };
+const SESSION_LENGTH: Env = Env {
+    local: Some("SESSION_LENGTH"),
+    split: &["GORILLA_SESSION_LENGTH"],
+    field: Some(Field::SessionLength),
+};
+const NO_PROVISIONING: Env = Env {
+    local: Some("DISABLE_SSO_PROVISIONING"),
+    split: &["GORILLA_DISABLE_SSO_PROVISIONING"],
+    field: Some(Field::NoProvisioning),
+};
 /// Older and newer documents of W&B spell it differently, so both are set.
-const GROUPS_CLAIM: Env =
-    Env { local: None, split: &["GORILLA_ENABLE_SSO_GROUPS_CLAIMS", "GORILLA_ENABLE_SSO_GROUP_CLAIMS"] };
+const GROUPS_CLAIM: Env = Env {
+    local: None,
+    split: &["GORILLA_ENABLE_SSO_GROUPS_CLAIMS", "GORILLA_ENABLE_SSO_GROUP_CLAIMS"],
+    field: None,
+};
 /// The separator is not documented; other lists of W&B are separated by commas.
-const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"] };
-const IDENTIFIER_CLAIMS: Env = Env { local: None, split: &["GORILLA_USE_IDENTIFIER_CLAIMS"] };
+const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"], field: None };
+const IDENTIFIER_CLAIMS: Env = Env { local: None, split: &["GORILLA_USE_IDENTIFIER_CLAIMS"], field: None };
 
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[
@@ -32,9 +46,6 @@ pub(super) const ENVIRONMENT: &[Env] = &[
     EXTRA_SCOPES,
     IDENTIFIER_CLAIMS,
 ];
-
-/// The authorities' certificates, for `/usr/local/share/ca-certificates/`.
-const CA_FILE: &str = "ca.crt";
 
 /// Every setting in both dialects. An empty value would be read as a value, so none is ever set.
 pub(super) fn render(plan: &Plan) -> Values {

@@ -13,6 +13,8 @@ pub enum ConditionType {
     Verified,
     /// The Secret holds exactly the current spec and inputs.
     Published,
+    /// The target's pods run with the published values; absent without a target.
+    RolledOut,
     /// All of the above.
     Ready,
     /// Work is under way; absent otherwise (kstatus).

@@ -19,6 +19,12 @@ pub enum EventReason {
     HoldingLastVerified,
     /// The Secret could not be written.
     PublishFailed,
+    /// The target's pods run with the published values.
+    RolledOut,
+    /// The target went back to what it had before.
+    RolledBack,
+    /// The published values cannot be delivered to the target.
+    DeliveryFailed,
     /// The issuer's keys are not the ones of before.
     KeysChanged,
     /// The API key was replaced.

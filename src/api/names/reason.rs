@@ -33,10 +33,10 @@ pub enum Reason {
     Suspended,
     /// The spec contradicts itself or cannot be read.
     InvalidSpec,
-    /// The spec asks for something that this version does not do.
-    NotSupportedYet,
     /// An older resource claims the same place.
     Superseded,
+    /// An older `OidcProvider` decides how people log in to the same target.
+    ConflictsWithOidc,
     /// A referenced Secret does not exist.
     SecretNotFound,
     /// A referenced ConfigMap does not exist.
@@ -63,6 +63,30 @@ pub enum Reason {
     SecretNotOwned,
     /// The Secret cannot be changed any more.
     SecretImmutable,
+
+    // Delivery to a target.
+    /// The target's pods run with the published values.
+    RolledOut,
+    /// The target's pods are being replaced.
+    Progressing,
+    /// New pods did not become available, so the target went back to what it had before.
+    RolledBack,
+    /// The target does not exist.
+    TargetNotFound,
+    /// The target has no container of that name, or several and none is named.
+    ContainerNotFound,
+    /// Somebody else has set what is to be delivered, or keeps changing it.
+    FieldConflict,
+    /// The API server or an admission policy does not take the change to the target.
+    TargetRefused,
+
+    // A look at the target.
+    /// The break-glass switch is left on.
+    RestoreModeOn,
+    /// The target and the spec name different hosts.
+    HostMismatch,
+    /// The target is set up so that a rollout interrupts the service.
+    RolloutInterrupts,
 
     // kstatus.
     /// The operator keeps trying.
@@ -260,7 +284,8 @@ impl Reason {
             | Self::ServerUnavailable
             | Self::RateLimited
             | Self::IssuerNotReady
-            | Self::NotYetVerified => Remedy::Retry,
+            | Self::NotYetVerified
+            | Self::Progressing => Remedy::Retry,
             _ => Remedy::Person,
         }
     }

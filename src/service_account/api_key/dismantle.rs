@@ -7,14 +7,11 @@ use super::{
 };
 use crate::{
     api::{Reason, ServiceAccount},
-    engine::{Kind, Scene, Values},
+    engine::{CA_FILE, Kind, Scene, Values},
     instance::{BaseUrl, Credential, Instance, Refusal},
     net::{HttpClient, Trust},
     problem::{Problem, enumerate},
-    service_account::{
-        render::CA_FILE,
-        settings::{AccountSettings, CredentialSettings, Settings},
-    },
+    service_account::settings::{AccountSettings, CredentialSettings, Settings},
 };
 
 /// Revokes every key that was generated for the resource, the published one last: it is what asks.

@@ -1,0 +1,1 @@
+//! What pods tell of why they do not become available.

@@ -1,0 +1,93 @@
+//! Whose entries are meant.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// The resource whose entries are meant, by the names that it has in targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// What people call it, such as `LdapConfig corp`.
+    pub title: String,
+    /// Its field manager in targets.
+    pub manager: String,
+    /// The name of its volume in pod templates.
+    pub volume: String,
+    /// The name of its published Secret, from which those of its revisions derive.
+    pub secret_name: String,
+}
+
+/// The longest name that the API server takes for a field manager.
+const LONGEST_MANAGER: usize = 128;
+
+/// The longest name of a volume (a DNS label, RFC 1123).
+const LONGEST_LABEL: usize = 63;
+
+impl Owner {
+    /// The owner of this kind and name. `manager` is the first part of the kind's field managers.
+    pub fn new(kind: &str, short_name: &str, manager: &str, name: &str, secret_name: String) -> Self {
+        Self {
+            title: format!("{kind} {name}"),
+            manager: shortened(format!("{manager}/{name}"), LONGEST_MANAGER),
+            volume: shortened(format!("wandb-auth-{short_name}-{}", name.replace('.', "-")), LONGEST_LABEL),
+            secret_name,
+        }
+    }
+
+    /// The name of a numbered revision.
+    pub fn revision(&self, number: u64) -> String {
+        format!("{}-{number}", self.secret_name)
+    }
+
+    /// The number of a revision of this owner, by its name.
+    pub fn number_of(&self, secret: &str) -> Option<u64> {
+        let digits = secret.strip_prefix(&self.secret_name)?.strip_prefix('-')?;
+        let number = digits.parse().ok()?;
+        (self.revision(number) == secret).then_some(number)
+    }
+}
+
+/// The text itself where it fits, and otherwise its beginning with what tells it from others.
+fn shortened(text: String, limit: usize) -> String {
+    if text.len() <= limit {
+        return text;
+    }
+    let hash = digest(&SHA256, text.as_bytes());
+    let hash: String = hash.as_ref().iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let beginning: String = text.chars().take(limit - hash.len() - 1).collect();
+    format!("{}-{hash}", beginning.trim_end_matches(['-', '.', '/']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(name: &str) -> Owner {
+        Owner::new("LdapConfig", "ldap", "wandb-auth-operator/ldapconfig", name, format!("{name}-ldap"))
+    }
+
+    #[test]
+    fn names_fit_and_differ() {
+        assert_eq!(owner("corp.eu").volume, "wandb-auth-ldap-corp-eu");
+        assert_eq!(owner("corp").manager, "wandb-auth-operator/ldapconfig/corp");
+        let long = owner(&format!("{}a", "x".repeat(200)));
+        let other = owner(&format!("{}b", "x".repeat(200)));
+        assert!(long.volume.len() <= LONGEST_LABEL && long.manager.len() <= LONGEST_MANAGER);
+        assert!(long.volume != other.volume && long.manager != other.manager);
+    }
+
+    #[test]
+    fn tells_its_revisions_from_other_secrets() {
+        let owner = owner("corp");
+        for (secret, number) in [
+            ("corp-ldap-1", Some(1)),
+            ("corp-ldap-12", Some(12)),
+            ("corp-ldap", None),
+            ("corp-ldap-", None),
+            ("corp-ldap-01", None),
+            ("corp-ldap-+1", None),
+            ("corp-ldap-1-2", None),
+            ("other-ldap-1", None),
+        ] {
+            assert_eq!(owner.number_of(secret), number, "{secret}");
+        }
+    }
+}
