@@ -51,7 +51,6 @@ fn in_a_spec() -> Result<()> {
             "path_instead_of_a_name",
             "tls: {caBundle: {secretKeyRef: {name: ../../other/secrets/ca, key: ca.crt}}}",
         ),
-        ("not_there_yet", "target: {deployment: {name: wandb}}"),
     ] {
         let printed = check(&format!("{BASE}  {more}\n"))?;
         assert_eq!(printed.code, 2);

@@ -205,23 +205,6 @@ async fn suspending_leaves_everything_as_it_is() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_target_is_answered_clearly() -> Result<()> {
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    workspace.apply(&ldap_config("ldaps://127.0.0.1", "target: {deployment: {name: wandb}}")).await?;
-    let status = workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "NotSupportedYet").await?;
-    for type_ in ["ResolvedRefs", "Verified", "Published"] {
-        let condition = condition(&status, type_).context("a condition")?;
-        assert_eq!(
-            (&condition["status"], &condition["reason"]),
-            (&Value::from("Unknown"), &Value::from("NotChecked"))
-        );
-    }
-    assert_eq!(condition(&status, "Ready").context("Ready")?["reason"], "NotSupportedYet");
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_restart_in_an_outage_forgets_nothing() -> Result<()> {
     let Corp { mut directory, workspace, operator: first, .. } =
         Corp::ready("checkInterval: 1h\nfailureThreshold: 1").await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::Value;
 use wandb_auth_operator::{
-    api::{JwtIssuer, LdapConfig, OidcProvider, Reason, ServiceAccount},
+    api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
     engine::{Kind, Prepared, prepare},
     net::Trust,
 };
@@ -37,9 +37,7 @@ fn of<K: Kind>(object: &Value) -> Opinion {
         return Opinion::Undecodable;
     };
     match prepare(&object, &[], &BTreeMap::new(), &Trust::nobody()) {
-        Prepared::NotAccepted(problem) if problem.reason != Reason::NotSupportedYet => {
-            Opinion::NotAccepted(problem.message)
-        }
+        Prepared::NotAccepted(problem) => Opinion::NotAccepted(problem.message),
         _ => Opinion::Accepted,
     }
 }
