@@ -14,11 +14,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
-    engine::{Context, Kind, MANAGER, Scope, control},
+    engine::{Context, Kind, MANAGER, Registry, Scope, control, watch_targets},
     leader::{Election, Leadership},
     metrics::Metrics,
     net::{EgressPolicy, Network},
     server::{self, Readiness},
+    target::Target,
 };
 
 /// How the operator is to run.
@@ -77,8 +78,11 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         }
     }
 
-    let shared = Shared { reporter: reporter(), client, network, metrics, options: &options, stopping };
+    let registry = Arc::new(Registry::default());
+    let shared =
+        Shared { reporter: reporter(), client, network, metrics, registry, options: &options, stopping };
     let controllers = Controllers::default()
+        .watch_targets(&shared)
         .add::<LdapConfig>(&shared)
         .add::<OidcProvider>(&shared)
         .add::<JwtIssuer>(&shared)
@@ -120,6 +124,7 @@ struct Shared<'a> {
     client: Client,
     network: Arc<Network>,
     metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
     reporter: Reporter,
     options: &'a Options,
     stopping: CancellationToken,
@@ -142,11 +147,30 @@ impl Controllers {
             shared.reporter.clone(),
             shared.options.deletion_patience,
             shared.stopping.clone(),
+            Arc::clone(&shared.registry),
         ));
         for scope in &shared.options.scopes {
             let (store, run) = control(Arc::clone(&context), scope, shared.options.concurrency);
             self.runs.push(run.boxed());
             self.listings.push(async move { store.wait_until_ready().await.unwrap_or(()) }.boxed());
+        }
+        self
+    }
+
+    /// Has resources run again when what they deliver to changes.
+    fn watch_targets(mut self, shared: &Shared<'_>) -> Self {
+        for scope in &shared.options.scopes {
+            for kind in Target::KINDS {
+                let registry = Arc::clone(&shared.registry);
+                let watched = watch_targets(
+                    shared.client.clone(),
+                    scope.clone(),
+                    kind,
+                    registry,
+                    shared.stopping.clone(),
+                );
+                self.runs.push(watched.boxed());
+            }
         }
         self
     }

@@ -31,6 +31,7 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common};
 #[x_kube(
     validation = Rule::new("has(self.team) != has(self.organization)").message("exactly one of team and organization must be set"),
     validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
+    validation = Rule::new("!has(self.target)").message("target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret"),
     validation = Rule::new("!has(self.tls) || self.instance.baseURL.startsWith('https://') || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
 )]
 pub struct ServiceAccountSpec {

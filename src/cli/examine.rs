@@ -1,6 +1,6 @@
 //! The engine's own steps, for a resource whose kind is known only once a file was read.
 
-use std::{any::Any, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Client, ResourceExt};
@@ -9,8 +9,8 @@ use super::Verdict;
 use crate::{
     api::{CheckResult, ConditionType},
     engine::{
-        Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference, RenderContext,
-        Scene, Values, prepare, read, references, secret_name,
+        Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
+        RenderContext, Scene, Values, prepare, read, references, secret_name,
     },
     net::{Network, Trust},
     problem::Problem,
@@ -31,8 +31,8 @@ pub(super) trait Examinable: Sync {
     -> BoxFuture<'a, Examined>;
     /// The values as they are published once every check has passed.
     fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle>;
-    /// For resources of the same kind, which look at each other.
-    fn as_any(&self) -> &dyn Any;
+    /// What it stands in others' way with.
+    fn claimant(&self) -> Option<Claimant>;
 }
 
 /// What a resource is looked at with.
@@ -103,10 +103,9 @@ impl<K: Kind> Loaded<K> {
         surroundings: Surroundings<'_>,
         trust: &Trust,
     ) -> Result<crate::engine::Planned<K>, Obstacle> {
-        let peers = surroundings.resources.iter().filter_map(|peer| peer.as_any().downcast_ref::<Self>());
-        let peers = peers.filter(|peer| peer.namespace() == self.namespace());
-        let peers: Vec<_> = peers.map(|peer| peer.object.clone()).collect();
-        let (condition, problem) = match prepare(&self.object, &peers, surroundings.objects, trust) {
+        let others = surroundings.resources.iter().filter(|other| other.namespace() == self.namespace());
+        let others: Vec<_> = others.filter_map(|other| other.claimant()).collect();
+        let (condition, problem) = match prepare(&self.object, &others, surroundings.objects, trust) {
             Prepared::Planned(planned) => return Ok(planned),
             Prepared::NotAccepted(problem) => (ConditionType::Accepted, problem),
             Prepared::Unresolved(problem) => (ConditionType::ResolvedRefs, problem),
@@ -185,7 +184,7 @@ impl<K: Kind> Examinable for Loaded<K> {
         })
     }
 
-    fn as_any(&self) -> &dyn Any {
-        self
+    fn claimant(&self) -> Option<Claimant> {
+        Claimant::of(&self.object)
     }
 }

@@ -1,116 +1,251 @@
-//! Places that only one resource may hold: the oldest does.
+//! Places that only one resource may hold, whatever its kind: the oldest does. Pure.
 
 use std::cmp::Reverse;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{
-    ResourceExt,
-    core::DeserializeGuard,
-    runtime::reflector::{ObjectRef, Store},
+use kube::ResourceExt;
+
+use super::{Kind, secret::owner_in_targets};
+use crate::{
+    api::{Reason, Status},
+    problem::Problem,
+    target::{Owner, Target},
 };
 
-use super::Kind;
-use crate::{api::Reason, problem::Problem};
-
-/// The resource that holds the place which this one claims, if that is another one.
-///
-/// `others` are the resources of the kind in the same namespace, this one included or not.
-pub fn superseded<'a, K: Kind>(object: &K, others: impl IntoIterator<Item = &'a K>) -> Option<Problem> {
-    let claim = object.claim()?;
-    let holder = others
-        .into_iter()
-        .filter(|other| other.name_any() != object.name_any() && is_present(*other))
-        .filter(|other| other.claim().as_ref() == Some(&claim))
-        .min_by_key(|other| seniority(*other))?;
-    (seniority(holder) < seniority(object)).then(|| {
-        let (kind, name) = (K::kind(&()), holder.name_any());
-        Problem::new(
-            Reason::Superseded,
-            format!(
-                "The older {kind} \"{name}\" has {claim} already. Delete one of the two, or change this one."
-            ),
-        )
-    })
+/// A place that only one resource in a namespace may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What it is, as messages name it.
+    pub what: String,
+    /// How long it is held.
+    pub tenure: Tenure,
 }
 
-/// The resources whose turn may come, or be over, when this one's claim changes or goes.
-pub(super) fn rivals_of<K: Kind>(
-    object: &DeserializeGuard<K>,
-    store: &Store<DeserializeGuard<K>>,
-) -> Vec<ObjectRef<DeserializeGuard<K>>> {
-    let claim =
-        |object: &DeserializeGuard<K>| object.0.as_ref().ok().filter(|object| is_present(*object))?.claim();
-    let reference = ObjectRef::from_obj(object);
-    let before = store.get(&reference).and_then(|before| claim(&before));
-    let now = claim(object).filter(|_| before != claim(object));
-    let changed: Vec<_> = before.into_iter().chain(now).collect();
-    if changed.is_empty() {
-        return Vec::new();
-    }
-    let peers = store.state().into_iter().filter(|peer| peer.namespace() == object.namespace());
-    let peers = peers.filter(|peer| claim(peer).is_some_and(|claim| changed.contains(&claim)));
-    peers.map(|peer| ObjectRef::from_obj(&*peer)).filter(|peer| *peer != reference).collect()
+/// How long a place is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenure {
+    /// Until the resource is deleted.
+    Lasting,
+    /// Until the resource is deleted or suspended.
+    Active,
 }
 
-/// Whether the resource is not on its way out.
-fn is_present<K: Kind>(object: &K) -> bool {
-    object.meta().deletion_timestamp.is_none()
+/// Whether several resources of a kind can write to one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenancy {
+    /// Each writes what is its own.
+    Alone,
+    /// The oldest writes what all of them have, joined.
+    Together,
 }
 
-/// What was created first comes first; what never met an API server comes last.
-fn seniority<K: Kind>(object: &K) -> (Reverse<bool>, Option<&Time>, String) {
-    let created = object.meta().creation_timestamp.as_ref();
-    (Reverse(created.is_some()), created, object.name_any())
+/// A resource as far as it stands in others' way.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    created: Option<Time>,
+    activity: Activity,
+    places: Vec<Place>,
+    /// What those of other kinds are told that lose a place to this one.
+    outranks: Reason,
+    /// Where it delivers to.
+    pub target: Option<Target>,
+    /// What its entries are known by.
+    pub owner: Owner,
+    /// Whether it has published values, as far as its status tells.
+    pub publication: Published,
+    tenancy: Tenancy,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::ServiceAccount;
+/// Whether a resource has published values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Its Secret was seen.
+    Yes,
+    /// Not yet.
+    No,
+}
 
-    fn account(name: &str, created: &str, subject: &str) -> ServiceAccount {
-        serde_json::from_value(serde_json::json!({
-            "apiVersion": "auth.wandb.com/v1alpha1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": name, "creationTimestamp": created},
-            "spec": {
-                "instance": {"baseURL": "https://wandb.example.com"},
-                "team": "research",
-                "credentials": {"federated": {
-                    "issuerRef": {"name": "ci"},
-                    "subject": subject,
-                    "audience": "wandb",
-                    "token": {"secretRef": {"name": "token", "key": "token"}},
-                }},
+/// Whether a resource takes part in anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    Active,
+    /// It is suspended, or its spec does not make sense.
+    Resting,
+    /// It is on its way out.
+    Leaving,
+}
+
+impl Claimant {
+    /// The resource, where it stands in anybody's way.
+    pub fn of<K: Kind>(object: &K) -> Option<Self> {
+        let target = object.common().target.as_ref().and_then(Target::of);
+        let own = object.claim().map(|what| Place { what, tenure: Tenure::Lasting });
+        let seats = target.iter().flat_map(|target| {
+            let place = move |seat| Place { what: format!("{seat} of {target}"), tenure: Tenure::Active };
+            object.seats().into_iter().map(place)
+        });
+        let places: Vec<_> = own.into_iter().chain(seats).collect();
+        if places.is_empty() && target.is_none() {
+            return None;
+        }
+        let activity = if object.meta().deletion_timestamp.is_some() {
+            Activity::Leaving
+        } else if object.common().suspend || target.is_some() && object.parse().is_err() {
+            Activity::Resting
+        } else {
+            Activity::Active
+        };
+        Some(Self {
+            kind: K::kind(&()).into_owned(),
+            name: object.name_any(),
+            created: object.meta().creation_timestamp.clone(),
+            activity,
+            places,
+            outranks: K::OUTRANKS,
+            target,
+            owner: owner_in_targets(object),
+            publication: match object.status() {
+                Some(Status { secret_ref: Some(_), .. }) => Published::Yes,
+                _ => Published::No,
             },
-        }))
-        .unwrap()
+            tenancy: K::TENANCY,
+        })
     }
 
-    #[test]
-    fn the_oldest_holds_a_place_and_the_name_decides_between_equals() {
-        let (old, new) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
-        let others = [account("b", old, "ci"), account("c", new, "ci"), account("d", old, "cd")];
-        for (object, holder) in [
-            (account("a", new, "ci"), Some("\"b\"")),
-            (account("c", new, "ci"), Some("\"b\"")),
-            (account("b", old, "ci"), None),
-            (account("a", old, "ci"), None),
-            (account("x", new, "somebody else"), None),
-        ] {
-            let problem = superseded(&object, &others);
-            assert_eq!(problem.is_some(), holder.is_some(), "{:?}", object.metadata.name);
-            if let (Some(problem), Some(holder)) = (problem, holder) {
-                assert_eq!(problem.reason, Reason::Superseded);
-                assert!(problem.message.contains(holder), "{}", problem.message);
-            }
+    /// Whether both are the same resource.
+    pub fn is(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.name == other.name
+    }
+
+    /// Whether both deliver to the same object.
+    pub fn shares_target(&self, other: &Self) -> bool {
+        matches!((&self.target, &other.target), (Some(a), Some(b)) if a.is_same_object(b))
+    }
+
+    /// The first place that both want.
+    fn contested(&self, other: &Self) -> Option<&Place> {
+        self.places.iter().find(|place| other.places.contains(place))
+    }
+
+    fn holds(&self, place: &Place) -> bool {
+        match (self.activity, place.tenure) {
+            (Activity::Active, _) | (Activity::Resting, Tenure::Lasting) => true,
+            (Activity::Resting, Tenure::Active) | (Activity::Leaving, _) => false,
         }
     }
 
-    #[test]
-    fn what_is_on_its_way_out_holds_nothing() {
-        let mut leaving = account("b", "2026-01-01T00:00:00Z", "ci");
-        leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
-        assert!(superseded(&account("a", "2026-01-02T00:00:00Z", "ci"), [&leaving]).is_none());
+    /// Whether it holds any place that the other one wants.
+    fn is_in_the_way_of(&self, other: &Self) -> bool {
+        self.contested(other).is_some_and(|place| self.holds(place))
     }
+
+    /// What was created first comes first; what never met an API server comes last.
+    fn seniority(&self) -> (Reverse<bool>, Option<&Time>, &str, &str) {
+        (Reverse(self.created.is_some()), self.created.as_ref(), &self.kind, &self.name)
+    }
+}
+
+/// The claimants that have what they want: each in turn, the oldest first.
+fn holders<'a>(claimants: impl IntoIterator<Item = &'a Claimant>) -> Vec<&'a Claimant> {
+    let mut claimants: Vec<_> = claimants.into_iter().collect();
+    claimants.sort_by_key(|claimant| claimant.seniority());
+    claimants.dedup_by(|a, b| a.is(b));
+    let mut holders: Vec<&Claimant> = Vec::new();
+    for claimant in claimants {
+        if !holders.iter().any(|holder| holder.is_in_the_way_of(claimant)) {
+            holders.push(claimant);
+        }
+    }
+    holders
+}
+
+/// Why this resource does not have what it wants, where another one holds it. `others` may include it.
+pub fn superseded(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
+    let holders = holders(others.iter().filter(|other| !other.is(claimant)).chain([claimant]));
+    if holders.iter().any(|holder| holder.is(claimant)) {
+        return None;
+    }
+    let holder = holders.into_iter().find(|holder| holder.is_in_the_way_of(claimant))?;
+    let place = claimant.contested(holder)?;
+    let reason = if holder.kind == claimant.kind { Reason::Superseded } else { holder.outranks };
+    let remedy = match place.tenure {
+        Tenure::Lasting => "Delete one of the two, or change this one.",
+        Tenure::Active => "Delete or suspend one of the two, or change this one.",
+    };
+    let Place { what, .. } = place;
+    Some(Problem::new(
+        reason,
+        format!("The older {} \"{}\" has {what} already. {remedy}", holder.kind, holder.name),
+    ))
+}
+
+/// The owners whose entries in the same target give way to this resource's: they want its place and do not
+/// have it, or it writes for them.
+pub fn yielding(claimant: &Claimant, others: &[Claimant]) -> Vec<Owner> {
+    let holders = holders(others.iter().filter(|other| !other.is(claimant)).chain([claimant]));
+    let gives_way = |other: &&Claimant| {
+        !other.is(claimant)
+            && other.shares_target(claimant)
+            && (is_written_together(claimant, other)
+                || other.contested(claimant).is_some() && !holders.iter().any(|holder| holder.is(other)))
+    };
+    others.iter().filter(gives_way).map(|other| other.owner.clone()).collect()
+}
+
+/// The one that writes to the target for this one and others of its kind, where they write together.
+pub fn leader<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> &'a Claimant {
+    let together = others.iter().filter(|other| is_written_together(claimant, other));
+    let active = together.filter(|other| other.activity == Activity::Active);
+    active.chain([claimant]).min_by_key(|other| other.seniority()).unwrap_or(claimant)
+}
+
+/// The others whose values are joined with this one's, the oldest first.
+pub fn partners<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+    let mut partners: Vec<_> = others
+        .iter()
+        .filter(|other| is_written_together(claimant, other) && !other.is(claimant))
+        .filter(|other| other.activity != Activity::Leaving)
+        .collect();
+    partners.sort_by_key(|partner| partner.seniority());
+    partners
+}
+
+fn is_written_together(a: &Claimant, b: &Claimant) -> bool {
+    a.tenancy == Tenancy::Together && a.kind == b.kind && a.shares_target(b)
+}
+
+/// The resource that waits for this one's place in a target, and can have it as soon as this one is gone.
+pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
+    let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
+    let holders = holders(without.iter().copied());
+    holders.into_iter().find(|other| {
+        other.activity == Activity::Active
+            && other.shares_target(claimant)
+            && (other.contested(claimant).is_some() || is_written_together(claimant, other))
+    })
+}
+
+/// The claimants whose turn may come, or be over, when one changes from `before` to `now`.
+pub fn affected<'a>(
+    before: Option<&Claimant>,
+    now: Option<&Claimant>,
+    others: &'a [Claimant],
+) -> Vec<&'a Claimant> {
+    let standing = |claimant: &Claimant| {
+        (claimant.activity, claimant.places.clone(), claimant.target.clone(), claimant.created.clone())
+    };
+    if before.map(standing) == now.map(standing) {
+        return Vec::new();
+    }
+    let concerns = |other: &&Claimant| {
+        before
+            .into_iter()
+            .chain(now)
+            .any(|one| !one.is(other) && (one.contested(other).is_some() || is_written_together(one, other)))
+    };
+    others.iter().filter(concerns).collect()
 }

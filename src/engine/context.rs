@@ -1,26 +1,21 @@
 //! What every run of a kind shares, and the effects on a resource itself: its status and its events.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::{
-        events::{Event, EventType, Recorder, Reporter},
-        reflector::Store,
-    },
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Kind, Memory,
+    Claimant, Kind, Memory, Registry,
     backoff::Backoff,
+    claims,
     notices::{Tone, notices},
     secret::field_manager,
 };
@@ -60,8 +55,8 @@ pub struct Context<K: Kind> {
     pub deletion_patience: Duration,
     /// Set when the process is to stop.
     pub stopping: CancellationToken,
-    /// The resources of the kind in every scope.
-    stores: Mutex<Vec<Store<DeserializeGuard<K>>>>,
+    /// The resources of every kind.
+    pub registry: Arc<Registry>,
 }
 
 impl<K: Kind> Context<K> {
@@ -73,6 +68,7 @@ impl<K: Kind> Context<K> {
         reporter: Reporter,
         deletion_patience: Duration,
         stopping: CancellationToken,
+        registry: Arc<Registry>,
     ) -> Self {
         Self {
             client,
@@ -84,24 +80,27 @@ impl<K: Kind> Context<K> {
             turns: Semaphore::new(TURNS),
             deletion_patience,
             stopping,
-            stores: Mutex::default(),
+            registry,
         }
     }
 
-    /// Adds a scope's resources to those that [`Context::peers`] looks through.
-    pub(super) fn knows(&self, store: Store<DeserializeGuard<K>>) {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store);
-    }
-
-    /// Every resource of the kind in the same namespace, where the kind has claims.
-    pub(super) fn peers(&self, object: &K) -> Vec<K> {
-        if object.claim().is_none() {
+    /// Every resource in the same namespace that may stand in this one's way.
+    pub(super) async fn others(&self, object: &K) -> Vec<Claimant> {
+        if Claimant::of(object).is_none() {
             return Vec::new();
         }
-        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        let peers = stores.iter().flat_map(Store::state);
-        let peers = peers.filter_map(|peer| peer.0.as_ref().ok().cloned());
-        peers.filter(|peer| peer.namespace() == object.namespace()).collect()
+        let namespace = object.namespace().unwrap_or_default();
+        self.registry.listed(&namespace).await;
+        self.registry.claimants(&namespace)
+    }
+
+    /// Has those run that write to the resource's target together with it.
+    pub(super) fn wake_partners(&self, object: &K) {
+        let namespace = object.namespace().unwrap_or_default();
+        let others = self.registry.claimants(&namespace);
+        if let Some(claimant) = Claimant::of(object) {
+            self.registry.wake(&namespace, claims::partners(&claimant, &others));
+        }
     }
 
     /// Forgets a resource that is gone.

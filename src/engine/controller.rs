@@ -15,7 +15,9 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::PartialObjectMeta,
-    core::{ApiResource, DeserializeGuard, DynamicObject, error_boundary::InvalidObject},
+    core::{
+        ApiResource, DeserializeGuard, DynamicObject, DynamicResourceScope, error_boundary::InvalidObject,
+    },
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::{self, Action},
@@ -26,15 +28,15 @@ use kube::{
 };
 
 use super::{
-    Context, Kind, Neighbour, ReferenceSource,
+    Claimant, Context, Kind, ReferenceSource, Registry,
     backoff::Backoff,
-    claims::rivals_of,
+    claims::affected,
     reconcile,
     reconcile::now,
     references,
     release::release_undecodable,
-    secret_name,
-    status::{Facts, Outcome, derive},
+    secret::owner_in_targets,
+    status::{Destination, Facts, Outcome, derive},
 };
 use crate::{
     api::{Reason, Status},
@@ -52,6 +54,14 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Whether the namespace is in it.
+    pub fn covers(&self, namespace: &str) -> bool {
+        match self {
+            Self::Cluster => true,
+            Self::Namespace(own) => own == namespace,
+        }
+    }
+
     fn api<K>(&self, client: Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -62,10 +72,14 @@ impl Scope {
         }
     }
 
-    fn dynamic(&self, client: Client, neighbour: Neighbour) -> Api<PartialObjectMeta<DynamicObject>> {
+    /// Objects of a kind that is known at run time only.
+    pub(super) fn objects<K>(&self, client: Client, resource: &ApiResource) -> Api<K>
+    where
+        K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
         match self {
-            Self::Cluster => Api::all_with(client, &neighbour.resource()),
-            Self::Namespace(namespace) => Api::namespaced_with(client, namespace, &neighbour.resource()),
+            Self::Cluster => Api::all_with(client, resource),
+            Self::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
         }
     }
 }
@@ -86,9 +100,9 @@ pub fn control<K: Kind>(
 ) -> (Store<Guarded<K>>, impl Future<Output = ()> + use<K>) {
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
-    context.knows(store.clone());
-    let (rival, rivals) = mpsc::unbounded();
-    let resources = resources(Arc::clone(&context), scope, writer, rival);
+    let (run_again, again) = mpsc::unbounded();
+    context.registry.add(scope.clone(), store.clone(), run_again);
+    let resources = resources(Arc::clone(&context), scope, writer);
     let secrets = metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()));
     let config_maps = metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()));
     let config = controller::Config::default().concurrency(concurrency);
@@ -99,12 +113,14 @@ pub fn control<K: Kind>(
         .watches_stream(secrets, users_of(store.clone(), ReferenceSource::Secret))
         .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap));
     for neighbour in K::NEIGHBOURS {
-        let changes = metadata(scope.dynamic(context.client.clone(), *neighbour));
+        let changes = metadata(
+            scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &neighbour.resource()),
+        );
         let users = users_of(store.clone(), ReferenceSource::Neighbour(*neighbour));
         controller = controller.watches_stream_with(changes, users, neighbour.resource());
     }
     let runs = controller
-        .reconcile_on(rivals)
+        .reconcile_on(again)
         .graceful_shutdown_on(async move { stopping.stopping.cancelled().await })
         .run(
             move |object, context| run(object, context, present.clone()),
@@ -132,7 +148,6 @@ fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &Scope,
     writer: Writer<Guarded<K>>,
-    rival: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
     let store = writer.as_reader();
     watcher(scope.api::<Guarded<K>>(context.client.clone()), watcher::Config::default())
@@ -142,17 +157,34 @@ fn resources<K: Kind>(
             if let watcher::Event::Delete(object) = event {
                 context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
             }
-            if let watcher::Event::Delete(object) | watcher::Event::Apply(object) = event {
-                for peer in rivals_of(object, &store) {
-                    // Nobody listens any more only when the process stops.
-                    let _ = rival.unbounded_send(peer);
-                }
+            match event {
+                watcher::Event::Apply(object) => wake_rivals(&context.registry, &store, object, Some(object)),
+                watcher::Event::Delete(object) => wake_rivals(&context.registry, &store, object, None),
+                watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::InitDone => {}
             }
         })
         .reflect(writer)
         .applied_objects()
         // A status that the operator wrote itself is no reason to run again.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
+}
+
+/// Has those run whose turn may come, or be over, now that this resource is another one, or gone.
+fn wake_rivals<K: Kind>(
+    registry: &Registry,
+    store: &Store<Guarded<K>>,
+    object: &Guarded<K>,
+    now: Option<&Guarded<K>>,
+) {
+    let claimant = |object: &Guarded<K>| object.0.as_ref().ok().and_then(Claimant::of);
+    let before = store.get(&ObjectRef::from_obj(object)).and_then(|before| claimant(&before));
+    let now = now.and_then(claimant);
+    if before.is_none() && now.is_none() {
+        return;
+    }
+    let namespace = object.namespace().unwrap_or_default();
+    let others = registry.claimants(&namespace);
+    registry.wake(&namespace, affected(before.as_ref(), now.as_ref(), &others));
 }
 
 /// Changes of objects whose contents are not of interest here. Each watch has a backoff of its own, so
@@ -186,7 +218,7 @@ fn users_of<K: Kind, O: Resource>(
                 && (references(resource)
                     .iter()
                     .any(|reference| reference.source == source && reference.name == name)
-                    || (source == ReferenceSource::Secret && secret_name(resource) == name))
+                    || (source == ReferenceSource::Secret && is_published(resource, &name)))
         };
         store
             .state()
@@ -195,6 +227,12 @@ fn users_of<K: Kind, O: Resource>(
             .map(|object| ObjectRef::from_obj(&**object))
             .collect()
     }
+}
+
+/// Whether it is the Secret that the resource publishes, or one of its revisions.
+fn is_published<K: Kind>(resource: &K, secret: &str) -> bool {
+    let owner = owner_in_targets(resource);
+    owner.secret_name == secret || resource.common().target.is_some() && owner.number_of(secret).is_some()
 }
 
 async fn run<K: Kind>(
@@ -260,6 +298,9 @@ async fn report_undecodable<K: Kind>(
         generation: invalid.metadata.generation,
         outcome: Outcome::NotAccepted(problem),
         publication: None,
+        delivered: None,
+        destination: Destination::Secret,
+        looks: &[],
         secret_name: String::new(),
         threshold: 0,
     };

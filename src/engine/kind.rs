@@ -7,10 +7,11 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Values};
+use super::{Checked, Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Tenancy, Values};
 use crate::{
-    api::{CheckName, CommonSpec, Status},
+    api::{CheckName, CommonSpec, Reason, Status},
     problem::Problem,
+    target::Environment,
 };
 
 /// A kind of custom resource: how its spec is read, proven and turned into values.
@@ -67,6 +68,27 @@ pub trait Kind:
     /// A place that only one resource of the kind in a namespace may hold: the oldest does.
     fn claim(&self) -> Option<String> {
         None
+    }
+
+    /// What only one resource may decide at a target at a time, in words for messages.
+    fn seats(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// What those of other kinds are told that lose a place to a resource of this kind.
+    const OUTRANKS: Reason = Reason::Superseded;
+
+    /// Whether several resources of the kind can write to one target.
+    const TENANCY: Tenancy = Tenancy::Alone;
+
+    /// The values of several resources that write to one target together, the oldest's first.
+    fn join(values: &[Values]) -> Values {
+        values.first().cloned().unwrap_or_default()
+    }
+
+    /// What the target's settings tell of the spec.
+    fn look(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {
+        Vec::new()
     }
 
     /// Judges the spec by itself. A problem turns `Accepted` False.

@@ -35,7 +35,16 @@ struct Entry<K: Kind> {
     details: Option<K::Details>,
     told: Option<String>,
     unwritable: Option<(Problem, Instant)>,
+    /// What was written to the target last, and when the same was written again.
+    delivered: Option<(Attempted, Vec<Instant>)>,
 }
+
+/// A revision, if any, and the inputs with which it was delivered.
+pub(super) type Attempted = (Option<u64>, String);
+
+/// Who restores the same entries more often within the time is in a tug-of-war.
+const REPAIRS: usize = 3;
+const REPAIRS_WITHIN: Duration = Duration::from_hours(1);
 
 impl<K: Kind> Entry<K> {
     fn new(uid: String) -> Self {
@@ -47,6 +56,7 @@ impl<K: Kind> Entry<K> {
             details: None,
             told: None,
             unwritable: None,
+            delivered: None,
         }
     }
 }
@@ -114,6 +124,28 @@ impl<K: Kind> Memory<K> {
     pub fn unwritable(&self, object: &K) -> Option<Problem> {
         let unwritable = self.with(object, |entry| entry.unwritable.clone())?;
         (unwritable.1.elapsed() < UNWRITABLE_LASTS).then_some(unwritable.0)
+    }
+
+    /// Whether the target may be written once more: the same only so often.
+    pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, now: Instant) -> bool {
+        self.with(object, |entry| match &entry.delivered {
+            Some((last, repairs)) if last == attempt => {
+                let is_recent = |at: &&Instant| now.duration_since(**at) < REPAIRS_WITHIN;
+                repairs.iter().filter(is_recent).count() < REPAIRS
+            }
+            _ => true,
+        })
+    }
+
+    /// Keeps that the target was written.
+    pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) {
+        self.with(object, |entry| match &mut entry.delivered {
+            Some((last, repairs)) if *last == attempt => {
+                repairs.retain(|at| now.duration_since(*at) < REPAIRS_WITHIN);
+                repairs.push(now);
+            }
+            delivered => *delivered = Some((attempt, Vec::new())),
+        });
     }
 
     /// Forgets a resource that is gone.

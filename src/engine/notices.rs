@@ -51,6 +51,7 @@ pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
         ConditionType::ResolvedRefs,
         ConditionType::Verified,
         ConditionType::Published,
+        ConditionType::RolledOut,
     ] {
         let Some(now) = seen(Some(current), type_) else { continue };
         let before = seen(previous, type_);
@@ -73,6 +74,12 @@ fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
         // Not yet verified is what the failed check says already.
         ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
         ConditionType::Published if failed => (Tone::Warning, EventReason::PublishFailed),
+        ConditionType::RolledOut if condition.status == "True" => (Tone::Normal, EventReason::RolledOut),
+        ConditionType::RolledOut if condition.reason == Reason::Progressing.as_str() => return None,
+        ConditionType::RolledOut if condition.reason == Reason::RolledBack.as_str() => {
+            (Tone::Warning, EventReason::RolledBack)
+        }
+        ConditionType::RolledOut if failed => (Tone::Warning, EventReason::DeliveryFailed),
         ConditionType::Accepted if failed => (Tone::Warning, EventReason::NotAccepted),
         ConditionType::ResolvedRefs if failed => (Tone::Warning, EventReason::UnresolvedReference),
         _ => return None,

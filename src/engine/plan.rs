@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
+    Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
     claims::superseded,
 };
 use crate::{
@@ -111,11 +111,11 @@ impl From<&str> for CheckedInputs {
     }
 }
 
-/// Parses the spec, looks the references up and joins them. `peers` are the resources of the kind in the
-/// same namespace.
+/// Parses the spec, looks the references up and joins them. `others` are the resources of every kind in the
+/// same namespace that stand in anybody's way.
 pub fn prepare<K: Kind>(
     object: &K,
-    peers: &[K],
+    others: &[Claimant],
     objects: &BTreeMap<ObjectKey, Fetched>,
     system_trust: &Trust,
 ) -> Prepared<K> {
@@ -123,7 +123,7 @@ pub fn prepare<K: Kind>(
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
-    if let Some(problem) = superseded(object, peers) {
+    if let Some(problem) = Claimant::of(object).and_then(|claimant| superseded(&claimant, others)) {
         return Prepared::NotAccepted(problem);
     }
     let common = object.common();

@@ -11,15 +11,17 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Kind, Notice, Planned,
-    Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Traces, Values, decide,
+    Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy, Traces, Values,
+    decide,
+    delivery::{Delivered, Withdrawal, deliver, looks, withdraw},
     fetch,
     notices::written as news_of,
     prepare, references,
-    release::release,
+    release::{Finalizer, release},
     secret::{self, Written, secret_name},
-    status::{Facts, Outcome, derive},
+    status::{Destination, Facts, Outcome, derive},
 };
-use crate::error::Error;
+use crate::{error::Error, target::Target};
 
 /// Brings one resource to where its spec wants it, as far as that can be proven to work.
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
@@ -27,6 +29,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if object.meta().deletion_timestamp.is_some() {
         return release(object, context).await;
     }
+    let others = context.others(object).await;
     let turn = context.turns.acquire().await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
@@ -39,14 +42,15 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
-    let planned = match prepare(object, &context.peers(object), &objects, &context.network.system_trust) {
+    let planned = match prepare(object, &others, &objects, &context.network.system_trust) {
         Prepared::NotAccepted(problem) => {
             let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
-            let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
+            let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
+            published.delivered = hand_over(object, context, &published).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
@@ -67,7 +71,8 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         context.memory.verified(object, &renewed);
     }
     let candidate = candidate::<K>(&planned, &remembered, held);
-    let published = publish(object, context, present.as_ref(), existing, candidate).await?;
+    let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
+    published.delivered = hand_over(object, context, &published).await?;
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
     let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
@@ -138,7 +143,7 @@ async fn look<K: Kind>(
     let mut examination = Examination::run(planned, scene, object.common().check_timeout.get()).await;
     if let Some(upkeep) = examination.upkeep() {
         if upkeep.traces == Traces::Remote {
-            context.hold(object).await?;
+            context.hold(object, Finalizer::RemoteCredentials).await?;
         }
         examination.tend(upkeep).await;
     }
@@ -182,6 +187,10 @@ struct Published {
     /// What it holds, as far as that is known.
     values: Option<Values>,
     notice: Option<Notice>,
+    /// The values that may be delivered: what it holds, where that is known to be right.
+    deliverable: Option<Values>,
+    /// What became of them at the target, where there is one.
+    delivered: Option<Delivered>,
 }
 
 /// Makes the Secret hold what it should, and says what it holds.
@@ -204,12 +213,45 @@ async fn publish<K: Kind>(
         Err(problem) => {
             context.memory.refused(object, &problem);
             let publication = Publication::Refused(problem);
-            return Ok(Published { publication, values: held, notice: None });
+            return Ok(Published {
+                publication,
+                values: held,
+                notice: None,
+                deliverable: None,
+                delivered: None,
+            });
         }
     };
     let notice = (written == Written::Changed).then(|| news_of(&publication, &secret_name(object)));
-    let values = if let Content::Exactly(values) = wanted { Some(values) } else { held };
-    Ok(Published { publication, values, notice })
+    let deliverable = if let Content::Exactly(values) = wanted { Some(values) } else { None };
+    let values = deliverable.clone().or(held);
+    Ok(Published { publication, values, notice, deliverable, delivered: None })
+}
+
+/// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
+async fn hand_over<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    published: &Published,
+) -> Result<Option<Delivered>, Error> {
+    if let Some(target) = object.common().target.as_ref().and_then(Target::of) {
+        context.registry.matters(&target);
+        if K::TENANCY == Tenancy::Together && published.notice.is_some() {
+            context.wake_partners(object);
+        }
+        let values = match K::TENANCY {
+            Tenancy::Alone => published.deliverable.as_ref(),
+            // Without it, what the others have would be delivered alone.
+            Tenancy::Together => published.values.as_ref(),
+        };
+        return deliver(object, context, &target, values).await.map(Some);
+    }
+    if Finalizer::Target.holds(object)
+        && let Ok(Withdrawal::Complete) = withdraw(object, context, None).await?
+    {
+        context.let_go(object, Finalizer::Target).await?;
+    }
+    Ok(None)
 }
 
 /// The time as the API server stores it, in whole seconds.
@@ -240,6 +282,9 @@ fn unchanged<'a, K: Kind>(
     (outcome, context.memory.previous_details(object))
 }
 
+/// Crash loops and deadlines of pods show in no event of their workload.
+const ROLLOUT_POLL: Duration = Duration::from_secs(3);
+
 /// Without this, an event that was missed would be missed for ever.
 const RESYNC: Duration = Duration::from_hours(1);
 
@@ -260,12 +305,28 @@ async fn settle<K: Kind>(
             wait.unwrap_or(RESYNC)
         }
     };
-    let (publication, notice) =
-        published.map_or((None, None), |published| (Some(published.publication), published.notice));
+    let (publication, notice, delivered) = published.map_or((None, None, None), |published| {
+        (Some(published.publication), published.notice, published.delivered)
+    });
+    let again = match &delivered {
+        Some(delivered) if delivered.state.is_underway() => again.min(ROLLOUT_POLL),
+        // What waits for pods to go has no condition.
+        None if Finalizer::Target.holds(object) && object.common().target.is_none() => {
+            again.min(ROLLOUT_POLL)
+        }
+        _ => again,
+    };
+    let environment = delivered.as_ref().and_then(|delivered| delivered.environment.as_ref());
+    let looks = environment.map(|environment| looks(object, environment)).unwrap_or_default();
+    let destination =
+        if object.common().target.is_some() { Destination::Target } else { Destination::Secret };
     let facts = Facts {
         generation: object.meta().generation,
         outcome,
         publication,
+        delivered: delivered.as_ref(),
+        destination,
+        looks: &looks,
         secret_name: secret_name(object),
         threshold: object.common().failure_threshold,
     };

@@ -174,7 +174,12 @@ impl<E> Remembered<E> {
             return None;
         }
         let findings = Findings {
-            list: status.checks.iter().filter_map(Finding::from_status).collect(),
+            list: status
+                .checks
+                .iter()
+                .filter_map(Finding::from_status)
+                .filter(|finding| !finding.name.looks_at_target())
+                .collect(),
             ..Findings::default()
         };
         let is_true = |type_: ConditionType| {

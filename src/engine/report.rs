@@ -59,6 +59,15 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A finding that took no time and did not fail.
+    pub fn noted(name: CheckName, checked: Checked) -> Self {
+        let (result, reason) = match checked.concern {
+            Some(reason) => (CheckResult::Warning, reason),
+            None => (CheckResult::Passed, Reason::Passed),
+        };
+        Self { name, result, reason, message: checked.message, duration: Duration::ZERO }
+    }
+
     /// The finding as `status.checks` carries it.
     pub fn status(&self) -> CheckStatus {
         CheckStatus {

@@ -10,6 +10,7 @@ use crate::{
     api::{DeletionPolicy, Reason, common::is_object_name},
     problem::Problem,
     sensitive::Sensitive,
+    target::Owner,
 };
 
 /// Says which resource a Secret belongs to, also when it outlives that resource.
@@ -36,6 +37,11 @@ pub fn field_manager<K: Kind>() -> String {
 pub fn secret_name<K: Kind>(object: &K) -> String {
     let named = object.common().secret_name.clone();
     named.unwrap_or_else(|| format!("{}-{}", object.name_any(), K::SHORT_NAME))
+}
+
+/// The names that the resource has in targets.
+pub fn owner_in_targets<K: Kind>(object: &K) -> Owner {
+    Owner::new(&K::kind(&()), K::SHORT_NAME, &field_manager::<K>(), &object.name_any(), secret_name(object))
 }
 
 /// Reads what stands under the Secret's name.
@@ -84,18 +90,23 @@ fn recognise<K: Kind>(secret: &Secret, object: &K) -> Existing {
             ),
         ));
     }
-    let data = secret.data.iter().flatten();
-    // Bytes that are not text can only come from a foreign edit, and differ from anything that is published.
-    let mut values: Values = data
-        .map(|(key, value)| (key.clone(), Sensitive::from(String::from_utf8_lossy(&value.0).into_owned())))
-        .collect();
+    let mut values = values_of(secret);
     if let Some(record) = secret.annotations().get(RECORD_ANNOTATION) {
         values.set_record(record);
     }
     Existing::Ours(values)
 }
 
-fn owner<K: Kind>(name: &str) -> String {
+/// What a Secret holds.
+pub(super) fn values_of(secret: &Secret) -> Values {
+    let data = secret.data.iter().flatten();
+    // Bytes that are not text can only come from a foreign edit, and differ from anything that is published.
+    data.map(|(key, value)| (key.clone(), Sensitive::from(String::from_utf8_lossy(&value.0).into_owned())))
+        .collect()
+}
+
+/// What [`OWNER_ANNOTATION`] says of the Secrets of a resource.
+pub(super) fn owner<K: Kind>(name: &str) -> String {
     format!("{}/{name}", K::kind(&()))
 }
 
@@ -138,7 +149,8 @@ fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &Content) -> 
     }
 }
 
-fn encoded(values: &Values) -> BTreeMap<String, ByteString> {
+/// The values as a Secret's data.
+pub(super) fn encoded(values: &Values) -> BTreeMap<String, ByteString> {
     values
         .iter()
         .map(|(key, value)| (key.to_owned(), ByteString(value.expose().as_bytes().to_vec())))

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{CheckedInputs, Finding, Findings, Publication, Verdict};
+use super::{
+    CheckedInputs, Finding, Findings, Publication, Verdict,
+    delivery::{Delivered, Progress},
+};
 use crate::{
     api::{CheckResult, ConditionType, Reason, Status, names::Remedy, status::SecretReference},
     problem::Problem,
@@ -36,10 +39,25 @@ pub struct Facts<'a> {
     pub outcome: Outcome<'a>,
     /// What became of the Secret; nothing is known of it where it was not looked at.
     pub publication: Option<Publication>,
+    /// What became of the values at the target, where there is one and it was looked at.
+    pub delivered: Option<&'a Delivered>,
+    /// Whether the spec has a target.
+    pub destination: Destination,
+    /// What a look at the target told.
+    pub looks: &'a [Finding],
     /// Name of the published Secret.
     pub secret_name: String,
     /// `spec.failureThreshold`.
     pub threshold: u32,
+}
+
+/// Where the values of a resource go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Into the Secret alone.
+    Secret,
+    /// Into the Secret, and from there to a target.
+    Target,
 }
 
 /// A condition without its times.
@@ -93,12 +111,16 @@ impl Draft {
 pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> Status {
     let mut drafts =
         vec![accepted(&facts.outcome), resolved(&facts.outcome), verified(facts), published(facts)];
+    if facts.destination == Destination::Target {
+        drafts.push(rolled_out(facts));
+    }
     drafts.push(ready(&drafts, &facts.outcome));
     drafts.extend(progress(&drafts, &facts.outcome));
     let conditions = drafts.into_iter().map(|draft| date(draft, previous, facts.generation, now)).collect();
     let (checks, checked_inputs) = match &facts.outcome {
         Outcome::Checked { findings, checked_inputs, .. } => {
-            (findings.list.iter().map(Finding::status).collect(), Some(checked_inputs.to_string()))
+            let findings = findings.list.iter().chain(facts.looks);
+            (findings.map(Finding::status).collect(), Some(checked_inputs.to_string()))
         }
         // The last run's findings stay, with what they speak of: a restart must not forget a refusal.
         Outcome::Suspended | Outcome::NotAccepted(_) | Outcome::Unresolved(_) => previous
@@ -112,14 +134,22 @@ pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> S
         Some(_) => None,
         None => previous.and_then(|previous| previous.secret_ref.clone()),
     };
+    let (revision, previous_revision) = match facts.delivered {
+        // Nothing was seen that would be news.
+        Some(Delivered { state: Progress::Failed(_), revision: None, .. }) | None => previous
+            .filter(|_| facts.destination == Destination::Target)
+            .map(|previous| (previous.revision, previous.previous_revision))
+            .unwrap_or_default(),
+        Some(delivered) => (delivered.revision, delivered.previous),
+    };
     Status {
         observed_generation: facts.generation,
         conditions,
         checks,
         checked_inputs,
         secret_ref,
-        revision: None,
-        previous_revision: None,
+        revision,
+        previous_revision,
     }
 }
 
@@ -160,7 +190,7 @@ fn verified(facts: &Facts<'_>) -> Draft {
         Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
         Outcome::Unresolved(_) => Draft::not_checked(type_, ConditionType::ResolvedRefs),
         Outcome::Checked { verdict: Verdict::Passed, findings, .. } => {
-            Draft::new(type_, State::True, Reason::ChecksPassed, summary(findings))
+            Draft::new(type_, State::True, Reason::ChecksPassed, summary(findings, facts.looks))
         }
         Outcome::Checked { verdict: Verdict::Tolerated { failure, failures }, .. } => Draft::new(
             type_,
@@ -177,10 +207,11 @@ fn verified(facts: &Facts<'_>) -> Draft {
     }
 }
 
-fn summary(findings: &Findings) -> String {
+fn summary(findings: &Findings, looks: &[Finding]) -> String {
     let warnings: Vec<_> = findings
         .list
         .iter()
+        .chain(looks)
         .filter(|finding| finding.result == CheckResult::Warning)
         .map(|finding| format!("{}: {}", finding.name, finding.message))
         .collect();
@@ -230,13 +261,35 @@ fn published(facts: &Facts<'_>) -> Draft {
     }
 }
 
+fn rolled_out(facts: &Facts<'_>) -> Draft {
+    let type_ = ConditionType::RolledOut;
+    let Some(delivered) = facts.delivered else {
+        return match &facts.outcome {
+            Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
+            _ => suspended(type_),
+        };
+    };
+    match &delivered.state {
+        Progress::NotPublished => Draft::not_checked(type_, ConditionType::Published),
+        Progress::RolledOut(message) => Draft::new(type_, State::True, Reason::RolledOut, message),
+        Progress::Progressing(message) => Draft::new(type_, State::False, Reason::Progressing, message),
+        Progress::RolledBack(message) => Draft::new(type_, State::False, Reason::RolledBack, message),
+        Progress::Failed(problem) => Draft::broken(type_, problem),
+    }
+}
+
 fn ready(drafts: &[Draft], outcome: &Outcome<'_>) -> Draft {
     let type_ = ConditionType::Ready;
     if matches!(outcome, Outcome::Suspended) {
         return suspended(type_);
     }
     match drafts.iter().find(|draft| draft.state != State::True) {
-        None => Draft::new(type_, State::True, Reason::Ready, "Verified and published."),
+        None => {
+            let is_delivered = drafts.iter().any(|draft| draft.type_ == ConditionType::RolledOut);
+            let message =
+                if is_delivered { "Verified, published and rolled out." } else { "Verified and published." };
+            Draft::new(type_, State::True, Reason::Ready, message)
+        }
         Some(draft) => Draft::new(
             type_,
             State::False,
@@ -348,7 +401,16 @@ mod tests {
     }
 
     fn facts(outcome: Outcome<'static>, publication: Option<Publication>) -> Facts<'static> {
-        Facts { generation: Some(3), outcome, publication, secret_name: "corp-ldap".to_owned(), threshold: 3 }
+        Facts {
+            generation: Some(3),
+            outcome,
+            publication,
+            delivered: None,
+            destination: Destination::Secret,
+            looks: &[],
+            secret_name: "corp-ldap".to_owned(),
+            threshold: 3,
+        }
     }
 
     fn is(status: &Status, type_: ConditionType, wanted: &str) -> bool {

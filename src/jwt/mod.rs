@@ -39,7 +39,9 @@ use crate::{
         CheckName, CommonSpec, JwtIssuer, Status,
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
     },
-    engine::{Env, Inputs, Kind, Notice, Protection, Reference, RenderContext, Report, Scene, Values},
+    engine::{
+        Env, Inputs, Kind, Notice, Protection, Reference, RenderContext, Report, Scene, Tenancy, Values,
+    },
     net::Trust,
     problem::Problem,
     sensitive::Sensitive,
@@ -66,6 +68,7 @@ impl Plan {
 impl Kind for JwtIssuer {
     const SHORT_NAME: &'static str = "jwt";
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
+    const TENANCY: Tenancy = Tenancy::Together;
 
     type Parsed = Settings;
     type Plan = Plan;
@@ -136,6 +139,10 @@ impl Kind for JwtIssuer {
 
     fn render(plan: &Plan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {
         Some(render::render(plan))
+    }
+
+    fn join(values: &[Values]) -> Values {
+        render::join(values)
     }
 
     fn describe(

@@ -27,6 +27,26 @@ pub(super) fn render(plan: &Plan) -> Values {
     values
 }
 
+/// What several issuers have together: every audience once, in the order in which they come, and trust as
+/// wide as the widest.
+pub(super) fn join(values: &[Values]) -> Values {
+    let mut joined = Values::default();
+    let of = |env: Env| values.iter().filter_map(move |values| values.get(env.local?));
+    let mut audiences: Vec<&str> = Vec::new();
+    for audience in of(AUDIENCES).flat_map(|value| value.expose().split(',')) {
+        if !audiences.contains(&audience) {
+            audiences.push(audience);
+        }
+    }
+    if !audiences.is_empty() {
+        joined.set(AUDIENCES, audiences.join(","));
+    }
+    if of(SKIP_AUDIENCE_VALIDATION).any(|value| value.expose() == "true") {
+        joined.set(SKIP_AUDIENCE_VALIDATION, "true");
+    }
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -47,6 +67,29 @@ mod tests {
     fn audiences_keep_the_order_of_the_spec() {
         let spec = json!({ "issuer": "https://a.example", "audiences": ["my-org", "another team"] });
         insta::assert_yaml_snapshot!(rendered(spec), @r#"FEDERATED_AUTH_AUDIENCES: "my-org,another team""#);
+    }
+
+    #[test]
+    fn several_issuers_have_every_audience_once() {
+        let of = |audiences: &[&str], skips: bool| {
+            let mut values = Values::default();
+            if !audiences.is_empty() {
+                values.set(AUDIENCES, audiences.join(","));
+            }
+            if skips {
+                values.set(SKIP_AUDIENCE_VALIDATION, "true");
+            }
+            values
+        };
+        let joined = |values: &[Values]| {
+            let joined = join(values);
+            joined.iter().map(|(_, value)| value.expose().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(joined(&[of(&["b", "a"], false), of(&["c", "a"], false)]), ["b,a,c"]);
+        assert_eq!(joined(&[of(&["a"], false), of(&[], true)]), ["a", "true"]);
+        assert!(joined(&[of(&[], false)]).is_empty());
+        let all = join(&[of(&["a"], false), of(&["b"], false)]);
+        assert!(join(&[all.clone(), of(&["b"], false)]) == all, "what is there already adds nothing");
     }
 
     #[test]

@@ -48,6 +48,7 @@ use crate::{
     net::Trust,
     problem::Problem,
     sensitive::Sensitive,
+    target::SIGN_IN,
 };
 
 /// Everything that probing and rendering need.
@@ -87,6 +88,11 @@ impl Kind for LdapConfig {
 
     fn spec(&self) -> &impl Serialize {
         &self.spec
+    }
+
+    fn seats(&self) -> Vec<&'static str> {
+        let sign_in = self.spec.login.then_some(SIGN_IN);
+        ["the LDAP settings"].into_iter().chain(sign_in).collect()
     }
 
     fn parse(&self) -> Result<Directory, Problem> {

@@ -3,7 +3,7 @@
 //! In reading order: `settings` turns the spec into types that cannot be wrong, with the
 //! `redirect_uri`. `probe` is the line of checks: `provider` (what is known of the product),
 //! `discovery`, `endpoints`, `capabilities`, `keys`, `client` and `redirect`. `render` makes the
-//! environment variables of W&B Server.
+//! environment variables of W&B Server, and `host` compares the spec with the server that gets them.
 //!
 //! Invariant: a secret leaves the process in one place, the token request of `client`, and only to
 //! an endpoint that a verified issuer's document names and that passed the egress policy.
@@ -12,6 +12,7 @@ mod capabilities;
 mod client;
 mod discovery;
 mod endpoints;
+mod host;
 mod keys;
 mod probe;
 mod provider;
@@ -26,11 +27,12 @@ pub use settings::Settings;
 use serde::Serialize;
 
 use crate::{
-    api::{CheckName, CommonSpec, OidcProvider, Status, status::NoDetails},
-    engine::{Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Scene, Values},
+    api::{CheckName, CommonSpec, OidcProvider, Reason, Status, status::NoDetails},
+    engine::{Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Scene, Values},
     net::Trust,
     problem::Problem,
     sensitive::Sensitive,
+    target::{Environment, SIGN_IN},
 };
 
 /// Where the spec names the client's secret.
@@ -57,6 +59,7 @@ impl Plan {
 impl Kind for OidcProvider {
     const SHORT_NAME: &'static str = "oidc";
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
+    const OUTRANKS: Reason = Reason::ConflictsWithOidc;
 
     type Parsed = Settings;
     type Plan = Plan;
@@ -77,6 +80,15 @@ impl Kind for OidcProvider {
 
     fn spec(&self) -> &impl Serialize {
         &self.spec
+    }
+
+    fn seats(&self) -> Vec<&'static str> {
+        vec!["the OpenID Connect settings", SIGN_IN]
+    }
+
+    fn look(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
+        let looked = self.parse().ok().and_then(|settings| host::matches(&settings, environment));
+        looked.map(|checked| (CheckName::HostMatches, checked)).into_iter().collect()
     }
 
     fn parse(&self) -> Result<Settings, Problem> {

@@ -35,6 +35,13 @@ impl RedirectUri {
     }
 }
 
+impl RedirectUri {
+    /// Whether both are the same place.
+    pub(super) fn leads_to(&self, other: &Self) -> bool {
+        other.is_reached_by(&self.url)
+    }
+}
+
 impl fmt::Display for RedirectUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

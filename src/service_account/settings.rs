@@ -108,6 +108,11 @@ impl Settings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(object: &ServiceAccount) -> Result<Self, Problem> {
         let spec = &object.spec;
+        if spec.common.target.is_some() {
+            return invalid(
+                "spec.target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret",
+            );
+        }
         let base_url = BaseUrl::parse(&spec.instance)?;
         let account = AccountSettings {
             server_name: server_name(spec, &base_url)?,

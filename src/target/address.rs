@@ -28,6 +28,9 @@ pub struct WorkloadAddress {
 }
 
 impl Target {
+    /// The kinds of every object that can be a target.
+    pub const KINDS: [&'static str; 3] = ["Deployment", "StatefulSet", "WeightsAndBiases"];
+
     /// The kind of the object.
     pub fn kind(&self) -> &'static str {
         match self {

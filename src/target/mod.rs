@@ -28,7 +28,7 @@ pub use effects::{in_use, make, rollout, unblock};
 pub use environment::Environment;
 pub use owner::Owner;
 pub use rollout::{Patience, Rollout};
-pub use weights_and_biases::WeightsAndBiases;
+pub use weights_and_biases::{WeightsAndBiases, stored_resource};
 pub use workload::Workload;
 
 use std::collections::BTreeSet;
@@ -37,6 +37,9 @@ use jiff::Timestamp;
 use kube::{Client, core::ApiResource};
 
 use crate::problem::Problem;
+
+/// What only one resource may decide at a target: how people log in.
+pub const SIGN_IN: &str = "the sign-in";
 
 /// How the owner's entries stand in a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

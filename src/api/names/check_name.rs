@@ -84,6 +84,14 @@ pub enum CheckName {
     TokenObtained,
     /// The five rules by which W&B Server accepts a token.
     TokenClaims,
+
+    // A look at the target.
+    /// The break-glass switch of W&B Server is off.
+    RestoreMode,
+    /// The target's pods are replaced without an interruption.
+    RolloutStrategy,
+    /// The target serves the host of the spec.
+    HostMatches,
 }
 
 impl CheckName {
@@ -95,6 +103,11 @@ impl CheckName {
     /// Whether the check judges the values themselves, and not only that they will be replaced in time.
     pub fn judges_values(&self) -> bool {
         *self != Self::KeyRotation
+    }
+
+    /// Whether it is a look at the target, which is made in every run and never remembered.
+    pub fn looks_at_target(&self) -> bool {
+        matches!(self, Self::RestoreMode | Self::RolloutStrategy | Self::HostMatches)
     }
 
     /// The name without what follows the slash.

@@ -31,6 +31,8 @@ pub enum EventReason {
     KeyRotated,
     /// The deletion waits for the server.
     DeletionWaits,
+    /// Entries and revisions stay in a target, since pods could not be replaced.
+    LeftInTarget,
     /// What was made at the server stays there.
     CredentialsOrphaned,
 }

@@ -1,0 +1,185 @@
+//! Which revision a target should refer to, and what its rollout says of that: pure.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::revisions::{Mark, Revision, WayBack};
+use crate::target::{Rollout, Standing};
+
+/// What is to be delivered, beside what the newest revision holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Exactly that.
+    Newest,
+    /// Something else, or there is no revision yet.
+    Other,
+    /// Whatever is there: nothing else is known to work.
+    Kept,
+}
+
+/// The next step towards the target.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step<'a> {
+    /// There is nothing to deliver yet.
+    Nothing,
+    /// A revision of this number is to be made.
+    Create(u64),
+    /// A revision is to be marked.
+    Mark(&'a Revision, Mark),
+    /// The target is to be brought there.
+    Go(Course<'a>),
+}
+
+/// Where a target is to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Course<'a> {
+    /// The newest revision.
+    pub newest: &'a Revision,
+    /// Why the target is not to refer to that one.
+    pub way_back: Option<&'a WayBack>,
+    /// The revision that it is to refer to; without one the entries are to be out.
+    pub number: Option<u64>,
+}
+
+/// What a rollout says of a course.
+#[derive(Debug, PartialEq)]
+pub(super) enum Judgement<'a> {
+    /// Pods are still to come, or do not come although they did before.
+    Underway(String),
+    /// A revision is to be marked.
+    Mark(&'a Revision, Mark),
+}
+
+/// What identifies an attempt: a revision that failed is not tried again before it is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// The spec and the re-check annotation.
+    pub inputs: String,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Decides the next step. `revisions` are those of the target, the oldest first.
+pub(super) fn aim<'a>(
+    revisions: &'a [Revision],
+    taken: &BTreeSet<u64>,
+    wanted: Wanted,
+    standing: &Standing,
+    attempt: &Attempt,
+) -> Step<'a> {
+    let Some(newest) = revisions.last().filter(|_| wanted != Wanted::Other) else {
+        return match wanted {
+            Wanted::Kept => Step::Nothing,
+            Wanted::Newest | Wanted::Other => {
+                let numbers = revisions.iter().map(|revision| revision.number);
+                let last = numbers.chain(standing.numbers.iter().copied()).chain(taken.iter().copied()).max();
+                Step::Create(last.unwrap_or(0) + 1)
+            }
+        };
+    };
+    if let Some(mark) = by_somebody_else(revisions, newest, standing, attempt) {
+        return Step::Mark(newest, mark);
+    }
+    match &newest.mark {
+        Mark::RolledBack(way_back) if way_back.inputs != attempt.inputs => {
+            Step::Mark(newest, Mark::Retried { since: attempt.now })
+        }
+        Mark::RolledBack(way_back) => {
+            let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
+            let number = way_back.to.filter(is_there).or_else(|| proven_before(revisions, newest));
+            Step::Go(Course { newest, way_back: Some(way_back), number })
+        }
+        Mark::Pending | Mark::Retried { .. } | Mark::RolledOut { .. } => {
+            Step::Go(Course { newest, way_back: None, number: Some(newest.number) })
+        }
+    }
+}
+
+/// A person who points the entries to another revision (`kubectl rollout undo`) knows why: that is a way
+/// back like our own, and a move to the newest one is a wish to try it again.
+fn by_somebody_else(
+    revisions: &[Revision],
+    newest: &Revision,
+    standing: &Standing,
+    attempt: &Attempt,
+) -> Option<Mark> {
+    let moved = standing.moved.as_ref()?;
+    let mut numbers = standing.numbers.iter();
+    let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
+    let is_later = |time: Timestamp| moved.at.is_some_and(|at| at > time);
+    if !revisions.iter().any(|revision| revision.number == *to) {
+        return None;
+    }
+    let away = *to != newest.number;
+    match &newest.mark {
+        Mark::RolledBack(way_back) if way_back.to == Some(*to) || !is_later(way_back.since) => return None,
+        Mark::RolledBack(_) if !away => return Some(Mark::Retried { since: attempt.now }),
+        Mark::RolledOut { .. } | Mark::RolledBack(_) if away => {}
+        Mark::Retried { since } if away && is_later(*since) => {}
+        Mark::Pending if away && newest.created.is_some_and(is_later) => {}
+        _ => return None,
+    }
+    Some(Mark::RolledBack(WayBack {
+        to: Some(*to),
+        evidence: format!(
+            "The field manager {} pointed the entries back to revision {to}.",
+            crate::problem::quote(&moved.by)
+        ),
+        inputs: attempt.inputs.clone(),
+        since: attempt.now,
+        arrived: None,
+    }))
+}
+
+/// The last revision before this one that pods ran with.
+pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
+    revisions
+        .iter()
+        .rev()
+        .filter(|revision| revision.number < than.number)
+        .find(|revision| matches!(revision.mark, Mark::RolledOut { .. }))
+        .map(|revision| revision.number)
+}
+
+impl<'a> Course<'a> {
+    /// Whether pods were seen to run with it, and the target was not changed since.
+    pub fn is_over(&self, standing: &Standing) -> bool {
+        let arrived = match (self.way_back, &self.newest.mark) {
+            (Some(way_back), _) => way_back.arrived,
+            (None, Mark::RolledOut { at }) => Some(*at),
+            (None, _) => None,
+        };
+        arrived.is_some_and(|arrived| standing.applied_at.is_none_or(|applied| applied <= arrived))
+    }
+
+    /// What the target's rollout means for it.
+    pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
+        let Self { newest, way_back, .. } = *self;
+        match (way_back, rollout) {
+            (None, Rollout::Complete) => Judgement::Mark(newest, Mark::RolledOut { at: attempt.now }),
+            (Some(way_back), Rollout::Complete) => {
+                let arrived = WayBack { arrived: Some(attempt.now), ..way_back.clone() };
+                Judgement::Mark(newest, Mark::RolledBack(arrived))
+            }
+            (Some(way_back), Rollout::Progressing(seen) | Rollout::Failed(seen)) => {
+                Judgement::Underway(format!("The target goes back: {} {seen}", way_back.evidence))
+            }
+            (None, Rollout::Progressing(seen)) => Judgement::Underway(seen),
+            // Pods ran with it before, so what keeps them now lies elsewhere.
+            (None, Rollout::Failed(seen)) if matches!(newest.mark, Mark::RolledOut { .. }) => {
+                Judgement::Underway(seen)
+            }
+            (None, Rollout::Failed(evidence)) => Judgement::Mark(
+                newest,
+                Mark::RolledBack(WayBack {
+                    to: proven_before(revisions, newest),
+                    evidence,
+                    inputs: attempt.inputs.clone(),
+                    since: attempt.now,
+                    arrived: None,
+                }),
+            ),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Several resources that write to one target together: the oldest writes what all of them have.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+
+use super::{
+    Delivered, Progress, Withdrawal,
+    obstacle::Obstacle,
+    revisions::{self, Mark},
+    withdraw,
+};
+use crate::{
+    engine::{
+        Claimant, Context, Kind, Tenancy, Values,
+        claims::Published,
+        release::Finalizer,
+        secret::{OWNER_ANNOTATION, values_of},
+    },
+    target::{self, Target},
+};
+
+/// The values of the resource, joined with what its partners have published.
+pub(super) async fn joined<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    own: Option<&Values>,
+    partners: &[&Claimant],
+) -> Result<Option<Values>, Obstacle> {
+    if K::TENANCY == Tenancy::Alone {
+        return Ok(own.cloned());
+    }
+    let namespace = object.namespace().unwrap_or_default();
+    let secrets = Api::<Secret>::namespaced(context.client.clone(), &namespace);
+    let mut parts: Vec<_> = own.cloned().into_iter().collect();
+    for partner in partners {
+        let secret = secrets.get_opt(&partner.owner.secret_name).await?;
+        let is_theirs = |secret: &Secret| {
+            secret.annotations().get(OWNER_ANNOTATION) == Some(&format!("{}/{}", partner.kind, partner.name))
+        };
+        match secret.filter(is_theirs) {
+            Some(secret) => parts.push(values_of(&secret)),
+            // It is about to be written again: until then nothing is taken away from anybody.
+            None if partner.publication == Published::Yes => return Ok(None),
+            None => {}
+        }
+    }
+    Ok((!parts.is_empty()).then(|| K::join(&parts)))
+}
+
+/// What became of the values of a resource for which an older one writes.
+pub(super) async fn follow<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    target: &Target,
+    own: Option<&Values>,
+    leader: &Claimant,
+) -> Result<Delivered, Obstacle> {
+    let Some(own) = own else { return Ok(Delivered::nothing(Progress::NotPublished)) };
+    let namespace = object.namespace().unwrap_or_default();
+    let client = &context.client;
+    let (kind, name) = (&leader.kind, &leader.name);
+    let seen = target::read(client, &namespace, target).await??;
+    let numbers = seen.as_ref().map(|seen| seen.standing(&leader.owner).numbers).unwrap_or_default();
+    let environment = seen.as_ref().map(target::Seen::environment);
+    let delivered = |state| Delivered { state, revision: None, previous: None, environment };
+    let revision = revisions::list_of(client, &namespace, leader)
+        .await?
+        .into_iter()
+        .find(|revision| numbers.iter().eq([&revision.number]));
+    let Some(revision) = revision else {
+        return Ok(delivered(Progress::Progressing(format!(
+            "The older {kind} \"{name}\" writes to {target} for both, and has not yet."
+        ))));
+    };
+    // What the resource delivered itself, before there was an older one, has been taken over.
+    if Finalizer::Target.holds(object) && withdraw(object, context, None).await?? == Withdrawal::Complete {
+        context.let_go(object, Finalizer::Target).await?;
+    }
+    let held = revisions::read(client, &namespace, &revision.name).await?;
+    let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);
+    Ok(delivered(match revision.mark {
+        _ if !has_own => Progress::Progressing(format!(
+            "The older {kind} \"{name}\" writes to {target} for both; its revision {} lacks the values of this one.",
+            revision.number
+        )),
+        Mark::RolledOut { .. } => Progress::RolledOut(format!(
+            "The pods of {target} run with revision {} of the older {kind} \"{name}\", which writes for both.",
+            revision.number
+        )),
+        _ => Progress::Progressing(format!(
+            "Revision {} of the older {kind} \"{name}\", which writes to {target} for both, is on its way to the pods.",
+            revision.number
+        )),
+    }))
+}

@@ -1,0 +1,224 @@
+//! The numbered revisions of the published Secret: immutable, and marked with what became of them.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    core::PartialObjectMeta,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        Claimant, Kind, Values,
+        secret::{
+            MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, encoded, field_manager, owner, owner_in_targets,
+            values_of,
+        },
+    },
+    target::{Owner, Target},
+};
+
+/// Says which target a revision was made for, before anything there refers to it.
+pub(super) const TARGET_ANNOTATION: &str = "auth.wandb.com/target";
+
+/// Says what became of a revision.
+pub(super) const ROLLOUT_ANNOTATION: &str = "auth.wandb.com/rollout";
+
+/// A numbered, immutable copy of the published values.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Revision {
+    /// Counts up.
+    pub number: u64,
+    /// The Secret's name.
+    pub name: String,
+    /// Where it is delivered to, as [`Target`] writes itself.
+    pub target: String,
+    /// What became of it.
+    pub mark: Mark,
+    /// When the Secret was made.
+    pub created: Option<Timestamp>,
+    uid: Option<String>,
+    version: Option<String>,
+}
+
+/// What became of a revision.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Mark {
+    /// It is on its way, or was never tried.
+    #[default]
+    Pending,
+    /// It is to be tried again, from this time on.
+    Retried {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The target's pods ran with it at this time.
+    RolledOut {
+        /// When that was seen.
+        at: Timestamp,
+    },
+    /// The target went back to an earlier one.
+    RolledBack(WayBack),
+}
+
+/// Why and where to a target went back.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WayBack {
+    /// The earlier revision; without one the entries were taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// What was seen.
+    pub evidence: String,
+    /// The inputs with which it is not tried again.
+    pub inputs: String,
+    /// When it was decided.
+    pub since: Timestamp,
+    /// When the target's pods were back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<Timestamp>,
+}
+
+/// Reads the marks of every revision of the resource, the oldest first.
+pub(super) async fn list<K: Kind>(client: &Client, object: &K) -> Result<Vec<Revision>, kube::Error> {
+    let (title, owner) = (owner::<K>(&object.name_any()), owner_in_targets(object));
+    marks(&api(client, object), &title, &owner).await
+}
+
+/// The same for another resource.
+pub(super) async fn list_of(
+    client: &Client,
+    namespace: &str,
+    claimant: &Claimant,
+) -> Result<Vec<Revision>, kube::Error> {
+    let api = Api::namespaced(client.clone(), namespace);
+    marks(&api, &format!("{}/{}", claimant.kind, claimant.name), &claimant.owner).await
+}
+
+async fn marks(api: &Api<Secret>, title: &str, owner: &Owner) -> Result<Vec<Revision>, kube::Error> {
+    let parameters = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
+    let secrets = api.list_metadata(&parameters).await?;
+    let mut revisions: Vec<_> =
+        secrets.items.into_iter().filter_map(|secret| recognise(&secret, title, owner)).collect();
+    revisions.sort_by_key(|revision| revision.number);
+    Ok(revisions)
+}
+
+fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> Option<Revision> {
+    let annotations = secret.annotations();
+    if annotations.get(OWNER_ANNOTATION).is_none_or(|annotation| annotation != title) {
+        return None;
+    }
+    let name = secret.name_any();
+    // A mark that somebody made unreadable is none: the revision is looked at anew.
+    let mark = annotations.get(ROLLOUT_ANNOTATION).and_then(|mark| serde_json::from_str(mark).ok());
+    Some(Revision {
+        number: owner.number_of(&name)?,
+        name,
+        target: annotations.get(TARGET_ANNOTATION)?.clone(),
+        mark: mark.unwrap_or_default(),
+        created: secret.creation_timestamp().map(|time| time.0),
+        uid: secret.uid(),
+        version: secret.resource_version(),
+    })
+}
+
+/// What a revision holds; nothing where it is gone.
+pub(super) async fn values<K: Kind>(
+    client: &Client,
+    object: &K,
+    number: u64,
+) -> Result<Option<Values>, kube::Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    read(client, &namespace, &owner_in_targets(object).revision(number)).await
+}
+
+/// What the revision of this name holds; nothing where it is gone.
+pub(super) async fn read(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Values>, kube::Error> {
+    let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await?;
+    Ok(secret.map(|secret| values_of(&secret)))
+}
+
+/// What became of the wish to make a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// It is there.
+    Done,
+    /// Another Secret has that name.
+    Taken,
+}
+
+/// Makes a revision. It has no owner reference: pods must never lose what they refer to, however the
+/// resource goes. The resource's finalizer sees to its end.
+pub(super) async fn create<K: Kind>(
+    client: &Client,
+    object: &K,
+    number: u64,
+    target: &Target,
+    values: &Values,
+) -> Result<Creation, kube::Error> {
+    let mut secret = Secret {
+        immutable: Some(true),
+        data: Some(encoded(values)),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    };
+    secret.metadata.name = Some(owner_in_targets(object).revision(number));
+    secret.metadata.namespace = object.namespace();
+    secret.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
+    let annotations = secret.annotations_mut();
+    annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
+    annotations.insert(TARGET_ANNOTATION.to_owned(), target.to_string());
+    let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
+    match api(client, object).create(&parameters, &secret).await {
+        Ok(_) => Ok(Creation::Done),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Creation::Taken),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes down what became of a revision.
+pub(super) async fn mark<K: Kind>(
+    client: &Client,
+    object: &K,
+    revision: &Revision,
+    mark: &Mark,
+) -> Result<(), kube::Error> {
+    let text = serde_json::to_string(mark).map_err(kube::Error::SerdeError)?;
+    let patch = serde_json::json!({
+        "metadata": {
+            "uid": revision.uid,
+            "resourceVersion": revision.version,
+            "annotations": { ROLLOUT_ANNOTATION: text },
+        },
+    });
+    let parameters = PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };
+    api(client, object).patch_metadata(&revision.name, &parameters, &Patch::Merge(patch)).await?;
+    Ok(())
+}
+
+/// Deletes a revision.
+pub(super) async fn delete<K: Kind>(
+    client: &Client,
+    object: &K,
+    revision: &Revision,
+) -> Result<(), kube::Error> {
+    let preconditions = Preconditions { uid: revision.uid.clone(), resource_version: None };
+    let parameters = DeleteParams::default().preconditions(preconditions);
+    match api(client, object).delete(&revision.name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}

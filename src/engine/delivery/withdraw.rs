@@ -1,0 +1,86 @@
+//! Taking back what was delivered: from a target that is not the spec's any more, or with the resource.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+
+use super::{
+    STEPS,
+    obstacle::Obstacle,
+    revisions::{self, Revision},
+};
+use crate::{
+    engine::{Context, Kind, secret::owner_in_targets},
+    error::Error,
+    problem::Problem,
+    target::{self, Target},
+};
+
+/// How far the resource is out of its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Withdrawal {
+    /// Nothing of it is left.
+    Complete,
+    /// Its entries are out, and pods of before still refer to its revisions.
+    PodsRemain,
+}
+
+/// Whether the target has nothing of the resource, or is gone.
+pub(in crate::engine) async fn is_absent<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    target: Option<&Target>,
+) -> Result<bool, Error> {
+    let Some(target) = target else { return Ok(true) };
+    let namespace = object.namespace().unwrap_or_default();
+    let seen = target::read(&context.client, &namespace, target).await?;
+    let owner = owner_in_targets(object);
+    Ok(seen.ok().flatten().is_none_or(|seen| seen.standing(&owner).numbers.is_empty()))
+}
+
+/// Takes the resource's entries out of every target but `kept`, and then the revisions that no pod refers to.
+pub(in crate::engine) async fn withdraw<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    kept: Option<&Target>,
+) -> Result<Result<Withdrawal, Problem>, Error> {
+    match attempt(object, context, kept).await {
+        Ok(withdrawal) => Ok(Ok(withdrawal)),
+        Err(Obstacle::Problem(problem)) => Ok(Err(problem)),
+        Err(Obstacle::Error(error)) => Err(error),
+    }
+}
+
+async fn attempt<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    kept: Option<&Target>,
+) -> Result<Withdrawal, Obstacle> {
+    let client = &context.client;
+    let namespace = object.namespace().unwrap_or_default();
+    let owner = owner_in_targets(object);
+    let all = revisions::list(client, object).await?;
+    let mut elsewhere: Vec<_> = all
+        .into_iter()
+        .filter(|revision| kept.is_none_or(|kept| revision.target != kept.to_string()))
+        .collect();
+    let targets: BTreeSet<_> =
+        elsewhere.iter().filter_map(|revision| Target::parse(&revision.target)).collect();
+    for target in targets {
+        let mut used = BTreeSet::new();
+        for _ in 0..STEPS {
+            let Some(seen) = target::read(client, &namespace, &target).await?? else { break };
+            let Some(change) = seen.change(&owner, None, &[])? else {
+                used = target::in_use(client, &namespace, &seen, &owner).await??;
+                break;
+            };
+            target::make(client, &namespace, &seen, &owner, &change).await??;
+        }
+        let is_free =
+            |revision: &Revision| revision.target == target.to_string() && !used.contains(&revision.number);
+        for revision in elsewhere.extract_if(.., |revision| is_free(revision)) {
+            revisions::delete(client, object, &revision).await?;
+        }
+    }
+    Ok(if elsewhere.is_empty() { Withdrawal::Complete } else { Withdrawal::PodsRemain })
+}

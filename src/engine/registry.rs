@@ -1,0 +1,126 @@
+//! Who else is there: the resources of every kind, and how to have them run again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{FutureExt, channel::mpsc, future::BoxFuture, future::join_all};
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::sync::watch;
+
+use super::{Claimant, Kind, Scope};
+use crate::target::Target;
+
+/// The resources of every kind, as the controllers of this process know them.
+#[derive(Default)]
+pub struct Registry {
+    controllers: Mutex<Vec<Arc<dyn Controlled>>>,
+    /// The kinds of targets that any resource named so far.
+    targets: watch::Sender<Vec<&'static str>>,
+}
+
+/// One kind in one scope.
+trait Controlled: Send + Sync {
+    fn covers(&self, namespace: &str) -> bool;
+    fn claimants(&self, namespace: &str) -> Vec<Claimant>;
+    fn listed(&self) -> BoxFuture<'_, ()>;
+    fn wake(&self, namespace: &str, claimant: &Claimant);
+}
+
+struct Controller<K: Kind> {
+    scope: Scope,
+    store: Store<DeserializeGuard<K>>,
+    runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+}
+
+impl<K: Kind> Controlled for Controller<K> {
+    fn covers(&self, namespace: &str) -> bool {
+        self.scope.covers(namespace)
+    }
+
+    fn claimants(&self, namespace: &str) -> Vec<Claimant> {
+        let objects = self.store.state();
+        let objects = objects.iter().filter_map(|object| object.0.as_ref().ok());
+        objects
+            .filter(|object| object.namespace().as_deref() == Some(namespace))
+            .filter_map(Claimant::of)
+            .collect()
+    }
+
+    fn listed(&self) -> BoxFuture<'_, ()> {
+        // The only error is that the controller has ended, and then nobody waits.
+        async { self.store.wait_until_ready().await.unwrap_or(()) }.boxed()
+    }
+
+    fn wake(&self, namespace: &str, claimant: &Claimant) {
+        if claimant.kind == K::kind(&()) {
+            // Nobody listens any more only when the process stops.
+            let _ = self.runs.unbounded_send(ObjectRef::new(&claimant.name).within(namespace));
+        }
+    }
+}
+
+impl Registry {
+    /// Adds a kind in a scope; `runs` takes the resources that are to run again.
+    pub(super) fn add<K: Kind>(
+        &self,
+        scope: Scope,
+        store: Store<DeserializeGuard<K>>,
+        runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+    ) {
+        let controller = Arc::new(Controller { scope, store, runs });
+        self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);
+    }
+
+    /// Every resource of the namespace that stands in anybody's way.
+    pub fn claimants(&self, namespace: &str) -> Vec<Claimant> {
+        self.covering(namespace).iter().flat_map(|controller| controller.claimants(namespace)).collect()
+    }
+
+    /// Waits until every kind is listed: who does not know all cannot tell the oldest.
+    pub async fn listed(&self, namespace: &str) {
+        let controllers = self.covering(namespace);
+        join_all(controllers.iter().map(|controller| controller.listed())).await;
+    }
+
+    /// Has resources run again.
+    pub fn wake<'a>(&self, namespace: &str, claimants: impl IntoIterator<Item = &'a Claimant>) {
+        let controllers = self.covering(namespace);
+        for claimant in claimants {
+            controllers.iter().for_each(|controller| controller.wake(namespace, claimant));
+        }
+    }
+
+    /// Has the resources run again that deliver to this object.
+    pub fn target_changed(&self, namespace: &str, kind: &str, name: &str) {
+        let claimants = self.claimants(namespace);
+        let delivers = |claimant: &&Claimant| {
+            claimant.target.as_ref().is_some_and(|target| target.kind() == kind && target.name() == name)
+        };
+        self.wake(namespace, claimants.iter().filter(delivers));
+    }
+
+    /// Notes that objects of the target's kind matter from now on.
+    pub(super) fn matters(&self, target: &Target) {
+        self.targets.send_if_modified(|kinds| {
+            let is_new = !kinds.contains(&target.kind());
+            if is_new {
+                kinds.push(target.kind());
+            }
+            is_new
+        });
+    }
+
+    /// Waits until objects of this kind matter to any resource.
+    pub async fn until_it_matters(&self, kind: &str) {
+        // The sender lives as long as this registry.
+        let _ = self.targets.subscribe().wait_for(|kinds| kinds.contains(&kind)).await;
+    }
+
+    fn covering(&self, namespace: &str) -> Vec<Arc<dyn Controlled>> {
+        let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+        controllers.iter().filter(|controller| controller.covers(namespace)).cloned().collect()
+    }
+}

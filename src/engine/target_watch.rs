@@ -1,0 +1,69 @@
+//! Changes of targets lead to runs of the resources that deliver there.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use kube::{
+    Client, ResourceExt,
+    core::{ApiResource, DynamicObject, PartialObjectMeta},
+    runtime::{WatchStreamExt, watcher},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Registry, Scope};
+use crate::target;
+
+/// How often is looked whether the W&B operator's resource is served by now.
+const UNKNOWN_KIND_RETRY: Duration = Duration::from_mins(1);
+
+/// Watches one kind of target in a scope, from when the first resource names one: who has no target needs
+/// no right to watch any.
+pub async fn watch_targets(
+    client: Client,
+    scope: Scope,
+    kind: &'static str,
+    registry: Arc<Registry>,
+    stopping: CancellationToken,
+) {
+    let watching = async {
+        registry.until_it_matters(kind).await;
+        let resource = resource(&client, kind).await;
+        let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(client.clone(), &resource);
+        let changes = watcher(objects, watcher::Config::default()).default_backoff().touched_objects();
+        changes
+            .for_each(|changed| {
+                match changed {
+                    Ok(object) => registry.target_changed(
+                        &object.namespace().unwrap_or_default(),
+                        kind,
+                        &object.name_any(),
+                    ),
+                    Err(error) => {
+                        tracing::warn!(kind, %error, "a watch of targets broke and is set up again")
+                    }
+                }
+                std::future::ready(())
+            })
+            .await;
+    };
+    tokio::select! {
+        () = watching => {}
+        () = stopping.cancelled() => {}
+    }
+}
+
+/// The kind as it is served.
+async fn resource(client: &Client, kind: &str) -> ApiResource {
+    match kind {
+        "Deployment" => return ApiResource::erase::<Deployment>(&()),
+        "StatefulSet" => return ApiResource::erase::<StatefulSet>(&()),
+        _ => {}
+    }
+    loop {
+        if let Ok(Some(resource)) = target::stored_resource(client).await {
+            return resource;
+        }
+        tokio::time::sleep(UNKNOWN_KIND_RETRY).await;
+    }
+}
