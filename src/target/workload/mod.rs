@@ -8,7 +8,7 @@ mod ownership;
 mod removal;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -64,7 +64,7 @@ pub(super) async fn read(
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(Problem::new(
             Reason::Forbidden,
             format!(
-                "The operator may not read {target}. Give its service account the verbs get and patch on {} (API group apps) in this namespace.",
+                "The operator may not read {target}. Give its service account the verbs get and patch on {} in the API group apps in this namespace.",
                 resource(target).plural
             ),
         ))),
@@ -271,11 +271,18 @@ impl Controller {
         }
     }
 
-    pub(super) fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Self::Deployment(deployment) => &deployment.metadata,
-            Self::StatefulSet(set) => &set.metadata,
-        }
+    /// The owner's revisions that the template refers to in any way.
+    pub(super) fn revisions(&self, owner: &Owner) -> BTreeSet<u64> {
+        super::references::revisions(self.template().and_then(|template| template.spec.as_ref()), owner)
+    }
+
+    /// The object, such as `Deployment/wandb`.
+    pub(super) fn title(&self) -> String {
+        let (kind, metadata) = match self {
+            Self::Deployment(deployment) => ("Deployment", &deployment.metadata),
+            Self::StatefulSet(set) => ("StatefulSet", &set.metadata),
+        };
+        format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default())
     }
 }
 
