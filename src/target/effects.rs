@@ -2,54 +2,310 @@
 
 use std::collections::BTreeSet;
 
-use kube::Client;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::Pod,
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+    core::{DynamicObject, Selector, SelectorExt},
+};
+use serde::de::DeserializeOwned;
 
-use super::{Change, Made, Owner, Patience, Rollout, Seen};
-use crate::problem::Problem;
+use super::{
+    Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
+    rollout::judge,
+    workload::{Controller, Workload},
+};
+use crate::{
+    api::Reason,
+    problem::{Problem, quote},
+};
 
 /// Makes the change, to the version of the target that was seen.
+///
+/// Server-side apply is forced: the decision refused what belongs to somebody else, and the version that
+/// it saw is pinned.
 pub async fn make(
-    _client: &Client,
-    _namespace: &str,
-    _seen: &Seen,
-    _owner: &Owner,
-    _change: &Change,
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    change: &Change,
 ) -> Result<Result<Made, Problem>, kube::Error> {
-    Ok(Ok(Made::Changed))
+    let resource = seen.resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let made = match change {
+        Change::Apply(configuration) => {
+            let parameters = PatchParams::apply(&owner.manager).force();
+            api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
+        }
+        Change::Merge(fields) => {
+            let parameters =
+                PatchParams { field_manager: Some(owner.manager.clone()), ..PatchParams::default() };
+            api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
+        }
+    };
+    match made {
+        Ok(_) => Ok(Ok(Made::Changed)),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(Ok(Made::Stale)),
+        // Admission answers 403, too, but not in these words.
+        Err(kube::Error::Api(status))
+            if status.is_forbidden() && status.message.contains(" cannot patch resource ") =>
+        {
+            Ok(Err(forbidden("change", &seen.title(), "get and patch", &seen.group_resource())))
+        }
+        Err(kube::Error::Api(status))
+            if status.is_forbidden() || status.is_invalid() || status.code == BAD_REQUEST =>
+        {
+            Ok(Err(Problem::new(
+                Reason::TargetRefused,
+                format!(
+                    "The change to {} was refused: {}. Change what refuses it, or take spec.target out and wire the Secret by hand.",
+                    seen.title(),
+                    quote(&status.message).trim_end_matches('.')
+                ),
+            )))
+        }
+        Err(error) => Err(error),
+    }
 }
+
+const BAD_REQUEST: u16 = 400;
 
 /// Looks at what became of the owner's entries, which refer to the revision of this number or, without
 /// one, are out of the target.
 pub async fn rollout(
-    _client: &Client,
-    _namespace: &str,
-    _seen: &Seen,
-    _owner: &Owner,
-    _number: Option<u64>,
-    _patience: Patience,
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    number: Option<u64>,
+    patience: Patience,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
-    Ok(Ok(Rollout::Complete))
+    let workload = match seen {
+        Seen::Workload(workload) => workload,
+        Seen::WeightsAndBiases(_) => return rendered(client, namespace, owner, number, patience).await,
+    };
+    if workload.standing(owner).numbers != number.into_iter().collect() {
+        // What was seen is older than the change, so its status says nothing of it.
+        return Ok(Ok(Rollout::Progressing(format!("{} has just been changed.", seen.title()))));
+    }
+    Ok(pods_of(client, namespace, workload).await?.map(|pods| {
+        judge(workload.controller(), &of_revision(pods, owner, number), patience)
+    }))
 }
 
 /// The owner's revisions that pods refer to, or would when they are made: none of them may go.
 pub async fn in_use(
-    _client: &Client,
-    _namespace: &str,
-    _seen: &Seen,
-    _owner: &Owner,
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
 ) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
-    Ok(Ok(BTreeSet::new()))
+    let (pods, mut numbers) = match seen {
+        Seen::Workload(workload) => {
+            let pods = pods_of(client, namespace, workload).await?;
+            (pods, workload.controller().revisions(owner))
+        }
+        Seen::WeightsAndBiases(_) => {
+            let rendered = match workloads(client, namespace).await? {
+                Ok(workloads) => workloads,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            let numbers = rendered.iter().flat_map(|each| each.revisions(owner)).collect();
+            (list::<Pod>(client, namespace, &ListParams::default()).await?, numbers)
+        }
+    };
+    let Standing { numbers: own, .. } = seen.standing(owner);
+    numbers.extend(own);
+    Ok(pods.map(|pods| {
+        let alive = pods.iter().filter(|pod| references::is_alive(pod));
+        numbers.extend(alive.flat_map(|pod| references::revisions(pod.spec.as_ref(), owner)));
+        numbers
+    }))
 }
 
 /// Deletes the pods of a StatefulSet that refer to the failed revision and keep its controller from
 /// going back: it waits for them to become ready before it replaces any (a known limitation of
 /// StatefulSets, "Forced rollback" in the Kubernetes documentation).
 pub async fn unblock(
-    _client: &Client,
-    _namespace: &str,
-    _seen: &Seen,
-    _owner: &Owner,
-    _failed: u64,
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    failed: u64,
 ) -> Result<Result<(), Problem>, kube::Error> {
+    let Seen::Workload(workload) = seen else {
+        return Ok(Ok(()));
+    };
+    let Controller::StatefulSet(set) = workload.controller() else {
+        return Ok(Ok(()));
+    };
+    let pods = match pods_of(client, namespace, workload).await? {
+        Ok(pods) => pods,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    for pod in of_revision(pods, owner, Some(failed)).iter().filter(|pod| is_stuck(pod, set)) {
+        let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+        let parameters = DeleteParams::default().preconditions(preconditions);
+        match api.delete(&pod.name_any(), &parameters).await {
+            Ok(_) => {}
+            // It is gone, or another one stands in its place.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                return Ok(Err(forbidden("delete", "pods", "get, list and delete", "pods")));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     Ok(Ok(()))
+}
+
+/// Whether the pod is the set's, and neither ready nor on its way out.
+fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
+    let mut owners = pod.owner_references().iter();
+    let is_of_set =
+        owners.any(|owner| owner.controller == Some(true) && Some(&owner.uid) == set.metadata.uid.as_ref());
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready = conditions.into_iter().any(|each| each.type_ == "Ready" && each.status == "True");
+    is_of_set && !is_ready && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
+async fn rendered(
+    client: &Client,
+    namespace: &str,
+    owner: &Owner,
+    number: Option<u64>,
+    patience: Patience,
+) -> Result<Result<Rollout, Problem>, kube::Error> {
+    let workloads = match workloads(client, namespace).await? {
+        Ok(workloads) => workloads,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
+    let wait = |what: String| {
+        if patience.is_over() { Rollout::Failed(what) } else { Rollout::Progressing(what) }
+    };
+    let Some(number) = number else {
+        let left = referring.first().map(|left| {
+            wait(format!("The W&B operator has not rendered it yet: {} refers to it still.", left.title()))
+        });
+        return Ok(Ok(left.unwrap_or(Rollout::Complete)));
+    };
+    let revision = owner.revision(number);
+    if referring.is_empty() {
+        return Ok(Ok(wait(format!(
+            "The W&B operator has not rendered it yet: no workload refers to the Secret {revision}."
+        ))));
+    }
+    if let Some(old) = referring.iter().find(|each| each.revisions(owner) != BTreeSet::from([number])) {
+        return Ok(Ok(wait(format!(
+            "The W&B operator has not rendered it yet: {} does not refer to the Secret {revision} alone.",
+            old.title()
+        ))));
+    }
+    let pods = match list::<Pod>(client, namespace, &ListParams::default()).await? {
+        Ok(pods) => of_revision(pods, owner, Some(number)),
+        Err(problem) => return Ok(Err(problem)),
+    };
+    Ok(Ok(Rollout::worst(referring.into_iter().map(|each| {
+        let selector = selector(each.selector());
+        let own = pods.iter().filter(|pod| {
+            selector.as_ref().is_some_and(|selector| selector.matches(pod.labels()))
+        });
+        judge(each, &own.cloned().collect::<Vec<_>>(), patience)
+    }))))
+}
+
+/// The pods that refer to the revision; none without one, so that only the workload's status counts.
+fn of_revision(pods: Vec<Pod>, owner: &Owner, number: Option<u64>) -> Vec<Pod> {
+    let mut pods = pods;
+    pods.retain(|pod| {
+        number.is_some_and(|number| references::revisions(pod.spec.as_ref(), owner).contains(&number))
+    });
+    pods
+}
+
+/// Every workload of the namespace that may run W&B Server.
+async fn workloads(
+    client: &Client,
+    namespace: &str,
+) -> Result<Result<Vec<Controller>, Problem>, kube::Error> {
+    let all = ListParams::default();
+    let deployments = match list::<Deployment>(client, namespace, &all).await? {
+        Ok(deployments) => deployments,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let sets = match list::<StatefulSet>(client, namespace, &all).await? {
+        Ok(sets) => sets,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let deployments = deployments.into_iter().map(|each| Controller::Deployment(Box::new(each)));
+    let sets = sets.into_iter().map(|each| Controller::StatefulSet(Box::new(each)));
+    Ok(Ok(deployments.chain(sets).collect()))
+}
+
+async fn pods_of(
+    client: &Client,
+    namespace: &str,
+    workload: &Workload,
+) -> Result<Result<Vec<Pod>, Problem>, kube::Error> {
+    match selector(workload.controller().selector()) {
+        Some(selector) => list(client, namespace, &ListParams::default().labels_from(&selector)).await,
+        None => Ok(Ok(Vec::new())),
+    }
+}
+
+/// The selector of a workload's pods; nothing where it would select everything.
+fn selector(selector: Option<&LabelSelector>) -> Option<Selector> {
+    let selector = Selector::try_from(selector?.clone()).ok()?;
+    (!selector.selects_all()).then_some(selector)
+}
+
+async fn list<K>(
+    client: &Client,
+    namespace: &str,
+    parameters: &ListParams,
+) -> Result<Result<Vec<K>, Problem>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
+        Ok(list) => Ok(Ok(list.items)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            let plural = K::plural(&());
+            Ok(Err(forbidden("list", &plural, "get and list", &plural)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn forbidden(verb: &str, object: &str, verbs: &str, resource: &str) -> Problem {
+    Problem::new(
+        Reason::Forbidden,
+        format!(
+            "The operator may not {verb} {object}. Give its service account the verbs {verbs} on {resource} in this namespace."
+        ),
+    )
+}
+
+impl Seen {
+    /// The object, such as `Deployment/wandb`.
+    fn title(&self) -> String {
+        format!("{}/{}", self.resource().kind, self.name())
+    }
+
+    /// The resource in the words of a role, such as `deployments.apps`.
+    fn group_resource(&self) -> String {
+        let resource = self.resource();
+        format!("{}.{}", resource.plural, resource.group)
+    }
 }

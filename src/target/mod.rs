@@ -18,6 +18,7 @@ mod effects;
 mod environment;
 mod evidence;
 mod owner;
+mod references;
 mod rollout;
 mod weights_and_biases;
 mod workload;

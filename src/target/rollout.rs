@@ -3,6 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, DeploymentCondition, StatefulSet},
+    core::v1::Pod,
+};
+
+use super::{evidence, workload::Controller};
 
 /// How far a rollout came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,3 +40,168 @@ impl Patience {
         })
     }
 }
+
+impl Rollout {
+    /// The worst of several: a failure, or else what is still waited for.
+    pub(super) fn worst(rollouts: impl IntoIterator<Item = Self>) -> Self {
+        rollouts.into_iter().fold(Self::Complete, |worst, next| match (&worst, &next) {
+            (Self::Failed(_), _) | (Self::Progressing(_), Self::Complete | Self::Progressing(_)) => worst,
+            (Self::Complete, _) | (Self::Progressing(_), Self::Failed(_)) => next,
+        })
+    }
+}
+
+/// How far the workload's own status came.
+enum Status {
+    /// Every pod is of the present template and available.
+    Complete,
+    /// The controller has not looked at the template yet, or a person holds the rollout: only waiting helps.
+    Held(String),
+    /// Pods are still to come.
+    Waiting {
+        /// What is waited for, as a sentence.
+        what: String,
+        /// Whether the time for it is over.
+        is_over: bool,
+    },
+}
+
+/// Judges a workload by its status, and by those of the pods that matter: the first that cannot run ends
+/// the wait early.
+pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -> Rollout {
+    let status = match controller {
+        Controller::Deployment(deployment) => of_deployment(deployment, patience),
+        Controller::StatefulSet(set) => of_stateful_set(set, patience),
+    };
+    match status {
+        Status::Complete => Rollout::Complete,
+        Status::Held(what) => Rollout::Progressing(what),
+        Status::Waiting { what, is_over } => {
+            let newest: Vec<&Pod> = pods.iter().filter(|pod| is_newest(controller, pod)).collect();
+            if let Some(seen) = evidence::of_inability(&newest) {
+                Rollout::Failed(seen)
+            } else if is_over {
+                Rollout::Failed(evidence::of_delay(&newest, &what, patience.since))
+            } else {
+                Rollout::Progressing(what)
+            }
+        }
+    }
+}
+
+/// Whether the pod is to stay. A StatefulSet tells which of its revisions a pod has; a pod of an older one
+/// may be broken by what the newest one mends.
+fn is_newest(controller: &Controller, pod: &Pod) -> bool {
+    let update = match controller {
+        Controller::Deployment(_) => None,
+        Controller::StatefulSet(set) => set.status.as_ref().and_then(|status| status.update_revision.as_ref()),
+    };
+    let labels = pod.metadata.labels.as_ref();
+    let revision = labels.and_then(|labels| labels.get("controller-revision-hash"));
+    pod.metadata.deletion_timestamp.is_none() && (update.is_none() || revision.is_none() || update == revision)
+}
+
+/// As `kubectl rollout status` judges.
+fn of_deployment(deployment: &Deployment, patience: Patience) -> Status {
+    let name = title("Deployment", deployment.metadata.name.as_ref());
+    let (Some(spec), status) = (&deployment.spec, deployment.status.clone().unwrap_or_default()) else {
+        return Status::Held(format!("{name} has no spec."));
+    };
+    if !is_observed(deployment.metadata.generation, status.observed_generation) {
+        return Status::Held(not_observed(&name));
+    }
+    let desired = spec.replicas.unwrap_or(1);
+    let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
+    let available = status.available_replicas.unwrap_or(0);
+    if desired == 0 || (updated >= desired && all <= updated && available >= updated) {
+        return Status::Complete;
+    }
+    if spec.paused == Some(true) {
+        return Status::Held(format!("{name} is paused. Resume it with `kubectl rollout resume`."));
+    }
+    let what = if updated < desired {
+        format!("{updated} of {desired} pods of {name} are new.")
+    } else if all > updated {
+        format!("{} old pods of {name} are still there.", all - updated)
+    } else {
+        format!("{available} of {updated} new pods of {name} are available.")
+    };
+    let exceeded = status.conditions.iter().flatten().find(|condition| is_exceeded(condition));
+    let is_over = match exceeded {
+        Some(condition) if is_of_this_wait(condition, patience) => true,
+        // The condition of an earlier rollout stands until pods of this one come.
+        Some(_) => patience.is_over(),
+        None => !has_deadline(spec.progress_deadline_seconds) && patience.is_over(),
+    };
+    Status::Waiting { what, is_over }
+}
+
+fn is_exceeded(condition: &DeploymentCondition) -> bool {
+    condition.type_ == "Progressing"
+        && condition.status == "False"
+        && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+}
+
+/// Whether the condition came since the wait began, to the second in which Kubernetes writes times.
+fn is_of_this_wait(condition: &DeploymentCondition, patience: Patience) -> bool {
+    match (&condition.last_update_time, patience.since) {
+        (Some(updated), Some(since)) => updated.0.as_second() >= since.as_second(),
+        _ => true,
+    }
+}
+
+/// The largest number means that there is none.
+fn has_deadline(seconds: Option<i32>) -> bool {
+    seconds.is_some_and(|seconds| seconds != i32::MAX)
+}
+
+/// As `kubectl rollout status` judges; pods below the partition stay as they are, as the spec says.
+fn of_stateful_set(set: &StatefulSet, patience: Patience) -> Status {
+    let name = title("StatefulSet", set.metadata.name.as_ref());
+    let (Some(spec), Some(status)) = (&set.spec, &set.status) else {
+        return Status::Held(not_observed(&name));
+    };
+    if !is_observed(set.metadata.generation, status.observed_generation) {
+        return Status::Held(not_observed(&name));
+    }
+    let desired = spec.replicas.unwrap_or(1);
+    let strategy = spec.update_strategy.as_ref();
+    let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
+    let partition = rolling.and_then(|rolling| rolling.partition).unwrap_or(0);
+    let by_hand = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+    let updated = status.updated_replicas.unwrap_or(0);
+    let ready = status.ready_replicas.unwrap_or(0);
+    let available = status.available_replicas.unwrap_or(ready).min(ready);
+    let due = (desired - partition).max(0);
+    // With a partition, or by hand, the current revision stays the old one.
+    let is_current = partition > 0 || by_hand || status.current_revision == status.update_revision;
+    if desired == 0 || (updated >= due && available >= desired && is_current) {
+        return Status::Complete;
+    }
+    if by_hand && updated < desired {
+        return Status::Held(format!(
+            "{updated} of {desired} pods of {name} are new, and its updateStrategy is OnDelete. Delete its old pods by hand."
+        ));
+    }
+    let what = if updated < due {
+        format!("{updated} of {due} pods of {name} are new.")
+    } else {
+        format!("{available} of {desired} pods of {name} are available.")
+    };
+    Status::Waiting { what, is_over: patience.is_over() }
+}
+
+fn title(kind: &str, name: Option<&String>) -> String {
+    format!("{kind}/{}", name.map_or("", String::as_str))
+}
+
+fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {
+    generation.is_none() || observed >= generation
+}
+
+fn not_observed(name: &str) -> String {
+    format!("Kubernetes has not looked at the present {name} yet.")
+}
+
+#[cfg(test)]
+mod tests;

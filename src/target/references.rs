@@ -1,0 +1,38 @@
+//! Which Secrets a pod refers to.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+
+use super::Owner;
+
+/// The owner's revisions that pods of this spec cannot do without, whoever wrote the references.
+pub(super) fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
+    let Some(pod) = pod else {
+        return BTreeSet::new();
+    };
+    let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let names = containers.flat_map(of_container).chain(of_volumes(pod));
+    names.filter_map(|name| owner.number_of(name)).collect()
+}
+
+/// Whether the pod is still to run or may run again.
+pub(super) fn is_alive(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn of_container(container: &Container) -> impl Iterator<Item = &String> {
+    let entries = container.env.iter().flatten();
+    let entries = entries.filter_map(|entry| Some(&entry.value_from.as_ref()?.secret_key_ref.as_ref()?.name));
+    let sources = container.env_from.iter().flatten();
+    entries.chain(sources.filter_map(|source| Some(&source.secret_ref.as_ref()?.name)))
+}
+
+fn of_volumes(pod: &PodSpec) -> impl Iterator<Item = &String> {
+    pod.volumes.iter().flatten().flat_map(|volume| {
+        let whole = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_ref());
+        let parts = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+        whole.into_iter().chain(parts.filter_map(|part| Some(&part.secret.as_ref()?.name)))
+    })
+}

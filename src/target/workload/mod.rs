@@ -1,0 +1,315 @@
+//! Deployments and StatefulSets: env entries and files in the pod template.
+//!
+//! In reading order: an [`Item`] is one entry of the lists in a pod template, [`ownership`] tells which field
+//! managers have it, [`wanted`] is what a delivery makes of the template, and [`removal`] takes it out.
+
+mod item;
+mod ownership;
+mod removal;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, StatefulSet},
+        core::v1::{Container, PodTemplateSpec},
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+use self::{item::references, ownership::Ownership, wanted::Wanted};
+use super::{Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress};
+use crate::{
+    api::Reason,
+    problem::{Problem, enumerate},
+};
+
+/// A Deployment or a StatefulSet, as it was read.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    target: Target,
+    /// As the API server sent it, with fields that the types below may not know.
+    object: DynamicObject,
+    controller: Controller,
+}
+
+/// The same in types.
+#[derive(Clone, Debug)]
+pub(super) enum Controller {
+    Deployment(Box<Deployment>),
+    StatefulSet(Box<StatefulSet>),
+}
+
+pub(super) async fn read(
+    client: &Client,
+    namespace: &str,
+    target: &Target,
+) -> Result<Result<Option<Workload>, Problem>, kube::Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource(target));
+    match api.get_opt(target.name()).await {
+        Ok(None) => Ok(Ok(None)),
+        Ok(Some(object)) => {
+            let workload = Workload::parse(target.clone(), object).map_err(kube::Error::SerdeError)?;
+            Ok(Ok(Some(workload)))
+        }
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(Problem::new(
+            Reason::Forbidden,
+            format!(
+                "The operator may not read {target}. Give its service account the verbs get and patch on {} in the API group apps in this namespace.",
+                resource(target).plural
+            ),
+        ))),
+        Err(error) => Err(error),
+    }
+}
+
+fn resource(target: &Target) -> ApiResource {
+    match target {
+        Target::StatefulSet(_) => ApiResource::erase::<StatefulSet>(&()),
+        Target::Deployment(_) | Target::WeightsAndBiases { .. } => ApiResource::erase::<Deployment>(&()),
+    }
+}
+
+impl Workload {
+    /// The object in types.
+    fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
+        let value = serde_json::to_value(&object)?;
+        let controller = match target {
+            Target::StatefulSet(_) => Controller::StatefulSet(serde_json::from_value(value)?),
+            Target::Deployment(_) | Target::WeightsAndBiases { .. } => {
+                Controller::Deployment(serde_json::from_value(value)?)
+            }
+        };
+        Ok(Self { target, object, controller })
+    }
+
+    /// How the owner's entries stand.
+    pub(super) fn standing(&self, owner: &Owner) -> Standing {
+        let ownership = self.ownership();
+        let references = references(self.template(), owner);
+        let moved = references.iter().filter_map(|(item, _)| {
+            let holders = ownership.holders_of_reference(item);
+            let ours = holders.iter().any(|entry| entry.manager.as_deref() == Some(&owner.manager));
+            let latest = holders.into_iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+            latest.filter(|_| !ours)
+        });
+        let moved = moved.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+        Standing {
+            numbers: references.iter().map(|(_, number)| *number).collect(),
+            applied_at: ownership
+                .applied(&owner.manager)
+                .and_then(|entry| entry.time.as_ref())
+                .map(|time| time.0),
+            moved: moved.map(|entry| Moved {
+                by: entry.manager.clone().unwrap_or_default(),
+                at: entry.time.as_ref().map(|time| time.0),
+            }),
+        }
+    }
+
+    /// What brings the owner's entries to the delivery, or out of the template where there is none.
+    pub(super) fn change(
+        &self,
+        owner: &Owner,
+        delivery: Option<&Delivery<'_>>,
+        yielding: &[Owner],
+    ) -> Result<Option<Change>, Problem> {
+        let Some(delivery) = delivery else {
+            return Ok(removal::change(self, owner));
+        };
+        let container = self.container()?;
+        let wanted = Wanted::new(&container.name, owner, delivery);
+        wanted.refuse_others(self, container, yielding)?;
+        if wanted.is_in_place(self, container) {
+            return Ok(None);
+        }
+        Ok(Some(Change::Apply(self.configuration(wanted.spec()))))
+    }
+
+    /// What the target's container and the way of its rollouts tell.
+    pub(super) fn environment(&self) -> Environment {
+        let entries = self.container().ok().and_then(|container| container.env.as_ref());
+        let literals: BTreeMap<String, String> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
+            .collect();
+        let host = literals.get("HOST").cloned();
+        Environment { literals, host, remarks: self.remark().into_iter().collect() }
+    }
+
+    /// What of the workload's settings makes each rollout interrupt the service.
+    fn remark(&self) -> Option<String> {
+        let target = &self.target;
+        match &self.controller {
+            Controller::Deployment(deployment) => {
+                let spec = deployment.spec.as_ref()?;
+                let strategy = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+                if spec.replicas != Some(0) && strategy == Some("Recreate") {
+                    return Some(format!(
+                        "{target} has the strategy Recreate, which ends all pods before it starts new ones, so each rollout interrupts the service."
+                    ));
+                }
+                takes_the_only_pod(spec).then(|| {
+                    format!(
+                        "{target} has one pod, and its maxUnavailable lets a rollout end that before a new one is ready, so each rollout interrupts the service."
+                    )
+                })
+            }
+            Controller::StatefulSet(set) => {
+                let replicas = set.spec.as_ref()?.replicas.unwrap_or(1);
+                (replicas == 1).then(|| {
+                    format!(
+                        "{target} has one pod, which ends before its successor starts, so each rollout interrupts the service."
+                    )
+                })
+            }
+        }
+    }
+
+    pub(super) fn resource(&self) -> ApiResource {
+        resource(&self.target)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.target.name()
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    fn template(&self) -> Option<&PodTemplateSpec> {
+        self.controller.template()
+    }
+
+    fn ownership(&self) -> Ownership<'_> {
+        Ownership::new(self.object.metadata.managed_fields.as_deref().unwrap_or_default())
+    }
+
+    /// The container that the target names, or the only one.
+    fn container(&self) -> Result<&Container, Problem> {
+        let (address, field) = match &self.target {
+            Target::StatefulSet(address) => (Some(address), "spec.target.statefulSet.container"),
+            Target::Deployment(address) => (Some(address), "spec.target.deployment.container"),
+            Target::WeightsAndBiases { .. } => (None, ""),
+        };
+        let containers = self.template().and_then(|template| template.spec.as_ref());
+        let containers = containers.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let named = address.and_then(|WorkloadAddress { container, .. }| container.as_ref());
+        let found = match (named, containers) {
+            (Some(name), _) => containers.iter().find(|container| container.name == *name),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        found.ok_or_else(|| {
+            let seen = match named {
+                Some(name) => format!("{} has no container \"{name}\"", self.target),
+                None => format!("{} has several containers", self.target),
+            };
+            let names = enumerate(containers.iter().map(|container| &container.name));
+            Problem::new(
+                Reason::ContainerNotFound,
+                format!("{seen}, but these: {names}. Set {field} to the one that runs W&B Server."),
+            )
+        })
+    }
+
+    /// A server-side apply configuration with this spec, for the version that was seen.
+    fn configuration(&self, spec: Option<Value>) -> Value {
+        let resource = self.resource();
+        let mut configuration = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": self.identity(),
+        });
+        if let (Some(spec), Some(fields)) = (spec, configuration.as_object_mut()) {
+            fields.insert("spec".to_owned(), spec);
+        }
+        configuration
+    }
+
+    /// The metadata that pins the version that was seen: a write with it fails where the object was changed,
+    /// replaced or deleted since, and never makes one.
+    fn identity(&self) -> ObjectMeta {
+        let seen = &self.object.metadata;
+        ObjectMeta {
+            name: seen.name.clone(),
+            namespace: seen.namespace.clone(),
+            uid: seen.uid.clone(),
+            resource_version: seen.resource_version.clone(),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+impl Controller {
+    pub(super) fn template(&self) -> Option<&PodTemplateSpec> {
+        match self {
+            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
+            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),
+        }
+    }
+
+    pub(super) fn selector(&self) -> Option<&LabelSelector> {
+        match self {
+            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.selector),
+            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.selector),
+        }
+    }
+
+    /// The owner's revisions that the template refers to in any way.
+    pub(super) fn revisions(&self, owner: &Owner) -> BTreeSet<u64> {
+        super::references::revisions(self.template().and_then(|template| template.spec.as_ref()), owner)
+    }
+
+    /// The object, such as `Deployment/wandb`.
+    pub(super) fn title(&self) -> String {
+        let (kind, metadata) = match self {
+            Self::Deployment(deployment) => ("Deployment", &deployment.metadata),
+            Self::StatefulSet(set) => ("StatefulSet", &set.metadata),
+        };
+        format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default())
+    }
+}
+
+/// Whether a rolling update may end the only pod before another one is ready.
+fn takes_the_only_pod(spec: &DeploymentSpec) -> bool {
+    if spec.replicas.unwrap_or(1) != 1 {
+        return false;
+    }
+    let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+    let is_none = |value: Option<&IntOrString>| match value {
+        Some(IntOrString::Int(number)) => *number == 0,
+        Some(IntOrString::String(text)) => text.trim_end_matches('%') == "0",
+        None => false,
+    };
+    let takes_one = match rolling.and_then(|rolling| rolling.max_unavailable.as_ref()) {
+        Some(IntOrString::Int(number)) => *number >= 1,
+        // A share of one pod is rounded down.
+        Some(IntOrString::String(text)) => {
+            text.trim_end_matches('%').parse::<u32>().is_ok_and(|share| share >= 100)
+        }
+        None => false,
+    };
+    // Where neither would let a rollout begin, Kubernetes takes maxUnavailable as one.
+    takes_one || is_none(rolling.and_then(|rolling| rolling.max_surge.as_ref()))
+}
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

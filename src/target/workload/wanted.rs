@@ -1,0 +1,212 @@
+//! What a delivery makes of a pod template.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, Volume, VolumeMount};
+use serde_json::{Value, json};
+
+use super::{
+    Workload,
+    item::{Item, List, Place},
+    ownership,
+};
+use crate::{
+    api::Reason,
+    engine::CA_FILE,
+    problem::{Problem, enumerate},
+    target::{Delivery, Dialect, Owner},
+};
+
+/// Where the image looks for authorities at its start.
+const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
+
+/// The entries that a delivery consists of.
+pub(super) struct Wanted<'a> {
+    owner: &'a Owner,
+    place: Place,
+    revision: String,
+    variables: Vec<&'static str>,
+    /// The path of the file with authorities, where there are any.
+    authorities: Option<String>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn new(container: &str, owner: &'a Owner, delivery: &Delivery<'_>) -> Self {
+        let names = delivery.settings().flat_map(|env| Dialect::Local.names(env));
+        Self {
+            owner,
+            place: Place { list: List::Containers, container: container.to_owned() },
+            revision: owner.revision(delivery.number),
+            variables: names.filter(|name| delivery.values.get(name).is_some()).collect(),
+            authorities: delivery.authorities().map(|_| format!("{AUTHORITIES}/{}.crt", owner.volume)),
+        }
+    }
+
+    /// The spec of the server-side apply configuration; nothing where nothing is wanted.
+    pub(super) fn spec(&self) -> Option<Value> {
+        if self.items().is_empty() {
+            return None;
+        }
+        let variables = self.variables.iter().map(
+            |name| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": self.revision, "key": name}}}),
+        );
+        let mut container = json!({"name": self.place.container, "env": variables.collect::<Vec<_>>()});
+        let mut pod = json!({});
+        if let Some(path) = &self.authorities {
+            let volume = &self.owner.volume;
+            container["volumeMounts"] =
+                json!([{"name": volume, "mountPath": path, "subPath": CA_FILE, "readOnly": true}]);
+            pod["volumes"] = json!([{"name": volume, "secret": {
+                "secretName": self.revision,
+                "items": [{"key": CA_FILE, "path": CA_FILE}],
+            }}]);
+        }
+        pod["containers"] = json!([container]);
+        Some(json!({"template": {"spec": pod}}))
+    }
+
+    /// Refuses what would change an entry of somebody else: values are never named, they may be secret.
+    pub(super) fn refuse_others(
+        &self,
+        seen: &Workload,
+        container: &Container,
+        yielding: &[Owner],
+    ) -> Result<(), Problem> {
+        let may_change = |entry: &EnvVar| {
+            let secret = reference(entry).map(|(name, _)| name);
+            secret.is_some_and(|secret| {
+                let mut owners = yielding.iter().chain([self.owner]);
+                owners.any(|owner| owner.number_of(secret).is_some())
+            })
+        };
+        let foreign: BTreeSet<&str> = container
+            .env
+            .iter()
+            .flatten()
+            .filter(|entry| self.variables.contains(&entry.name.as_str()) && !may_change(entry))
+            .map(|entry| entry.name.as_str())
+            .collect();
+        if !foreign.is_empty() {
+            let items = foreign.iter().map(|name| Item::Variable(self.place.clone(), (*name).to_owned()));
+            let arguments: Vec<String> = foreign.iter().map(|name| format!("{name}-")).collect();
+            return Err(self.conflict(
+                seen,
+                &items.collect::<Vec<_>>(),
+                &format!("has set {} in the container \"{}\"", enumerate(&foreign), self.place.container),
+                &format!(
+                    "Take them out where they are set, or with `kubectl set env {}/{} --containers={} {}`",
+                    seen.target().kind().to_lowercase(),
+                    seen.name(),
+                    self.place.container,
+                    arguments.join(" ")
+                ),
+            ));
+        }
+        let Some(path) = &self.authorities else {
+            return Ok(());
+        };
+        let volume = &self.owner.volume;
+        if volumes(seen).any(|each| each.name == *volume && !self.is_ours(each)) {
+            return Err(self.conflict(
+                seen,
+                &[Item::Volume(volume.clone())],
+                &format!("has a volume \"{volume}\" with something else"),
+                "Rename it",
+            ));
+        }
+        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+        if let Some(mount) = mounts.iter().find(|mount| mount.mount_path == *path && mount.name != *volume) {
+            return Err(self.conflict(
+                seen,
+                &[Item::Mount(self.place.clone(), path.clone())],
+                &format!("has mounted the volume \"{}\" at {path}", mount.name),
+                "Mount it elsewhere",
+            ));
+        }
+        Ok(())
+    }
+
+    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, remedy: &str) -> Problem {
+        let holders = items.iter().flat_map(|item| seen.ownership().holders(item));
+        let managers: BTreeSet<&str> = holders
+            .filter_map(|entry| entry.manager.as_deref())
+            .filter(|manager| *manager != self.owner.manager)
+            .collect();
+        let whose = if managers.is_empty() {
+            "Somebody else".to_owned()
+        } else {
+            format!("Somebody else (field manager {})", enumerate(managers))
+        };
+        Problem::new(
+            Reason::FieldConflict,
+            format!("{whose} {did} of {}, which is left alone. {remedy}.", seen.target()),
+        )
+    }
+
+    /// Whether the template has all of this, and the owner's manager has exactly this.
+    pub(super) fn is_in_place(&self, seen: &Workload, container: &Container) -> bool {
+        let Some(applied) = seen.ownership().applied(&self.owner.manager) else {
+            return self.items().is_empty();
+        };
+        let variables = self.variables.iter().all(|name| {
+            let mut entries = container.env.iter().flatten().filter(|entry| entry.name == *name);
+            let entry = entries.next().and_then(reference);
+            let item = Item::Variable(self.place.clone(), (*name).to_owned());
+            entry == Some((&self.revision, name))
+                && entries.next().is_none()
+                && ownership::has_reference(applied, &item)
+        });
+        let file = self.authorities.as_ref().is_none_or(|path| {
+            let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+            volumes(seen).any(|volume| self.is_as_wanted(volume))
+                && mounts.iter().any(|mount| mount.mount_path == *path && self.is_mounted_as_wanted(mount))
+                && ownership::has_reference(applied, &Item::Volume(self.owner.volume.clone()))
+        });
+        variables && file && ownership::items(applied) == self.items()
+    }
+
+    /// What the owner's manager is to have.
+    fn items(&self) -> BTreeSet<Item> {
+        let variables = self.variables.iter().map(|name| (*name).to_owned());
+        let mut items: BTreeSet<Item> =
+            variables.map(|name| Item::Variable(self.place.clone(), name)).collect();
+        if let Some(path) = &self.authorities {
+            items.insert(Item::Mount(self.place.clone(), path.clone()));
+            items.insert(Item::Volume(self.owner.volume.clone()));
+        }
+        if !items.is_empty() {
+            items.insert(Item::Container(self.place.clone()));
+        }
+        items
+    }
+
+    fn is_ours(&self, volume: &Volume) -> bool {
+        let secret = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_ref());
+        secret.is_some_and(|secret| self.owner.number_of(secret).is_some())
+    }
+
+    fn is_as_wanted(&self, volume: &Volume) -> bool {
+        volume.name == self.owner.volume
+            && volume.secret.as_ref().is_some_and(|secret| {
+                let items = secret.items.as_deref().unwrap_or_default();
+                secret.secret_name.as_ref() == Some(&self.revision)
+                    && matches!(items, [item] if item.key == CA_FILE && item.path == CA_FILE && item.mode.is_none())
+            })
+    }
+
+    fn is_mounted_as_wanted(&self, mount: &VolumeMount) -> bool {
+        mount.name == self.owner.volume
+            && mount.sub_path.as_deref() == Some(CA_FILE)
+            && mount.read_only == Some(true)
+    }
+}
+
+fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {
+    seen.template().and_then(|template| template.spec.as_ref()?.volumes.as_ref()).into_iter().flatten()
+}
+
+/// The Secret and key that an entry refers to.
+fn reference(entry: &EnvVar) -> Option<(&String, &str)> {
+    let reference = entry.value_from.as_ref()?.secret_key_ref.as_ref()?;
+    Some((&reference.name, &reference.key))
+}
