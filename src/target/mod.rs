@@ -17,6 +17,7 @@ mod delivery;
 mod effects;
 mod environment;
 mod evidence;
+mod managed_fields;
 mod owner;
 mod references;
 mod rollout;

@@ -167,8 +167,7 @@ impl Delivering {
 
     async fn rollout(&self, number: Option<u64>) -> Result<Rollout> {
         let seen = self.seen().await?;
-        let patience =
-            Patience { limit: Duration::from_mins(10), since: None, now: Timestamp::now() };
+        let patience = Patience { limit: Duration::from_mins(10), since: None, now: Timestamp::now() };
         let namespace = self.workspace.namespace();
         told(rollout(self.client(), namespace, &seen, &self.owner, number, patience).await?)
     }
@@ -255,7 +254,10 @@ async fn what_is_delivered_is_exactly_what_the_owner_has() -> Result<()> {
     assert_eq!(world.settle(Some((2, &fewer))).await?.len(), 1);
     assert_eq!(
         variables(&world.deployment().await?),
-        [("HOST".into(), "literal".into()), ("LOCAL_LDAP_ADDRESS".into(), "corp-ldap-2/LOCAL_LDAP_ADDRESS".into())]
+        [
+            ("HOST".into(), "literal".into()),
+            ("LOCAL_LDAP_ADDRESS".into(), "corp-ldap-2/LOCAL_LDAP_ADDRESS".into())
+        ]
     );
 
     assert_eq!(world.settle(None).await?.len(), 1);
@@ -389,9 +391,7 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
 
 fn metadata_of(change: &Change) -> Value {
     match change {
-        Change::Apply(fields) | Change::Merge(fields) => {
-            fields.get("metadata").cloned().unwrap_or_default()
-        }
+        Change::Apply(fields) | Change::Merge(fields) => fields.get("metadata").cloned().unwrap_or_default(),
     }
 }
 
@@ -443,7 +443,8 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     let broken = world.wait_for_pod(secret).await?;
     assert!(matches!(world.rollout(Some(1)).await?, Rollout::Progressing(_)));
     let state = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-    let last = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "cannot reach\nthe directory"}});
+    let last =
+        json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "cannot reach\nthe directory"}});
     let containers = json!([{
         "name": "wandb", "image": "wandb/local:test", "imageID": "", "ready": false, "restartCount": 3,
         "state": state, "lastState": last,
@@ -464,7 +465,12 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     set_ready(&world, &good).await?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while world.rollout(None).await? != Rollout::Complete {
-        ensure!(Instant::now() < deadline, "{:?} {:?}", world.rollout(None).await?, sets.get("wandb").await?.status);
+        ensure!(
+            Instant::now() < deadline,
+            "{:?} {:?}",
+            world.rollout(None).await?,
+            sets.get("wandb").await?.status
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // A ready pod is not deleted, whatever it refers to.

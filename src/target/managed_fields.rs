@@ -1,0 +1,107 @@
+//! Who set which field of an object, as the API server keeps it in `metadata.managedFields`.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::core::ObjectMeta;
+use serde_json::Value;
+
+/// Who set which field of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ManagedFields<'a>(&'a [ManagedFieldsEntry]);
+
+/// One who set a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FieldOwner<'a> {
+    /// The field manager.
+    pub manager: &'a str,
+    /// When it last changed any of its fields.
+    pub at: Option<Timestamp>,
+}
+
+impl<'a> ManagedFields<'a> {
+    /// What an object's metadata tell.
+    pub fn of(metadata: &'a ObjectMeta) -> Self {
+        Self(metadata.managed_fields.as_deref().unwrap_or_default())
+    }
+
+    /// Who set the field at this path itself: a value, a list or map that is one value for the API
+    /// server, or the map as such, whoever set what is in it.
+    pub fn owners_of(self, path: &[&str]) -> impl Iterator<Item = FieldOwner<'a>> {
+        self.0.iter().filter(move |entry| has(entry, path)).map(|entry| FieldOwner {
+            manager: entry.manager.as_deref().unwrap_or_default(),
+            at: entry.time.as_ref().map(|time| time.0),
+        })
+    }
+
+    /// When the manager last changed one of its fields; nothing where it has none.
+    pub fn last_change_by(self, manager: &str) -> Option<Timestamp> {
+        let entries = self.0.iter().filter(|entry| entry.manager.as_deref() == Some(manager));
+        entries.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max()
+    }
+}
+
+/// Whether the entry's set of fields has this path as a member: an empty map, or one with a dot in it.
+fn has(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
+    let root = entry.fields_v1.as_ref().map(|fields| &fields.0);
+    let node = path.iter().fold(root, |node, name| node?.get(format!("f:{name}")));
+    node.and_then(Value::as_object).is_some_and(|node| node.is_empty() || node.contains_key("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn metadata() -> ObjectMeta {
+        serde_json::from_value(json!({"managedFields": [
+            {
+                "manager": "helm", "operation": "Apply", "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": {"f:spec": {"f:map": {"f:mine": {}}, "f:list": {}}},
+            },
+            {
+                "manager": "ours", "operation": "Update", "time": "2026-01-02T00:00:00Z",
+                "fieldsV1": {"f:spec": {"f:map": {".": {}, "f:a.b/c": {}, "f:mine": {}}}},
+            },
+            {"manager": "ours", "operation": "Update", "time": "2026-01-03T00:00:00Z", "subresource": "status"},
+            {"manager": "odd", "operation": "Update", "fieldsV1": {"f:spec": []}},
+        ]}))
+        .unwrap()
+    }
+
+    #[test]
+    fn owners_are_those_of_the_field_itself() {
+        let metadata = metadata();
+        let managed = ManagedFields::of(&metadata);
+        for (path, owners) in [
+            (&["spec", "map", "mine"][..], &["helm", "ours"][..]),
+            (&["spec", "map", "a.b/c"], &["ours"]),
+            // A part of a map is not the map.
+            (&["spec", "map"], &["ours"]),
+            (&["spec", "list"], &["helm"]),
+            (&["spec", "list", "x"], &[]),
+            (&["spec"], &[]),
+            (&["spec", "map", "."], &[]),
+            (&["status"], &[]),
+            (&[], &[]),
+        ] {
+            let found: Vec<_> = managed.owners_of(path).map(|owner| owner.manager).collect();
+            assert_eq!(found, owners, "{path:?}");
+        }
+        assert_eq!(ManagedFields::of(&ObjectMeta::default()).owners_of(&["spec"]).count(), 0);
+    }
+
+    #[test]
+    fn the_last_change_is_the_newest_of_the_manager() {
+        let metadata = metadata();
+        let managed = ManagedFields::of(&metadata);
+        for (manager, at) in [
+            ("ours", Some("2026-01-03T00:00:00Z")),
+            ("helm", Some("2026-01-01T00:00:00Z")),
+            ("odd", None),
+            ("nobody", None),
+        ] {
+            assert_eq!(managed.last_change_by(manager).map(|at| at.to_string()).as_deref(), at, "{manager}");
+        }
+    }
+}

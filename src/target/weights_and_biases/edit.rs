@@ -1,0 +1,197 @@
+//! One owner's entries in a copy of the resource: each step looks at what was seen, and either puts the
+//! owner's entry there, or takes it out, or notes that somebody else has the place.
+
+use serde_json::{Value, json};
+
+use super::{authorities, conflicts::Conflicts, reference::Form, tree};
+use crate::{
+    engine::MANAGER,
+    problem::Problem,
+    target::{Owner, managed_fields::ManagedFields},
+};
+
+/// A field that holds a value itself.
+pub(super) struct Literal<'a> {
+    pub path: &'a [&'a str],
+    /// What it holds while nobody sets it; null for nothing.
+    pub unset: Value,
+}
+
+/// A copy of the resource in which one owner's entries change.
+pub(super) struct Edit<'a> {
+    owner: &'a Owner,
+    yielding: &'a [Owner],
+    /// The name of the Secret that the entries are to refer to.
+    revision: Option<String>,
+    managed: ManagedFields<'a>,
+    seen: &'a Value,
+    copy: Value,
+    conflicts: Conflicts,
+}
+
+impl<'a> Edit<'a> {
+    /// A copy as it was seen.
+    pub fn new(
+        seen: &'a Value,
+        managed: ManagedFields<'a>,
+        owner: &'a Owner,
+        number: Option<u64>,
+        yielding: &'a [Owner],
+    ) -> Self {
+        let revision = number.map(|number| owner.revision(number));
+        let conflicts = Conflicts::default();
+        Self { owner, yielding, revision, managed, seen, copy: seen.clone(), conflicts }
+    }
+
+    /// What was seen.
+    pub fn seen(&self) -> &'a Value {
+        self.seen
+    }
+
+    /// The merge patch of the changes.
+    pub fn finish(self, name: &str) -> Result<Option<Value>, Problem> {
+        let change = tree::difference(self.seen, &self.copy);
+        self.conflicts.into_problem(name, self.owner).map_or(Ok(change), Err)
+    }
+
+    /// The field refers to this key, or not to the owner.
+    pub fn reference(&mut self, path: &[&str], form: Form, key: Option<&str>) {
+        let present = tree::find(self.seen, path);
+        let secret = present.and_then(|value| form.secret(value));
+        let wanted = self.revision.as_deref().zip(key).map(|(revision, key)| form.to(revision, key));
+        match (present, wanted) {
+            (Some(present), Some(wanted)) if *present == wanted => {}
+            (Some(_), Some(_)) if !self.may_replace(secret) => self.conflict(path),
+            (_, Some(wanted)) => self.put(path, wanted),
+            (Some(_), None) if self.is_own(secret) => self.take_out(path),
+            (_, None) => {}
+        }
+    }
+
+    /// The list of environment variables has these of the owner, each from the key of its name.
+    pub fn variables(&mut self, path: &[&str], names: &[&str]) {
+        let form = Form::Variable;
+        let entry = |name: &str| {
+            let mut entry = self.revision.as_deref().map(|revision| form.to(revision, name))?;
+            tree::put(&mut entry, &["name"], json!(name));
+            Some(entry)
+        };
+        let mut wanted: Vec<_> = names.iter().filter_map(|name| Some((*name, entry(name)?))).collect();
+        let mut entries = Vec::new();
+        for present in tree::list(self.seen, path) {
+            let name = tree::text(present, &["name"]).unwrap_or_default();
+            let secret = form.secret(present);
+            let is_wanted = self.revision.is_some() && names.contains(&name);
+            if is_wanted && !self.may_replace(secret) {
+                self.conflicts.add(&format!("{}[{name}]", path.join(".")), &self.others(path));
+            } else if is_wanted || self.is_own(secret) {
+                // The first entry of a name keeps its place, and a second one goes.
+                let position = wanted.iter().position(|(wanted, _)| *wanted == name);
+                entries.extend(position.map(|position| wanted.remove(position).1));
+            } else {
+                entries.push(present.clone());
+            }
+        }
+        entries.extend(wanted.into_iter().map(|(_, entry)| entry));
+        self.put_list(path, entries);
+    }
+
+    /// The field holds this value, or none of the owner's.
+    pub fn literal(&mut self, literal: &Literal<'_>, wanted: Option<Value>) {
+        let path = literal.path;
+        let present = tree::find(self.seen, path);
+        let is_foreign = !self.others(path).is_empty();
+        match (present, wanted) {
+            (Some(present), Some(wanted)) if *present == wanted => {}
+            (Some(_), Some(_)) if is_foreign => self.conflict(path),
+            (_, Some(wanted)) => self.put(path, wanted),
+            // The API server puts the default back, so that the field never goes.
+            (Some(present), None) if *present == literal.unset || is_foreign => {}
+            (Some(_), None) => {
+                let mut owners = self.managed.owners_of(path);
+                if owners.any(|owner| owner.manager == self.owner.manager) {
+                    self.take_out(path);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// The list of authorities has these certificates.
+    pub fn authorities(&mut self, path: &[&str], certificates: Option<&str>) {
+        match tree::find(self.seen, path) {
+            Some(present) if !present.is_array() => {
+                if certificates.is_some() {
+                    self.conflict(path);
+                }
+            }
+            _ => {
+                let list = authorities::listed(tree::list(self.seen, path), self.owner, certificates);
+                self.put_list(path, list);
+            }
+        }
+    }
+
+    /// Notes that somebody else has set the field.
+    pub fn conflict(&mut self, path: &[&str]) {
+        self.conflicts.add(&path.join("."), &self.others(path));
+    }
+
+    fn is_own(&self, secret: Option<&str>) -> bool {
+        secret.is_some_and(|secret| self.owner.number_of(secret).is_some())
+    }
+
+    fn may_replace(&self, secret: Option<&str>) -> bool {
+        let yields = |secret| self.yielding.iter().any(|owner| owner.number_of(secret).is_some());
+        self.is_own(secret) || secret.is_some_and(yields)
+    }
+
+    /// Who set the field, apart from this operator: which of its resources has a place is decided elsewhere.
+    fn others(&self, path: &[&str]) -> Vec<&'a str> {
+        self.managed
+            .owners_of(path)
+            .map(|owner| owner.manager)
+            .filter(|manager| !is_operator(manager))
+            .collect()
+    }
+
+    fn put(&mut self, path: &[&str], value: Value) {
+        match tree::obstacle(self.seen, path) {
+            Some(obstacle) => self.conflict(obstacle),
+            None => tree::put(&mut self.copy, path, value),
+        }
+    }
+
+    fn put_list(&mut self, path: &[&str], list: Vec<Value>) {
+        if list == tree::list(self.seen, path) {
+            return;
+        }
+        if list.is_empty() && self.is_made_here(path) {
+            self.take_out(path);
+        } else {
+            self.put(path, Value::from(list));
+        }
+    }
+
+    /// Takes the field out, and the maps around it that were made for it and are empty now.
+    fn take_out(&mut self, path: &[&str]) {
+        tree::remove(&mut self.copy, path);
+        let Some((_, parent)) = path.split_last() else { return };
+        let is_empty =
+            tree::find(&self.copy, parent).and_then(Value::as_object).is_some_and(serde_json::Map::is_empty);
+        if is_empty && self.is_made_here(parent) {
+            self.take_out(parent);
+        }
+    }
+
+    /// Whether this operator made the field, and nobody else says that it is to be there.
+    fn is_made_here(&self, path: &[&str]) -> bool {
+        let mut owners = self.managed.owners_of(path).peekable();
+        owners.peek().is_some() && owners.all(|owner| is_operator(owner.manager))
+    }
+}
+
+/// Whether a field manager is one of this operator's.
+pub(super) fn is_operator(manager: &str) -> bool {
+    manager.strip_prefix(MANAGER).is_some_and(|rest| rest.starts_with('/'))
+}

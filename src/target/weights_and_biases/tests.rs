@@ -1,0 +1,1 @@
+//! What both versions have in common.

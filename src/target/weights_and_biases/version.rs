@@ -1,0 +1,139 @@
+//! In which version the resource is stored: API discovery tells it to everybody.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kube::{
+    Client,
+    core::{ApiResource, GroupVersionKind},
+};
+
+use crate::{
+    api::Reason,
+    problem::{Problem, enumerate},
+};
+
+const GROUP: &str = "apps.wandb.com";
+const KIND: &str = "WeightsAndBiases";
+pub(super) const PLURAL: &str = "weightsandbiases";
+
+/// A version of the resource that has a shape known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+    V2,
+}
+
+/// A version in which the API server serves the resource.
+struct Served {
+    name: String,
+    storage_hash: Option<String>,
+}
+
+impl Version {
+    const NEWEST_FIRST: [Self; 2] = [Self::V2, Self::V1];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+
+    /// The resource in this version.
+    pub fn resource(self) -> ApiResource {
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, self.name(), KIND), PLURAL)
+    }
+
+    /// What every version's entry in API discovery carries while this one is stored.
+    fn storage_hash(self) -> String {
+        let text = format!("{GROUP}/{}/{KIND}", self.name());
+        let hash: Vec<u8> = digest(&SHA256, text.as_bytes()).as_ref().iter().copied().take(8).collect();
+        STANDARD.encode(hash)
+    }
+}
+
+/// The version to read and write; nothing where the resource is not defined.
+pub(super) async fn stored(client: &Client) -> Result<Result<Option<Version>, Problem>, kube::Error> {
+    let groups = client.list_api_groups().await?.groups;
+    let versions = groups.into_iter().filter(|group| group.name == GROUP).flat_map(|group| group.versions);
+    let mut served = Vec::new();
+    for version in versions {
+        let resources = match client.list_api_group_resources(&version.group_version).await {
+            Ok(list) => list.resources,
+            // It went since the groups were listed.
+            Err(kube::Error::Api(status)) if status.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(resource) = resources.into_iter().find(|resource| resource.name == PLURAL) {
+            served.push(Served { name: version.version, storage_hash: resource.storage_version_hash });
+        }
+    }
+    Ok(choose(&served))
+}
+
+/// The stored version, or the newest one where it is not told or cannot be read.
+///
+/// What is written in another version than the stored one passes through the W&B operator's conversion,
+/// which does not keep everything.
+fn choose(served: &[Served]) -> Result<Option<Version>, Problem> {
+    let known: Vec<_> = Version::NEWEST_FIRST
+        .into_iter()
+        .filter(|version| served.iter().any(|served| served.name == version.name()))
+        .collect();
+    let is_stored = |version: &Version| {
+        let hash = version.storage_hash();
+        served.iter().any(|served| served.storage_hash.as_ref() == Some(&hash))
+    };
+    match known.iter().copied().find(is_stored).or(known.first().copied()) {
+        Some(version) => Ok(Some(version)),
+        None if served.is_empty() => Ok(None),
+        None => Err(Problem::new(
+            Reason::TargetRefused,
+            format!(
+                "The cluster serves {KIND} ({GROUP}) in these versions only: {}. This operator writes v1 and v2: use a release of it that knows the newer one, or target the Deployment itself.",
+                enumerate(served.iter().map(|served| &served.name))
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_of_the_api_server() {
+        // Seen in the discovery of kube-apiserver 1.36.3 with either version stored.
+        assert_eq!(Version::V1.storage_hash(), "");
+        assert_eq!(Version::V2.storage_hash(), "");
+    }
+
+    #[test]
+    fn the_stored_version_is_the_one_to_write() {
+        let (v1, v2, other) = (Version::V1.storage_hash(), Version::V2.storage_hash(), "AAAAAAAAAAA=");
+        for (served, hash, chosen) in [
+            (&["v1", "v2"][..], Some(v1.as_str()), Ok(Some(Version::V1))),
+            (&["v2", "v1"], Some(&v2), Ok(Some(Version::V2))),
+            (&["v1"], Some(&v1), Ok(Some(Version::V1))),
+            // Stored in one that is not served, not known or not told.
+            (&["v2"], Some(&v1), Ok(Some(Version::V2))),
+            (&["v1", "v2"], Some(other), Ok(Some(Version::V2))),
+            (&["v1", "v2"], None, Ok(Some(Version::V2))),
+            (&["v1", "v3"], Some(other), Ok(Some(Version::V1))),
+            (&[], None, Ok(None)),
+            (&["v3", "v4alpha1"], Some(other), Err(Reason::TargetRefused)),
+        ] {
+            let served: Vec<_> = served
+                .iter()
+                .map(|name| Served { name: (*name).to_owned(), storage_hash: hash.map(ToOwned::to_owned) })
+                .collect();
+            assert_eq!(choose(&served).map_err(|problem| problem.reason), chosen);
+        }
+    }
+
+    #[test]
+    fn a_version_of_the_future_is_named() {
+        let served = [Served { name: "v3".to_owned(), storage_hash: None }];
+        insta::assert_snapshot!(choose(&served).unwrap_err().message, @"");
+    }
+}
