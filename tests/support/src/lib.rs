@@ -7,11 +7,12 @@
 //! client that it is checked with.
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
-//! process that looks after it.
+//! process that looks after it; in it [`pods`] play what the kubelet would do with the pods.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
 
+mod background;
 mod ber;
 mod certificates;
 mod control_plane;
@@ -19,6 +20,7 @@ pub mod hostile;
 mod http_client;
 mod network;
 mod openid_provider;
+pub mod pods;
 pub mod process;
 mod run_directory;
 mod slapd;
@@ -32,6 +34,7 @@ pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
 pub use network::free_port;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
+pub use pods::PodPlayer;
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
 pub use wandb_client::{WandbAction, WandbClient};

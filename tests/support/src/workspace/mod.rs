@@ -37,6 +37,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// A namespace of one's own on a Kubernetes API.
 pub struct Workspace {
     client: Client,
+    config: Config,
     namespace: String,
     operator_kubeconfig: Option<PathBuf>,
 }
@@ -87,9 +88,9 @@ impl Workspace {
         definitions: &[CustomResourceDefinition],
     ) -> Result<Self> {
         namespace.clone_into(&mut config.default_namespace);
-        let client = Client::try_from(config)?;
+        let client = Client::try_from(config.clone())?;
         install(&client, definitions).await?;
-        let workspace = Self { client, namespace: namespace.to_owned(), operator_kubeconfig: None };
+        let workspace = Self { client, config, namespace: namespace.to_owned(), operator_kubeconfig: None };
         workspace
             .apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))
             .await?;
@@ -99,6 +100,11 @@ impl Workspace {
     /// A client with every right.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What makes such a client in another async runtime.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The namespace's name.

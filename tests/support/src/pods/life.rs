@@ -1,0 +1,25 @@
+//! What a script decides for a pod.
+
+use std::time::Duration;
+
+/// What becomes of a pod, or rather of its first container; the other containers always run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It runs and is ready at once.
+    Ready,
+    /// It runs, and becomes ready after this time.
+    ReadyAfter(Duration),
+    /// It runs and never becomes ready.
+    NeverReady,
+    /// It ends shortly after every start, and is started again, with pauses that grow.
+    CrashLooping {
+        /// The exit code.
+        exit_code: i32,
+        /// The termination message, empty for none.
+        message: String,
+    },
+    /// The container cannot be made of its configuration, for the reason that this message gives.
+    ConfigError(String),
+    /// The image cannot be had, for the reason that this message gives.
+    ImagePullBackOff(String),
+}

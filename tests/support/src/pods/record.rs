@@ -1,0 +1,93 @@
+//! What a player has seen and done, for the test to ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::{
+    inputs::{BrokenReference, ContainerInputs},
+    status::is_ready,
+};
+
+/// The names of the pods that were ready at one moment.
+type Moment = BTreeSet<String>;
+
+/// The record of one namespace.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// What was ready, in the order of the API's events; each moment differs from the one before.
+    moments: Vec<Moment>,
+    /// The starts of each pod's first container.
+    starts: BTreeMap<String, Vec<ContainerInputs>>,
+    broken: BTreeSet<BrokenReference>,
+    /// How often the test asked for a restart of each pod.
+    restarts_asked: BTreeMap<String, usize>,
+}
+
+impl Record {
+    pub(super) fn pod_is_seen(&mut self, pod: &Pod) {
+        let name = pod.name_any();
+        let mut moment = self.now();
+        let changed = if is_ready(pod) { moment.insert(name) } else { moment.remove(&name) };
+        self.add(changed, moment);
+    }
+
+    pub(super) fn pod_is_gone(&mut self, name: &str) {
+        let mut moment = self.now();
+        let changed = moment.remove(name);
+        self.add(changed, moment);
+    }
+
+    /// The pods are these and no others, after a gap in the events.
+    pub(super) fn pods_are(&mut self, names: &BTreeSet<String>) {
+        let before = self.now();
+        let moment: Moment = before.intersection(names).cloned().collect();
+        self.add(moment != before, moment);
+    }
+
+    fn now(&self) -> Moment {
+        self.moments.last().cloned().unwrap_or_default()
+    }
+
+    fn add(&mut self, changed: bool, moment: Moment) {
+        if changed {
+            self.moments.push(moment);
+        }
+    }
+
+    /// The smallest number of ready pods since there were so many for the first time.
+    pub(super) fn fewest_ready(&self, prefix: &str, replicas: usize) -> Option<usize> {
+        let counts =
+            self.moments.iter().map(|moment| moment.iter().filter(|name| name.starts_with(prefix)).count());
+        counts.skip_while(|count| *count < replicas).min()
+    }
+
+    pub(super) fn container_started(&mut self, pod: &str, inputs: ContainerInputs) {
+        self.starts.entry(pod.to_owned()).or_default().push(inputs);
+    }
+
+    pub(super) fn starts_of(&self, pod: &str) -> Vec<ContainerInputs> {
+        self.starts.get(pod).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn pods(&self) -> Vec<String> {
+        self.starts.keys().cloned().collect()
+    }
+
+    pub(super) fn reference_is_broken(&mut self, reference: BrokenReference) {
+        self.broken.insert(reference);
+    }
+
+    pub(super) fn broken_references(&self) -> Vec<BrokenReference> {
+        self.broken.iter().cloned().collect()
+    }
+
+    pub(super) fn ask_for_restart(&mut self, pod: &str) {
+        *self.restarts_asked.entry(pod.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn restarts_asked(&self, pod: &str) -> usize {
+        self.restarts_asked.get(pod).copied().unwrap_or_default()
+    }
+}
