@@ -96,9 +96,9 @@ pub async fn rollout(
         // What was seen is older than the change, so its status says nothing of it.
         return Ok(Ok(Rollout::Progressing(format!("{} has just been changed.", seen.title()))));
     }
-    Ok(pods_of(client, namespace, workload).await?.map(|pods| {
-        judge(workload.controller(), &of_revision(pods, owner, number), patience)
-    }))
+    Ok(pods_of(client, namespace, workload)
+        .await?
+        .map(|pods| judge(workload.controller(), &of_revision(pods, owner, number), patience)))
 }
 
 /// The owner's revisions that pods refer to, or would when they are made: none of them may go.
@@ -218,9 +218,9 @@ async fn rendered(
     };
     Ok(Ok(Rollout::worst(referring.into_iter().map(|each| {
         let selector = selector(each.selector());
-        let own = pods.iter().filter(|pod| {
-            selector.as_ref().is_some_and(|selector| selector.matches(pod.labels()))
-        });
+        let own = pods
+            .iter()
+            .filter(|pod| selector.as_ref().is_some_and(|selector| selector.matches(pod.labels())));
         judge(each, &own.cloned().collect::<Vec<_>>(), patience)
     }))))
 }
@@ -276,7 +276,10 @@ async fn list<K>(
     parameters: &ListParams,
 ) -> Result<Result<Vec<K>, Problem>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
         Ok(list) => Ok(Ok(list.items)),

@@ -94,11 +94,14 @@ pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -
 fn is_newest(controller: &Controller, pod: &Pod) -> bool {
     let update = match controller {
         Controller::Deployment(_) => None,
-        Controller::StatefulSet(set) => set.status.as_ref().and_then(|status| status.update_revision.as_ref()),
+        Controller::StatefulSet(set) => {
+            set.status.as_ref().and_then(|status| status.update_revision.as_ref())
+        }
     };
     let labels = pod.metadata.labels.as_ref();
     let revision = labels.and_then(|labels| labels.get("controller-revision-hash"));
-    pod.metadata.deletion_timestamp.is_none() && (update.is_none() || revision.is_none() || update == revision)
+    pod.metadata.deletion_timestamp.is_none()
+        && (update.is_none() || revision.is_none() || update == revision)
 }
 
 /// As `kubectl rollout status` judges.

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod definitions;
+mod delivery;
 mod engine;
 mod instance;
 mod jwt;

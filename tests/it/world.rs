@@ -1,8 +1,11 @@
 //! What the tests of the whole operator share.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use test_support::{
     Certificate, CertificateAuthority, ControlPlane, Leaf, OpenIdClient, OpenIdProvider, Operator, Slapd,
     Workspace,
@@ -147,6 +150,24 @@ spec:
 {}",
         indented(more)
     )
+}
+
+/// How long anything may take that is expected to happen.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Asks until there is an answer.
+pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> Result<T> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("waited in vain for {what}")
 }
 
 /// Lines of a spec.

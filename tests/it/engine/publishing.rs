@@ -9,7 +9,7 @@ use kube::{
     core::DynamicObject,
     runtime::{conditions, wait::await_condition},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::{ControlPlane, Workspace, condition};
 
 use crate::world::{

@@ -13,18 +13,17 @@ mod strangers;
 
 use std::{
     collections::BTreeMap,
-    future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
 use test_support::{Operator, WandbServer, Workspace, wandb_server::Key};
 
-use crate::world::{operator, workspace};
+use crate::world::{eventually, operator, workspace};
 
 const KIND: &str = "ServiceAccount";
 
@@ -155,21 +154,6 @@ fn content(secret: &Secret) -> BTreeMap<String, String> {
 async fn published(secrets: &Api<Secret>) -> Result<Option<String>> {
     let secret = secrets.get_opt("ci-wsa").await?;
     Ok(secret.and_then(|secret| content(&secret).remove("WANDB_API_KEY")))
-}
-
-/// Asks until there is an answer.
-async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
-    what: &str,
-    mut ask: impl FnMut() -> F,
-) -> Result<T> {
-    let started = Instant::now();
-    while started.elapsed() < PATIENCE {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    bail!("waited in vain for {what}")
 }
 
 /// Watches every revocation at the server: the published key must never be the one.

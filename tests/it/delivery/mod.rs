@@ -1,0 +1,125 @@
+//! From a resource to the pods of W&B Server, with real controllers and played pods.
+
+mod rollback;
+mod workloads;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Pod, Secret},
+};
+use kube::{Api, ResourceExt, api::ListParams, core::NamespaceResourceScope};
+use serde_json::Value;
+use test_support::{
+    PodPlayer, Slapd, Workspace,
+    pods::{Life, WandbWorkload},
+};
+
+pub use crate::world::eventually;
+use crate::world::{certificate, directory, ldap_config, operator, put_references, workspace};
+
+/// A namespace with a directory, an operator, played pods, and a Deployment `wandb` whose pods are ready.
+pub struct Stage {
+    pub directory: Slapd,
+    pub player: PodPlayer,
+    pub workspace: Workspace,
+    /// Killed when dropped.
+    pub operator: Option<test_support::Operator>,
+}
+
+/// The target of most tests.
+pub const TARGET: &str = "target: {deployment: {name: wandb}}";
+
+impl Stage {
+    /// Without an operator yet.
+    pub async fn quiet(workload: &WandbWorkload) -> Result<Self> {
+        let certificate = certificate()?;
+        let directory = directory(&certificate)?;
+        let workspace = workspace().await?;
+        let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
+        put_references(&workspace, &certificate).await?;
+        workspace.apply(&workload.manifest()).await?;
+        Ok(Self { directory, player, workspace, operator: None })
+    }
+
+    /// With an operator.
+    pub async fn open(workload: &WandbWorkload) -> Result<Self> {
+        let mut stage = Self::quiet(workload).await?;
+        stage.player_has_ready("wandb", 2).await?;
+        stage.operator = Some(operator(&stage.workspace)?);
+        Ok(stage)
+    }
+
+    /// Applies the `LdapConfig` named `corp` with these further lines in its spec.
+    pub async fn apply(&self, more: &str) -> Result<()> {
+        self.workspace.apply(&ldap_config(&self.directory.ldaps_url()?, more)).await
+    }
+
+    /// The same, and waits until it is Ready.
+    pub async fn ready(&self, more: &str) -> Result<Value> {
+        self.apply(more).await?;
+        self.workspace.wait_until_ready("LdapConfig", "corp").await
+    }
+
+    /// Waits until so many pods whose names have this prefix are ready.
+    pub async fn player_has_ready(&self, prefix: &str, replicas: usize) -> Result<()> {
+        eventually("ready pods", || async {
+            Ok(self.player.fewest_ready(prefix, replicas).is_some().then_some(()))
+        })
+        .await
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.workspace.client().clone(), self.workspace.namespace())
+    }
+
+    /// The entries of the Deployment's container that come from Secrets: Secret and key by name.
+    pub async fn entries(&self) -> Result<BTreeMap<String, (String, String)>> {
+        let deployment: Deployment = self.api().get("wandb").await?;
+        Ok(entries_of(&deployment.spec.context("spec")?.template.spec.context("pod")?))
+    }
+
+    /// The numbers of the revisions of a Secret, ascending.
+    pub async fn revisions(&self, secret: &str) -> Result<Vec<u64>> {
+        let secrets = self.api::<Secret>().list(&ListParams::default()).await?;
+        let number = |other: &Secret| other.name_any().strip_prefix(&format!("{secret}-"))?.parse().ok();
+        let mut numbers: Vec<u64> = secrets.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Fails where a pod ever referred to what was not there.
+    pub fn expect_no_broken_reference(&self) -> Result<()> {
+        let broken = self.player.broken_references();
+        ensure!(broken.is_empty(), "{broken:#?}");
+        Ok(())
+    }
+
+    /// The pods that are there and not on their way out.
+    pub async fn pods(&self) -> Result<Vec<Pod>> {
+        let pods = self.api::<Pod>().list(&ListParams::default()).await?;
+        Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+    }
+}
+
+/// Secret and key of every entry that comes from a Secret, by name.
+pub fn entries_of(pod: &k8s_openapi::api::core::v1::PodSpec) -> BTreeMap<String, (String, String)> {
+    let containers = pod.containers.iter().flat_map(|container| container.env.iter().flatten());
+    containers
+        .filter_map(|entry| {
+            let reference = entry.value_from.as_ref()?.secret_key_ref.as_ref()?;
+            Some((entry.name.clone(), (reference.name.clone(), reference.key.clone())))
+        })
+        .collect()
+}
+
+/// Whether the pod's entries come from this Secret.
+pub fn refers_to(pod: &Pod, secret: &str) -> bool {
+    let spec = pod.spec.as_ref();
+    spec.is_some_and(|spec| entries_of(spec).values().any(|(name, _)| name == secret))
+}

@@ -1,0 +1,35 @@
+//! A configuration that is verified and does not work in the pods all the same.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use test_support::{
+    condition,
+    pods::{Life, WandbWorkload},
+};
+
+use super::{Stage, TARGET, refers_to};
+
+#[tokio::test]
+async fn a_crashing_configuration_is_rolled_back() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    stage.ready(TARGET).await?;
+    stage.player.change_script(|pod| {
+        if refers_to(pod, "corp-ldap-2") {
+            Life::CrashLooping { exit_code: 3, message: "panic: no such attribute".to_owned() }
+        } else {
+            Life::Ready
+        }
+    });
+    stage.apply(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
+    let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
+    let message =
+        condition(&status, "RolledOut").map(|condition| condition["message"].to_string()).unwrap_or_default();
+    for part in ["revision 1", "revision 2", "exit code 3", "panic: no such attribute"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(1), &json!(1)));
+    assert!(stage.entries().await?.values().all(|(secret, _)| secret == "corp-ldap-1"));
+    assert_eq!(stage.player.fewest_ready("wandb", 2), Some(2));
+    assert_eq!(stage.revisions("corp-ldap").await?, [1, 2]);
+    stage.expect_no_broken_reference()
+}

@@ -1,0 +1,59 @@
+//! Deployments: exactly our entries, and nobody else's.
+
+use anyhow::Result;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::DeleteParams;
+use serde_json::json;
+use test_support::pods::WandbWorkload;
+
+use super::{Stage, TARGET, eventually, refers_to};
+
+/// The names of the dialect of `wandb/local` that the resource has values for.
+const NAMES: [&str; 7] = [
+    "LOCAL_LDAP_ADDRESS",
+    "LOCAL_LDAP_ATTRIBUTES",
+    "LOCAL_LDAP_BASE_DN",
+    "LOCAL_LDAP_BIND_DN",
+    "LOCAL_LDAP_BIND_PW",
+    "LOCAL_LDAP_LOGIN",
+    "LOCAL_LDAP_TLS_ENABLE",
+];
+
+#[tokio::test]
+async fn values_come_to_a_deployment_and_go_with_their_resource() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let before: Deployment = stage.api().get("wandb").await?;
+    let status = stage.ready(TARGET).await?;
+    assert_eq!(status["revision"], 1);
+    let entries = stage.entries().await?;
+    let expected: Vec<_> = NAMES
+        .iter()
+        .map(|name| ((*name).to_owned(), ("corp-ldap-1".to_owned(), (*name).to_owned())))
+        .collect();
+    assert_eq!(entries.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(stage.revisions("corp-ldap").await?, [1]);
+    let revision = stage.workspace.secrets().get("corp-ldap-1").await?;
+    assert_eq!(revision.immutable, Some(true));
+    assert_eq!(revision.data, stage.workspace.secrets().get("corp-ldap").await?.data);
+    let pods = stage.pods().await?;
+    assert!(pods.len() == 2 && pods.iter().all(|pod| refers_to(pod, "corp-ldap-1")));
+
+    let status =
+        stage.ready(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
+    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
+    assert!(stage.entries().await?.values().all(|(secret, _)| secret == "corp-ldap-2"));
+    assert_eq!(stage.player.fewest_ready("wandb", 2), Some(2), "pods were replaced one after the other");
+
+    let resources = stage.workspace.resources("LdapConfig")?;
+    resources.delete("corp", &DeleteParams::default()).await?;
+    eventually("the end of the resource", || async {
+        Ok(resources.get_opt("corp").await?.is_none().then_some(()))
+    })
+    .await?;
+    let after: Deployment = stage.api().get("wandb").await?;
+    let template = |deployment: &Deployment| Some(deployment.spec.as_ref()?.template.clone());
+    assert_eq!(template(&after), template(&before), "nothing is left");
+    assert!(stage.revisions("corp-ldap").await?.is_empty());
+    assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-2")));
+    stage.expect_no_broken_reference()
+}
