@@ -26,6 +26,7 @@ use kube::{
         watcher,
     },
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Claimant, Context, Kind, ReferenceSource, Registry,
@@ -101,8 +102,9 @@ pub fn control<K: Kind>(
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
     let (run_again, again) = mpsc::unbounded();
-    context.registry.add(scope.clone(), store.clone(), run_again);
-    let resources = resources(Arc::clone(&context), scope, writer);
+    let listed = CancellationToken::new();
+    context.registry.add(scope.clone(), store.clone(), listed.clone(), run_again);
+    let resources = resources(Arc::clone(&context), scope, writer, listed);
     let secrets = metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()));
     let config_maps = metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()));
     let config = controller::Config::default().concurrency(concurrency);
@@ -148,6 +150,7 @@ fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &Scope,
     writer: Writer<Guarded<K>>,
+    listed: CancellationToken,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
     let store = writer.as_reader();
     watcher(scope.api::<Guarded<K>>(context.client.clone()), watcher::Config::default())
@@ -164,6 +167,11 @@ fn resources<K: Kind>(
             }
         })
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                listed.cancel();
+            }
+        })
         .applied_objects()
         // A status that the operator wrote itself is no reason to run again.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{FutureExt, channel::mpsc, future::BoxFuture, future::join_all};
+use futures::{channel::mpsc, future::join_all};
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Claimant, Kind, Scope};
 use crate::target::Target;
@@ -25,13 +26,14 @@ pub struct Registry {
 trait Controlled: Send + Sync {
     fn covers(&self, namespace: &str) -> bool;
     fn claimants(&self, namespace: &str) -> Vec<Claimant>;
-    fn listed(&self) -> BoxFuture<'_, ()>;
+    fn listed(&self) -> &CancellationToken;
     fn wake(&self, namespace: &str, claimant: &Claimant);
 }
 
 struct Controller<K: Kind> {
     scope: Scope,
     store: Store<DeserializeGuard<K>>,
+    listed: CancellationToken,
     runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
 }
 
@@ -49,9 +51,8 @@ impl<K: Kind> Controlled for Controller<K> {
             .collect()
     }
 
-    fn listed(&self) -> BoxFuture<'_, ()> {
-        // The only error is that the controller has ended, and then nobody waits.
-        async { self.store.wait_until_ready().await.unwrap_or(()) }.boxed()
+    fn listed(&self) -> &CancellationToken {
+        &self.listed
     }
 
     fn wake(&self, namespace: &str, claimant: &Claimant) {
@@ -63,14 +64,16 @@ impl<K: Kind> Controlled for Controller<K> {
 }
 
 impl Registry {
-    /// Adds a kind in a scope; `runs` takes the resources that are to run again.
+    /// Adds a kind in a scope: `listed` is cancelled once the store has every resource, and `runs` takes those
+    /// that are to run again.
     pub(super) fn add<K: Kind>(
         &self,
         scope: Scope,
         store: Store<DeserializeGuard<K>>,
+        listed: CancellationToken,
         runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
     ) {
-        let controller = Arc::new(Controller { scope, store, runs });
+        let controller = Arc::new(Controller { scope, store, listed, runs });
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);
     }
 
@@ -82,7 +85,7 @@ impl Registry {
     /// Waits until every kind is listed: who does not know all cannot tell the oldest.
     pub async fn listed(&self, namespace: &str) {
         let controllers = self.covering(namespace);
-        join_all(controllers.iter().map(|controller| controller.listed())).await;
+        join_all(controllers.iter().map(|controller| controller.listed().cancelled())).await;
     }
 
     /// Has resources run again.

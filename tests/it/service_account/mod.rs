@@ -14,7 +14,6 @@ mod strangers;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -26,9 +25,6 @@ use test_support::{Operator, WandbServer, Workspace, wandb_server::Key};
 use crate::world::{eventually, operator, workspace};
 
 const KIND: &str = "ServiceAccount";
-
-/// How long anything may take that is expected to happen, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A namespace with an operator, and a server with the account `ci` in the team `research`.
 ///
