@@ -92,13 +92,14 @@ pub async fn rollout(
         Seen::Workload(workload) => workload,
         Seen::WeightsAndBiases(_) => return rendered(client, namespace, owner, number, patience).await,
     };
-    if workload.standing(owner).numbers != number.into_iter().collect() {
-        // What was seen is older than the change, so its status says nothing of it.
-        return Ok(Ok(Rollout::Progressing(format!("{} has just been changed.", seen.title()))));
+    let numbers = workload.standing(owner).numbers;
+    if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
+        // What was seen is not what it is to become, so its status says nothing of it.
+        return Ok(Ok(Rollout::Progressing(format!("{} is being changed.", seen.title()))));
     }
-    Ok(pods_of(client, namespace, workload).await?.map(|pods| {
-        judge(workload.controller(), &of_revision(pods, owner, number), patience)
-    }))
+    Ok(pods_of(client, namespace, workload)
+        .await?
+        .map(|pods| judge(workload.controller(), &of_revision(pods, owner, number), patience)))
 }
 
 /// The owner's revisions that pods refer to, or would when they are made: none of them may go.
@@ -133,7 +134,7 @@ pub async fn in_use(
 
 /// Deletes the pods of a StatefulSet that refer to the failed revision and keep its controller from
 /// going back: it waits for them to become ready before it replaces any (a known limitation of
-/// StatefulSets, "Forced rollback" in the Kubernetes documentation).
+/// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
 pub async fn unblock(
     client: &Client,
     namespace: &str,
@@ -218,9 +219,9 @@ async fn rendered(
     };
     Ok(Ok(Rollout::worst(referring.into_iter().map(|each| {
         let selector = selector(each.selector());
-        let own = pods.iter().filter(|pod| {
-            selector.as_ref().is_some_and(|selector| selector.matches(pod.labels()))
-        });
+        let own = pods
+            .iter()
+            .filter(|pod| selector.as_ref().is_some_and(|selector| selector.matches(pod.labels())));
         judge(each, &own.cloned().collect::<Vec<_>>(), patience)
     }))))
 }
@@ -276,13 +277,17 @@ async fn list<K>(
     parameters: &ListParams,
 ) -> Result<Result<Vec<K>, Problem>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
         Ok(list) => Ok(Ok(list.items)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let plural = K::plural(&());
-            Ok(Err(forbidden("list", &plural, "get and list", &plural)))
+            let (plural, group) = (K::plural(&()), K::group(&()));
+            let resource = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };
+            Ok(Err(forbidden("list", &plural, "get and list", &resource)))
         }
         Err(error) => Err(error),
     }

@@ -70,8 +70,8 @@ enum Status {
 /// the wait early.
 pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -> Rollout {
     let status = match controller {
-        Controller::Deployment(deployment) => of_deployment(deployment, patience),
-        Controller::StatefulSet(set) => of_stateful_set(set, patience),
+        Controller::Deployment(deployment) => of_deployment(&controller.title(), deployment, patience),
+        Controller::StatefulSet(set) => of_stateful_set(&controller.title(), set, patience),
     };
     match status {
         Status::Complete => Rollout::Complete,
@@ -94,21 +94,23 @@ pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -
 fn is_newest(controller: &Controller, pod: &Pod) -> bool {
     let update = match controller {
         Controller::Deployment(_) => None,
-        Controller::StatefulSet(set) => set.status.as_ref().and_then(|status| status.update_revision.as_ref()),
+        Controller::StatefulSet(set) => {
+            set.status.as_ref().and_then(|status| status.update_revision.as_ref())
+        }
     };
     let labels = pod.metadata.labels.as_ref();
     let revision = labels.and_then(|labels| labels.get("controller-revision-hash"));
-    pod.metadata.deletion_timestamp.is_none() && (update.is_none() || revision.is_none() || update == revision)
+    pod.metadata.deletion_timestamp.is_none()
+        && (update.is_none() || revision.is_none() || update == revision)
 }
 
 /// As `kubectl rollout status` judges.
-fn of_deployment(deployment: &Deployment, patience: Patience) -> Status {
-    let name = title("Deployment", deployment.metadata.name.as_ref());
+fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Status {
     let (Some(spec), status) = (&deployment.spec, deployment.status.clone().unwrap_or_default()) else {
         return Status::Held(format!("{name} has no spec."));
     };
     if !is_observed(deployment.metadata.generation, status.observed_generation) {
-        return Status::Held(not_observed(&name));
+        return Status::Held(not_observed(name));
     }
     let desired = spec.replicas.unwrap_or(1);
     let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
@@ -156,13 +158,12 @@ fn has_deadline(seconds: Option<i32>) -> bool {
 }
 
 /// As `kubectl rollout status` judges; pods below the partition stay as they are, as the spec says.
-fn of_stateful_set(set: &StatefulSet, patience: Patience) -> Status {
-    let name = title("StatefulSet", set.metadata.name.as_ref());
+fn of_stateful_set(name: &str, set: &StatefulSet, patience: Patience) -> Status {
     let (Some(spec), Some(status)) = (&set.spec, &set.status) else {
-        return Status::Held(not_observed(&name));
+        return Status::Held(not_observed(name));
     };
     if !is_observed(set.metadata.generation, status.observed_generation) {
-        return Status::Held(not_observed(&name));
+        return Status::Held(not_observed(name));
     }
     let desired = spec.replicas.unwrap_or(1);
     let strategy = spec.update_strategy.as_ref();
@@ -189,10 +190,6 @@ fn of_stateful_set(set: &StatefulSet, patience: Patience) -> Status {
         format!("{available} of {desired} pods of {name} are available.")
     };
     Status::Waiting { what, is_over: patience.is_over() }
-}
-
-fn title(kind: &str, name: Option<&String>) -> String {
-    format!("{kind}/{}", name.map_or("", String::as_str))
 }
 
 fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {

@@ -26,7 +26,11 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use self::{item::references, ownership::Ownership, wanted::Wanted};
+use self::{
+    item::{Item, List, references},
+    ownership::Ownership,
+    wanted::Wanted,
+};
 use super::{Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress};
 use crate::{
     api::Reason,
@@ -64,7 +68,7 @@ pub(super) async fn read(
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(Problem::new(
             Reason::Forbidden,
             format!(
-                "The operator may not read {target}. Give its service account the verbs get and patch on {} in the API group apps in this namespace.",
+                "The operator may not read {target}. Give its service account the verbs get and patch on {}.apps in this namespace.",
                 resource(target).plural
             ),
         ))),
@@ -96,7 +100,14 @@ impl Workload {
     pub(super) fn standing(&self, owner: &Owner) -> Standing {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
-        let moved = references.iter().filter_map(|(item, _)| {
+        let container = self.container().ok().map(|container| &container.name);
+        // A person may point other containers to a revision, which moves nothing.
+        let delivered = references.iter().filter(|(item, _)| match item {
+            Item::Variable(place, _) => place.list == List::Containers && Some(&place.container) == container,
+            Item::Volume(name) => *name == owner.volume,
+            Item::Container(_) | Item::Mount(..) => false,
+        });
+        let moved = delivered.filter_map(|(item, _)| {
             let holders = ownership.holders_of_reference(item);
             let ours = holders.iter().any(|entry| entry.manager.as_deref() == Some(&owner.manager));
             let latest = holders.into_iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
@@ -131,6 +142,9 @@ impl Workload {
         wanted.refuse_others(self, container, yielding)?;
         if wanted.is_in_place(self, container) {
             return Ok(None);
+        }
+        if let Some(first) = removal::of_shared(self, owner, |item| wanted.is_left_over(item)) {
+            return Ok(Some(first));
         }
         Ok(Some(Change::Apply(self.configuration(wanted.spec()))))
     }
@@ -184,8 +198,12 @@ impl Workload {
         self.target.name()
     }
 
-    pub(super) fn target(&self) -> &Target {
+    fn target(&self) -> &Target {
         &self.target
+    }
+
+    fn namespace(&self) -> &str {
+        self.object.metadata.namespace.as_deref().unwrap_or_default()
     }
 
     pub(super) fn controller(&self) -> &Controller {
@@ -220,10 +238,10 @@ impl Workload {
                 Some(name) => format!("{} has no container \"{name}\"", self.target),
                 None => format!("{} has several containers", self.target),
             };
-            let names = enumerate(containers.iter().map(|container| &container.name));
+            let listed = enumerate(containers.iter().map(|container| &container.name));
             Problem::new(
                 Reason::ContainerNotFound,
-                format!("{seen}, but these: {names}. Set {field} to the one that runs W&B Server."),
+                format!("{seen}, but these: {listed}. Set {field} to the one that runs W&B Server."),
             )
         })
     }

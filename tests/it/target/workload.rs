@@ -167,8 +167,7 @@ impl Delivering {
 
     async fn rollout(&self, number: Option<u64>) -> Result<Rollout> {
         let seen = self.seen().await?;
-        let patience =
-            Patience { limit: Duration::from_mins(10), since: None, now: Timestamp::now() };
+        let patience = Patience { limit: Duration::from_mins(10), since: None, now: Timestamp::now() };
         let namespace = self.workspace.namespace();
         told(rollout(self.client(), namespace, &seen, &self.owner, number, patience).await?)
     }
@@ -255,7 +254,10 @@ async fn what_is_delivered_is_exactly_what_the_owner_has() -> Result<()> {
     assert_eq!(world.settle(Some((2, &fewer))).await?.len(), 1);
     assert_eq!(
         variables(&world.deployment().await?),
-        [("HOST".into(), "literal".into()), ("LOCAL_LDAP_ADDRESS".into(), "corp-ldap-2/LOCAL_LDAP_ADDRESS".into())]
+        [
+            ("HOST".into(), "literal".into()),
+            ("LOCAL_LDAP_ADDRESS".into(), "corp-ldap-2/LOCAL_LDAP_ADDRESS".into())
+        ]
     );
 
     assert_eq!(world.settle(None).await?.len(), 1);
@@ -313,6 +315,22 @@ async fn entries_that_were_moved_are_taken_out_with_one_rollout() -> Result<()> 
 }
 
 #[tokio::test]
+async fn an_entry_that_was_moved_does_not_outlive_its_setting() -> Result<()> {
+    let world = Delivering::to_deployment().await?;
+    world.settle(Some((2, &values_with_file()))).await?;
+    world.edit("kubectl-rollout", point_to("corp-ldap-1")).await?;
+    let mut fewer = Values::default();
+    fewer.set(ADDRESS, "ldaps://ldap.example.com");
+    let changes = world.settle(Some((3, &fewer))).await?;
+    assert!(matches!(changes.as_slice(), [Change::Merge(_), Change::Apply(_)]), "{changes:?}");
+    let names: Vec<_> = variables(&world.deployment().await?).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS"]);
+    let standing = world.seen().await?.standing(&world.owner);
+    assert_eq!((standing.numbers, standing.moved), (BTreeSet::from([3]), None));
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_entry_of_somebody_else_is_left_alone() -> Result<()> {
     let world = Delivering::to_deployment().await?;
     let full = values();
@@ -328,7 +346,8 @@ async fn an_entry_of_somebody_else_is_left_alone() -> Result<()> {
     let seen = world.seen().await?;
     let problem = seen.change(&world.owner, Some(&delivery_of(2, &full)), &[]).expect_err("refused");
     assert_eq!(problem.reason, Reason::FieldConflict);
-    insta::assert_snapshot!(problem.message, @"");
+    let message = problem.message.replace(world.workspace.namespace(), "NAMESPACE");
+    insta::assert_snapshot!("conflict", message);
     // As the message says.
     world
         .edit("kubectl-set", |container| {
@@ -389,9 +408,7 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
 
 fn metadata_of(change: &Change) -> Value {
     match change {
-        Change::Apply(fields) | Change::Merge(fields) => {
-            fields.get("metadata").cloned().unwrap_or_default()
-        }
+        Change::Apply(fields) | Change::Merge(fields) => fields.get("metadata").cloned().unwrap_or_default(),
     }
 }
 
@@ -407,12 +424,20 @@ async fn refusals_say_what_to_do() -> Result<()> {
             container.volume_mounts.get_or_insert_default().extend(serde_json::from_value(mount));
         })
         .await?;
-    let seen = world.seen().await?;
-    let change =
-        told(seen.change(&world.owner, Some(&delivery_of(2, &values())), &[]))?.context("a change")?;
-    let Err(problem) = world.make(&seen, &change).await? else { bail!("made") };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (seen, change, problem) = loop {
+        let seen = world.seen().await?;
+        let change =
+            told(seen.change(&world.owner, Some(&delivery_of(2, &values())), &[]))?.context("a change")?;
+        match world.make(&seen, &change).await? {
+            Err(problem) => break (seen, change, problem),
+            // The Deployment's controller writes its status.
+            Ok(Made::Stale) => ensure!(Instant::now() < deadline, "still stale"),
+            Ok(Made::Changed) => bail!("changed"),
+        }
+    };
     assert_eq!(problem.reason, Reason::TargetRefused);
-    insta::assert_snapshot!(problem.message, @"");
+    insta::assert_snapshot!("refused", problem.message);
 
     let plane = ControlPlane::shared().await?;
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig(User::Admin))?;
@@ -428,7 +453,7 @@ async fn refusals_say_what_to_do() -> Result<()> {
     messages.extend(in_use(&nobody, namespace, &seen, &world.owner).await?.err());
     assert!(messages.iter().all(|problem| problem.reason == Reason::Forbidden), "{messages:?}");
     let messages: Vec<String> = messages.into_iter().map(|problem| problem.message).collect();
-    insta::assert_snapshot!(messages.join("\n"), @"");
+    insta::assert_snapshot!("forbidden", messages.join("\n"));
     Ok(())
 }
 
@@ -443,7 +468,8 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     let broken = world.wait_for_pod(secret).await?;
     assert!(matches!(world.rollout(Some(1)).await?, Rollout::Progressing(_)));
     let state = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-    let last = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "cannot reach\nthe directory"}});
+    let last =
+        json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "cannot reach\nthe directory"}});
     let containers = json!([{
         "name": "wandb", "image": "wandb/local:test", "imageID": "", "ready": false, "restartCount": 3,
         "state": state, "lastState": last,
@@ -451,7 +477,7 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     let status = json!({"status": {"phase": "Running", "containerStatuses": containers}});
     world.pods().patch_status(&broken.name_any(), &PatchParams::default(), &Patch::Merge(&status)).await?;
     let Rollout::Failed(seen) = world.rollout(Some(1)).await? else { bail!("not failed") };
-    insta::assert_snapshot!(seen, @"");
+    insta::assert_snapshot!("evidence", seen);
     assert_eq!(world.in_use().await?, BTreeSet::from([1]));
 
     // Going back, the controller waits for the broken pod until that is deleted.
@@ -464,7 +490,12 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     set_ready(&world, &good).await?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while world.rollout(None).await? != Rollout::Complete {
-        ensure!(Instant::now() < deadline, "{:?} {:?}", world.rollout(None).await?, sets.get("wandb").await?.status);
+        ensure!(
+            Instant::now() < deadline,
+            "{:?} {:?}",
+            world.rollout(None).await?,
+            sets.get("wandb").await?.status
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // A ready pod is not deleted, whatever it refers to.
