@@ -156,13 +156,19 @@ fn tells_that_no_node_takes_a_pod_and_that_an_init_container_fails() {
         let pods = [serde_json::from_value(pod).unwrap()];
         told(&judge(&controller("Deployment", "replicas: 1", &status), &pods, patience(11)))
     };
-    insta::assert_snapshot!(judged(json!({"metadata": {"name": "p"}, "status": {"conditions": [{
-        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"
-    }]}})), @"");
-    insta::assert_snapshot!(judged(json!({"metadata": {"name": "p"}, "status": {"initContainerStatuses": [{
-        "name": "migrate", "image": "i", "imageID": "i", "ready": false, "restartCount": 5,
-        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-    }]}})), @"");
+    insta::assert_snapshot!(
+        "unschedulable",
+        judged(json!({"metadata": {"name": "p"}, "status": {"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"
+        }]}}))
+    );
+    insta::assert_snapshot!(
+        "init_container",
+        judged(json!({"metadata": {"name": "p"}, "status": {"initContainerStatuses": [{
+            "name": "migrate", "image": "i", "imageID": "i", "ready": false, "restartCount": 5,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        }]}}))
+    );
 }
 
 #[test]
