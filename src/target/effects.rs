@@ -8,18 +8,17 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         core::v1::Pod,
     },
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
-    core::{DynamicObject, Selector, SelectorExt},
+    core::DynamicObject,
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
-    rollout::judge,
+    rollout::{judge, judge_rendered},
     workload::{Controller, Workload},
 };
 use crate::{
@@ -179,7 +178,7 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
     is_of_set && !is_ready && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
+/// Looks at what the W&B operator made of its resource.
 async fn rendered(
     client: &Client,
     namespace: &str,
@@ -191,39 +190,9 @@ async fn rendered(
         Ok(workloads) => workloads,
         Err(problem) => return Ok(Err(problem)),
     };
-    let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
-    let wait = |what: String| {
-        if patience.is_over() { Rollout::Failed(what) } else { Rollout::Progressing(what) }
-    };
-    let Some(number) = number else {
-        let left = referring.first().map(|left| {
-            wait(format!("The W&B operator has not rendered it yet: {} refers to it still.", left.title()))
-        });
-        return Ok(Ok(left.unwrap_or(Rollout::Complete)));
-    };
-    let revision = owner.revision(number);
-    if referring.is_empty() {
-        return Ok(Ok(wait(format!(
-            "The W&B operator has not rendered it yet: no workload refers to the Secret {revision}."
-        ))));
-    }
-    if let Some(old) = referring.iter().find(|each| each.revisions(owner) != BTreeSet::from([number])) {
-        return Ok(Ok(wait(format!(
-            "The W&B operator has not rendered it yet: {} does not refer to the Secret {revision} alone.",
-            old.title()
-        ))));
-    }
-    let pods = match list::<Pod>(client, namespace, &ListParams::default()).await? {
-        Ok(pods) => of_revision(pods, owner, Some(number)),
-        Err(problem) => return Ok(Err(problem)),
-    };
-    Ok(Ok(Rollout::worst(referring.into_iter().map(|each| {
-        let selector = selector(each.selector());
-        let own = pods
-            .iter()
-            .filter(|pod| selector.as_ref().is_some_and(|selector| selector.matches(pod.labels())));
-        judge(each, &own.cloned().collect::<Vec<_>>(), patience)
-    }))))
+    let pods = list::<Pod>(client, namespace, &ListParams::default()).await?;
+    Ok(pods
+        .map(|pods| judge_rendered(&workloads, &of_revision(pods, owner, number), owner, number, patience)))
 }
 
 /// The pods that refer to the revision; none without one, so that only the workload's status counts.
@@ -259,16 +228,10 @@ async fn pods_of(
     namespace: &str,
     workload: &Workload,
 ) -> Result<Result<Vec<Pod>, Problem>, kube::Error> {
-    match selector(workload.controller().selector()) {
+    match workload.controller().selector() {
         Some(selector) => list(client, namespace, &ListParams::default().labels_from(&selector)).await,
         None => Ok(Ok(Vec::new())),
     }
-}
-
-/// The selector of a workload's pods; nothing where it would select everything.
-fn selector(selector: Option<&LabelSelector>) -> Option<Selector> {
-    let selector = Selector::try_from(selector?.clone()).ok()?;
-    (!selector.selects_all()).then_some(selector)
 }
 
 async fn list<K>(

@@ -196,3 +196,53 @@ fn the_worst_of_several_counts() {
     assert_eq!(Rollout::worst([Rollout::Complete, waits(), Rollout::Complete]), waits());
     assert_eq!(Rollout::worst([waits(), fails(), Rollout::Complete, waits()]), fails());
 }
+
+/// A Deployment that is through or not, whose template refers to these Secrets.
+fn rendered(name: &str, secrets: &[&str], updated: i32) -> Controller {
+    let sources: Vec<_> = secrets.iter().map(|name| json!({"secretRef": {"name": name}})).collect();
+    Controller::Deployment(
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "generation": 2},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": [name]}]},
+                "template": {"spec": {"containers": [{"name": "main", "envFrom": sources}]}},
+            },
+            "status": {
+                "observedGeneration": 2, "replicas": 1, "updatedReplicas": updated, "availableReplicas": 1,
+            },
+        }))
+        .unwrap(),
+    )
+}
+
+#[test]
+fn judges_what_the_operator_of_the_server_renders() {
+    let owner = Owner::new("LdapConfig", "ldap", "manager", "corp", "corp-ldap".to_owned());
+    let other = || rendered("other", &["theirs"], 0);
+    let mut found = String::new();
+    for (workloads, number, minutes) in [
+        (vec![other()], Some(2), 1),
+        (vec![other()], Some(2), 11),
+        (vec![other(), rendered("api", &["corp-ldap-1"], 1)], Some(2), 1),
+        (vec![rendered("api", &["corp-ldap-2"], 1), rendered("app", &["corp-ldap-1"], 1)], Some(2), 11),
+        (vec![rendered("api", &["corp-ldap-1", "corp-ldap-2"], 1)], Some(2), 1),
+        (vec![other(), rendered("api", &["corp-ldap-2"], 1)], Some(2), 1),
+        (vec![rendered("api", &["corp-ldap-2"], 1), rendered("app", &["corp-ldap-2"], 0)], Some(2), 1),
+        (vec![rendered("app", &["corp-ldap-1", "corp-ldap-2"], 1)], None, 1),
+        (vec![other()], None, 1),
+    ] {
+        let rollout = judge_rendered(&workloads, &[], &owner, number, patience(minutes));
+        writeln!(found, "{number:?}, {minutes} min: {}", told(&rollout)).unwrap();
+    }
+    insta::assert_snapshot!(found);
+    // Pods count for the workload that selects them.
+    let mut crashing = pod("p", "restartCount: 9, state: {waiting: {reason: CrashLoopBackOff}}");
+    crashing.metadata.labels.get_or_insert_default().insert("app".to_owned(), "app".to_owned());
+    for (name, fails) in [("app", true), ("api", false)] {
+        let workloads = [rendered(name, &["corp-ldap-2"], 0)];
+        let pods = [crashing.clone()];
+        let rollout = judge_rendered(&workloads, &pods, &owner, Some(2), patience(1));
+        assert_eq!(matches!(rollout, Rollout::Failed(_)), fails, "{rollout:?}");
+    }
+}

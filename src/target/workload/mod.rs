@@ -13,16 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, StatefulSet},
-        core::v1::{Container, PodTemplateSpec},
+        core::v1::{Container, Pod, PodTemplateSpec},
     },
-    apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, ObjectMeta},
-        util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::{
-    Api, Client,
-    core::{ApiResource, DynamicObject},
+    Api, Client, ResourceExt,
+    core::{ApiResource, DynamicObject, Selector, SelectorExt},
 };
 use serde_json::{Value, json};
 
@@ -235,13 +232,13 @@ impl Workload {
         };
         found.ok_or_else(|| {
             let seen = match named {
-                Some(name) => format!("{} has no container \"{name}\"", self.target),
+                Some(name) => format!("{} has no container \"{name}\", but these", self.target),
                 None => format!("{} has several containers", self.target),
             };
             let listed = enumerate(containers.iter().map(|container| &container.name));
             Problem::new(
                 Reason::ContainerNotFound,
-                format!("{seen}, but these: {listed}. Set {field} to the one that runs W&B Server."),
+                format!("{seen}: {listed}. Set {field} to the one that runs W&B Server."),
             )
         })
     }
@@ -275,18 +272,26 @@ impl Workload {
 }
 
 impl Controller {
-    pub(super) fn template(&self) -> Option<&PodTemplateSpec> {
+    fn template(&self) -> Option<&PodTemplateSpec> {
         match self {
             Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
             Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),
         }
     }
 
-    pub(super) fn selector(&self) -> Option<&LabelSelector> {
-        match self {
-            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.selector),
-            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.selector),
-        }
+    /// What selects the workload's pods; nothing where it would select everything.
+    pub(super) fn selector(&self) -> Option<Selector> {
+        let selector = match self {
+            Self::Deployment(deployment) => &deployment.spec.as_ref()?.selector,
+            Self::StatefulSet(set) => &set.spec.as_ref()?.selector,
+        };
+        let selector = Selector::try_from(selector.clone()).ok()?;
+        (!selector.selects_all()).then_some(selector)
+    }
+
+    /// Whether the pod is one of the workload's.
+    pub(super) fn selects(&self, pod: &Pod) -> bool {
+        self.selector().is_some_and(|selector| selector.matches(pod.labels()))
     }
 
     /// The owner's revisions that the template refers to in any way.

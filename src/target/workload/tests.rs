@@ -1,10 +1,13 @@
 use std::fmt::Write;
 
 use super::{
-    samples::{ADDRESS, ENVIRONMENT, LOGIN, SPLIT_ONLY, delivery, deployment, owner, values, workload},
+    samples::{
+        ADDRESS, ENVIRONMENT, LOGIN, SPLIT_ONLY, changed, delivery, deployment, owner, values, workload,
+    },
     *,
 };
-use crate::engine::CA_FILE;
+use crate::engine::{CA_FILE, Env};
+use proptest::prelude::*;
 
 /// As an API server tells it after an apply and a `kubectl rollout undo` that changed one entry and the volume.
 const MOVED: &str = r#"
@@ -246,5 +249,49 @@ fn tells_which_rollouts_interrupt_the_service() {
         let yaml = format!("spec: {{selector: {{}}, template: {{spec: {{containers: []}}}}, {spec}}}");
         let remarks = workload(&target, &yaml).environment().remarks;
         assert_eq!(remarks.len(), usize::from(interrupts), "{target} {spec}: {remarks:?}");
+    }
+}
+
+/// The workload after every change that the delivery needs, and how many those are.
+fn settled(mut seen: Workload, delivery: Option<&Delivery<'_>>) -> (Workload, usize) {
+    for count in 0..4 {
+        match seen.change(&owner("corp"), delivery, &[]).unwrap() {
+            Some(change) => seen = changed(&seen, &owner("corp"), &change),
+            None => return (seen, count),
+        }
+    }
+    panic!("it does not end: {:?}", seen.change(&owner("corp"), delivery, &[]));
+}
+
+proptest! {
+    #[test]
+    fn every_way_ends_with_exactly_the_delivery(
+        steps in prop::collection::vec((any::<[bool; 3]>(), any::<bool>(), 1..4_u64, 0..2_usize), 1..5),
+    ) {
+        let yaml = "spec: {selector: {}, template: {spec: {containers: [
+            {name: one, image: i, env: [{name: HOST, value: v}], volumeMounts: [{name: data, mountPath: /vol}]},
+            {name: two, image: i}], volumes: [{name: data, emptyDir: {}}]}}}";
+        let original = workload(&deployment(), yaml);
+        let mut seen = original.clone();
+        for (settings, has_file, number, container) in steps {
+            let chosen = ENVIRONMENT.iter().zip(settings).filter(|(_, is_set)| *is_set);
+            let chosen: Vec<Env> = chosen.map(|(env, _)| *env).collect();
+            let mut full = values(&chosen);
+            if has_file {
+                full.set_file(CA_FILE, "certificates");
+            }
+            let container = ["one", "two"].get(container).map(|name| (*name).to_owned());
+            seen.target = Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container });
+            let delivery = delivery(number, &full);
+            let (after, count) = settled(seen, Some(&delivery));
+            prop_assert!(count <= 1);
+            let wanted = chosen.iter().filter(|env| env.local.is_some()).count() + usize::from(has_file);
+            prop_assert_eq!(references(after.template(), &owner("corp")).len(), wanted);
+            prop_assert_eq!(settled(after.clone(), Some(&delivery)).1, 0);
+            seen = after;
+        }
+        let (after, _) = settled(seen, None);
+        prop_assert_eq!(references(after.template(), &owner("corp")), vec![]);
+        prop_assert_eq!(after.ownership().applied(&owner("corp").manager), None);
     }
 }
