@@ -8,18 +8,17 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         core::v1::Pod,
     },
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
-    core::{DynamicObject, Selector, SelectorExt},
+    core::DynamicObject,
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
-    rollout::judge,
+    rollout::{judge, judge_rendered},
     workload::{Controller, Workload},
 };
 use crate::{
@@ -92,9 +91,10 @@ pub async fn rollout(
         Seen::Workload(workload) => workload,
         Seen::WeightsAndBiases(_) => return rendered(client, namespace, owner, number, patience).await,
     };
-    if workload.standing(owner).numbers != number.into_iter().collect() {
-        // What was seen is older than the change, so its status says nothing of it.
-        return Ok(Ok(Rollout::Progressing(format!("{} has just been changed.", seen.title()))));
+    let numbers = workload.standing(owner).numbers;
+    if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
+        // What was seen is not what it is to become, so its status says nothing of it.
+        return Ok(Ok(Rollout::Progressing(format!("{} is being changed.", seen.title()))));
     }
     Ok(pods_of(client, namespace, workload)
         .await?
@@ -133,7 +133,7 @@ pub async fn in_use(
 
 /// Deletes the pods of a StatefulSet that refer to the failed revision and keep its controller from
 /// going back: it waits for them to become ready before it replaces any (a known limitation of
-/// StatefulSets, "Forced rollback" in the Kubernetes documentation).
+/// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
 pub async fn unblock(
     client: &Client,
     namespace: &str,
@@ -178,7 +178,7 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
     is_of_set && !is_ready && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
+/// Looks at what the W&B operator made of its resource.
 async fn rendered(
     client: &Client,
     namespace: &str,
@@ -190,39 +190,9 @@ async fn rendered(
         Ok(workloads) => workloads,
         Err(problem) => return Ok(Err(problem)),
     };
-    let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
-    let wait = |what: String| {
-        if patience.is_over() { Rollout::Failed(what) } else { Rollout::Progressing(what) }
-    };
-    let Some(number) = number else {
-        let left = referring.first().map(|left| {
-            wait(format!("The W&B operator has not rendered it yet: {} refers to it still.", left.title()))
-        });
-        return Ok(Ok(left.unwrap_or(Rollout::Complete)));
-    };
-    let revision = owner.revision(number);
-    if referring.is_empty() {
-        return Ok(Ok(wait(format!(
-            "The W&B operator has not rendered it yet: no workload refers to the Secret {revision}."
-        ))));
-    }
-    if let Some(old) = referring.iter().find(|each| each.revisions(owner) != BTreeSet::from([number])) {
-        return Ok(Ok(wait(format!(
-            "The W&B operator has not rendered it yet: {} does not refer to the Secret {revision} alone.",
-            old.title()
-        ))));
-    }
-    let pods = match list::<Pod>(client, namespace, &ListParams::default()).await? {
-        Ok(pods) => of_revision(pods, owner, Some(number)),
-        Err(problem) => return Ok(Err(problem)),
-    };
-    Ok(Ok(Rollout::worst(referring.into_iter().map(|each| {
-        let selector = selector(each.selector());
-        let own = pods
-            .iter()
-            .filter(|pod| selector.as_ref().is_some_and(|selector| selector.matches(pod.labels())));
-        judge(each, &own.cloned().collect::<Vec<_>>(), patience)
-    }))))
+    let pods = list::<Pod>(client, namespace, &ListParams::default()).await?;
+    Ok(pods
+        .map(|pods| judge_rendered(&workloads, &of_revision(pods, owner, number), owner, number, patience)))
 }
 
 /// The pods that refer to the revision; none without one, so that only the workload's status counts.
@@ -258,16 +228,10 @@ async fn pods_of(
     namespace: &str,
     workload: &Workload,
 ) -> Result<Result<Vec<Pod>, Problem>, kube::Error> {
-    match selector(workload.controller().selector()) {
+    match workload.controller().selector() {
         Some(selector) => list(client, namespace, &ListParams::default().labels_from(&selector)).await,
         None => Ok(Ok(Vec::new())),
     }
-}
-
-/// The selector of a workload's pods; nothing where it would select everything.
-fn selector(selector: Option<&LabelSelector>) -> Option<Selector> {
-    let selector = Selector::try_from(selector?.clone()).ok()?;
-    (!selector.selects_all()).then_some(selector)
 }
 
 async fn list<K>(
@@ -284,8 +248,9 @@ where
     match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
         Ok(list) => Ok(Ok(list.items)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let plural = K::plural(&());
-            Ok(Err(forbidden("list", &plural, "get and list", &plural)))
+            let (plural, group) = (K::plural(&()), K::group(&()));
+            let resource = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };
+            Ok(Err(forbidden("list", &plural, "get and list", &resource)))
         }
         Err(error) => Err(error),
     }

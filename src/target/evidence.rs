@@ -62,24 +62,29 @@ fn is_telling(status: &ContainerStatus) -> bool {
 
 /// How the container ended, now or the last time.
 fn ended(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    let states = [&status.state, &status.last_state];
-    let mut ends = states.into_iter().filter_map(|state| state.as_ref()?.terminated.as_ref());
+    let now_and_before = [&status.state, &status.last_state];
+    let mut ends = now_and_before.into_iter().filter_map(|state| state.as_ref()?.terminated.as_ref());
     // An init container that has done its work is no evidence.
     ends.find(|end| end.exit_code != 0 || !status.ready)
 }
 
 fn sentence(pod: &Pod, status: &ContainerStatus) -> String {
     let state = status.state.as_ref().and_then(|state| state.waiting.as_ref());
-    let mut text = format!("The container \"{}\" of the pod {}", status.name, name(pod));
-    match state.and_then(|state| state.reason.as_deref()) {
-        Some(reason) => text.push_str(&format!(" waits ({})", quote(reason))),
-        None => text.push_str(" is not ready"),
-    }
-    text.push_str(&format!(", with {} restarts", status.restart_count));
-    if let Some(end) = ended(status) {
-        let reason = end.reason.as_deref().map(|reason| format!(" ({})", quote(reason))).unwrap_or_default();
-        text.push_str(&format!("; it ended with exit code {}{reason}", end.exit_code));
-    }
+    let waits = match state.and_then(|state| state.reason.as_deref()) {
+        Some(reason) => format!("waits ({})", quote(reason)),
+        None => "is not ready".to_owned(),
+    };
+    let end = ended(status).map(|end| {
+        let reason = end.reason.as_deref().map(|reason| format!(" ({})", quote(reason)));
+        format!("; it ended with exit code {}{}", end.exit_code, reason.unwrap_or_default())
+    });
+    let text = format!(
+        "The container \"{}\" of the pod {} {waits}, restarts: {}{}",
+        status.name,
+        name(pod),
+        status.restart_count,
+        end.unwrap_or_default()
+    );
     // What the program wrote tells more than what the kubelet says of its own waiting.
     let said = ended(status)
         .and_then(|end| end.message.as_deref())

@@ -1,6 +1,6 @@
 //! What became of a change: pure judgement of workloads and pods.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -8,7 +8,8 @@ use k8s_openapi::api::{
     core::v1::Pod,
 };
 
-use super::{evidence, workload::Controller};
+use super::{Owner, evidence, workload::Controller};
+use crate::problem::enumerate;
 
 /// How far a rollout came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +71,8 @@ enum Status {
 /// the wait early.
 pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -> Rollout {
     let status = match controller {
-        Controller::Deployment(deployment) => of_deployment(deployment, patience),
-        Controller::StatefulSet(set) => of_stateful_set(set, patience),
+        Controller::Deployment(deployment) => of_deployment(&controller.title(), deployment, patience),
+        Controller::StatefulSet(set) => of_stateful_set(&controller.title(), set, patience),
     };
     match status {
         Status::Complete => Rollout::Complete,
@@ -87,6 +88,37 @@ pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -
             }
         }
     }
+}
+
+/// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
+pub(super) fn judge_rendered(
+    workloads: &[Controller],
+    pods: &[Pod],
+    owner: &Owner,
+    number: Option<u64>,
+    patience: Patience,
+) -> Rollout {
+    let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
+    let wanted: BTreeSet<u64> = number.into_iter().collect();
+    let other = referring.iter().find(|each| each.revisions(owner) != wanted);
+    let still = match (number, other) {
+        (Some(number), None) if referring.is_empty() => {
+            format!("no workload refers to the Secret \"{}\"", owner.revision(number))
+        }
+        (_, Some(other)) => {
+            let numbers = other.revisions(owner).into_iter().filter(|number| !wanted.contains(number));
+            let names = numbers.map(|number| owner.revision(number));
+            format!("{} still refers to: {}", other.title(), enumerate(names))
+        }
+        (_, None) => {
+            return Rollout::worst(referring.into_iter().map(|each| {
+                let own = pods.iter().filter(|pod| each.selects(pod)).cloned();
+                judge(each, &own.collect::<Vec<_>>(), patience)
+            }));
+        }
+    };
+    let seen = format!("The W&B operator has not rendered it yet: {still}.");
+    if patience.is_over() { Rollout::Failed(seen) } else { Rollout::Progressing(seen) }
 }
 
 /// Whether the pod is to stay. A StatefulSet tells which of its revisions a pod has; a pod of an older one
@@ -105,13 +137,12 @@ fn is_newest(controller: &Controller, pod: &Pod) -> bool {
 }
 
 /// As `kubectl rollout status` judges.
-fn of_deployment(deployment: &Deployment, patience: Patience) -> Status {
-    let name = title("Deployment", deployment.metadata.name.as_ref());
+fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Status {
     let (Some(spec), status) = (&deployment.spec, deployment.status.clone().unwrap_or_default()) else {
         return Status::Held(format!("{name} has no spec."));
     };
     if !is_observed(deployment.metadata.generation, status.observed_generation) {
-        return Status::Held(not_observed(&name));
+        return Status::Held(not_observed(name));
     }
     let desired = spec.replicas.unwrap_or(1);
     let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
@@ -122,13 +153,10 @@ fn of_deployment(deployment: &Deployment, patience: Patience) -> Status {
     if spec.paused == Some(true) {
         return Status::Held(format!("{name} is paused. Resume it with `kubectl rollout resume`."));
     }
-    let what = if updated < desired {
-        format!("{updated} of {desired} pods of {name} are new.")
-    } else if all > updated {
-        format!("{} old pods of {name} are still there.", all - updated)
-    } else {
-        format!("{available} of {updated} new pods of {name} are available.")
-    };
+    let what = format!(
+        "Pods of {name}: {desired} wanted, {updated} new, {} old, {available} available.",
+        (all - updated).max(0)
+    );
     let exceeded = status.conditions.iter().flatten().find(|condition| is_exceeded(condition));
     let is_over = match exceeded {
         Some(condition) if is_of_this_wait(condition, patience) => true,
@@ -159,13 +187,12 @@ fn has_deadline(seconds: Option<i32>) -> bool {
 }
 
 /// As `kubectl rollout status` judges; pods below the partition stay as they are, as the spec says.
-fn of_stateful_set(set: &StatefulSet, patience: Patience) -> Status {
-    let name = title("StatefulSet", set.metadata.name.as_ref());
+fn of_stateful_set(name: &str, set: &StatefulSet, patience: Patience) -> Status {
     let (Some(spec), Some(status)) = (&set.spec, &set.status) else {
-        return Status::Held(not_observed(&name));
+        return Status::Held(not_observed(name));
     };
     if !is_observed(set.metadata.generation, status.observed_generation) {
-        return Status::Held(not_observed(&name));
+        return Status::Held(not_observed(name));
     }
     let desired = spec.replicas.unwrap_or(1);
     let strategy = spec.update_strategy.as_ref();
@@ -186,16 +213,8 @@ fn of_stateful_set(set: &StatefulSet, patience: Patience) -> Status {
             "{updated} of {desired} pods of {name} are new, and its updateStrategy is OnDelete. Delete its old pods by hand."
         ));
     }
-    let what = if updated < due {
-        format!("{updated} of {due} pods of {name} are new.")
-    } else {
-        format!("{available} of {desired} pods of {name} are available.")
-    };
+    let what = format!("Pods of {name}: {due} of {desired} to be new, {updated} new, {available} available.");
     Status::Waiting { what, is_over: patience.is_over() }
-}
-
-fn title(kind: &str, name: Option<&String>) -> String {
-    format!("{kind}/{}", name.map_or("", String::as_str))
 }
 
 fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {

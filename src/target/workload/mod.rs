@@ -13,20 +13,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, StatefulSet},
-        core::v1::{Container, PodTemplateSpec},
+        core::v1::{Container, Pod, PodTemplateSpec},
     },
-    apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, ObjectMeta},
-        util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::{
-    Api, Client,
-    core::{ApiResource, DynamicObject},
+    Api, Client, ResourceExt,
+    core::{ApiResource, DynamicObject, Selector, SelectorExt},
 };
 use serde_json::{Value, json};
 
-use self::{item::references, ownership::Ownership, wanted::Wanted};
+use self::{
+    item::{Item, List, references},
+    ownership::Ownership,
+    wanted::Wanted,
+};
 use super::{Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress};
 use crate::{
     api::Reason,
@@ -64,7 +65,7 @@ pub(super) async fn read(
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(Problem::new(
             Reason::Forbidden,
             format!(
-                "The operator may not read {target}. Give its service account the verbs get and patch on {} in the API group apps in this namespace.",
+                "The operator may not read {target}. Give its service account the verbs get and patch on {}.apps in this namespace.",
                 resource(target).plural
             ),
         ))),
@@ -96,7 +97,14 @@ impl Workload {
     pub(super) fn standing(&self, owner: &Owner) -> Standing {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
-        let moved = references.iter().filter_map(|(item, _)| {
+        let container = self.container().ok().map(|container| &container.name);
+        // A person may point other containers to a revision, which moves nothing.
+        let delivered = references.iter().filter(|(item, _)| match item {
+            Item::Variable(place, _) => place.list == List::Containers && Some(&place.container) == container,
+            Item::Volume(name) => *name == owner.volume,
+            Item::Container(_) | Item::Mount(..) => false,
+        });
+        let moved = delivered.filter_map(|(item, _)| {
             let holders = ownership.holders_of_reference(item);
             let ours = holders.iter().any(|entry| entry.manager.as_deref() == Some(&owner.manager));
             let latest = holders.into_iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
@@ -131,6 +139,9 @@ impl Workload {
         wanted.refuse_others(self, container, yielding)?;
         if wanted.is_in_place(self, container) {
             return Ok(None);
+        }
+        if let Some(first) = removal::of_shared(self, owner, |item| wanted.is_left_over(item)) {
+            return Ok(Some(first));
         }
         Ok(Some(Change::Apply(self.configuration(wanted.spec()))))
     }
@@ -184,8 +195,12 @@ impl Workload {
         self.target.name()
     }
 
-    pub(super) fn target(&self) -> &Target {
+    fn target(&self) -> &Target {
         &self.target
+    }
+
+    fn namespace(&self) -> &str {
+        self.object.metadata.namespace.as_deref().unwrap_or_default()
     }
 
     pub(super) fn controller(&self) -> &Controller {
@@ -217,13 +232,13 @@ impl Workload {
         };
         found.ok_or_else(|| {
             let seen = match named {
-                Some(name) => format!("{} has no container \"{name}\"", self.target),
+                Some(name) => format!("{} has no container \"{name}\", but these", self.target),
                 None => format!("{} has several containers", self.target),
             };
-            let names = enumerate(containers.iter().map(|container| &container.name));
+            let listed = enumerate(containers.iter().map(|container| &container.name));
             Problem::new(
                 Reason::ContainerNotFound,
-                format!("{seen}, but these: {names}. Set {field} to the one that runs W&B Server."),
+                format!("{seen}: {listed}. Set {field} to the one that runs W&B Server."),
             )
         })
     }
@@ -257,18 +272,26 @@ impl Workload {
 }
 
 impl Controller {
-    pub(super) fn template(&self) -> Option<&PodTemplateSpec> {
+    fn template(&self) -> Option<&PodTemplateSpec> {
         match self {
             Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
             Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),
         }
     }
 
-    pub(super) fn selector(&self) -> Option<&LabelSelector> {
-        match self {
-            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.selector),
-            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.selector),
-        }
+    /// What selects the workload's pods; nothing where it would select everything.
+    pub(super) fn selector(&self) -> Option<Selector> {
+        let selector = match self {
+            Self::Deployment(deployment) => &deployment.spec.as_ref()?.selector,
+            Self::StatefulSet(set) => &set.spec.as_ref()?.selector,
+        };
+        let selector = Selector::try_from(selector.clone()).ok()?;
+        (!selector.selects_all()).then_some(selector)
+    }
+
+    /// Whether the pod is one of the workload's.
+    pub(super) fn selects(&self, pod: &Pod) -> bool {
+        self.selector().is_some_and(|selector| selector.matches(pod.labels()))
     }
 
     /// The owner's revisions that the template refers to in any way.

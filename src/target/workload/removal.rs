@@ -1,37 +1,45 @@
 //! How the owner's entries leave a pod template.
 //!
-//! Applying nothing takes out what only the owner's manager has, which is everything in the common case.
-//! What somebody else has, too (`kubectl rollout undo` takes what it changes), stays through that, and
-//! applying it once more would not take it away from them, since equal values are shared. So such entries
-//! are taken out by a patch of the lists as they were seen, all at once to replace the pods once; the
-//! manager's rest then goes by applying nothing in the next round.
+//! Applying a configuration without them takes out what only the owner's manager has, which is everything
+//! in the common case. What somebody else has, too (`kubectl rollout undo` takes what it changes), stays
+//! through that, and applying it once more would not take it away from them, since equal values are shared.
+//! So such entries are taken out by a patch of the lists as they were seen, all at once to replace the pods
+//! once. What the manager has left then goes by applying nothing in the next round.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Change, Workload,
-    item::{List, references},
+    item::{Item, List, Place, references},
     ownership::has_spec,
 };
 use crate::target::Owner;
 
 /// The next step of taking out everything of the owner; nothing where there is nothing.
 pub(super) fn change(seen: &Workload, owner: &Owner) -> Option<Change> {
+    let applied = || {
+        let ownership = seen.ownership();
+        let applied = ownership.applied(&owner.manager);
+        applied.filter(|entry| has_spec(entry)).map(|_| Change::Apply(seen.configuration(None)))
+    };
+    of_shared(seen, owner, |_| true).or_else(applied)
+}
+
+/// What takes out those of the owner's entries that are meant, if any of them would stay otherwise.
+pub(super) fn of_shared(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> Option<Change> {
+    let references = references(seen.template(), owner);
+    let mut meant = references.iter().map(|(item, _)| item).filter(|item| is_meant(item));
     let ownership = seen.ownership();
-    let is_shared = references(seen.template(), owner).iter().any(|(item, _)| {
+    let is_shared = |item: &Item| {
         let holders = ownership.holders(item);
         let mut managers = holders.iter().map(|entry| (entry.manager.as_deref(), entry.operation.as_deref()));
         holders.is_empty() || managers.any(|holder| holder != (Some(&owner.manager), Some("Apply")))
-    });
-    if is_shared {
-        return Some(Change::Merge(without(seen, owner)));
-    }
-    let applied = ownership.applied(&owner.manager);
-    applied.filter(|entry| has_spec(entry)).map(|_| Change::Apply(seen.configuration(None)))
+    };
+    meant.any(is_shared).then(|| Change::Merge(without(seen, owner, is_meant)))
 }
 
-/// The patch that makes the lists what they are without the owner's entries.
-fn without(seen: &Workload, owner: &Owner) -> Value {
+/// The patch that makes the lists what they are without the entries that are meant.
+fn without(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> Value {
     let is_revision = |name: Option<&Value>| {
         name.and_then(Value::as_str).is_some_and(|name| owner.number_of(name).is_some())
     };
@@ -39,31 +47,40 @@ fn without(seen: &Workload, owner: &Owner) -> Value {
     let mut volumes = list(pod, "volumes");
     let mut gone = Vec::new();
     volumes.retain(|volume| {
-        let ours = is_revision(volume.pointer("/secret/secretName"));
-        gone.extend(volume.get("name").filter(|_| ours).cloned());
-        !ours
+        let goes = is_revision(volume.pointer("/secret/secretName"))
+            && is_meant(&Item::Volume(text(volume, "name")));
+        if goes {
+            gone.push(text(volume, "name"));
+        }
+        !goes
     });
-    let mut patch = json!({});
-    for field in List::ALL.map(List::field) {
-        let mut containers = list(pod, field);
+    let mut patch = Map::new();
+    for place in List::ALL {
+        let mut containers = list(pod, place.field());
         for container in &mut containers {
-            retain(container, "env", |entry| !is_revision(entry.pointer("/valueFrom/secretKeyRef/name")));
-            retain(container, "volumeMounts", |mount| {
-                mount.get("name").is_none_or(|name| !gone.contains(name))
+            let place = Place { list: place, container: text(container, "name") };
+            retain(container, "env", |entry| {
+                !is_revision(entry.pointer("/valueFrom/secretKeyRef/name"))
+                    || !is_meant(&Item::Variable(place.clone(), text(entry, "name")))
             });
+            retain(container, "volumeMounts", |mount| !gone.contains(&text(mount, "name")));
         }
         if !containers.is_empty() {
-            patch[field] = containers.into();
+            patch.insert(place.field().to_owned(), containers.into());
         }
     }
     if !gone.is_empty() {
-        patch["volumes"] = volumes.into();
+        patch.insert("volumes".to_owned(), volumes.into());
     }
     json!({"metadata": seen.identity(), "spec": {"template": {"spec": patch}}})
 }
 
 fn list(fields: Option<&Value>, name: &str) -> Vec<Value> {
     fields.and_then(|fields| fields.get(name)?.as_array()).cloned().unwrap_or_default()
+}
+
+fn text(fields: &Value, name: &str) -> String {
+    fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn retain(fields: &mut Value, name: &str, keep: impl Fn(&Value) -> bool) {

@@ -1,1 +1,297 @@
+use std::fmt::Write;
 
+use super::{
+    samples::{
+        ADDRESS, ENVIRONMENT, LOGIN, SPLIT_ONLY, changed, delivery, deployment, owner, values, workload,
+    },
+    *,
+};
+use crate::engine::{CA_FILE, Env};
+use proptest::prelude::*;
+
+/// As an API server tells it after an apply and a `kubectl rollout undo` that changed one entry and the volume.
+const MOVED: &str = r#"
+metadata:
+  managedFields:
+  - manager: wandb-auth-operator/ldapconfig/corp
+    operation: Apply
+    time: 2026-11-01T10:00:00Z
+    fieldsV1:
+      f:spec: {f:template: {f:spec: {
+        f:containers: {'k:{"name":"wandb"}': {
+          .: {}, f:name: {},
+          f:env: {
+            'k:{"name":"LOCAL_LDAP_ADDRESS"}': {.: {}, f:name: {}, f:valueFrom: {f:secretKeyRef: {}}},
+            'k:{"name":"LOCAL_LDAP_LOGIN"}': {.: {}, f:name: {}}},
+          f:volumeMounts: {
+            'k:{"mountPath":"/usr/local/share/ca-certificates/wandb-auth-ldap-corp.crt"}':
+              {.: {}, f:mountPath: {}, f:name: {}, f:readOnly: {}, f:subPath: {}}}}},
+        f:volumes: {'k:{"name":"wandb-auth-ldap-corp"}': {.: {}, f:name: {}, f:secret: {f:items: {}}}}}}}
+  - manager: kubectl-create
+    operation: Update
+    time: 2026-11-01T09:00:00Z
+    fieldsV1: {f:spec: {f:replicas: {}, f:template: {f:spec: {f:containers: {'k:{"name":"wandb"}': {
+      .: {}, f:image: {}, f:env: {.: {}, 'k:{"name":"HOST"}': {.: {}, f:name: {}, f:value: {}}}}}}}}}
+  - manager: kubectl-rollout
+    operation: Update
+    time: 2026-11-01T11:00:00Z
+    fieldsV1: {f:spec: {f:template: {f:spec: {
+      f:containers: {'k:{"name":"wandb"}': {f:env: {
+        'k:{"name":"LOCAL_LDAP_LOGIN"}': {f:valueFrom: {f:secretKeyRef: {}}}}}},
+      f:volumes: {'k:{"name":"wandb-auth-ldap-corp"}': {f:secret: {f:secretName: {}}}}}}}}
+  - manager: kube-controller-manager
+    operation: Update
+    subresource: status
+    time: 2026-11-01T12:00:00Z
+    fieldsV1: {f:status: {f:replicas: {}}}
+spec:
+  selector: {matchLabels: {app: wandb}}
+  template:
+    spec:
+      containers:
+      - name: wandb
+        env:
+        - {name: HOST, value: 'https://wandb.example.com'}
+        - {name: LOCAL_LDAP_ADDRESS, valueFrom: {secretKeyRef: {name: corp-ldap-2, key: LOCAL_LDAP_ADDRESS}}}
+        - {name: LOCAL_LDAP_LOGIN, valueFrom: {secretKeyRef: {name: corp-ldap-1, key: LOCAL_LDAP_LOGIN}}}
+        volumeMounts:
+        - {name: wandb-auth-ldap-corp, subPath: ca.crt, readOnly: true,
+           mountPath: /usr/local/share/ca-certificates/wandb-auth-ldap-corp.crt}
+      volumes:
+      - name: wandb-auth-ldap-corp
+        secret: {secretName: corp-ldap-1, defaultMode: 420, items: [{key: ca.crt, path: ca.crt}]}
+"#;
+
+#[test]
+fn tells_who_moved_what() {
+    let standing = workload(&deployment(), MOVED).standing(&owner("corp"));
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(standing.numbers, [1, 2].into());
+    assert_eq!(standing.applied_at, at("2026-11-01T10:00:00Z"));
+    let moved = Moved { by: "kubectl-rollout".to_owned(), at: at("2026-11-01T11:00:00Z") };
+    assert_eq!(standing.moved, Some(moved));
+    // Old versions of Kubernetes track the fields of a reference.
+    let granular = MOVED.replace(
+        "{'k:{\"name\":\"LOCAL_LDAP_LOGIN\"}': {f:valueFrom: {f:secretKeyRef: {}}}}",
+        "{'k:{\"name\":\"LOCAL_LDAP_LOGIN\"}': {f:valueFrom: {f:secretKeyRef: {f:name: {}}}}}",
+    );
+    let granular = granular.replace(
+        "'k:{\"name\":\"LOCAL_LDAP_LOGIN\"}': {.: {}, f:name: {}}",
+        "'k:{\"name\":\"LOCAL_LDAP_LOGIN\"}': {.: {}, f:name: {}, f:valueFrom: {f:secretKeyRef: {f:key: {}}}}",
+    );
+    assert_eq!(workload(&deployment(), &granular).standing(&owner("corp")), standing);
+}
+
+#[test]
+fn other_owners_have_nothing_there() {
+    let seen = workload(&deployment(), MOVED);
+    assert_eq!(seen.standing(&owner("other")), Standing::default());
+    assert_eq!(seen.change(&owner("other"), None, &[]), Ok(None));
+}
+
+#[test]
+fn what_a_person_wired_elsewhere_moves_nothing() {
+    let sidecar = "
+spec:
+  selector: {}
+  template:
+    spec:
+      containers:
+      - {name: wandb}
+      - name: sidecar
+        env: [{name: LOCAL_LDAP_ADDRESS, valueFrom: {secretKeyRef: {name: corp-ldap-1, key: LOCAL_LDAP_ADDRESS}}}]
+metadata:
+  managedFields:
+  - manager: helm
+    operation: Update
+    fieldsV1: {f:spec: {f:template: {f:spec: {f:containers: {'k:{\"name\":\"sidecar\"}': {f:env: {
+      'k:{\"name\":\"LOCAL_LDAP_ADDRESS\"}': {.: {}, f:name: {}, f:valueFrom: {f:secretKeyRef: {}}}}}}}}}}
+";
+    let address = WorkloadAddress { name: "wandb".to_owned(), container: Some("wandb".to_owned()) };
+    let standing = workload(&Target::Deployment(address), sidecar).standing(&owner("corp"));
+    assert_eq!(standing, Standing { numbers: [1].into(), ..Standing::default() });
+}
+
+#[test]
+fn moved_entries_are_patched_out() {
+    let seen = workload(&deployment(), MOVED);
+    insta::assert_json_snapshot!("out", change_of(&seen.change(&owner("corp"), None, &[])));
+}
+
+fn change_of(change: &Result<Option<Change>, Problem>) -> Value {
+    match change {
+        Ok(Some(Change::Apply(fields))) => json!({"apply": fields}),
+        Ok(Some(Change::Merge(fields))) => json!({"merge": fields}),
+        Ok(None) => Value::Null,
+        Err(problem) => json!({"reason": problem.reason.as_str(), "message": problem.message}),
+    }
+}
+
+#[test]
+fn applies_the_names_of_the_local_image_that_have_a_value() {
+    let seen =
+        workload(&deployment(), "spec: {selector: {}, template: {spec: {containers: [{name: main}]}}}");
+    let mut full = values(&[ADDRESS, SPLIT_ONLY]);
+    full.set_file(CA_FILE, "certificates");
+    let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+    insta::assert_json_snapshot!("apply", change_of(&change));
+}
+
+/// A template whose container has this entry for an address, by this field manager.
+fn with_entry(entry: &str, manager: &str) -> String {
+    format!(
+        "
+metadata:
+  managedFields:
+  - manager: {manager}
+    operation: Update
+    fieldsV1: {{f:spec: {{f:template: {{f:spec: {{f:containers: {{'k:{{\"name\":\"wandb\"}}': {{f:env: {{
+      'k:{{\"name\":\"LOCAL_LDAP_ADDRESS\"}}': {{.: {{}}, f:name: {{}}}}}}}}}}}}}}}}}}
+spec:
+  selector: {{}}
+  template: {{spec: {{containers: [{{name: wandb, env: [{{name: LOCAL_LDAP_ADDRESS{entry}}}]}}]}}}}
+"
+    )
+}
+
+#[test]
+fn refuses_to_change_an_entry_of_somebody_else() {
+    let full = values(ENVIRONMENT);
+    let mut found = String::new();
+    for (entry, yields) in [
+        (", value: hunter2", false),
+        ("", false),
+        (", valueFrom: {secretKeyRef: {name: theirs, key: hunter2}}", false),
+        (", valueFrom: {configMapKeyRef: {name: theirs, key: hunter2}}", false),
+        (", valueFrom: {fieldRef: {fieldPath: metadata.name}}", false),
+        (", valueFrom: {secretKeyRef: {name: younger-ldap-1, key: hunter2}}", false),
+        (", valueFrom: {secretKeyRef: {name: younger-ldap-1, key: hunter2}}", true),
+        (", valueFrom: {secretKeyRef: {name: corp-ldap-1, key: hunter2}}", false),
+    ] {
+        let yielding: Vec<Owner> = yields.then(|| owner("younger")).into_iter().collect();
+        let seen = workload(&deployment(), &with_entry(entry, "helm"));
+        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &yielding);
+        let told = change.map_or_else(|problem| problem.message, |_| "taken over".to_owned());
+        assert!(!told.contains("hunter2"), "{told}");
+        writeln!(found, "{entry} {yielding}: {told}", yielding = yielding.len()).unwrap();
+    }
+    insta::assert_snapshot!("conflicts", found);
+}
+
+#[test]
+fn refuses_to_change_a_volume_or_mount_of_somebody_else() {
+    let mut full = values(&[ADDRESS]);
+    full.set_file(CA_FILE, "certificates");
+    let mut found = String::new();
+    for pod in [
+        "{containers: [{name: wandb}], volumes: [{name: wandb-auth-ldap-corp, emptyDir: {}}]}",
+        "{containers: [{name: wandb}], volumes: [{name: wandb-auth-ldap-corp, secret: {secretName: theirs}}]}",
+        "{containers: [{name: wandb, volumeMounts: [{name: theirs, mountPath: /usr/local/share/ca-certificates/wandb-auth-ldap-corp.crt}]}]}",
+        "{containers: [{name: wandb}], volumes: [{name: wandb-auth-ldap-corp, secret: {secretName: corp-ldap-1}}]}",
+    ] {
+        let seen = workload(&deployment(), &format!("spec: {{selector: {{}}, template: {{spec: {pod}}}}}"));
+        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+        let told = change.map_or_else(|problem| problem.message, |_| "taken over".to_owned());
+        writeln!(found, "{told}").unwrap();
+    }
+    insta::assert_snapshot!("volume_conflicts", found);
+}
+
+#[test]
+fn finds_the_container() {
+    let full = values(ENVIRONMENT);
+    let mut found = String::new();
+    for (named, containers) in [
+        (None, "{name: one}"),
+        (None, "{name: one}, {name: two}"),
+        (Some("two"), "{name: one}, {name: two}"),
+        (Some("three"), "{name: one}, {name: two}"),
+    ] {
+        let address = WorkloadAddress { name: "wandb".to_owned(), container: named.map(str::to_owned) };
+        let yaml = format!("spec: {{selector: {{}}, template: {{spec: {{containers: [{containers}]}}}}}}");
+        let seen = workload(&Target::Deployment(address), &yaml);
+        let told = match seen.change(&owner("corp"), Some(&delivery(3, &full)), &[]) {
+            Ok(change) => {
+                let Some(Change::Apply(fields)) = change else { panic!("{change:?}") };
+                fields.pointer("/spec/template/spec/containers/0/name").unwrap().to_string()
+            }
+            Err(problem) => format!("{}: {}", problem.reason, problem.message),
+        };
+        writeln!(found, "{named:?} of {containers}: {told}").unwrap();
+    }
+    insta::assert_snapshot!("containers", found);
+}
+
+#[test]
+fn tells_the_environment() {
+    let environment = workload(&deployment(), MOVED).environment();
+    assert_eq!(environment.host.as_deref(), Some("https://wandb.example.com"));
+    assert_eq!(environment.literals.keys().collect::<Vec<_>>(), ["HOST"]);
+}
+
+#[test]
+fn tells_which_rollouts_interrupt_the_service() {
+    let set = Target::StatefulSet(WorkloadAddress { name: "wandb".to_owned(), container: None });
+    for (target, spec, interrupts) in [
+        (deployment(), "replicas: 1", false),
+        (deployment(), "replicas: 3, strategy: {type: Recreate}", true),
+        (deployment(), "replicas: 0, strategy: {type: Recreate}", false),
+        (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 25%, maxSurge: 25%}}", false),
+        (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}", true),
+        (deployment(), "replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}", false),
+        (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 100%, maxSurge: 1}}", true),
+        // Kubernetes would make no progress with neither, and ends one first.
+        (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 0%, maxSurge: 0%}}", true),
+        (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 25%, maxSurge: 0}}", true),
+        (set.clone(), "replicas: 1", true),
+        (set, "replicas: 2", false),
+    ] {
+        let yaml = format!("spec: {{selector: {{}}, template: {{spec: {{containers: []}}}}, {spec}}}");
+        let remarks = workload(&target, &yaml).environment().remarks;
+        assert_eq!(remarks.len(), usize::from(interrupts), "{target} {spec}: {remarks:?}");
+    }
+}
+
+/// The workload after every change that the delivery needs, and how many those are.
+fn settled(mut seen: Workload, delivery: Option<&Delivery<'_>>) -> (Workload, usize) {
+    for count in 0..4 {
+        match seen.change(&owner("corp"), delivery, &[]).unwrap() {
+            Some(change) => seen = changed(&seen, &owner("corp"), &change),
+            None => return (seen, count),
+        }
+    }
+    panic!("it does not end: {:?}", seen.change(&owner("corp"), delivery, &[]));
+}
+
+proptest! {
+    #[test]
+    fn every_way_ends_with_exactly_the_delivery(
+        steps in prop::collection::vec((any::<[bool; 3]>(), any::<bool>(), 1..4_u64, 0..2_usize), 1..5),
+    ) {
+        let yaml = "spec: {selector: {}, template: {spec: {containers: [
+            {name: one, image: i, env: [{name: HOST, value: v}], volumeMounts: [{name: data, mountPath: /vol}]},
+            {name: two, image: i}], volumes: [{name: data, emptyDir: {}}]}}}";
+        let original = workload(&deployment(), yaml);
+        let mut seen = original.clone();
+        for (settings, has_file, number, container) in steps {
+            let chosen = ENVIRONMENT.iter().zip(settings).filter(|(_, is_set)| *is_set);
+            let chosen: Vec<Env> = chosen.map(|(env, _)| *env).collect();
+            let mut full = values(&chosen);
+            if has_file {
+                full.set_file(CA_FILE, "certificates");
+            }
+            let container = ["one", "two"].get(container).map(|name| (*name).to_owned());
+            seen.target = Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container });
+            let delivery = delivery(number, &full);
+            let (after, count) = settled(seen, Some(&delivery));
+            prop_assert!(count <= 1);
+            let wanted = chosen.iter().filter(|env| env.local.is_some()).count() + usize::from(has_file);
+            prop_assert_eq!(references(after.template(), &owner("corp")).len(), wanted);
+            prop_assert_eq!(settled(after.clone(), Some(&delivery)).1, 0);
+            seen = after;
+        }
+        let (after, _) = settled(seen, None);
+        prop_assert_eq!(references(after.template(), &owner("corp")), vec![]);
+        prop_assert_eq!(after.ownership().applied(&owner("corp").manager), None);
+    }
+}

@@ -50,18 +50,19 @@ impl<'a> Wanted<'a> {
         let variables = self.variables.iter().map(
             |name| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": self.revision, "key": name}}}),
         );
-        let mut container = json!({"name": self.place.container, "env": variables.collect::<Vec<_>>()});
-        let mut pod = json!({});
-        if let Some(path) = &self.authorities {
-            let volume = &self.owner.volume;
-            container["volumeMounts"] =
-                json!([{"name": volume, "mountPath": path, "subPath": CA_FILE, "readOnly": true}]);
-            pod["volumes"] = json!([{"name": volume, "secret": {
-                "secretName": self.revision,
-                "items": [{"key": CA_FILE, "path": CA_FILE}],
-            }}]);
-        }
-        pod["containers"] = json!([container]);
+        let (container, variables) = (&self.place.container, variables.collect::<Vec<_>>());
+        let pod = match &self.authorities {
+            None => json!({"containers": [{"name": container, "env": variables}]}),
+            Some(path) => {
+                let volume = &self.owner.volume;
+                let mount = json!({"name": volume, "mountPath": path, "subPath": CA_FILE, "readOnly": true});
+                let items = json!([{"key": CA_FILE, "path": CA_FILE}]);
+                json!({
+                    "containers": [{"name": container, "env": variables, "volumeMounts": [mount]}],
+                    "volumes": [{"name": volume, "secret": {"secretName": self.revision, "items": items}}],
+                })
+            }
+        };
         Some(json!({"template": {"spec": pod}}))
     }
 
@@ -88,16 +89,17 @@ impl<'a> Wanted<'a> {
             .collect();
         if !foreign.is_empty() {
             let items = foreign.iter().map(|name| Item::Variable(self.place.clone(), (*name).to_owned()));
+            let (target, container) = (seen.target(), &self.place.container);
             let arguments: Vec<String> = foreign.iter().map(|name| format!("{name}-")).collect();
             return Err(self.conflict(
                 seen,
                 &items.collect::<Vec<_>>(),
-                &format!("has set {} in the container \"{}\"", enumerate(&foreign), self.place.container),
+                &format!("has set {} in the container \"{container}\" of {target}", enumerate(&foreign)),
                 &format!(
-                    "Take them out where they are set, or with `kubectl set env {}/{} --containers={} {}`",
-                    seen.target().kind().to_lowercase(),
-                    seen.name(),
-                    self.place.container,
+                    "Remove it where it is set, or with `kubectl -n {} set env {}/{} --containers={container} {}`",
+                    seen.namespace(),
+                    target.kind().to_lowercase(),
+                    target.name(),
                     arguments.join(" ")
                 ),
             ));
@@ -105,13 +107,13 @@ impl<'a> Wanted<'a> {
         let Some(path) = &self.authorities else {
             return Ok(());
         };
-        let volume = &self.owner.volume;
+        let (volume, target) = (&self.owner.volume, seen.target());
         if volumes(seen).any(|each| each.name == *volume && !self.is_ours(each)) {
             return Err(self.conflict(
                 seen,
                 &[Item::Volume(volume.clone())],
-                &format!("has a volume \"{volume}\" with something else"),
-                "Rename it",
+                &format!("has given {target} a volume \"{volume}\" of another content"),
+                "Rename that volume",
             ));
         }
         let mounts = container.volume_mounts.as_deref().unwrap_or_default();
@@ -119,7 +121,7 @@ impl<'a> Wanted<'a> {
             return Err(self.conflict(
                 seen,
                 &[Item::Mount(self.place.clone(), path.clone())],
-                &format!("has mounted the volume \"{}\" at {path}", mount.name),
+                &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
                 "Mount it elsewhere",
             ));
         }
@@ -137,10 +139,16 @@ impl<'a> Wanted<'a> {
         } else {
             format!("Somebody else (field manager {})", enumerate(managers))
         };
-        Problem::new(
-            Reason::FieldConflict,
-            format!("{whose} {did} of {}, which is left alone. {remedy}.", seen.target()),
-        )
+        Problem::new(Reason::FieldConflict, format!("{whose} {did}, which is left alone. {remedy}."))
+    }
+
+    /// Whether the item is one that this delivery, unlike an earlier one, has nothing for.
+    pub(super) fn is_left_over(&self, item: &Item) -> bool {
+        let is_delivered = match item {
+            Item::Variable(place, _) | Item::Mount(place, _) | Item::Container(place) => *place == self.place,
+            Item::Volume(name) => *name == self.owner.volume,
+        };
+        is_delivered && !self.items().contains(item)
     }
 
     /// Whether the template has all of this, and the owner's manager has exactly this.

@@ -315,6 +315,22 @@ async fn entries_that_were_moved_are_taken_out_with_one_rollout() -> Result<()> 
 }
 
 #[tokio::test]
+async fn an_entry_that_was_moved_does_not_outlive_its_setting() -> Result<()> {
+    let world = Delivering::to_deployment().await?;
+    world.settle(Some((2, &values_with_file()))).await?;
+    world.edit("kubectl-rollout", point_to("corp-ldap-1")).await?;
+    let mut fewer = Values::default();
+    fewer.set(ADDRESS, "ldaps://ldap.example.com");
+    let changes = world.settle(Some((3, &fewer))).await?;
+    assert!(matches!(changes.as_slice(), [Change::Merge(_), Change::Apply(_)]), "{changes:?}");
+    let names: Vec<_> = variables(&world.deployment().await?).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS"]);
+    let standing = world.seen().await?.standing(&world.owner);
+    assert_eq!((standing.numbers, standing.moved), (BTreeSet::from([3]), None));
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_entry_of_somebody_else_is_left_alone() -> Result<()> {
     let world = Delivering::to_deployment().await?;
     let full = values();
@@ -330,7 +346,8 @@ async fn an_entry_of_somebody_else_is_left_alone() -> Result<()> {
     let seen = world.seen().await?;
     let problem = seen.change(&world.owner, Some(&delivery_of(2, &full)), &[]).expect_err("refused");
     assert_eq!(problem.reason, Reason::FieldConflict);
-    insta::assert_snapshot!(problem.message, @"");
+    let message = problem.message.replace(world.workspace.namespace(), "NAMESPACE");
+    insta::assert_snapshot!("conflict", message);
     // As the message says.
     world
         .edit("kubectl-set", |container| {
@@ -407,12 +424,20 @@ async fn refusals_say_what_to_do() -> Result<()> {
             container.volume_mounts.get_or_insert_default().extend(serde_json::from_value(mount));
         })
         .await?;
-    let seen = world.seen().await?;
-    let change =
-        told(seen.change(&world.owner, Some(&delivery_of(2, &values())), &[]))?.context("a change")?;
-    let Err(problem) = world.make(&seen, &change).await? else { bail!("made") };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (seen, change, problem) = loop {
+        let seen = world.seen().await?;
+        let change =
+            told(seen.change(&world.owner, Some(&delivery_of(2, &values())), &[]))?.context("a change")?;
+        match world.make(&seen, &change).await? {
+            Err(problem) => break (seen, change, problem),
+            // The Deployment's controller writes its status.
+            Ok(Made::Stale) => ensure!(Instant::now() < deadline, "still stale"),
+            Ok(Made::Changed) => bail!("changed"),
+        }
+    };
     assert_eq!(problem.reason, Reason::TargetRefused);
-    insta::assert_snapshot!(problem.message, @"");
+    insta::assert_snapshot!("refused", problem.message);
 
     let plane = ControlPlane::shared().await?;
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig(User::Admin))?;
@@ -428,7 +453,7 @@ async fn refusals_say_what_to_do() -> Result<()> {
     messages.extend(in_use(&nobody, namespace, &seen, &world.owner).await?.err());
     assert!(messages.iter().all(|problem| problem.reason == Reason::Forbidden), "{messages:?}");
     let messages: Vec<String> = messages.into_iter().map(|problem| problem.message).collect();
-    insta::assert_snapshot!(messages.join("\n"), @"");
+    insta::assert_snapshot!("forbidden", messages.join("\n"));
     Ok(())
 }
 
@@ -452,7 +477,7 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     let status = json!({"status": {"phase": "Running", "containerStatuses": containers}});
     world.pods().patch_status(&broken.name_any(), &PatchParams::default(), &Patch::Merge(&status)).await?;
     let Rollout::Failed(seen) = world.rollout(Some(1)).await? else { bail!("not failed") };
-    insta::assert_snapshot!(seen, @"");
+    insta::assert_snapshot!("evidence", seen);
     assert_eq!(world.in_use().await?, BTreeSet::from([1]));
 
     // Going back, the controller waits for the broken pod until that is deleted.
