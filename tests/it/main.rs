@@ -9,5 +9,6 @@ mod ldap;
 mod oidc;
 mod readme;
 mod service_account;
+mod target;
 mod validation;
 mod world;

@@ -37,6 +37,8 @@ pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
     let text = |field| Some(delivery?.values.get(setting(field).and_then(first_name)?)?.expose());
     edit.literal(&SESSION_LENGTH, text(Field::SessionLength).map(|length| json!(length)));
     edit.literal(&NO_PROVISIONING, text(Field::NoProvisioning).map(|disabled| json!(disabled == "true")));
+    let fields = delivery.into_iter().flat_map(Delivery::settings).filter(|env| env.field.is_some());
+    edit.vacant_variables(ENVIRONMENT, &fields.flat_map(|env| Dialect::Split.names(env)).collect::<Vec<_>>());
     let others = delivery.into_iter().flat_map(|delivery| {
         let settings = delivery.settings().filter(|env| env.field.is_none());
         let names = settings.flat_map(|env| Dialect::Split.names(env));

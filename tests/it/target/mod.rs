@@ -1,0 +1,3 @@
+//! Delivery to targets on a real API server.
+
+mod weights_and_biases;
