@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct World {
     workspace: Workspace,
     api: Api<DynamicObject>,
+    /// As a person applied it.
+    object: DynamicObject,
 }
 
 impl World {
@@ -36,8 +38,14 @@ impl World {
         let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
         let api = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
         let object = DynamicObject::new("wandb", &resource).data(json!({"spec": spec}));
-        api.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
-        Ok(Self { workspace, api })
+        let world = Self { workspace, api, object };
+        world.create().await?;
+        Ok(world)
+    }
+
+    async fn create(&self) -> Result<()> {
+        self.api.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&self.object)).await?;
+        Ok(())
     }
 
     /// The target, once API discovery tells of it.
@@ -127,22 +135,24 @@ fn delivery<'a>(number: u64, environment: &'static [Env], values: &'a Values) ->
     Delivery { number, environment, values }
 }
 
-/// Shows that the API server refuses a change to another version of the resource, or to another one.
+/// Shows that the API server refuses a change to another version of the resource, and to its successor.
 async fn refuses_what_is_stale(world: &World) -> Result<()> {
     let values = oidc_values();
     let first = delivery(1, OidcProvider::ENVIRONMENT, &values);
     let stale = merge_patch(&world.seen().await?, &oidc(), Some(&first))?;
     world.merge("somebody", &json!({"metadata": {"labels": {"a": "b"}}})).await?;
-    let mut strange = merge_patch(&world.seen().await?, &oidc(), Some(&first))?;
-    let identity = strange.get_mut("metadata").and_then(Value::as_object_mut).context("no metadata")?;
-    identity.insert("uid".to_owned(), json!("00000000-0000-0000-0000-000000000000"));
-    for patch in [stale, strange] {
-        match world.merge(&oidc().manager, &patch).await {
-            Err(kube::Error::Api(status)) => ensure!(status.code == 409, "{status:?}"),
-            other => bail!("not refused: {other:?}"),
-        }
+    is_conflict(world.merge(&oidc().manager, &stale).await)?;
+    let stale = merge_patch(&world.seen().await?, &oidc(), Some(&first))?;
+    world.api.delete("wandb", &DeleteParams::default()).await?;
+    world.create().await?;
+    is_conflict(world.merge(&oidc().manager, &stale).await)
+}
+
+fn is_conflict(answer: kube::Result<DynamicObject>) -> Result<()> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => bail!("not a conflict: {other:?}"),
     }
-    Ok(())
 }
 
 /// Shows whose entries stand where.
