@@ -44,11 +44,72 @@ fn a_new_revision_changes_names_and_no_more() {
     let mut seen = bare(Version::V2);
     deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values)));
     let patch = deliver(&mut seen, &oidc(), Some(&oidc_delivery(2, &values)));
-    insta::assert_json_snapshot!(patch, @"");
+    insta::assert_json_snapshot!(patch, @r#"
+        {
+          "spec": {
+            "wandb": {
+              "oidc": {
+                "clientSecret": {
+                  "name": "main-oidc-2"
+                },
+                "issuerUrl": {
+                  "name": "main-oidc-2"
+                }
+              }
+            }
+          }
+        }
+        "#);
     let mut seen = bare(Version::V1);
     deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values)));
     let patch = deliver(&mut seen, &oidc(), Some(&oidc_delivery(2, &values)));
-    insta::assert_json_snapshot!(patch, @"");
+    insta::assert_json_snapshot!(patch, @r#"
+        {
+          "spec": {
+            "values": {
+              "global": {
+                "auth": {
+                  "oidc": {
+                    "oidcSecret": {
+                      "name": "main-oidc-2"
+                    }
+                  }
+                },
+                "extraEnv": {
+                  "GORILLA_OIDC_ISSUER": {
+                    "valueFrom": {
+                      "secretKeyRef": {
+                        "name": "main-oidc-2"
+                      }
+                    }
+                  },
+                  "GORILLA_SESSION_LENGTH": {
+                    "valueFrom": {
+                      "secretKeyRef": {
+                        "name": "main-oidc-2"
+                      }
+                    }
+                  },
+                  "OIDC_ISSUER": {
+                    "valueFrom": {
+                      "secretKeyRef": {
+                        "name": "main-oidc-2"
+                      }
+                    }
+                  },
+                  "SESSION_LENGTH": {
+                    "valueFrom": {
+                      "secretKeyRef": {
+                        "name": "main-oidc-2"
+                      }
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+        "#);
 }
 
 #[test]
@@ -179,7 +240,7 @@ fn many_conflicts_are_counted() {
     let fields = json!({
         "issuerUrl": selector, "clientId": selector, "clientSecret": selector, "sessionLength": "theirs",
     });
-    insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @"");
+    insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @r#"Somebody else has set what OidcProvider main delivers to the WeightsAndBiases "wandb": spec.wandb.oidc.issuerUrl (by helm), spec.wandb.oidc.clientId (by helm), spec.wandb.oidc.clientSecret (by helm) and 1 more. Nothing was changed there: take these out where they come from (a manifest, a chart's values), or take spec.target out of this resource."#);
 }
 
 #[test]
@@ -342,5 +403,33 @@ fn what_the_resource_tells_of_the_server() {
         resource(Version::V1, v1).environment(),
         resource(Version::V2, v2).environment(),
         resource(Version::V2, json!({})).environment(),
-    ], @"");
+    ], @r#"
+        [
+            Environment {
+                literals: {
+                    "A": "text",
+                    "B": "7",
+                    "C": "true",
+                },
+                host: Some(
+                    "https://wandb.example.com",
+                ),
+                remarks: [],
+            },
+            Environment {
+                literals: {
+                    "A": "text",
+                },
+                host: Some(
+                    "wandb.example.com",
+                ),
+                remarks: [],
+            },
+            Environment {
+                literals: {},
+                host: None,
+                remarks: [],
+            },
+        ]
+        "#);
 }
