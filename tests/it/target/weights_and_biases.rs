@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::{
-    Api,
+    Api, Client, Config,
     api::{DeleteParams, Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
 use test_support::{
-    ControlPlane, Workspace,
+    ControlPlane, User, Workspace,
     definitions::{StoredVersion, weights_and_biases},
 };
 use wandb_auth_operator::{
@@ -18,6 +19,10 @@ use wandb_auth_operator::{
     engine::{Env, Kind, Values},
     target::{Change, Delivery, Owner, Seen, Target, read},
 };
+
+fn target() -> Target {
+    Target::WeightsAndBiases { name: "wandb".to_owned() }
+}
 
 /// How long API discovery may take to tell of a definition.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,12 +55,11 @@ impl World {
 
     /// The target, once API discovery tells of it.
     async fn seen(&self) -> Result<Seen> {
-        let target = Target::WeightsAndBiases { name: "wandb".to_owned() };
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let found = async {
             loop {
                 ticks.tick().await;
-                let answer = read(self.workspace.client(), self.workspace.namespace(), &target).await?;
+                let answer = read(self.workspace.client(), self.workspace.namespace(), &target()).await?;
                 match answer {
                     Ok(Some(seen)) => return Ok(seen),
                     Ok(None) => {}
@@ -64,6 +68,22 @@ impl World {
             }
         };
         tokio::time::timeout(PATIENCE, found).await.context("the resource is not found")?
+    }
+
+    /// Waits until API discovery tells of as many versions.
+    async fn wait_until_served(&self, count: usize) -> Result<()> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let found = async {
+            loop {
+                ticks.tick().await;
+                let groups = self.workspace.client().list_api_groups().await?.groups;
+                let group = groups.into_iter().find(|group| group.name == "apps.wandb.com");
+                if group.is_some_and(|group| group.versions.len() == count) {
+                    return Ok(());
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.context("the versions are not served")?
     }
 
     /// Makes a merge patch under that name.
@@ -155,6 +175,18 @@ fn is_conflict(answer: kube::Result<DynamicObject>) -> Result<()> {
     }
 }
 
+/// Shows what a user without any right is told.
+async fn needs_no_right_to_find_the_version(plane: &ControlPlane, world: &World) -> Result<()> {
+    world.seen().await?;
+    let kubeconfig = Kubeconfig::read_from(plane.kubeconfig(User::Operator))?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let answer = read(&Client::try_from(config)?, "default", &target()).await?;
+    let problem = answer.err().context("read without a right")?;
+    ensure!(problem.reason == Reason::Forbidden, "{problem:?}");
+    ensure!(problem.message.contains("get, list, watch and patch on weightsandbiases"), "{problem:?}");
+    Ok(())
+}
+
 /// Shows whose entries stand where.
 async fn stands(world: &World, owner: &Owner, number: u64, moved_by: Option<&str>) -> Result<()> {
     let standing = world.seen().await?.standing(owner);
@@ -174,6 +206,7 @@ async fn the_second_version() -> Result<()> {
         },
     });
     let world = World::with(ControlPlane::shared().await?, StoredVersion::V2, "v2", spec.clone()).await?;
+    needs_no_right_to_find_the_version(ControlPlane::shared().await?, &world).await?;
     let environment = world.seen().await?.environment();
     assert_eq!(environment.host.as_deref(), Some("https://wandb.example.com"));
     assert_eq!(environment.literals.get("FOREIGN").map(String::as_str), Some("kept"));
@@ -220,14 +253,19 @@ async fn the_second_version() -> Result<()> {
 #[tokio::test]
 async fn the_first_version() -> Result<()> {
     let plane = ControlPlane::start().await?;
+    // Without the definition there is no target, and no error either.
+    let workspace = Workspace::create(&plane, &[]).await?;
+    let answer = read(workspace.client(), workspace.namespace(), &target()).await?;
+    ensure!(matches!(answer, Ok(None)), "{answer:?}");
     let spec = json!({
         "chart": {"url": "https://charts.example.com"},
         "values": {"global": {"host": "https://wandb.example.com", "extraEnv": {"FOREIGN": "kept"}}},
     });
     let (oidc_values, ldap_values) = (oidc_values(), ldap_values());
     // The stored version counts, whichever others there are.
-    for stored in [StoredVersion::OnlyV1, StoredVersion::V1] {
+    for (stored, served) in [(StoredVersion::OnlyV1, 1), (StoredVersion::V1, 2)] {
         let world = World::with(&plane, stored, "v1", spec.clone()).await?;
+        world.wait_until_served(served).await?;
         let environment = world.seen().await?.environment();
         assert_eq!(environment.host.as_deref(), Some("https://wandb.example.com"));
         refuses_what_is_stale(&world).await?;
@@ -259,14 +297,5 @@ async fn the_first_version() -> Result<()> {
         stands(&world, &oidc(), 2, None).await?;
         assert_eq!(world.deliver(&oidc(), None).await?, spec);
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_cluster_without_the_definition_has_no_target() -> Result<()> {
-    let workspace = crate::world::workspace().await?;
-    let target = Target::WeightsAndBiases { name: "missing".to_owned() };
-    let answer = read(workspace.client(), workspace.namespace(), &target).await?;
-    ensure!(matches!(answer, Ok(None)), "{answer:?}");
     Ok(())
 }
