@@ -80,7 +80,7 @@ pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
         }))
         .unwrap(),
     };
-    apply(&mut seen, "helm", &json!({"spec": spec}));
+    apply(&mut seen, "helm", &Value::Object(Map::from_iter([("spec".to_owned(), spec)])));
     seen
 }
 
@@ -91,28 +91,23 @@ pub(super) fn apply(seen: &mut WeightsAndBiases, manager: &str, patch: &Value) {
     let mut patch = patch.clone();
     tree::remove(&mut patch, &["metadata"]);
     merge(&mut after, &patch);
-    let entries = seen.object.metadata.managed_fields.get_or_insert_default();
-    let mut sets: Vec<(String, Value)> = Vec::new();
-    for entry in entries.drain(..) {
-        sets.push((entry.manager.unwrap(), entry.fields_v1.unwrap().0));
-    }
-    if !sets.iter().any(|(name, _)| name == manager) {
-        sets.push((manager.to_owned(), json!({})));
-    }
-    for (name, set) in &mut sets {
-        *set = owned(set, &before, &after, name == manager).unwrap_or_else(|| json!({}));
-    }
-    let count = sets.len();
-    for (index, (name, set)) in sets.into_iter().enumerate() {
-        let entry = json!({
-            "manager": name, "operation": "Update", "fieldsV1": set,
-            // The one who changed something last is the newest.
-            "time": format!("2026-01-01T00:00:{:02}Z", if name == manager { count } else { index }),
-        });
+    let metadata = &mut seen.object.metadata;
+    let number = metadata.resource_version.take().unwrap().parse::<u32>().unwrap() + 1;
+    metadata.resource_version = Some(number.to_string());
+    let entries = metadata.managed_fields.get_or_insert_default();
+    if !entries.iter().any(|entry| entry.manager.as_deref() == Some(manager)) {
+        let entry = json!({"manager": manager, "operation": "Update", "fieldsV1": {}});
         entries.push(serde_json::from_value(entry).unwrap());
     }
+    for entry in entries {
+        let is_changer = entry.manager.as_deref() == Some(manager);
+        let set = &mut entry.fields_v1.as_mut().unwrap().0;
+        *set = owned(set, &before, &after, is_changer).unwrap_or_else(|| json!({".": {}}));
+        if is_changer {
+            entry.time = serde_json::from_value(json!(format!("2026-01-01T00:00:{number:02}Z"))).unwrap();
+        }
+    }
     seen.object.data = after;
-    seen.object.metadata.resource_version = Some(format!("{}0", count));
 }
 
 /// What a manager owns after a change: a value or list that changed is the changer's alone.

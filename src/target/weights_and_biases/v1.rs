@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     engine::{Env, Field},
+    sensitive::Sensitive,
     target::{Delivery, Dialect, Environment},
 };
 
@@ -56,7 +57,7 @@ pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
             edit.vacant(path, Form::Variable);
         }
     }
-    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(|pem| pem.expose()));
+    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
 }
 
 fn variable(name: &str) -> Vec<&str> {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     engine::{Env, Field},
+    sensitive::Sensitive,
     target::{Delivery, Dialect, Environment},
 };
 
@@ -45,7 +46,7 @@ pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
         names.filter(|name| delivery.values.get(name).is_some())
     });
     edit.variables(ENVIRONMENT, &others.collect::<Vec<_>>());
-    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(|pem| pem.expose()));
+    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
 }
 
 fn first_name(env: Env) -> Option<&'static str> {

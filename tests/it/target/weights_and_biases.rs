@@ -25,7 +25,7 @@ fn target() -> Target {
 }
 
 /// How long API discovery may take to tell of a definition.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A `WeightsAndBiases` named `wandb` in a namespace of its own.
 struct World {
