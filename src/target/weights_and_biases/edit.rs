@@ -68,6 +68,26 @@ impl<'a> Edit<'a> {
         }
     }
 
+    /// Nobody sets the field, since another one of the owner stands for it.
+    pub fn vacant(&mut self, path: &[&str], form: Form) {
+        match tree::find(self.seen, path) {
+            None => {}
+            Some(present) if present.as_str() == Some("") => {}
+            Some(present) if self.is_own(form.secret(present)) => self.take_out(path),
+            Some(_) => self.conflict(path),
+        }
+    }
+
+    /// Nobody sets these environment variables, since fields of the owner stand for them.
+    pub fn vacant_variables(&mut self, path: &[&str], names: &[&str]) {
+        for entry in tree::list(self.seen, path) {
+            let name = tree::text(entry, &["name"]).unwrap_or_default();
+            if names.contains(&name) && !self.is_own(Form::Variable.secret(entry)) {
+                self.conflict_in_list(path, name);
+            }
+        }
+    }
+
     /// The list of environment variables has these of the owner, each from the key of its name.
     pub fn variables(&mut self, path: &[&str], names: &[&str]) {
         let form = Form::Variable;
@@ -83,7 +103,7 @@ impl<'a> Edit<'a> {
             let secret = form.secret(present);
             let is_wanted = self.revision.is_some() && names.contains(&name);
             if is_wanted && !self.may_replace(secret) {
-                self.conflicts.add(&format!("{}[{name}]", path.join(".")), &self.others(path));
+                self.conflict_in_list(path, name);
             } else if is_wanted || self.is_own(secret) {
                 // The first entry of a name keeps its place, and a second one goes.
                 let position = wanted.iter().position(|(wanted, _)| *wanted == name);
@@ -133,8 +153,12 @@ impl<'a> Edit<'a> {
     }
 
     /// Notes that somebody else has set the field.
-    pub fn conflict(&mut self, path: &[&str]) {
+    fn conflict(&mut self, path: &[&str]) {
         self.conflicts.add(&path.join("."), &self.others(path));
+    }
+
+    fn conflict_in_list(&mut self, path: &[&str], name: &str) {
+        self.conflicts.add(&format!("{}[{name}]", path.join(".")), &self.others(path));
     }
 
     fn is_own(&self, secret: Option<&str>) -> bool {

@@ -13,7 +13,8 @@ use super::{
     tree,
 };
 use crate::{
-    engine::Field,
+    engine::{Env, Field},
+    sensitive::Sensitive,
     target::{Delivery, Dialect, Environment},
 };
 
@@ -33,9 +34,10 @@ const HOST: &[&str] = &["spec", "values", "global", "host"];
 /// Brings the entries to the delivery, or out of the resource where there is none.
 pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
     let settings: Vec<_> = delivery.into_iter().flat_map(Delivery::settings).collect();
+    let is_secret = |env: &&Env| env.field == Some(Field::ClientSecret);
     let has_value = |name: &&str| delivery.is_some_and(|delivery| delivery.values.get(name).is_some());
-    let variables = settings.iter().filter(|env| env.field != Some(Field::ClientSecret));
-    let wanted: Vec<_> = variables.flat_map(|env| Dialect::Both.names(*env)).filter(has_value).collect();
+    let variables = settings.iter().filter(|env| !is_secret(env)).flat_map(|env| Dialect::Both.names(*env));
+    let wanted: Vec<_> = variables.filter(has_value).collect();
     for name in &wanted {
         edit.reference(&variable(name), Form::Variable, Some(name));
     }
@@ -44,16 +46,18 @@ pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
     for name in present.into_iter().filter(|name| !wanted.contains(name)) {
         edit.reference(&variable(name), Form::Variable, None);
     }
-    let secret = settings.iter().find(|env| env.field == Some(Field::ClientSecret));
-    let key = secret.and_then(|env| Dialect::Split.names(*env).first().copied());
+    let secret = settings.iter().find(is_secret).copied();
+    let key = secret.and_then(|env| Dialect::Split.names(env).first().copied());
     edit.reference(OIDC_SECRET, Form::OidcSecret, key);
+    for name in secret.into_iter().flat_map(Env::names) {
+        edit.vacant(&variable(name), Form::Variable);
+    }
     for (field, path) in RIVALS {
-        let is_delivered = settings.iter().any(|env| env.field == Some(field));
-        if is_delivered && tree::find(edit.seen(), path).is_some_and(|value| value.as_str() != Some("")) {
-            edit.conflict(path);
+        if settings.iter().any(|env| env.field == Some(field)) {
+            edit.vacant(path, Form::Variable);
         }
     }
-    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(|pem| pem.expose()));
+    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
 }
 
 fn variable(name: &str) -> Vec<&str> {

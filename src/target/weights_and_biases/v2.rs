@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     engine::{Env, Field},
+    sensitive::Sensitive,
     target::{Delivery, Dialect, Environment},
 };
 
@@ -37,13 +38,15 @@ pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
     let text = |field| Some(delivery?.values.get(setting(field).and_then(first_name)?)?.expose());
     edit.literal(&SESSION_LENGTH, text(Field::SessionLength).map(|length| json!(length)));
     edit.literal(&NO_PROVISIONING, text(Field::NoProvisioning).map(|disabled| json!(disabled == "true")));
+    let fields = delivery.into_iter().flat_map(Delivery::settings).filter(|env| env.field.is_some());
+    edit.vacant_variables(ENVIRONMENT, &fields.flat_map(|env| Dialect::Split.names(env)).collect::<Vec<_>>());
     let others = delivery.into_iter().flat_map(|delivery| {
         let settings = delivery.settings().filter(|env| env.field.is_none());
         let names = settings.flat_map(|env| Dialect::Split.names(env));
         names.filter(|name| delivery.values.get(name).is_some())
     });
     edit.variables(ENVIRONMENT, &others.collect::<Vec<_>>());
-    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(|pem| pem.expose()));
+    edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
 }
 
 fn first_name(env: Env) -> Option<&'static str> {

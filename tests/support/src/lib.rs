@@ -8,6 +8,7 @@
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
 //! process that looks after it; in it [`pods`] play what the kubelet would do with the pods.
+//! [`definitions`] are those of other operators' resources.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -16,6 +17,7 @@ mod background;
 mod ber;
 mod certificates;
 mod control_plane;
+pub mod definitions;
 pub mod hostile;
 mod http_client;
 mod network;
