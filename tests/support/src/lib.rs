@@ -7,7 +7,8 @@
 //! client that it is checked with.
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
-//! process that looks after it; in it [`pods`] play what the kubelet would do with the pods.
+//! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
+//! whose container can be a real process, the [`stand_in_server`].
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -24,6 +25,7 @@ pub mod pods;
 pub mod process;
 mod run_directory;
 mod slapd;
+pub mod stand_in_server;
 pub mod tokens;
 pub mod tools;
 mod wandb_client;
@@ -37,6 +39,7 @@ pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
+pub use stand_in_server::StandInServer;
 pub use wandb_client::{WandbAction, WandbClient};
 pub use wandb_server::{WandbServer, WandbServerBuilder};
 pub use workspace::{Operator, Table, Workspace, condition};

@@ -96,8 +96,8 @@ async fn a_deployment_becomes_available_and_is_replaced_without_a_gap() -> Resul
 
     set_variable::<Deployment>(&workspace, "wandb", "true").await?;
     wait_until(&workspace, "wandb", is_available).await?;
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(2));
-    assert_eq!(player.fewest_ready("wandb-", 4), None);
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(2));
+    assert_eq!(player.fewest_ready("wandb-", 4).await?, None);
     assert_eq!(player.broken_references(), []);
     for pod in pods(&workspace).await? {
         let inputs = player.environment_of(&pod.name_any()).context("it did not start")?;
@@ -139,7 +139,7 @@ async fn a_crash_loop_exceeds_the_deadline_until_the_script_is_another() -> Resu
     let last = last.context("there is no last state")?;
     assert_eq!((last.exit_code, last.reason.as_deref()), (3, Some("Error")));
     assert_eq!(last.message.as_deref(), Some("no such issuer"));
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(2), "the old pods stay");
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(2), "the old pods stay");
 
     player.change_script(|_| Life::Ready);
     wait_until(&workspace, "wandb", is_available).await?;
@@ -150,7 +150,7 @@ async fn a_crash_loop_exceeds_the_deadline_until_the_script_is_another() -> Resu
         })
     })
     .await?;
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(0));
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(0));
     workspace.delete().await
 }
 
@@ -177,7 +177,7 @@ async fn a_stateful_set_rolls_one_pod_after_the_other() -> Result<()> {
     wait_until(&workspace, "wandb", is_ready).await?;
     set_variable::<StatefulSet>(&workspace, "wandb", "true").await?;
     wait_until(&workspace, "wandb", is_ready).await?;
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(1));
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(1));
     assert_eq!(player.starts_of("wandb-0").len(), 2);
     workspace.delete().await
 }
@@ -273,7 +273,7 @@ async fn many_players_do_not_meet() -> Result<()> {
         let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
         workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
         wait_until(&workspace, "wandb", is_available).await?;
-        ensure!(player.fewest_ready("wandb-", 2) == Some(2));
+        ensure!(player.fewest_ready("wandb-", 2).await? == Some(2));
         ensure!(player.pods().len() == 2, "it played pods of others");
         workspace.delete().await
     };
