@@ -17,8 +17,9 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use test_support::{
-    ControlPlane, PodPlayer, Workspace,
+    ControlPlane, PodPlayer, Slapd, Workspace,
     pods::{Life, WandbWorkload},
+    stand_in_server::log_in,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -263,6 +264,44 @@ async fn a_restarted_container_gets_the_values_of_that_time_and_its_files() -> R
         assert_eq!(inputs.files.get(path).map(Vec::as_slice), Some(b"certificate".as_slice()));
         assert!(!inputs.environment.contains_key("NONE"));
     }
+    workspace.delete().await
+}
+
+#[tokio::test]
+async fn a_pod_can_run_a_process_that_serves_or_crashes_by_itself() -> Result<()> {
+    let workspace = workspace().await?;
+    let player = PodPlayer::start(&workspace, |_| Life::Serving)?;
+    let slapd = Slapd::builder("service-password").start()?;
+    workspace.put_secret("corp", &[("password", "wrong")]).await?;
+    let workload = WandbWorkload::stateful_set("wandb")
+        .replicas(1)
+        .variable("LOCAL_LDAP_ADDRESS", &slapd.ldap_url())
+        .variable("LOCAL_LDAP_BASE_DN", Slapd::SUFFIX)
+        .variable("LOCAL_LDAP_ATTRIBUTES", "email=mail,group=gidNumber")
+        .variable("LOCAL_LDAP_LOGIN", "true")
+        .variable("LOCAL_LDAP_BIND_DN", Slapd::SERVICE_DN)
+        .secret_variable("LOCAL_LDAP_BIND_PW", "corp", "password");
+    workspace.apply(&workload.manifest()).await?;
+    let last_message = |pod: &Pod| {
+        let last = first_container(pod)?.last_state.as_ref()?.terminated.as_ref()?;
+        last.message.clone().filter(|_| last.exit_code == 1)
+    };
+    let pod =
+        wait_until(&workspace, "wandb-0", |pod: Option<&Pod>| pod.and_then(last_message).is_some()).await?;
+    let message = last_message(&pod).unwrap_or_default();
+    assert!(message.contains("cannot bind to the directory"), "{message}");
+    assert_eq!(player.address_of("wandb-0"), None);
+
+    workspace.put_secret("corp", &[("password", "service-password")]).await?;
+    wait_until(&workspace, "wandb-0", |pod: Option<&Pod>| {
+        pod.and_then(first_container).is_some_and(|container| container.ready)
+    })
+    .await?;
+    let address = player.address_of("wandb-0").context("it serves nowhere")?;
+    assert_eq!(log_in(address, "alice@example.org", "alice-password")?, 200);
+    assert_eq!(log_in(address, "alice@example.org", "wrong")?, 401);
+    drop(player);
+    assert!(log_in(address, "alice@example.org", "alice-password").is_err(), "the process is left");
     workspace.delete().await
 }
 

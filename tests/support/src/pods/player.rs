@@ -1,6 +1,7 @@
 //! The player as a test sees it.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -84,6 +85,11 @@ impl PodPlayer {
     /// What the pod's first container got at each of its starts; a StatefulSet's pods of one name count as one.
     pub fn starts_of(&self, pod: &str) -> Vec<ContainerInputs> {
         self.record().starts_of(pod)
+    }
+
+    /// Where the pod's stand-in server listens, if one [serves](Life::Serving).
+    pub fn address_of(&self, pod: &str) -> Option<SocketAddr> {
+        self.record().address_of(pod)
     }
 
     /// The names of all pods that have started.

@@ -1,6 +1,9 @@
 //! What a player has seen and done, for the test to ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, core::ObjectList};
@@ -23,6 +26,8 @@ pub(super) struct Record {
     /// The starts of each pod's first container.
     starts: BTreeMap<String, Vec<ContainerInputs>>,
     broken: BTreeSet<BrokenReference>,
+    /// Where the pods' stand-in servers listen.
+    addresses: BTreeMap<String, SocketAddr>,
     /// How often the test asked for a restart of each pod.
     restarts_asked: BTreeMap<String, usize>,
 }
@@ -38,6 +43,7 @@ impl Record {
 
     pub(super) fn pod_is_gone(&mut self, name: &str) {
         self.versions.remove(name);
+        self.addresses.remove(name);
         let mut moment = self.now();
         let changed = moment.remove(name);
         self.add(changed, moment);
@@ -97,6 +103,18 @@ impl Record {
 
     pub(super) fn broken_references(&self) -> Vec<BrokenReference> {
         self.broken.iter().cloned().collect()
+    }
+
+    pub(super) fn serves(&mut self, pod: &str, address: SocketAddr) {
+        self.addresses.insert(pod.to_owned(), address);
+    }
+
+    pub(super) fn serves_no_more(&mut self, pod: &str) {
+        self.addresses.remove(pod);
+    }
+
+    pub(super) fn address_of(&self, pod: &str) -> Option<SocketAddr> {
+        self.addresses.get(pod).copied()
     }
 
     pub(super) fn ask_for_restart(&mut self, pod: &str) {
