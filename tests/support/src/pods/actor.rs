@@ -186,13 +186,13 @@ impl Actor {
             }
         };
         let name = self.pod.name_any();
-        let mut serves = false;
+        let mut is_ready = false;
         let exit = loop {
             if let Ok(Some(code)) = server.exit_code() {
                 break Exit { code, message: self.last_words(&server) };
             }
-            if let (false, Some(address)) = (serves, server.address()) {
-                serves = true;
+            if let (false, Some(address)) = (is_ready, server.address()) {
+                is_ready = true;
                 self.stage.record().serves(&name, address);
                 self.sheet.runs(&self.container.name, Running::Ready);
                 self.show().await?;
