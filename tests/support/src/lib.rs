@@ -7,8 +7,9 @@
 //! client that it is checked with.
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
-//! process that looks after it; in it [`pods`] play what the kubelet would do with the pods.
-//! [`definitions`] are those of other operators' resources.
+//! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
+//! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
+//! vendor's operator, which makes workloads of its own resource ([`definitions`]).
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -26,9 +27,11 @@ pub mod pods;
 pub mod process;
 mod run_directory;
 mod slapd;
+pub mod stand_in_server;
 pub mod tokens;
 pub mod tools;
 mod wandb_client;
+mod wandb_operator;
 pub mod wandb_server;
 mod workspace;
 
@@ -39,6 +42,8 @@ pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
+pub use stand_in_server::StandInServer;
 pub use wandb_client::{WandbAction, WandbClient};
+pub use wandb_operator::WandbOperator;
 pub use wandb_server::{WandbServer, WandbServerBuilder};
 pub use workspace::{Operator, Table, Workspace, condition};

@@ -17,8 +17,9 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use test_support::{
-    ControlPlane, PodPlayer, Workspace,
+    ControlPlane, PodPlayer, Slapd, Workspace,
     pods::{Life, WandbWorkload},
+    stand_in_server::log_in,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -96,8 +97,8 @@ async fn a_deployment_becomes_available_and_is_replaced_without_a_gap() -> Resul
 
     set_variable::<Deployment>(&workspace, "wandb", "true").await?;
     wait_until(&workspace, "wandb", is_available).await?;
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(2));
-    assert_eq!(player.fewest_ready("wandb-", 4), None);
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(2));
+    assert_eq!(player.fewest_ready("wandb-", 4).await?, None);
     assert_eq!(player.broken_references(), []);
     for pod in pods(&workspace).await? {
         let inputs = player.environment_of(&pod.name_any()).context("it did not start")?;
@@ -139,7 +140,7 @@ async fn a_crash_loop_exceeds_the_deadline_until_the_script_is_another() -> Resu
     let last = last.context("there is no last state")?;
     assert_eq!((last.exit_code, last.reason.as_deref()), (3, Some("Error")));
     assert_eq!(last.message.as_deref(), Some("no such issuer"));
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(2), "the old pods stay");
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(2), "the old pods stay");
 
     player.change_script(|_| Life::Ready);
     wait_until(&workspace, "wandb", is_available).await?;
@@ -150,7 +151,7 @@ async fn a_crash_loop_exceeds_the_deadline_until_the_script_is_another() -> Resu
         })
     })
     .await?;
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(0));
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(0));
     workspace.delete().await
 }
 
@@ -177,7 +178,7 @@ async fn a_stateful_set_rolls_one_pod_after_the_other() -> Result<()> {
     wait_until(&workspace, "wandb", is_ready).await?;
     set_variable::<StatefulSet>(&workspace, "wandb", "true").await?;
     wait_until(&workspace, "wandb", is_ready).await?;
-    assert_eq!(player.fewest_ready("wandb-", 2), Some(1));
+    assert_eq!(player.fewest_ready("wandb-", 2).await?, Some(1));
     assert_eq!(player.starts_of("wandb-0").len(), 2);
     workspace.delete().await
 }
@@ -267,13 +268,51 @@ async fn a_restarted_container_gets_the_values_of_that_time_and_its_files() -> R
 }
 
 #[tokio::test]
+async fn a_pod_can_run_a_process_that_serves_or_crashes_by_itself() -> Result<()> {
+    let workspace = workspace().await?;
+    let player = PodPlayer::start(&workspace, |_| Life::Serving)?;
+    let slapd = Slapd::builder("service-password").start()?;
+    workspace.put_secret("corp", &[("password", "wrong")]).await?;
+    let workload = WandbWorkload::stateful_set("wandb")
+        .replicas(1)
+        .variable("LOCAL_LDAP_ADDRESS", &slapd.ldap_url())
+        .variable("LOCAL_LDAP_BASE_DN", Slapd::SUFFIX)
+        .variable("LOCAL_LDAP_ATTRIBUTES", "email=mail,group=gidNumber")
+        .variable("LOCAL_LDAP_LOGIN", "true")
+        .variable("LOCAL_LDAP_BIND_DN", Slapd::SERVICE_DN)
+        .secret_variable("LOCAL_LDAP_BIND_PW", "corp", "password");
+    workspace.apply(&workload.manifest()).await?;
+    let last_message = |pod: &Pod| {
+        let last = first_container(pod)?.last_state.as_ref()?.terminated.as_ref()?;
+        last.message.clone().filter(|_| last.exit_code == 1)
+    };
+    let pod =
+        wait_until(&workspace, "wandb-0", |pod: Option<&Pod>| pod.and_then(last_message).is_some()).await?;
+    let message = last_message(&pod).unwrap_or_default();
+    assert!(message.contains("cannot bind to the directory"), "{message}");
+    assert_eq!(player.address_of("wandb-0"), None);
+
+    workspace.put_secret("corp", &[("password", "service-password")]).await?;
+    wait_until(&workspace, "wandb-0", |pod: Option<&Pod>| {
+        pod.and_then(first_container).is_some_and(|container| container.ready)
+    })
+    .await?;
+    let address = player.address_of("wandb-0").context("it serves nowhere")?;
+    assert_eq!(log_in(address, "alice@example.org", "alice-password")?, 200);
+    assert_eq!(log_in(address, "alice@example.org", "wrong")?, 401);
+    drop(player);
+    assert!(log_in(address, "alice@example.org", "alice-password").is_err(), "the process is left");
+    workspace.delete().await
+}
+
+#[tokio::test]
 async fn many_players_do_not_meet() -> Result<()> {
     let play = |_| async {
         let workspace = workspace().await?;
         let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
         workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
         wait_until(&workspace, "wandb", is_available).await?;
-        ensure!(player.fewest_ready("wandb-", 2) == Some(2));
+        ensure!(player.fewest_ready("wandb-", 2).await? == Some(2));
         ensure!(player.pods().len() == 2, "it played pods of others");
         workspace.delete().await
     };

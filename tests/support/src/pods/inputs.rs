@@ -260,18 +260,13 @@ fn expand(value: &str, variables: &BTreeMap<String, String>) -> String {
     while let Some((before, after)) = rest.split_once('$') {
         expanded.push_str(before);
         let reference = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
-        rest = match reference {
-            Some((name, behind)) => {
-                match variables.get(name) {
-                    Some(value) => expanded.push_str(value),
-                    None => expanded.push_str(&format!("$({name})")),
-                }
-                behind
-            }
-            None => {
-                expanded.push('$');
-                after.strip_prefix('$').unwrap_or(after)
-            }
+        rest = if let Some((name, behind)) = reference {
+            let unknown = || format!("$({name})");
+            expanded.push_str(&variables.get(name).cloned().unwrap_or_else(unknown));
+            behind
+        } else {
+            expanded.push('$');
+            after.strip_prefix('$').unwrap_or(after)
         };
     }
     expanded + rest

@@ -9,6 +9,8 @@ pub enum Life {
     Ready,
     /// It runs, and becomes ready after this time.
     ReadyAfter(Duration),
+    /// It runs the [stand-in server](crate::stand_in_server), is ready when that serves, and ends when that does.
+    Serving,
     /// It runs and never becomes ready.
     NeverReady,
     /// It ends shortly after every start, and is started again, with pauses that grow.

@@ -112,6 +112,7 @@ impl WandbWorkload {
             "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
             "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}},
             "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}},
+            "terminationMessagePolicy": "FallbackToLogsOnError",
         }]})
     }
 }

@@ -5,6 +5,7 @@
 //! what the pod's containers [refer to](ContainerInputs) at every start, as the kubelet does, so that a
 //! reference to nothing is seen, whatever the script says.
 
+mod actor;
 mod inputs;
 mod life;
 mod manifests;

@@ -1,13 +1,18 @@
 //! The player as a test sees it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
 use tokio::sync::watch;
 
 use super::{BrokenReference, ContainerInputs, Life, playing, record::Record};
-use crate::{Workspace, background::Background};
+use crate::{Workspace, background::Background, workspace::PATIENCE};
 
 pub(super) type Script = Arc<dyn Fn(&Pod) -> Life + Send + Sync>;
 
@@ -17,6 +22,7 @@ pub(super) type Script = Arc<dyn Fn(&Pod) -> Life + Send + Sync>;
 pub struct PodPlayer {
     // Dropped first, so that nothing plays on.
     _background: Background,
+    pods: Api<Pod>,
     script: watch::Sender<Script>,
     record: Arc<Mutex<Record>>,
 }
@@ -35,7 +41,8 @@ impl PodPlayer {
         let record = Arc::new(Mutex::new(Record::default()));
         let (config, recorded) = (workspace.config().clone(), record.clone());
         let background = Background::start(move || playing::play(config, cues, recorded))?;
-        Ok(Self { _background: background, script, record })
+        let pods = Api::namespaced(workspace.client().clone(), workspace.namespace());
+        Ok(Self { _background: background, pods, script, record })
     }
 
     /// Goes on with another script. A container that runs goes on running where both scripts let it.
@@ -56,12 +63,18 @@ impl PodPlayer {
         self.record().broken_references()
     }
 
-    /// The smallest number of ready pods whose names have this prefix, at any moment since so many were ready
-    /// for the first time; nothing where they never were.
+    /// The smallest number of ready pods whose names have this prefix, at any moment until now since so many
+    /// were ready for the first time; nothing where they never were.
     ///
     /// Every change that the API server has told is a moment.
-    pub fn fewest_ready(&self, prefix: &str, replicas: usize) -> Option<usize> {
-        self.record().fewest_ready(prefix, replicas)
+    pub async fn fewest_ready(&self, prefix: &str, replicas: usize) -> Result<Option<usize>> {
+        let now = self.pods.list(&ListParams::default()).await?;
+        let started = Instant::now();
+        while !self.record().has_seen(&now) {
+            ensure!(started.elapsed() < PATIENCE, "the player did not see the pods' last changes");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(self.record().fewest_ready(prefix, replicas))
     }
 
     /// What the pod's first container got at its last start.
@@ -72,6 +85,11 @@ impl PodPlayer {
     /// What the pod's first container got at each of its starts; a StatefulSet's pods of one name count as one.
     pub fn starts_of(&self, pod: &str) -> Vec<ContainerInputs> {
         self.record().starts_of(pod)
+    }
+
+    /// Where the pod's stand-in server listens, if one [serves](Life::Serving).
+    pub fn address_of(&self, pod: &str) -> Option<SocketAddr> {
+        self.record().address_of(pod)
     }
 
     /// The names of all pods that have started.

@@ -1,9 +1,12 @@
 //! What a player has seen and done, for the test to ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use kube::{ResourceExt, core::ObjectList};
 
 use super::{
     inputs::{BrokenReference, ContainerInputs},
@@ -18,9 +21,13 @@ type Moment = BTreeSet<String>;
 pub(super) struct Record {
     /// What was ready, in the order of the API's events; each moment differs from the one before.
     moments: Vec<Moment>,
+    /// The version that was last seen of each pod.
+    versions: BTreeMap<String, u64>,
     /// The starts of each pod's first container.
     starts: BTreeMap<String, Vec<ContainerInputs>>,
     broken: BTreeSet<BrokenReference>,
+    /// Where the pods' stand-in servers listen.
+    addresses: BTreeMap<String, SocketAddr>,
     /// How often the test asked for a restart of each pod.
     restarts_asked: BTreeMap<String, usize>,
 }
@@ -28,12 +35,15 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn pod_is_seen(&mut self, pod: &Pod) {
         let name = pod.name_any();
+        self.versions.insert(name.clone(), version(pod.resource_version().as_deref()));
         let mut moment = self.now();
         let changed = if is_ready(pod) { moment.insert(name) } else { moment.remove(&name) };
         self.add(changed, moment);
     }
 
     pub(super) fn pod_is_gone(&mut self, name: &str) {
+        self.versions.remove(name);
+        self.addresses.remove(name);
         let mut moment = self.now();
         let changed = moment.remove(name);
         self.add(changed, moment);
@@ -41,6 +51,7 @@ impl Record {
 
     /// The pods are these and no others, after a gap in the events.
     pub(super) fn pods_are(&mut self, names: &BTreeSet<String>) {
+        self.versions.retain(|name, _| names.contains(name));
         let before = self.now();
         let moment: Moment = before.intersection(names).cloned().collect();
         self.add(moment != before, moment);
@@ -54,6 +65,17 @@ impl Record {
         if changed {
             self.moments.push(moment);
         }
+    }
+
+    /// Whether all has been seen that led to these pods.
+    pub(super) fn has_seen(&self, pods: &ObjectList<Pod>) -> bool {
+        let listed_at = version(pods.metadata.resource_version.as_deref());
+        let is_current = |pod: &Pod| {
+            self.versions.get(&pod.name_any()) >= Some(&version(pod.resource_version().as_deref()))
+        };
+        let is_listed = |name: &str| pods.iter().any(|pod| pod.name_any() == name);
+        pods.iter().all(is_current)
+            && self.versions.iter().all(|(name, version)| *version > listed_at || is_listed(name))
     }
 
     /// The smallest number of ready pods since there were so many for the first time.
@@ -83,6 +105,18 @@ impl Record {
         self.broken.iter().cloned().collect()
     }
 
+    pub(super) fn serves(&mut self, pod: &str, address: SocketAddr) {
+        self.addresses.insert(pod.to_owned(), address);
+    }
+
+    pub(super) fn serves_no_more(&mut self, pod: &str) {
+        self.addresses.remove(pod);
+    }
+
+    pub(super) fn address_of(&self, pod: &str) -> Option<SocketAddr> {
+        self.addresses.get(pod).copied()
+    }
+
     pub(super) fn ask_for_restart(&mut self, pod: &str) {
         *self.restarts_asked.entry(pod.to_owned()).or_default() += 1;
     }
@@ -90,4 +124,9 @@ impl Record {
     pub(super) fn restarts_asked(&self, pod: &str) -> usize {
         self.restarts_asked.get(pod).copied().unwrap_or_default()
     }
+}
+
+/// Versions grow, as the one API server of a test counts them.
+fn version(resource_version: Option<&str>) -> u64 {
+    resource_version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }

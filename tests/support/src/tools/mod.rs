@@ -7,11 +7,13 @@ pub(crate) mod cache;
 mod kubernetes;
 mod openid_provider;
 mod slapd;
+mod stand_in_server;
 mod wandb_client;
 
 pub use kubernetes::{KubernetesBinaries, kubernetes};
 pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
 pub use slapd::{SlapdInstallation, slapd};
+pub use stand_in_server::stand_in_server;
 pub use wandb_client::{WandbClientInstallation, wandb_client};
 
 use std::env;
