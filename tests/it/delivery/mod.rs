@@ -66,7 +66,7 @@ impl Stage {
     /// Waits until so many pods whose names have this prefix are ready.
     pub async fn player_has_ready(&self, prefix: &str, replicas: usize) -> Result<()> {
         eventually("ready pods", || async {
-            Ok(self.player.fewest_ready(prefix, replicas).is_some().then_some(()))
+            Ok(self.player.fewest_ready(prefix, replicas).await?.is_some().then_some(()))
         })
         .await
     }

@@ -29,7 +29,7 @@ async fn a_crashing_configuration_is_rolled_back() -> Result<()> {
     }
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(1), &json!(1)));
     assert!(stage.entries().await?.values().all(|(secret, _)| secret == "corp-ldap-1"));
-    assert_eq!(stage.player.fewest_ready("wandb", 2), Some(2));
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
     assert_eq!(stage.revisions("corp-ldap").await?, [1, 2]);
     stage.expect_no_broken_reference()
 }

@@ -42,7 +42,11 @@ async fn values_come_to_a_deployment_and_go_with_their_resource() -> Result<()> 
         stage.ready(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
     assert!(stage.entries().await?.values().all(|(secret, _)| secret == "corp-ldap-2"));
-    assert_eq!(stage.player.fewest_ready("wandb", 2), Some(2), "pods were replaced one after the other");
+    assert_eq!(
+        stage.player.fewest_ready("wandb", 2).await?,
+        Some(2),
+        "pods were replaced one after the other"
+    );
 
     let resources = stage.workspace.resources("LdapConfig")?;
     resources.delete("corp", &DeleteParams::default()).await?;
