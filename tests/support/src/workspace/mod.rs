@@ -321,5 +321,11 @@ fn documents(yaml: &str) -> Result<Vec<DynamicObject>> {
 
 fn resource(api_version: &str, kind: &str) -> Result<ApiResource> {
     let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
-    Ok(ApiResource::from_gvk(&GroupVersionKind::try_from(types)?))
+    let is_plural = kind == "WeightsAndBiases";
+    let kind = GroupVersionKind::try_from(types)?;
+    if is_plural {
+        // The rules of English would make a plural of the plural.
+        return Ok(ApiResource::from_gvk_with_plural(&kind, "weightsandbiases"));
+    }
+    Ok(ApiResource::from_gvk(&kind))
 }
