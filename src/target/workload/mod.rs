@@ -1,28 +1,31 @@
-//! Deployments and StatefulSets: env entries and files in the pod template.
+//! Deployments and `StatefulSet`s: env entries and files in the pod template.
 //!
 //! In reading order: an [`Item`] is one entry of the lists in a pod template, [`ownership`] tells which field
 //! managers have it, [`wanted`] is what a delivery makes of the template, and [`removal`] takes it out.
 
+mod controller;
 mod item;
 mod ownership;
+mod remarks;
 mod removal;
 mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, StatefulSet},
-        core::v1::{Container, Pod, PodTemplateSpec},
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::{Container, PodTemplateSpec},
     },
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, Client, ResourceExt,
-    core::{ApiResource, DynamicObject, Selector, SelectorExt},
+    Api, Client,
+    core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
 
+pub(super) use self::controller::Controller;
 use self::{
     item::{Item, List, references},
     ownership::Ownership,
@@ -40,14 +43,8 @@ pub struct Workload {
     target: Target,
     /// As the API server sent it, with fields that the types below may not know.
     object: DynamicObject,
+    /// The same in types.
     controller: Controller,
-}
-
-/// The same in types.
-#[derive(Clone, Debug)]
-pub(super) enum Controller {
-    Deployment(Box<Deployment>),
-    StatefulSet(Box<StatefulSet>),
 }
 
 pub(super) async fn read(
@@ -155,36 +152,7 @@ impl Workload {
             .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
             .collect();
         let host = literals.get("HOST").cloned();
-        Environment { literals, host, remarks: self.remark().into_iter().collect() }
-    }
-
-    /// What of the workload's settings makes each rollout interrupt the service.
-    fn remark(&self) -> Option<String> {
-        let target = &self.target;
-        match &self.controller {
-            Controller::Deployment(deployment) => {
-                let spec = deployment.spec.as_ref()?;
-                let strategy = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
-                if spec.replicas != Some(0) && strategy == Some("Recreate") {
-                    return Some(format!(
-                        "{target} has the strategy Recreate, which ends all pods before it starts new ones, so each rollout interrupts the service."
-                    ));
-                }
-                takes_the_only_pod(spec).then(|| {
-                    format!(
-                        "{target} has one pod, and its maxUnavailable lets a rollout end that before a new one is ready, so each rollout interrupts the service."
-                    )
-                })
-            }
-            Controller::StatefulSet(set) => {
-                let replicas = set.spec.as_ref()?.replicas.unwrap_or(1);
-                (replicas == 1).then(|| {
-                    format!(
-                        "{target} has one pod, which ends before its successor starts, so each rollout interrupts the service."
-                    )
-                })
-            }
-        }
+        Environment { literals, host, remarks: remarks::interruption(&self.controller).into_iter().collect() }
     }
 
     pub(super) fn resource(&self) -> ApiResource {
@@ -269,67 +237,6 @@ impl Workload {
             ..ObjectMeta::default()
         }
     }
-}
-
-impl Controller {
-    fn template(&self) -> Option<&PodTemplateSpec> {
-        match self {
-            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
-            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),
-        }
-    }
-
-    /// What selects the workload's pods; nothing where it would select everything.
-    pub(super) fn selector(&self) -> Option<Selector> {
-        let selector = match self {
-            Self::Deployment(deployment) => &deployment.spec.as_ref()?.selector,
-            Self::StatefulSet(set) => &set.spec.as_ref()?.selector,
-        };
-        let selector = Selector::try_from(selector.clone()).ok()?;
-        (!selector.selects_all()).then_some(selector)
-    }
-
-    /// Whether the pod is one of the workload's.
-    pub(super) fn selects(&self, pod: &Pod) -> bool {
-        self.selector().is_some_and(|selector| selector.matches(pod.labels()))
-    }
-
-    /// The owner's revisions that the template refers to in any way.
-    pub(super) fn revisions(&self, owner: &Owner) -> BTreeSet<u64> {
-        super::references::revisions(self.template().and_then(|template| template.spec.as_ref()), owner)
-    }
-
-    /// The object, such as `Deployment/wandb`.
-    pub(super) fn title(&self) -> String {
-        let (kind, metadata) = match self {
-            Self::Deployment(deployment) => ("Deployment", &deployment.metadata),
-            Self::StatefulSet(set) => ("StatefulSet", &set.metadata),
-        };
-        format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default())
-    }
-}
-
-/// Whether a rolling update may end the only pod before another one is ready.
-fn takes_the_only_pod(spec: &DeploymentSpec) -> bool {
-    if spec.replicas.unwrap_or(1) != 1 {
-        return false;
-    }
-    let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
-    let is_none = |value: Option<&IntOrString>| match value {
-        Some(IntOrString::Int(number)) => *number == 0,
-        Some(IntOrString::String(text)) => text.trim_end_matches('%') == "0",
-        None => false,
-    };
-    let takes_one = match rolling.and_then(|rolling| rolling.max_unavailable.as_ref()) {
-        Some(IntOrString::Int(number)) => *number >= 1,
-        // A share of one pod is rounded down.
-        Some(IntOrString::String(text)) => {
-            text.trim_end_matches('%').parse::<u32>().is_ok_and(|share| share >= 100)
-        }
-        None => false,
-    };
-    // Where neither would let a rollout begin, Kubernetes takes maxUnavailable as one.
-    takes_one || is_none(rolling.and_then(|rolling| rolling.max_surge.as_ref()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 use std::fmt::Write;
 
 use super::{
-    samples::{
-        ADDRESS, ENVIRONMENT, LOGIN, SPLIT_ONLY, changed, delivery, deployment, owner, values, workload,
-    },
+    samples::{ADDRESS, ENVIRONMENT, SPLIT_ONLY, changed, delivery, deployment, owner, values, workload},
     *,
 };
 use crate::engine::{CA_FILE, Env};

@@ -1,4 +1,4 @@
-//! Deployments and StatefulSets, with the API server's own idea of who has which field.
+//! Deployments and `StatefulSet`s, with the API server's own idea of who has which field.
 
 use std::{
     collections::BTreeSet,
