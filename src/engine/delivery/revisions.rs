@@ -222,3 +222,13 @@ pub(super) async fn delete<K: Kind>(
 fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
+
+#[cfg(test)]
+impl Revision {
+    /// A revision that no API server has seen.
+    pub(super) fn for_tests(number: u64, mark: Mark, created: Timestamp) -> Self {
+        let name = format!("corp-ldap-{number}");
+        let target = "Deployment/wandb".to_owned();
+        Self { number, name, target, mark, created: Some(created), uid: None, version: None }
+    }
+}

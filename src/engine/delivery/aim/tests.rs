@@ -1,0 +1,297 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::target::Moved;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn attempt(inputs: &str, second: i64) -> Attempt {
+    Attempt { inputs: inputs.to_owned(), now: at(second) }
+}
+
+fn revision(number: u64, mark: Mark) -> Revision {
+    Revision::for_tests(number, mark, at(0))
+}
+
+fn back(to: Option<u64>) -> WayBack {
+    WayBack { to, evidence: "Crashed.".to_owned(), inputs: "spec 1".to_owned(), since: at(10), arrived: None }
+}
+
+fn standing(numbers: &[u64]) -> Standing {
+    Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), moved: None }
+}
+
+fn moved(numbers: &[u64], second: i64) -> Standing {
+    Standing {
+        moved: Some(Moved { by: "kubectl-rollout".to_owned(), at: Some(at(second)) }),
+        ..standing(numbers)
+    }
+}
+
+/// The step in words that a table can hold.
+fn step(revisions: &[Revision], wanted: Wanted, standing: &Standing, inputs: &str) -> String {
+    match aim(revisions, &BTreeSet::from([7]), wanted, standing, &attempt(inputs, 99)) {
+        Step::Nothing => "nothing".to_owned(),
+        Step::Create(number) => format!("create {number}"),
+        Step::Mark(revision, Mark::RolledBack(way_back)) => {
+            format!("mark {} back to {:?}", revision.number, way_back.to)
+        }
+        Step::Mark(revision, Mark::Retried { .. }) => format!("retry {}", revision.number),
+        Step::Mark(revision, mark) => format!("mark {} {mark:?}", revision.number),
+        Step::Go(course) => format!("go to {:?}", course.number),
+    }
+}
+
+#[test]
+fn decides_one_step_from_what_is_there() {
+    use Mark::{Pending, Retried, RolledBack, RolledOut};
+    use Wanted::{Kept, Newest, Other};
+    let proven = || revision(1, RolledOut { at: at(1) });
+    let failed = |to| revision(2, RolledBack(back(to)));
+    let none = || standing(&[]);
+    for (revisions, wanted, standing, inputs, expected) in [
+        (vec![], Kept, none(), "spec 1", "nothing"),
+        // A number that somebody else's Secret has, or that the target refers to, is not used again.
+        (vec![], Other, none(), "spec 1", "create 8"),
+        (vec![proven()], Other, standing(&[9]), "spec 1", "create 10"),
+        (vec![proven()], Newest, none(), "spec 1", "go to Some(1)"),
+        (vec![proven()], Kept, none(), "spec 1", "go to Some(1)"),
+        (vec![proven(), revision(2, Pending)], Newest, standing(&[1]), "spec 1", "go to Some(2)"),
+        (vec![proven(), failed(Some(1))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
+        (vec![proven(), failed(Some(1))], Kept, standing(&[2]), "spec 1", "go to Some(1)"),
+        (vec![failed(None)], Newest, standing(&[2]), "spec 1", "go to None"),
+        // Where it was to go back to is gone, but an earlier one is known to work.
+        (vec![proven(), failed(Some(9))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
+        (vec![proven(), failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
+        (vec![proven(), failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
+        // A person points the entries back.
+        (
+            vec![proven(), revision(2, RolledOut { at: at(3) })],
+            Newest,
+            moved(&[1], 9),
+            "spec 1",
+            "mark 2 back to Some(1)",
+        ),
+        (vec![proven(), revision(2, Pending)], Newest, moved(&[1], 9), "spec 1", "mark 2 back to Some(1)"),
+        (
+            vec![proven(), revision(2, Retried { since: at(20) })],
+            Newest,
+            moved(&[1], 9),
+            "spec 1",
+            "go to Some(2)",
+        ),
+        // That was done before there was another revision to go to.
+        (vec![proven(), revision(2, Pending)], Newest, moved(&[1], 0), "spec 1", "go to Some(2)"),
+        // To where nothing is, or to several at once: that is no way back.
+        (
+            vec![proven(), revision(2, RolledOut { at: at(3) })],
+            Newest,
+            moved(&[5], 9),
+            "spec 1",
+            "go to Some(2)",
+        ),
+        (
+            vec![proven(), revision(2, RolledOut { at: at(3) })],
+            Newest,
+            moved(&[1, 2], 9),
+            "spec 1",
+            "go to Some(2)",
+        ),
+        // Back where they are to be already, further back, and forward again.
+        (vec![proven(), failed(Some(1))], Newest, moved(&[1], 20), "spec 1", "go to Some(1)"),
+        (
+            vec![revision(0, Pending), proven(), failed(Some(1))],
+            Newest,
+            moved(&[0], 20),
+            "spec 1",
+            "mark 2 back to Some(0)",
+        ),
+        (vec![proven(), failed(Some(1))], Newest, moved(&[2], 20), "spec 1", "retry 2"),
+    ] {
+        assert_eq!(step(&revisions, wanted, &standing, inputs), expected, "{revisions:?} {standing:?}");
+    }
+}
+
+#[test]
+fn a_rollout_is_judged_once() {
+    let revisions = [revision(1, Mark::RolledOut { at: at(1) }), revision(2, Mark::Pending)];
+    let newest = &revisions[1];
+    let forward = Course { newest, way_back: None, number: Some(2) };
+    let now = attempt("spec 1", 99);
+    assert_eq!(
+        forward.judge(Rollout::Complete, &revisions, &now),
+        Judgement::Mark(newest, Mark::RolledOut { at: at(99) })
+    );
+    let Judgement::Mark(_, Mark::RolledBack(way_back)) =
+        forward.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now)
+    else {
+        panic!("not rolled back")
+    };
+    assert_eq!((way_back.to, way_back.inputs.as_str()), (Some(1), "spec 1"));
+    let proven = revision(2, Mark::RolledOut { at: at(6) });
+    let proven = Course { newest: &proven, way_back: None, number: Some(2) };
+    assert!(proven.is_over(&standing(&[2])), "what was seen to run is not looked at again");
+    let later = Standing { applied_at: Some(at(7)), ..standing(&[2]) };
+    assert!(!proven.is_over(&later), "unless the entries had to be written again");
+    assert_eq!(
+        proven.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now),
+        Judgement::Underway("Crashed.".to_owned()),
+        "what ran before is not given up"
+    );
+}
+
+/// What can happen to a target and its revisions.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Other values are to be delivered; whether they work in the pods.
+    Edit(Pods),
+    /// The spec changes without another value.
+    Retry,
+    /// A person points the entries to one of the revisions.
+    Undo(prop::sample::Index),
+    /// Somebody takes the entries out.
+    Remove,
+    /// The process is killed before it has taken so many steps of the next run.
+    Kill(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pods {
+    Run,
+    Crash,
+}
+
+/// A cluster in which everything happens at once, one second a step.
+#[derive(Default)]
+struct World {
+    revisions: Vec<Revision>,
+    contents: Vec<(u64, Pods)>,
+    wanted: Option<(u64, Pods)>,
+    standing: Standing,
+    generation: usize,
+    clock: i64,
+}
+
+impl World {
+    fn tick(&mut self) -> Timestamp {
+        self.clock += 1;
+        at(self.clock)
+    }
+
+    fn pods(&self, number: u64) -> Pods {
+        self.contents.get(usize::try_from(number).unwrap() - 1).map_or(Pods::Crash, |content| content.1)
+    }
+
+    /// One step; whether there was one to take.
+    fn step(&mut self) -> bool {
+        let now = self.tick();
+        let attempt = Attempt { inputs: self.generation.to_string(), now };
+        let newest = self
+            .revisions
+            .last()
+            .map(|revision| self.contents[usize::try_from(revision.number).unwrap() - 1]);
+        let wanted = match (self.wanted, newest) {
+            (None, _) => Wanted::Kept,
+            (Some(wanted), Some(newest)) if wanted == newest => Wanted::Newest,
+            (Some(_), _) => Wanted::Other,
+        };
+        let revisions = self.revisions.clone();
+        let (number, mark) = match aim(&revisions, &BTreeSet::new(), wanted, &self.standing, &attempt) {
+            Step::Nothing => return false,
+            Step::Create(number) => {
+                self.contents.push(self.wanted.unwrap());
+                self.revisions.push(Revision::for_tests(number, Mark::Pending, now));
+                return true;
+            }
+            Step::Mark(revision, mark) => (revision.number, mark),
+            Step::Go(course) => {
+                let numbers: BTreeSet<_> = course.number.into_iter().collect();
+                if self.standing.numbers != numbers {
+                    self.standing = Standing { numbers, applied_at: Some(now), moved: None };
+                    return true;
+                }
+                if course.is_over(&self.standing) {
+                    return false;
+                }
+                let rollout = match course.number.map_or(Pods::Run, |number| self.pods(number)) {
+                    Pods::Run => Rollout::Complete,
+                    Pods::Crash => Rollout::Failed("Crashed.".to_owned()),
+                };
+                match course.judge(rollout, &revisions, &attempt) {
+                    Judgement::Underway(_) => return false,
+                    Judgement::Mark(revision, mark) => (revision.number, mark),
+                }
+            }
+        };
+        let revision = self.revisions.iter_mut().find(|revision| revision.number == number).unwrap();
+        revision.mark = mark;
+        true
+    }
+
+    fn happen(&mut self, event: &Event) -> Option<usize> {
+        let now = self.tick();
+        match event {
+            Event::Edit(pods) => {
+                self.generation += 1;
+                self.wanted = Some((u64::try_from(self.generation).unwrap(), *pods));
+            }
+            Event::Retry => self.generation += 1,
+            Event::Undo(index) if !self.revisions.is_empty() => {
+                let number = index.get(&self.revisions).number;
+                self.standing.numbers = BTreeSet::from([number]);
+                self.standing.moved = Some(Moved { by: "kubectl-rollout".to_owned(), at: Some(now) });
+            }
+            Event::Undo(_) => {}
+            Event::Remove => self.standing = Standing::default(),
+            Event::Kill(steps) => return Some(*steps),
+        }
+        None
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let pods = prop_oneof![Just(Pods::Run), Just(Pods::Crash)];
+    prop_oneof![
+        3 => pods.prop_map(Event::Edit),
+        1 => Just(Event::Retry),
+        1 => any::<prop::sample::Index>().prop_map(Event::Undo),
+        1 => Just(Event::Remove),
+        2 => (0usize..6).prop_map(Event::Kill),
+    ]
+}
+
+proptest! {
+    /// Whatever happens and wherever it is killed, it comes to rest, at what is wanted if that works.
+    #[test]
+    fn every_story_comes_to_rest(events in prop::collection::vec(event(), 1..20), last in prop_oneof![Just(Pods::Run), Just(Pods::Crash)]) {
+        let mut world = World::default();
+        let mut limit = None;
+        for event in events.iter().chain([&Event::Edit(last)]) {
+            match world.happen(event) {
+                Some(steps) => limit = Some(steps),
+                None => {
+                    let steps = limit.take().unwrap_or(20);
+                    let taken = (0..steps).take_while(|_| world.step()).count();
+                    prop_assert!(steps < 20 || taken < 20, "it goes on for ever");
+                }
+            }
+        }
+        prop_assert!((0..20).take_while(|_| world.step()).count() < 20, "it goes on for ever");
+        let newest = world.revisions.last().unwrap().clone();
+        let at = world.standing.numbers.iter().next().copied();
+        match last {
+            Pods::Run => {
+                prop_assert_eq!(at, Some(newest.number));
+                let rolled_out = matches!(newest.mark, Mark::RolledOut { .. });
+                prop_assert!(rolled_out);
+            }
+            Pods::Crash => {
+                let arrived = matches!(&newest.mark, Mark::RolledBack(WayBack { arrived: Some(_), .. }));
+                prop_assert!(arrived);
+                prop_assert!(at.is_none_or(|number| world.pods(number) == Pods::Run), "pods crash where it rests");
+            }
+        }
+    }
+}
