@@ -15,6 +15,8 @@
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
 //! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
+//! - [`target`]: the workloads that published values are delivered to, and what becomes of a rollout.
+//!   `engine::delivery` decides what goes there.
 //! - [`issuer`]: what every kind asks of an issuer of tokens.
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
@@ -38,8 +40,13 @@
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
 //! - A Secret that is not the resource's own is never written.
+//! - A target refers to immutable revisions of the published Secret, and none goes while a pod or a pod
+//!   template refers to it. Every step of a delivery is one write that follows from what the cluster holds,
+//!   so a process that is killed leaves nothing that the next one cannot finish.
+//! - A revision that did not work in the pods is not tried again before a person changes something.
+//! - One resource decides at a target at a time, and an entry of anybody else is never changed.
 //! - There is no webhook and no cluster-wide right, and a finalizer only where a key was made at W&B
-//!   Server that must go with its resource.
+//!   Server, or a target has entries, that must go with their resource.
 
 pub mod api;
 pub mod cli;

@@ -47,7 +47,7 @@ impl Stage {
     /// With an operator.
     pub async fn open(workload: &WandbWorkload) -> Result<Self> {
         let mut stage = Self::quiet(workload).await?;
-        stage.player_has_ready("wandb", 2).await?;
+        player_has_ready(&stage.player, "wandb", 2).await?;
         stage.operator = Some(operator(&stage.workspace)?);
         Ok(stage)
     }
@@ -61,14 +61,6 @@ impl Stage {
     pub async fn ready(&self, more: &str) -> Result<Value> {
         self.apply(more).await?;
         self.workspace.wait_until_ready("LdapConfig", "corp").await
-    }
-
-    /// Waits until so many pods whose names have this prefix are ready.
-    pub async fn player_has_ready(&self, prefix: &str, replicas: usize) -> Result<()> {
-        eventually("ready pods", || async {
-            Ok(self.player.fewest_ready(prefix, replicas).await?.is_some().then_some(()))
-        })
-        .await
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -105,6 +97,14 @@ impl Stage {
         let pods = self.api::<Pod>().list(&ListParams::default()).await?;
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
+}
+
+/// Waits until so many pods whose names have this prefix were ready at the same time.
+pub async fn player_has_ready(player: &PodPlayer, prefix: &str, replicas: usize) -> Result<()> {
+    eventually("ready pods", || async {
+        Ok(player.fewest_ready(prefix, replicas).await?.is_some().then_some(()))
+    })
+    .await
 }
 
 /// Secret and key of every entry that comes from a Secret, by name.

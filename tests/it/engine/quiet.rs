@@ -7,12 +7,18 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::rbac::v1::Role;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use test_support::{AuditEvent, ControlPlane, WandbServer, Workspace, wait_until};
+use test_support::{
+    AuditEvent, ControlPlane, OpenIdProvider, PodPlayer, Slapd, WandbServer, Workspace,
+    definitions::{StoredVersion, weights_and_biases},
+    pods::{Life, WandbWorkload},
+    wait_until,
+};
 
 use super::strangers::lax_definitions;
+use crate::delivery::{player_has_ready, refers_to};
 use crate::service_account::{LONG_ROTATION, publish_long_ago, service_account};
 use crate::world::{
     certificate, directory, jwt_issuer, ldap_config, oidc_provider, program, provider, put_references,
@@ -33,8 +39,11 @@ async fn nothing_is_written_in_a_minute_apart_from_the_lease() -> Result<()> {
     let _operator =
         workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"])?;
     put_references(&workspace, &certificate).await?;
+    let _player = PodPlayer::start(&workspace, |_| Life::Ready)?;
+    workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
+    let delivered = "checkInterval: 10s\ntarget: {deployment: {name: wandb}}";
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 10s")).await?;
-    workspace.apply(&oidc_provider(provider.issuer(), "checkInterval: 10s")).await?;
+    workspace.apply(&oidc_provider(provider.issuer(), delivered)).await?;
     workspace.apply(&jwt_issuer(provider.issuer(), "checkInterval: 10s")).await?;
     let broken = ldap_config(&directory.ldaps_url()?, "checkInterval: 10s")
         .replace("dc=example,dc=org\n", "dc=nowhere\n");
@@ -126,16 +135,58 @@ async fn exercise_everything(workspace: &Workspace) -> Result<()> {
     publish_long_ago(workspace, &server, &key).await?;
     workspace.apply(&service_account("ci", &server.base_url(), LONG_ROTATION, "")).await?;
     workspace.wait_for("ServiceAccount", "ci", |status| status["keyID"].is_string()).await?;
+    exercise_targets(workspace, &directory, &provider).await?;
     // The repair is told by an event that was there before.
     let edit = json!({"stringData": {"LDAP_ADDRESS": "ldap://elsewhere"}});
     workspace.secrets().patch("corp-ldap", &PatchParams::default(), &Patch::Merge(edit)).await?;
     Ok(())
 }
 
+/// Delivers to every kind of target; the first revision does not work in the pods of a StatefulSet.
+async fn exercise_targets(
+    workspace: &Workspace,
+    directory: &Slapd,
+    provider: &OpenIdProvider,
+) -> Result<()> {
+    let player = PodPlayer::start(workspace, |pod| {
+        if refers_to(pod, "pods-ldap-1") {
+            Life::CrashLooping { exit_code: 1, message: String::new() }
+        } else {
+            Life::Ready
+        }
+    })?;
+    workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
+    workspace.apply(&WandbWorkload::stateful_set("wandb").manifest()).await?;
+    workspace.apply(WEIGHTS_AND_BIASES).await?;
+    player_has_ready(&player, "wandb", 4).await?;
+    let pods = ldap_config(&directory.ldaps_url()?, "target: {statefulSet: {name: wandb}}");
+    let pods = pods.replace("name: corp", "name: pods");
+    workspace.apply(&(pods + "  attributes: {email: mail, group: gidNumber}\n")).await?;
+    let to_deployment = oidc_provider(provider.issuer(), "target: {deployment: {name: wandb}}");
+    workspace.apply(&to_deployment).await?;
+    workspace.apply(&jwt_issuer(provider.issuer(), "target: {weightsAndBiases: {name: wandb}}")).await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    workspace.wait_for_reason("JwtIssuer", "ci", "RolledOut", "Progressing").await?;
+    workspace.wait_for_reason("LdapConfig", "pods", "RolledOut", "RolledBack").await?;
+    workspace.resources("LdapConfig")?.delete("pods", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+const WEIGHTS_AND_BIASES: &str = "
+apiVersion: apps.wandb.com/v2
+kind: WeightsAndBiases
+metadata: {name: wandb}
+spec:
+  retentionPolicy: {onDelete: detach}
+  wandb: {hostname: https://wandb.example.com, version: 0.76.1, bucketProxy: false, features: {}}
+";
+
 #[tokio::test]
 async fn every_right_is_used_and_every_use_is_granted() -> Result<()> {
     let plane = ControlPlane::start().await?;
-    let workspace = Workspace::create(&plane, &lax_definitions()).await?;
+    let mut definitions = lax_definitions();
+    definitions.push(weights_and_biases(StoredVersion::V2)?);
+    let workspace = Workspace::create(&plane, &definitions).await?;
     let _operator =
         workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"])?;
     exercise_everything(&workspace).await?;
