@@ -31,6 +31,8 @@ fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
+const SHORTEST_ROLLOUT: Duration = Duration::from_secs(10);
+const LONGEST_ROLLOUT: Duration = Duration::from_hours(24);
 
 fn common(spec: &CommonSpec) -> Result<(), Problem> {
     if spec.check_interval.get() < SHORTEST_INTERVAL {
@@ -43,6 +45,12 @@ fn common(spec: &CommonSpec) -> Result<(), Problem> {
         return Problem::invalid_spec(format!(
             "spec.checkTimeout is {}, but must be between 1s and 5m.",
             spec.check_timeout
+        ));
+    }
+    if !(SHORTEST_ROLLOUT..=LONGEST_ROLLOUT).contains(&spec.rollout_timeout.get()) {
+        return Problem::invalid_spec(format!(
+            "spec.rolloutTimeout is {}, but must be between 10s and 24h.",
+            spec.rollout_timeout
         ));
     }
     spec.tls.as_ref().map_or(Ok(()), tls)?;

@@ -187,11 +187,12 @@ pub fn superseded(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
 /// have it, or it writes for them.
 pub fn yielding(claimant: &Claimant, others: &[Claimant]) -> Vec<Owner> {
     let holders = holders(others.iter().filter(|other| !other.is(claimant)).chain([claimant]));
+    let has = |other: &Claimant, place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
     let gives_way = |other: &&Claimant| {
         !other.is(claimant)
             && other.shares_target(claimant)
             && (is_written_together(claimant, other)
-                || other.contested(claimant).is_some() && !holders.iter().any(|holder| holder.is(other)))
+                || other.contested(claimant).is_some_and(|place| !has(other, place)))
     };
     others.iter().filter(gives_way).map(|other| other.owner.clone()).collect()
 }
@@ -249,3 +250,6 @@ pub fn affected<'a>(
     };
     others.iter().filter(concerns).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,7 +126,13 @@ fn collect(schema: &Value, pointer: &str, limits: &mut Vec<Limit>) {
     for required in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         limits.push(Limit::new(&format!("{pointer}/{required}"), "Required value", |_| None));
     }
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+    let rules = schema["x-kubernetes-validations"].as_array();
+    // What a kind is not to have at all has no value within its limits.
+    let is_barred = |name: &str| {
+        rules.is_some_and(|rules| rules.iter().any(|rule| rule["rule"] == format!("!has(self.{name})")))
+    };
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    for (name, property) in properties.filter(|(name, _)| !is_barred(name)) {
         collect(property, &format!("{pointer}/{name}"), limits);
     }
     if schema["items"].is_object() {

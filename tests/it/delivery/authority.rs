@@ -1,0 +1,149 @@
+//! One authority per target: the oldest has it, and the next one takes over when it gives way.
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{ResourceExt, api::DeleteParams};
+use serde_json::json;
+use test_support::{ControlPlane, condition, pods::WandbWorkload};
+
+use super::{
+    Stage, TARGET, eventually,
+    history::History,
+    neighbours::{apply_ldap_config, finalizers, is_gone, message_of, oidc_provider, outlive, provider},
+    workloads::NAMES,
+};
+
+/// Fails where the resource of this kind and name ever wrote to the target.
+async fn expect_no_trace(stage: &Stage, kind: &str, name: &str) -> Result<()> {
+    let manager = format!("wandb-auth-operator/{kind}/{name}");
+    let deployment: Deployment = stage.api().get("wandb").await?;
+    let managers = deployment.managed_fields().iter().filter_map(|entry| entry.manager.clone());
+    ensure!(managers.clone().all(|other| other != manager), "{:?}", managers.collect::<Vec<_>>());
+    let audit = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
+    let encoded = manager.replace('/', "%2F");
+    let by_it = |uri: &str| uri.contains(&format!("fieldManager={encoded}&")) || uri.ends_with(&encoded);
+    let writes: Vec<_> = audit
+        .iter()
+        .filter(|event| event.resource == "deployments" && event.user == "operator")
+        .filter(|event| event.verb == "patch" && by_it(&event.request_uri))
+        .collect();
+    ensure!(writes.is_empty(), "{writes:#?}");
+    Ok(())
+}
+
+/// Waits until every entry comes from this Secret.
+async fn entries_come_from(stage: &Stage, secret: &str) -> Result<()> {
+    eventually(&format!("entries from {secret}"), || async {
+        let entries = stage.entries().await?;
+        Ok((!entries.is_empty() && entries.values().all(|(name, _)| name == secret)).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let workspace = &stage.workspace;
+    stage.ready(TARGET).await?;
+    let history = History::begin(&stage).await?;
+    outlive(&stage, "LdapConfig", "corp").await?;
+    apply_ldap_config(&stage, "rival", TARGET).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "rival", "Accepted", "Superseded").await?;
+    let message = message_of(&status, "Accepted");
+    for part in ["older LdapConfig \"corp\"", "Deployment/wandb", "Delete or suspend one of the two"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(
+        condition(&status, "RolledOut").map(|rolled_out| &rolled_out["status"]),
+        Some(&json!("Unknown"))
+    );
+    expect_no_trace(&stage, "ldapconfig", "rival").await?;
+    ensure!(stage.revisions("rival-ldap").await?.is_empty());
+    ensure!(workspace.secrets().get_opt("rival-ldap").await?.is_none());
+    ensure!(finalizers(&stage, "LdapConfig", "rival").await?.is_empty());
+
+    // Deleted.
+    workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    workspace.wait_until_ready("LdapConfig", "rival").await?;
+    is_gone(&stage, "LdapConfig", "corp").await?;
+    entries_come_from(&stage, "rival-ldap-1").await?;
+    ensure!(stage.revisions("corp-ldap").await?.is_empty());
+
+    // Suspended: the one that waits is younger now.
+    outlive(&stage, "LdapConfig", "rival").await?;
+    stage.apply(TARGET).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "Superseded").await?;
+    ensure!(message_of(&status, "Accepted").contains("older LdapConfig \"rival\""));
+    workspace.patch("LdapConfig", "rival", &json!({"spec": {"suspend": true}})).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    entries_come_from(&stage, "corp-ldap-1").await?;
+
+    // No longer suspended, the older one takes its place back.
+    workspace.patch("LdapConfig", "rival", &json!({"spec": {"suspend": false}})).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "Superseded").await?;
+    workspace.wait_until_ready("LdapConfig", "rival").await?;
+    entries_come_from(&stage, "rival-ldap-1").await?;
+
+    history.expect_always(&NAMES).await?;
+    let mounts: Vec<_> =
+        history.templates().await?.iter().map(|pod| pod.volumes.iter().flatten().count()).collect();
+    ensure!(mounts.iter().all(|volumes| (1..=2).contains(volumes)), "{mounts:?}");
+    ensure!(mounts.last() == Some(&1), "what gave way leaves no volume: {mounts:?}");
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+    stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn a_directory_and_a_provider_exclude_each_other_but_for_test_mode() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let workspace = &stage.workspace;
+    let provider = provider(&stage, "login-authority").await?;
+    let main = oidc_provider(&provider, "login-authority", TARGET);
+    stage.ready(TARGET).await?;
+    outlive(&stage, "LdapConfig", "corp").await?;
+    workspace.apply(&main).await?;
+    let status = workspace.wait_for_reason("OidcProvider", "main", "Accepted", "Superseded").await?;
+    let message = message_of(&status, "Accepted");
+    for part in ["older LdapConfig \"corp\" has the sign-in of Deployment/wandb", "Delete or suspend"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    expect_no_trace(&stage, "oidcprovider", "main").await?;
+
+    // The directory goes, and comes again as the younger one.
+    workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    is_gone(&stage, "LdapConfig", "corp").await?;
+    entries_come_from(&stage, "main-oidc-1").await?;
+    ensure!(stage.revisions("corp-ldap").await?.is_empty());
+    outlive(&stage, "OidcProvider", "main").await?;
+    let generation = |deployment: Deployment| deployment.metadata.generation;
+    let before = generation(stage.api().get("wandb").await?);
+    stage.apply(TARGET).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "ConflictsWithOidc").await?;
+    let message = message_of(&status, "Accepted");
+    for part in ["older OidcProvider \"main\" has the sign-in of Deployment/wandb", "Delete or suspend"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(generation(stage.api().get("wandb").await?), before);
+
+    // In test mode it may stand beside the provider.
+    let history = History::begin(&stage).await?;
+    stage.ready(&format!("{TARGET}\nlogin: false")).await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    let entries = stage.entries().await?;
+    ensure!(entries.values().any(|(secret, _)| secret == "main-oidc-1"));
+    assert_eq!(entries["LOCAL_LDAP_LOGIN"].0, "corp-ldap-1");
+
+    stage.apply(&format!("{TARGET}\nlogin: true")).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "ConflictsWithOidc").await?;
+    workspace.recheck("OidcProvider", "main", "beside a rival").await?;
+    workspace.wait_until_ready("OidcProvider", "main").await?;
+    let login = stage.workspace.secrets().get("corp-ldap-1").await?.data.unwrap_or_default();
+    assert_eq!(login["LOCAL_LDAP_LOGIN"].0, b"false");
+    ensure!(stage.revisions("corp-ldap").await? == [1], "nothing that logs in was ever on its way");
+    let provider_entries: Vec<_> =
+        entries.iter().filter(|(_, (secret, _))| secret == "main-oidc-1").collect();
+    let names: Vec<_> = provider_entries.iter().map(|(name, _)| name.as_str()).collect();
+    history.expect_always(&names).await?;
+    stage.expect_no_broken_reference()
+}
