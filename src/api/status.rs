@@ -13,7 +13,7 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted, ResolvedRefs, Verified, Published, RolledOut (with a target) and Ready, and where they apply Reconciling and Stalled.
+    /// Accepted, ResolvedRefs, Verified, Published, `RolledOut` (with a target) and Ready, and where they apply Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -73,8 +73,7 @@ pub enum Published {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Active,
-    /// It is suspended, or its spec does not make sense.
-    Resting,
+    Suspended,
     /// It is on its way out.
     Leaving,
 }
@@ -94,8 +93,8 @@ impl Claimant {
         }
         let activity = if object.meta().deletion_timestamp.is_some() {
             Activity::Leaving
-        } else if object.common().suspend || target.is_some() && object.parse().is_err() {
-            Activity::Resting
+        } else if object.common().suspend {
+            Activity::Suspended
         } else {
             Activity::Active
         };
@@ -133,8 +132,8 @@ impl Claimant {
 
     fn holds(&self, place: &Place) -> bool {
         match (self.activity, place.tenure) {
-            (Activity::Active, _) | (Activity::Resting, Tenure::Lasting) => true,
-            (Activity::Resting, Tenure::Active) | (Activity::Leaving, _) => false,
+            (Activity::Active, _) | (Activity::Suspended, Tenure::Lasting) => true,
+            (Activity::Suspended, Tenure::Active) | (Activity::Leaving, _) => false,
         }
     }
 
@@ -187,7 +186,8 @@ pub fn superseded(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
 /// have it, or it writes for them.
 pub fn yielding(claimant: &Claimant, others: &[Claimant]) -> Vec<Owner> {
     let holders = holders(others.iter().filter(|other| !other.is(claimant)).chain([claimant]));
-    let has = |other: &Claimant, place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
+    let has =
+        |other: &Claimant, place: &Place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
     let gives_way = |other: &&Claimant| {
         !other.is(claimant)
             && other.shares_target(claimant)

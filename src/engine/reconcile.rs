@@ -44,7 +44,11 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     )?;
     let planned = match prepare(object, &others, &objects, &context.network.system_trust) {
         Prepared::NotAccepted(problem) => {
-            let published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
+            let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
+            if K::TENANCY == Tenancy::Together {
+                // The others' values still come through this resource.
+                published.delivered = hand_over(object, context, &published).await?;
+            }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
             return settle(object, context, outcome, Some(published)).await;
         }

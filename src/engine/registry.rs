@@ -92,7 +92,9 @@ impl Registry {
     pub fn wake<'a>(&self, namespace: &str, claimants: impl IntoIterator<Item = &'a Claimant>) {
         let controllers = self.covering(namespace);
         for claimant in claimants {
-            controllers.iter().for_each(|controller| controller.wake(namespace, claimant));
+            for controller in &controllers {
+                controller.wake(namespace, claimant);
+            }
         }
     }
 

@@ -40,7 +40,7 @@ pub async fn watch_targets(
                         &object.name_any(),
                     ),
                     Err(error) => {
-                        tracing::warn!(kind, %error, "a watch of targets broke and is set up again")
+                        tracing::warn!(kind, %error, "a watch of targets broke and is set up again");
                     }
                 }
                 std::future::ready(())

@@ -90,12 +90,6 @@ impl Values {
         self.entries.get(name)
     }
 
-    /// The values alone, without what was recorded with them.
-    pub fn without_record(mut self) -> Self {
-        self.record = None;
-        self
-    }
-
     /// Every name and value, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Sensitive)> {
         self.entries.iter().map(|(name, value)| (name.as_str(), value))

@@ -51,7 +51,7 @@ fn shortened(text: String, limit: usize) -> String {
         return text;
     }
     let hash = digest(&SHA256, text.as_bytes());
-    let hash: String = hash.as_ref().iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.as_ref().iter().take(5).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
     let beginning: String = text.chars().take(limit - hash.len() - 1).collect();
     format!("{}-{hash}", beginning.trim_end_matches(['-', '.', '/']))
 }

@@ -224,6 +224,10 @@ impl<K: Kind> Round<'_, K> {
             Some(number) => revisions::values(client, self.object, number).await?,
             None => None,
         };
+        if course.number.is_some() && values.is_none() {
+            // It went since it was listed.
+            return Ok(None);
+        }
         let delivery =
             course.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
         self.context.hold(self.object, Finalizer::Target).await?;

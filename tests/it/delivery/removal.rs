@@ -57,7 +57,7 @@ async fn expect_whole(stage: &Stage, pod: &PodSpec) -> Result<()> {
 async fn values_follow_the_target_and_leave_the_old_one() -> Result<()> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
     stage.workspace.apply(&WandbWorkload::deployment("other").manifest()).await?;
-    stage.player_has_ready("other", 2).await?;
+    player_has_ready(&stage.player, "other", 2).await?;
     let (bare, other_bare) = (template(&stage, "wandb").await?, template(&stage, "other").await?);
     stage.ready("").await?;
     ensure!(finalizers(&stage, KIND, "corp").await?.is_empty(), "nothing was delivered");
@@ -192,7 +192,7 @@ async fn a_deletion_waits_for_an_operator_also_when_its_definition_goes() -> Res
     put_references(&workspace, &certificate).await?;
     workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
     let mut stage = Stage { directory, player, workspace, operator: None };
-    stage.player_has_ready("wandb", 2).await?;
+    player_has_ready(&stage.player, "wandb", 2).await?;
     let bare = template(&stage, "wandb").await?;
     stage.operator = Some(operator(&stage.workspace)?);
     stage.ready(TARGET).await?;

@@ -143,11 +143,7 @@ async fn exercise_everything(workspace: &Workspace) -> Result<()> {
 }
 
 /// Delivers to every kind of target; the first revision does not work in the pods of a StatefulSet.
-async fn exercise_targets(
-    workspace: &Workspace,
-    directory: &Slapd,
-    provider: &OpenIdProvider,
-) -> Result<()> {
+async fn exercise_targets(workspace: &Workspace, directory: &Slapd, provider: &OpenIdProvider) -> Result<()> {
     let player = PodPlayer::start(workspace, |pod| {
         if refers_to(pod, "pods-ldap-1") {
             Life::CrashLooping { exit_code: 1, message: String::new() }

@@ -269,14 +269,13 @@ proptest! {
         let mut world = World::default();
         let mut limit = None;
         for event in events.iter().chain([&Event::Edit(last)]) {
-            match world.happen(event) {
-                Some(steps) => limit = Some(steps),
-                None => {
-                    let steps = limit.take().unwrap_or(20);
-                    let taken = (0..steps).take_while(|_| world.step()).count();
-                    prop_assert!(steps < 20 || taken < 20, "it goes on for ever");
-                }
+            if let Some(steps) = world.happen(event) {
+                limit = Some(steps);
+                continue;
             }
+            let steps = limit.take().unwrap_or(20);
+            let taken = (0..steps).take_while(|_| world.step()).count();
+            prop_assert!(steps < 20 || taken < 20, "it goes on for ever");
         }
         prop_assert!((0..20).take_while(|_| world.step()).count() < 20, "it goes on for ever");
         let newest = world.revisions.last().unwrap().clone();
