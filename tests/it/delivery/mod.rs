@@ -1,5 +1,8 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
+mod crashes;
+mod foreign_hands;
+mod missing_revision;
 mod rollback;
 mod workloads;
 
