@@ -10,7 +10,7 @@ use super::{
     revisions::{self, Revision},
 };
 use crate::{
-    engine::{Context, Kind, secret::owner_in_targets},
+    engine::{Claimant, Context, Kind, secret::owner_in_targets},
     error::Error,
     problem::Problem,
     target::{self, Target},
@@ -64,8 +64,11 @@ async fn attempt<K: Kind>(
         .into_iter()
         .filter(|revision| kept.is_none_or(|kept| revision.target != kept.to_string()))
         .collect();
-    let targets: BTreeSet<_> =
+    let mut targets: BTreeSet<_> =
         elsewhere.iter().filter_map(|revision| Target::parse(&revision.target)).collect();
+    // Where somebody deleted the revisions, the spec still tells what refers to them.
+    let own = Claimant::of(object).and_then(|claimant| claimant.target);
+    targets.extend(own.filter(|_| kept.is_none()));
     for target in targets {
         let mut used = BTreeSet::new();
         for _ in 0..STEPS {

@@ -1,9 +1,12 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
 mod authority;
+mod crashes;
+mod foreign_hands;
 mod history;
 mod joining;
 mod looks;
+mod missing_revision;
 mod neighbours;
 mod removal;
 mod rollback;

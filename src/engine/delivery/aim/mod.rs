@@ -132,14 +132,16 @@ fn by_somebody_else(
     }))
 }
 
-/// The last revision before this one that pods ran with.
+/// What the target referred to before this revision came: the last one that pods ran with, or the one
+/// that a later one led back to.
 pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
-    revisions
-        .iter()
-        .rev()
-        .filter(|revision| revision.number < than.number)
-        .find(|revision| matches!(revision.mark, Mark::RolledOut { .. }))
-        .map(|revision| revision.number)
+    let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
+    let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
+    earlier.find_map(|revision| match &revision.mark {
+        Mark::RolledOut { .. } => Some(revision.number),
+        Mark::RolledBack(way_back) => way_back.to.filter(is_there),
+        Mark::Pending | Mark::Retried { .. } => None,
+    })
 }
 
 impl<'a> Course<'a> {

@@ -1,0 +1,295 @@
+//! An operator that is killed after any of its writes, and started again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams},
+};
+use serde_json::Value;
+use test_support::{
+    ApiProxy, ControlPlane, Mutation,
+    pods::{Life, WandbWorkload},
+};
+
+use super::{Stage, TARGET, entries_of, eventually};
+use crate::world::program;
+
+/// Few at a time, for every one runs a directory and an operator.
+const AT_A_TIME: usize = 6;
+
+/// Longer than the operator waits between two writes of one story, save for what it waits for.
+const SILENCE: Duration = Duration::from_millis(700);
+
+/// More writes than there are.
+const NEVER: usize = 1_000_000;
+
+/// How often a status tells of the pods on their way depends on the machine.
+const SPARED: usize = 2;
+
+/// Pods that refer to a later revision crash.
+const LAST_GOOD: u64 = 2;
+
+/// What a person does, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Story {
+    FirstDelivery,
+    Roll,
+    Rollback,
+    Deletion,
+}
+
+const STORIES: [Story; 4] = [Story::FirstDelivery, Story::Roll, Story::Rollback, Story::Deletion];
+
+/// What a story leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Outcome {
+    /// Secret and key by the entry's name.
+    entries: BTreeMap<String, (String, String)>,
+    /// The marks of the revisions by number.
+    revisions: BTreeMap<String, String>,
+    /// The Secrets that each pod refers to.
+    pods: Vec<BTreeSet<String>>,
+    /// Nothing where the resource is gone.
+    resource: Option<Reported>,
+}
+
+/// What the resource says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reported {
+    conditions: BTreeSet<String>,
+    revision: Value,
+    previous: Value,
+    finalizers: Vec<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_the_end_is_the_same() -> Result<()> {
+    let undisturbed = Arc::new(undisturbed().await.context("undisturbed")?);
+    }
+    Ok(())
+}
+
+/// A story that nothing disturbed.
+struct Told {
+    story: Story,
+    writes: Vec<String>,
+    outcome: Outcome,
+}
+
+/// The stories one after the other, to know how each ends.
+async fn undisturbed() -> Result<Vec<Told>> {
+    let (mut stage, proxy) = prepared().await?;
+    start(&mut stage, &proxy)?;
+    let mut all = Vec::new();
+    for story in STORIES {
+        let before = proxy.mutations().len();
+        begin(&stage, story).await?;
+        let outcome = eventually("the end of the story", || async {
+            let outcome = outcome(&stage).await?;
+            Ok(is_over(story, &outcome).then_some(outcome))
+        })
+        .await
+        .with_context(|| format!("{story:?}"))?;
+        silence(&proxy).await?;
+        assert_eq!(outcome, self::outcome(&stage).await?, "{story:?} was not over");
+        let writes: Vec<String> = proxy.mutations().iter().skip(before).map(title).collect();
+        ensure!(writes.len() >= 3, "{story:?} takes writes: {writes:#?}");
+        all.push(Told { story, writes, outcome });
+    }
+    stage.expect_no_broken_reference()?;
+    Ok(all)
+}
+
+/// The stories one after the other; in each the operator is killed after this write, if there are so many.
+/// Tells what each of its lives ended with.
+async fn killed_at_write(write: usize, undisturbed: &[Told]) -> Result<Vec<(Story, Mutation)>> {
+    let (mut stage, proxy) = prepared().await?;
+    start(&mut stage, &proxy)?;
+    let killed = Arc::new(Mutex::new(Vec::new()));
+    for Told { story, writes, outcome: expected } in undisturbed {
+        let is_to_die = write <= writes.len();
+        if is_to_die {
+            let switch = stage.operator.as_ref().context("no operator")?.kill_switch()?;
+            let (killed, story) = (Arc::clone(&killed), *story);
+            proxy.lose_answer(write, move |mutation| {
+                switch.kill();
+                killed.lock().unwrap_or_else(PoisonError::into_inner).push((story, mutation.clone()));
+            });
+        }
+        begin(&stage, *story).await?;
+        if is_to_die && is_dead(&stage, &proxy, expected).await.with_context(|| format!("{story:?}"))? {
+            start(&mut stage, &proxy)?;
+        }
+        expect(&stage, expected).await.with_context(|| format!("{story:?}"))?;
+        silence(&proxy).await?;
+        assert_eq!(&outcome(&stage).await?, expected, "{story:?}: it did not stay so");
+        assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2), "{story:?}");
+    }
+    stage.expect_no_broken_reference()?;
+    Ok(std::mem::take(&mut *killed.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Waits for the operator's death, or for the end of a story that takes fewer writes this time.
+async fn is_dead(stage: &Stage, proxy: &ApiProxy, expected: &Outcome) -> Result<bool> {
+    eventually("a death, or the end", || async {
+        Ok((!proxy.is_armed() || outcome(stage).await? == *expected).then_some(()))
+    })
+    .await?;
+    if proxy.is_armed() {
+        // The last events come after the status.
+        silence(proxy).await?;
+    }
+    let is_dead = !proxy.is_armed();
+    proxy.lose_answer(NEVER, |_| ());
+    Ok(is_dead)
+}
+
+/// A namespace without an operator yet, in which pods of a third revision crash.
+async fn prepared() -> Result<(Stage, ApiProxy)> {
+    let stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
+    stage.player_has_ready("wandb", 2).await?;
+    stage.player.change_script(|pod| {
+        let is_bad = |secret: &String| {
+            let number = secret.strip_prefix("corp-ldap-").and_then(|number| number.parse().ok());
+            number.is_some_and(|number: u64| number > LAST_GOOD)
+        };
+        if secrets_of(pod).iter().any(is_bad) {
+            Life::CrashLooping { exit_code: 3, message: "panic: no such attribute".to_owned() }
+        } else {
+            Life::Ready
+        }
+    });
+    Ok((stage, ApiProxy::start(ControlPlane::shared().await?)?))
+}
+
+fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {
+    let operator =
+        stage.workspace.start_operator_through(proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
+    stage.operator = Some(operator);
+    Ok(())
+}
+
+/// Does what the person does.
+async fn begin(stage: &Stage, story: Story) -> Result<()> {
+    let more = match story {
+        Story::FirstDelivery => TARGET.to_owned(),
+        Story::Roll => format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}"),
+        Story::Rollback => format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: sn}}"),
+        Story::Deletion => {
+            stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+            return Ok(());
+        }
+    };
+    stage.apply(&more).await
+}
+
+/// Whether that is how the story is meant to end.
+fn is_over(story: Story, outcome: &Outcome) -> bool {
+    let marks: Vec<_> = outcome.revisions.values().map(String::as_str).collect();
+    let marked = match story {
+        Story::FirstDelivery => marks == ["rolledOut"],
+        Story::Roll => marks == ["rolledOut", "rolledOut"],
+        Story::Rollback => marks == ["rolledOut", "rolledOut", "rolledBack to 2, arrived"],
+        Story::Deletion => marks.is_empty(),
+    };
+    let (secret, says) = match story {
+        Story::FirstDelivery => (Some("corp-ldap-1"), Some("Ready=True Ready")),
+        Story::Roll => (Some("corp-ldap-2"), Some("Ready=True Ready")),
+        Story::Rollback => (Some("corp-ldap-2"), Some("RolledOut=False RolledBack")),
+        Story::Deletion => (None, None),
+    };
+    let secrets: BTreeSet<String> = secret.map(str::to_owned).into_iter().collect();
+    let has_entries = outcome.entries.is_empty() == secret.is_none()
+        && outcome.entries.values().all(|(other, _)| Some(other.as_str()) == secret);
+    let said = match (&outcome.resource, says) {
+        (None, None) => true,
+        (Some(reported), Some(says)) => reported.conditions.contains(says),
+        _ => false,
+    };
+    marked && has_entries && said && outcome.pods == [secrets.clone(), secrets]
+}
+
+/// Waits until the story has this outcome.
+async fn expect(stage: &Stage, expected: &Outcome) -> Result<()> {
+    let waiting =
+        eventually("the same end", || async { Ok((outcome(stage).await? == *expected).then_some(())) }).await;
+    if let Err(error) = waiting {
+        let seen = outcome(stage).await?;
+        return Err(error.context(format!("expected {expected:#?} and saw {seen:#?}")));
+    }
+    Ok(())
+}
+
+/// What there is now.
+async fn outcome(stage: &Stage) -> Result<Outcome> {
+    let secrets = stage.api::<Secret>().list(&ListParams::default()).await?;
+    let revisions = secrets.iter().filter(|secret| secret.name_any().starts_with("corp-ldap-"));
+    let mut pods: Vec<_> = stage.pods().await?.iter().map(secrets_of).collect();
+    pods.sort();
+    let resource = stage.workspace.resources("LdapConfig")?.get_opt("corp").await?;
+    let resource = resource.map(|resource| {
+        let status = resource.data.get("status").cloned().unwrap_or_default();
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let words = |condition: &Value| {
+            let word = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            format!("{}={} {}", word("type"), word("status"), word("reason"))
+        };
+        let is_current = status["observedGeneration"].as_i64() == resource.metadata.generation;
+        Reported {
+            conditions: if is_current { conditions.map(words).collect() } else { BTreeSet::new() },
+            revision: status["revision"].clone(),
+            previous: status["previousRevision"].clone(),
+            finalizers: resource.finalizers().to_vec(),
+        }
+    });
+    Ok(Outcome {
+        entries: stage.entries().await?,
+        revisions: revisions.map(|secret| (secret.name_any(), mark(secret))).collect(),
+        pods,
+        resource,
+    })
+}
+
+/// What became of a revision, without times and texts.
+fn mark(secret: &Secret) -> String {
+    let text = secret.annotations().get("auth.wandb.com/rollout").map_or("\"pending\"", String::as_str);
+    let mark: Value = serde_json::from_str(text).unwrap_or_default();
+    let Some((name, fields)) = mark.as_object().and_then(|fields| fields.iter().next()) else {
+        return mark.as_str().unwrap_or_default().to_owned();
+    };
+    let to = fields.get("to").map_or_else(String::new, |to| format!(" to {to}"));
+    let arrived = if fields.get("arrived").is_some() { ", arrived" } else { "" };
+    format!("{name}{to}{arrived}")
+}
+
+fn secrets_of(pod: &Pod) -> BTreeSet<String> {
+    let entries = pod.spec.as_ref().map(entries_of).unwrap_or_default();
+    entries.into_values().map(|(secret, _)| secret).collect()
+}
+
+/// The write, without what is different at every time.
+fn title(write: &Mutation) -> String {
+    let path = write.path.split('?').next().unwrap_or_default();
+    let parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
+    format!("{} {}", write.method, parts.collect::<Vec<_>>().join("/"))
+}
+
+/// Waits until nothing has been written for a while.
+async fn silence(proxy: &ApiProxy) -> Result<()> {
+    let last = Mutex::new((proxy.mutations().len(), Instant::now()));
+    eventually("silence", || async {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = proxy.mutations().len();
+        if now != last.0 {
+            *last = (now, Instant::now());
+        }
+        Ok((last.1.elapsed() > SILENCE).then_some(()))
+    })
+    .await
+}

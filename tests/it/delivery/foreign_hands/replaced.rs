@@ -1,0 +1,69 @@
+//! A tool that writes the whole Deployment, without the entries.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use test_support::{condition, pods::WandbWorkload};
+
+use super::{conflict, expect_all, expect_silence, message, tools, until_all, written};
+use crate::delivery::{Stage, TARGET};
+
+/// The first write, and as often again as it is undone in an hour.
+const LIMIT: usize = 1 + 3;
+
+#[tokio::test]
+async fn what_one_replacement_took_is_there_again() -> Result<()> {
+    let workload = WandbWorkload::deployment("wandb");
+    let stage = Stage::open(&workload).await?;
+    stage.ready(TARGET).await?;
+    tools::replace(&stage, &workload.manifest()).await?;
+    until_all(&stage, "corp-ldap-1").await?;
+    stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    expect_silence(&stage).await?;
+    assert_eq!(written(&stage).await?, 2);
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+    stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn a_tool_that_replaces_all_the_time_is_left_alone_and_told_of() -> Result<()> {
+    let workload = WandbWorkload::deployment("wandb");
+    let stage = Stage::open(&workload).await?;
+    stage.ready(TARGET).await?;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let mut rounds = 0;
+    loop {
+        ticks.tick().await;
+        tools::replace(&stage, &workload.manifest()).await?;
+        rounds += 1;
+        let status = stage.workspace.status("LdapConfig", "corp").await?;
+        if condition(&status, "RolledOut").is_some_and(|condition| condition["reason"] == "FieldConflict") {
+            break;
+        }
+        ensure!(rounds < 30, "it goes on: {}", message(&status));
+    }
+    assert_eq!(written(&stage).await?, LIMIT);
+    let message = conflict(&stage).await?;
+    for part in ["Deployment/wandb", "LdapConfig corp", "auth.wandb.com/recheck"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    for round in 0..3 {
+        ticks.tick().await;
+        let changed = workload.clone().variable("ROUND", &round.to_string());
+        tools::replace(&stage, &changed.manifest()).await?;
+    }
+    expect_silence(&stage).await?;
+    assert_eq!(written(&stage).await?, LIMIT, "the tool went on, the operator did not");
+    ensure!(stage.entries().await?.is_empty());
+    assert_eq!(stage.revisions("corp-ldap").await?, [1]);
+
+    // The tool is gone, and a person does as the message says.
+    stage.workspace.recheck("LdapConfig", "corp", "now").await?;
+    until_all(&stage, "corp-ldap-1").await?;
+    stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    expect_silence(&stage).await?;
+    expect_all(&stage, "corp-ldap-1").await?;
+    assert_eq!(written(&stage).await?, LIMIT + 1);
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+    stage.expect_no_broken_reference()
+}

@@ -1,0 +1,72 @@
+//! A revision that pods refer to is deleted by hand.
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{ResourceExt, api::DeleteParams};
+use test_support::pods::WandbWorkload;
+
+use super::{Stage, TARGET, eventually, refers_to};
+use crate::world::operator;
+
+#[tokio::test]
+async fn a_deleted_revision_is_replaced_by_another_one() -> Result<()> {
+    let mut stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    stage.ready(TARGET).await?;
+    delete(&stage, "corp-ldap-1").await?;
+    until_pods_refer_to(&stage, "corp-ldap-2").await?;
+    let status = stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    assert_eq!(status["revision"], 2);
+    assert_eq!(stage.revisions("corp-ldap").await?, [2]);
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+    stage.expect_no_broken_reference()?;
+
+    // While nobody looks, a container even starts without it.
+    stage.operator = None;
+    delete(&stage, "corp-ldap-2").await?;
+    let pods = stage.pods().await?;
+    stage.player.restart(&pods.first().context("no pod")?.name_any());
+    eventually("a broken reference", || async {
+        Ok((!stage.player.broken_references().is_empty()).then_some(()))
+    })
+    .await?;
+    stage.operator = Some(operator(&stage.workspace)?);
+    until_pods_refer_to(&stage, "corp-ldap-3").await?;
+    stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    assert_eq!(stage.revisions("corp-ldap").await?, [3]);
+
+    // With the resource, the entries go, although no revision tells where they are.
+    stage.operator = None;
+    delete(&stage, "corp-ldap-3").await?;
+    let resources = stage.workspace.resources("LdapConfig")?;
+    resources.delete("corp", &DeleteParams::default()).await?;
+    stage.operator = Some(operator(&stage.workspace)?);
+    eventually("the end of the resource", || async {
+        Ok(resources.get_opt("corp").await?.is_none().then_some(()))
+    })
+    .await?;
+    assert!(stage.entries().await?.is_empty(), "{:#?}", stage.entries().await?);
+    until_pods(&stage, |pod| !refers_to(pod, "corp-ldap-3")).await
+}
+
+async fn delete(stage: &Stage, revision: &str) -> Result<()> {
+    stage.workspace.secrets().delete(revision, &DeleteParams::default()).await?;
+    Ok(())
+}
+
+async fn until_pods_refer_to(stage: &Stage, revision: &str) -> Result<()> {
+    until_pods(stage, |pod| refers_to(pod, revision)).await
+}
+
+/// Waits until both pods are like that, and ready.
+async fn until_pods(stage: &Stage, are: impl Fn(&Pod) -> bool) -> Result<()> {
+    eventually("the pods", || async {
+        let pods = stage.pods().await?;
+        Ok((pods.len() == 2 && pods.iter().all(|pod| are(pod) && is_ready(pod))).then_some(()))
+    })
+    .await
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
