@@ -1,6 +1,11 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
+mod deadlines;
+mod login;
+mod revisions;
 mod rollback;
+mod stateful_sets;
+mod weights_and_biases;
 mod workloads;
 
 use std::collections::BTreeMap;
