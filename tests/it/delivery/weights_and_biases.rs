@@ -202,11 +202,10 @@ impl Scene {
     ///
     /// Until then pods of before serve people, so what these refer to stays, and they can start again.
     async fn delete_both(&self) -> Result<()> {
-        let is_ours = |pod: &Pod| {
-            let text = serde_json::to_string(&pod.spec).unwrap_or_default();
-            text.contains("corp-ldap-") && text.contains("main-oidc-")
-        };
-        self.player.change_script(move |pod| if is_ours(pod) { Life::Ready } else { Life::NeverReady });
+        self.player.change_script(|pod| {
+            let is_of_before = mentions(pod, "corp-ldap-") && mentions(pod, "main-oidc-");
+            if is_of_before { Life::Ready } else { Life::NeverReady }
+        });
         let serving: Vec<_> = self.pods().await?.iter().map(ResourceExt::name_any).collect();
         let owners = [("LdapConfig", "corp"), ("OidcProvider", "main")];
         for (kind, name) in owners {
@@ -217,6 +216,13 @@ impl Scene {
         })
         .await?;
         let kept = self.revisions().await?;
+        // Kubernetes would replace a pod that is not ready while there are new ones still to make.
+        eventually("the next pods", || async {
+            let pods = self.pods().await?;
+            let next = pods.iter().filter(|pod| !mentions(pod, "corp-ldap-") && !mentions(pod, "main-oidc-"));
+            Ok((pods.len() == 2 * serving.len() && next.count() == serving.len()).then_some(()))
+        })
+        .await?;
         for pod in &serving {
             let before = self.player.starts_of(pod).len();
             self.player.restart(pod);
@@ -247,4 +253,10 @@ impl Scene {
         ensure!(broken.is_empty(), "{broken:#?}");
         Ok(())
     }
+}
+
+/// Whether the pod refers to a Secret whose name begins like this.
+fn mentions(pod: &Pod, prefix: &str) -> bool {
+    let spec = pod.spec.as_ref();
+    spec.is_some_and(|spec| entries_of(spec).values().any(|(name, _)| name.starts_with(prefix)))
 }

@@ -48,10 +48,12 @@ async fn values_come_and_go_by_the_first_version() -> Result<()> {
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(2)));
     assert_eq!(scene.spec().await?, working);
     scene.pods_run_with(2, &["corp-ldap-2", "main-oidc-1"]).await?;
-    scene.delete_both().await?;
+    for deployment in ["wandb-api", "wandb-app-bc"] {
+        assert_eq!(scene.player.fewest_ready(deployment, 1).await?, Some(1));
+    }
 
+    scene.delete_both().await?;
     a_persons_scalar_is_left_alone(&scene).await?;
-    assert_eq!(scene.player.fewest_ready("wandb", 2).await?, Some(2));
     scene.expect_no_broken_reference()?;
     values_that_do_not_fit_are_taken_back(&plane).await
 }

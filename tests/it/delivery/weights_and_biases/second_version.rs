@@ -58,7 +58,8 @@ async fn values_come_and_go_by_the_second_version() -> Result<()> {
     scene.pods_run_with(1, &["corp-ldap-2", "main-oidc-1"]).await?;
     scene.workspace.wait_until_ready("OidcProvider", "main").await?;
 
+    assert_eq!(scene.player.fewest_ready("wandb-api", 1).await?, Some(1));
+
     scene.delete_both().await?;
-    assert_eq!(scene.player.fewest_ready("wandb", 1).await?, Some(1));
     scene.expect_no_broken_reference()
 }
