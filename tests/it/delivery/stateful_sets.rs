@@ -27,6 +27,14 @@ async fn template(stage: &Stage) -> Result<PodTemplateSpec> {
     Ok(set.spec.context("spec")?.template)
 }
 
+/// The fields that the resource's manager owns, null where there is no such manager.
+async fn fields(stage: &Stage) -> Result<Value> {
+    let set: StatefulSet = stage.api().get("wandb").await?;
+    let mut entries = set.metadata.managed_fields.into_iter().flatten();
+    let own = entries.find(|entry| entry.manager.as_deref() == Some("wandb-auth-operator/ldapconfig/corp"));
+    Ok(own.and_then(|entry| entry.fields_v1).map(|fields| fields.0).unwrap_or_default())
+}
+
 /// The one Secret that every entry comes from.
 async fn revision(stage: &Stage) -> Result<String> {
     let entries = entries_of(&template(stage).await?.spec.context("pod")?);
@@ -56,6 +64,7 @@ async fn values_come_are_renewed_and_go() -> Result<()> {
     assert_eq!(status["revision"], 1);
     let entries = entries_of(&template(&stage).await?.spec.context("pod")?);
     insta::assert_yaml_snapshot!("stateful_set", entries);
+    insta::assert_json_snapshot!("stateful_set_fields", fields(&stage).await?);
     all_run_with(&stage, "corp-ldap-1").await?;
 
     let edited = format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}");
@@ -85,6 +94,7 @@ async fn values_come_are_renewed_and_go() -> Result<()> {
     })
     .await?;
     assert_eq!(template(&stage).await?, before, "nothing is left");
+    assert_eq!(fields(&stage).await?, Value::Null);
     assert!(stage.revisions("corp-ldap").await?.is_empty());
     assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-3")));
     // Each of the three is replaced in its turn.

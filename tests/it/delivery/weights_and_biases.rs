@@ -3,7 +3,7 @@
 mod first_version;
 mod second_version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{
@@ -121,6 +121,20 @@ impl Scene {
 
     async fn spec(&self) -> Result<Value> {
         Ok(self.resources.get("wandb").await?.data.get("spec").cloned().unwrap_or_default())
+    }
+
+    /// The paths of the fields that this operator's managers own, both together.
+    async fn owned(&self) -> Result<BTreeSet<String>> {
+        let object = self.resources.get("wandb").await?;
+        let entries = object.metadata.managed_fields.into_iter().flatten();
+        let ours = entries.filter(|entry| {
+            let manager = entry.manager.as_deref().unwrap_or_default();
+            ["wandb-auth-operator/ldapconfig/corp", "wandb-auth-operator/oidcprovider/main"]
+                .contains(&manager)
+        });
+        let mut paths = BTreeSet::new();
+        ours.filter_map(|entry| entry.fields_v1).for_each(|fields| leaves(&fields.0, "", &mut paths));
+        Ok(paths)
     }
 
     async fn merge(&self, patch: &Value) -> Result<()> {
@@ -259,4 +273,17 @@ impl Scene {
 fn mentions(pod: &Pod, prefix: &str) -> bool {
     let spec = pod.spec.as_ref();
     spec.is_some_and(|spec| entries_of(spec).values().any(|(name, _)| name.starts_with(prefix)))
+}
+
+/// The paths of a set of fields, as far as nothing is below them.
+fn leaves(fields: &Value, path: &str, paths: &mut BTreeSet<String>) {
+    for (name, below) in fields.as_object().into_iter().flatten().filter(|(name, _)| *name != ".") {
+        let name = name.strip_prefix("f:").unwrap_or(name);
+        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        if below.as_object().is_some_and(|below| below.keys().any(|name| name != ".")) {
+            leaves(below, &path, paths);
+        } else {
+            paths.insert(path);
+        }
+    }
 }

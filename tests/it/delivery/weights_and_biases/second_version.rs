@@ -1,5 +1,7 @@
 //! `apps.wandb.com/v2`: selectors of Secrets, a list of variables, and Deployments that nobody else may change.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
@@ -24,6 +26,7 @@ async fn values_come_and_go_by_the_second_version() -> Result<()> {
     let mut spec = scene.spec().await?;
     scene.take_authorities(&mut spec, "/global")?;
     insta::assert_yaml_snapshot!("spec", spec);
+    insta::assert_yaml_snapshot!("owned", scene.owned().await?);
     let rendered = scene.entries("wandb-api").await?;
     insta::assert_yaml_snapshot!("rendered", rendered);
     scene.pods_run_with(1, &["corp-ldap-1", "main-oidc-1"]).await?;
@@ -61,5 +64,7 @@ async fn values_come_and_go_by_the_second_version() -> Result<()> {
     assert_eq!(scene.player.fewest_ready("wandb-api", 1).await?, Some(1));
 
     scene.delete_both().await?;
+    // The list belongs to its last writer as a whole, and somebody else's entry is left in it.
+    assert_eq!(scene.owned().await?, BTreeSet::from(["spec.wandb.legacyOverrides.global.env".to_owned()]));
     scene.expect_no_broken_reference()
 }
