@@ -2,14 +2,19 @@
 
 mod authority;
 mod crashes;
+mod deadlines;
 mod foreign_hands;
 mod history;
 mod joining;
+mod login;
 mod looks;
 mod missing_revision;
 mod neighbours;
 mod removal;
+mod revisions;
 mod rollback;
+mod stateful_sets;
+mod weights_and_biases;
 mod workloads;
 
 use std::collections::BTreeMap;

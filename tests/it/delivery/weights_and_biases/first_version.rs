@@ -1,0 +1,119 @@
+//! `apps.wandb.com/v1`: free-form values, which stop the W&B operator where they do not fit together.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::{Value, json};
+use test_support::{ControlPlane, WandbOperator, condition, definitions::StoredVersion};
+use tokio::sync::OnceCell;
+
+use super::{Scene, eventually};
+
+fn spec() -> Value {
+    json!({
+        "chart": {"url": "https://charts.example.com"},
+        "values": {"global": {"host": "https://wandb.example.com", "extraEnv": {"FOREIGN": "kept"}}},
+    })
+}
+
+/// A control plane with the first version only, as the shared one has the second.
+async fn plane() -> Result<&'static ControlPlane> {
+    static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+    PLANE.get_or_try_init(ControlPlane::start).await
+}
+
+/// What the W&B operator says of the resource.
+async fn phase(scene: &Scene) -> Result<Value> {
+    let object = scene.resources.get("wandb").await?;
+    Ok(object.data.pointer("/status/phase").cloned().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn values_come_and_go_by_the_first_version() -> Result<()> {
+    let scene = Scene::open(plane().await?, StoredVersion::OnlyV1, WandbOperator::v1, spec()).await?;
+    scene.deliver_both().await?;
+    let mut delivered = scene.spec().await?;
+    scene.take_authorities(&mut delivered, "/values/global")?;
+    insta::assert_yaml_snapshot!("spec", delivered);
+    insta::assert_yaml_snapshot!("owned", scene.owned().await?);
+    let rendered = scene.entries("wandb-api").await?;
+    insta::assert_yaml_snapshot!("rendered", rendered);
+    assert_eq!(scene.entries("wandb-app-bc").await?, rendered);
+    scene.pods_run_with(2, &["corp-ldap-1", "main-oidc-1"]).await?;
+
+    scene.apply_ldap("attributes: {email: mail, group: gidNumber, name: cn}").await?;
+    let status = scene.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
+    scene.pods_run_with(2, &["corp-ldap-2", "main-oidc-1"]).await?;
+    let working = scene.spec().await?;
+
+    scene.crash_with("corp-ldap-3");
+    scene.apply_ldap("attributes: {email: mail, group: gidNumber, name: sn}").await?;
+    let (status, message) = scene.rolled_back().await?;
+    for part in ["went back to revision 2", "revision 3", "exit code 3", "panic: no such attribute"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(2)));
+    assert_eq!(scene.spec().await?, working);
+    scene.pods_run_with(2, &["corp-ldap-2", "main-oidc-1"]).await?;
+    for deployment in ["wandb-api", "wandb-app-bc"] {
+        assert_eq!(scene.player.fewest_ready(deployment, 1).await?, Some(1));
+    }
+
+    scene.delete_both().await?;
+    assert_eq!(scene.owned().await?, BTreeSet::new());
+    a_persons_scalar_is_left_alone(&scene).await?;
+    scene.expect_no_broken_reference()
+}
+
+/// A scalar of the same name in the resource itself: nothing is written until it is gone.
+async fn a_persons_scalar_is_left_alone(scene: &Scene) -> Result<()> {
+    let variable =
+        |value: Value| json!({"spec": {"values": {"global": {"extraEnv": {"LDAP_ADDRESS": value}}}}});
+    scene.merge(&variable(json!("ldap://theirs"))).await?;
+    let before = scene.resources.get("wandb").await?;
+    scene.apply_ldap("").await?;
+    let status = scene.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "FieldConflict").await?;
+    let message = condition(&status, "RolledOut").context("no condition")?["message"].to_string();
+    ensure!(message.contains("extraEnv.LDAP_ADDRESS (by kubectl-edit)"), "{message}");
+    ensure!(!message.contains("theirs"), "{message}");
+    let after = scene.resources.get("wandb").await?;
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    assert_eq!(after.data.get("spec"), before.data.get("spec"));
+    assert_eq!(phase(scene).await?, "Completed");
+    ensure!(scene.revisions().await?.is_empty());
+
+    scene.merge(&variable(Value::Null)).await?;
+    scene.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    scene.pods_run_with(2, &["corp-ldap-1"]).await
+}
+
+/// A scalar of the same name in another source, which the resource does not show: the W&B operator stops,
+/// so the values go out again.
+#[tokio::test]
+async fn values_that_do_not_fit_are_taken_back() -> Result<()> {
+    let other = json!({"global": {"extraEnv": {"LDAP_ADDRESS": "ldap://old"}}});
+    let vendor = |workspace: &_| WandbOperator::v1_with(workspace, other);
+    let scene = Scene::open(plane().await?, StoredVersion::OnlyV1, vendor, spec()).await?;
+    let deployed = || async {
+        let deployment = scene.api::<Deployment>().get("wandb-api").await?;
+        anyhow::Ok(deployment.metadata.generation)
+    };
+    let before = deployed().await?;
+    scene.apply_ldap("rolloutTimeout: 10s").await?;
+    eventually("an invalid configuration", || async {
+        Ok((phase(&scene).await? == "Invalid Config").then_some(()))
+    })
+    .await?;
+    let (status, message) = scene.rolled_back().await?;
+    for part in ["is without the entries, as before", "The W&B operator has not rendered it yet"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    ensure!(status["revision"].is_null() && status["previousRevision"].is_null(), "{status:#}");
+    assert_eq!(scene.spec().await?, scene.before);
+    eventually("a valid configuration", || async { Ok((phase(&scene).await? == "Completed").then_some(())) })
+        .await?;
+    assert_eq!(deployed().await?, before, "no pod was touched");
+    scene.expect_no_broken_reference()
+}
