@@ -187,11 +187,13 @@ pub fn superseded(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
 /// have it, or it writes for them.
 pub fn yielding(claimant: &Claimant, others: &[Claimant]) -> Vec<Owner> {
     let holders = holders(others.iter().filter(|other| !other.is(claimant)).chain([claimant]));
+    let has =
+        |other: &Claimant, place: &Place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
     let gives_way = |other: &&Claimant| {
         !other.is(claimant)
             && other.shares_target(claimant)
             && (is_written_together(claimant, other)
-                || other.contested(claimant).is_some() && !holders.iter().any(|holder| holder.is(other)))
+                || other.contested(claimant).is_some_and(|place| !has(other, place)))
     };
     others.iter().filter(gives_way).map(|other| other.owner.clone()).collect()
 }
@@ -218,7 +220,7 @@ fn is_written_together(a: &Claimant, b: &Claimant) -> bool {
     a.tenancy == Tenancy::Together && a.kind == b.kind && a.shares_target(b)
 }
 
-/// The resource that waits for this one's place in a target, and can have it as soon as this one is gone.
+/// The resource that has this one's place in a target, or can have it as soon as this one is gone.
 pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
     let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
     let holders = holders(without.iter().copied());
@@ -249,3 +251,6 @@ pub fn affected<'a>(
     };
     others.iter().filter(concerns).collect()
 }
+
+#[cfg(test)]
+mod tests;
