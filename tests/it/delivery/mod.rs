@@ -1,5 +1,11 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
+mod authority;
+mod history;
+mod joining;
+mod looks;
+mod neighbours;
+mod removal;
 mod rollback;
 mod workloads;
 

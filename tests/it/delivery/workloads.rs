@@ -9,7 +9,7 @@ use test_support::pods::WandbWorkload;
 use super::{Stage, TARGET, eventually, refers_to};
 
 /// The names of the dialect of `wandb/local` that the resource has values for.
-const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 7] = [
     "LOCAL_LDAP_ADDRESS",
     "LOCAL_LDAP_ATTRIBUTES",
     "LOCAL_LDAP_BASE_DN",

@@ -1,0 +1,74 @@
+//! Resources beside the `LdapConfig` of the stage.
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use test_support::{OpenIdProvider, condition};
+
+use super::{Stage, eventually};
+use crate::world;
+
+/// An OpenID Provider whose certificate [`oidc_provider`] and [`jwt_issuer`] trust by this name.
+pub async fn provider(stage: &Stage, authority: &str) -> Result<OpenIdProvider> {
+    let certificate = world::certificate()?;
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": authority},
+        "data": {"ca.crt": certificate.authority_pem},
+    });
+    stage.workspace.apply(&map.to_string()).await?;
+    world::provider(&certificate)
+}
+
+/// The `LdapConfig` of the stage under another name.
+pub async fn apply_ldap_config(stage: &Stage, name: &str, more: &str) -> Result<()> {
+    let config = world::ldap_config(&stage.directory.ldaps_url()?, more);
+    stage.workspace.apply(&config.replace("{name: corp}", &format!("{{name: {name}}}"))).await
+}
+
+/// An `OidcProvider` named `main`.
+pub fn oidc_provider(provider: &OpenIdProvider, authority: &str, more: &str) -> String {
+    world::oidc_provider(provider.issuer(), more).replace("name: authority", &format!("name: {authority}"))
+}
+
+/// A `JwtIssuer` of this name.
+pub fn jwt_issuer(provider: &OpenIdProvider, authority: &str, name: &str, more: &str) -> String {
+    world::jwt_issuer(provider.issuer(), more)
+        .replace("name: authority", &format!("name: {authority}"))
+        .replace("{name: ci}", &format!("{{name: {name}}}"))
+}
+
+/// Waits until what is created now is younger than this: times of creation are whole seconds.
+pub async fn outlive(stage: &Stage, kind: &str, name: &str) -> Result<()> {
+    let created = stage.workspace.resources(kind)?.get(name).await?.metadata.creation_timestamp;
+    let created = created.map(|time| time.0.as_second());
+    eventually("another second", || async {
+        Ok((Some(Timestamp::now().as_second()) > created).then_some(()))
+    })
+    .await
+}
+
+/// Waits until the resource is gone.
+pub async fn is_gone(stage: &Stage, kind: &str, name: &str) -> Result<()> {
+    let resources = stage.workspace.resources(kind)?;
+    eventually("the end of the resource", || async {
+        Ok(resources.get_opt(name).await?.is_none().then_some(()))
+    })
+    .await
+}
+
+/// The message of a condition.
+pub fn message_of(status: &Value, type_: &str) -> String {
+    let message = condition(status, type_).and_then(|condition| condition["message"].as_str());
+    message.unwrap_or_default().to_owned()
+}
+
+/// The finding of a check, as the status has it.
+pub fn check_of<'a>(status: &'a Value, name: &str) -> Option<&'a Value> {
+    status["checks"].as_array()?.iter().find(|check| check["name"] == name)
+}
+
+/// The finalizers of a resource.
+pub async fn finalizers(stage: &Stage, kind: &str, name: &str) -> Result<Vec<String>> {
+    let object = stage.workspace.resources(kind)?.get(name).await?;
+    Ok(object.metadata.finalizers.unwrap_or_default())
+}
