@@ -219,7 +219,7 @@ fn is_written_together(a: &Claimant, b: &Claimant) -> bool {
     a.tenancy == Tenancy::Together && a.kind == b.kind && a.shares_target(b)
 }
 
-/// The resource that waits for this one's place in a target, and can have it as soon as this one is gone.
+/// The resource that has this one's place in a target, or can have it as soon as this one is gone.
 pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
     let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
     let holders = holders(without.iter().copied());
