@@ -195,9 +195,6 @@ fn losers_learn_who_has_what_and_what_to_do() {
         ]
         .concat()
         .join("\n"),
-<<<<<<< HEAD
-        @""
-=======
         @r#"
     new: Superseded: The older LdapConfig "old" has the LDAP settings of Deployment/wandb already. Delete or suspend one of the two, or change this one.
     new: Superseded: The older LdapConfig "old" has the sign-in of Deployment/wandb already. Delete or suspend one of the two, or change this one.
@@ -205,7 +202,6 @@ fn losers_learn_who_has_what_and_what_to_do() {
     new: Superseded: The older OidcProvider "old" has the OpenID Connect settings of Deployment/wandb already. Delete or suspend one of the two, or change this one.
     new: Superseded: The older ServiceAccount "old" has the account "ci" at https://wandb.example.com already. Delete one of the two, or change this one.
     "#
->>>>>>> t3
     );
 }
 
@@ -323,17 +319,10 @@ fn a_place_that_becomes_free_has_a_successor_or_none() {
         ("a suspended one does not wait", ldap("a", 1, Leaving), vec![ldap("b", 2, Suspended)], None),
         ("nor one that leaves, too", ldap("a", 1, Leaving), vec![ldap("b", 2, Leaving)], None),
         (
-<<<<<<< HEAD
-            "a third one is in its way",
-            ldap("a", 2, Leaving),
-            vec![oidc("b", 1, Active), ldap("c", 3, Active)],
-            None,
-=======
             "one that has the place already",
             ldap("a", 2, Leaving),
             vec![oidc("b", 1, Active), ldap("c", 3, Active)],
             Some("b"),
->>>>>>> t3
         ),
         ("another place", ldap_test_mode("a", 1, Leaving), vec![oidc("b", 2, Active)], None),
         ("another target", ldap("a", 1, Leaving), vec![ldap_at("other", true, "b", Some(2), Active)], None),

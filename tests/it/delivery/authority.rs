@@ -13,23 +13,6 @@ use super::{
     workloads::NAMES,
 };
 
-<<<<<<< HEAD
-/// Fails where the resource of this kind and name ever wrote to the target.
-async fn expect_no_trace(stage: &Stage, kind: &str, name: &str) -> Result<()> {
-    let manager = format!("wandb-auth-operator/{kind}/{name}");
-    let deployment: Deployment = stage.api().get("wandb").await?;
-    let managers = deployment.managed_fields().iter().filter_map(|entry| entry.manager.clone());
-    ensure!(managers.clone().all(|other| other != manager), "{:?}", managers.collect::<Vec<_>>());
-    let audit = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
-    let encoded = manager.replace('/', "%2F");
-    let by_it = |uri: &str| uri.contains(&format!("fieldManager={encoded}&")) || uri.ends_with(&encoded);
-    let writes: Vec<_> = audit
-        .iter()
-        .filter(|event| event.resource == "deployments" && event.user == "operator")
-        .filter(|event| event.verb == "patch" && by_it(&event.request_uri))
-        .collect();
-    ensure!(writes.is_empty(), "{writes:#?}");
-=======
 /// Fails where the loser ever wrote to the target, or the winner did not.
 async fn expect_writes_of(stage: &Stage, winner: &str, loser: &str) -> Result<()> {
     let deployment: Deployment = stage.api().get("wandb").await?;
@@ -44,7 +27,6 @@ async fn expect_writes_of(stage: &Stage, winner: &str, loser: &str) -> Result<()
     };
     ensure!(writes(loser) == (false, 0), "{loser}: {:?}", writes(loser));
     ensure!(writes(winner) == (true, 1), "{winner}: {:?}", writes(winner));
->>>>>>> t3
     Ok(())
 }
 
@@ -57,8 +39,6 @@ async fn entries_come_from(stage: &Stage, secret: &str) -> Result<()> {
     .await
 }
 
-<<<<<<< HEAD
-=======
 /// Fails where the container was ever without an entry or a pod of it without a Secret, or where the one that
 /// gave way has left anything.
 async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> {
@@ -73,7 +53,6 @@ async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> {
     stage.expect_no_broken_reference()
 }
 
->>>>>>> t3
 #[tokio::test]
 async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
@@ -91,11 +70,7 @@ async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
         condition(&status, "RolledOut").map(|rolled_out| &rolled_out["status"]),
         Some(&json!("Unknown"))
     );
-<<<<<<< HEAD
-    expect_no_trace(&stage, "ldapconfig", "rival").await?;
-=======
     expect_writes_of(&stage, "ldapconfig/corp", "ldapconfig/rival").await?;
->>>>>>> t3
     ensure!(stage.revisions("rival-ldap").await?.is_empty());
     ensure!(workspace.secrets().get_opt("rival-ldap").await?.is_none());
     ensure!(finalizers(&stage, "LdapConfig", "rival").await?.is_empty());
@@ -106,31 +81,6 @@ async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
     is_gone(&stage, "LdapConfig", "corp").await?;
     entries_come_from(&stage, "rival-ldap-1").await?;
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
-<<<<<<< HEAD
-
-    // Suspended: the one that waits is younger now.
-    outlive(&stage, "LdapConfig", "rival").await?;
-    stage.apply(TARGET).await?;
-    let status = workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "Superseded").await?;
-    ensure!(message_of(&status, "Accepted").contains("older LdapConfig \"rival\""));
-    workspace.patch("LdapConfig", "rival", &json!({"spec": {"suspend": true}})).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
-    entries_come_from(&stage, "corp-ldap-1").await?;
-
-    // No longer suspended, the older one takes its place back.
-    workspace.patch("LdapConfig", "rival", &json!({"spec": {"suspend": false}})).await?;
-    workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "Superseded").await?;
-    workspace.wait_until_ready("LdapConfig", "rival").await?;
-    entries_come_from(&stage, "rival-ldap-1").await?;
-
-    history.expect_always(&NAMES).await?;
-    let mounts: Vec<_> =
-        history.templates().await?.iter().map(|pod| pod.volumes.iter().flatten().count()).collect();
-    ensure!(mounts.iter().all(|volumes| (1..=2).contains(volumes)), "{mounts:?}");
-    ensure!(mounts.last() == Some(&1), "what gave way leaves no volume: {mounts:?}");
-    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
-    stage.expect_no_broken_reference()
-=======
     expect_handed_over(&stage, &history).await
 }
 
@@ -155,7 +105,6 @@ async fn a_suspended_resource_gives_way_until_it_is_back() -> Result<()> {
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     entries_come_from(&stage, "corp-ldap-1").await?;
     expect_handed_over(&stage, &history).await
->>>>>>> t3
 }
 
 #[tokio::test]
@@ -172,11 +121,7 @@ async fn a_directory_and_a_provider_exclude_each_other_but_for_test_mode() -> Re
     for part in ["older LdapConfig \"corp\" has the sign-in of Deployment/wandb", "Delete or suspend"] {
         ensure!(message.contains(part), "{part}: {message}");
     }
-<<<<<<< HEAD
-    expect_no_trace(&stage, "oidcprovider", "main").await?;
-=======
     expect_writes_of(&stage, "ldapconfig/corp", "oidcprovider/main").await?;
->>>>>>> t3
 
     // The directory goes, and comes again as the younger one.
     workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;

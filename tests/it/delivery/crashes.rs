@@ -17,7 +17,7 @@ use test_support::{
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, TARGET, entries_of, eventually};
+use super::{Stage, TARGET, entries_of, eventually, player_has_ready};
 use crate::world::program;
 
 /// Few at a time, for every one runs a directory and an operator.
@@ -71,6 +71,25 @@ struct Reported {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_the_end_is_the_same() -> Result<()> {
     let undisturbed = Arc::new(undisturbed().await.context("undisturbed")?);
+    let longest = undisturbed.iter().map(|told| told.writes.len()).max().unwrap_or_default();
+    let rows = stream::iter(1..=longest)
+        .map(|write| {
+            let undisturbed = Arc::clone(&undisturbed);
+            async move { killed_at_write(write, &undisturbed).await.with_context(|| format!("write {write}")) }
+        })
+        .buffer_unordered(AT_A_TIME);
+    let killed: Vec<(Story, Mutation)> = rows.try_collect::<Vec<_>>().await?.concat();
+    for told in undisturbed.iter() {
+        let deaths: Vec<String> =
+            killed.iter().filter(|(story, _)| *story == told.story).map(|(_, write)| title(write)).collect();
+        let missed: Vec<_> = told.writes.iter().filter(|write| !deaths.contains(write)).collect();
+        ensure!(missed.is_empty(), "{:?}: it was never killed after {missed:#?}", told.story);
+        ensure!(
+            deaths.len() + SPARED >= told.writes.len(),
+            "{:?}: {} writes, {deaths:#?}",
+            told.story,
+            told.writes.len()
+        );
     }
     Ok(())
 }
@@ -153,7 +172,7 @@ async fn is_dead(stage: &Stage, proxy: &ApiProxy, expected: &Outcome) -> Result<
 /// A namespace without an operator yet, in which pods of a third revision crash.
 async fn prepared() -> Result<(Stage, ApiProxy)> {
     let stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
-    stage.player_has_ready("wandb", 2).await?;
+    player_has_ready(&stage.player, "wandb", 2).await?;
     stage.player.change_script(|pod| {
         let is_bad = |secret: &String| {
             let number = secret.strip_prefix("corp-ldap-").and_then(|number| number.parse().ok());

@@ -8,7 +8,7 @@ use test_support::{
     stand_in_server::log_in,
 };
 
-use super::{Stage, TARGET};
+use super::{Stage, TARGET, player_has_ready};
 use crate::world::{PASSWORD, directory, ldap_config, operator, put_references, workspace};
 
 const AUTHORITY_FILE: &str = "/usr/local/share/ca-certificates/wandb-auth-ldap-corp.crt";
@@ -41,7 +41,7 @@ async fn people_log_in_through_pods_and_still_do_after_a_failure() -> Result<()>
         operator: Some(operator(&workspace)?),
         workspace,
     };
-    stage.player_has_ready("wandb", 2).await?;
+    player_has_ready(&stage.player, "wandb", 2).await?;
     assert_eq!(logins(&stage).await?, [[401; 4]; 2], "nobody logs in through the directory yet");
 
     let spec = format!("{TARGET}\ngroupAllowList: ['cn=wandb,ou=groups,dc=example,dc=org']");

@@ -25,6 +25,7 @@ use super::{
     Stage, TARGET, entries_of, eventually,
     history::History,
     neighbours::{finalizers, is_gone, message_of},
+    player_has_ready,
 };
 use crate::world::{certificate, directory, operator, program, put_references};
 
@@ -57,11 +58,7 @@ async fn expect_whole(stage: &Stage, pod: &PodSpec) -> Result<()> {
 async fn values_follow_the_target_and_leave_the_old_one() -> Result<()> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
     stage.workspace.apply(&WandbWorkload::deployment("other").manifest()).await?;
-<<<<<<< HEAD
     player_has_ready(&stage.player, "other", 2).await?;
-=======
-    stage.player_has_ready("other", 2).await?;
->>>>>>> t3
     let (bare, other_bare) = (template(&stage, "wandb").await?, template(&stage, "other").await?);
     stage.ready("").await?;
     ensure!(finalizers(&stage, KIND, "corp").await?.is_empty(), "nothing was delivered");
@@ -173,25 +170,16 @@ async fn no_way_of_deleting_takes_a_secret_from_a_pod() -> Result<()> {
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
     assert_eq!(history.templates().await?.len(), 2, "the entries went at once");
 
-<<<<<<< HEAD
-    // Without its dependents (--cascade=orphan), which then stay.
-=======
     // Without its dependents (--cascade=orphan): the garbage collector may be done with that before the operator
     // sees it, so both the entries and what they refer to stay, or neither.
->>>>>>> t3
     stage.ready(TARGET).await?;
     let orphaning =
         DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     stage.workspace.resources(KIND)?.delete("corp", &orphaning).await?;
     is_gone(&stage, KIND, "corp").await?;
-<<<<<<< HEAD
-    ensure!(!stage.entries().await?.is_empty());
-    expect_whole(&stage, &pod_spec(&stage, "wandb").await?).await?;
-=======
     let pod = pod_spec(&stage, "wandb").await?;
     expect_whole(&stage, &pod).await?;
     assert_eq!(stage.revisions("corp-ldap").await?.is_empty(), entries_of(&pod).is_empty());
->>>>>>> t3
     ensure!(secrets.get_opt("corp-ldap").await?.is_some());
     stage.expect_no_broken_reference()
 }
@@ -207,11 +195,7 @@ async fn a_deletion_waits_for_an_operator_also_when_its_definition_goes() -> Res
     put_references(&workspace, &certificate).await?;
     workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
     let mut stage = Stage { directory, player, workspace, operator: None };
-<<<<<<< HEAD
     player_has_ready(&stage.player, "wandb", 2).await?;
-=======
-    stage.player_has_ready("wandb", 2).await?;
->>>>>>> t3
     let bare = template(&stage, "wandb").await?;
     stage.operator = Some(operator(&stage.workspace)?);
     stage.ready(TARGET).await?;
@@ -261,12 +245,12 @@ async fn missing_rights_are_named_and_hold_no_deletion_for_long() -> Result<()> 
     stage.ready(TARGET).await?;
     let delivered = template(&stage, "wandb").await?;
     let roles: Api<k8s_openapi::api::rbac::v1::Role> = stage.api();
-    let mut rules = roles.get("wandb-auth-operator").await?.rules.context("rules")?;
-    for rule in &mut rules {
+    let mut granted = roles.get("wandb-auth-operator").await?.rules.context("rules")?;
+    for rule in &mut granted {
         let resources = rule.resources.iter_mut();
         resources.for_each(|resources| resources.retain(|resource| resource != "deployments"));
     }
-    let patch = Patch::Merge(json!({ "rules": rules }));
+    let patch = Patch::Merge(json!({ "rules": granted }));
     roles.patch("wandb-auth-operator", &PatchParams::default(), &patch).await?;
     let status = eventually("a missing right", || async {
         // The API server takes a moment to know.

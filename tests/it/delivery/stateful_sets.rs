@@ -9,7 +9,7 @@ use test_support::{
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, entries_of, eventually, refers_to};
+use super::{Stage, entries_of, eventually, player_has_ready, refers_to};
 use crate::world::operator;
 
 const TARGET: &str = "target: {statefulSet: {name: wandb}}";
@@ -17,7 +17,7 @@ const TARGET: &str = "target: {statefulSet: {name: wandb}}";
 /// Three ready pods, and an operator.
 async fn open() -> Result<Stage> {
     let mut stage = Stage::quiet(&WandbWorkload::stateful_set("wandb").replicas(3)).await?;
-    stage.player_has_ready("wandb", 3).await?;
+    player_has_ready(&stage.player, "wandb", 3).await?;
     stage.operator = Some(operator(&stage.workspace)?);
     Ok(stage)
 }
