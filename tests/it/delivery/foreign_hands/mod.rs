@@ -118,7 +118,8 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
 /// How often the operator has written the Deployment.
 async fn written(stage: &Stage) -> Result<usize> {
     let events = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
-    let by_operator = events.iter().filter(|event| event.user == "operator" && event.resource == "deployments");
+    let by_operator =
+        events.iter().filter(|event| event.user == "operator" && event.resource == "deployments");
     let reads = ["get", "list", "watch"];
     Ok(by_operator.filter(|event| !reads.contains(&event.verb.as_str()) && event.code < 300).count())
 }

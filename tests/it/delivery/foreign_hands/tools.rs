@@ -21,7 +21,8 @@ pub async fn rollout_undo(stage: &Stage, secret: Option<&str>) -> Result<()> {
     let sets = stage.api::<ReplicaSet>().list(&ListParams::default()).await?;
     let is_meant = |set: &&ReplicaSet| {
         let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-        let entries = template.and_then(|template| template.spec.as_ref()).map(entries_of).unwrap_or_default();
+        let entries =
+            template.and_then(|template| template.spec.as_ref()).map(entries_of).unwrap_or_default();
         match secret {
             Some(secret) => entries.values().any(|(name, _)| name == secret),
             None => entries.is_empty(),
@@ -55,7 +56,8 @@ pub async fn apply_server_side(stage: &Stage, manager: &str, manifest: &str) -> 
 /// `kubectl apply`: what the manifest has, and away with what it had at the last time and has no more.
 pub async fn apply_client_side(stage: &Stage, manifest: &str) -> Result<()> {
     let present = deployments(stage).get(NAME).await?;
-    let before = present.annotations().get(LAST_APPLIED).map(|text| serde_json::from_str(text)).transpose()?;
+    let before =
+        present.annotations().get(LAST_APPLIED).map(|text| serde_json::from_str(text)).transpose()?;
     let before: Vec<Value> = before.as_ref().map(environment).unwrap_or_default();
     let wanted: Value = serde_json::from_str(manifest)?;
     let live = environment(&serde_json::to_value(&present)?);

@@ -40,9 +40,7 @@ async fn what_a_person_undid_stays_until_the_spec_changes() -> Result<()> {
     stage.apply(&spec(4)).await?;
     let status = stage
         .workspace
-        .wait_for("LdapConfig", "corp", |status| {
-            message(status).contains("revision 4 is not tried again")
-        })
+        .wait_for("LdapConfig", "corp", |status| message(status).contains("revision 4 is not tried again"))
         .await?;
     assert_eq!(status["revision"], json!(1), "{}", message(&status));
     expect_all(&stage, "corp-ldap-1").await?;
