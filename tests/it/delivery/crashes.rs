@@ -70,12 +70,14 @@ struct Reported {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_the_end_is_the_same() -> Result<()> {
-    let undisturbed = Arc::new(undisturbed().await.context("undisturbed")?);
+    let undisturbed = Arc::new(Box::pin(undisturbed()).await.context("undisturbed")?);
     let longest = undisturbed.iter().map(|told| told.writes.len()).max().unwrap_or_default();
     let rows = stream::iter(1..=longest)
         .map(|write| {
             let undisturbed = Arc::clone(&undisturbed);
-            async move { killed_at_write(write, &undisturbed).await.with_context(|| format!("write {write}")) }
+            async move {
+                Box::pin(killed_at_write(write, &undisturbed)).await.with_context(|| format!("write {write}"))
+            }
         })
         .buffer_unordered(AT_A_TIME);
     let killed: Vec<(Story, Mutation)> = rows.try_collect::<Vec<_>>().await?.concat();
@@ -254,16 +256,19 @@ async fn outcome(stage: &Stage) -> Result<Outcome> {
     let resource = stage.workspace.resources("LdapConfig")?.get_opt("corp").await?;
     let resource = resource.map(|resource| {
         let status = resource.data.get("status").cloned().unwrap_or_default();
-        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let field = |name: &str| status.get(name).cloned().unwrap_or_default();
+        let conditions = field("conditions");
+        let conditions = conditions.as_array().into_iter().flatten();
         let words = |condition: &Value| {
-            let word = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            let word =
+                |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             format!("{}={} {}", word("type"), word("status"), word("reason"))
         };
-        let is_current = status["observedGeneration"].as_i64() == resource.metadata.generation;
+        let is_current = field("observedGeneration").as_i64() == resource.metadata.generation;
         Reported {
             conditions: if is_current { conditions.map(words).collect() } else { BTreeSet::new() },
-            revision: status["revision"].clone(),
-            previous: status["previousRevision"].clone(),
+            revision: field("revision"),
+            previous: field("previousRevision"),
             finalizers: resource.finalizers().to_vec(),
         }
     });

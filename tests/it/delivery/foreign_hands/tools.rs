@@ -42,10 +42,10 @@ pub async fn rollout_undo(stage: &Stage, secret: Option<&str>) -> Result<()> {
 
 /// `kubectl edit`: these changes to entries of the container.
 pub async fn edit(stage: &Stage, entries: &Value) -> Result<()> {
-    strategic(stage, "kubectl-edit", &of_container(json!({"name": NAME, "env": entries}))).await
+    strategic(stage, "kubectl-edit", &of_container(&json!({"name": NAME, "env": entries}))).await
 }
 
-/// Server-side apply as GitOps tools do it.
+/// Server-side apply as tools like Argo CD and Flux do it.
 pub async fn apply_server_side(stage: &Stage, manager: &str, manifest: &str) -> Result<()> {
     let manifest: Value = serde_json::from_str(manifest)?;
     let parameters = PatchParams::apply(manager).force();
@@ -67,7 +67,7 @@ pub async fn apply_client_side(stage: &Stage, manifest: &str) -> Result<()> {
     let gone = before.iter().map(|entry| &entry["name"]).filter(|name| !names.contains(name));
     changes.extend(gone.map(|name| json!({"$patch": "delete", "name": name})));
     let order: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
-    let mut patch = of_container(json!({"name": NAME, "$setElementOrder/env": order, "env": changes}));
+    let mut patch = of_container(&json!({"name": NAME, "$setElementOrder/env": order, "env": changes}));
     if let Some(fields) = patch.as_object_mut() {
         fields.insert("metadata".to_owned(), json!({"annotations": {LAST_APPLIED: manifest}}));
     }
@@ -94,7 +94,7 @@ async fn strategic(stage: &Stage, manager: &str, patch: &Value) -> Result<()> {
 }
 
 /// The patch with these changes of the container.
-fn of_container(changes: Value) -> Value {
+fn of_container(changes: &Value) -> Value {
     json!({"spec": {"template": {"spec": {
         "$setElementOrder/containers": [{"name": NAME}],
         "containers": [changes],
