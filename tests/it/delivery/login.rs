@@ -6,6 +6,7 @@ use test_support::{
     CertificateAuthority, Leaf, PodPlayer, condition,
     pods::{Life, WandbWorkload},
     stand_in_server::log_in,
+    tools::stand_in_server,
 };
 
 use super::{Stage, TARGET, player_has_ready};
@@ -30,6 +31,8 @@ async fn logins(stage: &Stage) -> Result<Vec<[u16; 4]>> {
 
 #[tokio::test]
 async fn people_log_in_through_pods_and_still_do_after_a_failure() -> Result<()> {
+    // Compiling it may take longer than pods are waited for.
+    tokio::task::spawn_blocking(stand_in_server).await??;
     let authority = CertificateAuthority::new("test authority")?;
     let certificate = authority.issue(&Leaf::loopback())?;
     let workspace = workspace().await?;

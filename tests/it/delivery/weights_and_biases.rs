@@ -3,7 +3,10 @@
 mod first_version;
 mod second_version;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{
@@ -114,7 +117,10 @@ impl Scene {
         for (kind, name) in [("LdapConfig", "corp"), ("OidcProvider", "main")] {
             let status = self.workspace.wait_until_ready(kind, name).await?;
             let rolled_out = condition(&status, "RolledOut").context("no condition")?;
-            ensure!(rolled_out["reason"] == "RolledOut" && status["revision"] == 1, "{status:#}");
+            ensure!(
+                rolled_out["reason"] == "RolledOut" && status.get("revision") == Some(&json!(1)),
+                "{status:#}"
+            );
         }
         Ok(())
     }
@@ -177,7 +183,7 @@ impl Scene {
             let mut files = inputs.files.iter();
             let is_authority = |(path, contents): (&String, &Vec<u8>)| {
                 path.starts_with("/usr/local/share/ca-certificates/")
-                    && path.ends_with(".crt")
+                    && Path::new(path).extension().is_some_and(|extension| extension == "crt")
                     && String::from_utf8_lossy(contents).contains(self.certificate.authority_pem.trim())
             };
             ensure!(files.any(is_authority), "{:?}", inputs.files.keys());
