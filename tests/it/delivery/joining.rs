@@ -31,7 +31,8 @@ async fn audiences_are(stage: &Stage, issuer: &str, expected: &[&str]) -> Result
         }
         // A revision that was replaced meanwhile is none to look at.
         let Some(held) = stage.workspace.secrets().get_opt(secret).await? else { return Ok(None) };
-        let text = String::from_utf8(held.data.context("data")?[key].0.clone())?;
+        let value = held.data.as_ref().and_then(|data| data.get(key)).context("the key of the entry")?;
+        let text = std::str::from_utf8(&value.0)?;
         let found: BTreeSet<String> = text.split(',').map(str::to_owned).collect();
         Ok((found == expected).then_some(()))
     })
