@@ -31,7 +31,8 @@ async fn audiences_are(stage: &Stage, issuer: &str, expected: &[&str]) -> Result
         }
         // A revision that was replaced meanwhile is none to look at.
         let Some(held) = stage.workspace.secrets().get_opt(secret).await? else { return Ok(None) };
-        let text = String::from_utf8(held.data.context("data")?[key].0.clone())?;
+        let value = held.data.as_ref().and_then(|data| data.get(key)).context("the key of the entry")?;
+        let text = std::str::from_utf8(&value.0)?;
         let found: BTreeSet<String> = text.split(',').map(str::to_owned).collect();
         Ok((found == expected).then_some(()))
     })
@@ -39,8 +40,8 @@ async fn audiences_are(stage: &Stage, issuer: &str, expected: &[&str]) -> Result
 }
 
 #[tokio::test]
-async fn issuers_merge_their_audiences() -> Result<()> {
-    let mut stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+async fn the_oldest_issuer_writes_the_audiences_of_all() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
     let steady = provider(&stage, "steady-authority").await?;
     let mut shaky = provider(&stage, "shaky-authority").await?;
     shaky.stop()?;
@@ -77,6 +78,27 @@ async fn issuers_merge_their_audiences() -> Result<()> {
         ensure!(deployment.managed_fields().iter().all(|entry| entry.manager.as_ref() != Some(&manager)));
         ensure!(stage.revisions(&format!("{name}-jwt")).await?.is_empty());
     }
+    history.expect_always(&[AUDIENCES]).await?;
+    stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn audiences_outlive_an_outage_and_the_oldest_issuer() -> Result<()> {
+    let mut stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let steady = provider(&stage, "steady-authority").await?;
+    let mut shaky = provider(&stage, "shaky-authority").await?;
+    let more = format!("{TARGET}\ncheckInterval: 1h\nfailureThreshold: 1");
+    for (name, audiences) in [("a", "[my-org, research]"), ("b", "[research]")] {
+        let issuer = jwt_issuer(&steady, "steady-authority", name, &more);
+        stage.workspace.apply(&issuer.replace("[my-org, research]", audiences)).await?;
+    }
+    let c = jwt_issuer(&shaky, "shaky-authority", "c", &more).replace("[my-org, research]", "[later]");
+    stage.workspace.apply(&c).await?;
+    audiences_are(&stage, "a", &["my-org", "research", "later"]).await?;
+    for name in ["a", "b", "c"] {
+        stage.workspace.wait_until_ready(KIND, name).await?;
+    }
+    let history = History::begin(&stage).await?;
 
     // An outage removes nothing, whatever else happens meanwhile.
     shaky.stop()?;

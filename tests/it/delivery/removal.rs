@@ -7,6 +7,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         core::v1::{Pod, PodSpec, PodTemplateSpec},
+        rbac::v1::Role,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -244,14 +245,14 @@ async fn missing_rights_are_named_and_hold_no_deletion_for_long() -> Result<()> 
     stage.operator = Some(stage.workspace.start_operator(program(), &arguments)?);
     stage.ready(TARGET).await?;
     let delivered = template(&stage, "wandb").await?;
-    let roles: Api<k8s_openapi::api::rbac::v1::Role> = stage.api();
-    let mut granted = roles.get("wandb-auth-operator").await?.rules.context("rules")?;
-    for rule in &mut granted {
+    let grants: Api<Role> = stage.api();
+    let mut rules = grants.get("wandb-auth-operator").await?.rules.context("rules")?;
+    for rule in &mut rules {
         let resources = rule.resources.iter_mut();
         resources.for_each(|resources| resources.retain(|resource| resource != "deployments"));
     }
-    let patch = Patch::Merge(json!({ "rules": granted }));
-    roles.patch("wandb-auth-operator", &PatchParams::default(), &patch).await?;
+    let patch = Patch::Merge(json!({ "rules": rules }));
+    grants.patch("wandb-auth-operator", &PatchParams::default(), &patch).await?;
     let status = eventually("a missing right", || async {
         // The API server takes a moment to know.
         let value = jiff::Timestamp::now().to_string();
