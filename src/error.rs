@@ -11,6 +11,9 @@ pub enum Error {
     /// A run took too long.
     #[error("the run was not finished after {0:?}")]
     Timeout(Duration),
+    /// The resource went while it was worked on.
+    #[error("the resource was deleted meanwhile")]
+    Gone,
     /// A fault of the operator's own, which ends the run and nothing else.
     #[error("the run ended by a fault of the operator's: report it")]
     Panicked,

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
-use super::{Kind, secret::owner_in_targets};
+use super::{CheckedInputs, Kind, secret::owner_in_targets};
 use crate::{
-    api::{Reason, Status},
+    api::{ConditionType, Reason, Status},
     problem::Problem,
     target::{Owner, Target},
 };
@@ -73,6 +73,8 @@ pub enum Published {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Active,
+    /// The pods did not come up with it, and it has nothing to go back to.
+    Failed,
     Suspended,
     /// It is on its way out.
     Leaving,
@@ -95,6 +97,8 @@ impl Claimant {
             Activity::Leaving
         } else if object.common().suspend {
             Activity::Suspended
+        } else if object.status().is_some_and(|status| has_failed(object, status)) {
+            Activity::Failed
         } else {
             Activity::Active
         };
@@ -115,6 +119,24 @@ impl Claimant {
         })
     }
 
+    /// The same, as one that wants its place whether it failed before or not.
+    pub fn trying_again(mut self) -> Self {
+        if self.activity == Activity::Failed {
+            self.activity = Activity::Active;
+        }
+        self
+    }
+
+    /// Whether it did not work in the pods, and has nothing to go back to.
+    pub fn has_failed(&self) -> bool {
+        self.activity == Activity::Failed
+    }
+
+    /// Whether it has values to deliver at once.
+    pub fn can_deliver(&self) -> bool {
+        self.publication == Published::Yes && !self.has_failed()
+    }
+
     /// Whether both are the same resource.
     pub fn is(&self, other: &Self) -> bool {
         self.kind == other.kind && self.name == other.name
@@ -132,8 +154,8 @@ impl Claimant {
 
     fn holds(&self, place: &Place) -> bool {
         match (self.activity, place.tenure) {
-            (Activity::Active, _) | (Activity::Suspended, Tenure::Lasting) => true,
-            (Activity::Suspended, Tenure::Active) | (Activity::Leaving, _) => false,
+            (Activity::Active, _) | (Activity::Suspended | Activity::Failed, Tenure::Lasting) => true,
+            (Activity::Suspended | Activity::Failed, Tenure::Active) | (Activity::Leaving, _) => false,
         }
     }
 
@@ -146,6 +168,19 @@ impl Claimant {
     fn seniority(&self) -> (Reverse<bool>, Option<&Time>, &str, &str) {
         (Reverse(self.created.is_some()), self.created.as_ref(), &self.kind, &self.name)
     }
+}
+
+/// Whether the target went back to nothing, and nobody has asked for another try since: the place is then free
+/// for who can use it.
+fn has_failed<K: Kind>(object: &K, status: &Status) -> bool {
+    let rolled_back = |condition: &Condition| {
+        condition.type_ == ConditionType::RolledOut.as_str()
+            && condition.reason == Reason::RolledBack.as_str()
+    };
+    status.revision.is_none()
+        && status.conditions.iter().any(rolled_back)
+        && status.observed_generation == object.meta().generation
+        && CheckedInputs::has_recheck_of(object, status)
 }
 
 /// The claimants that have what they want: each in turn, the oldest first.
@@ -182,9 +217,9 @@ pub fn superseded(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
     ))
 }
 
-/// The owners whose entries in the same target give way to this resource's: they want its place and do not
+/// Those whose entries in the same target give way to this resource's: they want its place and do not
 /// have it, or it writes for them.
-pub fn yielding(claimant: &Claimant, others: &[Claimant]) -> Vec<Owner> {
+pub fn yielding<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
     let holders = holders(others.iter().filter(|other| !other.is(claimant)).chain([claimant]));
     let has =
         |other: &Claimant, place: &Place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
@@ -194,7 +229,7 @@ pub fn yielding(claimant: &Claimant, others: &[Claimant]) -> Vec<Owner> {
             && (is_written_together(claimant, other)
                 || other.contested(claimant).is_some_and(|place| !has(other, place)))
     };
-    others.iter().filter(gives_way).map(|other| other.owner.clone()).collect()
+    others.iter().filter(gives_way).collect()
 }
 
 /// The one that writes to the target for this one and others of its kind, where they write together.

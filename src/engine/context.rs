@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Claimant, Kind, Memory, Registry,
+    Claimant, Kind, Memory, Registry, Tenancy,
     backoff::Backoff,
     claims,
     notices::{Tone, notices},
@@ -96,6 +96,9 @@ impl<K: Kind> Context<K> {
 
     /// Has those run that write to the resource's target together with it.
     pub(super) fn wake_partners(&self, object: &K) {
+        if K::TENANCY == Tenancy::Alone {
+            return;
+        }
         let namespace = object.namespace().unwrap_or_default();
         let others = self.registry.claimants(&namespace);
         if let Some(claimant) = Claimant::of(object) {

@@ -328,7 +328,7 @@ async fn report_undecodable<K: Kind>(
 
 fn retry<K: Kind>(object: &Guarded<K>, error: &Error, backoff: &Backoff) -> Action {
     let wait = backoff.next(key(object));
-    if !matches!(error, Error::Stopping) {
+    if !matches!(error, Error::Stopping | Error::Gone) {
         tracing::warn!(
             kind = %K::kind(&()),
             namespace = object.namespace(),

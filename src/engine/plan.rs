@@ -15,7 +15,7 @@ use super::{
     claims::superseded,
 };
 use crate::{
-    api::{CommonSpec, RECHECK_ANNOTATION},
+    api::{CommonSpec, RECHECK_ANNOTATION, Status},
     net::Trust,
     problem::{Problem, quote},
     sensitive::Redactor,
@@ -83,16 +83,32 @@ impl CheckedInputs {
             };
             let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
         }
-        if let Some(value) = object.annotations().get(RECHECK_ANNOTATION) {
-            let _ = write!(text, " recheck={}", quote(value));
-        }
+        text.push_str(&recheck(object));
         Self(text)
+    }
+
+    /// Whether a status speaks of the re-check that the object asks for now.
+    pub fn has_recheck_of<K: Kind>(object: &K, status: &Status) -> bool {
+        let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
+        recorded.is_none_or(|(inputs, _)| match recheck(object).as_str() {
+            "" => !inputs.contains(RECHECK_MARK),
+            wanted => inputs.ends_with(wanted),
+        })
     }
 
     /// Whether a status speaks of the same, whichever version of the operator wrote it.
     pub fn agrees_with(&self, recorded: &str) -> bool {
         recorded.rsplit_once(VERSION_MARK).is_some_and(|(inputs, _)| inputs == self.0)
     }
+}
+
+/// Precedes the value of the re-check annotation.
+const RECHECK_MARK: &str = " recheck=";
+
+/// The re-check that the object asks for.
+fn recheck<K: Kind>(object: &K) -> String {
+    let value = object.annotations().get(RECHECK_ANNOTATION);
+    value.map_or_else(String::new, |value| format!("{RECHECK_MARK}{}", quote(value)))
 }
 
 /// Precedes the operator's version in [`CheckedInputs`].

@@ -13,7 +13,7 @@ use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Kind, Notice, Planned,
     Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy, Traces, Values,
     decide,
-    delivery::{Delivered, Withdrawal, deliver, looks, withdraw},
+    delivery::{Delivered, Offer, deliver, look_again, looks, retire},
     fetch,
     notices::written as news_of,
     prepare, references,
@@ -21,7 +21,7 @@ use super::{
     secret::{self, Written, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
-use crate::{error::Error, target::Target};
+use crate::{api::Reason, error::Error, target::Target};
 
 /// Brings one resource to where its spec wants it, as far as that can be proven to work.
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
@@ -45,16 +45,16 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let planned = match prepare(object, &others, &objects, &context.network.system_trust) {
         Prepared::NotAccepted(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            if K::TENANCY == Tenancy::Together {
-                // The others' values still come through this resource.
-                published.delivered = hand_over(object, context, &published).await?;
+            // A mistake in the spec must not keep a rollout that is under way from being undone.
+            if problem.reason == Reason::InvalidSpec {
+                published.delivered = published.hand_over(object, context).await?;
             }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            published.delivered = hand_over(object, context, &published).await?;
+            published.delivered = published.hand_over(object, context).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
@@ -76,7 +76,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     }
     let candidate = candidate::<K>(&planned, &remembered, held);
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
-    published.delivered = hand_over(object, context, &published).await?;
+    published.delivered = published.hand_over(object, context).await?;
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
     let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
@@ -232,30 +232,29 @@ async fn publish<K: Kind>(
     Ok(Published { publication, values, notice, deliverable, delivered: None })
 }
 
-/// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
-async fn hand_over<K: Kind>(
-    object: &K,
-    context: &Context<K>,
-    published: &Published,
-) -> Result<Option<Delivered>, Error> {
-    if let Some(target) = object.common().target.as_ref().and_then(Target::of) {
+impl Published {
+    /// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
+    async fn hand_over<K: Kind>(&self, object: &K, context: &Context<K>) -> Result<Option<Delivered>, Error> {
+        let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
+            retire(object, context).await?;
+            return Ok(None);
+        };
         context.registry.matters(&target);
-        if K::TENANCY == Tenancy::Together && published.notice.is_some() {
+        if self.notice.is_some() {
             context.wake_partners(object);
         }
         let values = match K::TENANCY {
-            Tenancy::Alone => published.deliverable.as_ref(),
+            Tenancy::Alone => self.deliverable.as_ref(),
             // Without it, what the others have would be delivered alone.
-            Tenancy::Together => published.values.as_ref(),
+            Tenancy::Together => self.values.as_ref(),
         };
-        return deliver(object, context, &target, values).await.map(Some);
+        let offer = match (&self.publication, values) {
+            (_, None) => Offer::Nothing,
+            (Publication::Current, Some(values)) => Offer::Current(values),
+            (_, Some(values)) => Offer::Held(values),
+        };
+        deliver(object, context, &target, offer).await.map(Some)
     }
-    if Finalizer::Target.holds(object)
-        && let Ok(Withdrawal::Complete) = withdraw(object, context, None).await?
-    {
-        context.let_go(object, Finalizer::Target).await?;
-    }
-    Ok(None)
 }
 
 /// The time as the API server stores it, in whole seconds.
@@ -286,9 +285,6 @@ fn unchanged<'a, K: Kind>(
     (outcome, context.memory.previous_details(object))
 }
 
-/// Crash loops and deadlines of pods show in no event of their workload.
-const ROLLOUT_POLL: Duration = Duration::from_secs(3);
-
 /// Without this, an event that was missed would be missed for ever.
 const RESYNC: Duration = Duration::from_hours(1);
 
@@ -312,14 +308,7 @@ async fn settle<K: Kind>(
     let (publication, notice, delivered) = published.map_or((None, None, None), |published| {
         (Some(published.publication), published.notice, published.delivered)
     });
-    let again = match &delivered {
-        Some(delivered) if delivered.state.is_underway() => again.min(ROLLOUT_POLL),
-        // What waits for pods to go has no condition.
-        None if Finalizer::Target.holds(object) && object.common().target.is_none() => {
-            again.min(ROLLOUT_POLL)
-        }
-        _ => again,
-    };
+    let again = again.min(look_again(object, context, delivered.as_ref()));
     let environment = delivered.as_ref().and_then(|delivered| delivered.environment.as_ref());
     let looks = environment.map(|environment| looks(object, environment)).unwrap_or_default();
     let destination =

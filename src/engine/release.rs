@@ -12,13 +12,14 @@ use kube::{
 
 use super::{
     Claimant, Context, Kind, Notice, Scene, Tone, claims,
-    delivery::{Withdrawal, withdraw},
+    delivery::{Withdrawal, is_absent, withdraw},
     secret::{self, field_manager},
 };
 use crate::{
     api::{DeletionPolicy, Reason, names::EventReason},
     error::Error,
     problem::Problem,
+    target::Target,
 };
 
 /// What keeps a resource from going before its traces are gone.
@@ -52,6 +53,9 @@ const ORPHAN_FINALIZER: &str = "orphan";
 /// How often a server that does not let go is asked again.
 const RETRY: Duration = Duration::from_secs(15);
 
+/// How often is looked whether a successor has taken over.
+const SUCCESSOR_RETRY: Duration = Duration::from_secs(1);
+
 /// How often is looked whether pods still refer to what is to go.
 const PODS_RETRY: Duration = Duration::from_secs(2);
 
@@ -83,6 +87,16 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
     Ok(Action::await_change())
 }
 
+/// Whether no successor is about to take the resource's entries over.
+async fn is_replaced<K: Kind>(object: &K, context: &Context<K>) -> Result<bool, Error> {
+    // A kind that cannot be listed must not hold the deletion.
+    let others = tokio::time::timeout(SUCCESSOR_RETRY, context.others(object)).await.unwrap_or_default();
+    match Claimant::of(object).filter(|claimant| claims::successor(claimant, &others).is_some()) {
+        Some(claimant) => is_absent(object, context, claimant.target.as_ref()).await,
+        None => Ok(true),
+    }
+}
+
 /// Takes the resource out of its target; tells when to look again, if it must be waited for.
 async fn leave_target<K: Kind>(
     object: &K,
@@ -90,35 +104,30 @@ async fn leave_target<K: Kind>(
     waited: Duration,
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
-    let others = context.others(object).await;
-    let successor = Claimant::of(object).filter(|claimant| claims::successor(claimant, &others).is_some());
-    let is_replaced = match (&successor, waited < HANDOVER.min(context.deletion_patience)) {
-        (Some(claimant), true) => {
-            super::delivery::is_absent(object, context, claimant.target.as_ref()).await?
-        }
-        _ => true,
-    };
-    if !is_replaced {
-        return Ok(Some(Duration::from_secs(1)));
+    if waited < HANDOVER.min(context.deletion_patience) && !is_replaced(object, context).await? {
+        return Ok(Some(SUCCESSOR_RETRY));
     }
     let obstacle = match withdraw(object, context, None).await? {
         Ok(Withdrawal::Complete) => return Ok(None),
         Ok(Withdrawal::PodsRemain) => None,
         Err(problem) => Some(problem),
     };
+    let retry = if obstacle.is_some() { RETRY } else { PODS_RETRY };
+    let problem = obstacle.unwrap_or_else(|| {
+        Problem::new(
+            Reason::Progressing,
+            format!("Pods still refer to the Secrets {}-<number>.", secret::secret_name(object)),
+        )
+    });
     if !left.is_zero() {
-        if let Some(problem) = &obstacle
-            && context.memory.is_news(object, &problem.message)
-        {
-            context.tell(object, &waits("Withdraw", problem, context.deletion_patience)).await;
+        // Pods that are being replaced are no news.
+        if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
+            context.tell(object, &waits("Withdraw", &problem, context.deletion_patience)).await;
         }
-        return Ok(Some(PODS_RETRY.min(left)));
+        return Ok(Some(retry.min(left)));
     }
     // Pods that still refer to a revision must be able to start again, so it stays.
-    let problem = obstacle.unwrap_or_else(|| {
-        Problem::new(Reason::Progressing, "Pods still refer to the revisions of the Secret.")
-    });
-    context.tell(object, &left_in_target(&problem)).await;
+    context.tell(object, &left_in_target(object, &problem)).await;
     Ok(None)
 }
 
@@ -180,8 +189,12 @@ pub(super) async fn release_undecodable<K: Kind>(
         return Ok(Action::requeue(left));
     }
     let problem = Problem::new(Reason::InvalidSpec, "this version of the operator cannot read the resource.");
-    context.tell(object, &orphaned(&problem)).await;
     for finalizer in held {
+        let notice = match finalizer {
+            Finalizer::Target => left_behind(&problem),
+            Finalizer::RemoteCredentials => orphaned(&problem),
+        };
+        context.tell(object, &notice).await;
         context.let_go(object, finalizer).await?;
     }
     Ok(Action::await_change())
@@ -200,13 +213,29 @@ fn waits(action: &str, problem: &Problem, patience: Duration) -> Notice {
     }
 }
 
-fn left_in_target(problem: &Problem) -> Notice {
+fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> Notice {
+    let target = object.common().target.as_ref().and_then(Target::of);
+    let place = target.map_or_else(|| "the target".to_owned(), |target| target.to_string());
     Notice {
         tone: Tone::Warning,
         reason: EventReason::LeftInTarget,
         action: "Withdraw".to_owned(),
         note: format!(
-            "What is left in the target, and the Secrets that it refers to, stay; remove them by hand: {}",
+            "What is left in {place}, and the Secrets {}-<number> that it refers to, stay: {} Remove them by hand once no pod needs them.",
+            secret::secret_name(object),
+            problem.message
+        ),
+    }
+}
+
+/// The same for a resource that cannot be read.
+fn left_behind(problem: &Problem) -> Notice {
+    Notice {
+        tone: Tone::Warning,
+        reason: EventReason::LeftInTarget,
+        action: "Withdraw".to_owned(),
+        note: format!(
+            "What is left in the target, and the Secrets that it refers to, stay: {}",
             problem.message
         ),
     }
@@ -221,19 +250,27 @@ fn orphaned(problem: &Problem) -> Notice {
     }
 }
 
+/// Whether the very resource is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    There,
+    Gone,
+}
+
 impl<K: Kind> Context<K> {
     /// Makes the resource's deletion wait for [`release`].
     pub(super) async fn hold(&self, object: &K, finalizer: Finalizer) -> Result<(), Error> {
         if finalizer.holds(object) {
             return Ok(());
         }
-        self.set_finalizers(object, |mut finalizers| {
+        let set = self.set_finalizers(object, |mut finalizers| {
             if !finalizers.iter().any(|present| present == finalizer.name()) {
                 finalizers.push(finalizer.name().to_owned());
             }
             finalizers
-        })
-        .await
+        });
+        // What is made for a resource that is gone would stay for ever.
+        if set.await? == Presence::Gone { Err(Error::Gone) } else { Ok(()) }
     }
 
     /// Lets the resource's deletion go on without this.
@@ -246,7 +283,8 @@ impl<K: Kind> Context<K> {
             finalizers.retain(|present| present != finalizer.name());
             finalizers
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Changes the finalizers at the version that was read, so that nobody else's is lost.
@@ -254,16 +292,18 @@ impl<K: Kind> Context<K> {
         &self,
         object: &impl Resource<DynamicType = ()>,
         change: impl FnOnce(Vec<String>) -> Vec<String>,
-    ) -> Result<(), Error> {
+    ) -> Result<Presence, Error> {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let Some(current) = api.get_metadata_opt(&object.name_any()).await? else { return Ok(()) };
+        let Some(current) = api.get_metadata_opt(&object.name_any()).await? else {
+            return Ok(Presence::Gone);
+        };
         if current.uid() != object.uid() {
-            return Ok(());
+            return Ok(Presence::Gone);
         }
         let before = current.metadata.finalizers.clone().unwrap_or_default();
         let after = change(before.clone());
         if after == before {
-            return Ok(());
+            return Ok(Presence::There);
         }
         let patch = serde_json::json!({
             "metadata": {
@@ -275,8 +315,8 @@ impl<K: Kind> Context<K> {
         let patched: Result<PartialObjectMeta<K>, _> =
             api.patch_metadata(&object.name_any(), &parameters, &Patch::Merge(patch)).await;
         match patched {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
+            Ok(_) => Ok(Presence::There),
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(Presence::Gone),
             Err(error) => Err(error.into()),
         }
     }

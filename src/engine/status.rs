@@ -167,7 +167,12 @@ fn accepted(outcome: &Outcome<'_>) -> Draft {
     match outcome {
         Outcome::Suspended => suspended(type_),
         Outcome::NotAccepted(problem) => Draft::broken(type_, problem),
-        _ => Draft::new(type_, State::True, Reason::Valid, "The spec makes sense by itself."),
+        _ => Draft::new(
+            type_,
+            State::True,
+            Reason::Valid,
+            "The spec makes sense by itself, and no older resource has its place.",
+        ),
     }
 }
 

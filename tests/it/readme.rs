@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use strum::IntoEnumIterator;
-use wandb_auth_operator::api::Reason;
+use wandb_auth_operator::api::{Reason, names::EventReason};
 
 use crate::world::workspace;
 
@@ -53,6 +53,17 @@ fn troubleshooting_names_every_reason_that_is_not_good_news() -> Result<()> {
         .filter(|reason| !good.contains(reason) && !readme.contains(&format!("`{reason}`")))
         .collect();
     ensure!(missing.is_empty(), "the README's troubleshooting does not name {missing:?}");
+    Ok(())
+}
+
+#[test]
+fn the_section_on_events_names_each() -> Result<()> {
+    let readme = readme()?;
+    let section = readme.split("\n## ").find(|section| section.starts_with("Metrics and events\n"));
+    let section = section.context("the README has no section on events")?;
+    let missing: Vec<_> =
+        EventReason::iter().filter(|reason| !section.contains(&format!("`{reason}`"))).collect();
+    ensure!(missing.is_empty(), "the README's section on events does not name {missing:?}");
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub enum EventReason {
     KeysChanged,
     /// The API key was replaced.
     KeyRotated,
-    /// The deletion waits for the server.
+    /// The deletion waits for the server or the target.
     DeletionWaits,
     /// Entries and revisions stay in a target, since pods could not be replaced.
     LeftInTarget,

@@ -8,11 +8,11 @@ use crate::api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount};
 enum State {
     Active,
     Suspended,
-    Broken,
+    Failed,
     Leaving,
 }
 
-use State::{Active, Broken, Leaving, Suspended};
+use State::{Active, Failed, Leaving, Suspended};
 
 /// The time of creation, on a clock of minutes; nothing for what never met an API server.
 type Minute = Option<u32>;
@@ -27,8 +27,15 @@ fn object<K: Kind>(name: &str, minute: Minute, state: State, mut spec: Value) ->
     }
     spec["suspend"] = json!(state == Suspended);
     let kind = K::kind(&());
-    let object =
+    let mut object =
         json!({"apiVersion": "auth.wandb.com/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec});
+    if state == Failed {
+        object["metadata"]["generation"] = json!(1);
+        object["status"] = json!({"observedGeneration": 1, "conditions": [{
+            "type": "RolledOut", "status": "False", "reason": "RolledBack", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]});
+    }
     Claimant::of(&serde_json::from_value::<K>(object).unwrap()).unwrap()
 }
 
@@ -37,9 +44,8 @@ fn to(target: &str) -> Value {
 }
 
 fn ldap_at(target: &str, login: bool, name: &str, minute: Minute, state: State) -> Claimant {
-    let base = if state == Broken { "no DN" } else { "dc=example,dc=org" };
     let spec = json!({
-        "address": "ldaps://ldap.example.com", "baseDN": base, "login": login, "target": to(target),
+        "address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org", "login": login, "target": to(target),
     });
     object::<LdapConfig>(name, minute, state, spec)
 }
@@ -53,16 +59,14 @@ fn ldap_test_mode(name: &str, minute: u32, state: State) -> Claimant {
 }
 
 fn oidc(name: &str, minute: u32, state: State) -> Claimant {
-    let issuer = if state == Broken { "no URL" } else { "https://login.example.com" };
     let spec = json!({
-        "issuer": issuer, "clientID": "wandb", "host": "https://wandb.example.com", "target": to("wandb"),
+        "issuer": "https://login.example.com", "clientID": "wandb", "host": "https://wandb.example.com", "target": to("wandb"),
     });
     object::<OidcProvider>(name, Some(minute), state, spec)
 }
 
 fn jwt_at(target: &str, name: &str, minute: u32, state: State) -> Claimant {
-    let issuer = if state == Broken { "no URL" } else { "https://token.example.com" };
-    let spec = json!({"issuer": issuer, "audiences": ["a"], "target": to(target)});
+    let spec = json!({"issuer": "https://token.example.com", "audiences": ["a"], "target": to(target)});
     object::<JwtIssuer>(name, Some(minute), state, spec)
 }
 
@@ -144,7 +148,7 @@ fn the_oldest_of_a_kind_holds_a_target() {
 
 #[test]
 fn what_does_not_take_part_holds_no_target() {
-    for state in [Suspended, Broken, Leaving] {
+    for state in [Suspended, Failed, Leaving] {
         assert_eq!(losers(&[ldap("a", 1, state), ldap("b", 2, Active)]), []);
         assert_eq!(losers(&[oidc("a", 1, state), ldap("b", 2, Active)]), []);
     }
@@ -242,7 +246,7 @@ fn entries_give_way_to_those_of_the_holder() {
         (
             "an older one that makes no sense",
             ldap("b", 2, Active),
-            vec![ldap("a", 1, Broken)],
+            vec![ldap("a", 1, Failed)],
             vec!["LdapConfig a"],
         ),
         ("an older one that leaves", ldap("b", 2, Active), vec![ldap("a", 1, Leaving)], vec!["LdapConfig a"]),
@@ -288,7 +292,7 @@ fn the_oldest_active_issuer_writes_for_all() {
             "b",
             vec!["a"],
         ),
-        ("a broken one keeps its values", vec![jwt("a", 1, Broken), jwt("b", 2, Active)], "b", vec!["a"]),
+        ("a broken one keeps its values", vec![jwt("a", 1, Failed), jwt("b", 2, Active)], "b", vec!["a"]),
         ("a deleted one takes them along", vec![jwt("a", 1, Leaving), jwt("b", 2, Active)], "b", vec![]),
         ("others' targets", vec![jwt("a", 2, Active), jwt_at("other", "b", 1, Active)], "a", vec![]),
         ("other kinds", vec![jwt("a", 2, Active), oidc("b", 1, Active)], "a", vec![]),

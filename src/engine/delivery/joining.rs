@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
 use super::{
-    Delivered, Progress, Withdrawal,
+    Delivered, Offer, Progress, Withdrawal,
     obstacle::Obstacle,
     revisions::{self, Mark},
     withdraw,
@@ -21,17 +21,21 @@ use crate::{
 
 /// The values of the resource, joined with what its partners have published.
 pub(super) async fn joined<K: Kind>(
-    object: &K,
+    namespace: &str,
     context: &Context<K>,
-    own: Option<&Values>,
+    own: &Claimant,
+    offer: Offer<'_>,
     partners: &[&Claimant],
 ) -> Result<Option<Values>, Obstacle> {
-    if K::TENANCY == Tenancy::Alone {
-        return Ok(own.cloned());
-    }
-    let namespace = object.namespace().unwrap_or_default();
-    let secrets = Api::<Secret>::namespaced(context.client.clone(), &namespace);
-    let mut parts: Vec<_> = own.cloned().into_iter().collect();
+    let published = match offer {
+        _ if K::TENANCY == Tenancy::Alone => return Ok(None),
+        Offer::Current(values) | Offer::Held(values) => Some(values),
+        // What it published is not known now: until then nothing is taken away from anybody.
+        Offer::Nothing if own.publication == Published::Yes => return Ok(None),
+        Offer::Nothing => None,
+    };
+    let secrets = Api::<Secret>::namespaced(context.client.clone(), namespace);
+    let mut parts: Vec<_> = published.cloned().into_iter().collect();
     for partner in partners {
         let secret = secrets.get_opt(&partner.owner.secret_name).await?;
         let is_theirs = |secret: &Secret| {
@@ -39,7 +43,7 @@ pub(super) async fn joined<K: Kind>(
         };
         match secret.filter(is_theirs) {
             Some(secret) => parts.push(values_of(&secret)),
-            // It is about to be written again: until then nothing is taken away from anybody.
+            // It is about to be written again.
             None if partner.publication == Published::Yes => return Ok(None),
             None => {}
         }
@@ -52,10 +56,12 @@ pub(super) async fn follow<K: Kind>(
     object: &K,
     context: &Context<K>,
     target: &Target,
-    own: Option<&Values>,
+    offer: Offer<'_>,
     leader: &Claimant,
 ) -> Result<Delivered, Obstacle> {
-    let Some(own) = own else { return Ok(Delivered::nothing(Progress::NotPublished)) };
+    let (Offer::Current(own) | Offer::Held(own)) = offer else {
+        return Ok(Delivered::nothing(Progress::NotPublished));
+    };
     let namespace = object.namespace().unwrap_or_default();
     let client = &context.client;
     let (kind, name) = (&leader.kind, &leader.name);
@@ -69,7 +75,7 @@ pub(super) async fn follow<K: Kind>(
         .find(|revision| numbers.iter().eq([&revision.number]));
     let Some(revision) = revision else {
         return Ok(delivered(Progress::Progressing(format!(
-            "The older {kind} \"{name}\" writes to {target} for both, and has not yet."
+            "The older {kind} \"{name}\" writes to {target} for all of them, and has not yet."
         ))));
     };
     // What the resource delivered itself, before there was an older one, has been taken over.
@@ -80,15 +86,15 @@ pub(super) async fn follow<K: Kind>(
     let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);
     Ok(delivered(match revision.mark {
         _ if !has_own => Progress::Progressing(format!(
-            "The older {kind} \"{name}\" writes to {target} for both; its revision {} lacks the values of this one.",
+            "The older {kind} \"{name}\" writes to {target} for all of them; its revision {} lacks the values of this one.",
             revision.number
         )),
         Mark::RolledOut { .. } => Progress::RolledOut(format!(
-            "The pods of {target} run with revision {} of the older {kind} \"{name}\", which writes for both.",
+            "The pods of {target} run with revision {} of the older {kind} \"{name}\", which writes for all of them.",
             revision.number
         )),
         _ => Progress::Progressing(format!(
-            "Revision {} of the older {kind} \"{name}\", which writes to {target} for both, is on its way to the pods.",
+            "Revision {} of the older {kind} \"{name}\", which writes to {target} for all of them, is on its way to the pods.",
             revision.number
         )),
     }))

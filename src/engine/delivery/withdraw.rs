@@ -13,7 +13,7 @@ use crate::{
     engine::{Claimant, Context, Kind, secret::owner_in_targets},
     error::Error,
     problem::Problem,
-    target::{self, Target},
+    target::{self, Owner, Target},
 };
 
 /// How far the resource is out of its targets.
@@ -56,9 +56,9 @@ async fn attempt<K: Kind>(
     context: &Context<K>,
     kept: Option<&Target>,
 ) -> Result<Withdrawal, Obstacle> {
-    let client = &context.client;
     let namespace = object.namespace().unwrap_or_default();
     let owner = owner_in_targets(object);
+    let client = &context.client;
     let all = revisions::list(client, object).await?;
     let mut elsewhere: Vec<_> = all
         .into_iter()
@@ -70,15 +70,10 @@ async fn attempt<K: Kind>(
     let own = Claimant::of(object).and_then(|claimant| claimant.target);
     targets.extend(own.filter(|_| kept.is_none()));
     for target in targets {
-        let mut used = BTreeSet::new();
-        for _ in 0..STEPS {
-            let Some(seen) = target::read(client, &namespace, &target).await?? else { break };
-            let Some(change) = seen.change(&owner, None, &[])? else {
-                used = target::in_use(client, &namespace, &seen, &owner).await??;
-                break;
-            };
-            target::make(client, &namespace, &seen, &owner, &change).await??;
-        }
+        // Without certainty that the entries are out, nothing that they refer to goes.
+        let Some(used) = emptied(context, &namespace, &target, &owner).await? else {
+            return Ok(Withdrawal::PodsRemain);
+        };
         let is_free =
             |revision: &Revision| revision.target == target.to_string() && !used.contains(&revision.number);
         for revision in elsewhere.extract_if(.., |revision| is_free(revision)) {
@@ -86,4 +81,25 @@ async fn attempt<K: Kind>(
         }
     }
     Ok(if elsewhere.is_empty() { Withdrawal::Complete } else { Withdrawal::PodsRemain })
+}
+
+/// Takes the owner's entries out of the target; tells which revisions pods refer to once they are out.
+async fn emptied<K: Kind>(
+    context: &Context<K>,
+    namespace: &str,
+    target: &Target,
+    owner: &Owner,
+) -> Result<Option<BTreeSet<u64>>, Obstacle> {
+    let client = &context.client;
+    for _ in 0..STEPS {
+        let Some(seen) = target::read(client, namespace, target).await?? else {
+            // Its pods may live on without it.
+            return Ok(Some(target::in_use_anywhere(client, namespace, owner).await??));
+        };
+        match seen.change(owner, None, &[])? {
+            None => return Ok(Some(target::in_use(client, namespace, &seen, owner).await??)),
+            Some(change) => target::make(client, namespace, &seen, owner, &change).await??,
+        };
+    }
+    Ok(None)
 }

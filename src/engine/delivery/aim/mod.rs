@@ -82,7 +82,8 @@ pub(super) fn aim<'a>(
         return Step::Mark(newest, mark);
     }
     match &newest.mark {
-        Mark::RolledBack(way_back) if way_back.inputs != attempt.inputs => {
+        // What is only kept, while the current values are not verified, is no reason to try again.
+        Mark::RolledBack(way_back) if wanted == Wanted::Newest && way_back.inputs != attempt.inputs => {
             Step::Mark(newest, Mark::Retried { since: attempt.now })
         }
         Mark::RolledBack(way_back) => {

@@ -65,6 +65,7 @@ fn decides_one_step_from_what_is_there() {
         // Where it was to go back to is gone, but an earlier one is known to work.
         (vec![proven(), failed(Some(9))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
+        (vec![proven(), failed(Some(1))], Kept, standing(&[1]), "spec 2", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
         // A person points the entries back.
         (
