@@ -120,6 +120,7 @@ impl Claimant {
     }
 
     /// The same, as one that wants its place whether it failed before or not.
+    #[must_use]
     pub fn trying_again(mut self) -> Self {
         if self.activity == Activity::Failed {
             self.activity = Activity::Active;

@@ -31,7 +31,7 @@ async fn expect_writes_of(stage: &Stage, winner: &str, loser: &str) -> Result<()
 }
 
 /// Waits until every entry comes from this Secret.
-async fn entries_come_from(stage: &Stage, secret: &str) -> Result<()> {
+pub async fn entries_come_from(stage: &Stage, secret: &str) -> Result<()> {
     eventually(&format!("entries from {secret}"), || async {
         let entries = stage.entries().await?;
         Ok((!entries.is_empty() && entries.values().all(|(name, _)| name == secret)).then_some(()))
@@ -41,7 +41,7 @@ async fn entries_come_from(stage: &Stage, secret: &str) -> Result<()> {
 
 /// Fails where the container was ever without an entry or a pod of it without a Secret, or where the one that
 /// gave way has left anything.
-async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> {
+pub async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> {
     history.expect_always(&NAMES).await?;
     eventually("one volume with authorities", || async {
         let pod = history.templates().await?.pop();

@@ -4,6 +4,7 @@ mod authority;
 mod crashes;
 mod deadlines;
 mod foreign_hands;
+mod giving_way;
 mod history;
 mod joining;
 mod login;
