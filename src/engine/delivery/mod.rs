@@ -263,9 +263,9 @@ impl<K: Kind> Round<'_, K> {
                     return Ok(None);
                 }
                 Judgement::Underway(seen_of_it) => {
-                    if course.way_back.is_some() {
-                        let failed = course.newest.number;
-                        target::unblock(client, self.namespace, seen, &self.owner, failed).await??;
+                    let stuck = unproven(here, course);
+                    if !stuck.is_empty() {
+                        target::unblock(client, self.namespace, seen, &self.owner, &stuck).await??;
                     }
                     let text = self.redactor(values.as_ref()).redact(seen_of_it);
                     return Ok(Some(delivered(Progress::Progressing(text))));
@@ -378,6 +378,12 @@ impl<K: Kind> Round<'_, K> {
             ),
         )
     }
+}
+
+/// The revisions beside that of the course that pods were not seen to run with.
+fn unproven(here: &[Revision], course: Course<'_>) -> BTreeSet<u64> {
+    let unproven = here.iter().filter(|revision| !matches!(revision.mark, Mark::RolledOut { .. }));
+    unproven.map(|revision| revision.number).filter(|number| Some(*number) != course.number).collect()
 }
 
 fn delivery<K: Kind>(number: u64, values: &Values) -> Delivery<'_> {
