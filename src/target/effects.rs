@@ -98,7 +98,7 @@ pub async fn rollout(
     }
     Ok(pods_of(client, namespace, workload)
         .await?
-        .map(|pods| judge(workload.controller(), &of_revision(pods, owner, number), patience)))
+        .map(|pods| judge(workload.controller(), &of_revision(pods, owner, number), number, patience)))
 }
 
 /// The owner's revisions that pods refer to, or would when they are made: none of them may go.
@@ -108,38 +108,41 @@ pub async fn in_use(
     seen: &Seen,
     owner: &Owner,
 ) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
-    let (pods, mut numbers) = match seen {
+    let used = match seen {
         Seen::Workload(workload) => {
             let pods = pods_of(client, namespace, workload).await?;
-            (pods, workload.controller().revisions(owner))
+            pods.map(|pods| references::anywhere([workload.controller()], &pods, owner))
         }
-        Seen::WeightsAndBiases(_) => {
-            let rendered = match workloads(client, namespace).await? {
-                Ok(workloads) => workloads,
-                Err(problem) => return Ok(Err(problem)),
-            };
-            let numbers = rendered.iter().flat_map(|each| each.revisions(owner)).collect();
-            (list::<Pod>(client, namespace, &ListParams::default()).await?, numbers)
-        }
+        Seen::WeightsAndBiases(_) => in_use_anywhere(client, namespace, owner).await?,
     };
     let Standing { numbers: own, .. } = seen.standing(owner);
-    numbers.extend(own);
-    Ok(pods.map(|pods| {
-        let alive = pods.iter().filter(|pod| references::is_alive(pod));
-        numbers.extend(alive.flat_map(|pod| references::revisions(pod.spec.as_ref(), owner)));
-        numbers
-    }))
+    Ok(used.map(|used| &used | &own))
 }
 
-/// Deletes the pods of a StatefulSet that refer to the failed revision and keep its controller from
-/// going back: it waits for them to become ready before it replaces any (a known limitation of
+/// The owner's revisions that any pod of the namespace refers to, or would when it is made. Pods may outlive
+/// the target that they were made for.
+pub async fn in_use_anywhere(
+    client: &Client,
+    namespace: &str,
+    owner: &Owner,
+) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
+    let workloads = match workloads(client, namespace).await? {
+        Ok(workloads) => workloads,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let pods = list::<Pod>(client, namespace, &ListParams::default()).await?;
+    Ok(pods.map(|pods| references::anywhere(&workloads, &pods, owner)))
+}
+
+/// Deletes the pods of a StatefulSet that refer to revisions that may be stuck, and keep its controller from
+/// going on or back: it waits for them to become ready before it replaces any (a known limitation of
 /// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
 pub async fn unblock(
     client: &Client,
     namespace: &str,
     seen: &Seen,
     owner: &Owner,
-    failed: u64,
+    stuck: &BTreeSet<u64>,
 ) -> Result<Result<(), Problem>, kube::Error> {
     let Seen::Workload(workload) = seen else {
         return Ok(Ok(()));
@@ -151,8 +154,13 @@ pub async fn unblock(
         Ok(pods) => pods,
         Err(problem) => return Ok(Err(problem)),
     };
+    // Pods of the present template would only come again.
+    let stuck: BTreeSet<u64> = stuck - &workload.controller().revisions(owner);
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    for pod in of_revision(pods, owner, Some(failed)).iter().filter(|pod| is_stuck(pod, set)) {
+    let is_meant = |pod: &&Pod| {
+        is_stuck(pod, set) && !references::revisions(pod.spec.as_ref(), owner).is_disjoint(&stuck)
+    };
+    for pod in pods.iter().filter(is_meant) {
         let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
         let parameters = DeleteParams::default().preconditions(preconditions);
         match api.delete(&pod.name_any(), &parameters).await {

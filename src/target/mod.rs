@@ -26,7 +26,7 @@ mod workload;
 
 pub use address::{Target, WorkloadAddress};
 pub use delivery::{Delivery, Dialect};
-pub use effects::{in_use, make, rollout, unblock};
+pub use effects::{in_use, in_use_anywhere, make, rollout, unblock};
 pub use environment::Environment;
 pub use owner::Owner;
 pub use rollout::{Patience, Rollout};

@@ -58,34 +58,93 @@ enum Status {
     Complete,
     /// The controller has not looked at the template yet, or a person holds the rollout: only waiting helps.
     Held(String),
+    /// No pod is to run with the present template; why, as a clause.
+    Without(String),
     /// Pods are still to come.
     Waiting {
         /// What is waited for, as a sentence.
         what: String,
-        /// Whether the time for it is over.
-        is_over: bool,
+        /// Whose clock runs.
+        deadline: Deadline,
     },
 }
 
-/// Judges a workload by its status, and by those of the pods that matter: the first that cannot run ends
-/// the wait early.
-pub(super) fn judge(controller: &Controller, pods: &[Pod], patience: Patience) -> Rollout {
+/// Who tells when the time for pods is over.
+enum Deadline {
+    /// The patience of whoever asks.
+    Patience,
+    /// The workload's own controller, which has not told so yet.
+    Running,
+    /// The workload's own controller, which has told so.
+    Exceeded,
+}
+
+/// Judges a workload by its status, and by those of the pods that refer to the revision of this number: the
+/// first that cannot run ends the wait early.
+pub(super) fn judge(
+    controller: &Controller,
+    pods: &[Pod],
+    number: Option<u64>,
+    patience: Patience,
+) -> Rollout {
     let status = match controller {
         Controller::Deployment(deployment) => of_deployment(&controller.title(), deployment, patience),
-        Controller::StatefulSet(set) => of_stateful_set(&controller.title(), set, patience),
+        Controller::StatefulSet(set) => of_stateful_set(&controller.title(), set),
     };
-    match status {
-        Status::Complete => Rollout::Complete,
-        Status::Held(what) => Rollout::Progressing(what),
-        Status::Waiting { what, is_over } => {
+    match (status, number) {
+        (Status::Complete, _) | (Status::Without(_), None) => Rollout::Complete,
+        (Status::Held(what), _) => Rollout::Progressing(what),
+        (Status::Without(why), Some(number)) => Rollout::Progressing(format!(
+            "{why}, so no pod shows whether revision {number} works; it is looked at again when pods run."
+        )),
+        (Status::Waiting { what, deadline }, _) => {
             let newest: Vec<&Pod> = pods.iter().filter(|pod| is_newest(controller, pod)).collect();
+            let begun = match number {
+                Some(_) => Patience { since: beginning(controller, &newest, patience.since), ..patience },
+                None => patience,
+            };
+            let is_over = match deadline {
+                Deadline::Patience => begun.is_over(),
+                Deadline::Running => false,
+                Deadline::Exceeded => true,
+            };
             if let Some(seen) = evidence::of_inability(&newest) {
                 Rollout::Failed(seen)
             } else if is_over {
-                Rollout::Failed(evidence::of_delay(&newest, &what, patience.since))
+                Rollout::Failed(evidence::of_delay(&newest, &what, begun.since))
             } else {
                 Rollout::Progressing(what)
             }
+        }
+    }
+}
+
+/// Since when the revision's pods are waited for; nothing where they may still come. A workload that was
+/// scaled to zero or paused makes them long after our last change, so the wait begins with the newest.
+fn beginning(controller: &Controller, pods: &[&Pod], changed: Option<Timestamp>) -> Option<Timestamp> {
+    let created = pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
+    match created.map(|time| time.0).max() {
+        Some(newest) => changed.max(Some(newest)),
+        // Pods that are refused never come, and earlier ones may be gone.
+        None => {
+            refused_since(controller, changed).map(|refused| changed.map_or(refused, |at| at.max(refused)))
+        }
+    }
+}
+
+/// Since when no pod can be made, by a quota or an admission policy, if that is so.
+fn refused_since(controller: &Controller, changed: Option<Timestamp>) -> Option<Timestamp> {
+    match controller {
+        Controller::Deployment(deployment) => {
+            let mut conditions =
+                deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            let refused = conditions
+                .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
+            refused?.last_transition_time.as_ref().map(|time| time.0)
+        }
+        // Its controller makes a pod before it says that it has looked, so one that still has none cannot.
+        Controller::StatefulSet(set) => {
+            changed.filter(|_| set.status.as_ref().is_some_and(|status| status.replicas == 0))
         }
     }
 }
@@ -111,14 +170,26 @@ pub(super) fn judge_rendered(
             format!("{} still refers to: {}", other.title(), enumerate(names))
         }
         (_, None) => {
-            return Rollout::worst(referring.into_iter().map(|each| {
+            // Where pods of one show that it works, a workload that is scaled to zero need not.
+            let runs = referring.iter().any(|each| desired(each) > 0);
+            let telling = referring.into_iter().filter(|each| !runs || desired(each) > 0);
+            return Rollout::worst(telling.map(|each| {
                 let own = pods.iter().filter(|pod| each.selects(pod)).cloned();
-                judge(each, &own.collect::<Vec<_>>(), patience)
+                judge(each, &own.collect::<Vec<_>>(), number, patience)
             }));
         }
     };
-    let seen = format!("The W&B operator has not rendered it yet: {still}.");
+    let seen = format!("The W&B operator has not applied it to its workloads yet: {still}.");
     if patience.is_over() { Rollout::Failed(seen) } else { Rollout::Progressing(seen) }
+}
+
+/// How many pods the workload is to have.
+fn desired(controller: &Controller) -> i32 {
+    let replicas = match controller {
+        Controller::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
+        Controller::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),
+    };
+    replicas.unwrap_or(1)
 }
 
 /// Whether the pod is to stay. A StatefulSet tells which of its revisions a pod has; a pod of an older one
@@ -147,30 +218,31 @@ fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Sta
     let desired = spec.replicas.unwrap_or(1);
     let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
     let available = status.available_replicas.unwrap_or(0);
-    if desired == 0 || (updated >= desired && all <= updated && available >= updated) {
+    if desired > 0 && updated >= desired && all <= updated && available >= updated {
         return Status::Complete;
     }
     if spec.paused == Some(true) {
         return Status::Held(format!("{name} is paused. Resume it with `kubectl rollout resume`."));
     }
+    if desired == 0 {
+        return Status::Without(format!("{name} is scaled to zero"));
+    }
     let what = format!(
         "Pods of {name}: {desired} wanted, {updated} new, {} old, {available} available.",
         (all - updated).max(0)
     );
-    let exceeded = status.conditions.iter().flatten().find(|condition| is_exceeded(condition));
-    let is_over = match exceeded {
-        Some(condition) if is_of_this_wait(condition, patience) => true,
-        // The condition of an earlier rollout stands until pods of this one come.
-        Some(_) => patience.is_over(),
-        None => !has_deadline(spec.progress_deadline_seconds) && patience.is_over(),
+    let progress = status.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing");
+    let deadline = match (progress, progress.and_then(|condition| condition.reason.as_deref())) {
+        (Some(condition), Some("ProgressDeadlineExceeded")) if is_of_this_wait(condition, patience) => {
+            Deadline::Exceeded
+        }
+        // The condition of an earlier rollout stands until pods of this one come, and Kubernetes sets pods
+        // no deadline that come when a finished one is scaled up.
+        (_, Some("ProgressDeadlineExceeded" | "NewReplicaSetAvailable")) => Deadline::Patience,
+        _ if has_deadline(spec.progress_deadline_seconds) => Deadline::Running,
+        _ => Deadline::Patience,
     };
-    Status::Waiting { what, is_over }
-}
-
-fn is_exceeded(condition: &DeploymentCondition) -> bool {
-    condition.type_ == "Progressing"
-        && condition.status == "False"
-        && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    Status::Waiting { what, deadline }
 }
 
 /// Whether the condition came since the wait began, to the second in which Kubernetes writes times.
@@ -187,7 +259,7 @@ fn has_deadline(seconds: Option<i32>) -> bool {
 }
 
 /// As `kubectl rollout status` judges; pods below the partition stay as they are, as the spec says.
-fn of_stateful_set(name: &str, set: &StatefulSet, patience: Patience) -> Status {
+fn of_stateful_set(name: &str, set: &StatefulSet) -> Status {
     let (Some(spec), Some(status)) = (&set.spec, &set.status) else {
         return Status::Held(not_observed(name));
     };
@@ -205,7 +277,13 @@ fn of_stateful_set(name: &str, set: &StatefulSet, patience: Patience) -> Status 
     let due = (desired - partition).max(0);
     // With a partition, or by hand, the current revision stays the old one.
     let is_current = partition > 0 || by_hand || status.current_revision == status.update_revision;
-    if desired == 0 || (updated >= due && available >= desired && is_current) {
+    if desired == 0 {
+        return Status::Without(format!("{name} is scaled to zero"));
+    }
+    if due == 0 && updated == 0 {
+        return Status::Without(format!("The partition of {name} keeps all of its pods as they are"));
+    }
+    if updated >= due && available >= desired && is_current {
         return Status::Complete;
     }
     if by_hand && updated < desired {
@@ -214,7 +292,7 @@ fn of_stateful_set(name: &str, set: &StatefulSet, patience: Patience) -> Status 
         ));
     }
     let what = format!("Pods of {name}: {due} of {desired} to be new, {updated} new, {available} available.");
-    Status::Waiting { what, is_over: patience.is_over() }
+    Status::Waiting { what, deadline: Deadline::Patience }
 }
 
 fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {

@@ -113,7 +113,8 @@ fn names<'a>(claimants: impl IntoIterator<Item = &'a Claimant>) -> Vec<&'a str> 
 }
 
 fn yielding_names(claimant: &Claimant, others: &[Claimant]) -> Vec<String> {
-    let mut titles: Vec<_> = yielding(claimant, others).into_iter().map(|other| other.owner.title.clone()).collect();
+    let mut titles: Vec<_> =
+        yielding(claimant, others).into_iter().map(|other| other.owner.title.clone()).collect();
     titles.sort();
     titles
 }

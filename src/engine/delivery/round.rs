@@ -99,13 +99,15 @@ impl<K: Kind> Round<'_, K> {
     fn wanted(&self, here: &[Revision], newest: Option<&Values>, standing: &Standing) -> Wanted {
         let is_lost = |number: &u64| here.iter().all(|revision| revision.number != *number);
         match self.offer {
-            Offer::Nothing => Wanted::Kept,
             Offer::Current(values) if newest == Some(values) => Wanted::Newest,
             Offer::Current(_) => Wanted::Other,
-            Offer::Held(values) if newest == Some(values) => Wanted::Kept,
             // What the target refers to is gone, or it never had anything.
-            Offer::Held(_) if newest.is_none() || standing.numbers.iter().any(is_lost) => Wanted::Other,
-            Offer::Held(_) => Wanted::Kept,
+            Offer::Held(values)
+                if newest != Some(values) && (newest.is_none() || standing.numbers.iter().any(is_lost)) =>
+            {
+                Wanted::Other
+            }
+            Offer::Held(_) | Offer::Nothing => Wanted::Kept,
         }
     }
 
@@ -123,7 +125,7 @@ impl<K: Kind> Round<'_, K> {
             |rival: &&Claimant| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty();
         !matches!(self.offer, Offer::Current(_))
             && standing.numbers.is_empty()
-            && self.yielding.iter().any(|rival| works(&rival))
+            && self.yielding.iter().any(works)
     }
 
     fn yielding_owners(&self) -> Vec<Owner> {
@@ -198,9 +200,9 @@ impl<K: Kind> Round<'_, K> {
                     return Ok(None);
                 }
                 Judgement::Underway(seen_of_it) => {
-                    if course.way_back.is_some() {
-                        let failed = course.newest.number;
-                        target::unblock(client, self.namespace, seen, &self.owner, failed).await??;
+                    let stuck = unproven(here, course);
+                    if !stuck.is_empty() {
+                        target::unblock(client, self.namespace, seen, &self.owner, &stuck).await??;
                     }
                     let text = self.redactor(values.as_ref()).redact(seen_of_it);
                     return Ok(Some(delivered(Progress::Progressing(text))));
@@ -323,6 +325,12 @@ impl<K: Kind> Round<'_, K> {
             ),
         )
     }
+}
+
+/// The revisions beside that of the course that pods were not seen to run with.
+fn unproven(here: &[Revision], course: Course<'_>) -> BTreeSet<u64> {
+    let unproven = here.iter().filter(|revision| !matches!(revision.mark, Mark::RolledOut { .. }));
+    unproven.map(|revision| revision.number).filter(|number| Some(*number) != course.number).collect()
 }
 
 fn delivery<K: Kind>(number: u64, values: &Values) -> Delivery<'_> {

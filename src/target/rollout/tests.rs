@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::*;
@@ -29,10 +30,19 @@ fn pod(name: &str, container: &str) -> Pod {
     let container =
         object(&format!("{{name: wandb, image: i, imageID: i, ready: false, restartCount: 0, {container}}}"));
     let revision = json!({"controller-revision-hash": "new"});
+    let created = patience(0).since.unwrap();
     serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": revision}, "status": {"containerStatuses": [container]},
+        "metadata": {"name": name, "labels": revision, "creationTimestamp": created}, "status": {"containerStatuses": [container]},
     }))
     .unwrap()
+}
+
+/// A pod that was made this long after our last change, and says nothing more.
+fn made(minutes: i64) -> Pod {
+    let mut pod = pod("wandb-a", "state: {running: {}}");
+    let since = patience(0).since.unwrap();
+    pod.metadata.creation_timestamp = Some(Time(since + jiff::SignedDuration::from_mins(minutes)));
+    pod
 }
 
 fn patience(minutes: i64) -> Patience {
@@ -80,7 +90,7 @@ fn judges_the_status_of_a_deployment() {
     ];
     let mut found = String::new();
     for (spec, status, minutes) in table {
-        let rollout = judge(&controller("Deployment", spec, &status), &[], patience(minutes));
+        let rollout = judge(&controller("Deployment", spec, &status), &[made(0)], Some(2), patience(minutes));
         writeln!(found, "{spec}; {status}; {minutes} min\n  {}", told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
@@ -111,10 +121,82 @@ fn judges_the_status_of_a_stateful_set() {
     ];
     let mut found = String::new();
     for (spec, status, minutes) in table {
-        let rollout = judge(&controller("StatefulSet", spec, &status), &[], patience(minutes));
+        let rollout =
+            judge(&controller("StatefulSet", spec, &status), &[made(0)], Some(2), patience(minutes));
         writeln!(found, "{spec}; {status}; {minutes} min\n  {}", told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
+}
+
+#[test]
+fn no_pod_proves_no_revision() {
+    let (seen, set) = (SEEN, "updateRevision: new, currentRevision: old");
+    let partition = "replicas: 2, updateStrategy: {rollingUpdate: {partition: 2}}";
+    let table = [
+        ("Deployment", "replicas: 0", seen.to_string()),
+        (
+            "Deployment",
+            "replicas: 0",
+            format!(
+                "{seen}, conditions: [{{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}}]"
+            ),
+        ),
+        ("Deployment", "replicas: 0, paused: true", seen.to_string()),
+        ("StatefulSet", "replicas: 0", format!("{seen}, {set}")),
+        ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 2")),
+        ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 0")),
+        // The pods are of the present template anyway.
+        ("StatefulSet", partition, format!("{seen}, {set}, updatedReplicas: 2, readyReplicas: 2")),
+    ];
+    let mut found = String::new();
+    for (kind, spec, status) in table {
+        writeln!(found, "{kind}, {spec}; {status}").unwrap();
+        for number in [Some(2), None] {
+            let rollout = judge(&controller(kind, spec, &status), &[], number, patience(60));
+            writeln!(found, "  {number:?}: {}", told(&rollout)).unwrap();
+        }
+    }
+    insta::assert_snapshot!(found);
+}
+
+#[test]
+fn the_wait_begins_with_the_newest_pod() {
+    let set = format!("{SEEN}, replicas: 1, currentRevision: old, updateRevision: new");
+    let none = format!("{SEEN}, currentRevision: old, updateRevision: new");
+    let condition = |text: &str| format!("{SEEN}, replicas: 1, updatedReplicas: 1, conditions: [{{{text}}}]");
+    let scaled = condition("type: Progressing, status: 'True', reason: NewReplicaSetAvailable");
+    let refused =
+        condition("type: ReplicaFailure, status: 'True', lastTransitionTime: '2026-11-01T11:00:00Z'");
+    let plain = condition("type: Available, status: 'False'");
+    for (kind, spec, status, pods, minutes, fails) in [
+        ("StatefulSet", "", &set, &[60][..], 69, false),
+        ("StatefulSet", "", &set, &[60], 71, true),
+        ("StatefulSet", "", &set, &[0, 60], 69, false),
+        ("StatefulSet", "", &set, &[], 71, false),
+        // It cannot make any.
+        ("StatefulSet", "", &none, &[], 71, true),
+        ("Deployment", "", &plain, &[60], 69, false),
+        ("Deployment", "", &plain, &[60], 71, true),
+        ("Deployment", "", &plain, &[], 71, false),
+        ("Deployment", "", &refused, &[], 69, false),
+        ("Deployment", "", &refused, &[], 71, true),
+        // Kubernetes has a deadline for rollouts, and none for scaling.
+        ("Deployment", "progressDeadlineSeconds: 600", &plain, &[60], 71, false),
+        ("Deployment", "progressDeadlineSeconds: 600", &scaled, &[60], 69, false),
+        ("Deployment", "progressDeadlineSeconds: 600", &scaled, &[60], 71, true),
+        // Our change is what counts where it came later than the pods.
+        ("StatefulSet", "", &set, &[-60], 9, false),
+    ] {
+        let pods: Vec<_> = pods.iter().map(|minutes| made(*minutes)).collect();
+        let rollout = judge(&controller(kind, spec, status), &pods, Some(2), patience(minutes));
+        let is_failed = matches!(rollout, Rollout::Failed(_));
+        assert_eq!(
+            is_failed,
+            fails,
+            "{kind} {spec} {status} {} pods, {minutes} min: {rollout:?}",
+            pods.len()
+        );
+    }
 }
 
 #[test]
@@ -143,7 +225,8 @@ fn tells_what_is_seen_of_pods() {
     for (container, minutes) in table {
         let status = format!("{SEEN}, replicas: 2, updatedReplicas: 1");
         let pods = [pod("wandb-a", container)];
-        let rollout = judge(&controller("Deployment", "replicas: 1", &status), &pods, patience(minutes));
+        let rollout =
+            judge(&controller("Deployment", "replicas: 1", &status), &pods, Some(2), patience(minutes));
         writeln!(found, "{container}; {minutes} min\n  {}", told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
@@ -154,13 +237,15 @@ fn tells_that_no_node_takes_a_pod_and_that_an_init_container_fails() {
     let status = format!("{SEEN}, replicas: 1");
     let judged = |pod: Value| {
         let pods = [serde_json::from_value(pod).unwrap()];
-        told(&judge(&controller("Deployment", "replicas: 1", &status), &pods, patience(11)))
+        told(&judge(&controller("Deployment", "replicas: 1", &status), &pods, Some(2), patience(11)))
     };
     insta::assert_snapshot!(
         "unschedulable",
-        judged(json!({"metadata": {"name": "p"}, "status": {"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"
-        }]}}))
+        judged(
+            json!({"metadata": {"name": "p", "creationTimestamp": "2026-11-01T10:00:01Z"}, "status": {"conditions": [{
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"
+            }]}})
+        )
     );
     insta::assert_snapshot!(
         "init_container",
@@ -176,7 +261,7 @@ fn only_pods_that_are_to_stay_are_evidence() {
     let crashes = "restartCount: 9, state: {waiting: {reason: CrashLoopBackOff}}";
     let status = format!("{SEEN}, currentRevision: old, updateRevision: new");
     let set = controller("StatefulSet", "replicas: 1", &status);
-    let failed = |pod: Pod| matches!(judge(&set, &[pod], patience(1)), Rollout::Failed(_));
+    let failed = |pod: Pod| matches!(judge(&set, &[pod], Some(2), patience(1)), Rollout::Failed(_));
     assert!(failed(pod("wandb-0", crashes)));
     let mut old = pod("wandb-0", crashes);
     old.metadata
@@ -236,6 +321,17 @@ fn judges_what_the_operator_of_the_server_renders() {
         writeln!(found, "{number:?}, {minutes} min: {}", told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
+    // One that is scaled to zero neither proves a revision nor keeps others from doing so.
+    let mut idle = rendered("idle", &["corp-ldap-2"], 0);
+    if let Controller::Deployment(deployment) = &mut idle {
+        deployment.spec.as_mut().unwrap().replicas = Some(0);
+    }
+    let runs = rendered("api", &["corp-ldap-2"], 1);
+    for (workloads, completes) in [(vec![idle.clone()], false), (vec![idle, runs], true)] {
+        let rollout = judge_rendered(&workloads, &[], &owner, Some(2), patience(60));
+        assert_eq!(rollout == Rollout::Complete, completes, "{rollout:?}");
+        assert!(!matches!(rollout, Rollout::Failed(_)));
+    }
     // Pods count for the workload that selects them.
     let mut crashing = pod("p", "restartCount: 9, state: {waiting: {reason: CrashLoopBackOff}}");
     crashing.metadata.labels.get_or_insert_default().insert("app".to_owned(), "app".to_owned());

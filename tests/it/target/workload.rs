@@ -23,8 +23,8 @@ use wandb_auth_operator::{
     engine::{CA_FILE, Env, Values},
     problem::Problem,
     target::{
-        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Target, WorkloadAddress, in_use, make, read,
-        rollout, unblock,
+        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Target, WorkloadAddress, in_use,
+        in_use_anywhere, make, read, rollout, unblock,
     },
 };
 
@@ -483,8 +483,13 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     // Going back, the controller waits for the broken pod until that is deleted.
     world.settle(None).await?;
     assert_eq!(world.in_use().await?, BTreeSet::from([1]), "the pod still needs it");
+    let anywhere = in_use_anywhere(world.client(), world.workspace.namespace(), &world.owner).await?;
+    assert_eq!(told(anywhere)?, BTreeSet::from([1]), "whatever it belongs to");
     let seen = world.seen().await?;
-    told(unblock(world.client(), world.workspace.namespace(), &seen, &world.owner, 1).await?)?;
+    told(
+        unblock(world.client(), world.workspace.namespace(), &seen, &world.owner, &BTreeSet::from([1]))
+            .await?,
+    )?;
     let good = world.wait_for_pod(|pod| pod.uid() != broken.uid() && !secret(pod)).await?;
     assert_eq!(world.in_use().await?, BTreeSet::new());
     set_ready(&world, &good).await?;
@@ -499,7 +504,10 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // A ready pod is not deleted, whatever it refers to.
-    told(unblock(world.client(), world.workspace.namespace(), &seen, &world.owner, 1).await?)?;
+    told(
+        unblock(world.client(), world.workspace.namespace(), &seen, &world.owner, &BTreeSet::from([1]))
+            .await?,
+    )?;
     assert_eq!(world.wait_for_pod(|_| true).await?.uid(), good.uid());
     Ok(())
 }

@@ -107,7 +107,9 @@ async fn values_that_do_not_fit_are_taken_back() -> Result<()> {
     })
     .await?;
     let (status, message) = scene.rolled_back().await?;
-    for part in ["is without the entries, as before", "The W&B operator has not rendered it yet"] {
+    for part in
+        ["is without the entries, as before", "The W&B operator has not applied it to its workloads yet"]
+    {
         ensure!(message.contains(part), "{part}: {message}");
     }
     ensure!(status["revision"].is_null() && status["previousRevision"].is_null(), "{status:#}");
