@@ -134,14 +134,14 @@ fn by_somebody_else(
 }
 
 /// What the target referred to before this revision came: the last one that pods ran with, or the one
-/// that a later one led back to.
+/// that a later one led back to with pods that ran.
 pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
     let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
     let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
     earlier.find_map(|revision| match &revision.mark {
         Mark::RolledOut { .. } => Some(revision.number),
-        Mark::RolledBack(way_back) => way_back.to.filter(is_there),
-        Mark::Pending | Mark::Retried { .. } => None,
+        Mark::RolledBack(WayBack { to, arrived: Some(_), .. }) => to.filter(is_there),
+        Mark::Pending | Mark::Retried { .. } | Mark::RolledBack(_) => None,
     })
 }
 
