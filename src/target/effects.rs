@@ -12,12 +12,13 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
-    core::DynamicObject,
+    core::{ApiResource, DynamicObject},
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
+    rights::forbidden,
     rollout::{judge, judge_rendered},
     workload::{Controller, Workload},
 };
@@ -57,7 +58,7 @@ pub async fn make(
         Err(kube::Error::Api(status))
             if status.is_forbidden() && status.message.contains(" cannot patch resource ") =>
         {
-            Ok(Err(forbidden("change", &seen.title(), "get and patch", &seen.group_resource())))
+            Ok(Err(forbidden("change", &seen.title(), &seen.resource())))
         }
         Err(kube::Error::Api(status))
             if status.is_forbidden() || status.is_invalid() || status.code == BAD_REQUEST =>
@@ -168,7 +169,7 @@ pub async fn unblock(
             // It is gone, or another one stands in its place.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                return Ok(Err(forbidden("delete", "pods", "get, list and delete", "pods")));
+                return Ok(Err(forbidden("delete", "pods", &ApiResource::erase::<Pod>(&()))));
             }
             Err(error) => return Err(error),
         }
@@ -256,32 +257,16 @@ where
     match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
         Ok(list) => Ok(Ok(list.items)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let (plural, group) = (K::plural(&()), K::group(&()));
-            let resource = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };
-            Ok(Err(forbidden("list", &plural, "get and list", &resource)))
+            let resource = ApiResource::erase::<K>(&());
+            Ok(Err(forbidden("list", &resource.plural, &resource)))
         }
         Err(error) => Err(error),
     }
-}
-
-fn forbidden(verb: &str, object: &str, verbs: &str, resource: &str) -> Problem {
-    Problem::new(
-        Reason::Forbidden,
-        format!(
-            "The operator may not {verb} {object}. Give its service account the verbs {verbs} on {resource} in this namespace."
-        ),
-    )
 }
 
 impl Seen {
     /// The object, such as `Deployment/wandb`.
     fn title(&self) -> String {
         format!("{}/{}", self.resource().kind, self.name())
-    }
-
-    /// The resource in the words of a role, such as `deployments.apps`.
-    fn group_resource(&self) -> String {
-        let resource = self.resource();
-        format!("{}.{}", resource.plural, resource.group)
     }
 }

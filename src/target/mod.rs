@@ -20,6 +20,7 @@ mod evidence;
 mod managed_fields;
 mod owner;
 mod references;
+mod rights;
 mod rollout;
 mod weights_and_biases;
 mod workload;

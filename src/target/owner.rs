@@ -1,5 +1,7 @@
 //! Whose entries are meant.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// The resource whose entries are meant, by the names that it has in targets.
@@ -13,6 +15,8 @@ pub struct Owner {
     pub volume: String,
     /// The name of its published Secret, from which those of its revisions derive.
     pub secret_name: String,
+    /// The numbers of Secrets that are named like its revisions and are somebody else's.
+    pub foreign: BTreeSet<u64>,
 }
 
 /// The longest name that the API server takes for a field manager.
@@ -29,7 +33,15 @@ impl Owner {
             manager: shortened(format!("{manager}/{name}"), LONGEST_MANAGER),
             volume: shortened(format!("wandb-auth-{short_name}-{}", name.replace('.', "-")), LONGEST_LABEL),
             secret_name,
+            foreign: BTreeSet::new(),
         }
+    }
+
+    /// The owner without the Secrets of these numbers, which are named like its revisions by chance.
+    #[must_use]
+    pub fn excluding(mut self, numbers: impl IntoIterator<Item = u64>) -> Self {
+        self.foreign.extend(numbers);
+        self
     }
 
     /// The name of a numbered revision.
@@ -41,7 +53,7 @@ impl Owner {
     pub fn number_of(&self, secret: &str) -> Option<u64> {
         let digits = secret.strip_prefix(&self.secret_name)?.strip_prefix('-')?;
         let number = digits.parse().ok()?;
-        (self.revision(number) == secret).then_some(number)
+        (self.revision(number) == secret && !self.foreign.contains(&number)).then_some(number)
     }
 }
 
@@ -89,5 +101,14 @@ mod tests {
         ] {
             assert_eq!(owner.number_of(secret), number, "{secret}");
         }
+    }
+
+    #[test]
+    fn a_secret_of_somebody_else_is_no_revision_whatever_its_name() {
+        let owner = owner("corp").excluding([2, 4]);
+        for (secret, number) in [("corp-ldap-1", Some(1)), ("corp-ldap-2", None), ("corp-ldap-4", None)] {
+            assert_eq!(owner.number_of(secret), number, "{secret}");
+        }
+        assert_eq!(owner.excluding([1]).number_of("corp-ldap-1"), None);
     }
 }

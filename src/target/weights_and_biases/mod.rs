@@ -27,8 +27,10 @@ use self::{
     reference::Reference,
     version::Version,
 };
-use super::{Change, Delivery, Environment, Moved, Owner, Standing, managed_fields::ManagedFields};
-use crate::{api::Reason, problem::Problem};
+use super::{
+    Change, Delivery, Environment, Moved, Owner, Standing, managed_fields::ManagedFields, rights::forbidden,
+};
+use crate::problem::Problem;
 
 /// A `WeightsAndBiases` resource, as it was read.
 #[derive(Clone, Debug)]
@@ -55,19 +57,11 @@ pub(super) async fn read(
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &version.resource());
     match api.get_opt(name).await {
         Ok(found) => Ok(Ok(found.map(|object| WeightsAndBiases { version, object }))),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(forbidden(name))),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            Ok(Err(forbidden("read", &format!("WeightsAndBiases/{name}"), &version.resource())))
+        }
         Err(error) => Err(error),
     }
-}
-
-fn forbidden(name: &str) -> Problem {
-    Problem::new(
-        Reason::Forbidden,
-        format!(
-            "The operator may not read the WeightsAndBiases \"{name}\". Give its service account the verbs get, list, watch and patch on {} (apps.wandb.com) in this namespace.",
-            version::PLURAL
-        ),
-    )
 }
 
 impl WeightsAndBiases {

@@ -74,12 +74,14 @@ pub(super) fn references(object: &Value) -> impl Iterator<Item = Reference<'_>> 
 
 /// What the resource tells of the server's settings.
 pub(super) fn environment(object: &Value) -> Environment {
-    let variables = tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
-    let literals = variables.filter_map(|(name, value)| Some((name.clone(), scalar(value)?)));
+    let variables = || tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
+    let literals = variables().filter_map(|(name, value)| Some((name.clone(), scalar(value)?)));
+    let references = variables().filter(|(_, value)| value.get("valueFrom").is_some());
     Environment {
         literals: literals.collect(),
+        references: references.map(|(name, _)| name.clone()).collect(),
         host: tree::text(object, HOST).map(ToOwned::to_owned),
-        remarks: Vec::new(),
+        remarks: None,
     }
 }
 

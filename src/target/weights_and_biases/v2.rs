@@ -64,14 +64,18 @@ pub(super) fn references(object: &Value) -> impl Iterator<Item = Reference<'_>> 
 
 /// What the resource tells of the server's settings.
 pub(super) fn environment(object: &Value) -> Environment {
-    let entries = tree::list(object, ENVIRONMENT).iter();
-    let literals = entries.filter_map(|entry| {
+    let entries = || tree::list(object, ENVIRONMENT).iter();
+    let literals = entries().filter_map(|entry| {
         let value = tree::text(entry, &["value"])?;
         Some((tree::text(entry, &["name"])?.to_owned(), value.to_owned()))
     });
+    let references = entries().filter(|entry| entry.get("valueFrom").is_some());
     Environment {
         literals: literals.collect(),
+        references: references
+            .filter_map(|entry| tree::text(entry, &["name"]).map(ToOwned::to_owned))
+            .collect(),
         host: tree::text(object, HOST).map(ToOwned::to_owned),
-        remarks: Vec::new(),
+        remarks: None,
     }
 }

@@ -10,7 +10,7 @@ mod remarks;
 mod removal;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -31,7 +31,9 @@ use self::{
     ownership::Ownership,
     wanted::Wanted,
 };
-use super::{Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress};
+use super::{
+    Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress, rights::forbidden,
+};
 use crate::{
     api::Reason,
     problem::{Problem, enumerate},
@@ -59,13 +61,9 @@ pub(super) async fn read(
             let workload = Workload::parse(target.clone(), object).map_err(kube::Error::SerdeError)?;
             Ok(Ok(Some(workload)))
         }
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(Problem::new(
-            Reason::Forbidden,
-            format!(
-                "The operator may not read {target}. Give its service account the verbs get and patch on {}.apps in this namespace.",
-                resource(target).plural
-            ),
-        ))),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            Ok(Err(forbidden("read", &target.to_string(), &resource(target))))
+        }
         Err(error) => Err(error),
     }
 }
@@ -146,13 +144,21 @@ impl Workload {
     /// What the target's container and the way of its rollouts tell.
     pub(super) fn environment(&self) -> Environment {
         let entries = self.container().ok().and_then(|container| container.env.as_ref());
-        let literals: BTreeMap<String, String> = entries
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
-            .collect();
+        let mut literals = BTreeMap::new();
+        let mut references = BTreeSet::new();
+        for entry in entries.into_iter().flatten() {
+            match (&entry.value, &entry.value_from) {
+                (_, Some(_)) => {
+                    references.insert(entry.name.clone());
+                }
+                (value, None) => {
+                    literals.insert(entry.name.clone(), value.clone().unwrap_or_default());
+                }
+            }
+        }
         let host = literals.get("HOST").cloned();
-        Environment { literals, host, remarks: remarks::interruption(&self.controller).into_iter().collect() }
+        let remarks = remarks::interruption(&self.controller).into_iter().collect();
+        Environment { literals, references, host, remarks: Some(remarks) }
     }
 
     pub(super) fn resource(&self) -> ApiResource {

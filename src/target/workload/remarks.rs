@@ -1,13 +1,16 @@
 //! What about a workload deserves a look before a rollout.
 
-use k8s_openapi::{api::apps::v1::DeploymentSpec, apimachinery::pkg::util::intstr::IntOrString};
+use k8s_openapi::{
+    api::apps::v1::{DeploymentSpec, StatefulSetSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 
 use super::Controller;
 
 /// What of the workload's settings makes each rollout interrupt the service.
 pub(super) fn interruption(controller: &Controller) -> Option<String> {
     let target = controller.title();
-    match controller {
+    let (replicas, unavailable) = match controller {
         Controller::Deployment(deployment) => {
             let spec = deployment.spec.as_ref()?;
             let strategy = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
@@ -16,42 +19,73 @@ pub(super) fn interruption(controller: &Controller) -> Option<String> {
                     "{target} has the strategy Recreate, which ends all pods before it starts new ones, so each rollout interrupts the service."
                 ));
             }
-            takes_the_only_pod(spec).then(|| {
-                format!(
-                    "{target} has one pod, and its maxUnavailable lets a rollout end that before a new one is ready, so each rollout interrupts the service."
-                )
-            })
+            (spec.replicas.unwrap_or(1), unavailable_of_deployment(spec))
         }
         Controller::StatefulSet(set) => {
-            let replicas = set.spec.as_ref()?.replicas.unwrap_or(1);
-            (replicas == 1).then(|| {
-                format!(
+            let spec = set.spec.as_ref()?;
+            let replicas = spec.replicas.unwrap_or(1);
+            if replicas == 1 {
+                return Some(format!(
                     "{target} has one pod, which ends before its successor starts, so each rollout interrupts the service."
-                )
-            })
+                ));
+            }
+            (replicas, unavailable_of_stateful_set(spec))
         }
-    }
+    };
+    let pods = match replicas {
+        1 => "one pod".to_owned(),
+        _ => format!("{replicas} pods"),
+    };
+    (replicas > 0 && unavailable >= i64::from(replicas)).then(|| {
+        format!(
+            "{target} has {pods}, and its maxUnavailable lets a rollout end that many before a new one is ready, so each rollout interrupts the service."
+        )
+    })
 }
 
-/// Whether a rolling update may end the only pod before another one is ready.
-fn takes_the_only_pod(spec: &DeploymentSpec) -> bool {
-    if spec.replicas.unwrap_or(1) != 1 {
-        return false;
-    }
+/// How many pods a rolling update may take at once.
+fn unavailable_of_deployment(spec: &DeploymentSpec) -> i64 {
     let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
-    let is_none = |value: Option<&IntOrString>| match value {
-        Some(IntOrString::Int(number)) => *number == 0,
-        Some(IntOrString::String(text)) => text.trim_end_matches('%') == "0",
-        None => false,
+    let replicas = spec.replicas.unwrap_or(1);
+    let amount = |value: Option<&IntOrString>, rounding| match value {
+        Some(value) => amount_of(value, replicas, rounding),
+        None => amount_of(&IntOrString::String(DEFAULT_SHARE.to_owned()), replicas, rounding),
     };
-    let takes_one = match rolling.and_then(|rolling| rolling.max_unavailable.as_ref()) {
-        Some(IntOrString::Int(number)) => *number >= 1,
-        // A share of one pod is rounded down.
-        Some(IntOrString::String(text)) => {
-            text.trim_end_matches('%').parse::<u32>().is_ok_and(|share| share >= 100)
-        }
-        None => false,
-    };
+    let unavailable = amount(rolling.and_then(|rolling| rolling.max_unavailable.as_ref()), Rounding::Down);
+    let surge = amount(rolling.and_then(|rolling| rolling.max_surge.as_ref()), Rounding::Up);
     // Where neither would let a rollout begin, Kubernetes takes maxUnavailable as one.
-    takes_one || is_none(rolling.and_then(|rolling| rolling.max_surge.as_ref()))
+    if surge == 0 { unavailable.max(1) } else { unavailable }
+}
+
+/// The same for a StatefulSet, where that can be set.
+fn unavailable_of_stateful_set(spec: &StatefulSetSpec) -> i64 {
+    let rolling = spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+    let set = rolling.and_then(|rolling| rolling.max_unavailable.as_ref());
+    set.map_or(1, |set| amount_of(set, spec.replicas.unwrap_or(1), Rounding::Up))
+}
+
+/// What a Deployment has for both limits unless they are set.
+const DEFAULT_SHARE: &str = "25%";
+
+/// What becomes of a share that is no whole number of pods.
+#[derive(Clone, Copy)]
+enum Rounding {
+    Up,
+    Down,
+}
+
+/// The number of pods that a number or a share such as `25%` means.
+fn amount_of(value: &IntOrString, replicas: i32, rounding: Rounding) -> i64 {
+    match value {
+        IntOrString::Int(number) => i64::from(*number),
+        IntOrString::String(text) => {
+            let share =
+                text.strip_suffix('%').and_then(|share| share.parse::<u32>().ok()).unwrap_or_default();
+            let hundredths = i64::from(share) * i64::from(replicas);
+            match rounding {
+                Rounding::Up => (hundredths + 99) / 100,
+                Rounding::Down => hundredths / 100,
+            }
+        }
+    }
 }

@@ -225,6 +225,8 @@ fn tells_the_environment() {
     let environment = workload(&deployment(), MOVED).environment();
     assert_eq!(environment.host.as_deref(), Some("https://wandb.example.com"));
     assert_eq!(environment.literals.keys().collect::<Vec<_>>(), ["HOST"]);
+    let references: Vec<_> = environment.references.iter().collect();
+    assert_eq!(references, ["LOCAL_LDAP_ADDRESS", "LOCAL_LDAP_LOGIN"]);
 }
 
 #[test]
@@ -241,11 +243,21 @@ fn tells_which_rollouts_interrupt_the_service() {
         // Kubernetes would make no progress with neither, and ends one first.
         (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 0%, maxSurge: 0%}}", true),
         (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 25%, maxSurge: 0}}", true),
+        (deployment(), "replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 2, maxSurge: 1}}", true),
+        (deployment(), "replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 3, maxSurge: 1}}", true),
+        (deployment(), "replicas: 3, strategy: {rollingUpdate: {maxUnavailable: 99%, maxSurge: 1}}", false),
+        (deployment(), "replicas: 3, strategy: {rollingUpdate: {maxUnavailable: 100%, maxSurge: 1}}", true),
+        (deployment(), "replicas: 3, strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 0}}", false),
+        (deployment(), "replicas: 0, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}", false),
         (set.clone(), "replicas: 1", true),
-        (set, "replicas: 2", false),
+        (set.clone(), "replicas: 0", false),
+        (set.clone(), "replicas: 2", false),
+        // For a StatefulSet, a share is rounded up.
+        (set.clone(), "replicas: 3, updateStrategy: {rollingUpdate: {maxUnavailable: 67%}}", true),
+        (set, "replicas: 3, updateStrategy: {rollingUpdate: {maxUnavailable: 66%}}", false),
     ] {
         let yaml = format!("spec: {{selector: {{}}, template: {{spec: {{containers: []}}}}, {spec}}}");
-        let remarks = workload(&target, &yaml).environment().remarks;
+        let remarks = workload(&target, &yaml).environment().remarks.unwrap();
         assert_eq!(remarks.len(), usize::from(interrupts), "{target} {spec}: {remarks:?}");
     }
 }

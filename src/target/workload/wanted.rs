@@ -91,12 +91,17 @@ impl<'a> Wanted<'a> {
             let items = foreign.iter().map(|name| Item::Variable(self.place.clone(), (*name).to_owned()));
             let (target, container) = (seen.target(), &self.place.container);
             let arguments: Vec<String> = foreign.iter().map(|name| format!("{name}-")).collect();
+            let (left, them) = match foreign.len() {
+                1 => ("The variable is", "it where it is"),
+                _ => ("These variables are", "them where they are"),
+            };
             return Err(self.conflict(
                 seen,
                 &items.collect::<Vec<_>>(),
                 &format!("has set {} in the container \"{container}\" of {target}", enumerate(&foreign)),
+                left,
                 &format!(
-                    "Remove it where it is set, or with `kubectl -n {} set env {}/{} --containers={container} {}`",
+                    "Remove {them} set, or with `kubectl -n {} set env {}/{} --containers={container} {}`",
                     seen.namespace(),
                     target.kind().to_lowercase(),
                     target.name(),
@@ -113,7 +118,8 @@ impl<'a> Wanted<'a> {
                 seen,
                 &[Item::Volume(volume.clone())],
                 &format!("has given {target} a volume \"{volume}\" of another content"),
-                "Rename that volume",
+                "That volume is",
+                "Rename it",
             ));
         }
         let mounts = container.volume_mounts.as_deref().unwrap_or_default();
@@ -122,13 +128,14 @@ impl<'a> Wanted<'a> {
                 seen,
                 &[Item::Mount(self.place.clone(), path.clone())],
                 &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
+                "That mount is",
                 "Mount it elsewhere",
             ));
         }
         Ok(())
     }
 
-    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, remedy: &str) -> Problem {
+    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, left: &str, remedy: &str) -> Problem {
         let holders = items.iter().flat_map(|item| seen.ownership().holders(item));
         let managers: BTreeSet<&str> = holders
             .filter_map(|entry| entry.manager.as_deref())
@@ -139,7 +146,7 @@ impl<'a> Wanted<'a> {
         } else {
             format!("Somebody else (field manager {})", enumerate(managers))
         };
-        Problem::new(Reason::FieldConflict, format!("{whose} {did}, which is left alone. {remedy}."))
+        Problem::new(Reason::FieldConflict, format!("{whose} {did}. {left} left alone. {remedy}."))
     }
 
     /// Whether the item is one that this delivery, unlike an earlier one, has nothing for.

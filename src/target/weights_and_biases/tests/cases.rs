@@ -1,6 +1,7 @@
 //! Cases by example.
 
 use super::*;
+use crate::api::Reason;
 
 fn bare(version: Version) -> WeightsAndBiases {
     match version {
@@ -411,24 +412,31 @@ fn what_the_resource_tells_of_the_server() {
                     "B": "7",
                     "C": "true",
                 },
+                references: {
+                    "E",
+                },
                 host: Some(
                     "https://wandb.example.com",
                 ),
-                remarks: [],
+                remarks: None,
             },
             Environment {
                 literals: {
                     "A": "text",
                 },
+                references: {
+                    "B",
+                },
                 host: Some(
                     "wandb.example.com",
                 ),
-                remarks: [],
+                remarks: None,
             },
             Environment {
                 literals: {},
+                references: {},
                 host: None,
-                remarks: [],
+                remarks: None,
             },
         ]
         "#);
