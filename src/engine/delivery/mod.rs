@@ -124,7 +124,7 @@ async fn attempt<K: Kind>(
         (Tenancy::Together, Some(joined)) => Offer::Current(joined),
         (Tenancy::Together, None) => Offer::Nothing,
     };
-    let round = Round {
+    let mut round = Round {
         object,
         context,
         namespace: &namespace,

@@ -1,5 +1,7 @@
 //! The numbered revisions of the published Secret: immutable, and marked with what became of them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -124,6 +126,24 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
         uid: secret.uid(),
         version: secret.resource_version(),
     })
+}
+
+/// Those of the numbers whose Secrets are there and are no revisions of the resource.
+pub(super) async fn foreign<K: Kind>(
+    client: &Client,
+    object: &K,
+    numbers: &BTreeSet<u64>,
+    revisions: &[Revision],
+) -> Result<BTreeSet<u64>, kube::Error> {
+    let mut foreign = BTreeSet::new();
+    for number in numbers {
+        let is_own = revisions.iter().any(|revision| revision.number == *number);
+        let name = owner_in_targets(object).revision(*number);
+        if !is_own && api(client, object).get_metadata_opt(&name).await?.is_some() {
+            foreign.insert(*number);
+        }
+    }
+    Ok(foreign)
 }
 
 /// What a revision holds; nothing where it is gone.

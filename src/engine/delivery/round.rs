@@ -54,13 +54,20 @@ struct Scene<'a> {
 
 impl<K: Kind> Round<'_, K> {
     /// Looks, and takes one step; what there is to say once there is none to take.
-    pub async fn step(&self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, Obstacle> {
+    pub async fn step(&mut self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, Obstacle> {
         let client = &self.context.client;
         let Some(seen) = target::read(client, self.namespace, self.target).await?? else {
             let problem = self.missing();
             return Ok(Some(Delivered::nothing(Progress::Failed(problem))));
         };
         let all = revisions::list(client, self.object).await?;
+        let standing = seen.standing(&self.owner);
+        let foreign = revisions::foreign(client, self.object, &standing.numbers, &all).await?;
+        if !foreign.is_empty() {
+            taken.extend(&foreign);
+            self.owner = self.owner.clone().excluding(foreign);
+            return Ok(None);
+        }
         let (here, elsewhere): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|revision| revision.target == self.target.to_string());
         taken.extend(elsewhere.iter().map(|revision| revision.number));
@@ -68,7 +75,6 @@ impl<K: Kind> Round<'_, K> {
             Some(newest) => revisions::values(client, self.object, newest.number).await?,
             None => None,
         };
-        let standing = seen.standing(&self.owner);
         let wanted = self.wanted(&here, held.as_ref(), &standing);
         let attempt = self.attempt(&standing);
         let nothing = || Delivered {

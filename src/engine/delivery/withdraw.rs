@@ -13,7 +13,7 @@ use crate::{
     engine::{Claimant, Context, Kind, secret::owner_in_targets},
     error::Error,
     problem::Problem,
-    target::{self, Owner, Target},
+    target::{self, Target},
 };
 
 /// How far the resource is out of its targets.
@@ -56,12 +56,11 @@ async fn attempt<K: Kind>(
     context: &Context<K>,
     kept: Option<&Target>,
 ) -> Result<Withdrawal, Obstacle> {
-    let namespace = object.namespace().unwrap_or_default();
-    let owner = owner_in_targets(object);
     let client = &context.client;
     let all = revisions::list(client, object).await?;
     let mut elsewhere: Vec<_> = all
-        .into_iter()
+        .iter()
+        .cloned()
         .filter(|revision| kept.is_none_or(|kept| revision.target != kept.to_string()))
         .collect();
     let mut targets: BTreeSet<_> =
@@ -71,7 +70,7 @@ async fn attempt<K: Kind>(
     targets.extend(own.filter(|_| kept.is_none()));
     for target in targets {
         // Without certainty that the entries are out, nothing that they refer to goes.
-        let Some(used) = emptied(context, &namespace, &target, &owner).await? else {
+        let Some(used) = emptied(object, context, &target, &all).await? else {
             return Ok(Withdrawal::PodsRemain);
         };
         let is_free =
@@ -83,22 +82,26 @@ async fn attempt<K: Kind>(
     Ok(if elsewhere.is_empty() { Withdrawal::Complete } else { Withdrawal::PodsRemain })
 }
 
-/// Takes the owner's entries out of the target; tells which revisions pods refer to once they are out.
+/// Takes the resource's entries out of the target; tells which revisions pods refer to once they are out.
 async fn emptied<K: Kind>(
+    object: &K,
     context: &Context<K>,
-    namespace: &str,
     target: &Target,
-    owner: &Owner,
+    revisions: &[Revision],
 ) -> Result<Option<BTreeSet<u64>>, Obstacle> {
     let client = &context.client;
+    let namespace = object.namespace().unwrap_or_default();
+    let mut owner = owner_in_targets(object);
     for _ in 0..STEPS {
-        let Some(seen) = target::read(client, namespace, target).await?? else {
+        let Some(seen) = target::read(client, &namespace, target).await?? else {
             // Its pods may live on without it.
-            return Ok(Some(target::in_use_anywhere(client, namespace, owner).await??));
+            return Ok(Some(target::in_use_anywhere(client, &namespace, &owner).await??));
         };
-        match seen.change(owner, None, &[])? {
-            None => return Ok(Some(target::in_use(client, namespace, &seen, owner).await??)),
-            Some(change) => target::make(client, namespace, &seen, owner, &change).await??,
+        let numbers = seen.standing(&owner).numbers;
+        owner = owner.excluding(revisions::foreign(client, object, &numbers, revisions).await?);
+        match seen.change(&owner, None, &[])? {
+            None => return Ok(Some(target::in_use(client, &namespace, &seen, &owner).await??)),
+            Some(change) => target::make(client, &namespace, &seen, &owner, &change).await??,
         };
     }
     Ok(None)

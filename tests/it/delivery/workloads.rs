@@ -6,7 +6,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use test_support::pods::WandbWorkload;
 
-use super::{Stage, TARGET, eventually, refers_to};
+use super::{Stage, TARGET, eventually, neighbours::is_gone, refers_to};
 
 /// The names of the dialect of `wandb/local` that the resource has values for.
 pub const NAMES: [&str; 7] = [
@@ -60,4 +60,24 @@ async fn values_come_to_a_deployment_and_go_with_their_resource() -> Result<()> 
     assert!(stage.revisions("corp-ldap").await?.is_empty());
     assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-2")));
     stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn a_secret_that_is_named_like_a_revision_is_somebody_elses() -> Result<()> {
+    let workload =
+        WandbWorkload::deployment("wandb").secret_variable("PASSPHRASE", "corp-ldap-1", "passphrase");
+    let stage = Stage::quiet(&workload).await?;
+    stage.workspace.put_secret("corp-ldap-1", &[("passphrase", "a-person-put-this-here")]).await?;
+    let _operator = crate::world::operator(&stage.workspace)?;
+    let status = stage.ready(TARGET).await?;
+    assert_eq!(status["revision"], 2, "the number is taken");
+    let own = ("corp-ldap-1".to_owned(), "passphrase".to_owned());
+    assert_eq!(stage.entries().await?.get("PASSPHRASE"), Some(&own));
+    stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    is_gone(&stage, "LdapConfig", "corp").await?;
+    let entries: Vec<_> = stage.entries().await?.into_iter().collect();
+    assert_eq!(entries, [("PASSPHRASE".to_owned(), own)]);
+    assert_eq!(stage.revisions("corp-ldap").await?, [1]);
+    stage.workspace.secrets().get("corp-ldap-1").await?;
+    Ok(())
 }
