@@ -157,20 +157,24 @@ fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Sta
         "Pods of {name}: {desired} wanted, {updated} new, {} old, {available} available.",
         (all - updated).max(0)
     );
-    let exceeded = status.conditions.iter().flatten().find(|condition| is_exceeded(condition));
-    let is_over = match exceeded {
-        Some(condition) if is_of_this_wait(condition, patience) => true,
-        // The condition of an earlier rollout stands until pods of this one come.
-        Some(_) => patience.is_over(),
-        None => !has_deadline(spec.progress_deadline_seconds) && patience.is_over(),
+    let progress = status.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing");
+    let is_over = match progress {
+        Some(condition) if is_exceeded(condition) && is_of_this_wait(condition, patience) => true,
+        // The condition of an earlier rollout stands until Kubernetes sees pods of this one come, which it may
+        // miss where it still has their ReplicaSet, and before that it does not count the time.
+        Some(condition) if is_exceeded(condition) || is_of_complete(condition) => patience.is_over(),
+        _ => !has_deadline(spec.progress_deadline_seconds) && patience.is_over(),
     };
     Status::Waiting { what, is_over }
 }
 
 fn is_exceeded(condition: &DeploymentCondition) -> bool {
-    condition.type_ == "Progressing"
-        && condition.status == "False"
-        && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    condition.status == "False" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+}
+
+/// Whether the condition is that of a rollout that came to its end.
+fn is_of_complete(condition: &DeploymentCondition) -> bool {
+    condition.reason.as_deref() == Some("NewReplicaSetAvailable")
 }
 
 /// Whether the condition came since the wait began, to the second in which Kubernetes writes times.
