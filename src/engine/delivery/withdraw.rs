@@ -60,8 +60,8 @@ async fn attempt<K: Kind>(
     let all = revisions::list(client, object).await?;
     let mut elsewhere: Vec<_> = all
         .iter()
-        .cloned()
         .filter(|revision| kept.is_none_or(|kept| revision.target != kept.to_string()))
+        .cloned()
         .collect();
     let mut targets: BTreeSet<_> =
         elsewhere.iter().filter_map(|revision| Target::parse(&revision.target)).collect();

@@ -13,6 +13,16 @@ use super::{
     workloads::NAMES,
 };
 
+/// The names of the dialect of `wandb/local` that the `OidcProvider` has values for.
+const PROVIDER_NAMES: [&str; 6] = [
+    "DISABLE_SSO_PROVISIONING",
+    "OIDC_AUTH_METHOD",
+    "OIDC_CLIENT_ID",
+    "OIDC_ISSUER",
+    "OIDC_SECRET",
+    "SESSION_LENGTH",
+];
+
 /// Fails where the loser ever wrote to the target, or the winner did not.
 async fn expect_writes_of(stage: &Stage, winner: &str, loser: &str) -> Result<()> {
     let deployment: Deployment = stage.api().get("wandb").await?;
@@ -78,7 +88,7 @@ async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
     // Deleted.
     workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
     workspace.wait_until_ready("LdapConfig", "rival").await?;
-    is_gone(&stage, "LdapConfig", "corp").await?;
+    is_gone(workspace, "LdapConfig", "corp").await?;
     entries_come_from(&stage, "rival-ldap-1").await?;
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
     expect_handed_over(&stage, &history).await
@@ -126,8 +136,11 @@ async fn a_directory_and_a_provider_exclude_each_other_but_for_test_mode() -> Re
     // The directory goes, and comes again as the younger one.
     workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
     workspace.wait_until_ready("OidcProvider", "main").await?;
-    is_gone(&stage, "LdapConfig", "corp").await?;
+    is_gone(workspace, "LdapConfig", "corp").await?;
     entries_come_from(&stage, "main-oidc-1").await?;
+    let entries = stage.entries().await?;
+    ensure!(entries.iter().all(|(name, (_, key))| name == key), "{entries:#?}");
+    assert_eq!(entries.into_keys().collect::<Vec<_>>(), PROVIDER_NAMES);
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
     outlive(&stage, "OidcProvider", "main").await?;
     let generation = |deployment: Deployment| deployment.metadata.generation;

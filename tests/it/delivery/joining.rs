@@ -113,12 +113,12 @@ async fn audiences_outlive_an_outage_and_the_oldest_issuer() -> Result<()> {
     // The next one takes over with what is left, here the same; and one that goes takes its own along.
     stage.workspace.resources(KIND)?.delete("a", &DeleteParams::default()).await?;
     audiences_are(&stage, "b", &["my-org", "research", "new", "later"]).await?;
-    is_gone(&stage, KIND, "a").await?;
+    is_gone(&stage.workspace, KIND, "a").await?;
     ensure!(stage.revisions("a-jwt").await?.is_empty());
     stage.workspace.wait_until_ready(KIND, "b").await?;
     stage.workspace.resources(KIND)?.delete("c", &DeleteParams::default()).await?;
     audiences_are(&stage, "b", &["my-org", "research", "new"]).await?;
-    is_gone(&stage, KIND, "c").await?;
+    is_gone(&stage.workspace, KIND, "c").await?;
     history.expect_always(&[AUDIENCES]).await?;
     stage.expect_no_broken_reference()
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::DeleteParams};
 use test_support::pods::WandbWorkload;
 
-use super::{Stage, TARGET, eventually, refers_to};
+use super::{Stage, TARGET, eventually, is_ready, neighbours::is_gone, refers_to};
 use crate::world::operator;
 
 #[tokio::test]
@@ -37,13 +37,9 @@ async fn a_deleted_revision_is_replaced_by_another_one() -> Result<()> {
     // With the resource, the entries go, although no revision tells where they are.
     stage.operator = None;
     delete(&stage, "corp-ldap-3").await?;
-    let resources = stage.workspace.resources("LdapConfig")?;
-    resources.delete("corp", &DeleteParams::default()).await?;
+    stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
     stage.operator = Some(operator(&stage.workspace)?);
-    eventually("the end of the resource", || async {
-        Ok(resources.get_opt("corp").await?.is_none().then_some(()))
-    })
-    .await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
     assert!(stage.entries().await?.is_empty(), "{:#?}", stage.entries().await?);
     until_pods(&stage, |pod| !refers_to(pod, "corp-ldap-3")).await
 }
@@ -64,9 +60,4 @@ async fn until_pods(stage: &Stage, are: impl Fn(&Pod) -> bool) -> Result<()> {
         Ok((pods.len() == 2 && pods.iter().all(|pod| are(pod) && is_ready(pod))).then_some(()))
     })
     .await
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

@@ -18,7 +18,11 @@ mod stateful_sets;
 mod weights_and_biases;
 mod workloads;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{
@@ -137,4 +141,27 @@ pub fn entries_of(pod: &k8s_openapi::api::core::v1::PodSpec) -> BTreeMap<String,
 pub fn refers_to(pod: &Pod, secret: &str) -> bool {
     let spec = pod.spec.as_ref();
     spec.is_some_and(|spec| entries_of(spec).values().any(|(name, _)| name == secret))
+}
+
+/// Whether the pod takes requests.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Waits until so much time went by without another write; `count` tells how many there were.
+pub async fn silence<F: Future<Output = Result<usize>>>(
+    length: Duration,
+    count: impl Fn() -> F,
+) -> Result<()> {
+    let last = Mutex::new((count().await?, Instant::now()));
+    eventually("silence", || async {
+        let now = count().await?;
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if now != last.0 {
+            *last = (now, Instant::now());
+        }
+        Ok((last.1.elapsed() > length).then_some(()))
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use test_support::{OpenIdProvider, condition};
+use test_support::{OpenIdProvider, Slapd, Workspace, condition};
 
 use super::{Stage, eventually};
 use crate::world;
@@ -48,8 +48,8 @@ pub async fn outlive(stage: &Stage, kind: &str, name: &str) -> Result<()> {
 }
 
 /// Waits until the resource is gone.
-pub async fn is_gone(stage: &Stage, kind: &str, name: &str) -> Result<()> {
-    let resources = stage.workspace.resources(kind)?;
+pub async fn is_gone(workspace: &Workspace, kind: &str, name: &str) -> Result<()> {
+    let resources = workspace.resources(kind)?;
     eventually("the end of the resource", || async {
         Ok(resources.get_opt(name).await?.is_none().then_some(()))
     })
@@ -60,6 +60,28 @@ pub async fn is_gone(stage: &Stage, kind: &str, name: &str) -> Result<()> {
 pub fn message_of(status: &Value, type_: &str) -> String {
     let message = condition(status, type_).and_then(|condition| condition["message"].as_str());
     message.unwrap_or_default().to_owned()
+}
+
+/// Waits until the target of the `LdapConfig` is back, and returns what is told of it.
+pub async fn rolled_back(workspace: &Workspace) -> Result<(Value, String)> {
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
+    let message = message_of(&status, "RolledOut");
+    Ok((status, message))
+}
+
+/// Waits until pods run with this revision of the `LdapConfig`.
+pub async fn runs_with(workspace: &Workspace, revision: u64) -> Result<Value> {
+    let is_there = |status: &Value| {
+        status["revision"] == revision
+            && condition(status, "Ready").is_some_and(|condition| condition["status"] == "True")
+    };
+    workspace.wait_for("LdapConfig", "corp", is_there).await
+}
+
+/// Gives the directory's service account another password, and puts it where resources refer to.
+pub async fn rotate_password(workspace: &Workspace, directory: &Slapd, password: &str) -> Result<()> {
+    directory.set_password(Slapd::SERVICE_DN, password)?;
+    workspace.put_secret("ldap-bind", &[("password", password)]).await
 }
 
 /// The finding of a check, as the status has it.

@@ -25,6 +25,7 @@ use wandb_auth_operator::api::custom_resource_definitions;
 use super::{
     Stage, TARGET, entries_of, eventually,
     history::History,
+    is_ready,
     neighbours::{finalizers, is_gone, message_of},
     player_has_ready,
 };
@@ -104,7 +105,7 @@ async fn values_follow_the_target_and_leave_the_old_one() -> Result<()> {
     stage.workspace.wait_for_reason(KIND, "corp", "RolledOut", "TargetNotFound").await?;
     let started = Instant::now();
     stage.workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;
-    is_gone(&stage, KIND, "corp").await?;
+    is_gone(&stage.workspace, KIND, "corp").await?;
     ensure!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
     stage.expect_no_broken_reference()
@@ -125,7 +126,7 @@ async fn suspending_and_retaining_leave_everything_as_it_is() -> Result<()> {
     stage.workspace.wait_until_ready(KIND, "corp").await?;
 
     stage.workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;
-    is_gone(&stage, KIND, "corp").await?;
+    is_gone(&stage.workspace, KIND, "corp").await?;
     assert_eq!(stage.revisions("corp-ldap").await?, [1]);
     expect_whole(&stage, &pod_spec(&stage, "wandb").await?).await?;
     ensure!(!stage.entries().await?.is_empty());
@@ -139,7 +140,7 @@ async fn suspending_and_retaining_leave_everything_as_it_is() -> Result<()> {
     // What was taken over also goes again.
     stage.ready(TARGET).await?;
     stage.workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;
-    is_gone(&stage, KIND, "corp").await?;
+    is_gone(&stage.workspace, KIND, "corp").await?;
     ensure!(stage.entries().await?.is_empty() && stage.revisions("corp-ldap").await?.is_empty());
     stage.expect_no_broken_reference()
 }
@@ -177,7 +178,7 @@ async fn no_way_of_deleting_takes_a_secret_from_a_pod() -> Result<()> {
     let orphaning =
         DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     stage.workspace.resources(KIND)?.delete("corp", &orphaning).await?;
-    is_gone(&stage, KIND, "corp").await?;
+    is_gone(&stage.workspace, KIND, "corp").await?;
     let pod = pod_spec(&stage, "wandb").await?;
     expect_whole(&stage, &pod).await?;
     assert_eq!(stage.revisions("corp-ldap").await?.is_empty(), entries_of(&pod).is_empty());
@@ -216,10 +217,6 @@ async fn a_deletion_waits_for_an_operator_also_when_its_definition_goes() -> Res
     }
     eventually("new pods", || async {
         let pods = stage.pods().await?;
-        let is_ready = |pod: &Pod| {
-            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            conditions.into_iter().any(|each| each.type_ == "Ready" && each.status == "True")
-        };
         let are_new = pods.iter().all(|pod| is_ready(pod) && !old.contains(&pod.name_any()));
         Ok((pods.len() == 2 && are_new).then_some(()))
     })
@@ -269,7 +266,7 @@ async fn missing_rights_are_named_and_hold_no_deletion_for_long() -> Result<()> 
     }
     let started = Instant::now();
     stage.workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;
-    is_gone(&stage, KIND, "corp").await?;
+    is_gone(&stage.workspace, KIND, "corp").await?;
     ensure!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     // What cannot be taken back keeps what it refers to.
     assert_eq!(template(&stage, "wandb").await?, delivered);

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use test_support::{
-    condition,
-    pods::{Life, WandbWorkload},
-};
+use test_support::pods::{Life, WandbWorkload};
 
-use super::{Stage, TARGET, refers_to};
+use super::{
+    Stage, TARGET,
+    neighbours::{rolled_back, rotate_password, runs_with},
+    refers_to,
+};
 
 #[tokio::test]
 async fn a_crashing_configuration_is_rolled_back() -> Result<()> {
@@ -21,9 +22,7 @@ async fn a_crashing_configuration_is_rolled_back() -> Result<()> {
         }
     });
     stage.apply(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
-    let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
-    let message =
-        condition(&status, "RolledOut").map(|condition| condition["message"].to_string()).unwrap_or_default();
+    let (status, message) = rolled_back(&stage.workspace).await?;
     for part in ["revision 1", "revision 2", "exit code 3", "panic: no such attribute"] {
         ensure!(message.contains(part), "{part}: {message}");
     }
@@ -31,5 +30,13 @@ async fn a_crashing_configuration_is_rolled_back() -> Result<()> {
     assert!(stage.entries().await?.values().all(|(secret, _)| secret == "corp-ldap-1"));
     assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
     assert_eq!(stage.revisions("corp-ldap").await?, [1, 2]);
+
+    // A changed input is another attempt, too.
+    rotate_password(&stage.workspace, &stage.directory, "the-next-password").await?;
+    let status = runs_with(&stage.workspace, 3).await?;
+    assert_eq!(status["previousRevision"], 1);
+    let pods = stage.pods().await?;
+    ensure!(pods.len() == 2 && pods.iter().all(|pod| refers_to(pod, "corp-ldap-3")), "{pods:#?}");
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
     stage.expect_no_broken_reference()
 }

@@ -4,12 +4,13 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PodTemplateSpec};
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
-use test_support::{
-    Slapd, condition,
-    pods::{Life, WandbWorkload},
-};
+use test_support::pods::{Life, WandbWorkload};
 
-use super::{Stage, entries_of, eventually, player_has_ready, refers_to};
+use super::{
+    Stage, entries_of,
+    neighbours::{is_gone, rolled_back, rotate_password, runs_with},
+    player_has_ready, refers_to,
+};
 use crate::world::operator;
 
 const TARGET: &str = "target: {statefulSet: {name: wandb}}";
@@ -52,10 +53,6 @@ async fn all_run_with(stage: &Stage, secret: &str) -> Result<()> {
     Ok(())
 }
 
-fn message(status: &Value) -> String {
-    condition(status, "RolledOut").map(|condition| condition["message"].to_string()).unwrap_or_default()
-}
-
 #[tokio::test]
 async fn values_come_are_renewed_and_go() -> Result<()> {
     let stage = open().await?;
@@ -73,13 +70,8 @@ async fn values_come_are_renewed_and_go() -> Result<()> {
     all_run_with(&stage, "corp-ldap-2").await?;
 
     let password = "the-next-password";
-    stage.directory.set_password(Slapd::SERVICE_DN, password)?;
-    stage.workspace.put_secret("ldap-bind", &[("password", password)]).await?;
-    let is_renewed = |status: &Value| {
-        status["revision"] == 3
-            && condition(status, "Ready").is_some_and(|condition| condition["status"] == "True")
-    };
-    stage.workspace.wait_for("LdapConfig", "corp", is_renewed).await?;
+    rotate_password(&stage.workspace, &stage.directory, password).await?;
+    runs_with(&stage.workspace, 3).await?;
     all_run_with(&stage, "corp-ldap-3").await?;
     for pod in stage.pods().await? {
         let inputs = stage.player.environment_of(&pod.name_any()).context("it did not start")?;
@@ -87,16 +79,17 @@ async fn values_come_are_renewed_and_go() -> Result<()> {
     }
     assert_eq!(stage.revisions("corp-ldap").await?, [1, 2, 3]);
 
-    let resources = stage.workspace.resources("LdapConfig")?;
-    resources.delete("corp", &DeleteParams::default()).await?;
-    eventually("the end of the resource", || async {
-        Ok(resources.get_opt("corp").await?.is_none().then_some(()))
-    })
-    .await?;
+    // What the set itself remembers of earlier templates keeps no revision.
+    stage.ready(TARGET).await?;
+    all_run_with(&stage, "corp-ldap-4").await?;
+    assert_eq!(stage.revisions("corp-ldap").await?, [2, 3, 4]);
+
+    stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
     assert_eq!(template(&stage).await?, before, "nothing is left");
     assert_eq!(fields(&stage).await?, Value::Null);
     assert!(stage.revisions("corp-ldap").await?.is_empty());
-    assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-3")));
+    assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-4")));
     // Each of the three is replaced in its turn.
     assert_eq!(stage.player.fewest_ready("wandb", 3).await?, Some(2));
     stage.expect_no_broken_reference()
@@ -116,11 +109,11 @@ async fn broken_pods_do_not_keep_a_set_from_going_back() -> Result<()> {
         }
     });
     stage.apply(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
-    let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
+    let (status, message) = rolled_back(&stage.workspace).await?;
     for part in
         ["went back to revision 1", "revision 2", "wandb-2", "exit code 3", "panic: no such attribute"]
     {
-        ensure!(message(&status).contains(part), "{part}: {}", message(&status));
+        ensure!(message.contains(part), "{part}: {message}");
     }
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(1), &json!(1)));
     all_run_with(&stage, "corp-ldap-1").await?;
@@ -129,9 +122,9 @@ async fn broken_pods_do_not_keep_a_set_from_going_back() -> Result<()> {
     let slow =
         format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: sn}}\nrolloutTimeout: 10s");
     stage.apply(&slow).await?;
-    let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
+    let (_, message) = rolled_back(&stage.workspace).await?;
     for part in ["went back to revision 1", "revision 3", "of 3 to be new", "The wait began at"] {
-        ensure!(message(&status).contains(part), "{part}: {}", message(&status));
+        ensure!(message.contains(part), "{part}: {message}");
     }
     all_run_with(&stage, "corp-ldap-1").await?;
     assert_eq!(stage.player.fewest_ready("wandb", 3).await?, Some(2), "one pod at a time is at risk");

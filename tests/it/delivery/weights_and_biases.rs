@@ -29,7 +29,7 @@ use wandb_auth_operator::{
     target::{Target, read},
 };
 
-use super::{entries_of, eventually, refers_to};
+use super::{entries_of, eventually, neighbours::is_gone, refers_to};
 use crate::world::{certificate, directory, ldap_config, oidc_provider, operator, provider, put_references};
 
 const TARGET: &str = "target: {weightsAndBiases: {name: wandb}}";
@@ -210,14 +210,6 @@ impl Scene {
         });
     }
 
-    /// Waits until the target is back, and returns what is told of it.
-    async fn rolled_back(&self) -> Result<(Value, String)> {
-        let status = self.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
-        let condition = condition(&status, "RolledOut").context("no condition")?;
-        let message = condition["message"].as_str().unwrap_or_default().to_owned();
-        Ok((status, message))
-    }
-
     /// Deletes both resources while the pods without their entries do not become ready; then these do.
     ///
     /// Until then pods of before serve people, so what these refer to stays, and they can start again.
@@ -255,11 +247,7 @@ impl Scene {
         ensure!(kept.iter().any(|name| name.starts_with("main-oidc-")), "{kept:?}");
         self.player.change_script(|_| Life::Ready);
         for (kind, name) in owners {
-            let resources = self.workspace.resources(kind)?;
-            eventually("the end of the resource", || async {
-                Ok(resources.get_opt(name).await?.is_none().then_some(()))
-            })
-            .await?;
+            is_gone(&self.workspace, kind, name).await?;
         }
         ensure!(self.spec().await? == self.before, "{:#}", self.spec().await?);
         ensure!(self.revisions().await?.is_empty());

@@ -1,12 +1,16 @@
 //! Deployments: exactly our entries, and nobody else's.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::DeleteParams;
+use kube::{ResourceExt, api::DeleteParams};
 use serde_json::json;
 use test_support::pods::WandbWorkload;
 
-use super::{Stage, TARGET, eventually, neighbours::is_gone, refers_to};
+use super::{
+    Stage, TARGET,
+    neighbours::{is_gone, rotate_password, runs_with},
+    refers_to,
+};
 
 /// The names of the dialect of `wandb/local` that the resource has values for.
 pub const NAMES: [&str; 7] = [
@@ -48,17 +52,30 @@ async fn values_come_to_a_deployment_and_go_with_their_resource() -> Result<()> 
         "pods were replaced one after the other"
     );
 
+    // Another password, in the directory and in the Secret only.
     let resources = stage.workspace.resources("LdapConfig")?;
+    let generation = resources.get("corp").await?.metadata.generation;
+    rotate_password(&stage.workspace, &stage.directory, "the-next-password").await?;
+    let status = runs_with(&stage.workspace, 3).await?;
+    assert_eq!(status["previousRevision"], 2);
+    assert_eq!(resources.get("corp").await?.metadata.generation, generation);
+    let pods = stage.pods().await?;
+    assert_eq!(pods.len(), 2);
+    for pod in pods {
+        assert!(refers_to(&pod, "corp-ldap-3"));
+        let inputs = stage.player.environment_of(&pod.name_any()).context("it did not start")?;
+        let password = inputs.environment.get("LOCAL_LDAP_BIND_PW").map(String::as_str);
+        assert_eq!(password, Some("the-next-password"));
+    }
+    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+
     resources.delete("corp", &DeleteParams::default()).await?;
-    eventually("the end of the resource", || async {
-        Ok(resources.get_opt("corp").await?.is_none().then_some(()))
-    })
-    .await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
     let after: Deployment = stage.api().get("wandb").await?;
     let template = |deployment: &Deployment| Some(deployment.spec.as_ref()?.template.clone());
     assert_eq!(template(&after), template(&before), "nothing is left");
     assert!(stage.revisions("corp-ldap").await?.is_empty());
-    assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-2")));
+    assert!(stage.pods().await?.iter().all(|pod| !refers_to(pod, "corp-ldap-3")));
     stage.expect_no_broken_reference()
 }
 
@@ -74,7 +91,7 @@ async fn a_secret_that_is_named_like_a_revision_is_somebody_elses() -> Result<()
     let own = ("corp-ldap-1".to_owned(), "passphrase".to_owned());
     assert_eq!(stage.entries().await?.get("PASSPHRASE"), Some(&own));
     stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
-    is_gone(&stage, "LdapConfig", "corp").await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
     let entries: Vec<_> = stage.entries().await?.into_iter().collect();
     assert_eq!(entries, [("PASSPHRASE".to_owned(), own)]);
     assert_eq!(stage.revisions("corp-ldap").await?, [1]);

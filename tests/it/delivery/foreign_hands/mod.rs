@@ -5,14 +5,13 @@ mod replaced;
 mod tools;
 mod undone;
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
-use test_support::{ControlPlane, condition, pods::WandbWorkload};
+use serde_json::json;
+use test_support::{ControlPlane, pods::WandbWorkload};
 
-use super::{Stage, TARGET, eventually};
+use super::{Stage, TARGET, eventually, neighbours::message_of, silence};
 
 /// Every entry that the resource has for the container.
 const ENTRIES: usize = 7;
@@ -78,7 +77,7 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
 
     tools::edit(&stage, &json!([{"name": "LOCAL_LDAP_BIND_DN", "$patch": "delete"}])).await?;
     until_all(&stage, "corp-ldap-2").await?;
-    assert_eq!(written(&stage).await?, before + 1, "an entry that was removed");
+    expect_written(&stage, before + 1).await.context("an entry that was removed")?;
 
     let of_revision_1 = json!({"name": "corp-ldap-1", "key": "LOCAL_LDAP_ATTRIBUTES"});
     tools::edit(
@@ -87,7 +86,7 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
     )
     .await?;
     until_all(&stage, "corp-ldap-2").await?;
-    assert_eq!(written(&stage).await?, before + 2, "one entry of an earlier revision");
+    expect_written(&stage, before + 2).await.context("one entry of an earlier revision")?;
 
     let literal = json!({"name": "LOCAL_LDAP_ADDRESS", "value": "ldap://by-hand", "valueFrom": null});
     let elsewhere = json!({"secretKeyRef": {"name": "ldap-bind", "key": "password"}});
@@ -111,6 +110,19 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
     stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
     expect_silence(&stage).await?;
     assert_eq!(written(&stage).await?, before + 3);
+
+    // While the resource is suspended, whatever others do stays.
+    let suspended = |is_suspended: bool| json!({"spec": {"suspend": is_suspended}});
+    stage.workspace.patch("LdapConfig", "corp", &suspended(true)).await?;
+    stage.workspace.wait_for_reason("LdapConfig", "corp", "Ready", "Suspended").await?;
+    tools::edit(&stage, &json!([{"name": "LOCAL_LDAP_BIND_DN", "$patch": "delete"}])).await?;
+    expect_silence(&stage).await?;
+    assert_eq!(written(&stage).await?, before + 3, "it is suspended");
+    ensure!(!stage.entries().await?.contains_key("LOCAL_LDAP_BIND_DN"));
+    stage.workspace.patch("LdapConfig", "corp", &suspended(false)).await?;
+    until_all(&stage, "corp-ldap-2").await?;
+    stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    expect_written(&stage, before + 4).await?;
     assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
     stage.expect_no_broken_reference()
 }
@@ -124,31 +136,26 @@ async fn written(stage: &Stage) -> Result<usize> {
     Ok(by_operator.filter(|event| !reads.contains(&event.verb.as_str()) && event.code < 300).count())
 }
 
+/// Waits until there were so many writes, which are in the audit a moment after they are seen.
+async fn expect_written(stage: &Stage, times: usize) -> Result<()> {
+    let found = eventually("a write in the audit", || async {
+        let found = written(stage).await?;
+        Ok((found >= times).then_some(found))
+    })
+    .await?;
+    ensure!(found == times, "{found} writes instead of {times}");
+    Ok(())
+}
+
 /// Fails where the operator goes on writing the Deployment.
 async fn expect_silence(stage: &Stage) -> Result<()> {
-    let last = Mutex::new((written(stage).await?, Instant::now()));
-    eventually("silence", || async {
-        let now = written(stage).await?;
-        let mut last = last.lock().map_err(|_| anyhow::anyhow!("a panic"))?;
-        if now != last.0 {
-            *last = (now, Instant::now());
-        }
-        Ok((last.1.elapsed() > SILENCE).then_some(()))
-    })
-    .await
-    .context("a tug-of-war")
+    silence(SILENCE, || written(stage)).await.context("a tug-of-war")
 }
 
 /// What `RolledOut` says of the conflict.
 async fn conflict(stage: &Stage) -> Result<String> {
     let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "FieldConflict").await?;
-    Ok(message(&status))
-}
-
-fn message(status: &Value) -> String {
-    condition(status, "RolledOut")
-        .map(|condition| condition["message"].as_str().unwrap_or_default().to_owned())
-        .unwrap_or_default()
+    Ok(message_of(&status, "RolledOut"))
 }
 
 async fn has_all(stage: &Stage, secret: &str) -> Result<bool> {

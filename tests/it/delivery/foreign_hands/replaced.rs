@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use test_support::{condition, pods::WandbWorkload};
 
-use super::{conflict, expect_all, expect_silence, message, tools, until_all, written};
-use crate::delivery::{Stage, TARGET};
+use super::{conflict, expect_all, expect_silence, tools, until_all, written};
+use crate::delivery::{Stage, TARGET, neighbours::message_of};
 
 /// The first write, and as often again as it is undone in an hour.
 const LIMIT: usize = 1 + 3;
@@ -40,7 +40,7 @@ async fn a_tool_that_replaces_all_the_time_is_left_alone_and_told_of() -> Result
         if condition(&status, "RolledOut").is_some_and(|condition| condition["reason"] == "FieldConflict") {
             break;
         }
-        ensure!(rounds < 30, "it goes on: {}", message(&status));
+        ensure!(rounds < 30, "it goes on: {}", message_of(&status, "RolledOut"));
     }
     assert_eq!(written(&stage).await?, LIMIT);
     let message = conflict(&stage).await?;

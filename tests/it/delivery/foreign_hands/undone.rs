@@ -4,8 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use test_support::pods::{Life, WandbWorkload};
 
-use super::{expect_all, expect_silence, message, tools, until_all, written};
-use crate::delivery::{Stage, TARGET, eventually, refers_to};
+use super::{expect_all, expect_silence, tools, until_all, written};
+use crate::delivery::{
+    Stage, TARGET, eventually,
+    neighbours::{message_of, rolled_back},
+    refers_to,
+};
 
 /// The spec whose values differ from those of all others.
 fn spec(number: u32) -> String {
@@ -20,9 +24,9 @@ async fn what_a_person_undid_stays_until_the_spec_changes() -> Result<()> {
     }
     let before = written(&stage).await?;
     tools::rollout_undo(&stage, Some("corp-ldap-1")).await?;
-    let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
+    let (status, message) = rolled_back(&stage.workspace).await?;
     for part in ["kubectl-rollout", "revision 1", "revision 3", "auth.wandb.com/recheck"] {
-        ensure!(message(&status).contains(part), "{part}: {}", message(&status));
+        ensure!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(status["revision"], json!(1));
     expect_silence(&stage).await?;
@@ -40,9 +44,11 @@ async fn what_a_person_undid_stays_until_the_spec_changes() -> Result<()> {
     stage.apply(&spec(4)).await?;
     let status = stage
         .workspace
-        .wait_for("LdapConfig", "corp", |status| message(status).contains("revision 4 is not tried again"))
+        .wait_for("LdapConfig", "corp", |status| {
+            message_of(status, "RolledOut").contains("revision 4 is not tried again")
+        })
         .await?;
-    assert_eq!(status["revision"], json!(1), "{}", message(&status));
+    assert_eq!(status["revision"], json!(1), "{status:#}");
     expect_all(&stage, "corp-ldap-1").await?;
     ensure!(stage.revisions("corp-ldap").await?.contains(&1), "what is in use is never collected");
 

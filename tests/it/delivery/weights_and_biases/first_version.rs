@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
+use anyhow::{Result, ensure};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::ResourceExt;
 use serde_json::{Value, json};
-use test_support::{ControlPlane, WandbOperator, condition, definitions::StoredVersion};
+use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion};
 use tokio::sync::OnceCell;
 
 use super::{Scene, eventually};
+use crate::delivery::neighbours::{message_of, rolled_back, rotate_password, runs_with};
 
 fn spec() -> Value {
     json!({
@@ -31,7 +33,7 @@ async fn phase(scene: &Scene) -> Result<Value> {
 
 #[tokio::test]
 async fn values_come_and_go_by_the_first_version() -> Result<()> {
-    let scene = Scene::open(plane().await?, StoredVersion::OnlyV1, WandbOperator::v1, spec()).await?;
+    let mut scene = Scene::open(plane().await?, StoredVersion::OnlyV1, WandbOperator::v1, spec()).await?;
     scene.deliver_both().await?;
     let mut delivered = scene.spec().await?;
     scene.take_authorities(&mut delivered, "/values/global")?;
@@ -42,15 +44,17 @@ async fn values_come_and_go_by_the_first_version() -> Result<()> {
     assert_eq!(scene.entries("wandb-app-bc").await?, rendered);
     scene.pods_run_with(2, &["corp-ldap-1", "main-oidc-1"]).await?;
 
-    scene.apply_ldap("attributes: {email: mail, group: gidNumber, name: cn}").await?;
-    let status = scene.workspace.wait_until_ready("LdapConfig", "corp").await?;
-    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
+    // An input changes, and no spec.
+    rotate_password(&scene.workspace, &scene.directory, "the-next-password").await?;
+    let status = runs_with(&scene.workspace, 2).await?;
+    assert_eq!(status["previousRevision"], 1);
     scene.pods_run_with(2, &["corp-ldap-2", "main-oidc-1"]).await?;
+    a_persons_variable_comes_beside_the_entries(&mut scene).await?;
     let working = scene.spec().await?;
 
     scene.crash_with("corp-ldap-3");
     scene.apply_ldap("attributes: {email: mail, group: gidNumber, name: sn}").await?;
-    let (status, message) = scene.rolled_back().await?;
+    let (status, message) = rolled_back(&scene.workspace).await?;
     for part in ["went back to revision 2", "revision 3", "exit code 3", "panic: no such attribute"] {
         ensure!(message.contains(part), "{part}: {message}");
     }
@@ -67,6 +71,27 @@ async fn values_come_and_go_by_the_first_version() -> Result<()> {
     scene.expect_no_broken_reference()
 }
 
+/// A person changes something else: it is rendered together with the entries.
+async fn a_persons_variable_comes_beside_the_entries(scene: &mut Scene) -> Result<()> {
+    let entries = scene.entries("wandb-api").await?;
+    scene.merge(&json!({"spec": {"values": {"global": {"extraEnv": {"LIMIT": "5"}}}}})).await?;
+    scene.before["values"]["global"]["extraEnv"]["LIMIT"] = json!("5");
+    eventually("pods with the variable", || async {
+        let pods = scene.pods().await?;
+        let has_variable = |pod: &Pod| {
+            let inputs = scene.player.environment_of(&pod.name_any());
+            inputs.is_some_and(|inputs| inputs.environment.contains_key("LIMIT"))
+        };
+        Ok((pods.len() == 2 && pods.iter().all(has_variable)).then_some(()))
+    })
+    .await?;
+    assert_eq!(scene.entries("wandb-api").await?, entries);
+    scene.pods_run_with(2, &["corp-ldap-2", "main-oidc-1"]).await?;
+    scene.workspace.wait_until_ready("LdapConfig", "corp").await?;
+    scene.workspace.wait_until_ready("OidcProvider", "main").await?;
+    Ok(())
+}
+
 /// A scalar of the same name in the resource itself: nothing is written until it is gone.
 async fn a_persons_scalar_is_left_alone(scene: &Scene) -> Result<()> {
     let variable =
@@ -75,7 +100,7 @@ async fn a_persons_scalar_is_left_alone(scene: &Scene) -> Result<()> {
     let before = scene.resources.get("wandb").await?;
     scene.apply_ldap("").await?;
     let status = scene.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "FieldConflict").await?;
-    let message = condition(&status, "RolledOut").context("no condition")?["message"].to_string();
+    let message = message_of(&status, "RolledOut");
     ensure!(message.contains("extraEnv.LDAP_ADDRESS (by kubectl-edit)"), "{message}");
     ensure!(!message.contains("theirs"), "{message}");
     let after = scene.resources.get("wandb").await?;
@@ -106,7 +131,7 @@ async fn values_that_do_not_fit_are_taken_back() -> Result<()> {
         Ok((phase(&scene).await? == "Invalid Config").then_some(()))
     })
     .await?;
-    let (status, message) = scene.rolled_back().await?;
+    let (status, message) = rolled_back(&scene.workspace).await?;
     for part in
         ["is without the entries, as before", "The W&B operator has not applied it to its workloads yet"]
     {
