@@ -133,7 +133,7 @@ fn no_pod_proves_no_revision() {
     let (seen, set) = (SEEN, "updateRevision: new, currentRevision: old");
     let partition = "replicas: 2, updateStrategy: {rollingUpdate: {partition: 2}}";
     let table = [
-        ("Deployment", "replicas: 0", format!("{seen}")),
+        ("Deployment", "replicas: 0", seen.to_owned()),
         (
             "Deployment",
             "replicas: 0",
@@ -141,7 +141,7 @@ fn no_pod_proves_no_revision() {
                 "{seen}, conditions: [{{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}}]"
             ),
         ),
-        ("Deployment", "replicas: 0, paused: true", format!("{seen}")),
+        ("Deployment", "replicas: 0, paused: true", seen.to_owned()),
         ("StatefulSet", "replicas: 0", format!("{seen}, {set}")),
         ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 2")),
         ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 0")),
