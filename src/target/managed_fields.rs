@@ -1,9 +1,10 @@
-//! Who set which field of an object, as the API server keeps it in `metadata.managedFields`.
+//! Who set which field of an object, as the API server keeps it in `metadata.managedFields` (the `FieldsV1`
+//! format).
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::ObjectMeta;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Who set which field of an object.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,15 @@ pub(super) struct FieldOwner<'a> {
     pub manager: &'a str,
     /// When it last changed any of its fields.
     pub at: Option<Timestamp>,
+}
+
+/// A step of a path through fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
+    /// A field of a structure.
+    Field(&'a str),
+    /// The entry of a list with this key.
+    Entry(&'static str, &'a str),
 }
 
 impl<'a> ManagedFields<'a> {
@@ -42,9 +52,45 @@ impl<'a> ManagedFields<'a> {
 
 /// Whether the entry's set of fields has this path as a member: an empty map, or one with a dot in it.
 fn has(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
-    let root = entry.fields_v1.as_ref().map(|fields| &fields.0);
-    let node = path.iter().fold(root, |node, name| node?.get(format!("f:{name}")));
-    node.and_then(Value::as_object).is_some_and(|node| node.is_empty() || node.contains_key("."))
+    let path: Vec<_> = path.iter().copied().map(Step::Field).collect();
+    let node = fields(entry).and_then(|fields| descend(fields, &path));
+    node.is_some_and(|node| node.is_empty() || node.contains_key("."))
+}
+
+/// What the entry has.
+pub(super) fn fields(entry: &ManagedFieldsEntry) -> Option<&Map<String, Value>> {
+    entry.fields_v1.as_ref()?.0.as_object()
+}
+
+/// What is at the path.
+pub(super) fn descend<'a>(
+    fields: &'a Map<String, Value>,
+    path: &[Step<'_>],
+) -> Option<&'a Map<String, Value>> {
+    path.iter().try_fold(fields, |fields, step| match step {
+        Step::Field(name) => fields.get(&format!("f:{name}"))?.as_object(),
+        Step::Entry(field, value) => {
+            let found = fields.iter().find(|(key, _)| key_of(key, field).as_deref() == Some(value));
+            found?.1.as_object()
+        }
+    })
+}
+
+/// The entries of a list, by the key's value.
+pub(super) fn entries<'a>(
+    fields: &'a Map<String, Value>,
+    list: &str,
+    key: &str,
+) -> Vec<(String, &'a Map<String, Value>)> {
+    let list = descend(fields, &[Step::Field(list)]);
+    let entries = list.into_iter().flatten();
+    entries.filter_map(|(name, fields)| Some((key_of(name, key)?, fields.as_object()?))).collect()
+}
+
+/// The value of this field in a list entry's key, such as `k:{"name":"HOST"}`.
+fn key_of(key: &str, field: &str) -> Option<String> {
+    let key: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
+    key.get(field)?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -102,6 +148,30 @@ mod tests {
             ("nobody", None),
         ] {
             assert_eq!(managed.last_change_by(manager).map(|at| at.to_string()).as_deref(), at, "{manager}");
+        }
+    }
+
+    #[test]
+    fn entries_of_lists_are_found_by_their_keys() {
+        let list = json!({"f:env": {
+            ".": {},
+            "k:{\"name\":\"A\"}": {"f:value": {}},
+            "k:{\"name\":\"B\",\"port\":1}": {},
+            "k:{\"port\":1}": {},
+            "k:no JSON": {},
+            "v:\"A\"": {},
+        }});
+        let list = list.as_object().unwrap();
+        let found = entries(list, "env", "name");
+        assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
+        for (path, is_there) in [
+            (&[Step::Field("env"), Step::Entry("name", "A"), Step::Field("value")][..], true),
+            (&[Step::Field("env"), Step::Entry("name", "B")], true),
+            (&[Step::Field("env"), Step::Entry("name", "C")], false),
+            (&[Step::Field("env"), Step::Entry("port", "1")], false),
+            (&[Step::Entry("name", "A")], false),
+        ] {
+            assert_eq!(descend(list, path).is_some(), is_there, "{path:?}");
         }
     }
 }

@@ -43,8 +43,8 @@ mod tests {
         let manifest = include_str!("../../deploy/operator.yaml");
         let documents = serde_yaml::Deserializer::from_str(manifest);
         let documents = documents.map(|document| serde_json::Value::deserialize(document).unwrap());
-        let manifests = documents.filter(|document| document["kind"] == "Role");
-        let rules: Vec<PolicyRule> = manifests
+        let granting = documents.filter(|document| document["kind"] == "Role");
+        let rules: Vec<PolicyRule> = granting
             .flat_map(|role| serde_json::from_value::<Role>(role).unwrap().rules.unwrap_or_default())
             .collect();
         let mut servers = ApiResource::erase::<Pod>(&());

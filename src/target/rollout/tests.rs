@@ -68,9 +68,6 @@ fn judges_the_status_of_a_deployment() {
             "{SEEN}, conditions: [{{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, lastUpdateTime: '{at}'}}]"
         )
     };
-    let complete = format!(
-        "{SEEN}, replicas: 1, conditions: [{{type: Progressing, status: 'True', reason: NewReplicaSetAvailable}}]"
-    );
     let table = [
         (
             "replicas: 1",
@@ -90,8 +87,6 @@ fn judges_the_status_of_a_deployment() {
         // The condition of the rollout before this one.
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T09:59:59Z"), 9),
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T09:59:59Z"), 11),
-        ("progressDeadlineSeconds: 600", complete.clone(), 9),
-        ("progressDeadlineSeconds: 600", complete, 11),
     ];
     let mut found = String::new();
     for (spec, status, minutes) in table {
@@ -138,7 +133,7 @@ fn no_pod_proves_no_revision() {
     let (seen, set) = (SEEN, "updateRevision: new, currentRevision: old");
     let partition = "replicas: 2, updateStrategy: {rollingUpdate: {partition: 2}}";
     let table = [
-        ("Deployment", "replicas: 0", seen.to_string()),
+        ("Deployment", "replicas: 0", seen.to_owned()),
         (
             "Deployment",
             "replicas: 0",
@@ -146,7 +141,7 @@ fn no_pod_proves_no_revision() {
                 "{seen}, conditions: [{{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}}]"
             ),
         ),
-        ("Deployment", "replicas: 0, paused: true", seen.to_string()),
+        ("Deployment", "replicas: 0, paused: true", seen.to_owned()),
         ("StatefulSet", "replicas: 0", format!("{seen}, {set}")),
         ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 2")),
         ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 0")),

@@ -1,4 +1,4 @@
-//! Which field managers have what, from `metadata.managedFields` (the `FieldsV1` format).
+//! Which field managers have which items of a pod template.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
 
 use super::item::{Item, List, Place};
+use crate::target::managed_fields::{Step, descend, entries, fields};
 
 /// The field managers of an object, and their fields.
 pub(super) struct Ownership<'a>(&'a [ManagedFieldsEntry]);
-
-/// A step of a path through fields.
-enum Step<'a> {
-    /// A field of a structure.
-    Field(&'a str),
-    /// The entry of a list with this key.
-    Entry(&'static str, &'a str),
-}
 
 impl<'a> Ownership<'a> {
     pub(super) fn new(entries: &'a [ManagedFieldsEntry]) -> Self {
@@ -104,35 +97,4 @@ fn node<'a>(entry: &'a ManagedFieldsEntry, item: &Item) -> Option<&'a Map<String
         Item::Container(_) | Item::Volume(_) => {}
     }
     descend(fields(entry)?, &path)
-}
-
-fn fields(entry: &ManagedFieldsEntry) -> Option<&Map<String, Value>> {
-    entry.fields_v1.as_ref()?.0.as_object()
-}
-
-fn descend<'a>(fields: &'a Map<String, Value>, path: &[Step<'_>]) -> Option<&'a Map<String, Value>> {
-    path.iter().try_fold(fields, |fields, step| match step {
-        Step::Field(name) => fields.get(&format!("f:{name}"))?.as_object(),
-        Step::Entry(field, value) => {
-            let found = fields.iter().find(|(key, _)| key_of(key, field).as_deref() == Some(value));
-            found?.1.as_object()
-        }
-    })
-}
-
-/// The entries of a list, by the key's value.
-fn entries<'a>(
-    fields: &'a Map<String, Value>,
-    list: &str,
-    key: &str,
-) -> Vec<(String, &'a Map<String, Value>)> {
-    let list = descend(fields, &[Step::Field(list)]);
-    let entries = list.into_iter().flatten();
-    entries.filter_map(|(name, fields)| Some((key_of(name, key)?, fields.as_object()?))).collect()
-}
-
-/// The value of this field in a list entry's key, such as `k:{"name":"HOST"}`.
-fn key_of(key: &str, field: &str) -> Option<String> {
-    let key: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
-    key.get(field)?.as_str().map(str::to_owned)
 }
