@@ -9,7 +9,11 @@ use test_support::{
     tools::stand_in_server,
 };
 
-use super::{Stage, TARGET, player_has_ready};
+use super::{
+    Stage, TARGET,
+    neighbours::{rolled_back, rotate_password, runs_with},
+    player_has_ready,
+};
 use crate::world::{PASSWORD, directory, ldap_config, operator, put_references, workspace};
 
 const AUTHORITY_FILE: &str = "/usr/local/share/ca-certificates/wandb-auth-ldap-corp.crt";
@@ -64,11 +68,9 @@ async fn people_log_in_through_pods_and_still_do_after_a_failure() -> Result<()>
     let moved = ldap_config(&renamed.ldaps_url()?, &spec)
         .replace("tls: {caBundle", "tls: {serverName: ldap.example.com, caBundle");
     stage.workspace.apply(&moved).await?;
-    let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledBack").await?;
+    let (status, message) = rolled_back(&stage.workspace).await?;
     let is_verified = |condition: &serde_json::Value| condition["status"] == "True";
     ensure!(condition(&status, "Verified").is_some_and(is_verified), "{status:#}");
-    let message = condition(&status, "RolledOut").map(|condition| condition["message"].to_string());
-    let message = message.unwrap_or_default();
     for part in ["went back to revision 1", "exit code 1", "cannot bind to the directory"] {
         ensure!(message.contains(part), "{part}: {message}");
     }
@@ -81,6 +83,11 @@ async fn people_log_in_through_pods_and_still_do_after_a_failure() -> Result<()>
     stage.workspace.apply(&ldap_config(&reachable.ldaps_url()?, &spec)).await?;
     stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
     stage.directory.stop()?;
+    assert_eq!(logins(&stage).await?, [[200, 401, 403, 401]; 2]);
+
+    // Pods of a new password do without the one before.
+    rotate_password(&stage.workspace, &reachable, "the-next-password").await?;
+    runs_with(&stage.workspace, 4).await?;
     assert_eq!(logins(&stage).await?, [[200, 401, 403, 401]; 2]);
     stage.expect_no_broken_reference()
 }

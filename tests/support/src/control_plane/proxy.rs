@@ -50,8 +50,9 @@ struct Entries {
 }
 
 struct Trap {
-    /// The length of the list of mutations at which it springs.
-    at: usize,
+    is_meant: Box<dyn Fn(&Mutation) -> bool + Send>,
+    /// The mutations of that sort until it springs.
+    left: usize,
     spring: Box<dyn FnOnce(&Mutation) + Send>,
 }
 
@@ -85,9 +86,23 @@ impl ApiProxy {
     /// to kill the client there. Nothing else changes anything meanwhile, and requests of the client
     /// that wait for that are dropped.
     pub fn lose_answer(&self, count: usize, then: impl FnOnce(&Mutation) + Send + 'static) {
-        let mut entries = self.ledger.entries();
-        let at = entries.mutations.len() + count;
-        entries.trap = Some(Trap { at, spring: Box::new(then) });
+        self.lose_answer_to(|_| true, count, then);
+    }
+
+    /// The same for the `count`-th request from now of one sort.
+    pub fn lose_answer_to(
+        &self,
+        is_meant: impl Fn(&Mutation) -> bool + Send + 'static,
+        count: usize,
+        then: impl FnOnce(&Mutation) + Send + 'static,
+    ) {
+        let (is_meant, spring) = (Box::new(is_meant), Box::new(then));
+        self.ledger.entries().trap = Some(Trap { is_meant, left: count, spring });
+    }
+
+    /// Loses no answer any more.
+    pub fn disarm(&self) {
+        self.ledger.entries().trap = None;
     }
 
     /// Whether an answer is still to be lost.
@@ -104,7 +119,7 @@ impl fmt::Display for Mutation {
 
 impl fmt::Debug for Trap {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Trap at {}", self.at)
+        write!(formatter, "Trap in {}", self.left)
     }
 }
 
@@ -117,8 +132,10 @@ impl Ledger {
     fn record(&self, mutation: &Mutation) -> bool {
         let mut entries = self.entries();
         entries.mutations.push(mutation.clone());
-        let reached = entries.mutations.len();
-        let Some(trap) = entries.trap.take_if(|trap| trap.at <= reached) else { return true };
+        if let Some(trap) = entries.trap.as_mut().filter(|trap| (trap.is_meant)(mutation)) {
+            trap.left = trap.left.saturating_sub(1);
+        }
+        let Some(trap) = entries.trap.take_if(|trap| trap.left == 0) else { return true };
         // The closure may ask the proxy.
         drop(entries);
         (trap.spring)(mutation);
