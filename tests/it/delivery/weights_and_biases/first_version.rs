@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -75,7 +75,8 @@ async fn values_come_and_go_by_the_first_version() -> Result<()> {
 async fn a_persons_variable_comes_beside_the_entries(scene: &mut Scene) -> Result<()> {
     let entries = scene.entries("wandb-api").await?;
     scene.merge(&json!({"spec": {"values": {"global": {"extraEnv": {"LIMIT": "5"}}}}})).await?;
-    scene.before["values"]["global"]["extraEnv"]["LIMIT"] = json!("5");
+    let variables = scene.before.pointer_mut("/values/global/extraEnv").and_then(Value::as_object_mut);
+    variables.context("no variables")?.insert("LIMIT".to_owned(), json!("5"));
     eventually("pods with the variable", || async {
         let pods = scene.pods().await?;
         let has_variable = |pod: &Pod| {
