@@ -52,8 +52,11 @@ async fn expect_back_at(stage: &Stage, secret: &str) -> Result<()> {
 
 #[tokio::test]
 async fn a_failed_revision_is_tried_again_when_a_person_changes_something() -> Result<()> {
-    let stage = Stage::open(&WandbWorkload::deployment("wandb").progress_deadline(3)).await?;
+    let workload = WandbWorkload::deployment("wandb");
+    let stage = Stage::open(&workload).await?;
     stage.ready(TARGET).await?;
+    // Only what fails is given so little time.
+    stage.workspace.apply(&workload.clone().progress_deadline(3).manifest()).await?;
     stage.player.change_script(|pod| {
         if refers_to(pod, "corp-ldap-2") {
             Life::NeverReady
@@ -64,10 +67,12 @@ async fn a_failed_revision_is_tried_again_when_a_person_changes_something() -> R
         }
     });
     // Kubernetes may forget its own deadline when a rollout comes back to pods that it had before.
-    let spec = |name: &str| {
-        format!("{TARGET}\nrolloutTimeout: 15s\nattributes: {{email: mail, group: gidNumber, name: {name}}}")
+    let spec = |timeout: &str, name: &str| {
+        format!(
+            "{TARGET}\nrolloutTimeout: {timeout}\nattributes: {{email: mail, group: gidNumber, name: {name}}}"
+        )
     };
-    stage.apply(&spec("cn")).await?;
+    stage.apply(&spec("15s", "cn")).await?;
     let (status, message) = rolled_back(&stage.workspace).await?;
     for part in
         ["went back to revision 1", "revision 2 is not tried again", "2 wanted, 1 new", "The wait began at"]
@@ -110,12 +115,14 @@ async fn a_failed_revision_is_tried_again_when_a_person_changes_something() -> R
             Life::Ready
         }
     });
+    stage.workspace.apply(&workload.progress_deadline(600).manifest()).await?;
+    stage.workspace.patch("LdapConfig", "corp", &json!({"spec": {"rolloutTimeout": "10m"}})).await?;
     stage.workspace.recheck("LdapConfig", "corp", "twice").await?;
     stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledOut").await?;
     expect_back_at(&stage, "corp-ldap-2").await?;
 
     // A container that cannot be made fails at once, and another spec is a new attempt.
-    stage.apply(&spec("sn")).await?;
+    stage.apply(&spec("10m", "sn")).await?;
     let (_, message) = rolled_back(&stage.workspace).await?;
     for part in
         ["went back to revision 2", "CreateContainerConfigError", "couldn't find key LOCAL_LDAP_BIND_PW"]
@@ -123,7 +130,7 @@ async fn a_failed_revision_is_tried_again_when_a_person_changes_something() -> R
         ensure!(message.contains(part), "{part}: {message}");
     }
     expect_back_at(&stage, "corp-ldap-2").await?;
-    stage.ready(&spec("uid")).await?;
+    stage.ready(&spec("10m", "uid")).await?;
     expect_back_at(&stage, "corp-ldap-4").await?;
     assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
     stage.expect_no_broken_reference()
