@@ -221,7 +221,7 @@ fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> Notice {
         reason: EventReason::LeftInTarget,
         action: "Withdraw".to_owned(),
         note: format!(
-            "What is left in {place}, and the Secrets {}-<number> that it refers to, stay: {} Remove them by hand once no pod needs them.",
+            "The entries in {place} and the Secrets {}-<number> stay; remove them by hand once no pod needs them. {}",
             secret::secret_name(object),
             problem.message
         ),
