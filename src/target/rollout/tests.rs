@@ -68,6 +68,9 @@ fn judges_the_status_of_a_deployment() {
             "{SEEN}, conditions: [{{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, lastUpdateTime: '{at}'}}]"
         )
     };
+    let complete = format!(
+        "{SEEN}, replicas: 1, conditions: [{{type: Progressing, status: 'True', reason: NewReplicaSetAvailable}}]"
+    );
     let table = [
         (
             "replicas: 1",
@@ -87,6 +90,8 @@ fn judges_the_status_of_a_deployment() {
         // The condition of the rollout before this one.
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T09:59:59Z"), 9),
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T09:59:59Z"), 11),
+        ("progressDeadlineSeconds: 600", complete.clone(), 9),
+        ("progressDeadlineSeconds: 600", complete, 11),
     ];
     let mut found = String::new();
     for (spec, status, minutes) in table {
