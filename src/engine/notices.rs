@@ -27,6 +27,13 @@ pub struct Notice {
     pub note: String,
 }
 
+impl Notice {
+    /// Something that deserves a look.
+    pub fn warning(reason: EventReason, action: &str, note: String) -> Self {
+        Self { tone: Tone::Warning, reason, action: action.to_owned(), note }
+    }
+}
+
 /// What is told of a write to the Secret; what holds without one needs no event.
 pub fn written(publication: &Publication, secret_name: &str) -> Notice {
     let (action, note) = if *publication == Publication::Held {

@@ -11,7 +11,7 @@ use kube::{
 };
 
 use super::{
-    Claimant, Context, Kind, Notice, Scene, Tone, claims,
+    Claimant, Context, Kind, Notice, Scene, claims,
     delivery::{Withdrawal, is_absent, withdraw},
     secret::{self, field_manager},
 };
@@ -205,49 +205,42 @@ fn too_slow(limit: Duration) -> Problem {
 }
 
 fn waits(action: &str, problem: &Problem, patience: Duration) -> Notice {
-    Notice {
-        tone: Tone::Warning,
-        reason: EventReason::DeletionWaits,
-        action: action.to_owned(),
-        note: format!("The deletion waits up to {patience:?}: {}", problem.message),
-    }
+    Notice::warning(
+        EventReason::DeletionWaits,
+        action,
+        format!("The deletion waits up to {patience:?}: {}", problem.message),
+    )
 }
 
 fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> Notice {
     let target = object.common().target.as_ref().and_then(Target::of);
     let place = target.map_or_else(|| "the target".to_owned(), |target| target.to_string());
-    Notice {
-        tone: Tone::Warning,
-        reason: EventReason::LeftInTarget,
-        action: "Withdraw".to_owned(),
-        note: format!(
+    Notice::warning(
+        EventReason::LeftInTarget,
+        "Withdraw",
+        format!(
             "The entries in {place} and the Secrets {}-<number> stay; remove them by hand once no pod needs them. {}",
             secret::secret_name(object),
             problem.message
         ),
-    }
+    )
 }
 
 /// The same for a resource that cannot be read.
 fn left_behind(problem: &Problem) -> Notice {
-    Notice {
-        tone: Tone::Warning,
-        reason: EventReason::LeftInTarget,
-        action: "Withdraw".to_owned(),
-        note: format!(
-            "What is left in the target, and the Secrets that it refers to, stay: {}",
-            problem.message
-        ),
-    }
+    Notice::warning(
+        EventReason::LeftInTarget,
+        "Withdraw",
+        format!("What is left in the target, and the Secrets that it refers to, stay: {}", problem.message),
+    )
 }
 
 fn orphaned(problem: &Problem) -> Notice {
-    Notice {
-        tone: Tone::Warning,
-        reason: EventReason::CredentialsOrphaned,
-        action: "Orphan".to_owned(),
-        note: format!("What was made at the server is left there; remove it by hand: {}", problem.message),
-    }
+    Notice::warning(
+        EventReason::CredentialsOrphaned,
+        "Orphan",
+        format!("What was made at the server is left there; remove it by hand: {}", problem.message),
+    )
 }
 
 /// Whether the very resource is still there.

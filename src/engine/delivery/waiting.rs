@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Delivered, Withdrawal, withdraw};
 use crate::{
     api::{ConditionType, Status, names::EventReason},
-    engine::{Context, Kind, Notice, Tone, reconcile::now, release::Finalizer},
+    engine::{Context, Kind, Notice, reconcile::now, release::Finalizer},
     error::Error,
     problem::Problem,
 };
@@ -66,12 +66,11 @@ pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>)
 }
 
 fn stays(problem: &Problem) -> Notice {
-    Notice {
-        tone: Tone::Warning,
-        reason: EventReason::DeliveryFailed,
-        action: "Withdraw".to_owned(),
-        note: format!("The entries cannot be taken out of the target that the spec had: {}", problem.message),
-    }
+    Notice::warning(
+        EventReason::DeliveryFailed,
+        "Withdraw",
+        format!("The entries cannot be taken out of the target that the spec had: {}", problem.message),
+    )
 }
 
 #[cfg(test)]
