@@ -4,14 +4,20 @@
 //! for the first time waits for it, and an error says what the machine lacks.
 
 pub(crate) mod cache;
+mod debian;
+mod go;
+mod helm;
 mod kubernetes;
 mod openid_provider;
+mod promtool;
 mod slapd;
 mod stand_in_server;
 mod wandb_client;
 
+pub use helm::helm;
 pub use kubernetes::{KubernetesBinaries, kubernetes};
 pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
+pub use promtool::promtool;
 pub use slapd::{SlapdInstallation, slapd};
 pub use stand_in_server::stand_in_server;
 pub use wandb_client::{WandbClientInstallation, wandb_client};
