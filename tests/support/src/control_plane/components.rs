@@ -1,5 +1,6 @@
 //! The command lines of the components.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,8 +13,8 @@ use crate::process::ChildProcess;
 use crate::run_directory::RunDirectory;
 use crate::tools::KubernetesBinaries;
 
-/// The controllers that tests rely on; each other one would only take time.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,\
+/// The controllers that tests rely on where there is no node; each other one would only take time.
+const CONTROLLERS_WITHOUT_NODES: &str = "garbage-collector-controller,namespace-controller,\
     serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
     deployment-controller,replicaset-controller,statefulset-controller,job-controller,cronjob-controller";
 
@@ -46,21 +47,26 @@ pub(super) fn start_api_server(
     directory: &RunDirectory,
     credentials: &Credentials,
     etcd_port: u16,
-    port: u16,
+    address: SocketAddr,
 ) -> Result<ChildProcess> {
     let audit_policy = directory.write("audit-policy.yaml", audit::POLICY)?;
     let mut command = Command::new(&binaries.kube_apiserver);
     command
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
-        .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-        // A loopback address is none that a Service could point at.
-        .arg("--endpoint-reconciler-type=none")
+        .arg(format!("--secure-port={}", address.port()))
+        .arg(format!("--bind-address={}", address.ip()))
+        .arg(format!("--advertise-address={}", address.ip()))
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC"])
         // Where its discovery document and its keys can really be had.
-        .arg(format!("--service-account-issuer=https://127.0.0.1:{port}"))
-        .arg(format!("--service-account-jwks-uri=https://127.0.0.1:{port}/openid/v1/jwks"))
+        .arg(format!("--service-account-issuer=https://{address}"))
+        .arg(format!("--service-account-jwks-uri=https://{address}/openid/v1/jwks"))
+        // The names of nodes are in no name server.
+        .arg("--kubelet-preferred-address-types=InternalIP")
         .args(["--audit-log-format=json", "--audit-log-mode=blocking"]);
+    if address.ip().is_loopback() {
+        // None that a Service could point at.
+        command.arg("--endpoint-reconciler-type=none");
+    }
     for (flag, path) in [
         ("--cert-dir", &directory.path().join("certificates")),
         ("--tls-cert-file", &credentials.server_certificate),
@@ -80,11 +86,13 @@ pub(super) fn start_controller_manager(
     binaries: &KubernetesBinaries,
     directory: &RunDirectory,
     credentials: &Credentials,
+    address: SocketAddr,
 ) -> Result<ChildProcess> {
+    let controllers = if address.ip().is_loopback() { CONTROLLERS_WITHOUT_NODES } else { "*" };
     let mut command = Command::new(&binaries.kube_controller_manager);
     command
         .args(["--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0"])
-        .arg(format!("--controllers={CONTROLLERS}"));
+        .arg(format!("--controllers={controllers}"));
     for (flag, path) in [
         ("--kubeconfig", &credentials.controller_manager_kubeconfig),
         ("--root-ca-file", &credentials.authority),

@@ -1,6 +1,7 @@
 //! Who may speak to the control plane: certificates, tokens and kubeconfigs.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -41,12 +42,12 @@ struct Account {
 }
 
 impl Credentials {
-    pub(super) fn create(directory: &RunDirectory, port: u16) -> Result<Self> {
-        let server = CertificateAuthority::new("test control plane")?.issue(&Leaf::loopback())?;
+    pub(super) fn create(directory: &RunDirectory, address: SocketAddr) -> Result<Self> {
+        let server = CertificateAuthority::new("test control plane")?.issue(&leaf(address))?;
         let authority = directory.write("authority.pem", &server.authority_pem)?;
         let account = |user: &str| -> Result<Account> {
             let token = random_token();
-            let kubeconfig = kubeconfig(&authority, port, user, &token);
+            let kubeconfig = kubeconfig(&authority, address, user, &token);
             let kubeconfig = directory.write(&format!("{user}.kubeconfig"), &kubeconfig)?;
             Ok(Account { token, kubeconfig })
         };
@@ -96,14 +97,25 @@ impl Credentials {
     }
 }
 
+/// What pods call the API server beside its own address.
+const CLUSTER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const CLUSTER_NAMES: [&str; 2] = ["kubernetes.default", "kubernetes.default.svc"];
+
+fn leaf(address: SocketAddr) -> Leaf {
+    let mut leaf = Leaf::loopback();
+    leaf.ip_addresses.extend([address.ip(), CLUSTER_IP]);
+    leaf.dns_names.extend(CLUSTER_NAMES.map(str::to_owned));
+    leaf
+}
+
 /// JSON is YAML too.
-fn kubeconfig(authority: &Path, port: u16, user: &str, token: &str) -> String {
+fn kubeconfig(authority: &Path, address: SocketAddr, user: &str, token: &str) -> String {
     let name = "test";
     json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{ "name": name, "cluster": {
-            "server": format!("https://127.0.0.1:{port}"),
+            "server": format!("https://{address}"),
             "certificate-authority": authority,
         } }],
         "users": [{ "name": user, "user": { "token": token } }],

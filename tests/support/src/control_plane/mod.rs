@@ -9,7 +9,7 @@ pub use audit::AuditEvent;
 pub use credentials::User;
 pub use proxy::{ApiProxy, Mutation};
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -56,25 +56,27 @@ impl ControlPlane {
 
     /// A control plane of one's own, for a test that changes what all namespaces share.
     pub async fn start() -> Result<Self> {
-        tokio::task::spawn_blocking(Self::start_blocking)
+        Self::start_on(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// One on another address of this machine, where pods of a node can reach it.
+    pub(crate) async fn start_on(address: IpAddr) -> Result<Self> {
+        tokio::task::spawn_blocking(move || Self::start_blocking(address))
             .await
             .context("starting the control plane panicked")?
     }
 
-    fn start_blocking() -> Result<Self> {
+    fn start_blocking(address: IpAddr) -> Result<Self> {
         let binaries = tools::kubernetes()?;
         let directory = RunDirectory::create("control-plane")?;
-        let (etcd_port, port) = (free_port()?, free_port()?);
-        let credentials = Credentials::create(&directory, port)?;
+        let (etcd_port, address) = (free_port()?, SocketAddr::from((address, free_port()?)));
+        let credentials = Credentials::create(&directory, address)?;
 
         // Both at once: the API server asks until etcd answers.
         let etcd = components::start_etcd(&binaries, &directory, etcd_port)?;
         let mut api_server =
-            components::start_api_server(&binaries, &directory, &credentials, etcd_port, port)?;
-        let client = HttpClient {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            tls: Some(client_config(credentials.authority_pem())?),
-        };
+            components::start_api_server(&binaries, &directory, &credentials, etcd_port, address)?;
+        let client = HttpClient { address, tls: Some(client_config(credentials.authority_pem())?) };
         api_server
             .wait_until_ready(START_DEADLINE, || {
                 status_of(&client, &credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)
@@ -82,7 +84,7 @@ impl ControlPlane {
             .with_context(|| format!("etcd is part of this; {}", etcd.log().tail()))?;
 
         let mut controller_manager =
-            components::start_controller_manager(&binaries, &directory, &credentials)?;
+            components::start_controller_manager(&binaries, &directory, &credentials, address)?;
         // The first thing that it does in any namespace.
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
         controller_manager.wait_until_ready(START_DEADLINE, || {
@@ -126,7 +128,12 @@ impl ControlPlane {
     pub fn restart_controller_manager(&self) -> Result<()> {
         let mut current = self.controller_manager.lock().unwrap_or_else(PoisonError::into_inner);
         current.terminate(START_DEADLINE)?;
-        *current = components::start_controller_manager(&self.binaries, &self.directory, &self.credentials)?;
+        *current = components::start_controller_manager(
+            &self.binaries,
+            &self.directory,
+            &self.credentials,
+            self.address(),
+        )?;
         Ok(())
     }
 
