@@ -115,6 +115,6 @@ async function control(request, response) {
 const server = configuration.tls
   ? https.createServer({ cert: configuration.tls.certificate, key: configuration.tls.key }, serve)
   : http.createServer(serve);
-server.listen(configuration.port, '127.0.0.1', () => {
+server.listen(configuration.port, configuration.address, () => {
   http.createServer(control).listen(configuration.controlPort, '127.0.0.1');
 });

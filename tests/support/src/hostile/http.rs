@@ -57,6 +57,15 @@ impl HttpServer {
         certificate: Option<&Certificate>,
         answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_on(SocketAddr::from((address, 0)), certificate, answer)
+    }
+
+    /// A server on a port of one's own choice, as those in pods have.
+    pub fn start_on(
+        address: SocketAddr,
+        certificate: Option<&Certificate>,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Result<Self> {
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let tls = certificate.map(Certificate::server_config).transpose()?;
         let requests = Requests::default();

@@ -1,7 +1,7 @@
 //! What all hostile servers share: a port, a thread for each connection, and an end.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -27,9 +27,11 @@ struct State {
 }
 
 impl Listener {
-    pub(super) fn start(address: IpAddr, serve: impl Fn(&TcpStream) + Send + Sync + 'static) -> Result<Self> {
-        let listener =
-            TcpListener::bind((address, 0)).with_context(|| format!("cannot listen on {address}"))?;
+    pub(super) fn start(
+        address: SocketAddr,
+        serve: impl Fn(&TcpStream) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let connections = Arc::new(Connections::default());
         let (accepting, serve) = (connections.clone(), Arc::new(serve));

@@ -40,7 +40,7 @@ impl TcpServer {
 
     /// The same on another loopback address than 127.0.0.1.
     pub fn script_on(address: IpAddr, serve: impl Fn(&TcpStream) + Send + Sync + 'static) -> Result<Self> {
-        Ok(Self { listener: Listener::start(address, serve)? })
+        Ok(Self { listener: Listener::start(SocketAddr::from((address, 0)), serve)? })
     }
 
     /// Where it listens.

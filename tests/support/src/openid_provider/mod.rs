@@ -39,6 +39,7 @@ pub struct OpenIdProvider {
 pub struct OpenIdProviderBuilder {
     certificate: Option<Certificate>,
     issuer_path: String,
+    pod: Option<String>,
     clients: Vec<OpenIdClient>,
     scopes: Vec<String>,
     audience: String,
@@ -50,6 +51,7 @@ impl Default for OpenIdProviderBuilder {
         Self {
             certificate: None,
             issuer_path: String::new(),
+            pod: None,
             clients: Vec::new(),
             scopes: Vec::new(),
             audience: String::new(),
@@ -140,6 +142,13 @@ impl OpenIdProviderBuilder {
         Self { certificate: Some(certificate.clone()), ..self }
     }
 
+    /// Listens where a Service of a pod expects it, on every address with the port of https, and calls itself by
+    /// this host name.
+    #[must_use]
+    pub fn in_pod(self, host: &str) -> Self {
+        Self { pod: Some(host.to_owned()), ..self }
+    }
+
     /// What follows the port in the issuer, such as `/realms/wandb` or `/`.
     #[must_use]
     pub fn issuer_path(self, path: &str) -> Self {
@@ -176,16 +185,21 @@ impl OpenIdProviderBuilder {
     pub fn start(self) -> Result<OpenIdProvider> {
         let installation = tools::openid_provider()?;
         let directory = RunDirectory::create("openid-provider")?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let address = match self.pod {
+            Some(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
+            None => SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)),
+        };
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        let issuer = format!("{scheme}://{address}{}", self.issuer_path);
+        let host = self.pod.unwrap_or_else(|| address.to_string());
+        let issuer = format!("{scheme}://{host}{}", self.issuer_path);
 
         let tls = self.certificate.map(
             |certificate| json!({ "certificate": certificate.certificate_pem, "key": certificate.key_pem }),
         );
         let configuration = json!({
             "issuer": issuer,
+            "address": address.ip(),
             "port": address.port(),
             "controlPort": control.port(),
             "tls": tls,

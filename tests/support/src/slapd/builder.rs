@@ -19,6 +19,7 @@ use crate::tools::{self, SlapdInstallation};
 pub struct SlapdBuilder {
     service_password: String,
     bind_address: IpAddr,
+    ports: Option<(u16, u16)>,
     certificate: Option<Certificate>,
     anonymous_bind: AnonymousBind,
     extra_ldif: String,
@@ -29,6 +30,7 @@ impl SlapdBuilder {
         Self {
             service_password: service_password.to_owned(),
             bind_address: Ipv4Addr::LOCALHOST.into(),
+            ports: None,
             certificate: None,
             anonymous_bind: AnonymousBind::Allowed,
             extra_ldif: String::new(),
@@ -39,6 +41,12 @@ impl SlapdBuilder {
     #[must_use]
     pub fn bind_address(self, address: IpAddr) -> Self {
         Self { bind_address: address, ..self }
+    }
+
+    /// Listens where a Service of a pod expects it: on every address, with LDAP's own ports.
+    #[must_use]
+    pub fn in_pod(self) -> Self {
+        Self { bind_address: Ipv4Addr::UNSPECIFIED.into(), ports: Some((389, 636)), ..self }
     }
 
     /// Offers `ldaps://` on a port of its own, and StartTLS, with this certificate.
@@ -79,8 +87,12 @@ impl SlapdBuilder {
         load.args(["-T", "add", "-f"]).arg(&configuration).arg("-l").arg(&ldif);
         run_to_completion("slapadd", &load, &directory.path().join("slapadd.log"))?;
 
-        let address = SocketAddr::from((self.bind_address, free_port()?));
-        let tls_port = self.certificate.map(|_| free_port()).transpose()?;
+        let (port, tls_port) = match self.ports {
+            Some(ports) => ports,
+            None => (free_port()?, free_port()?),
+        };
+        let address = SocketAddr::from((self.bind_address, port));
+        let tls_port = self.certificate.map(|_| tls_port);
         let ldap = format!("ldap://{address}/");
         let urls = match tls_port {
             None => ldap,

@@ -8,6 +8,7 @@ mod debian;
 mod go;
 mod helm;
 mod kubernetes;
+mod node;
 mod openid_provider;
 mod promtool;
 mod slapd;
@@ -16,6 +17,7 @@ mod wandb_client;
 
 pub use helm::helm;
 pub use kubernetes::{KubernetesBinaries, kubernetes};
+pub use node::{NodeBinaries, node};
 pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
 pub use promtool::promtool;
 pub use slapd::{SlapdInstallation, slapd};

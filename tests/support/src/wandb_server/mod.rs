@@ -39,8 +39,9 @@ pub struct WandbServer {
 }
 
 /// A server to be started, made by [`WandbServer::builder`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct WandbServerBuilder {
+    address: SocketAddr,
     certificate: Option<Certificate>,
     key_prefix: String,
     lists_whole_keys: bool,
@@ -52,7 +53,12 @@ impl WandbServer {
 
     /// A server that serves http and shows a key's secret once.
     pub fn builder() -> WandbServerBuilder {
-        WandbServerBuilder::default()
+        WandbServerBuilder {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            certificate: None,
+            key_prefix: String::new(),
+            lists_whole_keys: false,
+        }
     }
 
     /// What clients take as `WANDB_BASE_URL`.
@@ -78,6 +84,12 @@ impl WandbServerBuilder {
         Self { certificate: Some(certificate.clone()), ..self }
     }
 
+    /// Listens where a Service of a pod expects it: on every address, with the port of https.
+    #[must_use]
+    pub fn in_pod(self) -> Self {
+        Self { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)), ..self }
+    }
+
     /// Makes keys that begin with this word and a `-`, as `local-…` do.
     #[must_use]
     pub fn key_prefix(self, prefix: &str) -> Self {
@@ -95,9 +107,7 @@ impl WandbServerBuilder {
         let serving = Arc::new(Serving::new(self.key_prefix, self.lists_whole_keys));
         let answering = serving.clone();
         let certificate = self.certificate.as_ref();
-        let http = HttpServer::start(Ipv4Addr::LOCALHOST.into(), certificate, move |request| {
-            answering.answer(request)
-        })?;
+        let http = HttpServer::start_on(self.address, certificate, move |request| answering.answer(request))?;
         Ok(WandbServer { http, serving })
     }
 }

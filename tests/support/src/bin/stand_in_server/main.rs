@@ -30,14 +30,19 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<()> {
-    let root = env::args_os().nth(1).context("usage: wandb-stand-in-server ROOT")?;
+    let usage = "usage: wandb-stand-in-server ROOT [ADDRESS]";
+    let mut arguments = env::args().skip(1);
+    let root = arguments.next().context(usage)?;
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let address = address.parse().context(usage)?;
     let settings = Settings::read(|name| env::var(name).ok())?;
     let directory = settings.map(|settings| Directory::new(settings, root.as_ref())).transpose()?;
     if let Some(directory) = &directory {
         block_on(directory.connect())?.context("cannot bind to the directory")?;
     }
     let directory = Arc::new(directory);
-    let server = HttpServer::plain(move |request| answer(directory.as_ref().as_ref(), request))?;
+    let server =
+        HttpServer::start_on(address, None, move |request| answer(directory.as_ref().as_ref(), request))?;
     println!("{SERVING}{}", server.address());
     loop {
         thread::park();
