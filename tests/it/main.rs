@@ -1,5 +1,6 @@
 //! The integration tests: one binary, real servers, everything on loopback.
 
+mod chart;
 mod command_line;
 mod definitions;
 mod delivery;

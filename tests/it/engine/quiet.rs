@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::rbac::v1::Role;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -80,17 +80,23 @@ fn granted() -> Result<BTreeSet<Right>> {
     let manifest = include_str!("../../../deploy/operator.yaml");
     let documents: Vec<_> =
         serde_yaml::Deserializer::from_str(manifest).map(Value::deserialize).collect::<Result<_, _>>()?;
-    let role = documents.into_iter().find(|document| document["kind"] == "Role").context("no Role")?;
-    let role: Role = serde_json::from_value(role)?;
     let mut rights = BTreeSet::new();
-    for rule in role.rules.context("no rules")? {
-        for group in rule.api_groups.iter().flatten() {
-            for resource in rule.resources.iter().flatten() {
-                rights.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
-            }
+    for role in documents.into_iter().filter(|document| document["kind"] == "Role") {
+        for rule in serde_json::from_value::<Role>(role)?.rules.context("no rules")? {
+            rights.extend(rights_of(&rule));
         }
     }
     Ok(rights)
+}
+
+fn rights_of(rule: &PolicyRule) -> Vec<Right> {
+    let mut rights = Vec::new();
+    for group in rule.api_groups.iter().flatten() {
+        for resource in rule.resources.iter().flatten() {
+            rights.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+        }
+    }
+    rights
 }
 
 fn right(event: AuditEvent) -> Right {

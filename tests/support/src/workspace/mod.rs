@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
 
+mod grants;
 mod operator;
 mod table;
 
@@ -42,18 +43,6 @@ pub struct Workspace {
     operator_kubeconfig: Option<PathBuf>,
 }
 
-/// What an installation grants: tests that pass with it prove that nothing is missing.
-const GRANTS: &str = include_str!("../../../../deploy/operator.yaml");
-
-/// The same rights for the control plane's user of that name.
-const BINDING: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: operator}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: wandb-auth-operator}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]
-";
-
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
 impl Workspace {
@@ -75,8 +64,7 @@ impl Workspace {
         let kubeconfig = Kubeconfig::read_from(admin)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let mut workspace = Self::of_person(config, namespace, definitions).await?;
-        workspace.apply(GRANTS).await?;
-        workspace.apply(BINDING).await?;
+        workspace.grant_rights().await?;
         workspace.operator_kubeconfig = Some(operator.to_owned());
         Ok(workspace)
     }
@@ -115,11 +103,16 @@ impl Workspace {
     /// Applies every document by server-side apply, as `kubectl apply --server-side` does.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         for object in documents(yaml)? {
-            let (api, name) = self.api_of(&object)?;
-            api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&object))
-                .await
-                .with_context(|| format!("the API server refused {name}"))?;
+            self.apply_object(&object).await?;
         }
+        Ok(())
+    }
+
+    async fn apply_object(&self, object: &DynamicObject) -> Result<()> {
+        let (api, name) = self.api_of(object)?;
+        api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(object))
+            .await
+            .with_context(|| format!("the API server refused {name}"))?;
         Ok(())
     }
 

@@ -1,0 +1,47 @@
+{{/* The rights that the operator needs in each namespace it looks after, and no others. */}}
+{{- define "operator.rules" -}}
+{{- $targets := .Values.targets -}}
+{{- $ofTarget := list "get" "list" "watch" "patch" -}}
+- apiGroups: [auth.wandb.com]
+  resources: [jwtissuers, ldapconfigs, oidcproviders, serviceaccounts]
+  verbs: [get, list, watch]
+- apiGroups: [auth.wandb.com]
+  resources: [jwtissuers/status, ldapconfigs/status, oidcproviders/status, serviceaccounts/status]
+  verbs: [patch]
+# The finalizers that keep a resource until its keys are revoked and its target is cleaned.
+- apiGroups: [auth.wandb.com]
+  resources: [jwtissuers, ldapconfigs, oidcproviders, serviceaccounts]
+  verbs: [patch]
+# Changes are watched as metadata only, but Kubernetes has no separate right for that. The numbered
+# revisions of a Secret are marked (patch) and deleted.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- if or $targets.deployment $targets.statefulSet $targets.weightsAndBiases }}
+# Only for resources with a spec.target: the workloads, and their pods to see what became of a rollout.
+# Whatever the target is, all workloads are listed before a Secret goes that one may refer to.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [{{ join ", " (ternary $ofTarget (list "list") $targets.deployment) }}]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [{{ join ", " (ternary $ofTarget (list "list") $targets.statefulSet) }}]
+{{- if $targets.weightsAndBiases }}
+- apiGroups: [apps.wandb.com]
+  resources: [weightsandbiases]
+  verbs: [{{ join ", " $ofTarget }}]
+{{- end }}
+{{- if $targets.statefulSet }}
+# A pod is deleted only where a StatefulSet cannot go back without that.
+{{- end }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [{{ join ", " (ternary (list "list" "delete") (list "list") $targets.statefulSet) }}]
+{{- end }}
+{{- end -}}

@@ -1,0 +1,32 @@
+//! The rights that an installation gives the operator.
+
+use anyhow::Result;
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::{Workspace, documents};
+
+/// What an installation consists of: tests that pass with its rights prove that none is missing.
+const INSTALLATION: &str = include_str!("../../../../deploy/operator.yaml");
+
+impl Workspace {
+    /// Applies the Roles of an installation, and binds each to the control plane's user `operator`.
+    pub(super) async fn grant_rights(&self) -> Result<()> {
+        for object in documents(INSTALLATION)? {
+            if object.types.as_ref().is_none_or(|types| types.kind != "Role") {
+                continue;
+            }
+            let name = object.name_any();
+            let binding = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": name},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+            });
+            self.apply_object(&object).await?;
+            self.apply(&binding.to_string()).await?;
+        }
+        Ok(())
+    }
+}
