@@ -32,6 +32,8 @@ pub(super) fn import_all(node: &Node) -> Result<()> {
     for link in MERGED {
         machine.append_link(&mut header(EntryType::Symlink, 0o777), link, format!("usr/{link}"))?;
     }
+    // By which programs know what distribution they run on.
+    machine.append_link(&mut header(EntryType::Symlink, 0o777), "etc/os-release", "../usr/lib/os-release")?;
     import(node, MACHINE_IMAGE, &[], machine)
 }
 

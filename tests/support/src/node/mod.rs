@@ -25,7 +25,7 @@ use crate::tools::{self, NodeBinaries};
 use crate::{ControlPlane, User};
 
 /// A busy machine takes its time to build sandboxes.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running node with its control plane; everything ends when it is dropped.
 #[derive(Debug)]
@@ -98,10 +98,22 @@ impl Node {
         let timeout = format!("--timeout={}s", PATIENCE.as_secs());
         let arguments = [&["wait", condition.as_str(), timeout.as_str()], objects].concat();
         if let Err(error) = self.kubectl(&arguments, "") {
-            let pods = self.kubectl(&["describe", "pods", "--all-namespaces"], "");
-            return Err(error.context(pods.unwrap_or_default()));
+            return Err(error.context(self.state()));
         }
         Ok(())
+    }
+
+    /// What a person would look at, for an error message.
+    fn state(&self) -> String {
+        let pods = self.kubectl(&["get", "pods", "--all-namespaces", "--output=wide"], "");
+        let warnings = ["get", "events", "--all-namespaces", "--field-selector=type=Warning"];
+        let logs = ["logs", "--all-pods", "--prefix", "--tail=20", "--namespace", services::NAMESPACE];
+        let servers = services::Service::ALL.map(|service| {
+            let deployment = format!("deployment/{}", service.name());
+            self.kubectl(&[&logs[..], &[&deployment]].concat(), "").unwrap_or_default()
+        });
+        let found = [pods, self.kubectl(&warnings, "")].map(Result::unwrap_or_default);
+        format!("{}\n{}", found.concat(), servers.concat())
     }
 
     /// Turns the node off, with every container on it, and on again; the API server goes on.
