@@ -1,59 +1,95 @@
 //! The product as its users get it: the chart on a real node with real pods. `cargo e2e`, as root on Linux.
+//!
+//! It is one story, since each step goes on from the one before, and one node is as much as a small machine
+//! carries. Where no node can run it says why, and succeeds.
 
-use std::process::ExitCode;
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
 
-use anyhow::Result;
-use test_support::{
-    Node,
-    node::{machine, services},
-    tools,
+mod cluster;
+mod delivering;
+mod disturbing;
+mod installing;
+mod permissions;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::Instant,
 };
 
+use anyhow::{Context, Result, ensure};
+use test_support::{Node, node::machine, tools};
+
+use crate::cluster::Cluster;
+
+/// Where the image is that the test makes; the machine inside has its path from here.
+const IMAGE: &str = "WANDB_AUTH_TEST_IMAGE";
+
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("the end-to-end test failed: {error:?}");
-            ExitCode::FAILURE
-        }
-    }
+    let outcome = if machine::is_inside() { story().map(|()| ExitCode::SUCCESS) } else { outside() };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("the end-to-end test failed: {error:?}");
+        ExitCode::FAILURE
+    })
 }
 
-fn run() -> Result<ExitCode> {
-    if machine::is_inside() {
-        return story().map(|()| ExitCode::SUCCESS);
-    }
+/// Fetches and builds everything, since nothing can be fetched inside the machine, and goes inside.
+fn outside() -> Result<ExitCode> {
     if let Some(obstacle) = machine::obstacle() {
         println!("the end-to-end test does not run here: {obstacle}");
         return Ok(ExitCode::SUCCESS);
     }
-    prepare()?;
-    machine::run()
-}
-
-/// Fetches and builds everything, since nothing can be fetched inside the machine.
-fn prepare() -> Result<()> {
     tools::kubernetes()?;
     tools::node()?;
     tools::helm()?;
     tools::slapd()?;
     tools::openid_provider()?;
     tools::stand_in_server()?;
-    Ok(())
+    let directory = tempfile::tempdir()?;
+    let image = image(directory.path())?;
+    machine::run(&[(IMAGE, image.as_os_str())])
+}
+
+/// Makes the image as `cargo image` does for everybody.
+fn image(directory: &Path) -> Result<PathBuf> {
+    let image = directory.join("image.tar");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["image", "--output"]).arg(&image).current_dir(env!("CARGO_MANIFEST_DIR"));
+    ensure!(command.status().context("cargo does not start")?.success(), "cargo image failed");
+    Ok(image)
 }
 
 #[tokio::main]
 async fn story() -> Result<()> {
-    let started = std::time::Instant::now();
-    let mut node = Node::start().await?;
-    println!("node {:?}", started.elapsed());
-    let servers = services::servers()?;
-    node.kubectl(&["apply", "-f", "-"], &servers.manifest.to_string())?;
-    node.wait_for(&["deployment", "--all", "--namespace=identity"], "Available")?;
-    println!("servers {:?}", started.elapsed());
-    println!("{}", node.kubectl(&["get", "pods", "-A", "-o", "wide"], "")?);
-    node.reboot()?;
-    println!("reboot {:?}", started.elapsed());
-    println!("{}", node.kubectl(&["get", "pods", "-A", "-o", "wide"], "")?);
-    Ok(())
+    let image = env::var_os(IMAGE).context("the image is nowhere")?;
+    let node = Node::start().await?;
+    node.import_image(Path::new(&image))?;
+    let mut cluster = Cluster::new(node)?;
+
+    step("servers run in pods", || delivering::start_servers(&cluster))?;
+    step("helm install", || installing::install(&cluster))?;
+    step("the operator's pod is restricted", installing::the_pod_is_restricted)?;
+    step("all four kinds become Ready", || delivering::every_kind_becomes_ready(&cluster))?;
+    step("people log in", || delivering::people_log_in(&cluster))?;
+    step("helm upgrade writes no Secret", || installing::upgrade_writes_no_secret(&cluster))?;
+    step("a killed operator changes nothing", || disturbing::a_killed_operator_changes_nothing(&cluster))?;
+    step("a reboot changes nothing", || disturbing::a_reboot_changes_nothing(&mut cluster))?;
+    let [kill, sigterm] =
+        step("another replica takes over", || disturbing::another_replica_takes_over(&cluster))?;
+    println!("     a new leader came {kill:.1?} after a kill, {sigterm:.1?} after SIGTERM");
+    step("everything else that the operator does", || permissions::exercise(&cluster))?;
+    step("resources of a later version", || permissions::meet_a_stranger(&cluster))?;
+    step("rights granted are rights used", || {
+        permissions::every_right_is_used_and_every_use_is_granted(&cluster)
+    })?;
+    step("helm uninstall locks nobody out", || installing::uninstalling_locks_nobody_out(&cluster))
+}
+
+/// Tells the step and how long it took.
+fn step<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    let result = run().with_context(|| format!("the step that failed: {name}"))?;
+    println!("ok   {name} ({:.1?})", started.elapsed());
+    Ok(result)
 }

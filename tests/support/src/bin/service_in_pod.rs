@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use test_support::{
     Certificate, OpenIdClient, OpenIdProvider, Slapd, WandbServer,
     node::services::{
-        ACCOUNT, AUDIENCE, CERTIFICATE_DIRECTORY, CLIENT_ID, CLIENT_SECRET, FIRST_KEY, REDIRECT_URI,
-        SERVICE_PASSWORD, Service, TEAM,
+        ACCOUNTS, AUDIENCE, CERTIFICATE_DIRECTORY, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SERVICE_PASSWORD,
+        Service, TEAM,
     },
 };
 
@@ -43,8 +43,9 @@ fn serve() -> Result<()> {
         }
         Service::Wandb => {
             let server = WandbServer::builder().in_pod().certificate(&certificate).start()?;
-            // As a person copies it from the page where the account was made.
-            println!("{FIRST_KEY}{}", server.service_account(ACCOUNT, TEAM)?);
+            for (name, key) in ACCOUNTS {
+                server.service_account_with(name, TEAM, key)?;
+            }
             wait_for_ever()
         }
     }

@@ -4,6 +4,7 @@
 //! a process namespace with its first.
 
 use std::env;
+use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -46,8 +47,8 @@ pub fn obstacle() -> Option<String> {
     None
 }
 
-/// Runs this program with its arguments inside a machine; how it ended.
-pub fn run() -> Result<ExitCode> {
+/// Runs this program with its arguments inside a machine, with further environment variables; how it ended.
+pub fn run(environment: &[(&str, &OsStr)]) -> Result<ExitCode> {
     let name = format!("wandb-auth-test-{}", std::process::id());
     // A shell as the first process looks after orphans. Its end, and so everybody's, is tied to this process.
     let status = Command::new("setpriv")
@@ -56,6 +57,7 @@ pub fn run() -> Result<ExitCode> {
         .args(["--", "sh", "-c", r#""$@"; exit $?"#, "sh"])
         .args(env::args_os())
         .env(VARIABLE, &name)
+        .envs(environment.iter().copied())
         .status();
     cgroups::remove(&name);
     let status = status.context("cannot make a machine: install util-linux")?;

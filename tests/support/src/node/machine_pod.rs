@@ -1,4 +1,4 @@
-//! Pods that run programs of this machine: an empty image, and this machine's files mounted where they are.
+//! Workloads of pods that run programs of this machine: an empty image, and this machine's files mounted where they are.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use super::image::MACHINE_IMAGE;
 /// What every program needs. `/usr/local` is left out, since pods have files of their own below it.
 const SYSTEM: [&str; 4] = ["/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin"];
 
-/// A Deployment of one such pod.
+/// One such pod, to be made by a workload of the same name.
 #[derive(Debug)]
 pub struct MachinePod {
     name: String,
@@ -97,8 +97,17 @@ impl MachinePod {
         self
     }
 
-    /// The manifest.
+    /// The manifest of a Deployment.
     pub fn deployment(&self) -> Value {
+        self.workload("Deployment")
+    }
+
+    /// The manifest of a `StatefulSet`.
+    pub fn stateful_set(&self) -> Value {
+        self.workload("StatefulSet")
+    }
+
+    fn workload(&self, kind: &str) -> Value {
         let environment: Vec<Value> =
             self.environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let mut probe = json!({"periodSeconds": 1, "failureThreshold": 1});
@@ -106,7 +115,7 @@ impl MachinePod {
             probe.extend(given.clone());
         }
         json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
+            "apiVersion": "apps/v1", "kind": kind,
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": {
                 "selector": {"matchLabels": {"app": self.name}},

@@ -25,12 +25,14 @@ pub const CLIENT_SECRET: &str = "client-secret";
 pub const REDIRECT_URI: &str = "https://wandb.example.com/oidc/callback";
 /// The audience of the provider's tokens.
 pub const AUDIENCE: &str = "wandb";
-/// The service account at W&B Server.
-pub const ACCOUNT: &str = "ci";
-/// Its team.
+/// The service accounts at W&B Server, each with the key that a person copied from there; they are the same
+/// after a restart.
+pub const ACCOUNTS: [(&str, &str); 2] = [
+    ("ci", "11aa22bb33cc44dd55ee66ff77aa88bb99cc00dd"),
+    ("robot", "99ff88ee77dd66cc55bb44aa33ff22ee11dd00cc"),
+];
+/// Their team.
 pub const TEAM: &str = "research";
-/// What W&B Server's API writes before the first key of that account.
-pub const FIRST_KEY: &str = "the first key is ";
 
 /// A server that runs in a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,12 +136,29 @@ fn server(server: Service, certificate: &Certificate) -> Result<[Value; 3]> {
     Ok([certificate, pod.deployment(), service(NAMESPACE, name, server.port())])
 }
 
-/// W&B Server itself, as far as people log in: a Deployment in a namespace, not yet told of any directory.
-pub fn wandb(namespace: &str, name: &str) -> Result<Value> {
+/// The port of [`wandb`].
+pub const WANDB_PORT: u16 = 8080;
+
+/// W&B Server itself, as far as people log in, not yet told of any directory.
+pub fn wandb(namespace: &str, name: &str) -> Result<MachinePod> {
     let program = program("wandb-stand-in-server")?;
-    let probe = json!({"tcpSocket": {"port": 8080}});
-    let pod = MachinePod::new(namespace, name, &[&program, "/", "0.0.0.0:8080"], probe);
-    Ok(pod.directory(parent(&program)?).deployment())
+    wandb_command(namespace, name, &[&program, "/", &format!("0.0.0.0:{WANDB_PORT}")])
+}
+
+/// The same, but it ends at once where this variable is set.
+pub fn wandb_that_fails_with(namespace: &str, name: &str, variable: &str) -> Result<MachinePod> {
+    let program = program("wandb-stand-in-server")?;
+    let script = format!(
+        r#"[ -z "${{{variable}:-}}" ] || {{ echo "{variable} is not for me" >&2; exit 3; }}; exec "$@""#
+    );
+    let address = format!("0.0.0.0:{WANDB_PORT}");
+    wandb_command(namespace, name, &["sh", "-c", &script, "sh", &program, "/", &address])
+}
+
+fn wandb_command(namespace: &str, name: &str, command: &[&str]) -> Result<MachinePod> {
+    let program = program("wandb-stand-in-server")?;
+    let probe = json!({"tcpSocket": {"port": WANDB_PORT}});
+    Ok(MachinePod::new(namespace, name, command, probe).directory(parent(&program)?))
 }
 
 /// A program of this very package.

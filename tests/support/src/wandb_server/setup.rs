@@ -30,6 +30,13 @@ impl WandbServer {
         self.create(name, AccountKind::BuiltIn, Some(team))
     }
 
+    /// The same with a key that the test knows beforehand.
+    pub fn service_account_with(&self, name: &str, team: &str, key: &str) -> Result<()> {
+        self.serving.state().add_account(name, AccountKind::BuiltIn, Some(team));
+        let added = self.serving.state().add_known_key(name, "made by the test", key.to_owned());
+        added.map(drop).with_context(|| format!("the server has no account {name}"))
+    }
+
     /// An external service account, which signs in with tokens for this subject.
     pub fn federated_account(&self, subject: &str, team: &str) {
         self.serving.state().add_account(subject, AccountKind::Federated, Some(team));

@@ -83,11 +83,12 @@ impl State {
 
     /// A new key for this account, if there is one.
     pub(super) fn add_key(&mut self, username: &str, description: &str) -> Option<Key> {
-        let key = Key {
-            id: self.next_id("ApiKey"),
-            secret: format!("{}{}", self.key_prefix, random_text()?),
-            description: description.to_owned(),
-        };
+        let secret = format!("{}{}", self.key_prefix, random_text()?);
+        self.add_known_key(username, description, secret)
+    }
+
+    pub(super) fn add_known_key(&mut self, username: &str, description: &str, secret: String) -> Option<Key> {
+        let key = Key { id: self.next_id("ApiKey"), secret, description: description.to_owned() };
         self.account_mut(username)?.keys.push(key.clone());
         Some(key)
     }

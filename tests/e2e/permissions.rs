@@ -1,0 +1,118 @@
+//! The rights of the release, compared with what the operator asked for in the whole story.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use test_support::{
+    AuditEvent, Node, definitions, helm::RELEASE, node::services::wandb_that_fails_with, wait_until,
+};
+
+use crate::cluster::{Cluster, OPERATOR, PATIENCE, WANDB};
+
+/// Namespace, API group, resource with its subresource, and verb.
+type Right = (String, String, String, String);
+
+/// Takes the operator through what it does only now and then.
+pub fn exercise(cluster: &Cluster) -> Result<()> {
+    let definition = definitions::weights_and_biases(definitions::StoredVersion::V2)?;
+    let mut definition = serde_json::to_value(definition)?;
+    definition["apiVersion"] = json!("apiextensions.k8s.io/v1");
+    definition["kind"] = json!("CustomResourceDefinition");
+    cluster.apply(&definition.to_string())?;
+    cluster.node.wait_for(&["crd/weightsandbiases.apps.wandb.com"], "Established")?;
+    cluster.apply(&wandb_that_fails_with(WANDB, "fragile", "OIDC_ISSUER")?.stateful_set().to_string())?;
+    let node: &Node = &cluster.node;
+    node.kubectl(&["rollout", "status", "statefulset/fragile", "--namespace", WANDB, "--timeout=1m"], "")?;
+    cluster.apply(include_str!("every_right.yaml"))?;
+    wait_for_reason(cluster, &["oidc", "fragile"], "RolledOut", "RolledBack")?;
+    wait_for_reason(cluster, &["jwt", "split"], "RolledOut", "Progressing")?;
+    wait_until(PATIENCE, "rotated key", || {
+        Ok(cluster.get(&["wsa", "robot", "--namespace", WANDB])?["status"]["keyID"].is_string())
+    })?;
+    // Its revisions go with it.
+    node.kubectl(&["delete", "oidc/fragile", "--namespace", WANDB, "--timeout=1m"], "")?;
+    Ok(())
+}
+
+/// A resource of a later version, which this one cannot read.
+pub fn meet_a_stranger(cluster: &Cluster) -> Result<()> {
+    let anything = json!([{
+        "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
+        "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+    }]);
+    for (kind, plural, field) in [
+        ("LdapConfig", "ldapconfigs", "address"),
+        ("OidcProvider", "oidcproviders", "issuer"),
+        ("JwtIssuer", "jwtissuers", "issuer"),
+        ("ServiceAccount", "serviceaccounts", "instance"),
+    ] {
+        let definition = format!("crd/{plural}.auth.wandb.com");
+        let patch = anything.to_string();
+        cluster.node.kubectl(&["patch", &definition, "--type=json", "--patch", &patch], "")?;
+        let stranger = json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": kind,
+            "metadata": {"name": "stranger", "namespace": WANDB}, "spec": {field: 7},
+        });
+        // The API server takes a moment to go by the changed definition.
+        wait_until(PATIENCE, "resource of a later version", || {
+            Ok(cluster.apply(&stranger.to_string()).is_ok())
+        })?;
+        wait_for_reason(cluster, &[plural, "stranger"], "Accepted", "InvalidSpec")?;
+    }
+    Ok(())
+}
+
+fn wait_for_reason(cluster: &Cluster, resource: &[&str], type_: &str, reason: &str) -> Result<()> {
+    wait_until(PATIENCE, &format!("{resource:?} with {type_}={reason}"), || {
+        let found = cluster.get(&[resource, &["--namespace", WANDB]].concat())?;
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        Ok(conditions.iter().any(|condition| condition["type"] == type_ && condition["reason"] == reason))
+    })
+}
+
+/// Nothing was refused, and nothing is granted that was not used.
+pub fn every_right_is_used_and_every_use_is_granted(cluster: &Cluster) -> Result<()> {
+    let requests = cluster.requests()?;
+    let refused: Vec<&AuditEvent> = requests.iter().filter(|event| event.code == 403).collect();
+    ensure!(refused.is_empty(), "used and not granted: {refused:#?}");
+    let used: BTreeSet<Right> = requests.into_iter().map(right).collect();
+    let unused: Vec<Right> = granted(cluster)?.difference(&used).cloned().collect();
+    ensure!(unused.is_empty(), "granted and never used: {unused:#?}");
+    Ok(())
+}
+
+fn right(event: AuditEvent) -> Right {
+    let resource = match event.subresource.as_str() {
+        "" => event.resource,
+        subresource => format!("{}/{subresource}", event.resource),
+    };
+    (event.namespace, event.group, resource, event.verb)
+}
+
+/// What the Roles of the release grant, as the API server has them.
+fn granted(cluster: &Cluster) -> Result<BTreeSet<Right>> {
+    let label = format!("--selector=app.kubernetes.io/instance={RELEASE}");
+    ensure!(cluster.list(&["clusterroles", &label])?.is_empty(), "the release has cluster-wide rights");
+    let mut rights = BTreeSet::new();
+    for namespace in [OPERATOR, WANDB] {
+        for role in cluster.list(&["roles", "--namespace", namespace, &label])? {
+            for rule in role["rules"].as_array().into_iter().flatten() {
+                let each = |field: &str| -> Vec<String> {
+                    let values = rule[field].as_array().into_iter().flatten();
+                    values.filter_map(Value::as_str).map(str::to_owned).collect()
+                };
+                for group in each("apiGroups") {
+                    for resource in each("resources") {
+                        let verbs = each("verbs").into_iter();
+                        rights.extend(
+                            verbs.map(|verb| (namespace.to_owned(), group.clone(), resource.clone(), verb)),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    ensure!(!rights.is_empty(), "the release has no rights at all");
+    Ok(rights)
+}
