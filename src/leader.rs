@@ -20,8 +20,11 @@ const LEASE_DURATION: Duration = Duration::from_secs(10);
 /// How long a leader goes on without a successful renewal: less than others wait.
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 
-/// Time between two looks at the Lease.
-const RETRY_PERIOD: Duration = Duration::from_secs(2);
+/// Time between two renewals by the leader.
+const RENEW_PERIOD: Duration = Duration::from_secs(2);
+
+/// Time between two looks by one who waits: a Lease that is given back is taken within two seconds.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Who is to lead, and by which Lease.
 pub struct Election {
@@ -80,7 +83,7 @@ impl Election {
                 Ok(Claim::Contested | Claim::Theirs) => {}
                 Err(error) => tracing::warn!(error, "the Lease could not be read or written"),
             }
-            tokio::time::sleep(RETRY_PERIOD).await;
+            tokio::time::sleep(LOOK_PERIOD).await;
         }
     }
 
@@ -93,7 +96,7 @@ impl Election {
                     self.release().await;
                     return Leadership::Released;
                 }
-                () = tokio::time::sleep(RETRY_PERIOD) => {}
+                () = tokio::time::sleep(RENEW_PERIOD) => {}
             }
             // Others count from before the answer, so this process does, too.
             let asked = Instant::now();
@@ -182,7 +185,7 @@ impl Election {
         }
         let parameters = PostParams::default();
         let release = self.api.replace(&self.name, &parameters, &released);
-        if !matches!(tokio::time::timeout(RETRY_PERIOD, release).await, Ok(Ok(_))) {
+        if !matches!(tokio::time::timeout(RENEW_PERIOD, release).await, Ok(Ok(_))) {
             tracing::warn!("the Lease was not released and will expire");
         }
     }
@@ -241,6 +244,6 @@ mod tests {
 
     #[test]
     fn a_leader_gives_up_before_others_take_over() {
-        assert!(RENEW_DEADLINE + RETRY_PERIOD < LEASE_DURATION);
+        assert!(RENEW_DEADLINE + RENEW_PERIOD < LEASE_DURATION);
     }
 }

@@ -75,35 +75,39 @@ impl Cluster {
         Ok(pods)
     }
 
-    /// The identity that the Lease names, which is a pod's name.
-    pub fn leader(&self) -> Result<String> {
+    /// Who holds the Lease; nothing where nobody leads.
+    pub fn leader(&self) -> Result<Option<Leader>> {
         let lease = self.get(&["lease", RELEASE, "--namespace", OPERATOR])?;
-        Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
+        let identity = lease["spec"]["holderIdentity"].as_str();
+        Ok(identity.filter(|identity| !identity.is_empty()).map(|identity| Leader(identity.to_owned())))
     }
 
-    /// Waits until the leader has checked all resources at least once since it leads.
+    /// Waits until the leader has checked these resources at least once since it leads.
     pub fn wait_for_checks(&self, resources: &[&str]) -> Result<()> {
-        wait_until(PATIENCE, "first check of every resource", || {
-            let leader = self.leader()?;
-            let pods = self.operator_pods()?;
-            let Some(pod) = pods.iter().find(|pod| pod["metadata"]["name"] == leader.as_str()) else {
-                return Ok(false);
-            };
-            let Ok(metrics) = self.metrics(pod) else { return Ok(false) };
-            Ok(resources.iter().all(|name| {
-                let label = format!("name=\"{name}\"");
-                let checked = |line: &str| {
-                    line.starts_with("wandb_auth_last_check_timestamp_seconds{") && line.contains(&label)
-                };
-                metrics.lines().any(checked)
-            }))
-        })
+        let mut missing = String::new();
+        let waited = wait_until(PATIENCE, "check of every resource by the leader", || {
+            match self.unchecked(resources) {
+                Ok(unchecked) => missing = unchecked.join(", "),
+                // A pod that has only just started serves nothing yet.
+                Err(error) => missing = format!("{error:#}"),
+            }
+            Ok(missing.is_empty())
+        });
+        waited.with_context(|| format!("missing: {missing}"))
     }
 
-    fn metrics(&self, pod: &Value) -> Result<String> {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let path = format!("/api/v1/namespaces/{OPERATOR}/pods/{name}:8080/proxy/metrics");
-        self.node.kubectl(&["get", "--raw", &path], "")
+    /// Which of these resources the leader has not checked yet.
+    fn unchecked<'a>(&self, resources: &[&'a str]) -> Result<Vec<&'a str>> {
+        let leader = self.leader()?.context("nobody leads")?;
+        let path = format!("/api/v1/namespaces/{OPERATOR}/pods/{}:8080/proxy/metrics", leader.pod());
+        let metrics = self.node.kubectl(&["get", "--raw", &path], "")?;
+        let is_checked = |name: &str| {
+            let label = format!("name=\"{name}\"");
+            let mut checks =
+                metrics.lines().filter(|line| line.starts_with("wandb_auth_last_check_timestamp_seconds{"));
+            checks.any(|line| line.contains(&label))
+        };
+        Ok(resources.iter().copied().filter(|name| !is_checked(name)).collect())
     }
 
     /// The version of each Secret of W&B's namespace: any write is another one.
@@ -139,6 +143,17 @@ impl Cluster {
     }
 }
 
+/// A process that leads, by the identity that it has in the Lease.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Leader(String);
+
+impl Leader {
+    /// Its pod. What follows in the identity tells a restarted container from the one before.
+    pub fn pod(&self) -> &str {
+        self.0.split_once('_').map_or(self.0.as_str(), |(pod, _)| pod)
+    }
+}
+
 /// A process of the operator in its container, as the kernel sees it.
 pub struct OperatorProcess {
     directory: PathBuf,
@@ -156,6 +171,15 @@ impl OperatorProcess {
             }
         }
         Ok(found)
+    }
+
+    /// The one that runs in this pod.
+    pub fn of_pod(name: &str) -> Result<Self> {
+        let in_pod = |process: &Self| {
+            let host = fs::read_to_string(process.directory.join("root/etc/hostname")).unwrap_or_default();
+            host.trim() == name
+        };
+        Self::all()?.into_iter().find(in_pod).with_context(|| format!("no operator runs in {name}"))
     }
 
     /// A line of its status, such as `Uid`.

@@ -49,12 +49,15 @@ pub fn another_replica_takes_over(cluster: &Cluster) -> Result<[Duration; 2]> {
     values["replicas"] = json!(2);
     cluster.upgrade(&values)?;
     cluster.get(&["poddisruptionbudget", "--namespace", OPERATOR])?;
+    cluster.wait_for_checks(&EVERY_NAME)?;
 
-    let after_a_kill = time_until_another_leads(cluster, &["--force", "--grace-period=0"])?;
+    let after_a_kill = time_until_another_leads(cluster, |pod| OperatorProcess::of_pod(pod)?.kill())?;
     ensure!(after_a_kill < AFTER_A_KILL, "a new leader came after {after_a_kill:?}");
-    let deployment = "deployment/wandb-auth-operator";
-    cluster.node.kubectl(&["rollout", "status", deployment, "--namespace", OPERATOR, "--timeout=1m"], "")?;
-    let after_sigterm = time_until_another_leads(cluster, &["--wait=false"])?;
+    cluster.node.wait_for(&["pods", "--all", "--namespace", OPERATOR], "Ready")?;
+    let after_sigterm = time_until_another_leads(cluster, |pod| {
+        let delete = ["delete", "pod", pod, "--namespace", OPERATOR, "--wait=false"];
+        cluster.node.kubectl(&delete, "").map(drop)
+    })?;
     ensure!(after_sigterm < AFTER_SIGTERM, "a new leader came after {after_sigterm:?}");
 
     cluster.wait_for_checks(&EVERY_NAME)?;
@@ -62,17 +65,11 @@ pub fn another_replica_takes_over(cluster: &Cluster) -> Result<[Duration; 2]> {
     Ok([after_a_kill, after_sigterm])
 }
 
-/// Deletes the leader's pod in this way; how long it took until the Lease named another.
-fn time_until_another_leads(cluster: &Cluster, how: &[&str]) -> Result<Duration> {
-    let leader = cluster.leader()?;
-    let pods = cluster.operator_pods()?;
-    ensure!(pods.iter().any(|pod| pod["metadata"]["name"] == leader.as_str()), "{leader} is no pod");
+/// Ends the leader, which is in the pod of that name, in this way; how long it took until another led.
+fn time_until_another_leads(cluster: &Cluster, end: impl FnOnce(&str) -> Result<()>) -> Result<Duration> {
+    let leader = cluster.leader()?.context("nobody leads")?;
     let started = Instant::now();
-    cluster.node.kubectl(&[&["delete", "pod", &leader, "--namespace", OPERATOR], how].concat(), "")?;
-    wait_until(PATIENCE, "another leader", || {
-        let now = cluster.leader()?;
-        Ok(!now.is_empty() && now != leader)
-    })
-    .context("nobody took over")?;
+    end(leader.pod())?;
+    wait_until(PATIENCE, "another leader", || Ok(cluster.leader()?.is_some_and(|now| now != leader)))?;
     Ok(started.elapsed())
 }

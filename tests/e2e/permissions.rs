@@ -38,7 +38,7 @@ pub fn exercise(cluster: &Cluster) -> Result<()> {
 /// A resource of a later version, which this one cannot read.
 pub fn meet_a_stranger(cluster: &Cluster) -> Result<()> {
     let anything = json!([{
-        "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
+        "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
         "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
     }]);
     for (kind, plural, field) in [

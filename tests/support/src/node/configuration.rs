@@ -1,5 +1,6 @@
 //! The files of a node: what its programs read, what they keep over a reboot, and what they write.
 
+use std::fmt::Write;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ impl NodeDirectory {
         fs::create_dir(node.path("cni"))?;
         // No name of the outside is resolved.
         node.write("resolv.conf", "nameserver 127.0.0.1\n")?;
-        node.write("cni/pods.conflist", &node.network())?;
+        node.write("cni/pods.conflist", &network())?;
         node.write("containerd.toml", &node.containerd(binaries))?;
         node.write("kubelet.yaml", &node.kubelet(machine))?;
         node.write("boot.sh", &node.boot(binaries, kubeconfig)?)?;
@@ -71,25 +72,6 @@ impl NodeDirectory {
                 Err(error) => format!("{name}: {error:#}\n"),
             })
             .collect()
-    }
-
-    fn network(&self) -> String {
-        json!({
-            "cniVersion": "1.0.0",
-            "name": "pods",
-            "plugins": [
-                {
-                    "type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
-                    "ipam": {
-                        "type": "host-local",
-                        "ranges": [[{"subnet": POD_NETWORK}]],
-                        "routes": [{"dst": "0.0.0.0/0"}],
-                    },
-                },
-                {"type": "portmap", "capabilities": {"portMappings": true}},
-            ],
-        })
-        .to_string()
     }
 
     fn containerd(&self, binaries: &NodeBinaries) -> String {
@@ -156,7 +138,7 @@ impl NodeDirectory {
         for directory in STATE {
             let own = self.path(directory.trim_start_matches('/'));
             fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
-            mounts += &format!("mkdir -p {directory}\nmount --bind '{}' {directory}\n", own.display());
+            writeln!(mounts, "mkdir -p {directory}\nmount --bind '{}' {directory}", own.display())?;
         }
         Ok(format!(
             "set -eu\n\
@@ -184,4 +166,24 @@ impl NodeDirectory {
             kubeconfig = kubeconfig.display(),
         ))
     }
+}
+
+/// How pods get their addresses.
+fn network() -> String {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": POD_NETWORK}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    })
+    .to_string()
 }

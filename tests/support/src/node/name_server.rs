@@ -18,7 +18,7 @@ const CONFIGURATION: &str = "\
 }
 ";
 
-/// CoreDNS with the rights that it needs and the Service that pods ask.
+/// `CoreDNS` with the rights that it needs and the Service that pods ask.
 pub(super) fn manifest(binaries: &NodeBinaries) -> Value {
     let metadata = json!({"name": NAME, "namespace": NAMESPACE});
     let program = binaries.coredns.display().to_string();
