@@ -47,7 +47,8 @@ pub fn meet_a_stranger(cluster: &Cluster) -> Result<()> {
         ("JwtIssuer", "jwtissuers", "issuer"),
         ("ServiceAccount", "serviceaccounts", "instance"),
     ] {
-        let definition = format!("crd/{plural}.auth.wandb.com");
+        let resource = format!("{plural}.auth.wandb.com");
+        let definition = format!("crd/{resource}");
         let patch = anything.to_string();
         cluster.node.kubectl(&["patch", &definition, "--type=json", "--patch", &patch], "")?;
         let stranger = json!({
@@ -58,7 +59,7 @@ pub fn meet_a_stranger(cluster: &Cluster) -> Result<()> {
         wait_until(PATIENCE, "resource of a later version", || {
             Ok(cluster.apply(&stranger.to_string()).is_ok())
         })?;
-        wait_for_reason(cluster, &[plural, "stranger"], "Accepted", "InvalidSpec")?;
+        wait_for_reason(cluster, &[&resource, "stranger"], "Accepted", "InvalidSpec")?;
     }
     Ok(())
 }
