@@ -8,6 +8,7 @@ mod admission;
 mod manifest;
 mod metadata;
 mod monitoring;
+mod notes;
 mod refusals;
 mod releases;
 mod rendering;
@@ -44,9 +45,13 @@ fn cases() -> Result<Vec<Case>> {
 impl Case {
     /// The rendered chart without the definitions, which are the same everywhere.
     fn rendered(&self, helm: &Helm) -> Result<String> {
+        helm.template(&self.values_without_definitions()).with_context(|| self.name.clone())
+    }
+
+    fn values_without_definitions(&self) -> Value {
         let mut values = self.values.clone();
         values["crds"]["install"] = json!(false);
-        helm.template(&values).with_context(|| self.name.clone())
+        values
     }
 }
 
