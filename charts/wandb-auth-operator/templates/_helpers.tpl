@@ -60,7 +60,7 @@ fits every namespace.
 {{- $namespace := index . 2 -}}
 name: {{ include "operator.fullname" $root }}{{ index . 1 }}
 {{- if ne $namespace $root.Release.Namespace }}
-namespace: {{ $namespace }}
+namespace: {{ $namespace | quote }}
 {{- end }}
 labels:
   {{- include "operator.labels" $root | nindent 2 }}
@@ -81,6 +81,6 @@ subjects:
   - kind: ServiceAccount
     name: {{ include "operator.serviceAccountName" $root }}
     {{- if ne (index . 2) $root.Release.Namespace }}
-    namespace: {{ $root.Release.Namespace }}
+    namespace: {{ $root.Release.Namespace | quote }}
     {{- end }}
 {{- end -}}

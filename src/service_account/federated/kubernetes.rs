@@ -67,7 +67,7 @@ fn refused(account: &str, error: &kube::Error) -> Problem {
         kube::Error::Api(status) if status.is_forbidden() => Problem::new(
             Reason::Forbidden,
             format!(
-                "The operator may not request tokens for the service account \"{account}\". Whoever may do that is that account, so the right is off by default: to allow it, give the operator a Role with the verb create on serviceaccounts/token and resourceNames [\"{account}\"], as deploy/token-request.yaml shows."
+                "The operator may not request tokens for the service account \"{account}\". Whoever may do that is that account, so the right is off by default: to allow it, name the account in the chart's value tokenRequest, or give the operator a Role with the verb create on serviceaccounts/token and resourceNames [\"{account}\"], as deploy/token-request.yaml shows."
             ),
         ),
         kube::Error::Api(status) if status.is_not_found() => Problem::new(

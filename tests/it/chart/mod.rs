@@ -1,5 +1,67 @@
-//! The chart, as Helm and the API server see it.
+//! The chart, as Helm, Prometheus and the API server see it.
+//!
+//! The values that it is rendered with stand in `tests/cases/chart/`.
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
 
+mod admission;
 mod manifest;
+mod metadata;
+mod monitoring;
+mod notes;
+mod refusals;
+mod releases;
+mod rendering;
+mod rights;
+mod values;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use test_support::{Helm, helm::chart};
+
+/// Values under a name.
+struct Case {
+    name: String,
+    values: Value,
+}
+
+/// All values that the chart is rendered with.
+fn cases() -> Result<Vec<Case>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/chart");
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_stem().context("a file has a name")?.to_string_lossy().into_owned();
+        let values = serde_yaml::from_str(&fs::read_to_string(&path)?).with_context(|| name.clone())?;
+        cases.push(Case { name, values });
+    }
+    cases.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(cases)
+}
+
+impl Case {
+    /// The rendered chart without the definitions, which are the same everywhere.
+    fn rendered(&self, helm: &Helm) -> Result<String> {
+        helm.template(&self.values_without_definitions()).with_context(|| self.name.clone())
+    }
+
+    fn values_without_definitions(&self) -> Value {
+        let mut values = self.values.clone();
+        values["crds"]["install"] = json!(false);
+        values
+    }
+}
+
+/// The text of a file of the chart.
+fn file(path: &str) -> Result<String> {
+    fs::read_to_string(chart().join(path)).with_context(|| path.to_owned())
+}
+
+/// The documents of a YAML stream.
+fn documents(yaml: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(yaml).map(Value::deserialize);
+    Ok(documents.filter(|document| !matches!(document, Ok(Value::Null))).collect::<Result<_, _>>()?)
+}

@@ -244,10 +244,7 @@ async fn missing_rights_are_named_and_hold_no_deletion_for_long() -> Result<()> 
     let delivered = template(&stage, "wandb").await?;
     let grants: Api<Role> = stage.api();
     let mut rules = grants.get("wandb-auth-operator").await?.rules.context("rules")?;
-    for rule in &mut rules {
-        let resources = rule.resources.iter_mut();
-        resources.for_each(|resources| resources.retain(|resource| resource != "deployments"));
-    }
+    rules.retain(|rule| !rule.resources.iter().flatten().any(|resource| resource == "deployments"));
     let patch = Patch::Merge(json!({ "rules": rules }));
     grants.patch("wandb-auth-operator", &PatchParams::default(), &patch).await?;
     let status = eventually("a missing right", || async {

@@ -52,6 +52,18 @@ struct Common {
     rules: Vec<Rule>,
 }
 
+#[test]
+fn every_file_is_read() -> Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/validation");
+    let mut found = std::collections::BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        found.insert(entry?.file_name().to_string_lossy().into_owned());
+    }
+    let read = KINDS.map(|kind| format!("{}.yaml", kind.to_lowercase()));
+    assert_eq!(found, read.into_iter().chain(["common.yaml".to_owned()]).collect());
+    Ok(())
+}
+
 impl Cases {
     /// Reads what is written down about a kind.
     pub fn of(kind: &str) -> Result<Self> {

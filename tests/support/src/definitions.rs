@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde::Deserialize;
 
 /// Which version of a resource is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,4 +27,13 @@ pub fn weights_and_biases(stored: StoredVersion) -> Result<CustomResourceDefinit
     }
     definition.spec.versions.retain(|version| version.storage || stored != StoredVersion::OnlyV1);
     Ok(definition)
+}
+
+/// The resources of the Prometheus Operator, with no fields but those that the chart uses.
+pub fn monitoring() -> Result<Vec<CustomResourceDefinition>> {
+    serde_yaml::Deserializer::from_str(include_str!("../definitions/monitoring.yaml"))
+        .map(|document| {
+            CustomResourceDefinition::deserialize(document).context("a definition cannot be read")
+        })
+        .collect()
 }

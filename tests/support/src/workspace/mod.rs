@@ -5,6 +5,7 @@
 mod grants;
 mod operator;
 mod table;
+mod validation;
 
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +43,10 @@ pub struct Workspace {
     namespace: String,
     operator_kubeconfig: Option<PathBuf>,
 }
+
+/// The kinds of what tests apply that are in no namespace.
+const CLUSTER_WIDE: [&str; 4] =
+    ["Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"];
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
@@ -141,7 +146,7 @@ impl Workspace {
     fn api_of(&self, object: &DynamicObject) -> Result<(Api<DynamicObject>, String)> {
         let types = object.types.as_ref().context("a document has no kind")?;
         let resource = resource(&types.api_version, &types.kind)?;
-        let cluster_wide = types.kind == "Namespace" || types.kind == "CustomResourceDefinition";
+        let cluster_wide = CLUSTER_WIDE.contains(&types.kind.as_str());
         let api = if cluster_wide {
             Api::all_with(self.client.clone(), &resource)
         } else {

@@ -1,0 +1,47 @@
+//! Values that the chart does not take, and what it says about them.
+
+use std::fmt::Write;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+use test_support::Helm;
+
+#[test]
+fn mistakes_are_told() -> Result<()> {
+    let helm = Helm::new()?;
+    let mut told = String::new();
+    for mistake in [
+        "{crds: {instal: false}}",
+        "{replicaCount: 2}",
+        "{replicas: two}",
+        "{replicas: -1}",
+        "{image: {tag: a/b}}",
+        "{image: {digest: latest}}",
+        "{image: {pullPolicy: Sometimes}}",
+        "{watchNamespaces: wandb}",
+        "{watchNamespaces: [Wandb]}",
+        "{watchNamespaces: [wandb, wandb]}",
+        "{allNamespaces: true, watchNamespaces: [wandb]}",
+        "{allowEgress: [10.0.0.1]}",
+        "{deletionPatience: ten minutes}",
+        "{deletionPatience: 600}",
+        "{concurrency: 0}",
+        "{logFormat: xml}",
+        "{listenAddress: '::'}",
+        "{serviceAccount: {create: false}}",
+        "{tokenRequest: [trainer]}",
+        "{tokenRequest: [{serviceAccounts: []}]}",
+        "{tokenRequest: [{namespace: other, serviceAccounts: [trainer]}]}",
+        "{targets: {daemonSet: true}}",
+        "{networkPolicy: {httpsPorts: [https]}}",
+        "{networkPolicy: {metricsFrom: monitoring}}",
+        "{podLabels: {tier: 1}}",
+        "{resources: {request: {cpu: 10m}}}",
+    ] {
+        let values: Value = serde_yaml::from_str(mistake)?;
+        let Err(refusal) = helm.template(&values) else { bail!("{mistake} is taken") };
+        writeln!(told, "{mistake}\n{refusal}\n")?;
+    }
+    insta::assert_snapshot!(told);
+    Ok(())
+}

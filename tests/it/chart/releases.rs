@@ -1,0 +1,118 @@
+//! The life of a release on an API server of its own, since definitions belong to the whole cluster.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Secret},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{Api, Client, ResourceExt, api::ListParams};
+use serde_json::{Value, json};
+use test_support::{ControlPlane, Helm, Installation, User, Workspace, helm::chart};
+
+use crate::world::{eventually, ldap_config};
+
+async fn definitions(client: &Client) -> Result<Vec<CustomResourceDefinition>> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut all = api.list(&ListParams::default()).await?.items;
+    all.retain(|definition| definition.spec.group == "auth.wandb.com");
+    Ok(all)
+}
+
+/// The chart as an older version of it would be: one column less in the tables of `LdapConfig`.
+fn older_chart(directory: &Path) -> Result<Helm> {
+    let older = directory.join("chart");
+    copy(&chart(), &older)?;
+    let file = older.join("files/crds/ldapconfigs.auth.wandb.com.yaml");
+    let column = "    - jsonPath: .metadata.creationTimestamp\n      name: Age\n      type: date\n";
+    let definition = fs::read_to_string(&file)?;
+    ensure!(definition.contains(column));
+    fs::write(&file, definition.replace(column, ""))?;
+    Helm::with_chart(older)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn columns(definitions: &[CustomResourceDefinition]) -> Result<usize> {
+    let ldap = definitions.iter().find(|each| each.spec.names.kind == "LdapConfig");
+    let version = ldap.context("no definition of LdapConfig")?.spec.versions.first();
+    Ok(version.and_then(|version| version.additional_printer_columns.as_ref()).map_or(0, Vec::len))
+}
+
+#[tokio::test]
+async fn definitions_are_upgraded_and_survive_with_their_resources() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let kubeconfig = plane.kubeconfig(User::Admin);
+    let release = Installation { kubeconfig, namespace: "wandb" };
+    let helm = Helm::new()?;
+    let nothing = json!({});
+
+    let workspace = Workspace::create(&plane, &[]).await?;
+    let client = workspace.client();
+    helm.upgrade_install(release, &nothing, &["--dry-run=server"])
+        .context("the API server would not take the release")?;
+    ensure!(definitions(client).await?.is_empty(), "a dry run changes nothing");
+
+    let directory = tempfile::tempdir()?;
+    let notes = older_chart(directory.path())?.upgrade_install(release, &nothing, &[])?;
+    ensure!(notes.contains("kubectl rollout status deployment/wandb-auth-operator --namespace wandb"));
+    let before = definitions(client).await?;
+    ensure!(before.len() == 4, "the release brings the definitions");
+
+    helm.upgrade_install(release, &json!({"replicas": 2}), &[])?;
+    ensure!(columns(&definitions(client).await?)? == columns(&before)? + 1, "an upgrade reaches them");
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), release.namespace);
+    let deployment = deployments.get("wandb-auth-operator").await?;
+    ensure!(deployment.spec.and_then(|spec| spec.replicas) == Some(2));
+
+    workspace.apply(&ldap_config("ldaps://ldap.example.com", "")).await?;
+    let uid = workspace.resources("LdapConfig")?.get("corp").await?.uid();
+    helm.uninstall(release, &[])?;
+    ensure!(deployments.get_opt("wandb-auth-operator").await?.is_none(), "the operator is uninstalled");
+    ensure!(definitions(client).await?.len() == 4, "the definitions stay");
+    ensure!(workspace.resources("LdapConfig")?.get("corp").await?.uid() == uid, "and so do the resources");
+
+    helm.upgrade_install(release, &nothing, &[]).context("a new release takes them over")?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), release.namespace);
+    let revisions = secrets.list(&ListParams::default()).await?.items;
+    ensure!(revisions.iter().all(|secret| secret.type_.as_deref() == Some("helm.sh/release.v1")));
+    helm.upgrade_install(release, &json!({"crds": {"keep": false}}), &[])?;
+    helm.uninstall(release, &[])?;
+    // The API server deletes their resources first.
+    eventually("the end of the definitions, which is asked for", async || {
+        Ok(definitions(client).await?.is_empty().then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_second_release_leaves_the_definitions_alone() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let kubeconfig = plane.kubeconfig(User::Admin);
+    let helm = Helm::new()?;
+    let first = Installation { kubeconfig, namespace: "wandb" };
+    let second = Installation { kubeconfig, namespace: "research" };
+    helm.upgrade_install(first, &json!({}), &[])?;
+    let refusal = helm.upgrade_install(second, &json!({}), &[]).err();
+    let refusal = refusal.context("two releases share the definitions")?.to_string();
+    ensure!(refusal.contains("auth.wandb.com"), "{refusal}");
+    let alone: Value = json!({"crds": {"install": false}});
+    helm.upgrade_install(second, &alone, &[])?;
+    helm.uninstall(second, &[])?;
+    let workspace = Workspace::create(&plane, &[]).await?;
+    ensure!(definitions(workspace.client()).await?.len() == 4);
+    Ok(())
+}

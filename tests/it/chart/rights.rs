@@ -1,0 +1,63 @@
+//! Rights that the chart leaves out are not missed by those who do not use them.
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
+use test_support::{
+    ControlPlane, Helm, PodPlayer,
+    pods::{Life, WandbWorkload},
+};
+
+use super::{cases, documents};
+use crate::world::{certificate, directory, eventually, ldap_config, operator, put_references, workspace};
+
+/// Takes an `LdapConfig` through its life with the rights of a case: published, delivered, deleted.
+async fn live_with_the_rights_of(case: &str, workload: Option<(&str, WandbWorkload)>) -> Result<()> {
+    let workspace = workspace().await?;
+    let case = cases()?.into_iter().find(|each| each.name == case).context("no such case")?;
+    let rendered = documents(&case.rendered(&Helm::new()?)?)?;
+    let role = rendered
+        .into_iter()
+        .find(|object| object["kind"] == "Role" && object["metadata"]["name"] == "wandb-auth-operator");
+    // It replaces the one of the defaults, which the operator's user is bound to.
+    workspace.apply(&role.context("no Role")?.to_string()).await?;
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    put_references(&workspace, &certificate).await?;
+    let _player = PodPlayer::start(&workspace, |_| Life::Ready)?;
+    let mut target = String::new();
+    if let Some((kind, workload)) = workload {
+        workspace.apply(&workload.manifest()).await?;
+        target = format!("target: {{{kind}: {{name: wandb}}}}");
+    }
+    let _operator = operator(&workspace)?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, &target)).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let resources = workspace.resources("LdapConfig")?;
+    resources.delete("corp", &DeleteParams::default()).await?;
+    eventually("the end of the resource", async || {
+        Ok(resources.get_opt("corp").await?.is_none().then_some(()))
+    })
+    .await?;
+    let events = ControlPlane::shared().await?.audit_in(workspace.namespace())?;
+    let refused: Vec<_> =
+        events.into_iter().filter(|event| event.user == "operator" && event.code == 403).collect();
+    ensure!(refused.is_empty(), "used and not granted: {refused:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_targets() -> Result<()> {
+    live_with_the_rights_of("without_targets", None).await
+}
+
+#[tokio::test]
+async fn with_deployments_only() -> Result<()> {
+    let workload = ("deployment", WandbWorkload::deployment("wandb"));
+    live_with_the_rights_of("only_deployments", Some(workload)).await
+}
+
+#[tokio::test]
+async fn with_stateful_sets_only() -> Result<()> {
+    let workload = ("statefulSet", WandbWorkload::stateful_set("wandb"));
+    live_with_the_rights_of("only_stateful_sets", Some(workload)).await
+}

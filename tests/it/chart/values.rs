@@ -1,0 +1,94 @@
+//! The table of values in the chart's README, its schema and its values say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use test_support::Helm;
+
+use super::file;
+
+/// Every value that is no group of others, as JSON, by its path.
+fn defaults(values: &Value, path: &str, found: &mut BTreeMap<String, String>) {
+    match values.as_object().filter(|members| !members.is_empty()) {
+        Some(members) => {
+            for (name, value) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                defaults(value, &path, found);
+            }
+        }
+        None => {
+            found.insert(path.to_owned(), values.to_string());
+        }
+    }
+}
+
+fn values() -> Result<Value> {
+    Ok(serde_yaml::from_str(&file("values.yaml")?)?)
+}
+
+#[test]
+fn the_readme_lists_every_value_with_its_default() -> Result<()> {
+    let readme = file("README.md")?;
+    let (_, table) = readme.split_once("| value | default | meaning |\n").context("there is no table")?;
+    let mut listed = BTreeMap::new();
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
+        let (value, default, meaning) = (cells.next(), cells.next(), cells.next());
+        ensure!(meaning.is_some_and(|meaning| !meaning.is_empty()), "no meaning: {row}");
+        let value = value.with_context(|| row.to_owned())?;
+        ensure!(listed.insert(value, default.with_context(|| row.to_owned())?).is_none(), "twice: {row}");
+    }
+    let mut known = BTreeMap::new();
+    defaults(&values()?, "", &mut known);
+    assert_eq!(listed, known, "README.md (left) and values.yaml (right) of the chart differ");
+    Ok(())
+}
+
+/// What the schema takes and refuses beyond the defaults.
+#[test]
+fn the_schema_knows_every_value_and_no_other() -> Result<()> {
+    let schema: Value = serde_json::from_str(&file("values.schema.json")?)?;
+    let (mut described, mut given) = (BTreeSet::new(), BTreeSet::new());
+    members_of_schema(&schema, "", &mut described);
+    members(&values()?, &schema, "", &mut given)?;
+    // Helm itself puts the first there; no default makes sense for the second.
+    for unset in ["global", "resources.claims"] {
+        ensure!(described.remove(unset), "the schema does not know {unset}");
+    }
+    assert_eq!(described, given, "values.schema.json (left) and values.yaml (right) differ");
+    Ok(())
+}
+
+fn members_of_schema(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        members_of_schema(member, &path, found);
+        found.insert(path);
+    }
+}
+
+/// The values that the schema is to describe one by one: all but the entries of maps that people fill.
+fn members(values: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) -> Result<()> {
+    let Some(described) = schema["properties"].as_object() else { return Ok(()) };
+    ensure!(schema["additionalProperties"] == false, "a typo in {path} would not be told");
+    for (name, value) in values.as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        members(value, &described[name], &path, found)?;
+        found.insert(path);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_readmes_examples_are_taken() -> Result<()> {
+    let helm = Helm::new()?;
+    let readme = file("README.md")?;
+    let examples: Vec<_> = readme.split("```yaml\n").skip(1).collect();
+    ensure!(examples.len() >= 4, "the chart's README has examples");
+    for example in examples {
+        let example = example.split("```").next().unwrap_or_default();
+        helm.template(&serde_yaml::from_str(example)?).with_context(|| example.to_owned())?;
+    }
+    Ok(())
+}
