@@ -9,7 +9,8 @@
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
 //! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
-//! vendor's operator, which makes workloads of its own resource ([`definitions`]).
+//! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`GitOps`] has the libraries
+//! with which Helm, Flux and Argo CD judge and apply objects.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -19,6 +20,7 @@ mod ber;
 mod certificates;
 mod control_plane;
 pub mod definitions;
+pub mod gitops;
 pub mod hostile;
 mod http_client;
 mod network;
@@ -37,6 +39,7 @@ mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
+pub use gitops::GitOps;
 pub use network::free_port;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use pods::PodPlayer;
