@@ -35,9 +35,11 @@ pub async fn of_ldap_config() -> Result<Vec<Phase>> {
     stage.apply(&format!("{TARGET}\nfailureThreshold: 1\ncheckInterval: 1h")).await?;
     phases.push(now(&stage, "created").await?);
 
-    stage.player.change_script(|pod| {
-        if refers_to(pod, "corp-ldap-1") { Life::NeverReady } else { Life::Ready }
-    });
+    stage.player.change_script(
+        |pod| {
+            if refers_to(pod, "corp-ldap-1") { Life::NeverReady } else { Life::Ready }
+        },
+    );
     stage.operator = Some(operator(&stage.workspace)?);
     stage.workspace.wait_for_reason(KIND, "corp", "RolledOut", "Progressing").await?;
     phases.push(now(&stage, "rolling-out").await?);

@@ -15,9 +15,7 @@ async fn every_tool_reads_every_phase_rightly() -> Result<()> {
     let tools = GitOps::install()?;
     let mut phases = of_ldap_config().await?;
     let others = of_the_others().await?;
-    for phase in &phases {
-        expect_same(phase, &test_data(phase.name)?)?;
-    }
+    expect_test_data(&phases)?;
     phases.extend(others);
 
     let objects: Vec<Value> = phases.iter().map(|phase| phase.object.clone()).collect();
@@ -87,15 +85,38 @@ fn expect_message(object: &Value, by_kstatus: &Verdict, by_argo: &Verdict) -> Re
     Ok(())
 }
 
-fn test_data(phase: &str) -> Result<Value> {
-    shipped(&format!("argo-cd/testdata/{phase}.yaml"))?.pop().context("there is no object")
+/// Fails where the test data of Argo CD's script have other conditions than the real objects.
+fn expect_test_data(phases: &[Phase]) -> Result<()> {
+    let mut stale = String::new();
+    for Phase { name, object } in phases {
+        let path = format!("argo-cd/testdata/{name}.yaml");
+        let data = shipped(&path).ok().and_then(|mut documents| documents.pop()).unwrap_or_default();
+        if outline(&data) != outline(object) {
+            stale += &format!("gitops/{path}:\n{}\n", serde_yaml::to_string(&trimmed(object))?);
+        }
+    }
+    ensure!(stale.is_empty(), "the real objects are like this now; write so into\n{stale}");
+    Ok(())
 }
 
-/// Fails where the test data have other conditions than the real object.
-fn expect_same(phase: &Phase, data: &Value) -> Result<()> {
-    let (real, data) = (outline(&phase.object), outline(data));
-    ensure!(real == data, "gitops/argo-cd/testdata/{}.yaml has {data:#}, and really it is {real:#}", phase.name);
-    Ok(())
+/// The object without what no verdict depends on.
+fn trimmed(object: &Value) -> Value {
+    let some = |of: &Value, fields: &[&str]| {
+        let of = of.as_object().into_iter().flatten();
+        Value::Object(
+            of.filter(|(name, _)| fields.contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    };
+    let metadata = ["name", "namespace", "generation", "finalizers", "deletionTimestamp"];
+    serde_json::json!({
+        "apiVersion": object["apiVersion"],
+        "kind": object["kind"],
+        "metadata": some(&object["metadata"], &metadata),
+        "spec": object["spec"],
+        "status": some(&object["status"], &["observedGeneration", "conditions", "secretRef", "revision"]),
+    })
 }
 
 /// All that a verdict may depend on, without messages and times.

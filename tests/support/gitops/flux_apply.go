@@ -65,6 +65,8 @@ func fluxResourceManager(request *Request) (*ssa.ResourceManager, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The client's own limit would count as time that the objects took.
+	config.QPS = -1
 	cluster, err := client.New(config, client.Options{})
 	if err != nil {
 		return nil, err
