@@ -2,6 +2,7 @@
 //! and share objects with the operator without a fight.
 
 mod argo;
+mod documented;
 mod flux;
 mod helm;
 mod phases;
@@ -30,9 +31,12 @@ fn documents(yaml: &str) -> Result<Vec<Value>> {
 
 /// The one document, in the workspace's namespace.
 fn placed(yaml: &str, workspace: &Workspace) -> Result<Value> {
-    let mut document = documents(yaml)?.pop().context("there is no document")?;
-    document["metadata"]["namespace"] = workspace.namespace().into();
-    Ok(document)
+    Ok(in_namespace(documents(yaml)?.pop().context("there is no document")?, workspace))
+}
+
+fn in_namespace(mut manifest: Value, workspace: &Workspace) -> Value {
+    manifest["metadata"]["namespace"] = workspace.namespace().into();
+    manifest
 }
 
 /// What a tool has that may do everything.
