@@ -25,10 +25,9 @@ pub fn documented_resources() -> Result<Vec<Value>> {
     let mut resources: Vec<Value> = Vec::new();
     for manifest in blocks(&readme, "yaml") {
         let manifest: Value = serde_yaml::from_str(manifest)?;
-        let is_same = |other: &Value| {
-            (&other["kind"], &other["metadata"]["name"]) == (&manifest["kind"], &manifest["metadata"]["name"])
-        };
-        if manifest["apiVersion"] == "auth.wandb.com/v1alpha1" && !resources.iter().any(is_same) {
+        let name = |of: &Value| (of.get("kind").cloned(), of.pointer("/metadata/name").cloned());
+        let is_ours = manifest.get("apiVersion").is_some_and(|version| version == "auth.wandb.com/v1alpha1");
+        if is_ours && !resources.iter().any(|other| name(other) == name(&manifest)) {
             resources.push(manifest);
         }
     }

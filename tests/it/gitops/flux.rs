@@ -57,7 +57,8 @@ async fn a_kustomization_waits_for_what_is_right_and_fails_at_once_for_what_is_w
     stage.operator = Some(operator(&stage.workspace)?);
     let mut manifest = placed(&ldap_config(&stage.directory.ldaps_url()?, ""), &stage.workspace)?;
     let error = |manifest: &Value, expressions: &Value, timeout: Duration| {
-        let round = tools.flux_apply_and_wait(kubeconfig, &[manifest.clone()], expressions, timeout);
+        let manifests = std::slice::from_ref(manifest);
+        let round = tools.flux_apply_and_wait(kubeconfig, manifests, expressions, timeout);
         anyhow::Ok(round?.wait_error)
     };
     assert_eq!(error(&manifest, &expressions, TIMEOUT)?, "");

@@ -1,6 +1,8 @@
 //! Helm, Flux and Argo CD, by the libraries that they run on: they read the health of our resources rightly,
 //! and share objects with the operator without a fight.
 
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
+
 mod argo;
 mod documented;
 mod flux;
@@ -40,7 +42,7 @@ fn in_namespace(mut manifest: Value, workspace: &Workspace) -> Value {
 }
 
 /// What a tool has that may do everything.
-async fn kubeconfig() -> Result<&'static Path> {
+pub async fn kubeconfig() -> Result<&'static Path> {
     Ok(ControlPlane::shared().await?.kubeconfig(User::Admin))
 }
 

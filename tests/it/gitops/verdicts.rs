@@ -87,15 +87,15 @@ fn expect_message(object: &Value, by_kstatus: &Verdict, by_argo: &Verdict) -> Re
 
 /// Fails where the test data of Argo CD's script have other conditions than the real objects.
 fn expect_test_data(phases: &[Phase]) -> Result<()> {
-    let mut stale = String::new();
+    let mut stale = Vec::new();
     for Phase { name, object } in phases {
         let path = format!("argo-cd/testdata/{name}.yaml");
         let data = shipped(&path).ok().and_then(|mut documents| documents.pop()).unwrap_or_default();
         if outline(&data) != outline(object) {
-            stale += &format!("gitops/{path}:\n{}\n", serde_yaml::to_string(&trimmed(object))?);
+            stale.push(format!("gitops/{path}:\n{}", serde_yaml::to_string(&trimmed(object))?));
         }
     }
-    ensure!(stale.is_empty(), "the real objects are like this now; write so into\n{stale}");
+    ensure!(stale.is_empty(), "the real objects are like this now; write so into\n{}", stale.join("\n"));
     Ok(())
 }
 
