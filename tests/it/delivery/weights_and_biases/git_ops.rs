@@ -20,7 +20,7 @@ async fn nothing_drifts_unless_git_has_a_list_of_its_own() -> Result<()> {
     let kubeconfig = kubeconfig().await?;
     let spec = json!({
         "retentionPolicy": {"onDelete": "detach"},
-        "wandb": {"hostname": "https://wandb.example.com", "version": "0.78.0", "features": {}},
+        "wandb": {"hostname": "https://wandb.example.com", "version": "0.78.0", "bucketProxy": false, "features": {}},
     });
     let plane = ControlPlane::shared().await?;
     let scene = Scene::open(plane, StoredVersion::V2, WandbOperator::v2, spec.clone()).await?;
