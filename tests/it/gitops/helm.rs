@@ -42,7 +42,7 @@ async fn it_waits_for_what_is_right_and_fails_at_once_with_our_message_for_what_
     // What may pass by itself is waited for.
     let down = ldap_config(&format!("ldaps://127.0.0.1:{}", free_port()?), "");
     let output =
-        upgrade(&workspace, &down, Duration::from_secs(5)).await?.err().context("nobody is there")?;
+        upgrade(&workspace, &down, Duration::from_secs(10)).await?.err().context("nobody is there")?;
     for part in ["LdapConfig", "InProgress", "TcpConnects", "context deadline exceeded"] {
         ensure!(output.contains(part), "{part}: {output}");
     }
