@@ -5,6 +5,7 @@ mod command_line;
 mod definitions;
 mod delivery;
 mod engine;
+mod gitops;
 mod instance;
 mod jwt;
 mod ldap;

@@ -19,6 +19,21 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
+/// The documented resources of the operator, the first of each kind and name.
+pub fn documented_resources() -> Result<Vec<Value>> {
+    let readme = readme()?;
+    let mut resources: Vec<Value> = Vec::new();
+    for manifest in blocks(&readme, "yaml") {
+        let manifest: Value = serde_yaml::from_str(manifest)?;
+        let name = |of: &Value| (of.get("kind").cloned(), of.pointer("/metadata/name").cloned());
+        let is_ours = manifest.get("apiVersion").is_some_and(|version| version == "auth.wandb.com/v1alpha1");
+        if is_ours && !resources.iter().any(|other| name(other) == name(&manifest)) {
+            resources.push(manifest);
+        }
+    }
+    Ok(resources)
+}
+
 /// Where the documented pod of a federated account mounts the Secret that it also takes its variables from.
 pub fn documented_mount() -> Result<String> {
     let readme = readme()?;

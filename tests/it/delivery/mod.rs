@@ -3,7 +3,7 @@
 mod authority;
 mod crashes;
 mod deadlines;
-mod foreign_hands;
+pub mod foreign_hands;
 mod giving_way;
 mod history;
 mod joining;

@@ -10,6 +10,8 @@
 //! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
 //! vendor's operator, which makes workloads of its own resource ([`definitions`]), and [`Helm`] installs the chart.
+//! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`GitOps`] has the libraries
+//! with which Helm, Flux and Argo CD judge and apply objects.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -19,6 +21,7 @@ mod ber;
 mod certificates;
 mod control_plane;
 pub mod definitions;
+pub mod gitops;
 pub mod helm;
 pub mod hostile;
 mod http_client;
@@ -39,6 +42,7 @@ mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
+pub use gitops::GitOps;
 pub use helm::{Helm, Installation};
 pub use network::free_port;
 pub use node::Node;

@@ -128,7 +128,7 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
 }
 
 /// How often the operator has written the Deployment.
-async fn written(stage: &Stage) -> Result<usize> {
+pub async fn written(stage: &Stage) -> Result<usize> {
     let events = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
     let by_operator =
         events.iter().filter(|event| event.user == "operator" && event.resource == "deployments");
@@ -148,7 +148,7 @@ async fn expect_written(stage: &Stage, times: usize) -> Result<()> {
 }
 
 /// Fails where the operator goes on writing the Deployment.
-async fn expect_silence(stage: &Stage) -> Result<()> {
+pub async fn expect_silence(stage: &Stage) -> Result<()> {
     silence(SILENCE, || written(stage)).await.context("a tug-of-war")
 }
 
@@ -163,7 +163,7 @@ async fn has_all(stage: &Stage, secret: &str) -> Result<bool> {
     Ok(entries.len() == ENTRIES && entries.iter().all(|(name, (of, key))| of == secret && key == name))
 }
 
-async fn expect_all(stage: &Stage, secret: &str) -> Result<()> {
+pub async fn expect_all(stage: &Stage, secret: &str) -> Result<()> {
     ensure!(has_all(stage, secret).await?, "{:#?}", stage.entries().await?);
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod cache;
 mod debian;
+mod gitops;
 mod go;
 mod helm;
 mod kubernetes;
@@ -15,6 +16,7 @@ mod slapd;
 mod stand_in_server;
 mod wandb_client;
 
+pub(crate) use gitops::gitops;
 pub use helm::helm;
 pub use kubernetes::{KubernetesBinaries, kubernetes};
 pub use node::{NodeBinaries, node};
