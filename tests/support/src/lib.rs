@@ -9,11 +9,11 @@
 //! issuer never signs. [`Workspace`] is a namespace of one's own on a Kubernetes API, with an operator
 //! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
-//! vendor's operator, which makes workloads of its own resource ([`definitions`]), and [`Helm`] installs the chart.
-//! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`GitOps`] has the libraries
-//! with which Helm, Flux and Argo CD judge and apply objects.
+//! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`Helm`] installs the chart,
+//! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. A [`Node`] runs real
+//! pods, in a machine of its own.
 //!
-//! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`] and the [`Workspace`],
+//! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
 
 mod background;
