@@ -12,6 +12,7 @@ mod machine_pod;
 mod name_server;
 pub mod services;
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
@@ -74,10 +75,19 @@ impl Node {
 
     /// Loads the images of an OCI image layout in a tar file.
     pub fn import_image(&self, archive: &Path) -> Result<()> {
+        self.ctr(&["import".as_ref(), archive.as_os_str()])
+    }
+
+    /// Gives an image one more name.
+    pub fn tag_image(&self, image: &str, name: &str) -> Result<()> {
+        self.ctr(&["tag".as_ref(), image.as_ref(), name.as_ref()])
+    }
+
+    fn ctr(&self, arguments: &[&OsStr]) -> Result<()> {
         let mut command = Command::new(&self.binaries.ctr);
         command.arg("--address").arg(self.directory.containerd_socket());
-        command.args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
-        run_to_completion("ctr images import", &command, &self.directory.log("import")).map(drop)
+        command.args(["--namespace", "k8s.io", "images"]).args(arguments);
+        run_to_completion("ctr images", &command, &self.directory.log("ctr")).map(drop)
     }
 
     /// Runs `kubectl` with every right, with this input; its output.

@@ -1,0 +1,93 @@
+//! The README's own commands, word for word, with the real helm and kubectl.
+//!
+//! Only Docker and kind have stand-ins, since the node is here already: their part is to bring the image there.
+
+use std::{env, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use anyhow::{Context, Result, bail, ensure};
+use test_support::{User, tools, wait_until};
+
+use crate::cluster::{Cluster, PATIENCE, WANDB};
+
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+/// The image as the documented commands name it.
+const DOCUMENTED_IMAGE: &str = "docker.io/library/wandb-auth-operator:dev";
+const OWN_IMAGE: &str = concat!("docker.io/library/wandb-auth-operator:", env!("CARGO_PKG_VERSION"));
+
+/// From a new kind cluster to the samples, and back.
+pub fn the_path_with_kind(cluster: &Cluster) -> Result<()> {
+    cluster.node.tag_image(OWN_IMAGE, DOCUMENTED_IMAGE)?;
+    run(cluster, &block("On kind, with Docker", "kind create cluster")?)?;
+    wait_until(PATIENCE, "verdict on every sample", || {
+        let samples = cluster.list(&["wandb-auth", "--namespace", WANDB])?;
+        ensure!(samples.len() >= 4, "there is no sample of each kind: {samples:#?}");
+        Ok(samples.iter().all(|sample| {
+            let conditions = sample["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|condition| condition["reason"] == "NameNotResolved")
+        }))
+    })?;
+    leave_nothing(cluster)
+}
+
+/// The manifests for people without Helm, and back.
+pub fn the_path_without_helm(cluster: &Cluster) -> Result<()> {
+    run(cluster, &block("Install", "deploy/operator.yaml")?)?;
+    cluster.node.wait_for(&["deployment/wandb-auth-operator", "--namespace", WANDB], "Available")?;
+    leave_nothing(cluster)
+}
+
+/// Uninstalls as documented. Of the two ways that the README names, the one that does not apply fails.
+fn leave_nothing(cluster: &Cluster) -> Result<()> {
+    let commands = block("Uninstall", "helm uninstall")?;
+    let installed_by_helm = cluster.list(&["secrets", "--namespace", WANDB, "--selector=owner=helm"])?;
+    let commands = if installed_by_helm.is_empty() { without_helm(&commands)? } else { commands };
+    run(cluster, &commands)?;
+    ensure!(cluster.list(&["crds"])?.is_empty(), "the definitions are still there");
+    cluster.node.kubectl(&["delete", "namespace", WANDB], "").map(drop)
+}
+
+/// The commands with the one that stands beside `helm uninstall` in its place.
+fn without_helm(commands: &str) -> Result<String> {
+    let line =
+        commands.lines().find(|line| line.starts_with("helm uninstall")).context("no helm uninstall")?;
+    let (_, other) = line.split_once("# or: ").context("the README names no way without Helm")?;
+    Ok(commands.replace(line, other))
+}
+
+/// The commands of a section of the README that contain this text.
+fn block(section: &str, text: &str) -> Result<String> {
+    let readme = fs::read_to_string(Path::new(REPOSITORY).join("README.md"))?;
+    let section = readme.split("\n## ").find(|found| found.starts_with(&format!("{section}\n")));
+    let section = section.context("the README has no such section")?;
+    let mut blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(|block| block.contains(text));
+    Ok(block.with_context(|| format!("no command there has {text}"))?.to_owned())
+}
+
+/// Runs the commands as a person in a clone does, who stops where one fails.
+fn run(cluster: &Cluster, commands: &str) -> Result<()> {
+    let programs = tempfile::tempdir()?;
+    for name in ["docker", "kind"] {
+        let program = programs.path().join(name);
+        fs::write(&program, "#!/bin/sh\n")?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    }
+    for tool in [tools::helm()?, tools::node()?.kubectl] {
+        let name = tool.file_name().context("a tool has no name")?;
+        std::os::unix::fs::symlink(&tool, programs.path().join(name))?;
+    }
+    let system = env::var_os("PATH").unwrap_or_default();
+    let path = [programs.path().to_owned()].into_iter().chain(env::split_paths(&system));
+    let output = Command::new("sh")
+        .args(["-e", "-c", commands])
+        .env("PATH", env::join_paths(path)?)
+        .env("KUBECONFIG", cluster.node.control_plane().kubeconfig(User::Admin))
+        .env("HOME", programs.path())
+        .current_dir(REPOSITORY)
+        .output()?;
+    if !output.status.success() {
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("these commands of the README fail:\n{commands}\n{out}\n{error}");
+    }
+    Ok(())
+}
