@@ -118,6 +118,16 @@ impl Cluster {
         Ok(secrets.iter().map(|secret| (field(secret, "name"), field(secret, "resourceVersion"))).collect())
     }
 
+    /// How often the container of each pod was started again, in every namespace.
+    pub fn restarts(&self) -> Result<BTreeMap<String, i64>> {
+        let pods = self.list(&["pods", "--all-namespaces"])?;
+        let restarts = |pod: &Value| {
+            let name = pod["metadata"]["name"].as_str()?.to_owned();
+            Some((name, pod["status"]["containerStatuses"][0]["restartCount"].as_i64()?))
+        };
+        Ok(pods.iter().filter_map(restarts).collect())
+    }
+
     /// The requests of the operator so far.
     pub fn requests(&self) -> Result<Vec<AuditEvent>> {
         let user = format!("system:serviceaccount:{OPERATOR}:{RELEASE}");

@@ -33,8 +33,12 @@ pub fn a_killed_operator_changes_nothing(cluster: &Cluster) -> Result<()> {
 
 /// The node loses power: every container ends, and starts again on the same disk.
 pub fn a_reboot_changes_nothing(cluster: &mut Cluster) -> Result<()> {
-    let secrets = cluster.secrets()?;
+    let (secrets, restarts) = (cluster.secrets()?, cluster.restarts()?);
     cluster.node.reboot()?;
+    wait_until(PATIENCE, "restart of every container", || {
+        let now = cluster.restarts()?;
+        Ok(restarts.iter().all(|(pod, count)| now.get(pod).is_some_and(|now| now > count)))
+    })?;
     cluster.wait_for_checks(&EVERY_NAME)?;
     wait_until_ready(cluster)?;
     people_log_in(cluster)?;
