@@ -63,7 +63,7 @@ pub fn image(files: &[File], settings: &Settings) -> Result<Image> {
     // Docker reads this file instead of the index unless it keeps its images in containerd.
     let docker = json!([{
         "Config": configuration.path(),
-        "RepoTags": [settings.reference()],
+        "RepoTags": [Settings::reference()],
         "Layers": [layer.path()],
     }]);
     let digest = manifest.digest();
@@ -86,8 +86,8 @@ fn index(manifest: &Blob, settings: &Settings) -> Result<Value> {
     members.insert(
         "annotations".to_owned(),
         json!({
-            "io.containerd.image.name": settings.full_reference(),
-            "org.opencontainers.image.ref.name": settings.reference(),
+            "io.containerd.image.name": Settings::full_reference(),
+            "org.opencontainers.image.ref.name": Settings::reference(),
         }),
     );
     Ok(json!({

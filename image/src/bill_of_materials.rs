@@ -81,3 +81,54 @@ fn of_library(library: &Library) -> Value {
         "purl": url,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{libraries::libraries, program};
+
+    #[test]
+    fn it_lists_what_is_linked_and_nothing_else() {
+        let packages = Packages::read(&program::target().unwrap()).unwrap();
+        let settings = Settings::new("amd64", 0).unwrap();
+        let text = write(&packages, &libraries(&packages).unwrap(), &settings).unwrap();
+        let bill: Value = serde_json::from_slice(&text).unwrap();
+
+        let listed = |list: &Value, field: &str| -> Vec<String> {
+            list.as_array().unwrap().iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
+        };
+        let names: BTreeSet<_> = listed(&bill["components"], "name").into_iter().collect();
+        for present in ["kube-client", "rustls", "aws-lc-sys", "aws-lc", "glibc", "rust", "webpki-root-certs"]
+        {
+            assert!(names.contains(present), "{present} is missing");
+        }
+        // A program of the build, a macro, a library of the tests, this program, and a forbidden one.
+        for absent in ["cc", "serde_derive", "insta", "tar", "ring", NAME] {
+            assert!(!names.contains(absent), "{absent} is listed");
+        }
+
+        let references = listed(&bill["components"], "bom-ref");
+        let mut known: BTreeSet<_> = references.iter().cloned().collect();
+        assert_eq!(known.len(), references.len(), "a reference stands for one component");
+        known.insert(bill["metadata"]["component"]["bom-ref"].as_str().unwrap().to_owned());
+        for edge in bill["dependencies"].as_array().unwrap() {
+            assert!(known.contains(edge["ref"].as_str().unwrap()), "{edge}");
+            for used in edge["dependsOn"].as_array().unwrap() {
+                assert!(known.contains(used.as_str().unwrap()), "{edge}");
+            }
+        }
+        let workspace = packages.workspace.to_str().unwrap();
+        assert!(!String::from_utf8(text).unwrap().contains(workspace), "a path of this machine");
+    }
+
+    #[test]
+    fn neighbours_in_the_workspace_add_nothing_to_the_program() {
+        let packages = Packages::read(&program::target().unwrap()).unwrap();
+        let (_, ldap) = packages.linked.iter().find(|((name, _), _)| name == "ldap3").unwrap();
+        // The harness of the tests has this library speak TLS by itself.
+        let tls: Vec<_> = ldap.dependencies.iter().filter(|(name, _)| name.contains("rustls")).collect();
+        assert!(tls.is_empty(), "{tls:?}");
+    }
+}

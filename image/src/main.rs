@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     if let Some(file) = outputs.output {
         let image = archive::image(&files, &settings)?;
         fs::write(&file, image.archive).with_context(|| format!("{} cannot be written", file.display()))?;
-        println!("{} {}", settings.reference(), image.digest);
+        println!("{} {}", Settings::reference(), image.digest);
     }
     Ok(())
 }

@@ -32,13 +32,13 @@ impl Settings {
     }
 
     /// The name that engines know the image by.
-    pub fn reference(&self) -> String {
+    pub fn reference() -> String {
         format!("{NAME}:{}", env!("CARGO_PKG_VERSION"))
     }
 
     /// The same name as containerd spells it, in full.
-    pub fn full_reference(&self) -> String {
-        format!("docker.io/library/{}", self.reference())
+    pub fn full_reference() -> String {
+        format!("docker.io/library/{}", Self::reference())
     }
 
     /// When the image was made, as far as anybody can tell from it.

@@ -1,0 +1,131 @@
+//! The files of the image are all that the program needs.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, UdpSocket},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+use test_support::{CertificateAuthority, Leaf, Slapd};
+
+use crate::world::PASSWORD;
+
+/// A name that only the servers of this test know.
+const NAME: &str = "directory.corp.test";
+
+/// Where the name server listens: a loopback address that nothing else uses, since the port is given.
+const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(127, 53, 65, 32);
+
+#[test]
+#[ignore = "needs the files of an image (WANDB_AUTH_IMAGE names their directory) and root; .ci/image calls it"]
+fn names_and_authorities_are_found_without_anything_else() -> Result<()> {
+    let certificate = CertificateAuthority::new("corp")?.issue(&Leaf::loopback().only_for(NAME))?;
+    let directory = Slapd::builder(PASSWORD).certificate(&certificate).start()?;
+    let port = directory.ldaps_port().context("a port")?;
+    let container = Container::new()?;
+    // The image's own authorities are not ours, but their place is.
+    fs::write(container.path("etc/ssl/certs/ca-certificates.crt"), &certificate.authority_pem)?;
+    serve_names()?;
+
+    fs::write(container.path("etc/resolv.conf"), format!("nameserver {NAME_SERVER}\n"))?;
+    let checks = container.check(&format!("ldaps://{NAME}:{port}"))?;
+    assert_eq!(reason(&checks, "DnsResolves"), "Passed", "{checks:#}");
+    assert_eq!(reason(&checks, "TlsVerifies"), "Passed", "{checks:#}");
+    assert_eq!(reason(&checks, "BaseDnExists"), "Passed", "{checks:#}");
+    let checks = container.check(&format!("ldaps://another.corp.test:{port}"))?;
+    assert_eq!(reason(&checks, "DnsResolves"), "NameNotResolved", "{checks:#}");
+
+    // No name server has this one.
+    fs::write(container.path("etc/hosts"), "127.0.0.1 hosts.corp.test\n")?;
+    let checks = container.check(&format!("ldaps://hosts.corp.test:{port}"))?;
+    assert_eq!(reason(&checks, "DnsResolves"), "Passed", "{checks:#}");
+    assert_eq!(reason(&checks, "TlsVerifies"), "NameMismatch", "{checks:#}");
+    Ok(())
+}
+
+/// A copy of the image's files, which a program can be locked into.
+struct Container(TempDir);
+
+impl Container {
+    fn new() -> Result<Self> {
+        let image = std::env::var_os("WANDB_AUTH_IMAGE").context("WANDB_AUTH_IMAGE is not set")?;
+        let root = tempfile::tempdir()?;
+        let status =
+            Command::new("cp").arg("-a").arg(Path::new(&image).join(".")).arg(root.path()).status()?;
+        ensure!(status.success(), "the files of the image were not copied");
+        // A temporary directory is its maker's only, and the program runs as somebody else.
+        fs::set_permissions(root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(Self(root))
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// What `check` finds about a directory at that address.
+    fn check(&self, address: &str) -> Result<Value> {
+        let manifest = format!(
+            "apiVersion: auth.wandb.com/v1alpha1\nkind: LdapConfig\nmetadata: {{name: corp}}\n\
+             spec: {{address: '{address}', baseDN: '{}'}}\n",
+            Slapd::SUFFIX
+        );
+        fs::write(self.path("corp.yaml"), manifest)?;
+        let output = Command::new("chroot")
+            .arg("--userspec=65532:65532")
+            .arg(self.0.path())
+            .args(["/usr/bin/wandb-auth-operator", "check", "-f", "/corp.yaml", "-o", "json"])
+            .env_remove("SSL_CERT_FILE")
+            .env_remove("SSL_CERT_DIR")
+            .output()?;
+        let printed = serde_json::from_slice::<Value>(&output.stdout);
+        printed.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// The reason of the only resource's check of that name.
+fn reason<'a>(checks: &'a Value, name: &str) -> &'a str {
+    let checks = checks[0]["checks"].as_array().into_iter().flatten();
+    let mut named = checks.filter(|check| check["name"] == name);
+    named.next().and_then(|check| check["reason"].as_str()).unwrap_or_default()
+}
+
+/// Answers questions about names (RFC 1035) until the process ends.
+fn serve_names() -> Result<()> {
+    let socket = UdpSocket::bind((NAME_SERVER, 53)).context("only root may listen where name servers do")?;
+    thread::spawn(move || -> Result<()> {
+        let mut question = [0; 512];
+        loop {
+            let (length, client) = socket.recv_from(&mut question)?;
+            socket.send_to(&answer(&question[..length]), client)?;
+        }
+    });
+    Ok(())
+}
+
+/// 127.0.0.1 for the name that is known, and no such name for every other.
+fn answer(question: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 12;
+    let mut name: Vec<u8> = Vec::new();
+    for label in NAME.split('.') {
+        name.push(u8::try_from(label.len()).unwrap());
+        name.extend(label.as_bytes());
+    }
+    name.push(0);
+    let end = HEADER + question[HEADER..].iter().position(|&byte| byte == 0).unwrap() + 1;
+    let known = question[HEADER..end].eq_ignore_ascii_case(&name);
+    // An address of version 4 (A) is known, and one of version 6 is not.
+    let found = known && question[end..end + 4] == [0, 1, 0, 1];
+    let mut answer = question[..2].to_vec();
+    answer.extend([0x81, if known { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
+    answer.extend(&question[HEADER..end + 4]);
+    if found {
+        // The name of the question, A, IN, a minute, four bytes.
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+    }
+    answer
+}
