@@ -19,7 +19,7 @@ pub fn the_path_with_kind(cluster: &Cluster) -> Result<()> {
     cluster.node.tag_image(OWN_IMAGE, DOCUMENTED_IMAGE)?;
     run(cluster, &block("On kind, with Docker", "kind create cluster")?)?;
     wait_until(PATIENCE, "verdict on every sample", || {
-        let samples = cluster.list(&["wandb-auth", "--namespace", WANDB])?;
+        let samples = cluster.list(&["ldap,oidc,jwt,wsa", "--namespace", WANDB])?;
         ensure!(samples.len() >= 4, "there is no sample of each kind: {samples:#?}");
         Ok(samples.iter().all(|sample| {
             let conditions = sample["status"]["conditions"].as_array().cloned().unwrap_or_default();

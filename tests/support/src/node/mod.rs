@@ -97,6 +97,7 @@ impl Node {
         let mut command = Command::new("sh");
         command.args(["-c", r#"input=$1; shift; exec "$@" < "$input""#, "sh"]).arg(input);
         command.arg(&self.binaries.kubectl).arg("--kubeconfig").arg(self.plane.kubeconfig(User::Admin));
+        command.arg("--cache-dir").arg(self.directory.path("kubectl"));
         command.args(arguments);
         let name = format!("kubectl {}", arguments.join(" "));
         run_to_completion(&name, &command, &self.directory.log("kubectl"))
