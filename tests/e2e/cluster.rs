@@ -99,6 +99,8 @@ impl Cluster {
     /// Which of these resources the leader has not checked yet.
     fn unchecked<'a>(&self, resources: &[&'a str]) -> Result<Vec<&'a str>> {
         let leader = self.leader()?.context("nobody leads")?;
+        let stays = self.operator_pods()?.iter().any(|pod| pod["metadata"]["name"] == leader.pod());
+        ensure!(stays, "{} leads, which is about to go", leader.pod());
         let path = format!("/api/v1/namespaces/{OPERATOR}/pods/{}:8080/proxy/metrics", leader.pod());
         let metrics = self.node.kubectl(&["get", "--raw", &path], "")?;
         let is_checked = |name: &str| {
@@ -222,5 +224,6 @@ pub fn values() -> Value {
     json!({
         "image": {"pullPolicy": "Never"},
         "watchNamespaces": [WANDB],
+        "tokenRequest": [{"namespace": WANDB, "serviceAccounts": ["trainer"]}],
     })
 }

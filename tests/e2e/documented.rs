@@ -5,19 +5,29 @@
 use std::{env, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use test_support::{User, tools, wait_until};
 
 use crate::cluster::{Cluster, PATIENCE, WANDB};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// The image as the documented commands name it.
-const DOCUMENTED_IMAGE: &str = "docker.io/library/wandb-auth-operator:dev";
+const DOCUMENTED_IMAGE: &str = "wandb-auth-operator:dev";
 const OWN_IMAGE: &str = concat!("docker.io/library/wandb-auth-operator:", env!("CARGO_PKG_VERSION"));
 
 /// From a new kind cluster to the samples, and back.
 pub fn the_path_with_kind(cluster: &Cluster) -> Result<()> {
-    cluster.node.tag_image(OWN_IMAGE, DOCUMENTED_IMAGE)?;
-    run(cluster, &block("On kind, with Docker", "kind create cluster")?)?;
+    cluster.node.tag_image(OWN_IMAGE, &format!("docker.io/library/{DOCUMENTED_IMAGE}"))?;
+    let calls = run(cluster, &block("On kind, with Docker", "kind create cluster")?)?;
+    let configuration = fs::read_to_string(Path::new(REPOSITORY).join("kind-config.yaml"))?;
+    let configuration: Value = serde_yaml::from_str(&configuration)?;
+    let name = configuration["name"].as_str().context("the cluster has no name")?;
+    let expected = [
+        "kind create cluster --config kind-config.yaml".to_owned(),
+        format!("docker build --tag {DOCUMENTED_IMAGE} ."),
+        format!("kind load docker-image --name {name} {DOCUMENTED_IMAGE}"),
+    ];
+    ensure!(calls.lines().eq(expected.iter()), "the documented commands are {calls}");
     wait_until(PATIENCE, "verdict on every sample", || {
         let samples = cluster.list(&["ldap,oidc,jwt,wsa", "--namespace", WANDB])?;
         ensure!(samples.len() >= 4, "there is no sample of each kind: {samples:#?}");
@@ -42,6 +52,11 @@ fn leave_nothing(cluster: &Cluster) -> Result<()> {
     let installed_by_helm = cluster.list(&["secrets", "--namespace", WANDB, "--selector=owner=helm"])?;
     let commands = if installed_by_helm.is_empty() { without_helm(&commands)? } else { commands };
     run(cluster, &commands)?;
+    ensure!(
+        cluster.list(&["ldap,oidc,jwt,wsa", "--all-namespaces"])?.is_empty(),
+        "resources are still there"
+    );
+    run(cluster, &block("Uninstall", "delete -f crds/")?)?;
     ensure!(cluster.list(&["crds"])?.is_empty(), "the definitions are still there");
     cluster.node.kubectl(&["delete", "namespace", WANDB], "").map(drop)
 }
@@ -64,18 +79,20 @@ fn block(section: &str, text: &str) -> Result<String> {
     Ok(block.with_context(|| format!("no command there has {text}"))?.to_owned())
 }
 
-/// Runs the commands as a person in a clone does, who stops where one fails.
-fn run(cluster: &Cluster, commands: &str) -> Result<()> {
+/// Runs the commands as a person in a clone does, who stops where one fails; the calls of docker and kind.
+fn run(cluster: &Cluster, commands: &str) -> Result<String> {
     let programs = tempfile::tempdir()?;
     for name in ["docker", "kind"] {
         let program = programs.path().join(name);
-        fs::write(&program, "#!/bin/sh\n")?;
+        fs::write(&program, format!("#!/bin/sh\necho \"{name} $*\" >> \"$CALLS\"\n"))?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     }
     for tool in [tools::helm()?, tools::node()?.kubectl] {
         let name = tool.file_name().context("a tool has no name")?;
         std::os::unix::fs::symlink(&tool, programs.path().join(name))?;
     }
+    let calls = programs.path().join("calls");
+    fs::write(&calls, "")?;
     let system = env::var_os("PATH").unwrap_or_default();
     let path = [programs.path().to_owned()].into_iter().chain(env::split_paths(&system));
     let output = Command::new("sh")
@@ -83,11 +100,12 @@ fn run(cluster: &Cluster, commands: &str) -> Result<()> {
         .env("PATH", env::join_paths(path)?)
         .env("KUBECONFIG", cluster.node.control_plane().kubeconfig(User::Admin))
         .env("HOME", programs.path())
+        .env("CALLS", &calls)
         .current_dir(REPOSITORY)
         .output()?;
     if !output.status.success() {
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         bail!("these commands of the README fail:\n{commands}\n{out}\n{error}");
     }
-    Ok(())
+    Ok(fs::read_to_string(calls)?)
 }

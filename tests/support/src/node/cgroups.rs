@@ -10,9 +10,12 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// What a new group of the first version must be told before it can hold a process.
 const INHERITED: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
+/// What a kubelet asks for.
+const FOR_PODS: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
+
 /// Makes the group in each hierarchy.
 pub(super) fn create(name: &str) -> Result<()> {
-    if Path::new(ROOT).join("cgroup.controllers").exists() {
+    if is_unified() {
         return create_unified(name);
     }
     for hierarchy in hierarchies()? {
@@ -27,10 +30,15 @@ pub(super) fn create(name: &str) -> Result<()> {
     Ok(())
 }
 
+fn is_unified() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
 /// The second version has one hierarchy, whose groups hand controllers down.
 fn create_unified(name: &str) -> Result<()> {
     let controllers = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers"))?;
-    let enabled: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
+    let wanted = controllers.split_whitespace().filter(|name| FOR_PODS.contains(name));
+    let enabled: Vec<String> = wanted.map(|name| format!("+{name}")).collect();
     let group = Path::new(ROOT).join(name);
     fs::create_dir_all(&group).with_context(|| format!("cannot create {}", group.display()))?;
     for parent in [Path::new(ROOT), &group] {
@@ -43,15 +51,16 @@ fn create_unified(name: &str) -> Result<()> {
 /// Whether groups can be made at all.
 pub(super) fn are_writable() -> bool {
     let name = format!("wandb-auth-probe-{}", std::process::id());
-    let created = create(&name).is_ok();
+    let hierarchies = hierarchies().unwrap_or_default();
+    let created = !hierarchies.is_empty()
+        && hierarchies.iter().all(|hierarchy| fs::create_dir(hierarchy.join(&name)).is_ok());
     remove(&name);
     created
 }
 
 /// Removes the group with all below it, whose processes have ended.
 pub(super) fn remove(name: &str) {
-    let unified = PathBuf::from(ROOT);
-    for hierarchy in hierarchies().unwrap_or_default().into_iter().chain([unified]) {
+    for hierarchy in hierarchies().unwrap_or_default() {
         // A group that is still in use stays; the next one has another name.
         let _ = remove_below(&hierarchy.join(name));
     }
@@ -72,8 +81,12 @@ fn remove_below(group: &Path) -> Result<()> {
 }
 
 fn hierarchies() -> Result<Vec<PathBuf>> {
+    let root = Path::new(ROOT);
+    if is_unified() {
+        return Ok(vec![root.to_owned()]);
+    }
     let mut found = Vec::new();
-    for entry in fs::read_dir(ROOT)? {
+    for entry in fs::read_dir(root)? {
         let path = entry?.path();
         // Some are links to a mount of several controllers.
         if path.is_dir() && !path.is_symlink() && path.join("cgroup.procs").exists() {

@@ -13,7 +13,6 @@ mod name_server;
 pub mod services;
 
 use std::ffi::OsStr;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -66,11 +65,6 @@ impl Node {
     /// The Kubernetes API.
     pub fn control_plane(&self) -> &ControlPlane {
         &self.plane
-    }
-
-    /// The address at which the node and its pods are in one network.
-    pub fn address(&self) -> Ipv4Addr {
-        NODE_ADDRESS
     }
 
     /// Loads the images of an OCI image layout in a tar file.

@@ -131,7 +131,7 @@ fn server(server: Service, certificate: &Certificate) -> Result<[Value; 3]> {
     });
     let certificate = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret, "namespace": NAMESPACE},
-        "stringData": data,
+        "type": "kubernetes.io/tls", "stringData": data,
     });
     Ok([certificate, pod.deployment(), service(NAMESPACE, name, server.port())])
 }
