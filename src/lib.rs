@@ -24,6 +24,11 @@
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
+//! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default
+//! rendering is `deploy/operator.yaml`; `image` makes the container image; `gitops` has what Argo CD and Flux need
+//! to know; `tests/it` is the integration tests, `tests/e2e` the story on a real node, and `tests/support` what
+//! both stand on.
+//!
 //! Invariants:
 //!
 //! - Values whose checks failed never replace values whose checks passed (`publishPolicy: Always`
@@ -45,7 +50,7 @@
 //!   so a process that is killed leaves nothing that the next one cannot finish.
 //! - A revision that did not work in the pods is not tried again before a person changes something.
 //! - One resource decides at a target at a time, and an entry of anybody else is never changed.
-//! - There is no webhook and no cluster-wide right, and a finalizer only where a key was made at W&B
+//! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B
 //!   Server, or a target has entries, that must go with their resource.
 
 pub mod api;

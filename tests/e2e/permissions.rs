@@ -26,8 +26,11 @@ pub fn exercise(cluster: &Cluster) -> Result<()> {
     wait_until(PATIENCE, "rotated key", || {
         Ok(cluster.get(&["wsa", "robot", "--namespace", WANDB])?["status"]["keyID"].is_string())
     })?;
-    // That it asked for a token at all is in the audit; the rights' comparison finds it there.
-    wait_for_reason(cluster, &["wsa", "trainer"], "Ready", "IssuerMismatch")?;
+    wait_until(PATIENCE, "token of a service account", || {
+        let found = cluster.get(&["wsa", "trainer", "--namespace", WANDB])?;
+        let checks = found["status"]["checks"].as_array().cloned().unwrap_or_default();
+        Ok(checks.iter().any(|check| check["name"] == "TokenObtained" && check["result"] == "Passed"))
+    })?;
     // Its revisions go with it.
     node.kubectl(&["delete", "oidc/fragile", "--namespace", WANDB, "--timeout=1m"], "")?;
     Ok(())
