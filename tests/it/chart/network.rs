@@ -1,4 +1,4 @@
-//! What the NetworkPolicies let through.
+//! What network policies let through.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
