@@ -1,11 +1,14 @@
-{{/* The name of all objects: the release's, with the chart's unless that is part of it. */}}
+{{/*
+The name of all objects: the release's, with the chart's unless that is part of it. A release may have dots in its
+name and begin with a digit, a Service may not.
+*/}}
 {{- define "operator.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
-{{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- $release := regexReplaceAll "^([0-9])" (.Release.Name | replace "." "-") "release-${1}" -}}
+{{- $name := ternary $release (printf "%s-%s" $release .Chart.Name) (contains .Chart.Name $release) -}}
+{{- $name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -13,6 +16,19 @@
 {{- define "operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* With another value of those that it is selected by, a pod would be nobody's. */}}
+{{- define "operator.podLabels" -}}
+{{- range $label := include "operator.selectorLabels" . | fromYaml | keys | sortAlpha -}}
+{{- if hasKey ($.Values.podLabels | default dict) $label -}}
+{{- fail (printf "podLabels sets %s, which the pods are selected by: take it out" $label) -}}
+{{- end -}}
+{{- end -}}
+{{ include "operator.selectorLabels" . }}
+{{- with .Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "operator.labels" -}}
@@ -64,6 +80,11 @@ namespace: {{ $namespace | quote }}
 {{- end }}
 labels:
   {{- include "operator.labels" $root | nindent 2 }}
+{{- end -}}
+
+{{/* The prefix of names in the cluster, where releases of one name in several namespaces meet. */}}
+{{- define "operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "operator.fullname" .) -}}
 {{- end -}}
 
 {{/* Lets the operator's service account have the Role of the same name; takes the same list. */}}

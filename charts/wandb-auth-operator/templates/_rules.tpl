@@ -2,6 +2,11 @@
 {{- define "operator.rules" -}}
 {{- $targets := .Values.targets -}}
 {{- $ofTarget := list "get" "list" "watch" "patch" -}}
+{{- $delivers := or $targets.deployment $targets.statefulSet $targets.weightsAndBiases -}}
+{{- $ofSecrets := list "get" "list" "watch" "create" "update" -}}
+{{- if $delivers -}}
+{{- $ofSecrets = concat $ofSecrets (list "patch" "delete") -}}
+{{- end -}}
 - apiGroups: [auth.wandb.com]
   resources: [jwtissuers, ldapconfigs, oidcproviders, serviceaccounts]
   verbs: [get, list, watch]
@@ -12,18 +17,20 @@
 - apiGroups: [auth.wandb.com]
   resources: [jwtissuers, ldapconfigs, oidcproviders, serviceaccounts]
   verbs: [patch]
-# Changes are watched as metadata only, but Kubernetes has no separate right for that. The numbered
-# revisions of a Secret are marked (patch) and deleted.
+# Changes are watched as metadata only, but Kubernetes has no separate right for that.
+{{- if $delivers }}
+# The numbered revisions of a Secret, which only targets refer to, are marked (patch) and deleted.
+{{- end }}
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [{{ join ", " $ofSecrets }}]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
-{{- if or $targets.deployment $targets.statefulSet $targets.weightsAndBiases }}
+{{- if $delivers }}
 # Only for resources with a spec.target: the workloads, and their pods to see what became of a rollout.
 # Whatever the target is, all workloads are listed before a Secret goes that one may refer to.
 - apiGroups: [apps]

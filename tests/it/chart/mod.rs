@@ -8,6 +8,8 @@ mod admission;
 mod manifest;
 mod metadata;
 mod monitoring;
+mod names;
+mod network;
 mod notes;
 mod refusals;
 mod releases;

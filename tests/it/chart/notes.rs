@@ -1,7 +1,10 @@
 //! What Helm prints after an installation.
 
 use anyhow::{Context, Result, ensure};
-use test_support::{ControlPlane, Helm, Installation, User, Workspace, definitions, helm::NAMESPACE};
+use test_support::{
+    ControlPlane, Helm, Installation, User, Workspace, definitions,
+    helm::{NAMESPACE, RELEASE},
+};
 use wandb_auth_operator::api::custom_resource_definitions;
 
 use super::cases;
@@ -27,5 +30,32 @@ async fn notes_name_commands_that_work() -> Result<()> {
             insta::assert_snapshot!(case.name.clone(), notes);
         }
     }
+    Ok(())
+}
+
+/// What is printed with these values, whether or not there is a cluster.
+fn notes(values: &str) -> Result<String> {
+    let helm = Helm::new()?;
+    let arguments = ["install", RELEASE, helm.chart()?, "--dry-run=client", "--set", values];
+    let printed = helm.run(&arguments)?;
+    let (_, notes) = printed.split_once("\nNOTES:\n").context("no notes")?;
+    Ok(notes.to_owned())
+}
+
+#[test]
+fn alerts_without_their_metrics_are_told() -> Result<()> {
+    let told = "otherwise WandbAuthOperatorAbsent fires for ever";
+    ensure!(notes("prometheusRule.enabled=true")?.contains(told));
+    ensure!(!notes("prometheusRule.enabled=true,serviceMonitor.enabled=true")?.contains(told));
+    ensure!(!notes("replicas=1")?.contains(told));
+    Ok(())
+}
+
+#[test]
+fn definitions_that_go_with_the_release_are_told() -> Result<()> {
+    let told = "stay in Terminating for ever";
+    ensure!(notes("crds.keep=false")?.contains(told));
+    ensure!(!notes("crds.keep=false,crds.install=false")?.contains(told));
+    ensure!(!notes("crds.keep=true")?.contains(told));
     Ok(())
 }

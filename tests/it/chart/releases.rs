@@ -116,3 +116,43 @@ async fn a_second_release_leaves_the_definitions_alone() -> Result<()> {
     ensure!(definitions(workspace.client()).await?.len() == 4);
     Ok(())
 }
+
+#[tokio::test]
+async fn definitions_change_hands_when_that_is_asked_for() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let kubeconfig = plane.kubeconfig(User::Admin);
+    let workspace = Workspace::create(&plane, &[]).await?;
+    let helm = Helm::new()?;
+    let refusal = |release, arguments: &[&str]| -> Result<String> {
+        let refusal = helm.upgrade_install(release, &json!({}), arguments).err();
+        Ok(refusal.context("it is taken over unasked")?.to_string())
+    };
+
+    // Somebody began without Helm, with an older version.
+    let directory = tempfile::tempdir()?;
+    older_chart(directory.path())?;
+    for file in fs::read_dir(directory.path().join("chart/files/crds"))? {
+        workspace.apply(&fs::read_to_string(file?.path())?).await?;
+    }
+    let before = definitions(workspace.client()).await?;
+    let first = Installation { kubeconfig, namespace: "wandb" };
+    let told = refusal(first, &[])?;
+    ensure!(told.contains("cannot be imported into the current release"), "{told}");
+    let told = refusal(first, &["--take-ownership"])?;
+    ensure!(told.contains("conflict"), "the versions differ: {told}");
+    helm.upgrade_install(first, &json!({}), &["--take-ownership", "--force-conflicts"])?;
+    let after = definitions(workspace.client()).await?;
+    ensure!(columns(&after)? == columns(&before)? + 1, "they are the chart's");
+
+    // The release moves to another namespace.
+    helm.uninstall(first, &[])?;
+    let second = Installation { kubeconfig, namespace: "research" };
+    let told = refusal(second, &[])?;
+    ensure!(told.contains("\"meta.helm.sh/release-namespace\" must equal \"research\""), "{told}");
+    helm.upgrade_install(second, &json!({}), &["--take-ownership"])?;
+    for definition in definitions(workspace.client()).await? {
+        ensure!(definition.annotations()["meta.helm.sh/release-namespace"] == "research");
+    }
+    helm.upgrade_install(second, &json!({"replicas": 2}), &[]).context("from then on it is as usual")?;
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
+use serde_json::Value;
 use test_support::{
     ControlPlane, Helm, PodPlayer,
     pods::{Life, WandbWorkload},
@@ -19,7 +20,8 @@ async fn live_with_the_rights_of(case: &str, workload: Option<(&str, WandbWorklo
         .into_iter()
         .find(|object| object["kind"] == "Role" && object["metadata"]["name"] == "wandb-auth-operator");
     // It replaces the one of the defaults, which the operator's user is bound to.
-    workspace.apply(&role.context("no Role")?.to_string()).await?;
+    let role = role.context("no Role")?;
+    workspace.apply(&role.to_string()).await?;
     let certificate = certificate()?;
     let directory = directory(&certificate)?;
     put_references(&workspace, &certificate).await?;
@@ -39,10 +41,24 @@ async fn live_with_the_rights_of(case: &str, workload: Option<(&str, WandbWorklo
     })
     .await?;
     let events = ControlPlane::shared().await?.audit_in(workspace.namespace())?;
-    let refused: Vec<_> =
-        events.into_iter().filter(|event| event.user == "operator" && event.code == 403).collect();
+    let by_operator: Vec<_> = events.into_iter().filter(|event| event.user == "operator").collect();
+    let refused: Vec<_> = by_operator.iter().filter(|event| event.code == 403).collect();
     ensure!(refused.is_empty(), "used and not granted: {refused:#?}");
+    // Those that only revisions need, and so only targets.
+    for verb in ["patch", "delete"] {
+        let is_used = by_operator.iter().any(|event| event.resource == "secrets" && event.verb == verb);
+        ensure!(
+            is_used == grants(&role, "secrets", verb),
+            "{verb} on Secrets is used: {is_used}, and {role}"
+        );
+    }
     Ok(())
+}
+
+fn grants(role: &Value, resource: &str, verb: &str) -> bool {
+    let has = |list: &Value, word: &str| list.as_array().into_iter().flatten().any(|each| each == word);
+    let mut rules = role["rules"].as_array().into_iter().flatten();
+    rules.any(|rule| has(&rule["resources"], resource) && has(&rule["verbs"], verb))
 }
 
 #[tokio::test]

@@ -79,11 +79,12 @@ fn modified(
 }
 
 /// The fields of `spec` that Argo CD documents for an `Application`, as far as the shipped ones have them.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "destination.namespace",
     "destination.server",
     "project",
     "source.helm.releaseName",
+    "source.helm.valuesObject.image.repository",
     "source.path",
     "source.repoURL",
     "source.targetRevision",

@@ -1,12 +1,13 @@
-//! The README's resources do not drift: the API server's defaults are no difference to any tool.
+//! The README's resources do not drift: the API server's defaults are no difference to any tool. What is shipped
+//! installs the operator as the README does.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use test_support::{
-    GitOps,
+    GitOps, Helm,
     gitops::{ArgoApply, Comparison},
 };
 
-use super::{in_namespace, kubeconfig};
+use super::{in_namespace, kubeconfig, shipped};
 use crate::{readme::documented_resources, world::workspace};
 
 #[tokio::test]
@@ -38,5 +39,19 @@ async fn the_documented_resources_are_in_sync_with_their_manifests() -> Result<(
         round.changes.values().chain(round.drift.values()).all(|action| action == "unchanged"),
         "{round:#?}"
     );
+    Ok(())
+}
+
+#[test]
+fn the_shipped_releases_take_the_image_from_a_registry() -> Result<()> {
+    let application = shipped("argo-cd/applications.yaml")?.remove(0);
+    let mut flux = shipped("flux/operator.yaml")?;
+    flux.retain(|document| document["kind"] == "HelmRelease");
+    let release = flux.pop().context("no HelmRelease")?;
+    let helm = Helm::new()?;
+    for values in [&application["spec"]["source"]["helm"]["valuesObject"], &release["spec"]["values"]] {
+        let rendered = helm.template(values)?;
+        ensure!(rendered.contains("image: \"registry.example.com/wandb-auth-operator:"), "{values}");
+    }
     Ok(())
 }
