@@ -2,7 +2,7 @@
 //!
 //! The certificate and its key are where a Secret of type `kubernetes.io/tls` is mounted.
 
-use std::{env, fs, path::Path, process::ExitCode, thread};
+use std::{env, fs, path::Path, thread};
 
 use anyhow::{Context, Result, bail};
 use test_support::{
@@ -13,17 +13,7 @@ use test_support::{
     },
 };
 
-fn main() -> ExitCode {
-    match serve() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fatal: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve() -> Result<()> {
+fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [service, host] = arguments.as_slice() else { bail!("usage: wandb-service-in-pod SERVICE HOST") };
     let certificate = certificate(Path::new(CERTIFICATE_DIRECTORY))?;
