@@ -69,11 +69,9 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
 
     let mut election = Election::new(client.clone(), &namespace, MANAGER, identity());
     if options.election == LeaderElection::Lease {
-        // A replica that stands by is as ready as it can be.
-        readiness.set_ready();
         tracing::info!("waiting to become the leader");
         tokio::select! {
-            () = election.win() => tracing::info!("became the leader"),
+            () = election.win(&readiness) => tracing::info!("became the leader"),
             () = stopping.cancelled() => return Ok(()),
         }
     }

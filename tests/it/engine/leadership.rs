@@ -3,7 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use test_support::Operator;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use test_support::{Operator, wait_until};
 
 use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
 
@@ -21,7 +26,7 @@ async fn one_leads_and_another_takes_over() -> Result<()> {
     first.log().wait_for(LEADER, PATIENCE)?;
     let second = replica()?;
     second.log().wait_for("waiting to become the leader", PATIENCE)?;
-    ensure!(second.get("/readyz")?.0 == 200, "a replica that stands by is ready");
+    wait_until(PATIENCE, "a replica that stands by to be ready", || Ok(second.get("/readyz")?.0 == 200))?;
     put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
@@ -46,6 +51,26 @@ async fn one_leads_and_another_takes_over() -> Result<()> {
         "no Secret changed"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn nobody_is_ready_who_cannot_look_at_the_lease() -> Result<()> {
+    let workspace = workspace().await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let name = "wandb-auth-operator-leader-election";
+    let mut binding = bindings.get(name).await?;
+    bindings.delete(name, &DeleteParams::default()).await?;
+    // Without a right nothing is answered but that.
+    let operator = workspace.start_operator(program(), &["--leader-elect"])?;
+    wait_until(PATIENCE, "/readyz to say what is missing", || {
+        let (code, why) = operator.get("/readyz")?;
+        ensure!(code == 503, "ready without a look at the Lease: {code} {why}");
+        Ok(why.contains("Lease wandb-auth-operator") && why.contains("forbidden"))
+    })?;
+    binding.metadata.resource_version = None;
+    bindings.create(&PostParams::default(), &binding).await?;
+    wait_until(PATIENCE, "the operator to be ready", || Ok(operator.get("/readyz")?.0 == 200))?;
+    operator.log().wait_for(LEADER, PATIENCE)
 }
 
 #[tokio::test]
