@@ -40,12 +40,12 @@ pub struct Options {
 }
 
 /// Whether replicas agree on one leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaderElection {
     /// This is the only process.
     Off,
-    /// By a Lease in the operator's own namespace.
-    Lease,
+    /// By the Lease of that name in the operator's own namespace.
+    Lease(String),
 }
 
 /// How long the HTTP server may take to end.
@@ -67,8 +67,11 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     let served = CancellationToken::new();
     tasks.spawn(server::serve(listener, readiness.clone(), Arc::clone(&metrics), served.clone()));
 
-    let mut election = Election::new(client.clone(), &namespace, MANAGER, identity());
-    if options.election == LeaderElection::Lease {
+    let mut election = match &options.election {
+        LeaderElection::Off => None,
+        LeaderElection::Lease(name) => Some(Election::new(client.clone(), &namespace, name, identity())),
+    };
+    if let Some(election) = &mut election {
         tracing::info!("waiting to become the leader");
         tokio::select! {
             () = election.win(&readiness) => tracing::info!("became the leader"),
@@ -86,12 +89,12 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         .add::<JwtIssuer>(&shared)
         .add::<ServiceAccount>(&shared);
     let running = controllers.run(readiness);
-    let leadership = match options.election {
-        LeaderElection::Off => {
+    let leadership = match &mut election {
+        None => {
             running.await;
             Leadership::Released
         }
-        LeaderElection::Lease => lead(&mut election, running).await,
+        Some(election) => lead(election, running).await,
     };
     served.cancel();
     tasks.close();

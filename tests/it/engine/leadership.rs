@@ -8,7 +8,8 @@ use kube::{
     Api,
     api::{DeleteParams, PostParams},
 };
-use test_support::{Operator, wait_until};
+use serde_json::json;
+use test_support::{Operator, Workspace, wait_until};
 
 use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
 
@@ -71,6 +72,34 @@ async fn nobody_is_ready_who_cannot_look_at_the_lease() -> Result<()> {
     bindings.create(&PostParams::default(), &binding).await?;
     wait_until(PATIENCE, "the operator to be ready", || Ok(operator.get("/readyz")?.0 == 200))?;
     operator.log().wait_for(LEADER, PATIENCE)
+}
+
+/// The right to one more Lease, as another release brings it.
+async fn grant_lease(workspace: &Workspace, name: &str) -> Result<()> {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
+        "rules": [{
+            "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [name],
+            "verbs": ["get", "update"],
+        }],
+    });
+    workspace.apply(&role.to_string()).await?;
+    workspace.bind_role(name).await
+}
+
+#[tokio::test]
+async fn releases_in_one_namespace_have_leases_of_their_own() -> Result<()> {
+    let workspace = workspace().await?;
+    let first = workspace.start_operator(program(), &["--leader-elect"])?;
+    first.log().wait_for(LEADER, PATIENCE)?;
+    let second = workspace.start_operator(program(), &["--leader-elect", "--lease-name", "second"])?;
+    // The rights are those of the first release alone.
+    wait_until(PATIENCE, "the other Lease to be asked for", || {
+        Ok(second.get("/readyz")?.1.contains("Lease second"))
+    })?;
+    grant_lease(&workspace, "second").await?;
+    second.log().wait_for(LEADER, PATIENCE)?;
+    Ok(())
 }
 
 #[tokio::test]
