@@ -78,10 +78,18 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
             () = stopping.cancelled() => return Ok(()),
         }
     }
+    metrics.leads(true);
 
     let registry = Arc::new(Registry::default());
-    let shared =
-        Shared { reporter: reporter(), client, network, metrics, registry, options: &options, stopping };
+    let shared = Shared {
+        reporter: reporter(),
+        client,
+        network,
+        metrics: Arc::clone(&metrics),
+        registry,
+        options: &options,
+        stopping,
+    };
     let controllers = Controllers::default()
         .watch_targets(&shared)
         .add::<LdapConfig>(&shared)
@@ -96,6 +104,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         }
         Some(election) => lead(election, running).await,
     };
+    metrics.leads(false);
     served.cancel();
     tasks.close();
     // A client that sent half a request must not keep the process.

@@ -99,6 +99,11 @@ async fn releases_in_one_namespace_have_leases_of_their_own() -> Result<()> {
     })?;
     grant_lease(&workspace, "second").await?;
     second.log().wait_for(LEADER, PATIENCE)?;
+    for operator in [&first, &second] {
+        wait_until(PATIENCE, "the metric to say who leads", || {
+            Ok(operator.get("/metrics")?.1.contains("\nwandb_auth_leading 1\n"))
+        })?;
+    }
     Ok(())
 }
 
