@@ -1,7 +1,6 @@
 //! The HTTP server for probes and Prometheus.
 
 use std::{
-    borrow::Cow,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -19,11 +18,11 @@ use crate::metrics::Metrics;
 
 /// Whether the process is ready: it has listed its resources, or has seen the Lease; and if not, why.
 #[derive(Clone)]
-pub struct Readiness(Arc<Mutex<Option<Cow<'static, str>>>>);
+pub struct Readiness(Arc<Mutex<Option<String>>>);
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some(Cow::Borrowed("the resources are not listed yet")))))
+        Self(Arc::new(Mutex::new(Some("the resources are not listed yet".to_owned()))))
     }
 }
 
@@ -36,11 +35,11 @@ impl Readiness {
     /// Says what a process that was never ready waits for.
     pub fn waits(&self, obstacle: String) {
         if let Some(known) = self.obstacle().as_mut() {
-            *known = Cow::Owned(obstacle);
+            *known = obstacle;
         }
     }
 
-    fn obstacle(&self) -> MutexGuard<'_, Option<Cow<'static, str>>> {
+    fn obstacle(&self) -> MutexGuard<'_, Option<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
