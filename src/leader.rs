@@ -12,7 +12,7 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::in_words;
+use crate::{error::in_words, server::Readiness};
 
 /// How long a leader that is not heard of stays leader.
 const LEASE_DURATION: Duration = Duration::from_secs(10);
@@ -76,12 +76,24 @@ impl Election {
     }
 
     /// Waits until this process leads.
-    pub async fn win(&mut self) {
+    ///
+    /// A replica that stands by is as ready as it can be, but only once it has seen the Lease: one that
+    /// cannot reach the API server must not replace another one that can.
+    pub async fn win(&mut self, readiness: &Readiness) {
+        readiness.waits(format!("the Lease {} was not read yet", self.name));
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
-                Ok(Claim::Ours) => return,
-                Ok(Claim::Contested | Claim::Theirs) => {}
-                Err(error) => tracing::warn!(error, "the Lease could not be read or written"),
+                Ok(claim) => {
+                    readiness.set_ready();
+                    if claim == Claim::Ours {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error, "the Lease could not be read or written");
+                    let lease = &self.name;
+                    readiness.waits(format!("the Lease {lease} could not be read or written: {error}"));
+                }
             }
             tokio::time::sleep(LOOK_PERIOD).await;
         }

@@ -74,7 +74,9 @@ type Seconds = Gauge<f64, AtomicU64>;
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
+    leading: Gauge,
     ready: Family<ResourceLabels, Gauge>,
+    suspended: Family<ResourceLabels, Gauge>,
     check_result: Family<CheckLabels, Gauge>,
     check_duration: Family<CheckKindLabels, Histogram, fn() -> Histogram>,
     last_check: Family<ResourceLabels, Seconds>,
@@ -99,7 +101,9 @@ impl Default for Metrics {
     fn default() -> Self {
         let metrics = Self {
             registry: Registry::default(),
+            leading: Gauge::default(),
             ready: Family::default(),
+            suspended: Family::default(),
             check_result: Family::default(),
             check_duration: Family::new_with_constructor(durations),
             last_check: Family::default(),
@@ -119,9 +123,19 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
         registry.register(
+            "wandb_auth_leading",
+            "1 where this process works on resources, 0 where it stands by",
+            self.leading.clone(),
+        );
+        registry.register(
             "wandb_auth_ready",
             "1 where the resource's Ready condition is True, 0 otherwise",
             self.ready.clone(),
+        );
+        registry.register(
+            "wandb_auth_suspended",
+            "1 where the resource's spec.suspend is true, 0 otherwise",
+            self.suspended.clone(),
         );
         registry.register(
             "wandb_auth_check_result",
@@ -161,6 +175,11 @@ impl Metrics {
         self
     }
 
+    /// Notes whether this process works on resources, or stands by.
+    pub fn leads(&self, leading: bool) {
+        self.leading.set(i64::from(leading));
+    }
+
     /// Notes the findings of a run.
     pub fn checked<K: Kind>(&self, object: &K, findings: &Findings) {
         let resource = labels(object);
@@ -196,6 +215,7 @@ impl Metrics {
             .any(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True");
         let resource = labels(object);
         self.ready.get_or_create(&resource).set(i64::from(ready));
+        self.suspended.get_or_create(&resource).set(i64::from(object.common().suspend));
         set(&self.token_expiration, &resource, figures.token_expiration);
         if let Some(since) = figures.api_key_since {
             self.api_keys().insert(resource, since);
@@ -218,6 +238,7 @@ impl Metrics {
             self.check_result.remove(&resource.check(check, result));
         }
         self.ready.remove(&resource);
+        self.suspended.remove(&resource);
         self.last_check.remove(&resource);
         self.certificate_not_after.remove(&resource);
         self.token_expiration.remove(&resource);

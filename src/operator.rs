@@ -40,12 +40,12 @@ pub struct Options {
 }
 
 /// Whether replicas agree on one leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaderElection {
     /// This is the only process.
     Off,
-    /// By a Lease in the operator's own namespace.
-    Lease,
+    /// By the Lease of that name in the operator's own namespace.
+    Lease(String),
 }
 
 /// How long the HTTP server may take to end.
@@ -67,20 +67,29 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     let served = CancellationToken::new();
     tasks.spawn(server::serve(listener, readiness.clone(), Arc::clone(&metrics), served.clone()));
 
-    let mut election = Election::new(client.clone(), &namespace, MANAGER, identity());
-    if options.election == LeaderElection::Lease {
-        // A replica that stands by is as ready as it can be.
-        readiness.set_ready();
+    let mut election = match &options.election {
+        LeaderElection::Off => None,
+        LeaderElection::Lease(name) => Some(Election::new(client.clone(), &namespace, name, identity())),
+    };
+    if let Some(election) = &mut election {
         tracing::info!("waiting to become the leader");
         tokio::select! {
-            () = election.win() => tracing::info!("became the leader"),
+            () = election.win(&readiness) => tracing::info!("became the leader"),
             () = stopping.cancelled() => return Ok(()),
         }
     }
+    metrics.leads(true);
 
     let registry = Arc::new(Registry::default());
-    let shared =
-        Shared { reporter: reporter(), client, network, metrics, registry, options: &options, stopping };
+    let shared = Shared {
+        reporter: reporter(),
+        client,
+        network,
+        metrics: Arc::clone(&metrics),
+        registry,
+        options: &options,
+        stopping,
+    };
     let controllers = Controllers::default()
         .watch_targets(&shared)
         .add::<LdapConfig>(&shared)
@@ -88,13 +97,14 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         .add::<JwtIssuer>(&shared)
         .add::<ServiceAccount>(&shared);
     let running = controllers.run(readiness);
-    let leadership = match options.election {
-        LeaderElection::Off => {
+    let leadership = match &mut election {
+        None => {
             running.await;
             Leadership::Released
         }
-        LeaderElection::Lease => lead(&mut election, running).await,
+        Some(election) => lead(election, running).await,
     };
+    metrics.leads(false);
     served.cancel();
     tasks.close();
     // A client that sent half a request must not keep the process.

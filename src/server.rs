@@ -2,10 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{
@@ -19,18 +16,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// Whether the process is ready: it has listed its resources, or stands by for the leader.
-#[derive(Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// Whether the process is ready: it has listed its resources, or has seen the Lease; and if not, why.
+#[derive(Clone)]
+pub struct Readiness(Arc<Mutex<Option<String>>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some("the resources are not listed yet".to_owned()))))
+    }
+}
 
 impl Readiness {
     /// From now on the process is ready.
     pub fn set_ready(&self) {
-        self.0.store(true, Ordering::Release);
+        *self.obstacle() = None;
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Says what a process that was never ready waits for.
+    pub fn waits(&self, obstacle: String) {
+        if let Some(known) = self.obstacle().as_mut() {
+            *known = obstacle;
+        }
+    }
+
+    fn obstacle(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,10 +69,9 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn ready(readiness: &Readiness) -> Response {
-    if readiness.is_ready() {
-        "ok\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the resources are not listed yet\n").into_response()
+    match readiness.obstacle().as_deref() {
+        None => "ok\n".into_response(),
+        Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, format!("{obstacle}\n")).into_response(),
     }
 }
 

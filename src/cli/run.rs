@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster;
 use crate::{
     api::Duration,
-    engine::Scope,
+    engine::{MANAGER, Scope},
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
 };
@@ -45,6 +45,10 @@ pub struct RunArguments {
     /// Agree with other replicas on one leader, by a Lease.
     #[arg(long, env = "WANDB_AUTH_LEADER_ELECT")]
     leader_elect: bool,
+
+    /// The Lease's name; each release in a namespace needs its own.
+    #[arg(long, value_name = "NAME", env = "WANDB_AUTH_LEASE_NAME", default_value = MANAGER)]
+    lease_name: String,
 
     /// How log lines are written.
     #[arg(long, value_enum, env = "WANDB_AUTH_LOG_FORMAT", default_value_t = LogFormat::Json)]
@@ -84,19 +88,42 @@ impl RunArguments {
                 network.parse().with_context(|| format!("--allow-egress {network}: {expected}"))
             })
             .collect::<anyhow::Result<_>>()?;
+        let election = if self.leader_elect {
+            LeaderElection::Lease(lease_name(&self.lease_name)?)
+        } else {
+            LeaderElection::Off
+        };
         Ok(Options {
             scopes,
             allow_egress,
             concurrency: self.concurrency,
             deletion_patience: self.deletion_patience.get(),
             metrics_address: self.metrics_address,
-            election: if self.leader_elect { LeaderElection::Lease } else { LeaderElection::Off },
+            election,
         })
     }
 }
 
 fn given(items: Vec<String>) -> impl Iterator<Item = String> {
     items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty())
+}
+
+/// A name that the API server takes for a Lease: a DNS subdomain (RFC 1123).
+fn lease_name(given: &str) -> anyhow::Result<String> {
+    let name = match given.trim() {
+        "" => MANAGER,
+        name => name,
+    };
+    let is_label = |label: &str| {
+        let known = |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-';
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(known)
+    };
+    if name.len() > 253 || !name.split('.').all(is_label) {
+        bail!(
+            "--lease-name {name}: expected at most 253 lower-case letters, digits, hyphens and dots, with a letter or digit at both ends of each part"
+        );
+    }
+    Ok(name.to_owned())
 }
 
 async fn stop_on_signal(stopping: CancellationToken) {
@@ -136,6 +163,19 @@ mod tests {
         assert_eq!(scopes, [Scope::Namespace("a".to_owned())]);
         assert_eq!(options(&["--namespace", ""]).unwrap().scopes, []);
         assert_eq!(options(&["--all-namespaces"]).unwrap().scopes, [Scope::Cluster]);
+    }
+
+    #[test]
+    fn the_lease_has_the_name_that_was_given() {
+        let election = |name: &str| options(&["--leader-elect", "--lease-name", name]).map(|it| it.election);
+        for (given, name) in [("auth.team-1", "auth.team-1"), ("", MANAGER), (" a ", "a")] {
+            assert_eq!(election(given).unwrap(), LeaderElection::Lease(name.to_owned()), "{given:?}");
+        }
+        assert_eq!(options(&["--leader-elect"]).unwrap().election, LeaderElection::Lease(MANAGER.to_owned()));
+        for nonsense in ["Auth", "a_b", "a.", ".a", "a..b", "a-", "a b", &"a".repeat(254)] {
+            let error = election(nonsense).unwrap_err();
+            assert!(error.to_string().contains("expected at most 253"), "{error}");
+        }
     }
 
     #[test]

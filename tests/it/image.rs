@@ -89,7 +89,7 @@ impl Container {
 
 /// The reason of the only resource's check of that name.
 fn reason<'a>(checks: &'a Value, name: &str) -> &'a str {
-    let checks = checks[0]["checks"].as_array().into_iter().flatten();
+    let checks = checks.pointer("/0/checks").and_then(Value::as_array).into_iter().flatten();
     let mut named = checks.filter(|check| check["name"] == name);
     named.next().and_then(|check| check["reason"].as_str()).unwrap_or_default()
 }
@@ -101,31 +101,36 @@ fn serve_names() -> Result<()> {
         let mut question = [0; 512];
         loop {
             let (length, client) = socket.recv_from(&mut question)?;
-            socket.send_to(&answer(&question[..length]), client)?;
+            if let Some(answer) = question.get(..length).and_then(answer) {
+                socket.send_to(&answer, client)?;
+            }
         }
     });
     Ok(())
 }
 
-/// 127.0.0.1 for the name that is known, and no such name for every other.
-fn answer(question: &[u8]) -> Vec<u8> {
-    const HEADER: usize = 12;
-    let mut name: Vec<u8> = Vec::new();
+/// 127.0.0.1 for the name that is known, and no such name for every other; nothing where it is no question.
+fn answer(question: &[u8]) -> Option<Vec<u8>> {
+    let (header, rest) = question.split_at_checked(12)?;
+    let end_of_name = rest.iter().position(|&byte| byte == 0)? + 1;
+    let (asked, rest) = rest.split_at_checked(end_of_name)?;
+    let type_and_class = rest.get(..4)?;
+    let mut name = Vec::new();
     for label in NAME.split('.') {
-        name.push(u8::try_from(label.len()).unwrap());
+        name.push(u8::try_from(label.len()).ok()?);
         name.extend(label.as_bytes());
     }
     name.push(0);
-    let end = HEADER + question[HEADER..].iter().position(|&byte| byte == 0).unwrap() + 1;
-    let known = question[HEADER..end].eq_ignore_ascii_case(&name);
+    let known = asked.eq_ignore_ascii_case(&name);
     // An address of version 4 (A) is known, and one of version 6 is not.
-    let found = known && question[end..end + 4] == [0, 1, 0, 1];
-    let mut answer = question[..2].to_vec();
+    let found = known && type_and_class == [0, 1, 0, 1];
+    let mut answer = header.get(..2)?.to_vec();
     answer.extend([0x81, if known { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
-    answer.extend(&question[HEADER..end + 4]);
+    answer.extend(asked);
+    answer.extend(type_and_class);
     if found {
         // The name of the question, A, IN, a minute, four bytes.
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
     }
-    answer
+    Some(answer)
 }

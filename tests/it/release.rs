@@ -39,7 +39,7 @@ fn the_threat_model_points_at_what_exists() -> Result<()> {
     let mut shown = 0;
     for quote in quoted(&model) {
         let is_name = quote.contains('_') && quote.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        if quote.ends_with(".rs") {
+        if Path::new(quote).extension().is_some_and(|extension| extension == "rs") {
             let places = [quote.to_owned(), format!("tests/it/{quote}")];
             ensure!(
                 places.iter().any(|place| Path::new(ROOT).join(place).is_file()),

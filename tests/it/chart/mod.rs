@@ -5,6 +5,7 @@
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
 
 mod admission;
+mod cluster_wide;
 mod manifest;
 mod metadata;
 mod monitoring;

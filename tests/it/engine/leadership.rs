@@ -3,7 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use test_support::Operator;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::json;
+use test_support::{Operator, Workspace, wait_until};
 
 use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
 
@@ -21,7 +27,7 @@ async fn one_leads_and_another_takes_over() -> Result<()> {
     first.log().wait_for(LEADER, PATIENCE)?;
     let second = replica()?;
     second.log().wait_for("waiting to become the leader", PATIENCE)?;
-    ensure!(second.get("/readyz")?.0 == 200, "a replica that stands by is ready");
+    wait_until(PATIENCE, "a replica that stands by to be ready", || Ok(second.get("/readyz")?.0 == 200))?;
     put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
@@ -45,6 +51,59 @@ async fn one_leads_and_another_takes_over() -> Result<()> {
         workspace.secrets().get("corp-ldap").await?.metadata.resource_version == published,
         "no Secret changed"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_is_ready_who_cannot_look_at_the_lease() -> Result<()> {
+    let workspace = workspace().await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let name = "wandb-auth-operator-leader-election";
+    let mut binding = bindings.get(name).await?;
+    bindings.delete(name, &DeleteParams::default()).await?;
+    // Without a right nothing is answered but that.
+    let operator = workspace.start_operator(program(), &["--leader-elect"])?;
+    wait_until(PATIENCE, "/readyz to say what is missing", || {
+        let (code, why) = operator.get("/readyz")?;
+        ensure!(code == 503, "ready without a look at the Lease: {code} {why}");
+        Ok(why.contains("Lease wandb-auth-operator") && why.contains("forbidden"))
+    })?;
+    binding.metadata.resource_version = None;
+    bindings.create(&PostParams::default(), &binding).await?;
+    wait_until(PATIENCE, "the operator to be ready", || Ok(operator.get("/readyz")?.0 == 200))?;
+    operator.log().wait_for(LEADER, PATIENCE)
+}
+
+/// The right to one more Lease, as another release brings it.
+async fn grant_lease(workspace: &Workspace, name: &str) -> Result<()> {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
+        "rules": [{
+            "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [name],
+            "verbs": ["get", "update"],
+        }],
+    });
+    workspace.apply(&role.to_string()).await?;
+    workspace.bind_role(name).await
+}
+
+#[tokio::test]
+async fn releases_in_one_namespace_have_leases_of_their_own() -> Result<()> {
+    let workspace = workspace().await?;
+    let first = workspace.start_operator(program(), &["--leader-elect"])?;
+    first.log().wait_for(LEADER, PATIENCE)?;
+    let second = workspace.start_operator(program(), &["--leader-elect", "--lease-name", "second"])?;
+    // The rights are those of the first release alone.
+    wait_until(PATIENCE, "the other Lease to be asked for", || {
+        Ok(second.get("/readyz")?.1.contains("Lease second"))
+    })?;
+    grant_lease(&workspace, "second").await?;
+    second.log().wait_for(LEADER, PATIENCE)?;
+    for operator in [&first, &second] {
+        wait_until(PATIENCE, "the metric to say who leads", || {
+            Ok(operator.get("/metrics")?.1.contains("\nwandb_auth_leading 1\n"))
+        })?;
+    }
     Ok(())
 }
 

@@ -103,9 +103,14 @@ async fn metrics_tell_what_conditions_tell() -> Result<()> {
         format!("wandb_auth_last_check_timestamp_seconds{{{labels}}}"),
         format!("wandb_auth_certificate_not_after_seconds{{{labels}}}"),
         "wandb_auth_reconcile_duration_seconds_count{kind=\"LdapConfig\"}".to_owned(),
+        format!("wandb_auth_suspended{{{labels}}} 0"),
+        "wandb_auth_leading 1".to_owned(),
     ] {
         wait_until(PATIENCE, &line, || Ok(operator.get("/metrics")?.1.contains(&line)))?;
     }
+    workspace.patch("LdapConfig", "corp", &serde_json::json!({"spec": {"suspend": true}})).await?;
+    let suspended = format!("wandb_auth_suspended{{{labels}}} 1");
+    wait_until(PATIENCE, &suspended, || Ok(operator.get("/metrics")?.1.contains(&suspended)))?;
     workspace.resources("LdapConfig")?.delete("corp", &kube::api::DeleteParams::background()).await?;
     wait_until(PATIENCE, "the series to go", || Ok(!operator.get("/metrics")?.1.contains("name=\"corp\"")))?;
     Ok(())

@@ -16,17 +16,21 @@ impl Workspace {
             if object.types.as_ref().is_none_or(|types| types.kind != "Role") {
                 continue;
             }
-            let name = object.name_any();
-            let binding = json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
-            });
             self.apply_object(&object).await?;
-            self.apply(&binding.to_string()).await?;
+            self.bind_role(&object.name_any()).await?;
         }
         Ok(())
+    }
+
+    /// Gives the control plane's user `operator` a Role of this namespace.
+    pub async fn bind_role(&self, name: &str) -> Result<()> {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+        });
+        self.apply(&binding.to_string()).await
     }
 }
