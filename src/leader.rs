@@ -83,12 +83,12 @@ impl Election {
         readiness.waits(format!("the Lease {} was not read yet", self.name));
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
-                Ok(claim) => {
-                    readiness.set_ready();
-                    if claim == Claim::Ours {
-                        return;
-                    }
+                // A leader is ready when it has listed its resources.
+                Ok(Claim::Ours) => {
+                    readiness.waits("the resources were not listed yet".to_owned());
+                    return;
                 }
+                Ok(Claim::Contested | Claim::Theirs) => readiness.set_ready(),
                 Err(error) => {
                     tracing::warn!(error, "the Lease could not be read or written");
                     let lease = &self.name;
