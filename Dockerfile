@@ -1,5 +1,6 @@
 # The image for people with Docker. `cargo image` makes the same files without it; image/ says which they are.
-# For an image that others can make again: docker build --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
+# Its layers tell when it was built, unless BuildKit 0.13 or newer is told otherwise:
+# docker buildx build --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" --output type=docker,rewrite-timestamp=true .
 FROM rust:1.95.0-bookworm AS builder
 ARG SOURCE_DATE_EPOCH=0
 WORKDIR /workspace

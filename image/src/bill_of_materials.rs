@@ -39,7 +39,7 @@ pub fn write(packages: &Packages, libraries: &[Library], settings: &Settings) ->
         "version": 1,
         "metadata": {
             "timestamp": settings.created(),
-            "component": of_crate("application", &product, "Apache-2.0"),
+            "component": of_crate("application", &product, env!("CARGO_PKG_LICENSE")),
         },
         "components": components,
         "dependencies": dependencies,

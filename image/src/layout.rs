@@ -4,7 +4,13 @@
 //! program's own C library, which reads `/etc/nsswitch.conf` here, and `/etc/hosts` and `/etc/resolv.conf`
 //! that the container engine puts there.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -44,8 +50,8 @@ pub fn files(program: Vec<u8>, bill_of_materials: &[u8]) -> Vec<File> {
     files
 }
 
-/// Writes the files into a directory of their own.
-pub fn write(files: &[File], directory: &Path) -> Result<()> {
+/// Writes the files into a directory of their own, each as of that time in seconds since 1970.
+pub fn write(files: &[File], directory: &Path, time: u64) -> Result<()> {
     let at = |path: &Path| format!("{} cannot be written", path.display());
     fs::create_dir_all(directory).with_context(|| at(directory))?;
     let mut entries = fs::read_dir(directory).with_context(|| at(directory))?;
@@ -57,6 +63,11 @@ pub fn write(files: &[File], directory: &Path) -> Result<()> {
         }
         fs::write(&path, &file.content).with_context(|| at(&path))?;
         fs::set_permissions(&path, PermissionsExt::from_mode(file.mode)).with_context(|| at(&path))?;
+    }
+    let written = files.iter().flat_map(|file| Path::new(&file.path).ancestors());
+    for path in written.map(|path| directory.join(path)).collect::<BTreeSet<_>>() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time);
+        fs::File::open(&path).and_then(|file| file.set_modified(time)).with_context(|| at(&path))?;
     }
     Ok(())
 }
@@ -82,13 +93,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("new/root");
         let files = files(b"program".to_vec(), b"{}");
-        write(&files, &root).unwrap();
+        write(&files, &root, 86_400).unwrap();
+        let day = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        for path in ["", "etc", PROGRAM.trim_start_matches('/')] {
+            assert_eq!(root.join(path).metadata().unwrap().modified().unwrap(), day, "{path}");
+        }
         for file in &files {
             let path = root.join(&file.path);
             assert_eq!(fs::read(&path).unwrap(), file.content);
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, file.mode);
         }
-        let refusal = write(&files, &root).unwrap_err().to_string();
+        let refusal = write(&files, &root, 86_400).unwrap_err().to_string();
         assert!(refusal.ends_with("is not empty; name a new directory"), "{refusal}");
     }
 }

@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         fs::write(&file, bill).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     if let Some(directory) = outputs.directory {
-        layout::write(&files, &directory)?;
+        layout::write(&files, &directory, settings.time)?;
     }
     if let Some(file) = outputs.output {
         let image = archive::image(&files, &settings)?;

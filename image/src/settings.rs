@@ -60,7 +60,7 @@ impl Settings {
                 "Proves, publishes and keeps the authentication settings of Weights & Biases Server on Kubernetes",
             ),
             ("org.opencontainers.image.version", env!("CARGO_PKG_VERSION")),
-            ("org.opencontainers.image.licenses", "Apache-2.0"),
+            ("org.opencontainers.image.licenses", env!("CARGO_PKG_LICENSE")),
         ])
     }
 

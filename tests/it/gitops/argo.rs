@@ -97,6 +97,10 @@ const FIELDS: [&str; 15] = [
     "syncPolicy.syncOptions",
 ];
 
+/// The same of its sync options.
+const OPTIONS: [&str; 3] =
+    ["CreateNamespace=true", "ServerSideApply=true", "SkipDryRunOnMissingResource=true"];
+
 #[test]
 fn the_shipped_applications_have_fields_that_exist_and_follow_each_other() -> Result<()> {
     let applications = shipped("argo-cd/applications.yaml")?;
@@ -107,6 +111,11 @@ fn the_shipped_applications_have_fields_that_exist_and_follow_each_other() -> Re
         let mut fields = Vec::new();
         leaves(&application["spec"], "", &mut fields);
         let unknown: Vec<_> = fields.iter().filter(|field| !FIELDS.contains(&field.as_str())).collect();
+        ensure!(unknown.is_empty(), "{unknown:?}");
+        let options =
+            application["spec"]["syncPolicy"]["syncOptions"].as_array().cloned().unwrap_or_default();
+        let unknown: Vec<_> =
+            options.iter().filter(|option| !OPTIONS.iter().any(|&known| **option == known)).collect();
         ensure!(unknown.is_empty(), "{unknown:?}");
         let wave = &application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
         waves.push(wave.as_str().context("a wave")?.parse::<i32>()?);

@@ -13,7 +13,7 @@ use super::go::{GoModule, program};
 use super::kubernetes::{GO_MOD, GO_SUM, LINKER_FLAGS};
 
 const GO_IS_NEEDED: &str =
-    "Go 1.26 or newer is needed to build a Kubernetes node: install it from your distribution";
+    "Go 1.26.6 or newer is needed to build a Kubernetes node: install it from your distribution";
 
 const KUBERNETES: GoModule = GoModule {
     name: "kubernetes-node",
