@@ -1,10 +1,9 @@
 //! `cargo image`: the container image of the operator, made without a container engine.
 //!
 //! In the order of the work: [`packages`] asks cargo what the program consists of, [`program`] builds it,
-//! [`libraries`] and
-//! [`bill_of_materials`] list what is in it, [`layout`] says which files the image has, and they are written
-//! either as a directory or, by [`layer`] and [`archive`], as an archive that container engines load.
-//! [`settings`] is what a container is started with.
+//! [`mod@libraries`] and [`bill_of_materials`] list what is in it, [`layout`] says which files the image has, and
+//! they are written either as a directory or, by [`layer`] and [`archive`], as an archive that container engines
+//! load. [`settings`] is what a container is started with.
 //!
 //! Invariant: equal sources lead to equal bytes, wherever they lie and whenever they are built. No file has
 //! a time, an owner or a path of the machine that built it.

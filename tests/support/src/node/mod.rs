@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use self::configuration::{NODE_ADDRESS, NodeDirectory};
+use self::configuration::{NODE_ADDRESS, NODE_NAME, NodeDirectory};
 use crate::process::{ChildProcess, run_to_completion};
 use crate::tools::{self, NodeBinaries};
 use crate::{ControlPlane, User};
@@ -133,18 +133,13 @@ impl Node {
         command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--", "sh"]);
         command.arg(self.directory.boot_script()).envs(self.binaries.environment()?);
         let mut power = ChildProcess::spawn("the node", &command, &self.directory.log("node"))?;
-        let socket = self.directory.containerd_socket();
-        power.wait_until_ready(PATIENCE, || socket.exists())?;
+        // The API server may still say Ready of the time before a reboot, so the kubelet itself is asked.
+        let health = format!("/api/v1/nodes/{NODE_NAME}/proxy/healthz");
+        power
+            .wait_until_ready(PATIENCE, || self.kubectl(&["get", "--raw", &health], "").is_ok())
+            .with_context(|| self.directory.tails())?;
         self.power = Some(power);
-        self.wait_until_ready().with_context(|| self.directory.tails())
-    }
-
-    /// What the API server says of the node is older than a reboot: a new lease of life tells.
-    fn wait_until_ready(&self) -> Result<()> {
-        crate::wait_until(PATIENCE, "node in the API", || {
-            Ok(self.kubectl(&["get", "node", configuration::NODE_NAME], "").is_ok())
-        })?;
-        self.wait_for(&[&format!("node/{}", configuration::NODE_NAME)], "Ready")
+        self.wait_for(&[&format!("node/{NODE_NAME}")], "Ready").with_context(|| self.directory.tails())
     }
 }
 
