@@ -13,8 +13,8 @@ use serde_json::json;
 use test_support::{ControlPlane, Workspace, condition};
 
 use crate::world::{
-    Corp, PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_references,
-    workspace,
+    Corp, PASSWORD, certificate, directory, eventually, ldap_config, oidc_provider, operator, provider,
+    put_references, workspace,
 };
 
 /// Waits until the Secret satisfies the test.
@@ -115,7 +115,11 @@ async fn values_that_fail_never_replace_values_that_passed() -> Result<()> {
         workspace.secrets().get("corp-ldap").await?.metadata.resource_version,
         verified.metadata.resource_version
     );
-    assert!(workspace.events().await?.contains("HoldingLastVerified"));
+    // Events are written after the status.
+    eventually("an event", || async {
+        Ok(workspace.events().await?.contains("HoldingLastVerified").then_some(()))
+    })
+    .await?;
     // What is held is repaired, too.
     workspace.secrets().delete("corp-ldap", &DeleteParams::default()).await?;
     secret(&workspace, "corp-ldap", |secret| secret.data == verified.data).await?;

@@ -58,6 +58,20 @@ pub(super) fn are_writable() -> bool {
     created
 }
 
+/// Removes the groups that are called after this prefix and a process that is gone: those of tests that were
+/// killed.
+pub(super) fn remove_abandoned(prefix: &str) {
+    for hierarchy in hierarchies().unwrap_or_default() {
+        for entry in fs::read_dir(hierarchy).into_iter().flatten().filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let process = name.strip_prefix(prefix);
+            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                remove(&name);
+            }
+        }
+    }
+}
+
 /// Removes the group with all below it, whose processes have ended.
 pub(super) fn remove(name: &str) {
     for hierarchy in hierarchies().unwrap_or_default() {

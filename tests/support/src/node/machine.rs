@@ -5,6 +5,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -12,6 +13,8 @@ use anyhow::{Context, Result};
 
 use super::cgroups;
 
+/// What the names of machines begin with, before the id of the process outside.
+const PREFIX: &str = "wandb-auth-test-";
 /// Says inside which machine a process is; its value is the name of the machine's control group.
 const VARIABLE: &str = "WANDB_AUTH_TEST_MACHINE";
 const NAMESPACES: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
@@ -36,6 +39,11 @@ pub fn obstacle() -> Option<String> {
             "a Kubernetes node needs root; run this as root, in a virtual machine for example".to_owned(),
         );
     }
+    if !is_root_of_the_machine() {
+        return Some(
+            "a Kubernetes node needs the machine's root, and this one is of a user namespace".to_owned(),
+        );
+    }
     let mut attempt = Command::new("unshare");
     attempt.args(NAMESPACES).arg("true").stdout(Stdio::null()).stderr(Stdio::null());
     if !attempt.status().is_ok_and(|status| status.success()) {
@@ -47,9 +55,16 @@ pub fn obstacle() -> Option<String> {
     None
 }
 
+/// Outside of user namespaces every user is mapped to itself.
+fn is_root_of_the_machine() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Runs this program with its arguments inside a machine, with further environment variables; how it ended.
 pub fn run(environment: &[(&str, &OsStr)]) -> Result<ExitCode> {
-    let name = format!("wandb-auth-test-{}", std::process::id());
+    cgroups::remove_abandoned(PREFIX);
+    let name = format!("{PREFIX}{}", std::process::id());
     // A shell as the first process looks after orphans. Its end, and so everybody's, is tied to this process.
     let status = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "unshare"])
