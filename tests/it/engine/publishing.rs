@@ -56,9 +56,11 @@ async fn both_kinds_become_ready_and_publish() -> Result<()> {
     assert_eq!(table.rows()[1][..5], ["corp", &directory.ldaps_url()?, "True", "Ready", "corp-ldap"]);
     let table = workspace.table("oidcproviders").await?;
     assert_eq!(table.rows()[1][..5], ["main", provider.issuer(), "True", "Ready", "main-oidc"]);
-    let events = workspace.events().await?;
-    assert!(events.contains("\"Verified\"") && events.contains("\"Published\""), "{events}");
-    Ok(())
+    eventually("both events", || async {
+        let events = workspace.events().await?;
+        Ok((events.contains("\"Verified\"") && events.contains("\"Published\"")).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
