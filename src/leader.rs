@@ -85,7 +85,7 @@ impl Election {
             match self.look_and_claim(RENEW_DEADLINE).await {
                 // A leader is ready when it has listed its resources.
                 Ok(Claim::Ours) => {
-                    readiness.waits("the resources were not listed yet".to_owned());
+                    readiness.waits_for_listing();
                     return;
                 }
                 Ok(Claim::Contested | Claim::Theirs) => readiness.set_ready(),

@@ -16,13 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
+const NOT_LISTED: &str = "the resources are not listed yet";
+
 /// Whether the process is ready: it has listed its resources, or has seen the Lease; and if not, why.
 #[derive(Clone)]
 pub struct Readiness(Arc<Mutex<Option<String>>>);
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some("the resources are not listed yet".to_owned()))))
+        Self(Arc::new(Mutex::new(Some(NOT_LISTED.to_owned()))))
     }
 }
 
@@ -30,6 +32,11 @@ impl Readiness {
     /// From now on the process is ready.
     pub fn set_ready(&self) {
         *self.obstacle() = None;
+    }
+
+    /// Says that a process that was never ready waits for its resources to be listed.
+    pub fn waits_for_listing(&self) {
+        self.waits(NOT_LISTED.to_owned());
     }
 
     /// Says what a process that was never ready waits for.
