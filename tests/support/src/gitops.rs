@@ -2,17 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{process::run_to_completion, run_directory::RunDirectory, tools};
+use crate::{question::ask, tools};
 
 /// The libraries of Helm, Flux and Argo CD.
 #[derive(Debug, Clone)]
@@ -140,16 +138,6 @@ impl GitOps {
     }
 
     fn ask<T: DeserializeOwned>(&self, subcommand: &str, request: &Value) -> Result<T> {
-        let directory = RunDirectory::create("gitops")?;
-        let answer = directory.path().join("answer.json");
-        let mut command = Command::new(&self.program);
-        command
-            .arg(subcommand)
-            .arg(directory.write("request.json", &request.to_string())?)
-            .arg(&answer)
-            .current_dir(directory.path());
-        run_to_completion(&format!("gitops {subcommand}"), &command, &directory.path().join("log"))?;
-        let text = fs::read_to_string(answer).context("there is no answer")?;
-        serde_json::from_str(&text).with_context(|| format!("the answer is not as expected: {text}"))
+        ask(&self.program, subcommand, request)
     }
 }

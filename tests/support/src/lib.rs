@@ -10,7 +10,8 @@
 //! process that looks after it; in it [`pods`] play what the kubelet would do with the pods,
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
 //! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`Helm`] installs the chart,
-//! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. A [`Node`] runs real
+//! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
+//! with which W&B Server, a Go program, reads certificates, documents and tokens. A [`Node`] runs real
 //! pods, in a machine of its own.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
@@ -28,8 +29,10 @@ mod http_client;
 mod network;
 pub mod node;
 mod openid_provider;
+mod opinion;
 pub mod pods;
 pub mod process;
+mod question;
 mod run_directory;
 mod slapd;
 pub mod stand_in_server;
@@ -47,6 +50,7 @@ pub use helm::{Helm, Installation};
 pub use network::free_port;
 pub use node::Node;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
+pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, TokenCase};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
