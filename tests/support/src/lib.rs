@@ -32,6 +32,7 @@ mod openid_provider;
 mod opinion;
 pub mod pods;
 pub mod process;
+pub mod progress;
 mod question;
 mod run_directory;
 mod slapd;

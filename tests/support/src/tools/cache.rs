@@ -3,10 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::progress::Waiting;
 
 /// The directory that holds every built component and the data of running ones.
 pub(crate) fn root() -> Result<PathBuf> {
@@ -29,7 +30,7 @@ pub(crate) fn component(
     name: &str,
     pins: &[&str],
     announcement: &str,
-    build: impl FnOnce(&Path) -> Result<()>,
+    build: impl FnOnce(&Path, &Waiting) -> Result<()>,
 ) -> Result<PathBuf> {
     let root = root()?;
     let finished = root.join(format!("{name}-{}", fingerprint(pins)));
@@ -47,12 +48,12 @@ pub(crate) fn component(
 
     let unfinished_prefix = format!(".{name}-");
     remove_abandoned(&root, &unfinished_prefix)?;
-    announce(announcement);
+    let waiting = Waiting::start(announcement);
     let unfinished = tempfile::Builder::new()
         .prefix(&unfinished_prefix)
         .tempdir_in(&root)
         .context("cannot create a directory to build in")?;
-    build(unfinished.path()).with_context(|| format!("cannot build {name}"))?;
+    build(unfinished.path(), &waiting).with_context(|| format!("cannot build {name}"))?;
     fs::rename(unfinished.keep(), &finished)
         .with_context(|| format!("cannot move the built {name} to {}", finished.display()))?;
     Ok(finished)
@@ -67,13 +68,6 @@ fn remove_abandoned(root: &Path, prefix: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes a line of progress past the test runner, which would hold back what `eprintln!` prints
-/// until the test is over.
-fn announce(line: &str) {
-    // A closed stderr is no reason to fail a test.
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn fingerprint(pins: &[&str]) -> String {

@@ -24,13 +24,13 @@ pub(super) struct Unpacked {
 pub(super) fn unpack(component: &str, packages: &[&str]) -> Result<Unpacked> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let announcement = format!(
-        "fetching {} from the distribution's packages (a few seconds, once a machine) …",
+        "fetching {} from the distribution's packages (a few seconds, once a machine)",
         packages.join(", ")
     );
     let mut pins = vec![release.as_str(), env::consts::ARCH];
     pins.extend(packages);
     let directory =
-        cache::component(component, &pins, &announcement, |directory| fetch(directory, packages))?;
+        cache::component(component, &pins, &announcement, |directory, _| fetch(directory, packages))?;
     let root = directory.join("root");
     let libraries = library_directories(&root)?;
     Ok(Unpacked { root, libraries })

@@ -8,7 +8,7 @@ use super::go::{GoModule, program};
 
 const GITOPS: GoModule = GoModule {
     name: "gitops",
-    announcement: "building the libraries of Flux and Argo CD (about 5 minutes, once a machine) …",
+    announcement: "building the libraries of Flux and Argo CD (about 5 minutes, once a machine)",
     files: &[
         ("go.mod", include_str!("../../gitops/go.mod")),
         ("go.sum", include_str!("../../gitops/go.sum")),

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::{cache, find_program, is_program};
-use crate::process::run_to_completion;
+use crate::{process::run_to_completion, progress::Waiting};
 
 /// Programs that one pinned Go module builds.
 pub(super) struct GoModule {
@@ -25,31 +25,51 @@ pub(super) struct GoModule {
     pub remedy: &'static str,
 }
 
+/// The directory of the built programs in that of the component, apart from sources of the same names.
+const PROGRAMS: &str = "bin";
+
 impl GoModule {
     /// The directory of the built programs.
     pub(super) fn build(&self) -> Result<PathBuf> {
         let mut pins: Vec<&str> = self.files.iter().map(|(_, content)| *content).collect();
         pins.extend(self.packages);
-        cache::component(self.name, &pins, self.announcement, |directory| self.build_in(directory))
+        // A component whose programs lie elsewhere is another one.
+        pins.push(PROGRAMS);
+        let directory = cache::component(self.name, &pins, self.announcement, |directory, waiting| {
+            self.build_in(directory, waiting)
+        })?;
+        Ok(directory.join(PROGRAMS))
     }
 
-    fn build_in(&self, directory: &Path) -> Result<()> {
-        let go = find_program("go").context("go is not on the PATH").context(self.remedy)?;
+    fn build_in(&self, directory: &Path, waiting: &Waiting) -> Result<()> {
         for (name, content) in self.files {
-            fs::write(directory.join(name), content)?;
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().unwrap_or(directory))?;
+            fs::write(path, content)?;
         }
+        // Downloads what is needed, too.
+        let packages = self.go(directory, "list", &["-deps"])?;
+        waiting.consists_of(packages.lines().count(), &directory.join("build.log"));
+        let linker_flags = format!("-s -w {}", self.linker_flags);
+        // The slash makes a directory of it, also where only one program is built.
+        let output = format!("{PROGRAMS}/");
+        self.go(directory, "build", &["-v", "-trimpath", "-ldflags", &linker_flags, "-o", &output])?;
+        Ok(())
+    }
+
+    /// Runs a command of Go's on the packages, and returns what it prints.
+    fn go(&self, directory: &Path, subcommand: &str, flags: &[&str]) -> Result<String> {
+        let go = find_program("go").context("go is not on the PATH").context(self.remedy)?;
         let mut command = Command::new(go);
         command
-            .args(["build", "-buildvcs=false", "-trimpath", "-ldflags"])
-            .arg(format!("-s -w {}", self.linker_flags))
-            .arg("-o")
-            .arg(directory)
+            .args([subcommand, "-buildvcs=false"])
+            .args(flags)
             .args(self.packages)
             .env("CGO_ENABLED", "0")
             .env("GOWORK", "off")
             .current_dir(directory);
-        run_to_completion("go build", &command, &directory.join("build.log")).context(self.remedy)?;
-        Ok(())
+        let log = directory.join(format!("{subcommand}.log"));
+        run_to_completion(&format!("go {subcommand}"), &command, &log).context(self.remedy)
     }
 }
 

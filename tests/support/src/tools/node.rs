@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::debian::{self, Unpacked};
 use super::go::{GoModule, program};
+use super::helm;
 use super::kubernetes::{GO_MOD, GO_SUM, LINKER_FLAGS};
 
 const GO_IS_NEEDED: &str =
@@ -17,7 +18,7 @@ const GO_IS_NEEDED: &str =
 
 const KUBERNETES: GoModule = GoModule {
     name: "kubernetes-node",
-    announcement: "building kubelet 1.36.3, kube-proxy, kube-scheduler and kubectl (about 4 minutes, once a machine) …",
+    announcement: "building kubelet 1.36.3, kube-proxy, kube-scheduler and kubectl (about 4 minutes, once a machine)",
     files: &[("go.mod", GO_MOD), ("go.sum", GO_SUM)],
     packages: &[
         "k8s.io/kubernetes/cmd/kube-proxy",
@@ -29,27 +30,25 @@ const KUBERNETES: GoModule = GoModule {
     remedy: GO_IS_NEEDED,
 };
 
-const CONTAINER_RUNTIME: GoModule = GoModule {
+/// The programs are named after the last element of their packages.
+const CLUSTER: GoModule = GoModule {
     name: "container-runtime",
-    announcement: "building containerd 2.4.2 and the CNI plugins (about 3 minutes, once a machine) …",
+    announcement: "building containerd 2.4.2, the CNI plugins and CoreDNS 1.15.0 (about 4 minutes, once a machine)",
     files: &[
-        ("go.mod", include_str!("../../tools/container-runtime/go.mod")),
-        ("go.sum", include_str!("../../tools/container-runtime/go.sum")),
+        ("go.mod", helm::GO_MOD),
+        ("go.sum", helm::GO_SUM),
+        ("coredns/main.go", include_str!("../../tools/cluster/coredns/main.go")),
     ],
-    packages: &["tool"],
-    linker_flags: "",
-    remedy: GO_IS_NEEDED,
-};
-
-const COREDNS: GoModule = GoModule {
-    name: "coredns",
-    announcement: "building CoreDNS 1.15.0 (about 2 minutes, once a machine) …",
-    files: &[
-        ("go.mod", include_str!("../../tools/coredns/go.mod")),
-        ("go.sum", include_str!("../../tools/coredns/go.sum")),
-        ("main.go", include_str!("../../tools/coredns/main.go")),
+    packages: &[
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        "github.com/containerd/containerd/v2/cmd/ctr",
+        "github.com/containernetworking/plugins/plugins/ipam/host-local",
+        "github.com/containernetworking/plugins/plugins/main/bridge",
+        "github.com/containernetworking/plugins/plugins/main/loopback",
+        "github.com/containernetworking/plugins/plugins/meta/portmap",
+        "./coredns",
     ],
-    packages: &["."],
     linker_flags: "",
     remedy: GO_IS_NEEDED,
 };
@@ -88,7 +87,7 @@ pub struct NodeBinaries {
 /// The programs of a node, built and fetched once a machine.
 pub fn node() -> Result<NodeBinaries> {
     let kubernetes = KUBERNETES.build()?;
-    let runtime = CONTAINER_RUNTIME.build()?;
+    let runtime = CLUSTER.build()?;
     let distribution = debian::unpack("node", PACKAGES)?;
     link_iptables(&distribution.root)?;
     Ok(NodeBinaries {
@@ -99,7 +98,7 @@ pub fn node() -> Result<NodeBinaries> {
         containerd: program(&runtime, "containerd")?,
         ctr: program(&runtime, "ctr")?,
         network_plugins: runtime.clone(),
-        coredns: program(&COREDNS.build()?, "coredns")?,
+        coredns: program(&runtime, "coredns")?,
         busybox: program(&distribution.root.join("bin"), "busybox")?,
         distribution,
         runtime,

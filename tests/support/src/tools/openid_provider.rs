@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{cache, find_program};
-use crate::process::run_to_completion;
+use crate::{process::run_to_completion, progress::Waiting};
 
 const PACKAGE: &str = include_str!("../../openid-provider/package.json");
 const PACKAGE_LOCK: &str = include_str!("../../openid-provider/package-lock.json");
@@ -29,13 +29,13 @@ pub fn openid_provider() -> Result<OpenIdProviderInstallation> {
     let directory = cache::component(
         "openid-provider",
         &[PACKAGE, PACKAGE_LOCK, SERVER],
-        "installing the OpenID Provider from npm (a few seconds, once a machine) …",
+        "installing the OpenID Provider from npm (a few seconds, once a machine)",
         build,
     )?;
     Ok(OpenIdProviderInstallation { node, script: directory.join("server.mjs") })
 }
 
-fn build(directory: &Path) -> Result<()> {
+fn build(directory: &Path, _: &Waiting) -> Result<()> {
     let npm =
         find_program("npm").context("npm is needed to install the OpenID Provider: it is not on the PATH")?;
     fs::write(directory.join("package.json"), PACKAGE)?;

@@ -43,7 +43,7 @@ fn unconfined(program: &Path) -> Result<PathBuf> {
     let metadata = fs::metadata(program)?;
     let identity = format!("{} {} {:?}", program.display(), metadata.len(), metadata.modified()?);
     let directory =
-        cache::component("slapd-copy", &[&identity], "copying slapd (once a machine) …", |directory| {
+        cache::component("slapd-copy", &[&identity], "copying slapd (once a machine)", |directory, _| {
             let mut command = Command::new("cp");
             command.arg(program).arg(directory.join("slapd"));
             run_to_completion("cp", &command, &directory.join("cp.log")).map(|_| ())

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{cache, find_program};
-use crate::process::run_to_completion;
+use crate::{process::run_to_completion, progress::Waiting};
 
 const REQUIREMENTS: &str = include_str!("../../wandb-client/requirements.txt");
 const SCRIPT: &str = include_str!("../../wandb-client/client.py");
@@ -26,7 +26,7 @@ pub fn wandb_client() -> Result<WandbClientInstallation> {
     let directory = cache::component(
         "wandb-client",
         &[REQUIREMENTS, SCRIPT],
-        "installing the W&B client with pip (half a minute, once a machine) …",
+        "installing the W&B client with pip (half a minute, once a machine)",
         build,
     )?;
     Ok(WandbClientInstallation {
@@ -35,7 +35,7 @@ pub fn wandb_client() -> Result<WandbClientInstallation> {
     })
 }
 
-fn build(directory: &Path) -> Result<()> {
+fn build(directory: &Path, _: &Waiting) -> Result<()> {
     let python = find_program("python3")
         .context("Python 3.10 or newer is needed to run the W&B client: python3 is not on the PATH")?;
     fs::write(directory.join("requirements.txt"), REQUIREMENTS)?;
