@@ -1,8 +1,10 @@
 //! The API server's audit log: the exact list of requests.
 
-use std::fs;
+use std::fs::File;
+use std::io::{Read as _, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -46,48 +48,73 @@ pub struct AuditEvent {
     pub timestamp: String,
 }
 
+/// The log, which is read once: tests ask again and again, and it grows with all of them.
 #[derive(Debug)]
 pub(super) struct AuditLog {
     path: PathBuf,
     markers: AtomicUsize,
+    read: Mutex<Read>,
+}
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Read {
+    /// Where the next line begins.
+    position: u64,
+    /// Without the harness's own requests.
+    events: Vec<AuditEvent>,
+    /// The newest of the harness's own requests.
+    marker: Option<usize>,
 }
 
 impl AuditLog {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, markers: AtomicUsize::new(0) }
+        Self { path, markers: AtomicUsize::new(1), read: Mutex::default() }
     }
 
-    /// A path that no other request of this control plane has.
-    pub(super) fn next_marker(&self) -> String {
+    /// A number that no other request of this control plane has, and a path with it.
+    pub(super) fn next_marker(&self) -> (usize, String) {
         let number = self.markers.fetch_add(1, Ordering::Relaxed);
-        format!("/version?audit-marker={number}.")
+        (number, format!("/version?{MARKER}{number}"))
     }
 
-    pub(super) fn contains(&self, text: &str) -> Result<bool> {
-        Ok(self.read()?.contains(text))
+    /// Whether the log has this request of the harness, or a later one.
+    pub(super) fn has(&self, marker: usize) -> Result<bool> {
+        Ok(self.catch_up()?.marker >= Some(marker))
     }
 
-    /// The requests so far, without the harness's own markers.
-    pub(super) fn events(&self) -> Result<Vec<AuditEvent>> {
-        let text = self.read()?;
+    /// The requests so far that are wanted, without the harness's own.
+    pub(super) fn events(&self, is_wanted: impl Fn(&AuditEvent) -> bool) -> Result<Vec<AuditEvent>> {
+        Ok(self.catch_up()?.events.iter().filter(|event| is_wanted(event)).cloned().collect())
+    }
+
+    /// Reads what has been written since the last time.
+    fn catch_up(&self) -> Result<MutexGuard<'_, Read>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = File::open(&self.path)
+            .with_context(|| format!("cannot read the audit log {}", self.path.display()))?;
+        file.seek(SeekFrom::Start(read.position))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
         // The last line may still be in writing.
-        let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
-        let mut events = Vec::new();
-        for line in complete.lines() {
-            let event: RawEvent = serde_json::from_str(line)
-                .with_context(|| format!("an audit event is not as expected: {line}"))?;
-            if !event.request_uri.contains("audit-marker=") {
-                events.push(AuditEvent::from(event));
+        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        bytes.truncate(complete);
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let event: RawEvent = serde_json::from_slice(line).with_context(|| {
+                format!("an audit event is not as expected: {}", String::from_utf8_lossy(line))
+            })?;
+            match event.request_uri.split_once(MARKER) {
+                Some((_, number)) => read.marker = read.marker.max(number.parse().ok()),
+                None => read.events.push(AuditEvent::from(event)),
             }
         }
-        Ok(events)
-    }
-
-    fn read(&self) -> Result<String> {
-        fs::read_to_string(&self.path)
-            .with_context(|| format!("cannot read the audit log {}", self.path.display()))
+        read.position += u64::try_from(complete)?;
+        Ok(read)
     }
 }
+
+/// In the path of the harness's own requests, before their number.
+const MARKER: &str = "audit-marker=";
 
 /// An event as the API server writes it, as far as tests are interested.
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! The command lines of the components.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -83,13 +83,13 @@ pub(super) fn start_api_server(
 }
 
 pub(super) fn start_controller_manager(
-    binaries: &KubernetesBinaries,
+    program: &Path,
     directory: &RunDirectory,
     credentials: &Credentials,
     address: SocketAddr,
 ) -> Result<ChildProcess> {
     let controllers = if address.ip().is_loopback() { CONTROLLERS_WITHOUT_NODES } else { "*" };
-    let mut command = Command::new(&binaries.kube_controller_manager);
+    let mut command = Command::new(program);
     command
         .args(["--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0"])
         .arg(format!("--controllers={controllers}"));

@@ -37,7 +37,7 @@ const START_DEADLINE: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub struct ControlPlane {
     // Dropped in this order: each component before what it depends on.
-    controller_manager: Mutex<ChildProcess>,
+    controller_manager: Option<Mutex<ChildProcess>>,
     _api_server: ChildProcess,
     _etcd: ChildProcess,
     binaries: KubernetesBinaries,
@@ -61,13 +61,20 @@ impl ControlPlane {
 
     /// One on another address of this machine, where pods of a node can reach it.
     pub(crate) async fn start_on(address: IpAddr) -> Result<Self> {
-        tokio::task::spawn_blocking(move || Self::start_blocking(address))
+        tokio::task::spawn_blocking(move || Self::start_blocking(tools::kubernetes()?, address))
             .await
             .context("starting the control plane panicked")?
     }
 
-    fn start_blocking(address: IpAddr) -> Result<Self> {
-        let binaries = tools::kubernetes()?;
+    /// An API with these programs, which serves and stores objects; where there is no controller manager among
+    /// them, nothing more happens to the objects.
+    pub async fn start_with(binaries: KubernetesBinaries) -> Result<Self> {
+        tokio::task::spawn_blocking(move || Self::start_blocking(binaries, Ipv4Addr::LOCALHOST.into()))
+            .await
+            .context("starting the control plane panicked")?
+    }
+
+    fn start_blocking(binaries: KubernetesBinaries, address: IpAddr) -> Result<Self> {
         let directory = RunDirectory::create("control-plane")?;
         let (etcd_port, address) = (free_port()?, SocketAddr::from((address, free_port()?)));
         let credentials = Credentials::create(&directory, address)?;
@@ -83,16 +90,22 @@ impl ControlPlane {
             })
             .with_context(|| format!("etcd is part of this; {}", etcd.log().tail()))?;
 
-        let mut controller_manager =
-            components::start_controller_manager(&binaries, &directory, &credentials, address)?;
-        // The first thing that it does in any namespace.
-        let account = "/api/v1/namespaces/default/serviceaccounts/default";
-        controller_manager.wait_until_ready(START_DEADLINE, || {
-            status_of(&client, &credentials, User::Admin, account).is_ok_and(|status| status == 200)
-        })?;
+        let controller_manager = match &binaries.kube_controller_manager {
+            None => None,
+            Some(program) => {
+                let mut process =
+                    components::start_controller_manager(program, &directory, &credentials, address)?;
+                // The first thing that it does in any namespace.
+                let account = "/api/v1/namespaces/default/serviceaccounts/default";
+                process.wait_until_ready(START_DEADLINE, || {
+                    status_of(&client, &credentials, User::Admin, account).is_ok_and(|status| status == 200)
+                })?;
+                Some(Mutex::new(process))
+            }
+        };
 
         Ok(Self {
-            controller_manager: Mutex::new(controller_manager),
+            controller_manager,
             _api_server: api_server,
             _etcd: etcd,
             audit_log: AuditLog::new(components::audit_log_path(&directory)),
@@ -126,10 +139,15 @@ impl ControlPlane {
     /// Starts the controller manager anew, so that garbage collection knows the custom resource
     /// definitions made since at once.
     pub fn restart_controller_manager(&self) -> Result<()> {
-        let mut current = self.controller_manager.lock().unwrap_or_else(PoisonError::into_inner);
-        current.terminate(START_DEADLINE)?;
-        *current = components::start_controller_manager(
-            &self.binaries,
+        let (running, program) = self
+            .controller_manager
+            .as_ref()
+            .zip(self.binaries.kube_controller_manager.as_ref())
+            .context("this is an API without controllers")?;
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.terminate(START_DEADLINE)?;
+        *running = components::start_controller_manager(
+            program,
             &self.directory,
             &self.credentials,
             self.address(),
@@ -141,21 +159,21 @@ impl ControlPlane {
     ///
     /// A request is recorded once: when it has been answered, or, if it is a watch, when it began.
     pub fn audit(&self) -> Result<Vec<AuditEvent>> {
-        // An answer can reach its client before the log has it. The log has it by the time a
-        // later request went there and back.
-        let marker = self.audit_log.next_marker();
-        wait_until(START_DEADLINE, "own request in the audit log", || {
-            status_of(&self.client, &self.credentials, User::Admin, &marker)?;
-            self.audit_log.contains(&marker)
-        })?;
-        self.audit_log.events()
+        self.audit_of(|_| true)
     }
 
     /// The requests of [`ControlPlane::audit`] that concern this namespace or objects in it.
     pub fn audit_in(&self, namespace: &str) -> Result<Vec<AuditEvent>> {
-        let mut events = self.audit()?;
-        events.retain(|event| event.namespace == namespace);
-        Ok(events)
+        self.audit_of(|event| event.namespace == namespace)
+    }
+
+    fn audit_of(&self, is_wanted: impl Fn(&AuditEvent) -> bool) -> Result<Vec<AuditEvent>> {
+        // An answer can reach its client before the log has it. The log has it by the time a
+        // later request went there and back.
+        let (marker, path) = self.audit_log.next_marker();
+        status_of(&self.client, &self.credentials, User::Admin, &path)?;
+        wait_until(START_DEADLINE, "own request in the audit log", || self.audit_log.has(marker))?;
+        self.audit_log.events(is_wanted)
     }
 }
 

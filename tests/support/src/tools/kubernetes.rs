@@ -1,11 +1,14 @@
-//! etcd, kube-apiserver and kube-controller-manager, built from the Go module proxy.
+//! etcd, kube-apiserver and kube-controller-manager: the machine's own, or built from the Go module proxy.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::go::{GoModule, program};
+use super::{
+    go::{GoModule, program},
+    installed,
+};
 
 pub(super) const GO_MOD: &str = include_str!("../../tools/kubernetes/go.mod");
 pub(super) const GO_SUM: &str = include_str!("../../tools/kubernetes/go.sum");
@@ -13,18 +16,25 @@ pub(super) const GO_SUM: &str = include_str!("../../tools/kubernetes/go.sum");
 pub(super) const LINKER_FLAGS: &str = "-X k8s.io/component-base/version.gitVersion=v1.36.3 \
     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
 
-const CONTROL_PLANE: GoModule = GoModule {
-    name: "kubernetes",
-    announcement: "building kube-apiserver 1.36.3, kube-controller-manager and etcd (about 7 minutes, once a machine) …",
+const NEEDED_TO_BUILD: &str = "Go 1.26 or newer is needed to build it: install Go from your distribution, or point \
+    KUBEBUILDER_ASSETS at the programs";
+
+const API_SERVER: GoModule = GoModule {
+    name: "kube-apiserver",
+    announcement: "building kube-apiserver 1.36.3 and etcd (about 6 minutes, once a machine)",
     files: &[("go.mod", GO_MOD), ("go.sum", GO_SUM)],
-    packages: &[
-        "go.etcd.io/etcd/server/v3",
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
-    ],
+    packages: &["go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kube-apiserver"],
     linker_flags: LINKER_FLAGS,
-    remedy: "Go 1.26 or newer is needed to build kube-apiserver: install it from your distribution, or point \
-        KUBEBUILDER_ASSETS at kube-apiserver, etcd and kube-controller-manager",
+    remedy: NEEDED_TO_BUILD,
+};
+
+const CONTROLLER_MANAGER: GoModule = GoModule {
+    name: "kube-controller-manager",
+    announcement: "building kube-controller-manager 1.36.3 (about 2 minutes, once a machine)",
+    files: &[("go.mod", GO_MOD), ("go.sum", GO_SUM)],
+    packages: &["k8s.io/kubernetes/cmd/kube-controller-manager"],
+    linker_flags: LINKER_FLAGS,
+    remedy: NEEDED_TO_BUILD,
 };
 
 /// The programs of a Kubernetes control plane.
@@ -34,24 +44,49 @@ pub struct KubernetesBinaries {
     pub etcd: PathBuf,
     /// The API server.
     pub kube_apiserver: PathBuf,
-    /// Garbage collection, namespace deletion, deployments.
-    pub kube_controller_manager: PathBuf,
+    /// Garbage collection, namespace deletion, deployments; an API alone does without.
+    pub kube_controller_manager: Option<PathBuf>,
 }
 
 /// The control plane's programs: those of `KUBEBUILDER_ASSETS` if set, else built and cached.
 pub fn kubernetes() -> Result<KubernetesBinaries> {
-    if let Some(directory) = env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()) {
-        return in_directory(Path::new(&directory), "etcd").context("KUBEBUILDER_ASSETS is set");
+    if let Some(directory) = assets() {
+        return Ok(KubernetesBinaries {
+            etcd: program(&directory, "etcd").context(IS_SET)?,
+            kube_apiserver: program(&directory, "kube-apiserver").context(IS_SET)?,
+            kube_controller_manager: Some(program(&directory, "kube-controller-manager").context(IS_SET)?),
+        });
     }
-    // Go names a program after the last element of its package.
-    in_directory(&CONTROL_PLANE.build()?, "server")
+    let controller_manager = program(&CONTROLLER_MANAGER.build()?, "kube-controller-manager")?;
+    Ok(KubernetesBinaries { kube_controller_manager: Some(controller_manager), ..build_api_server()? })
 }
 
-fn in_directory(directory: &Path, etcd: &str) -> Result<KubernetesBinaries> {
+/// The programs of a Kubernetes API alone: those that the machine has, else built and cached.
+///
+/// Tests need the pinned version and its controllers, and take [`kubernetes`].
+pub fn api_server() -> Result<KubernetesBinaries> {
+    if let Some(directory) = assets() {
+        return installed::in_directory(&directory).context(IS_SET);
+    }
+    match installed::find() {
+        Some(found) => Ok(found),
+        None => build_api_server(),
+    }
+}
+
+const IS_SET: &str = "KUBEBUILDER_ASSETS is set";
+
+fn assets() -> Option<PathBuf> {
+    env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn build_api_server() -> Result<KubernetesBinaries> {
+    let directory = API_SERVER.build()?;
     Ok(KubernetesBinaries {
-        etcd: program(directory, etcd)?,
-        kube_apiserver: program(directory, "kube-apiserver")?,
-        kube_controller_manager: program(directory, "kube-controller-manager")?,
+        // Go names a program after the last element of its package.
+        etcd: program(&directory, "server")?,
+        kube_apiserver: program(&directory, "kube-apiserver")?,
+        kube_controller_manager: None,
     })
 }
 

@@ -8,6 +8,7 @@ mod debian;
 mod gitops;
 mod go;
 mod helm;
+mod installed;
 mod kubernetes;
 mod node;
 mod openid_provider;
@@ -19,7 +20,7 @@ mod wandb_client;
 
 pub(crate) use gitops::gitops;
 pub use helm::helm;
-pub use kubernetes::{KubernetesBinaries, kubernetes};
+pub use kubernetes::{KubernetesBinaries, api_server, kubernetes};
 pub use node::{NodeBinaries, node};
 pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
 pub(crate) use opinion::opinion;
@@ -30,6 +31,22 @@ pub use wandb_client::{WandbClientInstallation, wandb_client};
 
 use std::env;
 use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+/// Builds and fetches everything, what most tests wait for first.
+pub fn build_all() -> Result<()> {
+    kubernetes()?;
+    slapd()?;
+    openid_provider()?;
+    wandb_client()?;
+    opinion()?;
+    promtool()?;
+    helm()?;
+    gitops()?;
+    node()?;
+    Ok(())
+}
 
 /// Where a program is: on the PATH, or where distributions keep those of the administrator.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
