@@ -7,18 +7,31 @@ use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use test_support::{ControlPlane, User, Workspace};
+use test_support::{
+    ControlPlane, User, Workspace,
+    tools::{self, KubernetesBinaries},
+};
+use tokio::task::JoinHandle;
 use wandb_auth_operator::api::custom_resource_definitions;
 
 use crate::step;
 
 /// Which cluster.
-#[derive(Clone, Copy)]
 pub enum Place {
-    /// A control plane without nodes, on this machine.
-    Local,
+    /// A Kubernetes API without controllers and nodes, on this machine.
+    Local(Programs),
     /// The cluster of the current context.
     CurrentContext,
+}
+
+/// The programs of a Kubernetes API, perhaps still being built.
+pub type Programs = JoinHandle<Result<KubernetesBinaries>>;
+
+impl Place {
+    /// A Kubernetes API on this machine, whose programs are looked for or built from now on in the background.
+    pub fn local() -> Self {
+        Self::Local(tokio::task::spawn_blocking(tools::api_server))
+    }
 }
 
 /// A cluster with the definitions installed, and a namespace in it.
@@ -35,14 +48,15 @@ impl Cluster {
     /// Starts or finds the cluster.
     pub async fn open(place: Place) -> Result<Self> {
         match place {
-            Place::Local => Self::start().await,
+            Place::Local(programs) => Self::start(programs).await,
             Place::CurrentContext => Self::of_current_context().await,
         }
     }
 
-    async fn start() -> Result<Self> {
-        step("Starting a Kubernetes API: etcd, kube-apiserver and kube-controller-manager");
-        let control_plane = ControlPlane::start().await?;
+    async fn start(programs: Programs) -> Result<Self> {
+        let programs = programs.await.context("building the Kubernetes API panicked")??;
+        step(&format!("Starting a Kubernetes API: {} and etcd", programs.kube_apiserver.display()));
+        let control_plane = ControlPlane::start_with(programs).await?;
         step("Installing the custom resource definitions; making the namespace demo");
         let (admin, operator) =
             (control_plane.kubeconfig(User::Admin), control_plane.kubeconfig(User::Operator));

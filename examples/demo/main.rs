@@ -1,11 +1,12 @@
 //! `cargo demo`: the whole operator for a newcomer, on a Kubernetes API of its own, within a minute.
 //!
-//! In reading order: [`servers`] are what people log in with, [`cluster`] is where the resources
-//! live, [`operator`] looks after them, [`samples`] are the resources with what is expected of each,
-//! and [`report`] shows what became of them.
+//! In reading order: [`servers`] are what people log in with, [`samples`] are the resources with what is
+//! expected of each, [`preview`] checks some of them while the Kubernetes API is still being built, [`cluster`]
+//! is where they live, [`operator`] looks after them, and [`report`] shows what became of them.
 
 mod cluster;
 mod operator;
+mod preview;
 mod report;
 mod samples;
 mod servers;
@@ -14,6 +15,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use test_support::progress;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -81,16 +83,17 @@ fn main() -> ExitCode {
 /// Builds the stage, plays, and takes everything down again.
 async fn demonstrate(arguments: &Arguments) -> Result<Ending> {
     let interrupted = interruption()?;
-    let place = if arguments.use_current_context { Place::CurrentContext } else { Place::Local };
+    progress::draw();
     println!("Everything runs on this machine and goes away when the demo ends.");
-    println!(
-        "The first run builds what it needs, which takes about ten minutes; every later one takes seconds.\n"
-    );
+    println!("The first run builds or fetches what this machine lacks; every later one takes seconds.\n");
+    // What takes longest comes first, and needs nobody to wait for it.
+    let place = if arguments.use_current_context { Place::CurrentContext } else { Place::local() };
 
     let Some(servers) = interrupted.run_until_cancelled(Servers::start()).await else {
         return Ok(Ending::Interrupted);
     };
     let servers = servers?;
+    preview::show(&servers)?;
     let Some(cluster) = interrupted.run_until_cancelled(Box::pin(Cluster::open(place))).await else {
         return Ok(Ending::Interrupted);
     };
@@ -143,5 +146,5 @@ async fn play(arguments: &Arguments, servers: &Servers, cluster: &Cluster) -> Re
 
 /// Says what is done next.
 fn step(what: &str) {
-    println!("• {what}");
+    progress::say(&format!("• {what}"));
 }

@@ -82,7 +82,8 @@ pub fn print_what_to_try(namespace: &str, kubeconfig: Option<&Path>) {
     println!("  kubectl get ldap -n {namespace} --watch\n");
 }
 
-fn heading(text: &str) {
+/// A line above what is shown next.
+pub fn heading(text: &str) {
     println!("\n— {text}\n");
 }
 

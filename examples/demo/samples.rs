@@ -61,14 +61,37 @@ const HELD_BACK: [&str; 6] = [
     "somebody-elses-key-wsa",
 ];
 
-/// Fills the servers' addresses into the manifests and applies them.
+/// Applies every sample, with the servers' addresses.
 pub async fn apply(workspace: &Workspace, servers: &Servers) -> Result<()> {
     step("Applying examples/demo/*.yaml: five resources that are right, six with a mistake each");
+    for manifest in manifests(servers)? {
+        workspace.apply(&manifest).await?;
+    }
+    Ok(())
+}
+
+/// The samples of these names, a document each, after what all samples refer to.
+pub fn documents(servers: &Servers, names: &[&str]) -> Result<Vec<String>> {
+    let manifests = manifests(servers)?;
+    let mut documents = Vec::new();
+    for (index, manifest) in manifests.iter().enumerate() {
+        let is_wanted = |document: &&str| {
+            let names_one = |name: &&str| document.contains(&format!("\n  name: {name}\n"));
+            index == 0 || names.iter().any(names_one)
+        };
+        let wanted = manifest.split("---\n").filter(is_wanted);
+        documents.extend(wanted.map(str::to_owned));
+    }
+    Ok(documents)
+}
+
+/// The manifests with the servers' addresses, what the others refer to first.
+fn manifests(servers: &Servers) -> Result<Vec<String>> {
     let ldap_address = servers.ldap_address()?;
     // A JSON text is a YAML text, line breaks included.
     let authority = Value::from(servers.authority()).to_string();
-    for manifest in [REFERENCES, LDAP, OIDC, JWT, SERVICE_ACCOUNT] {
-        let filled = manifest
+    let filled = [REFERENCES, LDAP, OIDC, JWT, SERVICE_ACCOUNT].map(|manifest| {
+        manifest
             .replace("{ldap-address}", &ldap_address)
             .replace("{issuer}", servers.issuer())
             .replace("{authority}", &authority)
@@ -78,10 +101,9 @@ pub async fn apply(workspace: &Workspace, servers: &Servers) -> Result<()> {
             .replace("{token}", &servers.token)
             .replace("{trainer-key}", &servers.trainer_key)
             .replace("{admin-key}", &servers.admin_key)
-            .replace("{wandb}", &servers.wandb());
-        workspace.apply(&filled).await?;
-    }
-    Ok(())
+            .replace("{wandb}", &servers.wandb())
+    });
+    Ok(filled.into())
 }
 
 /// Waits until each is either Ready or a person must act; whichever never gets there shows as a difference.
