@@ -39,6 +39,9 @@ struct Arguments {
     /// The time of every file and of the image, in seconds since 1970.
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     source_date_epoch: u64,
+    /// The cargo profile that the program is built by: release, or quick for tests, which differs in the optimiser only.
+    #[arg(long, default_value = "release")]
+    profile: String,
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +64,7 @@ fn main() -> Result<()> {
     let target = program::target()?;
     let settings = Settings::new(target.architecture, arguments.source_date_epoch)?;
     let packages = Packages::read(&target)?;
-    let program = program::build(&target, &packages)?;
+    let program = program::build(&target, &packages, &arguments.profile)?;
     let bill = bill_of_materials::write(&packages, &libraries(&packages)?, &settings)?;
     let files = layout::files(program, &bill);
     if let Some(file) = outputs.bill_of_materials {

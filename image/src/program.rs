@@ -44,8 +44,8 @@ pub fn target() -> Result<Target> {
     Ok(Target { triple, compiler_commit, architecture })
 }
 
-/// Builds the operator and returns the executable.
-pub fn build(target: &Target, packages: &Packages) -> Result<Vec<u8>> {
+/// Builds the operator by a profile of `Cargo.toml` that is not `dev`, and returns the executable.
+pub fn build(target: &Target, packages: &Packages, profile: &str) -> Result<Vec<u8>> {
     let glibc = libraries::glibc_version()?;
     ensure!(
         libraries::major_and_minor(&glibc).is_some_and(|version| version >= OLDEST_GLIBC),
@@ -53,11 +53,11 @@ pub fn build(target: &Target, packages: &Packages) -> Result<Vec<u8>> {
     );
     let mut command = cargo();
     // Only this package: with its neighbours in the workspace it would get their features, too.
-    command.args(["build", "--release", "--locked", "--package", NAME, "--target", &target.triple]);
+    command.args(["build", "--profile", profile, "--locked", "--package", NAME, "--target", &target.triple]);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(target, packages)?);
     let status = command.current_dir(&packages.workspace).status().context("cargo cannot be run")?;
     ensure!(status.success(), "the operator was not built ({status})");
-    let path = packages.target_directory.join(&target.triple).join("release").join(NAME);
+    let path = packages.target_directory.join(&target.triple).join(profile).join(NAME);
     fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
