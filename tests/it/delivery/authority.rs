@@ -59,7 +59,7 @@ pub async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> 
         Ok((volumes == Some(1)).then_some(()))
     })
     .await?;
-    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+    stage.expect_two_ready_always().await?;
     stage.expect_no_broken_reference()
 }
 

@@ -171,7 +171,7 @@ async fn killed_at_write(number: usize, undisturbed: &[Told]) -> Result<Vec<(Sto
         expect(&stage, expected).await.with_context(|| format!("{story:?}"))?;
         no_more_writes(&proxy).await?;
         assert_eq!(&outcome(&stage).await?, expected, "{story:?}: it did not stay so");
-        assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2), "{story:?}");
+        stage.expect_two_ready_always().await?;
     }
     stage.expect_no_broken_reference()?;
     Ok(std::mem::take(&mut *killed.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -263,7 +263,10 @@ async fn expect(stage: &Stage, expected: &Outcome) -> Result<()> {
         eventually("the same end", || async { Ok((outcome(stage).await? == *expected).then_some(())) }).await;
     if let Err(error) = waiting {
         let seen = outcome(stage).await?;
-        return Err(error.context(format!("expected {expected:#?} and saw {seen:#?}")));
+        let log = stage.operator.as_ref().map(|operator| operator.log().tail()).unwrap_or_default();
+        return Err(
+            error.context(format!("expected {expected:#?} and saw {seen:#?}; of the operator, {log}"))
+        );
     }
     Ok(())
 }

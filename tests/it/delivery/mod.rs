@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Pod, Secret},
@@ -32,7 +32,7 @@ use k8s_openapi::api::{
 use kube::{Api, ResourceExt, api::ListParams, core::NamespaceResourceScope};
 use serde_json::Value;
 use test_support::{
-    PodPlayer, Slapd, Workspace,
+    AuditEvent, ControlPlane, PodPlayer, Slapd, Workspace,
     pods::{Life, WandbWorkload},
 };
 
@@ -47,6 +47,10 @@ pub struct Stage {
     /// Killed when dropped.
     pub operator: Option<test_support::Operator>,
 }
+
+/// The Deployment of most tests, and how many pods it has.
+const DEPLOYMENT: &str = "wandb";
+const REPLICAS: usize = 2;
 
 /// The target of most tests.
 pub const TARGET: &str = "target: {deployment: {name: wandb}}";
@@ -109,6 +113,42 @@ impl Stage {
         let broken = self.player.broken_references();
         ensure!(broken.is_empty(), "{broken:#?}");
         Ok(())
+    }
+
+    /// Fails where fewer pods than the Deployment's two were ready at any moment since both were, and shows what
+    /// led to it.
+    pub async fn expect_two_ready_always(&self) -> Result<()> {
+        self.expect_ready_always(REPLICAS).await
+    }
+
+    /// The same for one of the two, where somebody changes the pod template and the operator changes it back
+    /// during that rollout.
+    ///
+    /// Kubernetes does not keep its own promise then, with or without an operator: the Deployment controller counts
+    /// available pods by the status of `ReplicaSet`s, and that of a set which was scaled down a moment ago still has
+    /// the pod that is being deleted. When the template returns to that set, one pod too many is taken from the other.
+    pub async fn expect_one_ready_always(&self) -> Result<()> {
+        self.expect_ready_always(REPLICAS - 1).await
+    }
+
+    async fn expect_ready_always(&self, expected: usize) -> Result<()> {
+        let fewest = self.player.fewest_ready(DEPLOYMENT, REPLICAS).await?;
+        if fewest >= Some(expected) {
+            return Ok(());
+        }
+        let mut requests = ControlPlane::shared().await?.audit_in(self.workspace.namespace())?;
+        let changes = |event: &AuditEvent| !["get", "list", "watch"].contains(&event.verb.as_str());
+        let kinds = ["deployments", "replicasets", "pods"];
+        requests.retain(|event| changes(event) && kinds.contains(&event.resource.as_str()));
+        let line = |event: &AuditEvent| {
+            let AuditEvent { timestamp, user, verb, resource, subresource, name, code, .. } = event;
+            format!("{timestamp} {user}: {verb} {resource}/{subresource} {name} ({code})\n")
+        };
+        let requests: String = requests.iter().map(line).collect();
+        bail!(
+            "{fewest:?} pods were ready at some moment, and {expected} should have been:\n{}\nThe requests:\n{requests}",
+            self.player.history()
+        )
     }
 
     /// The pods that are there and not on their way out.

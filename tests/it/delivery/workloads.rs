@@ -46,11 +46,7 @@ async fn values_come_to_a_deployment_and_go_with_their_resource() -> Result<()> 
         stage.ready(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
     assert!(stage.entries().await?.values().all(|(secret, _)| secret == "corp-ldap-2"));
-    assert_eq!(
-        stage.player.fewest_ready("wandb", 2).await?,
-        Some(2),
-        "pods were replaced one after the other"
-    );
+    stage.expect_two_ready_always().await?;
 
     // Another password, in the directory and in the Secret only.
     let resources = stage.workspace.resources("LdapConfig")?;
@@ -67,7 +63,7 @@ async fn values_come_to_a_deployment_and_go_with_their_resource() -> Result<()> 
         let password = inputs.environment.get("LOCAL_LDAP_BIND_PW").map(String::as_str);
         assert_eq!(password, Some("the-next-password"));
     }
-    assert_eq!(stage.player.fewest_ready("wandb", 2).await?, Some(2));
+    stage.expect_two_ready_always().await?;
 
     resources.delete("corp", &DeleteParams::default()).await?;
     is_gone(&stage.workspace, "LdapConfig", "corp").await?;

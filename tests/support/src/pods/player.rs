@@ -77,6 +77,11 @@ impl PodPlayer {
         Ok(self.record().fewest_ready(prefix, replicas))
     }
 
+    /// Every change of the pods that were ready, a line each in the order of the API's events.
+    pub fn history(&self) -> String {
+        self.record().moments().iter().map(|moment| format!("{moment}\n")).collect()
+    }
+
     /// What the pod's first container got at its last start.
     pub fn environment_of(&self, pod: &str) -> Option<ContainerInputs> {
         self.starts_of(pod).pop()

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::SocketAddr,
 };
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{ResourceExt, core::ObjectList};
 
 use super::{
@@ -13,8 +14,28 @@ use super::{
     status::is_ready,
 };
 
-/// The names of the pods that were ready at one moment.
-type Moment = BTreeSet<String>;
+/// The names of the pods that were ready since something happened.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    /// When it was seen.
+    at: Timestamp,
+    /// What happened to a pod.
+    event: String,
+    ready: BTreeSet<String>,
+}
+
+impl Moment {
+    fn count(&self, prefix: &str) -> usize {
+        self.ready.iter().filter(|name| name.starts_with(prefix)).count()
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready: Vec<_> = self.ready.iter().map(String::as_str).collect();
+        write!(f, "{} {}; ready: {}", self.at, self.event, ready.join(", "))
+    }
+}
 
 /// The record of one namespace.
 #[derive(Debug, Default)]
@@ -36,34 +57,40 @@ impl Record {
     pub(super) fn pod_is_seen(&mut self, pod: &Pod) {
         let name = pod.name_any();
         self.versions.insert(name.clone(), version(pod.resource_version().as_deref()));
-        let mut moment = self.now();
-        let changed = if is_ready(pod) { moment.insert(name) } else { moment.remove(&name) };
-        self.add(changed, moment);
+        let mut ready = self.now();
+        if is_ready(pod) {
+            ready.insert(name.clone());
+            self.add(format!("{name} became ready"), ready);
+        } else {
+            ready.remove(&name);
+            let why =
+                if pod.metadata.deletion_timestamp.is_some() { "is being deleted" } else { "is not ready" };
+            self.add(format!("{name} {why}"), ready);
+        }
     }
 
     pub(super) fn pod_is_gone(&mut self, name: &str) {
         self.versions.remove(name);
         self.addresses.remove(name);
-        let mut moment = self.now();
-        let changed = moment.remove(name);
-        self.add(changed, moment);
+        let mut ready = self.now();
+        ready.remove(name);
+        self.add(format!("{name} was deleted"), ready);
     }
 
     /// The pods are these and no others, after a gap in the events.
     pub(super) fn pods_are(&mut self, names: &BTreeSet<String>) {
         self.versions.retain(|name, _| names.contains(name));
-        let before = self.now();
-        let moment: Moment = before.intersection(names).cloned().collect();
-        self.add(moment != before, moment);
+        let ready = self.now().intersection(names).cloned().collect();
+        self.add("the pods were listed anew".to_owned(), ready);
     }
 
-    fn now(&self) -> Moment {
-        self.moments.last().cloned().unwrap_or_default()
+    fn now(&self) -> BTreeSet<String> {
+        self.moments.last().map(|moment| moment.ready.clone()).unwrap_or_default()
     }
 
-    fn add(&mut self, changed: bool, moment: Moment) {
-        if changed {
-            self.moments.push(moment);
+    fn add(&mut self, event: String, ready: BTreeSet<String>) {
+        if ready != self.now() {
+            self.moments.push(Moment { at: Timestamp::now(), event, ready });
         }
     }
 
@@ -80,9 +107,13 @@ impl Record {
 
     /// The smallest number of ready pods since there were so many for the first time.
     pub(super) fn fewest_ready(&self, prefix: &str, replicas: usize) -> Option<usize> {
-        let counts =
-            self.moments.iter().map(|moment| moment.iter().filter(|name| name.starts_with(prefix)).count());
+        let counts = self.moments.iter().map(|moment| moment.count(prefix));
         counts.skip_while(|count| *count < replicas).min()
+    }
+
+    /// Every change of what is ready, in order.
+    pub(super) fn moments(&self) -> &[Moment] {
+        &self.moments
     }
 
     pub(super) fn container_started(&mut self, pod: &str, inputs: ContainerInputs) {
