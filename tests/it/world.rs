@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -168,6 +169,23 @@ pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     bail!("waited in vain for {what}")
+}
+
+/// Waits until so much time went by without another write; `count` tells how many there were.
+pub async fn silence<F: Future<Output = Result<usize>>>(
+    length: Duration,
+    count: impl Fn() -> F,
+) -> Result<()> {
+    let last = Mutex::new((count().await?, Instant::now()));
+    eventually("silence", || async {
+        let now = count().await?;
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if now != last.0 {
+            *last = (now, Instant::now());
+        }
+        Ok((last.1.elapsed() > length).then_some(()))
+    })
+    .await
 }
 
 /// Lines of a spec.

@@ -18,11 +18,7 @@ mod stateful_sets;
 mod weights_and_biases;
 mod workloads;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
@@ -36,8 +32,8 @@ use test_support::{
     pods::{Life, WandbWorkload},
 };
 
-pub use crate::world::eventually;
 use crate::world::{certificate, directory, ldap_config, operator, put_references, workspace};
+pub use crate::world::{eventually, silence};
 
 /// A namespace with a directory, an operator, played pods, and a Deployment `wandb` whose pods are ready.
 pub struct Stage {
@@ -187,21 +183,4 @@ pub fn refers_to(pod: &Pod, secret: &str) -> bool {
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// Waits until so much time went by without another write; `count` tells how many there were.
-pub async fn silence<F: Future<Output = Result<usize>>>(
-    length: Duration,
-    count: impl Fn() -> F,
-) -> Result<()> {
-    let last = Mutex::new((count().await?, Instant::now()));
-    eventually("silence", || async {
-        let now = count().await?;
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if now != last.0 {
-            *last = (now, Instant::now());
-        }
-        Ok((last.1.elapsed() > length).then_some(()))
-    })
-    .await
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use test_support::{Workspace, condition};
 
 use super::SUBJECT;
-use crate::world::{certificate, jwt_issuer, operator, provider, put_authority, workspace};
+use crate::world::{certificate, eventually, jwt_issuer, operator, provider, put_authority, workspace};
 
 const KIND: &str = "JwtIssuer";
 
@@ -85,14 +85,12 @@ async fn outlast_shared_answers() {
 
 /// Waits for an event with these words; events come after the status.
 async fn events_with(workspace: &Workspace, words: &str) -> Result<String> {
-    for _ in 0..100 {
+    eventually("an event", || async {
         let events = workspace.events().await?;
-        if events.contains(words) {
-            return Ok(events);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    anyhow::bail!("no event says {words}")
+        Ok(events.contains(words).then_some(events))
+    })
+    .await
+    .with_context(|| words.to_owned())
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `TokenExchange` at a server that has, or has not, been told of the issuer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use test_support::{WandbServer, hostile::HttpServer, tokens::SigningKey, wandb_server::Fault};
@@ -97,12 +97,10 @@ async fn a_server_that_hangs_keeps_nothing_back_either() {
     world.server.fail(EXCHANGE, Fault::Hang);
     let mut spec = world.spec();
     spec["checkTimeout"] = json!("3s");
-    let started = Instant::now();
     let limit = Duration::from_secs(3);
     let examined = examine_within(&network(), limit, &spec, &[("ci", &world.token)]).await;
     examined.assert_nothing_failed();
     examined.assert(&CheckName::TokenExchange, CheckResult::Warning, Reason::TimedOut, &["checkTimeout"]);
-    assert!(started.elapsed() < limit);
     assert!(examined.keys.is_some());
 }
 

@@ -14,6 +14,7 @@ mod strangers;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -25,6 +26,16 @@ use test_support::{Operator, WandbServer, Workspace, wandb_server::Key};
 use crate::world::{eventually, operator, workspace};
 
 const KIND: &str = "ServiceAccount";
+
+/// How long it takes at least until something is tried again that may pass by itself.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// How many requests make no storm: as many as the first try takes, and as many again for each retry that there
+/// was time for.
+fn most_requests(of_first_try: usize, started: Instant) -> usize {
+    let retries = started.elapsed().as_secs() / FIRST_RETRY.as_secs();
+    of_first_try.saturating_mul(usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1))
+}
 
 /// A namespace with an operator, and a server with the account `ci` in the team `research`.
 ///

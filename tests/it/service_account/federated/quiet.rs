@@ -6,7 +6,10 @@ use anyhow::{Result, ensure};
 use test_support::ControlPlane;
 
 use super::{FROM_ISSUER, Federation};
-use crate::world::operator;
+use crate::world::{eventually, operator, silence};
+
+/// How long nothing is written once what follows a status is written.
+const SETTLED: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn nothing_is_made_or_written_while_nothing_changes() -> Result<()> {
@@ -22,12 +25,13 @@ async fn nothing_is_made_or_written_while_nothing_changes() -> Result<()> {
         Ok(writes.map(|event| format!("{} {} {}", event.verb, event.resource, event.name)).collect())
     };
     // Events are written after the status that was waited for.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    silence(SETTLED, || async { Ok(writes()?.len()) }).await?;
     let secret = federation.workspace.secrets().get("ci-wsa").await?;
     let (before, exchanges) = (writes()?, federation.server.requests("/oidc/token"));
-    tokio::time::sleep(Duration::from_secs(35)).await;
-    let rechecks = federation.server.requests("/oidc/token") - exchanges;
-    assert!(rechecks >= 3, "the checks went on: {rechecks}");
+    eventually("three more checks", || async {
+        Ok((federation.server.requests("/oidc/token") >= exchanges + 3).then_some(()))
+    })
+    .await?;
     ensure!(writes()? == before, "written although nothing changed: {:#?}", writes()?);
     assert_eq!(federation.token_requests()?, 1);
 
@@ -35,8 +39,10 @@ async fn nothing_is_made_or_written_while_nothing_changes() -> Result<()> {
     federation.operator = operator(&federation.workspace)?;
     federation.operator.wait_until_ready()?;
     let exchanges = federation.server.requests("/oidc/token");
-    tokio::time::sleep(Duration::from_secs(25)).await;
-    assert!(federation.server.requests("/oidc/token") > exchanges, "the checks went on");
+    eventually("two more checks", || async {
+        Ok((federation.server.requests("/oidc/token") >= exchanges + 2).then_some(()))
+    })
+    .await?;
     ensure!(writes()? == before, "written after a restart: {:#?}", writes()?);
     assert_eq!(federation.token_requests()?, 1);
     let after = federation.workspace.secrets().get("ci-wsa").await?;
@@ -51,11 +57,10 @@ async fn what_somebody_else_does_to_the_secret_is_undone_without_a_new_token() -
     federation.ready().await?;
     let before = federation.published().await?;
     federation.workspace.secrets().delete("ci-wsa", &kube::api::DeleteParams::default()).await?;
-    let started = std::time::Instant::now();
-    while federation.workspace.secrets().get_opt("ci-wsa").await?.is_none() {
-        ensure!(started.elapsed() < Duration::from_secs(20), "the Secret is gone");
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
+    eventually("the Secret", || async {
+        federation.workspace.secrets().get_opt("ci-wsa").await.map_err(Into::into)
+    })
+    .await?;
     assert_eq!(federation.published().await?, before);
     assert_eq!(federation.token_requests()?, 1);
     Ok(())

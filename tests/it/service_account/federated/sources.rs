@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{AUDIENCE, CLIENT, CLIENT_SECRET, FROM_ISSUER, Federation, OTHER_CLIENT, claims, finding};
+use crate::world::eventually;
 
 const LIFETIME: Duration = Duration::from_mins(10);
 
@@ -99,14 +100,17 @@ async fn a_new_source_is_never_proven_with_a_token_of_the_old_one() -> Result<()
     for run in 1..=3 {
         let requests = federation.token_requests()?;
         federation.workspace.recheck("ServiceAccount", "ci", &format!("run {run}")).await?;
-        let started = std::time::Instant::now();
-        while federation.token_requests()? == requests {
-            anyhow::ensure!(started.elapsed() < Duration::from_secs(30), "run {run} asks the new source");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        eventually("a request to the new source", || async {
+            Ok((federation.token_requests()? > requests).then_some(()))
+        })
+        .await?;
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let status = federation.workspace.status("ServiceAccount", "ci").await?;
+    let status = federation
+        .workspace
+        .wait_for("ServiceAccount", "ci", |status| {
+            status["checkedInputs"].to_string().contains("recheck=run 3")
+        })
+        .await?;
     assert_eq!(finding(&status, "TokenClaims")?["reason"], "SubjectMismatch");
     assert_eq!(federation.published().await?, before, "programs keep the token that works");
     Ok(())
