@@ -64,13 +64,18 @@ fn key_status(key: &Key) -> KeyStatus {
 
 /// Whether a key can be trusted, and no weak one is published beside it.
 pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
+    let accepted = trusted.algorithms();
     let mut usable = Vec::new();
+    let mut doubtful = Vec::new();
     let mut weak = Vec::new();
     let mut others = Vec::new();
     for key in &trusted.set.keys {
         let words = |misfit: &Misfit| format!("{} ({} that {misfit})", key.name(), key.kind);
         match trusted.misfit(key) {
-            None => usable.push(format!("{} ({})", key.name(), key.kind)),
+            None => match key.reservation(&accepted) {
+                None => usable.push(format!("{} ({})", key.name(), key.kind)),
+                Some(reservation) => doubtful.push(format!("{} ({} {reservation})", key.name(), key.kind)),
+            },
             Some(misfit @ Misfit::Weak { .. }) => weak.push(words(&misfit)),
             Some(misfit) => others.push(words(&misfit)),
         }
@@ -78,16 +83,29 @@ pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
     for oddity in &trusted.set.others {
         match oddity {
             Oddity::Symmetric | Oddity::Private => weak.push(oddity.to_string()),
-            Oddity::UnknownType | Oddity::UnknownCurve | Oddity::Broken(_) | Oddity::Unreadable => {
-                others.push(oddity.to_string());
-            }
+            Oddity::UnknownType
+            | Oddity::UnknownCurve
+            | Oddity::OtherAlgorithm(_)
+            | Oddity::TooLong
+            | Oddity::Useless => others.push(oddity.to_string()),
         }
     }
     // Which comes first must not depend on the issuer's mood.
-    for list in [&mut usable, &mut weak, &mut others] {
+    for list in [&mut usable, &mut doubtful, &mut weak, &mut others] {
         list.sort_unstable();
     }
-    let algorithms = enumerate(trusted.policy.algorithms.iter().map(ToString::to_string));
+    let algorithms = enumerate(accepted);
+    if usable.is_empty() && weak.is_empty() && !doubtful.is_empty() {
+        return Ok(Checked::warning(
+            (),
+            Reason::NoUsableKey,
+            format!(
+                "The issuer publishes {}, and no key that says that it is for signatures by {algorithms}. W&B Server does not look at that, but needs the key that the issuer signs with: try a token as a sample, and correct the key at the issuer.",
+                enumerate(doubtful)
+            ),
+        ));
+    }
+    usable.append(&mut doubtful);
     if !usable.is_empty() && weak.is_empty() {
         return Ok(Checked::passed((), format!("The issuer publishes {}.", enumerate(usable))));
     }
@@ -117,7 +135,7 @@ pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use test_support::tokens::{SigningKey, weak_jwk};
+    use test_support::tokens::{SigningKey, base64url, weak_jwk};
 
     use super::*;
     use crate::{
@@ -127,7 +145,7 @@ mod tests {
     };
 
     fn judged(keys: &[Value]) -> (CheckResult, Reason, String) {
-        let (set, policy): (KeySet, _) = (keys.iter().collect(), KeyPolicy::default());
+        let (set, policy) = (KeySet::of(keys).unwrap(), KeyPolicy::default());
         let mut report = Report::new(Vec::new(), Redactor::default());
         report.record(CheckName::KeysStrong, strength(TrustedKeys { set: &set, policy: &policy }));
         let finding = report.finish().list.remove(0);
@@ -144,18 +162,19 @@ mod tests {
         let strong = SigningKey::p256("strong").unwrap().jwk().unwrap();
         let other = SigningKey::p384("p384").unwrap().jwk().unwrap();
         let symmetric = json!({ "kty": "oct", "k": "AAAA" });
-        let private = with(strong.clone(), &json!({ "d": "AAAA" }));
+        let private = with(strong.clone(), &json!({ "d": base64url([1; 32]) }));
         let encryption = with(strong.clone(), &json!({ "use": "enc" }));
         for (keys, result, reason, words) in [
             (vec![strong.clone()], CheckResult::Passed, Reason::Passed, "strong (an EC key on P-256)"),
-            (vec![strong.clone(), other.clone(), json!(1)], CheckResult::Passed, Reason::Passed, "strong"),
+            (vec![strong.clone(), other.clone(), json!({"kty": "x"})], CheckResult::Passed, Reason::Passed, "strong"),
             (vec![weak_jwk(), strong.clone()], CheckResult::Warning, Reason::WeakKey, "1024 bits"),
             (vec![strong.clone(), symmetric.clone()], CheckResult::Warning, Reason::WeakKey, "symmetric"),
             (vec![strong.clone(), private], CheckResult::Warning, Reason::WeakKey, "private half"),
             (vec![weak_jwk(), other.clone()], CheckResult::Failed, Reason::WeakKey, "shorter than 2048"),
             (vec![symmetric], CheckResult::Failed, Reason::WeakKey, "symmetric"),
             (vec![other], CheckResult::Failed, Reason::NoUsableKey, "none of the accepted algorithms"),
-            (vec![encryption], CheckResult::Failed, Reason::NoUsableKey, "not for signatures"),
+            (vec![encryption.clone()], CheckResult::Warning, Reason::NoUsableKey, "for encryption"),
+            (vec![encryption, strong.clone()], CheckResult::Passed, Reason::Passed, "strong"),
             (vec![], CheckResult::Failed, Reason::NoUsableKey, "no key at all"),
         ] {
             let (seen, why, message) = judged(&keys);
@@ -172,7 +191,7 @@ mod tests {
             SigningKey::ed25519("a\nb").unwrap().jwk().unwrap(),
             json!({ "kty": "oct", "k": "AAAA" }),
         ];
-        let told: Vec<_> = status(&keys.iter().collect())
+        let told: Vec<_> = status(&KeySet::of(&keys).unwrap())
             .into_iter()
             .map(|key| format!("{} {} {}", key.kid, key.algorithm, key.bits))
             .collect();

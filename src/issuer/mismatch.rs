@@ -1,0 +1,58 @@
+//! `IssuerMatches`: the document's issuer is the one of the spec, or what is to be done where it is not.
+//!
+//! Some documents name an issuer that has no document of its own (Azure AD B2C) or none at all (Entra's
+//! `common`), so an issuer is recommended only after its document was seen.
+
+use std::time::Duration;
+
+use super::{Document, Issuer, expect_ok};
+use crate::{
+    engine::Checked,
+    net::{HttpClient, HttpRequest},
+    problem::{Problem, quote},
+};
+
+/// The longest time that the other issuer's document is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Compares the document's issuer with the one of the spec, and looks at the other one's document where they differ.
+pub(crate) async fn expect_issuer(
+    issuer: &Issuer,
+    seen: &str,
+    http: HttpClient<'_>,
+    time_limit: Duration,
+) -> Result<Checked, Problem> {
+    let Err(Problem { reason, message }) = issuer.matches(seen) else { return issuer.matches(seen) };
+    let shown = quote(seen);
+    let patience = PATIENCE.min(time_limit / 5);
+    let next = match tokio::time::timeout(patience, is_issuer(issuer, seen, http)).await {
+        Ok(true) => format!("Set spec.issuer to {shown}, if that is the issuer you mean."),
+        Ok(false) | Err(_) if is_azure_b2c(issuer, seen) => {
+            "The document's issuer has no document of its own, so W&B can use neither. In Azure AD B2C, set the claim iss of the policy's token compatibility settings to the form with /tfp/, and spec.issuer to that.".to_owned()
+        }
+        Ok(false) | Err(_) => format!(
+            "{shown} shows no discovery document that names itself, so it would not work either. Look up in the provider's documentation which issuer does, or have the provider name {issuer} in its document and its tokens."
+        ),
+    };
+    Err(Problem::new(reason, format!("{message} {next}")))
+}
+
+/// Whether an issuer of this name has a document that names it, and is no worse than the one of the spec.
+async fn is_issuer(issuer: &Issuer, seen: &str, http: HttpClient<'_>) -> bool {
+    let Some(other) = Issuer::parse(seen).filter(|other| other.is_encrypted() || !issuer.is_encrypted()) else {
+        return false;
+    };
+    let url = other.well_known_url();
+    // With a slash more or less it is the same document.
+    if url == issuer.well_known_url() {
+        return true;
+    }
+    let Ok(response) = http.send(HttpRequest::get(url.clone())).await else { return false };
+    expect_ok(&response, url, &http.network.egress, || "").is_ok()
+        && Document::read(&response.body, url).is_ok_and(|document| document.issuer == seen)
+}
+
+fn is_azure_b2c(issuer: &Issuer, seen: &str) -> bool {
+    let other = Issuer::parse(seen);
+    issuer.host().ends_with(".b2clogin.com") || other.is_some_and(|other| other.host().ends_with(".b2clogin.com"))
+}
