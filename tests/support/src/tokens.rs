@@ -12,7 +12,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
+
+use crate::Certificate;
 
 /// A private key with its identifier.
 pub struct SigningKey {
@@ -46,6 +49,12 @@ impl SigningKey {
     /// A key on P-384.
     pub fn p384(kid: &str) -> Result<Self> {
         Self::ec(kid, Algorithm::ES384, &ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    /// The key of a server's certificate, which is on P-256.
+    pub fn of_certificate(kid: &str, certificate: &Certificate) -> Result<Self> {
+        let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes())?;
+        Ok(Self::new(kid, Algorithm::ES256, EncodingKey::from_ec_der(key.secret_der())))
     }
 
     /// A key on P-521.
