@@ -62,8 +62,11 @@ fn key_status(key: &Key) -> KeyStatus {
     }
 }
 
-/// Whether a key can be trusted, and no weak one is published beside it.
-pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
+/// Whether a key can be trusted, and no weak one is published beside it; `advertised` are the algorithms of the
+/// issuer's document.
+pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Result<Checked, Problem> {
+    let is_advertised = |key: &Key| advertised.iter().any(|algorithm| key.is_for(algorithm));
+    let mut is_any_advertised = false;
     let accepted = trusted.algorithms();
     let mut usable = Vec::new();
     let mut doubtful = Vec::new();
@@ -73,7 +76,10 @@ pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
         let words = |misfit: &Misfit| format!("{} ({} that {misfit})", key.name(), key.kind);
         match trusted.misfit(key) {
             None => match key.reservation(&accepted) {
-                None => usable.push(format!("{} ({})", key.name(), key.kind)),
+                None => {
+                    is_any_advertised |= is_advertised(key);
+                    usable.push(format!("{} ({})", key.name(), key.kind));
+                }
                 Some(reservation) => doubtful.push(format!("{} ({} {reservation})", key.name(), key.kind)),
             },
             Some(misfit @ Misfit::Weak { .. }) => weak.push(words(&misfit)),
@@ -102,6 +108,17 @@ pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
             format!(
                 "The issuer publishes {}, and no key that says that it is for signatures by {algorithms}. W&B Server does not look at that, but needs the key that the issuer signs with: try a token as a sample, and correct the key at the issuer.",
                 enumerate(doubtful)
+            ),
+        ));
+    }
+    if !usable.is_empty() && weak.is_empty() && !is_any_advertised {
+        return Ok(Checked::warning(
+            (),
+            Reason::NoUsableKey,
+            format!(
+                "The issuer publishes {}, but the signature algorithms of its discovery document are {} (id_token_signing_alg_values_supported; RS256 where there is none). W&B Server may take tokens by these only: have the issuer name the algorithm that it signs with.",
+                enumerate(usable),
+                enumerate(advertised)
             ),
         ));
     }
@@ -147,7 +164,9 @@ mod tests {
     fn judged(keys: &[Value]) -> (CheckResult, Reason, String) {
         let (set, policy) = (KeySet::of(keys).unwrap(), KeyPolicy::default());
         let mut report = Report::new(Vec::new(), Redactor::default());
-        report.record(CheckName::KeysStrong, strength(TrustedKeys { set: &set, policy: &policy }));
+        let advertised = ["RS256", "ES256"].map(str::to_owned);
+        let trusted = TrustedKeys { set: &set, policy: &policy };
+        report.record(CheckName::KeysStrong, strength(trusted, &advertised));
         let finding = report.finish().list.remove(0);
         (finding.result, finding.reason, finding.message)
     }
@@ -180,6 +199,19 @@ mod tests {
             let (seen, why, message) = judged(&keys);
             assert_eq!((seen, why), (result, reason), "{message}");
             assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn keys_for_algorithms_that_the_document_does_not_name_are_a_warning() {
+        let keys = [SigningKey::p256("strong").unwrap().jwk().unwrap()];
+        let (set, policy) = (KeySet::of(&keys).unwrap(), KeyPolicy::default());
+        let trusted = TrustedKeys { set: &set, policy: &policy };
+        for (advertised, result) in [("RS256", CheckResult::Warning), ("ES256", CheckResult::Passed)] {
+            let mut report = Report::new(Vec::new(), Redactor::default());
+            report.record(CheckName::KeysStrong, strength(trusted, &[advertised.to_owned()]));
+            let finding = report.finish().list.remove(0);
+            assert_eq!(finding.result, result, "{}", finding.message);
         }
     }
 
