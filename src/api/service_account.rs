@@ -257,8 +257,9 @@ pub const RESERVED_PARAMETERS: [&str; 6] =
 
 fn reserved_parameters() -> Rule {
     let names = RESERVED_PARAMETERS.map(|name| format!("'{name}'")).join(", ");
-    Rule::new(format!("[{names}].all(name, !(name in self))"))
-        .message("parameters must not name what the operator sends itself; use clientID, clientSecretRef and scope")
+    Rule::new(format!("[{names}].all(name, !(name in self))")).message(
+        "parameters must not name what the operator sends itself; use clientID, clientSecretRef and scope",
+    )
 }
 
 /// The person whom runs are attributed to; exactly one member. Works only for members of the account's team.

@@ -95,7 +95,8 @@ impl Document {
     /// Whether another document says the same in what W&B Server reads of it.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         let read = |document: &Self| {
-            let Self { issuer, authorization_endpoint, token_endpoint, jwks_uri, algorithms, .. } = document.clone();
+            let Self { issuer, authorization_endpoint, token_endpoint, jwks_uri, algorithms, .. } =
+                document.clone();
             (issuer, authorization_endpoint, token_endpoint, jwks_uri, algorithms)
         };
         read(self) == read(other)
@@ -116,7 +117,8 @@ fn accepted(advertised: Vec<String>) -> Vec<String> {
 /// A field by its name, which Go compares without regard to case where none is spelled exactly so; null is absent.
 fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let exact = fields.get(name);
-    let found = exact.or_else(|| fields.iter().find(|(seen, _)| seen.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+    let found = exact
+        .or_else(|| fields.iter().find(|(seen, _)| seen.eq_ignore_ascii_case(name)).map(|(_, value)| value));
     found.filter(|value| !value.is_null())
 }
 
@@ -125,7 +127,9 @@ fn text_list(fields: &Map<String, Value>, name: &str) -> TextList {
     // Go reads null in a list as an empty text.
     let texts = value.as_array().and_then(|list| {
         list.iter()
-            .map(|entry| if entry.is_null() { Some(String::new()) } else { entry.as_str().map(str::to_owned) })
+            .map(
+                |entry| if entry.is_null() { Some(String::new()) } else { entry.as_str().map(str::to_owned) },
+            )
             .collect::<Option<Vec<_>>>()
     });
     texts.map_or(TextList::Mistyped, TextList::Texts)
@@ -151,7 +155,10 @@ mod tests {
         assert_eq!(document.jwks_uri.as_str(), "https://idp.example/jwks");
         assert_eq!(document.algorithms, ["RS256"]);
         assert_eq!(document.texts("scopes_supported"), TextList::Absent);
-        assert_eq!(read(&json!({ "scopes_supported": "openid" })).unwrap().texts("scopes_supported"), TextList::Mistyped);
+        assert_eq!(
+            read(&json!({ "scopes_supported": "openid" })).unwrap().texts("scopes_supported"),
+            TextList::Mistyped
+        );
     }
 
     #[test]
@@ -179,7 +186,10 @@ mod tests {
             (json!({ "authorization_endpoint": false }), "authorization_endpoint"),
             (json!({ "userinfo_endpoint": 7 }), "userinfo_endpoint"),
             (json!({ "device_authorization_endpoint": 7 }), "device_authorization_endpoint"),
-            (json!({ "id_token_signing_alg_values_supported": "RS256" }), "id_token_signing_alg_values_supported"),
+            (
+                json!({ "id_token_signing_alg_values_supported": "RS256" }),
+                "id_token_signing_alg_values_supported",
+            ),
             (json!({ "id_token_signing_alg_values_supported": [7] }), "not a list of texts"),
         ] {
             let problem = read(&changes).unwrap_err();

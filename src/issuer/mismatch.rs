@@ -55,7 +55,8 @@ fn advice(issuer: &Issuer, seen: &str, evidence: Evidence) -> String {
 
 /// Whether an issuer of this name has a document that names it, and is no worse than the one of the spec.
 async fn is_issuer(issuer: &Issuer, seen: &str, http: HttpClient<'_>) -> bool {
-    let Some(other) = Issuer::parse(seen).filter(|other| other.is_encrypted() || !issuer.is_encrypted()) else {
+    let Some(other) = Issuer::parse(seen).filter(|other| other.is_encrypted() || !issuer.is_encrypted())
+    else {
         return false;
     };
     let url = other.well_known_url();
@@ -70,7 +71,8 @@ async fn is_issuer(issuer: &Issuer, seen: &str, http: HttpClient<'_>) -> bool {
 
 fn is_azure_b2c(issuer: &Issuer, seen: &str) -> bool {
     let other = Issuer::parse(seen);
-    issuer.host().ends_with(".b2clogin.com") || other.is_some_and(|other| other.host().ends_with(".b2clogin.com"))
+    issuer.host().ends_with(".b2clogin.com")
+        || other.is_some_and(|other| other.host().ends_with(".b2clogin.com"))
 }
 
 #[cfg(test)]

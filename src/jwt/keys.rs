@@ -185,7 +185,12 @@ mod tests {
         let encryption = with(strong.clone(), &json!({ "use": "enc" }));
         for (keys, result, reason, words) in [
             (vec![strong.clone()], CheckResult::Passed, Reason::Passed, "strong (an EC key on P-256)"),
-            (vec![strong.clone(), other.clone(), json!({"kty": "x"})], CheckResult::Passed, Reason::Passed, "strong"),
+            (
+                vec![strong.clone(), other.clone(), json!({"kty": "x"})],
+                CheckResult::Passed,
+                Reason::Passed,
+                "strong",
+            ),
             (vec![weak_jwk(), strong.clone()], CheckResult::Warning, Reason::WeakKey, "1024 bits"),
             (vec![strong.clone(), symmetric.clone()], CheckResult::Warning, Reason::WeakKey, "symmetric"),
             (vec![strong.clone(), private], CheckResult::Warning, Reason::WeakKey, "private half"),

@@ -36,11 +36,7 @@ pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -
 const SHARE: f32 = 0.8;
 
 /// The keys, and the algorithms that the document names.
-async fn fetch_keys(
-    plan: &Plan,
-    http: HttpClient<'_>,
-    report: &mut Report,
-) -> Option<(KeySet, Vec<String>)> {
+async fn fetch_keys(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<(KeySet, Vec<String>)> {
     let document = discovery::discover(plan, http, report).await?;
     let url = &document.jwks_uri;
     let set = report.check(CheckName::JwksFetches, keys::fetch(plan, http, url)).await?;

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn every_algorithm_verifies() {
-        let algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+        let algorithms =
+            ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
         let policy = policy(&json!({ "algorithms": algorithms }));
         for algorithm in algorithms {
             let key = match algorithm {

@@ -157,7 +157,9 @@ fn too_large(host: &str) -> Problem {
 
 /// Whether the answer is compressed, although that was not asked for. W&B Server's own client reads such answers.
 fn is_gzip(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"))
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
 /// The limit holds for what comes out, so that a small answer cannot become a large one.

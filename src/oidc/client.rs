@@ -46,7 +46,9 @@ async fn ask(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checke
     let known = format!("the client {id} and its secret");
     // In the order in which Go's oauth2 tries them.
     let seen = match request(plan, http, endpoint, ClientAuthentication::Basic(secret)).await? {
-        Answer::CodeRefused(seen) => return Ok(conclude(plan, &known, ", sent as client_secret_basic", &seen)),
+        Answer::CodeRefused(seen) => {
+            return Ok(conclude(plan, &known, ", sent as client_secret_basic", &seen));
+        }
         Answer::Unclear(seen) => return Ok(unclear(&seen)),
         Answer::Rejected(seen) => seen,
     };
@@ -81,10 +83,11 @@ fn order(provider: Provider) -> Order {
         // A code that it cannot decode is AADSTS9002313, whatever the client and the secret
         // (learn.microsoft.com/entra/identity-platform/reference-error-codes has the codes, and no order).
         Provider::Entra => Order::Code,
-        // Their documentation lists the errors of the token endpoint, and says nothing of their order.
-        Provider::Cognito | Provider::Okta | Provider::Auth0 | Provider::Google => Order::Unknown,
-        // It may be anything. (oidc-provider for Node.js, which the tests run, looks at the client first.)
-        Provider::Generic => Order::Unknown,
+        // The documentation of the first four lists the errors of the token endpoint, and says nothing of their order;
+        // the last may be anything. (oidc-provider for Node.js, which the tests run, looks at the client first.)
+        Provider::Cognito | Provider::Okta | Provider::Auth0 | Provider::Google | Provider::Generic => {
+            Order::Unknown
+        }
     }
 }
 
@@ -174,8 +177,7 @@ async fn request(
 /// What Entra says of a client under whatever error: an unknown or disabled one, a wrong, expired, missing or
 /// superfluous secret
 /// (learn.microsoft.com/entra/identity-platform/reference-error-codes).
-const ENTRA_REFUSALS: [&str; 7] =
-    ["700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
+const ENTRA_REFUSALS: [&str; 7] = ["700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
 
 fn judge(error: &OAuthError, redactor: &Redactor) -> Answer {
     let seen = error.words(redactor);

@@ -81,9 +81,11 @@ pub(super) async fn fetch(
         (false, None) => {
             Checked::warning(metadata, Reason::Unencrypted, format!("{seen}, but {unencrypted}."))
         }
-        (false, Some(unread)) => {
-            Checked::warning(metadata, Reason::Unencrypted, format!("{seen}, but {unencrypted}. Also, {unread}."))
-        }
+        (false, Some(unread)) => Checked::warning(
+            metadata,
+            Reason::Unencrypted,
+            format!("{seen}, but {unencrypted}. Also, {unread}."),
+        ),
     })
 }
 
@@ -197,7 +199,10 @@ mod tests {
     fn names_the_endpoint_that_nobody_could_log_in_at() {
         for (changes, words) in [
             (json!({ "authorization_endpoint": null }), "has no authorization_endpoint"),
-            (json!({ "authorization_endpoint": "/authorize" }), "authorization_endpoint that is not an absolute"),
+            (
+                json!({ "authorization_endpoint": "/authorize" }),
+                "authorization_endpoint that is not an absolute",
+            ),
             (json!({ "token_endpoint": "/token" }), "token_endpoint that is not an absolute"),
         ] {
             let problem = read_with(&changes).unwrap_err();

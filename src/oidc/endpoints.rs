@@ -63,7 +63,10 @@ pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -
         (!unencrypted.is_empty()).then(|| (Reason::Unencrypted, in_the_clear(&unencrypted))),
         (!unknown.is_empty()).then(|| (Reason::NameNotResolved, known_to_browsers(&unknown))),
         unusable.map(|problem| {
-            (problem.reason, format!("{} W&B does not use it, so people can log in nevertheless.", problem.message))
+            (
+                problem.reason,
+                format!("{} W&B does not use it, so people can log in nevertheless.", problem.message),
+            )
         }),
     ];
     let concerns: Vec<_> = concerns.into_iter().flatten().collect();

@@ -53,9 +53,8 @@ fn judge(set: &KeySet, advertised: &[String]) -> Result<Checked, Problem> {
             ),
         ));
     }
-    let doubtful = doubtful
-        .iter()
-        .filter_map(|key| Some(format!("{} {}", key.kind, key.reservation(advertised)?)));
+    let doubtful =
+        doubtful.iter().filter_map(|key| Some(format!("{} {}", key.kind, key.reservation(advertised)?)));
     Ok(Checked::warning(
         (),
         Reason::NoUsableKey,
@@ -90,7 +89,7 @@ mod tests {
         key
     }
 
-    fn bare(key: SigningKey) -> Value {
+    fn bare(key: &SigningKey) -> Value {
         let mut jwk = key.jwk().unwrap();
         jwk.as_object_mut().unwrap().retain(|name, _| !matches!(name.as_str(), "alg" | "use" | "kid"));
         jwk
@@ -106,15 +105,15 @@ mod tests {
 
     #[test]
     fn accepts_keys_that_verify_an_advertised_algorithm() {
-        let rsa = || bare(SigningKey::rsa("a").unwrap());
-        let p256 = || bare(SigningKey::p256("a").unwrap());
+        let rsa = || bare(&SigningKey::rsa("a").unwrap());
+        let p256 = || bare(&SigningKey::p256("a").unwrap());
         for (key, algorithm) in [
             (rsa(), "RS256"),
             (with(rsa(), &json!({ "use": "sig", "alg": "PS256", "key_ops": ["verify"] })), "PS256"),
             (p256(), "ES256"),
             (with(p256(), &json!({ "alg": "ES256", "kid": "1" })), "ES256"),
-            (bare(SigningKey::p521("a").unwrap()), "ES512"),
-            (bare(SigningKey::ed25519("a").unwrap()), "EdDSA"),
+            (bare(&SigningKey::p521("a").unwrap()), "ES512"),
+            (bare(&SigningKey::ed25519("a").unwrap()), "EdDSA"),
         ] {
             let keys = [json!({ "kty": "from-the-future" }), key.clone()];
             let (result, _, message) = judged(&keys, &["RS384", algorithm]);
@@ -124,7 +123,7 @@ mod tests {
 
     #[test]
     fn says_what_it_saw_instead() {
-        let rsa = || bare(SigningKey::rsa("a").unwrap());
+        let rsa = || bare(&SigningKey::rsa("a").unwrap());
         let warning = CheckResult::Warning;
         for (key, result, reason, seen) in [
             (weak_jwk(), warning, Reason::WeakKey, "an RSA key of 1024 bits (too weak)"),
@@ -147,7 +146,7 @@ mod tests {
                 "an RSA key of 2048 bits for RS512",
             ),
             (
-                bare(SigningKey::p256("a").unwrap()),
+                bare(&SigningKey::p256("a").unwrap()),
                 CheckResult::Failed,
                 Reason::NoUsableKey,
                 "an EC key on P-256 (for no advertised algorithm)",

@@ -45,7 +45,8 @@ fn authorization_url(settings: &Settings, metadata: &Metadata) -> Url {
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, UNUSED_VERIFIER.as_bytes()));
     let flow = match settings.flow {
         AuthMethod::Pkce => {
-            [("response_type", "code"), ("code_challenge", &challenge), ("code_challenge_method", "S256")].to_vec()
+            [("response_type", "code"), ("code_challenge", &challenge), ("code_challenge_method", "S256")]
+                .to_vec()
         }
         AuthMethod::Implicit => [("response_type", "id_token"), ("response_mode", "form_post")].to_vec(),
     };

@@ -11,8 +11,10 @@ use x509_parser::{parse_x509_certificate, public_key::PublicKey as CertifiedKey}
 use super::public::{PublicKey, without_zeros};
 
 /// Go does not mind bits that belong to no byte.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// The certificates as DER, that of the key first.
 pub(super) fn chain(x5c: Option<&Value>) -> Result<Vec<Vec<u8>>, String> {
@@ -58,7 +60,8 @@ pub(super) fn expect_thumbprints(
         let Some(thumbprint) = thumbprint.filter(|bytes| !bytes.is_empty()) else { continue };
         let length = algorithm.output_len();
         // Some write the digits of the thumbprint instead of its bytes.
-        let thumbprint = if thumbprint.len() == 2 * length { hexadecimal(&thumbprint) } else { Some(thumbprint) };
+        let thumbprint =
+            if thumbprint.len() == 2 * length { hexadecimal(&thumbprint) } else { Some(thumbprint) };
         let thumbprint = thumbprint
             .filter(|bytes| bytes.len() == length)
             .ok_or_else(|| format!("its {name} is no thumbprint"))?;

@@ -145,12 +145,15 @@ impl<'a> Jwk<'a> {
             self.required("p")?;
             self.required("q")?;
         }
-        let public = PublicKey::rsa(self.required("n")?, self.required("e")?);
+        let public = PublicKey::rsa(&self.required("n")?, &self.required("e")?);
         let bits = public.bits();
         if bits > LONGEST_RSA_BITS {
             return Err(Rejection::LeftOut(Oddity::TooLong));
         }
-        public.exponent().filter(|exponent| *exponent >= 2).ok_or_else(|| "its e is no exponent".to_owned())?;
+        public
+            .exponent()
+            .filter(|exponent| *exponent >= 2)
+            .ok_or_else(|| "its e is no exponent".to_owned())?;
         Ok((KeyKind::Rsa { bits }, public))
     }
 
@@ -168,7 +171,8 @@ impl<'a> Jwk<'a> {
                 return Err(format!("its {name} has not {size} bytes").into());
             }
         }
-        let public = PublicKey::point(kind, &x, &y).ok_or_else(|| "its point is not on its curve".to_owned())?;
+        let public =
+            PublicKey::point(kind, &x, &y).ok_or_else(|| "its point is not on its curve".to_owned())?;
         Ok((kind, public))
     }
 
@@ -178,7 +182,8 @@ impl<'a> Jwk<'a> {
             Ed25519KeyPair::from_seed_and_public_key(&seed, &x)
                 .map_err(|_| "its d does not belong to its x".to_owned())?;
         }
-        let public = PublicKey::ed25519(x).ok_or_else(|| "its x is no point that is safe to use".to_owned())?;
+        let public =
+            PublicKey::ed25519(x).ok_or_else(|| "its x is no point that is safe to use".to_owned())?;
         Ok((KeyKind::Ed25519, public))
     }
 }

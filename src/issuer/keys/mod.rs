@@ -114,9 +114,7 @@ impl KeySet {
         let shown = quote(url.as_str());
         let problem = |message: String| Problem::new(Reason::InvalidDocument, message);
         let keys = object.get("keys").and_then(Value::as_array).ok_or_else(|| {
-            problem(format!(
-                "{shown} has no list of keys. Check that jwks_uri leads to a JSON Web Key Set."
-            ))
+            problem(format!("{shown} has no list of keys. Check that jwks_uri leads to a JSON Web Key Set."))
         })?;
         Self::of(keys).map_err(|BrokenKey { name, what }| {
             problem(format!(
@@ -136,7 +134,8 @@ impl KeySet {
                 Err(jwk::Rejection::LeftOut(oddity)) => set.others.push(oddity),
                 Err(jwk::Rejection::Broken(what)) => {
                     let kid = value.get("kid").and_then(Value::as_str).filter(|kid| !kid.is_empty());
-                    let name = kid.map_or_else(|| format!("number {}", index + 1), |kid| format!("\"{kid}\""));
+                    let name =
+                        kid.map_or_else(|| format!("number {}", index + 1), |kid| format!("\"{kid}\""));
                     return Err(BrokenKey { name, what });
                 }
             }

@@ -31,8 +31,8 @@ const GREATEST_EXPONENT: u64 = (1 << 31) - 1;
 
 impl PublicKey {
     /// Leading zeros of the numbers mean nothing.
-    pub fn rsa(modulus: Vec<u8>, exponent: Vec<u8>) -> Self {
-        Self::Rsa { modulus: without_zeros(&modulus).to_vec(), exponent: without_zeros(&exponent).to_vec() }
+    pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Self {
+        Self::Rsa { modulus: without_zeros(modulus).to_vec(), exponent: without_zeros(exponent).to_vec() }
     }
 
     /// A point, if it is on its curve.
@@ -67,9 +67,9 @@ impl PublicKey {
     /// The exponent of an RSA key, if it is one of 63 bits.
     pub fn exponent(&self) -> Option<u64> {
         let Self::Rsa { exponent, .. } = self else { return None };
-        let number = exponent.iter().try_fold(0_u64, |number, byte| {
-            number.checked_mul(256).map(|number| number | u64::from(*byte))
-        });
+        let number = exponent
+            .iter()
+            .try_fold(0_u64, |number, byte| number.checked_mul(256).map(|number| number | u64::from(*byte)));
         number.filter(|number| i64::try_from(*number).is_ok())
     }
 
@@ -90,9 +90,7 @@ impl PublicKey {
                 key.verify(parameters, message, signature).is_ok()
             }),
             Self::Point { parsed, .. } => parsed.verify_sig(message, signature).is_ok(),
-            Self::Ed25519 { bytes } => ED25519
-                .verify_sig(bytes, message, signature)
-                .is_ok(),
+            Self::Ed25519 { bytes } => ED25519.verify_sig(bytes, message, signature).is_ok(),
         }
     }
 
@@ -172,7 +170,8 @@ fn is_low_order(point: &[u8]) -> bool {
     let last = last & 0x7f;
     let Some((first, middle)) = rest.split_first() else { return false };
     let all = |expected: u8| middle.iter().all(|byte| *byte == expected);
-    let is_order_eight = ORDER_EIGHT.iter().any(|known| known.starts_with(rest) && known.last() == Some(&last));
+    let is_order_eight =
+        ORDER_EIGHT.iter().any(|known| known.starts_with(rest) && known.last() == Some(&last));
     // 0 and 1, and -1, 0 and 1 with the field's prime added.
     is_order_eight
         || (last == 0 && all(0) && *first <= 1)
@@ -194,7 +193,7 @@ mod tests {
             (&[0, 0xff, 0], 16),
             (&[0x80, 0, 0], 24),
         ] {
-            assert_eq!(PublicKey::rsa(number.to_vec(), Vec::new()).bits(), expected, "{number:?}");
+            assert_eq!(PublicKey::rsa(number, &[]).bits(), expected, "{number:?}");
         }
     }
 
@@ -208,7 +207,7 @@ mod tests {
             (&[0x80, 0, 0, 0, 0, 0, 0, 0], None),
             (&[1; 9], None),
         ] {
-            assert_eq!(PublicKey::rsa(Vec::new(), bytes.to_vec()).exponent(), expected, "{bytes:?}");
+            assert_eq!(PublicKey::rsa(&[], bytes).exponent(), expected, "{bytes:?}");
         }
     }
 }

@@ -138,6 +138,7 @@ fn algorithm(signer: Signer) -> &'static str {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn cases(keys: &Keys) -> Vec<Case> {
     use Signer::{Certified, Ed25519, P256, P384, P521, Rsa};
     use Verdict::{Accepted, OnlyGo, OnlyOperator, Refused};
@@ -200,7 +201,11 @@ fn cases(keys: &Keys) -> Vec<Case> {
             Accepted,
         ),
         ("beside an unknown type", beside(json!({ "kty": "from-the-future" })), Accepted),
-        ("beside a post-quantum key", beside(json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" })), Accepted),
+        (
+            "beside a post-quantum key",
+            beside(json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" })),
+            Accepted,
+        ),
         ("beside a key without kty", beside(json!({ "kid": "x" })), Refused),
         ("beside a number", beside(json!(7)), Refused),
         ("beside a text", beside(json!("junk")), Refused),
@@ -215,11 +220,7 @@ fn cases(keys: &Keys) -> Vec<Case> {
             Accepted,
         ),
         ("beside Ed448", beside(with(ed25519.clone(), &json!({ "crv": "Ed448", "alg": null }))), Accepted),
-        (
-            "beside a point off the curve",
-            beside(with(p256.clone(), &json!({ "y": p256["x"] }))),
-            Refused,
-        ),
+        ("beside a point off the curve", beside(with(p256.clone(), &json!({ "y": p256["x"] }))), Refused),
         ("beside a short coordinate", beside(with(p256.clone(), &json!({ "x": "AA" }))), Refused),
         ("beside zeros in a coordinate", beside(with_zeros(&p256, "x")), Refused),
         (
@@ -234,7 +235,11 @@ fn cases(keys: &Keys) -> Vec<Case> {
         ),
         ("beside a short point", beside(with(ed25519.clone(), &json!({ "x": "AAAA" }))), Refused),
         ("a private exponent alone", changed(json!({ "d": "AAAA" })), Refused),
-        ("beside a private exponent alone", beside(with(rsa.clone(), &json!({ "kid": "x", "d": "AAAA" }))), Refused),
+        (
+            "beside a private exponent alone",
+            beside(with(rsa.clone(), &json!({ "kid": "x", "d": "AAAA" }))),
+            Refused,
+        ),
         (
             "beside the private half of a point",
             beside(with(p256.clone(), &json!({ "d": base64url([1; 32]) }))),
@@ -257,14 +262,30 @@ fn cases(keys: &Keys) -> Vec<Case> {
         ("its certificate", json!({ "x5c": [keys.certificate] }), Accepted),
         ("no certificates", json!({ "x5c": [] }), Accepted),
         ("another's certificate", json!({ "x5c": [keys.other_certificate] }), Refused),
-        ("another's certificate behind its own", json!({ "x5c": [keys.certificate, keys.other_certificate] }), Accepted),
+        (
+            "another's certificate behind its own",
+            json!({ "x5c": [keys.certificate, keys.other_certificate] }),
+            Accepted,
+        ),
         ("no base64 in x5c", json!({ "x5c": ["MII"] }), Refused),
         ("no certificate in x5c", json!({ "x5c": ["AAAA"] }), Refused),
         ("x5c as a text", json!({ "x5c": keys.certificate }), Refused),
         ("a short thumbprint", json!({ "x5t": "AAAA" }), Refused),
-        ("a thumbprint alone", json!({ "x5t": base64url([1; 20]), "x5t#S256": base64url([1; 32]) }), Accepted),
-        ("a thumbprint in digits", json!({ "x5t": base64url("0123456789abcdef0123456789abcdef01234567") }), Accepted),
-        ("another's thumbprint", json!({ "x5c": [keys.certificate], "x5t#S256": base64url([1; 32]) }), Refused),
+        (
+            "a thumbprint alone",
+            json!({ "x5t": base64url([1; 20]), "x5t#S256": base64url([1; 32]) }),
+            Accepted,
+        ),
+        (
+            "a thumbprint in digits",
+            json!({ "x5t": base64url("0123456789abcdef0123456789abcdef01234567") }),
+            Accepted,
+        ),
+        (
+            "another's thumbprint",
+            json!({ "x5c": [keys.certificate], "x5t#S256": base64url([1; 32]) }),
+            Refused,
+        ),
     ] {
         cases.push(case(name, certified(changes), Certified, expected));
     }
@@ -283,7 +304,12 @@ fn cases(keys: &Keys) -> Vec<Case> {
         plain("a token of another algorithm", json!({ "alg": "RS384", "kid": "key" }), json!({}), Refused),
         plain("a token with alg none", json!({ "alg": "none", "kid": "key" }), json!({}), Refused),
         plain("a token with alg HS256", json!({ "alg": "HS256", "kid": "key" }), json!({}), Refused),
-        plain("a token with demands", json!({ "alg": "RS256", "kid": "key", "crit": ["x"] }), json!({}), Refused),
+        plain(
+            "a token with demands",
+            json!({ "alg": "RS256", "kid": "key", "crit": ["x"] }),
+            json!({}),
+            Refused,
+        ),
         plain(
             "a token with a demand that go-jose knows",
             json!({ "alg": "RS256", "kid": "key", "crit": ["b64"], "b64": true }),

@@ -112,7 +112,11 @@ async fn fields_that_nobody_uses_decide_nothing() {
             Reason::Passed,
             "has the discovery document.",
         ),
-        (json!({ "scopes_supported": "openid" }), Reason::InvalidDocument, "its scopes_supported cannot be read"),
+        (
+            json!({ "scopes_supported": "openid" }),
+            Reason::InvalidDocument,
+            "its scopes_supported cannot be read",
+        ),
         (
             json!({ "response_types_supported": [["code"]], "userinfo_endpoint": "userinfo" }),
             Reason::InvalidDocument,
@@ -132,7 +136,8 @@ async fn fields_that_nobody_uses_decide_nothing() {
 #[tokio::test]
 async fn an_endpoint_that_nobody_uses_is_a_warning() {
     let certificate = CertificateAuthority::new("provider").unwrap().issue(&Leaf::loopback()).unwrap();
-    let server = Provider::with(json!({ "userinfo_endpoint": "http://127.0.0.1/me" })).start_tls(&certificate);
+    let server =
+        Provider::with(json!({ "userinfo_endpoint": "http://127.0.0.1/me" })).start_tls(&certificate);
     let bundle = json!({ "tls": { "caBundle": { "secretKeyRef": { "name": "oidc", "key": "ca" } } } });
     let authority = ("ca", certificate.authority_pem.as_str());
     let findings = examine(&spec(&server.url(""), &bundle), &[authority]).await;
@@ -144,11 +149,11 @@ async fn an_endpoint_that_nobody_uses_is_a_warning() {
 
 #[tokio::test]
 async fn answers_that_are_compressed_all_the_same_are_read() {
-    let document = Arc::new(Mutex::new(Vec::new()));
-    let served = Arc::clone(&document);
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let bytes = Arc::clone(&answered);
     let server = Provider::with(json!({}))
         .answering(WELL_KNOWN, move |_| {
-            Response::bytes("application/json", &served.lock().unwrap()).header("Content-Encoding", "gzip")
+            Response::bytes("application/json", &bytes.lock().unwrap()).header("Content-Encoding", "gzip")
         })
         .start();
     let url = server.url("");
@@ -167,7 +172,7 @@ async fn answers_that_are_compressed_all_the_same_are_read() {
         (text.to_string().into_bytes(), Some((Reason::ProtocolError, "compressed with gzip"))),
         (bomb, Some((Reason::ResponseTooLarge, "larger than 1 MiB"))),
     ] {
-        *document.lock().unwrap() = answer;
+        *answered.lock().unwrap() = answer;
         let findings = examine(&spec(&url, &json!({})), &[]).await;
         match failure {
             None => assert!(findings.failure().is_none(), "{}", told(&findings)),
@@ -284,7 +289,11 @@ async fn a_document_that_does_not_mention_pkce_is_a_warning() {
         let server = Provider::with(json!({ "code_challenge_methods_supported": null })).start();
         let findings = examine(&spec(&server.url(""), &json!({ "provider": provider })), &[]).await;
         let flow = finding(&findings, &CheckName::FlowSupported);
-        assert_eq!((flow.result, flow.reason), (CheckResult::Warning, Reason::FlowNotSupported), "{provider}");
+        assert_eq!(
+            (flow.result, flow.reason),
+            (CheckResult::Warning, Reason::FlowNotSupported),
+            "{provider}"
+        );
         assert!(!told(&findings).contains("implicit"), "{}", told(&findings));
     }
 }
@@ -371,7 +380,8 @@ async fn entra_is_asked_with_a_code_of_its_form_and_proves_little() {
                 Response::json_status(status, &json!({ "error": error, "error_description": description }))
             };
             let fields: Vec<_> = url::form_urlencoded::parse(request.body.as_bytes()).collect();
-            let field = |name: &str| fields.iter().find(|(seen, _)| seen == name).map(|(_, value)| value.as_ref());
+            let field =
+                |name: &str| fields.iter().find(|(seen, _)| seen == name).map(|(_, value)| value.as_ref());
             let code = field("code").unwrap_or_default();
             let is_formed = (code.starts_with("0.A") || code.starts_with("1.A")) && code.len() > 100;
             if !is_formed {
@@ -385,7 +395,9 @@ async fn entra_is_asked_with_a_code_of_its_form_and_proves_little() {
                 None if field("client_secret").is_some() => {
                     describe(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
                 }
-                None => describe(400, "invalid_request", "AADSTS7000218: The request body must contain a secret."),
+                None => {
+                    describe(400, "invalid_request", "AADSTS7000218: The request body must contain a secret.")
+                }
             }
         })
     };
@@ -447,8 +459,7 @@ async fn a_secret_that_is_accepted_in_the_body_only_passes() {
             None => refusal(400, "invalid_grant"),
         })
         .start();
-    let secret =
-        json!({ "clientSecretRef": { "name": "oidc", "key": "secret" }, "provider": "Keycloak" });
+    let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" }, "provider": "Keycloak" });
     let findings = examine(&spec(&server.url(""), &secret), &[("secret", "s3cret")]).await;
     let client = finding(&findings, &CheckName::ClientCredentials);
     assert_eq!(client.result, CheckResult::Passed);

@@ -8,7 +8,11 @@ use test_support::{
 };
 use wandb_auth_operator::api::CheckName;
 
-use super::{examine, made_up::{WELL_KNOWN, strong_key}, spec, told};
+use super::{
+    examine,
+    made_up::{WELL_KNOWN, strong_key},
+    spec, told,
+};
 
 /// What is made of a document.
 #[derive(Clone, Copy)]
@@ -95,7 +99,10 @@ fn cases() -> Vec<(String, Verdict)> {
         (json!({ "id_token_signing_alg_values_supported": ["RS256", 7] }), Refused),
         (json!({ "id_token_signing_alg_values_supported": ["ES512"] }), nobody_logs_in),
         // Go compares the names of fields without regard to case.
-        (json!({ "issuer": null, "Issuer": "ISSUER", "jwks_uri": null, "JWKS_URI": "ISSUER/jwks" }), Accepted),
+        (
+            json!({ "issuer": null, "Issuer": "ISSUER", "jwks_uri": null, "JWKS_URI": "ISSUER/jwks" }),
+            Accepted,
+        ),
     ];
     let mut cases: Vec<_> = changes
         .into_iter()
@@ -127,11 +134,11 @@ async fn documents_are_judged_as_go_judges_them() {
     let mut asked = Vec::new();
     let mut judged = Vec::new();
     for (text, expected) in cases() {
-        let served = text.clone();
+        let template = text.clone();
         let server = HttpServer::plain(move |request| {
             let issuer = format!("http://{}", request.header("host").unwrap_or_default());
             match request.path.as_str() {
-                WELL_KNOWN => Response::text("application/json", &served.replace("ISSUER", &issuer)),
+                WELL_KNOWN => Response::text("application/json", &template.replace("ISSUER", &issuer)),
                 "/jwks" => Response::json(&json!({ "keys": [strong_key()] })),
                 _ => Response::status(404, ""),
             }

@@ -101,7 +101,9 @@ impl SigningKey {
     /// The public key as a JSON Web Key with identifier, algorithm and use.
     pub fn jwk(&self) -> Result<Value> {
         let mut jwk = match &self.private {
-            Private::Known { algorithm, key } => serde_json::to_value(Jwk::from_encoding_key(key, *algorithm)?)?,
+            Private::Known { algorithm, key } => {
+                serde_json::to_value(Jwk::from_encoding_key(key, *algorithm)?)?
+            }
             Private::P521(pair) => {
                 let point = pair.public_key().as_ref().get(1..).context("a point")?;
                 let (x, y) = point.split_at(point.len() / 2);

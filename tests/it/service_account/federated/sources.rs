@@ -118,9 +118,8 @@ async fn an_issuer_that_wants_to_be_told_more_is_told() -> Result<()> {
     let federation = Federation::new(LIFETIME).await?;
     federation.server.accept_audience(RESOURCE);
     let audience = format!("audience: {AUDIENCE}");
-    let account = |token: &str| {
-        federation.account(token, "").replace(&audience, &format!("audience: {RESOURCE}"))
-    };
+    let account =
+        |token: &str| federation.account(token, "").replace(&audience, &format!("audience: {RESOURCE}"));
     let issuer = super::jwt_issuer(federation.provider.issuer(), "");
     let issuer = issuer.replace(&format!("[{AUDIENCE}]"), &format!("['{AUDIENCE}', '{RESOURCE}']"));
     federation.workspace.apply(&issuer).await?;
