@@ -155,11 +155,12 @@ impl OAuthError {
         if description.is_empty() { code } else { format!("{code}: {}", quote(description)) }
     }
 
-    /// Whether the description begins with one of these error codes of Entra.
+    /// Whether the description has one of these error codes of Entra, which may follow a more general one.
     pub(crate) fn is_entra(&self, numbers: &[&str]) -> bool {
-        let digits = self.description.trim_start().strip_prefix("AADSTS").unwrap_or_default();
-        let end = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
-        digits.get(..end).is_some_and(|number| numbers.contains(&number))
+        let length =
+            |text: &str| text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let codes = self.description.split("AADSTS").skip(1);
+        codes.filter_map(|text| text.get(..length(text))).any(|code| numbers.contains(&code))
     }
 }
 
@@ -228,5 +229,7 @@ mod tests {
             "invalid_client: AADSTS7000215: Invalid client secret provided"
         );
         assert!(error.is_entra(&["7000215"]) && !error.is_entra(&["700021"]));
+        let description = "AADSTS70002: Error validating credentials. AADSTS50012: Invalid client secret.";
+        assert!(OAuthError::new("invalid_grant", description).is_entra(&["50012"]));
     }
 }

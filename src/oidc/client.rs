@@ -177,7 +177,8 @@ async fn request(
 /// What Entra says of a client under whatever error: an unknown or disabled one, a wrong, expired, missing or
 /// superfluous secret
 /// (learn.microsoft.com/entra/identity-platform/reference-error-codes).
-const ENTRA_REFUSALS: [&str; 7] = ["700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
+const ENTRA_REFUSALS: [&str; 8] =
+    ["50012", "700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
 
 fn judge(error: &OAuthError, redactor: &Redactor) -> Answer {
     let seen = error.words(redactor);
