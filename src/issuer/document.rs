@@ -137,6 +137,7 @@ fn text_list(fields: &Map<String, Value>, name: &str) -> TextList {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -146,6 +147,16 @@ mod tests {
         let mut document = json!({ "issuer": "https://idp.example", "jwks_uri": "https://idp.example/jwks" });
         document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         Document::read(document.to_string().as_bytes(), &url)
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_answer(body in any::<Vec<u8>>(), name in "[a-z_]{1,20}", value in any::<String>()) {
+            let url = Url::parse("https://idp.example/").unwrap();
+            let _ = Document::read(&body, &url);
+            let document = read(&json!({ name: value }));
+            prop_assert!(document.is_ok_and(|document| !document.algorithms.is_empty()));
+        }
     }
 
     #[test]

@@ -228,10 +228,43 @@ impl fmt::Display for KeyKind {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use test_support::tokens::SigningKey;
+    use proptest::{prelude::*, sample::select};
+    use serde_json::{Map, json};
+    use test_support::tokens::{SigningKey, base64url};
 
     use super::*;
+
+    const TYPES: [&str; 4] = ["RSA", "EC", "OKP", "oct"];
+    const CURVES: [&str; 4] = ["P-256", "P-384", "P-521", "Ed25519"];
+    const MEMBERS: [&str; 15] =
+        ["kty", "crv", "n", "e", "x", "y", "d", "p", "k", "use", "alg", "kid", "key_ops", "x5c", "x5t"];
+
+    /// A key with members of all kinds, mostly of the right type.
+    fn any_key() -> impl Strategy<Value = Value> {
+        let value = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..70).prop_map(|bytes| Value::from(base64url(bytes))),
+            any::<String>().prop_map(Value::from),
+            any::<String>().prop_map(|text| json!([text])),
+            Just(Value::Null),
+        ];
+        let members = prop::collection::vec((select(&MEMBERS), value), 0..8);
+        (select(&TYPES), select(&CURVES), members).prop_map(|(key_type, curve, members)| {
+            let fixed = [("kty", Value::from(key_type)), ("crv", Value::from(curve))];
+            let all = fixed.into_iter().chain(members).map(|(name, value)| (name.to_owned(), value));
+            Value::Object(all.collect::<Map<_, _>>())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_key(key in any_key(), signature in any::<Vec<u8>>()) {
+            for key in KeySet::of([&key]).into_iter().flat_map(|set| set.keys) {
+                for algorithm in key.kind.algorithms() {
+                    prop_assert!(!key.verifies(algorithm, "message", &base64url(&signature)));
+                }
+            }
+        }
+    }
 
     #[test]
     fn keys_without_an_identifier_are_named_by_their_thumbprint() {
