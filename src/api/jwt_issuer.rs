@@ -89,7 +89,7 @@ pub struct Audience(
 pub struct KeyPolicy {
     /// The signature algorithms (RFC 7518 section 3.1) that tokens may have.
     #[serde(default = "algorithms")]
-    #[schemars(length(min = 1, max = 9))]
+    #[schemars(length(min = 1, max = 10))]
     pub algorithms: Vec<Algorithm>,
     /// The fewest bits of an RSA key, at least 2048 (RFC 7518 section 3.3).
     #[serde(default = "minimum_rsa_bits", rename = "minimumRSABits")]
@@ -132,6 +132,8 @@ pub enum Algorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
+    /// ECDSA on P-521 with SHA-512.
+    ES512,
     /// Ed25519.
     EdDSA,
 }

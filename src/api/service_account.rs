@@ -1,5 +1,7 @@
 //! `ServiceAccount`: credentials with which programs use W&B.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
@@ -232,6 +234,32 @@ pub struct ClientCredentialsToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))]
     pub scope: Option<String>,
+    /// Further parameters of the token request that the issuer wants, such as `audience` (Auth0, Hydra) or `resource` (RFC 8707); no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(
+        validation = reserved_parameters(),
+        validation = Rule::new("self.all(name, size(name) > 0 && size(name) <= 64)").message("names of parameters must have 1 to 64 characters")
+    )]
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// A value of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct Parameter(#[schemars(length(min = 1, max = 1024))] pub String);
+
+/// The parameters of a token request that the operator sends itself (RFC 6749 sections 2.3.1 and 4.4.2, RFC 7521
+/// section 4.2).
+pub const RESERVED_PARAMETERS: [&str; 6] =
+    ["grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"];
+
+fn reserved_parameters() -> Rule {
+    let names = RESERVED_PARAMETERS.map(|name| format!("'{name}'")).join(", ");
+    Rule::new(format!("[{names}].all(name, !(name in self))")).message(
+        "parameters must not name what the operator sends itself; use clientID, clientSecretRef and scope",
+    )
 }
 
 /// The person whom runs are attributed to; exactly one member. Works only for members of the account's team.

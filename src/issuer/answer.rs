@@ -33,17 +33,34 @@ pub(crate) fn expect_ok(
     }
     expect_available(url, response.status, "look into the server's log if that does not pass")?;
     if response.status != 200 {
+        let advice = if is_kubernetes(response) { kubernetes_advice(response.status) } else { advice() };
         return Err(Problem::new(
             Reason::UnexpectedStatus,
             format!(
-                "{} answers with the status {} instead of 200. {}.",
+                "{} answers with the status {} instead of 200. {advice}.",
                 quote(url.as_str()),
                 response.status.as_u16(),
-                advice()
             ),
         ));
     }
     Ok(())
+}
+
+/// Whether the answer is how a Kubernetes API server refuses.
+fn is_kubernetes(response: &HttpResponse) -> bool {
+    let is_refusal = matches!(response.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
+    let has = |name: &str, expected: &str| body.get(name).and_then(Value::as_str) == Some(expected);
+    is_refusal && has("kind", "Status") && has("apiVersion", "v1")
+}
+
+/// W&B Server asks for documents and keys without credentials, so that is who needs the right.
+fn kubernetes_advice(status: StatusCode) -> &'static str {
+    if status == StatusCode::UNAUTHORIZED {
+        "This is a Kubernetes API server that takes no requests without credentials (--anonymous-auth), and W&B Server has none. Allow anonymous requests for the paths of the ClusterRole system:service-account-issuer-discovery and bind that to the group system:unauthenticated, or publish its document and keys at another issuer (--service-account-issuer)"
+    } else {
+        "This is a Kubernetes API server, and it shows its document and keys to those only who have the ClusterRole system:service-account-issuer-discovery. W&B Server asks without credentials, so bind it to the group system:unauthenticated (kubectl create clusterrolebinding service-account-issuer-discovery --clusterrole=system:service-account-issuer-discovery --group=system:unauthenticated); both are public by nature"
+    }
 }
 
 /// Refuses an answer that says that the server does not work now, or not for us. What is to be done
@@ -81,7 +98,8 @@ fn objection(base: &Url, location: &str, egress: &EgressPolicy) -> String {
 /// Reads a JSON object.
 pub(crate) fn read_json(body: &[u8], url: &Url) -> Result<Map<String, Value>, Problem> {
     let url = quote(url.as_str());
-    match serde_json::from_slice(body) {
+    // Go replaces what is not UTF-8, and reads on.
+    match serde_json::from_str(&String::from_utf8_lossy(body)) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Problem::new(
             Reason::InvalidDocument,

@@ -1,21 +1,25 @@
 //! What every kind asks of an issuer of tokens: its URL, its answers and its keys.
 //!
-//! `url` and `accept` read the spec, `answer` is what every answer must be, and `endpoint` what every
-//! endpoint that a document names must be. `keys` reads the published keys, once, and
+//! `url` and `accept` read the spec, `answer` is what every answer must be, `document` reads the discovery document as
+//! W&B Server does, and `endpoint` is what every endpoint that a document names must be. `mismatch` explains another issuer than expected, `keys` reads the published keys, once, and
 //! `oauth` carries requests to the token endpoint.
 
 mod accept;
 mod answer;
+mod document;
 mod endpoint;
 mod keys;
+mod mismatch;
 pub(crate) mod oauth;
 mod url;
 
 pub use accept::Plaintext;
-pub use keys::{Key, KeyKind, KeySet, Oddity, Purpose};
+pub use keys::{BrokenKey, Key, KeyKind, KeySet, Oddity, Purpose};
 pub use url::Issuer;
 
 pub(crate) use accept::{accept, server_name};
 pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
+pub(crate) use document::{Document, TextList};
 pub(crate) use endpoint::{at, expect_encrypted};
+pub(crate) use mismatch::expect_issuer;
 pub(crate) use url::{is_https, plain_url, without_slash};

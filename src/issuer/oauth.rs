@@ -1,15 +1,15 @@
-//! Requests to a token endpoint (RFC 6749 section 3.2), within our limits and without secrets in words.
+//! Requests to a token endpoint (RFC 6749 section 3.2), within our limits and without secrets in words. Answers are
+//! read as Go's oauth2 reads them: `token_type` may be missing, and the answer may be a form.
 
-use std::pin::Pin;
-
-use hyper::{Method, Response, StatusCode, Uri};
-use openidconnect::{
-    AsyncHttpClient, HttpRequest as OAuthRequest, HttpResponse as OAuthResponse, StandardErrorResponse,
-    core::CoreErrorResponseType,
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hyper::{
+    Method, StatusCode,
+    header::{self, HeaderValue},
 };
-use url::Url;
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
 
-use super::is_unavailable;
+use super::{at, is_unavailable};
 use crate::{
     api::Reason,
     net::{HttpClient, HttpRequest, HttpResponse},
@@ -17,65 +17,151 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// Why there is no OAuth answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NoAnswer {
-    /// Nothing came back, or something that is not HTTP.
-    #[error("{}", .0.message)]
-    Problem(Problem),
-    /// What came back is not JSON, a redirect, or says that the server does not work now.
-    #[error("status {0}")]
+/// How a client proves who it is (RFC 6749 section 2.3.1).
+#[derive(Clone, Copy)]
+pub(crate) enum ClientAuthentication<'a> {
+    /// Not at all.
+    Public,
+    /// `client_secret_basic`.
+    Basic(&'a Sensitive),
+    /// `client_secret_post`.
+    Post(&'a Sensitive),
+}
+
+/// What a token endpoint answers.
+pub(crate) enum TokenAnswer {
+    /// An access token.
+    Token(Sensitive),
+    /// An error in the words of OAuth.
+    Refused(OAuthError),
+    /// A status without an answer of OAuth, a redirect, or the word that the server does not work now.
     Status(StatusCode),
+    /// JSON that has neither a token nor an error.
+    Unknown,
 }
 
-/// Sends the library's requests within our limits. The answer is JSON, or it is an error.
-pub(crate) struct Within<'a>(pub HttpClient<'a>);
+/// An error of RFC 6749 section 5.2.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OAuthError {
+    /// The field `error`.
+    pub code: String,
+    description: String,
+}
 
-impl<'c> AsyncHttpClient<'c> for Within<'_> {
-    type Error = NoAnswer;
-    type Future = Pin<Box<dyn Future<Output = Result<OAuthResponse, NoAnswer>> + Send + 'c>>;
+/// Sends the parameters of a grant as this client.
+pub(crate) async fn request_token(
+    http: HttpClient<'_>,
+    endpoint: &Url,
+    client: &str,
+    authentication: ClientAuthentication<'_>,
+    parameters: &[(&str, &str)],
+) -> Result<TokenAnswer, Problem> {
+    let request = make(endpoint, client, authentication, parameters)?;
+    let response = http.send(request).await.map_err(|problem| at("token_endpoint", &problem))?;
+    Ok(read(&response))
+}
 
-    fn call(&'c self, request: OAuthRequest) -> Self::Future {
-        Box::pin(send(self.0, request))
+fn make(
+    endpoint: &Url,
+    client: &str,
+    authentication: ClientAuthentication<'_>,
+    parameters: &[(&str, &str)],
+) -> Result<HttpRequest, Problem> {
+    let mut headers = vec![
+        (header::ACCEPT, HeaderValue::from_static("application/json")),
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
+    ];
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(parameters);
+    match authentication {
+        ClientAuthentication::Public => {
+            form.append_pair("client_id", client);
+        }
+        ClientAuthentication::Basic(secret) => headers.push((header::AUTHORIZATION, basic(client, secret)?)),
+        ClientAuthentication::Post(secret) => {
+            form.append_pair("client_id", client).append_pair("client_secret", secret.expose());
+        }
+    }
+    Ok(HttpRequest { method: Method::POST, url: endpoint.clone(), headers, body: form.finish().into() })
+}
+
+fn encode(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// HTTP Basic's pair, encoded as RFC 6749 section 2.3.1 wants it.
+fn basic(client: &str, secret: &Sensitive) -> Result<HeaderValue, Problem> {
+    let pair = STANDARD.encode(format!("{}:{}", encode(client), encode(secret.expose())));
+    let mut value = HeaderValue::try_from(format!("Basic {pair}"))
+        .map_err(|_| Problem::new(Reason::InvalidSpec, "The client's ID cannot be sent in a header."))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn read(response: &HttpResponse) -> TokenAnswer {
+    let status = response.status;
+    if status.is_redirection() || is_unavailable(status) {
+        return TokenAnswer::Status(status);
+    }
+    let fields = match serde_json::from_slice(&response.body) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return TokenAnswer::Unknown,
+        Err(_) => match form(response) {
+            Some(fields) => fields,
+            None => return TokenAnswer::Status(status),
+        },
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(code) = text("error") {
+        let description = text("error_description").unwrap_or_default().to_owned();
+        return TokenAnswer::Refused(OAuthError { code: code.to_owned(), description });
+    }
+    match text("access_token") {
+        Some(token) if status.is_success() => TokenAnswer::Token(Sensitive::from(token)),
+        _ => TokenAnswer::Unknown,
     }
 }
 
-fn no_url(uri: &Uri) -> Problem {
-    let message = format!("{} is not a URL that requests can go to.", quote(&uri.to_string()));
-    Problem::new(Reason::InvalidEndpoint, message)
-}
-
-async fn send(http: HttpClient<'_>, request: OAuthRequest) -> Result<OAuthResponse, NoAnswer> {
-    let (head, body) = request.into_parts();
-    let url = Url::parse(&head.uri.to_string()).map_err(|_| NoAnswer::Problem(no_url(&head.uri)))?;
-    let headers = head.headers.into_iter().filter_map(|(name, value)| Some((name?, value))).collect();
-    let request = HttpRequest { method: Method::POST, url, headers, body: body.into() };
-    let HttpResponse { status, headers, body } = http.send(request).await.map_err(NoAnswer::Problem)?;
-    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-    if !is_json || status.is_redirection() || is_unavailable(status) {
-        return Err(NoAnswer::Status(status));
-    }
-    let mut response = Response::new(body.to_vec());
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
+/// Some providers answer with a form, which is only told from other texts by what it has.
+fn form(response: &HttpResponse) -> Option<Map<String, Value>> {
+    let content_type = response.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = content_type.split(';').next()?.trim().to_ascii_lowercase();
+    let is_form = matches!(media_type.as_str(), "application/x-www-form-urlencoded" | "text/plain");
+    let pairs = form_urlencoded::parse(&response.body).map(|(name, value)| (name.into_owned(), value.into()));
+    let fields: Map<_, Value> = pairs.collect();
+    (is_form && (fields.contains_key("access_token") || fields.contains_key("error"))).then_some(fields)
 }
 
 /// Takes out what the requests carried: the secret, and HTTP Basic's pair of it and the client's id,
 /// encoded as RFC 6749 section 2.3.1 wants it, and as clients do that predate that.
 pub(crate) fn client_redactor(id: &str, secret: &Sensitive) -> Redactor {
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let text = secret.expose();
     let pairs = [format!("{id}:{text}"), format!("{}:{}", encode(id), encode(text))];
     Redactor::new(pairs.map(Sensitive::new).into_iter().chain([secret.clone()]))
 }
 
-/// What an error says, without secrets: they go first, since what follows takes texts apart.
-pub(crate) fn words_of(answer: &StandardErrorResponse<CoreErrorResponseType>, redactor: &Redactor) -> String {
-    let description = answer.error_description().cloned().map(|text| redactor.redact(text));
-    let description = description.as_deref().map(stable_part).unwrap_or_default();
-    let code = quote(&redactor.redact(answer.error().as_ref().to_owned()));
-    if description.is_empty() { code } else { format!("{code}: {}", quote(description)) }
+impl OAuthError {
+    /// An error with its description.
+    #[cfg(test)]
+    pub(crate) fn new(code: &str, description: &str) -> Self {
+        Self { code: code.to_owned(), description: description.to_owned() }
+    }
+
+    /// What it says, without secrets: they go first, since what follows takes texts apart.
+    pub(crate) fn words(&self, redactor: &Redactor) -> String {
+        let description = redactor.redact(self.description.clone());
+        let description = stable_part(&description);
+        let code = quote(&redactor.redact(self.code.clone()));
+        if description.is_empty() { code } else { format!("{code}: {}", quote(description)) }
+    }
+
+    /// Whether the description has one of these error codes of Entra, which may follow a more general one.
+    pub(crate) fn is_entra(&self, numbers: &[&str]) -> bool {
+        let length =
+            |text: &str| text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let codes = self.description.split("AADSTS").skip(1);
+        codes.filter_map(|text| text.get(..length(text))).any(|code| numbers.contains(&code))
+    }
 }
 
 /// The part of a description that is the same each time; Entra appends identifiers and the time.
@@ -85,4 +171,65 @@ fn stable_part(description: &str) -> &str {
         .filter_map(|mark| description.find(mark))
         .min();
     description.get(..end.unwrap_or(description.len())).unwrap_or_default().trim().trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, content_type: &'static str, body: &str) -> String {
+        let response = HttpResponse {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect(),
+            body: body.to_owned().into(),
+        };
+        match read(&response) {
+            TokenAnswer::Token(token) => format!("token {}", token.expose()),
+            TokenAnswer::Refused(error) => format!("refused {}", error.words(&Redactor::default())),
+            TokenAnswer::Status(status) => format!("status {}", status.as_u16()),
+            TokenAnswer::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    #[test]
+    fn reads_what_providers_answer() {
+        let json = "application/json";
+        for (status, content_type, body, expected) in [
+            (200, json, r#"{"access_token": "t", "token_type": "Bearer", "expires_in": 600}"#, "token t"),
+            (200, json, r#"{"access_token": "t", "expires_in": "600"}"#, "token t"),
+            (200, "application/x-www-form-urlencoded", "access_token=t&expires_in=600", "token t"),
+            (200, "text/plain; charset=utf-8", r#"{"access_token": "t"}"#, "token t"),
+            (200, json, r#"{"access_token": "", "token_type": "Bearer"}"#, "unknown"),
+            (200, json, r#"{"token": "t"}"#, "unknown"),
+            (200, json, "[]", "unknown"),
+            (200, "text/html", "<html>", "status 200"),
+            (302, json, r#"{"error": "x"}"#, "status 302"),
+            (503, json, r#"{"error": "temporarily_unavailable"}"#, "status 503"),
+            (200, json, r#"{"error": "bad_verification_code"}"#, "refused bad_verification_code"),
+            (400, json, r#"{"access_token": "t"}"#, "unknown"),
+            (400, "text/plain", "error=invalid_grant", "refused invalid_grant"),
+            (400, json, r#"{"error": "from\u0000the future"}"#, "refused from the future"),
+            (
+                401,
+                json,
+                r#"{"error":"unauthorized_client","error_description":"no\r\nTrace"}"#,
+                "refused unauthorized_client: no",
+            ),
+        ] {
+            assert_eq!(answer(status, content_type, body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn knows_the_error_codes_of_entra() {
+        let description = "AADSTS7000215: Invalid client secret provided. Trace ID: 1 Timestamp: 2";
+        let error = OAuthError::new("invalid_client", description);
+        assert_eq!(
+            error.words(&Redactor::default()),
+            "invalid_client: AADSTS7000215: Invalid client secret provided"
+        );
+        assert!(error.is_entra(&["7000215"]) && !error.is_entra(&["700021"]));
+        let description = "AADSTS70002: Error validating credentials. AADSTS50012: Invalid client secret.";
+        assert!(OAuthError::new("invalid_grant", description).is_entra(&["50012"]));
+    }
 }

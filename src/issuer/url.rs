@@ -29,7 +29,7 @@ impl Issuer {
     /// Reads an http or https URL without user, query and fragment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = plain_url(text)?;
-        // One slash, as openidconnect and Go's libraries do: two at the end are another address.
+        // One slash, as Go's libraries do: two at the end are another address.
         let below = |path: &str| Url::parse(&format!("{}{path}", without_slash(text))).ok();
         Some(Self {
             well_known_url: below(WELL_KNOWN)?,
@@ -75,7 +75,7 @@ impl Issuer {
         &self.endpoint
     }
 
-    /// Whether the document's issuer is this one.
+    /// Whether the document's issuer is this one. What else to set is for somebody to say who has seen that issuer's document.
     pub fn matches(&self, seen: &str) -> Result<Checked, Problem> {
         if seen == self.text {
             return Ok(Checked::passed((), format!("The document's issuer is exactly {self}.")));
@@ -83,7 +83,7 @@ impl Issuer {
         Err(Problem::new(
             Reason::IssuerMismatch,
             format!(
-                "The document's issuer is {}, but spec.issuer is {self}: {}. W&B compares them character by character; set spec.issuer to the document's, if that is the issuer you mean.",
+                "The document's issuer is {}, but spec.issuer is {self}: {}. W&B compares them character by character.",
                 quote(seen),
                 self.difference("the document's", seen)
             ),

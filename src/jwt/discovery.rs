@@ -2,33 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
 use url::Url;
 
 use super::Plan;
 use crate::{
     api::{CheckName, Reason},
     engine::{self, Checked, Report},
-    issuer::{Issuer, expect_ok, read_json},
+    issuer::{Document, Issuer, expect_issuer, expect_ok},
     net::{self, Duplex, HttpClient, HttpRequest, HttpResponse, RequestKey},
     problem::{Problem, quote},
 };
-
-/// What of the document matters here: an issuer of tokens alone has no more than this.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Document {
-    pub issuer: String,
-    pub jwks_uri: Url,
-    /// Where it makes tokens for clients, if it does.
-    pub token_endpoint: Option<Url>,
-}
 
 /// From the issuer to its document, whose issuer is the right one.
 pub(super) async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Document> {
     let endpoint = plan.settings.issuer.endpoint();
     let connection = engine::connect(report, http.network, endpoint, plan.protection()).await?;
     let document = report.check(CheckName::Discovery, fetch(plan, http, connection)).await?;
-    report.record(CheckName::IssuerMatches, plan.settings.issuer.matches(&document.issuer))?;
+    let settings = &plan.settings;
+    let comparison = expect_issuer(&settings.issuer, &document.issuer, http, settings.time_limit);
+    report.check(CheckName::IssuerMatches, comparison).await?;
     Some(document)
 }
 
@@ -73,7 +65,7 @@ pub(super) async fn document(
     request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
 ) -> Result<Document, Problem> {
     let response = get(plan, http, url, "Check spec.issuer, above all its path", request).await?;
-    read(&read_json(&response.body, url)?, url)
+    Document::read(&response.body, url)
 }
 
 /// The answer to a request without credentials, which several resources may share.
@@ -98,24 +90,6 @@ pub(super) async fn get(
     http.network.documents.get(key, request).await
 }
 
-fn read(object: &Map<String, Value>, url: &Url) -> Result<Document, Problem> {
-    let problem = |what: &str| {
-        Problem::new(
-            Reason::InvalidDocument,
-            format!(
-                "The discovery document {what}. Check that {} comes from an issuer of tokens.",
-                quote(url.as_str())
-            ),
-        )
-    };
-    let text = |name: &str| object.get(name).and_then(Value::as_str);
-    let issuer = text("issuer").ok_or_else(|| problem("has no issuer that is a text"))?;
-    let jwks_uri = text("jwks_uri").ok_or_else(|| problem("has no jwks_uri that is a text"))?;
-    let jwks_uri = Url::parse(jwks_uri).map_err(|_| problem("has a jwks_uri that is not an absolute URL"))?;
-    let token_endpoint = text("token_endpoint").and_then(|text| Url::parse(text).ok());
-    Ok(Document { issuer: issuer.to_owned(), jwks_uri, token_endpoint })
-}
-
 /// A document, and what is to be told of where it is.
 struct Found {
     document: Document,
@@ -131,7 +105,7 @@ fn compare(
 ) -> Result<Found, Problem> {
     let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
     let (document, concern, words) = match (at_usual, at_older) {
-        (Ok(document), Ok(other)) if document == other => {
+        (Ok(document), Ok(other)) if document.says_the_same(&other) => {
             (document, None, format!("{usual} and {older} have the discovery document."))
         }
         (Ok(document), Ok(_)) => (
@@ -178,11 +152,9 @@ mod tests {
     use super::*;
 
     fn document(jwks_uri: &str) -> Document {
-        Document {
-            issuer: "https://a.example".to_owned(),
-            jwks_uri: Url::parse(jwks_uri).unwrap(),
-            token_endpoint: None,
-        }
+        let url = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
+        let document = json!({ "issuer": "https://a.example", "jwks_uri": jwks_uri });
+        Document::read(document.to_string().as_bytes(), &url).unwrap()
     }
 
     fn found(
@@ -222,25 +194,6 @@ mod tests {
             let problem = found(Err(at_usual), Err(at_older)).err().unwrap();
             assert_eq!(problem.reason, reason);
             assert!(problem.message.contains(elsewhere), "{}", problem.message);
-        }
-    }
-
-    #[test]
-    fn needs_an_issuer_and_an_address_of_keys() {
-        let url = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
-        let read = |value: Value| super::read(&serde_json::from_value(value).unwrap(), &url);
-        let minimal = json!({ "issuer": "https://a.example", "jwks_uri": "https://a.example/jwks" });
-        assert_eq!(read(minimal).unwrap(), document("https://a.example/jwks"));
-        for (value, word) in [
-            (json!({}), "no issuer"),
-            (json!({ "issuer": 1 }), "no issuer"),
-            (json!({ "issuer": "a" }), "no jwks_uri"),
-            (json!({ "issuer": "a", "jwks_uri": null }), "no jwks_uri"),
-            (json!({ "issuer": "a", "jwks_uri": "/jwks" }), "not an absolute URL"),
-        ] {
-            let problem = read(value).unwrap_err();
-            assert_eq!(problem.reason, Reason::InvalidDocument);
-            assert!(problem.message.contains(word), "{}", problem.message);
         }
     }
 }

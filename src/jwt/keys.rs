@@ -62,15 +62,26 @@ fn key_status(key: &Key) -> KeyStatus {
     }
 }
 
-/// Whether a key can be trusted, and no weak one is published beside it.
-pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
+/// Whether a key can be trusted, and no weak one is published beside it; `advertised` are the algorithms of the
+/// issuer's document.
+pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Result<Checked, Problem> {
+    let is_advertised = |key: &Key| advertised.iter().any(|algorithm| key.is_for(algorithm));
+    let mut is_any_advertised = false;
+    let accepted = trusted.algorithms();
     let mut usable = Vec::new();
+    let mut doubtful = Vec::new();
     let mut weak = Vec::new();
     let mut others = Vec::new();
     for key in &trusted.set.keys {
         let words = |misfit: &Misfit| format!("{} ({} that {misfit})", key.name(), key.kind);
         match trusted.misfit(key) {
-            None => usable.push(format!("{} ({})", key.name(), key.kind)),
+            None => match key.reservation(&accepted) {
+                None => {
+                    is_any_advertised |= is_advertised(key);
+                    usable.push(format!("{} ({})", key.name(), key.kind));
+                }
+                Some(reservation) => doubtful.push(format!("{} ({} {reservation})", key.name(), key.kind)),
+            },
             Some(misfit @ Misfit::Weak { .. }) => weak.push(words(&misfit)),
             Some(misfit) => others.push(words(&misfit)),
         }
@@ -78,16 +89,40 @@ pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
     for oddity in &trusted.set.others {
         match oddity {
             Oddity::Symmetric | Oddity::Private => weak.push(oddity.to_string()),
-            Oddity::UnknownType | Oddity::UnknownCurve | Oddity::Broken(_) | Oddity::Unreadable => {
-                others.push(oddity.to_string());
-            }
+            Oddity::UnknownType
+            | Oddity::UnknownCurve
+            | Oddity::OtherAlgorithm(_)
+            | Oddity::TooLong
+            | Oddity::Useless => others.push(oddity.to_string()),
         }
     }
     // Which comes first must not depend on the issuer's mood.
-    for list in [&mut usable, &mut weak, &mut others] {
+    for list in [&mut usable, &mut doubtful, &mut weak, &mut others] {
         list.sort_unstable();
     }
-    let algorithms = enumerate(trusted.policy.algorithms.iter().map(ToString::to_string));
+    let algorithms = enumerate(accepted);
+    if usable.is_empty() && weak.is_empty() && !doubtful.is_empty() {
+        return Ok(Checked::warning(
+            (),
+            Reason::NoUsableKey,
+            format!(
+                "The issuer publishes {}, and no key that says that it is for signatures by {algorithms}. W&B Server does not look at that, but needs the key that the issuer signs with: try a token as a sample, and correct the key at the issuer.",
+                enumerate(doubtful)
+            ),
+        ));
+    }
+    if !usable.is_empty() && weak.is_empty() && !is_any_advertised {
+        return Ok(Checked::warning(
+            (),
+            Reason::NoUsableKey,
+            format!(
+                "The issuer publishes {}, but the signature algorithms of its discovery document are {} (id_token_signing_alg_values_supported; RS256 where there is none). W&B Server may take tokens by these only: have the issuer name the algorithm that it signs with.",
+                enumerate(usable),
+                enumerate(advertised)
+            ),
+        ));
+    }
+    usable.append(&mut doubtful);
     if !usable.is_empty() && weak.is_empty() {
         return Ok(Checked::passed((), format!("The issuer publishes {}.", enumerate(usable))));
     }
@@ -117,7 +152,7 @@ pub(super) fn strength(trusted: TrustedKeys<'_>) -> Result<Checked, Problem> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use test_support::tokens::{SigningKey, weak_jwk};
+    use test_support::tokens::{SigningKey, base64url, weak_jwk};
 
     use super::*;
     use crate::{
@@ -127,9 +162,11 @@ mod tests {
     };
 
     fn judged(keys: &[Value]) -> (CheckResult, Reason, String) {
-        let (set, policy): (KeySet, _) = (keys.iter().collect(), KeyPolicy::default());
+        let (set, policy) = (KeySet::of(keys).unwrap(), KeyPolicy::default());
         let mut report = Report::new(Vec::new(), Redactor::default());
-        report.record(CheckName::KeysStrong, strength(TrustedKeys { set: &set, policy: &policy }));
+        let advertised = ["RS256", "ES256"].map(str::to_owned);
+        let trusted = TrustedKeys { set: &set, policy: &policy };
+        report.record(CheckName::KeysStrong, strength(trusted, &advertised));
         let finding = report.finish().list.remove(0);
         (finding.result, finding.reason, finding.message)
     }
@@ -144,23 +181,42 @@ mod tests {
         let strong = SigningKey::p256("strong").unwrap().jwk().unwrap();
         let other = SigningKey::p384("p384").unwrap().jwk().unwrap();
         let symmetric = json!({ "kty": "oct", "k": "AAAA" });
-        let private = with(strong.clone(), &json!({ "d": "AAAA" }));
+        let private = with(strong.clone(), &json!({ "d": base64url([1; 32]) }));
         let encryption = with(strong.clone(), &json!({ "use": "enc" }));
         for (keys, result, reason, words) in [
             (vec![strong.clone()], CheckResult::Passed, Reason::Passed, "strong (an EC key on P-256)"),
-            (vec![strong.clone(), other.clone(), json!(1)], CheckResult::Passed, Reason::Passed, "strong"),
+            (
+                vec![strong.clone(), other.clone(), json!({"kty": "x"})],
+                CheckResult::Passed,
+                Reason::Passed,
+                "strong",
+            ),
             (vec![weak_jwk(), strong.clone()], CheckResult::Warning, Reason::WeakKey, "1024 bits"),
             (vec![strong.clone(), symmetric.clone()], CheckResult::Warning, Reason::WeakKey, "symmetric"),
             (vec![strong.clone(), private], CheckResult::Warning, Reason::WeakKey, "private half"),
             (vec![weak_jwk(), other.clone()], CheckResult::Failed, Reason::WeakKey, "shorter than 2048"),
             (vec![symmetric], CheckResult::Failed, Reason::WeakKey, "symmetric"),
             (vec![other], CheckResult::Failed, Reason::NoUsableKey, "none of the accepted algorithms"),
-            (vec![encryption], CheckResult::Failed, Reason::NoUsableKey, "not for signatures"),
+            (vec![encryption.clone()], CheckResult::Warning, Reason::NoUsableKey, "for encryption"),
+            (vec![encryption, strong.clone()], CheckResult::Passed, Reason::Passed, "strong"),
             (vec![], CheckResult::Failed, Reason::NoUsableKey, "no key at all"),
         ] {
             let (seen, why, message) = judged(&keys);
             assert_eq!((seen, why), (result, reason), "{message}");
             assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn keys_for_algorithms_that_the_document_does_not_name_are_a_warning() {
+        let keys = [SigningKey::p256("strong").unwrap().jwk().unwrap()];
+        let (set, policy) = (KeySet::of(&keys).unwrap(), KeyPolicy::default());
+        let trusted = TrustedKeys { set: &set, policy: &policy };
+        for (advertised, result) in [("RS256", CheckResult::Warning), ("ES256", CheckResult::Passed)] {
+            let mut report = Report::new(Vec::new(), Redactor::default());
+            report.record(CheckName::KeysStrong, strength(trusted, &[advertised.to_owned()]));
+            let finding = report.finish().list.remove(0);
+            assert_eq!(finding.result, result, "{}", finding.message);
         }
     }
 
@@ -172,7 +228,7 @@ mod tests {
             SigningKey::ed25519("a\nb").unwrap().jwk().unwrap(),
             json!({ "kty": "oct", "k": "AAAA" }),
         ];
-        let told: Vec<_> = status(&keys.iter().collect())
+        let told: Vec<_> = status(&KeySet::of(&keys).unwrap())
             .into_iter()
             .map(|key| format!("{} {} {}", key.kid, key.algorithm, key.bits))
             .collect();

@@ -53,5 +53,6 @@ pub(crate) async fn look_up(plan: &Plan, network: &Network) -> Result<Published,
     };
     issuer.matches(&document.issuer)?;
     let keys = keys::fetch(plan, http, &document.jwks_uri).await?.into_value();
-    Ok(Published { token_endpoint: document.token_endpoint, keys })
+    let token_endpoint = document.token_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
+    Ok(Published { token_endpoint, keys })
 }

@@ -16,13 +16,14 @@ pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -
     let started = Instant::now();
     let settings = &plan.settings;
     let http = plan.http(scene.network);
-    let set = fetch_keys(plan, http, report).await;
-    let trusted = set.as_ref().map(|set| TrustedKeys { set, policy: &settings.keys });
-    if let Some(trusted) = trusted {
-        report.record(CheckName::KeysStrong, keys::strength(trusted));
+    let found = fetch_keys(plan, http, report).await;
+    let set = found.as_ref().map(|(set, _)| set);
+    let trusted = set.map(|set| TrustedKeys { set, policy: &settings.keys });
+    if let (Some(trusted), Some((_, advertised))) = (trusted, &found) {
+        report.record(CheckName::KeysStrong, keys::strength(trusted, advertised));
     }
     let genuine = samples::judge(plan, trusted, scene.now, report);
-    let learnt = set.as_ref().map(keys::status);
+    let learnt = set.map(keys::status);
     if !report.has_failed() {
         // The engine's own limit would make a failure of a server that is only slow.
         let time_left = settings.time_limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
@@ -34,11 +35,12 @@ pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -
 /// The share of the remaining time that the last check may use.
 const SHARE: f32 = 0.8;
 
-async fn fetch_keys(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<KeySet> {
+/// The keys, and the algorithms that the document names.
+async fn fetch_keys(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<(KeySet, Vec<String>)> {
     let document = discovery::discover(plan, http, report).await?;
     let url = &document.jwks_uri;
     let set = report.check(CheckName::JwksFetches, keys::fetch(plan, http, url)).await?;
     let reachability = async { Ok(reachability::check(url).await) };
     report.check(CheckName::JwksReachableFromOutside, reachability).await;
-    Some(set)
+    Some((set, document.algorithms))
 }

@@ -350,7 +350,7 @@ mod tests {
     fn a_token_is_judged_by_its_signature_first() {
         let key = SigningKey::p256("key").unwrap();
         let jwk = key.jwk().unwrap();
-        let (set, policy): (KeySet, _) = ([&jwk].into_iter().collect(), KeyPolicy::default());
+        let (set, policy) = (KeySet::of([&jwk]).unwrap(), KeyPolicy::default());
         let judge = |token: &str| {
             let trusted = TrustedKeys { set: &set, policy: &policy };
             let audiences = Audiences::OneOf(vec!["my-org".to_owned(), "wandb".to_owned()]);
@@ -369,7 +369,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_accepted_by_accident(text in any::<String>()) {
-            let (set, policy): (KeySet, _) = ([].into_iter().collect(), KeyPolicy::default());
+            let (set, policy) = (KeySet::of([]).unwrap(), KeyPolicy::default());
             let trusted = TrustedKeys { set: &set, policy: &policy };
             let refusal = under_rules(&Audiences::Any, |rules| rules.judge_token(&text, trusted)).unwrap_err();
             prop_assert_eq!(refusal.rule, TokenRule::Signature);

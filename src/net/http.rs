@@ -1,8 +1,9 @@
 //! HTTP within limits: one request on one connection, no redirects, and at most 1 MiB of answer.
 
-use std::error::Error;
+use std::{error::Error, io::Read};
 
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Method, StatusCode,
@@ -27,7 +28,7 @@ pub struct HttpRequest {
     pub method: Method,
     /// Where to.
     pub url: Url,
-    /// Beside `Host` and `User-Agent`, which are always sent.
+    /// Beside `Host`, `User-Agent` and `Accept-Encoding`, which are always sent.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// May hold secrets, so this type has no `Debug`.
     pub body: Bytes,
@@ -73,6 +74,7 @@ pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Resu
         .method(request.method)
         .uri(path_and_query(&request.url))
         .header(header::HOST, &host)
+        .header(header::ACCEPT_ENCODING, "identity")
         .header(header::USER_AGENT, concat!("wandb-auth-operator/", env!("CARGO_PKG_VERSION")));
     for (name, value) in request.headers {
         message = message.header(name, value);
@@ -91,6 +93,7 @@ pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Resu
             .await
             .map_err(|error| body_problem(&host, error.as_ref()))?
             .to_bytes();
+        let body = if is_gzip(&head.headers) { decompress(&host, &body)? } else { body };
         Ok(HttpResponse { status: head.status, headers: head.headers, body })
     };
     // The answer itself tells when the connection breaks, except when that is before the request.
@@ -140,12 +143,39 @@ fn closed(host: &str) -> Problem {
 
 fn body_problem(host: &str, error: &(dyn Error + 'static)) -> Problem {
     if error.is::<LengthLimitError>() {
-        return Problem::new(
-            Reason::ResponseTooLarge,
-            format!("The answer of {host} is larger than 1 MiB. Check that the URL is the right one."),
-        );
+        return too_large(host);
     }
     error.downcast_ref().map_or_else(|| closed(host), |error| transport_problem(host, error))
+}
+
+fn too_large(host: &str) -> Problem {
+    Problem::new(
+        Reason::ResponseTooLarge,
+        format!("The answer of {host} is larger than 1 MiB. Check that the URL is the right one."),
+    )
+}
+
+/// Whether the answer is compressed, although that was not asked for. W&B Server's own client reads such answers.
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"))
+}
+
+/// The limit holds for what comes out, so that a small answer cannot become a large one.
+fn decompress(host: &str, body: &[u8]) -> Result<Bytes, Problem> {
+    if body.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let limit = u64::try_from(BODY_LIMIT).unwrap_or(u64::MAX);
+    let mut text = Vec::new();
+    MultiGzDecoder::new(body).take(limit.saturating_add(1)).read_to_end(&mut text).map_err(|_| {
+        Problem::new(
+            Reason::ProtocolError,
+            format!("{host} says that its answer is compressed with gzip, but it is not, or not whole. Look into the server's own log."),
+        )
+    })?;
+    if text.len() > BODY_LIMIT { Err(too_large(host)) } else { Ok(text.into()) }
 }
 
 /// What makes two GET requests without credentials the same one.

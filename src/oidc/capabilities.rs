@@ -1,8 +1,6 @@
 //! What the provider says that it offers.
 
-use openidconnect::core::{CoreResponseMode, CoreResponseType};
-
-use super::{Settings, discovery::Metadata};
+use super::{Settings, discovery::Offers};
 use crate::{
     api::{
         Reason,
@@ -12,11 +10,12 @@ use crate::{
     problem::{Problem, enumerate},
 };
 
-/// Whether the provider offers the flow of the spec.
-pub(super) fn flow(settings: &Settings, metadata: &Metadata) -> Result<Checked, Problem> {
+/// Whether the provider offers the flow of the spec. W&B Server does not read what the document says of that, so
+/// only what speaks against the flow fails; what the document leaves out is a warning.
+pub(super) fn flow(settings: &Settings, offers: &Offers) -> Result<Checked, Problem> {
     match settings.flow {
-        AuthMethod::Pkce => pkce(settings.provider, metadata),
-        AuthMethod::Implicit => implicit(metadata),
+        AuthMethod::Pkce => pkce(settings.provider, offers),
+        AuthMethod::Implicit => implicit(offers),
     }
 }
 
@@ -24,10 +23,23 @@ fn not_supported<T>(message: impl Into<String>) -> Result<T, Problem> {
     Err(Problem::new(Reason::FlowNotSupported, message))
 }
 
-fn pkce(provider: Provider, metadata: &Metadata) -> Result<Checked, Problem> {
-    expect_response_type(metadata, &CoreResponseType::Code, "pkce")?;
-    match &metadata.additional_metadata().code_challenge_methods_supported {
+fn unmentioned(message: impl Into<String>) -> Checked {
+    Checked::warning((), Reason::FlowNotSupported, message)
+}
+
+fn pkce(provider: Provider, offers: &Offers) -> Result<Checked, Problem> {
+    let is_listed = expect_response_type(
+        offers,
+        "code",
+        "authMethod: pkce needs code. Enable the authorization code flow at the provider.",
+    )?;
+    match &offers.code_challenge_methods {
         Some(methods) if methods.iter().any(|method| method == "S256") => {
+            if !is_listed {
+                return Ok(unmentioned(
+                    "The provider offers PKCE (S256), but its discovery document does not list response types. Try a login, and enable the authorization code flow at the provider if it fails.",
+                ));
+            }
             Ok(Checked::passed((), "The provider offers the authorization code flow with PKCE (S256)."))
         }
         Some(methods) => not_supported(format!(
@@ -35,70 +47,59 @@ fn pkce(provider: Provider, metadata: &Metadata) -> Result<Checked, Problem> {
             enumerate(methods.iter().map(String::as_str))
         )),
         // Both support S256 and have always left it out of their documents.
-        None if matches!(provider, Provider::Cognito | Provider::Entra) => Ok(Checked::warning(
-            (),
-            Reason::FlowNotSupported,
-            format!(
-                "The discovery document does not mention PKCE (code_challenge_methods_supported), as usual with {provider}, which supports it. Nothing is to be done."
-            ),
+        None if matches!(provider, Provider::Cognito | Provider::Entra) => Ok(unmentioned(format!(
+            "The discovery document does not mention PKCE (code_challenge_methods_supported), as usual with {provider}, which supports it. Nothing is to be done."
+        ))),
+        None => Ok(unmentioned(
+            "The discovery document does not mention PKCE (code_challenge_methods_supported), which authMethod: pkce uses. Many providers support it without saying so, such as AD FS and Azure AD B2C. Try a login, and enable PKCE with S256 at the provider if it fails.",
         )),
-        None => not_supported(
-            "The discovery document does not mention PKCE (code_challenge_methods_supported), which authMethod: pkce needs. Enable PKCE with S256 at the provider, or set spec.authMethod to implicit.",
-        ),
     }
 }
 
-fn implicit(metadata: &Metadata) -> Result<Checked, Problem> {
-    expect_response_type(metadata, &CoreResponseType::IdToken, "implicit")?;
-    match metadata.response_modes_supported() {
-        Some(modes) if modes.contains(&CoreResponseMode::FormPost) => {
+fn implicit(offers: &Offers) -> Result<Checked, Problem> {
+    let is_listed = expect_response_type(
+        offers,
+        "id_token",
+        "authMethod: implicit needs id_token. Enable it at the provider, or set spec.authMethod to pkce.",
+    )?;
+    match &offers.response_modes {
+        Some(modes) if modes.iter().any(|mode| mode == "form_post") && is_listed => {
             Ok(Checked::passed((), "The provider offers the implicit flow with form_post."))
         }
-        Some(modes) => not_supported(format!(
+        Some(modes) if !modes.iter().any(|mode| mode == "form_post") => not_supported(format!(
             "The provider offers the response modes {}, but authMethod: implicit needs form_post. Enable it at the provider, or set spec.authMethod to pkce.",
-            enumerate(modes.iter().map(AsRef::as_ref))
+            enumerate(modes.iter().map(String::as_str))
         )),
-        None => not_supported(
-            "The discovery document names no response modes, which means query and fragment, but authMethod: implicit needs form_post. Enable it at the provider, or set spec.authMethod to pkce.",
-        ),
+        _ => Ok(unmentioned(
+            "The discovery document does not mention all that authMethod: implicit uses (id_token in response_types_supported, form_post in response_modes_supported). Try a login, and enable them at the provider, or set spec.authMethod to pkce, if it fails.",
+        )),
     }
 }
 
-fn expect_response_type(
-    metadata: &Metadata,
-    expected: &CoreResponseType,
-    method: &str,
-) -> Result<(), Problem> {
-    let offered = metadata.response_types_supported();
-    if offered.iter().any(|types| types.as_slice() == std::slice::from_ref(expected)) {
-        return Ok(());
+/// Whether the document lists the response type; it fails where it lists others only.
+fn expect_response_type(offers: &Offers, expected: &str, need: &str) -> Result<bool, Problem> {
+    let Some(offered) = &offers.response_types else { return Ok(false) };
+    if offered.iter().any(|types| types.split_whitespace().eq([expected])) {
+        return Ok(true);
     }
-    let names = offered.iter().map(|types| {
-        let parts: Vec<_> = types.iter().map(AsRef::as_ref).collect();
-        parts.join(" ")
-    });
-    not_supported(format!(
-        "The provider offers the response types {}, but authMethod: {method} needs {}. Enable it at the provider, or choose the other spec.authMethod.",
-        enumerate(names),
-        expected.as_ref()
-    ))
+    not_supported(format!("The provider offers the response types {}, but {need}", enumerate(offered)))
 }
 
 /// Whether the provider offers the scopes that W&B asks for.
-pub(super) fn scopes(settings: &Settings, metadata: &Metadata) -> Result<Checked, Problem> {
-    let Some(offered) = metadata.scopes_supported() else {
+pub(super) fn scopes(settings: &Settings, offers: &Offers) -> Result<Checked, Problem> {
+    let Some(offered) = &offers.scopes else {
         return Ok(Checked::passed(
             (),
             "The discovery document does not list scopes, so the provider decides at login.",
         ));
     };
-    let is_missing = |scope: &&str| !offered.iter().any(|offer| offer.as_str() == *scope);
+    let is_missing = |scope: &&str| !offered.iter().any(|offer| offer == *scope);
     let missing: Vec<_> = settings.scopes().filter(is_missing).collect();
     let wanted: Vec<_> = settings.scopes().collect();
     if missing.is_empty() {
         return Ok(Checked::passed((), format!("The provider offers {}.", wanted.join(" "))));
     }
-    let offers = enumerate(offered.iter().map(|scope| scope.as_str()));
+    let offers = enumerate(offered);
     if missing.contains(&"openid") {
         return Err(Problem::new(
             Reason::ScopeNotSupported,
@@ -136,17 +137,19 @@ mod tests {
         Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap()
     }
 
-    fn metadata(changes: &Value) -> Metadata {
-        let mut document = json!({
-            "issuer": "https://idp.example",
-            "authorization_endpoint": "https://idp.example/authorize",
-            "jwks_uri": "https://idp.example/jwks",
-            "response_types_supported": ["code", "id_token", "code id_token"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-        });
-        document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value(document).unwrap()
+    fn offers(changes: &Value) -> Offers {
+        let list = |name: &str| {
+            let list = changes.get(name)?.as_array()?;
+            Some(list.iter().map(|text| text.as_str().unwrap().to_owned()).collect())
+        };
+        let usual = ["code", "id_token", "code id_token"].map(str::to_owned).to_vec();
+        let is_unlisted = changes.get("response_types_supported").is_some_and(Value::is_null);
+        Offers {
+            response_types: list("response_types_supported").or((!is_unlisted).then_some(usual)),
+            response_modes: list("response_modes_supported"),
+            scopes: list("scopes_supported"),
+            code_challenge_methods: list("code_challenge_methods_supported"),
+        }
     }
 
     fn result(outcome: Result<Checked, Problem>) -> (CheckResult, String) {
@@ -161,7 +164,8 @@ mod tests {
         for (provider, document, expected) in [
             ("Generic", json!({"code_challenge_methods_supported": ["plain", "S256"]}), CheckResult::Passed),
             ("Generic", json!({"code_challenge_methods_supported": ["plain"]}), CheckResult::Failed),
-            ("Generic", json!({}), CheckResult::Failed),
+            ("Generic", json!({}), CheckResult::Warning),
+            ("Auth0", json!({}), CheckResult::Warning),
             ("Entra", json!({}), CheckResult::Warning),
             ("Cognito", json!({}), CheckResult::Warning),
             ("Cognito", json!({"code_challenge_methods_supported": []}), CheckResult::Failed),
@@ -173,10 +177,17 @@ mod tests {
                 }),
                 CheckResult::Failed,
             ),
+            (
+                "Generic",
+                json!({"code_challenge_methods_supported": ["S256"], "response_types_supported": null}),
+                CheckResult::Warning,
+            ),
         ] {
             let (result, message) =
-                result(flow(&settings(&json!({"provider": provider})), &metadata(&document)));
+                result(flow(&settings(&json!({"provider": provider})), &offers(&document)));
             assert_eq!(result, expected, "{provider} {document}: {message}");
+            // The flow that is worse in every respect is never the way out.
+            assert!(!message.contains("implicit"), "{message}");
         }
     }
 
@@ -186,13 +197,17 @@ mod tests {
         for (document, expected) in [
             (json!({"response_modes_supported": ["query", "form_post"]}), CheckResult::Passed),
             (json!({"response_modes_supported": ["query"]}), CheckResult::Failed),
-            (json!({}), CheckResult::Failed),
+            (json!({}), CheckResult::Warning),
+            (
+                json!({"response_modes_supported": ["form_post"], "response_types_supported": null}),
+                CheckResult::Warning,
+            ),
             (
                 json!({"response_modes_supported": ["form_post"], "response_types_supported": ["code"]}),
                 CheckResult::Failed,
             ),
         ] {
-            let (result, message) = result(flow(&settings, &metadata(&document)));
+            let (result, message) = result(flow(&settings, &offers(&document)));
             assert_eq!(result, expected, "{document}: {message}");
         }
     }
@@ -210,7 +225,7 @@ mod tests {
             (json!({"scopes_supported": ["openid", "profile"]}), CheckResult::Warning, "not email groups"),
             (json!({"scopes_supported": []}), CheckResult::Failed, "scopes none"),
         ] {
-            let (result, message) = result(scopes(&settings, &metadata(&document)));
+            let (result, message) = result(scopes(&settings, &offers(&document)));
             assert_eq!(result, expected, "{document}: {message}");
             assert!(message.contains(word), "{document}: {message}");
         }

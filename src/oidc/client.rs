@@ -1,23 +1,22 @@
 //! Whether the provider knows the client: a token request with a made-up code.
 
 use hyper::StatusCode;
-use openidconnect::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, JsonWebKeySet, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, StandardErrorResponse, TokenUrl,
-    core::{CoreClient, CoreErrorResponseType},
-};
+use url::Url;
 
 use super::{Plan, discovery::Metadata};
 use crate::{
-    api::{CheckName, Reason, oidc_provider::AuthMethod},
+    api::{
+        CheckName, Reason,
+        oidc_provider::{AuthMethod, Provider},
+    },
     engine::{Checked, Report},
     issuer::{
         at, expect_available,
-        oauth::{NoAnswer, Within, client_redactor, words_of},
+        oauth::{ClientAuthentication, OAuthError, TokenAnswer, client_redactor, request_token},
     },
     net::HttpClient,
     problem::Problem,
-    sensitive::{Redactor, Sensitive},
+    sensitive::Redactor,
 };
 
 /// Asks the token endpoint, unless the spec leaves it out or there is nothing to ask.
@@ -27,58 +26,86 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
         return report.skip(name, "Not run, since spec.checks.clientCredentials is false.");
     }
     let is_used = plan.settings.flow == AuthMethod::Pkce || plan.secret.is_some();
-    let Some(endpoint) = metadata.token_endpoint().filter(|_| is_used) else {
+    let Some(endpoint) = metadata.token_endpoint.as_ref().filter(|_| is_used) else {
         return report.skip(name, "Not run, since authMethod: implicit does not use the token endpoint.");
     };
-    report.check(name, ask(plan, http, metadata, endpoint)).await;
+    report.check(name, ask(plan, http, endpoint)).await;
 }
 
-/// How a client authenticates at the token endpoint, in the order in which Go's oauth2 tries them.
-#[derive(Clone, Copy)]
-enum Way<'a> {
-    Public,
-    Basic(&'a Sensitive),
-    Post(&'a Sensitive),
-}
-
-async fn ask(
-    plan: &Plan,
-    http: HttpClient<'_>,
-    metadata: &Metadata,
-    endpoint: &TokenUrl,
-) -> Result<Checked, Problem> {
+async fn ask(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
     let id = &plan.settings.client_id;
     let Some(secret) = &plan.secret else {
-        return match request(plan, http, metadata, endpoint, Way::Public).await? {
-            Answer::Known => Ok(Checked::passed((), format!("The provider knows the public client {id}."))),
+        return match request(plan, http, endpoint, ClientAuthentication::Public).await? {
+            Answer::CodeRefused(seen) => Ok(conclude(plan, &format!("the public client {id}"), "", &seen)),
             Answer::Rejected(seen) => Err(rejected(&format!(
                 "The provider refuses the client {id} without a secret ({seen}). Check spec.clientID, and name the secret in spec.clientSecretRef if the client is registered with one."
             ))),
             Answer::Unclear(seen) => Ok(unclear(&seen)),
         };
     };
-    let seen = match request(plan, http, metadata, endpoint, Way::Basic(secret)).await? {
-        Answer::Known => {
-            return Ok(Checked::passed(
-                (),
-                format!("The provider knows the client {id} and its secret, sent as client_secret_basic."),
-            ));
+    let known = format!("the client {id} and its secret");
+    // In the order in which Go's oauth2 tries them.
+    let seen = match request(plan, http, endpoint, ClientAuthentication::Basic(secret)).await? {
+        Answer::CodeRefused(seen) => {
+            return Ok(conclude(plan, &known, ", sent as client_secret_basic", &seen));
         }
         Answer::Unclear(seen) => return Ok(unclear(&seen)),
         Answer::Rejected(seen) => seen,
     };
     // Some providers accept the secret in one way only; W&B, too, tries the other one then.
-    match request(plan, http, metadata, endpoint, Way::Post(secret)).await? {
-        Answer::Known => Ok(Checked::passed(
-            (),
-            format!("The provider knows the client {id} and its secret, sent as client_secret_post."),
-        )),
+    match request(plan, http, endpoint, ClientAuthentication::Post(secret)).await? {
+        Answer::CodeRefused(seen) => Ok(conclude(plan, &known, ", sent as client_secret_post", &seen)),
         // Without the grant for codes, the refusal says nothing about the implicit flow.
         _ if plan.settings.flow == AuthMethod::Implicit => Ok(unclear(&seen)),
         _ => Err(rejected(&format!(
             "The provider refuses the client {id} or its secret ({seen}). Check spec.clientID and the Secret, and that the provider's secret has not expired."
         ))),
     }
+}
+
+/// Which of client and code a provider looks at first. RFC 6749 section 5.2 leaves it open, and only where it is
+/// the client does a refused code prove the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The provider refuses an unknown client or a wrong secret before it looks at the code.
+    Client,
+    /// The provider refuses some codes before it looks at the client.
+    Code,
+    /// No source tells.
+    Unknown,
+}
+
+fn order(provider: Provider) -> Order {
+    match provider {
+        // Its TokenEndpoint calls checkClient() before the grant is processed
+        // (keycloak/keycloak, services/…/protocol/oidc/endpoints/TokenEndpoint.java).
+        Provider::Keycloak => Order::Client,
+        // A code that it cannot decode is AADSTS9002313, whatever the client and the secret
+        // (learn.microsoft.com/entra/identity-platform/reference-error-codes has the codes, and no order).
+        Provider::Entra => Order::Code,
+        // The documentation of the first four lists the errors of the token endpoint, and says nothing of their order;
+        // the last may be anything. (oidc-provider for Node.js, which the tests run, looks at the client first.)
+        Provider::Cognito | Provider::Okta | Provider::Auth0 | Provider::Google | Provider::Generic => {
+            Order::Unknown
+        }
+    }
+}
+
+/// What a refused code says of the client.
+fn conclude(plan: &Plan, client: &str, way: &str, seen: &str) -> Checked {
+    let provider = plan.settings.provider;
+    let doubt = match order(provider) {
+        Order::Client => return Checked::passed((), format!("The provider knows {client}{way}.")),
+        Order::Code => format!("{provider} may refuse a code before it looks at the client"),
+        Order::Unknown => "it is not known that this provider looks at the client before the code".to_owned(),
+    };
+    Checked::warning(
+        (),
+        Reason::Inconclusive,
+        format!(
+            "The provider refuses a made-up code ({seen}) and not {client}{way}, but {doubt}. Try a login, and turn spec.checks.clientCredentials off if it works."
+        ),
+    )
 }
 
 fn rejected(message: &str) -> Problem {
@@ -90,7 +117,7 @@ fn unclear(seen: &str) -> Checked {
         (),
         Reason::Inconclusive,
         format!(
-            "A token request with a made-up code was answered with {seen}; expected invalid_grant, which tells that the client is known. Try a login, and turn spec.checks.clientCredentials off if it works."
+            "A token request with a made-up code was answered with {seen}; expected invalid_grant, the refusal of the code. Try a login, and turn spec.checks.clientCredentials off if it works."
         ),
     )
 }
@@ -98,68 +125,67 @@ fn unclear(seen: &str) -> Checked {
 /// What an answer says about the client; the texts are what was seen.
 #[derive(Debug, PartialEq)]
 enum Answer {
-    /// The code was refused, so the client was not.
-    Known,
+    /// The code was refused, and the client was not.
+    CodeRefused(String),
     Rejected(String),
     Unclear(String),
 }
 
-/// Nobody was ever given this code.
-const MADE_UP_CODE: &str = "made-up-by-wandb-auth-operator";
+/// A code that nobody was ever given, in the form of the provider's own codes: some refuse others unseen.
+fn made_up_code(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Entra => {
+            "1.AAAAbWFkZS11cC1ieS13YW5kYi1hdXRoLW9wZXJhdG9y.AgABBAIAAABtYWRlLXVwLWJ5LXdhbmRiLWF1dGgtb3BlcmF0b3IAbWFkZS11cC1ieS13YW5kYi1hdXRoLW9wZXJhdG9yAG1hZGUtdXAtYnktd2FuZGItYXV0aC1vcGVyYXRvcg"
+        }
+        Provider::Google => "4/0AmadeupAbyAwandbAauthAoperatorAtoAseeAwhetherAitAknowsAtheAclient",
+        _ => "made-up-by-wandb-auth-operator",
+    }
+}
+
 /// RFC 7636 wants at least 43 characters.
 const MADE_UP_VERIFIER: &str = "made-up-by-wandb-auth-operator-to-see-whether-it-knows-the-client";
 
 async fn request(
     plan: &Plan,
     http: HttpClient<'_>,
-    metadata: &Metadata,
-    endpoint: &TokenUrl,
-    way: Way<'_>,
+    endpoint: &Url,
+    authentication: ClientAuthentication<'_>,
 ) -> Result<Answer, Problem> {
     let settings = &plan.settings;
-    let id = ClientId::new(settings.client_id.clone());
-    let redirect_uri = RedirectUrl::new(settings.redirect_uri.to_string())
-        .map_err(|_| Problem::new(Reason::InvalidSpec, "spec.host gives no redirect URI."))?;
-    let client = CoreClient::new(id, metadata.issuer().clone(), JsonWebKeySet::default())
-        .set_token_uri(endpoint.clone())
-        .set_redirect_uri(redirect_uri);
-    let secret = |secret: &Sensitive| ClientSecret::new(secret.expose().to_owned());
-    let client = match way {
-        Way::Public => client.set_auth_type(AuthType::RequestBody),
-        Way::Basic(text) => client.set_client_secret(secret(text)).set_auth_type(AuthType::BasicAuth),
-        Way::Post(text) => client.set_client_secret(secret(text)).set_auth_type(AuthType::RequestBody),
-    };
-    let outcome = client
-        .exchange_code(AuthorizationCode::new(MADE_UP_CODE.to_owned()))
-        .set_pkce_verifier(PkceCodeVerifier::new(MADE_UP_VERIFIER.to_owned()))
-        .request_async(&Within(http))
-        .await;
-    match outcome {
-        Ok(_) => Ok(Answer::Unclear("a token".to_owned())),
-        Err(RequestTokenError::ServerResponse(answer)) => {
+    let redirect_uri = settings.redirect_uri.to_string();
+    let parameters = [
+        ("grant_type", "authorization_code"),
+        ("code", made_up_code(settings.provider)),
+        ("redirect_uri", redirect_uri.as_str()),
+        ("code_verifier", MADE_UP_VERIFIER),
+    ];
+    match request_token(http, endpoint, &settings.client_id, authentication, &parameters).await? {
+        TokenAnswer::Token(_) => Ok(Answer::Unclear("a token".to_owned())),
+        TokenAnswer::Refused(error) => {
             let redactor = plan.secret.as_ref().map(|secret| client_redactor(&settings.client_id, secret));
-            Ok(judge(&answer, &redactor.unwrap_or_default()))
+            Ok(judge(&error, &redactor.unwrap_or_default()))
         }
-        Err(RequestTokenError::Request(NoAnswer::Problem(problem))) => Err(at("token_endpoint", &problem)),
-        Err(RequestTokenError::Request(NoAnswer::Status(status))) => {
+        TokenAnswer::Status(status) => {
             let next = "if people can log in nevertheless, set spec.checks.clientCredentials to false";
-            expect_available(endpoint.url(), status, next)
-                .map_err(|problem| at("token_endpoint", &problem))?;
+            expect_available(endpoint, status, next).map_err(|problem| at("token_endpoint", &problem))?;
             Ok(judge_status(status))
         }
-        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
-            Ok(Answer::Unclear("JSON that is no OAuth answer".to_owned()))
-        }
+        TokenAnswer::Unknown => Ok(Answer::Unclear("JSON that is no OAuth answer".to_owned())),
     }
 }
 
-fn judge(answer: &StandardErrorResponse<CoreErrorResponseType>, redactor: &Redactor) -> Answer {
-    let seen = words_of(answer, redactor);
-    match answer.error() {
-        CoreErrorResponseType::InvalidGrant => Answer::Known,
-        CoreErrorResponseType::InvalidClient | CoreErrorResponseType::UnauthorizedClient => {
-            Answer::Rejected(seen)
-        }
+/// What Entra says of a client under whatever error: an unknown or disabled one, a wrong, expired, missing or
+/// superfluous secret
+/// (learn.microsoft.com/entra/identity-platform/reference-error-codes).
+const ENTRA_REFUSALS: [&str; 8] =
+    ["50012", "700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
+
+fn judge(error: &OAuthError, redactor: &Redactor) -> Answer {
+    let seen = error.words(redactor);
+    match error.code.as_str() {
+        _ if error.is_entra(&ENTRA_REFUSALS) => Answer::Rejected(seen),
+        "invalid_grant" => Answer::CodeRefused(seen),
+        "invalid_client" | "unauthorized_client" => Answer::Rejected(seen),
         _ => Answer::Unclear(seen),
     }
 }
@@ -174,25 +200,43 @@ fn judge_status(status: StatusCode) -> Answer {
 mod tests {
     use super::*;
 
-    fn answer(json: &str) -> Answer {
-        judge(&serde_json::from_str(json).unwrap(), &Redactor::default())
+    fn answer(code: &str, description: &str) -> Answer {
+        judge(&OAuthError::new(code, description), &Redactor::default())
     }
 
     #[test]
     fn reads_what_providers_answer() {
-        assert_eq!(answer(r#"{"error":"invalid_grant"}"#), Answer::Known);
+        let malformed = "AADSTS9002313: Invalid request. Request is malformed or invalid. Trace ID: 1";
+        assert_eq!(answer("invalid_grant", ""), Answer::CodeRefused("invalid_grant".into()));
         assert_eq!(
-            answer(
-                r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided. Trace ID: 1 Correlation ID: 2 Timestamp: 2026-01-01 00:00:00Z"}"#
-            ),
-            Answer::Rejected("invalid_client: AADSTS7000215: Invalid client secret provided".into())
+            answer("invalid_grant", malformed),
+            Answer::CodeRefused(
+                "invalid_grant: AADSTS9002313: Invalid request. Request is malformed or invalid".into()
+            )
         );
-        assert_eq!(
-            answer(r#"{"error":"unauthorized_client","error_description":"no\r\nTrace"}"#),
-            Answer::Rejected("unauthorized_client: no".into())
-        );
-        assert_eq!(answer(r#"{"error":"from\u0000the future"}"#), Answer::Unclear("from the future".into()));
+        for (code, description) in [
+            ("invalid_client", "AADSTS7000215: Invalid client secret provided."),
+            ("unauthorized_client", "AADSTS700016: Application with identifier 'x' was not found"),
+            ("invalid_request", "AADSTS7000218: The request body must contain client_assertion"),
+            ("invalid_grant", "AADSTS7000222: The provided client secret keys are expired."),
+            ("invalid_client", ""),
+        ] {
+            assert!(matches!(answer(code, description), Answer::Rejected(_)), "{code} {description}");
+        }
+        assert_eq!(answer("invalid_request", ""), Answer::Unclear("invalid_request".into()));
         assert_eq!(judge_status(StatusCode::UNAUTHORIZED), Answer::Rejected("the status 401".into()));
         assert_eq!(judge_status(StatusCode::NOT_FOUND), Answer::Unclear("the status 404".into()));
+    }
+
+    #[test]
+    fn a_refused_code_proves_the_client_where_that_is_looked_at_first() {
+        for (provider, expected) in [
+            (Provider::Keycloak, Order::Client),
+            (Provider::Entra, Order::Code),
+            (Provider::Google, Order::Unknown),
+            (Provider::Generic, Order::Unknown),
+        ] {
+            assert_eq!(order(provider), expected, "{provider}");
+        }
     }
 }

@@ -2,51 +2,44 @@
 
 use std::sync::Arc;
 
-use openidconnect::{
-    AdditionalProviderMetadata, ProviderMetadata,
-    core::{
-        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
-        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
-        CoreSubjectIdentifierType,
-    },
-};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use url::Url;
 
 use super::Plan;
 use crate::{
     api::{Reason, oidc_provider::Provider},
     engine::Checked,
-    issuer::{Issuer, expect_ok, read_json},
+    issuer::{Document, Issuer, TextList, expect_ok},
     net::{self, Duplex, HttpRequest, HttpResponse, Network, RequestKey},
-    problem::{Problem, quote},
+    problem::Problem,
 };
 
-/// A discovery document.
-pub(super) type Metadata = ProviderMetadata<
-    Pkce,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-
-/// What RFC 8414 added to the document.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Pkce {
-    /// Usually `S256`.
-    pub code_challenge_methods_supported: Option<Vec<String>>,
+/// A discovery document of a provider that people can log in with.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    /// What W&B Server reads.
+    pub document: Document,
+    /// Where people log in.
+    pub authorization_endpoint: Url,
+    /// Where codes are exchanged for tokens.
+    pub token_endpoint: Option<Url>,
+    /// Unused by W&B.
+    pub userinfo_endpoint: Option<Url>,
+    /// What the provider offers; W&B Server does not read it.
+    pub offers: Offers,
 }
 
-impl AdditionalProviderMetadata for Pkce {}
+/// Fields that say what the provider offers (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Offers {
+    /// The flows.
+    pub response_types: Option<Vec<String>>,
+    /// How answers come back.
+    pub response_modes: Option<Vec<String>>,
+    /// The scopes.
+    pub scopes: Option<Vec<String>>,
+    /// The methods of PKCE.
+    pub code_challenge_methods: Option<Vec<String>>,
+}
 
 /// Fetches the document over a connection that was made for it.
 ///
@@ -71,17 +64,29 @@ pub(super) async fn fetch(
         Ok::<_, Problem>(response)
     });
     let response: Arc<HttpResponse> = network.documents.get(key, request).await?;
-    let metadata = read(&response.body, url)?;
-    if issuer.is_encrypted() {
-        return Ok(Checked::passed(metadata, format!("{url} has the discovery document.")));
-    }
-    Ok(Checked::warning(
-        metadata,
-        Reason::Unencrypted,
+    let (metadata, unread) = read(&response.body, url)?;
+    let seen = format!("{url} has the discovery document");
+    let unencrypted = "tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address";
+    let unread = (!unread.is_empty()).then(|| {
         format!(
-            "{url} has the discovery document, but tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address."
+            "its {} cannot be read. W&B does not use that, so people can log in nevertheless; correct it at the provider for other programs",
+            unread.join(" and ")
+        )
+    });
+    Ok(match (issuer.is_encrypted(), unread) {
+        (true, None) => Checked::passed(metadata, format!("{seen}.")),
+        (true, Some(unread)) => {
+            Checked::warning(metadata, Reason::InvalidDocument, format!("{seen}, but {unread}."))
+        }
+        (false, None) => {
+            Checked::warning(metadata, Reason::Unencrypted, format!("{seen}, but {unencrypted}."))
+        }
+        (false, Some(unread)) => Checked::warning(
+            metadata,
+            Reason::Unencrypted,
+            format!("{seen}, but {unencrypted}. Also, {unread}."),
         ),
-    ))
+    })
 }
 
 /// What to look at when an issuer has no document.
@@ -99,64 +104,55 @@ fn advice(issuer: &Issuer, provider: Provider) -> &'static str {
     }
 }
 
-/// What a field must be.
-#[derive(Clone, Copy)]
-enum Shape {
-    Url,
-    Texts,
-}
-
-/// The fields that are used, and those that OpenID Connect Discovery 1.0 section 3 requires.
-const REQUIRED: [(&str, Shape); 6] = [
-    ("issuer", Shape::Url),
-    ("authorization_endpoint", Shape::Url),
-    ("jwks_uri", Shape::Url),
-    ("response_types_supported", Shape::Texts),
-    ("subject_types_supported", Shape::Texts),
-    ("id_token_signing_alg_values_supported", Shape::Texts),
-];
-const OPTIONAL: [(&str, Shape); 5] = [
-    ("token_endpoint", Shape::Url),
-    ("userinfo_endpoint", Shape::Url),
-    ("scopes_supported", Shape::Texts),
-    ("response_modes_supported", Shape::Texts),
-    ("code_challenge_methods_supported", Shape::Texts),
-];
-
-fn read(body: &[u8], url: &Url) -> Result<Metadata, Problem> {
-    let object = read_json(body, url)?;
-    let problem = |what: String| {
+/// Reads the document; beside it, the fields that decide nothing and are not as they should be.
+fn read(body: &[u8], url: &Url) -> Result<(Metadata, Vec<&'static str>), Problem> {
+    let document = Document::read(body, url)?;
+    let problem = |what: &str| {
         Problem::new(
             Reason::InvalidDocument,
             format!("The discovery document {what}. Check that {url} comes from an OpenID Provider."),
         )
     };
-    // The library's errors name no field, so the fields are looked at before it reads them.
-    for (field, shape) in REQUIRED {
-        let value = object.get(field).ok_or_else(|| problem(format!("has no {field}")))?;
-        expect_shape(field, shape, value).map_err(problem)?;
-    }
-    for (field, shape) in OPTIONAL {
-        if let Some(value) = object.get(field).filter(|value| !value.is_null()) {
-            expect_shape(field, shape, value).map_err(problem)?;
+    let authorization_endpoint = document
+        .authorization_endpoint
+        .as_deref()
+        .ok_or_else(|| problem("has no authorization_endpoint, where people log in"))?;
+    let authorization_endpoint = Url::parse(authorization_endpoint)
+        .map_err(|_| problem("has an authorization_endpoint that is not an absolute URL"))?;
+    let mut unread = Vec::new();
+    let token_endpoint = match document.token_endpoint.as_deref().map(Url::parse) {
+        None => None,
+        Some(Ok(url)) => Some(url),
+        Some(Err(_)) => return Err(problem("has a token_endpoint that is not an absolute URL")),
+    };
+    let userinfo_endpoint = match document.userinfo_endpoint.as_deref().map(Url::parse) {
+        None => None,
+        Some(Ok(url)) => Some(url),
+        Some(Err(_)) => {
+            unread.push("userinfo_endpoint");
+            None
         }
-    }
-    serde_json::from_value(Value::Object(object))
-        .map_err(|error| problem(format!("cannot be read: {}", quote(&error.to_string()))))
-}
-
-fn expect_shape(field: &str, shape: Shape, value: &Value) -> Result<(), String> {
-    match shape {
-        Shape::Url if value.as_str().is_some_and(|text| Url::parse(text).is_ok()) => Ok(()),
-        Shape::Url => Err(format!("has a {field} that is not an absolute URL")),
-        Shape::Texts if value.as_array().is_some_and(|list| list.iter().all(Value::is_string)) => Ok(()),
-        Shape::Texts => Err(format!("has a {field} that is not a list of texts")),
-    }
+    };
+    let mut texts = |name: &'static str| match document.texts(name) {
+        TextList::Texts(list) => Some(list),
+        TextList::Absent => None,
+        TextList::Mistyped => {
+            unread.push(name);
+            None
+        }
+    };
+    let offers = Offers {
+        response_types: texts("response_types_supported"),
+        response_modes: texts("response_modes_supported"),
+        scopes: texts("scopes_supported"),
+        code_challenge_methods: texts("code_challenge_methods_supported"),
+    };
+    Ok((Metadata { document, authorization_endpoint, token_endpoint, userinfo_endpoint, offers }, unread))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -164,44 +160,54 @@ mod tests {
         Url::parse("https://idp.example/.well-known/openid-configuration").unwrap()
     }
 
-    fn document() -> Value {
-        json!({
+    fn read_with(changes: &Value) -> Result<(Metadata, Vec<&'static str>), Problem> {
+        let mut document = json!({
             "issuer": "https://idp.example",
             "authorization_endpoint": "https://idp.example/authorize",
-            "token_endpoint": null,
             "jwks_uri": "https://idp.example/jwks",
-            "response_types_supported": ["code"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256", "from-the-future"],
-            "code_challenge_methods_supported": ["S256"],
-        })
+        });
+        document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        read(document.to_string().as_bytes(), &url())
     }
 
     #[test]
     fn reads_a_minimal_document() {
-        let metadata = read(document().to_string().as_bytes(), &url()).unwrap();
-        assert_eq!(metadata.issuer().as_str(), "https://idp.example");
-        assert_eq!(
-            metadata.additional_metadata().code_challenge_methods_supported,
-            Some(vec!["S256".to_owned()])
-        );
+        let (metadata, unread) = read_with(&json!({ "token_endpoint": null })).unwrap();
+        assert_eq!(metadata.document.issuer, "https://idp.example");
+        assert_eq!((metadata.token_endpoint, metadata.offers), (None, Offers::default()));
+        assert!(unread.is_empty());
+        let (metadata, _) = read_with(&json!({ "code_challenge_methods_supported": ["S256"] })).unwrap();
+        assert_eq!(metadata.offers.code_challenge_methods, Some(vec!["S256".to_owned()]));
     }
 
     #[test]
-    fn names_the_field_that_is_missing_or_wrong() {
-        for (field, _) in REQUIRED {
-            let mut document = document();
-            document.as_object_mut().unwrap().remove(field);
-            let problem = read(document.to_string().as_bytes(), &url()).unwrap_err();
-            assert_eq!(problem.reason, Reason::InvalidDocument);
-            assert!(problem.message.contains(&format!("has no {field}")), "{}", problem.message);
+    fn what_nobody_uses_is_named_and_decides_nothing() {
+        for (field, value) in [
+            ("userinfo_endpoint", json!("userinfo")),
+            ("response_types_supported", json!("code")),
+            ("response_modes_supported", json!({})),
+            ("scopes_supported", json!([1])),
+            ("code_challenge_methods_supported", json!(true)),
+        ] {
+            let (metadata, unread) = read_with(&json!({ field: value })).unwrap();
+            assert_eq!(unread, [field]);
+            assert_eq!((metadata.userinfo_endpoint, metadata.offers), (None, Offers::default()));
         }
-        for (field, _) in REQUIRED.into_iter().chain(OPTIONAL) {
-            let mut document = document();
-            document[field] = json!({"a": 1});
-            let problem = read(document.to_string().as_bytes(), &url()).unwrap_err();
+    }
+
+    #[test]
+    fn names_the_endpoint_that_nobody_could_log_in_at() {
+        for (changes, words) in [
+            (json!({ "authorization_endpoint": null }), "has no authorization_endpoint"),
+            (
+                json!({ "authorization_endpoint": "/authorize" }),
+                "authorization_endpoint that is not an absolute",
+            ),
+            (json!({ "token_endpoint": "/token" }), "token_endpoint that is not an absolute"),
+        ] {
+            let problem = read_with(&changes).unwrap_err();
             assert_eq!(problem.reason, Reason::InvalidDocument);
-            assert!(problem.message.contains(field), "{}", problem.message);
+            assert!(problem.message.contains(words), "{}", problem.message);
         }
     }
 

@@ -25,16 +25,20 @@ enum Caller {
 /// Whether every endpoint is encrypted, known to DNS and permitted by the egress policy.
 pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -> Result<Checked, Problem> {
     let settings = &plan.settings;
-    if metadata.token_endpoint().is_none() && settings.flow == AuthMethod::Pkce {
+    if metadata.token_endpoint.is_none() && settings.flow == AuthMethod::Pkce {
         return Err(Problem::new(
             Reason::InvalidEndpoint,
             "The discovery document names no token_endpoint, which authMethod: pkce needs. Enable the authorization code flow at the provider.",
         ));
     }
-    let endpoints = list(metadata);
+    let mut endpoints = list(metadata);
     for (name, url, _) in &endpoints {
         expect_encrypted(name, url, settings.plaintext)?;
     }
+    // W&B does not use this one, but a request to it would carry a token, so it passes the same policy.
+    let unused = metadata.userinfo_endpoint.as_ref();
+    let unusable = unused.and_then(|url| expect_encrypted(USER_INFO, url, settings.plaintext).err());
+    endpoints.extend(unused.filter(|_| unusable.is_none()).map(|url| (USER_INFO, url, Caller::Others)));
     let mut permitted = BTreeSet::new();
     let mut unknown = Vec::new();
     for (name, url, caller) in &endpoints {
@@ -58,6 +62,12 @@ pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -
     let concerns = [
         (!unencrypted.is_empty()).then(|| (Reason::Unencrypted, in_the_clear(&unencrypted))),
         (!unknown.is_empty()).then(|| (Reason::NameNotResolved, known_to_browsers(&unknown))),
+        unusable.map(|problem| {
+            (
+                problem.reason,
+                format!("{} W&B does not use it, so people can log in nevertheless.", problem.message),
+            )
+        }),
     ];
     let concerns: Vec<_> = concerns.into_iter().flatten().collect();
     let Some((reason, _)) = concerns.first() else {
@@ -85,14 +95,12 @@ fn known_to_browsers(endpoints: &[String]) -> String {
     )
 }
 
-/// The endpoints that W&B or people's browsers use. The one for user information is optional and
-/// unused by W&B, but a request to it would carry a token, so it passes the same policy.
+const USER_INFO: &str = "userinfo_endpoint";
+
+/// The endpoints that W&B or people's browsers use.
 fn list(metadata: &Metadata) -> Vec<(&'static str, &Url, Caller)> {
-    let mut endpoints =
-        vec![("authorization_endpoint", metadata.authorization_endpoint().url(), Caller::Others)];
-    endpoints.extend(metadata.token_endpoint().map(|url| ("token_endpoint", url.url(), Caller::Server)));
-    endpoints.push(("jwks_uri", metadata.jwks_uri().url(), Caller::Server));
-    endpoints
-        .extend(metadata.userinfo_endpoint().map(|url| ("userinfo_endpoint", url.url(), Caller::Others)));
+    let mut endpoints = vec![("authorization_endpoint", &metadata.authorization_endpoint, Caller::Others)];
+    endpoints.extend(metadata.token_endpoint.as_ref().map(|url| ("token_endpoint", url, Caller::Server)));
+    endpoints.push(("jwks_uri", &metadata.document.jwks_uri, Caller::Server));
     endpoints
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     api::CheckName,
     engine::{self, Report},
+    issuer::expect_issuer,
     net::{HttpClient, Network},
 };
 
@@ -15,28 +16,28 @@ use crate::{
 /// that one run shows everything that is to be mended.
 pub(super) async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
     report.record(CheckName::ProviderRules, provider::check(&plan.settings, plan.secret.as_ref()));
-    let Some(metadata) = discover(plan, network, report).await else { return };
-
-    report.record(CheckName::FlowSupported, capabilities::flow(&plan.settings, &metadata));
-    report.record(CheckName::Scopes, capabilities::scopes(&plan.settings, &metadata));
-
     let issuer = &plan.settings.issuer;
     let http = HttpClient {
         network,
         trust: &plan.trust,
         server_name: plan.settings.server_name.as_ref().map(|name| (issuer.endpoint(), name)),
     };
+    let Some(metadata) = discover(plan, http, report).await else { return };
+
+    report.record(CheckName::FlowSupported, capabilities::flow(&plan.settings, &metadata.offers));
+    report.record(CheckName::Scopes, capabilities::scopes(&plan.settings, &metadata.offers));
     report.check(CheckName::SigningKeys, keys::check(http, &metadata)).await;
     client::check(plan, http, &metadata, report).await;
     redirect::check(plan, http, &metadata, report).await;
 }
 
 /// From the issuer to a document whose issuer is the right one and whose endpoints are permitted.
-async fn discover(plan: &Plan, network: &Network, report: &mut Report) -> Option<Metadata> {
-    let endpoint = plan.settings.issuer.endpoint();
-    let connection = engine::connect(report, network, endpoint, plan.protection()).await?;
+async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Metadata> {
+    let (network, settings) = (http.network, &plan.settings);
+    let connection = engine::connect(report, network, settings.issuer.endpoint(), plan.protection()).await?;
     let metadata = report.check(CheckName::Discovery, discovery::fetch(plan, network, connection)).await?;
-    report.record(CheckName::IssuerMatches, plan.settings.issuer.matches(metadata.issuer().as_str()))?;
+    let comparison = expect_issuer(&settings.issuer, &metadata.document.issuer, http, settings.time_limit);
+    report.check(CheckName::IssuerMatches, comparison).await?;
     report.check(CheckName::Endpoints, endpoints::check(plan, network, &metadata)).await?;
     Some(metadata)
 }

@@ -1,11 +1,8 @@
 //! Whether the provider knows the redirect URI: an authorization request that nobody has to answer.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::header::{self, HeaderValue};
-use openidconnect::{
-    AuthUrl, ClientId, CsrfToken, JsonWebKeySet, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    Scope,
-    core::{CoreAuthPrompt, CoreAuthenticationFlow, CoreClient},
-};
 use url::Url;
 
 use super::{Plan, RedirectUri, Settings, discovery::Metadata, settings::SCOPES};
@@ -25,7 +22,7 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
         return report.skip(name, "Not run, since spec.checks.redirectURI is not true.");
     }
     let ask = async {
-        let url = authorization_url(settings, metadata)?;
+        let url = authorization_url(settings, metadata);
         let request = page_request(url.clone());
         let response = http.send(request).await.map_err(|problem| at("authorization_endpoint", &problem))?;
         judge(settings, &url, &response)
@@ -43,32 +40,27 @@ fn page_request(url: Url) -> HttpRequest {
 const UNUSED_VERIFIER: &str = "unused-since-no-code-comes-of-this-request-of-wandb-auth-operator";
 
 /// The request of W&B's login page, with `prompt=none`: an error comes back instead of a login page.
-fn authorization_url(settings: &Settings, metadata: &Metadata) -> Result<Url, Problem> {
-    let id = ClientId::new(settings.client_id.clone());
-    let redirect_uri = RedirectUrl::new(settings.redirect_uri.to_string())
-        .map_err(|_| Problem::new(Reason::InvalidSpec, "spec.host gives no redirect URI."))?;
-    let endpoint: AuthUrl = metadata.authorization_endpoint().clone();
-    let client = CoreClient::new(id, metadata.issuer().clone(), JsonWebKeySet::default())
-        .set_auth_uri(endpoint)
-        .set_redirect_uri(redirect_uri);
+fn authorization_url(settings: &Settings, metadata: &Metadata) -> Url {
+    let redirect_uri = settings.redirect_uri.to_string();
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, UNUSED_VERIFIER.as_bytes()));
     let flow = match settings.flow {
-        AuthMethod::Pkce => CoreAuthenticationFlow::AuthorizationCode,
-        AuthMethod::Implicit => CoreAuthenticationFlow::Implicit(false),
+        AuthMethod::Pkce => {
+            [("response_type", "code"), ("code_challenge", &challenge), ("code_challenge_method", "S256")]
+                .to_vec()
+        }
+        AuthMethod::Implicit => [("response_type", "id_token"), ("response_mode", "form_post")].to_vec(),
     };
-    let state = || CsrfToken::new("unused".to_owned());
-    let nonce = || Nonce::new("unused".to_owned());
-    let request = client
-        .authorize_url(flow, state, nonce)
-        // The library adds `openid` itself. Extra scopes could be refused for reasons of their own.
-        .add_scopes(SCOPES.into_iter().skip(1).map(|scope| Scope::new(scope.to_owned())))
-        .add_prompt(CoreAuthPrompt::None);
-    let request = match settings.flow {
-        AuthMethod::Pkce => request.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(
-            &PkceCodeVerifier::new(UNUSED_VERIFIER.to_owned()),
-        )),
-        AuthMethod::Implicit => request.add_extra_param("response_mode", "form_post"),
-    };
-    Ok(request.url().0)
+    let mut url = metadata.authorization_endpoint.clone();
+    url.query_pairs_mut()
+        .extend_pairs(flow)
+        .append_pair("client_id", &settings.client_id)
+        .append_pair("redirect_uri", &redirect_uri)
+        // Extra scopes could be refused for reasons of their own.
+        .append_pair("scope", &SCOPES.join(" "))
+        .append_pair("state", "unused")
+        .append_pair("nonce", "unused")
+        .append_pair("prompt", "none");
+    url
 }
 
 /// Answers that only somebody gets whose redirect URI is known (OpenID Connect Core 1.0 section 3.1.2.6).

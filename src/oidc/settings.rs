@@ -1,6 +1,6 @@
 //! From the spec to types that cannot be wrong.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use rustls::pki_types::ServerName;
 
@@ -42,6 +42,8 @@ pub struct Settings {
     pub session_hours: u64,
     /// Which optional checks run.
     pub checks: OidcChecks,
+    /// For all checks of one run together.
+    pub time_limit: Duration,
 }
 
 /// The scopes that W&B always asks for.
@@ -69,6 +71,7 @@ impl Settings {
             auto_provision: spec.auto_provision,
             session_hours: session_hours(spec)?,
             checks: spec.checks.clone(),
+            time_limit: spec.common.check_timeout.get(),
             issuer,
         })
     }

@@ -10,6 +10,7 @@
 mod connections;
 mod documents;
 mod made_up;
+mod opinion;
 mod provider;
 mod references;
 mod secrecy;

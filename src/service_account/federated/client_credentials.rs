@@ -1,10 +1,8 @@
 //! Tokens that the issuer makes for a client (RFC 6749 section 4.4).
 
-use openidconnect::{
-    AuthType, ClientId, ClientSecret, IssuerUrl, JsonWebKeySet, OAuth2TokenResponse, RequestTokenError,
-    Scope, TokenUrl,
-    core::{CoreClient, CoreErrorResponseType},
-};
+use std::collections::BTreeMap;
+
+use hyper::StatusCode;
 use url::Url;
 
 use super::issuer::TrustedIssuer;
@@ -12,7 +10,7 @@ use crate::{
     api::Reason,
     issuer::{
         Plaintext, at, expect_available, expect_encrypted,
-        oauth::{NoAnswer, Within, client_redactor, words_of},
+        oauth::{ClientAuthentication, TokenAnswer, client_redactor, request_token},
     },
     jwt::{Published, Token},
     net::{HttpClient, Network},
@@ -28,6 +26,8 @@ pub(super) struct Client<'a> {
     pub(super) secret: &'a Sensitive,
     /// The scopes to ask for, separated by spaces.
     pub(super) scope: Option<&'a str>,
+    /// What the issuer wants to be told beside that.
+    pub(super) parameters: &'a BTreeMap<String, String>,
 }
 
 /// Has the issuer make a token. The secret goes to the endpoint of the issuer's document only.
@@ -48,11 +48,11 @@ pub(super) async fn request(
     let plaintext = if settings.issuer.is_encrypted() { Plaintext::Refused } else { settings.plaintext };
     expect_encrypted("token_endpoint", endpoint, plaintext).map_err(|problem| issuer.at(&problem))?;
     let http = issuer.plan.http(network);
-    let token = match ask(client, AuthType::BasicAuth, http, issuer, endpoint).await? {
+    let token = match ask(client, ClientAuthentication::Basic(client.secret), http, issuer, endpoint).await? {
         Answer::Token(token) => token,
         // Some providers accept the secret in one way only.
         Answer::UnknownClient(seen) => {
-            match ask(client, AuthType::RequestBody, http, issuer, endpoint).await? {
+            match ask(client, ClientAuthentication::Post(client.secret), http, issuer, endpoint).await? {
                 Answer::Token(token) => token,
                 Answer::UnknownClient(_) => {
                     return Err(rejected(
@@ -68,7 +68,7 @@ pub(super) async fn request(
         Problem::new(
             Reason::TokenMalformed,
             format!(
-                "The issuer gave the client {} an access token that is no JSON Web Token: {what}. Configure the identity provider to issue JWT access tokens for the audience, often by registering that audience as an API or resource, and name its scope in spec.credentials.federated.token.clientCredentials.scope.",
+                "The issuer gave the client {} an access token that is no JSON Web Token: {what}. Configure the identity provider to issue JWT access tokens for the audience, often by registering that audience as an API or resource, and name it in spec.credentials.federated.token.clientCredentials.parameters (audience or resource, whichever the provider wants) or scope.",
                 client.id
             ),
         )
@@ -84,54 +84,45 @@ enum Answer {
 
 async fn ask(
     client: &Client<'_>,
-    way: AuthType,
+    way: ClientAuthentication<'_>,
     http: HttpClient<'_>,
     issuer: &TrustedIssuer,
     endpoint: &Url,
 ) -> Result<Answer, Problem> {
-    let id = ClientId::new(client.id.to_owned());
-    let name = IssuerUrl::from_url(endpoint.clone());
-    let asking = CoreClient::new(id, name, JsonWebKeySet::default())
-        .set_token_uri(TokenUrl::from_url(endpoint.clone()))
-        .set_client_secret(ClientSecret::new(client.secret.expose().to_owned()))
-        .set_auth_type(way);
-    let scopes = client.scope.unwrap_or_default().split_whitespace();
-    let outcome = asking
-        .exchange_client_credentials()
-        .add_scopes(scopes.map(|scope| Scope::new(scope.to_owned())))
-        .request_async(&Within(http))
-        .await;
-    let error = match outcome {
-        Ok(answer) => return Ok(Answer::Token(Sensitive::new(answer.access_token().secret().clone()))),
-        Err(error) => error,
-    };
-    match error {
-        RequestTokenError::ServerResponse(answer) => {
-            let seen = words_of(&answer, &client_redactor(client.id, client.secret));
-            match answer.error() {
-                CoreErrorResponseType::InvalidClient => Ok(Answer::UnknownClient(seen)),
+    let grant = [("grant_type", "client_credentials")];
+    let scope = client.scope.map(|scope| ("scope", scope));
+    let more = client.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let parameters: Vec<_> = grant.into_iter().chain(scope).chain(more).collect();
+    let answer = request_token(http, endpoint, client.id, way, &parameters).await;
+    match answer.map_err(|problem| issuer.at(&problem))? {
+        TokenAnswer::Token(token) => Ok(Answer::Token(token)),
+        TokenAnswer::Refused(error) => {
+            let seen = error.words(&client_redactor(client.id, client.secret));
+            match error.code.as_str() {
+                "invalid_client" => Ok(Answer::UnknownClient(seen)),
+                // RFC 8707 section 2; Auth0 says that the client may not have an audience by access_denied.
+                "invalid_target" | "access_denied" => Err(rejected(
+                    client,
+                    &seen,
+                    "Name the audience that the client may ask for in spec.credentials.federated.token.clientCredentials.parameters (audience or resource, whichever the provider wants), and allow it for the client",
+                )),
                 _ => Err(rejected(
                     client,
                     &seen,
-                    "Allow the client the grant client_credentials and the scopes of spec.credentials.federated.token.clientCredentials.scope",
+                    "Allow the client the grant client_credentials and the scopes of spec.credentials.federated.token.clientCredentials.scope, and name what the provider asks for, such as an audience, in parameters beside that",
                 )),
             }
         }
-        RequestTokenError::Request(NoAnswer::Problem(problem)) => {
-            Err(issuer.at(&at("token_endpoint", &problem)))
-        }
-        RequestTokenError::Request(NoAnswer::Status(status)) => {
+        TokenAnswer::Status(status) => {
             expect_available(endpoint, status, "look into the server's log if that does not pass")
                 .map_err(|problem| issuer.at(&at("token_endpoint", &problem)))?;
             // Some providers refuse a client by the status alone.
-            if status == hyper::StatusCode::UNAUTHORIZED {
+            if status == StatusCode::UNAUTHORIZED {
                 return Ok(Answer::UnknownClient("the status 401".to_owned()));
             }
             Err(issuer.at(&unexpected(&format!("the status {} and no JSON", status.as_u16()))))
         }
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            Err(issuer.at(&unexpected("JSON that is no OAuth answer")))
-        }
+        TokenAnswer::Unknown => Err(issuer.at(&unexpected("JSON that is no OAuth answer"))),
     }
 }
 
@@ -144,7 +135,7 @@ fn unexpected(seen: &str) -> Problem {
     Problem::new(
         Reason::InvalidDocument,
         format!(
-            "The document's token_endpoint answers with {seen}; expected access_token and token_type (RFC 6749 section 5.1). Look into the issuer's configuration."
+            "The document's token_endpoint answers with {seen}; expected access_token (RFC 6749 section 5.1). Look into the issuer's configuration."
         ),
     )
 }

@@ -76,9 +76,10 @@ async fn make(
             kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer)?;
             kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
         }
-        TokenSource::ClientCredentials { id, scope } => {
+        TokenSource::ClientCredentials { id, scope, parameters } => {
             let published = published.as_ref().map_err(Clone::clone)?;
-            let client = client_credentials::Client { id, secret: secret()?, scope: scope.as_deref() };
+            let client =
+                client_credentials::Client { id, secret: secret()?, scope: scope.as_deref(), parameters };
             client_credentials::request(&client, issuer, published, scene.network).await
         }
     }

@@ -1,13 +1,13 @@
 //! From the spec to types that cannot be wrong.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::super::{JWT_ISSUER, settings::invalid};
 use crate::{
     api::{
         KeyReference,
         common::is_object_name,
-        service_account::{ClientCredentialsToken, FederatedSpec, ServiceAccountToken},
+        service_account::{ClientCredentialsToken, FederatedSpec, RESERVED_PARAMETERS, ServiceAccountToken},
     },
     engine::Reference,
     problem::{Problem, quote},
@@ -49,6 +49,8 @@ pub enum TokenSource {
         id: String,
         /// The scopes to ask for.
         scope: Option<String>,
+        /// What the issuer wants to be told beside that.
+        parameters: BTreeMap<String, String>,
     },
 }
 
@@ -56,6 +58,9 @@ pub enum TokenSource {
 const SUBJECT_LIMIT: usize = 512;
 const AUDIENCE_LIMIT: usize = 256;
 const FIELD_LIMIT: usize = 512;
+const PARAMETERS_LIMIT: usize = 16;
+const PARAMETER_NAME_LIMIT: usize = 64;
+const PARAMETER_LIMIT: usize = 1024;
 const SHORTEST: Duration = Duration::from_mins(10);
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -135,7 +140,29 @@ fn client_credentials(client: &ClientCredentialsToken) -> Result<TokenSource, Pr
         );
     }
     let id = text("token.clientCredentials.clientID", &client.client_id, FIELD_LIMIT)?;
-    Ok(TokenSource::ClientCredentials { id, scope })
+    Ok(TokenSource::ClientCredentials { id, scope, parameters: parameters(client)? })
+}
+
+fn parameters(client: &ClientCredentialsToken) -> Result<BTreeMap<String, String>, Problem> {
+    const FIELD: &str = "spec.credentials.federated.token.clientCredentials.parameters";
+    let parameters: BTreeMap<_, _> =
+        client.parameters.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    if let Some(name) = parameters.keys().find(|name| RESERVED_PARAMETERS.contains(&name.as_str())) {
+        return invalid(format!(
+            "{FIELD} has {name}, which the operator sends itself; use clientID, clientSecretRef and scope for what they are for"
+        ));
+    }
+    let is_too_long = |text: &str, limit: usize| text.is_empty() || text.chars().count() > limit;
+    if parameters.len() > PARAMETERS_LIMIT
+        || parameters.iter().any(|(name, value)| {
+            is_too_long(name, PARAMETER_NAME_LIMIT) || is_too_long(value, PARAMETER_LIMIT)
+        })
+    {
+        return invalid(format!(
+            "{FIELD} must be at most {PARAMETERS_LIMIT} parameters with names of 1 to {PARAMETER_NAME_LIMIT} characters and values of 1 to {PARAMETER_LIMIT}"
+        ));
+    }
+    Ok(parameters)
 }
 
 /// RFC 6749 section 3.3.
@@ -166,6 +193,12 @@ mod tests {
         json!({"token": {"clientCredentials": {"clientID": id, "clientSecretRef": secret, "scope": scope}}})
     }
 
+    fn with_parameters(parameters: &Value) -> Value {
+        let mut spec = client("ci", "a");
+        spec["token"]["clientCredentials"]["parameters"] = parameters.clone();
+        spec
+    }
+
     #[test]
     fn reads_each_source() {
         assert!(matches!(parse(&json!({})).ok().unwrap().source, TokenSource::Secret));
@@ -174,9 +207,15 @@ mod tests {
             parse(&account).ok().unwrap().source,
             TokenSource::Kubernetes { account, expiration } if account == "trainer" && expiration == Duration::from_hours(1)
         ));
+        let more = parse(&with_parameters(&json!({"audience": "my-org"}))).ok().unwrap();
+        assert!(matches!(
+            more.source,
+            TokenSource::ClientCredentials { parameters, .. } if parameters["audience"] == "my-org"
+        ));
         assert!(matches!(
             parse(&client("ci", "a b")).ok().unwrap().source,
-            TokenSource::ClientCredentials { id, scope: Some(scope) } if id == "ci" && scope == "a b"
+            TokenSource::ClientCredentials { id, scope: Some(scope), parameters }
+                if id == "ci" && scope == "a b" && parameters.is_empty()
         ));
     }
 
@@ -196,6 +235,12 @@ mod tests {
             (client(" ci", "a"), "clientID must not begin"),
             (client("ci", "a  b"), "scope must be"),
             (client("ci", "\"a\""), "scope must be"),
+            (with_parameters(&json!({"grant_type": "password"})), "parameters has grant_type"),
+            (with_parameters(&json!({"client_secret": "s"})), "parameters has client_secret"),
+            (with_parameters(&json!({"audience": ""})), "1 to 1024"),
+            (with_parameters(&json!({"audience": "a".repeat(1025)})), "1 to 1024"),
+            (with_parameters(&json!({"": "a"})), "names of 1 to 64"),
+            (with_parameters(&(0..17).map(|i| (i.to_string(), json!("a"))).collect()), "at most 16"),
         ] {
             let problem = parse(&changes).err().unwrap();
             assert_eq!(problem.reason, Reason::InvalidSpec);

@@ -139,3 +139,33 @@ async fn equal_requests_are_made_once() {
         assert_eq!(paths.iter().filter(|asked| *asked == path).count(), 1, "{path}");
     }
 }
+
+#[tokio::test]
+async fn another_issuer_is_recommended_only_where_it_has_a_document_of_its_own() {
+    let with_document = issuer().start();
+    let without = HttpServer::plain(|_| Response::status(404, "")).unwrap();
+    for (other, recommended) in [(with_document.url(""), true), (without.url(""), false)] {
+        let server = issuer().changed(json!({ "issuer": other })).start();
+        let examined = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        examined.assert_failure(&CheckName::IssuerMatches, Reason::IssuerMismatch, &[&other]);
+        assert_eq!(examined.told().contains("Set spec.issuer to"), recommended, "{}", examined.told());
+    }
+}
+
+#[tokio::test]
+async fn algorithms_that_the_document_does_not_name_are_a_warning() {
+    for (algorithms, result) in [
+        (json!(null), CheckResult::Warning),
+        (json!(["RS256"]), CheckResult::Warning),
+        (json!(["RS256", "ES256"]), CheckResult::Passed),
+    ] {
+        let server = issuer().changed(json!({ "id_token_signing_alg_values_supported": algorithms })).start();
+        let examined = examine(&spec(&server.url(""), &json!({})), &[]).await;
+        examined.assert_nothing_failed();
+        assert_eq!(examined.finding(&CheckName::KeysStrong).result, result, "{algorithms}");
+    }
+    let server = issuer().changed(json!({ "id_token_signing_alg_values_supported": "ES256" })).start();
+    let examined = examine(&spec(&server.url(""), &json!({})), &[]).await;
+    let words = ["id_token_signing_alg_values_supported", "W&B Server cannot read"];
+    examined.assert_failure(&CheckName::Discovery, Reason::InvalidDocument, &words);
+}

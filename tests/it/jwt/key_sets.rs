@@ -29,6 +29,7 @@ async fn what_is_no_key_set_is_told() {
         (Response::status(403, ""), Reason::UnexpectedStatus, "403"),
         (Response::json(&json!({ "keys": "none" })), Reason::InvalidDocument, "no list of keys"),
         (Response::json(&json!({ "keys": many })), Reason::InvalidDocument, "101 keys"),
+        (Response::json(&json!({ "keys": [7, key().jwk().unwrap()] })), Reason::InvalidDocument, "number 1"),
         (Response::broken_off(), Reason::ConnectionClosed, "closed the connection"),
     ] {
         let server = Issuer::publishing(&[&key()]).answering("/jwks", answer).start();
@@ -48,7 +49,7 @@ async fn keys_that_nobody_should_trust_are_told() {
         (json!([weak_jwk()]), CheckResult::Failed, Reason::WeakKey, "1024 bits"),
         (json!([weak_jwk(), strong]), CheckResult::Warning, Reason::WeakKey, "1024 bits"),
         (json!([symmetric, strong]), CheckResult::Warning, Reason::WeakKey, "a symmetric key"),
-        (json!([7, strong]), CheckResult::Passed, Reason::Passed, "strong"),
+        (json!([{ "kty": "new" }, strong]), CheckResult::Passed, Reason::Passed, "strong"),
     ] {
         let server = Issuer::publishing(&[]).publishing_jwks(keys).start();
         let examined = examine(&spec(&server.url(""), &json!({})), &[]).await;
@@ -96,4 +97,22 @@ async fn a_replaced_key_refuses_the_tokens_of_the_old_one() {
     let words = ["names the key \"strong\", but the issuer publishes new"];
     examined.assert_failure(&sample_check("ci"), Reason::UnexpectedRuling, &words);
     assert_eq!(examined.keys.unwrap()[0].kid, "new");
+}
+
+#[tokio::test]
+async fn a_key_on_the_longest_curve_can_be_chosen() {
+    let key = SigningKey::p521("long").unwrap();
+    let server = Issuer::publishing(&[&key])
+        .changed(json!({ "id_token_signing_alg_values_supported": ["ES512"] }))
+        .start();
+    let url = server.url("");
+    let token = key.sign(&claims(&url, &json!({}))).unwrap();
+    let mut spec = with_samples(&url, &[("ci", json!({ "valid": true }))]);
+    let examined = examine(&spec, &[("ci", &token)]).await;
+    let words = ["long (an EC key on P-521 that is for none of the accepted algorithms)"];
+    examined.assert_failure(&CheckName::KeysStrong, Reason::NoUsableKey, &words);
+    spec["keys"] = json!({ "algorithms": ["ES512"] });
+    let examined = examine(&spec, &[("ci", &token)]).await;
+    examined.assert_nothing_failed();
+    assert_eq!(examined.keys.unwrap()[0].bits, 521);
 }

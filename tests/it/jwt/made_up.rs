@@ -82,7 +82,10 @@ impl Issuer {
     }
 
     fn document(&self, issuer: &str) -> Value {
-        let mut document = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/jwks") });
+        let mut document = json!({
+            "issuer": issuer, "jwks_uri": format!("{issuer}/jwks"),
+            "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+        });
         let fields = document.as_object_mut().unwrap();
         fields.extend(self.changes.as_object().unwrap().clone());
         fields.retain(|_, value| !value.is_null());

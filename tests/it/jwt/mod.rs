@@ -11,7 +11,9 @@ mod cluster;
 mod documents;
 mod exchange;
 mod key_sets;
+mod kubernetes;
 mod made_up;
+mod opinion;
 mod real_tokens;
 mod rules;
 

@@ -139,8 +139,9 @@ fn collect(schema: &Value, pointer: &str, limits: &mut Vec<Limit>) {
         collect(&schema["items"], &format!("{pointer}/0"), limits);
     }
     if schema["additionalProperties"].is_object() {
-        // The only map of the API is that of LDAP attributes.
-        collect(&schema["additionalProperties"], &format!("{pointer}/email"), limits);
+        // The maps of the API are the attributes of LDAP and the parameters of token requests.
+        let member = if pointer.ends_with("/parameters") { "audience" } else { "email" };
+        collect(&schema["additionalProperties"], &format!("{pointer}/{member}"), limits);
     }
 }
 

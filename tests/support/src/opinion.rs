@@ -57,7 +57,7 @@ pub struct TokenCase {
     pub key_set: String,
     /// The token.
     pub token: String,
-    /// The signing algorithms that the issuer's discovery document names; none means RS256.
+    /// The signing algorithms that the issuer's discovery document names; it lacks the field where there are none.
     pub algorithms: Vec<String>,
     /// The time of the verification in seconds since 1970; zero is the present.
     pub now: i64,
@@ -84,7 +84,7 @@ impl GoOpinion {
         self.judge("discovery", cases)
     }
 
-    /// `oidc.IDTokenVerifier.Verify` of each token.
+    /// `oidc.IDTokenVerifier.Verify` of each token, by a verifier of `oidc.NewProvider`.
     pub fn tokens(&self, cases: &[TokenCase]) -> Result<Vec<GoVerdict>> {
         self.judge("token", cases)
     }

@@ -1,23 +1,32 @@
 //! Keys of the tests' own issuers, and whatever can be signed with them.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
+
+use crate::Certificate;
 
 /// A private key with its identifier.
 pub struct SigningKey {
     kid: Option<String>,
-    algorithm: Algorithm,
-    key: EncodingKey,
+    private: Private,
+}
+
+/// The library that makes JSON Web Tokens knows no P-521.
+enum Private {
+    Known { algorithm: Algorithm, key: EncodingKey },
+    P521(EcdsaKeyPair),
 }
 
 /// What precedes PKCS#1 in the PKCS#8 form of an RSA key of 2048 bits or more.
@@ -42,6 +51,18 @@ impl SigningKey {
         Self::ec(kid, Algorithm::ES384, &ECDSA_P384_SHA384_FIXED_SIGNING)
     }
 
+    /// The key of a server's certificate, which is on P-256.
+    pub fn of_certificate(kid: &str, certificate: &Certificate) -> Result<Self> {
+        let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes())?;
+        Ok(Self::new(kid, Algorithm::ES256, EncodingKey::from_ec_der(key.secret_der())))
+    }
+
+    /// A key on P-521.
+    pub fn p521(kid: &str) -> Result<Self> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING)?;
+        Ok(Self { kid: Some(kid.to_owned()), private: Private::P521(pair) })
+    }
+
     fn ec(kid: &str, algorithm: Algorithm, curve: &'static EcdsaSigningAlgorithm) -> Result<Self> {
         let pair = EcdsaKeyPair::generate(curve)?;
         Ok(Self::new(kid, algorithm, EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref())))
@@ -54,7 +75,7 @@ impl SigningKey {
     }
 
     fn new(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Self {
-        Self { kid: Some(kid.to_owned()), algorithm, key }
+        Self { kid: Some(kid.to_owned()), private: Private::Known { algorithm, key } }
     }
 
     /// The same without an identifier.
@@ -65,12 +86,30 @@ impl SigningKey {
 
     /// The same signing with another algorithm of the key's type, such as `PS384`.
     pub fn signing_with(self, algorithm: &str) -> Result<Self> {
-        Ok(Self { algorithm: algorithm.parse()?, ..self })
+        let Private::Known { key, .. } = self.private else { bail!("a key on P-521 signs with ES512 only") };
+        Ok(Self { private: Private::Known { algorithm: algorithm.parse()?, key }, ..self })
+    }
+
+    /// The name of its algorithm.
+    fn algorithm(&self) -> Result<Value> {
+        Ok(match &self.private {
+            Private::Known { algorithm, .. } => serde_json::to_value(algorithm)?,
+            Private::P521(_) => json!("ES512"),
+        })
     }
 
     /// The public key as a JSON Web Key with identifier, algorithm and use.
     pub fn jwk(&self) -> Result<Value> {
-        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm)?)?;
+        let mut jwk = match &self.private {
+            Private::Known { algorithm, key } => {
+                serde_json::to_value(Jwk::from_encoding_key(key, *algorithm)?)?
+            }
+            Private::P521(pair) => {
+                let point = pair.public_key().as_ref().get(1..).context("a point")?;
+                let (x, y) = point.split_at(point.len() / 2);
+                json!({ "kty": "EC", "crv": "P-521", "alg": "ES512", "x": base64url(x), "y": base64url(y) })
+            }
+        };
         let fields = jwk.as_object_mut().context("a JSON Web Key is an object")?;
         fields.insert("use".to_owned(), json!("sig"));
         if let Some(kid) = &self.kid {
@@ -81,9 +120,10 @@ impl SigningKey {
 
     /// A token with these claims and nothing unusual about it.
     pub fn sign(&self, claims: &Value) -> Result<String> {
+        let algorithm = self.algorithm()?;
         let header = match &self.kid {
-            Some(kid) => json!({ "alg": self.algorithm, "typ": "JWT", "kid": kid }),
-            None => json!({ "alg": self.algorithm, "typ": "JWT" }),
+            Some(kid) => json!({ "alg": algorithm, "typ": "JWT", "kid": kid }),
+            None => json!({ "alg": algorithm, "typ": "JWT" }),
         };
         self.sign_with(&header, claims)
     }
@@ -91,7 +131,10 @@ impl SigningKey {
     /// A token with this header, whatever it says, and a signature by this key and its algorithm.
     pub fn sign_with(&self, header: &Value, claims: &Value) -> Result<String> {
         let message = message(header, claims);
-        let signature = crypto::sign(message.as_bytes(), &self.key, self.algorithm)?;
+        let signature = match &self.private {
+            Private::Known { algorithm, key } => crypto::sign(message.as_bytes(), key, *algorithm)?,
+            Private::P521(pair) => base64url(pair.sign(&SystemRandom::new(), message.as_bytes())?),
+        };
         Ok(format!("{message}.{signature}"))
     }
 }

@@ -1,6 +1,6 @@
 //! Issuers that are not as they should be, or not as most are.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 use test_support::{
     Operator, WandbServer, Workspace,
@@ -17,7 +17,7 @@ struct Scripted {
     workspace: Workspace,
     /// Killed when dropped.
     _operator: Operator,
-    _server: WandbServer,
+    server: WandbServer,
 }
 
 impl Scripted {
@@ -60,7 +60,7 @@ impl Scripted {
         workspace.apply(&jwt_issuer(&http.url(""), "")).await?;
         workspace.wait_until_ready("JwtIssuer", "main").await?;
         workspace.apply(&service_account(&server.base_url(), FROM_ISSUER, "")).await?;
-        Ok(Self { http, workspace, _operator: operator, _server: server })
+        Ok(Self { http, workspace, _operator: operator, server })
     }
 
     /// The client's secret went to the token endpoint and in no other request.
@@ -162,6 +162,31 @@ async fn the_issuer_may_come_from_another_authority_than_the_server() -> Result<
     assert_eq!(finding(&status, "TlsVerifies")?["result"], "Passed");
     let seen = finding(&status, "TokenObtained")?["message"].to_string();
     assert!(seen.contains(&format!("The issuer {}", scripted.http.url(""))), "{seen}");
+    Ok(())
+}
+
+/// Auth0 and Hydra give tokens only for an audience that they are told.
+#[tokio::test]
+async fn an_issuer_that_wants_an_audience_gets_it() -> Result<()> {
+    let scripted = Scripted::new(|request, issuer, key| {
+        if request.body.contains("audience=my-org") {
+            return granted(request, issuer, key);
+        }
+        let description = "Client has not been granted access to an audience";
+        Response::json_status(403, &json!({"error": "access_denied", "error_description": description}))
+    })
+    .await?;
+    let workspace = &scripted.workspace;
+    let status = workspace.wait_for_reason("ServiceAccount", "ci", "Verified", "ClientRejected").await?;
+    let message = finding(&status, "TokenObtained")?["message"].to_string();
+    assert!(message.contains("clientCredentials.parameters"), "{message}");
+    let told = FROM_ISSUER.replace("}}", "}, parameters: {audience: my-org, x: 'a b&c=d'}}");
+    workspace.apply(&service_account(&scripted.server.base_url(), &told, "")).await?;
+    workspace.wait_until_ready("ServiceAccount", "ci").await?;
+    let requests = scripted.http.requests();
+    let last = requests.iter().rfind(|request| request.path == "/token").context("no request")?;
+    assert_eq!(last.body, "grant_type=client_credentials&audience=my-org&x=a+b%26c%3Dd");
+    scripted.assert_secret_kept();
     Ok(())
 }
 

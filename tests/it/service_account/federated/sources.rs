@@ -115,3 +115,26 @@ async fn a_new_source_is_never_proven_with_a_token_of_the_old_one() -> Result<()
     assert_eq!(federation.published().await?, before, "programs keep the token that works");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_issuer_that_wants_to_be_told_more_is_told() -> Result<()> {
+    const RESOURCE: &str = "urn:example:wandb";
+    let federation = Federation::new(LIFETIME).await?;
+    federation.server.accept_audience(RESOURCE);
+    let audience = format!("audience: {AUDIENCE}");
+    let account =
+        |token: &str| federation.account(token, "").replace(&audience, &format!("audience: {RESOURCE}"));
+    let issuer = super::jwt_issuer(federation.provider.issuer(), "");
+    let issuer = issuer.replace(&format!("[{AUDIENCE}]"), &format!("['{AUDIENCE}', '{RESOURCE}']"));
+    federation.workspace.apply(&issuer).await?;
+    // The provider makes tokens for its usual audience, unless it is asked for a resource (RFC 8707).
+    federation.workspace.apply(&account(FROM_ISSUER)).await?;
+    let message = federation.failed("AudienceMismatch").await?;
+    assert!(message.contains(RESOURCE), "{message}");
+    let told = FROM_ISSUER.replace("}}", &format!("}}, parameters: {{resource: '{RESOURCE}'}}}}"));
+    federation.workspace.apply(&account(&told)).await?;
+    federation.ready().await?;
+    let token = federation.published().await?.remove("identity-token").unwrap_or_default();
+    assert_eq!(claims(&token)?["aud"], RESOURCE);
+    Ok(())
+}

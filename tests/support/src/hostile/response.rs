@@ -46,6 +46,11 @@ impl Response {
         Self::new(200, content_type, Body::Bytes(text.as_bytes().to_owned()))
     }
 
+    /// Bytes of this type.
+    pub fn bytes(content_type: &str, bytes: &[u8]) -> Self {
+        Self::new(200, content_type, Body::Bytes(bytes.to_owned()))
+    }
+
     /// A status with a text.
     pub fn status(code: u16, text: &str) -> Self {
         Self::new(code, "text/plain; charset=utf-8", Body::Bytes(text.as_bytes().to_owned()))

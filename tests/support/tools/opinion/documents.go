@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
 )
 
 // answers is a transport that knows the answer to each URL, so that no network is needed.
@@ -41,9 +40,12 @@ type discoveryCase struct {
 func judgeDiscovery(request json.RawMessage) error {
 	var given discoveryCase
 	mustRead(request, &given)
-	address := strings.TrimSuffix(given.Issuer, "/") + "/.well-known/openid-configuration"
-	_, err := oidc.NewProvider(answers{address: given.Document}.context(), given.Issuer)
+	_, err := oidc.NewProvider(answers{wellKnown(given.Issuer): given.Document}.context(), given.Issuer)
 	return err
+}
+
+func wellKnown(issuer string) string {
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 }
 
 // tokenCase is a token with the key set of its issuer.
@@ -53,26 +55,35 @@ type tokenCase struct {
 	// KeySet is the document at jwks_uri.
 	KeySet string `json:"keySet"`
 	Token  string `json:"token"`
-	// Algorithms are those that the issuer's discovery document names.
+	// Algorithms are those that the issuer's discovery document names; it does not have the field without any.
 	Algorithms []string `json:"algorithms"`
 	// Now is the time of the verification in seconds since 1970; zero is the present.
 	Now int64 `json:"now"`
 }
 
-// judgeToken does what go-oidc's verifier does with a token, by go-jose.
+// judgeToken does what a server does that was configured with the issuer alone: oidc.NewProvider reads its
+// document, and the provider's verifier reads the key set when the token comes.
 func judgeToken(request json.RawMessage) error {
 	var given tokenCase
 	mustRead(request, &given)
-	const address = "https://issuer.invalid/keys"
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal([]byte(given.KeySet), &set); err != nil {
+	const keys = "https://issuer.invalid/keys"
+	document, err := json.Marshal(struct {
+		Issuer     string   `json:"issuer"`
+		Keys       string   `json:"jwks_uri"`
+		Algorithms []string `json:"id_token_signing_alg_values_supported,omitempty"`
+	}{given.Issuer, keys, given.Algorithms})
+	if err != nil {
 		return err
 	}
-	ctx := answers{address: given.KeySet}.context()
-	config := &oidc.Config{ClientID: given.Audience, SupportedSigningAlgs: given.Algorithms}
+	ctx := answers{wellKnown(given.Issuer): string(document), keys: given.KeySet}.context()
+	provider, err := oidc.NewProvider(ctx, given.Issuer)
+	if err != nil {
+		return err
+	}
+	config := &oidc.Config{ClientID: given.Audience}
 	if given.Now != 0 {
 		config.Now = func() time.Time { return time.Unix(given.Now, 0) }
 	}
-	_, err := oidc.NewVerifier(given.Issuer, oidc.NewRemoteKeySet(ctx, address), config).Verify(ctx, given.Token)
+	_, err = provider.VerifierContext(ctx, config).Verify(ctx, given.Token)
 	return err
 }

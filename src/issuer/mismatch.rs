@@ -1,0 +1,99 @@
+//! `IssuerMatches`: the document's issuer is the one of the spec, or what is to be done where it is not.
+//!
+//! Some documents name an issuer that has no document of its own (Azure AD B2C) or none at all (Entra's
+//! `common`), so an issuer is recommended only after its document was seen.
+
+use std::time::Duration;
+
+use super::{Document, Issuer, expect_ok};
+use crate::{
+    engine::Checked,
+    net::{HttpClient, HttpRequest},
+    problem::{Problem, quote},
+};
+
+/// The longest time that the other issuer's document is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Compares the document's issuer with the one of the spec, and looks at the other one's document where they differ.
+pub(crate) async fn expect_issuer(
+    issuer: &Issuer,
+    seen: &str,
+    http: HttpClient<'_>,
+    time_limit: Duration,
+) -> Result<Checked, Problem> {
+    let Err(Problem { reason, message }) = issuer.matches(seen) else { return issuer.matches(seen) };
+    let patience = PATIENCE.min(time_limit / 5);
+    let evidence = match tokio::time::timeout(patience, is_issuer(issuer, seen, http)).await {
+        Ok(true) => Evidence::Document,
+        Ok(false) | Err(_) => Evidence::Nothing,
+    };
+    Err(Problem::new(reason, format!("{message} {}", advice(issuer, seen, evidence))))
+}
+
+/// What there is of the issuer that the document names.
+#[derive(Clone, Copy)]
+enum Evidence {
+    /// A document that names it.
+    Document,
+    /// Nothing that W&B Server could use.
+    Nothing,
+}
+
+fn advice(issuer: &Issuer, seen: &str, evidence: Evidence) -> String {
+    let shown = quote(seen);
+    match evidence {
+        Evidence::Document => format!("Set spec.issuer to {shown}, if that is the issuer you mean."),
+        Evidence::Nothing if is_azure_b2c(issuer, seen) => {
+            "The document's issuer has no document of its own, so W&B can use neither. In Azure AD B2C, set the issuer claim (iss) in the policy's token compatibility settings to the form with /tfp/, and spec.issuer to the issuer that its document names then.".to_owned()
+        }
+        Evidence::Nothing => format!(
+            "{shown} shows no discovery document that names itself, so it would not work either. Look up in the provider's documentation which issuer does, or have the provider name {issuer} in its document and its tokens."
+        ),
+    }
+}
+
+/// Whether an issuer of this name has a document that names it, and is no worse than the one of the spec.
+async fn is_issuer(issuer: &Issuer, seen: &str, http: HttpClient<'_>) -> bool {
+    let Some(other) = Issuer::parse(seen).filter(|other| other.is_encrypted() || !issuer.is_encrypted())
+    else {
+        return false;
+    };
+    let url = other.well_known_url();
+    // With a slash more or less it is the same document.
+    if url == issuer.well_known_url() {
+        return true;
+    }
+    let Ok(response) = http.send(HttpRequest::get(url.clone())).await else { return false };
+    expect_ok(&response, url, &http.network.egress, || "").is_ok()
+        && Document::read(&response.body, url).is_ok_and(|document| document.issuer == seen)
+}
+
+fn is_azure_b2c(issuer: &Issuer, seen: &str) -> bool {
+    let other = Issuer::parse(seen);
+    issuer.host().ends_with(".b2clogin.com")
+        || other.is_some_and(|other| other.host().ends_with(".b2clogin.com"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recommends_only_what_was_seen() {
+        const ADVICE: &str = "Set spec.issuer to https";
+        let b2c = "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_login/v2.0";
+        let b2c_document = "https://contoso.b2clogin.com/775527ff-9a37-4307-8b3d-cc311f58d925/v2.0/";
+        let entra = "https://login.microsoftonline.com/common/v2.0";
+        for (issuer, seen, evidence, words) in [
+            ("https://a.example", "https://b.example", Evidence::Document, ADVICE),
+            ("https://a.example", "https://b.example", Evidence::Nothing, "names itself"),
+            (b2c, b2c_document, Evidence::Nothing, "/tfp/"),
+            (entra, "https://login.microsoftonline.com/{tenantid}/v2.0", Evidence::Nothing, "names itself"),
+        ] {
+            let advice = advice(&Issuer::parse(issuer).unwrap(), seen, evidence);
+            assert!(advice.contains(words), "{advice}");
+            assert_eq!(advice.contains(ADVICE), matches!(evidence, Evidence::Document), "{advice}");
+        }
+    }
+}
