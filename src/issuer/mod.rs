@@ -15,7 +15,7 @@ pub use accept::Plaintext;
 pub use keys::{Key, KeyKind, KeySet, Oddity, Purpose};
 pub use url::Issuer;
 
-pub(crate) use accept::{accept, server_name};
+pub(crate) use accept::accept;
 pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
 pub(crate) use endpoint::{at, expect_encrypted};
 pub(crate) use url::{is_https, plain_url, without_slash};

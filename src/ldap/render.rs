@@ -1,7 +1,7 @@
 //! The values that W&B Server reads.
 
 use super::{Directory, GroupName, Plan, Protection};
-use crate::engine::{CA_FILE, Env, RenderContext, Values};
+use crate::engine::{Env, RenderContext, Values};
 
 const ADDRESS: Env = Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
 const BASE_DN: Env = Env { local: Some("LOCAL_LDAP_BASE_DN"), split: &["LDAP_BASE_DN"], field: None };
@@ -64,7 +64,7 @@ pub fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
         }
     }
     if let Some(bundle) = &plan.ca_bundle {
-        values.set_file(CA_FILE, bundle.clone());
+        values.set_authorities(bundle);
     }
     values
 }

@@ -20,12 +20,7 @@ pub(super) async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
     report.record(CheckName::FlowSupported, capabilities::flow(&plan.settings, &metadata));
     report.record(CheckName::Scopes, capabilities::scopes(&plan.settings, &metadata));
 
-    let issuer = &plan.settings.issuer;
-    let http = HttpClient {
-        network,
-        trust: &plan.trust,
-        server_name: plan.settings.server_name.as_ref().map(|name| (issuer.endpoint(), name)),
-    };
+    let http = HttpClient { network, trust: &plan.trust };
     report.check(CheckName::SigningKeys, keys::check(http, &metadata)).await;
     client::check(plan, http, &metadata, report).await;
     redirect::check(plan, http, &metadata, report).await;

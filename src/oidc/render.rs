@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::{
     api::oidc_provider::AuthMethod,
-    engine::{CA_FILE, Env, Field, Values},
+    engine::{Env, Field, Values},
 };
 
 const ISSUER: Env =
@@ -70,7 +70,7 @@ pub(super) fn render(plan: &Plan) -> Values {
         values.set(EXTRA_SCOPES, settings.extra_scopes.join(","));
     }
     if let Some(bundle) = &plan.ca_bundle {
-        values.set_file(CA_FILE, bundle.clone());
+        values.set_authorities(bundle);
     }
     values
 }
