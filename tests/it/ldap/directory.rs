@@ -146,17 +146,6 @@ async fn verifies_authority_name_and_validity() {
 }
 
 #[tokio::test]
-async fn takes_the_name_from_the_spec() {
-    let certificate = certificate(&Leaf::loopback().only_for("ldap.example.org"));
-    let slapd = slapd_with(&certificate);
-    let mut scenario = Scenario::new(&slapd.ldaps_url().unwrap()).trusting(&certificate.authority_pem);
-    scenario = scenario
-        .with("tls: {serverName: ldap.example.org, caBundle: {configMapKeyRef: {name: ca, key: ca.crt}}}");
-    let findings = scenario.findings().await;
-    assert!(findings.failure().is_none(), "{}", show(&findings));
-}
-
-#[tokio::test]
 async fn warns_of_a_certificate_that_expires_soon() {
     let certificate = certificate(&Leaf::loopback().expiring_in_days(10));
     let slapd = slapd_with(&certificate);

@@ -106,16 +106,6 @@ async fn certificates_that_are_not_right_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_certificate_with_another_name_is_accepted_when_the_spec_names_it() {
-    let authority = CertificateAuthority::new("provider").unwrap();
-    let certificate = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
-    let tls = json!({ "serverName": "idp.example.org" });
-    let findings = examine_tls(&certificate, authority.certificate_pem(), tls).await;
-    assert_eq!(finding(&findings, &CheckName::TlsVerifies).reason, Reason::Passed);
-    assert_failure(&findings, &CheckName::Discovery, Reason::UnexpectedStatus, &["404"]);
-}
-
-#[tokio::test]
 async fn silence_is_told_by_the_step_that_waited() {
     let server = TcpServer::black_hole().unwrap();
     let findings = impatient(&format!("https://{}", server.address())).await;

@@ -21,6 +21,7 @@ mod background;
 mod ber;
 mod certificates;
 mod control_plane;
+pub mod certificate_draft;
 pub mod definitions;
 pub mod gitops;
 pub mod helm;
