@@ -1,9 +1,9 @@
 //! People log in through pods that run with the delivered values.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kube::ResourceExt;
 use test_support::{
-    CertificateAuthority, Leaf, PodPlayer, condition,
+    CertificateAuthority, Leaf, PodPlayer,
     pods::{Life, WandbWorkload},
     stand_in_server::log_in,
     tools::stand_in_server,
@@ -11,7 +11,7 @@ use test_support::{
 
 use super::{
     Stage, TARGET,
-    neighbours::{rolled_back, rotate_password, runs_with},
+    neighbours::{rotate_password, runs_with},
     player_has_ready,
 };
 use crate::world::{PASSWORD, directory, ldap_config, operator, put_references, workspace};

@@ -16,7 +16,7 @@ use wandb_auth_operator::{
     net::{EgressPolicy, Network},
 };
 
-use super::{PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding, network, spec};
+use super::{PATIENT, assert_failure, assert_not_reached, examine, examine_within, network, spec};
 
 /// Short, since the server never answers, and long against what comes before.
 const IMPATIENT: Duration = Duration::from_secs(1);

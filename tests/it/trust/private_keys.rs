@@ -59,7 +59,7 @@ async fn a_private_key_in_the_bundle_goes_nowhere() -> Result<()> {
     let workspace = Workspace::create(&plane, &definitions).await?;
     let kind = GroupVersionKind::gvk("apps.wandb.com", "v2", "WeightsAndBiases");
     let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
-    let resources = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
+    let resources: Api<DynamicObject> = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
     let wandb = DynamicObject::new("wandb", &resource).data(json!({"spec": {"wandb": {"hostname": "https://wandb.example.com"}}}));
     resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&wandb)).await?;
     workspace.apply(&WandbWorkload::deployment("local").manifest()).await?;
