@@ -54,17 +54,17 @@ impl CaBundle {
         }
         if let Some(line) = private_key(text) {
             return Err(BundleFault {
-                seen: format!("holds a private key (line {line}), which does not belong into a CA bundle"),
+                seen: format!("holds a private key (line {line}), which does not belong in a CA bundle"),
                 advice: "Take it out, and consider replacing that key: everybody who may read the bundle could read it.",
             });
         }
         let (certificates, passed_over) = read(text);
         if certificates.is_empty() {
-            let seen = match passed_over.first() {
-                Some(first) => format!("holds no certificate that W&B Server can read: {first}"),
-                None => no_pem(text).to_owned(),
-            };
-            return Err(fault(seen));
+            return Err(fault(if passed_over.is_empty() {
+                no_pem(text).to_owned()
+            } else {
+                format!("holds no certificate that W&B Server can read: {}", shorten(passed_over).join("; "))
+            }));
         }
         Ok(BundleReading { bundle: Self::of(certificates), passed_over: shorten(passed_over) })
     }
@@ -130,7 +130,7 @@ fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
         let line = block.line;
         if block.label != "CERTIFICATE" {
             passed_over
-                .push((line, format!("line {line} begins a {}, not a CERTIFICATE", quote(&block.label))));
+                .push((line, format!("line {line} begins a block {}, not CERTIFICATE", quote(&block.label))));
         } else if block.has_headers {
             passed_over.push((line, format!("the certificate in line {line} has header lines")));
         } else {

@@ -290,3 +290,53 @@ fn is_printable(byte: u8) -> bool {
 fn shown(name: &X509Name<'_>) -> Option<String> {
     Some(quote(&name.to_string())).filter(|name| !name.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use test_support::certificate_draft::{Critical, Draft, DraftKey, host_name};
+
+    use super::*;
+
+    /// One with every extension that is looked into.
+    fn example() -> Vec<u8> {
+        let names = [host_name("example.com")];
+        Draft::authority("Root")
+            .key_usage(0x04)
+            .extended_key_usage(&["1.3.6.1.5.5.7.3.1"])
+            .alternative_names(&["localhost", "127.0.0.1", "https://a.example/"])
+            .name_constraints(&names, &names)
+            .extension("2.5.29.36", Critical::Yes, &[0x30, 3, 0x80, 1, 0])
+            .self_signed(&DraftKey::p256().unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn reads_what_decides() {
+        let certificate = Certificate::parse(&example()).unwrap();
+        assert!(certificate.is_self_issued() && certificate.may_sign && certificate.serves);
+        assert_eq!(certificate.authority.unwrap().path_length, None);
+        assert_eq!(certificate.policies.require_explicit, Some(0));
+        let names = certificate.names.unwrap();
+        assert_eq!(names.dns, ["localhost"]);
+        assert_eq!(names.addresses, [IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(names.uris, [Some("a.example".to_owned())]);
+        assert_eq!(certificate.unknown_critical, None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_server_sends_is_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut der = example();
+            for (index, byte) in changes {
+                let at = index.index(der.len());
+                if let Some(changed) = der.get_mut(at) {
+                    *changed = byte;
+                }
+            }
+            let _ = Certificate::parse(&der);
+        }
+    }
+}

@@ -308,3 +308,43 @@ where
         Padding::Pss => key.verify(Pss::new::<D>(), &hashed, signature),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rsa::{RsaPrivateKey, rand_core::OsRng, sha2::Digest, traits::PublicKeyParts};
+
+    use super::*;
+
+    /// Go verifies with keys of lengths that the library for signatures does not take.
+    #[test]
+    fn short_rsa_keys_verify_in_both_paddings() {
+        let private = RsaPrivateKey::new(&mut OsRng, 1024).unwrap();
+        let key = PublicKey::Rsa(RsaKey {
+            modulus: private.n().to_bytes_be(),
+            exponent: private.e().to_bytes_be(),
+            der: Vec::new(),
+        });
+        assert_eq!((key.rsa_bits(), key.fault()), (Some(1024), None));
+        let hashed = sha2::Sha384::digest(b"message");
+        let signatures = [
+            (
+                SignatureAlgorithm::RsaPkcs1(Hash::Sha384),
+                private.sign(Pkcs1v15Sign::new::<sha2::Sha384>(), &hashed).unwrap(),
+            ),
+            (
+                SignatureAlgorithm::RsaPss(Hash::Sha384),
+                private.sign_with_rng(&mut OsRng, Pss::new::<sha2::Sha384>(), &hashed).unwrap(),
+            ),
+        ];
+        for (algorithm, signature) in signatures {
+            assert_eq!(key.verify(algorithm, b"message", &signature), Ok(()));
+            assert_eq!(key.verify(algorithm, b"massage", &signature), Err(SignatureFault::Wrong));
+            assert_eq!(
+                key.verify(SignatureAlgorithm::Ed25519, b"message", &signature),
+                Err(SignatureFault::Wrong)
+            );
+        }
+        let broken = SignatureAlgorithm::Broken("MD5");
+        assert_eq!(key.verify(broken, b"message", &[]), Err(SignatureFault::Broken("MD5")));
+    }
+}

@@ -26,7 +26,8 @@ fn cases() -> Result<Vec<(&'static str, Vec<u8>, Option<&'static str>)>> {
     let label = |label: &str| text(one.replace("CERTIFICATE", label));
     let base64: String = one.lines().filter(|line| !line.starts_with('-')).collect();
     let der_of_one = Draft::authority("Binary").self_signed(&DraftKey::p256()?)?;
-    let utf16: Vec<u8> = std::iter::once(0xfeff).chain(one.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+    let utf16: Vec<u8> =
+        std::iter::once(0xfeff).chain(one.encode_utf16()).flat_map(u16::to_be_bytes).collect();
     let case = |title, bytes| (title, bytes, None);
     let refused = |title, bytes| (title, bytes, Some(PRIVATE_KEY));
     Ok(vec![
@@ -34,7 +35,10 @@ fn cases() -> Result<Vec<(&'static str, Vec<u8>, Option<&'static str>)>> {
         case("two certificates", text(format!("{one}{two}"))),
         case("the same certificate twice", text(format!("{one}{one}"))),
         case("two certificates glued together", text(format!("{trimmed}{two}"))),
-        case("two certificates glued together, and one more", text(format!("{trimmed}{two}{}", authority("Three")?))),
+        case(
+            "two certificates glued together, and one more",
+            text(format!("{trimmed}{two}{}", authority("Three")?)),
+        ),
         case("no line break at the end", text(trimmed.to_owned())),
         case("line breaks of Windows", text(one.replace('\n', "\r\n"))),
         case("line breaks of old Macs", text(one.replace('\n', "\r"))),
@@ -48,19 +52,37 @@ fn cases() -> Result<Vec<(&'static str, Vec<u8>, Option<&'static str>)>> {
         case("a comment before it on its line", text(format!("One: {one}"))),
         case("a comment in another encoding", [b"# Beh\xf6rde\n".as_slice(), one.as_bytes()].concat()),
         case("a comment with a zero byte", [b"#\0\n".as_slice(), one.as_bytes()].concat()),
-        case("the content on one line", text(format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"))),
-        case("everything on one line", text(format!("-----BEGIN CERTIFICATE-----{base64}-----END CERTIFICATE-----\n"))),
+        case(
+            "the content on one line",
+            text(format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")),
+        ),
+        case(
+            "everything on one line",
+            text(format!("-----BEGIN CERTIFICATE-----{base64}-----END CERTIFICATE-----\n")),
+        ),
         case("line breaks as the characters \\n", text(one.replace('\n', "\\n"))),
         case("header lines", text(one.replace("-----\nMI", "-----\nSubject: One\n\nMI"))),
         case("the content cut off", text(one.chars().take(200).collect())),
         case("the end of another block", text(one.replace("END CERTIFICATE", "END CERTIFICATES"))),
-        case("too few dashes", text(one.replace("-----BEGIN CERTIFICATE-----", "----BEGIN CERTIFICATE-----"))),
+        case(
+            "too few dashes",
+            text(one.replace("-----BEGIN CERTIFICATE-----", "----BEGIN CERTIFICATE-----")),
+        ),
         case("small letters", text(one.to_lowercase())),
         case("a character that is not base64", text(one.replacen("MI", "M*", 1))),
-        case("base64 that is no certificate", text("-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\n".to_owned())),
-        case("an empty certificate", text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned())),
+        case(
+            "base64 that is no certificate",
+            text("-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\n".to_owned()),
+        ),
+        case(
+            "an empty certificate",
+            text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned()),
+        ),
         case("a certificate with a negative serial number", text(negative.clone())),
-        case("a certificate with a negative serial number beside a good one", text(format!("{negative}{one}"))),
+        case(
+            "a certificate with a negative serial number beside a good one",
+            text(format!("{negative}{one}")),
+        ),
         case("TRUSTED CERTIFICATE", label("TRUSTED CERTIFICATE")),
         case("X509 CERTIFICATE", label("X509 CERTIFICATE")),
         case("CERTIFICATE REQUEST", label("CERTIFICATE REQUEST")),
@@ -90,7 +112,8 @@ fn every_bundle_is_read_as_go_reads_it() -> Result<()> {
     let cases = cases()?;
     let opinion = GoOpinion::install()?;
     // The opinion takes text; what is not UTF-8 is no line of PEM in any case.
-    let texts: Vec<_> = cases.iter().map(|(_, bytes, _)| String::from_utf8_lossy(bytes).into_owned()).collect();
+    let texts: Vec<_> =
+        cases.iter().map(|(_, bytes, _)| String::from_utf8_lossy(bytes).into_owned()).collect();
     let verdicts = opinion.bundles(&texts)?;
     let mut table = String::new();
     let mut published = Vec::new();

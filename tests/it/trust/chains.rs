@@ -133,11 +133,17 @@ fn authorities(keys: &Keys) -> Result<Vec<Case>> {
         keys.below("a root that may sign certificates", &root().key_usage(0x06))?,
         keys.below("a root that may sign revocation lists only", &root().key_usage(0x02))?,
         keys.below("a root that may do nothing", &root().key_usage(0x00))?,
-        keys.below("a root with pathlen 0 above the server", &Draft::of("Root").basic_constraints(Some(true), Some(0)))?,
+        keys.below(
+            "a root with pathlen 0 above the server",
+            &Draft::of("Root").basic_constraints(Some(true), Some(0)),
+        )?,
         keys.below("a root for servers", &root().extended_key_usage(&[SERVER_AUTH]))?,
         keys.below("a root for clients", &root().extended_key_usage(&[CLIENT_AUTH]))?,
         keys.below("a root for anything", &root().extended_key_usage(&[CLIENT_AUTH, ANY_USAGE]))?,
-        keys.below("a root with an unknown critical extension", &root().extension("1.2.3.4", Critical::Yes, &[5, 0]))?,
+        keys.below(
+            "a root with an unknown critical extension",
+            &root().extension("1.2.3.4", Critical::Yes, &[5, 0]),
+        )?,
         keys.below("a root with an unknown extension", &root().extension("1.2.3.4", Critical::No, &[5, 0]))?,
         keys.below("a root signed with SHA-1", &root().signed_with(SignedWith::Sha1))?,
         keys.below("a root with a negative serial number", &root().serial(&[0x80]))?,
@@ -163,38 +169,88 @@ fn intermediates(keys: &Keys) -> Result<Vec<Case>> {
         good,
         keys.between("an intermediate that has expired", &intermediate().years(2020, 2021))?,
         keys.between("an intermediate that is not yet valid", &intermediate().years(2044, 2045))?,
-        keys.between("an intermediate with CA:FALSE", &unmarked.clone().basic_constraints(Some(false), None))?,
+        keys.between(
+            "an intermediate with CA:FALSE",
+            &unmarked.clone().basic_constraints(Some(false), None),
+        )?,
         keys.between("an intermediate without basicConstraints", &unmarked)?,
         keys.between("an intermediate of version 1", &unmarked.clone().version(1))?,
         keys.between("an intermediate that may not sign", &intermediate().key_usage(0x80))?,
         keys.between("an intermediate for clients", &intermediate().extended_key_usage(&[CLIENT_AUTH]))?,
         keys.between("an intermediate signed with SHA-1", &intermediate().signed_with(SignedWith::Sha1))?,
         keys.between("an intermediate signed with MD5", &intermediate().signed_with(SignedWith::Md5))?,
-        keys.between("an intermediate with an unknown critical extension", &intermediate().extension("1.2.3.4", Critical::Yes, &[5, 0]))?,
+        keys.between(
+            "an intermediate with an unknown critical extension",
+            &intermediate().extension("1.2.3.4", Critical::Yes, &[5, 0]),
+        )?,
         keys.between("an intermediate with a negative serial number", &intermediate().serial(&[0x80]))?,
         keys.case("an intermediate that is not sent", vec![server.clone()], vec![trusted.clone()]),
         keys.case("an intermediate that is in the bundle only", vec![server.clone()], vec![between.clone()]),
-        keys.case("an intermediate that is in the bundle, and its root, too", vec![server.clone()], vec![trusted.clone(), between.clone()]),
+        keys.case(
+            "an intermediate that is in the bundle, and its root, too",
+            vec![server.clone()],
+            vec![trusted.clone(), between.clone()],
+        ),
         keys.case(
             "an expired intermediate in the bundle beside the good one that is sent",
             vec![server.clone(), between.clone()],
             vec![expired.clone(), trusted.clone()],
         ),
-        keys.case("certificates in another order, with one of somebody else", vec![server.clone(), stranger.clone(), trusted.clone(), between.clone()], vec![trusted.clone()]),
-        keys.case("a root that is sent, but not trusted", vec![server.clone(), between.clone(), trusted.clone()], vec![stranger.clone()]),
-        keys.case("two intermediates", vec![below_second.clone(), second.clone(), between.clone()], vec![trusted.clone()]),
-        keys.case("a root with pathlen 0 above an intermediate", vec![server.clone(), between.clone()], vec![keys.root(&limited)?]),
-        keys.case("an intermediate with pathlen 0 above another", vec![below_second, second, keys.intermediate(&narrow)?], vec![trusted.clone()]),
-        keys.case("two chains, of which one has expired", vec![server.clone(), expired.clone(), by_other.clone()], vec![trusted.clone(), other.clone()]),
-        keys.case("two chains, of which one is not trusted", vec![server.clone(), by_other, between], vec![trusted.clone()]),
-        keys.case("two chains to one root, of which one has expired", vec![server, expired, keys.intermediate(&intermediate())?], vec![trusted.clone()]),
-        keys.case("a root that was made anew", vec![keys.from_root(&Draft::server(HOST))?], vec![root().self_signed(&keys.other_root)?]),
+        keys.case(
+            "certificates in another order, with one of somebody else",
+            vec![server.clone(), stranger.clone(), trusted.clone(), between.clone()],
+            vec![trusted.clone()],
+        ),
+        keys.case(
+            "a root that is sent, but not trusted",
+            vec![server.clone(), between.clone(), trusted.clone()],
+            vec![stranger.clone()],
+        ),
+        keys.case(
+            "two intermediates",
+            vec![below_second.clone(), second.clone(), between.clone()],
+            vec![trusted.clone()],
+        ),
+        keys.case(
+            "a root with pathlen 0 above an intermediate",
+            vec![server.clone(), between.clone()],
+            vec![keys.root(&limited)?],
+        ),
+        keys.case(
+            "an intermediate with pathlen 0 above another",
+            vec![below_second, second, keys.intermediate(&narrow)?],
+            vec![trusted.clone()],
+        ),
+        keys.case(
+            "two chains, of which one has expired",
+            vec![server.clone(), expired.clone(), by_other.clone()],
+            vec![trusted.clone(), other.clone()],
+        ),
+        keys.case(
+            "two chains, of which one is not trusted",
+            vec![server.clone(), by_other, between],
+            vec![trusted.clone()],
+        ),
+        keys.case(
+            "two chains to one root, of which one has expired",
+            vec![server, expired, keys.intermediate(&intermediate())?],
+            vec![trusted.clone()],
+        ),
+        keys.case(
+            "a root that was made anew",
+            vec![keys.from_root(&Draft::server(HOST))?],
+            vec![root().self_signed(&keys.other_root)?],
+        ),
         keys.case(
             "a root that was made anew, beside the old one",
             vec![keys.from_root(&Draft::server(HOST))?],
             vec![root().self_signed(&keys.other_root)?, trusted.clone()],
         ),
-        keys.case("a root whose renewed certificate is in the bundle beside the expired one", vec![keys.from_root(&Draft::server(HOST))?], vec![keys.root(&root().years(2020, 2021))?, trusted.clone()]),
+        keys.case(
+            "a root whose renewed certificate is in the bundle beside the expired one",
+            vec![keys.from_root(&Draft::server(HOST))?],
+            vec![keys.root(&root().years(2020, 2021))?, trusted.clone()],
+        ),
         keys.case(
             "an issuer's name in another kind of text",
             vec![Draft::server(HOST).signed_by(&keys.server, &name(19, "Root"), &keys.root)?],
@@ -208,29 +264,80 @@ fn own(keys: &Keys) -> Result<Vec<Case>> {
     let in_bundle = keys.from_root(&Draft::server(HOST))?;
     let alone = Draft::server(HOST).self_signed(&keys.server)?;
     Ok(vec![
-        keys.itself("the server's own certificate, self-signed, with CA:TRUE", &Draft::server(HOST).basic_constraints(Some(true), None))?,
-        keys.itself("the server's own certificate, self-signed, with CA:FALSE", &Draft::server(HOST).basic_constraints(Some(false), None))?,
-        keys.itself("the server's own certificate, self-signed, without basicConstraints", &Draft::server(HOST))?,
+        keys.itself(
+            "the server's own certificate, self-signed, with CA:TRUE",
+            &Draft::server(HOST).basic_constraints(Some(true), None),
+        )?,
+        keys.itself(
+            "the server's own certificate, self-signed, with CA:FALSE",
+            &Draft::server(HOST).basic_constraints(Some(false), None),
+        )?,
+        keys.itself(
+            "the server's own certificate, self-signed, without basicConstraints",
+            &Draft::server(HOST),
+        )?,
         keys.itself("the server's own certificate, expired", &Draft::server(HOST).years(2020, 2021))?,
         keys.itself("the server's own certificate, for another name", &Draft::server("elsewhere.example"))?,
-        keys.itself("the server's own certificate, for clients", &Draft::server(HOST).extended_key_usage(&[CLIENT_AUTH]))?,
+        keys.itself(
+            "the server's own certificate, for clients",
+            &Draft::server(HOST).extended_key_usage(&[CLIENT_AUTH]),
+        )?,
         keys.itself("the server's own certificate, of version 1", &Draft::of(HOST).version(1))?,
-        keys.itself("the server's own certificate, signed with SHA-1", &Draft::server(HOST).signed_with(SignedWith::Sha1))?,
-        keys.case("the server's own certificate of an authority that is not in the bundle", vec![in_bundle.clone()], vec![in_bundle]),
-        keys.case("a self-signed certificate that is not in the bundle", vec![alone], vec![keys.root(&root())?]),
+        keys.itself(
+            "the server's own certificate, signed with SHA-1",
+            &Draft::server(HOST).signed_with(SignedWith::Sha1),
+        )?,
+        keys.case(
+            "the server's own certificate of an authority that is not in the bundle",
+            vec![in_bundle.clone()],
+            vec![in_bundle],
+        ),
+        keys.case(
+            "a self-signed certificate that is not in the bundle",
+            vec![alone],
+            vec![keys.root(&root())?],
+        ),
         keys.server("a server that has expired", HOST, &Draft::server(HOST).years(2020, 2021))?,
         keys.server("a server that is not yet valid", HOST, &Draft::server(HOST).years(2044, 2045))?,
         keys.server("a server for servers", HOST, &Draft::server(HOST).extended_key_usage(&[SERVER_AUTH]))?,
         keys.server("a server for clients", HOST, &Draft::server(HOST).extended_key_usage(&[CLIENT_AUTH]))?,
-        keys.server("a server for an unknown usage", HOST, &Draft::server(HOST).extended_key_usage(&["1.2.3.4"]))?,
+        keys.server(
+            "a server for an unknown usage",
+            HOST,
+            &Draft::server(HOST).extended_key_usage(&["1.2.3.4"]),
+        )?,
         keys.server("a server signed with SHA-1", HOST, &Draft::server(HOST).signed_with(SignedWith::Sha1))?,
-        keys.server("a server with a negative serial number", HOST, &Draft::server(HOST).serial(&[0xff, 0x01]))?,
+        keys.server(
+            "a server with a negative serial number",
+            HOST,
+            &Draft::server(HOST).serial(&[0xff, 0x01]),
+        )?,
         keys.server("a server with the serial number 0", HOST, &Draft::server(HOST).serial(&[0x00]))?,
-        keys.server("a server with a serial number of 30 bytes", HOST, &Draft::server(HOST).serial(&[0x11; 30]))?,
-        keys.server("a server with an unknown critical extension", HOST, &Draft::server(HOST).extension("1.2.3.4", Critical::Yes, &[5, 0]))?,
-        keys.server("a server with a critical authority key identifier", HOST, &Draft::server(HOST).extension("2.5.29.35", Critical::Yes, &[0x30, 0]))?,
-        keys.server("a server with bytes after its certificate", HOST, &Draft::server(HOST).trailing(&[0, 0]))?,
-        keys.server("a server with a bad character in its subject", HOST, &Draft::server(HOST).subject(name(19, "local_host")))?,
+        keys.server(
+            "a server with a serial number of 30 bytes",
+            HOST,
+            &Draft::server(HOST).serial(&[0x11; 30]),
+        )?,
+        keys.server(
+            "a server with an unknown critical extension",
+            HOST,
+            &Draft::server(HOST).extension("1.2.3.4", Critical::Yes, &[5, 0]),
+        )?,
+        keys.server(
+            "a server with a critical authority key identifier",
+            HOST,
+            &Draft::server(HOST).extension("2.5.29.35", Critical::Yes, &[0x30, 0]),
+        )?,
+        keys.server(
+            "a server with bytes after its certificate",
+            HOST,
+            &Draft::server(HOST).trailing(&[0, 0]),
+        )?,
+        keys.server(
+            "a server with a bad character in its subject",
+            HOST,
+            &Draft::server(HOST).subject(name(19, "local_host")),
+        )?,
     ])
 }
 
@@ -260,7 +367,11 @@ fn names(keys: &Keys) -> Result<Vec<Case>> {
         keys.server("an address where there are only names", "127.0.0.1", &names(&["localhost"]))?,
         keys.server("a name where there are only addresses", HOST, &names(&["127.0.0.1"]))?,
         keys.server("a URI where a name is needed", HOST, &names(&["https://localhost/"]))?,
-        keys.server("an address of a wrong length", HOST, &Draft::of(HOST).extension("2.5.29.17", Critical::No, &[0x30, 5, 0x87, 3, 1, 2, 3]))?,
+        keys.server(
+            "an address of a wrong length",
+            HOST,
+            &Draft::of(HOST).extension("2.5.29.17", Critical::No, &[0x30, 5, 0x87, 3, 1, 2, 3]),
+        )?,
     ])
 }
 
@@ -287,22 +398,86 @@ fn constraints(keys: &Keys) -> Result<Vec<Case>> {
     };
     Ok(vec![
         with("a permitted name", root().name_constraints(&dns("localhost"), &[]), localhost(), HOST)?,
-        with("a name that is not permitted", root().name_constraints(&dns("example.com"), &[]), localhost(), HOST)?,
+        with(
+            "a name that is not permitted",
+            root().name_constraints(&dns("example.com"), &[]),
+            localhost(),
+            HOST,
+        )?,
         with("an excluded name", root().name_constraints(&[], &dns("localhost")), localhost(), HOST)?,
         with("a name beside an excluded one", root().name_constraints(&[], &dns("host")), localhost(), HOST)?,
-        with("a permitted domain", root().name_constraints(&dns("example.com"), &[]), Draft::server("a.example.com"), "a.example.com")?,
-        with("a permitted domain with a dot", root().name_constraints(&dns(".example.com"), &[]), Draft::server("example.com"), "example.com")?,
-        with("a wildcard over an excluded name", root().name_constraints(&[], &dns("b.example.com")), wildcard(), "a.example.com")?,
-        with("another name of the server that is excluded", root().name_constraints(&[], &loopback), both(), HOST)?,
-        with("a permitted network", root().name_constraints(&loopback, &[]), Draft::server("127.0.0.1"), "127.0.0.1")?,
-        with("a network that is not permitted", root().name_constraints(&network(&[10, 0, 0, 0, 255, 0, 0, 0]), &[]), Draft::server("127.0.0.1"), "127.0.0.1")?,
-        with("a network with a mask that is no prefix", root().name_constraints(&network(&[127, 0, 0, 0, 255, 0, 255, 0]), &[]), localhost(), HOST)?,
+        with(
+            "a permitted domain",
+            root().name_constraints(&dns("example.com"), &[]),
+            Draft::server("a.example.com"),
+            "a.example.com",
+        )?,
+        with(
+            "a permitted domain with a dot",
+            root().name_constraints(&dns(".example.com"), &[]),
+            Draft::server("example.com"),
+            "example.com",
+        )?,
+        with(
+            "a wildcard over an excluded name",
+            root().name_constraints(&[], &dns("b.example.com")),
+            wildcard(),
+            "a.example.com",
+        )?,
+        with(
+            "another name of the server that is excluded",
+            root().name_constraints(&[], &loopback),
+            both(),
+            HOST,
+        )?,
+        with(
+            "a permitted network",
+            root().name_constraints(&loopback, &[]),
+            Draft::server("127.0.0.1"),
+            "127.0.0.1",
+        )?,
+        with(
+            "a network that is not permitted",
+            root().name_constraints(&network(&[10, 0, 0, 0, 255, 0, 0, 0]), &[]),
+            Draft::server("127.0.0.1"),
+            "127.0.0.1",
+        )?,
+        with(
+            "a network with a mask that is no prefix",
+            root().name_constraints(&network(&[127, 0, 0, 0, 255, 0, 255, 0]), &[]),
+            localhost(),
+            HOST,
+        )?,
         with("networks only, for a name", root().name_constraints(&loopback, &[]), localhost(), HOST)?,
-        with("a directory name, which Go does not know", root().name_constraints(&directory, &[]), localhost(), HOST)?,
-        with("a URI without a host below constraints", root().name_constraints(&dns("localhost"), &[]), Draft::of(HOST).alternative_names(&[HOST, "urn://"]), HOST)?,
-        with("a permitted URI", root().name_constraints(&[uri("example.com")], &[]), Draft::of(HOST).alternative_names(&[HOST, "https://a.example.com/"]), HOST)?,
-        with("a URI that is not permitted", root().name_constraints(&[uri("example.com")], &[]), Draft::of(HOST).alternative_names(&[HOST, "https://a.example.org/"]), HOST)?,
-        chain("constraints of an intermediate", &intermediate().name_constraints(&dns("example.com"), &[]), &localhost())?,
+        with(
+            "a directory name, which Go does not know",
+            root().name_constraints(&directory, &[]),
+            localhost(),
+            HOST,
+        )?,
+        with(
+            "a URI without a host below constraints",
+            root().name_constraints(&dns("localhost"), &[]),
+            Draft::of(HOST).alternative_names(&[HOST, "urn://"]),
+            HOST,
+        )?,
+        with(
+            "a permitted URI",
+            root().name_constraints(&[uri("example.com")], &[]),
+            Draft::of(HOST).alternative_names(&[HOST, "https://a.example.com/"]),
+            HOST,
+        )?,
+        with(
+            "a URI that is not permitted",
+            root().name_constraints(&[uri("example.com")], &[]),
+            Draft::of(HOST).alternative_names(&[HOST, "https://a.example.org/"]),
+            HOST,
+        )?,
+        chain(
+            "constraints of an intermediate",
+            &intermediate().name_constraints(&dns("example.com"), &[]),
+            &localhost(),
+        )?,
         chain("a policy that is demanded and missing", &demands(), &localhost())?,
         chain(
             "a policy that is demanded and there",
@@ -318,14 +493,16 @@ fn constraints(keys: &Keys) -> Result<Vec<Case>> {
 }
 
 fn kinds_of_keys(keys: &Keys) -> Result<Vec<Case>> {
-    const IN_THE_HANDSHAKE: &str = "Go's verification of chains does not look at the server's own key, but its handshake refuses it";
+    const IN_THE_HANDSHAKE: &str =
+        "Go's verification of chains does not look at the server's own key, but its handshake refuses it";
     const P224: &str = "No library for TLS on aws-lc-rs knows this curve, which TLS 1.3 has dropped";
     let short = DraftKey::short_rsa(1024)?;
     let too_short = DraftKey::short_rsa(512)?;
     let koblitz = DraftKey::public_ec("1.3.132.0.10", &[4; 65]);
-    let generator = P224_GENERATOR.as_bytes().chunks(2).map(|pair| {
-        Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)
-    });
+    let generator = P224_GENERATOR
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?));
     let p224 = DraftKey::public_ec("1.3.132.0.33", &generator.collect::<Result<Vec<_>>>()?);
     let stricter = |case: Case, why| Case { stricter: Some(why), ..case };
     Ok(vec![
@@ -342,7 +519,10 @@ fn kinds_of_keys(keys: &Keys) -> Result<Vec<Case>> {
         keys.server_key("a server with RSA of 1024 bits", &short)?,
         keys.server_key("a server on a curve that Go does not know", &koblitz)?,
         stricter(keys.server_key("a server with RSA of 512 bits", &too_short)?, IN_THE_HANDSHAKE),
-        stricter(keys.server_key("a server with RSA of 8200 bits", &DraftKey::public_rsa(8200))?, IN_THE_HANDSHAKE),
+        stricter(
+            keys.server_key("a server with RSA of 8200 bits", &DraftKey::public_rsa(8200))?,
+            IN_THE_HANDSHAKE,
+        ),
         stricter(keys.server_key("a server with P-224", &p224)?, P224),
     ])
 }
@@ -372,7 +552,8 @@ impl Case {
         let presented = self.presented.iter().map(Vec::as_slice);
         let verdict = self.trust()?.judge(presented, &self.server_name()?, NOW);
         Ok(verdict.map(|chain| {
-            let weak = chain.weak_key.map(|(link, bits)| format!(", {} has {bits} bits", link.subject.what()));
+            let weak =
+                chain.weak_key.map(|(link, bits)| format!(", {} has {bits} bits", link.subject.what()));
             let links: Vec<_> = chain.links.iter().map(|link| link.subject.name.clone()).collect();
             format!("{}{}", links.join(" < "), weak.unwrap_or_default())
         }))
@@ -399,8 +580,14 @@ impl Case {
 
 fn cases() -> Result<Vec<Case>> {
     let keys = Keys::make()?;
-    let parts =
-        [authorities(&keys)?, intermediates(&keys)?, own(&keys)?, names(&keys)?, constraints(&keys)?, kinds_of_keys(&keys)?];
+    let parts = [
+        authorities(&keys)?,
+        intermediates(&keys)?,
+        own(&keys)?,
+        names(&keys)?,
+        constraints(&keys)?,
+        kinds_of_keys(&keys)?,
+    ];
     Ok(parts.into_iter().flatten().collect())
 }
 

@@ -89,7 +89,11 @@ async fn a_server_that_demands_a_certificate_is_told_as_one() -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     for version in [&TLS12, &TLS13] {
         let problem = ask(version, Asks::InEarnest).await?.err().context("it answered")?;
-        ensure!(problem.message.contains("asked for a client certificate"), "{version:?}: {}", problem.message);
+        ensure!(
+            problem.message.contains("asked for a client certificate"),
+            "{version:?}: {}",
+            problem.message
+        );
         ensure!(!problem.message.contains("TLS 1.2"), "{version:?}: {}", problem.message);
         let answer = ask(version, Asks::Politely).await?;
         ensure!(answer.as_ref().is_ok_and(|status| *status == 204), "{version:?}: {answer:?}");

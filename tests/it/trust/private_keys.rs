@@ -29,7 +29,10 @@ async fn put_bundle(workspace: &Workspace, text: &str) -> Result<()> {
 }
 
 /// Everything in the namespace that could carry a bundle further, as texts.
-async fn outputs(workspace: &Workspace, resources: &Api<DynamicObject>) -> Result<Vec<(&'static str, String)>> {
+async fn outputs(
+    workspace: &Workspace,
+    resources: &Api<DynamicObject>,
+) -> Result<Vec<(&'static str, String)>> {
     let all = ListParams::default();
     let (client, namespace) = (workspace.client().clone(), workspace.namespace());
     let mut secrets = String::new();
@@ -59,15 +62,20 @@ async fn a_private_key_in_the_bundle_goes_nowhere() -> Result<()> {
     let workspace = Workspace::create(&plane, &definitions).await?;
     let kind = GroupVersionKind::gvk("apps.wandb.com", "v2", "WeightsAndBiases");
     let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
-    let resources: Api<DynamicObject> = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
-    let wandb = DynamicObject::new("wandb", &resource).data(json!({"spec": {"wandb": {"hostname": "https://wandb.example.com"}}}));
+    let resources: Api<DynamicObject> =
+        Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
+    let wandb = DynamicObject::new("wandb", &resource).data(json!({"spec": {
+        "retentionPolicy": {"onDelete": "detach"},
+        "wandb": {"hostname": "https://wandb.example.com", "version": "0.78.0", "bucketProxy": false, "features": {}},
+    }}));
     resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&wandb)).await?;
     workspace.apply(&WandbWorkload::deployment("local").manifest()).await?;
 
     let certificate = certificate()?;
     let slapd = directory(&certificate)?;
     workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
-    put_bundle(&workspace, &format!("# {WORDS}\n{}", certificate.authority_pem.replace('\n', "\r\n"))).await?;
+    put_bundle(&workspace, &format!("# {WORDS}\n{}", certificate.authority_pem.replace('\n', "\r\n")))
+        .await?;
     let operator = operator(&workspace)?;
     let into_wandb = ldap_config(&slapd.ldaps_url()?, "target: {weightsAndBiases: {name: wandb}}");
     let into_pods = ldap_config(&slapd.ldaps_url()?, "target: {deployment: {name: local}}");

@@ -7,7 +7,7 @@ use test_support::{
     condition,
 };
 
-use crate::world::{PASSWORD, directory, ldap_config, operator, put_authority, workspace};
+use crate::world::{PASSWORD, directory, ldap_config, operator, program, put_authority, workspace};
 
 const HOST: &str = "127.0.0.1";
 
@@ -57,8 +57,7 @@ async fn an_expired_root_above_a_valid_server_is_named() -> Result<()> {
     let authority = Draft::authority("Corp Root").until_in_days(-1).self_signed(&root)?;
     let server = Draft::server(HOST).issued(&key, "Corp Root", &root)?;
     let (workspace, _operator, slapd) = applied(&certificate(&[server], &key, &authority)?).await?;
-    let status =
-        workspace.wait_for_reason("LdapConfig", "corp", "Verified", "CertificateExpired").await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "CertificateExpired").await?;
     let message = condition(&status, "Verified").context("no condition")?["message"].to_string();
     ensure!(message.contains("authority's certificate (CN=Corp Root) in tls.caBundle expired"), "{message}");
     ensure!(slapd.bind_attempts(Slapd::SERVICE_DN)? == 0, "a password went to a server that is not trusted");
@@ -83,7 +82,11 @@ async fn authorities_and_intermediates_that_end_soon_are_warned_of() -> Result<(
     let soon = |draft: Draft, is_soon: bool| if is_soon { draft.until_in_days(10) } else { draft };
     for (root_ends, between_ends, words) in [
         (true, false, "The authority's certificate (CN=Corp Root) in tls.caBundle is valid only until"),
-        (false, true, "The intermediate certificate (CN=Corp Issuing) that the server sends is valid only until"),
+        (
+            false,
+            true,
+            "The intermediate certificate (CN=Corp Issuing) that the server sends is valid only until",
+        ),
     ] {
         let authority = soon(Draft::authority("Corp Root"), root_ends).self_signed(&root)?;
         let intermediate =
@@ -98,6 +101,28 @@ async fn authorities_and_intermediates_that_end_soon_are_warned_of() -> Result<(
         workspace.delete().await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn an_expired_root_of_the_system_is_named() -> Result<()> {
+    let (root, key) = (DraftKey::p256()?, DraftKey::p256()?);
+    let authority = Draft::authority("System Root").until_in_days(-1).self_signed(&root)?;
+    let server = Draft::server(HOST).issued(&key, "System Root", &root)?;
+    let slapd = directory(&certificate(&[server], &key, &authority)?)?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), pem(&authority))?;
+    let workspace = workspace().await?;
+    let system = file.path().to_str().context("a path that is no text")?;
+    let arguments = ["--allow-egress", "127.0.0.0/8"];
+    let _operator = workspace.start_operator_in(program(), &arguments, &[("SSL_CERT_FILE", system)])?;
+    workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
+    let config = ldap_config(&slapd.ldaps_url()?, "");
+    let without_bundle: Vec<_> = config.lines().filter(|line| !line.contains("tls:")).collect();
+    workspace.apply(&without_bundle.join("\n")).await?;
+    let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "CertificateExpired").await?;
+    let message = condition(&status, "Verified").context("no condition")?["message"].to_string();
+    ensure!(message.contains("(CN=System Root) among the system's expired"), "{message}");
+    workspace.delete().await
 }
 
 #[tokio::test]

@@ -19,9 +19,9 @@
 
 mod background;
 mod ber;
+pub mod certificate_draft;
 mod certificates;
 mod control_plane;
-pub mod certificate_draft;
 pub mod definitions;
 pub mod gitops;
 pub mod helm;
