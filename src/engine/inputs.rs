@@ -108,6 +108,10 @@ impl Hash for Inputs {
             checked(found.spec.clone()).to_string().hash(state);
         }
         self.ca_bundle.hash(state);
+        // What is left out of a bundle changes what people must know, though nothing that is published.
+        for remark in &self.remarks {
+            remark.message.hash(state);
+        }
     }
 }
 
@@ -276,6 +280,38 @@ mod tests {
             let problem = resolve(fetched).err().unwrap();
             assert_eq!(problem.reason, reason);
             assert!(problem.message.contains(FIELD), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_bundle_holds_certificates_only() {
+        let bundle = KeyReference { name: "ca".into(), key: "ca.crt".into() };
+        let reference = Reference { field: "spec.tls.caBundle".into(), ..Reference::secret(&bundle, FIELD) };
+        let resolve = |text: &str| {
+            let objects = BTreeMap::from([(reference.object(), found("ca.crt", text.as_bytes()))]);
+            Inputs::resolve(&[], Some(&reference), &objects, &Trust::nobody())
+        };
+        let authority = test_support::CertificateAuthority::new("one").unwrap();
+        let pem = authority.certificate_pem();
+        let clean = resolve(&format!("One:\n{pem}")).ok().unwrap();
+        assert!(clean.remarks.is_empty());
+        assert_eq!(clean.ca_bundle.unwrap().pem(), pem);
+
+        let partly = resolve(&format!("{pem}  {pem}")).ok().unwrap();
+        assert_eq!(partly.remarks.first().unwrap().reason, Reason::BundlePartlyRead);
+        let message = &partly.remarks.first().unwrap().message;
+        assert!(message.contains("is indented") && message.contains("Secret \"ca\""), "{message}");
+
+        let key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n";
+        for (text, words) in [
+            (format!("{pem}{key}"), "holds a private key (line "),
+            (format!("{}{pem}", pem.trim_end()), "put a line break between them"),
+            ("see the wiki".to_owned(), "holds no certificate (spec.tls.caBundle)"),
+        ] {
+            let problem = resolve(&text).err().unwrap();
+            assert_eq!(problem.reason, Reason::InvalidCABundle);
+            assert!(problem.message.contains(words), "{}", problem.message);
+            assert!(!problem.message.contains("c2VjcmV0"));
         }
     }
 
