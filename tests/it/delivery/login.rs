@@ -79,7 +79,7 @@ async fn people_log_in_through_pods_and_still_do_after_a_failure() -> Result<()>
 
     // Pods of a new password do without the one before.
     rotate_password(&stage.workspace, &reachable, "the-next-password").await?;
-    runs_with(&stage.workspace, 4).await?;
+    runs_with(&stage.workspace, 3).await?;
     assert_eq!(logins(&stage).await?, [[200, 401, 403, 401]; 2]);
     stage.expect_no_broken_reference()
 }

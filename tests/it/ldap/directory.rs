@@ -146,6 +146,20 @@ async fn verifies_authority_name_and_validity() {
 }
 
 #[tokio::test]
+async fn says_that_a_client_certificate_is_demanded() {
+    let certificate = certificate(&Leaf::loopback());
+    let slapd =
+        Slapd::builder(PASSWORD).certificate(&certificate).demand_client_certificates().start().unwrap();
+    for scenario in
+        [Scenario::new(&slapd.ldaps_url().unwrap()), Scenario::new(&slapd.ldap_url()).with("startTLS: true")]
+    {
+        let failure = scenario.trusting(&certificate.authority_pem).failure().await;
+        assert_eq!(failure.reason, Reason::TlsHandshakeFailed, "{}", failure.message);
+        assert!(failure.message.contains("asked for a client certificate"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
 async fn warns_of_a_certificate_that_expires_soon() {
     let certificate = certificate(&Leaf::loopback().expiring_in_days(10));
     let slapd = slapd_with(&certificate);
