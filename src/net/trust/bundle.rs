@@ -138,7 +138,7 @@ fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
                 Ok(certificate) if certificates.iter().any(|other| other.der == certificate.der) => {}
                 Ok(certificate) => certificates.push(certificate),
                 Err(why) => {
-                    passed_over.push((line, format!("the certificate in line {line} cannot be read: {why}")))
+                    passed_over.push((line, format!("the certificate in line {line} cannot be read: {why}")));
                 }
             }
         }

@@ -194,7 +194,7 @@ impl Certificate {
                 self.policies.inhibit_mapping = constraints.inhibit_policy_mapping;
             }
             ParsedExtension::InhibitAnyPolicy(inhibit) => {
-                self.policies.inhibit_any = Some(inhibit.skip_certs)
+                self.policies.inhibit_any = Some(inhibit.skip_certs);
             }
             ParsedExtension::CRLDistributionPoints(_) => {}
             // RFC 5280 forbids to mark these critical, and Go reads no such certificate.
@@ -271,7 +271,7 @@ fn well_formed(name: &X509Name<'_>) -> Result<(), &'static str> {
         Tag::T61String => true,
         Tag::PrintableString => value.data.iter().copied().all(is_printable),
         Tag::Utf8String => std::str::from_utf8(value.data).is_ok(),
-        Tag::BmpString => value.data.len() % 2 == 0,
+        Tag::BmpString => value.data.len().is_multiple_of(2),
         Tag::Ia5String => value.data.is_ascii(),
         Tag::NumericString => value.data.iter().all(|byte| byte.is_ascii_digit() || *byte == b' '),
         _ => false,

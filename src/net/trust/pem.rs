@@ -99,7 +99,7 @@ fn block(text: &[u8], from: usize, end: usize) -> Candidate {
         label: String::from_utf8_lossy(label).into_owned(),
         has_headers,
         content: decoded,
-        line: 1 + slice(0, begin).iter().filter(|byte| **byte == b'\n').count(),
+        line: slice(0, begin).split(|byte| *byte == b'\n').count(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::certificate::Certificate;
 /// What a certificate says of policies.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Policies {
-    policies: Vec<String>,
+    named: Vec<String>,
     mappings: Vec<(String, String)>,
     /// After how many certificates a policy is demanded.
     pub require_explicit: Option<u32>,
@@ -24,8 +24,8 @@ const ANY: &str = "2.5.29.32.0";
 impl Policies {
     /// Reads the policies. The error says why Go reads no certificate with them.
     pub fn read_policies(&mut self, parsed: &CertificatePolicies<'_>) -> Result<(), &'static str> {
-        self.policies = parsed.iter().map(|policy| policy.policy_id.to_id_string()).collect();
-        if self.policies.iter().collect::<BTreeSet<_>>().len() < self.policies.len() {
+        self.named = parsed.iter().map(|policy| policy.policy_id.to_id_string()).collect();
+        if self.named.iter().collect::<BTreeSet<_>>().len() < self.named.len() {
             return Err("it has the same certificate policy twice");
         }
         Ok(())
@@ -54,13 +54,13 @@ pub(super) fn are_satisfied(chain: &[&Certificate]) -> bool {
     for (index, certificate) in below.iter().enumerate().rev() {
         let policies = &certificate.policies;
         let is_server = index == 0;
-        frontier = frontier.filter(|_| !policies.policies.is_empty());
+        frontier = frontier.filter(|_| !policies.named.is_empty());
         if counters.explicit == 0 && frontier.is_none() {
             return false;
         }
         if let Some(before) = frontier.take() {
             let takes_any = counters.any > 0 || !is_server && certificate.is_self_issued();
-            let mut after = step(&before, &policies.policies, takes_any);
+            let mut after = step(&before, &policies.named, takes_any);
             if !is_server && !map(&mut after, &policies.mappings, counters.mapping > 0) {
                 return false;
             }

@@ -141,30 +141,11 @@ impl Refusal {
                 ),
             ),
             Self::OtherName { host, names, why } => (Reason::NameMismatch, name_words(host, names, *why)),
-            Self::UnknownIssuer { .. } | Self::OtherKey(_) => (Reason::UnknownAuthority, self.issuer_words()),
-            Self::NoAuthority(subject) => (
-                Reason::UnknownAuthority,
-                format!(
-                    "{} is not marked as an authority's (basicConstraints CA:TRUE), so what it signed is not trusted. {}",
-                    subject.what(),
-                    as_authority(subject)
-                ),
-            ),
-            Self::NoSigning(subject) => (
-                Reason::UnknownAuthority,
-                format!(
-                    "{} may not sign certificates (its keyUsage lacks keyCertSign), so what it signed is not trusted. {}",
-                    subject.what(),
-                    as_authority(subject)
-                ),
-            ),
-            Self::PathTooLong(subject, limit) => (
-                Reason::UnknownAuthority,
-                format!(
-                    "{} allows at most {limit} intermediate certificates below it (pathlen), but the server's chain has more. Issue the server's certificate from an authority nearer to it.",
-                    subject.what()
-                ),
-            ),
+            Self::UnknownIssuer { .. }
+            | Self::OtherKey(_)
+            | Self::NoAuthority(_)
+            | Self::NoSigning(_)
+            | Self::PathTooLong(..) => (Reason::UnknownAuthority, self.authority_words()),
             Self::UnknownExtension(subject, extension) => (
                 failed,
                 format!(
@@ -223,7 +204,7 @@ impl Refusal {
         }
     }
 
-    fn issuer_words(&self) -> String {
+    fn authority_words(&self) -> String {
         match self {
             Self::UnknownIssuer { issuer, itself: true } => format!(
                 "the server's chain ends at a self-signed certificate that is not trusted ({issuer}). Put that certificate into tls.caBundle."
@@ -234,6 +215,20 @@ impl Refusal {
             Self::OtherKey(subject) => format!(
                 "the server's certificate names a trusted authority ({}), but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle.",
                 subject.name
+            ),
+            Self::NoAuthority(subject) => format!(
+                "{} is not marked as an authority's (basicConstraints CA:TRUE), so what it signed is not trusted. {}",
+                subject.what(),
+                as_authority(subject)
+            ),
+            Self::NoSigning(subject) => format!(
+                "{} may not sign certificates (its keyUsage lacks keyCertSign), so what it signed is not trusted. {}",
+                subject.what(),
+                as_authority(subject)
+            ),
+            Self::PathTooLong(subject, limit) => format!(
+                "{} allows at most {limit} intermediate certificates below it (pathlen), but the server's chain has more. Issue the server's certificate from an authority nearer to it.",
+                subject.what()
             ),
             _ => String::new(),
         }

@@ -16,7 +16,10 @@ fn authority(name: &str) -> Result<String> {
     Ok(pem(&Draft::authority(name).self_signed(&DraftKey::p256()?)?))
 }
 
-fn cases() -> Result<Vec<(&'static str, Vec<u8>, Option<&'static str>)>> {
+/// A title, a text, and why the operator refuses it where Go reads a certificate.
+type Case = (&'static str, Vec<u8>, Option<&'static str>);
+
+fn cases() -> Result<Vec<Case>> {
     let one = authority("One")?;
     let two = authority("Two")?;
     let trimmed = one.trim_end();

@@ -64,11 +64,11 @@ impl Keys {
         draft.issued(&self.intermediate, "Root", &self.root)
     }
 
-    fn from_root(&self, draft: &Draft) -> Result<Vec<u8>> {
+    fn server_of_root(&self, draft: &Draft) -> Result<Vec<u8>> {
         draft.issued(&self.server, "Root", &self.root)
     }
 
-    fn from_intermediate(&self, draft: &Draft) -> Result<Vec<u8>> {
+    fn server_of_intermediate(&self, draft: &Draft) -> Result<Vec<u8>> {
         draft.issued(&self.server, "Intermediate", &self.intermediate)
     }
 
@@ -78,18 +78,19 @@ impl Keys {
 
     /// A good server below a root that is out of the ordinary.
     fn below(&self, title: &'static str, root: &Draft) -> Result<Case> {
-        Ok(self.case(title, vec![self.from_root(&Draft::server(HOST))?], vec![self.root(root)?]))
+        Ok(self.case(title, vec![self.server_of_root(&Draft::server(HOST))?], vec![self.root(root)?]))
     }
 
     /// A good server below an intermediate that is out of the ordinary.
     fn between(&self, title: &'static str, intermediate: &Draft) -> Result<Case> {
-        let presented = vec![self.from_intermediate(&Draft::server(HOST))?, self.intermediate(intermediate)?];
+        let presented =
+            vec![self.server_of_intermediate(&Draft::server(HOST))?, self.intermediate(intermediate)?];
         Ok(self.case(title, presented, vec![self.root(&root())?]))
     }
 
     /// A server that is out of the ordinary below a good root.
     fn server(&self, title: &'static str, host: &'static str, server: &Draft) -> Result<Case> {
-        let case = self.case(title, vec![self.from_root(server)?], vec![self.root(&root())?]);
+        let case = self.case(title, vec![self.server_of_root(server)?], vec![self.root(&root())?]);
         Ok(Case { host, ..case })
     }
 
@@ -152,21 +153,9 @@ fn authorities(keys: &Keys) -> Result<Vec<Case>> {
 }
 
 fn intermediates(keys: &Keys) -> Result<Vec<Case>> {
-    let good = keys.between("an ordinary intermediate", &intermediate())?;
-    let server = keys.from_intermediate(&Draft::server(HOST))?;
-    let between = keys.intermediate(&intermediate())?;
-    let trusted = keys.root(&root())?;
-    let stranger = Draft::authority("Stranger").self_signed(&keys.other_root)?;
-    let second = Draft::authority("Second").issued(&keys.other_root, "Intermediate", &keys.intermediate)?;
-    let below_second = Draft::server(HOST).issued(&keys.server, "Second", &keys.other_root)?;
-    let limited = Draft::of("Root").basic_constraints(Some(true), Some(0));
-    let narrow = Draft::of("Intermediate").basic_constraints(Some(true), Some(0));
     let unmarked = Draft::of("Intermediate");
-    let expired = keys.intermediate(&intermediate().years(2020, 2021))?;
-    let by_other = intermediate().issued(&keys.intermediate, "Other", &keys.other_root)?;
-    let other = Draft::authority("Other").self_signed(&keys.other_root)?;
     Ok(vec![
-        good,
+        keys.between("an ordinary intermediate", &intermediate())?,
         keys.between("an intermediate that has expired", &intermediate().years(2020, 2021))?,
         keys.between("an intermediate that is not yet valid", &intermediate().years(2044, 2045))?,
         keys.between(
@@ -184,6 +173,22 @@ fn intermediates(keys: &Keys) -> Result<Vec<Case>> {
             &intermediate().extension("1.2.3.4", Critical::Yes, &[5, 0]),
         )?,
         keys.between("an intermediate with a negative serial number", &intermediate().serial(&[0x80]))?,
+    ])
+}
+
+fn several(keys: &Keys) -> Result<Vec<Case>> {
+    let server = keys.server_of_intermediate(&Draft::server(HOST))?;
+    let between = keys.intermediate(&intermediate())?;
+    let trusted = keys.root(&root())?;
+    let stranger = Draft::authority("Stranger").self_signed(&keys.other_root)?;
+    let second = Draft::authority("Second").issued(&keys.other_root, "Intermediate", &keys.intermediate)?;
+    let below_second = Draft::server(HOST).issued(&keys.server, "Second", &keys.other_root)?;
+    let limited = Draft::of("Root").basic_constraints(Some(true), Some(0));
+    let narrow = Draft::of("Intermediate").basic_constraints(Some(true), Some(0));
+    let expired = keys.intermediate(&intermediate().years(2020, 2021))?;
+    let by_other = intermediate().issued(&keys.intermediate, "Other", &keys.other_root)?;
+    let other = Draft::authority("Other").self_signed(&keys.other_root)?;
+    Ok(vec![
         keys.case("an intermediate that is not sent", vec![server.clone()], vec![trusted.clone()]),
         keys.case("an intermediate that is in the bundle only", vec![server.clone()], vec![between.clone()]),
         keys.case(
@@ -238,17 +243,17 @@ fn intermediates(keys: &Keys) -> Result<Vec<Case>> {
         ),
         keys.case(
             "a root that was made anew",
-            vec![keys.from_root(&Draft::server(HOST))?],
+            vec![keys.server_of_root(&Draft::server(HOST))?],
             vec![root().self_signed(&keys.other_root)?],
         ),
         keys.case(
             "a root that was made anew, beside the old one",
-            vec![keys.from_root(&Draft::server(HOST))?],
+            vec![keys.server_of_root(&Draft::server(HOST))?],
             vec![root().self_signed(&keys.other_root)?, trusted.clone()],
         ),
         keys.case(
             "a root whose renewed certificate is in the bundle beside the expired one",
-            vec![keys.from_root(&Draft::server(HOST))?],
+            vec![keys.server_of_root(&Draft::server(HOST))?],
             vec![keys.root(&root().years(2020, 2021))?, trusted.clone()],
         ),
         keys.case(
@@ -256,12 +261,12 @@ fn intermediates(keys: &Keys) -> Result<Vec<Case>> {
             vec![Draft::server(HOST).signed_by(&keys.server, &name(19, "Root"), &keys.root)?],
             vec![trusted],
         ),
-        keys.case("a bundle of strangers", vec![keys.from_root(&Draft::server(HOST))?], vec![stranger]),
+        keys.case("a bundle of strangers", vec![keys.server_of_root(&Draft::server(HOST))?], vec![stranger]),
     ])
 }
 
 fn own(keys: &Keys) -> Result<Vec<Case>> {
-    let in_bundle = keys.from_root(&Draft::server(HOST))?;
+    let in_bundle = keys.server_of_root(&Draft::server(HOST))?;
     let alone = Draft::server(HOST).self_signed(&keys.server)?;
     Ok(vec![
         keys.itself(
@@ -382,20 +387,12 @@ fn constraints(keys: &Keys) -> Result<Vec<Case>> {
     let loopback = network(&[127, 0, 0, 0, 255, 0, 0, 0]);
     let directory = vec![der::element(0xa4, &name(12, "a"))];
     let with = |title, root: Draft, server: Draft, host| -> Result<Case> {
-        let case = keys.case(title, vec![keys.from_root(&server)?], vec![keys.root(&root)?]);
+        let case = keys.case(title, vec![keys.server_of_root(&server)?], vec![keys.root(&root)?]);
         Ok(Case { host, ..case })
     };
     let localhost = || Draft::server(HOST);
     let both = || Draft::of("both").alternative_names(&[HOST, "127.0.0.1"]);
     let wildcard = || Draft::of("any").alternative_names(&["*.example.com"]);
-    let policy = "1.2.3.5";
-    let policies = |policy: &str| der::sequence(&[der::sequence(&[der::oid(policy)])]);
-    // requireExplicitPolicy: 0
-    let demands = || intermediate().extension("2.5.29.36", Critical::Yes, &[0x30, 3, 0x80, 1, 0]);
-    let chain = |title, intermediate: &Draft, server: &Draft| -> Result<Case> {
-        let presented = vec![keys.from_intermediate(server)?, keys.intermediate(intermediate)?];
-        Ok(keys.case(title, presented, vec![keys.root(&root())?]))
-    };
     Ok(vec![
         with("a permitted name", root().name_constraints(&dns("localhost"), &[]), localhost(), HOST)?,
         with(
@@ -473,21 +470,34 @@ fn constraints(keys: &Keys) -> Result<Vec<Case>> {
             Draft::of(HOST).alternative_names(&[HOST, "https://a.example.org/"]),
             HOST,
         )?,
+    ])
+}
+
+fn constraints_and_policies_of_intermediates(keys: &Keys) -> Result<Vec<Case>> {
+    let policy = "1.2.3.5";
+    let policies = |policy: &str| der::sequence(&[der::sequence(&[der::oid(policy)])]);
+    // requireExplicitPolicy: 0
+    let demands = || intermediate().extension("2.5.29.36", Critical::Yes, &[0x30, 3, 0x80, 1, 0]);
+    let chain = |title, intermediate: &Draft, server: &Draft| -> Result<Case> {
+        let presented = vec![keys.server_of_intermediate(server)?, keys.intermediate(intermediate)?];
+        Ok(keys.case(title, presented, vec![keys.root(&root())?]))
+    };
+    Ok(vec![
         chain(
             "constraints of an intermediate",
-            &intermediate().name_constraints(&dns("example.com"), &[]),
-            &localhost(),
+            &intermediate().name_constraints(&[host_name("example.com")], &[]),
+            &Draft::server(HOST),
         )?,
-        chain("a policy that is demanded and missing", &demands(), &localhost())?,
+        chain("a policy that is demanded and missing", &demands(), &Draft::server(HOST))?,
         chain(
             "a policy that is demanded and there",
             &demands().extension("2.5.29.32", Critical::No, &policies(policy)),
-            &localhost().extension("2.5.29.32", Critical::No, &policies(policy)),
+            &Draft::server(HOST).extension("2.5.29.32", Critical::No, &policies(policy)),
         )?,
         chain(
             "a policy that is demanded, and another one",
             &demands().extension("2.5.29.32", Critical::No, &policies(policy)),
-            &localhost().extension("2.5.29.32", Critical::No, &policies("1.2.3.6")),
+            &Draft::server(HOST).extension("2.5.29.32", Critical::No, &policies("1.2.3.6")),
         )?,
     ])
 }
@@ -534,14 +544,12 @@ impl Case {
     fn trust(&self) -> Result<Trust> {
         let text: String = self.bundle.iter().map(|certificate| pem(certificate)).collect();
         // A bundle of which nothing can be read has its own table.
-        Ok(match CaBundle::parse(text.as_bytes()) {
-            Ok(reading) => Trust::nobody().with_bundle(&reading.bundle),
-            Err(_) => {
-                let stranger = Draft::authority("a stranger").self_signed(&DraftKey::p256()?)?;
-                let reading = CaBundle::parse(pem(&stranger).as_bytes());
-                Trust::nobody().with_bundle(&reading.map_err(|fault| anyhow::anyhow!(fault.seen))?.bundle)
-            }
-        })
+        if let Ok(reading) = CaBundle::parse(text.as_bytes()) {
+            return Ok(Trust::nobody().with_bundle(&reading.bundle));
+        }
+        let stranger = Draft::authority("a stranger").self_signed(&DraftKey::p256()?)?;
+        let reading = CaBundle::parse(pem(&stranger).as_bytes()).ok().context("no bundle")?;
+        Ok(Trust::nobody().with_bundle(&reading.bundle))
     }
 
     fn server_name(&self) -> Result<ServerName<'static>> {
@@ -583,9 +591,11 @@ fn cases() -> Result<Vec<Case>> {
     let parts = [
         authorities(&keys)?,
         intermediates(&keys)?,
+        several(&keys)?,
         own(&keys)?,
         names(&keys)?,
         constraints(&keys)?,
+        constraints_and_policies_of_intermediates(&keys)?,
         kinds_of_keys(&keys)?,
     ];
     Ok(parts.into_iter().flatten().collect())

@@ -1,5 +1,7 @@
 //! What stands beside the certificates of a bundle stays where it is.
 
+use std::fmt::Write;
+
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
@@ -38,7 +40,7 @@ async fn outputs(
     let mut secrets = String::new();
     for secret in workspace.secrets().list(&all).await? {
         for (key, value) in secret.data.unwrap_or_default() {
-            secrets += &format!("{key}: {}\n", String::from_utf8_lossy(&value.0));
+            writeln!(secrets, "{key}: {}", String::from_utf8_lossy(&value.0))?;
         }
     }
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace).list(&all).await?.items;

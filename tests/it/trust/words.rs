@@ -10,7 +10,7 @@ use regex::Regex;
 
 /// What the Debug form of a value has, and plain English has not: `Other(…)`, `Some(…)`, `Name { field: …`.
 const DEBUG_FORMS: &str =
-    r#"\b[A-Z][A-Za-z0-9]*\(|\b[A-Z][A-Za-z0-9]*::[A-Z]|\b[A-Z][A-Za-z0-9]* \{ [a-z_0-9]+: "#;
+    r"\b[A-Z][A-Za-z0-9]*\(|\b[A-Z][A-Za-z0-9]*::[A-Z]|\b[A-Z][A-Za-z0-9]* \{ [a-z_0-9]+: ";
 
 fn snapshots_below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
