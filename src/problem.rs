@@ -42,6 +42,12 @@ pub fn quote(remote: &str) -> String {
     quoted.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The text with a capital letter at its start.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
 /// The most entries of somebody else's list that a message repeats.
 const LISTED: usize = 10;
 

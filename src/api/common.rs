@@ -55,9 +55,8 @@ pub struct CommonSpec {
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// How the server's certificate is verified. Default: the system's certificate authorities and the address's host name.
+    /// How the server's certificate is verified, which must carry the host name or address. Default: by the system's certificate authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("has(self.caBundle) || has(self.serverName)").message("tls must have caBundle, serverName or both"))]
     pub tls: Option<TlsSpec>,
 }
 
@@ -161,14 +160,9 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// PEM certificates of authorities that are trusted in addition to the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// PEM certificates of authorities that are trusted in addition to the system's. No private key belongs there.
     #[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)").message("caBundle must have exactly one of secretKeyRef and configMapKeyRef"))]
-    pub ca_bundle: Option<CaBundle>,
-    /// The name that the certificate must carry, when it is not the address's host name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"))]
-    pub server_name: Option<String>,
+    pub ca_bundle: CaBundle,
 }
 
 /// Where the PEM certificates stand; exactly one member.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Kind;
 use crate::{
-    api::{CommonSpec, Target, TlsSpec, schema},
+    api::{CaBundle, CommonSpec, Target, schema},
     problem::Problem,
 };
 
@@ -53,17 +53,11 @@ fn common(spec: &CommonSpec) -> Result<(), Problem> {
             spec.rollout_timeout
         ));
     }
-    spec.tls.as_ref().map_or(Ok(()), tls)?;
+    spec.tls.as_ref().map_or(Ok(()), |tls| ca_bundle(&tls.ca_bundle))?;
     spec.target.as_ref().map_or(Ok(()), target)
 }
 
-fn tls(spec: &TlsSpec) -> Result<(), Problem> {
-    let Some(bundle) = &spec.ca_bundle else {
-        return match spec.server_name {
-            Some(_) => Ok(()),
-            None => Problem::invalid_spec("spec.tls must have caBundle, serverName or both."),
-        };
-    };
+fn ca_bundle(bundle: &CaBundle) -> Result<(), Problem> {
     if bundle.secret_key_ref.is_some() == bundle.config_map_key_ref.is_some() {
         return Problem::invalid_spec(
             "spec.tls.caBundle must have exactly one of secretKeyRef and configMapKeyRef.",

@@ -2,12 +2,12 @@
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::{Checked, Report};
 use crate::{
     api::{CheckName, Reason},
-    net::{self, Certificate, Duplex, Endpoint, Network, Trust},
+    net::{self, Certificate, ChainLink, Duplex, Encrypted, Endpoint, Network, Trust, VerifiedChain},
+    problem::capitalized,
 };
 
 /// `DnsResolves`, `EgressAllowed` and `TcpConnects`.
@@ -42,15 +42,17 @@ pub async fn encrypt_stage<S: Duplex>(
     stream: S,
     name: &ServerName<'static>,
     trust: &Trust,
-) -> Option<TlsStream<S>> {
-    let (stream, certificate) = report
+) -> Option<Encrypted<S>> {
+    let (stream, chain) = report
         .check(CheckName::TlsVerifies, async {
-            let (stream, certificate) = net::encrypt(stream, name, trust).await?;
-            Ok(describe(stream, certificate))
+            let (stream, chain) = net::encrypt(stream, name, trust).await?;
+            let described = describe(chain.as_ref(), jiff::Timestamp::now());
+            Ok(described.with((stream, chain)))
         })
         .await?;
-    if let Some(certificate) = certificate {
-        report.saw_certificate(certificate);
+    let server = chain.as_ref().and_then(|chain| chain.links.first());
+    if let Some(not_after) = server.and_then(end) {
+        report.saw_certificate(Certificate { not_after });
     }
     Some(stream)
 }
@@ -60,19 +62,14 @@ pub async fn encrypt_stage<S: Duplex>(
 pub enum Protection<'a> {
     /// Not at all.
     Plaintext,
-    /// By TLS.
-    Tls {
-        /// The name of the certificate, when it is not the host.
-        server_name: Option<&'a ServerName<'static>>,
-        /// Which authorities are trusted.
-        trust: &'a Trust,
-    },
+    /// By TLS, with certificates of these authorities.
+    Tls(&'a Trust),
 }
 
 impl Protection<'_> {
     /// The checks of a connection, in the order in which people read them.
     pub fn checks(&self) -> impl Iterator<Item = CheckName> + use<> {
-        let tls = matches!(self, Self::Tls { .. }).then_some(CheckName::TlsVerifies);
+        let tls = matches!(self, Self::Tls(_)).then_some(CheckName::TlsVerifies);
         [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects].into_iter().chain(tls)
     }
 }
@@ -85,29 +82,48 @@ pub async fn connect(
     protection: Protection<'_>,
 ) -> Option<Box<dyn Duplex>> {
     let stream = reach(report, network, endpoint).await?;
-    let Protection::Tls { server_name, trust } = protection else { return Some(Box::new(stream)) };
+    let Protection::Tls(trust) = protection else { return Some(Box::new(stream)) };
     // Every host that parses has a name that certificates can carry.
-    let name = server_name.cloned().or_else(|| endpoint.host.server_name())?;
+    let name = endpoint.host.server_name()?;
     Some(Box::new(encrypt_stage(report, stream, &name, trust).await?))
 }
 
 /// A certificate that ends sooner than this deserves a warning.
 const EXPIRY_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
-fn describe<S>(stream: S, certificate: Option<Certificate>) -> Checked<(S, Option<Certificate>)> {
-    let Some(Certificate { not_after }) = certificate else {
-        return Checked::passed((stream, None), "The certificate is trusted.");
-    };
-    let day = not_after.strftime("%Y-%m-%d");
-    if not_after.duration_since(jiff::Timestamp::now()) < EXPIRY_WARNING {
-        Checked::warning(
-            (stream, certificate),
-            Reason::CertificateExpiresSoon,
-            format!(
-                "The server's certificate is valid only until {day}. Renew it on the server before then."
-            ),
-        )
-    } else {
-        Checked::passed((stream, certificate), format!("The certificate is trusted and valid until {day}."))
+/// What of an accepted chain people must know.
+fn describe(chain: Option<&VerifiedChain>, now: jiff::Timestamp) -> Checked<()> {
+    let links = chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
+    let is_soon = |link: &&ChainLink| end(link).is_some_and(|end| end.duration_since(now) < EXPIRY_WARNING);
+    if let Some(link) = links.iter().filter(is_soon).min_by_key(|link| link.not_after) {
+        return Checked::warning((), Reason::CertificateExpiresSoon, expiry(link));
     }
+    if let Some((link, bits)) = chain.and_then(|chain| chain.weak_key.as_ref()) {
+        return Checked::warning(
+            (),
+            Reason::WeakKey,
+            format!(
+                "The key of {} has only {bits} bits. W&B Server accepts it, but other programs refuse it; issue it anew with 2048 bits or more.",
+                link.subject.what()
+            ),
+        );
+    }
+    match links.first().and_then(end) {
+        Some(end) => Checked::passed(
+            (),
+            format!("The certificate is trusted and valid until {}.", end.strftime("%Y-%m-%d")),
+        ),
+        None => Checked::passed((), "The certificate is trusted."),
+    }
+}
+
+/// The end of a certificate's validity; some are valid for ever.
+fn end(link: &ChainLink) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_second(link.not_after).ok()
+}
+
+fn expiry(link: &ChainLink) -> String {
+    let day = end(link).map(|end| end.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+    let ChainLink { subject, .. } = link;
+    capitalized(&format!("{} is valid only until {day}. {}", subject.what(), subject.renewal()))
 }

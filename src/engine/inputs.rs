@@ -10,7 +10,7 @@ use super::plan::checked;
 use super::references::{Fetched, FoundResource, Need, ObjectKey, Reference, ReferenceSource};
 use crate::{
     api::Reason,
-    net::Trust,
+    net::{BundleFault, BundleReading, CaBundle, Trust},
     problem::Problem,
     sensitive::{Redactor, Sensitive},
 };
@@ -22,7 +22,7 @@ pub struct Inputs {
     /// Remarks on values that were read, such as a line break that was dropped.
     pub remarks: Vec<Problem>,
     /// The CA bundle, if the spec has one.
-    pub ca_bundle: Option<Sensitive>,
+    pub ca_bundle: Option<CaBundle>,
     /// The system's authorities and those of the CA bundle.
     pub trust: Trust,
 }
@@ -57,15 +57,13 @@ impl Inputs {
         let mut trust = system_trust.clone();
         let mut bundle = None;
         if let Some(reference) = ca_bundle {
-            let parsed = look_up(reference, objects).and_then(|bytes| {
-                let trust =
-                    system_trust.with_bundle(bytes).map_err(|seen| invalid_bundle(reference, seen))?;
-                Ok((trust, Sensitive::from(text(reference, bytes)?)))
-            });
+            let parsed = look_up(reference, objects)
+                .and_then(|bytes| CaBundle::parse(bytes).map_err(|fault| invalid_bundle(reference, &fault)));
             match parsed {
-                Ok((parsed, text)) => {
-                    trust = parsed;
-                    bundle = Some(text);
+                Ok(BundleReading { bundle: parsed, passed_over }) => {
+                    remarks.extend(partly_read(reference, &passed_over));
+                    trust = system_trust.with_bundle(&parsed);
+                    bundle = Some(parsed);
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -109,7 +107,11 @@ impl Hash for Inputs {
             field.hash(state);
             checked(found.spec.clone()).to_string().hash(state);
         }
-        self.ca_bundle.as_ref().map(Sensitive::expose).hash(state);
+        self.ca_bundle.hash(state);
+        // What is left out of a bundle changes what people must know, though nothing that is published.
+        for remark in &self.remarks {
+            remark.message.hash(state);
+        }
     }
 }
 
@@ -166,15 +168,28 @@ fn look_up<'a>(
     }
 }
 
-fn invalid_bundle(reference: &Reference, seen: &str) -> Problem {
+fn invalid_bundle(reference: &Reference, fault: &BundleFault) -> Problem {
     let Reference { source, name, key, field, .. } = reference;
+    let BundleFault { seen, advice } = fault;
     Problem::new(
         Reason::InvalidCABundle,
-        format!(
-            "The key \"{key}\" of the {} \"{name}\" {seen} ({field}). Store the authorities' certificates there as PEM, each beginning with -----BEGIN CERTIFICATE-----.",
-            source.kind()
-        ),
+        format!("The key \"{key}\" of the {} \"{name}\" {seen} ({field}). {advice}", source.kind()),
     )
+}
+
+/// What W&B Server would not read of a bundle is not published; somebody may count on it.
+fn partly_read(reference: &Reference, passed_over: &[String]) -> Option<Problem> {
+    let Reference { source, name, key, .. } = reference;
+    (!passed_over.is_empty()).then(|| {
+        Problem::new(
+            Reason::BundlePartlyRead,
+            format!(
+                "Not everything in the key \"{key}\" of the {} \"{name}\" is a certificate that W&B Server can read, and the rest was left out: {}. Correct it if it is needed, or remove it.",
+                source.kind(),
+                passed_over.join("; ")
+            ),
+        )
+    })
 }
 
 fn list_keys(data: &BTreeMap<String, Vec<u8>>) -> String {
@@ -265,6 +280,38 @@ mod tests {
             let problem = resolve(fetched).err().unwrap();
             assert_eq!(problem.reason, reason);
             assert!(problem.message.contains(FIELD), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_bundle_holds_certificates_only() {
+        let bundle = KeyReference { name: "ca".into(), key: "ca.crt".into() };
+        let reference = Reference { field: "spec.tls.caBundle".into(), ..Reference::secret(&bundle, FIELD) };
+        let resolve = |text: &str| {
+            let objects = BTreeMap::from([(reference.object(), found("ca.crt", text.as_bytes()))]);
+            Inputs::resolve(&[], Some(&reference), &objects, &Trust::nobody())
+        };
+        let authority = test_support::CertificateAuthority::new("one").unwrap();
+        let pem = authority.certificate_pem();
+        let clean = resolve(&format!("One:\n{pem}")).ok().unwrap();
+        assert!(clean.remarks.is_empty());
+        assert_eq!(clean.ca_bundle.unwrap().pem(), pem);
+
+        let partly = resolve(&format!("{pem}  {pem}")).ok().unwrap();
+        assert_eq!(partly.remarks.first().unwrap().reason, Reason::BundlePartlyRead);
+        let message = &partly.remarks.first().unwrap().message;
+        assert!(message.contains("is indented") && message.contains("Secret \"ca\""), "{message}");
+
+        let key = "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n";
+        for (text, words) in [
+            (format!("{pem}{key}"), "holds a private key (line "),
+            (format!("{}{pem}", pem.trim_end()), "put a line break between them"),
+            ("see the wiki".to_owned(), "holds no certificate (spec.tls.caBundle)"),
+        ] {
+            let problem = resolve(&text).err().unwrap();
+            assert_eq!(problem.reason, Reason::InvalidCABundle);
+            assert!(problem.message.contains(words), "{}", problem.message);
+            assert!(!problem.message.contains("c2VjcmV0"));
         }
     }
 

@@ -32,10 +32,12 @@ impl<'a, K: Kind> Examination<'a, K> {
     /// Runs every check of the plan; `limit` bounds all of them together.
     pub async fn run(planned: &'a Planned<K>, scene: Scene<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
-        let shared = planned.reads_secrets.then_some(CheckName::SecretValues);
+        // A CA bundle need not come from a Secret, and is worth a remark all the same.
+        let judges_values = planned.reads_secrets || !planned.remarks.is_empty();
+        let shared = judges_values.then_some(CheckName::SecretValues);
         let order = shared.into_iter().chain(K::checks(plan)).collect();
         let mut report = Report::new(order, planned.redactor.clone());
-        if planned.reads_secrets {
+        if judges_values {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }
         let probed = tokio::time::timeout(limit, K::probe(plan, &scene, &mut report)).await;

@@ -113,7 +113,7 @@ impl Reference {
 
     /// The CA bundle of a spec, if it has one.
     pub fn ca_bundle(tls: Option<&TlsSpec>) -> Option<Self> {
-        let CaBundle { secret_key_ref, config_map_key_ref } = tls?.ca_bundle.as_ref()?;
+        let CaBundle { secret_key_ref, config_map_key_ref } = &tls?.ca_bundle;
         let field = "spec.tls.caBundle";
         let secret = secret_key_ref.as_ref().map(|reference| Self::secret(reference, field));
         secret.or_else(|| {

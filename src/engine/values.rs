@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sensitive::Sensitive;
+use crate::{net::CaBundle, sensitive::Sensitive};
 
 /// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split services).
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,12 @@ impl Values {
         }
     }
 
-    /// Sets an entry that is meant as a file, such as `ca.crt`.
+    /// Sets the authorities' certificates, which are meant as a file.
+    pub fn set_authorities(&mut self, bundle: &CaBundle) {
+        self.set_file(CA_FILE, bundle.pem());
+    }
+
+    /// Sets an entry that is meant as a file.
     pub fn set_file(&mut self, name: &str, content: impl Into<Sensitive>) {
         self.entries.insert(name.to_owned(), content.into());
     }

@@ -1,13 +1,7 @@
 //! What a spec may say of an issuer. The schema's rules are repeated here, since `check` has no API server.
 
-use rustls::pki_types::ServerName;
-
 use super::Issuer;
-use crate::{
-    api::common::TlsSpec,
-    net,
-    problem::{Problem, quote},
-};
+use crate::problem::{Problem, quote};
 
 /// Whether connections without TLS are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +41,4 @@ pub(crate) fn accept(text: &str, plaintext: Plaintext, risk: &str) -> Result<Iss
         ));
     }
     Ok(issuer)
-}
-
-/// Judges `spec.tls.serverName`.
-pub(crate) fn server_name(tls: &TlsSpec) -> Result<Option<ServerName<'static>>, Problem> {
-    let Some(text) = &tls.server_name else { return Ok(None) };
-    match net::Host::parse(text).and_then(|host| host.server_name()) {
-        Some(name) => Ok(Some(name)),
-        None => Problem::invalid_spec(format!(
-            "spec.tls.serverName is \"{}\", but must be a host name or an address that a certificate can carry",
-            quote(text)
-        )),
-    }
 }

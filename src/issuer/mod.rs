@@ -17,7 +17,7 @@ pub use accept::Plaintext;
 pub use keys::{BrokenKey, Key, KeyKind, KeySet, Oddity, Purpose};
 pub use url::Issuer;
 
-pub(crate) use accept::{accept, server_name};
+pub(crate) use accept::accept;
 pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
 pub(crate) use document::{Document, TextList};
 pub(crate) use endpoint::{at, expect_encrypted};

@@ -76,11 +76,7 @@ pub(super) async fn get(
     advice: &'static str,
     request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
 ) -> Result<Arc<HttpResponse>, Problem> {
-    let key = RequestKey {
-        url: url.clone(),
-        ca_bundle: plan.ca_bundle.as_ref().map(|bundle| bundle.expose().to_owned()),
-        server_name: plan.settings.server_name.clone(),
-    };
+    let key = RequestKey { url: url.clone(), ca_bundle: plan.ca_bundle.clone() };
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
         let response = request.await?;

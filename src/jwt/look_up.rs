@@ -5,9 +5,8 @@ use url::Url;
 use super::{Plan, Settings, discovery, keys};
 use crate::{
     issuer::KeySet,
-    net::{HttpClient, HttpRequest, Network, Trust},
+    net::{CaBundle, HttpClient, HttpRequest, Network, Trust},
     problem::Problem,
-    sensitive::Sensitive,
 };
 
 /// What an issuer publishes of itself.
@@ -20,7 +19,7 @@ pub(crate) struct Published {
 
 impl Plan {
     /// The plan of a resource that refers to the issuer, with the authorities of that resource.
-    pub(crate) fn of_neighbour(settings: Settings, ca_bundle: Option<Sensitive>, trust: Trust) -> Self {
+    pub(crate) fn of_neighbour(settings: Settings, ca_bundle: Option<CaBundle>, trust: Trust) -> Self {
         Self { settings, samples: Vec::new(), ca_bundle, trust }
     }
 
@@ -31,9 +30,7 @@ impl Plan {
 
     /// The way to the issuer.
     pub(crate) fn http<'a>(&'a self, network: &'a Network) -> HttpClient<'a> {
-        let Settings { issuer, server_name, .. } = &self.settings;
-        let server_name = server_name.as_ref().map(|name| (issuer.endpoint(), name));
-        HttpClient { network, trust: &self.trust, server_name }
+        HttpClient { network, trust: &self.trust }
     }
 }
 

@@ -42,7 +42,7 @@ use crate::{
     engine::{
         Env, Inputs, Kind, Notice, Protection, Reference, RenderContext, Report, Scene, Tenancy, Values,
     },
-    net::Trust,
+    net::{CaBundle, Trust},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -51,7 +51,7 @@ use crate::{
 pub struct Plan {
     settings: Settings,
     samples: Vec<Sample<Sensitive>>,
-    ca_bundle: Option<Sensitive>,
+    ca_bundle: Option<CaBundle>,
     trust: Trust,
 }
 
@@ -61,7 +61,7 @@ impl Plan {
         if !self.settings.issuer.is_encrypted() {
             return Protection::Plaintext;
         }
-        Protection::Tls { server_name: self.settings.server_name.as_ref(), trust: &self.trust }
+        Protection::Tls(&self.trust)
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use rustls::pki_types::ServerName;
-
 use super::{Audiences, Claims};
 use crate::{
     api::{
@@ -21,8 +19,6 @@ pub struct Settings {
     pub issuer: Issuer,
     /// Whether an issuer's endpoints without TLS are accepted.
     pub plaintext: Plaintext,
-    /// The name of the issuer's certificate, when it is not the issuer's host.
-    pub server_name: Option<ServerName<'static>>,
     /// The audiences as they are published.
     pub listed_audiences: Vec<String>,
     /// The audiences that W&B Server accepts then.
@@ -68,9 +64,9 @@ impl Settings {
         if spec.keys.algorithms.is_empty() {
             return Problem::invalid_spec("spec.keys.algorithms must name at least one algorithm");
         }
+        tls(spec, &issuer, instance.as_ref())?;
         Ok(Self {
             plaintext,
-            server_name: server_name(spec, &issuer, instance.as_ref())?,
             audiences: accepted_audiences(spec, &listed_audiences),
             listed_audiences,
             keys: spec.keys.clone(),
@@ -87,16 +83,12 @@ pub(super) fn token_field(sample: &str) -> String {
     format!("spec.samples[{sample}].tokenSecretRef")
 }
 
-fn server_name(
-    spec: &JwtIssuerSpec,
-    issuer: &Issuer,
-    instance: Option<&BaseUrl>,
-) -> Result<Option<ServerName<'static>>, Problem> {
-    let Some(tls) = &spec.common.tls else { return Ok(None) };
-    if !issuer.is_encrypted() && !instance.is_some_and(BaseUrl::is_encrypted) {
+fn tls(spec: &JwtIssuerSpec, issuer: &Issuer, instance: Option<&BaseUrl>) -> Result<(), Problem> {
+    let is_encrypted = issuer.is_encrypted() || instance.is_some_and(BaseUrl::is_encrypted);
+    if spec.common.tls.is_some() && !is_encrypted {
         return Problem::invalid_spec("spec.tls has no effect without an https:// URL");
     }
-    issuer::server_name(tls)
+    Ok(())
 }
 
 fn audiences(spec: &JwtIssuerSpec) -> Result<Vec<String>, Problem> {
@@ -210,9 +202,8 @@ mod tests {
             (json!({ "keys": { "algorithms": [] } }), "at least one algorithm"),
             (json!({ "instance": { "baseURL": "wandb" } }), "spec.instance.baseURL is"),
             (json!({ "instance": { "baseURL": "http://wandb.example.com" } }), "insecurePlaintext"),
-            (json!({ "tls": { "serverName": "-" } }), "serverName"),
             (
-                json!({ "issuer": "http://a.example", "insecurePlaintext": true, "tls": { "serverName": "a" } }),
+                json!({ "issuer": "http://a.example", "insecurePlaintext": true, "tls": { "caBundle": {} } }),
                 "no effect",
             ),
             (sample(&json!({})), "exactly one of"),

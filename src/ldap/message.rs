@@ -8,7 +8,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::shape::is_message;
-use crate::{api::Reason, problem::Problem};
+use crate::{api::Reason, net::certificate_demanded, problem::Problem};
 
 /// The most bytes that are read from the server on one connection.
 pub const CONNECTION_LIMIT: u64 = 8 * 1024 * 1024;
@@ -88,6 +88,9 @@ async fn read_exactly(
 }
 
 fn read_problem(error: &io::Error) -> Problem {
+    if let Some(problem) = certificate_demanded(error) {
+        return problem;
+    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             closed()

@@ -45,9 +45,8 @@ use serde::Serialize;
 use crate::{
     api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
     engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
-    net::Trust,
+    net::{CaBundle, Trust},
     problem::Problem,
-    sensitive::Sensitive,
     target::SIGN_IN,
 };
 
@@ -60,7 +59,7 @@ pub struct Plan {
     /// Which certificate authorities are trusted.
     pub trust: Trust,
     /// The spec's own authorities, to be published.
-    pub ca_bundle: Option<Sensitive>,
+    pub ca_bundle: Option<CaBundle>,
 }
 
 const PASSWORD_FIELD: &str = "spec.bind.passwordSecretRef";

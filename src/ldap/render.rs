@@ -1,7 +1,7 @@
 //! The values that W&B Server reads.
 
 use super::{Directory, GroupName, Plan, Protection};
-use crate::engine::{CA_FILE, Env, RenderContext, Values};
+use crate::engine::{Env, RenderContext, Values};
 
 const ADDRESS: Env = Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
 const BASE_DN: Env = Env { local: Some("LOCAL_LDAP_BASE_DN"), split: &["LDAP_BASE_DN"], field: None };
@@ -64,7 +64,7 @@ pub fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
         }
     }
     if let Some(bundle) = &plan.ca_bundle {
-        values.set_file(CA_FILE, bundle.clone());
+        values.set_authorities(bundle);
     }
     values
 }
@@ -100,7 +100,7 @@ mod tests {
     use crate::{
         api::LdapConfig,
         engine::{Fetched, ObjectKey, Prepared, ReferenceSource, prepare},
-        net::Trust,
+        net::{CaBundle, Trust},
         sensitive::Sensitive,
     };
 
@@ -139,8 +139,11 @@ mod tests {
              userSearch: {baseDN: 'ou=people,dc=example,dc=org', objectClass: inetOrgPerson},
              groupSearch: {baseDN: 'ou=groups,dc=example,dc=org', objectClass: groupOfNames}",
         );
-        plan.ca_bundle = Some(Sensitive::from("-----BEGIN CERTIFICATE-----"));
-        insta::assert_snapshot!(lines(&render(&plan, &VERIFIED)));
+        let authority = test_support::CertificateAuthority::new("one").unwrap();
+        plan.ca_bundle = Some(CaBundle::parse(authority.certificate_pem().as_bytes()).unwrap().bundle);
+        let published = lines(&render(&plan, &VERIFIED));
+        let published = published.replace(authority.certificate_pem(), "(the certificate)");
+        insta::assert_snapshot!(published);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::{
         LdapConfigSpec, Reason,
         ldap_config::{Search, TestUser},
     },
-    net::Host,
     problem::{Problem, quote},
 };
 
@@ -74,8 +73,8 @@ fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<Protection, Proble
                 "spec.startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start.",
             ));
         }
-        (Scheme::Ldaps, false, _) => Protection::Tls(server_name(spec, url)?),
-        (Scheme::Ldap, true, _) => Protection::StartTls(server_name(spec, url)?),
+        (Scheme::Ldaps, false, _) => Protection::Tls(server_name(url)?),
+        (Scheme::Ldap, true, _) => Protection::StartTls(server_name(url)?),
         (Scheme::Ldap, false, true) => Protection::Plaintext,
         (Scheme::Ldap, false, false) => {
             return Err(invalid(
@@ -91,17 +90,12 @@ fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<Protection, Proble
     Ok(protection)
 }
 
-fn server_name(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<ServerName<'static>, Problem> {
-    let chosen = spec.common.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
-    let name = match chosen {
-        Some(text) => Host::parse(text).as_ref().and_then(Host::server_name),
-        None => url.endpoint.host.server_name(),
-    };
-    name.ok_or_else(|| {
-        let seen = chosen.map_or_else(|| url.endpoint.host.to_string(), str::to_owned);
+fn server_name(url: &LdapUrl) -> Result<ServerName<'static>, Problem> {
+    let host = &url.endpoint.host;
+    host.server_name().ok_or_else(|| {
         invalid(format!(
-            "spec.tls.serverName must be a host name or an address, as certificates carry it, but is \"{}\".",
-            quote(&seen)
+            "spec.address must have a host that a certificate can carry, not \"{}\".",
+            quote(&host.to_string())
         ))
     })
 }
@@ -244,7 +238,7 @@ mod tests {
             String::new(),
             "address: ldap://ldap.example.com, startTLS: true".to_owned(),
             "address: ldap://10.0.0.1, insecurePlaintext: true".to_owned(),
-            "tls: {serverName: other.example.com}".to_owned(),
+            "tls: {caBundle: {secretKeyRef: {name: ca, key: ca.crt}}}".to_owned(),
             format!("bind: {{dn: wandb@corp.example.com, {PASSWORD}}}"),
             format!("bind: {{dn: 'CORP\\wandb', {PASSWORD}}}"),
             "baseDN: 'email=mail,group=gidNumber'".to_owned(),
@@ -265,10 +259,9 @@ mod tests {
             ("address: ldap://ldap.example.com", "sends passwords in the clear"),
             ("startTLS: true", "spec.startTLS goes with an ldap:// address"),
             (
-                "address: ldap://a.example, insecurePlaintext: true, tls: {serverName: a}",
+                "address: ldap://a.example, insecurePlaintext: true, tls: {caBundle: {}}",
                 "spec.tls has no effect",
             ),
-            ("tls: {serverName: 'a:b'}", "as certificates carry it, but is \"a:b\"."),
             ("baseDN: example.org", "spec.baseDN must be a DN such as"),
             ("baseDN: ''", "but \"\" is empty"),
             ("bind: {dn: admin, passwordSecretRef: {name: a, key: b}}", "spec.bind.dn must be a DN such as"),

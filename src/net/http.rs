@@ -10,10 +10,11 @@ use hyper::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use url::Url;
 
-use super::{Duplex, Endpoint, Host, Network, Trust, connect, encrypt, permit, resolve};
+use super::{
+    CaBundle, Duplex, Endpoint, Host, Network, Trust, certificate_demanded, connect, encrypt, permit, resolve,
+};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -99,7 +100,9 @@ pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Resu
     // The answer itself tells when the connection breaks, except when that is before the request.
     let driver = async {
         match driver.await {
-            Err(error) if spoke_first(&error) => transport_problem(&host, &error),
+            Err(error) if spoke_first(&error) || certificate_demanded(&error).is_some() => {
+                transport_problem(&host, &error)
+            }
             _ => std::future::pending().await,
         }
     };
@@ -115,7 +118,9 @@ fn path_and_query(url: &Url) -> String {
 }
 
 fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
-    if error.is_parse() || spoke_first(error) {
+    if let Some(problem) = certificate_demanded(error) {
+        problem
+    } else if error.is_parse() || spoke_first(error) {
         Problem::new(
             Reason::ProtocolError,
             format!("{host} answered something that is not HTTP. Check the address and the port."),
@@ -184,9 +189,7 @@ pub struct RequestKey {
     /// Where to.
     pub url: Url,
     /// The CA bundle that is trusted beside the system's authorities.
-    pub ca_bundle: Option<String>,
-    /// The name that the certificate must carry, when it is not the URL's host.
-    pub server_name: Option<ServerName<'static>>,
+    pub ca_bundle: Option<CaBundle>,
 }
 
 /// Requests to endpoints that another server named: each goes through the policy before anything is sent.
@@ -196,8 +199,6 @@ pub struct HttpClient<'a> {
     pub network: &'a Network,
     /// The authorities that certificates may come from.
     pub trust: &'a Trust,
-    /// An endpoint whose certificate carries another name than its host.
-    pub server_name: Option<(&'a Endpoint, &'a ServerName<'static>)>,
 }
 
 impl HttpClient<'_> {
@@ -207,9 +208,7 @@ impl HttpClient<'_> {
         let addresses = permit(&self.network.egress, &endpoint, resolve(&endpoint).await?)?;
         let stream = connect(&endpoint, &addresses).await?;
         let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
-            let renamed = self.server_name.filter(|(at, _)| **at == endpoint).map(|(_, name)| name.clone());
-            let name =
-                renamed.or_else(|| endpoint.host.server_name()).ok_or_else(|| no_host(&request.url))?;
+            let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;
             Box::new(encrypt(stream, &name, self.trust).await?.0)
         } else {
             Box::new(stream)

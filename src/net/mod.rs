@@ -6,18 +6,24 @@
 
 use std::time::Duration;
 
+mod client_certificate;
 mod dial;
 mod egress;
 mod http;
 mod shared;
 mod tls;
-mod verifier;
+mod trust;
 
+pub use client_certificate::{Encrypted, certificate_demanded};
 pub use dial::{Duplex, Endpoint, Host, connect, permit, resolve};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use shared::Shared;
-pub use tls::{Certificate, Trust, encrypt};
+pub use tls::{Certificate, encrypt};
+pub use trust::{
+    BundleFault, BundleReading, CaBundle, ChainLink, Role, Subject, Trust, VerifiedChain, certificates_in,
+    only_certificates,
+};
 
 /// How long an answer counts as the answer to a request that was made a little later.
 const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);

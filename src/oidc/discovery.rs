@@ -52,11 +52,7 @@ pub(super) async fn fetch(
 ) -> Result<Checked<Metadata>, Problem> {
     let issuer = &plan.settings.issuer;
     let url = issuer.well_known_url();
-    let key = RequestKey {
-        url: url.clone(),
-        ca_bundle: plan.ca_bundle.as_ref().map(|bundle| bundle.expose().to_owned()),
-        server_name: plan.settings.server_name.clone(),
-    };
+    let key = RequestKey { url: url.clone(), ca_bundle: plan.ca_bundle.clone() };
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
         let response = net::exchange(connection, HttpRequest::get(url.clone())).await?;

@@ -29,7 +29,7 @@ use serde::Serialize;
 use crate::{
     api::{CheckName, CommonSpec, OidcProvider, Reason, Status, status::NoDetails},
     engine::{Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Scene, Values},
-    net::Trust,
+    net::{CaBundle, Trust},
     problem::Problem,
     sensitive::Sensitive,
     target::{Environment, SIGN_IN},
@@ -42,7 +42,7 @@ const CLIENT_SECRET: &str = "spec.clientSecretRef";
 pub struct Plan {
     settings: Settings,
     secret: Option<Sensitive>,
-    ca_bundle: Option<Sensitive>,
+    ca_bundle: Option<CaBundle>,
     trust: Trust,
 }
 
@@ -52,7 +52,7 @@ impl Plan {
         if !self.settings.issuer.is_encrypted() {
             return Protection::Plaintext;
         }
-        Protection::Tls { server_name: self.settings.server_name.as_ref(), trust: &self.trust }
+        Protection::Tls(&self.trust)
     }
 }
 

@@ -16,12 +16,7 @@ use crate::{
 /// that one run shows everything that is to be mended.
 pub(super) async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
     report.record(CheckName::ProviderRules, provider::check(&plan.settings, plan.secret.as_ref()));
-    let issuer = &plan.settings.issuer;
-    let http = HttpClient {
-        network,
-        trust: &plan.trust,
-        server_name: plan.settings.server_name.as_ref().map(|name| (issuer.endpoint(), name)),
-    };
+    let http = HttpClient { network, trust: &plan.trust };
     let Some(metadata) = discover(plan, http, report).await else { return };
 
     report.record(CheckName::FlowSupported, capabilities::flow(&plan.settings, &metadata.offers));

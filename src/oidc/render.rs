@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::{
     api::oidc_provider::AuthMethod,
-    engine::{CA_FILE, Env, Field, Values},
+    engine::{Env, Field, Values},
 };
 
 const ISSUER: Env =
@@ -70,7 +70,7 @@ pub(super) fn render(plan: &Plan) -> Values {
         values.set(EXTRA_SCOPES, settings.extra_scopes.join(","));
     }
     if let Some(bundle) = &plan.ca_bundle {
-        values.set_file(CA_FILE, bundle.clone());
+        values.set_authorities(bundle);
     }
     values
 }
@@ -89,13 +89,16 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{net::Trust, oidc::Settings};
+    use crate::{
+        net::{CaBundle, Trust},
+        oidc::Settings,
+    };
 
-    fn rendered(spec: Value, secret: Option<&str>, ca_bundle: Option<&str>) -> BTreeMap<String, String> {
+    fn rendered(spec: Value, secret: Option<&str>, ca_bundle: Option<&CaBundle>) -> BTreeMap<String, String> {
         let plan = Plan {
             settings: Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap(),
             secret: secret.map(Into::into),
-            ca_bundle: ca_bundle.map(Into::into),
+            ca_bundle: ca_bundle.cloned(),
             trust: Trust::nobody(),
         };
         let values = render(&plan);
@@ -137,7 +140,11 @@ mod tests {
             "autoProvision": false,
             "sessionLength": "8h",
         });
-        insta::assert_yaml_snapshot!(rendered(spec, Some("s3cret"), Some("PEM")), @r#"
+        let authority = test_support::CertificateAuthority::new("one").unwrap();
+        let bundle = CaBundle::parse(authority.certificate_pem().as_bytes()).unwrap().bundle;
+        let mut values = rendered(spec, Some("s3cret"), Some(&bundle));
+        assert_eq!(values.remove("ca.crt").as_deref(), Some(bundle.pem()));
+        insta::assert_yaml_snapshot!(values, @r#"
         DISABLE_SSO_PROVISIONING: "true"
         GORILLA_AUTH_METHOD: implicit
         GORILLA_DISABLE_SSO_PROVISIONING: "true"
@@ -154,7 +161,6 @@ mod tests {
         OIDC_ISSUER: "https://login.example.com/"
         OIDC_SECRET: s3cret
         SESSION_LENGTH: "8"
-        ca.crt: PEM
         "#);
     }
 }

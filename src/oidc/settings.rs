@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rustls::pki_types::ServerName;
-
 use super::{provider, redirect_uri::RedirectUri};
 use crate::{
     api::{
@@ -20,8 +18,6 @@ pub struct Settings {
     pub issuer: Issuer,
     /// Whether connections without TLS are accepted.
     pub plaintext: Plaintext,
-    /// The name of the issuer's certificate, when it is not the issuer's host.
-    pub server_name: Option<ServerName<'static>>,
     /// The client that is registered for W&B.
     pub client_id: String,
     /// How people's browsers get tokens.
@@ -58,9 +54,9 @@ impl Settings {
         if spec.provider == Some(Provider::Cognito) && spec.auth_method == AuthMethod::Implicit {
             return Problem::invalid_spec("Amazon Cognito works with spec.authMethod: pkce only");
         }
+        tls(spec, &issuer)?;
         Ok(Self {
             plaintext,
-            server_name: server_name(spec, &issuer)?,
             client_id: client_id(&spec.client_id)?,
             flow: spec.auth_method,
             redirect_uri: redirect_uri(&spec.host, plaintext)?,
@@ -111,12 +107,11 @@ fn client_id(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-fn server_name(spec: &OidcProviderSpec, issuer: &Issuer) -> Result<Option<ServerName<'static>>, Problem> {
-    let Some(tls) = &spec.common.tls else { return Ok(None) };
-    if !issuer.is_encrypted() {
+fn tls(spec: &OidcProviderSpec, issuer: &Issuer) -> Result<(), Problem> {
+    if spec.common.tls.is_some() && !issuer.is_encrypted() {
         return Problem::invalid_spec("spec.tls has no effect on an issuer without https://");
     }
-    issuer::server_name(tls)
+    Ok(())
 }
 
 /// The most extra scopes, and the most characters of one, that the schema admits.
@@ -199,9 +194,8 @@ mod tests {
             (json!({"clientID": "wandb "}), "white space"),
             (json!({"clientID": "w".repeat(513)}), "512"),
             (json!({"provider": "Cognito", "authMethod": "implicit"}), "Cognito"),
-            (json!({"tls": {"serverName": "-"}}), "serverName"),
             (
-                json!({"issuer": "http://a.example", "insecurePlaintext": true, "tls": {"serverName": "a"}}),
+                json!({"issuer": "http://a.example", "insecurePlaintext": true, "tls": {"caBundle": {}}}),
                 "no effect",
             ),
             (json!({"extraScopes": ["a", "a"]}), "each once"),

@@ -17,7 +17,7 @@ fn protection(plan: &Plan) -> Protection<'_> {
     if !plan.account.base_url.is_encrypted() {
         return Protection::Plaintext;
     }
-    Protection::Tls { server_name: plan.account.server_name.as_ref(), trust: &plan.trust }
+    Protection::Tls(&plan.trust)
 }
 
 /// Reaches the server. `None` means that a check failed.
@@ -34,7 +34,5 @@ pub(super) async fn connect<'a>(
 
 /// The server, for requests on connections of their own.
 pub(super) fn instance<'a>(plan: &'a Plan, network: &'a Network) -> Instance<'a> {
-    let base_url = &plan.account.base_url;
-    let server_name = plan.account.server_name.as_ref().map(|name| (base_url.endpoint(), name));
-    Instance { base_url, http: HttpClient { network, trust: &plan.trust, server_name } }
+    Instance { base_url: &plan.account.base_url, http: HttpClient { network, trust: &plan.trust } }
 }

@@ -25,9 +25,8 @@ use crate::{
         Env, Figures, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene, Upkeep,
         Values,
     },
-    net::Trust,
+    net::{CaBundle, Trust},
     problem::Problem,
-    sensitive::Sensitive,
 };
 
 /// The kind that a federated account refers to.
@@ -38,7 +37,7 @@ pub struct Plan {
     account: AccountSettings,
     credentials: CredentialPlan,
     trust: Trust,
-    ca_bundle: Option<Sensitive>,
+    ca_bundle: Option<CaBundle>,
 }
 
 /// How programs prove that they are the account.

@@ -37,7 +37,7 @@ pub(super) fn common(plan: &Plan) -> Values {
         None => {}
     }
     if let Some(bundle) = &plan.ca_bundle {
-        values.set_file(CA_FILE, bundle.clone());
+        values.set_authorities(bundle);
         values.set(CERTIFICATES, format!("{MOUNT}/{CA_FILE}"));
     }
     values

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use rustls::pki_types::ServerName;
 
 use super::{api_key::ApiKeySettings, federated::FederatedSettings};
 use crate::{
@@ -26,8 +25,6 @@ pub struct Settings {
 pub struct AccountSettings {
     /// The W&B Server.
     pub base_url: BaseUrl,
-    /// The name of the server's certificate, when it is not the server's host.
-    pub server_name: Option<ServerName<'static>>,
     /// The account's user name.
     pub account_name: String,
     /// Identifies the resource; empty in a manifest that never met an API server.
@@ -114,8 +111,8 @@ impl Settings {
             );
         }
         let base_url = BaseUrl::parse(&spec.instance)?;
+        tls(spec, &base_url)?;
         let account = AccountSettings {
-            server_name: server_name(spec, &base_url)?,
             account_name: account_name(object),
             uid: object.uid().unwrap_or_default(),
             home: home(spec)?,
@@ -161,16 +158,13 @@ pub(super) fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
     Err(Problem::new(Reason::InvalidSpec, format!("{}.", message.as_ref())))
 }
 
-fn server_name(
-    spec: &ServiceAccountSpec,
-    base_url: &BaseUrl,
-) -> Result<Option<ServerName<'static>>, Problem> {
-    let Some(tls) = &spec.common.tls else { return Ok(None) };
+fn tls(spec: &ServiceAccountSpec, base_url: &BaseUrl) -> Result<(), Problem> {
     // The issuer of tokens may be encrypted where the server is not.
-    if !base_url.is_encrypted() && spec.credentials.federated.is_none() {
+    let is_encrypted = base_url.is_encrypted() || spec.credentials.federated.is_some();
+    if spec.common.tls.is_some() && !is_encrypted {
         return invalid("spec.tls has no effect on a baseURL without https://");
     }
-    issuer::server_name(tls)
+    Ok(())
 }
 
 fn home(spec: &ServiceAccountSpec) -> Result<Home, Problem> {
@@ -253,13 +247,12 @@ pub(super) mod tests {
             (
                 json!({
                     "instance": { "baseURL": "http://a.example", "insecurePlaintext": true },
-                    "tls": { "serverName": "a" },
+                    "tls": { "caBundle": {} },
                 }),
                 "no effect",
             ),
             (json!({ "credentials": {} }), "exactly one of apiKey"),
             (json!({ "attribution": {} }), "exactly one of username"),
-            (json!({ "tls": { "serverName": "-" } }), "serverName"),
         ] {
             let problem = Settings::parse(&object(&changes)).err().unwrap();
             assert_eq!(problem.reason, Reason::InvalidSpec);

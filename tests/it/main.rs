@@ -16,5 +16,6 @@ mod release;
 mod samples;
 mod service_account;
 mod target;
+mod trust;
 mod validation;
 mod world;

@@ -49,7 +49,7 @@ pub enum Reason {
     EmptyValue,
     /// A referenced value is not text.
     InvalidValue,
-    /// The CA bundle has no usable certificate.
+    /// The CA bundle has no usable certificate, or a private key.
     InvalidCABundle,
     /// The operator's own account may not read or write an object.
     Forbidden,
@@ -105,6 +105,8 @@ pub enum Reason {
     TrailingNewline,
     /// A Secret's value begins or ends with white space, which was kept.
     SurroundingWhitespace,
+    /// The CA bundle holds something that W&B Server passes over.
+    BundlePartlyRead,
     /// The host name has no address.
     NameNotResolved,
     /// The address is one that the operator must not connect to.
@@ -211,7 +213,7 @@ pub enum Reason {
     RedirectUriRejected,
 
     // Checks of JwtIssuer.
-    /// No trusted key is left, or a published key is too weak.
+    /// No trusted key is left, or a published key or one of a certificate is too weak.
     WeakKey,
     /// The server can be reached from inside the cluster's network only.
     PrivateAddress,

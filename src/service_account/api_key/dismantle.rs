@@ -9,7 +9,7 @@ use crate::{
     api::{Reason, ServiceAccount},
     engine::{CA_FILE, Kind, Scene, Values},
     instance::{BaseUrl, Credential, Instance, Refusal},
-    net::{HttpClient, Trust},
+    net::{CaBundle, HttpClient, Trust},
     problem::{Problem, enumerate},
     service_account::settings::{AccountSettings, CredentialSettings, Settings},
 };
@@ -64,10 +64,9 @@ async fn revoke_all(
     scene: &Scene<'_>,
 ) -> Result<(), Problem> {
     let trust = trust(scene)?;
-    let server_name = account.server_name.as_ref().map(|name| (account.base_url.endpoint(), name));
     let mut refused = no_key();
     for (current, base_url) in keys {
-        let http = HttpClient { network: scene.network, trust: &trust, server_name };
+        let http = HttpClient { network: scene.network, trust: &trust };
         match revoke_with(&Instance { base_url, http }, current, &account.uid).await {
             Err(Refusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
             outcome => return outcome.map_err(|refusal| refusal.problem),
@@ -110,12 +109,15 @@ fn trust(scene: &Scene<'_>) -> Result<Trust, Problem> {
     let published = |values: Option<&Values>| values.and_then(|values| values.get(CA_FILE).cloned());
     match published(scene.published).or_else(|| published(scene.last_verified)) {
         None => Ok(system.clone()),
-        Some(bundle) => system.with_bundle(bundle.expose().as_bytes()).map_err(|seen| {
-            Problem::new(
-                Reason::InvalidCABundle,
-                format!("The published {CA_FILE} {seen}, so the server cannot be asked to revoke keys."),
-            )
-        }),
+        Some(published) => {
+            let bundle = CaBundle::certificates_of(published.expose()).ok_or_else(|| {
+                Problem::new(
+                    Reason::InvalidCABundle,
+                    format!("The published {CA_FILE} holds no certificate, so the server cannot be asked to revoke keys."),
+                )
+            })?;
+            Ok(system.with_bundle(&bundle))
+        }
     }
 }
 

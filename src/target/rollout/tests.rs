@@ -133,6 +133,11 @@ fn judges_the_status_of_a_stateful_set() {
     insta::assert_snapshot!(found);
 }
 
+/// The revision that is delivered, if any.
+fn revision(number: Option<u64>) -> String {
+    number.map_or_else(|| "no revision".to_owned(), |number| format!("revision {number}"))
+}
+
 #[test]
 fn no_pod_proves_no_revision() {
     let (seen, set) = (SEEN, "updateRevision: new, currentRevision: old");
@@ -158,7 +163,7 @@ fn no_pod_proves_no_revision() {
         writeln!(found, "{kind}, {spec}; {status}").unwrap();
         for number in [Some(2), None] {
             let rollout = judge(&controller(kind, spec, &status), &[], number, patience(60));
-            writeln!(found, "  {number:?}: {}", told(&rollout)).unwrap();
+            writeln!(found, "  {}: {}", revision(number), told(&rollout)).unwrap();
         }
     }
     insta::assert_snapshot!(found);
@@ -323,7 +328,7 @@ fn judges_what_the_operator_of_the_server_renders() {
         (vec![other()], None, 1),
     ] {
         let rollout = judge_rendered(&workloads, &[], &owner, number, patience(minutes));
-        writeln!(found, "{number:?}, {minutes} min: {}", told(&rollout)).unwrap();
+        writeln!(found, "{}, {minutes} min: {}", revision(number), told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
     // One that is scaled to zero neither proves a revision nor keeps others from doing so.

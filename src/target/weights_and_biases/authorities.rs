@@ -2,20 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::Value;
 
-use crate::{engine::MANAGER, target::Owner};
+use crate::{
+    engine::MANAGER,
+    net::{certificates_in, only_certificates},
+    target::Owner,
+};
 
 /// The list with the owner's entry as it should be; without certificates there is none.
 ///
 /// What stands outside of PEM blocks is a comment to everybody who reads certificates, so the first line
 /// can say whose entry it is. Where somebody else listed the same certificates, another entry is not
-/// needed; those of the other resources of this operator do not count, since they go with them.
+/// needed (as the server reads them); those of the other resources of this operator do not count, since they go with them.
 pub(super) fn listed(present: &[Value], owner: &Owner, certificates: Option<&str>) -> Vec<Value> {
     let mark = format!("# {}", owner.manager);
     let is_own = |entry: &Value| first_line(entry) == Some(mark.as_str());
-    let mut wanted = certificates.map(|pem| Value::from(format!("{mark}\n{}\n", pem.trim())));
+    let certificates = certificates.map(only_certificates).filter(|pem| !pem.is_empty());
+    let certificates = certificates.as_deref();
+    let mut wanted = certificates.map(|pem| Value::from(format!("{mark}\n{pem}")));
     if !present.iter().any(is_own) && certificates.is_some_and(|pem| are_listed(present, pem)) {
         wanted = None;
     }
@@ -47,8 +52,7 @@ fn are_listed(present: &[Value], pem: &str) -> bool {
 
 /// The certificates themselves, however their lines are broken.
 fn blocks(pem: &str) -> BTreeSet<Vec<u8>> {
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).flatten();
-    certificates.map(|certificate| certificate.as_ref().to_vec()).collect()
+    certificates_in(pem).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -106,7 +110,13 @@ mod tests {
     fn what_cannot_be_read_is_listed_by_nobody() {
         let odd = [json!(7), json!(""), json!("no certificate")];
         let list = listed(&odd, &owner("corp"), Some("no certificate"));
-        assert_eq!(list.len(), 4);
-        assert_eq!(list.get(..3), Some(&odd[..]));
+        assert_eq!(list, odd);
+    }
+
+    #[test]
+    fn nothing_but_certificates_is_delivered() {
+        let key = "-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n";
+        let list = listed(&[], &owner("corp"), Some(&format!("words\n{}{key}", pem("AAAA"))));
+        assert_eq!(list, [marked("corp", "AAAA")]);
     }
 }

@@ -215,7 +215,7 @@ fn finds_the_container() {
             }
             Err(problem) => format!("{}: {}", problem.reason, problem.message),
         };
-        writeln!(found, "{named:?} of {containers}: {told}").unwrap();
+        writeln!(found, "{} of {containers}: {told}", named.unwrap_or("no name")).unwrap();
     }
     insta::assert_snapshot!("containers", found);
 }

@@ -16,7 +16,7 @@ use test_support::Certificate;
 use wandb_auth_operator::{
     api::InstanceSpec,
     instance::{ApiKey, BaseUrl, Credential, Instance, Refusal},
-    net::{EgressPolicy, HttpClient, Network, Trust},
+    net::{CaBundle, EgressPolicy, HttpClient, Network, Trust},
 };
 
 /// A server and the way to it.
@@ -36,12 +36,13 @@ impl Way {
     }
 
     fn trusting(mut self, certificate: &Certificate) -> Self {
-        self.trust = self.trust.with_bundle(certificate.authority_pem.as_bytes()).unwrap();
+        let reading = CaBundle::parse(certificate.authority_pem.as_bytes()).unwrap();
+        self.trust = self.trust.with_bundle(&reading.bundle);
         self
     }
 
     fn instance(&self) -> Instance<'_> {
-        let http = HttpClient { network: &self.network, trust: &self.trust, server_name: None };
+        let http = HttpClient { network: &self.network, trust: &self.trust };
         Instance { base_url: &self.base_url, http }
     }
 }

@@ -146,14 +146,17 @@ async fn verifies_authority_name_and_validity() {
 }
 
 #[tokio::test]
-async fn takes_the_name_from_the_spec() {
-    let certificate = certificate(&Leaf::loopback().only_for("ldap.example.org"));
-    let slapd = slapd_with(&certificate);
-    let mut scenario = Scenario::new(&slapd.ldaps_url().unwrap()).trusting(&certificate.authority_pem);
-    scenario = scenario
-        .with("tls: {serverName: ldap.example.org, caBundle: {configMapKeyRef: {name: ca, key: ca.crt}}}");
-    let findings = scenario.findings().await;
-    assert!(findings.failure().is_none(), "{}", show(&findings));
+async fn says_that_a_client_certificate_is_demanded() {
+    let certificate = certificate(&Leaf::loopback());
+    let slapd =
+        Slapd::builder(PASSWORD).certificate(&certificate).demand_client_certificates().start().unwrap();
+    for scenario in
+        [Scenario::new(&slapd.ldaps_url().unwrap()), Scenario::new(&slapd.ldap_url()).with("startTLS: true")]
+    {
+        let failure = scenario.trusting(&certificate.authority_pem).failure().await;
+        assert_eq!(failure.reason, Reason::TlsHandshakeFailed, "{}", failure.message);
+        assert!(failure.message.contains("asked for a client certificate"), "{}", failure.message);
+    }
 }
 
 #[tokio::test]

@@ -37,17 +37,17 @@ async fn the_unchanged_document_passes() {
 }
 
 #[tokio::test]
-async fn the_name_of_the_spec_counts_for_every_endpoint_of_the_issuer() {
+async fn every_endpoint_has_to_carry_its_own_name() {
     let authority = CertificateAuthority::new("provider").unwrap();
-    let certificate = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
+    let certificate = authority.issue(&Leaf::loopback()).unwrap();
     let server = Provider::with(json!({})).start_tls(&certificate);
     let bundle = json!({ "secretKeyRef": { "name": "oidc", "key": "ca" } });
-    let tls = json!({ "tls": { "serverName": "idp.example.org", "caBundle": bundle } });
+    let tls = json!({ "tls": { "caBundle": bundle } });
     let findings = examine(&spec(&server.url(""), &tls), &[("ca", authority.certificate_pem())]).await;
     assert!(findings.failure().is_none(), "{}", told(&findings));
 
-    // Another server has to carry its own name.
-    let elsewhere = HttpServer::tls(&certificate, |_| Response::status(200, "")).unwrap();
+    let other_name = authority.issue(&Leaf::loopback().only_for("idp.example.org")).unwrap();
+    let elsewhere = HttpServer::tls(&other_name, |_| Response::status(200, "")).unwrap();
     let server = Provider::with(json!({ "jwks_uri": elsewhere.url("/jwks") })).start_tls(&certificate);
     let findings = examine(&spec(&server.url(""), &tls), &[("ca", authority.certificate_pem())]).await;
     assert_failure(&findings, &CheckName::SigningKeys, Reason::NameMismatch, &["The document's jwks_uri: "]);

@@ -57,8 +57,9 @@ fn a_broken_ca_bundle_names_its_object_its_field_and_the_next_step() {
     let cut = good.get(..good.len() / 2).unwrap().to_owned();
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (bundle, seen) in [
-        (cut, "not well-formed PEM"),
-        (format!("{good}{no_certificate}"), "cannot be parsed"),
+        (cut, "line 1 begins a block that is not complete"),
+        (no_certificate.to_owned(), "the certificate in line 1 cannot be read"),
+        (format!("{}{good}", good.trim_end()), "put a line break between them"),
         ("MIIB".to_owned(), "no certificate"),
         ("x".repeat(1 << 21), "larger than 1 MiB"),
     ] {

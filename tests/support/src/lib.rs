@@ -19,6 +19,7 @@
 
 mod background;
 mod ber;
+pub mod certificate_draft;
 mod certificates;
 mod control_plane;
 pub mod definitions;

@@ -23,6 +23,7 @@ pub struct SlapdBuilder {
     certificate: Option<Certificate>,
     anonymous_bind: AnonymousBind,
     extra_ldif: String,
+    first_lines: String,
 }
 
 impl SlapdBuilder {
@@ -34,6 +35,7 @@ impl SlapdBuilder {
             certificate: None,
             anonymous_bind: AnonymousBind::Allowed,
             extra_ldif: String::new(),
+            first_lines: String::new(),
         }
     }
 
@@ -61,6 +63,13 @@ impl SlapdBuilder {
         Self { anonymous_bind: AnonymousBind::Forbidden, ..self }
     }
 
+    /// Ends TLS connections of clients without a certificate.
+    #[must_use]
+    pub fn demand_client_certificates(mut self) -> Self {
+        self.first_lines.push_str("TLSVerifyClient demand\n");
+        self
+    }
+
     /// Adds entries below [`Slapd::SUFFIX`], in LDIF.
     #[must_use]
     pub fn extra_ldif(mut self, ldif: &str) -> Self {
@@ -81,6 +90,8 @@ impl SlapdBuilder {
             self.certificate.as_ref(),
             self.anonymous_bind,
         )?;
+        let included = format!("{}include {}\n", self.first_lines, configuration.display());
+        let configuration = directory.write("main.conf", &included)?;
         let ldif = tree::ldif(&self.service_password) + &self.extra_ldif;
         let ldif = directory.write("tree.ldif", &ldif)?;
         let mut load = slapd_command(&installation)?;

@@ -1,0 +1,342 @@
+//! A certificate as Go's `x509.ParseCertificate` reads it. Pure.
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use x509_parser::{
+    asn1_rs::{Any, Oid, Tag, oid},
+    certificate::X509Certificate,
+    extensions::{GeneralName, ParsedExtension, X509Extension},
+    x509::X509Name,
+};
+
+use super::{
+    constraints::NameConstraints,
+    key::{PublicKey, SignatureAlgorithm},
+    policies::Policies,
+};
+use crate::problem::quote;
+
+/// What of a certificate decides whether it is trusted.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Certificate {
+    /// The whole certificate.
+    pub der: Arc<[u8]>,
+    /// 1 to 3.
+    pub version: u32,
+    /// The issuer as it is encoded.
+    pub issuer: Vec<u8>,
+    /// The subject as it is encoded.
+    pub subject: Vec<u8>,
+    /// The subject's key as it is encoded.
+    pub key_info: Vec<u8>,
+    /// The subject, for people.
+    pub subject_name: String,
+    /// The issuer, for people.
+    pub issuer_name: String,
+    /// The first second of its validity, since 1970.
+    pub not_before: i64,
+    /// The last second of its validity, since 1970.
+    pub not_after: i64,
+    /// The subject's key.
+    pub key: PublicKey,
+    /// How it is signed.
+    pub algorithm: SignatureAlgorithm,
+    /// What is signed.
+    pub signed: Vec<u8>,
+    /// The signature.
+    pub signature: Vec<u8>,
+    /// What it says about itself as an authority.
+    pub authority: Option<BasicConstraints>,
+    /// Whether its key usage, if any, has certSign.
+    pub may_sign: bool,
+    /// Whether its extended key usage, if any, has serverAuth.
+    pub serves: bool,
+    /// Its names.
+    pub names: Option<AlternativeNames>,
+    /// Which names the certificates below may carry.
+    pub constraints: Option<NameConstraints>,
+    /// Its certificate policies.
+    pub policies: Policies,
+    /// A critical extension that Go does not know.
+    pub unknown_critical: Option<String>,
+}
+
+/// The extension `basicConstraints`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct BasicConstraints {
+    /// Whether it is an authority's certificate.
+    pub is_authority: bool,
+    /// How many intermediate certificates may stand below.
+    pub path_length: Option<u32>,
+}
+
+/// The extension `subjectAltName`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct AlternativeNames {
+    /// The extension as it is encoded.
+    pub encoded: Vec<u8>,
+    /// Host names.
+    pub dns: Vec<String>,
+    /// Addresses.
+    pub addresses: Vec<IpAddr>,
+    /// E-mail addresses.
+    pub emails: Vec<String>,
+    /// The hosts of URIs; one without a host has none.
+    pub uris: Vec<Option<String>>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Certificate").field(&self.subject_name).finish()
+    }
+}
+
+impl Certificate {
+    /// Reads a certificate. The error says why Go reads none.
+    pub fn parse(der: &[u8]) -> Result<Self, &'static str> {
+        let (rest, parsed) = x509_parser::parse_x509_certificate(der).map_err(|_| "it is malformed")?;
+        if !rest.is_empty() {
+            return Err("something follows it in the same block");
+        }
+        let X509Certificate { tbs_certificate: tbs, signature_algorithm, signature_value, .. } = &parsed;
+        if tbs.version.0 > 2 {
+            return Err("its version is unknown");
+        }
+        if tbs.raw_serial().first().is_some_and(|first| *first >= 0x80) {
+            return Err("its serial number is negative");
+        }
+        if tbs.signature != *signature_algorithm {
+            return Err("it names two signature algorithms");
+        }
+        for name in [&tbs.subject, &tbs.issuer] {
+            well_formed(name)?;
+        }
+        let serial = tbs.raw_serial_as_string();
+        let mut certificate = Self {
+            der: der.into(),
+            version: tbs.version.0 + 1,
+            issuer: tbs.issuer.as_raw().to_vec(),
+            subject: tbs.subject.as_raw().to_vec(),
+            key_info: tbs.subject_pki.raw.to_vec(),
+            subject_name: shown(&tbs.subject).unwrap_or_else(|| format!("serial number {serial}")),
+            issuer_name: shown(&tbs.issuer).unwrap_or_else(|| "an authority without a name".to_owned()),
+            not_before: tbs.validity.not_before.timestamp(),
+            not_after: tbs.validity.not_after.timestamp(),
+            key: PublicKey::read(&tbs.subject_pki)?,
+            algorithm: SignatureAlgorithm::read(signature_algorithm),
+            signed: tbs.as_ref().to_vec(),
+            signature: signature_value.data.to_vec(),
+            authority: None,
+            may_sign: true,
+            serves: true,
+            names: None,
+            constraints: None,
+            policies: Policies::default(),
+            unknown_critical: None,
+        };
+        // Go reads extensions of the third version only.
+        if certificate.version == 3 {
+            let extensions = tbs.extensions();
+            for (index, extension) in extensions.iter().enumerate() {
+                if extensions.iter().take(index).any(|earlier| earlier.oid == extension.oid) {
+                    return Err("it has the same extension twice");
+                }
+                certificate.extend(extension)?;
+            }
+        }
+        Ok(certificate)
+    }
+
+    /// Whether it names itself as its issuer.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    fn extend(&mut self, extension: &X509Extension<'_>) -> Result<(), &'static str> {
+        let mut is_known = true;
+        match extension.parsed_extension() {
+            ParsedExtension::ParseError { .. } if READ_BY_GO.contains(&extension.oid) => {
+                return Err("one of its extensions is malformed");
+            }
+            ParsedExtension::BasicConstraints(constraints) => {
+                self.authority = Some(BasicConstraints {
+                    is_authority: constraints.ca,
+                    path_length: constraints.path_len_constraint,
+                });
+            }
+            // A usage without any bit is no usage for Go.
+            ParsedExtension::KeyUsage(usage) => self.may_sign = usage.flags == 0 || usage.key_cert_sign(),
+            ParsedExtension::ExtendedKeyUsage(usage) => {
+                let others = [
+                    usage.client_auth,
+                    usage.code_signing,
+                    usage.email_protection,
+                    usage.time_stamping,
+                    usage.ocsp_signing,
+                ];
+                let is_limited = others.contains(&true) || !usage.other.is_empty();
+                self.serves = usage.any || usage.server_auth || !is_limited;
+            }
+            ParsedExtension::SubjectAlternativeName(names) => {
+                let names = alternative_names(&names.general_names, extension.value)?;
+                is_known = !names.is_empty();
+                self.names = Some(names);
+            }
+            ParsedExtension::NameConstraints(constraints) => {
+                let constraints = NameConstraints::read(constraints)?;
+                is_known = constraints.is_understood;
+                self.constraints = Some(constraints);
+            }
+            ParsedExtension::CertificatePolicies(policies) => self.policies.read_policies(policies)?,
+            ParsedExtension::PolicyMappings(mappings) => self.policies.read_mappings(mappings),
+            ParsedExtension::PolicyConstraints(constraints) => {
+                self.policies.require_explicit = constraints.require_explicit_policy;
+                self.policies.inhibit_mapping = constraints.inhibit_policy_mapping;
+            }
+            ParsedExtension::InhibitAnyPolicy(inhibit) => {
+                self.policies.inhibit_any = Some(inhibit.skip_certs);
+            }
+            ParsedExtension::CRLDistributionPoints(_) => {}
+            // RFC 5280 forbids to mark these critical, and Go reads no such certificate.
+            ParsedExtension::AuthorityKeyIdentifier(_)
+            | ParsedExtension::SubjectKeyIdentifier(_)
+            | ParsedExtension::AuthorityInfoAccess(_) => {
+                if extension.critical {
+                    return Err("it marks an extension as critical that must not be");
+                }
+            }
+            _ => is_known = false,
+        }
+        if extension.critical && !is_known {
+            self.unknown_critical = Some(extension.oid.to_id_string());
+        }
+        Ok(())
+    }
+}
+
+impl AlternativeNames {
+    fn is_empty(&self) -> bool {
+        self.dns.is_empty() && self.addresses.is_empty() && self.emails.is_empty() && self.uris.is_empty()
+    }
+}
+
+/// The extensions whose content Go reads, and refuses where it is malformed.
+const READ_BY_GO: [Oid<'_>; 13] = [
+    oid!(2.5.29.14),
+    oid!(2.5.29.15),
+    oid!(2.5.29.17),
+    oid!(2.5.29.19),
+    oid!(2.5.29.30),
+    oid!(2.5.29.31),
+    oid!(2.5.29.32),
+    oid!(2.5.29.33),
+    oid!(2.5.29.35),
+    oid!(2.5.29.36),
+    oid!(2.5.29.37),
+    oid!(2.5.29.54),
+    oid!(1.3.6.1.5.5.7.1.1),
+];
+
+fn alternative_names(names: &[GeneralName<'_>], encoded: &[u8]) -> Result<AlternativeNames, &'static str> {
+    let mut read = AlternativeNames { encoded: encoded.to_vec(), ..AlternativeNames::default() };
+    for name in names {
+        match name {
+            GeneralName::DNSName(name) if name.is_ascii() => read.dns.push((*name).to_owned()),
+            GeneralName::RFC822Name(name) if name.is_ascii() => read.emails.push((*name).to_owned()),
+            GeneralName::URI(name) if name.is_ascii() => {
+                let host = url::Url::parse(name).ok().and_then(|url| url.host_str().map(str::to_owned));
+                read.uris.push(host);
+            }
+            GeneralName::IPAddress(bytes) => read.addresses.push(address(bytes)?),
+            GeneralName::Invalid(Tag(1 | 2 | 6 | 7), _)
+            | GeneralName::DNSName(_)
+            | GeneralName::RFC822Name(_)
+            | GeneralName::URI(_) => return Err("one of its names is malformed"),
+            _ => {}
+        }
+    }
+    Ok(read)
+}
+
+fn address(bytes: &[u8]) -> Result<IpAddr, &'static str> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Ok(four.into());
+    }
+    <[u8; 16]>::try_from(bytes).map(IpAddr::from).map_err(|_| "one of its IP addresses has a wrong length")
+}
+
+/// Go reads no certificate whose subject or issuer has a character that its kind of text does not have.
+fn well_formed(name: &X509Name<'_>) -> Result<(), &'static str> {
+    let is_well_formed = |value: &Any<'_>| match value.tag() {
+        Tag::T61String => true,
+        Tag::PrintableString => value.data.iter().copied().all(is_printable),
+        Tag::Utf8String => std::str::from_utf8(value.data).is_ok(),
+        Tag::BmpString => value.data.len().is_multiple_of(2),
+        Tag::Ia5String => value.data.is_ascii(),
+        Tag::NumericString => value.data.iter().all(|byte| byte.is_ascii_digit() || *byte == b' '),
+        _ => false,
+    };
+    if name.iter_attributes().all(|attribute| is_well_formed(attribute.attr_value())) {
+        Ok(())
+    } else {
+        Err("its subject or issuer has a character that its kind of text does not allow")
+    }
+}
+
+fn is_printable(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b" '()+,-./:=?*&".contains(&byte)
+}
+
+fn shown(name: &X509Name<'_>) -> Option<String> {
+    Some(quote(&name.to_string())).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use test_support::certificate_draft::{Critical, Draft, DraftKey, host_name};
+
+    use super::*;
+
+    /// One with every extension that is looked into.
+    fn example() -> Vec<u8> {
+        let names = [host_name("example.com")];
+        Draft::authority("Root")
+            .key_usage(0x04)
+            .extended_key_usage(&["1.3.6.1.5.5.7.3.1"])
+            .alternative_names(&["localhost", "127.0.0.1", "https://a.example/"])
+            .name_constraints(&names, &names)
+            .extension("2.5.29.36", Critical::Yes, &[0x30, 3, 0x80, 1, 0])
+            .self_signed(&DraftKey::p256().unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn reads_what_decides() {
+        let certificate = Certificate::parse(&example()).unwrap();
+        assert!(certificate.is_self_issued() && certificate.may_sign && certificate.serves);
+        assert_eq!(certificate.authority.unwrap().path_length, None);
+        assert_eq!(certificate.policies.require_explicit, Some(0));
+        let names = certificate.names.unwrap();
+        assert_eq!(names.dns, ["localhost"]);
+        assert_eq!(names.addresses, [IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(names.uris, [Some("a.example".to_owned())]);
+        assert_eq!(certificate.unknown_critical, None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_server_sends_is_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut der = example();
+            for (index, byte) in changes {
+                let at = index.index(der.len());
+                if let Some(changed) = der.get_mut(at) {
+                    *changed = byte;
+                }
+            }
+            let _ = Certificate::parse(&der);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Which chains lead from a server's certificate to a trusted authority, as Go's `x509.Certificate.Verify`
+//! decides. Pure.
+//!
+//! Go differs from what most libraries do: an authority counts with its own validity, purposes and
+//! constraints, a trusted certificate need not be an authority's to be the server's own, and one good
+//! chain is enough.
+
+use rustls::pki_types::ServerName;
+
+use super::{
+    Trust,
+    certificate::Certificate,
+    constraints,
+    key::{COMMON_RSA, LARGEST_RSA, SignatureFault},
+    names, policies,
+    refusal::Refusal,
+};
+
+/// Where a certificate stands in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The server's own.
+    Server,
+    /// Between the two; the server sent it.
+    Intermediate,
+    /// A trusted one of `tls.caBundle`.
+    BundleAuthority,
+    /// A trusted one of the system's.
+    SystemAuthority,
+}
+
+/// A chain that verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedChain {
+    /// The server's certificate first, the trusted authority last.
+    pub links: Vec<ChainLink>,
+    /// The length of a key of the chain that Go accepts, but much other software does not.
+    pub weak_key: Option<(ChainLink, usize)>,
+}
+
+/// One certificate of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainLink {
+    /// Where it stands, and whose it is.
+    pub subject: Subject,
+    /// The last second of its validity, since 1970.
+    pub not_after: i64,
+}
+
+/// A certificate of a chain, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Where it stands.
+    pub role: Role,
+    /// Whose it is.
+    pub name: String,
+}
+
+impl Subject {
+    /// The certificate in the middle of a sentence.
+    pub fn what(&self) -> String {
+        let name = &self.name;
+        match self.role {
+            Role::Server => format!("the server's certificate ({name})"),
+            Role::Intermediate => format!("the intermediate certificate ({name}) that the server sends"),
+            Role::BundleAuthority => format!("the authority's certificate ({name}) in tls.caBundle"),
+            Role::SystemAuthority => format!("the authority's certificate ({name}) among the system's"),
+        }
+    }
+
+    /// How it is replaced.
+    pub fn renewal(&self) -> &'static str {
+        match self.role {
+            Role::Server => "Renew it on the server.",
+            Role::Intermediate => "Have the server send the renewed one.",
+            Role::BundleAuthority => {
+                "Put the authority's renewed certificate into tls.caBundle, beside this one as long as servers have certificates that need it."
+            }
+            Role::SystemAuthority => "Give the server a certificate of another authority.",
+        }
+    }
+}
+
+/// The most signatures that are verified for one server, as in Go.
+const MOST_SIGNATURES: usize = 100;
+
+/// Judges what a server presents, its own certificate first.
+pub(super) fn verify(
+    presented: &[Certificate],
+    trust: &Trust,
+    name: &ServerName<'_>,
+    now: i64,
+) -> Result<VerifiedChain, Refusal> {
+    let (server, intermediates) = presented.split_first().ok_or(Refusal::NothingPresented)?;
+    let link = Link { role: Role::Server, certificate: server };
+    own_key(link, intermediates)?;
+    validity(link, now)?;
+    if !names::carries(server, name) {
+        return Err(Refusal::name(server, name));
+    }
+    let chains = if trust.contains(server) {
+        vec![vec![link]]
+    } else {
+        let mut search =
+            Search { trust, intermediates, now, signatures: 0, chains: Vec::new(), refusals: Vec::new() };
+        search.extend(&[link]);
+        if search.chains.is_empty() {
+            return Err(search.refusal(server));
+        }
+        search.chains
+    };
+    let mut refusal = None;
+    let mut good = Vec::new();
+    for chain in chains {
+        match whole(&chain) {
+            Ok(()) => good.push(chain),
+            Err(refused) => refusal = refusal.or(Some(refused)),
+        }
+    }
+    // Clients may take any of them: the one that stays valid longest decides how long that goes well.
+    let first_end = |chain: &Vec<Link<'_>>| chain.iter().map(|link| link.certificate.not_after).min();
+    match good.into_iter().max_by_key(first_end) {
+        Some(chain) => Ok(describe(&chain)),
+        None => Err(refusal.unwrap_or(Refusal::NothingPresented)),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Link<'a> {
+    role: Role,
+    certificate: &'a Certificate,
+}
+
+impl Link<'_> {
+    fn subject(self) -> Subject {
+        Subject { role: self.role, name: self.certificate.subject_name.clone() }
+    }
+}
+
+/// Keys with which no handshake can succeed.
+fn own_key(server: Link<'_>, intermediates: &[Certificate]) -> Result<(), Refusal> {
+    match server.certificate.key.fault() {
+        Some(SignatureFault::ShortKey(bits)) => return Err(Refusal::ShortKey(server.subject(), bits)),
+        Some(_) => return Err(Refusal::UnsupportedKey(server.subject())),
+        None => {}
+    }
+    let presented = intermediates.iter().map(|certificate| Link { role: Role::Intermediate, certificate });
+    let too_long = |link: &Link<'_>| link.certificate.key.rsa_bits().is_some_and(|bits| bits > LARGEST_RSA);
+    match std::iter::once(server).chain(presented).find(too_long) {
+        Some(link) => Err(Refusal::LongKey(link.subject())),
+        None => Ok(()),
+    }
+}
+
+/// What every certificate of a chain must be, whatever its place.
+fn validity(link: Link<'_>, now: i64) -> Result<(), Refusal> {
+    let certificate = link.certificate;
+    if let Some(extension) = &certificate.unknown_critical {
+        return Err(Refusal::UnknownExtension(link.subject(), extension.clone()));
+    }
+    if now < certificate.not_before {
+        return Err(Refusal::NotYetValid(link.subject(), certificate.not_before));
+    }
+    if now > certificate.not_after {
+        return Err(Refusal::Expired(link.subject(), certificate.not_after));
+    }
+    Ok(())
+}
+
+/// Whether the certificate may and did sign the one below.
+fn signature(child: &Certificate, parent: Link<'_>) -> Result<(), Refusal> {
+    let issuer = parent.certificate;
+    let is_authority = match issuer.authority {
+        Some(constraints) => constraints.is_authority,
+        // Certificates of old versions cannot say it.
+        None => issuer.version < 3,
+    };
+    if !is_authority {
+        return Err(Refusal::NoAuthority(parent.subject()));
+    }
+    if !issuer.may_sign {
+        return Err(Refusal::NoSigning(parent.subject()));
+    }
+    issuer.key.verify(child.algorithm, &child.signed, &child.signature).map_err(|fault| match fault {
+        SignatureFault::Wrong => Refusal::OtherKey(parent.subject()),
+        SignatureFault::Broken(algorithm) => Refusal::BrokenSignature(child.subject_name.clone(), algorithm),
+        SignatureFault::ShortKey(bits) => Refusal::ShortKey(parent.subject(), bits),
+        SignatureFault::Unsupported => Refusal::UnsupportedKey(parent.subject()),
+    })
+}
+
+/// Whether the certificate may stand above this many intermediates.
+fn place(link: Link<'_>, intermediates: usize) -> Result<(), Refusal> {
+    // A trusted one of an old version cannot say that it is an authority's, an intermediate has to.
+    if link.role == Role::Intermediate && link.certificate.authority.is_none() {
+        return Err(Refusal::NoAuthority(link.subject()));
+    }
+    let limit = link.certificate.authority.and_then(|constraints| constraints.path_length);
+    match limit {
+        Some(limit) if usize::try_from(limit).is_ok_and(|limit| intermediates > limit) => {
+            Err(Refusal::PathTooLong(link.subject(), limit))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a chain must be as a whole.
+fn whole(chain: &[Link<'_>]) -> Result<(), Refusal> {
+    let certificates: Vec<_> = chain.iter().map(|link| link.certificate).collect();
+    if !policies::are_satisfied(&certificates) {
+        return Err(Refusal::Policy);
+    }
+    if let Some(link) = chain.iter().find(|link| !link.certificate.serves) {
+        return Err(Refusal::OtherUsage(link.subject()));
+    }
+    match constraints::violation(&certificates) {
+        None => Ok(()),
+        Some((authority, name)) => Err(Refusal::Constraint(authority.subject_name.clone(), name)),
+    }
+}
+
+fn describe(chain: &[Link<'_>]) -> VerifiedChain {
+    let describe =
+        |link: &Link<'_>| ChainLink { subject: link.subject(), not_after: link.certificate.not_after };
+    let weak_key = chain.iter().find_map(|link| {
+        let bits = link.certificate.key.rsa_bits().filter(|bits| *bits < COMMON_RSA)?;
+        Some((describe(link), bits))
+    });
+    VerifiedChain { links: chain.iter().map(describe).collect(), weak_key }
+}
+
+struct Search<'a> {
+    trust: &'a Trust,
+    intermediates: &'a [Certificate],
+    now: i64,
+    signatures: usize,
+    chains: Vec<Vec<Link<'a>>>,
+    refusals: Vec<Refusal>,
+}
+
+impl<'a> Search<'a> {
+    /// Looks for everything that the chain's last certificate may come from.
+    fn extend(&mut self, chain: &[Link<'a>]) {
+        let Some(Link { certificate: child, .. }) = chain.last() else { return };
+        let intermediates =
+            self.intermediates.iter().map(|certificate| Link { role: Role::Intermediate, certificate });
+        let authorities = self.trust.authorities().map(|(role, certificate)| Link { role, certificate });
+        let candidates: Vec<_> = authorities
+            .chain(intermediates)
+            .filter(|link| link.certificate.subject == child.issuer && !is_in(link.certificate, chain))
+            .collect();
+        if candidates.is_empty() {
+            self.refusals.push(Refusal::unknown_issuer(child));
+        }
+        for link in candidates {
+            self.signatures += 1;
+            if self.signatures > MOST_SIGNATURES {
+                self.refusals.push(Refusal::TooManySignatures);
+                return;
+            }
+            match self.judge(chain, child, link) {
+                // What is not trusted and comes from nowhere else leads nowhere, whatever is wrong with it.
+                Err(_) if link.role == Role::Intermediate && link.certificate.is_self_issued() => {
+                    self.refusals.push(Refusal::unknown_issuer(link.certificate));
+                }
+                Err(refusal) => self.refusals.push(refusal),
+                Ok(()) => {
+                    let longer: Vec<_> = chain.iter().copied().chain([link]).collect();
+                    if link.role == Role::Intermediate {
+                        self.extend(&longer);
+                    } else {
+                        self.chains.push(longer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn judge(&self, chain: &[Link<'a>], child: &Certificate, link: Link<'a>) -> Result<(), Refusal> {
+        signature(child, link)?;
+        validity(link, self.now)?;
+        place(link, chain.len() - 1)
+    }
+
+    /// The refusal that helps people most.
+    fn refusal(self, server: &Certificate) -> Refusal {
+        let first_of_the_highest = self.refusals.into_iter().rev().max_by_key(Refusal::rank);
+        first_of_the_highest.unwrap_or_else(|| Refusal::unknown_issuer(server))
+    }
+}
+
+/// Whether the chain has the same name and key already: two authorities may have signed each other.
+fn is_in(candidate: &Certificate, chain: &[Link<'_>]) -> bool {
+    let encoded =
+        |certificate: &'_ Certificate| certificate.names.as_ref().map(|names| names.encoded.clone());
+    chain.iter().any(|link| {
+        let other = link.certificate;
+        candidate.subject == other.subject
+            && candidate.key_info == other.key_info
+            && encoded(candidate) == encoded(other)
+    })
+}

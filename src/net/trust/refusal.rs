@@ -1,0 +1,272 @@
+//! Why a server's certificates are not accepted, in words for people. Pure.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use rustls::pki_types::ServerName;
+
+use super::{
+    certificate::Certificate,
+    chain::{Role, Subject},
+    names,
+};
+use crate::{
+    api::Reason,
+    problem::{Problem, capitalized, enumerate},
+};
+
+/// Why a server's certificates are not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is no certificate to judge.
+    NothingPresented,
+    /// Nobody is trusted.
+    NobodyTrusted,
+    /// Go cannot read the certificate at this place of what the server sent.
+    Unreadable(usize, &'static str),
+    /// The time is over, since this second.
+    Expired(Subject, i64),
+    /// The time begins at this second.
+    NotYetValid(Subject, i64),
+    /// A critical extension that Go does not know.
+    UnknownExtension(Subject, String),
+    /// The certificate is for other names.
+    OtherName { host: String, names: Vec<String>, why: OtherName },
+    /// The issuer of the chain's last certificate is not known; whether that certificate issued itself.
+    UnknownIssuer { issuer: String, itself: bool },
+    /// An authority of this name is known, but another key signed.
+    OtherKey(Subject),
+    /// The certificate is not an authority's.
+    NoAuthority(Subject),
+    /// The authority's key may not sign certificates.
+    NoSigning(Subject),
+    /// More intermediates stand below than the authority allows.
+    PathTooLong(Subject, u32),
+    /// The certificate of this subject is signed by a broken algorithm.
+    BrokenSignature(String, &'static str),
+    /// The key is too short, with this many bits.
+    ShortKey(Subject, usize),
+    /// The key is longer than Go takes.
+    LongKey(Subject),
+    /// The key is of a kind that is not verified with.
+    UnsupportedKey(Subject),
+    /// The certificate is for other purposes than servers.
+    OtherUsage(Subject),
+    /// The authority of this subject may not sign for this name.
+    Constraint(String, String),
+    /// The chain does not satisfy the policies that it demands.
+    Policy,
+    /// The server sent certificates that belong to each other in too many ways.
+    TooManySignatures,
+}
+
+/// Why a certificate is not for a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OtherName {
+    /// Its names are others.
+    Others,
+    /// It has no names, of which its version may be the cause.
+    NoNames { version: u32 },
+    /// The host is an address, which stands among the host names.
+    AddressAsText,
+    /// The host is an address, and the certificate has only names.
+    NoAddress,
+}
+
+impl Refusal {
+    /// Why a certificate is not for a host.
+    pub fn name(certificate: &Certificate, host: &ServerName<'_>) -> Self {
+        let address = match host {
+            ServerName::IpAddress(address) => Some(IpAddr::from(*address)),
+            _ => None,
+        };
+        let alternative = certificate.names.clone().unwrap_or_default();
+        let addresses = alternative.addresses.iter().map(ToString::to_string);
+        let names: Vec<_> = alternative.dns.iter().cloned().chain(addresses).collect();
+        let why = match address {
+            _ if names.is_empty() => OtherName::NoNames { version: certificate.version },
+            Some(address) if names::carries_as_text(&alternative, address) => OtherName::AddressAsText,
+            Some(_) if alternative.addresses.is_empty() => OtherName::NoAddress,
+            _ => OtherName::Others,
+        };
+        Self::OtherName { host: host.to_str().into_owned(), names, why }
+    }
+
+    /// Nobody knows who issued the certificate.
+    pub fn unknown_issuer(certificate: &Certificate) -> Self {
+        Self::UnknownIssuer { issuer: certificate.issuer_name.clone(), itself: certificate.is_self_issued() }
+    }
+
+    /// Of several refusals the most telling one counts.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::UnknownIssuer { itself: false, .. } => 0,
+            Self::UnknownIssuer { itself: true, .. } => 1,
+            Self::OtherKey(_) => 2,
+            _ => 3,
+        }
+    }
+
+    /// The refusal as a condition tells it.
+    pub fn problem(&self) -> Problem {
+        let (reason, message) = self.words();
+        Problem::new(reason, capitalized(&message))
+    }
+
+    fn words(&self) -> (Reason, String) {
+        let failed = Reason::TlsHandshakeFailed;
+        match self {
+            Self::NothingPresented => (failed, "the server sends no certificate. Give it one.".to_owned()),
+            Self::NobodyTrusted => (
+                Reason::UnknownAuthority,
+                "the operator trusts no authority at all. Put the authority of the server's certificate into tls.caBundle.".to_owned(),
+            ),
+            Self::Unreadable(index, why) => {
+                let which = match index {
+                    0 => "the server's certificate".to_owned(),
+                    index => format!("certificate {} of those that the server sends", index + 1),
+                };
+                (failed, format!("{which} cannot be read by W&B Server: {why}. Issue a new one."))
+            }
+            Self::Expired(subject, since) => (
+                Reason::CertificateExpired,
+                format!("{} expired on {}. {}", subject.what(), day(*since), subject.renewal()),
+            ),
+            Self::NotYetValid(subject, from) => (
+                Reason::CertificateNotYetValid,
+                format!(
+                    "{} is valid only from {} on. Check the clocks of the server and of the node.",
+                    subject.what(),
+                    day(*from)
+                ),
+            ),
+            Self::OtherName { host, names, why } => (Reason::NameMismatch, name_words(host, names, *why)),
+            Self::UnknownIssuer { .. }
+            | Self::OtherKey(_)
+            | Self::NoAuthority(_)
+            | Self::NoSigning(_)
+            | Self::PathTooLong(..) => (Reason::UnknownAuthority, self.authority_words()),
+            Self::UnknownExtension(subject, extension) => (
+                failed,
+                format!(
+                    "{} has the critical extension {extension}, which W&B Server does not know. Issue it without that extension, or not as critical.",
+                    subject.what()
+                ),
+            ),
+            Self::BrokenSignature(subject, algorithm) => (
+                failed,
+                format!(
+                    "the certificate {subject} is signed with {algorithm}, which W&B Server does not accept. Issue it anew with SHA-256."
+                ),
+            ),
+            Self::ShortKey(subject, bits) => (
+                failed,
+                format!(
+                    "the key of {} is too short: it has {bits} bits, and at least 1024 are needed. Issue it anew with an RSA key of 2048 bits or more.",
+                    subject.what()
+                ),
+            ),
+            Self::LongKey(subject) => (
+                failed,
+                format!(
+                    "the key of {} is longer than the 8192 bits that W&B Server accepts. Issue it anew with a shorter one.",
+                    subject.what()
+                ),
+            ),
+            Self::UnsupportedKey(subject) => (
+                failed,
+                format!(
+                    "the key or signature of {} is of a kind that cannot be verified. Issue it anew with an RSA key of 2048 bits, or an ECDSA key on P-256.",
+                    subject.what()
+                ),
+            ),
+            Self::OtherUsage(subject) => (
+                failed,
+                format!(
+                    "{} is for other purposes than servers (its extendedKeyUsage lacks serverAuth). Issue it anew with serverAuth.",
+                    subject.what()
+                ),
+            ),
+            Self::Constraint(authority, name) => (
+                failed,
+                format!(
+                    "the authority {authority} may not sign for {name}, which the certificates below it carry (nameConstraints). Issue the server's certificate without that name, or from another authority."
+                ),
+            ),
+            Self::Policy => (
+                failed,
+                "the server's certificates do not satisfy the certificate policies that their own authorities demand. Issue them with these policies.".to_owned(),
+            ),
+            Self::TooManySignatures => (
+                failed,
+                "the server sends too many certificates that may belong to each other. Have it send its own one and the intermediates above it.".to_owned(),
+            ),
+        }
+    }
+
+    fn authority_words(&self) -> String {
+        match self {
+            Self::UnknownIssuer { issuer, itself: true } => format!(
+                "the server's chain ends at a self-signed certificate that is not trusted ({issuer}). Put that certificate into tls.caBundle."
+            ),
+            Self::UnknownIssuer { issuer, itself: false } => format!(
+                "the server's certificate comes from an authority that is not trusted ({issuer}). Put that authority's certificate into tls.caBundle; if it is an intermediate one, the server should also send it."
+            ),
+            Self::OtherKey(subject) => format!(
+                "the server's certificate names a trusted authority ({}), but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle.",
+                subject.name
+            ),
+            Self::NoAuthority(subject) => format!(
+                "{} is not marked as an authority's (basicConstraints CA:TRUE), so what it signed is not trusted. {}",
+                subject.what(),
+                as_authority(subject)
+            ),
+            Self::NoSigning(subject) => format!(
+                "{} may not sign certificates (its keyUsage lacks keyCertSign), so what it signed is not trusted. {}",
+                subject.what(),
+                as_authority(subject)
+            ),
+            Self::PathTooLong(subject, limit) => format!(
+                "{} allows at most {limit} intermediate certificates below it (pathlen), but the server's chain has more. Issue the server's certificate from an authority nearer to it.",
+                subject.what()
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+fn as_authority(subject: &Subject) -> &'static str {
+    match subject.role {
+        Role::BundleAuthority | Role::SystemAuthority => {
+            "Put the certificate of the real authority into tls.caBundle, or the server's own certificate."
+        }
+        Role::Server | Role::Intermediate => "Issue the server's certificate from an authority.",
+    }
+}
+
+fn name_words(host: &str, names: &[String], why: OtherName) -> String {
+    let listed = enumerate(names);
+    match why {
+        OtherName::Others => format!(
+            "the server's certificate is for {listed}, not for {host}. Use a name of the certificate in the address, or issue a certificate that also has {host}."
+        ),
+        OtherName::NoNames { version: 3 } => format!(
+            "the server's certificate has no subjectAltName, so it is for no host: W&B Server does not read the common name. Issue a certificate with {host} as subjectAltName."
+        ),
+        OtherName::NoNames { version } => format!(
+            "the server's certificate is of X.509 version {version}, which has no subjectAltName, so it is for no host: W&B Server does not read the common name. Issue a certificate of version 3 with {host} as subjectAltName."
+        ),
+        OtherName::AddressAsText => format!(
+            "the server's certificate has {host} as a DNS name, where an address does not count. Issue a certificate that has it as an IP address (subjectAltName IP:{host}), or use a host name of the certificate in the address."
+        ),
+        OtherName::NoAddress => format!(
+            "the server's certificate is for {listed}, not for the address {host}. Use a name of the certificate in the address, or issue a certificate that also has {host} as an IP address."
+        ),
+    }
+}
+
+/// The UTC day of a time in seconds since 1970.
+pub(in crate::net) fn day(seconds: i64) -> String {
+    Timestamp::from_second(seconds)
+        .map_or_else(|_| "an unknown day".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
+}
