@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
+    Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
     claims::superseded,
 };
 use crate::{
@@ -37,8 +37,8 @@ pub struct Planned<K: Kind> {
     pub plan: K::Plan,
     /// Remarks on the values that were read.
     pub(super) remarks: Vec<Problem>,
-    /// Whether any value was read from a Secret.
-    pub(super) reads_secrets: bool,
+    /// On whose behalf the checks are made: values from a Secret belong to an account.
+    pub(super) account: Account,
     pub(super) redactor: Redactor,
     pub(super) question: Question,
 }
@@ -155,7 +155,11 @@ pub fn prepare<K: Kind>(
             },
             redactor: inputs.redactor(),
             remarks: std::mem::take(&mut inputs.remarks),
-            reads_secrets: references.iter().any(|reference| reference.source == ReferenceSource::Secret),
+            account: if references.iter().any(|reference| reference.source == ReferenceSource::Secret) {
+                Account::Named
+            } else {
+                Account::Anonymous
+            },
             plan: K::plan(parsed, inputs),
         }),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
+use super::{Account, Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
 use crate::{
     api::{CheckName, Reason},
     problem::Problem,
@@ -32,10 +32,10 @@ impl<'a, K: Kind> Examination<'a, K> {
     /// Runs every check of the plan; `limit` bounds all of them together.
     pub async fn run(planned: &'a Planned<K>, scene: Scene<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
-        let shared = planned.reads_secrets.then_some(CheckName::SecretValues);
+        let shared = (planned.account == Account::Named).then_some(CheckName::SecretValues);
         let order = shared.into_iter().chain(K::checks(plan)).collect();
-        let mut report = Report::new(order, planned.redactor.clone());
-        if planned.reads_secrets {
+        let mut report = Report::new(order, planned.redactor.clone()).on_behalf_of(planned.account);
+        if planned.account == Account::Named {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }
         let probed = tokio::time::timeout(limit, K::probe(plan, &scene, &mut report)).await;
