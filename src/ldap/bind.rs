@@ -149,10 +149,11 @@ const UNAVAILABLE: u32 = 52;
 
 fn refused(name: &BindName, result: &LdapResult, policy: &PolicyResponse) -> Problem {
     let said = said(result);
-    let reason = policy
-        .refusal()
-        .or_else(|| spoken_reason(name, result))
-        .or_else(|| plain_reason(result));
+    let reason = match (policy.refusal(), spoken_reason(name, result)) {
+        // 389 Directory Server's control calls an inactivated account locked, its words know better.
+        (Some(Reason::AccountLocked), Some(Reason::AccountDisabled)) => Some(Reason::AccountDisabled),
+        (control, words) => control.or(words).or_else(|| plain_reason(result)),
+    };
     let Some(reason) = reason else {
         return shared_refusal(result);
     };
@@ -282,6 +283,8 @@ mod tests {
         let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
         let problem = refused(&name, &result(49, "password expired!"), &policy);
         assert_eq!(problem.reason, Reason::AccountLocked);
+        let inactivated = result(53, "Account inactivated. Contact system administrator.");
+        assert_eq!(refused(&name, &inactivated, &policy).reason, Reason::AccountDisabled);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicI32, Ordering},
     },
+    time::Duration,
 };
 
 use futures::{
@@ -20,7 +21,7 @@ use futures::{
 };
 use lber::structure::{PL, StructureTag};
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, StdStream,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, SearchStream, StdStream,
     controls::RawControl,
 };
 use tokio::{
@@ -30,7 +31,7 @@ use tokio::{
 
 use super::{
     entry::Entry,
-    message::{Allowance, not_ldap, read_message},
+    message::{Allowance, Heading, not_ldap, read_message},
 };
 use crate::{api::Reason, net::Duplex, problem::Problem};
 
@@ -41,8 +42,8 @@ pub struct Connection {
     carrier: BoxFuture<'static, Problem>,
     /// Why the connection is over.
     over: Option<Problem>,
-    /// The last operation that was abandoned: answers to it and to earlier ones are not wanted.
-    abandoned: Arc<AtomicI32>,
+    /// The last search that was left: no more entries are wanted of it and of earlier ones.
+    left: Arc<AtomicI32>,
 }
 
 /// What is looked for.
@@ -97,10 +98,10 @@ impl Connection {
         let (driver, ldap) =
             LdapConnAsync::with_settings(settings, "ldapi://pump").await.map_err(|_| no_socket_pair())?;
         let driver = AssertUnwindSafe(driver.drive()).catch_unwind();
-        let abandoned = Arc::new(AtomicI32::new(NOTHING_ABANDONED));
-        let pump = pump(stream, pump_end, abandoned.clone());
+        let left = Arc::new(AtomicI32::new(NOTHING_LEFT));
+        let pump = pump(stream, pump_end, left.clone());
         let carrier = async { tokio::join!(pump, driver).0 }.boxed();
-        Ok(Self { ldap, carrier, over: None, abandoned })
+        Ok(Self { ldap, carrier, over: None, left })
     }
 
     /// Whether no further operation can succeed.
@@ -121,27 +122,22 @@ impl Connection {
 
     /// Searches, and reads as much of the answer as is wanted.
     pub async fn search(&mut self, query: &Query<'_>) -> Result<Answer, Problem> {
-        let ldap = self.ldap.clone();
-        let collected = self.run(collect(ldap, query)).await?;
-        let ending = match collected.result {
-            Some(result) => Ending::Result(result),
+        let (ldap, left) = (self.ldap.clone(), self.left.clone());
+        let collected = self.run(collect(ldap, query, &left)).await?;
+        let ending = match collected.end {
+            End::Result(result) => Ending::Result(result),
+            End::Surplus => Ending::Left,
             // An entry has one name, so a second one of that name is nonsense.
-            None if query.scope == Scope::Base => return Err(self.give_up(not_ldap())),
-            None => {
-                self.abandon(collected.id).await?;
+            End::Unfinished(_) if query.scope == Scope::Base => return Err(self.give_up(not_ldap())),
+            End::Unfinished(id) => {
+                let mut ldap = self.ldap.clone();
+                self.run(async move { ldap.abandon(id).await }).await?;
                 Ending::Left
             }
         };
         let entries = collected.entries.into_iter().map(Entry::read).collect::<Option<_>>();
         let entries = entries.ok_or_else(not_ldap)?;
         Ok(Answer { entries, refers_elsewhere: collected.refers_elsewhere, ending })
-    }
-
-    /// Asks the server to send no more answers to an operation, and ignores those that are on their way.
-    async fn abandon(&mut self, id: i32) -> Result<(), Problem> {
-        self.abandoned.store(id, Ordering::Relaxed);
-        let mut ldap = self.ldap.clone();
-        self.run(async move { ldap.abandon(id).await }).await
     }
 
     /// Tells the server that nothing more will come.
@@ -192,7 +188,12 @@ impl Connection {
 }
 
 /// Operations are numbered from 1 on.
-const NOTHING_ABANDONED: i32 = 0;
+const NOTHING_LEFT: i32 = 0;
+
+/// How long the end of a search is waited for that has more entries than are wanted. Servers that ignore
+/// limits are often simple ones, which send everything at once, and to which the request to abandon a
+/// search is nothing but a reason to close the connection.
+const SURPLUS_TIME: Duration = Duration::from_millis(300);
 
 /// The most values that are kept of one search. A sample of people who are in hundreds of groups each
 /// is left when it has this many.
@@ -200,14 +201,21 @@ const VALUES_LIMIT: usize = 10_000;
 
 /// What a search gave, unread.
 struct Collected {
-    id: i32,
     entries: Vec<StructureTag>,
     refers_elsewhere: bool,
-    /// Nothing where the search was left before its end.
-    result: Option<LdapResult>,
+    end: End,
 }
 
-async fn collect(mut ldap: Ldap, query: &Query<'_>) -> Result<Collected, LdapError> {
+enum End {
+    /// The server was through, with this result.
+    Result(LdapResult),
+    /// The server was through with more than is wanted.
+    Surplus,
+    /// The server is not through with the operation of this number.
+    Unfinished(i32),
+}
+
+async fn collect(mut ldap: Ldap, query: &Query<'_>, left: &AtomicI32) -> Result<Collected, LdapError> {
     const ENTRY: u64 = 4;
     let options = SearchOptions::new()
         .sizelimit(i32::from(query.limit))
@@ -227,13 +235,28 @@ async fn collect(mut ldap: Ldap, query: &Query<'_>) -> Result<Collected, LdapErr
         }
         // Some servers ignore the limit, and would send everybody.
         if entries.len() == usize::from(query.limit) || values > VALUES_LIMIT {
+            let end = match query.scope {
+                Scope::Base => End::Unfinished(id),
+                Scope::OneLevel | Scope::Subtree => {
+                    left.store(id, Ordering::Relaxed);
+                    match tokio::time::timeout(SURPLUS_TIME, exhaust(&mut stream)).await {
+                        Ok(through) => through.map(|()| End::Surplus)?,
+                        Err(_) => End::Unfinished(id),
+                    }
+                }
+            };
             let _ = stream.finish().await;
-            return Ok(Collected { id, entries, refers_elsewhere, result: None });
+            return Ok(Collected { entries, refers_elsewhere, end });
         }
         values += count_primitives(&item.0);
         entries.push(item.0);
     }
-    Ok(Collected { id, entries, refers_elsewhere, result: Some(stream.finish().await) })
+    Ok(Collected { entries, refers_elsewhere, end: End::Result(stream.finish().await) })
+}
+
+async fn exhaust<'a>(stream: &mut SearchStream<'a, &'a str, Vec<&'a str>>) -> Result<(), LdapError> {
+    while stream.next().await?.is_some() {}
+    Ok(())
 }
 
 /// How many values there are in a message, its names included. Messages do not nest deep.
@@ -258,7 +281,7 @@ fn no_socket_pair() -> Problem {
 }
 
 /// Carries bytes to the server and whole messages back, until either side ends.
-async fn pump(server: Box<dyn Duplex>, library: UnixStream, abandoned: Arc<AtomicI32>) -> Problem {
+async fn pump(server: Box<dyn Duplex>, library: UnixStream, left: Arc<AtomicI32>) -> Problem {
     let (from_server, mut to_server) = tokio::io::split(server);
     let (mut from_library, to_library) = library.into_split();
     let requests = async {
@@ -274,7 +297,7 @@ async fn pump(server: Box<dyn Duplex>, library: UnixStream, abandoned: Arc<Atomi
     };
     tokio::select! {
         biased;
-        problem = pass_answers_on(BufReader::new(from_server), to_library, &abandoned) => problem,
+        problem = pass_answers_on(BufReader::new(from_server), to_library, &left) => problem,
         problem = requests => problem,
     }
 }
@@ -282,11 +305,11 @@ async fn pump(server: Box<dyn Duplex>, library: UnixStream, abandoned: Arc<Atomi
 async fn pass_answers_on(
     mut server: impl tokio::io::AsyncRead + Unpin,
     mut library: OwnedWriteHalf,
-    abandoned: &AtomicI32,
+    left: &AtomicI32,
 ) -> Problem {
     let mut allowance = Allowance::new();
-    // What the server says unasked has the number 0.
-    let is_wanted = |id| id == 0 || id > abandoned.load(Ordering::Relaxed);
+    let is_wanted =
+        |heading: Heading| !heading.is_found() || heading.id > left.load(Ordering::Relaxed);
     loop {
         match read_message(&mut server, &mut allowance, is_wanted).await {
             Err(problem) => return problem,

@@ -23,6 +23,7 @@ pub struct SlapdBuilder {
     certificate: Option<Certificate>,
     anonymous_bind: AnonymousBind,
     extra_ldif: String,
+    database_lines: String,
 }
 
 impl SlapdBuilder {
@@ -34,6 +35,7 @@ impl SlapdBuilder {
             certificate: None,
             anonymous_bind: AnonymousBind::Allowed,
             extra_ldif: String::new(),
+            database_lines: String::new(),
         }
     }
 
@@ -69,6 +71,14 @@ impl SlapdBuilder {
         self
     }
 
+    /// Adds lines to the configuration of the data base, before its own access rules.
+    #[must_use]
+    pub fn database_lines(mut self, lines: &str) -> Self {
+        self.database_lines.push_str(lines);
+        self.database_lines.push('\n');
+        self
+    }
+
     /// Loads the data and starts slapd.
     pub fn start(self) -> Result<Slapd> {
         let installation = tools::slapd()?;
@@ -80,6 +90,7 @@ impl SlapdBuilder {
             &root_password,
             self.certificate.as_ref(),
             self.anonymous_bind,
+            &self.database_lines,
         )?;
         let ldif = tree::ldif(&self.service_password) + &self.extra_ldif;
         let ldif = directory.write("tree.ldif", &ldif)?;
