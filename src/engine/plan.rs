@@ -11,8 +11,8 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
-    claims::superseded,
+    Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource,
+    accept::accept, claims::superseded,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION, Status},

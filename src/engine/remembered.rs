@@ -411,9 +411,8 @@ mod tests {
             // A server that cannot judge them has not counted them.
             (Reason::ServerUnavailable, Some(SELDOM), Some(SELDOM)),
         ] {
-            let wait = |remembered: &Remembered<()>| {
-                remembered.wait(SCHEDULE, remembered.checked_at.unwrap())
-            };
+            let wait =
+                |remembered: &Remembered<()>| remembered.wait(SCHEDULE, remembered.checked_at.unwrap());
             assert_eq!(wait(&bind(None, 1, Some(reason))), fresh, "{reason}");
             let passed = bind(None, 1, None);
             assert_eq!(wait(&bind(Some(&passed), 1, Some(reason))), proven, "{reason}");
@@ -520,9 +519,8 @@ mod tests {
     fn refused_credentials_survive_a_restart_and_an_upgrade() {
         let inputs = CheckedInputs::from("spec=1");
         let now = Instant::now();
-        let recover = |status: &Status, account| {
-            Remembered::<()>::recover(status, question(1), &inputs, (account, 3))
-        };
+        let recover =
+            |status: &Status, account| Remembered::<()>::recover(status, question(1), &inputs, (account, 3));
         for reason in [Reason::InvalidCredentials, Reason::OperationRefused, Reason::TimedOut] {
             let refused = bind(None, 1, Some(reason));
             for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {

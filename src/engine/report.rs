@@ -193,8 +193,7 @@ impl Report {
             .running
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
-        let mut finding =
-            Finding { name, result, reason, message: self.redactor.redact(message), duration };
+        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message), duration };
         let advice = finding.credentials_answer(self.account).and_then(|answer| match answer {
             CredentialsAnswer::Refused => Some(NOT_REPEATED),
             CredentialsAnswer::Unclear => Some(NOT_REPEATED_UNCLEAR),

@@ -86,9 +86,10 @@ fn remarks(members: &[NamedMembers<'_>]) -> Vec<(Reason, String)> {
         (!names.is_empty()).then(|| list(&names))
     };
     let mut remarks = Vec::new();
-    remarks.extend(with(Members::None).map(|names| {
-        (Reason::GroupEmpty, format!("Nobody is a member of {names}; check the list."))
-    }));
+    remarks.extend(
+        with(Members::None)
+            .map(|names| (Reason::GroupEmpty, format!("Nobody is a member of {names}; check the list."))),
+    );
     remarks.extend(with(Members::OnlyPrimary).map(|names| {
         (Reason::GroupEmpty, format!(
             "People are in {names} only as their primary group, which W&B may not see: try a login, or name a group that lists its members."

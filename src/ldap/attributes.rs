@@ -97,13 +97,15 @@ impl Sample {
                 if people.is_empty() {
                     return Err(limited(&limit, "whether people carry the attributes of spec.attributes"));
                 }
-                let called =
-                    if people.len() == 1 { "test user carries" } else { "test users carry" };
+                let called = if people.len() == 1 { "test user carries" } else { "test users carry" };
                 Ok(Self { people, called, limit: Some(limit) })
             }
             None => {
-                let elsewhere =
-                    if refers_elsewhere { ", and the directory refers to other servers for more" } else { "" };
+                let elsewhere = if refers_elsewhere {
+                    ", and the directory refers to other servers for more"
+                } else {
+                    ""
+                };
                 Err(Problem::new(
                     Reason::NoUsersFound,
                     format!(
@@ -172,9 +174,7 @@ impl<'a> Share<'a> {
             ),
             Others::Absent => (
                 Reason::AttributeMissing,
-                format!(
-                    "{seen}. Check spec.attributes.{role}, and that the account may read the attribute."
-                ),
+                format!("{seen}. Check spec.attributes.{role}, and that the account may read the attribute."),
             ),
             Others::Named(name) => (
                 Reason::AttributeNameDiffers,
@@ -188,7 +188,9 @@ impl<'a> Share<'a> {
                     "{seen}: entries have {attribute}, but the account may only search for it and read no value. Allow the account to read it in the directory, or set spec.bind to another account."
                 ),
             ),
-            Others::Undecided(limit) => return Some(limited(limit, &format!("whether people carry {attribute}"))),
+            Others::Undecided(limit) => {
+                return Some(limited(limit, &format!("whether people carry {attribute}")));
+            }
         };
         Some(Problem::new(reason, message))
     }

@@ -110,10 +110,7 @@ fn must_change_password(name: &BindName, demand: Demand) -> Problem {
             )
         }
     };
-    Problem::new(
-        Reason::PasswordExpired,
-        format!("{seen} Change it in the directory and in the Secret."),
-    )
+    Problem::new(Reason::PasswordExpired, format!("{seen} Change it in the directory and in the Secret."))
 }
 
 /// The server's own words, if it had any.
@@ -267,7 +264,10 @@ mod tests {
     fn words_decide_under_whichever_code() {
         for rc in [1, 19, 49, 50, 53, 80] {
             assert_eq!(reason(rc, "NDS error: login lockout (-197)"), Reason::AccountLocked, "{rc}");
-            assert_eq!(reason(rc, "Account inactivated. Contact system administrator."), Reason::AccountDisabled);
+            assert_eq!(
+                reason(rc, "Account inactivated. Contact system administrator."),
+                Reason::AccountDisabled
+            );
             assert_eq!(reason(rc, "password expired!"), Reason::PasswordExpired);
         }
     }

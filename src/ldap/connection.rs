@@ -21,8 +21,8 @@ use futures::{
 };
 use lber::structure::{PL, StructureTag};
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, SearchStream, StdStream,
-    controls::RawControl,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, SearchStream,
+    StdStream, controls::RawControl,
 };
 use tokio::{
     io::{AsyncWriteExt, BufReader},
@@ -217,9 +217,8 @@ enum End {
 
 async fn collect(mut ldap: Ldap, query: &Query<'_>, left: &AtomicI32) -> Result<Collected, LdapError> {
     const ENTRY: u64 = 4;
-    let options = SearchOptions::new()
-        .sizelimit(i32::from(query.limit))
-        .typesonly(query.content == Content::Names);
+    let options =
+        SearchOptions::new().sizelimit(i32::from(query.limit)).typesonly(query.content == Content::Names);
     let mut stream = ldap
         .with_search_options(options)
         .streaming_search(query.base, query.scope, query.filter, query.attributes.to_vec())
@@ -308,8 +307,7 @@ async fn pass_answers_on(
     left: &AtomicI32,
 ) -> Problem {
     let mut allowance = Allowance::new();
-    let is_wanted =
-        |heading: Heading| !heading.is_found() || heading.id > left.load(Ordering::Relaxed);
+    let is_wanted = |heading: Heading| !heading.is_found() || heading.id > left.load(Ordering::Relaxed);
     loop {
         match read_message(&mut server, &mut allowance, is_wanted).await {
             Err(problem) => return problem,

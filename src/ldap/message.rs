@@ -136,7 +136,8 @@ fn heading(message: &[u8]) -> Option<Heading> {
     let (header, _, _) = element_header(message)?;
     let id = message.get(header..)?;
     let (header, length, _) = element_header(id)?;
-    let (digits, operation) = id.get(header..)?.split_at_checked(length).filter(|_| (1..=4).contains(&length))?;
+    let (digits, operation) =
+        id.get(header..)?.split_at_checked(length).filter(|_| (1..=4).contains(&length))?;
     let number = digits.iter().fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
     let number = i32::try_from(number).ok().filter(|_| id.first() == Some(&INTEGER))?;
     Some(Heading { id: number, tag: *operation.first()? })

@@ -209,7 +209,8 @@ impl Words {
         if !name.is_empty() {
             text = text.replace(&name.to_lowercase(), " ");
         }
-        let words = text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+        let words =
+            text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
         Self(words.fold(" ".to_owned(), |words, word| words + word + " "))
     }
 
@@ -285,11 +286,20 @@ mod tests {
             // Oracle Internet Directory.
             ("Password Policy Error :9001: GSL_ACCOUNTLOCKED_EXCP : Your account is locked.", LOCKED),
             ("Password Policy Error :9000: GSL_PWDEXPIRED_EXCP :Your Password has expired.", EXPIRED),
-            ("Password Policy Error :9050: GSL_ACCTDISABLED_EXCP : Your Account has been disabled.", DISABLED),
+            (
+                "Password Policy Error :9050: GSL_ACCTDISABLED_EXCP : Your Account has been disabled.",
+                DISABLED,
+            ),
             ("Password Policy Error :9008: GSL_GRACELOGIN_EXCP", EXPIRED),
             // OpenDJ, Oracle Unified Directory, PingDirectory.
-            ("Rejecting a bind request for user uid=a because the account has been administratively disabled", DISABLED),
-            ("Rejecting a bind request for user uid=a because the account has been locked due to too many failed authentication attempts", LOCKED),
+            (
+                "Rejecting a bind request for user uid=a because the account has been administratively disabled",
+                DISABLED,
+            ),
+            (
+                "Rejecting a bind request for user uid=a because the account has been locked due to too many failed authentication attempts",
+                LOCKED,
+            ),
             ("Rejecting a bind request for user uid=a because that user's password is expired", EXPIRED),
             ("Rejecting a bind request for user uid=a because the account has expired", DISABLED),
             // IBM.

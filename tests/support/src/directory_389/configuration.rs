@@ -123,9 +123,9 @@ fn fill_in(template: &str, path: &Path, port: u16) -> Result<String> {
         ("ldapi_autobind", "off".to_owned()),
         ("ldapi", below("run/ldapi")),
     ];
-    Ok(values.into_iter().fold(template.to_owned(), |text, (name, value)| {
-        text.replace(&format!("%{name}%"), &value)
-    }))
+    Ok(values
+        .into_iter()
+        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("%{name}%"), &value)))
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {

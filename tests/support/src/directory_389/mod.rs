@@ -105,7 +105,8 @@ impl Directory389Builder {
     #[must_use]
     pub fn locked(self) -> Self {
         // The server's word for a lock without an end.
-        self.service_attribute("accountUnlockTime", "19700101000000Z").service_attribute("passwordRetryCount", "3")
+        self.service_attribute("accountUnlockTime", "19700101000000Z")
+            .service_attribute("passwordRetryCount", "3")
     }
 
     /// So many people beside alice.
