@@ -31,7 +31,7 @@ async fn a_lookthrough_limit_is_a_warning_where_the_test_users_can_be_found() {
         show(&limited)
     );
     assert_eq!(finding(&limited, &CheckName::TestUser(0)).result, CheckResult::Passed);
-    let undecided = findings(&server, "testUsers: [{filter: (departmentNumber=5001)}]").await;
+    let undecided = findings(&server, "testUsers: [{filter: (departmentNumber=9)}]").await;
     assert!(
         undecided.failure().is_some_and(|failure| failure.reason == Reason::SearchLimited),
         "{}",
