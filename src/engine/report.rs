@@ -133,6 +133,7 @@ impl Report {
     }
 
     /// The same report on checks that are made on behalf of this account.
+    #[must_use]
     pub fn on_behalf_of(self, account: Account) -> Self {
         Self { account, ..self }
     }

@@ -9,8 +9,8 @@
 //! - Oracle Internet Directory: "Administrator's Guide", the chapter on password policies (`GSL_…_EXCP`).
 //! - Oracle Directory Server Enterprise Edition, 389 Directory Server, Red Hat Directory Server: texts of
 //!   the servers, in their documents on password policies and account lockout.
-//! - FreeIPA: texts of its plug-ins `ipa-lockout`, `ipa-graceperiod` and `ipa-pwd-extop`.
-//! - Oracle Unified Directory, OpenDJ, PingDirectory: the messages `ERR_BIND_OPERATION_…`, which are sent
+//! - `FreeIPA`: texts of its plug-ins `ipa-lockout`, `ipa-graceperiod` and `ipa-pwd-extop`.
+//! - Oracle Unified Directory, `OpenDJ`, `PingDirectory`: the messages `ERR_BIND_OPERATION_…`, which are sent
 //!   where `return-bind-error-messages` is on.
 //! - IBM Directory Server, Security Verify Access, z/OS: "Password policy messages", and the `R0001…`
 //!   messages of the SDBM back end.

@@ -191,13 +191,13 @@ fn person(number: u32) -> (u64, Vec<StructureTag>) {
 
 /// Ignores the size limit, but knows what a search for `uid` is about.
 fn ignores_the_size_limit(people: u32) -> TcpServer {
-    directory(move |operation, arguments| match operation {
-        BIND => vec![(BIND_RESPONSE, result(0, ""))],
-        _ => {
-            let one = format!("{:?}", arguments.get(6)).contains(&format!("{:?}", b"uid"));
-            let count = if one { 1 } else { people };
-            (0..count).map(person).chain([(SEARCH_DONE, result(0, ""))]).collect()
+    directory(move |operation, arguments| {
+        if operation == BIND {
+            return vec![(BIND_RESPONSE, result(0, ""))];
         }
+        let one = format!("{:?}", arguments.get(6)).contains(&format!("{:?}", b"uid"));
+        let count = if one { 1 } else { people };
+        (0..count).map(person).chain([(SEARCH_DONE, result(0, ""))]).collect()
     })
 }
 

@@ -83,7 +83,7 @@ fn default_indexes(template: &Path) -> Result<String> {
     let template =
         fs::read_to_string(template).with_context(|| format!("cannot read {}", template.display()))?;
     let records = template.split("\n\n").filter(|record| record.contains("cn=default indexes"));
-    Ok(records.map(|record| format!("{}\n\n", record.trim())).collect())
+    Ok(records.flat_map(|record| [record.trim(), "\n\n"]).collect())
 }
 
 /// The suffix, and where it is kept.

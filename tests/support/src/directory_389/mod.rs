@@ -17,7 +17,7 @@ use crate::process::{ChildProcess, LogCapture, run_to_completion};
 use crate::run_directory::RunDirectory;
 use crate::tools;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const ADMIN_DN: &str = "cn=Directory Manager";
 const ADMIN_PASSWORD: &str = "admin-password";
 
@@ -83,21 +83,21 @@ impl Directory389Builder {
     /// Looks at no more than so many entries for a search that no index helps (`nsslapd-lookthroughlimit`).
     #[must_use]
     pub fn lookthrough_limit(mut self, entries: u32) -> Self {
-        self.settings.database.push_str(&format!("nsslapd-lookthroughlimit: {entries}\n"));
+        push_line(&mut self.settings.database, "nsslapd-lookthroughlimit", &entries.to_string());
         self
     }
 
     /// Sets an attribute of `cn=config`.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
-        self.settings.server.push_str(&format!("{name}: {value}\n"));
+        push_line(&mut self.settings.server, name, value);
         self
     }
 
     /// Gives the service account one more attribute.
     #[must_use]
     pub fn service_attribute(mut self, name: &str, value: &str) -> Self {
-        self.service_attributes.push_str(&format!("{name}: {value}\n"));
+        push_line(&mut self.service_attributes, name, value);
         self
     }
 
@@ -172,6 +172,11 @@ impl Directory389Builder {
             others.collect::<String>()
         )
     }
+}
+
+/// Adds a line of LDIF.
+fn push_line(lines: &mut String, name: &str, value: &str) {
+    lines.extend([name, ": ", value, "\n"]);
 }
 
 #[cfg(test)]
