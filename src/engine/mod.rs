@@ -48,7 +48,7 @@ pub use reconcile::reconcile;
 pub use references::{Fetched, FoundResource, Need, Neighbour, ObjectKey, Reference, ReferenceSource, fetch};
 pub use registry::Registry;
 pub use remembered::{Question, Remembered, Renewal, Schedule, Verdict};
-pub use report::{Checked, Finding, Findings, Report};
+pub use report::{Account, Checked, Finding, Findings, Report};
 pub use scene::Scene;
 pub use secret::{MANAGER, read, secret_name};
 

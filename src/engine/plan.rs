@@ -3,16 +3,17 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Write},
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::LazyLock,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, accept::accept,
-    claims::superseded,
+    Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource,
+    accept::accept, claims::superseded,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION, Status},
@@ -37,8 +38,8 @@ pub struct Planned<K: Kind> {
     pub plan: K::Plan,
     /// Remarks on the values that were read.
     pub(super) remarks: Vec<Problem>,
-    /// Whether any value was read from a Secret.
-    pub(super) reads_secrets: bool,
+    /// On whose behalf the checks are made: values from a Secret belong to an account.
+    pub(super) account: Account,
     pub(super) redactor: Redactor,
     pub(super) question: Question,
 }
@@ -72,9 +73,12 @@ impl CheckedInputs {
     /// What a run on these objects speaks of.
     pub fn of<K: Kind>(object: &K, objects: &BTreeMap<ObjectKey, Fetched>) -> Self {
         let uid = object.uid().unwrap_or_default();
-        // Its keys are fixed, so that another process gives the same spec the same number.
-        let spec = BuildHasherDefault::<DefaultHasher>::default().hash_one(checked_spec(object));
-        let mut text = format!("uid={uid} spec={spec:016x}");
+        // Another process, made with another release of Rust, gives the same spec the same digest:
+        // otherwise an upgrade would send credentials again that were refused.
+        let mut text = format!("uid={uid} spec=");
+        for byte in digest(&SHA256, checked_spec(object).as_bytes()).as_ref().iter().take(DIGEST_BYTES) {
+            let _ = write!(text, "{byte:02x}");
+        }
         for (key, fetched) in objects {
             let version = match fetched {
                 Fetched::Found { version, .. } => version,
@@ -101,6 +105,9 @@ impl CheckedInputs {
         recorded.rsplit_once(VERSION_MARK).is_some_and(|(inputs, _)| inputs == self.0)
     }
 }
+
+/// How much of a spec's digest is written down: enough to tell two specs of one resource apart.
+const DIGEST_BYTES: usize = 16;
 
 /// Precedes the value of the re-check annotation.
 const RECHECK_MARK: &str = " recheck=";
@@ -155,7 +162,11 @@ pub fn prepare<K: Kind>(
             },
             redactor: inputs.redactor(),
             remarks: std::mem::take(&mut inputs.remarks),
-            reads_secrets: references.iter().any(|reference| reference.source == ReferenceSource::Secret),
+            account: if references.iter().any(|reference| reference.source == ReferenceSource::Secret) {
+                Account::Named
+            } else {
+                Account::Anonymous
+            },
             plan: K::plan(parsed, inputs),
         }),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
+use super::{Account, Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
 use crate::{
     api::{CheckName, Reason},
     problem::Problem,
@@ -33,10 +33,10 @@ impl<'a, K: Kind> Examination<'a, K> {
     pub async fn run(planned: &'a Planned<K>, scene: Scene<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
         // A CA bundle need not come from a Secret, and is worth a remark all the same.
-        let judges_values = planned.reads_secrets || !planned.remarks.is_empty();
+        let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
         let shared = judges_values.then_some(CheckName::SecretValues);
         let order = shared.into_iter().chain(K::checks(plan)).collect();
-        let mut report = Report::new(order, planned.redactor.clone());
+        let mut report = Report::new(order, planned.redactor.clone()).on_behalf_of(planned.account);
         if judges_values {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }

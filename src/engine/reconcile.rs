@@ -96,8 +96,8 @@ async fn examine<K: Kind>(
     let common = object.common();
     let question = &planned.question;
     let known = context.memory.recall(object).or_else(|| {
-        let threshold = common.failure_threshold;
-        Remembered::recover(object.status()?, question.clone(), checked_inputs, threshold)
+        let terms = (planned.account, common.failure_threshold);
+        Remembered::recover(object.status()?, question.clone(), checked_inputs, terms)
     });
     let remembered = match known {
         Some(known) if known.answers(question, schedule(object), Instant::now()) => known,

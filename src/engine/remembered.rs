@@ -1,15 +1,15 @@
 //! What is remembered of one resource's checks, so that unchanged inputs lead to no extra probe: pure.
 //!
-//! Two things outlive the process in the status: that credentials were refused, since trying them
-//! again could lock the account, and that the inputs passed, so that an outage neither counts at
-//! once nor keeps the Secret from being repaired.
+//! Two things outlive the process in the status: that credentials were refused or left without a clear
+//! answer, since trying them again could lock the account, and that the inputs passed, so that an
+//! outage neither counts at once nor keeps the Secret from being repaired.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{CheckedInputs, Examined, Finding, Findings, InputsHash};
-use crate::api::{CheckName, ConditionType, Status};
+use super::{Account, CheckedInputs, Examined, Finding, Findings, InputsHash};
+use crate::api::{CheckName, ConditionType, Status, names::CredentialsAnswer};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,19 @@ pub enum Verdict {
     },
     /// A check failed, and that counts.
     Failed(Finding),
+    /// A check failed, and is not made again before a person changes something.
+    Held(Finding),
+}
+
+/// How soon the checks may be made again with the same inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retrial {
+    /// On the schedule.
+    Scheduled,
+    /// After a while that outlasts the usual window in which wrong passwords are counted.
+    Seldom,
+    /// Not before a person changes something.
+    Held,
 }
 
 impl<E> Remembered<E> {
@@ -103,11 +116,30 @@ impl<E> Remembered<E> {
         let Some(failure) = self.findings.failure() else {
             return Verdict::Passed;
         };
-        let is_tolerable = self.renewal != Renewal::Overdue && !self.findings.credentials_refused();
-        if self.proven && self.failures < threshold && is_tolerable {
+        let tolerated = match self.retrial() {
+            Retrial::Held => return Verdict::Held(failure.clone()),
+            Retrial::Scheduled => threshold,
+            // The second try comes after more time than the threshold usually spans.
+            Retrial::Seldom => threshold.min(2),
+        };
+        if self.proven && self.failures < tolerated && self.renewal != Renewal::Overdue {
             Verdict::Tolerated { failure: failure.clone(), failures: self.failures }
         } else {
             Verdict::Failed(failure.clone())
+        }
+    }
+
+    /// Whether sending an account's credentials again could lock the account.
+    ///
+    /// A server that was in no state to judge them has not counted them. Where the answer is unclear they
+    /// may have been counted. Credentials that passed before are in use by W&B Server, which sends them
+    /// at every login, so that a rare try more does no harm there, and an outage passes by itself.
+    fn retrial(&self) -> Retrial {
+        match self.findings.credentials_answer() {
+            None | Some(CredentialsAnswer::NotSent) => Retrial::Scheduled,
+            Some(CredentialsAnswer::Postponed) => Retrial::Seldom,
+            Some(CredentialsAnswer::Unclear) if self.proven => Retrial::Seldom,
+            Some(CredentialsAnswer::Unclear | CredentialsAnswer::Refused) => Retrial::Held,
         }
     }
 
@@ -118,9 +150,9 @@ impl<E> Remembered<E> {
         lasts.then_some(finding)
     }
 
-    /// How long until the checks are due; never by themselves where credentials were refused.
+    /// How long until the checks are due; never by themselves where credentials may not be sent again.
     pub fn wait(&self, schedule: Schedule, now: Instant) -> Option<Duration> {
-        if self.findings.credentials_refused() {
+        if self.retrial() == Retrial::Held {
             return None;
         }
         let Some(checked_at) = self.checked_at else { return Some(Duration::ZERO) };
@@ -164,7 +196,7 @@ impl<E> Remembered<E> {
         status: &Status,
         question: Question,
         checked_inputs: &CheckedInputs,
-        threshold: u32,
+        (account, threshold): (Account, u32),
     ) -> Option<Self>
     where
         E: Default,
@@ -180,6 +212,7 @@ impl<E> Remembered<E> {
                 .filter_map(Finding::from_status)
                 .filter(|finding| !finding.name.looks_at_target())
                 .collect(),
+            account,
             ..Findings::default()
         };
         let is_true = |type_: ConditionType| {
@@ -191,11 +224,11 @@ impl<E> Remembered<E> {
         let verified = is_true(ConditionType::Verified);
         let proven =
             (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
-        let refused = findings.credentials_refused();
         let failures = if verified { 0 } else { threshold };
         let upkeep = [CheckName::KeyRotation, CheckName::Membership];
         let refusal = upkeep.iter().find_map(|check| findings.refusal(check)).cloned();
-        (refused || proven || refusal.is_some()).then(|| Self {
+        let is_refused = refusal.is_some();
+        let recovered = Self {
             question,
             findings,
             evidence: E::default(),
@@ -205,7 +238,9 @@ impl<E> Remembered<E> {
             renewal: Renewal::Never,
             refusal: refusal.map(|finding| (finding, Instant::now())),
             jitter: 0.0,
-        })
+        };
+        let is_held = recovered.retrial() == Retrial::Held;
+        (is_held || proven || is_refused).then_some(recovered)
     }
 }
 
@@ -227,9 +262,9 @@ const REFUSAL_LASTS: Duration = Duration::from_hours(1);
 /// The longest wait while values are overdue, since they may end before the next check.
 const OVERDUE_RETRY: Duration = Duration::from_mins(1);
 
-/// The wait after credentials that were never proven went unanswered more than once: a server that
-/// delays its refusals counts them all the same, usually over the last half hour.
-const UNANSWERED_RETRY: Duration = Duration::from_mins(30);
+/// The shortest wait before credentials that got no clear answer are sent again: servers usually
+/// count wrong passwords over the last half hour.
+const SELDOM: Duration = Duration::from_mins(30);
 
 /// The share of a wait by which it may be longer.
 const JITTER_SHARE: f64 = 0.05;
@@ -240,16 +275,15 @@ impl Schedule {
         if remembered.findings.client_rejected() {
             return self.interval;
         }
+        if remembered.retrial() == Retrial::Seldom {
+            return self.interval.max(SELDOM);
+        }
         match remembered.verdict(self.threshold) {
             Verdict::Passed | Verdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
                 self.interval.min(OVERDUE_RETRY)
             }
             Verdict::Passed | Verdict::Tolerated { .. } => self.interval,
-            Verdict::Failed(_) if remembered.findings.credentials_unanswered() => {
-                let first = remembered.proven || remembered.failures <= 1;
-                if first { self.interval } else { self.interval.max(UNANSWERED_RETRY) }
-            }
-            Verdict::Failed(_) => {
+            Verdict::Failed(_) | Verdict::Held(_) => {
                 let doublings = remembered.failures.saturating_sub(1).min(16);
                 let longest = match remembered.renewal {
                     Renewal::Overdue => self.interval.min(OVERDUE_RETRY),
@@ -294,7 +328,7 @@ mod tests {
         };
         let message = String::new();
         let finding = Finding { name, result, reason, message, duration: Duration::ZERO };
-        Findings { list: vec![finding], ..Findings::default() }
+        Findings { list: vec![finding], account: Account::Named, ..Findings::default() }
     }
 
     fn examined(findings: Findings) -> Examined<()> {
@@ -302,7 +336,19 @@ mod tests {
     }
 
     fn run(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
-        let findings = findings(CheckName::TcpConnects, reason);
+        run_check(previous, inputs, (CheckName::TcpConnects, reason))
+    }
+
+    fn bind(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
+        run_check(previous, inputs, (CheckName::Bind, reason))
+    }
+
+    fn run_check(
+        previous: Option<&Remembered<()>>,
+        inputs: u64,
+        (name, reason): (CheckName, Option<Reason>),
+    ) -> Remembered<()> {
+        let findings = findings(name, reason);
         Remembered::learn(previous, question(inputs), examined(findings), Renewal::Never, 0.0, Instant::now())
     }
 
@@ -338,8 +384,8 @@ mod tests {
     #[test]
     fn refused_credentials_count_at_once_and_are_never_due() {
         let passed = run(None, 1, None);
-        let refused = run(Some(&passed), 1, Some(Reason::InvalidCredentials));
-        assert!(matches!(refused.verdict(3), Verdict::Failed(_)));
+        let refused = bind(Some(&passed), 1, Some(Reason::InvalidCredentials));
+        assert!(matches!(refused.verdict(3), Verdict::Held(_)));
         let much_later = Instant::now() + Duration::from_secs(1_000_000);
         assert_eq!(refused.wait(SCHEDULE, much_later), None);
         assert!(refused.answers(&question(1), SCHEDULE, much_later));
@@ -349,18 +395,44 @@ mod tests {
     }
 
     #[test]
-    fn unanswered_credentials_are_seldom_tried_again() {
-        let unanswered = |previous: Option<&Remembered<()>>| {
-            let findings = findings(CheckName::Bind, Some(Reason::TimedOut));
-            Remembered::learn(previous, question(1), examined(findings), Renewal::Never, 0.0, Instant::now())
-        };
-        let once = unanswered(None);
-        assert_eq!(SCHEDULE.delay(&once), SCHEDULE.interval);
-        assert_eq!(SCHEDULE.delay(&unanswered(Some(&once))), UNANSWERED_RETRY);
-        // Credentials that passed before are not what the server objects to.
-        let passed = run(None, 1, None);
-        let lost = (0..3).fold(passed, |previous, _| unanswered(Some(&previous)));
-        assert_eq!(SCHEDULE.delay(&lost), SCHEDULE.interval);
+    fn no_answer_to_credentials_but_yes_is_repeated_on_the_interval() {
+        for (reason, fresh, proven) in [
+            // What was refused is held, whatever the words.
+            (Reason::InvalidCredentials, None, None),
+            (Reason::AccountLocked, None, None),
+            (Reason::OperationRefused, None, None),
+            (Reason::ConfidentialityRequired, None, None),
+            (Reason::Referral, None, None),
+            // What is unclear is held, unless the same credentials passed before.
+            (Reason::TimedOut, None, Some(SELDOM)),
+            (Reason::ConnectionClosed, None, Some(SELDOM)),
+            (Reason::ProtocolError, None, Some(SELDOM)),
+            (Reason::ResponseTooLarge, None, Some(SELDOM)),
+            // A server that cannot judge them has not counted them.
+            (Reason::ServerUnavailable, Some(SELDOM), Some(SELDOM)),
+        ] {
+            let wait =
+                |remembered: &Remembered<()>| remembered.wait(SCHEDULE, remembered.checked_at.unwrap());
+            assert_eq!(wait(&bind(None, 1, Some(reason))), fresh, "{reason}");
+            let passed = bind(None, 1, None);
+            assert_eq!(wait(&bind(Some(&passed), 1, Some(reason))), proven, "{reason}");
+        }
+        // What was not sent, or was sent on nobody's behalf, locks nobody out.
+        let not_sent = bind(None, 1, Some(Reason::ConnectionFailed));
+        assert_eq!(SCHEDULE.delay(&not_sent), FIRST_RETRY);
+        let mut anonymous = bind(None, 1, Some(Reason::TimedOut));
+        anonymous.findings.account = Account::Anonymous;
+        assert_eq!(SCHEDULE.delay(&anonymous), FIRST_RETRY);
+    }
+
+    #[test]
+    fn an_outage_that_hides_the_answer_counts_at_its_second_run() {
+        let passed = bind(None, 1, None);
+        let once = bind(Some(&passed), 1, Some(Reason::ConnectionClosed));
+        assert!(matches!(once.verdict(3), Verdict::Tolerated { failures: 1, .. }));
+        let twice = bind(Some(&once), 1, Some(Reason::ConnectionClosed));
+        assert!(matches!(twice.verdict(3), Verdict::Failed(_)));
+        assert!(twice.proven);
     }
 
     #[test]
@@ -445,17 +517,22 @@ mod tests {
 
     #[test]
     fn refused_credentials_survive_a_restart_and_an_upgrade() {
-        let refused = run(None, 1, Some(Reason::InvalidCredentials));
         let inputs = CheckedInputs::from("spec=1");
         let now = Instant::now();
-        for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
-            let status = status(&refused, &recorded, Vec::new());
-            let recovered = Remembered::<()>::recover(&status, question(1), &inputs, 3).unwrap();
-            assert!(recovered.answers(&question(1), SCHEDULE, now));
-            assert!(matches!(recovered.verdict(3), Verdict::Failed(_)));
+        let recover =
+            |status: &Status, account| Remembered::<()>::recover(status, question(1), &inputs, (account, 3));
+        for reason in [Reason::InvalidCredentials, Reason::OperationRefused, Reason::TimedOut] {
+            let refused = bind(None, 1, Some(reason));
+            for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
+                let status = status(&refused, &recorded, Vec::new());
+                let recovered = recover(&status, Account::Named).unwrap();
+                assert!(recovered.answers(&question(1), SCHEDULE, now));
+                assert!(matches!(recovered.verdict(3), Verdict::Held(_)));
+                assert!(recover(&status, Account::Anonymous).is_none());
+            }
+            let other = status(&refused, "spec=2 operator=0.0.0", Vec::new());
+            assert!(recover(&other, Account::Named).is_none());
         }
-        let other = status(&refused, "spec=2 operator=0.0.0", Vec::new());
-        assert!(Remembered::<()>::recover(&other, question(1), &inputs, 3).is_none());
     }
 
     #[test]
@@ -468,7 +545,7 @@ mod tests {
         let outage = vec![condition(ConditionType::Verified, "False"), published];
         let recover = |recorded: &str, conditions: &[Condition]| {
             let status = status(&down, recorded, conditions.to_vec());
-            Remembered::<()>::recover(&status, question(1), &inputs, 3)
+            Remembered::<()>::recover(&status, question(1), &inputs, (Account::Named, 3))
         };
         let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
         assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));

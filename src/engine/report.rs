@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::{CheckName, CheckResult, CheckStatus, Reason, names::Remedy},
+    api::{
+        CheckName, CheckResult, CheckStatus, Reason,
+        names::{CredentialsAnswer, Remedy},
+    },
     net::Certificate,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
@@ -68,6 +71,12 @@ impl Finding {
         Self { name, result, reason, message: checked.message, duration: Duration::ZERO }
     }
 
+    /// What it says of this account's credentials, where the check sent them and failed.
+    fn credentials_answer(&self, account: Account) -> Option<CredentialsAnswer> {
+        let were_sent = account == Account::Named && self.name.sends_credentials();
+        (were_sent && self.result == CheckResult::Failed).then(|| self.reason.credentials_answer())
+    }
+
     /// The finding as `status.checks` carries it.
     pub fn status(&self) -> CheckStatus {
         CheckStatus {
@@ -87,12 +96,46 @@ pub struct Report {
     running: Option<(CheckName, Instant)>,
     certificate: Option<Certificate>,
     pause: Option<Duration>,
+    account: Account,
 }
+
+/// On whose behalf the checks talk to the other side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Account {
+    /// Nobody's.
+    #[default]
+    Anonymous,
+    /// An account's, whose credentials come from a Secret, and which the other side may lock.
+    Named,
+}
+
+/// What a person must know of credentials that were refused.
+const NOT_REPEATED: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+
+/// What a person must know of credentials whose answer is unclear.
+const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong password. The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes; only a password that worked before is tried again, after half an hour.";
+
+/// What a person must know of credentials that the other side was in no state to judge.
+const POSTPONED: &str = "The operator tries it again after half an hour, or as soon as the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
 impl Report {
     /// An empty report on these checks.
     pub fn new(order: Vec<CheckName>, redactor: Redactor) -> Self {
-        Self { order, redactor, findings: Vec::new(), running: None, certificate: None, pause: None }
+        Self {
+            order,
+            redactor,
+            findings: Vec::new(),
+            running: None,
+            certificate: None,
+            pause: None,
+            account: Account::Anonymous,
+        }
+    }
+
+    /// The same report on checks that are made on behalf of this account.
+    #[must_use]
+    pub fn on_behalf_of(self, account: Account) -> Self {
+        Self { account, ..self }
     }
 
     /// Runs a check and records what it found. `None` means that it failed and its chain ends.
@@ -151,8 +194,17 @@ impl Report {
             .running
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
-        let message = self.redactor.redact(message);
-        self.findings.push(Finding { name, result, reason, message, duration });
+        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message), duration };
+        let advice = finding.credentials_answer(self.account).and_then(|answer| match answer {
+            CredentialsAnswer::Refused => Some(NOT_REPEATED),
+            CredentialsAnswer::Unclear => Some(NOT_REPEATED_UNCLEAR),
+            CredentialsAnswer::Postponed => Some(POSTPONED),
+            CredentialsAnswer::NotSent => None,
+        });
+        if let Some(advice) = advice {
+            finding.message = format!("{} {advice}", finding.message);
+        }
+        self.findings.push(finding);
     }
 
     /// Ends a run that used its whole time: the check that was running is the one that failed.
@@ -195,7 +247,7 @@ impl Report {
             list.push(found.map_or_else(|| not_reached(name, &culprit), |index| recorded.remove(index)));
         }
         list.append(&mut recorded);
-        Findings { list, certificate: self.certificate, pause: self.pause }
+        Findings { list, certificate: self.certificate, pause: self.pause, account: self.account }
     }
 }
 
@@ -226,6 +278,8 @@ pub struct Findings {
     pub certificate: Option<Certificate>,
     /// How long a server asked to be left alone.
     pub pause: Option<Duration>,
+    /// On whose behalf the checks were made.
+    pub account: Account,
 }
 
 impl Findings {
@@ -234,9 +288,9 @@ impl Findings {
         self.list.iter().find(|finding| finding.result == CheckResult::Failed)
     }
 
-    /// Whether credentials were sent and the other side gave no clear answer.
-    pub fn credentials_unanswered(&self) -> bool {
-        self.failure().is_some_and(|failure| failure.name.sends_credentials() && failure.reason.leaves_open())
+    /// What the other side said of an account's credentials, where it did not accept them.
+    pub fn credentials_answer(&self) -> Option<CredentialsAnswer> {
+        self.list.iter().find_map(|finding| finding.credentials_answer(self.account))
     }
 
     /// Whether a check failed that judges the values.
@@ -259,13 +313,6 @@ impl Findings {
         self.list
             .iter()
             .any(|finding| finding.result == CheckResult::Failed && finding.reason == Reason::ClientRejected)
-    }
-
-    /// Whether the other side refused credentials.
-    pub fn credentials_refused(&self) -> bool {
-        self.list
-            .iter()
-            .any(|finding| finding.result == CheckResult::Failed && finding.reason.refuses_credentials())
     }
 }
 
@@ -301,6 +348,30 @@ mod tests {
         report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));
         let findings = report.finish();
         assert_eq!(findings.failure().unwrap().name, CheckName::Bind);
+    }
+
+    #[test]
+    fn says_of_each_answer_to_credentials_when_they_are_sent_again() {
+        let message = |account, reason| {
+            let report = Report::new(vec![CheckName::Bind], Redactor::default()).on_behalf_of(account);
+            let mut report = report;
+            report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
+            let findings = report.finish();
+            (findings.credentials_answer(), findings.list[0].message.clone())
+        };
+        for (reason, answer, words) in [
+            (Reason::InvalidCredentials, CredentialsAnswer::Refused, "does not try it again until"),
+            (Reason::OperationRefused, CredentialsAnswer::Refused, "does not try it again until"),
+            (Reason::TimedOut, CredentialsAnswer::Unclear, "may have counted this as a wrong password"),
+            (Reason::ProtocolError, CredentialsAnswer::Unclear, "may have counted this as a wrong password"),
+            (Reason::ServerUnavailable, CredentialsAnswer::Postponed, "tries it again after half an hour"),
+            (Reason::ConnectionFailed, CredentialsAnswer::NotSent, "No."),
+        ] {
+            let (seen, text) = message(Account::Named, reason);
+            assert_eq!(seen, Some(answer), "{reason}");
+            assert!(text.contains(words), "{text}");
+            assert_eq!(message(Account::Anonymous, reason), (None, "No.".to_owned()));
+        }
     }
 
     #[test]

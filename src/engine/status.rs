@@ -206,7 +206,7 @@ fn verified(facts: &Facts<'_>) -> Draft {
                 facts.threshold, failure.name, failure.message
             ),
         ),
-        Outcome::Checked { verdict: Verdict::Failed(failure), .. } => {
+        Outcome::Checked { verdict: Verdict::Failed(failure) | Verdict::Held(failure), .. } => {
             Draft::new(type_, State::False, failure.reason, format!("{}: {}", failure.name, failure.message))
         }
     }
@@ -310,7 +310,12 @@ fn progress(drafts: &[Draft], outcome: &Outcome<'_>) -> Option<Draft> {
         return None;
     }
     let cause = drafts.iter().find(|draft| draft.state != State::True)?;
-    Some(match cause.reason.remedy() {
+    let is_held = matches!(outcome, Outcome::Checked { verdict: Verdict::Held(_), .. });
+    let remedy = match cause.type_ {
+        ConditionType::Verified if is_held => Remedy::Person,
+        _ => cause.reason.remedy(),
+    };
+    Some(match remedy {
         Remedy::Person => {
             Draft::new(ConditionType::Stalled, State::True, cause.reason, cause.message.clone())
         }
@@ -372,7 +377,8 @@ mod tests {
         let refused = || finding(CheckResult::Failed, Reason::InvalidCredentials);
         let down = || finding(CheckResult::Failed, Reason::ConnectionRefused);
         let passed = || checked(Verdict::Passed, CheckResult::Passed, Reason::Passed);
-        let failed = || checked(Verdict::Failed(refused()), CheckResult::Failed, Reason::InvalidCredentials);
+        let failed = || checked(Verdict::Held(refused()), CheckResult::Failed, Reason::InvalidCredentials);
+        let unanswered = || finding(CheckResult::Failed, Reason::TimedOut);
         vec![
             ("suspended", Outcome::Suspended, None),
             ("not accepted", Outcome::NotAccepted(problem()), Some(Publication::Nothing)),
@@ -401,6 +407,11 @@ mod tests {
             ),
             ("refused", failed(), Some(Publication::Withheld)),
             ("refused, held", failed(), Some(Publication::Held)),
+            (
+                "unanswered credentials",
+                checked(Verdict::Held(unanswered()), CheckResult::Failed, Reason::TimedOut),
+                Some(Publication::Withheld),
+            ),
             ("somebody else's Secret", passed(), Some(Publication::Refused(problem()))),
         ]
     }

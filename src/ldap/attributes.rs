@@ -1,12 +1,17 @@
-//! The checks `BaseDnExists` and `AttributesPresent`: what stands where the spec says.
+//! The check `AttributesPresent`: whether people's entries hold what W&B Server reads.
+//!
+//! An attribute counts only where a value of it was read, and under the name that the spec gives it: a
+//! directory may let an account search for what it may not read, and may answer an alias or another
+//! spelling under a name of its own, where W&B Server does not find it.
 
 use ldap3::Scope;
 
 use super::{
     Directory, Dn,
-    connection::{Connection, Query},
+    connection::{Connection, Content, Query},
     entry::Entry,
-    search::{ANYTHING, Found, NO_ATTRIBUTES, all_of, exists, find, has},
+    search::{Found, all_of, find, has, limited, look_up},
+    test_user::KnownPeople,
 };
 use crate::{
     api::Reason,
@@ -17,195 +22,268 @@ use crate::{
 /// How many people are looked at.
 const SAMPLE_SIZE: u16 = 100;
 
-/// Reads the base of every search.
-pub async fn base_dn_exists(connection: &mut Connection, directory: &Directory) -> Result<Checked, Problem> {
-    base_exists(connection, "spec.baseDN", &directory.base_dn)
-        .await
-        .map_err(|problem| with_hint(problem, directory))?;
-    for (field, scope) in [
-        ("spec.userSearch.baseDN", &directory.user_search),
-        ("spec.groupSearch.baseDN", &directory.group_search),
-    ] {
-        if let Some(base) = &scope.base_dn {
-            base_exists(connection, field, base).await?;
-        }
-    }
-    Ok(Checked::passed((), format!("{} exists and can be read.", quote(directory.base_dn.as_str()))))
-}
-
-async fn base_exists(connection: &mut Connection, field: &str, base: &Dn) -> Result<(), Problem> {
-    let query = Query {
-        base: base.as_str(),
-        scope: Scope::Base,
-        filter: ANYTHING,
-        attributes: NO_ATTRIBUTES,
-        limit: 1,
-    };
-    let found = exists(connection, &query).await.map_err(|problem| match problem.reason {
-        Reason::BaseDnNotFound => Problem::new(problem.reason, format!("{field}: {}", problem.message)),
-        _ => problem,
-    })?;
-    if !found {
-        return Err(Problem::new(
-            Reason::NotReadable,
-            format!(
-                "{field}: the directory shows nothing at {}, which usually means that the account may not read it. Allow that in the directory, or check spec.bind.",
-                quote(base.as_str())
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// The vendor's own example shows an attribute map where the base DN belongs, and it parses as a DN.
-fn with_hint(problem: Problem, directory: &Directory) -> Problem {
-    if looks_like_attribute_map(directory) {
-        let message = format!(
-            "{} spec.baseDN looks like an attribute map: put such pairs into spec.attributes, and a DN such as dc=example,dc=org here.",
-            problem.message
-        );
-        return Problem::new(problem.reason, message);
-    }
-    problem
-}
-
-fn looks_like_attribute_map(directory: &Directory) -> bool {
-    // Types that real DNs begin with, whatever the extra attributes are called.
-    const USUAL_TYPES: &[&str] = &["dc", "ou", "o", "c", "l", "st", "cn", "uid"];
-    directory.base_dn.attribute_types().any(|of_dn| {
-        let extra = directory.attributes.extra.iter().map(|(name, _)| name.as_str());
-        extra
-            .filter(|name| !USUAL_TYPES.iter().any(|usual| usual.eq_ignore_ascii_case(name)))
-            .chain(["email", "group"])
-            .any(|name| name.eq_ignore_ascii_case(of_dn))
-    })
-}
-
 /// Looks at some people and counts who carry the attributes.
 pub async fn attributes_present(
     connection: &mut Connection,
     directory: &Directory,
+    known: &mut KnownPeople,
 ) -> Result<Checked, Problem> {
+    let wanted: Vec<_> = Wanted::all(directory).collect();
+    let mut attributes: Vec<_> = wanted.iter().map(|wanted| wanted.attribute).collect();
+    attributes.sort_unstable();
+    attributes.dedup();
     let filter = directory.people_filter();
-    let base = directory.user_base();
-    let email = directory.attributes.email.as_str();
-    let group = directory.attributes.group.as_str();
-    let query = Query {
-        base: base.as_str(),
-        scope: Scope::Subtree,
-        filter: &filter,
-        attributes: &[email, group],
-        limit: SAMPLE_SIZE,
-    };
-    let Found { entries: people, refers_elsewhere } = find(connection, &query).await?;
-    if people.is_empty() {
-        let elsewhere =
-            if refers_elsewhere { ", and the directory refers to other servers for more" } else { "" };
-        return Err(Problem::new(
-            Reason::NoUsersFound,
-            format!(
-                "No entry under {} matches {filter}{elsewhere}. Check spec.userSearch, and that the account may read people's entries.",
-                quote(base.as_str())
-            ),
-        ));
+    let found = find(connection, &people(directory, &filter, &attributes)).await?;
+    let sample = Sample::of(connection, directory, found, known).await?;
+    let mut shares = Vec::new();
+    for wanted in wanted {
+        shares.push(Share::of(connection, directory, &sample, wanted).await?);
     }
-    let email_share = Share::of(connection, directory, &people, email).await?;
-    let group_share = Share::of(connection, directory, &people, group).await?;
-    judge(directory, &email_share, &group_share)
+    judge(directory, &sample, &shares)
 }
 
-/// An attribute that nobody has fails; one that only others than the sampled people have is a warning.
-fn judge(directory: &Directory, email: &Share<'_>, group: &Share<'_>) -> Result<Checked, Problem> {
-    let Share { attribute, sampled, .. } = email;
-    let entries = if *sampled == 1 { "entry" } else { "entries" };
-    let seen = format!(
-        "{} of {sampled} sampled {entries} carry {attribute}, {} carry {}",
-        email.count, group.count, group.attribute
-    );
-    if email.others == Others::Without {
-        return Err(Problem::new(
-            Reason::AttributeMissing,
-            format!(
-                "{seen}. W&B needs the e-mail address: check spec.attributes.email, and that the account may read the attribute."
-            ),
-        ));
+fn people<'a>(directory: &'a Directory, filter: &'a str, attributes: &'a [&'a str]) -> Query<'a> {
+    Query {
+        base: directory.user_base().as_str(),
+        scope: Scope::Subtree,
+        filter,
+        attributes,
+        limit: SAMPLE_SIZE,
+        content: Content::Values,
     }
-    if group.others == Others::Without {
-        let advice = "Check spec.attributes.group, and that the account may read the attribute";
-        return if directory.group_allow_list.is_empty() {
-            Ok(Checked::warning((), Reason::AttributeMissing, format!("{seen}. {advice}.")))
-        } else {
-            Err(Problem::new(
-                Reason::AttributeMissing,
-                format!("{seen}, but spec.groupAllowList needs it. {advice}."),
-            ))
-        };
+}
+
+/// An attribute that the spec names.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// What W&B Server takes it for.
+    role: &'a str,
+    attribute: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    /// The attributes for the e-mail address and the group, and the extra ones.
+    fn all(directory: &'a Directory) -> impl Iterator<Item = Self> {
+        let attributes = &directory.attributes;
+        let main = [("email", &attributes.email), ("group", &attributes.group)];
+        let extra = attributes.extra.iter().map(|(role, attribute)| (role.as_str(), attribute));
+        main.into_iter().chain(extra).map(|(role, attribute)| Self { role, attribute })
     }
-    let only_others: Vec<_> = [email, group]
-        .iter()
-        .filter(|share| share.others == Others::With)
-        .map(|share| share.attribute)
-        .collect();
-    if only_others.is_empty() {
-        return Ok(Checked::passed((), format!("{seen}.")));
+}
+
+/// The people who are looked at.
+struct Sample {
+    people: Vec<Entry>,
+    /// What they are called in messages.
+    called: &'static str,
+    /// The limit of the directory's own at which it ended the search for them.
+    limit: Option<String>,
+}
+
+impl Sample {
+    /// The people whom a search found, or else the ones of `spec.testUsers` where the directory ended it
+    /// before it found anybody.
+    async fn of(
+        connection: &mut Connection,
+        directory: &Directory,
+        Found { entries: people, refers_elsewhere, limit }: Found,
+        known: &mut KnownPeople,
+    ) -> Result<Self, Problem> {
+        let called = if people.len() == 1 { "sampled entry carries" } else { "sampled entries carry" };
+        match limit {
+            limit if !people.is_empty() => Ok(Self { people, called, limit }),
+            Some(limit) => {
+                let people = known.get(connection, directory).await.to_vec();
+                if people.is_empty() {
+                    return Err(limited(&limit, "whether people carry the attributes of spec.attributes"));
+                }
+                let called = if people.len() == 1 { "test user carries" } else { "test users carry" };
+                Ok(Self { people, called, limit: Some(limit) })
+            }
+            None => {
+                let elsewhere = if refers_elsewhere {
+                    ", and the directory refers to other servers for more"
+                } else {
+                    ""
+                };
+                Err(Problem::new(
+                    Reason::NoUsersFound,
+                    format!(
+                        "No entry under {} matches {}{elsewhere}. Check spec.userSearch, and that the account may read people's entries.",
+                        quote(directory.user_base().as_str()),
+                        directory.people_filter()
+                    ),
+                ))
+            }
+        }
     }
-    Ok(Checked::warning(
-        (),
-        Reason::AttributeMissing,
-        format!(
-            "{seen}, although other entries carry {}. Set spec.userSearch so that it finds people only.",
-            only_others.join(" and ")
-        ),
-    ))
 }
 
 /// How many of the sampled entries carry an attribute.
 struct Share<'a> {
-    attribute: &'a str,
+    wanted: Wanted<'a>,
     count: usize,
-    sampled: usize,
     others: Others,
 }
 
-/// Whether entries beyond the sample carry the attribute.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How it is with entries that have the attribute, where nobody in the sample shows it.
 enum Others {
     /// Somebody in the sample does, so that the rest does not matter.
     NotAsked,
-    With,
-    Without,
+    /// There are some, and their values can be read.
+    Readable,
+    /// There are some, and the directory answers the attribute under this name.
+    Named(String),
+    /// There are some, but no value of theirs can be read.
+    Unreadable,
+    /// There are none.
+    Absent,
+    /// The directory ended the search for them at this limit.
+    Undecided(String),
 }
 
 impl<'a> Share<'a> {
-    /// Counts, and asks the directory for a single other entry where nobody counts: the first
-    /// entries of a directory are often not typical of the rest.
+    /// Counts, and asks the directory for others where nobody counts: the first entries of a directory
+    /// are often not typical of the rest.
     async fn of(
         connection: &mut Connection,
         directory: &Directory,
-        people: &[Entry],
-        attribute: &'a str,
+        sample: &Sample,
+        wanted: Wanted<'a>,
     ) -> Result<Self, Problem> {
-        let count = people.iter().filter(|person| person.values(attribute).next().is_some()).count();
+        let attribute = wanted.attribute;
+        let carries = |person: &&Entry| person.values_as_written(attribute).next().is_some();
+        let count = sample.people.iter().filter(carries).count();
         let others = match count {
-            0 if somebody_carries(connection, directory, attribute).await? => Others::With,
-            0 => Others::Without,
+            0 => Others::of(connection, directory, sample, attribute).await?,
             _ => Others::NotAsked,
         };
-        Ok(Self { attribute, count, sampled: people.len(), others })
+        Ok(Self { wanted, count, others })
+    }
+
+    /// What is wrong with it; `seen` tells the numbers.
+    fn complaint(&self, seen: &str) -> Option<Problem> {
+        let Wanted { role, attribute } = self.wanted;
+        let (reason, message) = match &self.others {
+            Others::NotAsked | Others::Readable => return None,
+            Others::Absent if role == "email" => (
+                Reason::AttributeMissing,
+                format!(
+                    "{seen}. W&B needs the e-mail address: check spec.attributes.email, and that the account may read the attribute."
+                ),
+            ),
+            Others::Absent => (
+                Reason::AttributeMissing,
+                format!("{seen}. Check spec.attributes.{role}, and that the account may read the attribute."),
+            ),
+            Others::Named(name) => (
+                Reason::AttributeNameDiffers,
+                format!(
+                    "{seen}: the directory answers {attribute} under the name {name}, and W&B looks names up letter by letter. Set spec.attributes.{role}: {name}."
+                ),
+            ),
+            Others::Unreadable => (
+                Reason::NotReadable,
+                format!(
+                    "{seen}: entries have {attribute}, but the account may only search for it and read no value. Allow the account to read it in the directory, or set spec.bind to another account."
+                ),
+            ),
+            Others::Undecided(limit) => {
+                return Some(limited(limit, &format!("whether people carry {attribute}")));
+            }
+        };
+        Some(Problem::new(reason, message))
     }
 }
 
-async fn somebody_carries(
-    connection: &mut Connection,
-    directory: &Directory,
-    attribute: &str,
-) -> Result<bool, Problem> {
-    let query = Query {
-        base: directory.user_base().as_str(),
-        scope: Scope::Subtree,
-        filter: &all_of(&[directory.people_filter(), has(attribute)]),
-        attributes: NO_ATTRIBUTES,
-        limit: 1,
-    };
-    exists(connection, &query).await
+impl Others {
+    async fn of(
+        connection: &mut Connection,
+        directory: &Directory,
+        sample: &Sample,
+        attribute: &str,
+    ) -> Result<Self, Problem> {
+        let filter = all_of(&[directory.people_filter(), has(attribute)]);
+        // Asked for alone, so that whatever has a value is the answer.
+        let only = [attribute];
+        let found = find(connection, &people(directory, &filter, &only)).await?;
+        let Some(limit) = found.limit.filter(|_| found.entries.is_empty()) else {
+            return Ok(Self::read(&found.entries, attribute));
+        };
+        let mut entries = Vec::new();
+        for dn in sample.people.iter().filter_map(|person| Dn::parse(&person.dn).ok()) {
+            entries.extend(look_up(connection, &dn, &has(attribute), &only).await?);
+        }
+        Ok(match Self::read(&entries, attribute) {
+            Self::Absent => Self::Undecided(limit),
+            others => others,
+        })
+    }
+
+    /// Judges entries that have the attribute and of which nothing else was asked.
+    fn read(entries: &[Entry], attribute: &str) -> Self {
+        if entries.is_empty() {
+            return Self::Absent;
+        }
+        if entries.iter().any(|entry| entry.values_as_written(attribute).next().is_some()) {
+            return Self::Readable;
+        }
+        match entries.iter().flat_map(Entry::names).min() {
+            Some(name) => Self::Named(quote(name)),
+            None => Self::Unreadable,
+        }
+    }
+}
+
+/// An attribute that nobody has or shows fails where W&B Server cannot do without it, and is a warning
+/// otherwise; one that only others than the sampled people have is a warning.
+fn judge(directory: &Directory, sample: &Sample, shares: &[Share<'_>]) -> Result<Checked, Problem> {
+    let seen = seen(sample, shares);
+    let mut remarks = Vec::new();
+    for share in shares {
+        let Some(complaint) = share.complaint(&seen) else { continue };
+        match share.wanted.role {
+            "email" => return Err(complaint),
+            "group" if !directory.group_allow_list.is_empty() => {
+                let message = format!("{} spec.groupAllowList needs the attribute.", complaint.message);
+                return Err(Problem::new(complaint.reason, message));
+            }
+            _ => remarks.push(complaint),
+        }
+    }
+    let only_others: Vec<_> = shares
+        .iter()
+        .filter(|share| matches!(share.others, Others::Readable))
+        .map(|share| share.wanted.attribute)
+        .collect();
+    if !only_others.is_empty() {
+        remarks.push(Problem::new(
+            Reason::AttributeMissing,
+            format!(
+                "{seen}, although other entries carry {}. Set spec.userSearch so that it finds people only.",
+                only_others.join(" and ")
+            ),
+        ));
+    }
+    if let Some(limit) = &sample.limit {
+        remarks.push(Problem::new(
+            Reason::SearchLimited,
+            format!("{seen}. The directory limits searches ({limit}), so nobody else was looked at."),
+        ));
+    }
+    let Some(first) = remarks.first() else { return Ok(Checked::passed((), format!("{seen}."))) };
+    let reason = first.reason;
+    let messages: Vec<_> = remarks.into_iter().map(|remark| remark.message).collect();
+    Ok(Checked::warning((), reason, messages.join(" ")))
+}
+
+/// `1 of 3 sampled entries carry mail, 2 carry gidNumber`.
+fn seen(sample: &Sample, shares: &[Share<'_>]) -> String {
+    let Sample { people, called, .. } = sample;
+    let mut parts = shares.iter().map(|share| format!("{} carry {}", share.count, share.wanted.attribute));
+    let first = shares.first().map_or_else(String::new, |share| {
+        format!("{} of {} {called} {}", share.count, people.len(), share.wanted.attribute)
+    });
+    let rest = parts.by_ref().skip(1);
+    [first].into_iter().chain(rest).collect::<Vec<_>>().join(", ")
 }

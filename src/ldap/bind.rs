@@ -5,7 +5,8 @@ use ldap3::{LdapResult, controls::RawControl};
 use super::{
     BindName, Protection,
     connection::Connection,
-    password_policy::{Demand, PASSWORD_POLICY, PolicyError, PolicyResponse, PolicyWarning},
+    password_policy::{Demand, PASSWORD_POLICY, PolicyResponse, PolicyWarning},
+    refusal,
 };
 use crate::{
     api::Reason,
@@ -22,10 +23,7 @@ pub struct Credentials {
     pub password: Sensitive,
 }
 
-/// A refused password must not be tried again, or the directory locks the account.
-const NOT_TRIED_AGAIN: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
-
-/// Binds once.
+/// Binds once. Whether that may be repeated is for the engine to decide and to say.
 pub async fn bind(
     connection: &mut Connection,
     credentials: Option<&Credentials>,
@@ -35,16 +33,29 @@ pub async fn bind(
         .map_or(("", ""), |credentials| (credentials.name.as_str(), credentials.password.expose()));
     let control = RawControl { ctype: PASSWORD_POLICY.to_owned(), crit: false, val: None };
     let result = connection.bind(name, password, control).await?;
-    let policy = PolicyResponse::find(&result.ctrls);
+    let mut policy = PolicyResponse::find(&result.ctrls);
     match (result.rc, credentials) {
-        (0, Some(credentials)) => match policy.demand() {
-            Some(demand) => Err(must_change_password(&credentials.name, demand)),
-            None => Ok(accepted(&credentials.name, policy.warning, protection)),
-        },
+        (0, Some(Credentials { name, .. })) => {
+            policy.warning = policy.warning.or_else(|| warning_in_words(&result.text, name));
+            match policy.demand() {
+                Some(demand) => Err(must_change_password(name, demand)),
+                None => Ok(accepted(name, policy.warning, protection)),
+            }
+        }
         (0, None) => Ok(accepted_anonymously(protection)),
-        (_, Some(credentials)) => Err(refusal(&credentials.name, &result, policy.error)),
+        (_, Some(Credentials { name, .. })) => Err(refused(name, &result, &policy)),
         (_, None) => Err(anonymous_refusal(&result)),
     }
+}
+
+/// Directories without the control say in words that a password is about to expire, or that they let an
+/// expired one in for a few last times.
+fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
+    if refusal::announces_expiry(text, name.as_str()) {
+        return Some(PolicyWarning::ExpiresSoon);
+    }
+    let reason = refusal::reason(text, name.as_str())?;
+    (reason == Reason::PasswordExpired).then_some(PolicyWarning::GraceBinds)
 }
 
 /// The remark on a bind that worked, but that everybody on the way could read.
@@ -52,16 +63,25 @@ const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way
 
 fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &Protection) -> Checked {
     let name = quote(name.as_str());
-    let expires_soon = format!(
-        "The directory accepts {name}, but warns that the password expires soon. Change it in the directory and in the Secret."
-    );
-    match (warning, protection) {
-        (Some(_), Protection::Plaintext) => Checked::warning(
-            (),
-            Reason::PasswordExpiresSoon,
-            format!("{expires_soon} Besides, {UNENCRYPTED}"),
+    let warned = warning.map(|warning| match warning {
+        PolicyWarning::Expired => (
+            Reason::PasswordExpired,
+            format!("The directory accepts {name}, but says that the password has expired."),
         ),
-        (Some(_), _) => Checked::warning((), Reason::PasswordExpiresSoon, expires_soon),
+        PolicyWarning::ExpiresSoon | PolicyWarning::GraceBinds => (
+            Reason::PasswordExpiresSoon,
+            format!("The directory accepts {name}, but warns that the password expires soon."),
+        ),
+    });
+    match (warned, protection) {
+        (Some((reason, seen)), protection) => {
+            let besides = match protection {
+                Protection::Plaintext => format!(" Besides, {UNENCRYPTED}"),
+                Protection::Tls(_) | Protection::StartTls(_) => String::new(),
+            };
+            let advice = "Change it in the directory and in the Secret.";
+            Checked::warning((), reason, format!("{seen} {advice}{besides}"))
+        }
         (None, Protection::Plaintext) => unencrypted(),
         (None, _) => Checked::passed((), format!("The directory accepts {name} and its password.")),
     }
@@ -90,10 +110,7 @@ fn must_change_password(name: &BindName, demand: Demand) -> Problem {
             )
         }
     };
-    Problem::new(
-        Reason::PasswordExpired,
-        format!("{seen} Change it in the directory and in the Secret. {NOT_TRIED_AGAIN}"),
-    )
+    Problem::new(Reason::PasswordExpired, format!("{seen} Change it in the directory and in the Secret."))
 }
 
 /// The server's own words, if it had any.
@@ -115,16 +132,25 @@ fn anonymous_refusal(result: &LdapResult) -> Problem {
                 "The directory refuses anonymous binds ({said}). Set spec.bind to an account that may search."
             ),
         ),
+        BUSY | UNAVAILABLE => {
+            let Problem { reason, message } = shared_refusal(result);
+            Problem::new(reason, format!("{message} The operator tries it again."))
+        }
         _ => shared_refusal(result),
     }
 }
 
-fn refusal(name: &BindName, result: &LdapResult, policy: Option<PolicyError>) -> Problem {
+// Result codes of a server that is in no state to judge anything.
+const BUSY: u32 = 51;
+const UNAVAILABLE: u32 = 52;
+
+fn refused(name: &BindName, result: &LdapResult, policy: &PolicyResponse) -> Problem {
     let said = said(result);
-    let reason = policy
-        .and_then(PolicyError::reason)
-        .or_else(|| active_directory_reason(&result.text))
-        .or_else(|| plain_reason(result));
+    let reason = match (policy.refusal(), spoken_reason(name, result)) {
+        // 389 Directory Server's control calls an inactivated account locked, its words know better.
+        (Some(Reason::AccountLocked), Some(Reason::AccountDisabled)) => Some(Reason::AccountDisabled),
+        (control, words) => control.or(words).or_else(|| plain_reason(result)),
+    };
     let Some(reason) = reason else {
         return shared_refusal(result);
     };
@@ -143,18 +169,26 @@ fn refusal(name: &BindName, result: &LdapResult, policy: Option<PolicyError>) ->
             "The directory refused {name_text} or its password ({said}). Check spec.bind.dn and the Secret."
         ),
     };
-    Problem::new(reason, format!("{message} {NOT_TRIED_AGAIN}"))
+    Problem::new(reason, message)
+}
+
+/// What the server's words say of the account, under whichever result code.
+fn spoken_reason(name: &BindName, result: &LdapResult) -> Option<Reason> {
+    match result.rc {
+        // These are about the connection, or about where the account is.
+        8 | 10 | 13 => None,
+        _ => refusal::reason(&result.text, name.as_str()),
+    }
 }
 
 /// Reasons that the result code alone tells.
 fn plain_reason(result: &LdapResult) -> Option<Reason> {
     match result.rc {
         // Some servers tell apart an unknown name (32), a malformed one (34) and an account without
-        // a password (48); to all of them trying again is useless.
+        // a password (48).
         32 | 34 | 48 | 49 => Some(Reason::InvalidCredentials),
         // 389 Directory Server's answer after too many wrong passwords.
         19 => Some(Reason::AccountLocked),
-        53 if result.text.to_lowercase().contains("inactivated") => Some(Reason::AccountDisabled),
         _ => None,
     }
 }
@@ -176,9 +210,9 @@ fn shared_refusal(result: &LdapResult) -> Problem {
                 referred_to(result)
             ),
         ),
-        51 | 52 => Problem::new(
+        BUSY | UNAVAILABLE => Problem::new(
             Reason::ServerUnavailable,
-            format!("The directory is busy or unavailable ({said}). The operator tries it again."),
+            format!("The directory is busy or unavailable ({said}) and has not judged the bind."),
         ),
         _ => Problem::new(
             Reason::OperationRefused,
@@ -192,21 +226,10 @@ pub fn referred_to(result: &LdapResult) -> String {
     result.refs.first().map_or_else(|| "it does not say which".to_owned(), |url| quote(url))
 }
 
-/// Active Directory answers every refusal with code 49 and a Windows error number in its text:
-/// `80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 52e, v4563`.
-fn active_directory_reason(text: &str) -> Option<Reason> {
-    let (_, after) = text.split_once(", data ")?;
-    match after.split([',', ' ']).next()? {
-        "525" | "52e" => Some(Reason::InvalidCredentials),
-        "530" | "531" | "533" | "701" => Some(Reason::AccountDisabled),
-        "532" | "773" => Some(Reason::PasswordExpired),
-        "775" => Some(Reason::AccountLocked),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ldap3::controls::Control;
+
     use super::*;
 
     fn result(rc: u32, text: &str) -> LdapResult {
@@ -215,7 +238,7 @@ mod tests {
 
     fn reason(rc: u32, text: &str) -> Reason {
         let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
-        refusal(&name, &result(rc, text), None).reason
+        refused(&name, &result(rc, text), &PolicyResponse::default()).reason
     }
 
     #[test]
@@ -224,11 +247,10 @@ mod tests {
             (49, "", Reason::InvalidCredentials),
             (48, "", Reason::InvalidCredentials),
             (32, "", Reason::InvalidCredentials),
-            (19, "Exceed password retry limit.", Reason::AccountLocked),
-            (53, "Account inactivated. Contact system administrator.", Reason::AccountDisabled),
+            (19, "", Reason::AccountLocked),
             (53, "simple bind disallowed", Reason::OperationRefused),
             (8, "", Reason::ConfidentialityRequired),
-            (13, "", Reason::ConfidentialityRequired),
+            (13, "password expired", Reason::ConfidentialityRequired),
             (10, "", Reason::Referral),
             (51, "", Reason::ServerUnavailable),
             (52, "", Reason::ServerUnavailable),
@@ -239,36 +261,45 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_error_numbers_of_active_directory() {
-        for (number, expected) in [
-            ("525", Reason::InvalidCredentials),
-            ("52e", Reason::InvalidCredentials),
-            ("530", Reason::AccountDisabled),
-            ("531", Reason::AccountDisabled),
-            ("532", Reason::PasswordExpired),
-            ("533", Reason::AccountDisabled),
-            ("701", Reason::AccountDisabled),
-            ("773", Reason::PasswordExpired),
-            ("775", Reason::AccountLocked),
-            ("999", Reason::InvalidCredentials),
-        ] {
-            let text = format!(
-                "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data {number}, v4563\0"
+    fn words_decide_under_whichever_code() {
+        for rc in [1, 19, 49, 50, 53, 80] {
+            assert_eq!(reason(rc, "NDS error: login lockout (-197)"), Reason::AccountLocked, "{rc}");
+            assert_eq!(
+                reason(rc, "Account inactivated. Contact system administrator."),
+                Reason::AccountDisabled
             );
-            assert_eq!(reason(49, &text), expected, "{number}");
+            assert_eq!(reason(rc, "password expired!"), Reason::PasswordExpired);
         }
     }
 
     #[test]
-    fn only_refused_credentials_are_said_not_to_be_tried_again() {
-        let name = BindName::parse("CORP\\wandb").unwrap();
-        for rc in 1..90 {
-            let problem = refusal(&name, &result(rc, ""), None);
-            assert_eq!(
-                problem.message.contains(NOT_TRIED_AGAIN),
-                problem.reason.refuses_credentials(),
-                "{rc}"
-            );
+    fn the_control_knows_better_than_the_words() {
+        let raw = RawControl {
+            ctype: PASSWORD_POLICY.to_owned(),
+            crit: false,
+            val: Some(vec![0x30, 3, 0x81, 1, 1]),
+        };
+        let policy = PolicyResponse::find(&[Control(None, raw)]);
+        let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
+        let problem = refused(&name, &result(49, "password expired!"), &policy);
+        assert_eq!(problem.reason, Reason::AccountLocked);
+        let inactivated = result(53, "Account inactivated. Contact system administrator.");
+        assert_eq!(refused(&name, &inactivated, &policy).reason, Reason::AccountDisabled);
+    }
+
+    #[test]
+    fn an_accepted_password_that_is_used_up_is_told_by_words_too() {
+        let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
+        for (text, warning) in [
+            ("", None),
+            ("NDS error: password expired (-223)", Some(PolicyWarning::GraceBinds)),
+            ("Password Policy Error :9008: GSL_GRACELOGIN_EXCP", Some(PolicyWarning::GraceBinds)),
+            (
+                "Password Policy Error :9002: GSL_EXPIREWARNING_EXCP : Your Password will expire in 9 seconds",
+                Some(PolicyWarning::ExpiresSoon),
+            ),
+        ] {
+            assert_eq!(warning_in_words(text, &name), warning, "{text}");
         }
     }
 }

@@ -5,16 +5,24 @@
 //! library and the pump between the two run only while an operation is awaited, so that dropping
 //! the connection ends everything.
 
-use std::{io, panic::AssertUnwindSafe};
+use std::{
+    io,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{
     FutureExt,
     future::{BoxFuture, Either, select},
 };
-use lber::structure::StructureTag;
+use lber::structure::{PL, StructureTag};
 use ldap3::{
-    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, StdStream,
-    controls::RawControl,
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions, SearchStream,
+    StdStream, controls::RawControl,
 };
 use tokio::{
     io::{AsyncWriteExt, BufReader},
@@ -23,7 +31,7 @@ use tokio::{
 
 use super::{
     entry::Entry,
-    message::{self, not_ldap, read_message},
+    message::{Allowance, Heading, not_ldap, read_message},
 };
 use crate::{api::Reason, net::Duplex, problem::Problem};
 
@@ -34,6 +42,8 @@ pub struct Connection {
     carrier: BoxFuture<'static, Problem>,
     /// Why the connection is over.
     over: Option<Problem>,
+    /// The last search that was left: no more entries are wanted of it and of earlier ones.
+    left: Arc<AtomicI32>,
 }
 
 /// What is looked for.
@@ -48,6 +58,17 @@ pub struct Query<'a> {
     pub attributes: &'a [&'a str],
     /// The most entries that are wanted.
     pub limit: u16,
+    /// Whether their values are wanted.
+    pub content: Content,
+}
+
+/// What is wanted of an entry's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Names and values.
+    Values,
+    /// Names only, which keeps the answer small whatever the size of the entry.
+    Names,
 }
 
 /// What a search gave.
@@ -57,7 +78,15 @@ pub struct Answer {
     /// Whether the server said that some entries are elsewhere.
     pub refers_elsewhere: bool,
     /// How the search ended.
-    pub result: LdapResult,
+    pub ending: Ending,
+}
+
+/// How a search ended.
+pub enum Ending {
+    /// The server said so, with this result.
+    Result(LdapResult),
+    /// It was left, since the server had more to send than is wanted.
+    Left,
 }
 
 impl Connection {
@@ -69,8 +98,10 @@ impl Connection {
         let (driver, ldap) =
             LdapConnAsync::with_settings(settings, "ldapi://pump").await.map_err(|_| no_socket_pair())?;
         let driver = AssertUnwindSafe(driver.drive()).catch_unwind();
-        let carrier = async { tokio::join!(pump(stream, pump_end), driver).0 }.boxed();
-        Ok(Self { ldap, carrier, over: None })
+        let left = Arc::new(AtomicI32::new(NOTHING_LEFT));
+        let pump = pump(stream, pump_end, left.clone());
+        let carrier = async { tokio::join!(pump, driver).0 }.boxed();
+        Ok(Self { ldap, carrier, over: None, left })
     }
 
     /// Whether no further operation can succeed.
@@ -89,19 +120,24 @@ impl Connection {
         self.run(async move { ldap.with_controls(control).simple_bind(name, password).await }).await
     }
 
-    /// Searches, and reads the whole answer.
+    /// Searches, and reads as much of the answer as is wanted.
     pub async fn search(&mut self, query: &Query<'_>) -> Result<Answer, Problem> {
-        let ldap = self.ldap.clone();
-        let collected = self.run(collect(ldap, query)).await?;
-        if collected.entries_seen > 1 && query.scope == Scope::Base {
-            return Err(self.give_up(not_ldap()));
-        }
+        let (ldap, left) = (self.ldap.clone(), self.left.clone());
+        let collected = self.run(collect(ldap, query, &left)).await?;
+        let ending = match collected.end {
+            End::Result(result) => Ending::Result(result),
+            End::Surplus => Ending::Left,
+            // An entry has one name, so a second one of that name is nonsense.
+            End::Unfinished(_) if query.scope == Scope::Base => return Err(self.give_up(not_ldap())),
+            End::Unfinished(id) => {
+                let mut ldap = self.ldap.clone();
+                self.run(async move { ldap.abandon(id).await }).await?;
+                Ending::Left
+            }
+        };
         let entries = collected.entries.into_iter().map(Entry::read).collect::<Option<_>>();
-        Ok(Answer {
-            entries: entries.ok_or_else(not_ldap)?,
-            refers_elsewhere: collected.refers_elsewhere,
-            result: collected.result,
-        })
+        let entries = entries.ok_or_else(not_ldap)?;
+        Ok(Answer { entries, refers_elsewhere: collected.refers_elsewhere, ending })
     }
 
     /// Tells the server that nothing more will come.
@@ -151,39 +187,83 @@ impl Connection {
     }
 }
 
+/// Operations are numbered from 1 on.
+const NOTHING_LEFT: i32 = 0;
+
+/// How long the end of a search is waited for that has more entries than are wanted. Servers that ignore
+/// limits are often simple ones, which send everything at once, and to which the request to abandon a
+/// search is nothing but a reason to close the connection.
+const SURPLUS_TIME: Duration = Duration::from_millis(300);
+
+/// The most values that are kept of one search. A sample of people who are in hundreds of groups each
+/// is left when it has this many.
+const VALUES_LIMIT: usize = 10_000;
+
 /// What a search gave, unread.
 struct Collected {
     entries: Vec<StructureTag>,
-    entries_seen: u64,
     refers_elsewhere: bool,
-    result: LdapResult,
+    end: End,
 }
 
-async fn collect(mut ldap: Ldap, query: &Query<'_>) -> Result<Collected, LdapError> {
+enum End {
+    /// The server was through, with this result.
+    Result(LdapResult),
+    /// The server was through with more than is wanted.
+    Surplus,
+    /// The server is not through with the operation of this number.
+    Unfinished(i32),
+}
+
+async fn collect(mut ldap: Ldap, query: &Query<'_>, left: &AtomicI32) -> Result<Collected, LdapError> {
     const ENTRY: u64 = 4;
-    let options = SearchOptions::new().sizelimit(i32::from(query.limit));
+    let options =
+        SearchOptions::new().sizelimit(i32::from(query.limit)).typesonly(query.content == Content::Names);
     let mut stream = ldap
         .with_search_options(options)
         .streaming_search(query.base, query.scope, query.filter, query.attributes.to_vec())
         .await?;
+    let id = stream.ldap_handle().last_id();
     let mut entries = Vec::new();
-    let mut entries_seen = 0;
+    let mut values = 0;
     let mut refers_elsewhere = false;
     while let Some(item) = stream.next().await? {
         refers_elsewhere |= item.is_ref();
         if item.0.id != ENTRY {
             continue;
         }
-        entries_seen += 1;
-        // Some servers ignore the limit. They are read to the end, which the limit in bytes bounds;
-        // but an entry has one name, so a second one of that name is nonsense.
-        if entries_seen <= u64::from(query.limit) {
-            entries.push(item.0);
-        } else if query.scope == Scope::Base {
-            break;
+        // Some servers ignore the limit, and would send everybody.
+        if entries.len() == usize::from(query.limit) || values > VALUES_LIMIT {
+            let end = match query.scope {
+                Scope::Base => End::Unfinished(id),
+                Scope::OneLevel | Scope::Subtree => {
+                    left.store(id, Ordering::Relaxed);
+                    match tokio::time::timeout(SURPLUS_TIME, exhaust(&mut stream)).await {
+                        Ok(through) => through.map(|()| End::Surplus)?,
+                        Err(_) => End::Unfinished(id),
+                    }
+                }
+            };
+            let _ = stream.finish().await;
+            return Ok(Collected { entries, refers_elsewhere, end });
         }
+        values += count_primitives(&item.0);
+        entries.push(item.0);
     }
-    Ok(Collected { entries, entries_seen, refers_elsewhere, result: stream.finish().await })
+    Ok(Collected { entries, refers_elsewhere, end: End::Result(stream.finish().await) })
+}
+
+async fn exhaust<'a>(stream: &mut SearchStream<'a, &'a str, Vec<&'a str>>) -> Result<(), LdapError> {
+    while stream.next().await?.is_some() {}
+    Ok(())
+}
+
+/// How many values there are in a message, its names included. Messages do not nest deep.
+fn count_primitives(tag: &StructureTag) -> usize {
+    match &tag.payload {
+        PL::P(_) => 1,
+        PL::C(parts) => parts.iter().map(count_primitives).sum(),
+    }
 }
 
 fn socket_pair() -> io::Result<(std::os::unix::net::UnixStream, UnixStream)> {
@@ -200,7 +280,7 @@ fn no_socket_pair() -> Problem {
 }
 
 /// Carries bytes to the server and whole messages back, until either side ends.
-async fn pump(server: Box<dyn Duplex>, library: UnixStream) -> Problem {
+async fn pump(server: Box<dyn Duplex>, library: UnixStream, left: Arc<AtomicI32>) -> Problem {
     let (from_server, mut to_server) = tokio::io::split(server);
     let (mut from_library, to_library) = library.into_split();
     let requests = async {
@@ -216,7 +296,7 @@ async fn pump(server: Box<dyn Duplex>, library: UnixStream) -> Problem {
     };
     tokio::select! {
         biased;
-        problem = pass_answers_on(BufReader::new(from_server), to_library) => problem,
+        problem = pass_answers_on(BufReader::new(from_server), to_library, &left) => problem,
         problem = requests => problem,
     }
 }
@@ -224,10 +304,12 @@ async fn pump(server: Box<dyn Duplex>, library: UnixStream) -> Problem {
 async fn pass_answers_on(
     mut server: impl tokio::io::AsyncRead + Unpin,
     mut library: OwnedWriteHalf,
+    left: &AtomicI32,
 ) -> Problem {
-    let mut allowance = message::CONNECTION_LIMIT;
+    let mut allowance = Allowance::new();
+    let is_wanted = |heading: Heading| !heading.is_found() || heading.id > left.load(Ordering::Relaxed);
     loop {
-        match read_message(&mut server, &mut allowance).await {
+        match read_message(&mut server, &mut allowance, is_wanted).await {
             Err(problem) => return problem,
             Ok(message) => {
                 if library.write_all(&message).await.is_err() {

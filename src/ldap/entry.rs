@@ -3,7 +3,7 @@
 use lber::structure::StructureTag;
 
 /// An entry with the attributes that were asked for. Values that are not text are left out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Its name, as the server writes it.
     pub dn: String,
@@ -34,6 +34,26 @@ impl Entry {
             .flat_map(|(_, values)| values)
             .map(String::as_str)
             .filter(|value| !value.trim().is_empty())
+    }
+
+    /// The values of an attribute under exactly this name. W&B Server is written in Go, whose usual LDAP
+    /// library looks attributes up by the letter (`GetAttributeValue` of go-ldap).
+    pub fn values_as_written<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.attributes.iter().filter(move |(own, _)| own == name);
+        named.flat_map(|(_, values)| values).map(String::as_str).filter(|value| !value.trim().is_empty())
+    }
+
+    /// The names of the attributes that have a value.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let has_value = |values: &[String]| values.iter().any(|value| !value.trim().is_empty());
+        self.attributes.iter().filter(move |(_, values)| has_value(values)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether the server answered with any of these attributes, with or without values.
+    pub fn mentions(&self, names: &[&str]) -> bool {
+        self.attributes
+            .iter()
+            .any(|(own, _)| names.iter().any(|name| without_options(own).eq_ignore_ascii_case(name)))
     }
 }
 

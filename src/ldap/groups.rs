@@ -1,4 +1,4 @@
-//! The check `GroupAllowList`, and who is a member of what.
+//! Groups, and who is a member of what.
 //!
 //! Directories record membership in five ways, and W&B does not document which it reads: the
 //! group lists DNs (`member`, `uniqueMember`) or login names (`memberUid`), or the person carries the
@@ -9,12 +9,16 @@ use ldap3::Scope;
 
 use super::{
     Directory, Dn, GroupName,
-    connection::{Connection, Query},
+    connection::{Connection, Content, Query},
     entry::Entry,
+    membership::{Membership, holds_only_groups, is_nested},
     primary_group::{GROUP_ATTRIBUTES, PrimaryGroup},
-    search::{ANYTHING, NO_ATTRIBUTES, all_of, any_of, equals, exists, find, list, look_up},
+    search::{
+        ANYTHING, NO_ATTRIBUTES, Presence, all_of, any_of, equals, exists, find, limited, look_up,
+        look_up_names,
+    },
 };
-use crate::{api::Reason, engine::Checked, problem::Problem};
+use crate::problem::{Problem, quote};
 
 /// A name that more entries than this share is not looked into further.
 const SAME_NAME_LIMIT: u16 = 10;
@@ -22,22 +26,36 @@ const SAME_NAME_LIMIT: u16 = 10;
 /// Finds groups that list anybody.
 const HAS_MEMBERS: &str = "(|(member=*)(uniqueMember=*)(memberUid=*))";
 
-/// A group that exists.
+/// The attributes in which groups list their members.
+const MEMBERS: &[&str] = &["member", "uniqueMember", "memberUid"];
+
+/// A group that exists, or of which the directory does not let it be told.
 pub struct Group {
     /// Its entries; none when only people's attribute knows it.
     dns: Vec<Dn>,
     /// What people's group attribute may say of it: its DN, `cn` or `gidNumber`.
     values: Vec<String>,
     primary: PrimaryGroup,
+    /// The limit of the directory's own at which it ended the search for the group.
+    limit: Option<String>,
 }
 
 /// Who is in a group, as far as the directory shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Members {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Somebody.
     Some,
     /// Only people whose primary group it is.
     OnlyPrimary,
+    /// Only other groups.
+    OnlyGroups,
+    /// Somebody, but the account may only search for who it is.
+    Hidden,
+    /// Nobody is listed, but it may be people's primary group.
     Unknown,
+    /// The directory ended the search for that at a limit of its own.
+    Undecided(String),
+    /// Nobody.
     None,
 }
 
@@ -49,6 +67,7 @@ impl Group {
         name: &GroupName,
     ) -> Result<Option<Self>, Problem> {
         let attributes = &[["cn", "gidNumber"].as_slice(), &GROUP_ATTRIBUTES].concat();
+        let mut limit = None;
         let entries = match name {
             GroupName::Dn(dn) => {
                 let class = directory.group_search.object_class.as_deref();
@@ -64,16 +83,23 @@ impl Group {
                     filter: &all_of(&[class, named]),
                     attributes,
                     limit: SAME_NAME_LIMIT,
+                    content: Content::Values,
                 };
-                find(connection, &query).await?.entries
+                let found = find(connection, &query).await?;
+                limit = found.limit;
+                found.entries
             }
         };
         if !entries.is_empty() {
             return Ok(Some(Self::from_entries(&entries)));
         }
         let values = vec![name.as_str().to_owned()];
-        let carried = Self { dns: Vec::new(), values, primary: PrimaryGroup::Never };
-        Ok(carried.is_carried(connection, directory).await?.then_some(carried))
+        let carried = Self { dns: Vec::new(), values, primary: PrimaryGroup::Never, limit };
+        Ok(match carried.is_carried(connection, directory).await? {
+            Presence::Found => Some(Self { limit: None, ..carried }),
+            Presence::Undecided(limit) => Some(Self { limit: Some(limit), ..carried }),
+            Presence::NotFound => carried.limit.is_some().then_some(carried),
+        })
     }
 
     fn from_entries(entries: &[Entry]) -> Self {
@@ -85,36 +111,74 @@ impl Group {
             values: values.collect(),
             primary: PrimaryGroup::of(entries),
             dns: entries.iter().filter_map(|entry| Dn::parse(&entry.dn).ok()).collect(),
+            limit: None,
         }
     }
 
     /// Who is a member.
-    async fn members(&self, connection: &mut Connection, directory: &Directory) -> Result<Members, Problem> {
+    pub async fn members(
+        &self,
+        connection: &mut Connection,
+        directory: &Directory,
+    ) -> Result<Members, Problem> {
+        if let Some(limit) = &self.limit {
+            return Ok(Members::Undecided(limit.clone()));
+        }
         for dn in &self.dns {
-            if look_up(connection, dn, HAS_MEMBERS, NO_ATTRIBUTES).await?.is_some() {
-                return Ok(Members::Some);
+            let Some(entry) = look_up_names(connection, dn, HAS_MEMBERS, MEMBERS).await? else { continue };
+            if holds_only_groups(connection, directory, dn).await? {
+                return Ok(Members::OnlyGroups);
             }
+            return Ok(if entry.mentions(MEMBERS) { Members::Some } else { Members::Hidden });
         }
-        if self.is_carried(connection, directory).await? {
-            return Ok(Members::Some);
+        match self.is_carried(connection, directory).await? {
+            Presence::Found => return Ok(Members::Some),
+            Presence::Undecided(limit) => return Ok(Members::Undecided(limit)),
+            Presence::NotFound => {}
         }
-        Ok(match self.primary.filter() {
-            Some(filter) if is_anybody(connection, directory, &filter).await? => Members::OnlyPrimary,
-            None if self.primary == PrimaryGroup::Unknown => Members::Unknown,
-            Some(_) | None => Members::None,
+        let Some(filter) = self.primary.filter() else {
+            let is_unknown = self.primary == PrimaryGroup::Unknown;
+            return Ok(if is_unknown { Members::Unknown } else { Members::None });
+        };
+        Ok(match is_anybody(connection, directory, &filter).await? {
+            Presence::Found => Members::OnlyPrimary,
+            Presence::Undecided(limit) => Members::Undecided(limit),
+            Presence::NotFound => Members::None,
         })
     }
 
     /// Whether any person's entry names the group.
-    async fn is_carried(&self, connection: &mut Connection, directory: &Directory) -> Result<bool, Problem> {
+    async fn is_carried(
+        &self,
+        connection: &mut Connection,
+        directory: &Directory,
+    ) -> Result<Presence, Problem> {
         let attribute = &directory.attributes.group;
         let carried = self.values.iter().map(|value| equals(attribute, value));
         let member_of = self.dns.iter().map(|dn| equals("memberOf", dn.as_str()));
         is_anybody(connection, directory, &any_of(&carried.chain(member_of).collect::<Vec<_>>())).await
     }
 
-    /// Whether a person is a member.
-    pub async fn contains(
+    /// How a person is a member.
+    pub async fn membership(
+        &self,
+        connection: &mut Connection,
+        directory: &Directory,
+        person: &Entry,
+    ) -> Result<Membership, Problem> {
+        if self.contains(connection, directory, person).await? {
+            return Ok(Membership::Direct);
+        }
+        if let Some(limit) = &self.limit {
+            let names = self.values.join(", ");
+            return Err(limited(limit, &format!("whether the person is in the group {}", quote(&names))));
+        }
+        let is_nested = is_nested(connection, directory, &self.dns, person).await?;
+        Ok(if is_nested { Membership::Nested } else { Membership::None })
+    }
+
+    /// Whether a person is a direct member.
+    async fn contains(
         &self,
         connection: &mut Connection,
         directory: &Directory,
@@ -145,83 +209,14 @@ async fn is_anybody(
     connection: &mut Connection,
     directory: &Directory,
     filter: &str,
-) -> Result<bool, Problem> {
+) -> Result<Presence, Problem> {
     let query = Query {
         base: directory.user_base().as_str(),
         scope: Scope::Subtree,
         filter: &all_of(&[directory.people_filter(), filter.to_owned()]),
         attributes: NO_ATTRIBUTES,
         limit: 1,
+        content: Content::Values,
     };
     exists(connection, &query).await
-}
-
-/// Looks every group of the allow list up, and whether somebody is in it.
-pub async fn group_allow_list(
-    connection: &mut Connection,
-    directory: &Directory,
-) -> Result<Checked<Vec<Group>>, Problem> {
-    let names = &directory.group_allow_list;
-    let (mut groups, mut members, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for name in names {
-        match Group::find(connection, directory, name).await? {
-            None => missing.push(name),
-            Some(group) => {
-                members.push((name, group.members(connection, directory).await?));
-                groups.push(group);
-            }
-        }
-    }
-    if !missing.is_empty() {
-        return Err(Problem::new(
-            Reason::GroupNotFound,
-            format!(
-                "The directory has no group {}. Check spec.groupAllowList, spec.groupSearch, and that the account may read groups.",
-                list(&missing)
-            ),
-        ));
-    }
-    if members.iter().all(|(_, members)| *members == Members::None) {
-        return Err(Problem::new(
-            Reason::NobodyAllowed,
-            "No group of spec.groupAllowList has a member, so nobody could log in. Add people to one of the groups in the directory, or allow the account to read who is in them.",
-        ));
-    }
-    Ok(judge(groups, &members))
-}
-
-/// Groups that exist: says what is doubtful about them.
-fn judge(groups: Vec<Group>, members: &[(&GroupName, Members)]) -> Checked<Vec<Group>> {
-    let with = |wanted: Members| {
-        let names: Vec<_> =
-            members.iter().filter(|(_, members)| *members == wanted).map(|(name, _)| *name).collect();
-        (!names.is_empty()).then(|| list(&names))
-    };
-    let mut remarks = Vec::new();
-    remarks
-        .extend(with(Members::None).map(|names| format!("Nobody is a member of {names}; check the list.")));
-    remarks.extend(with(Members::OnlyPrimary).map(|names| {
-        format!(
-            "People are in {names} only as their primary group, which W&B may not see: try a login, or name a group that lists its members."
-        )
-    }));
-    remarks.extend(with(Members::Unknown).map(|names| {
-        format!(
-            "It cannot be told who is in {names}: nobody is listed, but it may be people's primary group. Allow the account to read primaryGroupToken, or name a group that lists its members."
-        )
-    }));
-    let reason = if remarks.is_empty() { Reason::AmbiguousSeparator } else { Reason::GroupEmpty };
-    let ambiguous: Vec<_> =
-        members.iter().map(|(name, _)| *name).filter(|name| name.as_str().contains(',')).collect();
-    if !ambiguous.is_empty() {
-        remarks.push(format!(
-            "The list is published separated by commas, and W&B does not document how it reads names that contain one ({}): try a login, or name the group by its cn.",
-            list(&ambiguous)
-        ));
-    }
-    match (remarks.is_empty(), groups.len()) {
-        (false, _) => Checked::warning(groups, reason, remarks.join(" ")),
-        (true, 1) => Checked::passed(groups, "The group exists and has members."),
-        (true, count) => Checked::passed(groups, format!("All {count} groups exist and have members.")),
-    }
 }

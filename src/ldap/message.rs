@@ -13,6 +13,12 @@ use crate::{api::Reason, net::certificate_demanded, problem::Problem};
 /// The most bytes that are read from the server on one connection.
 pub const CONNECTION_LIMIT: u64 = 8 * 1024 * 1024;
 
+/// The most bytes of one message.
+pub const MESSAGE_LIMIT: u64 = 1024 * 1024;
+
+/// The most bytes that are read from the server on one connection only to be thrown away.
+const DISCARD_LIMIT: u64 = 64 * 1024 * 1024;
+
 /// What each element counts beside its bytes: parsed, even an empty one takes about this much memory.
 const ELEMENT_COST: u64 = 64;
 
@@ -37,6 +43,26 @@ fn too_large() -> Problem {
     )
 }
 
+fn message_too_large() -> Problem {
+    Problem::new(
+        Reason::ResponseTooLarge,
+        "The server sent a single message of more than 1 MiB, where a few short attributes were asked for. Check that the address leads to a directory, and what its entries hold in the attributes of spec.attributes.",
+    )
+}
+
+/// What may still be read from the server on one connection.
+pub struct Allowance {
+    read: u64,
+    discard: u64,
+}
+
+impl Allowance {
+    /// What may be read on a new connection.
+    pub fn new() -> Self {
+        Self { read: CONNECTION_LIMIT, discard: DISCARD_LIMIT }
+    }
+}
+
 /// The server ended the connection.
 pub fn closed() -> Problem {
     Problem::new(
@@ -45,11 +71,47 @@ pub fn closed() -> Problem {
     )
 }
 
-/// Reads one message, and takes what it costs from what may still be read.
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// The number of the operation that it answers.
+    pub id: i32,
+    tag: u8,
+}
+
+impl Heading {
+    /// Whether it is one of many answers to a search, and not the last one.
+    pub fn is_found(self) -> bool {
+        const ENTRY: u8 = 0x64;
+        const REFERENCE: u8 = 0x73;
+        const INTERMEDIATE: u8 = 0x79;
+        matches!(self.tag, ENTRY | REFERENCE | INTERMEDIATE)
+    }
+}
+
+/// Reads the next message that is wanted, and takes what it costs from what may still be read. The
+/// bytes of others are thrown away unparsed.
 pub async fn read_message(
     source: &mut (impl AsyncRead + Unpin),
-    allowance: &mut u64,
+    allowance: &mut Allowance,
+    is_wanted: impl Fn(Heading) -> bool,
 ) -> Result<Vec<u8>, Problem> {
+    loop {
+        let message = read_bytes(source).await?;
+        let size = message.len() as u64;
+        if heading(&message).is_some_and(|heading| !is_wanted(heading)) {
+            spend(&mut allowance.discard, size)?;
+            continue;
+        }
+        spend(&mut allowance.read, size)?;
+        let elements = count_elements(&message).ok_or_else(not_ldap)?;
+        spend(&mut allowance.read, elements.saturating_mul(ELEMENT_COST))?;
+        return if is_ldap(&message) { Ok(message) } else { Err(not_ldap()) };
+    }
+}
+
+/// Reads the bytes of one message.
+async fn read_bytes(source: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Problem> {
     let mut message = Vec::new();
     read_exactly(source, 2, &mut message).await?;
     let length = match message.as_slice() {
@@ -61,12 +123,24 @@ pub async fn read_message(
         }
         _ => return Err(not_ldap()),
     };
-    let header = message.len() as u64;
-    spend(allowance, length.saturating_add(header))?;
+    if length > MESSAGE_LIMIT {
+        return Err(message_too_large());
+    }
     read_exactly(source, length, &mut message).await?;
-    let elements = count_elements(&message).ok_or_else(not_ldap)?;
-    spend(allowance, elements.saturating_mul(ELEMENT_COST))?;
-    if is_ldap(&message) { Ok(message) } else { Err(not_ldap()) }
+    Ok(message)
+}
+
+/// What a message is about, where it says so; numbers are at most 2^31 - 1.
+fn heading(message: &[u8]) -> Option<Heading> {
+    const INTEGER: u8 = 0x02;
+    let (header, _, _) = element_header(message)?;
+    let id = message.get(header..)?;
+    let (header, length, _) = element_header(id)?;
+    let (digits, operation) =
+        id.get(header..)?.split_at_checked(length).filter(|_| (1..=4).contains(&length))?;
+    let number = digits.iter().fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
+    let number = i32::try_from(number).ok().filter(|_| id.first() == Some(&INTEGER))?;
+    Some(Heading { id: number, tag: *operation.first()? })
 }
 
 fn spend(allowance: &mut u64, cost: u64) -> Result<(), Problem> {
@@ -96,7 +170,7 @@ fn read_problem(error: &io::Error) -> Problem {
             closed()
         }
         _ => Problem::new(
-            Reason::ConnectionFailed,
+            Reason::ConnectionClosed,
             "The connection broke while the server answered. Check the network between the operator and the server.",
         ),
     }
@@ -164,8 +238,8 @@ mod tests {
     const FULL_RESPONSE: &[u8] = b"\x30\x29\x02\x01\x01\x61\x16\x0a\x01\x31\x04\x01\x61\x04\x01\x62\xa3\x06\x04\x04\x6c\x64\x61\x70\x87\x03\x61\x62\x63\xa0\x0c\x30\x0a\x04\x01\x31\x01\x01\xff\x04\x02\x30\x00";
 
     async fn read(mut bytes: &[u8]) -> Result<Vec<u8>, Reason> {
-        let mut allowance = CONNECTION_LIMIT;
-        read_message(&mut bytes, &mut allowance).await.map_err(|problem| problem.reason)
+        let mut allowance = Allowance::new();
+        read_message(&mut bytes, &mut allowance, |_| true).await.map_err(|problem| problem.reason)
     }
 
     #[tokio::test]
@@ -208,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn refuses_deep_nesting_without_recursion() {
         let mut nested = vec![0x30, 0];
-        for _ in 0..200_000 {
+        for _ in 0..150_000 {
             let length = u32::try_from(nested.len()).unwrap().to_be_bytes();
             let [a, b, c, d] = length;
             nested.extend([d, c, b, a, 0x84, 0x30]);
@@ -224,10 +298,52 @@ mod tests {
     async fn counts_all_messages_of_a_connection() {
         let bytes = START_TLS_DONE.repeat(2);
         let mut source = bytes.as_slice();
-        let mut allowance = 500;
-        assert!(read_message(&mut source, &mut allowance).await.is_ok());
-        let problem = read_message(&mut source, &mut allowance).await.unwrap_err();
+        let mut allowance = Allowance { read: 500, discard: 0 };
+        assert!(read_message(&mut source, &mut allowance, |_| true).await.is_ok());
+        let problem = read_message(&mut source, &mut allowance, |_| true).await.unwrap_err();
         assert_eq!(problem.reason, Reason::ResponseTooLarge);
+    }
+
+    #[tokio::test]
+    async fn throws_away_what_is_not_wanted() {
+        let stale = START_TLS_DONE.repeat(3);
+        let wanted = [0x30, 0x0c, 2, 1, 2, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
+        let bytes = [stale.as_slice(), &wanted].concat();
+        let read = async |discard| {
+            let mut allowance = Allowance { read: 700, discard };
+            read_message(&mut bytes.as_slice(), &mut allowance, |heading| heading.id > 1).await
+        };
+        assert_eq!(read(stale.len() as u64).await.unwrap(), wanted);
+        assert_eq!(read(20).await.unwrap_err().reason, Reason::ResponseTooLarge);
+    }
+
+    #[tokio::test]
+    async fn one_message_is_at_most_a_mebibyte() {
+        let announced = |length: u64| {
+            let [.., a, b, c, d] = length.to_be_bytes();
+            [&[0x30, 0x84, a, b, c, d], vec![0xff; usize::try_from(length).unwrap()].as_slice()].concat()
+        };
+        assert_eq!(read(&announced(MESSAGE_LIMIT)).await, Err(Reason::ProtocolError));
+        assert_eq!(read(&announced(MESSAGE_LIMIT + 1)).await, Err(Reason::ResponseTooLarge));
+    }
+
+    #[test]
+    fn reads_the_number_of_a_message() {
+        for (bytes, number) in [
+            (&[0x30, 4, 2, 1, 7, 0x64][..], Some(7)),
+            (&[0x30, 7, 2, 4, 0x7f, 0xff, 0xff, 0xff, 0x65], Some(i32::MAX)),
+            (&[0x30, 0x84, 0, 0, 0, 5, 2, 2, 1, 0, 0x73], Some(256)),
+            // Negative, too long, of another type, or not there.
+            (&[0x30, 7, 2, 4, 0xff, 0xff, 0xff, 0xff, 0x64], None),
+            (&[0x30, 8, 2, 5, 0, 0, 0, 0, 1, 0x64], None),
+            (&[0x30, 4, 4, 1, 7, 0x64], None),
+            (&[0x30, 3, 2, 1, 7], None),
+            (&[0x30, 0], None),
+        ] {
+            assert_eq!(heading(bytes).map(|heading| heading.id), number, "{bytes:?}");
+        }
+        let is_found = |tag| heading(&[0x30, 4, 2, 1, 7, tag]).is_some_and(Heading::is_found);
+        assert!(is_found(0x64) && is_found(0x73) && !is_found(0x65) && !is_found(0x61));
     }
 
     #[tokio::test]

@@ -3,8 +3,9 @@
 //! In reading order: `directory` is what a spec says in types that cannot be wrong ([`LdapUrl`],
 //! [`Dn`], [`BindName`], [`GroupName`]), and `spec` makes them from its text. `probe` is the list of
 //! checks and their order. What a check asks and how it judges the answer is in `start_tls`, `bind`
-//! (with `password_policy`), `attributes`, `groups` (with `primary_group`) and `test_user`; how it
-//! gets the answer is in `search` and `connection`, behind which `message` and `shape` stand guard.
+//! (with `password_policy` and `refusal`), `base_dn`, `attributes`, `allow_list` (with `groups`,
+//! `membership` and `primary_group`) and `test_user`; how it gets the answer is in `search` and
+//! `connection`, behind which `message` and `shape` stand guard.
 //! `render` writes the settings down.
 //!
 //! Invariants:
@@ -13,18 +14,22 @@
 //! - A server's words stand in messages only through [`crate::problem::quote`].
 //! - What the spec says goes into a filter only escaped, or where its syntax leaves no room for one.
 
+mod allow_list;
 mod attributes;
+mod base_dn;
 mod bind;
 mod connection;
 mod directory;
 mod dn;
 mod entry;
 mod groups;
+mod membership;
 mod message;
 mod name;
 mod password_policy;
 mod primary_group;
 mod probe;
+mod refusal;
 mod render;
 mod search;
 mod shape;

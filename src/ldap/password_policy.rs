@@ -1,4 +1,5 @@
-//! What a directory with password policies adds to its answer to a bind (draft-behera-ldap-password-policy).
+//! What a directory with password policies adds to its answer to a bind: the control of
+//! draft-behera-ldap-password-policy, and the two older ones of draft-vchu-ldap-pwd-policy.
 
 use lber::structure::StructureTag;
 use ldap3::controls::Control;
@@ -7,6 +8,12 @@ use crate::api::Reason;
 
 /// Asks for the reason behind a refusal; servers may ignore it.
 pub const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
+
+/// Says that the password has expired, asked for or not.
+const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
+
+/// Says that the password expires soon.
+const PASSWORD_EXPIRING: &str = "2.16.840.1.113730.3.4.5";
 
 /// Why a password that was accepted must not be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub enum PolicyWarning {
     ExpiresSoon,
     /// It has expired, and some binds are left.
     GraceBinds,
+    /// It has expired, which the directory tells and tolerates.
+    Expired,
 }
 
 /// The errors of the control that a bind can meet.
@@ -50,7 +59,7 @@ pub enum PolicyError {
 
 impl PolicyError {
     /// What it means for a bind.
-    pub fn reason(self) -> Option<Reason> {
+    fn reason(self) -> Option<Reason> {
         match self {
             Self::PasswordExpired | Self::ChangeAfterReset => Some(Reason::PasswordExpired),
             Self::AccountLocked => Some(Reason::AccountLocked),
@@ -60,15 +69,30 @@ impl PolicyError {
 }
 
 impl PolicyResponse {
-    /// Reads the control, if the server sent it.
+    /// Reads the controls that the server sent.
     pub fn find(controls: &[Control]) -> Self {
-        controls
-            .iter()
-            .map(|Control(_, raw)| raw)
-            .find(|raw| raw.ctype == PASSWORD_POLICY)
+        let sent = |name: &str| controls.iter().map(|Control(_, raw)| raw).find(|raw| raw.ctype == name);
+        let mut response = sent(PASSWORD_POLICY)
             .and_then(|raw| raw.val.as_deref())
             .and_then(Self::parse)
-            .unwrap_or_default()
+            .unwrap_or_default();
+        if response == Self::default() {
+            response.warning = if sent(PASSWORD_EXPIRED).is_some() {
+                Some(PolicyWarning::Expired)
+            } else {
+                sent(PASSWORD_EXPIRING).map(|_| PolicyWarning::ExpiresSoon)
+            };
+        }
+        response
+    }
+
+    /// Why a bind was refused, if a control tells.
+    pub fn refusal(&self) -> Option<Reason> {
+        match (self.error.and_then(PolicyError::reason), self.warning) {
+            (Some(reason), _) => Some(reason),
+            (None, Some(PolicyWarning::Expired)) => Some(Reason::PasswordExpired),
+            (None, _) => None,
+        }
     }
 
     /// Why the password of a bind that succeeded is not to be used again, if that is so.
@@ -119,7 +143,27 @@ fn warning(element: StructureTag) -> Option<PolicyWarning> {
 
 #[cfg(test)]
 mod tests {
+    use ldap3::controls::RawControl;
+
     use super::*;
+
+    #[test]
+    fn reads_the_older_controls() {
+        let control = |ctype: &str, val: Option<&[u8]>| {
+            let val = val.map(<[u8]>::to_vec);
+            Control(None, RawControl { ctype: ctype.to_owned(), crit: false, val })
+        };
+        let warning = |controls: &[Control]| PolicyResponse::find(controls).warning;
+        assert_eq!(warning(&[]), None);
+        assert_eq!(warning(&[control(PASSWORD_EXPIRED, Some(b"0"))]), Some(PolicyWarning::Expired));
+        assert_eq!(warning(&[control(PASSWORD_EXPIRING, Some(b"86400"))]), Some(PolicyWarning::ExpiresSoon));
+        // The newer control knows more.
+        let grace = [0x30, 5, 0xa0, 3, 0x81, 1, 2];
+        let both = [control(PASSWORD_EXPIRED, None), control(PASSWORD_POLICY, Some(&grace))];
+        assert_eq!(warning(&both), Some(PolicyWarning::GraceBinds));
+        let expired = PolicyResponse::find(&[control(PASSWORD_EXPIRED, None)]);
+        assert_eq!((expired.refusal(), expired.demand()), (Some(Reason::PasswordExpired), None));
+    }
 
     #[test]
     fn reads_the_password_policy_control() {

@@ -2,12 +2,14 @@
 
 use super::{
     Plan, Protection,
-    attributes::{attributes_present, base_dn_exists},
+    allow_list::group_allow_list,
+    attributes::attributes_present,
+    base_dn::base_dn_exists,
     bind::bind,
     connection::Connection,
-    groups::{Group, group_allow_list},
+    groups::Group,
     start_tls::start_tls,
-    test_user::test_user,
+    test_user::{KnownPeople, test_user},
 };
 use crate::{
     api::CheckName,
@@ -78,13 +80,14 @@ async fn protected(plan: &Plan, network: &Network, report: &mut Report) -> Optio
 async fn examine(plan: &Plan, connection: &mut Connection, report: &mut Report) -> Option<()> {
     let directory = &plan.directory;
     report.check(CheckName::BaseDnExists, base_dn_exists(connection, directory)).await?;
-    let attributes =
-        report.check(CheckName::AttributesPresent, attributes_present(connection, directory)).await;
+    let mut known = KnownPeople::default();
+    let attributes = attributes_present(connection, directory, &mut known);
+    let attributes = report.check(CheckName::AttributesPresent, attributes).await;
     // A connection that ended after a check that passed must fail the next one, or nobody would see it.
     if attributes.is_none() && connection.is_over() {
         return None;
     }
-    let allowed = allowed_groups(plan, connection, report).await?;
+    let allowed = allowed_groups(plan, connection, &mut known, report).await?;
     for (index, expected) in directory.test_users.iter().enumerate() {
         let checked = test_user(connection, directory, &allowed, expected);
         let checked = report.check(CheckName::TestUser(index), checked).await;
@@ -95,7 +98,12 @@ async fn examine(plan: &Plan, connection: &mut Connection, report: &mut Report) 
     Some(())
 }
 
-async fn allowed_groups(plan: &Plan, connection: &mut Connection, report: &mut Report) -> Option<Vec<Group>> {
+async fn allowed_groups(
+    plan: &Plan,
+    connection: &mut Connection,
+    known: &mut KnownPeople,
+    report: &mut Report,
+) -> Option<Vec<Group>> {
     if plan.directory.group_allow_list.is_empty() {
         report.skip(
             CheckName::GroupAllowList,
@@ -103,5 +111,6 @@ async fn allowed_groups(plan: &Plan, connection: &mut Connection, report: &mut R
         );
         return Some(Vec::new());
     }
-    report.check(CheckName::GroupAllowList, group_allow_list(connection, &plan.directory)).await
+    let checked = group_allow_list(connection, &plan.directory, known);
+    report.check(CheckName::GroupAllowList, checked).await
 }

@@ -5,7 +5,7 @@ use ldap3::Scope;
 use super::{
     Directory, Dn, GroupName,
     bind::{referred_to, said},
-    connection::{Answer, Connection, Query},
+    connection::{Answer, Connection, Content, Ending, Query},
     entry::Entry,
 };
 use crate::{
@@ -32,6 +32,11 @@ const USUAL_GROUP_CLASSES: [&str; 5] =
 /// The server's result code for a base that does not exist.
 const NO_SUCH_OBJECT: u32 = 32;
 
+// The server's result codes for a search that it ended before it was through.
+const TIME_LIMIT_EXCEEDED: u32 = 3;
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const ADMINISTRATIVE_LIMIT_EXCEEDED: u32 = 11;
+
 /// What a search found.
 pub struct Found {
     /// The entries.
@@ -39,6 +44,30 @@ pub struct Found {
     /// Whether the directory mentioned that others may have more. Active Directory does so in every
     /// search of a whole domain, so that this alone is no problem.
     pub refers_elsewhere: bool,
+    /// The limit of the directory's own at which it ended the search, in its words.
+    pub limit: Option<String>,
+}
+
+/// Whether something is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    Found,
+    /// It is not, as far as the account may see.
+    NotFound,
+    /// The directory ended the search at a limit of its own, in its words, before it found anything.
+    Undecided(String),
+}
+
+impl Found {
+    /// Whether there is any entry.
+    pub fn presence(self) -> Presence {
+        match self.limit {
+            _ if !self.entries.is_empty() => Presence::Found,
+            Some(limit) => Presence::Undecided(limit),
+            None => Presence::NotFound,
+        }
+    }
 }
 
 /// A search that found what it could; the problem of a search that could not.
@@ -48,8 +77,18 @@ pub async fn find(connection: &mut Connection, query: &Query<'_>) -> Result<Foun
 }
 
 /// Whether there is any such entry.
-pub async fn exists(connection: &mut Connection, query: &Query<'_>) -> Result<bool, Problem> {
-    Ok(!find(connection, query).await?.entries.is_empty())
+pub async fn exists(connection: &mut Connection, query: &Query<'_>) -> Result<Presence, Problem> {
+    Ok(find(connection, query).await?.presence())
+}
+
+/// A search that the directory ended at a limit of its own, so that something cannot be decided.
+pub fn limited(limit: &str, undecided: &str) -> Problem {
+    Problem::new(
+        Reason::SearchLimited,
+        format!(
+            "The directory limits searches ({limit}), so it cannot be told {undecided}. Raise the limit for the account or index the attributes in the directory, or name people in spec.testUsers who can be looked up instead."
+        ),
+    )
 }
 
 /// The entry of that name, if there is one.
@@ -59,26 +98,60 @@ pub async fn look_up(
     filter: &str,
     attributes: &[&str],
 ) -> Result<Option<Entry>, Problem> {
-    let query = Query { base: dn.as_str(), scope: Scope::Base, filter, attributes, limit: 1 };
+    look_up_with(connection, dn, filter, (attributes, Content::Values)).await
+}
+
+/// The entry of that name with the names of those attributes that the account may read.
+pub async fn look_up_names(
+    connection: &mut Connection,
+    dn: &Dn,
+    filter: &str,
+    attributes: &[&str],
+) -> Result<Option<Entry>, Problem> {
+    look_up_with(connection, dn, filter, (attributes, Content::Names)).await
+}
+
+async fn look_up_with(
+    connection: &mut Connection,
+    dn: &Dn,
+    filter: &str,
+    (attributes, content): (&[&str], Content),
+) -> Result<Option<Entry>, Problem> {
+    let query = Query { base: dn.as_str(), scope: Scope::Base, filter, attributes, limit: 1, content };
     let answer = connection.search(&query).await?;
-    if answer.result.rc == NO_SUCH_OBJECT {
+    if let Ending::Result(result) = &answer.ending
+        && result.rc == NO_SUCH_OBJECT
+    {
         return Ok(None);
     }
-    Ok(judge(answer, &query)?.entries.into_iter().next())
+    let found = judge(answer, &query)?;
+    match (found.entries.into_iter().next(), found.limit) {
+        (None, Some(limit)) => Err(limited(&limit, &format!("what {} is", quote(dn.as_str())))),
+        (entry, _) => Ok(entry),
+    }
 }
 
 fn judge(answer: Answer, query: &Query<'_>) -> Result<Found, Problem> {
-    let Answer { entries, refers_elsewhere, result } = answer;
+    let Answer { entries, refers_elsewhere, ending } = answer;
+    let result = match ending {
+        Ending::Result(result) => result,
+        Ending::Left => return Ok(Found { entries, refers_elsewhere, limit: None }),
+    };
     let base = quote(query.base);
     let said = said(&result);
     let (reason, message) = match result.rc {
-        // Limits of the server's (3, 4, 11) do not matter when something was found.
-        0 | 3 | 4 | 11 if !entries.is_empty() => return Ok(Found { entries, refers_elsewhere }),
-        0 if refers_elsewhere && query.scope == Scope::Base => (
+        0 if entries.is_empty() && refers_elsewhere && query.scope == Scope::Base => (
             Reason::Referral,
             format!("The directory says that {base} is on another server. Use that server's address."),
         ),
-        0 => return Ok(Found { entries, refers_elsewhere }),
+        0 => return Ok(Found { entries, refers_elsewhere, limit: None }),
+        // The limit that this search asked for itself.
+        SIZE_LIMIT_EXCEEDED if entries.len() >= usize::from(query.limit) => {
+            return Ok(Found { entries, refers_elsewhere, limit: None });
+        }
+        TIME_LIMIT_EXCEEDED | SIZE_LIMIT_EXCEEDED | ADMINISTRATIVE_LIMIT_EXCEEDED => {
+            return Ok(Found { entries, refers_elsewhere, limit: Some(said) });
+        }
         NO_SUCH_OBJECT => (Reason::BaseDnNotFound, not_found(&base, &result.matched)),
         10 => (
             Reason::Referral,

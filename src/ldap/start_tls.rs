@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::message::{self, closed, not_ldap, read_message};
+use super::message::{Allowance, closed, not_ldap, read_message};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -22,8 +22,7 @@ const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.
 pub async fn start_tls(stream: TcpStream) -> Result<TcpStream, Problem> {
     let mut stream = BufReader::new(stream);
     stream.write_all(START_TLS).await.map_err(|_| closed())?;
-    let mut allowance = message::CONNECTION_LIMIT;
-    let answer = read_message(&mut stream, &mut allowance).await?;
+    let answer = read_message(&mut stream, &mut Allowance::new(), |_| true).await?;
     let (code, text) = extended_result(&answer).ok_or_else(not_ldap)?;
     if code != 0 {
         return Err(start_tls_refused(code, &text));

@@ -4,11 +4,12 @@ use ldap3::Scope;
 
 use super::{
     Directory, ExpectedUser,
-    connection::{Connection, Query},
+    connection::{Connection, Content, Query},
     entry::Entry,
     groups::Group,
+    membership::Membership,
     primary_group::PERSONS_NUMBER,
-    search::{all_of, equals, find},
+    search::{all_of, equals, find, limited},
 };
 use crate::{
     api::Reason,
@@ -23,7 +24,7 @@ pub async fn test_user(
     allowed: &[Group],
     expected: &ExpectedUser,
 ) -> Result<Checked, Problem> {
-    let person = find_person(connection, directory, expected).await?;
+    let Person { entry: person, doubt } = find_person(connection, directory, expected).await?;
     let dn = quote(&person.dn);
     let mut met = Vec::new();
     let mut unmet = Vec::new();
@@ -31,43 +32,108 @@ pub async fn test_user(
         Ok(text) => met.push(text),
         Err(text) => unmet.push(text),
     };
+    let mut nested = false;
 
     tell(email(&person, &directory.attributes.email, expected.email.as_deref()));
     for name in &expected.groups {
         let text = quote(name.as_str());
-        let group = Group::find(connection, directory, name).await?;
-        tell(match group {
-            None => Err(format!("is expected in the group {text}, which the directory does not have")),
-            Some(group) if group.contains(connection, directory, &person).await? => {
-                Ok(format!("is in the group {text}"))
+        let Some(group) = Group::find(connection, directory, name).await? else {
+            tell(Err(format!("is expected in the group {text}, which the directory does not have")));
+            continue;
+        };
+        tell(match group.membership(connection, directory, &person).await? {
+            Membership::Direct => Ok(format!("is in the group {text}")),
+            Membership::Nested => {
+                nested = true;
+                Ok(format!("is in the group {text} through another group"))
             }
-            Some(_) => Err(format!("is not in the group {text}")),
+            Membership::None => Err(format!("is not in the group {text}")),
         });
     }
     if let Some(expectation) = expected.allowed {
-        tell(match (is_allowed(connection, directory, allowed, &person).await?, expectation) {
-            (true, true) => Ok("may log in".to_owned()),
-            (false, false) => Ok("may not log in, as expected".to_owned()),
-            (true, false) => Err("may log in, but is expected not to".to_owned()),
-            (false, true) => Err("may not log in, being in no group of spec.groupAllowList".to_owned()),
+        tell(match (allowance(connection, directory, allowed, &person).await?, expectation) {
+            (Membership::Direct, true) => Ok("may log in".to_owned()),
+            (Membership::None, false) => Ok("may not log in, as expected".to_owned()),
+            (Membership::Direct, false) => Err("may log in, but is expected not to".to_owned()),
+            (Membership::None, true) => {
+                Err("may not log in, being in no group of spec.groupAllowList".to_owned())
+            }
+            (Membership::Nested, true) => {
+                nested = true;
+                Ok("may log in only if W&B follows groups within groups".to_owned())
+            }
+            (Membership::Nested, false) => {
+                nested = true;
+                Ok("may not log in unless W&B follows groups within groups".to_owned())
+            }
         });
     }
 
-    if unmet.is_empty() {
-        Ok(Checked::passed((), format!("{dn} {}.", met.join(", "))))
-    } else {
-        Err(Problem::new(
+    if !unmet.is_empty() {
+        return Err(Problem::new(
             Reason::UnexpectedUser,
             format!("{dn} {}. Mend the entry in the directory, or the expectation.", unmet.join(", ")),
-        ))
+        ));
     }
+    let mut remarks = Vec::new();
+    if nested {
+        remarks.push((Reason::NestedGroups, NESTED.to_owned()));
+    }
+    if let Some(limit) = doubt {
+        let message = format!(
+            "The directory limits searches ({limit}), so it cannot be told whether the filter finds others, too."
+        );
+        remarks.push((Reason::SearchLimited, message));
+    }
+    let message = format!("{dn} {}.", met.join(", "));
+    Ok(match remarks.first() {
+        None => Checked::passed((), message),
+        Some((reason, _)) => {
+            let texts = remarks.iter().map(|(_, text)| text.as_str());
+            Checked::warning(
+                (),
+                *reason,
+                [message.as_str()].into_iter().chain(texts).collect::<Vec<_>>().join(" "),
+            )
+        }
+    })
+}
+
+/// What a person must know who is in a group only through another one.
+const NESTED: &str = "W&B does not document whether it follows groups within groups, and it may not: try a login, or put the person into the group itself.";
+
+/// The people of `spec.testUsers`, who are looked up once a run at most, and only where a search for
+/// everybody tells nothing.
+#[derive(Default)]
+pub struct KnownPeople(Option<Vec<Entry>>);
+
+impl KnownPeople {
+    /// The ones who can be found.
+    pub async fn get(&mut self, connection: &mut Connection, directory: &Directory) -> &[Entry] {
+        if self.0.is_none() {
+            let mut people = Vec::new();
+            for expected in &directory.test_users {
+                // Why somebody is not found is what the check of that person says.
+                people.extend(find_person(connection, directory, expected).await.map(|person| person.entry));
+            }
+            self.0 = Some(people);
+        }
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+/// A person who was looked up.
+struct Person {
+    entry: Entry,
+    /// The limit at which the directory ended the search, so that others may match, too.
+    doubt: Option<String>,
 }
 
 async fn find_person(
     connection: &mut Connection,
     directory: &Directory,
     expected: &ExpectedUser,
-) -> Result<Entry, Problem> {
+) -> Result<Person, Problem> {
     let class = directory.user_search.object_class.as_deref().map(|class| equals("objectClass", class));
     let filter =
         class.map_or_else(|| expected.filter.clone(), |class| all_of(&[class, expected.filter.clone()]));
@@ -85,17 +151,22 @@ async fn find_person(
         ],
         // The second one proves that the filter is not unique.
         limit: 2,
+        content: Content::Values,
     };
-    let mut people = find(connection, &query).await?.entries.into_iter();
+    let found = find(connection, &query).await?;
+    let mut people = found.entries.into_iter();
     let (base, filter) = (quote(base.as_str()), quote(&filter));
     match (people.next(), people.next()) {
-        (Some(person), None) => Ok(person),
-        (None, _) => Err(Problem::new(
-            Reason::UserNotFound,
-            format!(
-                "Nobody under {base} matches {filter}. Check the filter, and that the account may read the entry."
+        (Some(entry), None) => Ok(Person { entry, doubt: found.limit }),
+        (None, _) => Err(match found.limit {
+            Some(limit) => limited(&limit, &format!("whether anybody under {base} matches {filter}")),
+            None => Problem::new(
+                Reason::UserNotFound,
+                format!(
+                    "Nobody under {base} matches {filter}. Check the filter, and that the account may read the entry."
+                ),
             ),
-        )),
+        }),
         (Some(_), Some(_)) => Err(Problem::new(
             Reason::UserNotUnique,
             format!("Several entries under {base} match {filter}. Make the filter find exactly one person."),
@@ -105,13 +176,17 @@ async fn find_person(
 
 /// Without the attribute W&B could not make the person an account, whatever is expected.
 fn email(person: &Entry, attribute: &str, expected: Option<&str>) -> Result<String, String> {
-    let mut found: Vec<_> = person.values(attribute).collect();
+    let mut found: Vec<_> = person.values_as_written(attribute).collect();
     // Servers may list values in any order.
     found.sort_unstable();
     let expectation =
         expected.map(|expected| format!(", but is expected to have {}", quote(expected))).unwrap_or_default();
     if found.is_empty() {
-        return Err(format!("has no {attribute}{expectation}"));
+        let elsewhere = match person.values(attribute).next() {
+            Some(_) => ", only under another spelling of that name, by which W&B does not find it",
+            None => "",
+        };
+        return Err(format!("has no {attribute} that the account may read{elsewhere}{expectation}"));
     }
     let shown = quote(&found.join(", "));
     // Directories compare e-mail addresses without regard to case.
@@ -122,19 +197,22 @@ fn email(person: &Entry, attribute: &str, expected: Option<&str>) -> Result<Stri
     }
 }
 
-async fn is_allowed(
+/// How the allow list lets a person in.
+async fn allowance(
     connection: &mut Connection,
     directory: &Directory,
     allowed: &[Group],
     person: &Entry,
-) -> Result<bool, Problem> {
+) -> Result<Membership, Problem> {
     if directory.group_allow_list.is_empty() {
-        return Ok(true);
+        return Ok(Membership::Direct);
     }
+    let mut best = Membership::None;
     for group in allowed {
-        if group.contains(connection, directory, person).await? {
-            return Ok(true);
+        best = best.max(group.membership(connection, directory, person).await?);
+        if best == Membership::Direct {
+            break;
         }
     }
-    Ok(false)
+    Ok(best)
 }

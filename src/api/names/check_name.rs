@@ -24,7 +24,7 @@ pub enum CheckName {
     StartTls,
     /// The account binds.
     Bind,
-    /// The base DN exists and can be read.
+    /// Searches from the base DN find entries.
     BaseDnExists,
     /// People's entries carry the attributes.
     AttributesPresent,

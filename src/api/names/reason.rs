@@ -11,6 +11,19 @@ pub enum Remedy {
     Retry,
 }
 
+/// What the answer to credentials says of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialsAnswer {
+    /// They were refused, or what was asked with them was.
+    Refused,
+    /// Nothing, although they may have been judged and counted.
+    Unclear,
+    /// That the other side was in no state to judge them.
+    Postponed,
+    /// Nothing, since they did not get there.
+    NotSent,
+}
+
 /// The one-word reason of a condition, a check or an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter, EnumString)]
 pub enum Reason {
@@ -167,10 +180,16 @@ pub enum Reason {
     NoUsersFound,
     /// Entries lack an attribute.
     AttributeMissing,
+    /// The server answers an attribute under another name than it was asked for.
+    AttributeNameDiffers,
+    /// The server ends searches at limits of its own before they have found anything.
+    SearchLimited,
     /// A named group does not exist.
     GroupNotFound,
     /// A named group has no members, or none that it lists.
     GroupEmpty,
+    /// People are in a group only through another group.
+    NestedGroups,
     /// The allow list lets nobody in.
     NobodyAllowed,
     /// A name contains the separator of the list that it is published in.
@@ -297,16 +316,15 @@ impl Reason {
         matches!(self, Self::SecretNotFound | Self::ConfigMapNotFound | Self::KeyNotFound | Self::EmptyValue)
     }
 
-    /// Whether the other side gave no clear answer to what was sent.
-    pub fn leaves_open(self) -> bool {
-        matches!(self, Self::TimedOut | Self::ConnectionClosed | Self::OperationRefused | Self::ProtocolError)
-    }
-
-    /// Whether the other side refused credentials, so that trying them again could lock the account.
-    pub fn refuses_credentials(self) -> bool {
-        matches!(
-            self,
-            Self::InvalidCredentials | Self::AccountLocked | Self::AccountDisabled | Self::PasswordExpired
-        )
+    /// What a check that sends credentials and fails for this reason says of them.
+    pub fn credentials_answer(self) -> CredentialsAnswer {
+        match self {
+            Self::ConnectionFailed => CredentialsAnswer::NotSent,
+            Self::ServerUnavailable => CredentialsAnswer::Postponed,
+            Self::TimedOut | Self::ConnectionClosed | Self::ProtocolError | Self::ResponseTooLarge => {
+                CredentialsAnswer::Unclear
+            }
+            _ => CredentialsAnswer::Refused,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Passwords that expire, have expired or must be changed, against OpenLDAP's password policies.
 
 use test_support::{CertificateAuthority, Leaf, Slapd};
-use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
+use wandb_auth_operator::api::{CheckName, CheckResult, Reason, names::CredentialsAnswer};
 
 use super::{PASSWORD, Scenario, assert_failure, finding, show};
 
@@ -51,7 +51,7 @@ async fn a_password_that_must_be_changed_has_expired() {
             findings.failure().unwrap_or_else(|| panic!("{policy}: nothing failed: {}", show(&findings)));
         assert_failure(failure, &CheckName::Bind, Reason::PasswordExpired);
         assert!(failure.message.contains(words), "{}", failure.message);
-        assert!(findings.credentials_refused());
+        assert_eq!(findings.credentials_answer(), Some(CredentialsAnswer::Refused));
         assert_eq!(slapd.bind_attempts(AGING_DN).unwrap(), 1);
     }
 }

@@ -14,7 +14,7 @@ use test_support::hostile::{TcpServer, ldap as hostile};
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    PASSWORD, Scenario, assert_failure,
+    PASSWORD, Scenario, assert_failure, finding,
     scripted::{BIND, BIND_RESPONSE, CLOSE, SEARCH_DONE, directory, directory_of, entry, result, text},
     show,
 };
@@ -65,9 +65,10 @@ async fn huge_answers_are_not_read() {
 
 #[tokio::test]
 async fn endless_entries_come_to_an_end() {
+    // One entry is enough to know that a search from the base works. This server never answers again.
     let endless = hostile::sends_endless_entries().unwrap();
-    let failure = Scenario::hostile(endless.address()).failure().await;
-    assert_failure(&failure, &CheckName::BaseDnExists, Reason::ProtocolError);
+    let failure = Scenario::hostile(endless.address()).failure_within(2 * SHORT_LIMIT).await;
+    assert_failure(&failure, &CheckName::AttributesPresent, Reason::TimedOut);
 }
 
 #[tokio::test]
@@ -152,9 +153,17 @@ async fn a_directory_that_goes_away_ends_the_run() {
 
 #[tokio::test]
 async fn a_check_that_could_not_run_is_never_taken_for_one_that_passed() {
-    let server = directory_of(|| {
+    // It goes away once it has shown people's addresses.
+    let server = directory(|operation, arguments| {
+        if operation == BIND {
+            return vec![(BIND_RESPONSE, result(0, ""))];
+        }
         let alice = entry("uid=alice,dc=example,dc=org", &[("mail", "a@example.org"), ("gidNumber", "1")]);
-        vec![alice, (SEARCH_DONE, result(0, "")), (CLOSE, Vec::new())]
+        let mut answers = vec![alice, (SEARCH_DONE, result(0, ""))];
+        if format!("{:?}", arguments.get(7)).contains(&format!("{:?}", b"mail")) {
+            answers.push((CLOSE, Vec::new()));
+        }
+        answers
     });
     let scenario = Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]");
     assert_failure(&scenario.failure().await, &CheckName::TestUser(0), Reason::ConnectionClosed);
@@ -176,27 +185,79 @@ async fn a_referral_names_the_other_server() {
     assert!(failure.message.contains("ldap://other.example.org/"), "{}", failure.message);
 }
 
+fn person(number: u32) -> (u64, Vec<StructureTag>) {
+    entry(&format!("uid=u{number},dc=example,dc=org"), &[("mail", "u@example.org"), ("gidNumber", "1")])
+}
+
+/// Ignores the size limit, but knows what a search for `uid` is about.
+fn ignores_the_size_limit(people: u32) -> TcpServer {
+    directory(move |operation, arguments| {
+        if operation == BIND {
+            return vec![(BIND_RESPONSE, result(0, ""))];
+        }
+        let one = format!("{:?}", arguments.get(6)).contains(&format!("{:?}", b"uid"));
+        let count = if one { 1 } else { people };
+        (0..count).map(person).chain([(SEARCH_DONE, result(0, ""))]).collect()
+    })
+}
+
 #[tokio::test]
-async fn a_server_that_ignores_the_size_limit_is_put_up_with() {
-    let person = |number: u32| {
-        entry(&format!("uid=u{number},dc=example,dc=org"), &[("MAIL", "u@example.org"), ("gidNumber", "1")])
-    };
-    let server = directory_of(move || (0..150).map(person).collect());
-    let findings = Scenario::hostile(server.address()).findings().await;
-    let sampled = findings.list.iter().find(|finding| finding.name == CheckName::AttributesPresent).unwrap();
-    assert_eq!(sampled.result, CheckResult::Passed);
-    assert_eq!(sampled.message, "100 of 100 sampled entries carry mail, 100 carry gidNumber.");
+async fn a_server_that_ignores_the_size_limit_is_left_after_the_sample() {
+    for people in [150, 10_000] {
+        let server = ignores_the_size_limit(people);
+        let users = "testUsers: [{filter: (uid=u0), expect: {email: u@example.org}}]";
+        let findings = Scenario::hostile(server.address()).with(users).findings().await;
+        assert!(findings.failure().is_none(), "{people}: {}", show(&findings));
+        let sampled = finding(&findings, &CheckName::AttributesPresent);
+        assert_eq!(sampled.result, CheckResult::Passed);
+        assert_eq!(sampled.message, "100 of 100 sampled entries carry mail, 100 carry gidNumber.");
+        assert_eq!(finding(&findings, &CheckName::TestUser(0)).result, CheckResult::Passed);
+        assert_eq!(server.connections(), 1, "it binds once");
+    }
+}
+
+#[tokio::test]
+async fn people_who_are_in_hundreds_of_groups_are_no_flood() {
+    let server = directory_of(|| {
+        let attributes: Vec<_> = (0..2000)
+            .map(|_| ("memberOf", "cn=a-group-with-a-long-name,ou=groups,dc=example,dc=org"))
+            .collect();
+        let person = |number: u32| {
+            let all = [&[("mail", "u@example.org")], attributes.as_slice()].concat();
+            entry(&format!("uid=u{number},dc=example,dc=org"), &all)
+        };
+        (0..100).map(person).collect()
+    });
+    let scenario = Scenario::hostile(server.address()).with("attributes: {email: mail, group: memberOf}");
+    let findings = scenario.findings().await;
+    assert!(findings.failure().is_none(), "{}", show(&findings));
+}
+
+#[tokio::test]
+async fn one_message_is_at_most_a_mebibyte() {
+    for (size, reason) in [(1000 * 1000, None), (1024 * 1024, Some(Reason::ResponseTooLarge))] {
+        let server = directory_of(move || {
+            vec![entry(
+                "uid=alice,dc=example,dc=org",
+                &[("mail", "x".repeat(size).as_str()), ("gidNumber", "1")],
+            )]
+        });
+        let findings = Scenario::hostile(server.address()).findings().await;
+        assert_eq!(findings.failure().map(|failure| failure.reason), reason, "{}", show(&findings));
+    }
 }
 
 #[tokio::test]
 async fn large_entries_are_read_up_to_a_limit() {
     let server = directory_of(|| {
         let photo = "x".repeat(1024 * 1024);
-        vec![entry("uid=alice,dc=example,dc=org", &[("mail", photo.as_str())]); 9]
+        let attributes = [("mail", photo.as_str()), ("gidNumber", "1")];
+        vec![entry("uid=alice,dc=example,dc=org", &attributes); 9]
     });
     let findings =
         Scenario::hostile(server.address()).with("testUsers: [{filter: (uid=alice)}]").findings().await;
-    assert_failure(findings.failure().unwrap(), &CheckName::AttributesPresent, Reason::ResponseTooLarge);
+    // The search from the base finds one of them already.
+    assert_failure(findings.failure().unwrap(), &CheckName::BaseDnExists, Reason::ResponseTooLarge);
     // Nothing more is asked on a connection that is over.
     assert_eq!(findings.list.last().unwrap().reason, Reason::NotReached);
 }

@@ -7,11 +7,16 @@
 )]
 
 mod directory;
+mod directory_389;
 mod domain;
 mod expiry;
 mod hostile;
+mod limits;
+mod lockout;
+mod nested_groups;
 mod people;
 mod primary_groups;
+mod reading;
 mod references;
 mod refusals;
 mod scripted;

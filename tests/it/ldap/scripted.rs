@@ -16,6 +16,7 @@ pub const BIND: u64 = 0;
 pub const BIND_RESPONSE: u64 = 1;
 pub const SEARCH: u64 = 3;
 pub const ENTRY: u64 = 4;
+const ABANDON: u64 = 16;
 pub const SEARCH_DONE: u64 = 5;
 pub const REFERENCE: u64 = 19;
 /// Not an operation: the end of the connection, after what stands before it.
@@ -27,9 +28,14 @@ pub fn directory(
     answer: impl Fn(u64, &[StructureTag]) -> Vec<(u64, Vec<StructureTag>)> + Send + Sync + 'static,
 ) -> TcpServer {
     TcpServer::script(move |mut stream: &TcpStream| {
-        while let Some(request) = read_message(stream) {
+        let mut unread = Vec::new();
+        while let Some(request) = read_message(stream, &mut unread) {
             let mut parts = request.expect_constructed().unwrap().into_iter();
             let (id, operation) = (parts.next().unwrap(), parts.next().unwrap());
+            if operation.id == ABANDON {
+                // There is no answer to it, and everything has been sent already.
+                continue;
+            }
             let PL::C(arguments) = operation.payload else { return };
             let answers = answer(operation.id, &arguments);
             if answers.is_empty() {
@@ -50,15 +56,17 @@ pub fn directory(
     .unwrap()
 }
 
-fn read_message(mut stream: &TcpStream) -> Option<StructureTag> {
-    let mut bytes = Vec::new();
+/// The next message; `unread` has what came after it.
+fn read_message(mut stream: &TcpStream, unread: &mut Vec<u8>) -> Option<StructureTag> {
     loop {
-        let mut more = [0; 4096];
-        let count = stream.read(&mut more).ok().filter(|count| *count > 0)?;
-        bytes.extend(more.iter().take(count));
-        if let Ok((_, message)) = lber::parse::parse_tag(&bytes) {
+        if let Ok((rest, message)) = lber::parse::parse_tag(unread) {
+            let rest = rest.to_vec();
+            *unread = rest;
             return Some(message);
         }
+        let mut more = [0; 4096];
+        let count = stream.read(&mut more).ok().filter(|count| *count > 0)?;
+        unread.extend(more.iter().take(count));
     }
 }
 

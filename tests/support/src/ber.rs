@@ -60,6 +60,14 @@ impl Message {
     }
 }
 
+/// A simple bind.
+pub(crate) fn bind_request(dn: &str, password: &str) -> Message {
+    const LDAP_VERSION: u8 = 3;
+    let simple = element(0x80, password.as_bytes());
+    let contents = [element(INTEGER, &[LDAP_VERSION]), string(dn), simple].concat();
+    Message { id: 1, operation: 0x60, contents }
+}
+
 /// Sends a request and returns the answer's result code.
 pub(crate) fn exchange(stream: &mut TcpStream, request: &Message) -> Result<u8> {
     stream.write_all(&request.encode())?;

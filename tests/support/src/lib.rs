@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`tools`] builds the pinned components once a machine and [`process`] runs
 //! them so that none outlives its test. [`ControlPlane`] is a real Kubernetes API, [`Slapd`] a real
-//! directory, [`OpenIdProvider`] a certified provider, each on loopback ports chosen at random.
+//! directory and [`Directory389`] another with other limits, [`OpenIdProvider`] a certified provider, each on
+//! loopback ports chosen at random.
 //! [`WandbServer`] stands for the one component that cannot be had, and [`WandbClient`] is the real
 //! client that it is checked with.
 //! [`hostile`] has the servers that a real component never is, and [`tokens`] the tokens that a real
@@ -23,6 +24,7 @@ pub mod certificate_draft;
 mod certificates;
 mod control_plane;
 pub mod definitions;
+mod directory_389;
 pub mod gitops;
 pub mod helm;
 pub mod hostile;
@@ -47,6 +49,7 @@ mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
 pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
+pub use directory_389::{Directory389, Directory389Builder};
 pub use gitops::GitOps;
 pub use helm::{Helm, Installation};
 pub use network::free_port;

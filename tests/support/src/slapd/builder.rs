@@ -24,6 +24,7 @@ pub struct SlapdBuilder {
     anonymous_bind: AnonymousBind,
     extra_ldif: String,
     first_lines: String,
+    database_lines: String,
 }
 
 impl SlapdBuilder {
@@ -36,6 +37,7 @@ impl SlapdBuilder {
             anonymous_bind: AnonymousBind::Allowed,
             extra_ldif: String::new(),
             first_lines: String::new(),
+            database_lines: String::new(),
         }
     }
 
@@ -78,6 +80,14 @@ impl SlapdBuilder {
         self
     }
 
+    /// Adds lines to the configuration of the data base, before its own access rules.
+    #[must_use]
+    pub fn database_lines(mut self, lines: &str) -> Self {
+        self.database_lines.push_str(lines);
+        self.database_lines.push('\n');
+        self
+    }
+
     /// Loads the data and starts slapd.
     pub fn start(self) -> Result<Slapd> {
         let installation = tools::slapd()?;
@@ -89,6 +99,7 @@ impl SlapdBuilder {
             &root_password,
             self.certificate.as_ref(),
             self.anonymous_bind,
+            &self.database_lines,
         )?;
         let included = format!("{}include {}\n", self.first_lines, configuration.display());
         let configuration = directory.write("main.conf", &included)?;

@@ -24,6 +24,7 @@ pub(super) fn write(
     root_password: &str,
     certificate: Option<&Certificate>,
     anonymous_bind: AnonymousBind,
+    database_lines: &str,
 ) -> Result<PathBuf> {
     let mut text = String::new();
     for schema in ["core", "cosine", "inetorgperson", "nis"] {
@@ -55,6 +56,7 @@ pub(super) fn write(
         AnonymousBind::Forbidden => "require authc\n",
     });
     writeln!(text, "dbnosync")?;
+    text.push_str(database_lines);
     writeln!(text, "access to attrs=userPassword by anonymous auth by * none")?;
     writeln!(text, "access to * by * read")?;
     writeln!(text, "overlay memberof")?;

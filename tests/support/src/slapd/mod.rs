@@ -124,12 +124,12 @@ impl Slapd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ber::exchange;
+    use crate::ber::{bind_request, exchange};
     use crate::certificates::{CertificateAuthority, Leaf};
 
     fn bind(slapd: &Slapd, dn: &str, password: &str) -> Result<u8> {
         let mut stream = TcpStream::connect(slapd.address)?;
-        exchange(&mut stream, &modify::bind_request(dn, password))
+        exchange(&mut stream, &bind_request(dn, password))
     }
 
     #[test]

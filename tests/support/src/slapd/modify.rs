@@ -5,9 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use anyhow::{Result, ensure};
 
 use super::Slapd;
-use crate::ber::{ENUMERATED, INTEGER, Message, SEQUENCE, SET, element, exchange, string};
+use crate::ber::{ENUMERATED, Message, SEQUENCE, SET, bind_request, element, exchange, string};
 
-const LDAP_VERSION: u8 = 3;
 const REPLACE: u8 = 2;
 
 /// Replaces `userPassword` over a connection bound as the administrator.
@@ -23,12 +22,6 @@ pub(super) fn set_password(server: SocketAddr, root_password: &str, dn: &str, pa
     let code = exchange(&mut stream, &Message { id: 2, operation: 0x66, contents })?;
     ensure!(code == 0, "the modification ends with {code}");
     Ok(())
-}
-
-pub(super) fn bind_request(dn: &str, password: &str) -> Message {
-    let simple = element(0x80, password.as_bytes());
-    let contents = [element(INTEGER, &[LDAP_VERSION]), string(dn), simple].concat();
-    Message { id: 1, operation: 0x60, contents }
 }
 
 #[cfg(test)]

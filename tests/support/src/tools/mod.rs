@@ -5,6 +5,7 @@
 
 pub(crate) mod cache;
 mod debian;
+mod directory_389;
 mod gitops;
 mod go;
 mod helm;
@@ -18,6 +19,7 @@ mod slapd;
 mod stand_in_server;
 mod wandb_client;
 
+pub(crate) use directory_389::{Installation389, directory_389};
 pub(crate) use gitops::gitops;
 pub use helm::helm;
 pub use kubernetes::{KubernetesBinaries, api_server, kubernetes};
