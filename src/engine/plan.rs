@@ -18,7 +18,7 @@ use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION, Status},
     net::Trust,
     problem::{Problem, quote},
-    sensitive::Redactor,
+    sensitive::{Redactor, Sensitive},
 };
 
 /// How far a resource came before any check.
@@ -40,6 +40,8 @@ pub struct Planned<K: Kind> {
     /// Whether any value was read from a Secret.
     pub(super) reads_secrets: bool,
     pub(super) redactor: Redactor,
+    /// Every value that was read from a Secret.
+    pub(crate) secrets: Vec<Sensitive>,
     pub(super) question: Question,
 }
 
@@ -154,6 +156,7 @@ pub fn prepare<K: Kind>(
                 surroundings: inputs.surroundings(),
             },
             redactor: inputs.redactor(),
+            secrets: inputs.secrets().cloned().collect(),
             remarks: std::mem::take(&mut inputs.remarks),
             reads_secrets: references.iter().any(|reference| reference.source == ReferenceSource::Secret),
             plan: K::plan(parsed, inputs),

@@ -6,7 +6,7 @@ use super::Issuer;
 use crate::{
     api::common::TlsSpec,
     net,
-    problem::{Problem, quote},
+    problem::{Problem, quote_exactly},
 };
 
 /// Whether connections without TLS are accepted.
@@ -33,7 +33,7 @@ pub(crate) fn accept(text: &str, plaintext: Plaintext, risk: &str) -> Result<Iss
     let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
         return Problem::invalid_spec(format!(
             "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
-            quote(text)
+            quote_exactly(text)
         ));
     };
     if text.contains("/.well-known/") {
@@ -56,7 +56,7 @@ pub(crate) fn server_name(tls: &TlsSpec) -> Result<Option<ServerName<'static>>, 
         Some(name) => Ok(Some(name)),
         None => Problem::invalid_spec(format!(
             "spec.tls.serverName is \"{}\", but must be a host name or an address that a certificate can carry",
-            quote(text)
+            quote_exactly(text)
         )),
     }
 }

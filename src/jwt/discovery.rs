@@ -86,6 +86,7 @@ pub(super) async fn get(
 ) -> Result<Arc<HttpResponse>, Problem> {
     let key = RequestKey {
         url: url.clone(),
+        host: http.network.full_name(&net::endpoint_of(url)?.host),
         ca_bundle: plan.ca_bundle.as_ref().map(|bundle| bundle.expose().to_owned()),
         server_name: plan.settings.server_name.clone(),
     };

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use url::Url;
 
-use super::{Duplex, Endpoint, Host, Network, Trust, connect, encrypt, permit, resolve};
+use super::{Duplex, Endpoint, Host, Network, Trust, connect, encrypt, permit};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -153,6 +153,8 @@ fn body_problem(host: &str, error: &(dyn Error + 'static)) -> Problem {
 pub struct RequestKey {
     /// Where to.
     pub url: Url,
+    /// The full name of the host: a short one means another server in each namespace.
+    pub host: String,
     /// The CA bundle that is trusted beside the system's authorities.
     pub ca_bundle: Option<String>,
     /// The name that the certificate must carry, when it is not the URL's host.
@@ -174,7 +176,7 @@ impl HttpClient<'_> {
     /// Sends one request on a connection of its own.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let endpoint = endpoint_of(&request.url)?;
-        let addresses = permit(&self.network.egress, &endpoint, resolve(&endpoint).await?)?;
+        let addresses = permit(&self.network.egress, &endpoint, self.network.resolve(&endpoint).await?)?;
         let stream = connect(&endpoint, &addresses).await?;
         let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
             let renamed = self.server_name.filter(|(at, _)| **at == endpoint).map(|(_, name)| name.clone());

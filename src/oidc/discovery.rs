@@ -61,6 +61,7 @@ pub(super) async fn fetch(
     let url = issuer.well_known_url();
     let key = RequestKey {
         url: url.clone(),
+        host: network.full_name(&net::endpoint_of(url)?.host),
         ca_bundle: plan.ca_bundle.as_ref().map(|bundle| bundle.expose().to_owned()),
         server_name: plan.settings.server_name.clone(),
     };

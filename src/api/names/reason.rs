@@ -47,7 +47,7 @@ pub enum Reason {
     KeyNotFound,
     /// A referenced key is empty.
     EmptyValue,
-    /// A referenced value is not text.
+    /// A referenced value is not text, or surely not the value itself.
     InvalidValue,
     /// The CA bundle has no usable certificate.
     InvalidCABundle,
@@ -105,6 +105,8 @@ pub enum Reason {
     TrailingNewline,
     /// A Secret's value begins or ends with white space, which was kept.
     SurroundingWhitespace,
+    /// A Secret's value may not be the value itself.
+    DoubtfulValue,
     /// The host name has no address.
     NameNotResolved,
     /// The address is one that the operator must not connect to.
