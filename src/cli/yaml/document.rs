@@ -122,8 +122,7 @@ impl<'a> Reader<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let scalar =
-                    scalar::resolve(full(tag.as_deref()).as_deref(), style == ScalarStyle::Plain, &text);
+                let scalar = scalar::resolve(full(tag.as_deref()).as_deref(), style, &text);
                 (anchor, Content::Scalar(scalar.map_err(|what| self.fault(what))?), 1)
             }
             Event::SequenceStart(_, anchor, _) => {

@@ -1,5 +1,6 @@
 //! What a scalar means, as `go.yaml.in/yaml/v2` resolves it (`resolve.go`).
 
+use granit_parser::ScalarStyle;
 use serde_json::{Number, Value};
 
 /// A scalar that was resolved.
@@ -17,9 +18,9 @@ pub(super) enum Scalar {
 const PREFIX: &str = "tag:yaml.org,2002:";
 
 /// The meaning of a scalar with its whole tag, if it has one; only plain ones can mean anything but text.
-pub(super) fn resolve(tag: Option<&str>, is_plain: bool, text: &str) -> Result<Scalar, String> {
+pub(super) fn resolve(tag: Option<&str>, style: ScalarStyle, text: &str) -> Result<Scalar, String> {
     let tag = match tag {
-        None if !is_plain => return Ok(Scalar::Text(text.to_owned())),
+        None if style != ScalarStyle::Plain => return Ok(Scalar::Text(text.to_owned())),
         None => return Ok(plain(text)),
         Some(tag) => tag,
     };
@@ -198,8 +199,8 @@ mod tests {
     #[test]
     fn only_plain_scalars_mean_anything_but_text() {
         for text in ["yes", "12", "0600", "~", "1e3", ""] {
-            assert_eq!(resolve(None, false, text), Ok(Scalar::Text(text.to_owned())));
-            assert!(!matches!(resolve(None, true, text), Ok(Scalar::Text(_))), "{text}");
+            assert_eq!(resolve(None, ScalarStyle::DoubleQuoted, text), Ok(Scalar::Text(text.to_owned())));
+            assert!(!matches!(resolve(None, ScalarStyle::Plain, text), Ok(Scalar::Text(_))), "{text}");
         }
     }
 
@@ -231,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_tag_decides_or_is_refused() {
-        let tagged = |kind: &str, text: &str| resolve(Some(&format!("{PREFIX}{kind}")), true, text);
+        let tagged =
+            |kind: &str, text: &str| resolve(Some(&format!("{PREFIX}{kind}")), ScalarStyle::Plain, text);
         assert_eq!(tagged("str", "12"), Ok(Scalar::Text("12".to_owned())));
         assert_eq!(tagged("int", "12"), Ok(Scalar::Integer(12)));
         assert_eq!(tagged("float", "12"), Ok(Scalar::Float(12.0)));
