@@ -17,7 +17,7 @@ use crate::{
     engine::{Context, Kind, MANAGER, Registry, Scope, control, watch_targets},
     leader::{Election, Leadership},
     metrics::Metrics,
-    net::{EgressPolicy, Network},
+    net::{EgressPolicy, SharedNetwork},
     server::{self, Readiness},
     target::Target,
 };
@@ -54,7 +54,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Runs until the token is cancelled; an error means that it could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
     let listener = server::listen(options.metrics_address).await?;
-    let network = Arc::new(Network::new(EgressPolicy::Enforced {
+    let network = Arc::new(SharedNetwork::new(EgressPolicy::Enforced {
         allowed: options.allow_egress.clone(),
         api_server: api_server_addresses(&config).await,
     }));
@@ -132,7 +132,7 @@ async fn lead(election: &mut Election, running: impl Future<Output = ()>) -> Lea
 /// What the controllers of every kind share.
 struct Shared<'a> {
     client: Client,
-    network: Arc<Network>,
+    network: Arc<SharedNetwork>,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     reporter: Reporter,

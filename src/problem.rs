@@ -1,5 +1,7 @@
 //! `Problem`: a mistake of the user's or of the other side, which becomes a condition.
 
+use std::fmt::Write;
+
 use crate::api::Reason;
 
 /// Why something does not work, for a person to mend. It is reported, never retried as an error.
@@ -48,6 +50,27 @@ pub(crate) fn capitalized(text: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
+/// A value of a spec as it stands there: what [`quote`] hides, such as a line break at its end, is shown by name.
+pub fn quote_exactly(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut quoted = String::new();
+    for character in characters.by_ref().take(QUOTE_LIMIT) {
+        match character {
+            '\n' => quoted.push_str("<line break>"),
+            '\r' => quoted.push_str("<carriage return>"),
+            '\t' => quoted.push_str("<tab>"),
+            _ if character.is_control() || is_invisible(character) => {
+                let _ = write!(quoted, "<U+{:04X}>", u32::from(character));
+            }
+            _ => quoted.push(character),
+        }
+    }
+    if characters.next().is_some() {
+        quoted.push_str(CUT);
+    }
+    quoted
+}
+
 /// The most entries of somebody else's list that a message repeats.
 const LISTED: usize = 10;
 
@@ -76,6 +99,12 @@ mod tests {
     fn shows_one_printable_line() {
         assert_eq!(quote("a\r\nb\u{1b}[31m  c\u{202e}"), "a b [31m c");
         assert_eq!(quote(&"x".repeat(500)).chars().count(), 201);
+    }
+
+    #[test]
+    fn shows_the_white_space_of_a_spec() {
+        assert_eq!(quote_exactly(" (uid=a)\n"), " (uid=a)<line break>");
+        assert_eq!(quote_exactly("a\u{200b}\tb\u{7}"), "a<U+200B><tab>b<U+0007>");
     }
 
     proptest! {

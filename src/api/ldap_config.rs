@@ -145,7 +145,7 @@ pub struct Search {
 pub struct TestUser {
     /// An LDAP filter (RFC 4515) that finds exactly this person.
     #[schemars(length(min = 3, max = 1024))]
-    #[x_kube(validation = Rule::new("self.startsWith('(') && self.endsWith(')')").message("filter must be an LDAP filter in parentheses, such as (mail=alice@example.org)"))]
+    #[x_kube(validation = Rule::new("self.trim().startsWith('(') && self.trim().endsWith(')')").message("filter must be an LDAP filter in parentheses, such as (mail=alice@example.org)"))]
     pub filter: String,
     /// What must be true of the person.
     #[serde(default)]

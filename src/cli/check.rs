@@ -1,6 +1,6 @@
 //! `check`: the controller's own plan and probes, for a person without any cluster.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -9,24 +9,19 @@ use serde::Serialize;
 use super::{
     Verdict,
     examine::{Examined, Surroundings, Title},
-    manifests::Manifests,
-    references::References,
+    sources::Sources,
+    tree,
 };
 use crate::{
-    api::{CheckResult, CheckStatus, Reason},
-    net::{EgressPolicy, Network},
+    api::CheckStatus,
+    net::{EgressPolicy, SharedNetwork},
 };
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// File or directory with the resources and what they refer to, or - for standard input; may be repeated.
-    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR", required = true)]
-    files: Vec<PathBuf>,
-
-    /// Read referenced Secrets and ConfigMaps from the current context's cluster.
-    #[arg(long)]
-    from_cluster: bool,
+    #[command(flatten)]
+    sources: Sources,
 
     /// Refuse the addresses that the controller refuses.
     #[arg(long)]
@@ -50,37 +45,32 @@ enum Output {
 /// One resource's findings, as `-o json` prints them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+pub(super) struct Report {
     #[serde(flatten)]
-    title: Title,
-    origin: String,
-    verdict: &'static str,
+    pub(super) title: Title,
+    pub(super) origin: String,
+    pub(super) verdict: &'static str,
     /// What kept the checks from running.
     #[serde(skip_serializing_if = "Option::is_none")]
-    obstacle: Option<ObstacleReport>,
+    pub(super) obstacle: Option<ObstacleReport>,
     /// As in `status.checks`.
-    checks: Vec<CheckStatus>,
+    pub(super) checks: Vec<CheckStatus>,
     /// In the order of `checks`.
-    durations_milliseconds: Vec<f64>,
+    pub(super) durations_milliseconds: Vec<f64>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ObstacleReport {
-    condition: &'static str,
-    reason: &'static str,
-    message: String,
+pub(super) struct ObstacleReport {
+    pub(super) condition: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 /// Checks every resource and prints what was found; the worst one decides how it ended.
 pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<Verdict> {
-    let (references, namespace) = if arguments.from_cluster {
-        References::from_cluster().await?
-    } else {
-        (References::Files, "default".to_owned())
-    };
-    let manifests = Manifests::read(&arguments.files, &namespace)?;
-    let network = Network::new(arguments.egress());
+    let (references, manifests) = arguments.sources.read().await?;
+    let network = Arc::new(SharedNetwork::new(arguments.egress()));
     let mut reports = Vec::new();
     let mut worst = Verdict::Passed;
     for resource in &manifests.resources {
@@ -95,12 +85,12 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<Verdict>
             (Verdict::Passed, Verdict::Passed) => Verdict::Passed,
         };
         let advice = match &examined {
-            Examined::Obstructed(obstacle) => references.advice(obstacle),
+            Examined::Obstructed(obstacle) => references.advice(obstacle, &**resource, &manifests),
             Examined::Checked(_) => None,
         };
         let report = Report::new(resource.title(), resource.origin(), verdict, examined);
         match arguments.output {
-            Output::Tree => print!("{}", tree(&report, advice)),
+            Output::Tree => print!("{}", tree::draw(&report, advice.as_deref())),
             Output::Json => reports.push(report),
         }
     }
@@ -157,43 +147,4 @@ impl Report {
             },
         }
     }
-}
-
-/// The findings of one resource, a line a check.
-fn tree(report: &Report, advice: Option<&str>) -> String {
-    let Title { kind, namespace, name } = &report.title;
-    let mut lines = vec![format!("{kind} {namespace}/{name}  ({})", report.origin)];
-    if let Some(obstacle) = &report.obstacle {
-        lines.push(format!("└─ ✗ {}: {}", obstacle.condition, obstacle.reason));
-        lines.push(format!("     {}", obstacle.message));
-        lines.extend(advice.map(|advice| format!("     {advice}")));
-    }
-    let last = report.checks.len().saturating_sub(1);
-    for (index, (check, milliseconds)) in report.checks.iter().zip(&report.durations_milliseconds).enumerate()
-    {
-        let (branch, indent) = if index == last { ("└─", "     ") } else { ("├─", "│    ") };
-        lines.push(format!("{branch} {} {}{}", mark(check.result), check.name, aside(check, *milliseconds)));
-        lines.push(format!("{indent}{}", check.message));
-    }
-    lines.join("\n") + "\n"
-}
-
-fn mark(result: CheckResult) -> &'static str {
-    match result {
-        CheckResult::Passed => "✓",
-        CheckResult::Warning => "!",
-        CheckResult::Failed => "✗",
-        CheckResult::Skipped => "-",
-    }
-}
-
-/// The reason where it says more than the mark, and the duration where there was one.
-fn aside(check: &CheckStatus, milliseconds: f64) -> String {
-    let reason = if check.reason == Reason::Passed.as_str() || check.result == CheckResult::Skipped {
-        String::new()
-    } else {
-        format!(": {}", check.reason)
-    };
-    let duration = if milliseconds > 0.0 { format!("  ({milliseconds:.1} ms)") } else { String::new() };
-    reason + &duration
 }

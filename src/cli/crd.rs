@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use kube::ResourceExt;
 
-use super::Verdict;
+use super::{Verdict, yaml};
 use crate::api::custom_resource_definitions;
 
 /// Arguments of `crd`.
@@ -33,7 +33,7 @@ pub(super) fn crd(arguments: &CrdArguments) -> anyhow::Result<Verdict> {
 fn print() -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     for definition in custom_resource_definitions() {
-        write!(output, "---\n{}", serde_yaml::to_string(&definition)?)?;
+        write!(output, "---\n{}", yaml::write(&definition)?)?;
     }
     Ok(())
 }
@@ -42,7 +42,7 @@ fn write(directory: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     for definition in custom_resource_definitions() {
         let file = directory.join(format!("{}.yaml", definition.name_any()));
-        fs::write(&file, serde_yaml::to_string(&definition)?)
+        fs::write(&file, yaml::write(&definition)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The engine's own steps, for a resource whose kind is known only once a file was read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Client, ResourceExt};
@@ -10,10 +10,12 @@ use crate::{
     api::{CheckResult, ConditionType},
     engine::{
         Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
-        RenderContext, Scene, Values, prepare, read, references, secret_name,
+        RenderContext, Scene, Values, owner_in_targets, prepare, read, references, secret_name,
     },
-    net::{Network, Trust},
+    net::{SharedNetwork, Trust},
     problem::Problem,
+    sensitive::Sensitive,
+    target::{Owner, Target},
 };
 
 /// A resource of any kind.
@@ -27,8 +29,11 @@ pub(super) trait Examinable: Sync {
     /// What it refers to.
     fn references(&self) -> Vec<Reference>;
     /// Runs the checks as the controller does.
-    fn examine<'a>(&'a self, surroundings: Surroundings<'a>, network: &'a Network)
-    -> BoxFuture<'a, Examined>;
+    fn examine<'a>(
+        &'a self,
+        surroundings: Surroundings<'a>,
+        network: &'a Arc<SharedNetwork>,
+    ) -> BoxFuture<'a, Examined>;
     /// The values as they are published once every check has passed.
     fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle>;
     /// What it stands in others' way with.
@@ -89,6 +94,26 @@ pub(super) struct Rendered {
     pub(super) values: Values,
     pub(super) environment: &'static [Env],
     pub(super) destination: &'static str,
+    /// The resource's target and the names that it has there, if it has one.
+    pub(super) target: Option<(Target, Owner)>,
+    /// What was read of Secrets, and so is not shown.
+    pub(super) secrets: Vec<Sensitive>,
+}
+
+/// Stands for a value that is not printed.
+const MASK: &str = "********";
+
+/// A secret of fewer characters may be a part of a longer value by chance.
+const TELLING: usize = 8;
+
+impl Rendered {
+    /// The value, unless it is or holds what was read of a Secret.
+    pub(super) fn shown<'a>(&self, value: &'a Sensitive) -> &'a str {
+        let is_within = |secret: &Sensitive| {
+            value == secret || (secret.expose().len() >= TELLING && value.expose().contains(secret.expose()))
+        };
+        if self.secrets.iter().any(is_within) { MASK } else { value.expose() }
+    }
 }
 
 /// A resource as it was read from a file.
@@ -118,7 +143,7 @@ impl<K: Kind> Loaded<K> {
         &self,
         planned: &crate::engine::Planned<K>,
         surroundings: Surroundings<'_>,
-        network: &Network,
+        network: &Arc<SharedNetwork>,
     ) -> Vec<Finding> {
         let existing = match surroundings.client {
             // Without the right to read the Secret, the checks begin as they do before the first publication.
@@ -126,11 +151,12 @@ impl<K: Kind> Loaded<K> {
             None => None,
         };
         let namespace = self.namespace();
+        let network = network.seen_from(&namespace);
         let scene = Scene {
             client: surroundings.client,
             namespace: &namespace,
             published: existing.as_ref().and_then(Existing::values),
-            ..Scene::without_cluster(network)
+            ..Scene::without_cluster(&network)
         };
         let limit = self.object.common().check_timeout.get();
         let mut examination = Examination::run(planned, scene, limit).await;
@@ -161,7 +187,7 @@ impl<K: Kind> Examinable for Loaded<K> {
     fn examine<'a>(
         &'a self,
         surroundings: Surroundings<'a>,
-        network: &'a Network,
+        network: &'a Arc<SharedNetwork>,
     ) -> BoxFuture<'a, Examined> {
         async move {
             match self.prepare(surroundings, &network.system_trust) {
@@ -181,6 +207,14 @@ impl<K: Kind> Examinable for Loaded<K> {
             values,
             environment: K::ENVIRONMENT,
             destination: K::DESTINATION,
+            target: self
+                .object
+                .common()
+                .target
+                .as_ref()
+                .and_then(Target::of)
+                .map(|target| (target, owner_in_targets(&self.object))),
+            secrets: planned.secrets,
         })
     }
 

@@ -8,18 +8,20 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_yaml::Value;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     examine::{Examinable, Loaded},
     misfits::{drop_nulls, misfits},
+    objects,
+    yaml::{self, Document, Fault},
 };
 use crate::{
     api::{GROUP, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, schema},
     engine::{Fetched, FoundResource, Kind, Neighbour, ObjectKey, ReferenceSource},
+    problem::quote,
 };
 
 /// What the files hold, as far as it is of use here.
@@ -40,17 +42,15 @@ impl Manifests {
         let mut manifests = Self::default();
         for path in paths {
             if path.as_os_str() == "-" {
-                let mut text = String::new();
-                std::io::stdin()
-                    .take(FILE_LIMIT)
-                    .read_to_string(&mut text)
-                    .context("standard input is not text")?;
+                let text = read(std::io::stdin()).context("cannot read standard input")?;
                 manifests.add("standard input", &text, default_namespace)?;
                 continue;
             }
             for file in files(path)? {
                 let origin = file.display().to_string();
-                manifests.add(&origin, &read(&file)?, default_namespace)?;
+                let cannot = || format!("cannot read {origin}");
+                let text = read(fs::File::open(&file).with_context(cannot)?).with_context(cannot)?;
+                manifests.add(&origin, &text, default_namespace)?;
             }
         }
         if manifests.resources.is_empty() {
@@ -63,43 +63,43 @@ impl Manifests {
     }
 
     fn add(&mut self, origin: &str, text: &str, default_namespace: &str) -> anyhow::Result<()> {
-        for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-            let place = format!("{origin}, document {}", index + 1);
-            let value =
-                Value::deserialize(document).with_context(|| format!("{place} is not well-formed YAML"))?;
+        let documents = yaml::documents(text).map_err(|Fault { document, line, what }| {
+            anyhow!("{origin}, document {document} is not well-formed YAML: line {line}: {what}")
+        })?;
+        for (number, Document { value, repeated }) in documents {
+            let place = format!("{origin}, document {number}");
+            if let Some(first) = repeated.first().filter(|_| concerns(&value)) {
+                bail!(
+                    "{place} has the key \"{}\" twice in one map, the second time in its line {}; remove one of them",
+                    quote(&first.key),
+                    first.line
+                );
+            }
             self.add_value(&place, value, default_namespace)?;
         }
         Ok(())
     }
 
     fn add_value(&mut self, place: &str, value: Value, default_namespace: &str) -> anyhow::Result<()> {
-        if value.is_null() {
+        let (api_version, kind) = (word(&value, "apiVersion").to_owned(), word(&value, "kind").to_owned());
+        if let Some(element) = kind.strip_suffix("List")
+            && let Some(items) = value.get("items").and_then(Value::as_array)
+        {
+            for item in items {
+                self.add_value(place, typed(item, &api_version, element), default_namespace)?;
+            }
             return Ok(());
         }
-        let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (api_version, kind) = (word("apiVersion"), word("kind"));
-        let namespace = value
-            .get("metadata")
-            .and_then(|metadata| metadata.get("namespace")?.as_str())
-            .unwrap_or(default_namespace)
-            .to_owned();
+        let namespace = match value.pointer("/metadata/namespace").and_then(Value::as_str) {
+            None | Some("") => default_namespace.to_owned(),
+            Some(namespace) => namespace.to_owned(),
+        };
         match (api_version.as_str(), kind.as_str()) {
-            ("v1", "List") => {
-                for item in value.get("items").and_then(Value::as_sequence).into_iter().flatten() {
-                    self.add_value(place, item.clone(), default_namespace)?;
-                }
-            }
             ("v1", "Secret") => {
-                let secret: Secret = decode(place, &kind, value)?;
-                let name = secret.metadata.name.clone().unwrap_or_default();
-                let key = ObjectKey { source: ReferenceSource::Secret, name };
-                self.objects.insert((namespace, key), secret.into());
+                self.add_object(place, ReferenceSource::Secret, namespace, &value, objects::secret)?;
             }
             ("v1", "ConfigMap") => {
-                let map: ConfigMap = decode(place, &kind, value)?;
-                let name = map.metadata.name.clone().unwrap_or_default();
-                let key = ObjectKey { source: ReferenceSource::ConfigMap, name };
-                self.objects.insert((namespace, key), map.into());
+                self.add_object(place, ReferenceSource::ConfigMap, namespace, &value, objects::config_map)?;
             }
             ("auth.wandb.com/v1alpha1", "LdapConfig") => {
                 self.add_resource::<LdapConfig>(place, namespace, value)?;
@@ -122,6 +122,29 @@ impl Manifests {
             _ => {}
         }
         Ok(())
+    }
+
+    fn add_object(
+        &mut self,
+        place: &str,
+        source: ReferenceSource,
+        namespace: String,
+        value: &Value,
+        read: fn(&Value) -> Result<Fetched, Vec<String>>,
+    ) -> anyhow::Result<()> {
+        let kind = source.kind();
+        let Some(name) = value.pointer("/metadata/name").and_then(Value::as_str) else {
+            bail!("{place}: metadata.name of the {kind} is missing or no text");
+        };
+        let object =
+            read(value).map_err(|faults| anyhow!("{place} is not a valid {kind}: {}", faults.join("; ")))?;
+        self.objects.insert((namespace, ObjectKey { source, name: name.to_owned() }), object);
+        Ok(())
+    }
+
+    /// The namespaces in which the files have an object of this kind and name.
+    pub(super) fn namespaces_of<'a>(&'a self, key: &'a ObjectKey) -> impl Iterator<Item = &'a str> {
+        self.objects.keys().filter(move |(_, each)| each == key).map(|(namespace, _)| namespace.as_str())
     }
 
     fn add_resource<K: Kind>(
@@ -159,8 +182,7 @@ impl Manifests {
 
 /// Decoding does not say where it failed; the schema does.
 fn first_violation(kind: &str, value: &Value) -> Option<String> {
-    let spec = serde_json::to_value(value.get("spec")?).ok()?;
-    schema::violation(schema::spec_schema(kind)?, &spec, "spec")
+    schema::violation(schema::spec_schema(kind)?, value.get("spec")?, "spec")
 }
 
 /// The paths, as a sentence names them.
@@ -173,7 +195,7 @@ fn named(paths: &[PathBuf]) -> String {
 }
 
 fn decode<T: DeserializeOwned>(place: &str, kind: &str, value: Value) -> anyhow::Result<T> {
-    serde_yaml::from_value(value).with_context(|| format!("{place} is not a valid {kind}"))
+    serde_json::from_value(value).with_context(|| format!("{place} is not a valid {kind}"))
 }
 
 /// The file itself, or a directory's manifests in the order of their names.
@@ -196,13 +218,32 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
-    let cannot = || format!("cannot read {}", file.display());
-    let mut text = String::new();
-    fs::File::open(file)
-        .with_context(cannot)?
-        .take(FILE_LIMIT)
-        .read_to_string(&mut text)
-        .with_context(cannot)?;
-    Ok(text)
+/// The text of a file, or of as much of it as is read.
+fn read(file: impl Read) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT).read_to_end(&mut bytes)?;
+    yaml::text_of(&bytes).context("it is not text in UTF-8")
+}
+
+/// The text of a field; empty where there is none.
+fn word<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether the document is of a kind that is looked at here.
+fn concerns(value: &Value) -> bool {
+    let (api_version, kind) = (word(value, "apiVersion"), word(value, "kind"));
+    api_version.split('/').next() == Some(GROUP)
+        || kind.ends_with("List")
+        || (api_version == "v1" && ["Secret", "ConfigMap"].contains(&kind))
+}
+
+/// An item of a list, which may leave its type to the list's.
+fn typed(item: &Value, api_version: &str, kind: &str) -> Value {
+    let mut item = item.clone();
+    if let Some(fields) = item.as_object_mut().filter(|fields| !fields.contains_key("kind")) {
+        fields.insert("apiVersion".to_owned(), api_version.into());
+        fields.insert("kind".to_owned(), kind.into());
+    }
+    item
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use serde_yaml::Value;
+use serde_json::Value;
 
 use crate::{api::schema::spec_schema, problem::quote};
 
@@ -20,11 +20,11 @@ pub(super) fn misfits(kind: &str, object: &Value) -> Vec<String> {
 /// Takes fields without a value out, as the API server does.
 pub(super) fn drop_nulls(value: &mut Value) {
     match value {
-        Value::Mapping(members) => {
+        Value::Object(members) => {
             members.retain(|_, member| !member.is_null());
-            members.iter_mut().for_each(|(_, member)| drop_nulls(member));
+            members.values_mut().for_each(drop_nulls);
         }
-        Value::Sequence(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         _ => {}
     }
 }
@@ -32,15 +32,14 @@ pub(super) fn drop_nulls(value: &mut Value) {
 fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<String>) {
     let wanted = schema.type_.as_deref().unwrap_or_default();
     match (wanted, value) {
-        ("object", Value::Mapping(members)) => {
-            let required =
-                schema.required.iter().flatten().filter(|name| !members.contains_key(name.as_str()));
+        ("object", Value::Object(members)) => {
+            let required = schema.required.iter().flatten().filter(|name| !members.contains_key(*name));
             found.extend(required.map(|name| format!("{path}.{name} is missing")));
             for (name, member) in members {
-                walk_member(schema, name.as_str().unwrap_or_default(), member, path, found);
+                walk_member(schema, name, member, path, found);
             }
         }
-        ("array", Value::Sequence(items)) => {
+        ("array", Value::Array(items)) => {
             if let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
                     walk(item_schema, item, &format!("{path}[{index}]"), found);
@@ -103,8 +102,8 @@ fn name_of(value: &Value) -> String {
         Value::Bool(value) => format!("{value}, which needs quotes to be a text"),
         Value::Number(number) => format!("the number {number}"),
         Value::String(text) => format!("the text \"{}\"", quote(text)),
-        Value::Sequence(_) => "a list".to_owned(),
-        Value::Mapping(_) | Value::Tagged(_) => "a map of fields".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map of fields".to_owned(),
     }
 }
 
@@ -122,14 +121,14 @@ mod tests {
             misfits("LdapConfig", &object),
             [
                 "spec.baseDN is missing",
-                "there is no field spec.starTLS; did you mean startTLS?",
-                "spec.login must be true or false, but is the text \"no\"",
-                "spec.checkInterval must be a text, but is the number 5",
-                "spec.publishPolicy must be WhenVerified or Always, but is \"Never\"",
                 "spec.bind.passwordSecretRef is missing",
                 "there is no field spec.bind.password; did you mean passwordSecretRef?",
-                "there is no field spec.testUsers[0].whatever; check its spelling and its place",
+                "spec.checkInterval must be a text, but is the number 5",
                 "spec.groupAllowList must be a list, but is the text \"wandb\"",
+                "spec.login must be true or false, but is the text \"no\"",
+                "spec.publishPolicy must be WhenVerified or Always, but is \"Never\"",
+                "there is no field spec.starTLS; did you mean startTLS?",
+                "there is no field spec.testUsers[0].whatever; check its spelling and its place",
             ]
         );
         assert_eq!(misfits("LdapConfig", &Value::Null), ["spec is missing"]);

@@ -8,9 +8,13 @@ mod crd;
 mod examine;
 mod manifests;
 mod misfits;
+mod objects;
 mod references;
 mod render;
 mod run;
+mod sources;
+mod tree;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -20,6 +24,7 @@ pub use check::CheckArguments;
 pub use crd::CrdArguments;
 pub use render::RenderArguments;
 pub use run::RunArguments;
+pub use sources::Sources;
 
 /// Proves, publishes and keeps the authentication settings of Weights & Biases Server on Kubernetes.
 #[derive(Debug, Parser)]

@@ -10,7 +10,7 @@ use super::{
     examine::{Examinable, Obstacle},
     manifests::Manifests,
 };
-use crate::api::ConditionType;
+use crate::api::{ConditionType, Reason};
 use crate::engine::{Fetched, ObjectKey, fetch};
 
 /// Where referenced Secrets and ConfigMaps are read.
@@ -38,11 +38,36 @@ impl References {
     }
 
     /// What to do about an obstacle beside what its own message says.
-    pub(super) fn advice(&self, obstacle: &Obstacle) -> Option<&'static str> {
-        let is_elsewhere = matches!(self, Self::Files) && obstacle.condition == ConditionType::ResolvedRefs;
-        is_elsewhere.then_some(
-            "Referenced objects are looked for in the given files: add theirs with -f, or use --from-cluster.",
-        )
+    pub(super) fn advice(
+        &self,
+        obstacle: &Obstacle,
+        resource: &dyn Examinable,
+        manifests: &Manifests,
+    ) -> Option<String> {
+        let reason = obstacle.problem.reason;
+        let is_absent = obstacle.condition == ConditionType::ResolvedRefs
+            && (reason.is_absence() || reason == Reason::ResourceNotFound);
+        if matches!(self, Self::Cluster(_)) || !is_absent {
+            return None;
+        }
+        let own = resource.namespace();
+        let elsewhere = resource.references().into_iter().find_map(|reference| {
+            let key = reference.object();
+            let namespaces: Vec<_> = manifests.namespaces_of(&key).collect();
+            if namespaces.is_empty() || namespaces.contains(&own.as_str()) {
+                return None;
+            }
+            Some(format!(
+                "The files have the {} \"{}\" in the namespace {}, but the resource is in the namespace {own}, and references stay within one: write the same metadata.namespace into both, or call with -n where one of them names none.",
+                key.source.kind(),
+                key.name,
+                namespaces.join(" and "),
+            ))
+        });
+        Some(elsewhere.unwrap_or_else(|| {
+            "Referenced objects are looked for in the given files: add theirs with -f, or use --from-cluster."
+                .to_owned()
+        }))
     }
 
     /// The objects that the resource refers to.

@@ -1,36 +1,32 @@
-//! `render`: the Secret and the env entries that resources lead to.
+//! `render`: the Secret and the entries that resources lead to.
 
-use std::{collections::BTreeMap, io::Write, path::PathBuf};
+use std::{collections::BTreeMap, io::Write};
 
 use clap::Args;
+use kube::core::ApiResource;
 use serde::Serialize;
 
 use super::{
     Verdict,
     examine::{Obstacle, Rendered, Surroundings, Title},
-    manifests::Manifests,
-    references::References,
+    sources::Sources,
+    yaml,
 };
-use crate::sensitive::Sensitive;
+use crate::{
+    sensitive::Sensitive,
+    target::{Delivery, preview, stored_resource},
+};
 
 /// Arguments of `render`.
 #[derive(Debug, Args)]
 pub struct RenderArguments {
-    /// File or directory with the resources and what they refer to, or - for standard input; may be repeated.
-    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR", required = true)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
 
-    /// Read referenced Secrets and ConfigMaps from the current context's cluster.
-    #[arg(long)]
-    from_cluster: bool,
-
-    /// Print the values themselves, passwords included.
+    /// Print secret values, too: passwords, keys and tokens.
     #[arg(long)]
     reveal: bool,
 }
-
-/// Stands for a value that is not printed.
-const MASK: &str = "********";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,13 +66,11 @@ struct SecretKeyRef<'a> {
 
 /// Prints what every resource leads to, as if all checks had passed.
 pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdict> {
-    let (references, namespace) = if arguments.from_cluster {
-        References::from_cluster().await?
-    } else {
-        (References::Files, "default".to_owned())
+    let (references, manifests) = arguments.sources.read().await?;
+    let stored = match references.client() {
+        Some(client) => stored_resource(client).await.ok().flatten(),
+        None => None,
     };
-    let manifests = Manifests::read(&arguments.files, &namespace)?;
-    let show: fn(&Sensitive) -> &str = if arguments.reveal { Sensitive::expose } else { |_| MASK };
     let mut verdict = Verdict::Passed;
     let mut output = std::io::stdout().lock();
     for resource in &manifests.resources {
@@ -85,10 +79,14 @@ pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdic
             Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
         let title = resource.title();
         match resource.render(surroundings) {
-            Ok(rendered) => write!(output, "{}", text(&title, &rendered, show)?)?,
+            Ok(rendered) => {
+                let show =
+                    |value| if arguments.reveal { Sensitive::expose(value) } else { rendered.shown(value) };
+                write!(output, "{}", text(&title, &rendered, show, stored.as_ref())?)?;
+            }
             Err(obstacle) => {
-                let advice =
-                    references.advice(&obstacle).map_or_else(String::new, |advice| format!(" {advice}"));
+                let advice = references.advice(&obstacle, &**resource, &manifests);
+                let advice = advice.map_or_else(String::new, |advice| format!(" {advice}"));
                 let (Title { kind, namespace, name }, Obstacle { condition, problem }) = (&title, &obstacle);
                 eprintln!(
                     "error: {kind} {namespace}/{name} ({}): {condition} is False, {}: {}{advice}",
@@ -103,7 +101,12 @@ pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdic
     Ok(verdict)
 }
 
-fn text(title: &Title, rendered: &Rendered, show: fn(&Sensitive) -> &str) -> anyhow::Result<String> {
+fn text<'a>(
+    title: &Title,
+    rendered: &'a Rendered,
+    show: impl Fn(&'a Sensitive) -> &'a str,
+    stored: Option<&ApiResource>,
+) -> anyhow::Result<String> {
     let secret = SecretManifest {
         api_version: "v1",
         kind: "Secret",
@@ -111,21 +114,42 @@ fn text(title: &Title, rendered: &Rendered, show: fn(&Sensitive) -> &str) -> any
         type_: "Opaque",
         string_data: rendered.values.iter().map(|(name, value)| (name, show(value))).collect(),
     };
-    let entries: Vec<_> = rendered
-        .environment
-        .iter()
-        .filter_map(|env| env.local)
-        .filter(|name| rendered.values.get(name).is_some())
-        .map(|name| EnvEntry {
-            name,
-            value_from: ValueFrom { secret_key_ref: SecretKeyRef { name: &rendered.secret_name, key: name } },
-        })
-        .collect();
     let Title { kind, name, .. } = title;
-    let secret = serde_yaml::to_string(&secret)?;
-    let entries = serde_yaml::to_string(&BTreeMap::from([("env", entries)]))?;
+    let secret = yaml::write(&secret)?;
+    let entries = entries(rendered, stored)?;
     Ok(format!(
-        "---\n# The Secret that {kind} {name} publishes once its checks have passed.\n{secret}---\n# {}\n{entries}",
-        rendered.destination
+        "---\n# The Secret that {kind} {name} publishes once its checks have passed.\n{secret}{entries}"
     ))
+}
+
+/// What the target gets; without one, the entries for a person to write somewhere.
+fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<String> {
+    let Some((target, owner)) = &rendered.target else {
+        let names = rendered.environment.iter().filter_map(|env| env.local);
+        let names = names.filter(|name| rendered.values.get(name).is_some());
+        let entries: Vec<_> = names
+            .map(|name| EnvEntry {
+                name,
+                value_from: ValueFrom {
+                    secret_key_ref: SecretKeyRef { name: &rendered.secret_name, key: name },
+                },
+            })
+            .collect();
+        let entries = yaml::write(&BTreeMap::from([("env", entries)]))?;
+        return Ok(format!("---\n# {}\n{entries}", rendered.destination));
+    };
+    let delivery = Delivery { number: 1, environment: rendered.environment, values: &rendered.values };
+    let mut parts = Vec::new();
+    for object in preview(target, owner, &delivery) {
+        let word = |field: &str| object.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let (kind, version) = (word("kind"), word("apiVersion"));
+        if stored.is_some_and(|stored| stored.kind == kind && stored.api_version != version) {
+            continue;
+        }
+        let entries = yaml::write(&object)?;
+        parts.push(format!(
+            "---\n# What {target} ({version}) gets, with the number of the revision in the place of the 1.\n{entries}"
+        ));
+    }
+    Ok(parts.concat())
 }

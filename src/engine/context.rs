@@ -23,7 +23,7 @@ use crate::{
     api::Status,
     error::{Error, in_words},
     metrics::Metrics,
-    net::Network,
+    net::SharedNetwork,
 };
 
 /// A status as it is written.
@@ -40,7 +40,7 @@ pub struct Context<K: Kind> {
     /// The connection to the API server.
     pub client: Client,
     /// The connections to everything else.
-    pub network: Arc<Network>,
+    pub network: Arc<SharedNetwork>,
     /// What earlier runs found.
     pub memory: Memory<K>,
     /// How long to wait after runs that failed for reasons of our own.
@@ -63,7 +63,7 @@ impl<K: Kind> Context<K> {
     /// A context without memories.
     pub fn new(
         client: Client,
-        network: Arc<Network>,
+        network: Arc<SharedNetwork>,
         metrics: Arc<Metrics>,
         reporter: Reporter,
         deletion_patience: Duration,

@@ -14,10 +14,14 @@ use crate::{
 pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) -> Option<TcpStream> {
     let addresses = report
         .check(CheckName::DnsResolves, async {
-            let addresses = net::resolve(endpoint).await?;
+            let addresses = network.resolve(endpoint).await?;
+            let full = network.full_name(&endpoint.host);
             // Which addresses would differ from run to run where a name has many.
             let message = match &endpoint.host {
-                net::Host::Name(name) => format!("{name} has an address."),
+                net::Host::Name(name) if *name == full => format!("{name} has an address."),
+                net::Host::Name(name) => {
+                    format!("{name} is {full} for the pods of this namespace, and has an address.")
+                }
                 net::Host::Address(address) => format!("{address} is an address."),
             };
             Ok(Checked::passed(addresses, message))

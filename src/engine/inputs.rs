@@ -8,6 +8,7 @@ use std::{
 
 use super::plan::checked;
 use super::references::{Fetched, FoundResource, Need, ObjectKey, Reference, ReferenceSource};
+use super::secret_value::{self, Flaw, Look};
 use crate::{
     api::Reason,
     net::{BundleFault, BundleReading, CaBundle, Trust},
@@ -47,8 +48,11 @@ impl Inputs {
             match look_up(reference, objects).and_then(|bytes| text(reference, bytes)) {
                 Ok(raw) => {
                     let (value, remark) = clean(reference, raw);
+                    match judge(reference, &value) {
+                        Ok(doubt) => remarks.extend(remark.into_iter().chain(doubt)),
+                        Err(problem) => problems.push(problem),
+                    }
                     values.push((reference.clone(), value));
-                    remarks.extend(remark);
                 }
                 Err(problem) if reference.need == Need::Optional && problem.reason.is_absence() => {}
                 Err(problem) => problems.push(problem),
@@ -91,9 +95,14 @@ impl Inputs {
         self.resources.iter().map(is_verified).collect()
     }
 
+    /// Every value that was read.
+    pub fn secrets(&self) -> impl Iterator<Item = &Sensitive> {
+        self.values.iter().map(|(_, value)| value)
+    }
+
     /// Takes every value of this run out of texts.
     pub fn redactor(&self) -> Redactor {
-        Redactor::new(self.values.iter().map(|(_, value)| value.clone()))
+        Redactor::new(self.secrets().cloned())
     }
 }
 
@@ -215,6 +224,23 @@ fn text(reference: &Reference, bytes: &[u8]) -> Result<String, Problem> {
     })
 }
 
+/// Refuses what is surely not the value, before it is sent once; the remark is on what may be none.
+fn judge(reference: &Reference, value: &Sensitive) -> Result<Option<Problem>, Problem> {
+    let Reference { name, key, field, .. } = reference;
+    let problem = |reason, Flaw { seen, remedy }, outcome: &str| {
+        let subject = format!("The value of the key \"{key}\" of the Secret \"{name}\" ({field})");
+        Problem::new(reason, format!("{subject} {seen}{outcome}. {remedy}"))
+    };
+    match secret_value::look(value.expose()) {
+        Look::Sound => Ok(None),
+        Look::Doubtful(flaw) => Ok(Some(problem(Reason::DoubtfulValue, flaw, ""))),
+        Look::Wrong(flaw) => {
+            let outcome = ", so it is not sent: a wrong one may lock the account";
+            Err(problem(Reason::InvalidValue, flaw, outcome))
+        }
+    }
+}
+
 /// Drops one line break at the end, which editors and `echo` add, and warns about other white space.
 fn clean(reference: &Reference, mut raw: String) -> (Sensitive, Option<Problem>) {
     let Reference { name, key, .. } = reference;
@@ -313,6 +339,23 @@ mod tests {
             assert!(problem.message.contains(words), "{}", problem.message);
             assert!(!problem.message.contains("c2VjcmV0"));
         }
+    }
+
+    #[test]
+    fn what_is_not_the_value_is_never_shown() {
+        for (value, reason) in
+            [("aHVudGVyMg==", Reason::InvalidValue), ("hunt\u{200b}er2", Reason::InvalidValue)]
+        {
+            let problem = resolve(found("password", value.as_bytes())).err().unwrap();
+            assert_eq!(problem.reason, reason);
+            assert!(
+                !problem.message.contains("hun") && !problem.message.contains("aHV"),
+                "{}",
+                problem.message
+            );
+        }
+        let inputs = resolve(found("password", b"c2VjcmV0")).ok().unwrap();
+        assert_eq!(inputs.remarks.first().map(|remark| remark.reason), Some(Reason::DoubtfulValue));
     }
 
     #[test]

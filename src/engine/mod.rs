@@ -29,6 +29,7 @@ mod remembered;
 mod report;
 mod scene;
 mod secret;
+mod secret_value;
 mod status;
 mod target_watch;
 mod values;
@@ -50,7 +51,7 @@ pub use registry::Registry;
 pub use remembered::{Question, Remembered, Renewal, Schedule, Verdict};
 pub use report::{Account, Checked, Finding, Findings, Report};
 pub use scene::Scene;
-pub use secret::{MANAGER, read, secret_name};
+pub use secret::{MANAGER, owner_in_targets, read, secret_name};
 
 pub use target_watch::watch_targets;
 pub use values::{CA_FILE, Env, Field, Values};

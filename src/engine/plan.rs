@@ -19,7 +19,7 @@ use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION, Status},
     net::Trust,
     problem::{Problem, quote},
-    sensitive::Redactor,
+    sensitive::{Redactor, Sensitive},
 };
 
 /// How far a resource came before any check.
@@ -41,6 +41,8 @@ pub struct Planned<K: Kind> {
     /// On whose behalf the checks are made: values from a Secret belong to an account.
     pub(super) account: Account,
     pub(super) redactor: Redactor,
+    /// Every value that was read from a Secret.
+    pub(crate) secrets: Vec<Sensitive>,
     pub(super) question: Question,
 }
 
@@ -161,6 +163,7 @@ pub fn prepare<K: Kind>(
                 surroundings: inputs.surroundings(),
             },
             redactor: inputs.redactor(),
+            secrets: inputs.secrets().cloned().collect(),
             remarks: std::mem::take(&mut inputs.remarks),
             account: if references.iter().any(|reference| reference.source == ReferenceSource::Secret) {
                 Account::Named

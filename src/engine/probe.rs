@@ -83,10 +83,8 @@ fn secret_values(remarks: &[Problem]) -> Checked {
         return Checked::passed((), "The referenced values are clean.");
     };
     let messages: Vec<_> = remarks.iter().map(|remark| remark.message.as_str()).collect();
-    let reason = remarks
-        .iter()
-        .map(|remark| remark.reason)
-        .find(|reason| *reason == Reason::SurroundingWhitespace)
-        .unwrap_or(first.reason);
+    let graver = [Reason::DoubtfulValue, Reason::SurroundingWhitespace];
+    let has = |reason: &Reason| remarks.iter().any(|remark| remark.reason == *reason);
+    let reason = graver.into_iter().find(has).unwrap_or(first.reason);
     Checked::warning((), reason, messages.join(" "))
 }

@@ -104,8 +104,9 @@ async fn examine<K: Kind>(
         known => {
             let namespace = object.namespace().unwrap_or_default();
             let unwritable = context.memory.unwritable(object);
+            let network = context.network.seen_from(&namespace);
             let scene = Scene {
-                network: &context.network,
+                network: &network,
                 client: Some(&context.client),
                 namespace: &namespace,
                 published,

@@ -141,8 +141,9 @@ async fn revoke<K: Kind>(
     let (_, existing) = secret::read(&context.client, object).await?;
     let last_verified = context.memory.last_verified(object);
     let namespace = object.namespace().unwrap_or_default();
+    let network = context.network.seen_from(&namespace);
     let scene = Scene {
-        network: &context.network,
+        network: &network,
         client: Some(&context.client),
         namespace: &namespace,
         published: existing.values(),

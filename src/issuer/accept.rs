@@ -1,7 +1,7 @@
 //! What a spec may say of an issuer. The schema's rules are repeated here, since `check` has no API server.
 
 use super::Issuer;
-use crate::problem::{Problem, quote};
+use crate::problem::{Problem, quote_exactly};
 
 /// Whether connections without TLS are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn accept(text: &str, plaintext: Plaintext, risk: &str) -> Result<Iss
     let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
         return Problem::invalid_spec(format!(
             "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
-            quote(text)
+            quote_exactly(text)
         ));
     };
     if text.contains("/.well-known/") {

@@ -76,7 +76,11 @@ pub(super) async fn get(
     advice: &'static str,
     request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
 ) -> Result<Arc<HttpResponse>, Problem> {
-    let key = RequestKey { url: url.clone(), ca_bundle: plan.ca_bundle.clone() };
+    let key = RequestKey {
+        url: url.clone(),
+        host: http.network.full_name(&net::endpoint_of(url)?.host),
+        ca_bundle: plan.ca_bundle.clone(),
+    };
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
         let response = request.await?;

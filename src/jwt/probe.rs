@@ -40,7 +40,7 @@ async fn fetch_keys(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> O
     let document = discovery::discover(plan, http, report).await?;
     let url = &document.jwks_uri;
     let set = report.check(CheckName::JwksFetches, keys::fetch(plan, http, url)).await?;
-    let reachability = async { Ok(reachability::check(url).await) };
+    let reachability = async { Ok(reachability::check(url, http.network).await) };
     report.check(CheckName::JwksReachableFromOutside, reachability).await;
     Some((set, document.algorithms))
 }

@@ -7,12 +7,12 @@ use url::Url;
 use crate::{
     api::Reason,
     engine::Checked,
-    net::{self, Host},
+    net::{self, Host, Network},
     problem::quote,
 };
 
 /// Looks at the host of the keys' address. Where W&B Server runs is not known, so nothing fails here.
-pub(super) async fn check(url: &Url) -> Checked {
+pub(super) async fn check(url: &Url, network: &Network) -> Checked {
     let shown = quote(url.host_str().unwrap_or_default());
     let endpoint = match net::endpoint_of(url) {
         Ok(endpoint) => endpoint,
@@ -21,7 +21,7 @@ pub(super) async fn check(url: &Url) -> Checked {
     let what = match &endpoint.host {
         Host::Name(name) if is_cluster_name(name) => Some("a name that only the cluster's own DNS knows"),
         // The addresses themselves may be others each time.
-        Host::Name(_) | Host::Address(_) => match net::resolve(&endpoint).await {
+        Host::Name(_) | Host::Address(_) => match network.resolve(&endpoint).await {
             Ok(addresses) => addresses.iter().find_map(|address| private(address.ip())),
             Err(problem) => return Checked::warning((), problem.reason, problem.message),
         },

@@ -10,7 +10,7 @@ use crate::{
     },
     instance::BaseUrl,
     issuer::{self, Issuer, Plaintext},
-    problem::{Problem, quote},
+    problem::{Problem, quote, quote_exactly},
 };
 
 /// A spec that makes sense.
@@ -101,7 +101,7 @@ fn audiences(spec: &JwtIssuerSpec) -> Result<Vec<String>, Problem> {
     if let Some(unusable) = audiences.iter().find(|audience| !is_audience(audience)) {
         return Problem::invalid_spec(format!(
             "spec.audiences has \"{}\", but an audience is a text without commas, and without white space at its ends: a comma separates audiences in the published value",
-            quote(unusable)
+            quote_exactly(unusable)
         ));
     }
     if audiences.iter().collect::<BTreeSet<_>>().len() < audiences.len() {

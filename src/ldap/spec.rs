@@ -10,7 +10,7 @@ use crate::{
         LdapConfigSpec, Reason,
         ldap_config::{Search, TestUser},
     },
-    problem::{Problem, quote},
+    problem::{Problem, quote, quote_exactly},
 };
 
 impl Directory {
@@ -19,7 +19,7 @@ impl Directory {
         let url = LdapUrl::parse(&spec.address).ok_or_else(|| {
             invalid(format!(
                 "spec.address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash, but is \"{}\".",
-                quote(&without_user(&spec.address))
+                quote_exactly(&without_user(&spec.address))
             ))
         })?;
         let protection = protection(spec, &url)?;
@@ -95,7 +95,7 @@ fn server_name(url: &LdapUrl) -> Result<ServerName<'static>, Problem> {
     host.server_name().ok_or_else(|| {
         invalid(format!(
             "spec.address must have a host that a certificate can carry, not \"{}\".",
-            quote(&host.to_string())
+            quote_exactly(&host.to_string())
         ))
     })
 }
@@ -104,7 +104,7 @@ fn parse_dn(field: &str, text: &str) -> Result<Dn, Problem> {
     Dn::parse(text).map_err(|complaint| {
         invalid(format!(
             "{field} must be a DN such as dc=example,dc=org, but \"{}\" {}.",
-            quote(text),
+            quote_exactly(text),
             quote(&complaint)
         ))
     })
@@ -114,7 +114,7 @@ fn bind_name(text: &str) -> Result<BindName, Problem> {
     BindName::parse(text).map_err(|complaint| {
         invalid(format!(
             "spec.bind.dn must be a DN such as cn=admin,dc=example,dc=org (or user@domain or DOMAIN\\user for Active Directory), but \"{}\" {}.",
-            quote(text),
+            quote_exactly(text),
             quote(&complaint)
         ))
     })
@@ -126,7 +126,7 @@ fn groups<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Result<Ve
             GroupName::parse(text).map_err(|complaint| {
                 invalid(format!(
                     "{field} must hold group DNs or names, but \"{}\" {}.",
-                    quote(text),
+                    quote_exactly(text),
                     quote(&complaint)
                 ))
             })
@@ -140,8 +140,8 @@ fn attributes(spec: &LdapConfigSpec) -> Result<Attributes, Problem> {
         if !is_setting_name(name) || !is_attribute_name(&attribute.0) {
             return Err(invalid(format!(
                 "spec.attributes must map names to LDAP attribute names, such as email: mail, but it maps \"{}\" to \"{}\".",
-                quote(name),
-                quote(&attribute.0)
+                quote_exactly(name),
+                quote_exactly(&attribute.0)
             )));
         }
     }
@@ -182,7 +182,7 @@ fn search_scope(field: &str, search: Option<&Search>) -> Result<SearchScope, Pro
     if let Some(class) = search.object_class.as_deref().filter(|class| !is_object_class(class)) {
         return Err(invalid(format!(
             "{field}.objectClass must be the name of an object class such as inetOrgPerson, but is \"{}\".",
-            quote(class)
+            quote_exactly(class)
         )));
     }
     Ok(SearchScope {
@@ -202,17 +202,18 @@ const FILTER_LIMIT: usize = 1024;
 
 fn expected_user(index: usize, user: &TestUser) -> Result<ExpectedUser, Problem> {
     let field = format!("spec.testUsers[{index}]");
-    let filter = &user.filter;
+    // Block scalars of YAML end with a line break.
+    let filter = user.filter.trim();
     let in_parentheses =
         filter.starts_with('(') && filter.ends_with(')') && filter.chars().count() <= FILTER_LIMIT;
     if !in_parentheses || ldap3::parse_filter(filter).is_err() {
         return Err(invalid(format!(
             "{field}.filter must be an LDAP filter in parentheses, such as (mail=alice@example.org), but is \"{}\".",
-            quote(filter)
+            quote_exactly(filter)
         )));
     }
     Ok(ExpectedUser {
-        filter: filter.clone(),
+        filter: filter.to_owned(),
         email: user.expect.email.clone(),
         groups: groups(&format!("{field}.expect.groups"), user.expect.groups.iter().map(|group| &group.0))?,
         allowed: user.expect.allowed,
@@ -243,6 +244,7 @@ mod tests {
             format!("bind: {{dn: 'CORP\\wandb', {PASSWORD}}}"),
             "baseDN: 'email=mail,group=gidNumber'".to_owned(),
             "attributes: {email: 'mail;lang-en', group: memberOf, full-name: cn}".to_owned(),
+            "testUsers: [{filter: \"(uid=a)\\n\"}]".to_owned(),
             "groupAllowList: [wandb], testUsers: [{filter: (uid=a), expect: {allowed: false}}]".to_owned(),
         ] {
             assert!(parse(&fields).is_ok(), "{fields}: {:?}", parse(&fields).err());
@@ -278,6 +280,8 @@ mod tests {
             ("userSearch: {baseDN: people}", "spec.userSearch.baseDN must be a DN"),
             ("groupSearch: {objectClass: 'a)(b=*'}", "spec.groupSearch.objectClass must be"),
             ("testUsers: [{filter: uid=alice}]", "spec.testUsers[0].filter must be"),
+            ("testUsers: [{filter: \"(&(a=b)\\n(c=d))\"}]", "but is \"(&(a=b)<line break>(c=d))\"."),
+            ("address: \"ldaps://ldap.example.com\\n\"", "but is \"ldaps://ldap.example.com<line break>\"."),
             ("testUsers: [{filter: (uid=a)}, {filter: (uid=alice}]", "spec.testUsers[1].filter must be"),
             ("testUsers: [{filter: '(uid=alice)(uid=bob)'}]", "spec.testUsers[0].filter must be"),
             (

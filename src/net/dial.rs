@@ -13,8 +13,11 @@ use tokio::{
     net::{TcpStream, lookup_host},
 };
 
-use super::EgressPolicy;
-use crate::{api::Reason, problem::Problem};
+use super::{EgressPolicy, names::Names};
+use crate::{
+    api::Reason,
+    problem::{Problem, enumerate},
+};
 
 /// A connection, encrypted or not.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -76,29 +79,38 @@ impl fmt::Display for Endpoint {
 }
 
 /// Every address of the endpoint, sorted, so that equal answers look equal.
-pub async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
+pub(super) async fn resolve(names: &Names, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
     let name = match &endpoint.host {
         Host::Address(address) => return Ok(vec![SocketAddr::new(*address, endpoint.port)]),
         Host::Name(name) => name,
     };
-    let problem = |seen: &str| {
-        Problem::new(
-            Reason::NameNotResolved,
-            format!(
-                "The name {name} was not resolved: {seen}. Check the spelling, and that the cluster's DNS knows the name."
-            ),
-        )
-    };
-    let mut addresses: Vec<_> = lookup_host((name.as_str(), endpoint.port))
-        .await
-        .map_err(|error| problem(&resolver_words(&error)))?
-        .collect();
-    if addresses.is_empty() {
-        return Err(problem("it has no address"));
+    let candidates = names.candidates(name);
+    let mut seen = "it has no address".to_owned();
+    for candidate in &candidates {
+        match lookup_host((candidate.as_str(), endpoint.port)).await {
+            Ok(found) => {
+                let mut addresses: Vec<_> = found.collect();
+                addresses.sort_unstable();
+                addresses.dedup();
+                if !addresses.is_empty() {
+                    names.learn(name, candidate);
+                    return Ok(addresses);
+                }
+            }
+            // As Go does, go on: an answer may come from where another part of the list leads.
+            Err(error) => seen = resolver_words(&error),
+        }
     }
-    addresses.sort_unstable();
-    addresses.dedup();
-    Ok(addresses)
+    let tried = names.namespace().filter(|_| candidates.len() > 1).map_or_else(String::new, |namespace| {
+        let tried = candidates.iter().map(|candidate| candidate.trim_end_matches('.'));
+        format!(" A pod of the namespace {namespace} looks for {}.", enumerate(tried))
+    });
+    Err(Problem::new(
+        Reason::NameNotResolved,
+        format!(
+            "The name {name} was not resolved: {seen}.{tried} Check the spelling, and that the cluster's DNS knows the name."
+        ),
+    ))
 }
 
 /// The resolver's own words, without the prefix that the standard library puts before them.

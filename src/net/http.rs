@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use url::Url;
 
 use super::{
-    CaBundle, Duplex, Endpoint, Host, Network, Trust, certificate_demanded, connect, encrypt, permit, resolve,
+    CaBundle, Duplex, Endpoint, Host, Network, Trust, certificate_demanded, connect, encrypt, permit,
 };
 use crate::{
     api::Reason,
@@ -188,6 +188,8 @@ fn decompress(host: &str, body: &[u8]) -> Result<Bytes, Problem> {
 pub struct RequestKey {
     /// Where to.
     pub url: Url,
+    /// The full name of the host: a short one means another server in each namespace.
+    pub host: String,
     /// The CA bundle that is trusted beside the system's authorities.
     pub ca_bundle: Option<CaBundle>,
 }
@@ -205,7 +207,7 @@ impl HttpClient<'_> {
     /// Sends one request on a connection of its own.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let endpoint = endpoint_of(&request.url)?;
-        let addresses = permit(&self.network.egress, &endpoint, resolve(&endpoint).await?)?;
+        let addresses = permit(&self.network.egress, &endpoint, self.network.resolve(&endpoint).await?)?;
         let stream = connect(&endpoint, &addresses).await?;
         let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
             let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;

@@ -4,18 +4,23 @@
 //! `resolve → permit → connect → encrypt`. A name is resolved once, and the connection goes to an
 //! address that the policy has seen; nothing here resolves a second time or follows a redirect.
 
-use std::time::Duration;
+use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+
+use crate::problem::Problem;
 
 mod client_certificate;
 mod dial;
 mod egress;
 mod http;
+mod names;
 mod shared;
 mod tls;
 mod trust;
 
+use names::Names;
+
 pub use client_certificate::{Encrypted, certificate_demanded};
-pub use dial::{Duplex, Endpoint, Host, connect, permit, resolve};
+pub use dial::{Duplex, Endpoint, Host, connect, permit};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use shared::Shared;
@@ -29,7 +34,7 @@ pub use trust::{
 const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
 
 /// What connections need beside their endpoint: made once per process.
-pub struct Network {
+pub struct SharedNetwork {
     /// Which addresses may be connected to.
     pub egress: EgressPolicy,
     /// The system's certificate authorities.
@@ -38,9 +43,49 @@ pub struct Network {
     pub documents: Shared<RequestKey, HttpResponse>,
 }
 
-impl Network {
+impl SharedNetwork {
     /// A network with the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
         Self { egress, system_trust: Trust::system(), documents: Shared::new(SHARE_ANSWERS_FOR) }
+    }
+
+    /// The network as the pods of a namespace see it.
+    pub fn seen_from(self: &Arc<Self>, namespace: &str) -> Network {
+        Network { shared: Arc::clone(self), names: Names::of_namespace(namespace) }
+    }
+}
+
+/// The network as the pods of one namespace see it, for one run of the checks: host names are looked up as
+/// theirs are.
+pub struct Network {
+    shared: Arc<SharedNetwork>,
+    names: Names,
+}
+
+impl Network {
+    /// The network as this process sees it.
+    pub fn new(egress: EgressPolicy) -> Self {
+        Self { shared: Arc::new(SharedNetwork::new(egress)), names: Names::default() }
+    }
+
+    /// Every address of the endpoint, sorted, so that equal answers look equal.
+    pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
+        dial::resolve(&self.names, endpoint).await
+    }
+
+    /// The full name that answered to the host's name in this run; the host itself where none is known.
+    pub fn full_name(&self, host: &Host) -> String {
+        match host {
+            Host::Name(name) => self.names.known(name).unwrap_or_else(|| name.clone()),
+            Host::Address(_) => host.to_string(),
+        }
+    }
+}
+
+impl Deref for Network {
+    type Target = SharedNetwork;
+
+    fn deref(&self) -> &SharedNetwork {
+        &self.shared
     }
 }

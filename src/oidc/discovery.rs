@@ -52,7 +52,11 @@ pub(super) async fn fetch(
 ) -> Result<Checked<Metadata>, Problem> {
     let issuer = &plan.settings.issuer;
     let url = issuer.well_known_url();
-    let key = RequestKey { url: url.clone(), ca_bundle: plan.ca_bundle.clone() };
+    let key = RequestKey {
+        url: url.clone(),
+        host: network.full_name(&net::endpoint_of(url)?.host),
+        ca_bundle: plan.ca_bundle.clone(),
+    };
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
         let response = net::exchange(connection, HttpRequest::get(url.clone())).await?;

@@ -46,7 +46,7 @@ pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -
         if permitted.contains(&endpoint.to_string()) {
             continue;
         }
-        match net::resolve(&endpoint).await {
+        match network.resolve(&endpoint).await {
             Ok(addresses) => {
                 net::permit(&network.egress, &endpoint, addresses).map_err(|problem| at(name, &problem))?;
                 permitted.insert(endpoint.to_string());

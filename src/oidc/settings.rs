@@ -9,7 +9,7 @@ use crate::{
         oidc_provider::{AuthMethod, OidcChecks, Provider},
     },
     issuer::{self, Issuer, Plaintext, is_https},
-    problem::{Problem, quote},
+    problem::{Problem, quote_exactly},
 };
 
 /// A spec that makes sense.
@@ -86,7 +86,7 @@ fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem
     let Some(uri) = RedirectUri::of_host(host).filter(|_| host.chars().count() <= FIELD_LIMIT) else {
         return Problem::invalid_spec(format!(
             "spec.host is \"{}\", but must be the URL that people open, such as https://wandb.example.com, without a path",
-            quote(host)
+            quote_exactly(host)
         ));
     };
     if !is_https(host) && plaintext == Plaintext::Refused {
@@ -126,7 +126,7 @@ fn extra_scopes(spec: &OidcProviderSpec) -> Result<Vec<String>, Problem> {
     match scopes.iter().find(|scope| !is_scope(scope)) {
         Some(scope) => Problem::invalid_spec(format!(
             "spec.extraScopes has \"{}\", but a scope is 1 to 128 printable characters without spaces, quotes, commas and backslashes",
-            quote(scope)
+            quote_exactly(scope)
         )),
         None => Ok(scopes),
     }

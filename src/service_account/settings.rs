@@ -10,7 +10,7 @@ use crate::{
     engine::Kind,
     instance::{BaseUrl, Member},
     issuer,
-    problem::{Problem, quote},
+    problem::{Problem, quote_exactly},
 };
 
 /// A spec that makes sense.
@@ -88,7 +88,7 @@ impl Attribution {
         };
         format!(
             "Nobody in the team \"{team}\" is \"{}\", so the server attributes no runs to that person. Correct spec.attribution.{field}, or add the person to the team in the web UI.",
-            quote(person)
+            quote_exactly(person)
         )
     }
 }

@@ -107,6 +107,17 @@ pub async fn read(
     }
 }
 
+/// What a delivery makes of a target that has no entry of anybody's yet, for people to read: one object for
+/// each version that the target may be stored in.
+pub fn preview(target: &Target, owner: &Owner, delivery: &Delivery<'_>) -> Vec<serde_json::Value> {
+    match target {
+        Target::Deployment(address) | Target::StatefulSet(address) => {
+            vec![workload::preview(target, address, owner, delivery)]
+        }
+        Target::WeightsAndBiases { name } => weights_and_biases::preview(name, owner, delivery),
+    }
+}
+
 impl Seen {
     /// How the owner's entries stand.
     pub fn standing(&self, owner: &Owner) -> Standing {

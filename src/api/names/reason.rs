@@ -60,7 +60,7 @@ pub enum Reason {
     KeyNotFound,
     /// A referenced key is empty.
     EmptyValue,
-    /// A referenced value is not text.
+    /// A referenced value is not text, or surely not the value itself.
     InvalidValue,
     /// The CA bundle has no usable certificate, or a private key.
     InvalidCABundle,
@@ -120,6 +120,8 @@ pub enum Reason {
     SurroundingWhitespace,
     /// The CA bundle holds something that W&B Server passes over.
     BundlePartlyRead,
+    /// A Secret's value may not be the value itself.
+    DoubtfulValue,
     /// The host name has no address.
     NameNotResolved,
     /// The address is one that the operator must not connect to.

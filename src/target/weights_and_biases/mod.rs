@@ -16,6 +16,7 @@ mod v1;
 mod v2;
 mod version;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client,
     core::{ApiResource, DynamicObject},
@@ -62,6 +63,27 @@ pub(super) async fn read(
         }
         Err(error) => Err(error),
     }
+}
+
+/// What a delivery makes of a resource that has nothing of anybody's yet, in each version.
+pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec<Value> {
+    let seen = json!({});
+    let object = |version: Version| {
+        let metadata = ObjectMeta::default();
+        let mut edit = Edit::new(&seen, ManagedFields::of(&metadata), owner, Some(delivery.number), &[]);
+        match version {
+            Version::V1 => v1::edit(&mut edit, Some(delivery)),
+            Version::V2 => v2::edit(&mut edit, Some(delivery)),
+        }
+        // Nothing of somebody else's can be in the way of an empty resource.
+        let mut object = edit.finish(name).ok().flatten().unwrap_or_else(|| json!({}));
+        let resource = version.resource();
+        tree::put(&mut object, &["apiVersion"], json!(resource.api_version));
+        tree::put(&mut object, &["kind"], json!(resource.kind));
+        tree::put(&mut object, &["metadata", "name"], json!(name));
+        object
+    };
+    [Version::V2, Version::V1].map(object).into()
 }
 
 impl WeightsAndBiases {

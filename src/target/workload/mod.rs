@@ -68,6 +68,23 @@ pub(super) async fn read(
     }
 }
 
+/// What a delivery makes of a workload that has no entry of anybody's yet.
+pub(super) fn preview(
+    target: &Target,
+    address: &WorkloadAddress,
+    owner: &Owner,
+    delivery: &Delivery<'_>,
+) -> Value {
+    let resource = resource(target);
+    let container = address.container.as_deref().unwrap_or("<the only container>");
+    json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": address.name},
+        "spec": Wanted::new(container, owner, delivery).spec(),
+    })
+}
+
 fn resource(target: &Target) -> ApiResource {
     match target {
         Target::StatefulSet(_) => ApiResource::erase::<StatefulSet>(&()),

@@ -2,7 +2,11 @@
 
 pub mod call;
 mod cluster;
+mod manifests;
 mod mistakes;
+mod names;
+mod namespaces;
 mod rendering;
 mod settings;
+mod values;
 mod verdicts;

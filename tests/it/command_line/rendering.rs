@@ -19,7 +19,8 @@ fn values_are_masked_unless_they_are_asked_for() -> Result<()> {
     ])?;
     let masked = files.call("render -f .")?;
     masked.assert_no_secret();
-    assert!(!masked.stdout.contains("ldap.example.com"), "{masked}");
+    assert!(masked.stdout.contains("LOCAL_LDAP_BIND_PW: \"********\""), "{masked}");
+    assert!(masked.stdout.contains("LOCAL_LDAP_ADDRESS: ldaps://ldap.example.com"), "{masked}");
     assert_snapshot!(masked);
     let revealed = files.call("render -f . --reveal")?;
     for value in
@@ -28,6 +29,29 @@ fn values_are_masked_unless_they_are_asked_for() -> Result<()> {
         assert!(revealed.stdout.contains(value), "{value} is missing in {revealed}");
     }
     assert_eq!((masked.code, revealed.code), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn a_target_is_shown_what_it_gets() -> Result<()> {
+    let references = references(PASSWORD, &certificate()?);
+    for (name, target) in [
+        ("deployment", "target: {deployment: {name: wandb, container: local}}"),
+        ("stateful_set", "target: {statefulSet: {name: wandb}}"),
+        ("weights_and_biases", "target: {weightsAndBiases: {name: wandb}}"),
+    ] {
+        let files = Directory::with(&[
+            ("corp.yaml", &ldap_config("ldaps://ldap.example.com", target)),
+            ("main.yaml", &oidc_provider("https://login.example.com/realms/main", target)),
+            ("references.yaml", &references),
+        ])?;
+        let ldap = files.call("render -f corp.yaml -f references.yaml")?;
+        ldap.assert_no_secret();
+        assert_snapshot!(format!("a_target_is_shown_what_it_gets_{name}"), ldap);
+        let oidc = files.call("render -f main.yaml -f references.yaml")?;
+        oidc.assert_no_secret();
+        assert_snapshot!(format!("a_target_is_shown_what_it_gets_{name}_oidc"), oidc);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! When checks run, how often, and what they lead to.
 
 use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use test_support::{Slapd, Workspace, condition, hostile::TcpServer, wait_until};
 
@@ -139,6 +140,23 @@ async fn a_hung_server_delays_nobody_else() -> Result<()> {
         let hung = workspace.status("LdapConfig", &format!("hung-{number}")).await?;
         assert_eq!(hung["observedGeneration"], Value::from(-1), "the hung probe is still under way");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_value_that_is_none_is_refused_before_it_is_sent() -> Result<()> {
+    let corp = Corp::ready("").await?;
+    let before = corp.directory.bind_attempts(Slapd::SERVICE_DN)?;
+    let twice = BASE64_STANDARD.encode(PASSWORD);
+    corp.workspace.put_secret("ldap-bind", &[("password", &twice)]).await?;
+    let status = corp.workspace.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "InvalidValue").await?;
+    assert!(!status.to_string().contains(&twice), "{status}");
+    assert_eq!(corp.directory.bind_attempts(Slapd::SERVICE_DN)?, before);
+    // What worked stays published.
+    let published = corp.workspace.secrets().get("corp-ldap").await?.data.context("data")?;
+    assert_eq!(published.get("LOCAL_LDAP_BIND_PW").context("the password")?.0, PASSWORD.as_bytes());
+    corp.workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
+    corp.workspace.wait_until_ready("LdapConfig", "corp").await?;
     Ok(())
 }
 

@@ -12,8 +12,8 @@
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
 //! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`Helm`] installs the chart,
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
-//! with which W&B Server, a Go program, reads certificates, documents and tokens. A [`Node`] runs real
-//! pods, in a machine of its own.
+//! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A
+//! [`NameServer`] answers for names of a cluster. A [`Node`] runs real pods, in a machine of its own.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -29,6 +29,7 @@ pub mod gitops;
 pub mod helm;
 pub mod hostile;
 mod http_client;
+mod name_server;
 mod network;
 pub mod node;
 mod openid_provider;
@@ -52,10 +53,11 @@ pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Mutation, User};
 pub use directory_389::{Directory389, Directory389Builder};
 pub use gitops::GitOps;
 pub use helm::{Helm, Installation};
+pub use name_server::NameServer;
 pub use network::free_port;
 pub use node::Node;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
-pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, TokenCase};
+pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, ManifestCase, TokenCase};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};

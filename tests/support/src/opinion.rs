@@ -63,6 +63,15 @@ pub struct TokenCase {
     pub now: i64,
 }
 
+/// A manifest, and what somebody reads in it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ManifestCase {
+    /// One YAML document.
+    pub text: String,
+    /// The same as JSON; nothing asks only whether the library can read it.
+    pub reading: Option<serde_json::Value>,
+}
+
 impl GoOpinion {
     /// The libraries, built first where this machine has none.
     pub fn install() -> Result<Self> {
@@ -92,6 +101,11 @@ impl GoOpinion {
     /// `ldap.CompileFilter` of each search filter.
     pub fn filters(&self, filters: &[String]) -> Result<Vec<GoVerdict>> {
         self.judge("filter", filters)
+    }
+
+    /// Whether kubectl's own library reads the same in each manifest.
+    pub fn manifests(&self, cases: &[ManifestCase]) -> Result<Vec<GoVerdict>> {
+        self.judge("manifest", cases)
     }
 
     fn judge<T: Serialize>(&self, subject: &str, cases: &[T]) -> Result<Vec<GoVerdict>> {

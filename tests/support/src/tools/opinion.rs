@@ -8,7 +8,7 @@ use super::go::{GoModule, program};
 
 const OPINION: GoModule = GoModule {
     name: "opinion",
-    announcement: "building Go's opinion of certificates, documents and tokens (half a minute, once a machine)",
+    announcement: "building Go's opinion of certificates, documents, manifests and tokens (half a minute, once a machine)",
     files: &[
         ("go.mod", include_str!("../../tools/opinion/go.mod")),
         ("go.sum", include_str!("../../tools/opinion/go.sum")),
@@ -16,6 +16,7 @@ const OPINION: GoModule = GoModule {
         ("certificates.go", include_str!("../../tools/opinion/certificates.go")),
         ("directories.go", include_str!("../../tools/opinion/directories.go")),
         ("documents.go", include_str!("../../tools/opinion/documents.go")),
+        ("manifests.go", include_str!("../../tools/opinion/manifests.go")),
     ],
     packages: &["."],
     linker_flags: "",

@@ -24,6 +24,7 @@ var experts = map[string]expert{
 	"discovery":         judgeDiscovery,
 	"token":             judgeToken,
 	"filter":            judgeFilter,
+	"manifest":          judgeManifest,
 }
 
 func main() {
