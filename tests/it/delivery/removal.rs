@@ -1,6 +1,5 @@
 //! Taking back: when the resource goes, when its target changes, and when something stands in the way.
 
-
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::{
     api::{

@@ -79,7 +79,8 @@ impl PodPlayer {
 
     /// Every change of the pods that were ready, a line each in the order of the API's events.
     pub fn history(&self) -> String {
-        self.record().moments().iter().map(|moment| format!("{moment}\n")).collect()
+        let moments: Vec<_> = self.record().moments().iter().map(ToString::to_string).collect();
+        moments.join("\n")
     }
 
     /// What the pod's first container got at its last start.
