@@ -78,7 +78,7 @@ pub(super) async fn get(
 ) -> Result<Arc<HttpResponse>, Problem> {
     let key = RequestKey {
         url: url.clone(),
-        host: http.network.full_name(&net::endpoint_of(url)?.host),
+        host: http.network.identity(&net::endpoint_of(url)?.host),
         ca_bundle: plan.ca_bundle.clone(),
     };
     // Boxed, since it is moved several times on its way to being the one that is awaited.

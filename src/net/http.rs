@@ -188,7 +188,7 @@ fn decompress(host: &str, body: &[u8]) -> Result<Bytes, Problem> {
 pub struct RequestKey {
     /// Where to.
     pub url: Url,
-    /// The full name of the host: a short one means another server in each namespace.
+    /// [`Network::identity`] of the host: a short name means another server in each namespace.
     pub host: String,
     /// The CA bundle that is trusted beside the system's authorities.
     pub ca_bundle: Option<CaBundle>,

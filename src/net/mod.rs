@@ -80,6 +80,14 @@ impl Network {
             Host::Address(_) => host.to_string(),
         }
     }
+
+    /// What tells the host apart from another one of the same short name in another namespace.
+    pub fn identity(&self, host: &Host) -> String {
+        match host {
+            Host::Name(name) => self.names.identity(name),
+            Host::Address(_) => host.to_string(),
+        }
+    }
 }
 
 impl Deref for Network {

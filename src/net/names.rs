@@ -131,6 +131,16 @@ impl Names {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// What tells two servers of the same short name apart: the full name where this run knows it already, else
+    /// the name together with the namespace that completes it.
+    pub(super) fn identity(&self, name: &str) -> String {
+        match (self.known(name), self.namespace()) {
+            (Some(known), _) => known,
+            (None, Some(namespace)) => format!("{name} in {namespace}"),
+            (None, None) => name.to_owned(),
+        }
+    }
+
     fn is_in_hosts(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.');
         let lines = self.hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
@@ -239,5 +249,19 @@ options ndots:5
         names.learn("openldap", "openldap.svc.cluster.local.");
         assert_eq!(names.candidates("openldap"), ["openldap.svc.cluster.local."]);
         assert_eq!(names.known("openldap").as_deref(), Some("openldap.svc.cluster.local"));
+    }
+
+    #[test]
+    fn a_short_name_that_was_not_looked_up_is_another_server_in_each_namespace() {
+        let resolver = "search operator.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
+        let [of_a, of_b] =
+            ["team-a", "team-b"].map(|namespace| Names::new(resolver, String::new(), namespace));
+        assert_ne!(of_a.identity("keycloak"), of_b.identity("keycloak"));
+        for names in [&of_a, &of_b] {
+            names.learn("login.example.com", "login.example.com.");
+        }
+        assert_eq!(of_a.identity("login.example.com"), of_b.identity("login.example.com"));
+        let outside = Names::new("nameserver 192.0.2.1\n", String::new(), "team-a");
+        assert_eq!(outside.identity("keycloak"), "keycloak");
     }
 }

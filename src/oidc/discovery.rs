@@ -54,7 +54,7 @@ pub(super) async fn fetch(
     let url = issuer.well_known_url();
     let key = RequestKey {
         url: url.clone(),
-        host: network.full_name(&net::endpoint_of(url)?.host),
+        host: network.identity(&net::endpoint_of(url)?.host),
         ca_bundle: plan.ca_bundle.clone(),
     };
     // Boxed, since it is moved several times on its way to being the one that is awaited.
