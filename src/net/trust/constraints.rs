@@ -274,7 +274,7 @@ mod tests {
         let server = certificate(&Draft::of("server").alternative_names(&names));
         let root = certificate(&Draft::authority("Root").name_constraints(&[], &excluded));
         let mut budget = Budget::default();
-        let judged = (0..).take_while(|_| check(&[&server, &root], &mut budget).is_ok()).count();
+        let judged = (0..1000).take_while(|_| check(&[&server, &root], &mut budget).is_ok()).count();
         assert_eq!(judged, 25, "each takes 10,000 of 250,000 comparisons");
         assert_eq!(check(&[&server, &root], &mut budget), Err(Refusal::TooManyComparisons));
     }

@@ -52,7 +52,7 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn line_of(&mut self, position: usize) -> usize {
         let passed = self.text.get(self.position..position).unwrap_or_default();
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.line += passed.split(|byte| *byte == b'\n').skip(1).count();
         self.position = position;
         self.line
     }
