@@ -195,6 +195,14 @@ mod tests {
         }
     }
 
+    /// These are not in the table, since Go answers them with a Go value, which is no message for people.
+    #[test]
+    fn brackets_hold_an_address_and_the_name_of_its_zone() {
+        for uri in ["https://[localhost]/", "https://[fe80::1%25]/", "https://[]/"] {
+            assert_eq!(Uri::read(uri), Err(MALFORMED), "{uri}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_text_is_read_or_refused(text in "(https|:|/|//|\\[|\\]|::1|%25|%zz|%41|@|\\?|#|a|\\.){0,12}") {
