@@ -26,8 +26,8 @@ pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, en
 pub use shared::Shared;
 pub use tls::{Certificate, encrypt};
 pub use trust::{
-    BundleFault, BundleReading, CaBundle, ChainLink, Role, Subject, Trust, VerifiedChain, certificates_in,
-    only_certificates,
+    BundleFault, BundleReading, CaBundle, ChainLink, Role, Subject, Trust, VerifiedChain, certificate_fault,
+    certificates_in, only_certificates,
 };
 
 /// How long an answer counts as the answer to a request that was made a little later.

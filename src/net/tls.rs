@@ -69,7 +69,7 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
         Some(rustls::Error::AlertReceived(alert)) => failed(format!(
             "The server ended the TLS handshake with alert {}{}. Look into the server's log.",
             u8::from(*alert),
-            alert.as_str().map(|name| format!(", {name}")).unwrap_or_default()
+            alert_name(*alert).map(|name| format!(", {name}")).unwrap_or_default()
         )),
         Some(_) => failed(
             "The TLS handshake failed, since the server does not keep to the protocol. Check the server's TLS settings and its log.".to_owned(),
@@ -83,5 +83,65 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
             "The TLS handshake failed: {}. Check the network between the operator and the server, and look into the server's log.",
             os_words(error)
         )),
+    }
+}
+
+/// The alerts as RFC 8446, section 6, names them, and those of older versions as RFC 5246 does.
+const ALERTS: [(u8, &str); 29] = [
+    (0, "close_notify"),
+    (10, "unexpected_message"),
+    (20, "bad_record_mac"),
+    (21, "decryption_failed"),
+    (22, "record_overflow"),
+    (30, "decompression_failure"),
+    (40, "handshake_failure"),
+    (42, "bad_certificate"),
+    (43, "unsupported_certificate"),
+    (44, "certificate_revoked"),
+    (45, "certificate_expired"),
+    (46, "certificate_unknown"),
+    (47, "illegal_parameter"),
+    (48, "unknown_ca"),
+    (49, "access_denied"),
+    (50, "decode_error"),
+    (51, "decrypt_error"),
+    (60, "export_restriction"),
+    (70, "protocol_version"),
+    (71, "insufficient_security"),
+    (80, "internal_error"),
+    (86, "inappropriate_fallback"),
+    (90, "user_canceled"),
+    (100, "no_renegotiation"),
+    (109, "missing_extension"),
+    (110, "unsupported_extension"),
+    (112, "unrecognized_name"),
+    (116, "certificate_required"),
+    (120, "no_application_protocol"),
+];
+
+fn alert_name(alert: AlertDescription) -> Option<&'static str> {
+    let number = u8::from(alert);
+    ALERTS.into_iter().find_map(|(known, name)| (known == number).then_some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_have_the_names_of_their_standard() {
+        let problem = |alert| {
+            let error = io::Error::other(rustls::Error::AlertReceived(alert));
+            let name = ServerName::try_from("localhost").unwrap();
+            handshake_problem(&error, &name, ClientCertificate::NotAskedFor).message
+        };
+        for (alert, expected) in [
+            (AlertDescription::CertificateUnknown, "alert 46, certificate_unknown."),
+            (AlertDescription::UnknownCA, "alert 48, unknown_ca."),
+            (AlertDescription::NoApplicationProtocol, "alert 120, no_application_protocol."),
+            (AlertDescription::Unknown(200), "alert 200."),
+        ] {
+            assert!(problem(alert).contains(expected), "{}", problem(alert));
+        }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use x509_parser::{parse_x509_certificate, public_key::PublicKey as CertifiedKey};
 
 use super::public::{PublicKey, without_zeros};
+use crate::net;
 
 /// Go does not mind bits that belong to no byte.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -24,9 +25,9 @@ pub(super) fn chain(x5c: Option<&Value>) -> Result<Vec<Vec<u8>>, String> {
         .map(|value| {
             let text = value.as_str().ok_or("its x5c has something that is not a text")?;
             let der = BASE64.decode(text.replace(['\r', '\n'], "")).map_err(|_| "its x5c is not base64")?;
-            match parse_x509_certificate(&der) {
-                Ok(([], _)) => Ok(der),
-                _ => Err("its x5c has something that is not a certificate".to_owned()),
+            match net::certificate_fault(&der) {
+                None => Ok(der),
+                Some(why) => Err(format!("its x5c has a certificate that W&B Server cannot read: {why}")),
             }
         })
         .collect()

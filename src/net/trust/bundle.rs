@@ -1,6 +1,7 @@
 //! A CA bundle, read as W&B Server reads it and written anew. Pure.
 
 use std::{
+    collections::BTreeSet,
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -123,10 +124,11 @@ impl Hash for CaBundle {
 /// The certificates that Go reads, each once, and what it passes over.
 fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
     let mut certificates: Vec<Certificate> = Vec::new();
+    let mut known: BTreeSet<Arc<[u8]>> = BTreeSet::new();
     let mut passed_over = Vec::new();
-    let mut lines_read = Vec::new();
+    let mut lines_read = BTreeSet::new();
     for block in pem::blocks(text) {
-        lines_read.push(block.line);
+        lines_read.insert(block.line);
         let line = block.line;
         if block.label != "CERTIFICATE" {
             passed_over
@@ -135,8 +137,8 @@ fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
             passed_over.push((line, format!("the certificate in line {line} has header lines")));
         } else {
             match Certificate::parse(&block.content) {
-                Ok(certificate) if certificates.iter().any(|other| other.der == certificate.der) => {}
-                Ok(certificate) => certificates.push(certificate),
+                Ok(certificate) if known.insert(certificate.der.clone()) => certificates.push(certificate),
+                Ok(_) => {}
                 Err(why) => {
                     passed_over.push((line, format!("the certificate in line {line} cannot be read: {why}")));
                 }

@@ -1,6 +1,6 @@
 //! A certificate as Go's `x509.ParseCertificate` reads it. Pure.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use x509_parser::{
     asn1_rs::{Any, Oid, Tag, oid},
@@ -13,6 +13,7 @@ use super::{
     constraints::NameConstraints,
     key::{PublicKey, SignatureAlgorithm},
     policies::Policies,
+    uri::Uri,
 };
 use crate::problem::quote;
 
@@ -81,8 +82,8 @@ pub(super) struct AlternativeNames {
     pub addresses: Vec<IpAddr>,
     /// E-mail addresses.
     pub emails: Vec<String>,
-    /// The hosts of URIs; one without a host has none.
-    pub uris: Vec<Option<String>>,
+    /// URIs.
+    pub uris: Vec<Uri>,
 }
 
 impl fmt::Debug for Certificate {
@@ -118,7 +119,7 @@ impl Certificate {
             issuer: tbs.issuer.as_raw().to_vec(),
             subject: tbs.subject.as_raw().to_vec(),
             key_info: tbs.subject_pki.raw.to_vec(),
-            subject_name: shown(&tbs.subject).unwrap_or_else(|| format!("serial number {serial}")),
+            subject_name: shown(&tbs.subject).unwrap_or_else(|| quote(&format!("serial number {serial}"))),
             issuer_name: shown(&tbs.issuer).unwrap_or_else(|| "an authority without a name".to_owned()),
             not_before: tbs.validity.not_before.timestamp(),
             not_after: tbs.validity.not_after.timestamp(),
@@ -136,9 +137,9 @@ impl Certificate {
         };
         // Go reads extensions of the third version only.
         if certificate.version == 3 {
-            let extensions = tbs.extensions();
-            for (index, extension) in extensions.iter().enumerate() {
-                if extensions.iter().take(index).any(|earlier| earlier.oid == extension.oid) {
+            let mut known = BTreeSet::new();
+            for extension in tbs.extensions() {
+                if !known.insert(extension.oid.as_bytes()) {
                     return Err("it has the same extension twice");
                 }
                 certificate.extend(extension)?;
@@ -150,6 +151,11 @@ impl Certificate {
     /// Whether it names itself as its issuer.
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
+    }
+
+    /// The extension `subjectAltName` as it is encoded.
+    pub fn encoded_names(&self) -> Option<&[u8]> {
+        Some(self.names.as_ref()?.encoded.as_slice())
     }
 
     fn extend(&mut self, extension: &X509Extension<'_>) -> Result<(), &'static str> {
@@ -184,7 +190,7 @@ impl Certificate {
             }
             ParsedExtension::NameConstraints(constraints) => {
                 let constraints = NameConstraints::read(constraints)?;
-                is_known = constraints.is_understood;
+                is_known = constraints.is_understood();
                 self.constraints = Some(constraints);
             }
             ParsedExtension::CertificatePolicies(policies) => self.policies.read_policies(policies)?,
@@ -208,7 +214,7 @@ impl Certificate {
             _ => is_known = false,
         }
         if extension.critical && !is_known {
-            self.unknown_critical = Some(extension.oid.to_id_string());
+            self.unknown_critical = Some(quote(&extension.oid.to_id_string()));
         }
         Ok(())
     }
@@ -243,10 +249,7 @@ fn alternative_names(names: &[GeneralName<'_>], encoded: &[u8]) -> Result<Altern
         match name {
             GeneralName::DNSName(name) if name.is_ascii() => read.dns.push((*name).to_owned()),
             GeneralName::RFC822Name(name) if name.is_ascii() => read.emails.push((*name).to_owned()),
-            GeneralName::URI(name) if name.is_ascii() => {
-                let host = url::Url::parse(name).ok().and_then(|url| url.host_str().map(str::to_owned));
-                read.uris.push(host);
-            }
+            GeneralName::URI(name) if name.is_ascii() => read.uris.push(Uri::read(name)?),
             GeneralName::IPAddress(bytes) => read.addresses.push(address(bytes)?),
             GeneralName::Invalid(Tag(1 | 2 | 6 | 7), _)
             | GeneralName::DNSName(_)
@@ -294,7 +297,7 @@ fn shown(name: &X509Name<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use test_support::certificate_draft::{Critical, Draft, DraftKey, host_name};
+    use test_support::certificate_draft::{Critical, Draft, DraftKey, der, host_name};
 
     use super::*;
 
@@ -320,8 +323,33 @@ mod tests {
         let names = certificate.names.unwrap();
         assert_eq!(names.dns, ["localhost"]);
         assert_eq!(names.addresses, [IpAddr::from([127, 0, 0, 1])]);
-        assert_eq!(names.uris, [Some("a.example".to_owned())]);
+        assert_eq!(names.uris.iter().map(Uri::domain).collect::<Vec<_>>(), [Some("a.example")]);
         assert_eq!(certificate.unknown_critical, None);
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let arcs = format!("1.2.3{}", ".4".repeat(500));
+        let draft = Draft::of("a").subject(der::sequence(&[])).serial(&[0x11; 1000]);
+        let draft = draft.extension(&arcs, Critical::Yes, &[5, 0]);
+        let certificate =
+            Certificate::parse(&draft.self_signed(&DraftKey::p256().unwrap()).unwrap()).unwrap();
+        for text in [certificate.subject_name, certificate.unknown_critical.unwrap()] {
+            assert_eq!(text.chars().count(), 201, "{text}");
+        }
+    }
+
+    #[test]
+    fn thousands_of_extensions_are_read() {
+        let draft = |last: &str| {
+            let numbers = (0..3000).map(|number| format!("1.2.3.{number}"));
+            let add = |draft: Draft, oid: String| draft.extension(&oid, Critical::No, &[5, 0]);
+            numbers.chain([last.to_owned()]).fold(Draft::of("a"), add)
+        };
+        let key = DraftKey::p256().unwrap();
+        let read = |last| Certificate::parse(&draft(last).self_signed(&key).unwrap()).err();
+        assert_eq!(read("1.2.3.3000"), None);
+        assert_eq!(read("1.2.3.2999"), Some("it has the same extension twice"));
     }
 
     proptest! {

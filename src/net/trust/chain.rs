@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 
 use super::{
     Trust,
+    budget::Budget,
     certificate::Certificate,
     constraints,
     key::{COMMON_RSA, LARGEST_RSA, SignatureFault},
@@ -111,8 +112,9 @@ pub(super) fn verify(
     };
     let mut refusal = None;
     let mut good = Vec::new();
+    let mut budget = Budget::default();
     for chain in chains {
-        match whole(&chain) {
+        match whole(&chain, &mut budget) {
             Ok(()) => good.push(chain),
             Err(refused) => refusal = refusal.or(Some(refused)),
         }
@@ -205,18 +207,13 @@ fn place(link: Link<'_>, intermediates: usize) -> Result<(), Refusal> {
 }
 
 /// What a chain must be as a whole.
-fn whole(chain: &[Link<'_>]) -> Result<(), Refusal> {
+fn whole(chain: &[Link<'_>], budget: &mut Budget) -> Result<(), Refusal> {
     let certificates: Vec<_> = chain.iter().map(|link| link.certificate).collect();
-    if !policies::are_satisfied(&certificates) {
-        return Err(Refusal::Policy);
-    }
+    policies::check(&certificates, budget)?;
     if let Some(link) = chain.iter().find(|link| !link.certificate.serves) {
         return Err(Refusal::OtherUsage(link.subject()));
     }
-    match constraints::violation(&certificates) {
-        None => Ok(()),
-        Some((authority, name)) => Err(Refusal::Constraint(authority.subject_name.clone(), name)),
-    }
+    constraints::check(&certificates, budget)
 }
 
 fn describe(chain: &[Link<'_>]) -> VerifiedChain {
@@ -291,12 +288,10 @@ impl<'a> Search<'a> {
 
 /// Whether the chain has the same name and key already: two authorities may have signed each other.
 fn is_in(candidate: &Certificate, chain: &[Link<'_>]) -> bool {
-    let encoded =
-        |certificate: &'_ Certificate| certificate.names.as_ref().map(|names| names.encoded.clone());
     chain.iter().any(|link| {
         let other = link.certificate;
         candidate.subject == other.subject
             && candidate.key_info == other.key_info
-            && encoded(candidate) == encoded(other)
+            && candidate.encoded_names() == other.encoded_names()
     })
 }

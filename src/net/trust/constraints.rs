@@ -4,76 +4,115 @@ use std::net::IpAddr;
 
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints as Parsed};
 
-use super::certificate::{AlternativeNames, Certificate};
+use super::{
+    budget::Budget,
+    certificate::{AlternativeNames, Certificate},
+    names::is_domain,
+    refusal::Refusal,
+    uri::Uri,
+};
+use crate::problem::quote;
 
 /// Which names the certificates below an authority may carry.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct NameConstraints {
     permitted: Subtrees,
     excluded: Subtrees,
-    /// Whether all kinds of names are ones that Go knows.
-    pub is_understood: bool,
 }
 
+/// Names and networks; the names are in small letters.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Subtrees {
     dns: Vec<String>,
-    emails: Vec<String>,
+    emails: Vec<Mailboxes>,
     uris: Vec<String>,
     networks: Vec<(Vec<u8>, Vec<u8>)>,
+    kinds: Kinds,
+}
+
+/// The mailboxes that a constraint is about.
+#[derive(Clone, PartialEq, Eq)]
+enum Mailboxes {
+    /// One mailbox, of which only the domain is in small letters.
+    One { local: String, domain: String },
+    /// Every mailbox of a domain.
+    Of(String),
+}
+
+/// The kinds of names among some subtrees.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Kinds {
+    #[default]
+    Known,
+    /// Go does not know all of them.
+    SomeUnknown,
 }
 
 impl NameConstraints {
     /// Reads the extension. The error says why Go reads no certificate with it.
     pub fn read(parsed: &Parsed<'_>) -> Result<Self, &'static str> {
-        let mut is_understood = true;
         let [permitted, excluded] = [&parsed.permitted_subtrees, &parsed.excluded_subtrees]
             .map(|subtrees| subtrees.as_deref().unwrap_or_default());
         if permitted.is_empty() && excluded.is_empty() {
             return Err("its name constraints are empty");
         }
-        let permitted = Subtrees::read(permitted, &mut is_understood)?;
-        let excluded = Subtrees::read(excluded, &mut is_understood)?;
-        Ok(Self { permitted, excluded, is_understood })
+        Ok(Self { permitted: Subtrees::read(permitted)?, excluded: Subtrees::read(excluded)? })
+    }
+
+    /// Whether all kinds of names are ones that Go knows.
+    pub fn is_understood(&self) -> bool {
+        [&self.permitted, &self.excluded].iter().all(|subtrees| subtrees.kinds == Kinds::Known)
+    }
+
+    /// How many comparisons it takes to judge the names.
+    fn comparisons(&self, names: &AlternativeNames) -> usize {
+        let [permitted, excluded] = [&self.permitted, &self.excluded].map(|subtrees| {
+            [subtrees.networks.len(), subtrees.dns.len(), subtrees.uris.len(), subtrees.emails.len()]
+        });
+        let names = [names.addresses.len(), names.dns.len(), names.uris.len(), names.emails.len()];
+        let product = |((names, permitted), excluded): ((usize, usize), usize)| {
+            names.saturating_mul(permitted.saturating_add(excluded).saturating_add(1))
+        };
+        names.into_iter().zip(permitted).zip(excluded).map(product).fold(0, usize::saturating_add)
     }
 
     /// The first name that these constraints forbid.
     fn forbidden(&self, names: &AlternativeNames) -> Option<String> {
         let judge = |shown: &str, permitted: Verdict, excluded: Verdict| {
             let allowed = permitted != Verdict::Outside && excluded != Verdict::Within;
-            (!allowed).then(|| shown.to_owned())
+            (!allowed).then(|| quote(shown))
         };
         let address = |address: &IpAddr| {
             let [permitted, excluded] = [&self.permitted, &self.excluded]
                 .map(|subtrees| verdict(&subtrees.networks, |network| contains(network, *address)));
             judge(&address.to_string(), permitted, excluded)
         };
-        let name = |permitted: &[String], excluded: &[String], shown: &str, domain: &str| {
+        let name = |permitted: &[String], excluded: &[String], domain: &str| {
             let excluded_by = |constraint: &String| {
                 is_below(domain, constraint)
                     || domain.starts_with("*.") && covers_wildcard(domain, constraint)
             };
             let permitted = verdict(permitted, |constraint| is_below(domain, constraint));
             if is_domain(domain) {
-                judge(shown, permitted, verdict(excluded, excluded_by))
+                judge(domain, permitted, verdict(excluded, excluded_by))
             } else {
-                Some(shown.to_owned())
+                Some(quote(domain))
             }
         };
-        let dns = |dns: &String| name(&self.permitted.dns, &self.excluded.dns, dns, dns);
-        let uri = |host: &Option<String>| match host {
-            Some(host) if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => {
-                name(&self.permitted.uris, &self.excluded.uris, host, host)
-            }
-            _ => Some("a URI without a host name".to_owned()),
+        let dns = |dns: &String| name(&self.permitted.dns, &self.excluded.dns, dns);
+        let uri = |uri: &Uri| match uri.domain() {
+            Some(domain) => name(&self.permitted.uris, &self.excluded.uris, domain),
+            None => Some("a URI without a host name".to_owned()),
         };
         let email = |email: &String| {
             let Some((local, domain)) = email.rsplit_once('@').filter(|(local, _)| !local.is_empty()) else {
-                return Some(email.clone());
+                return Some(quote(email));
             };
-            let covers = |constraint: &String| match constraint.rsplit_once('@') {
-                Some((only, at)) => only == local && at.eq_ignore_ascii_case(domain),
-                None => is_below(domain, constraint),
+            let covers = |constraint: &Mailboxes| match constraint {
+                Mailboxes::One { local: only, domain: at } => {
+                    only == local && at.eq_ignore_ascii_case(domain)
+                }
+                Mailboxes::Of(constraint) => is_below(domain, constraint),
             };
             let [permitted, excluded] =
                 [&self.permitted, &self.excluded].map(|subtrees| verdict(&subtrees.emails, covers));
@@ -86,15 +125,19 @@ impl NameConstraints {
     }
 }
 
-/// The first name of a chain that an authority above it forbids, with that authority.
-pub(super) fn violation<'a>(chain: &[&'a Certificate]) -> Option<(&'a Certificate, String)> {
-    chain.iter().enumerate().find_map(|(index, certificate)| {
-        let names = certificate.names.as_ref()?;
-        chain.iter().skip(index + 1).find_map(|above| {
-            let name = above.constraints.as_ref()?.forbidden(names)?;
-            Some((*above, name))
-        })
-    })
+/// Refuses a chain with a name that an authority above it forbids.
+pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), Refusal> {
+    for (index, certificate) in chain.iter().enumerate() {
+        let Some(names) = &certificate.names else { continue };
+        for above in chain.iter().skip(index + 1) {
+            let Some(constraints) = &above.constraints else { continue };
+            budget.spend(constraints.comparisons(names))?;
+            if let Some(name) = constraints.forbidden(names) {
+                return Err(Refusal::Constraint(above.subject_name.clone(), name));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -114,27 +157,33 @@ fn verdict<T>(constraints: &[T], covers: impl Fn(&T) -> bool) -> Verdict {
 }
 
 impl Subtrees {
-    fn read(subtrees: &[GeneralSubtree<'_>], is_understood: &mut bool) -> Result<Self, &'static str> {
+    fn read(subtrees: &[GeneralSubtree<'_>]) -> Result<Self, &'static str> {
         let mut read = Self::default();
         let malformed = "its name constraints are malformed";
         for GeneralSubtree { base } in subtrees {
             match base {
-                GeneralName::DNSName(name) if is_constraint(name) => read.dns.push((*name).to_owned()),
-                GeneralName::RFC822Name(name) if name.contains('@') || is_constraint(name) => {
-                    read.emails.push((*name).to_owned());
-                }
+                GeneralName::DNSName(name) if is_constraint(name) => read.dns.push(name.to_ascii_lowercase()),
+                GeneralName::RFC822Name(name) => read.emails.push(mailboxes(name).ok_or(malformed)?),
                 GeneralName::URI(name) if is_constraint(name) && name.parse::<IpAddr>().is_err() => {
-                    read.uris.push((*name).to_owned());
+                    read.uris.push(name.to_ascii_lowercase());
                 }
                 GeneralName::IPAddress(bytes) => read.networks.push(network(bytes).ok_or(malformed)?),
-                GeneralName::DNSName(_)
-                | GeneralName::RFC822Name(_)
-                | GeneralName::URI(_)
-                | GeneralName::Invalid(..) => return Err(malformed),
-                _ => *is_understood = false,
+                GeneralName::DNSName(_) | GeneralName::URI(_) | GeneralName::Invalid(..) => {
+                    return Err(malformed);
+                }
+                _ => read.kinds = Kinds::SomeUnknown,
             }
         }
         Ok(read)
+    }
+}
+
+fn mailboxes(constraint: &str) -> Option<Mailboxes> {
+    match constraint.rsplit_once('@') {
+        Some((local, domain)) => {
+            Some(Mailboxes::One { local: local.to_owned(), domain: domain.to_ascii_lowercase() })
+        }
+        None => is_constraint(constraint).then(|| Mailboxes::Of(constraint.to_ascii_lowercase())),
     }
 }
 
@@ -159,23 +208,19 @@ fn contains((network, mask): &(Vec<u8>, Vec<u8>), address: IpAddr) -> bool {
 }
 
 /// Whether the name is the constraint's or below it; one that begins with a dot means only what is below.
+/// The constraint is in small letters.
 fn is_below(name: &str, constraint: &str) -> bool {
-    let (name, constraint) = (name.to_ascii_lowercase(), constraint.to_ascii_lowercase());
-    name.strip_suffix(&constraint).is_some_and(|rest| {
-        constraint.is_empty() || constraint.starts_with('.') || rest.is_empty() || rest.ends_with('.')
+    let Some(rest) = name.len().checked_sub(constraint.len()) else { return false };
+    name.as_bytes().split_at_checked(rest).is_some_and(|(rest, end)| {
+        let is_whole_label = constraint.is_empty() || constraint.starts_with('.') || rest.is_empty();
+        (is_whole_label || rest.ends_with(b".")) && end.eq_ignore_ascii_case(constraint.as_bytes())
     })
 }
 
 /// Whether an excluded name is among those that a wildcard stands for.
 fn covers_wildcard(wildcard: &str, constraint: &str) -> bool {
-    let parent = |name: &str| name.split_once('.').map(|(_, parent)| parent.to_ascii_lowercase());
-    parent(constraint).is_some() && parent(wildcard) == parent(constraint)
-}
-
-fn is_domain(name: &str) -> bool {
-    !name.ends_with('.')
-        && (name.is_empty() || name.split('.').all(|label| !label.is_empty()))
-        && name.bytes().all(|byte| byte.is_ascii_graphic())
+    let parents = wildcard.split_once('.').zip(constraint.split_once('.'));
+    parents.is_some_and(|((_, ours), (_, theirs))| ours.eq_ignore_ascii_case(theirs))
 }
 
 fn is_constraint(name: &str) -> bool {
@@ -184,6 +229,8 @@ fn is_constraint(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use test_support::certificate_draft::{Draft, DraftKey, host_name};
+
     use super::*;
 
     #[test]
@@ -195,6 +242,7 @@ mod tests {
             ("a.example", ".example", true),
             ("example", ".example", false),
             ("A.EXAMPLE", "example", true),
+            ("a.exampl", "example", false),
             ("a.example", "", true),
         ] {
             assert_eq!(is_below(name, constraint), expected, "{name} {constraint}");
@@ -212,5 +260,34 @@ mod tests {
         }
         let ten = network(&[10, 0, 0, 0, 255, 0, 0, 0]).unwrap();
         assert!(contains(&ten, [10, 1, 2, 3].into()) && !contains(&ten, [11, 1, 2, 3].into()));
+    }
+
+    fn certificate(draft: &Draft) -> Certificate {
+        Certificate::parse(&draft.self_signed(&DraftKey::p256().unwrap()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn comparisons_are_limited_for_a_whole_judgement() {
+        let names: Vec<_> = (0..100).map(|number| format!("a{number}.example")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let excluded: Vec<_> = (0..99).map(|number| host_name(&format!("b{number}.example"))).collect();
+        let server = certificate(&Draft::of("server").alternative_names(&names));
+        let root = certificate(&Draft::authority("Root").name_constraints(&[], &excluded));
+        let mut budget = Budget::default();
+        let judged = (0..1000).take_while(|_| check(&[&server, &root], &mut budget).is_ok()).count();
+        assert_eq!(judged, 25, "each takes 10,000 of 250,000 comparisons");
+        assert_eq!(check(&[&server, &root], &mut budget), Err(Refusal::TooManyComparisons));
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        let long = format!("{}.example", "a".repeat(1000));
+        let server = certificate(&Draft::of("server").alternative_names(&[&long]));
+        let root = certificate(&Draft::authority("Root").name_constraints(&[], &[host_name("example")]));
+        let refusal = check(&[&server, &root], &mut Budget::default()).unwrap_err();
+        assert!(
+            matches!(&refusal, Refusal::Constraint(_, name) if name.chars().count() == 201),
+            "{refusal:?}"
+        );
     }
 }

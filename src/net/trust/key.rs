@@ -73,6 +73,8 @@ pub(super) enum SignatureFault {
 const RSA: Oid<'_> = oid!(1.2.840.113549.1.1.1);
 const EC: Oid<'_> = oid!(1.2.840.10045.2.1);
 const ED25519: Oid<'_> = oid!(1.3.101.112);
+/// The first byte of a point that is not compressed (SEC 1, section 2.3.3).
+const UNCOMPRESSED: u8 = 4;
 const MGF1: Oid<'_> = oid!(1.2.840.113549.1.1.8);
 const CURVES: [(Oid<'_>, Curve); 4] = [
     (oid!(1.3.132.0.33), Curve::P224),
@@ -116,6 +118,10 @@ impl PublicKey {
             let named = parameters.as_ref().and_then(|any| any.as_oid().ok());
             let curve = CURVES.into_iter().find(|(oid, _)| named.as_ref() == Some(oid));
             let (_, curve) = curve.ok_or("its key is on an elliptic curve that Go does not know")?;
+            // Go does not read points that are compressed.
+            if data.first() != Some(&UNCOMPRESSED) {
+                return Err("its key is not an uncompressed point of its elliptic curve");
+            }
             let algorithm = curve.algorithm(Hash::Sha256);
             if algorithm.is_some_and(|algorithm| aws::ParsedPublicKey::new(algorithm, data).is_err()) {
                 return Err("its key is no point of its elliptic curve");

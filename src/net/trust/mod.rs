@@ -6,6 +6,7 @@
 //! false verdict. So the rules stand here, over libraries that parse and verify signatures, and
 //! `tests/it/trust` compares the verdicts.
 
+mod budget;
 mod bundle;
 mod certificate;
 mod chain;
@@ -15,6 +16,7 @@ mod names;
 mod pem;
 mod policies;
 mod refusal;
+mod uri;
 mod verifier;
 
 use std::sync::Arc;
@@ -27,6 +29,11 @@ pub use chain::{ChainLink, Role, Subject, VerifiedChain};
 pub(super) use verifier::Verifier;
 
 use crate::problem::Problem;
+
+/// Why Go, and so W&B Server, cannot read a certificate, if it cannot.
+pub fn certificate_fault(der: &[u8]) -> Option<&'static str> {
+    Certificate::parse(der).err()
+}
 
 /// The certificate authorities that a server's certificate may come from.
 ///

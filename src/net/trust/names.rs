@@ -56,6 +56,13 @@ fn is_host(name: &str, wildcard: Wildcard) -> bool {
         })
 }
 
+/// Whether Go takes the text for a domain. It may be empty.
+pub(super) fn is_domain(name: &str) -> bool {
+    !name.ends_with('.')
+        && (name.is_empty() || name.split('.').all(|label| !label.is_empty()))
+        && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

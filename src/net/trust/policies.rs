@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use x509_parser::extensions::{CertificatePolicies, PolicyMappings};
 
-use super::certificate::Certificate;
+use super::{budget::Budget, certificate::Certificate, refusal::Refusal};
 
 /// What a certificate says of policies.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -43,28 +43,46 @@ impl Policies {
 /// The valid policies so far, and which policies of the next certificate continue each.
 type Frontier = BTreeMap<String, BTreeSet<String>>;
 
-/// Whether the chain, the server's certificate first, satisfies what its authorities demand of policies.
-pub(super) fn are_satisfied(chain: &[&Certificate]) -> bool {
-    let Some((_anchor, below)) = chain.split_last() else { return true };
+/// What the policy for everything stands for in a certificate.
+#[derive(Clone, Copy, PartialEq)]
+enum AnyPolicy {
+    Everything,
+    Nothing,
+}
+
+/// Whether policies may still be mapped to others.
+#[derive(Clone, Copy, PartialEq)]
+enum Mapping {
+    Allowed,
+    Inhibited,
+}
+
+/// Refuses a chain, the server's certificate first, that does not satisfy what its authorities demand of policies.
+pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), Refusal> {
+    let Some((_anchor, below)) = chain.split_last() else { return Ok(()) };
     if below.is_empty() {
-        return true;
+        return Ok(());
     }
     let mut counters = Counters::new(u32::try_from(below.len()).unwrap_or(u32::MAX));
     let mut frontier = Some(Frontier::from([(ANY.to_owned(), BTreeSet::from([ANY.to_owned()]))]));
     for (index, certificate) in below.iter().enumerate().rev() {
         let policies = &certificate.policies;
         let is_server = index == 0;
+        let so_far =
+            frontier.iter().flat_map(Frontier::values).map(BTreeSet::len).fold(0, usize::saturating_add);
+        for comparisons in [so_far, policies.named.len(), policies.mappings.len()] {
+            budget.spend(comparisons)?;
+        }
         frontier = frontier.filter(|_| !policies.named.is_empty());
         if counters.explicit == 0 && frontier.is_none() {
-            return false;
+            return Err(Refusal::Policy);
         }
         if let Some(before) = frontier.take() {
             let takes_any = counters.any > 0 || !is_server && certificate.is_self_issued();
-            let mut after = step(&before, &policies.named, takes_any);
-            if !is_server && !map(&mut after, &policies.mappings, counters.mapping > 0) {
-                return false;
-            }
-            frontier = Some(after);
+            let any = if takes_any { AnyPolicy::Everything } else { AnyPolicy::Nothing };
+            let after = step(&before, &policies.named, any);
+            let mapping = if counters.mapping > 0 { Mapping::Allowed } else { Mapping::Inhibited };
+            frontier = Some(if is_server { after } else { map(after, &policies.mappings, mapping)? });
         }
         if !is_server {
             counters.go_on(certificate);
@@ -72,39 +90,41 @@ pub(super) fn are_satisfied(chain: &[&Certificate]) -> bool {
     }
     let is_demanded = counters.explicit.saturating_sub(1) == 0
         || below.first().is_some_and(|server| server.policies.require_explicit == Some(0));
-    !is_demanded || frontier.is_some_and(|frontier| !frontier.is_empty())
+    if is_demanded && frontier.is_none_or(|frontier| frontier.is_empty()) {
+        return Err(Refusal::Policy);
+    }
+    Ok(())
 }
 
-fn step(before: &Frontier, policies: &[String], takes_any: bool) -> Frontier {
-    let continues = |policy: &String| {
-        before.values().any(|expected| expected.contains(policy)) || before.contains_key(ANY)
-    };
+fn step(before: &Frontier, policies: &[String], any: AnyPolicy) -> Frontier {
+    let expected: BTreeSet<_> = before.values().flatten().collect();
+    let continues = |policy: &String| expected.contains(policy) || before.contains_key(ANY);
     let named = policies.iter().filter(|policy| *policy != ANY && continues(policy)).cloned();
     let mut after: BTreeSet<String> = named.collect();
-    if takes_any && policies.iter().any(|policy| policy == ANY) {
-        after.extend(before.values().flatten().cloned());
+    if any == AnyPolicy::Everything && policies.iter().any(|policy| policy == ANY) {
+        after.extend(expected.iter().map(|policy| (*policy).clone()));
     }
     after.into_iter().map(|policy| (policy.clone(), BTreeSet::from([policy]))).collect()
 }
 
-/// Applies the mappings; false where one is not allowed at all.
-fn map(frontier: &mut Frontier, mappings: &[(String, String)], is_allowed: bool) -> bool {
-    if !is_allowed {
+/// Applies the mappings. Nobody may map the policy for everything.
+fn map(mut frontier: Frontier, mappings: &[(String, String)], mapping: Mapping) -> Result<Frontier, Refusal> {
+    if mapping == Mapping::Inhibited {
         for (from, _) in mappings {
             frontier.remove(from);
         }
-        return true;
+        return Ok(frontier);
     }
     let mut mapped = Frontier::new();
     for (from, to) in mappings {
         if [from, to].into_iter().any(|policy| policy == ANY) {
-            return false;
+            return Err(Refusal::Policy);
         }
         mapped.entry(from.clone()).or_default().insert(to.clone());
     }
     mapped.retain(|from, _| frontier.contains_key(from) || frontier.contains_key(ANY));
     frontier.extend(mapped);
-    true
+    Ok(frontier)
 }
 
 /// How many certificates later each rule begins.
@@ -131,5 +151,28 @@ impl Counters {
             let next = counter.saturating_sub(step);
             *counter = limit.map_or(next, |limit| next.min(limit));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_support::certificate_draft::{Critical, Draft, DraftKey, der};
+
+    use super::*;
+
+    #[test]
+    fn policies_are_limited_for_a_whole_judgement() {
+        let policies: Vec<_> =
+            (0..2500).map(|number| der::sequence(&[der::oid(&format!("1.2.3.{number}"))])).collect();
+        let certificate = |draft: Draft| {
+            let draft = draft.extension("2.5.29.32", Critical::No, &der::sequence(&policies));
+            Certificate::parse(&draft.self_signed(&DraftKey::p256().unwrap()).unwrap()).unwrap()
+        };
+        let [server, between, root] = ["Server", "Between", "Root"].map(|name| certificate(Draft::of(name)));
+        let mut budget = Budget::default();
+        let judged =
+            (0..1000).take_while(|_| check(&[&server, &between, &root], &mut budget).is_ok()).count();
+        assert_eq!(judged, 33, "each takes 7,501 of 250,000 comparisons");
+        assert_eq!(check(&[&server, &between, &root], &mut budget), Err(Refusal::TooManyComparisons));
     }
 }

@@ -58,6 +58,8 @@ pub(super) enum Refusal {
     Policy,
     /// The server sent certificates that belong to each other in too many ways.
     TooManySignatures,
+    /// The names, constraints or policies of the certificates are too many to be compared.
+    TooManyComparisons,
 }
 
 /// Why a certificate is not for a host.
@@ -196,6 +198,10 @@ impl Refusal {
             Self::Policy => (
                 failed,
                 "the server's certificates do not satisfy the certificate policies that their own authorities demand. Issue them with these policies.".to_owned(),
+            ),
+            Self::TooManyComparisons => (
+                failed,
+                "the certificates of the server and of its authorities have too many names, name constraints or policies to compare them all. Issue the server's certificate with fewer names, or from an authority with fewer nameConstraints.".to_owned(),
             ),
             Self::TooManySignatures => (
                 failed,

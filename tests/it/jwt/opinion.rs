@@ -1,8 +1,10 @@
 //! Key sets and tokens, judged here and by go-oidc and go-jose: what they refuse is refused, and what they accept passes.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use test_support::{
     CertificateAuthority, GoOpinion, Leaf, TokenCase,
+    certificate_draft::{Draft, DraftKey, name},
     tokens::{SigningKey, base64url, weak_jwk},
 };
 use wandb_auth_operator::api::CheckResult;
@@ -154,6 +156,10 @@ fn cases(keys: &Keys) -> Vec<Case> {
     let changed = |changes: Value| json!([with(rsa.clone(), &changes)]);
     let beside = |other: Value| json!([other, rsa]);
     let certified = |changes: Value| json!([with(keys.jwk(Certified), &changes)]);
+    let behind = |draft: &Draft| {
+        let der = draft.self_signed(&DraftKey::p256().unwrap()).unwrap();
+        json!({ "x5c": [keys.certificate, STANDARD.encode(der)] })
+    };
     let mut cases = Vec::new();
     for signer in [Rsa, P256, P384, P521, Ed25519] {
         cases.push(case(algorithm(signer), json!([keys.jwk(signer)]), signer, Accepted));
@@ -266,6 +272,17 @@ fn cases(keys: &Keys) -> Vec<Case> {
             "another's certificate behind its own",
             json!({ "x5c": [keys.certificate, keys.other_certificate] }),
             Accepted,
+        ),
+        ("a good certificate behind its own", behind(&Draft::of("a")), Accepted),
+        ("a certificate with a negative serial number", behind(&Draft::of("a").serial(&[0x80])), Refused),
+        ("an underscore in a PrintableString", behind(&Draft::of("a").subject(name(19, "a_b"))), Refused),
+        ("an at sign in a PrintableString", behind(&Draft::of("a").subject(name(19, "a@b"))), Refused),
+        ("an at sign in a UTF8String", behind(&Draft::of("a").subject(name(12, "a@b"))), Accepted),
+        ("a certificate with bytes behind it", behind(&Draft::of("a").trailing(&[0, 0])), Refused),
+        (
+            "a certificate with a URI that Go does not parse",
+            behind(&Draft::of("a").alternative_names(&["https://a b/"])),
+            Refused,
         ),
         ("no base64 in x5c", json!({ "x5c": ["MII"] }), Refused),
         ("no certificate in x5c", json!({ "x5c": ["AAAA"] }), Refused),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::{Result, ensure};
 use test_support::{
     GoOpinion,
-    certificate_draft::{Draft, DraftKey, pem},
+    certificate_draft::{Critical, Draft, DraftKey, der, host_name, pem},
 };
 use wandb_auth_operator::net::CaBundle;
 
@@ -16,6 +16,18 @@ fn authority(name: &str) -> Result<String> {
     Ok(pem(&Draft::authority(name).self_signed(&DraftKey::p256()?)?))
 }
 
+/// The generator of P-256 as a compressed point.
+const GENERATOR: [u8; 33] = [
+    0x03, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
+];
+
+fn with_uri(uri: &str) -> Result<String> {
+    let names = der::sequence(&[host_name("host"), der::element(0x86, uri.as_bytes())]);
+    let draft = Draft::authority("URI").extension("2.5.29.17", Critical::No, &names);
+    Ok(pem(&draft.self_signed(&DraftKey::p256()?)?))
+}
+
 /// A title, a text, and why the operator refuses it where Go reads a certificate.
 type Case = (&'static str, Vec<u8>, Option<&'static str>);
 
@@ -24,6 +36,8 @@ fn cases() -> Result<Vec<Case>> {
     let two = authority("Two")?;
     let trimmed = one.trim_end();
     let negative = pem(&Draft::authority("Negative").serial(&[0x80]).self_signed(&DraftKey::p256()?)?);
+    let compressed = DraftKey::public_ec("1.2.840.10045.3.1.7", &GENERATOR);
+    let compressed = pem(&Draft::authority("Compressed").issued(&compressed, "Root", &DraftKey::p256()?)?);
     let key = |label: &str| format!("-----BEGIN {label}-----\nAQIDBA==\n-----END {label}-----\n");
     let text = |text: String| text.into_bytes();
     let label = |label: &str| text(one.replace("CERTIFICATE", label));
@@ -86,6 +100,10 @@ fn cases() -> Result<Vec<Case>> {
             "a certificate with a negative serial number beside a good one",
             text(format!("{negative}{one}")),
         ),
+        case("a certificate with a host and a port as URI", text(with_uri("10.0.0.1:636")?)),
+        case("a certificate with a URI whose host has a dot at its end", text(with_uri("https://host./")?)),
+        case("a certificate with a good URI", text(with_uri("https://host:636/")?)),
+        case("a certificate with a compressed point", text(compressed)),
         case("TRUSTED CERTIFICATE", label("TRUSTED CERTIFICATE")),
         case("X509 CERTIFICATE", label("X509 CERTIFICATE")),
         case("CERTIFICATE REQUEST", label("CERTIFICATE REQUEST")),
@@ -158,5 +176,13 @@ fn a_bundle_of_more_than_a_mebibyte_is_refused() -> Result<()> {
     let large = format!("{}{}", authority("One")?, "#\n".repeat(1 << 20));
     let fault = CaBundle::parse(large.as_bytes()).err();
     ensure!(fault.is_some_and(|fault| fault.seen.contains("larger than 1 MiB")));
+    Ok(())
+}
+
+#[test]
+fn a_bundle_of_tens_of_thousands_of_blocks_is_read() -> Result<()> {
+    let text = format!("{}{}", authority("One")?, "-----BEGIN A-----\n-----END A-----\n".repeat(29_000));
+    let reading = CaBundle::parse(text.as_bytes()).map_err(|fault| anyhow::anyhow!(fault.seen))?;
+    ensure!(reading.passed_over.last().is_some_and(|last| last == "and 28997 more"));
     Ok(())
 }
