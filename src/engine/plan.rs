@@ -245,7 +245,7 @@ mod tests {
         engine::Env,
     };
 
-    fn object(recheck: Option<&str>, checked_inputs: Option<String>) -> LdapConfig {
+    fn object(recheck: Option<&str>, checked_inputs: Option<&str>) -> LdapConfig {
         let annotations = recheck.map(|value| BTreeMap::from([(RECHECK_ANNOTATION, value)]));
         serde_json::from_value(serde_json::json!({
             "apiVersion": "auth.wandb.com/v1alpha1",
@@ -286,7 +286,7 @@ mod tests {
             // Another value needs another consent.
             (Some("a"), recorded(Some("a"), "0"), false),
         ] {
-            let object = object(recheck, recorded.clone());
+            let object = object(recheck, recorded.as_deref());
             let prepared = prepare(&object, &[], &objects("1", ENCODED), &Trust::nobody(), &[]);
             match prepared {
                 Prepared::Planned(planned) => {
