@@ -127,14 +127,16 @@ impl<K: Kind> Loaded<K> {
         &self,
         surroundings: Surroundings<'_>,
         trust: &Trust,
+        held: Option<&Values>,
     ) -> Result<crate::engine::Planned<K>, Obstacle> {
         let others = surroundings.resources.iter().filter(|other| other.namespace() == self.namespace());
         let others: Vec<_> = others.filter_map(|other| other.claimant()).collect();
-        let (condition, problem) = match prepare(&self.object, &others, surroundings.objects, trust) {
-            Prepared::Planned(planned) => return Ok(planned),
-            Prepared::NotAccepted(problem) => (ConditionType::Accepted, problem),
-            Prepared::Unresolved(problem) => (ConditionType::ResolvedRefs, problem),
-        };
+        let (condition, problem) =
+            match prepare(&self.object, &others, surroundings.objects, trust, held.as_slice()) {
+                Prepared::Planned(planned) => return Ok(planned),
+                Prepared::NotAccepted(problem) => (ConditionType::Accepted, problem),
+                Prepared::Unresolved(problem) => (ConditionType::ResolvedRefs, problem),
+            };
         Err(Obstacle { condition, problem })
     }
 
@@ -143,19 +145,15 @@ impl<K: Kind> Loaded<K> {
         &self,
         planned: &crate::engine::Planned<K>,
         surroundings: Surroundings<'_>,
+        published: Option<&Values>,
         network: &Arc<SharedNetwork>,
     ) -> Vec<Finding> {
-        let existing = match surroundings.client {
-            // Without the right to read the Secret, the checks begin as they do before the first publication.
-            Some(client) => read(client, &self.object).await.ok().map(|(_, existing)| existing),
-            None => None,
-        };
         let namespace = self.namespace();
         let network = network.seen_from(&namespace);
         let scene = Scene {
             client: surroundings.client,
             namespace: &namespace,
-            published: existing.as_ref().and_then(Existing::values),
+            published,
             ..Scene::without_cluster(&network)
         };
         let limit = self.object.common().check_timeout.get();
@@ -190,16 +188,22 @@ impl<K: Kind> Examinable for Loaded<K> {
         network: &'a Arc<SharedNetwork>,
     ) -> BoxFuture<'a, Examined> {
         async move {
-            match self.prepare(surroundings, &network.system_trust) {
+            let existing = match surroundings.client {
+                // Without the right to read the Secret, the checks begin as they do before the first publication.
+                Some(client) => read(client, &self.object).await.ok().map(|(_, existing)| existing),
+                None => None,
+            };
+            let published = existing.as_ref().and_then(Existing::values);
+            match self.prepare(surroundings, &network.system_trust, published) {
                 Err(obstacle) => Examined::Obstructed(obstacle),
-                Ok(planned) => Examined::Checked(self.look(&planned, surroundings, network).await),
+                Ok(planned) => Examined::Checked(self.look(&planned, surroundings, published, network).await),
             }
         }
         .boxed()
     }
 
     fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle> {
-        let planned = self.prepare(surroundings, &Trust::nobody())?;
+        let planned = self.prepare(surroundings, &Trust::nobody(), None)?;
         let context = RenderContext { verified: true, current: None };
         let values = K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap_or_default();
         Ok(Rendered {

@@ -10,7 +10,7 @@ use super::plan::checked;
 use super::references::{Fetched, FoundResource, Need, ObjectKey, Reference, ReferenceSource};
 use super::secret_value::{self, Flaw, Look};
 use crate::{
-    api::Reason,
+    api::{RECHECK_ANNOTATION, Reason},
     net::{BundleFault, BundleReading, CaBundle, Trust},
     problem::Problem,
     sensitive::{Redactor, Sensitive},
@@ -29,12 +29,14 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Looks every reference up. The problem's reason is the first one's; its message tells all.
+    /// Looks every reference up. The problem's reason is the first one's; its message tells all. Something may
+    /// speak for a value that looks like none.
     pub fn resolve(
         references: &[Reference],
         ca_bundle: Option<&Reference>,
         objects: &BTreeMap<ObjectKey, Fetched>,
         system_trust: &Trust,
+        is_vouched_for: impl Fn(&Sensitive) -> bool,
     ) -> Result<Self, Problem> {
         let mut problems = Vec::new();
         let mut values = Vec::new();
@@ -48,7 +50,7 @@ impl Inputs {
             match look_up(reference, objects).and_then(|bytes| text(reference, bytes)) {
                 Ok(raw) => {
                     let (value, remark) = clean(reference, raw);
-                    match judge(reference, &value) {
+                    match judge(reference, &value, &is_vouched_for) {
                         Ok(doubt) => remarks.extend(remark.into_iter().chain(doubt)),
                         Err(problem) => problems.push(problem),
                     }
@@ -225,18 +227,23 @@ fn text(reference: &Reference, bytes: &[u8]) -> Result<String, Problem> {
 }
 
 /// Refuses what is surely not the value, before it is sent once; the remark is on what may be none.
-fn judge(reference: &Reference, value: &Sensitive) -> Result<Option<Problem>, Problem> {
+fn judge(
+    reference: &Reference,
+    value: &Sensitive,
+    is_vouched_for: impl Fn(&Sensitive) -> bool,
+) -> Result<Option<Problem>, Problem> {
     let Reference { name, key, field, .. } = reference;
-    let problem = |reason, Flaw { seen, remedy }, outcome: &str| {
-        let subject = format!("The value of the key \"{key}\" of the Secret \"{name}\" ({field})");
-        Problem::new(reason, format!("{subject} {seen}{outcome}. {remedy}"))
-    };
+    let subject = format!("The value of the key \"{key}\" of the Secret \"{name}\" ({field})");
     match secret_value::look(value.expose()) {
         Look::Sound => Ok(None),
-        Look::Doubtful(flaw) => Ok(Some(problem(Reason::DoubtfulValue, flaw, ""))),
-        Look::Wrong(flaw) => {
-            let outcome = ", so it is not sent: a wrong one may lock the account";
-            Err(problem(Reason::InvalidValue, flaw, outcome))
+        Look::Wrong(Flaw { seen, remedy }) if !is_vouched_for(value) => Err(Problem::new(
+            Reason::InvalidValue,
+            format!(
+                "{subject} {seen}, so it is not sent: a wrong one may lock the account. {remedy} If it is right as it is, give the annotation {RECHECK_ANNOTATION} a new value: then it is tried once, and kept if it works."
+            ),
+        )),
+        Look::Wrong(Flaw { seen, remedy }) | Look::Doubtful(Flaw { seen, remedy }) => {
+            Ok(Some(Problem::new(Reason::DoubtfulValue, format!("{subject} {seen}. {remedy}"))))
         }
     }
 }
@@ -285,7 +292,7 @@ mod tests {
     fn resolve(fetched: Fetched) -> Result<Inputs, Problem> {
         let objects = BTreeMap::from([(reference().object(), fetched)]);
         let trust = Trust::nobody();
-        Inputs::resolve(&[reference()], None, &objects, &trust)
+        Inputs::resolve(&[reference()], None, &objects, &trust, |_| false)
     }
 
     fn found(key: &str, value: &[u8]) -> Fetched {
@@ -315,7 +322,7 @@ mod tests {
         let reference = Reference { field: "spec.tls.caBundle".into(), ..Reference::secret(&bundle, FIELD) };
         let resolve = |text: &str| {
             let objects = BTreeMap::from([(reference.object(), found("ca.crt", text.as_bytes()))]);
-            Inputs::resolve(&[], Some(&reference), &objects, &Trust::nobody())
+            Inputs::resolve(&[], Some(&reference), &objects, &Trust::nobody(), |_| false)
         };
         let authority = test_support::CertificateAuthority::new("one").unwrap();
         let pem = authority.certificate_pem();

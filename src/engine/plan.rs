@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource,
+    Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, Values,
     accept::accept, claims::superseded,
 };
 use crate::{
@@ -69,7 +69,10 @@ pub fn references<K: Kind>(object: &K) -> Vec<Reference> {
 /// Names the object, its spec, what it refers to and the annotation that findings speak of, in a way
 /// that outlives the process. Contents are named by version only, so it reveals nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckedInputs(String);
+pub struct CheckedInputs {
+    text: String,
+    generation: Option<i64>,
+}
 
 impl CheckedInputs {
     /// What a run on these objects speaks of.
@@ -90,7 +93,7 @@ impl CheckedInputs {
             let _ = write!(text, " {}/{}={version}", key.source.kind(), key.name);
         }
         text.push_str(&recheck(object));
-        Self(text)
+        Self { text, generation: object.meta().generation }
     }
 
     /// Whether a status speaks of the re-check that the object asks for now.
@@ -102,10 +105,44 @@ impl CheckedInputs {
         })
     }
 
-    /// Whether a status speaks of the same, whichever version of the operator wrote it.
-    pub fn agrees_with(&self, recorded: &str) -> bool {
-        recorded.rsplit_once(VERSION_MARK).is_some_and(|(inputs, _)| inputs == self.0)
+    /// Whether a person asks to try these inputs even if a value looks like none: by a re-check that no status
+    /// tells of yet, or that one tells of with these very inputs. So each re-check lets a value through once.
+    fn has_consent_of<K: Kind>(&self, object: &K) -> bool {
+        let is_asked = object.annotations().contains_key(RECHECK_ANNOTATION);
+        let is_used_up = |status: &Status| {
+            let is_known = status.checked_inputs.is_some() && Self::has_recheck_of(object, status);
+            is_known && !self.agrees_with(status)
+        };
+        is_asked && !object.status().is_some_and(is_used_up)
     }
+
+    /// Whether a status speaks of the same, whichever version of the operator wrote it.
+    pub fn agrees_with(&self, status: &Status) -> bool {
+        let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
+        recorded.is_some_and(|(inputs, _)| inputs == self.text || self.agrees_with_earlier(inputs, status))
+    }
+
+    /// Whether a status agrees that the release before wrote, with a shorter digest of another kind: the
+    /// generation tells instead that the spec is the same. Without this the upgrade would send all credentials
+    /// that were refused once more, at the same time. To be removed after the next release.
+    fn agrees_with_earlier(&self, recorded: &str, status: &Status) -> bool {
+        let earlier = without_spec(recorded, EARLIER_DIGITS);
+        self.generation.is_some()
+            && self.generation == status.observed_generation
+            && earlier.is_some()
+            && earlier == without_spec(&self.text, 2 * DIGEST_BYTES)
+    }
+}
+
+/// How many digits the digest of a spec had in the release before.
+const EARLIER_DIGITS: usize = 16;
+
+/// What stands before and after a spec's digest of so many digits.
+fn without_spec(text: &str, digits: usize) -> Option<(&str, &str)> {
+    let (before, rest) = text.split_once(" spec=")?;
+    let (digest, after) = rest.split_at_checked(digits)?;
+    let is_whole = digest.bytes().all(|digit| digit.is_ascii_hexdigit());
+    (is_whole && (after.is_empty() || after.starts_with(' '))).then_some((before, after))
 }
 
 /// How much of a spec's digest is written down: enough to tell two specs of one resource apart.
@@ -125,24 +162,25 @@ const VERSION_MARK: &str = " operator=";
 
 impl Display for CheckedInputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{VERSION_MARK}{}", self.0, env!("CARGO_PKG_VERSION"))
+        write!(f, "{}{VERSION_MARK}{}", self.text, env!("CARGO_PKG_VERSION"))
     }
 }
 
 #[cfg(test)]
 impl From<&str> for CheckedInputs {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self { text: text.to_owned(), generation: None }
     }
 }
 
 /// Parses the spec, looks the references up and joins them. `others` are the resources of every kind in the
-/// same namespace that stand in anybody's way.
+/// same namespace that stand in anybody's way, and `held` what has been published or verified before.
 pub fn prepare<K: Kind>(
     object: &K,
     others: &[Claimant],
     objects: &BTreeMap<ObjectKey, Fetched>,
     system_trust: &Trust,
+    held: &[&Values],
 ) -> Prepared<K> {
     let parsed = match accept(object) {
         Ok(parsed) => parsed,
@@ -154,7 +192,10 @@ pub fn prepare<K: Kind>(
     let common = object.common();
     let references = object.references();
     let ca_bundle = Reference::ca_bundle(common.tls.as_ref());
-    match Inputs::resolve(&references, ca_bundle.as_ref(), objects, system_trust) {
+    let consents = CheckedInputs::of(object, objects).has_consent_of(object);
+    let is_held = |value: &Sensitive| held.iter().any(|values| values.iter().any(|(_, own)| own == value));
+    let is_vouched_for = |value: &Sensitive| consents || is_held(value);
+    match Inputs::resolve(&references, ca_bundle.as_ref(), objects, system_trust, is_vouched_for) {
         Err(problem) => Prepared::Unresolved(problem),
         Ok(mut inputs) => Prepared::Planned(Planned {
             question: Question {
@@ -194,4 +235,111 @@ pub(super) fn checked(mut spec: Value) -> Value {
         fields.retain(|name, _| !CommonSpec::UNCHECKED.contains(&name.as_str()));
     }
     spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::{LdapConfig, Reason},
+        engine::Env,
+    };
+
+    fn object(recheck: Option<&str>, checked_inputs: Option<&str>) -> LdapConfig {
+        let annotations = recheck.map(|value| BTreeMap::from([(RECHECK_ANNOTATION, value)]));
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "auth.wandb.com/v1alpha1",
+            "kind": "LdapConfig",
+            "metadata": {"name": "corp", "uid": "1", "generation": 2, "annotations": annotations},
+            "spec": {
+                "address": "ldaps://ldap.example.org",
+                "baseDN": "dc=example,dc=org",
+                "bind": {"dn": "cn=w,dc=example,dc=org", "passwordSecretRef": {"name": "ldap", "key": "password"}},
+            },
+            "status": {"observedGeneration": 2, "checkedInputs": checked_inputs},
+        }))
+        .unwrap()
+    }
+
+    fn objects(version: &str, password: &str) -> BTreeMap<ObjectKey, Fetched> {
+        let data = BTreeMap::from([("password".to_owned(), password.as_bytes().to_vec())]);
+        let key = ObjectKey { source: ReferenceSource::Secret, name: "ldap".into() };
+        BTreeMap::from([(key, Fetched::Found { version: version.into(), data })])
+    }
+
+    /// The base64 of `hunter2`.
+    const ENCODED: &str = "aHVudGVyMg==";
+
+    #[test]
+    fn a_value_that_looks_wrong_is_tried_once_for_each_recheck() {
+        let recorded = |recheck, version: &str| {
+            Some(CheckedInputs::of(&object(recheck, None), &objects(version, ENCODED)).to_string())
+        };
+        for (recheck, recorded, is_tried) in [
+            (None, None, false),
+            (None, recorded(None, "1"), false),
+            (Some("a"), None, true),
+            (Some("a"), recorded(None, "1"), true),
+            (Some("b"), recorded(Some("a"), "1"), true),
+            // What came of it may be looked at again.
+            (Some("a"), recorded(Some("a"), "1"), true),
+            // Another value needs another consent.
+            (Some("a"), recorded(Some("a"), "0"), false),
+        ] {
+            let object = object(recheck, recorded.as_deref());
+            let prepared = prepare(&object, &[], &objects("1", ENCODED), &Trust::nobody(), &[]);
+            match prepared {
+                Prepared::Planned(planned) => {
+                    assert!(is_tried, "{recheck:?} {recorded:?}");
+                    assert_eq!(planned.remarks.first().unwrap().reason, Reason::DoubtfulValue);
+                }
+                Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => {
+                    assert!(!is_tried, "{recheck:?} {recorded:?}");
+                    assert_eq!(problem.reason, Reason::InvalidValue);
+                    assert!(problem.message.contains(RECHECK_ANNOTATION), "{}", problem.message);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_published_stays_a_value() {
+        const PASSWORD: Env = Env { local: Some("PASSWORD"), split: &[], field: None };
+        let is_planned = |held: &str| {
+            let mut values = Values::default();
+            values.set(PASSWORD, held);
+            let objects = objects("2", ENCODED);
+            let prepared = prepare(&object(None, None), &[], &objects, &Trust::nobody(), &[&values]);
+            matches!(prepared, Prepared::Planned(_))
+        };
+        assert!(is_planned(ENCODED));
+        assert!(!is_planned("hunter2"));
+    }
+
+    #[test]
+    fn the_form_of_the_release_before_agrees_where_nothing_changed() {
+        let object = object(Some("a"), None);
+        let inputs = CheckedInputs::of(&object, &objects("1", "hunter2"));
+        let earlier = |digest: &str, version: &str, recheck: &str| {
+            format!("uid=1 spec={digest} Secret/ldap={version}{recheck} operator=0.1.0")
+        };
+        let digest = "0123456789abcdef";
+        for (recorded, generation, agrees) in [
+            (inputs.to_string(), 1, true),
+            (earlier(digest, "1", " recheck=a"), 2, true),
+            (earlier(digest, "1", " recheck=a"), 1, false),
+            (earlier(digest, "0", " recheck=a"), 2, false),
+            (earlier(digest, "1", " recheck=b"), 2, false),
+            (earlier(digest, "1", ""), 2, false),
+            (earlier(&digest.repeat(2), "1", " recheck=a"), 2, false),
+            (earlier("0123456789abcdeg", "1", " recheck=a"), 2, false),
+        ] {
+            let status = Status {
+                checked_inputs: Some(recorded.clone()),
+                observed_generation: Some(generation),
+                ..Status::default()
+            };
+            assert_eq!(inputs.agrees_with(&status), agrees, "{recorded} {generation}");
+        }
+    }
 }

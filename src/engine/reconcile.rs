@@ -42,7 +42,9 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
-    let planned = match prepare(object, &others, &objects, &context.network.system_trust) {
+    let last_verified = context.memory.last_verified(object);
+    let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
+    let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
         Prepared::NotAccepted(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not keep a rollout that is under way from being undone.
@@ -63,7 +65,6 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let checked_inputs = CheckedInputs::of(object, &objects);
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
-    let last_verified = context.memory.last_verified(object);
     let values = (existing.values(), last_verified.as_ref());
     let remembered = examine(object, context, &planned, &checked_inputs, values).await?;
     let _turn = context.turns.acquire().await;
@@ -97,7 +98,7 @@ async fn examine<K: Kind>(
     let question = &planned.question;
     let known = context.memory.recall(object).or_else(|| {
         let terms = (planned.account, common.failure_threshold);
-        Remembered::recover(object.status()?, question.clone(), checked_inputs, terms)
+        Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
     });
     let remembered = match known {
         Some(known) if known.answers(question, schedule(object), Instant::now()) => known,

@@ -197,12 +197,13 @@ impl<E> Remembered<E> {
         question: Question,
         checked_inputs: &CheckedInputs,
         (account, threshold): (Account, u32),
+        now: Instant,
     ) -> Option<Self>
     where
         E: Default,
     {
         let recorded = status.checked_inputs.as_deref()?;
-        if !checked_inputs.agrees_with(recorded) {
+        if !checked_inputs.agrees_with(status) {
             return None;
         }
         let findings = Findings {
@@ -236,11 +237,13 @@ impl<E> Remembered<E> {
             failures,
             checked_at: None,
             renewal: Renewal::Never,
-            refusal: refusal.map(|finding| (finding, Instant::now())),
+            refusal: refusal.map(|finding| (finding, now)),
             jitter: 0.0,
         };
-        let is_held = recovered.retrial() == Retrial::Held;
-        (is_held || proven || is_refused).then_some(recovered)
+        let retrial = recovered.retrial();
+        // How long ago they were sent is not known, so that the wait begins anew.
+        let checked_at = (retrial == Retrial::Seldom).then_some(now);
+        (retrial != Retrial::Scheduled || proven || is_refused).then_some(Self { checked_at, ..recovered })
     }
 }
 
@@ -276,7 +279,13 @@ impl Schedule {
             return self.interval;
         }
         if remembered.retrial() == Retrial::Seldom {
-            return self.interval.max(SELDOM);
+            return match remembered.findings.credentials_answer() {
+                // Tries on a long interval would come as regularly as the times over which servers count.
+                Some(CredentialsAnswer::Unclear) if self.interval >= SELDOM => {
+                    self.interval.saturating_mul(2)
+                }
+                _ => self.interval.max(SELDOM),
+            };
         }
         match remembered.verdict(self.threshold) {
             Verdict::Passed | Verdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
@@ -410,6 +419,8 @@ mod tests {
             (Reason::ResponseTooLarge, None, Some(SELDOM)),
             // A server that cannot judge them has not counted them.
             (Reason::ServerUnavailable, Some(SELDOM), Some(SELDOM)),
+            // A server that refused the handshake has not even seen them.
+            (Reason::TlsHandshakeFailed, Some(FIRST_RETRY), Some(SCHEDULE.interval)),
         ] {
             let wait =
                 |remembered: &Remembered<()>| remembered.wait(SCHEDULE, remembered.checked_at.unwrap());
@@ -519,8 +530,9 @@ mod tests {
     fn refused_credentials_survive_a_restart_and_an_upgrade() {
         let inputs = CheckedInputs::from("spec=1");
         let now = Instant::now();
-        let recover =
-            |status: &Status, account| Remembered::<()>::recover(status, question(1), &inputs, (account, 3));
+        let recover = |status: &Status, account| {
+            Remembered::<()>::recover(status, question(1), &inputs, (account, 3), now)
+        };
         for reason in [Reason::InvalidCredentials, Reason::OperationRefused, Reason::TimedOut] {
             let refused = bind(None, 1, Some(reason));
             for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
@@ -536,6 +548,37 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_does_not_send_credentials_again_at_once() {
+        let inputs = CheckedInputs::from("spec=1");
+        let now = Instant::now();
+        let passed = bind(None, 1, None);
+        let verified = vec![condition(ConditionType::Verified, "True")];
+        for (run, conditions) in [
+            (bind(Some(&passed), 1, Some(Reason::TimedOut)), verified),
+            (bind(None, 1, Some(Reason::ServerUnavailable)), Vec::new()),
+        ] {
+            let status = status(&run, &inputs.to_string(), conditions);
+            let recovered =
+                Remembered::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), now).unwrap();
+            assert_eq!(recovered.wait(SCHEDULE, now), Some(SELDOM));
+            assert!(!recovered.answers(&question(1), SCHEDULE, now + SELDOM));
+        }
+    }
+
+    #[test]
+    fn an_unclear_answer_is_not_asked_for_again_on_a_long_interval() {
+        let passed = bind(None, 1, None);
+        let wait = |minutes, reason| {
+            let schedule = Schedule { interval: Duration::from_mins(minutes), ..SCHEDULE };
+            schedule.delay(&bind(Some(&passed), 1, Some(reason)))
+        };
+        for (interval, unclear, postponed) in [(5, 30, 30), (29, 30, 30), (30, 60, 30), (60, 120, 60)] {
+            assert_eq!(wait(interval, Reason::TimedOut), Duration::from_mins(unclear));
+            assert_eq!(wait(interval, Reason::ServerUnavailable), Duration::from_mins(postponed));
+        }
+    }
+
+    #[test]
     fn what_was_proven_survives_a_restart_but_not_an_upgrade() {
         let inputs = CheckedInputs::from("spec=1");
         let passed = run(None, 1, None);
@@ -545,7 +588,7 @@ mod tests {
         let outage = vec![condition(ConditionType::Verified, "False"), published];
         let recover = |recorded: &str, conditions: &[Condition]| {
             let status = status(&down, recorded, conditions.to_vec());
-            Remembered::<()>::recover(&status, question(1), &inputs, (Account::Named, 3))
+            Remembered::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), Instant::now())
         };
         let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
         assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));

@@ -113,7 +113,7 @@ pub enum Account {
 const NOT_REPEATED: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
 /// What a person must know of credentials whose answer is unclear.
-const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong password. The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes; only a password that worked before is tried again, after half an hour.";
+const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong password. The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes; only a password that worked before is tried again, after half an hour at the earliest.";
 
 /// What a person must know of credentials that the other side was in no state to judge.
 const POSTPONED: &str = "The operator tries it again after half an hour, or as soon as the spec, the Secret or the annotation auth.wandb.com/recheck changes.";

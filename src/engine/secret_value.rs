@@ -243,24 +243,61 @@ enum Certainty {
 /// ones in a row, or nine letters and digits, are no chance; nor are fewer where the text ends as base64 alone
 /// does, with `=`, or what it encodes ends as `echo` does, with a line break.
 fn encoded_twice(text: &str) -> Option<Certainty> {
-    let joined = text.replace(['\r', '\n'], "");
-    let decoded = String::from_utf8(BASE64_STANDARD.decode(&joined).ok()?).ok()?;
-    let readable = decoded.strip_suffix('\n').unwrap_or(&decoded);
-    let readable = readable.strip_suffix('\r').unwrap_or(readable);
-    let is_readable = !readable.chars().any(|each| each.is_control() || each == '\u{fffd}');
+    let Decoded { readable, is_marked } = decode(text)?;
     let length = readable.chars().count();
-    if !is_readable || length < 4 {
-        return None;
-    }
     let is_plain = readable.chars().all(|each| each.is_ascii_alphanumeric());
-    let is_marked = joined.ends_with('=') || decoded.len() != readable.len();
     let enough = match (is_marked, is_plain) {
         (true, true) => 4,
         (true, false) => 7,
         (false, true) => 9,
         (false, false) => 12,
     };
-    Some(if length >= enough { Certainty::Sure } else { Certainty::Unsure })
+    let may_be_meant =
+        is_generated(&readable) && decode(&readable).is_none() || readable == DOCUMENTED_SECRET;
+    Some(if length >= enough && !may_be_meant { Certainty::Sure } else { Certainty::Unsure })
+}
+
+/// A readable text out of base64.
+struct Decoded {
+    readable: String,
+    /// Whether its length or a line break at its end shows that it was encoded, which chance seldom does.
+    is_marked: bool,
+}
+
+fn decode(text: &str) -> Option<Decoded> {
+    let joined = text.replace(['\r', '\n'], "");
+    let decoded = String::from_utf8(BASE64_STANDARD.decode(&joined).ok()?).ok()?;
+    let readable = decoded.strip_suffix('\n').unwrap_or(&decoded);
+    let readable = readable.strip_suffix('\r').unwrap_or(readable);
+    let is_readable = !readable.chars().any(|each| each.is_control() || each == '\u{fffd}');
+    let is_marked = joined.ends_with('=') || decoded.len() != readable.len();
+    (is_readable && readable.chars().count() >= 4)
+        .then(|| Decoded { readable: readable.to_owned(), is_marked })
+}
+
+/// Dex's documentation has the base64 of this text as the secret of its example client.
+const DOCUMENTED_SECRET: &str = "example-app-secret";
+
+/// Whether a program made the text up, and no person: a UUID, digits of a number, or random letters and digits.
+/// People encode such texts once to make secrets of them (`openssl rand -hex 16 | base64`).
+fn is_generated(text: &str) -> bool {
+    let is_hexadecimal = |text: &str| text.bytes().all(|each| each.is_ascii_hexdigit());
+    let groups: Vec<_> = text.split('-').collect();
+    let is_uuid = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| is_hexadecimal(group));
+    let is_random =
+        || text.bytes().all(|each| each.is_ascii_alphanumeric()) && changes(text) * 4 >= text.len();
+    is_uuid || (text.len() >= SHORTEST_GENERATED && (is_hexadecimal(text) || is_random()))
+}
+
+/// Programs seldom make shorter texts up, and people seldom longer ones without any mark between words.
+const SHORTEST_GENERATED: usize = 16;
+
+/// How often small letters, capital ones and digits take turns: seldom in words.
+fn changes(text: &str) -> usize {
+    let kind = |each: u8| (each.is_ascii_lowercase(), each.is_ascii_uppercase());
+    let kinds = text.bytes().map(kind);
+    kinds.clone().zip(kinds.skip(1)).filter(|(one, next)| one != next).count()
 }
 
 #[cfg(test)]
@@ -285,6 +322,10 @@ mod tests {
             (twice(&twice("hunter2")), "base64 twice"),
             (twice("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"), "base64 twice"),
             (format!("{}\n{}", twice(&"abc".repeat(19)), twice("the-rest")), "base64 twice"),
+            (twice("administratorpassword1"), "base64 twice"),
+            (twice(&twice("correct-horse-battery")), "base64 twice"),
+            (twice(&twice("0123456789abcdef0123456789abcdef")), "base64 twice"),
+            (twice("local-0123456789abcdef0123456789abcdef01234567"), "base64 twice"),
             ("ENC[AES256_GCM,data:Zm9v,iv:YmFy,tag:YmF6,type:str]".to_owned(), "encrypted (ENC"),
             ("ENC[PKCS7,MIIBiQYJ]".to_owned(), "encrypted (ENC"),
             ("-----BEGIN PGP MESSAGE-----\n\nhQEM\n-----END PGP MESSAGE-----".to_owned(), "PGP"),
@@ -371,6 +412,14 @@ mod tests {
         for value in [
             "c2VjcmV0",
             "YS1iLWMtZC1l",
+            // openssl rand -hex 16 | base64, and the same without the line break.
+            "OWYyYzRhN2IxZDNlNWY2MDcxODI5M2E0YjVjNmQ3ZTgK",
+            "OWYyYzRhN2IxZDNlNWY2MDcxODI5M2E0YjVjNmQ3ZTg=",
+            // uuidgen | base64
+            "M2Y4YTFjOWUtOGMwZC00YjdlLTlhNTEtMGM2ZDFmMmUzYjRhCg==",
+            // pwgen -s 20 1 | base64
+            "eDlLdjJRYjdUbTRabjhScDNMYzYK",
+            "ZXhhbXBsZS1hcHAtc2VjcmV0",
             "$LDAP_PASSWORD",
             "__LDAP_PASSWORD__",
             "%LDAP_PW%",

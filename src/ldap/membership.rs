@@ -31,7 +31,16 @@ const DEEPEST_NESTING: usize = 5;
 /// The most groups and people that are looked at in one step.
 const STEP_LIMIT: u16 = 100;
 
-/// Whether a person is in one of these groups through others.
+/// An answer on which only a remark depends. Directories refuse searches that they have no index for, or
+/// that the account may not make; then the answer is not known, and there is no remark.
+fn if_known(connection: &Connection, answer: Result<bool, Problem>) -> Result<bool, Problem> {
+    match answer {
+        Err(_) if !connection.is_over() => Ok(false),
+        answer => answer,
+    }
+}
+
+/// Whether a person is known to be in one of these groups through others.
 pub async fn is_nested(
     connection: &mut Connection,
     directory: &Directory,
@@ -41,9 +50,21 @@ pub async fn is_nested(
     if groups.is_empty() {
         return Ok(false);
     }
-    if is_by_primary_group(connection, directory, groups, person).await? {
+    let by_primary_group = is_by_primary_group(connection, directory, groups, person).await;
+    if if_known(connection, by_primary_group)? {
         return Ok(true);
     }
+    let by_listing = is_listed(connection, directory, groups, person).await;
+    if_known(connection, by_listing)
+}
+
+/// Whether one of the groups lists a group that lists the person, and so on.
+async fn is_listed(
+    connection: &mut Connection,
+    directory: &Directory,
+    groups: &[Dn],
+    person: &Entry,
+) -> Result<bool, Problem> {
     let mut members = vec![person.dn.clone()];
     let mut known: Vec<Dn> = Vec::new();
     let mut found: Vec<Dn> = person.values("memberOf").filter_map(|dn| Dn::parse(dn).ok()).collect();
@@ -83,9 +104,19 @@ async fn is_by_primary_group(
     Ok(inner.into_iter().any(|group| PrimaryGroup::of(&[group]).contains(person)))
 }
 
+/// Whether a group that lists members is known to list groups only, as it seems.
+pub async fn holds_only_groups(
+    connection: &mut Connection,
+    directory: &Directory,
+    group: &Dn,
+) -> Result<bool, Problem> {
+    let answer = seems_to_hold_only_groups(connection, directory, group).await;
+    if_known(connection, answer)
+}
+
 /// Whether a group that lists members seems to list groups only. In a directory whose people do not
 /// carry `memberOf`, some groups and some people stand for all.
-pub async fn holds_only_groups(
+async fn seems_to_hold_only_groups(
     connection: &mut Connection,
     directory: &Directory,
     group: &Dn,

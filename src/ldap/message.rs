@@ -8,7 +8,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::shape::is_message;
-use crate::{api::Reason, net::certificate_demanded, problem::Problem};
+use crate::{api::Reason, net::ended_without_certificate, problem::Problem};
 
 /// The most bytes that are read from the server on one connection.
 pub const CONNECTION_LIMIT: u64 = 8 * 1024 * 1024;
@@ -162,7 +162,7 @@ async fn read_exactly(
 }
 
 fn read_problem(error: &io::Error) -> Problem {
-    if let Some(problem) = certificate_demanded(error) {
+    if let Some(problem) = ended_without_certificate(error) {
         return problem;
     }
     match error.kind() {

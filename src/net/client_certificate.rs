@@ -1,7 +1,8 @@
 //! Servers that demand a certificate of their clients, which W&B Server does not have.
 //!
 //! With TLS 1.3 the handshake is over for the client before the server objects, so the objection arrives
-//! where an answer is expected, and must be recognised there.
+//! where an answer is expected, and must be recognised there. Only an alert is one: Active Directory asks for
+//! a certificate on every connection without insisting, and its connections break for any other reason, too.
 
 use std::{
     error::Error,
@@ -14,7 +15,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustls::{SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
+use rustls::{AlertDescription, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
@@ -70,13 +71,13 @@ impl<S> Encrypted<S> {
         Self { stream, certificates, has_answered: false }
     }
 
-    /// What an end of the connection means: a server that asked, got none and goes without a word had asked in earnest.
-    fn is_objection(&self) -> bool {
+    /// Whether the server asked for a certificate, got none, and has not answered since.
+    fn is_in_doubt(&self) -> bool {
         !self.has_answered && self.certificates.were_asked_for() == ClientCertificate::AskedFor
     }
 
     fn judge<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.map_err(|error| if self.is_objection() { objection() } else { error })
+        outcome.map_err(|error| if self.is_in_doubt() { without_certificate(error) } else { error })
     }
 }
 
@@ -91,8 +92,8 @@ impl<S: Duplex> AsyncRead for Encrypted<S> {
         self.judge(outcome)?;
         if buffer.filled().len() > before {
             self.has_answered = true;
-        } else if buffer.remaining() > 0 && self.is_objection() {
-            return Poll::Ready(Err(objection()));
+        } else if buffer.remaining() > 0 && self.is_in_doubt() {
+            return Poll::Ready(Err(without_certificate(io::ErrorKind::UnexpectedEof.into())));
         }
         Poll::Ready(Ok(()))
     }
@@ -118,38 +119,92 @@ impl<S: Duplex> AsyncWrite for Encrypted<S> {
     }
 }
 
-#[derive(Debug)]
-struct CertificateDemanded;
+/// How a connection ended on which a certificate was asked for and none was sent.
+#[derive(Clone, Copy, Debug)]
+enum WithoutCertificate {
+    /// The server objected.
+    Refused,
+    /// It said nothing, and may have had any other reason.
+    Ended,
+}
 
-impl fmt::Display for CertificateDemanded {
+impl fmt::Display for WithoutCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server demands a client certificate")
+        f.write_str(match self {
+            Self::Refused => "the server demands a client certificate",
+            Self::Ended => "the server closed the connection after it had asked for a client certificate",
+        })
     }
 }
 
-impl Error for CertificateDemanded {}
+impl Error for WithoutCertificate {}
 
-fn objection() -> io::Error {
-    io::Error::other(CertificateDemanded)
+impl WithoutCertificate {
+    fn problem(self) -> Problem {
+        match self {
+            Self::Refused => demanded(),
+            Self::Ended => ended(),
+        }
+    }
 }
 
-/// The problem of a connection that the server ended for want of a client's certificate.
-pub fn certificate_demanded(error: &(dyn Error + 'static)) -> Option<Problem> {
+fn without_certificate(error: io::Error) -> io::Error {
+    let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match (tls_error, error.kind()) {
+        (Some(rustls::Error::AlertReceived(alert)), _) if is_objection(*alert) => {
+            io::Error::other(WithoutCertificate::Refused)
+        }
+        (
+            None,
+            kind @ (io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe),
+        ) => io::Error::new(kind, WithoutCertificate::Ended),
+        _ => error,
+    }
+}
+
+/// Whether servers send the alert when they miss a certificate: TLS 1.3 has one for that, but not all use it.
+pub(super) fn is_objection(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::HandshakeFailure
+    )
+}
+
+/// The problem of a connection that ended without an answer after a client's certificate had been asked for.
+pub fn ended_without_certificate(error: &(dyn Error + 'static)) -> Option<Problem> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.is_some_and(<dyn Error + Send + Sync>::is::<CertificateDemanded>) {
-            return Some(demanded());
+        if let Some(end) = inner.and_then(|inner| inner.downcast_ref::<WithoutCertificate>()) {
+            return Some(end.problem());
         }
         cause = error.source();
     }
     None
 }
 
-/// The words for it.
+/// The words for an objection.
 pub(super) fn demanded() -> Problem {
     Problem::new(
         Reason::TlsHandshakeFailed,
-        "The server asked for a client certificate and ended the connection without one. W&B Server has none to send: let the server accept clients without a certificate, at least at this address.",
+        "The server asked for a client certificate and refused to go on without one. W&B Server has none to send: let the server accept clients without a certificate, at least at this address.",
+    )
+}
+
+/// The words for an end without a word.
+pub(super) fn ended() -> Problem {
+    Problem::new(
+        Reason::ConnectionClosed,
+        "The server closed the connection instead of answering. Check that it is healthy, and its log. It had asked for a client certificate, and W&B Server has none to send: if it insists on one, let it accept clients without, at least at this address.",
     )
 }

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use url::Url;
 
 use super::{
-    CaBundle, Duplex, Endpoint, Host, Network, Trust, certificate_demanded, connect, encrypt, permit,
+    CaBundle, Duplex, Endpoint, Host, Network, Trust, connect, encrypt, ended_without_certificate, permit,
 };
 use crate::{
     api::Reason,
@@ -100,7 +100,7 @@ pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Resu
     // The answer itself tells when the connection breaks, except when that is before the request.
     let driver = async {
         match driver.await {
-            Err(error) if spoke_first(&error) || certificate_demanded(&error).is_some() => {
+            Err(error) if spoke_first(&error) || ended_without_certificate(&error).is_some() => {
                 transport_problem(&host, &error)
             }
             _ => std::future::pending().await,
@@ -118,7 +118,7 @@ fn path_and_query(url: &Url) -> String {
 }
 
 fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
-    if let Some(problem) = certificate_demanded(error) {
+    if let Some(problem) = ended_without_certificate(error) {
         problem
     } else if error.is_parse() || spoke_first(error) {
         Problem::new(

@@ -19,7 +19,7 @@ mod trust;
 
 use names::Names;
 
-pub use client_certificate::{Encrypted, certificate_demanded};
+pub use client_certificate::{Encrypted, ended_without_certificate};
 pub use dial::{Duplex, Endpoint, Host, connect, permit};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};

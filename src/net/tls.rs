@@ -8,7 +8,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     Duplex, Trust, VerifiedChain,
-    client_certificate::{ClientCertificate, ClientCertificates, Encrypted, demanded},
+    client_certificate::{ClientCertificate, ClientCertificates, Encrypted, demanded, ended, is_objection},
     dial::os_words,
     trust::Verifier,
 };
@@ -55,7 +55,9 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
         Some(rustls::Error::InvalidCertificate(CertificateError::BadSignature)) => failed(
             "The server does not prove that it has the key of its certificate. Check that the server's key file belongs to its certificate.".to_owned(),
         ),
-        Some(rustls::Error::AlertReceived(_)) if asked == ClientCertificate::AskedFor => demanded(),
+        Some(rustls::Error::AlertReceived(alert)) if asked == ClientCertificate::AskedFor && is_objection(*alert) => {
+            demanded()
+        }
         Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_)) => failed(
             "The server has no TLS version or cipher suite in common with the operator. Check the server's TLS settings; TLS 1.2 or newer is needed.".to_owned(),
         ),
@@ -74,7 +76,7 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
         Some(_) => failed(
             "The TLS handshake failed, since the server does not keep to the protocol. Check the server's TLS settings and its log.".to_owned(),
         ),
-        None if was_ended && asked == ClientCertificate::AskedFor => demanded(),
+        None if was_ended && asked == ClientCertificate::AskedFor => ended(),
         None if was_ended => Problem::new(
             Reason::ConnectionClosed,
             "The server closed the connection during the TLS handshake. Check that the port is the encrypted one.",

@@ -321,7 +321,8 @@ impl Reason {
     /// What a check that sends credentials and fails for this reason says of them.
     pub fn credentials_answer(self) -> CredentialsAnswer {
         match self {
-            Self::ConnectionFailed => CredentialsAnswer::NotSent,
+            // A server that has refused the handshake never reads what is sent within it.
+            Self::ConnectionFailed | Self::TlsHandshakeFailed => CredentialsAnswer::NotSent,
             Self::ServerUnavailable => CredentialsAnswer::Postponed,
             Self::TimedOut | Self::ConnectionClosed | Self::ProtocolError | Self::ResponseTooLarge => {
                 CredentialsAnswer::Unclear

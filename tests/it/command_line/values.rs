@@ -1,6 +1,6 @@
 //! A Secret's value that is not the value is refused before it is sent once.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use insta::assert_snapshot;
 use serde_json::json;
@@ -42,6 +42,25 @@ fn what_is_not_the_password_is_never_sent() -> Result<()> {
         assert!(!printed.stdout.contains(&value), "{printed}");
         assert_eq!((printed.code, ldap.bind_attempts(Slapd::SERVICE_DN)?), (2, 0), "{printed}");
         assert_snapshot!(name, printed);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_password_that_looks_wrong_is_tried_where_somebody_asks_for_it() -> Result<()> {
+    let certificate = certificate()?;
+    let password = BASE64_STANDARD.encode(PASSWORD);
+    let ldap = Slapd::builder(&password).certificate(&certificate).start()?;
+    let resource = ldap_config(&ldap.ldaps_url()?, "");
+    let annotated =
+        resource.replacen("metadata: {", "metadata: {annotations: {auth.wandb.com/recheck: once}, ", 1);
+    ensure!(annotated != resource, "{resource}");
+    let references = references(&password, &certificate);
+    for (resource, code, reason) in [(&resource, 2, "InvalidValue"), (&annotated, 0, "DoubtfulValue")] {
+        let files = Directory::with(&[("corp.yaml", resource), ("references.yaml", &references)])?;
+        let printed = files.call("check -f . -o json")?;
+        assert_eq!(printed.code, code, "{printed}");
+        assert!(printed.stdout.contains(reason), "{printed}");
     }
     Ok(())
 }

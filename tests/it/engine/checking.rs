@@ -161,6 +161,38 @@ async fn a_value_that_is_none_is_refused_before_it_is_sent() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_value_that_looks_wrong_is_tried_on_request_and_kept() -> Result<()> {
+    let certificate = certificate()?;
+    let password = BASE64_STANDARD.encode(PASSWORD);
+    let directory = Slapd::builder(&password).certificate(&certificate).start()?;
+    let workspace = workspace().await?;
+    let first = operator(&workspace)?;
+    put_authority(&workspace, &certificate).await?;
+    workspace.put_secret("ldap-bind", &[("password", "dmVyeS13cm9uZw==")]).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "checkInterval: 1h")).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "InvalidValue").await?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 0);
+    // It is tried once, and another value needs another request.
+    workspace.recheck("LdapConfig", "corp", "first").await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "InvalidCredentials").await?;
+    workspace.put_secret("ldap-bind", &[("password", &password)]).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "ResolvedRefs", "InvalidValue").await?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    workspace.recheck("LdapConfig", "corp", "second").await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    // What is published is known to work, whatever else changes.
+    drop(first);
+    let second = operator(&workspace)?;
+    second.wait_until_ready()?;
+    let change = json!({"metadata": {"annotations": {"auth.wandb.com/recheck": null}}, "spec": {"checkInterval": "2h"}});
+    workspace.patch("LdapConfig", "corp", &change).await?;
+    let status =
+        workspace.wait_for("LdapConfig", "corp", |status| status["observedGeneration"] == json!(2)).await?;
+    assert_eq!(condition(&status, "Ready").context("Ready")?["status"], "True", "{status}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_address_that_egress_forbids_is_never_connected_to() -> Result<()> {
     let server = TcpServer::black_hole()?;
     let workspace = workspace().await?;

@@ -84,7 +84,7 @@ async fn examine_within(
     let tokens = tokens.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
     let secret = Fetched::Found { version: "1".to_owned(), data: tokens.collect() };
     let key = ObjectKey { source: ReferenceSource::Secret, name: "tokens".to_owned() };
-    match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust) {
+    match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust, &[]) {
         Prepared::Planned(planned) => {
             let scene = Scene::without_cluster(network);
             let examined = engine::Examination::run(&planned, scene, limit).await.finish();

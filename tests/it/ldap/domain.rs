@@ -20,6 +20,8 @@ const NO_SUCH_OBJECT: u8 = 32;
 /// The entries of a domain.
 pub struct Domain {
     entries: Vec<Entry>,
+    /// Which searches it refuses, and how.
+    refusal: Option<(u8, &'static str)>,
 }
 
 struct Entry {
@@ -30,7 +32,7 @@ struct Entry {
 impl Domain {
     /// A domain with nothing in it but its root.
     pub fn empty() -> Self {
-        Self { entries: Vec::new() }.with("dc=example,dc=org", &[("objectClass", "domainDNS")])
+        Self { entries: Vec::new(), refusal: None }.with("dc=example,dc=org", &[("objectClass", "domainDNS")])
     }
 
     /// Alice, in the group `wandb`, and the group `nobody` without a member.
@@ -76,6 +78,12 @@ impl Domain {
         self.with(&format!("cn={name},cn=users,dc=example,dc=org"), &[&common, more].concat())
     }
 
+    /// Refuses with this code to search below the root for what has this attribute, as directories do that have
+    /// no index for it.
+    pub fn without_index(self, code: u8, attribute: &'static str) -> Self {
+        Self { refusal: Some((code, attribute)), ..self }
+    }
+
     /// Serves it, with the references to other parts of the forest that every search below the root gets.
     pub fn serve(self) -> TcpServer {
         directory(move |operation, arguments| match operation {
@@ -88,6 +96,12 @@ impl Domain {
     fn search(&self, arguments: &[StructureTag]) -> Vec<(u64, Vec<StructureTag>)> {
         let (base, filter, requested) = (string(&arguments[0]), &arguments[6], strings(&arguments[7]));
         let is_base = is_base_search(arguments);
+        if let Some((code, attribute)) = self.refusal
+            && !is_base
+            && names(filter, attribute)
+        {
+            return vec![(SEARCH_DONE, result(code, "unindexed"))];
+        }
         let in_scope = |entry: &&Entry| {
             let (dn, base) = (entry.dn.to_lowercase(), base.to_lowercase());
             dn == base || (!is_base && dn.ends_with(&format!(",{base}")))
@@ -153,6 +167,16 @@ pub async fn findings(domain: Domain, fields: &str) -> Findings {
 pub async fn failure(domain: Domain, fields: &str) -> Finding {
     let findings = findings(domain, fields).await;
     findings.failure().cloned().unwrap_or_else(|| panic!("nothing failed: {}", show(&findings)))
+}
+
+/// Whether a filter compares an attribute.
+fn names(filter: &StructureTag, attribute: &str) -> bool {
+    const EQUALITY: u64 = 3;
+    match &filter.payload {
+        PL::C(parts) if filter.id == EQUALITY => string(&parts[0]).eq_ignore_ascii_case(attribute),
+        PL::C(parts) => parts.iter().any(|part| names(part, attribute)),
+        PL::P(_) => false,
+    }
 }
 
 fn string(tag: &StructureTag) -> String {

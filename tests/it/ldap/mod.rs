@@ -101,7 +101,7 @@ impl Scenario {
         if let Some(pem) = &self.authority {
             objects.insert(key(ReferenceSource::ConfigMap, "ca"), found("ca.crt", pem));
         }
-        match engine::prepare(&object, &[], &objects, &network.system_trust) {
+        match engine::prepare(&object, &[], &objects, &network.system_trust, &[]) {
             Prepared::Planned(planned) => planned,
             Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{problem:?}"),
         }

@@ -87,6 +87,27 @@ async fn a_group_that_holds_only_groups_gets_a_remark() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_searched_for_gets_no_remark_and_fails_nothing() {
+    for code in [1, 50, 51, 53] {
+        for attribute in ["memberOf", "member"] {
+            let domain = || domain().without_index(code, attribute);
+            let outer = findings(domain(), &fields("[outer]", "{}")).await;
+            assert!(outer.failure().is_none(), "{code} {attribute}: {}", show(&outer));
+            // Alice's entry tells of the inner group, and that one's entry of the outer one is not known.
+            let alice = fields("[inner, outer]", "{groups: [inner], allowed: true}");
+            let direct = findings(domain(), &alice).await;
+            assert!(direct.failure().is_none(), "{code} {attribute}: {}", show(&direct));
+            let stranger = fields("[outer]", "{allowed: false}").replace("cn=alice", "cn=bob");
+            let stranger = findings(domain(), &stranger).await;
+            assert!(stranger.failure().is_none(), "{code} {attribute}: {}", show(&stranger));
+        }
+    }
+    let outer = findings(domain().without_index(53, "memberOf"), &fields("[outer]", "{}")).await;
+    let listed = finding(&outer, &CheckName::GroupAllowList);
+    assert_eq!(listed.result, CheckResult::Passed, "{}", show(&outer));
+}
+
+#[tokio::test]
 async fn the_group_without_members_is_named() {
     let nobody = findings(domain(), &fields("[lonely]", "{}")).await;
     let listed = finding(&nobody, &CheckName::GroupAllowList);

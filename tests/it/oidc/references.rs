@@ -35,7 +35,7 @@ fn problem(changes: &Value, objects: &BTreeMap<ObjectKey, Fetched>) -> Problem {
         "spec": spec("https://login.example.com", changes),
     }))
     .unwrap();
-    match engine::prepare(&object, &[], objects, &network().system_trust) {
+    match engine::prepare(&object, &[], objects, &network().system_trust, &[]) {
         Prepared::Unresolved(problem) => problem,
         Prepared::NotAccepted(problem) => panic!("not accepted: {}", problem.message),
         Prepared::Planned(_) => panic!("everything was resolved"),

@@ -12,6 +12,7 @@ use rustls::{
 use test_support::{Certificate, CertificateAuthority, Leaf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wandb_auth_operator::{
+    api::Reason,
     net::{CaBundle, HttpRequest, Trust, encrypt, exchange},
     problem::Problem,
 };
@@ -21,6 +22,8 @@ use wandb_auth_operator::{
 enum Asks {
     InEarnest,
     Politely,
+    /// And then goes for another reason.
+    AndGoes,
 }
 
 fn server(
@@ -31,7 +34,7 @@ fn server(
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificate.authority_pem.as_bytes())?)?;
     let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
-    let verifier = if asks == Asks::Politely { verifier.allow_unauthenticated() } else { verifier };
+    let verifier = if asks == Asks::InEarnest { verifier } else { verifier.allow_unauthenticated() };
     let config = ServerConfig::builder_with_protocol_versions(&[version])
         .with_client_cert_verifier(verifier.build()?)
         .with_single_cert(
@@ -41,10 +44,13 @@ fn server(
     Ok(tokio_rustls::TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn serve(server: tokio_rustls::TlsAcceptor, stream: DuplexStream) -> Result<()> {
+async fn serve(server: tokio_rustls::TlsAcceptor, stream: DuplexStream, asks: Asks) -> Result<()> {
     let mut stream = server.accept(stream).await?;
     let mut request = [0; 16];
     stream.read_exact(&mut request).await?;
+    if asks == Asks::AndGoes {
+        return Ok(());
+    }
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
     stream.shutdown().await?;
     Ok(())
@@ -55,7 +61,7 @@ async fn ask(version: &'static SupportedProtocolVersion, asks: Asks) -> Result<R
     let reading = CaBundle::parse(certificate.authority_pem.as_bytes()).ok().context("no bundle")?;
     let trust = Trust::nobody().with_bundle(&reading.bundle);
     let (client, peer) = tokio::io::duplex(1 << 16);
-    let serving = serve(server(&certificate, version, asks)?, peer);
+    let serving = serve(server(&certificate, version, asks)?, peer, asks);
     let url = "https://localhost/healthz";
     let asking = async {
         let (stream, _) = encrypt(client, &ServerName::try_from("localhost").context("no name")?, &trust)
@@ -97,6 +103,17 @@ async fn a_server_that_demands_a_certificate_is_told_as_one() -> Result<()> {
         ensure!(!problem.message.contains("TLS 1.2"), "{version:?}: {}", problem.message);
         let answer = ask(version, Asks::Politely).await?;
         ensure!(answer.as_ref().is_ok_and(|status| *status == 204), "{version:?}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_asked_may_go_for_any_other_reason() -> Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    for version in [&TLS12, &TLS13] {
+        let problem = ask(version, Asks::AndGoes).await?.err().context("it answered")?;
+        ensure!(problem.reason == Reason::ConnectionClosed, "{version:?}: {problem:?}");
+        ensure!(problem.message.contains("if it insists on one"), "{version:?}: {}", problem.message);
     }
     Ok(())
 }
