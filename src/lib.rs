@@ -13,7 +13,8 @@
 //!   is ours and becomes a retry; a [`Sensitive`](sensitive::Sensitive) is nobody's to read.
 //! - [`engine`]: the pipeline that every kind shares, on one screen in
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
-//! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt.
+//! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt. Names are looked up as
+//!   the pods of the resource's namespace do, and certificates are judged as Go judges them.
 //! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
 //! - [`target`]: the workloads that published values are delivered to, and what becomes of a rollout.
 //!   `engine::delivery` decides what goes there.
@@ -33,10 +34,12 @@
 //!
 //! - Values whose checks failed never replace values whose checks passed (`publishPolicy: Always`
 //!   is the user's own wish to the contrary).
-//! - A password that a directory refused is not tried again until the spec, the Secret or the re-check
-//!   annotation changes, also after a restart.
+//! - A password that a directory refused, or answered in no clear way, is not tried again until the spec, the Secret
+//!   or the re-check annotation changes, also after a restart; one that has passed before, seldom.
 //! - An API key is revoked only when another one is published and the time to take that up is over.
 //! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
+//! - W&B Server is a Go program: what Go's libraries make of certificates, documents, keys, tokens and directories
+//!   is the verdict, and tests compare both.
 //! - A secret leaves this process in the published Secret and in the protocol that needs it, and
 //!   nowhere else: the type that holds it cannot be printed, and messages are searched for it.
 //! - What a remote side sends is limited in size before it is parsed, and nothing it sends can end
