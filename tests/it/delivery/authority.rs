@@ -33,10 +33,15 @@ async fn expect_writes_of(stage: &Stage, winner: &str, loser: &str) -> Result<()
         let requests = audit.iter().filter(|event| event.resource == "deployments" && event.verb == "patch");
         let mut fields = deployment.managed_fields().iter();
         let is_there = fields.any(|entry| entry.manager.as_ref() == Some(&manager));
-        (is_there, requests.filter(|event| event.request_uri.contains(&parameter)).count())
+        let codes = requests.filter(|event| event.request_uri.contains(&parameter)).map(|event| event.code);
+        (is_there, codes.collect::<Vec<_>>())
     };
-    ensure!(writes(loser) == (false, 0), "{loser}: {:?}", writes(loser));
-    ensure!(writes(winner) == (true, 1), "{winner}: {:?}", writes(winner));
+    let (is_there, codes) = writes(loser);
+    ensure!(!is_there && codes.is_empty(), "{loser}: {codes:?}");
+    // Kubernetes' own writes of the status may come between a look and a write, which is then refused.
+    let (is_there, mut codes) = writes(winner);
+    codes.retain(|code| *code != 409);
+    ensure!(is_there && codes == [200], "{winner}: {codes:?}");
     Ok(())
 }
 

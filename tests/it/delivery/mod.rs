@@ -107,7 +107,7 @@ impl Stage {
     /// Fails where a pod ever referred to what was not there.
     pub fn expect_no_broken_reference(&self) -> Result<()> {
         let broken = self.player.broken_references();
-        ensure!(broken.is_empty(), "{broken:#?}");
+        ensure!(broken.is_empty(), "{broken:#?}\n{}", self.player.history());
         Ok(())
     }
 

@@ -77,10 +77,9 @@ impl PodPlayer {
         Ok(self.record().fewest_ready(prefix, replicas))
     }
 
-    /// Every change of the pods that were ready, a line each in the order of the API's events.
+    /// What became of the pods, a line each in the order of the API's events.
     pub fn history(&self) -> String {
-        let moments: Vec<_> = self.record().moments().iter().map(ToString::to_string).collect();
-        moments.join("\n")
+        self.record().history()
     }
 
     /// What the pod's first container got at its last start.

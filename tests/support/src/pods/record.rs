@@ -42,6 +42,8 @@ impl fmt::Display for Moment {
 pub(super) struct Record {
     /// What was ready, in the order of the API's events; each moment differs from the one before.
     moments: Vec<Moment>,
+    /// What else happened to pods: each a line with its time.
+    events: Vec<String>,
     /// The version that was last seen of each pod.
     versions: BTreeMap<String, u64>,
     /// The starts of each pod's first container.
@@ -56,7 +58,10 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn pod_is_seen(&mut self, pod: &Pod) {
         let name = pod.name_any();
-        self.versions.insert(name.clone(), version(pod.resource_version().as_deref()));
+        let before = self.versions.insert(name.clone(), version(pod.resource_version().as_deref()));
+        if before.is_none() {
+            self.note(&format!("{name} was seen for the first time"));
+        }
         let mut ready = self.now();
         if is_ready(pod) {
             ready.insert(name.clone());
@@ -70,6 +75,7 @@ impl Record {
     }
 
     pub(super) fn pod_is_gone(&mut self, name: &str) {
+        self.note(&format!("{name} was deleted"));
         self.versions.remove(name);
         self.addresses.remove(name);
         let mut ready = self.now();
@@ -111,9 +117,17 @@ impl Record {
         counts.skip_while(|count| *count < replicas).min()
     }
 
-    /// Every change of what is ready, in order.
-    pub(super) fn moments(&self) -> &[Moment] {
-        &self.moments
+    fn note(&mut self, event: &str) {
+        self.events.push(format!("{} {event}", Timestamp::now()));
+    }
+
+    /// Every change of what is ready, and what else happened, a line each in the order of their times.
+    pub(super) fn history(&self) -> String {
+        let mut lines: Vec<_> = self.moments.iter().map(ToString::to_string).collect();
+        lines.extend(self.events.iter().cloned());
+        // Each line begins with its time.
+        lines.sort();
+        lines.join("\n")
     }
 
     pub(super) fn container_started(&mut self, pod: &str, inputs: ContainerInputs) {
@@ -129,6 +143,7 @@ impl Record {
     }
 
     pub(super) fn reference_is_broken(&mut self, reference: BrokenReference) {
+        self.note(&format!("{} could not start: {}", reference.pod, reference.message));
         self.broken.insert(reference);
     }
 
