@@ -92,6 +92,9 @@ pub(super) fn start_controller_manager(
     let mut command = Command::new(program);
     command
         .args(["--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0"])
+        // One controller manager serves many tests at a time: by its usual 20 requests a second it would be seconds
+        // behind in each of them.
+        .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
         .arg(format!("--controllers={controllers}"));
     for (flag, path) in [
         ("--kubeconfig", &credentials.controller_manager_kubeconfig),
