@@ -64,7 +64,7 @@ pub async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> 
         Ok((volumes == Some(1)).then_some(()))
     })
     .await?;
-    stage.expect_two_ready_always().await?;
+    stage.expect_one_ready_always().await?;
     stage.expect_no_broken_reference()
 }
 
