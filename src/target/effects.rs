@@ -17,7 +17,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
+    Change, Made, Owner, Patience, Rollout, Seen, references,
     rights::forbidden,
     rollout::{judge, judge_rendered},
     workload::{Controller, Workload},
@@ -100,39 +100,6 @@ pub async fn rollout(
     Ok(pods_of(client, namespace, workload)
         .await?
         .map(|pods| judge(workload.controller(), &of_revision(pods, owner, number), number, patience)))
-}
-
-/// The owner's revisions that pods refer to, or would when they are made: none of them may go.
-pub async fn in_use(
-    client: &Client,
-    namespace: &str,
-    seen: &Seen,
-    owner: &Owner,
-) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
-    let used = match seen {
-        Seen::Workload(workload) => {
-            let pods = pods_of(client, namespace, workload).await?;
-            pods.map(|pods| references::anywhere([workload.controller()], &pods, owner))
-        }
-        Seen::WeightsAndBiases(_) => in_use_anywhere(client, namespace, owner).await?,
-    };
-    let Standing { numbers: own, .. } = seen.standing(owner);
-    Ok(used.map(|used| &used | &own))
-}
-
-/// The owner's revisions that any pod of the namespace refers to, or would when it is made. Pods may outlive
-/// the target that they were made for.
-pub async fn in_use_anywhere(
-    client: &Client,
-    namespace: &str,
-    owner: &Owner,
-) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
-    let workloads = match workloads(client, namespace).await? {
-        Ok(workloads) => workloads,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    let pods = list::<Pod>(client, namespace, &ListParams::default()).await?;
-    Ok(pods.map(|pods| references::anywhere(&workloads, &pods, owner)))
 }
 
 /// Deletes the pods of a StatefulSet that refer to revisions that may be stuck, and keep its controller from
@@ -243,7 +210,7 @@ async fn pods_of(
     }
 }
 
-async fn list<K>(
+pub(super) async fn list<K>(
     client: &Client,
     namespace: &str,
     parameters: &ListParams,

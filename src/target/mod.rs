@@ -17,6 +17,7 @@ mod delivery;
 mod effects;
 mod environment;
 mod evidence;
+mod in_use;
 mod managed_fields;
 mod owner;
 mod references;
@@ -27,8 +28,9 @@ mod workload;
 
 pub use address::{Target, WorkloadAddress};
 pub use delivery::{Delivery, Dialect};
-pub use effects::{in_use, in_use_anywhere, make, rollout, unblock};
+pub use effects::{make, rollout, unblock};
 pub use environment::Environment;
+pub use in_use::in_use;
 pub use owner::Owner;
 pub use rollout::{Patience, Rollout};
 pub use weights_and_biases::{WeightsAndBiases, stored_resource};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-use super::{Owner, workload::Controller};
+use super::Owner;
 
 /// The owner's revisions that pods of this spec cannot do without, whoever wrote the references.
 pub(super) fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
@@ -14,23 +14,6 @@ pub(super) fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
     let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
     let names = containers.flat_map(of_container).chain(of_volumes(pod));
     names.filter_map(|name| owner.number_of(name)).collect()
-}
-
-/// The owner's revisions that living pods or the templates of workloads refer to.
-pub(super) fn anywhere<'a>(
-    workloads: impl IntoIterator<Item = &'a Controller>,
-    pods: &[Pod],
-    owner: &Owner,
-) -> BTreeSet<u64> {
-    let alive = pods.iter().filter(|pod| is_alive(pod));
-    let of_pods = alive.flat_map(|pod| revisions(pod.spec.as_ref(), owner));
-    workloads.into_iter().flat_map(|each| each.revisions(owner)).chain(of_pods).collect()
-}
-
-/// Whether the pod is still to run or may run again.
-fn is_alive(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn of_container(container: &Container) -> impl Iterator<Item = &String> {
@@ -46,35 +29,4 @@ fn of_volumes(pod: &PodSpec) -> impl Iterator<Item = &String> {
         let parts = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
         whole.into_iter().chain(parts.filter_map(|part| Some(&part.secret.as_ref()?.name)))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn pods_that_live_and_templates_hold_revisions_anywhere() {
-        let owner = Owner::new("LdapConfig", "ldap", "manager", "corp", "corp-ldap".to_owned());
-        let spec = |secret: &str| json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": secret}}]}]});
-        let pod = |secret: &str, phase: &str| -> Pod {
-            serde_json::from_value(json!({"spec": spec(secret), "status": {"phase": phase}})).unwrap()
-        };
-        let fields = |secret: &str| json!({"spec": {"selector": {}, "template": {"spec": spec(secret)}}});
-        let workloads = [
-            Controller::Deployment(serde_json::from_value(fields("corp-ldap-1")).unwrap()),
-            Controller::StatefulSet(serde_json::from_value(fields("corp-ldap-2")).unwrap()),
-            Controller::Deployment(serde_json::from_value(fields("other-ldap-8")).unwrap()),
-        ];
-        let pods = [
-            pod("corp-ldap-3", "Running"),
-            pod("corp-ldap-4", "Pending"),
-            pod("corp-ldap-5", "Succeeded"),
-            pod("corp-ldap-6", "Failed"),
-            pod("theirs-7", "Running"),
-        ];
-        assert_eq!(anywhere(&workloads, &pods, &owner), [1, 2, 3, 4].into());
-        assert_eq!(anywhere([], &[], &owner), BTreeSet::new());
-    }
 }

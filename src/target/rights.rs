@@ -4,33 +4,42 @@ use kube::core::ApiResource;
 
 use crate::{api::Reason, problem::Problem};
 
-/// The core group has the pods, and every other one what a target can be.
 const OF_PODS: [&str; 2] = ["list", "delete"];
 const OF_TARGETS: [&str; 4] = ["get", "list", "watch", "patch"];
+/// Of what only makes pods.
+const OF_OTHERS: [&str; 1] = ["list"];
 
 /// The problem that the operator may not do this to that object, with all that it will need of its resource.
 pub(super) fn forbidden(verb: &str, object: &str, resource: &ApiResource) -> Problem {
     let verbs = verbs(resource);
-    let (last, others) = verbs.split_last().map_or(("", verbs), |(last, others)| (*last, others));
+    let verbs = match verbs.split_last() {
+        Some((only, [])) => format!("verb {only}"),
+        Some((last, others)) => format!("verbs {} and {last}", others.join(", ")),
+        None => String::new(),
+    };
     let ApiResource { plural, group, .. } = resource;
     let name = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
     Problem::new(
         Reason::Forbidden,
         format!(
-            "The operator may not {verb} {object}. Give its service account the verbs {} and {last} on {name} in this namespace, as deploy/operator.yaml does.",
-            others.join(", ")
+            "The operator may not {verb} {object}. Give its service account the {verbs} on {name} in this namespace, as deploy/operator.yaml does."
         ),
     )
 }
 
 fn verbs(resource: &ApiResource) -> &'static [&'static str] {
-    if resource.group.is_empty() { &OF_PODS } else { &OF_TARGETS }
+    match resource.plural.as_str() {
+        "pods" => &OF_PODS,
+        "deployments" | "statefulsets" | "weightsandbiases" => &OF_TARGETS,
+        _ => &OF_OTHERS,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::{
-        apps::v1::{Deployment, StatefulSet},
+        apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
+        batch::v1::{CronJob, Job},
         core::v1::Pod,
         rbac::v1::{PolicyRule, Role},
     };
@@ -53,6 +62,11 @@ mod tests {
             ApiResource::erase::<Deployment>(&()),
             ApiResource::erase::<StatefulSet>(&()),
             ApiResource::erase::<Pod>(&()),
+            ApiResource::erase::<ReplicaSet>(&()),
+            ApiResource::erase::<ControllerRevision>(&()),
+            ApiResource::erase::<DaemonSet>(&()),
+            ApiResource::erase::<Job>(&()),
+            ApiResource::erase::<CronJob>(&()),
             servers,
         ] {
             let has =
@@ -69,5 +83,10 @@ mod tests {
         let problem = forbidden("change", "Deployment/wandb", &ApiResource::erase::<Deployment>(&()));
         assert_eq!(problem.reason, Reason::Forbidden);
         insta::assert_snapshot!(problem.message);
+        let problem = forbidden("list", "jobs", &ApiResource::erase::<Job>(&()));
+        assert_eq!(
+            problem.message,
+            "The operator may not list jobs. Give its service account the verb list on jobs.batch in this namespace, as deploy/operator.yaml does."
+        );
     }
 }

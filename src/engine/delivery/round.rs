@@ -281,7 +281,7 @@ impl<K: Kind> Round<'_, K> {
             return Ok(());
         }
         let client = &self.context.client;
-        let mut used = target::in_use(client, self.namespace, seen, &self.owner).await??;
+        let mut used = target::in_use(client, self.namespace, Some(seen), &self.owner).await??;
         used.extend(course.number);
         used.extend(proven_before(here, course.newest));
         for revision in here.iter().rev().skip(KEPT).filter(|revision| !used.contains(&revision.number)) {

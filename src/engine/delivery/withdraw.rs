@@ -95,12 +95,12 @@ async fn emptied<K: Kind>(
     for _ in 0..STEPS {
         let Some(seen) = target::read(client, &namespace, target).await?? else {
             // Its pods may live on without it.
-            return Ok(Some(target::in_use_anywhere(client, &namespace, &owner).await??));
+            return Ok(Some(target::in_use(client, &namespace, None, &owner).await??));
         };
         let numbers = seen.standing(&owner).numbers;
         owner = owner.excluding(revisions::foreign(client, object, &numbers, revisions).await?);
         match seen.change(&owner, None, &[])? {
-            None => return Ok(Some(target::in_use(client, &namespace, &seen, &owner).await??)),
+            None => return Ok(Some(target::in_use(client, &namespace, Some(&seen), &owner).await??)),
             Some(change) => target::make(client, &namespace, &seen, &owner, &change).await??,
         };
     }

@@ -1,11 +1,16 @@
 //! Which revisions are kept: the newest ones, and whatever a pod may start with again.
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::{
+    apps::v1::DaemonSet,
+    batch::v1::{CronJob, Job},
+    core::v1::Pod,
+};
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 use test_support::pods::{Life, WandbWorkload};
 
-use super::{Stage, TARGET, eventually, refers_to};
+use super::{Stage, TARGET, eventually, neighbours::is_gone, refers_to};
 
 /// A spec whose values differ for each number.
 fn spec(number: usize) -> String {
@@ -23,6 +28,35 @@ fn copy() -> Value {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "copy", "labels": {"app": "wandb"}},
         "spec": {"containers": [container]},
     })
+}
+
+/// A template of pods that a person wired by hand to a revision.
+fn template(number: usize) -> Value {
+    let sources = json!([{"secretRef": {"name": format!("corp-ldap-{number}")}}]);
+    let container = json!({"name": "tool", "image": "wandb/local:0.76.1", "envFrom": sources});
+    json!({
+        "metadata": {"labels": {"app": "tool"}},
+        "spec": {"containers": [container], "restartPolicy": "Never"},
+    })
+}
+
+/// What makes pods later: at a time, when it is resumed, and when there are nodes.
+fn makers() -> [Value; 3] {
+    let job = |number| json!({"suspend": true, "template": template(number)});
+    let mut everywhere = template(3);
+    everywhere["spec"]["restartPolicy"] = json!("Always");
+    let selector = json!({"matchLabels": {"app": "tool"}});
+    [
+        json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job(1)}},
+        }),
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": job(2)}),
+        json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "everywhere"},
+            "spec": {"selector": selector, "template": everywhere},
+        }),
+    ]
 }
 
 /// Ends the container of a pod, and waits until it has started again.
@@ -47,7 +81,7 @@ async fn revisions_are_kept_as_long_as_a_pod_refers_to_them() -> Result<()> {
     }
     assert_eq!(stage.revisions("corp-ldap").await?, [1, 4, 5, 6]);
     restart(&stage, "copy").await?;
-    stage.api::<k8s_openapi::api::core::v1::Pod>().delete("copy", &DeleteParams::default()).await?;
+    stage.api::<Pod>().delete("copy", &DeleteParams::default()).await?;
     stage.ready(&spec(7)).await?;
     assert_eq!(stage.revisions("corp-ldap").await?, [5, 6, 7]);
 
@@ -82,5 +116,33 @@ async fn revisions_are_kept_as_long_as_a_pod_refers_to_them() -> Result<()> {
     stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
     // The last one that worked is the way back from the newest.
     assert_eq!(stage.revisions("corp-ldap").await?, [7, 9, 10, 11]);
+    stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn revisions_are_kept_as_long_as_anything_makes_pods_of_them() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    for maker in makers() {
+        stage.workspace.apply(&maker.to_string()).await?;
+    }
+    for number in 1..=7 {
+        stage.ready(&spec(number)).await?;
+    }
+    assert_eq!(stage.revisions("corp-ldap").await?, [1, 2, 3, 5, 6, 7]);
+    let how = DeleteParams::background();
+    stage.api::<CronJob>().delete("nightly", &how).await?;
+    stage.api::<Job>().delete("once", &how).await?;
+    stage.ready(&spec(8)).await?;
+    assert_eq!(stage.revisions("corp-ldap").await?, [3, 6, 7, 8]);
+    // Nothing ends a deletion before them either.
+    stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    eventually("the end of the other revisions", || async {
+        Ok((stage.revisions("corp-ldap").await? == [3]).then_some(()))
+    })
+    .await?;
+    ensure!(stage.workspace.resources("LdapConfig")?.get_opt("corp").await?.is_some());
+    stage.api::<DaemonSet>().delete("everywhere", &how).await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
+    ensure!(stage.revisions("corp-ldap").await?.is_empty());
     stage.expect_no_broken_reference()
 }

@@ -23,8 +23,8 @@ use wandb_auth_operator::{
     engine::{CA_FILE, Env, Values},
     problem::Problem,
     target::{
-        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Target, WorkloadAddress, in_use,
-        in_use_anywhere, make, read, rollout, unblock,
+        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Target, WorkloadAddress, in_use, make, read,
+        rollout, unblock,
     },
 };
 
@@ -174,7 +174,7 @@ impl Delivering {
 
     async fn in_use(&self) -> Result<BTreeSet<u64>> {
         let seen = self.seen().await?;
-        told(in_use(self.client(), self.workspace.namespace(), &seen, &self.owner).await?)
+        told(in_use(self.client(), self.workspace.namespace(), Some(&seen), &self.owner).await?)
     }
 }
 
@@ -450,7 +450,7 @@ async fn refusals_say_what_to_do() -> Result<()> {
     messages.extend(read(&nobody, namespace, &world.target).await?.err());
     messages.extend(make(&nobody, namespace, &seen, &world.owner, &change).await?.err());
     messages.extend(rollout(&nobody, namespace, &seen, &world.owner, Some(1), patience).await?.err());
-    messages.extend(in_use(&nobody, namespace, &seen, &world.owner).await?.err());
+    messages.extend(in_use(&nobody, namespace, Some(&seen), &world.owner).await?.err());
     assert!(messages.iter().all(|problem| problem.reason == Reason::Forbidden), "{messages:?}");
     let messages: Vec<String> = messages.into_iter().map(|problem| problem.message).collect();
     insta::assert_snapshot!("forbidden", messages.join("\n"));
@@ -483,7 +483,7 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     // Going back, the controller waits for the broken pod until that is deleted.
     world.settle(None).await?;
     assert_eq!(world.in_use().await?, BTreeSet::from([1]), "the pod still needs it");
-    let anywhere = in_use_anywhere(world.client(), world.workspace.namespace(), &world.owner).await?;
+    let anywhere = in_use(world.client(), world.workspace.namespace(), None, &world.owner).await?;
     assert_eq!(told(anywhere)?, BTreeSet::from([1]), "whatever it belongs to");
     let seen = world.seen().await?;
     told(

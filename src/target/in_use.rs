@@ -1,0 +1,271 @@
+//! Which revisions must stay, since a pod refers to them or would when it is made.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
+        batch::v1::{CronJob, Job},
+        core::v1::{Pod, PodSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Client, api::ListParams};
+
+use super::{Owner, Seen, effects::list, references::revisions};
+use crate::problem::Problem;
+
+/// Everything of a namespace that has pods or makes them.
+#[derive(Debug, Default)]
+struct PodMakers {
+    deployments: Vec<Deployment>,
+    stateful_sets: Vec<StatefulSet>,
+    daemon_sets: Vec<DaemonSet>,
+    cron_jobs: Vec<CronJob>,
+    replica_sets: Vec<ReplicaSet>,
+    /// The templates that `StatefulSet`s have or had.
+    controller_revisions: Vec<ControllerRevision>,
+    jobs: Vec<Job>,
+    pods: Vec<Pod>,
+}
+
+/// The owner's revisions that the target, a pod of the namespace, or anything there that makes pods refers to:
+/// none of them may go.
+pub async fn in_use(
+    client: &Client,
+    namespace: &str,
+    seen: Option<&Seen>,
+    owner: &Owner,
+) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
+    let makers = match read(client, namespace).await? {
+        Ok(makers) => makers,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let mut numbers = makers.refer_to(owner);
+    numbers.extend(seen.into_iter().flat_map(|seen| seen.standing(owner).numbers));
+    Ok(Ok(numbers))
+}
+
+/// Makers are read before what they make: what is missed at the maker is seen at the pod.
+async fn read(client: &Client, namespace: &str) -> Result<Result<PodMakers, Problem>, kube::Error> {
+    let all = ListParams::default();
+    macro_rules! listed {
+        ($($field:ident),*) => {{
+            let mut makers = PodMakers::default();
+            $(match list(client, namespace, &all).await? {
+                Ok(found) => makers.$field = found,
+                Err(problem) => return Ok(Err(problem)),
+            })*
+            makers
+        }};
+    }
+    Ok(Ok(listed!(
+        deployments,
+        stateful_sets,
+        daemon_sets,
+        cron_jobs,
+        replica_sets,
+        controller_revisions,
+        jobs,
+        pods
+    )))
+}
+
+impl PodMakers {
+    fn refer_to(&self, owner: &Owner) -> BTreeSet<u64> {
+        let deployments =
+            self.deployments.iter().filter_map(|each| each.spec.as_ref()?.template.spec.as_ref());
+        let stateful_sets =
+            self.stateful_sets.iter().filter_map(|each| each.spec.as_ref()?.template.spec.as_ref());
+        let daemon_sets =
+            self.daemon_sets.iter().filter_map(|each| each.spec.as_ref()?.template.spec.as_ref());
+        let cron_jobs = self
+            .cron_jobs
+            .iter()
+            .filter_map(|each| each.spec.as_ref()?.job_template.spec.as_ref()?.template.spec.as_ref());
+        let jobs = self.jobs.iter().filter(|job| is_unfinished(job));
+        let jobs = jobs.filter_map(|each| each.spec.as_ref()?.template.spec.as_ref());
+        let replica_sets = self.replica_sets.iter().filter(|set| self.makes_pods(set));
+        let replica_sets =
+            replica_sets.filter_map(|each| each.spec.as_ref()?.template.as_ref()?.spec.as_ref());
+        let pods = self.pods.iter().filter(|pod| is_alive(pod)).filter_map(|pod| pod.spec.as_ref());
+        let specs = deployments.chain(stateful_sets).chain(daemon_sets).chain(cron_jobs);
+        let specs = specs.chain(jobs).chain(replica_sets).chain(pods);
+        let earlier: Vec<_> = self.stateful_sets.iter().flat_map(|set| self.earlier_templates(set)).collect();
+        specs.chain(&earlier).flat_map(|spec| revisions(Some(spec), owner)).collect()
+    }
+
+    /// Whether the set may make a pod yet. One of an earlier template does until its controller has seen that it
+    /// is to have none, and until the Deployment's controller has seen that the template is an earlier one.
+    fn makes_pods(&self, set: &ReplicaSet) -> bool {
+        let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let status = set.status.as_ref();
+        let mut owners = self.deployments.iter().filter(|each| is_owned(&set.metadata, &each.metadata));
+        wanted > 0
+            || status.is_none_or(|status| status.replicas > 0)
+            || lags(&set.metadata, status.and_then(|status| status.observed_generation))
+            || owners.any(|deployment| {
+                let status = deployment.status.as_ref();
+                lags(&deployment.metadata, status.and_then(|status| status.observed_generation))
+            })
+    }
+
+    /// The templates beside the newest of which the set's controller may still make pods: the one before the
+    /// update, until every pod has the newest, and the last one that it has seen.
+    fn earlier_templates(&self, set: &StatefulSet) -> Vec<PodSpec> {
+        let status = set.status.as_ref();
+        let names = status.into_iter().flat_map(|status| [&status.current_revision, &status.update_revision]);
+        let names: BTreeSet<&String> = names.flatten().collect();
+        let histories = self.controller_revisions.iter().filter(|each| {
+            is_owned(&each.metadata, &set.metadata)
+                && each.metadata.name.as_ref().is_some_and(|name| names.contains(name))
+        });
+        histories.filter_map(template_of).collect()
+    }
+}
+
+/// The pod template that the history of a `StatefulSet` keeps.
+fn template_of(history: &ControllerRevision) -> Option<PodSpec> {
+    let spec = history.data.as_ref()?.0.pointer("/spec/template/spec")?;
+    serde_json::from_value(spec.clone()).ok()
+}
+
+fn is_owned(object: &ObjectMeta, by: &ObjectMeta) -> bool {
+    let owners = object.owner_references.iter().flatten();
+    by.uid.is_some() && owners.into_iter().any(|owner| Some(&owner.uid) == by.uid.as_ref())
+}
+
+/// Whether the object's controller has not seen its present spec yet.
+fn lags(object: &ObjectMeta, observed: Option<i64>) -> bool {
+    observed < object.generation
+}
+
+/// Whether the Job may make a pod yet.
+fn is_unfinished(job: &Job) -> bool {
+    let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    !conditions.any(|each| ["Complete", "Failed"].contains(&each.type_.as_str()) && each.status == "True")
+}
+
+/// Whether the pod is still to run or may run again.
+fn is_alive(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A pod that refers to a revision.
+    fn pod(number: u64) -> Value {
+        json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": format!("corp-ldap-{number}")}}]}]})
+    }
+
+    fn object<K: DeserializeOwned>(value: Value) -> Vec<K> {
+        vec![serde_json::from_value(value).unwrap()]
+    }
+
+    /// A workload of this template, with what else is in its metadata, its spec and its status.
+    fn workload(number: u64, metadata: Value, replicas: u64, status: Value) -> Value {
+        let spec = json!({"replicas": replicas, "selector": {}, "template": {"spec": pod(number)}});
+        json!({"metadata": metadata, "spec": spec, "status": status})
+    }
+
+    fn of(uid: &str, generation: u64) -> Value {
+        json!({"uid": uid, "generation": generation})
+    }
+
+    fn owned_by(uid: &str, name: &str) -> Value {
+        let owner = json!({"apiVersion": "apps/v1", "kind": "Any", "name": "wandb", "uid": uid});
+        json!({"name": name, "generation": 2, "ownerReferences": [owner]})
+    }
+
+    fn phase(number: u64, phase: &str) -> Value {
+        json!({"spec": pod(number), "status": {"phase": phase}})
+    }
+
+    fn job(number: u64, condition: &str) -> Value {
+        json!({
+            "spec": {"template": {"spec": pod(number)}},
+            "status": {"conditions": [{"type": condition, "status": "True"}]},
+        })
+    }
+
+    /// A Deployment that refers to 1, as far as its controller has seen it, and a set of an earlier template.
+    fn deployment(observed: u64, replicas: u64, status: Value) -> PodMakers {
+        PodMakers {
+            deployments: object(workload(1, of("d", 2), 1, json!({"observedGeneration": observed}))),
+            replica_sets: object(workload(9, owned_by("d", "old"), replicas, status)),
+            ..PodMakers::default()
+        }
+    }
+
+    /// A `StatefulSet` that refers to 1, and a history of an earlier template.
+    fn stateful_set(current: &str, update: &str) -> PodMakers {
+        let status = json!({"replicas": 1, "currentRevision": current, "updateRevision": update});
+        let data = json!({"spec": {"template": {"spec": pod(9), "$patch": "replace"}}});
+        PodMakers {
+            stateful_sets: object(workload(1, of("s", 2), 1, status)),
+            controller_revisions: object(
+                json!({"metadata": owned_by("s", "old"), "revision": 1, "data": data}),
+            ),
+            ..PodMakers::default()
+        }
+    }
+
+    #[test]
+    fn whatever_makes_pods_holds_what_they_refer_to() {
+        let none = PodMakers::default;
+        let gone = json!({"replicas": 0, "observedGeneration": 2});
+        for (what, makers, held) in [
+            ("nothing", none(), &[][..]),
+            ("a running pod", PodMakers { pods: object(phase(3, "Running")), ..none() }, &[3]),
+            ("a pod to come", PodMakers { pods: object(phase(3, "Pending")), ..none() }, &[3]),
+            ("a pod that ended", PodMakers { pods: object(phase(3, "Succeeded")), ..none() }, &[]),
+            ("a pod that failed", PodMakers { pods: object(phase(3, "Failed")), ..none() }, &[]),
+            ("a Job", PodMakers { jobs: object(job(3, "Suspended")), ..none() }, &[3]),
+            ("a Job that ended", PodMakers { jobs: object(job(3, "Complete")), ..none() }, &[]),
+            ("a Job that failed", PodMakers { jobs: object(job(3, "Failed")), ..none() }, &[]),
+            (
+                "a CronJob",
+                PodMakers {
+                    cron_jobs: object(
+                        json!({"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": pod(3)}}}}}),
+                    ),
+                    ..none()
+                },
+                &[3],
+            ),
+            (
+                "a DaemonSet",
+                PodMakers { daemon_sets: object(workload(3, of("x", 1), 1, Value::Null)), ..none() },
+                &[3],
+            ),
+            ("an earlier set without pods", deployment(2, 0, gone.clone()), &[1]),
+            ("an earlier set that is to have pods", deployment(2, 1, gone.clone()), &[1, 9]),
+            (
+                "an earlier set with pods",
+                deployment(2, 0, json!({"replicas": 1, "observedGeneration": 2})),
+                &[1, 9],
+            ),
+            (
+                "an earlier set whose controller lags",
+                deployment(2, 0, json!({"replicas": 0, "observedGeneration": 1})),
+                &[1, 9],
+            ),
+            ("an earlier set of which nothing is known", deployment(2, 0, Value::Null), &[1, 9]),
+            ("a Deployment whose controller lags", deployment(1, 0, gone), &[1, 9]),
+            ("a StatefulSet after its update", stateful_set("new", "new"), &[1]),
+            ("a StatefulSet during its update", stateful_set("old", "new"), &[1, 9]),
+            ("a StatefulSet whose controller lags", stateful_set("old", "old"), &[1, 9]),
+        ] {
+            let owner = Owner::new("LdapConfig", "ldap", "manager", "corp", "corp-ldap".to_owned());
+            assert_eq!(makers.refer_to(&owner), held.iter().copied().collect(), "{what}");
+            let other = Owner::new("LdapConfig", "ldap", "manager", "corp", "other-ldap".to_owned());
+            assert_eq!(makers.refer_to(&other), BTreeSet::new(), "{what}");
+        }
+    }
+}
