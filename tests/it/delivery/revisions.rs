@@ -31,20 +31,18 @@ fn copy() -> Value {
 }
 
 /// A template of pods that a person wired by hand to a revision.
-fn template(number: usize) -> Value {
+fn template(number: usize, restart: &str) -> Value {
     let sources = json!([{"secretRef": {"name": format!("corp-ldap-{number}")}}]);
     let container = json!({"name": "tool", "image": "wandb/local:0.76.1", "envFrom": sources});
     json!({
         "metadata": {"labels": {"app": "tool"}},
-        "spec": {"containers": [container], "restartPolicy": "Never"},
+        "spec": {"containers": [container], "restartPolicy": restart},
     })
 }
 
 /// What makes pods later: at a time, when it is resumed, and when there are nodes.
 fn makers() -> [Value; 3] {
-    let job = |number| json!({"suspend": true, "template": template(number)});
-    let mut everywhere = template(3);
-    everywhere["spec"]["restartPolicy"] = json!("Always");
+    let job = |number| json!({"suspend": true, "template": template(number, "Never")});
     let selector = json!({"matchLabels": {"app": "tool"}});
     [
         json!({
@@ -54,7 +52,7 @@ fn makers() -> [Value; 3] {
         json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": job(2)}),
         json!({
             "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "everywhere"},
-            "spec": {"selector": selector, "template": everywhere},
+            "spec": {"selector": selector, "template": template(3, "Always")},
         }),
     ]
 }
