@@ -169,7 +169,7 @@ mod tests {
     }
 
     /// A workload of this template, with what else is in its metadata, its spec and its status.
-    fn workload(number: u64, metadata: Value, replicas: u64, status: Value) -> Value {
+    fn workload(number: u64, metadata: &Value, replicas: u64, status: &Value) -> Value {
         let spec = json!({"replicas": replicas, "selector": {}, "template": {"spec": pod(number)}});
         json!({"metadata": metadata, "spec": spec, "status": status})
     }
@@ -195,10 +195,10 @@ mod tests {
     }
 
     /// A Deployment that refers to 1, as far as its controller has seen it, and a set of an earlier template.
-    fn deployment(observed: u64, replicas: u64, status: Value) -> PodMakers {
+    fn deployment(observed: u64, replicas: u64, status: &Value) -> PodMakers {
         PodMakers {
-            deployments: object(workload(1, of("d", 2), 1, json!({"observedGeneration": observed}))),
-            replica_sets: object(workload(9, owned_by("d", "old"), replicas, status)),
+            deployments: object(workload(1, &of("d", 2), 1, &json!({"observedGeneration": observed}))),
+            replica_sets: object(workload(9, &owned_by("d", "old"), replicas, status)),
             ..PodMakers::default()
         }
     }
@@ -208,7 +208,7 @@ mod tests {
         let status = json!({"replicas": 1, "currentRevision": current, "updateRevision": update});
         let data = json!({"spec": {"template": {"spec": pod(9), "$patch": "replace"}}});
         PodMakers {
-            stateful_sets: object(workload(1, of("s", 2), 1, status)),
+            stateful_sets: object(workload(1, &of("s", 2), 1, &status)),
             controller_revisions: object(
                 json!({"metadata": owned_by("s", "old"), "revision": 1, "data": data}),
             ),
@@ -241,23 +241,23 @@ mod tests {
             ),
             (
                 "a DaemonSet",
-                PodMakers { daemon_sets: object(workload(3, of("x", 1), 1, Value::Null)), ..none() },
+                PodMakers { daemon_sets: object(workload(3, &of("x", 1), 1, &Value::Null)), ..none() },
                 &[3],
             ),
-            ("an earlier set without pods", deployment(2, 0, gone.clone()), &[1]),
-            ("an earlier set that is to have pods", deployment(2, 1, gone.clone()), &[1, 9]),
+            ("an earlier set without pods", deployment(2, 0, &gone), &[1]),
+            ("an earlier set that is to have pods", deployment(2, 1, &gone), &[1, 9]),
             (
                 "an earlier set with pods",
-                deployment(2, 0, json!({"replicas": 1, "observedGeneration": 2})),
+                deployment(2, 0, &json!({"replicas": 1, "observedGeneration": 2})),
                 &[1, 9],
             ),
             (
                 "an earlier set whose controller lags",
-                deployment(2, 0, json!({"replicas": 0, "observedGeneration": 1})),
+                deployment(2, 0, &json!({"replicas": 0, "observedGeneration": 1})),
                 &[1, 9],
             ),
-            ("an earlier set of which nothing is known", deployment(2, 0, Value::Null), &[1, 9]),
-            ("a Deployment whose controller lags", deployment(1, 0, gone), &[1, 9]),
+            ("an earlier set of which nothing is known", deployment(2, 0, &Value::Null), &[1, 9]),
+            ("a Deployment whose controller lags", deployment(1, 0, &gone), &[1, 9]),
             ("a StatefulSet after its update", stateful_set("new", "new"), &[1]),
             ("a StatefulSet during its update", stateful_set("old", "new"), &[1, 9]),
             ("a StatefulSet whose controller lags", stateful_set("old", "old"), &[1, 9]),
