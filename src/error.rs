@@ -1,6 +1,6 @@
 //! `Error`: a failure of ours, which is logged and tried again later.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 /// Something between the operator and the API server went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +22,14 @@ pub enum Error {
     Stopping,
 }
 
-/// The API server's own words where there are any: the rest of its answer repeats them.
+/// The API server's own words where there are any: the rest of its answer repeats them. Otherwise the first
+/// cause, which names what happened to the connection.
 pub fn in_words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+        other => {
+            let causes = std::iter::successors(other.source(), |cause| (*cause).source());
+            causes.last().map_or_else(|| other.to_string(), ToString::to_string)
+        }
     }
 }

@@ -25,6 +25,11 @@ impl Backoff {
         wait
     }
 
+    /// Whether a series of failures is under way.
+    pub(super) fn is_failing(&self, key: &str) -> bool {
+        self.failures().contains_key(key)
+    }
+
     /// Ends the series after a success.
     pub(super) fn forget(&self, key: &str) {
         self.failures().remove(key);

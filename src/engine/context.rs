@@ -17,6 +17,7 @@ use super::{
     backoff::Backoff,
     claims,
     notices::{Tone, notices},
+    rejection::{is_conflict, rejected},
     secret::field_manager,
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     error::{Error, in_words},
     metrics::Metrics,
     net::SharedNetwork,
+    problem::Problem,
 };
 
 /// A status as it is written.
@@ -113,6 +115,26 @@ impl<K: Kind> Context<K> {
         self.metrics.forget::<K>(namespace, name);
     }
 
+    /// Whether the very resource is there, and not on its way out.
+    pub(super) async fn is_alive(&self, object: &K) -> Result<bool, Error> {
+        let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let found = api.get_metadata_opt(&object.name_any()).await?;
+        Ok(found
+            .is_some_and(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none()))
+    }
+
+    /// The problem that something was not written. Where two writers met for the first time it is an error
+    /// instead: the next run sees what the other one wrote.
+    pub(super) fn rejected(&self, object: &K, what: &str, error: Error) -> Result<Problem, Error> {
+        let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+        match error {
+            Error::Api(error) if !is_conflict(&error) || self.backoff.is_failing(&key) => {
+                Ok(rejected(what, &error))
+            }
+            error => Err(error),
+        }
+    }
+
     /// Writes the status, and tells of transitions by events.
     pub(super) async fn report(
         &self,
@@ -136,7 +158,7 @@ impl<K: Kind> Context<K> {
         let parameters = PatchParams::apply(&field_manager::<K>()).force();
         match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await {
             Ok(_) => {}
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => return Err(Error::Gone),
             Err(error) => return Err(error.into()),
         }
         for notice in notices(previous, status) {

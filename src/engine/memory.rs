@@ -9,8 +9,11 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::{Kind, Remembered, Values};
-use crate::{api::Status, problem::Problem};
+use super::{Kind, Remembered, Values, secret::Written};
+use crate::{
+    api::{Reason, Status},
+    problem::Problem,
+};
 
 /// Rights, quotas and policies change without an event.
 const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
@@ -35,6 +38,8 @@ struct Entry<K: Kind> {
     details: Option<K::Details>,
     told: Option<String>,
     unwritable: Option<(Problem, Instant)>,
+    /// Runs in a row in which the API server did not take a write.
+    rejections: u32,
     /// What was written to the target last, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
 }
@@ -56,6 +61,7 @@ impl<K: Kind> Entry<K> {
             details: None,
             told: None,
             unwritable: None,
+            rejections: 0,
             delivered: None,
         }
     }
@@ -118,6 +124,28 @@ impl<K: Kind> Memory<K> {
     /// Keeps why the Secret could not be written.
     pub fn refused(&self, object: &K, problem: &Problem) {
         self.with(object, |entry| entry.unwritable = Some((problem.clone(), Instant::now())));
+    }
+
+    /// Forgets why the Secret could not be written, now that it was.
+    pub fn written(&self, object: &K, written: Written) {
+        self.with(object, |entry| {
+            let is_over =
+                |problem: &Problem| written == Written::Changed || problem.reason == Reason::WriteRejected;
+            entry.unwritable.take_if(|(problem, _)| is_over(problem));
+        });
+    }
+
+    /// Counts a run in which a write was not taken; how many there were in a row.
+    pub fn rejected(&self, object: &K) -> u32 {
+        self.with(object, |entry| {
+            entry.rejections = entry.rejections.saturating_add(1);
+            entry.rejections
+        })
+    }
+
+    /// Counts a run in which every write was taken.
+    pub fn accepted(&self, object: &K) {
+        self.with(object, |entry| entry.rejections = 0);
     }
 
     /// Why the Secret could not be written, if that is not long ago.

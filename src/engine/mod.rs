@@ -24,6 +24,7 @@ mod publish;
 mod reconcile;
 mod references;
 mod registry;
+mod rejection;
 mod release;
 mod remembered;
 mod report;

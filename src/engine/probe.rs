@@ -64,6 +64,11 @@ impl<'a, K: Kind> Examination<'a, K> {
         }
     }
 
+    /// Tells that it could not be begun.
+    pub fn refuse(&mut self, upkeep: Upkeep, problem: Problem) {
+        self.report.record::<()>(upkeep.check, Err(problem));
+    }
+
     /// Tells that it is left to the operator.
     pub fn leave(&mut self, upkeep: Upkeep) {
         self.report

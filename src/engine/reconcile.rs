@@ -10,18 +10,24 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Kind, Notice, Planned,
-    Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy, Traces, Values,
-    decide,
-    delivery::{Delivered, Offer, deliver, look_again, looks, retire},
+    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
+    Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
+    Traces, Upkeep, Values, decide,
+    delivery::{Delivered, Offer, Progress, deliver, look_again, looks, retire},
     fetch,
     notices::written as news_of,
-    prepare, references,
+    prepare, references, rejection,
     release::{Finalizer, release},
     secret::{self, Written, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
-use crate::{api::Reason, error::Error, target::Target};
+use crate::{
+    api::{Reason, Status, names::CredentialsAnswer},
+    error::Error,
+    problem::Problem,
+    sensitive::Redactor,
+    target::Target,
+};
 
 /// Brings one resource to where its spec wants it, as far as that can be proven to work.
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
@@ -123,6 +129,15 @@ async fn examine<K: Kind>(
                 () = stopped(context) => return Err(Error::Stopping),
             };
             context.metrics.checked(object, &examined.findings);
+            // Nothing is written before the status says that credentials were refused: a process that ends in
+            // between would send them again.
+            if examined
+                .findings
+                .credentials_answer()
+                .is_some_and(|answer| answer != CredentialsAnswer::NotSent)
+            {
+                note_down(object, context, &examined.findings, checked_inputs).await?;
+            }
             let due = K::due(&planned.plan, &examined.evidence, &scene);
             let renewal = Renewal::new(due, scene.now, Instant::now());
             Remembered::learn(
@@ -148,12 +163,46 @@ async fn look<K: Kind>(
 ) -> Result<Examined<K::Evidence>, Error> {
     let mut examination = Examination::run(planned, scene, object.common().check_timeout.get()).await;
     if let Some(upkeep) = examination.upkeep() {
-        if upkeep.traces == Traces::Remote {
-            context.hold(object, Finalizer::RemoteCredentials).await?;
+        match hold(object, context, &upkeep).await? {
+            Ok(()) => examination.tend(upkeep).await,
+            Err(problem) => examination.refuse(upkeep, problem),
         }
-        examination.tend(upkeep).await;
     }
     Ok(examination.finish())
+}
+
+/// Makes the resource's deletion wait for what is about to be made at the server. What the checks found is not
+/// lost where that is refused.
+async fn hold<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    upkeep: &Upkeep,
+) -> Result<Result<(), Problem>, Error> {
+    if upkeep.traces != Traces::Remote {
+        return Ok(Ok(()));
+    }
+    match context.hold(object, Finalizer::RemoteCredentials).await {
+        Ok(()) => Ok(Ok(())),
+        Err(Error::Api(error)) => Ok(Err(rejection::rejected("the resource's finalizer", &error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes what the checks found into the status, and leaves the rest of it for the end of the run.
+async fn note_down<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    findings: &Findings,
+    checked_inputs: &CheckedInputs,
+) -> Result<(), Error> {
+    let previous = context.memory.previous_status(object);
+    let status = Status {
+        checks: findings.list.iter().map(Finding::status).collect(),
+        checked_inputs: Some(checked_inputs.to_string()),
+        ..previous.clone().unwrap_or_default()
+    };
+    let details = context.memory.previous_details(object);
+    context.report(object, previous.as_ref(), &status, &details).await
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
@@ -214,8 +263,19 @@ async fn publish<K: Kind>(
     let policy = object.common().publish_policy;
     let held = existing.values().cloned();
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
-    let written = match secret::ensure(&context.client, object, present, &wanted).await? {
+    if present.is_none() && matches!(wanted, Content::Exactly(_)) && !context.is_alive(object).await? {
+        // The garbage collector would take a Secret of a resource that is gone, again and again.
+        return Err(Error::Gone);
+    }
+    let written = match secret::ensure(&context.client, object, present, &wanted).await {
         Ok(written) => written,
+        Err(error) => Err(not_written(object, context, &wanted, error)?),
+    };
+    let written = match written {
+        Ok(written) => {
+            context.memory.written(object, written);
+            written
+        }
         Err(problem) => {
             context.memory.refused(object, &problem);
             let publication = Publication::Refused(problem);
@@ -234,7 +294,35 @@ async fn publish<K: Kind>(
     Ok(Published { publication, values, notice, deliverable, delivered: None })
 }
 
+/// Why the Secret was not written, without the values that the API server may have repeated.
+fn not_written<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    wanted: &Content,
+    error: kube::Error,
+) -> Result<Problem, Error> {
+    let what = format!("the Secret \"{}\"", secret_name(object));
+    let problem = context.rejected(object, &what, error.into())?;
+    let Content::Exactly(values) = wanted else { return Ok(problem) };
+    let redactor = Redactor::new(values.iter().map(|(_, value)| value.clone()));
+    Ok(Problem { message: redactor.redact(problem.message), ..problem })
+}
+
 impl Published {
+    /// Why a write of this run was not taken, if one was not.
+    fn rejection(&self) -> Option<&Problem> {
+        let published = match &self.publication {
+            Publication::Refused(problem) => Some(problem),
+            _ => None,
+        };
+        let delivered = match self.delivered.as_ref().map(|delivered| &delivered.state) {
+            Some(Progress::Failed(problem)) => Some(problem),
+            _ => None,
+        };
+        let mut problems = published.into_iter().chain(delivered);
+        problems.find(|problem| problem.reason == Reason::WriteRejected)
+    }
+
     /// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
     async fn hand_over<K: Kind>(&self, object: &K, context: &Context<K>) -> Result<Option<Delivered>, Error> {
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
@@ -297,6 +385,7 @@ async fn settle<K: Kind>(
     (outcome, details): (Outcome<'_>, K::Details),
     published: Option<Published>,
 ) -> Result<Action, Error> {
+    let rejected = published.as_ref().and_then(Published::rejection).is_some();
     let again = match &outcome {
         Outcome::Suspended | Outcome::NotAccepted(_) => RESYNC,
         // Rights and quotas can change without an event.
@@ -311,6 +400,12 @@ async fn settle<K: Kind>(
         (Some(published.publication), published.notice, published.delivered)
     });
     let again = again.min(look_again(object, context, delivered.as_ref()));
+    let again = if rejected {
+        again.min(rejection::wait(context.memory.rejected(object), random_share()))
+    } else {
+        context.memory.accepted(object);
+        again
+    };
     let environment = delivered.as_ref().and_then(|delivered| delivered.environment.as_ref());
     let looks = environment.map(|environment| looks(object, environment)).unwrap_or_default();
     let destination =

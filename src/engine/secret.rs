@@ -54,7 +54,7 @@ pub async fn read<K: Kind>(client: &Client, object: &K) -> Result<(Option<Secret
     let secret = match api(client, object).get_opt(&name).await {
         Ok(secret) => secret,
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            return Ok((None, Existing::Untouchable(forbidden(object, "read"))));
+            return Ok((None, Existing::Untouchable(unreadable(object))));
         }
         Err(error) => return Err(error),
     };
@@ -191,24 +191,28 @@ pub async fn ensure<K: Kind>(
     };
     match written {
         Ok(_) => Ok(Ok(Written::Changed)),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(forbidden(object, "write"))),
-        Err(kube::Error::Api(status)) if status.is_invalid() => Ok(Err(Problem::new(
-            Reason::SecretImmutable,
-            format!(
-                "The Secret \"{}\" cannot be changed ({}). Delete it, and it is made anew.",
-                secret_name(object),
-                crate::problem::quote(&status.message)
-            ),
-        ))),
+        Err(kube::Error::Api(status)) if status.is_invalid() && is_immutable(present) => {
+            Ok(Err(Problem::new(
+                Reason::SecretImmutable,
+                format!(
+                    "Somebody made the Secret \"{}\" immutable, so it keeps the values that it has. Delete it, and it is made anew at once; a pod that starts in between waits for it.",
+                    secret_name(object),
+                ),
+            )))
+        }
         Err(error) => Err(error),
     }
 }
 
-fn forbidden<K: Kind>(object: &K, verb: &str) -> Problem {
+fn is_immutable(secret: Option<&Secret>) -> bool {
+    secret.is_some_and(|secret| secret.immutable == Some(true))
+}
+
+fn unreadable<K: Kind>(object: &K) -> Problem {
     Problem::new(
         Reason::Forbidden,
         format!(
-            "The operator may not {verb} the Secret \"{}\". Give its service account the verbs get, create and update on Secrets in this namespace, and look for a quota or an admission policy.",
+            "The operator may not read the Secret \"{}\". Give its service account the verbs get, create and update on Secrets in this namespace, and look for a quota or an admission policy.",
             secret_name(object)
         ),
     )

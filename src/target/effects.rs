@@ -53,7 +53,9 @@ pub async fn make(
     };
     match made {
         Ok(_) => Ok(Ok(Made::Changed)),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(Ok(Made::Stale)),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+            Ok(Ok(Made::Stale(status.message.clone())))
+        }
         // Admission answers 403, too, but not in these words.
         Err(kube::Error::Api(status))
             if status.is_forbidden() && status.message.contains(" cannot patch resource ") =>

@@ -85,12 +85,12 @@ pub enum Change {
 }
 
 /// What became of a [`Change`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
     /// The target has it.
     Changed,
-    /// The target is not the one that was seen any more: look again.
-    Stale,
+    /// The target is not the one that was seen any more, in the API server's words: look again.
+    Stale(String),
 }
 
 /// Reads a target; nothing where there is none.

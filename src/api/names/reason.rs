@@ -76,6 +76,8 @@ pub enum Reason {
     SecretNotOwned,
     /// The Secret cannot be changed any more.
     SecretImmutable,
+    /// The API server did not take a write, or did not say so.
+    WriteRejected,
 
     // Delivery to a target.
     /// The target's pods run with the published values.
@@ -308,6 +310,7 @@ impl Reason {
             | Self::RateLimited
             | Self::IssuerNotReady
             | Self::NotYetVerified
+            | Self::WriteRejected
             | Self::Progressing => Remedy::Retry,
             _ => Remedy::Person,
         }

@@ -97,7 +97,11 @@ pub(super) async fn deliver<K: Kind>(
     match attempt(object, context, target, offer).await {
         Ok(delivered) => Ok(delivered),
         Err(Obstacle::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
-        Err(Obstacle::Error(error)) => Err(error),
+        Err(Obstacle::Error(error)) => {
+            let what = format!("what is to be delivered to {target}");
+            let problem = context.rejected(object, &what, error)?;
+            Ok(Delivered::nothing(Progress::Failed(problem)))
+        }
     }
 }
 
@@ -134,6 +138,7 @@ async fn attempt<K: Kind>(
         successor: claims::successor(&claimant, &others).filter(|other| other.can_deliver()),
         offer,
         inputs: inputs(object),
+        stale: 0,
     };
     let mut taken = BTreeSet::new();
     for _ in 0..STEPS {

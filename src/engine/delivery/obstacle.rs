@@ -1,10 +1,6 @@
 //! What keeps values from a target: a problem of the user's, or a failure of ours.
 
-use crate::{
-    api::Reason,
-    error::Error,
-    problem::{Problem, quote},
-};
+use crate::{error::Error, problem::Problem};
 
 /// What keeps values from a target.
 #[derive(Debug)]
@@ -29,15 +25,6 @@ impl From<Error> for Obstacle {
 
 impl From<kube::Error> for Obstacle {
     fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) if status.is_forbidden() => Self::Problem(Problem::new(
-                Reason::Forbidden,
-                format!(
-                    "The API server answered: {}. Give the operator the rights of deploy/operator.yaml in this namespace, and look for a quota or an admission policy.",
-                    quote(status.message.trim_end_matches('.'))
-                ),
-            )),
-            error => Self::Error(error.into()),
-        }
+        Self::Error(error.into())
     }
 }

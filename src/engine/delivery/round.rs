@@ -25,6 +25,9 @@ const SHORTEST_SECRET: usize = 6;
 /// Revisions that are kept for a target, as people may go back to them.
 const KEPT: usize = 3;
 
+/// How often in one run a target may be another one than the one that was seen.
+const STALE_LOOKS: usize = 3;
+
 /// What every step of one run shares.
 pub(super) struct Round<'a, K: Kind> {
     pub object: &'a K,
@@ -39,6 +42,8 @@ pub(super) struct Round<'a, K: Kind> {
     pub offer: Offer<'a>,
     /// What a person changes to have something tried again.
     pub inputs: String,
+    /// How often the target was another one than the one that was seen.
+    pub stale: usize,
 }
 
 /// What one look showed.
@@ -152,7 +157,7 @@ impl<K: Kind> Round<'_, K> {
 
     /// Brings the target to the course; what there is to say once it is there.
     async fn go(
-        &self,
+        &mut self,
         scene: Scene<'_>,
         course: Course<'_>,
         newest: Option<Values>,
@@ -251,15 +256,21 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Changes the target, unless somebody else keeps undoing that.
-    async fn write(&self, seen: &Seen, change: &Change, number: Option<u64>) -> Result<(), Obstacle> {
+    async fn write(&mut self, seen: &Seen, change: &Change, number: Option<u64>) -> Result<(), Obstacle> {
         let attempt = (number, self.inputs.clone());
         let memory = &self.context.memory;
         if !memory.may_deliver(self.object, &attempt, Instant::now()) {
             return Err(self.tug_of_war(seen).into());
         }
         let made = target::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
-        if made == Made::Changed {
-            memory.delivered(self.object, attempt, Instant::now());
+        match made {
+            Made::Changed => memory.delivered(self.object, attempt, Instant::now()),
+            Made::Stale(words) => {
+                self.stale += 1;
+                if self.stale >= STALE_LOOKS {
+                    return Err(self.not_taken(&words).into());
+                }
+            }
         }
         Ok(())
     }
@@ -308,6 +319,17 @@ impl<K: Kind> Round<'_, K> {
         let is_public =
             |value: &&Sensitive| value.expose().len() < SHORTEST_SECRET || spec.contains(value.expose());
         Redactor::new(values.filter(|value| !is_public(value)).cloned())
+    }
+
+    fn not_taken(&self, words: &str) -> Problem {
+        Problem::new(
+            Reason::WriteRejected,
+            format!(
+                "The API server did not take the change to {}, which it says was changed meanwhile each of {STALE_LOOKS} times: {}. It is tried again by itself.",
+                self.target,
+                quote(words.trim_end_matches('.'))
+            ),
+        )
     }
 
     fn missing(&self) -> Problem {

@@ -47,7 +47,9 @@ pub(in crate::engine) async fn withdraw<K: Kind>(
     match attempt(object, context, kept).await {
         Ok(withdrawal) => Ok(Ok(withdrawal)),
         Err(Obstacle::Problem(problem)) => Ok(Err(problem)),
-        Err(Obstacle::Error(error)) => Err(error),
+        Err(Obstacle::Error(error)) => {
+            context.rejected(object, "what takes the entries out of a target", error).map(Err)
+        }
     }
 }
 

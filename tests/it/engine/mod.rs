@@ -5,5 +5,6 @@ mod crashes;
 mod leadership;
 mod publishing;
 mod quiet;
+mod refusals;
 mod secrecy;
 mod strangers;

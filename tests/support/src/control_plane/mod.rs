@@ -7,7 +7,7 @@ mod proxy;
 
 pub use audit::AuditEvent;
 pub use credentials::User;
-pub use proxy::{ApiProxy, Mutation};
+pub use proxy::{ApiProxy, Mutation, REFUSED, Refusal};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

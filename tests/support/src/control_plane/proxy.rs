@@ -47,6 +47,27 @@ struct Ledger {
 struct Entries {
     mutations: Vec<Mutation>,
     trap: Option<Trap>,
+    refusal: Option<Refusing>,
+}
+
+/// What becomes of a request that is not to get its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It gets this HTTP status instead of being performed.
+    Answer(u16),
+    /// It is performed, and gets this HTTP status all the same.
+    AnswerAfter(u16),
+    /// The connection ends instead of its being performed.
+    Lost,
+    /// It is performed, and then the connection ends.
+    LostAfter,
+}
+
+/// What is refused, how, and how often it was.
+struct Refusing {
+    is_meant: Box<dyn Fn(&Mutation) -> bool + Send>,
+    how: Refusal,
+    count: usize,
 }
 
 struct Trap {
@@ -105,6 +126,21 @@ impl ApiProxy {
         self.ledger.entries().trap = None;
     }
 
+    /// Refuses every request that changes something and is meant, until [`Self::relent`].
+    pub fn refuse(&self, how: Refusal, is_meant: impl Fn(&Mutation) -> bool + Send + 'static) {
+        self.ledger.entries().refusal = Some(Refusing { is_meant: Box::new(is_meant), how, count: 0 });
+    }
+
+    /// How many requests have been refused since [`Self::refuse`].
+    pub fn refused(&self) -> usize {
+        self.ledger.entries().refusal.as_ref().map_or(0, |refusing| refusing.count)
+    }
+
+    /// Refuses nothing any more.
+    pub fn relent(&self) {
+        self.ledger.entries().refusal = None;
+    }
+
     /// Whether an answer is still to be lost.
     pub fn is_armed(&self) -> bool {
         self.ledger.entries().trap.is_some()
@@ -117,6 +153,12 @@ impl fmt::Display for Mutation {
     }
 }
 
+impl fmt::Debug for Refusing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}, {} times", self.how, self.count)
+    }
+}
+
 impl fmt::Debug for Trap {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Trap in {}", self.left)
@@ -126,6 +168,14 @@ impl fmt::Debug for Trap {
 impl Ledger {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the request is refused, if it is.
+    fn refusal(&self, mutation: &Mutation) -> Option<Refusal> {
+        let mut entries = self.entries();
+        let refusing = entries.refusal.as_mut().filter(|refusing| (refusing.is_meant)(mutation))?;
+        refusing.count += 1;
+        Some(refusing.how)
     }
 
     /// Tells whether the answer may be passed on.
@@ -158,9 +208,21 @@ fn pass_on(client: &TcpStream, address: SocketAddr, tls: &Arc<ClientConfig>, led
     if ledger.lost.load(Ordering::SeqCst) != lost_before {
         return Ok(());
     }
+    let mutation = Mutation { method: request.method.clone(), path: request.path.clone() };
+    let refusal = ledger.refusal(&mutation);
     let mut answer = Vec::new();
-    forward(&request, TcpStream::connect(address)?, tls, &mut answer)?;
-    let mutation = Mutation { method: request.method, path: request.path };
+    if matches!(refusal, None | Some(Refusal::AnswerAfter(_) | Refusal::LostAfter)) {
+        forward(&request, TcpStream::connect(address)?, tls, &mut answer)?;
+    }
+    match refusal {
+        None => {}
+        Some(Refusal::Lost | Refusal::LostAfter) => return Ok(()),
+        Some(Refusal::Answer(code) | Refusal::AnswerAfter(code)) => {
+            let mut client = client;
+            client.write_all(no(code).as_bytes())?;
+            return Ok(());
+        }
+    }
     if !is_success(&answer) || ledger.record(&mutation) {
         let mut client = client;
         client.write_all(&answer)?;
@@ -206,6 +268,35 @@ fn forward(
         let Some(read) = part.get(..length).filter(|read| !read.is_empty()) else { return Ok(()) };
         answer.write_all(read)?;
     }
+}
+
+/// The words of every refusal.
+pub const REFUSED: &str = "the harness says no";
+
+/// An answer as the API server gives it where it or a webhook refuses.
+fn no(code: u16) -> String {
+    let reason = match code {
+        400 => "BadRequest",
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "RequestEntityTooLarge",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    };
+    let body = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": REFUSED, "reason": reason, "code": code, "details": {"retryAfterSeconds": 1},
+    });
+    let body = body.to_string();
+    format!(
+        "HTTP/1.1 {code} No\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn is_success(answer: &[u8]) -> bool {

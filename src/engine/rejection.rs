@@ -1,0 +1,95 @@
+//! What it means that the API server did not do what was asked of it: pure.
+
+use std::time::Duration;
+
+use crate::{
+    api::Reason,
+    error::in_words,
+    problem::{Problem, quote},
+};
+
+/// The problem that something was not written; `what` is in the words of a sentence, such as `the Secret "a"`.
+pub(super) fn rejected(what: &str, error: &kube::Error) -> Problem {
+    let words = in_words(error);
+    let words = quote(words.trim_end_matches('.'));
+    match error {
+        kube::Error::Api(status) if status.is_forbidden() => Problem::new(
+            Reason::Forbidden,
+            format!(
+                "The API server refused to write {what}: {words}. Give the operator the rights of deploy/operator.yaml in this namespace, and look for a quota or an admission policy."
+            ),
+        ),
+        kube::Error::Api(_) => Problem::new(
+            Reason::WriteRejected,
+            format!(
+                "The API server did not take {what}: {words}. It is tried again by itself; if that does not help, look for an admission policy, a webhook or a quota that refuses it."
+            ),
+        ),
+        _ => Problem::new(
+            Reason::WriteRejected,
+            format!(
+                "The API server did not say whether it took {what}: {words}. It is tried again by itself."
+            ),
+        ),
+    }
+}
+
+/// Whether two writers met: looking again is all that it takes, unless they keep meeting.
+pub(super) fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+}
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// How long to wait after so many rejections in a row; `share`, between 0 and 1, keeps those apart that were
+/// rejected together.
+pub(super) fn wait(rejections: u32, share: f64) -> Duration {
+    let doublings = rejections.saturating_sub(1).min(16);
+    let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
+    wait.mul_f64(1.0 + share / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, reason: &str, message: &str) -> kube::Error {
+        kube::Error::Api(Box::new(Status::failure(message, reason).with_code(code)))
+    }
+
+    #[test]
+    fn every_answer_is_told_in_the_servers_words() {
+        let denied = "admission webhook \"policy.example.com\" denied the request: no Secrets on Fridays.";
+        let messages: Vec<String> = [
+            answer(400, "", denied),
+            answer(403, "Forbidden", "secrets is forbidden: exceeded quota: few"),
+            answer(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"),
+            answer(422, "Invalid", "ValidatingAdmissionPolicy 'no' denied request: no"),
+            answer(500, "InternalError", "failed calling webhook \"policy.example.com\""),
+            kube::Error::Service("connection closed before message completed".into()),
+        ]
+        .iter()
+        .map(|error| rejected("the Secret \"corp-ldap\"", error))
+        .map(|problem| format!("{}: {}", problem.reason, problem.message))
+        .collect();
+        insta::assert_snapshot!(messages.join("\n"));
+    }
+
+    #[test]
+    fn only_writers_that_met_conflict() {
+        assert!(is_conflict(&answer(409, "Conflict", "the object has been modified")));
+        assert!(is_conflict(&answer(409, "AlreadyExists", "it is there")));
+        assert!(!is_conflict(&answer(422, "Invalid", "no")));
+    }
+
+    #[test]
+    fn waits_double_up_to_a_minute_and_differ() {
+        assert_eq!(wait(1, 0.0), FIRST_WAIT);
+        assert_eq!(wait(3, 0.0), FIRST_WAIT * 4);
+        assert_eq!(wait(40, 0.0), LONGEST_WAIT);
+        assert_eq!(wait(1, 1.0), Duration::from_millis(1500));
+    }
+}

@@ -1,0 +1,181 @@
+//! What the API server does not take: every kind of write, refused in every way.
+
+use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
+use serde_json::Value;
+use test_support::{ApiProxy, ControlPlane, Mutation, REFUSED, Refusal, condition, pods::WandbWorkload};
+
+use crate::{
+    delivery::{Stage, TARGET, eventually},
+    world::program,
+};
+
+const KIND: &str = "LdapConfig";
+
+/// Answers of the API server itself, of webhooks and policies, of what stands in between, and none.
+const REFUSALS: [Refusal; 15] = [
+    Refusal::Answer(400),
+    Refusal::Answer(403),
+    Refusal::Answer(404),
+    Refusal::Answer(409),
+    Refusal::Answer(410),
+    Refusal::Answer(413),
+    Refusal::Answer(422),
+    Refusal::Answer(429),
+    Refusal::Answer(500),
+    Refusal::Answer(503),
+    Refusal::Answer(504),
+    Refusal::AnswerAfter(504),
+    Refusal::AnswerAfter(500),
+    Refusal::Lost,
+    Refusal::LostAfter,
+];
+
+/// More writes than these within the time that a condition takes to come are a storm.
+const STORM: usize = 12;
+
+/// A kind of write, and what leads to it.
+struct Case {
+    is_meant: fn(&Mutation) -> bool,
+    /// The condition that tells of its refusal.
+    condition: &'static str,
+    target: &'static str,
+    /// What is done beside changing the spec.
+    disturb: Disturbance,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Disturbance {
+    None,
+    /// The published Secret is deleted.
+    SecretDeleted,
+    /// The spec had no target before.
+    TargetNew,
+}
+
+fn path(mutation: &Mutation) -> &str {
+    mutation.path.split('?').next().unwrap_or_default()
+}
+
+fn spec(case: &Case, number: usize) -> String {
+    format!("{}\nattributes: {{email: mail, group: gidNumber, name{number}: cn}}", case.target)
+}
+
+async fn refused_in_every_way(case: Case) -> Result<()> {
+    let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    stage.operator = Some(stage.workspace.start_operator_through(
+        &proxy,
+        program(),
+        &["--allow-egress", "127.0.0.0/8"],
+    )?);
+    for (number, refusal) in REFUSALS.into_iter().enumerate() {
+        let without = if case.disturb == Disturbance::TargetNew { "" } else { case.target };
+        stage
+            .ready(&format!("{without}\nattributes: {{email: mail, group: gidNumber, name{number}: sn}}"))
+            .await?;
+        one(&stage, &proxy, &case, number, refusal).await.with_context(|| {
+            format!("{refusal:?}, {:?}", stage.operator.as_ref().map(|it| it.log().tail()))
+        })?;
+    }
+    Ok(())
+}
+
+async fn one(stage: &Stage, proxy: &ApiProxy, case: &Case, number: usize, refusal: Refusal) -> Result<()> {
+    proxy.refuse(refusal, case.is_meant);
+    stage.apply(&spec(case, number)).await?;
+    if case.disturb == Disturbance::SecretDeleted {
+        stage.workspace.secrets().delete("corp-ldap", &DeleteParams::default()).await?;
+    }
+    let status = eventually("a condition that tells of it", || async {
+        let status = stage.workspace.status(KIND, "corp").await?;
+        let is_told = condition(&status, case.condition).is_some_and(|told| is_told(told, refusal));
+        Ok((is_told && proxy.refused() > 0).then_some(status))
+    })
+    .await?;
+    let ready = condition(&status, "Ready").context("Ready")?;
+    ensure!(ready["status"] == "False", "{status:#}");
+    let refused = proxy.refused();
+    ensure!(refused <= STORM, "{refused} writes");
+    proxy.relent();
+    stage.workspace.wait_until_ready(KIND, "corp").await?;
+    Ok(())
+}
+
+/// Whether the condition has the right reason and the API server's words, where it said any.
+fn is_told(condition: &Value, refusal: Refusal) -> bool {
+    let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
+    let words = text("message").contains(REFUSED);
+    match refusal {
+        Refusal::Answer(403) => text("reason") == "Forbidden" && words,
+        Refusal::Answer(400 | 422) => ["WriteRejected", "TargetRefused"].contains(&text("reason")) && words,
+        Refusal::Answer(_) | Refusal::AnswerAfter(_) => text("reason") == "WriteRejected" && words,
+        Refusal::Lost | Refusal::LostAfter => text("reason") == "WriteRejected",
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_created() -> Result<()> {
+    refused_in_every_way(Case {
+        is_meant: |write| write.method == "POST" && path(write).ends_with("/secrets"),
+        condition: "Published",
+        target: "",
+        disturb: Disturbance::SecretDeleted,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_changed() -> Result<()> {
+    refused_in_every_way(Case {
+        is_meant: |write| write.method == "PUT" && path(write).ends_with("/secrets/corp-ldap"),
+        condition: "Published",
+        target: "",
+        disturb: Disturbance::None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_created() -> Result<()> {
+    refused_in_every_way(Case {
+        is_meant: |write| write.method == "POST" && path(write).ends_with("/secrets"),
+        condition: "RolledOut",
+        target: TARGET,
+        disturb: Disturbance::None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_changed() -> Result<()> {
+    refused_in_every_way(Case {
+        is_meant: |write| write.method == "PATCH" && path(write).ends_with("/deployments/wandb"),
+        condition: "RolledOut",
+        target: TARGET,
+        disturb: Disturbance::None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_marked() -> Result<()> {
+    refused_in_every_way(Case {
+        is_meant: |write| write.method == "PATCH" && path(write).contains("/secrets/corp-ldap-"),
+        condition: "RolledOut",
+        target: TARGET,
+        disturb: Disturbance::None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_finalizer_that_is_not_set() -> Result<()> {
+    refused_in_every_way(Case {
+        is_meant: |write| write.method == "PATCH" && path(write).ends_with("/ldapconfigs/corp"),
+        condition: "RolledOut",
+        target: TARGET,
+        disturb: Disturbance::TargetNew,
+    })
+    .await
+}
