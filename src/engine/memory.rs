@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{Kind, Remembered, Values};
-use crate::{api::Status, problem::Problem};
+use crate::{api::Status, problem::Problem, target::Sightings};
 
 /// Rights, quotas and policies change without an event.
 const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
@@ -37,6 +37,8 @@ struct Entry<K: Kind> {
     unwritable: Option<(Problem, Instant)>,
     /// What was written to the target last, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
+    /// What was seen to fail in the target's pods.
+    sightings: Sightings,
 }
 
 /// A revision, if any, and the inputs with which it was delivered.
@@ -57,6 +59,7 @@ impl<K: Kind> Entry<K> {
             told: None,
             unwritable: None,
             delivered: None,
+            sightings: Sightings::default(),
         }
     }
 }
@@ -146,6 +149,16 @@ impl<K: Kind> Memory<K> {
             }
             delivered => *delivered = Some((attempt, Vec::new())),
         });
+    }
+
+    /// What was seen to fail in the target's pods.
+    pub(super) fn sightings(&self, object: &K) -> Sightings {
+        self.with(object, |entry| entry.sightings.clone())
+    }
+
+    /// Keeps what was seen to fail in the target's pods.
+    pub(super) fn saw(&self, object: &K, sightings: Sightings) {
+        self.with(object, |entry| entry.sightings = sightings);
     }
 
     /// Forgets a resource that is gone.

@@ -73,7 +73,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         let stays = is_orphaning
             || finalizer == Finalizer::Target && object.common().deletion_policy == DeletionPolicy::Retain;
         let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
-        let left = context.deletion_patience.saturating_sub(waited);
+        let left = context.waits.deletion.saturating_sub(waited);
         let pending = match finalizer {
             _ if stays => None,
             Finalizer::Target => leave_target(object, context, waited, left).await?,
@@ -104,7 +104,7 @@ async fn leave_target<K: Kind>(
     waited: Duration,
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
-    if waited < HANDOVER.min(context.deletion_patience) && !is_replaced(object, context).await? {
+    if waited < HANDOVER.min(context.waits.deletion) && !is_replaced(object, context).await? {
         return Ok(Some(SUCCESSOR_RETRY));
     }
     let obstacle = match withdraw(object, context, None).await? {
@@ -122,7 +122,7 @@ async fn leave_target<K: Kind>(
     if !left.is_zero() {
         // Pods that are being replaced are no news.
         if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
-            context.tell(object, &waits("Withdraw", &problem, context.deletion_patience)).await;
+            context.tell(object, &waits("Withdraw", &problem, context.waits.deletion)).await;
         }
         return Ok(Some(retry.min(left)));
     }
@@ -163,7 +163,7 @@ async fn revoke<K: Kind>(
         // Without a key, waiting is of no use.
         Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
-                context.tell(object, &waits("Revoke", &problem, context.deletion_patience)).await;
+                context.tell(object, &waits("Revoke", &problem, context.waits.deletion)).await;
             }
             Ok(Some(RETRY.min(left)))
         }
@@ -185,7 +185,7 @@ pub(super) async fn release_undecodable<K: Kind>(
         return Ok(Action::await_change());
     };
     let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
-    let left = context.deletion_patience.saturating_sub(waited);
+    let left = context.waits.deletion.saturating_sub(waited);
     if !left.is_zero() {
         return Ok(Action::requeue(left));
     }

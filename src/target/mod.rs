@@ -18,10 +18,12 @@ mod effects;
 mod environment;
 mod evidence;
 mod managed_fields;
+mod newest;
 mod owner;
 mod references;
 mod rights;
 mod rollout;
+mod sightings;
 mod weights_and_biases;
 mod workload;
 
@@ -31,6 +33,7 @@ pub use effects::{in_use, in_use_anywhere, make, rollout, unblock};
 pub use environment::Environment;
 pub use owner::Owner;
 pub use rollout::{Patience, Rollout};
+pub use sightings::Sightings;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource};
 pub use workload::Workload;
 

@@ -32,13 +32,19 @@
   verbs: [create]
 {{- if $delivers }}
 # Only for resources with a spec.target: the workloads, and their pods to see what became of a rollout.
-# Whatever the target is, all workloads are listed before a Secret goes that one may refer to.
+# Whatever the target is, all that has pods or makes them is listed before a Secret goes that one may refer to.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [{{ join ", " (ternary $ofTarget (list "list") $targets.deployment) }}]
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [{{ join ", " (ternary $ofTarget (list "list") $targets.statefulSet) }}]
+- apiGroups: [apps]
+  resources: [controllerrevisions, daemonsets, replicasets]
+  verbs: [list]
+- apiGroups: [batch]
+  resources: [cronjobs, jobs]
+  verbs: [list]
 {{- if $targets.weightsAndBiases }}
 - apiGroups: [apps.wandb.com]
   resources: [weightsandbiases]

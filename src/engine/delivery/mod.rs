@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Claimant, Context, Kind, Tenancy, Values, claims, secret::owner_in_targets};
+use super::{Claimant, Context, Kind, Tenancy, Values, claims, clock::ApiClock, secret::owner_in_targets};
 use crate::{
     api::RECHECK_ANNOTATION,
     error::Error,
@@ -124,6 +124,7 @@ async fn attempt<K: Kind>(
         (Tenancy::Together, Some(joined)) => Offer::Current(joined),
         (Tenancy::Together, None) => Offer::Nothing,
     };
+    let clock = ApiClock::read(&context.client).await?;
     let mut round = Round {
         object,
         context,
@@ -134,6 +135,7 @@ async fn attempt<K: Kind>(
         successor: claims::successor(&claimant, &others).filter(|other| other.can_deliver()),
         offer,
         inputs: inputs(object),
+        clock,
     };
     let mut taken = BTreeSet::new();
     for _ in 0..STEPS {

@@ -8,19 +8,15 @@ use super::{
     Delivered, Offer, Progress,
     aim::{Attempt, Course, Judgement, Step, Wanted, aim, proven_before},
     obstacle::Obstacle,
-    revisions::{self, Creation, Mark, Revision, WayBack},
+    revisions::{self, Creation, Mark, Revision},
     withdraw,
 };
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
-    engine::{Claimant, Context, Kind, Values, release::Finalizer},
+    engine::{Claimant, Context, Kind, Values, clock::ApiClock, release::Finalizer},
     problem::{Problem, quote},
-    sensitive::{Redactor, Sensitive},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
-
-/// Shorter values are switches such as `true` and `pkce`.
-const SHORTEST_SECRET: usize = 6;
 
 /// Revisions that are kept for a target, as people may go back to them.
 const KEPT: usize = 3;
@@ -39,6 +35,7 @@ pub(super) struct Round<'a, K: Kind> {
     pub offer: Offer<'a>,
     /// What a person changes to have something tried again.
     pub inputs: String,
+    pub clock: ApiClock,
 }
 
 /// What one look showed.
@@ -117,11 +114,11 @@ impl<K: Kind> Round<'_, K> {
         }
     }
 
-    /// The API server's clock may be ahead, and what is marked now must not seem older than what it tells.
+    /// API servers of one cluster may differ, and what is marked now must not seem older than what they tell.
     fn attempt(&self, standing: &Standing) -> Attempt {
         let moved = standing.moved.as_ref().and_then(|moved| moved.at);
         let seen = standing.applied_at.into_iter().chain(moved);
-        let now = seen.fold(crate::engine::reconcile::now(), Timestamp::max);
+        let now = seen.fold(self.clock.now(), Timestamp::max);
         Attempt { inputs: self.inputs.clone(), now }
     }
 
@@ -194,14 +191,18 @@ impl<K: Kind> Round<'_, K> {
         if !course.is_over(standing) {
             let patience = Patience {
                 limit: self.object.common().rollout_timeout.get(),
+                failure: self.context.waits.failure,
                 since: standing.applied_at,
                 now: attempt.now,
+                instant: Instant::now(),
             };
+            let watched = (&self.owner, course.number);
+            let mut sightings = self.context.memory.sightings(self.object);
             let rollout =
-                target::rollout(client, self.namespace, seen, &self.owner, course.number, patience).await??;
+                target::rollout(client, self.namespace, seen, watched, patience, &mut sightings).await??;
+            self.context.memory.saw(self.object, sightings);
             match course.judge(rollout, here, &attempt) {
                 Judgement::Mark(revision, mark) => {
-                    let mark = self.scrubbed(mark, values.as_ref());
                     revisions::mark(client, self.object, revision, &mark).await?;
                     return Ok(None);
                 }
@@ -210,8 +211,7 @@ impl<K: Kind> Round<'_, K> {
                     if !stuck.is_empty() {
                         target::unblock(client, self.namespace, seen, &self.owner, &stuck).await??;
                     }
-                    let text = self.redactor(values.as_ref()).redact(seen_of_it);
-                    return Ok(Some(delivered(Progress::Progressing(text))));
+                    return Ok(Some(delivered(Progress::Progressing(seen_of_it))));
                 }
             }
         }
@@ -288,26 +288,6 @@ impl<K: Kind> Round<'_, K> {
             revisions::delete(client, self.object, revision).await?;
         }
         Ok(())
-    }
-
-    /// What a container said may repeat what it was given.
-    fn scrubbed(&self, mark: Mark, values: Option<&Values>) -> Mark {
-        match mark {
-            Mark::RolledBack(way_back) => {
-                let evidence = self.redactor(values).redact(way_back.evidence);
-                Mark::RolledBack(WayBack { evidence, ..way_back })
-            }
-            mark => mark,
-        }
-    }
-
-    /// Takes out every value that the spec does not show anyway.
-    fn redactor(&self, values: Option<&Values>) -> Redactor {
-        let spec = serde_json::to_string(self.object.spec()).unwrap_or_default();
-        let values = values.into_iter().flat_map(Values::iter).map(|(_, value)| value);
-        let is_public =
-            |value: &&Sensitive| value.expose().len() < SHORTEST_SECRET || spec.contains(value.expose());
-        Redactor::new(values.filter(|value| !is_public(value)).cloned())
     }
 
     fn missing(&self) -> Problem {
