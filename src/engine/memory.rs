@@ -39,6 +39,8 @@ struct Entry<K: Kind> {
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// What was seen to fail in the target's pods.
     sightings: Sightings,
+    /// The revision of which a check found last that its values do not work any more, and what it found.
+    refused_revision: Option<(u64, String)>,
 }
 
 /// A revision, if any, and the inputs with which it was delivered.
@@ -60,6 +62,7 @@ impl<K: Kind> Entry<K> {
             unwritable: None,
             delivered: None,
             sightings: Sightings::default(),
+            refused_revision: None,
         }
     }
 }
@@ -159,6 +162,17 @@ impl<K: Kind> Memory<K> {
     /// Keeps what was seen to fail in the target's pods.
     pub(super) fn saw(&self, object: &K, sightings: Sightings) {
         self.with(object, |entry| entry.sightings = sightings);
+    }
+
+    /// Why the values of this revision do not work any more, where a check has found that.
+    pub(super) fn refused_revision(&self, object: &K, number: u64) -> Option<String> {
+        let refused = self.with(object, |entry| entry.refused_revision.clone());
+        refused.filter(|(refused, _)| *refused == number).map(|(_, found)| found)
+    }
+
+    /// Keeps why the values of this revision do not work any more.
+    pub(super) fn refuse_revision(&self, object: &K, number: u64, found: String) {
+        self.with(object, |entry| entry.refused_revision = Some((number, found)));
     }
 
     /// Forgets a resource that is gone.

@@ -13,6 +13,7 @@ mod obstacle;
 mod revisions;
 mod round;
 mod waiting;
+mod way_back;
 mod withdraw;
 
 pub(super) use looks::looks;
@@ -56,6 +57,8 @@ pub enum Progress {
     Progressing(String),
     /// Pods run with earlier ones, since the newest did not work.
     RolledBack(String),
+    /// The newest do not work, and no earlier ones do any more.
+    NoWorkingRevision(String),
     /// They cannot be delivered.
     Failed(Problem),
 }
@@ -63,7 +66,7 @@ pub enum Progress {
 impl Progress {
     /// Whether there is something to wait for that no event may tell of.
     pub fn is_underway(&self) -> bool {
-        matches!(self, Self::Progressing(_))
+        matches!(self, Self::Progressing(_) | Self::NoWorkingRevision(_))
     }
 }
 

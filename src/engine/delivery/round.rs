@@ -8,7 +8,8 @@ use super::{
     Delivered, Offer, Progress,
     aim::{Attempt, Course, Judgement, Step, Wanted, aim, proven_before},
     obstacle::Obstacle,
-    revisions::{self, Creation, Mark, Revision},
+    revisions::{self, Creation, Mark, Revision, Stay},
+    way_back::{self, Answer},
     withdraw,
 };
 use crate::{
@@ -155,7 +156,7 @@ impl<K: Kind> Round<'_, K> {
         newest: Option<Values>,
     ) -> Result<Option<Delivered>, Obstacle> {
         let client = &self.context.client;
-        let Scene { seen, here, elsewhere, standing, attempt } = scene;
+        let Scene { seen, here, elsewhere, standing, ref attempt } = scene;
         let values = match course.number {
             Some(number) if number == course.newest.number => newest,
             Some(number) => revisions::values(client, self.object, number).await?,
@@ -201,17 +202,22 @@ impl<K: Kind> Round<'_, K> {
             let rollout =
                 target::rollout(client, self.namespace, seen, watched, patience, &mut sightings).await??;
             self.context.memory.saw(self.object, sightings);
-            match course.judge(rollout, here, &attempt) {
+            match course.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
                     revisions::mark(client, self.object, revision, &mark).await?;
                     return Ok(None);
                 }
+                Judgement::Return { to, evidence } => {
+                    self.turn_back(&scene, course, to, evidence, values.as_ref()).await?;
+                    return Ok(None);
+                }
                 Judgement::Underway(seen_of_it) => {
-                    let stuck = unproven(here, course);
-                    if !stuck.is_empty() {
-                        target::unblock(client, self.namespace, seen, &self.owner, &stuck).await??;
-                    }
+                    self.unblock(&scene, course).await?;
                     return Ok(Some(delivered(Progress::Progressing(seen_of_it))));
+                }
+                Judgement::Stay(stay) => {
+                    self.unblock(&scene, course).await?;
+                    return Ok(Some(delivered(self.stays(course, stay))));
                 }
             }
         }
@@ -231,6 +237,56 @@ impl<K: Kind> Round<'_, K> {
             course.newest.number, self.target, successor.owner.title
         ));
         Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
+    }
+
+    /// Goes back to an earlier revision where its values still work, and marks it where they do not.
+    async fn turn_back(
+        &self,
+        scene: &Scene<'_>,
+        course: Course<'_>,
+        to: u64,
+        evidence: String,
+        newest: Option<&Values>,
+    ) -> Result<(), Obstacle> {
+        let client = &self.context.client;
+        let (Some(earlier), Some(values)) = (
+            scene.here.iter().find(|revision| revision.number == to),
+            revisions::values(client, self.object, to).await?,
+        ) else {
+            // It went since it was listed.
+            return Ok(());
+        };
+        let (revision, mark) = match way_back::check(self.object, self.context, to, (&values, newest)).await?
+        {
+            Answer::Refused(found) => (
+                earlier,
+                Mark::Refused { evidence: format!("Revision {to} does not work any more: {found}") },
+            ),
+            Answer::Works => course.back(Some(to), evidence, &scene.attempt),
+            Answer::Unknown(why) => {
+                let evidence = format!("{evidence} Whether revision {to} still works was not checked: {why}");
+                course.back(Some(to), evidence, &scene.attempt)
+            }
+        };
+        revisions::mark(client, self.object, revision, &mark).await?;
+        Ok(())
+    }
+
+    /// Deletes the pods that keep a StatefulSet from going on.
+    async fn unblock(&self, scene: &Scene<'_>, course: Course<'_>) -> Result<(), Obstacle> {
+        let stuck = unproven(scene.here, course);
+        if !stuck.is_empty() {
+            target::unblock(&self.context.client, self.namespace, scene.seen, &self.owner, &stuck).await??;
+        }
+        Ok(())
+    }
+
+    /// What `RolledOut` says where the target stays with what does not work.
+    fn stays(&self, course: Course<'_>, stay: &Stay) -> Progress {
+        Progress::NoWorkingRevision(format!(
+            "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
+            course.newest.number, self.target, stay.evidence
+        ))
     }
 
     /// What `RolledOut` says once pods run with the course.
