@@ -37,7 +37,9 @@ pub(super) async fn check<K: Kind>(
         match remembered.findings.credentials_answer() {
             Some(CredentialsAnswer::Refused) => return Ok(answer(&remembered.findings)),
             Some(_) => {
-                return Ok(Answer::Unknown("The server gives no clear answer to its credentials.".to_owned()));
+                return Ok(Answer::Unknown(
+                    "The server gives no clear answer to its credentials.".to_owned(),
+                ));
             }
             None => {}
         }
