@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -12,6 +13,7 @@ use kube::{
 
 use super::{
     Claimant, Context, Kind, Notice, Scene, claims,
+    clock::ApiClock,
     delivery::{Withdrawal, is_absent, withdraw},
     secret::{self, field_manager},
 };
@@ -72,7 +74,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         // What stays must keep working.
         let stays = is_orphaning
             || finalizer == Finalizer::Target && object.common().deletion_policy == DeletionPolicy::Retain;
-        let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
+        let waited = waited(context, deleted).await?;
         let left = context.waits.deletion.saturating_sub(waited);
         let pending = match finalizer {
             _ if stays => None,
@@ -85,6 +87,12 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         context.let_go(object, finalizer).await?;
     }
     Ok(Action::await_change())
+}
+
+/// How long the deletion has been wanted, by the clock that wrote when that began.
+async fn waited<K: Kind>(context: &Context<K>, deleted: &Time) -> Result<Duration, Error> {
+    let now = ApiClock::read(&context.client).await?.now();
+    Ok(Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default())
 }
 
 /// Whether no successor is about to take the resource's entries over.
@@ -184,7 +192,7 @@ pub(super) async fn release_undecodable<K: Kind>(
     let Some(deleted) = object.meta().deletion_timestamp.as_ref().filter(|_| !held.is_empty()) else {
         return Ok(Action::await_change());
     };
-    let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
+    let waited = waited(context, deleted).await?;
     let left = context.waits.deletion.saturating_sub(waited);
     if !left.is_zero() {
         return Ok(Action::requeue(left));

@@ -371,7 +371,8 @@ impl<K: Kind> Round<'_, K> {
 
 /// The revisions beside that of the course that pods were not seen to run with.
 fn unproven(here: &[Revision], course: Course<'_>) -> BTreeSet<u64> {
-    let unproven = here.iter().filter(|revision| !matches!(revision.mark, Mark::RolledOut { .. }));
+    let is_proven = |mark: &Mark| matches!(mark, Mark::RolledOut { .. } | Mark::Refused { .. });
+    let unproven = here.iter().filter(|revision| !is_proven(&revision.mark));
     unproven.map(|revision| revision.number).filter(|number| Some(*number) != course.number).collect()
 }
 
