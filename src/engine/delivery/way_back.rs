@@ -80,3 +80,48 @@ fn answer(findings: &Findings) -> Answer {
     let found = format!("{name}: {message}");
     if is_certain { Answer::Refused(found) } else { Answer::Unknown(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::{CheckName, Reason},
+        engine::Report,
+        problem::Problem,
+        sensitive::Redactor,
+    };
+
+    #[test]
+    fn only_what_is_certain_speaks_against_values() {
+        for (check, reason, expected) in [
+            (CheckName::Bind, None, "works"),
+            (CheckName::Bind, Some(Reason::InvalidCredentials), "refused"),
+            (CheckName::Bind, Some(Reason::AccountLocked), "refused"),
+            (CheckName::Bind, Some(Reason::TimedOut), "unknown"),
+            (CheckName::Bind, Some(Reason::ConnectionClosed), "unknown"),
+            (CheckName::Bind, Some(Reason::ServerUnavailable), "unknown"),
+            (CheckName::TcpConnects, Some(Reason::ConnectionRefused), "unknown"),
+            (CheckName::DnsResolves, Some(Reason::NameNotResolved), "unknown"),
+            (CheckName::TlsVerifies, Some(Reason::TlsHandshakeFailed), "unknown"),
+            (CheckName::TlsVerifies, Some(Reason::UnknownAuthority), "refused"),
+            (CheckName::BaseDnExists, Some(Reason::BaseDnNotFound), "refused"),
+            (CheckName::ClientCredentials, Some(Reason::ClientRejected), "refused"),
+            (CheckName::KeyAccepted, Some(Reason::Unauthorized), "refused"),
+            (CheckName::KeyAccepted, Some(Reason::RateLimited), "unknown"),
+        ] {
+            let mut report = Report::new(vec![check.clone()], Redactor::default());
+            let outcome = match reason {
+                Some(reason) => Err(Problem::new(reason, "Seen.")),
+                None => Ok(crate::engine::Checked::passed((), "Seen.")),
+            };
+            report.record(check.clone(), outcome);
+            let (word, told) = match answer(&report.finish()) {
+                Answer::Works => ("works", String::new()),
+                Answer::Unknown(why) => ("unknown", why),
+                Answer::Refused(found) => ("refused", found),
+            };
+            assert_eq!(word, expected, "{check} {reason:?}");
+            assert!(told.is_empty() || told == format!("{check}: Seen."), "{told}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod refusals;
 mod rotation;
 mod secrecy;
 mod strangers;
+mod way_back;
 
 use std::{
     collections::BTreeMap,

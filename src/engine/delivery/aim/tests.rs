@@ -284,16 +284,15 @@ impl World {
                 match course.judge(rollout, &revisions, &attempt) {
                     Judgement::Underway(_) | Judgement::Stay(_) => return false,
                     Judgement::Mark(revision, mark) => (revision.number, mark),
-                    Judgement::Return { to, evidence } => match self.refused.get_mut(&to) {
-                        Some(tries) => {
+                    Judgement::Return { to, evidence } => {
+                        if let Some(tries) = self.refused.get_mut(&to) {
                             *tries += 1;
                             (to, Mark::Refused { evidence })
-                        }
-                        None => {
+                        } else {
                             let (revision, mark) = course.back(Some(to), evidence, &attempt);
                             (revision.number, mark)
                         }
-                    },
+                    }
                 }
             }
         };
