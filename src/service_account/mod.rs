@@ -122,27 +122,6 @@ impl Kind for ServiceAccount {
         Plan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
     }
 
-    const CREDENTIAL: Option<Env> = Some(render::API_KEY);
-
-    /// Tokens are checked when they are obtained, and end by themselves: only keys can be asked about.
-    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
-        let Settings { account, credentials: CredentialSettings::ApiKey(settings) } = self.parse().ok()?
-        else {
-            return None;
-        };
-        // A key goes to the server that it was published for, and to no other.
-        let is_same =
-            |env, expected: &str| values.setting(env).is_some_and(|value| value.expose() == expected);
-        if !is_same(render::BASE_URL, account.base_url.as_str())
-            || !is_same(render::ENTITY, account.home.team())
-        {
-            return None;
-        }
-        let own = api_key::Plan::of_key(settings, values.setting(render::API_KEY)?);
-        let (ca_bundle, trust) = values.trust(system_trust)?;
-        Some(Plan { account, credentials: CredentialPlan::ApiKey(own), trust, ca_bundle })
-    }
-
     fn checks(plan: &Plan) -> Vec<CheckName> {
         let own = match &plan.credentials {
             CredentialPlan::ApiKey(own) => api_key::checks(own),

@@ -5,7 +5,7 @@ use crate::engine::{CA_FILE, Env, Values};
 
 /// Where the server is.
 pub(super) const BASE_URL: Env = Env { local: Some("WANDB_BASE_URL"), split: &[], field: None };
-pub(super) const ENTITY: Env = Env { local: Some("WANDB_ENTITY"), split: &[], field: None };
+const ENTITY: Env = Env { local: Some("WANDB_ENTITY"), split: &[], field: None };
 const USERNAME: Env = Env { local: Some("WANDB_USERNAME"), split: &[], field: None };
 const USER_EMAIL: Env = Env { local: Some("WANDB_USER_EMAIL"), split: &[], field: None };
 const CERTIFICATES: Env = Env { local: Some("SSL_CERT_FILE"), split: &[], field: None };

@@ -92,13 +92,6 @@ impl Plan {
     pub(super) fn new(settings: ApiKeySettings, inputs: &Inputs) -> Self {
         Self { settings, bootstrap: inputs.get(BOOTSTRAP).cloned(), admin: inputs.get(ADMIN).cloned() }
     }
-
-    /// A plan that proves this key, and changes nothing.
-    pub(super) fn of_key(settings: ApiKeySettings, key: &Sensitive) -> Self {
-        let settings =
-            ApiKeySettings { rotation: None, published: None, creation: Creation::ByPerson, ..settings };
-        Self { settings, bootstrap: Some(key.clone()), admin: None }
-    }
 }
 
 /// Everything that the spec names. The key that a person copied may be missing where it is still to be

@@ -10,7 +10,6 @@ mod refusals;
 mod rotation;
 mod secrecy;
 mod strangers;
-mod way_back;
 
 use std::{
     collections::BTreeMap,
