@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
-    engine::{Context, Kind, MANAGER, Registry, Scope, control, watch_targets},
+    engine::{Context, Kind, MANAGER, Registry, Scope, Waits, control, watch_targets},
     leader::{Election, Leadership},
     metrics::Metrics,
     net::{EgressPolicy, SharedNetwork},
@@ -31,8 +31,8 @@ pub struct Options {
     pub allow_egress: Vec<IpNet>,
     /// Runs of one kind and namespace at a time.
     pub concurrency: u16,
-    /// How long a deletion waits for a server that does not revoke what the resource made there.
-    pub deletion_patience: Duration,
+    /// How long is waited for what may still come right.
+    pub waits: Waits,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub metrics_address: SocketAddr,
     /// Whether replicas agree on one leader.
@@ -155,7 +155,7 @@ impl Controllers {
             Arc::clone(&shared.network),
             Arc::clone(&shared.metrics),
             shared.reporter.clone(),
-            shared.options.deletion_patience,
+            shared.options.waits,
             shared.stopping.clone(),
             Arc::clone(&shared.registry),
         ));

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::EnvFilter;
 use wandb_auth_operator::{
-    engine::Scope,
+    engine::{Scope, Waits},
     operator::{LeaderElection, Options, operate},
 };
 
@@ -33,7 +33,7 @@ impl InProcessOperator {
             // Without this it would refuse to connect to loopback addresses.
             allow_egress: vec!["127.0.0.0/8".parse()?],
             concurrency: 64,
-            deletion_patience: Duration::from_mins(10),
+            waits: Waits { deletion: Duration::from_mins(10), failure: Duration::from_mins(1) },
             metrics_address: ([127, 0, 0, 1], 0).into(),
             election: LeaderElection::Off,
         };

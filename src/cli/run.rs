@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster;
 use crate::{
     api::Duration,
-    engine::{MANAGER, Scope},
+    engine::{MANAGER, Scope, Waits},
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
 };
@@ -37,6 +37,10 @@ pub struct RunArguments {
     /// How long the deletion of a resource waits for a server that does not revoke its keys.
     #[arg(long, value_name = "DURATION", env = "WANDB_AUTH_DELETION_PATIENCE", default_value = "10m")]
     deletion_patience: Duration,
+
+    /// How long a container of a target must fail, without a break, before a rollout is undone.
+    #[arg(long, value_name = "DURATION", env = "WANDB_AUTH_FAILURE_PATIENCE", default_value = "60s")]
+    failure_patience: Duration,
 
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, value_name = "ADDRESS", env = "WANDB_AUTH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
@@ -97,7 +101,7 @@ impl RunArguments {
             scopes,
             allow_egress,
             concurrency: self.concurrency,
-            deletion_patience: self.deletion_patience.get(),
+            waits: Waits { deletion: self.deletion_patience.get(), failure: self.failure_patience.get() },
             metrics_address: self.metrics_address,
             election,
         })

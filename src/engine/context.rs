@@ -37,6 +37,15 @@ struct WholeStatus<'a, D> {
     details: &'a D,
 }
 
+/// How long is waited for what may still come right.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// How long a deletion waits for a server that does not revoke what the resource made there.
+    pub deletion: Duration,
+    /// How long a container of a target must fail before a rollout is undone.
+    pub failure: Duration,
+}
+
 /// What every run of a kind shares.
 pub struct Context<K: Kind> {
     /// The connection to the API server.
@@ -53,8 +62,8 @@ pub struct Context<K: Kind> {
     pub reporter: Reporter,
     /// Limits how many runs speak with the API server at a time: each takes a connection and memory.
     pub(super) turns: Semaphore,
-    /// How long a deletion waits for a server that does not let go.
-    pub deletion_patience: Duration,
+    /// How long is waited for what may still come right.
+    pub waits: Waits,
     /// Set when the process is to stop.
     pub stopping: CancellationToken,
     /// The resources of every kind.
@@ -68,7 +77,7 @@ impl<K: Kind> Context<K> {
         network: Arc<SharedNetwork>,
         metrics: Arc<Metrics>,
         reporter: Reporter,
-        deletion_patience: Duration,
+        waits: Waits,
         stopping: CancellationToken,
         registry: Arc<Registry>,
     ) -> Self {
@@ -80,7 +89,7 @@ impl<K: Kind> Context<K> {
             metrics,
             reporter,
             turns: Semaphore::new(TURNS),
-            deletion_patience,
+            waits,
             stopping,
             registry,
         }

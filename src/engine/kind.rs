@@ -10,6 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Checked, Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Tenancy, Values};
 use crate::{
     api::{CheckName, CommonSpec, Reason, Status},
+    net::Trust,
     problem::Problem,
     target::Environment,
 };
@@ -99,6 +100,14 @@ pub trait Kind:
 
     /// Joins the parsed spec with the referenced values.
     fn plan(parsed: Self::Parsed, inputs: Inputs) -> Self::Plan;
+
+    /// The setting that holds what the other side must not see too often, since it may lock the account.
+    const CREDENTIAL: Option<Env> = None;
+
+    /// The plan that values of before stand for, to check whether they still work; nothing where they do not tell.
+    fn plan_of(&self, _values: &Values, _system_trust: &Trust) -> Option<Self::Plan> {
+        None
+    }
 
     /// Every check of this plan, in the order in which people read them (`SecretValues` is the engine's own).
     fn checks(plan: &Self::Plan) -> Vec<CheckName>;

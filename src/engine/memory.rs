@@ -13,6 +13,7 @@ use super::{Kind, Remembered, Values, secret::Written};
 use crate::{
     api::{Reason, Status},
     problem::Problem,
+    target::Sightings,
 };
 
 /// Rights, quotas and policies change without an event.
@@ -42,6 +43,10 @@ struct Entry<K: Kind> {
     rejections: u32,
     /// What was written to the target last, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
+    /// What was seen to fail in the target's pods.
+    sightings: Sightings,
+    /// The revision of which a check found last that its values do not work any more, and what it found.
+    refused_revision: Option<(u64, String)>,
 }
 
 /// A revision, if any, and the inputs with which it was delivered.
@@ -63,6 +68,8 @@ impl<K: Kind> Entry<K> {
             unwritable: None,
             rejections: 0,
             delivered: None,
+            sightings: Sightings::default(),
+            refused_revision: None,
         }
     }
 }
@@ -174,6 +181,27 @@ impl<K: Kind> Memory<K> {
             }
             delivered => *delivered = Some((attempt, Vec::new())),
         });
+    }
+
+    /// What was seen to fail in the target's pods.
+    pub(super) fn sightings(&self, object: &K) -> Sightings {
+        self.with(object, |entry| entry.sightings.clone())
+    }
+
+    /// Keeps what was seen to fail in the target's pods.
+    pub(super) fn saw(&self, object: &K, sightings: Sightings) {
+        self.with(object, |entry| entry.sightings = sightings);
+    }
+
+    /// Why the values of this revision do not work any more, where a check has found that.
+    pub(super) fn refused_revision(&self, object: &K, number: u64) -> Option<String> {
+        let refused = self.with(object, |entry| entry.refused_revision.clone());
+        refused.filter(|(refused, _)| *refused == number).map(|(_, found)| found)
+    }
+
+    /// Keeps why the values of this revision do not work any more.
+    pub(super) fn refuse_revision(&self, object: &K, number: u64, found: String) {
+        self.with(object, |entry| entry.refused_revision = Some((number, found)));
     }
 
     /// Forgets a resource that is gone.

@@ -10,6 +10,7 @@
 mod accept;
 mod backoff;
 mod claims;
+mod clock;
 mod context;
 mod controller;
 mod delivery;
@@ -36,7 +37,7 @@ mod target_watch;
 mod values;
 
 pub use claims::{Claimant, Tenancy};
-pub use context::Context;
+pub use context::{Context, Waits};
 pub use controller::{Scope, control};
 pub use dial::{Protection, connect, encrypt_stage, reach};
 pub use inputs::Inputs;

@@ -46,6 +46,25 @@ pub struct Planned<K: Kind> {
     pub(super) question: Question,
 }
 
+impl<K: Kind> Planned<K> {
+    /// The plan that values of before stand for. It is made on behalf of nobody: its checks run once.
+    pub(super) fn of_values(plan: K::Plan, values: &Values) -> Self {
+        let secrets: Vec<_> =
+            K::CREDENTIAL.and_then(|env| values.setting(env)).cloned().into_iter().collect();
+        let mut hasher = HASH_KEY.build_hasher();
+        values.iter().for_each(|(name, value)| (name, value.expose()).hash(&mut hasher));
+        let inputs = InputsHash(hasher.finish());
+        Self {
+            plan,
+            remarks: Vec::new(),
+            account: Account::Anonymous,
+            redactor: Redactor::new(secrets.iter().cloned()),
+            secrets,
+            question: Question { inputs, recheck: None, surroundings: Vec::new() },
+        }
+    }
+}
+
 /// Identifies a spec and the contents it refers to. It is keyed anew in every process, so it reveals nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputsHash(u64);

@@ -206,7 +206,7 @@ async fn note_down<K: Kind>(
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
-async fn stopped<K: Kind>(context: &Context<K>) {
+pub(super) async fn stopped<K: Kind>(context: &Context<K>) {
     context.stopping.cancelled().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

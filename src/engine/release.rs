@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -12,6 +13,7 @@ use kube::{
 
 use super::{
     Claimant, Context, Kind, Notice, Scene, claims,
+    clock::ApiClock,
     delivery::{Withdrawal, is_absent, withdraw},
     secret::{self, field_manager},
 };
@@ -72,8 +74,8 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         // What stays must keep working.
         let stays = is_orphaning
             || finalizer == Finalizer::Target && object.common().deletion_policy == DeletionPolicy::Retain;
-        let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
-        let left = context.deletion_patience.saturating_sub(waited);
+        let waited = waited(context, deleted).await?;
+        let left = context.waits.deletion.saturating_sub(waited);
         let pending = match finalizer {
             _ if stays => None,
             Finalizer::Target => leave_target(object, context, waited, left).await?,
@@ -85,6 +87,12 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         context.let_go(object, finalizer).await?;
     }
     Ok(Action::await_change())
+}
+
+/// How long the deletion has been wanted, by the clock that wrote when that began.
+async fn waited<K: Kind>(context: &Context<K>, deleted: &Time) -> Result<Duration, Error> {
+    let now = ApiClock::read(&context.client).await?.now();
+    Ok(Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default())
 }
 
 /// Whether no successor is about to take the resource's entries over.
@@ -104,7 +112,7 @@ async fn leave_target<K: Kind>(
     waited: Duration,
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
-    if waited < HANDOVER.min(context.deletion_patience) && !is_replaced(object, context).await? {
+    if waited < HANDOVER.min(context.waits.deletion) && !is_replaced(object, context).await? {
         return Ok(Some(SUCCESSOR_RETRY));
     }
     let obstacle = match withdraw(object, context, None).await? {
@@ -122,7 +130,7 @@ async fn leave_target<K: Kind>(
     if !left.is_zero() {
         // Pods that are being replaced are no news.
         if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
-            context.tell(object, &waits("Withdraw", &problem, context.deletion_patience)).await;
+            context.tell(object, &waits("Withdraw", &problem, context.waits.deletion)).await;
         }
         return Ok(Some(retry.min(left)));
     }
@@ -163,7 +171,7 @@ async fn revoke<K: Kind>(
         // Without a key, waiting is of no use.
         Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
-                context.tell(object, &waits("Revoke", &problem, context.deletion_patience)).await;
+                context.tell(object, &waits("Revoke", &problem, context.waits.deletion)).await;
             }
             Ok(Some(RETRY.min(left)))
         }
@@ -184,8 +192,8 @@ pub(super) async fn release_undecodable<K: Kind>(
     let Some(deleted) = object.meta().deletion_timestamp.as_ref().filter(|_| !held.is_empty()) else {
         return Ok(Action::await_change());
     };
-    let waited = Duration::try_from(Timestamp::now().duration_since(deleted.0)).unwrap_or_default();
-    let left = context.deletion_patience.saturating_sub(waited);
+    let waited = waited(context, deleted).await?;
+    let left = context.waits.deletion.saturating_sub(waited);
     if !left.is_zero() {
         return Ok(Action::requeue(left));
     }

@@ -279,6 +279,9 @@ fn rolled_out(facts: &Facts<'_>) -> Draft {
         Progress::RolledOut(message) => Draft::new(type_, State::True, Reason::RolledOut, message),
         Progress::Progressing(message) => Draft::new(type_, State::False, Reason::Progressing, message),
         Progress::RolledBack(message) => Draft::new(type_, State::False, Reason::RolledBack, message),
+        Progress::NoWorkingRevision(message) => {
+            Draft::new(type_, State::False, Reason::NoWorkingRevision, message)
+        }
         Progress::Failed(problem) => Draft::broken(type_, problem),
     }
 }

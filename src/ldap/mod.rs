@@ -29,6 +29,7 @@ mod name;
 mod password_policy;
 mod primary_group;
 mod probe;
+mod read_back;
 mod refusal;
 mod render;
 mod search;
@@ -118,6 +119,12 @@ impl Kind for LdapConfig {
             trust: inputs.trust,
             ca_bundle: inputs.ca_bundle,
         }
+    }
+
+    const CREDENTIAL: Option<Env> = Some(render::BIND_PASSWORD);
+
+    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
+        read_back::plan(&self.spec, values, system_trust)
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {

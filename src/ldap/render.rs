@@ -3,20 +3,27 @@
 use super::{Directory, GroupName, Plan, Protection};
 use crate::engine::{Env, RenderContext, Values};
 
-const ADDRESS: Env = Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
-const BASE_DN: Env = Env { local: Some("LOCAL_LDAP_BASE_DN"), split: &["LDAP_BASE_DN"], field: None };
-const BIND_DN: Env = Env { local: Some("LOCAL_LDAP_BIND_DN"), split: &["LDAP_BIND_DN"], field: None };
-const BIND_PASSWORD: Env = Env { local: Some("LOCAL_LDAP_BIND_PW"), split: &["LDAP_BIND_PW"], field: None };
-const ATTRIBUTES: Env =
+pub(super) const ADDRESS: Env =
+    Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
+pub(super) const BASE_DN: Env =
+    Env { local: Some("LOCAL_LDAP_BASE_DN"), split: &["LDAP_BASE_DN"], field: None };
+pub(super) const BIND_DN: Env =
+    Env { local: Some("LOCAL_LDAP_BIND_DN"), split: &["LDAP_BIND_DN"], field: None };
+pub(super) const BIND_PASSWORD: Env =
+    Env { local: Some("LOCAL_LDAP_BIND_PW"), split: &["LDAP_BIND_PW"], field: None };
+pub(super) const ATTRIBUTES: Env =
     Env { local: Some("LOCAL_LDAP_ATTRIBUTES"), split: &["LDAP_ATTRIBUTES"], field: None };
-const TLS_ENABLE: Env =
+pub(super) const TLS_ENABLE: Env =
     Env { local: Some("LOCAL_LDAP_TLS_ENABLE"), split: &["LDAP_TLS_ENABLE"], field: None };
-const GROUP_ALLOW_LIST: Env = Env { local: Some("LOCAL_LDAP_GROUP_ALLOW_LIST"), split: &[], field: None };
-const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
-const USER_BASE_DN: Env = Env { local: None, split: &["LDAP_USER_BASE_DN"], field: None };
-const GROUP_BASE_DN: Env = Env { local: None, split: &["LDAP_GROUP_BASE_DN"], field: None };
-const USER_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_USER_OBJECT_CLASS"], field: None };
-const GROUP_OBJECT_CLASS: Env = Env { local: None, split: &["LDAP_GROUP_OBJECT_CLASS"], field: None };
+pub(super) const GROUP_ALLOW_LIST: Env =
+    Env { local: Some("LOCAL_LDAP_GROUP_ALLOW_LIST"), split: &[], field: None };
+pub(super) const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
+pub(super) const USER_BASE_DN: Env = Env { local: None, split: &["LDAP_USER_BASE_DN"], field: None };
+pub(super) const GROUP_BASE_DN: Env = Env { local: None, split: &["LDAP_GROUP_BASE_DN"], field: None };
+pub(super) const USER_OBJECT_CLASS: Env =
+    Env { local: None, split: &["LDAP_USER_OBJECT_CLASS"], field: None };
+pub(super) const GROUP_OBJECT_CLASS: Env =
+    Env { local: None, split: &["LDAP_GROUP_OBJECT_CLASS"], field: None };
 
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[

@@ -16,6 +16,7 @@ mod host;
 mod keys;
 mod probe;
 mod provider;
+mod read_back;
 mod redirect;
 mod redirect_uri;
 mod render;
@@ -103,6 +104,12 @@ impl Kind for OidcProvider {
     fn plan(settings: Settings, inputs: Inputs) -> Plan {
         let secret = inputs.get(CLIENT_SECRET).cloned();
         Plan { settings, secret, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+    }
+
+    const CREDENTIAL: Option<Env> = Some(render::SECRET);
+
+    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
+        read_back::plan(&self.spec, values, system_trust)
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {

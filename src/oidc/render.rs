@@ -6,13 +6,13 @@ use crate::{
     engine::{Env, Field, Values},
 };
 
-const ISSUER: Env =
+pub(super) const ISSUER: Env =
     Env { local: Some("OIDC_ISSUER"), split: &["GORILLA_OIDC_ISSUER"], field: Some(Field::Issuer) };
-const CLIENT_ID: Env =
+pub(super) const CLIENT_ID: Env =
     Env { local: Some("OIDC_CLIENT_ID"), split: &["GORILLA_OIDC_CLIENT_ID"], field: Some(Field::ClientId) };
-const SECRET: Env =
+pub(super) const SECRET: Env =
     Env { local: Some("OIDC_SECRET"), split: &["GORILLA_OIDC_SECRET"], field: Some(Field::ClientSecret) };
-const AUTH_METHOD: Env =
+pub(super) const AUTH_METHOD: Env =
     Env { local: Some("OIDC_AUTH_METHOD"), split: &["GORILLA_AUTH_METHOD"], field: Some(Field::AuthMethod) };
 const SESSION_LENGTH: Env = Env {
     local: Some("SESSION_LENGTH"),
@@ -31,7 +31,7 @@ const GROUPS_CLAIM: Env = Env {
     field: None,
 };
 /// The separator is not documented; other lists of W&B are separated by commas.
-const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"], field: None };
+pub(super) const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"], field: None };
 const IDENTIFIER_CLAIMS: Env = Env { local: None, split: &["GORILLA_USE_IDENTIFIER_CLAIMS"], field: None };
 
 /// Every setting, in the order in which people read them.

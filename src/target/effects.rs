@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{Deployment, StatefulSet},
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
         core::v1::Pod,
     },
 };
@@ -17,9 +17,9 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Change, Made, Owner, Patience, Rollout, Seen, references,
+    Change, Made, Owner, Patience, Rollout, Seen, Sightings, references,
     rights::forbidden,
-    rollout::{judge, judge_rendered},
+    rollout::{Listed, Watched, judge, judge_rendered},
     workload::{Controller, Workload},
 };
 use crate::{
@@ -81,27 +81,42 @@ pub async fn make(
 const BAD_REQUEST: u16 = 400;
 
 /// Looks at what became of the owner's entries, which refer to the revision of this number or, without
-/// one, are out of the target.
+/// one, are out of the target. What fails is added to the sightings.
 pub async fn rollout(
     client: &Client,
     namespace: &str,
     seen: &Seen,
-    owner: &Owner,
-    number: Option<u64>,
+    (owner, number): (&Owner, Option<u64>),
     patience: Patience,
+    sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workload = match seen {
         Seen::Workload(workload) => workload,
-        Seen::WeightsAndBiases(_) => return rendered(client, namespace, owner, number, patience).await,
+        Seen::WeightsAndBiases(_) => {
+            let watched = Watched { owner, number, container: None };
+            return rendered(client, namespace, watched, patience, sightings).await;
+        }
     };
     let numbers = workload.standing(owner).numbers;
     if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
         // What was seen is not what it is to become, so its status says nothing of it.
         return Ok(Ok(Rollout::Progressing(format!("{} is being changed.", seen.title()))));
     }
-    Ok(pods_of(client, namespace, workload)
-        .await?
-        .map(|pods| judge(workload.controller(), &of_revision(pods, owner, number), number, patience)))
+    let pods = match pods_of(client, namespace, workload).await? {
+        Ok(pods) => pods,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let replica_sets = match (workload.controller(), workload.controller().selector()) {
+        (Controller::Deployment(_), Some(selector)) => {
+            list::<ReplicaSet>(client, namespace, &ListParams::default().labels_from(&selector)).await?
+        }
+        _ => Ok(Vec::new()),
+    };
+    let watched = Watched { owner, number, container: workload.container_name() };
+    Ok(replica_sets.map(|replica_sets| {
+        let listed = Listed { pods: &pods, replica_sets: &replica_sets };
+        judge(workload.controller(), listed, watched, patience, sightings)
+    }))
 }
 
 /// Deletes the pods of a StatefulSet that refer to revisions that may be stuck, and keep its controller from
@@ -160,26 +175,23 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
 async fn rendered(
     client: &Client,
     namespace: &str,
-    owner: &Owner,
-    number: Option<u64>,
+    watched: Watched<'_>,
     patience: Patience,
+    sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workloads = match workloads(client, namespace).await? {
         Ok(workloads) => workloads,
         Err(problem) => return Ok(Err(problem)),
     };
-    let pods = list::<Pod>(client, namespace, &ListParams::default()).await?;
-    Ok(pods
-        .map(|pods| judge_rendered(&workloads, &of_revision(pods, owner, number), owner, number, patience)))
-}
-
-/// The pods that refer to the revision; none without one, so that only the workload's status counts.
-fn of_revision(pods: Vec<Pod>, owner: &Owner, number: Option<u64>) -> Vec<Pod> {
-    let mut pods = pods;
-    pods.retain(|pod| {
-        number.is_some_and(|number| references::revisions(pod.spec.as_ref(), owner).contains(&number))
-    });
-    pods
+    let pods = match list::<Pod>(client, namespace, &ListParams::default()).await? {
+        Ok(pods) => pods,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let replica_sets = list::<ReplicaSet>(client, namespace, &ListParams::default()).await?;
+    Ok(replica_sets.map(|replica_sets| {
+        let listed = Listed { pods: &pods, replica_sets: &replica_sets };
+        judge_rendered(&workloads, listed, watched, patience, sightings)
+    }))
 }
 
 /// Every workload of the namespace that may run W&B Server.

@@ -1,63 +1,126 @@
-//! What pods tell of why they do not become available.
+//! What pods tell of why they do not become available: container, reason and exit code.
+//!
+//! What a program wrote stays where it is, since it may hold secrets. Messages name the command that shows it.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
 
 use crate::problem::quote;
 
-/// The reasons for which a container waits that no time mends: what it is made of is wrong.
-const UNABLE: [&str; 4] =
-    ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "InvalidImageName"];
+/// The configuration of a container refers to what the kubelet does not find, or not yet.
+const CONFIG_ERROR: &str = "CreateContainerConfigError";
+
+/// The reasons for which a container waits that cannot be made or started.
+const UNABLE: [&str; 3] = [CONFIG_ERROR, "CreateContainerError", "RunContainerError"];
 
 /// The reason for which a container waits that ended again and again.
 const CRASHES: &str = "CrashLoopBackOff";
 
-/// The restarts after which a container that ends is taken for one that always will.
+/// The restarts after which a container has ended three times.
 const ENOUGH_RESTARTS: i32 = 2;
 
-/// What is seen of the first pod that cannot run, however long one waits.
-pub(super) fn of_inability(pods: &[&Pod]) -> Option<String> {
-    pods.iter().find_map(|pod| {
-        let status = containers(pod).find(|status| is_unable(status))?;
-        Some(sentence(pod, status))
-    })
+/// The first of these containers that cannot start, or has ended.
+pub(super) fn failing<'a>(pod: &'a Pod, containers: &BTreeSet<&str>) -> Option<&'a ContainerStatus> {
+    let mut own = of_containers(pod).filter(|status| containers.contains(status.name.as_str()));
+    own.find(|status| !status.ready && (is_unable(status) || has_crashed(status)))
+}
+
+/// Whether each of these containers is ready.
+pub(super) fn are_ready(pod: &Pod, containers: &BTreeSet<&str>) -> bool {
+    let ready = of_containers(pod).filter(|status| status.ready).map(|status| status.name.as_str());
+    ready.collect::<BTreeSet<_>>().is_superset(containers)
+}
+
+/// Whether a failure that lasts is one that no time mends: a container that ends must have done so three times.
+pub(super) fn is_conclusive(status: &ContainerStatus) -> bool {
+    is_unable(status) || status.restart_count >= ENOUGH_RESTARTS
+}
+
+/// What is seen of a container that fails.
+pub(super) fn of_failure(pod: &Pod, status: &ContainerStatus) -> String {
+    let seen = match waiting(status) {
+        Some(waiting) => format!("waits ({})", reason(waiting)),
+        None => "is not ready".to_owned(),
+    };
+    let end = ended(status).map(|end| format!("; it ended with {}", exit(end))).unwrap_or_default();
+    let text = format!("{} {seen}, restarts: {}{end}", title(pod, status), status.restart_count);
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    if ended(status).is_some() {
+        return format!(
+            "{text}. What it wrote is shown by `kubectl logs --previous -n {namespace} {} -c {}` while that pod is there.",
+            name(pod),
+            status.name
+        );
+    }
+    // The kubelet speaks of the names of objects and keys alone, while its words on other failures may repeat a
+    // container's command.
+    let said = waiting(status).filter(|waiting| reason(waiting) == CONFIG_ERROR);
+    let said = said.and_then(|waiting| waiting.message.as_deref()).map(quote).filter(|said| !said.is_empty());
+    let said = said.map(|said| format!(": {}", said.trim_end_matches('.'))).unwrap_or_default();
+    format!(
+        "{text}{said}. `kubectl describe pod -n {namespace} {}` tells more while that pod is there.",
+        name(pod)
+    )
+}
+
+/// What is seen of the pods while they are waited for, in words that stay the same from look to look.
+pub(super) fn so_far(pods: &[&Pod]) -> Option<String> {
+    let (pod, status) = first_telling(pods)?;
+    let seen = match (ended(status), waiting(status)) {
+        (Some(end), _) => format!("ended with {}", exit(end)),
+        (None, Some(waiting)) => format!("waits ({})", reason(waiting)),
+        (None, None) => return None,
+    };
+    Some(format!("{} {seen}, which may pass.", title(pod, status)))
 }
 
 /// What is seen of the pods when the time is over; `what` was waited for.
 pub(super) fn of_delay(pods: &[&Pod], what: &str, since: Option<Timestamp>) -> String {
     let waited = since.map(|since| format!(" The wait began at {since:.0}.")).unwrap_or_default();
-    let told = pods.iter().find_map(|pod| unschedulable(pod)).or_else(|| {
-        pods.iter().find_map(|pod| {
-            let status = containers(pod).find(|status| !status.ready && is_telling(status))?;
-            Some(sentence(pod, status))
-        })
-    });
+    let told = pods.iter().find_map(|pod| unschedulable(pod));
+    let told = told.or_else(|| first_telling(pods).map(|(pod, status)| of_failure(pod, status)));
     let told = told.map(|told| format!(" {told}")).unwrap_or_default();
     format!("{what}{waited}{told}")
 }
 
-/// Every container of the pod that has a status, in the order in which they start.
-fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.as_ref();
-    let first = status.and_then(|status| status.init_container_statuses.as_ref());
-    let then = status.and_then(|status| status.container_statuses.as_ref());
-    first.into_iter().chain(then).flatten()
-}
-
-fn waiting(status: &ContainerStatus) -> Option<&str> {
-    status.state.as_ref()?.waiting.as_ref()?.reason.as_deref()
-}
-
-fn is_unable(status: &ContainerStatus) -> bool {
-    waiting(status).is_some_and(|reason| {
-        UNABLE.contains(&reason) || (reason == CRASHES && status.restart_count >= ENOUGH_RESTARTS)
+/// The first container that tells more than that it starts: those that others wait for come first.
+fn first_telling<'a>(pods: &[&'a Pod]) -> Option<(&'a Pod, &'a ContainerStatus)> {
+    pods.iter().find_map(|pod| {
+        let first = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
+        let status = first.chain(of_containers(pod)).find(|status| !status.ready && is_telling(status))?;
+        Some((*pod, status))
     })
 }
 
-/// Whether the container tells more than that it starts.
 fn is_telling(status: &ContainerStatus) -> bool {
+    let begins = ["ContainerCreating", "PodInitializing"];
     ended(status).is_some()
-        || waiting(status).is_some_and(|reason| !["ContainerCreating", "PodInitializing"].contains(&reason))
+        || waiting(status).is_some_and(|waiting| !begins.contains(&reason(waiting).as_str()))
+}
+
+/// The containers that run at the same time.
+fn of_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+fn waiting(status: &ContainerStatus) -> Option<&ContainerStateWaiting> {
+    status.state.as_ref()?.waiting.as_ref()
+}
+
+fn reason(waiting: &ContainerStateWaiting) -> String {
+    quote(waiting.reason.as_deref().unwrap_or_default())
+}
+
+fn is_unable(status: &ContainerStatus) -> bool {
+    waiting(status).is_some_and(|waiting| UNABLE.contains(&reason(waiting).as_str()))
+}
+
+/// Whether the container has ended and does not run again yet.
+fn has_crashed(status: &ContainerStatus) -> bool {
+    let has_ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    has_ended || waiting(status).is_some_and(|waiting| reason(waiting) == CRASHES)
 }
 
 /// How the container ended, now or the last time.
@@ -68,33 +131,13 @@ fn ended(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     ends.find(|end| end.exit_code != 0 || !status.ready)
 }
 
-fn sentence(pod: &Pod, status: &ContainerStatus) -> String {
-    let state = status.state.as_ref().and_then(|state| state.waiting.as_ref());
-    let waits = match state.and_then(|state| state.reason.as_deref()) {
-        Some(reason) => format!("waits ({})", quote(reason)),
-        None => "is not ready".to_owned(),
-    };
-    let end = ended(status).map(|end| {
-        let reason = end.reason.as_deref().map(|reason| format!(" ({})", quote(reason)));
-        format!("; it ended with exit code {}{}", end.exit_code, reason.unwrap_or_default())
-    });
-    let text = format!(
-        "The container \"{}\" of the pod {} {waits}, restarts: {}{}",
-        status.name,
-        name(pod),
-        status.restart_count,
-        end.unwrap_or_default()
-    );
-    // What the program wrote tells more than what the kubelet says of its own waiting.
-    let said = ended(status)
-        .and_then(|end| end.message.as_deref())
-        .or_else(|| state.and_then(|state| state.message.as_deref()))
-        .map(quote)
-        .filter(|said| !said.is_empty());
-    match said {
-        Some(said) => format!("{text}: {said}"),
-        None => format!("{text}."),
-    }
+fn exit(end: &ContainerStateTerminated) -> String {
+    let reason = end.reason.as_deref().map(|reason| format!(" ({})", quote(reason))).unwrap_or_default();
+    format!("exit code {}{reason}", end.exit_code)
+}
+
+fn title(pod: &Pod, status: &ContainerStatus) -> String {
+    format!("The container \"{}\" of the pod {}", status.name, name(pod))
 }
 
 fn unschedulable(pod: &Pod) -> Option<String> {

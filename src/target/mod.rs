@@ -19,10 +19,12 @@ mod environment;
 mod evidence;
 mod in_use;
 mod managed_fields;
+mod newest;
 mod owner;
 mod references;
 mod rights;
 mod rollout;
+mod sightings;
 mod weights_and_biases;
 mod workload;
 
@@ -33,6 +35,7 @@ pub use environment::Environment;
 pub use in_use::in_use;
 pub use owner::Owner;
 pub use rollout::{Patience, Rollout};
+pub use sightings::Sightings;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource};
 pub use workload::Workload;
 

@@ -1,14 +1,22 @@
 //! What became of a change: pure judgement of workloads and pods.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentCondition, StatefulSet},
+    apps::v1::{Deployment, ReplicaSet, StatefulSet},
     core::v1::Pod,
 };
+use kube::ResourceExt;
 
-use super::{Owner, evidence, workload::Controller};
+use super::{
+    Owner, evidence, newest, references,
+    sightings::{Sightings, Subject},
+    workload::Controller,
+};
 use crate::problem::enumerate;
 
 /// How far a rollout came.
@@ -27,19 +35,60 @@ pub enum Rollout {
 pub struct Patience {
     /// The longest wait.
     pub limit: Duration,
-    /// Since when.
+    /// How long a container must fail before that counts.
+    pub failure: Duration,
+    /// Since when, by the clock of the API server.
     pub since: Option<Timestamp>,
-    /// The present time.
+    /// The present time by the same clock.
     pub now: Timestamp,
+    /// The present time by the monotonic clock of this process.
+    pub instant: Instant,
 }
 
 impl Patience {
     /// Whether the wait has been too long.
     pub fn is_over(&self) -> bool {
-        self.since.is_some_and(|since| {
-            Duration::try_from(self.now.duration_since(since)).is_ok_and(|waited| waited > self.limit)
-        })
+        self.waited().is_some_and(|waited| waited > self.limit)
     }
+
+    /// How long the wait has been so far.
+    fn waited(&self) -> Option<Duration> {
+        Duration::try_from(self.now.duration_since(self.since?)).ok()
+    }
+}
+
+/// The entries whose arrival is watched.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    /// Whose they are.
+    pub owner: &'a Owner,
+    /// The revision that they refer to; without one they are out of the target.
+    pub number: Option<u64>,
+    /// The container that takes them, where the target names one.
+    pub container: Option<&'a str>,
+}
+
+impl Watched<'_> {
+    /// The containers of the pod that take the entries.
+    fn containers<'p>(&self, pod: &'p Pod) -> BTreeSet<&'p str> {
+        let takers = pod.spec.iter().flat_map(|spec| references::takers(spec, self.owner, self.number));
+        takers.filter(|name| self.container.is_none_or(|container| container == *name)).collect()
+    }
+
+    /// Whether the pod has the entries.
+    fn are_in(&self, pod: &Pod) -> bool {
+        self.number
+            .is_some_and(|number| references::revisions(pod.spec.as_ref(), self.owner).contains(&number))
+    }
+}
+
+/// What was listed beside the workloads.
+#[derive(Clone, Copy)]
+pub(super) struct Listed<'a> {
+    /// Pods.
+    pub pods: &'a [Pod],
+    /// What Deployments make pods with: one for each of their templates.
+    pub replica_sets: &'a [ReplicaSet],
 }
 
 impl Rollout {
@@ -79,14 +128,16 @@ enum Deadline {
     Exceeded,
 }
 
-/// Judges a workload by its status, and by those of the pods that refer to the revision of this number: the
-/// first that cannot run ends the wait early.
+/// Judges a workload by its status, and by the pods of its newest template that have the entries: one whose
+/// container keeps failing ends the wait early.
 pub(super) fn judge(
     controller: &Controller,
-    pods: &[Pod],
-    number: Option<u64>,
+    listed: Listed<'_>,
+    watched: Watched<'_>,
     patience: Patience,
+    sightings: &mut Sightings,
 ) -> Rollout {
+    let number = watched.number;
     let status = match controller {
         Controller::Deployment(deployment) => of_deployment(&controller.title(), deployment, patience),
         Controller::StatefulSet(set) => of_stateful_set(&controller.title(), set),
@@ -98,9 +149,13 @@ pub(super) fn judge(
             "{why}, so no pod shows whether revision {number} works; it is looked at again when pods run."
         )),
         (Status::Waiting { what, deadline }, _) => {
-            let newest: Vec<&Pod> = pods.iter().filter(|pod| is_newest(controller, pod)).collect();
+            let is_newest = newest::template(controller, listed.replica_sets);
+            let newest: Vec<&Pod> =
+                listed.pods.iter().filter(|pod| watched.are_in(pod) && is_newest.made(pod)).collect();
             let begun = match number {
-                Some(_) => Patience { since: beginning(controller, &newest, patience.since), ..patience },
+                Some(_) => {
+                    Patience { since: beginning(controller, &newest, patience, sightings), ..patience }
+                }
                 None => patience,
             };
             let is_over = match deadline {
@@ -108,55 +163,91 @@ pub(super) fn judge(
                 Deadline::Running => false,
                 Deadline::Exceeded => true,
             };
-            if let Some(seen) = evidence::of_inability(&newest) {
+            if let Some(seen) = lasting_failure(&newest, watched, patience, sightings) {
                 Rollout::Failed(seen)
             } else if is_over {
                 Rollout::Failed(evidence::of_delay(&newest, &what, begun.since))
             } else {
-                Rollout::Progressing(what)
+                let seen = evidence::so_far(&newest).map(|seen| format!(" {seen}")).unwrap_or_default();
+                Rollout::Progressing(format!("{what}{seen}"))
             }
         }
     }
 }
 
+/// What is seen of the first pod whose container has kept failing for so long that no time will mend it. What
+/// passes by itself looks the same at first: a cache of the kubelet that is not filled yet, a name that is still
+/// reserved, a database that is not up.
+fn lasting_failure(
+    pods: &[&Pod],
+    watched: Watched<'_>,
+    patience: Patience,
+    sightings: &mut Sightings,
+) -> Option<String> {
+    let mut lasting = None;
+    for pod in pods {
+        let containers = watched.containers(pod);
+        let subject = Subject::Pod(pod.uid().unwrap_or_default());
+        match evidence::failing(pod, &containers) {
+            Some(status) => {
+                sightings.add(subject.clone(), patience.instant);
+                if evidence::is_conclusive(status) && sightings.lasts(&subject, patience.failure) {
+                    lasting = lasting.or_else(|| Some(evidence::of_failure(pod, status)));
+                }
+            }
+            None if evidence::are_ready(pod, &containers) => sightings.forget(&subject),
+            None => {}
+        }
+    }
+    lasting
+}
+
 /// Since when the revision's pods are waited for; nothing where they may still come. A workload that was
 /// scaled to zero or paused makes them long after our last change, so the wait begins with the newest.
-fn beginning(controller: &Controller, pods: &[&Pod], changed: Option<Timestamp>) -> Option<Timestamp> {
+fn beginning(
+    controller: &Controller,
+    pods: &[&Pod],
+    patience: Patience,
+    sightings: &mut Sightings,
+) -> Option<Timestamp> {
+    let subject = Subject::Workload(controller.title());
     let created = pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
     match created.map(|time| time.0).max() {
-        Some(newest) => changed.max(Some(newest)),
-        // Pods that are refused never come, and earlier ones may be gone.
-        None => {
-            refused_since(controller, changed).map(|refused| changed.map_or(refused, |at| at.max(refused)))
+        Some(newest) => {
+            sightings.forget(&subject);
+            patience.since.max(Some(newest))
         }
+        // Pods that are refused never come, and earlier ones may be gone.
+        None if is_refused(controller) => {
+            let lasted = sightings.add(subject, patience.instant);
+            let refused = patience.now.checked_sub(lasted).unwrap_or(patience.now);
+            patience.since.max(Some(refused))
+        }
+        None => None,
     }
 }
 
-/// Since when no pod can be made, by a quota or an admission policy, if that is so.
-fn refused_since(controller: &Controller, changed: Option<Timestamp>) -> Option<Timestamp> {
+/// Whether no pod can be made, because of a quota or an admission policy.
+fn is_refused(controller: &Controller) -> bool {
     match controller {
         Controller::Deployment(deployment) => {
-            let mut conditions =
-                deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            let refused = conditions
-                .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
-            refused?.last_transition_time.as_ref().map(|time| time.0)
+            let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            conditions.into_iter().any(|each| each.type_ == "ReplicaFailure" && each.status == "True")
         }
         // Its controller makes a pod before it says that it has looked, so one that still has none cannot.
-        Controller::StatefulSet(set) => {
-            changed.filter(|_| set.status.as_ref().is_some_and(|status| status.replicas == 0))
-        }
+        Controller::StatefulSet(set) => set.status.as_ref().is_some_and(|status| status.replicas == 0),
     }
 }
 
 /// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
 pub(super) fn judge_rendered(
     workloads: &[Controller],
-    pods: &[Pod],
-    owner: &Owner,
-    number: Option<u64>,
+    listed: Listed<'_>,
+    watched: Watched<'_>,
     patience: Patience,
+    sightings: &mut Sightings,
 ) -> Rollout {
+    let Watched { owner, number, .. } = watched;
     let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
     let wanted: BTreeSet<u64> = number.into_iter().collect();
     let other = referring.iter().find(|each| each.revisions(owner) != wanted);
@@ -174,8 +265,8 @@ pub(super) fn judge_rendered(
             let runs = referring.iter().any(|each| desired(each) > 0);
             let telling = referring.into_iter().filter(|each| !runs || desired(each) > 0);
             return Rollout::worst(telling.map(|each| {
-                let own = pods.iter().filter(|pod| each.selects(pod)).cloned();
-                judge(each, &own.collect::<Vec<_>>(), number, patience)
+                let own: Vec<_> = listed.pods.iter().filter(|pod| each.selects(pod)).cloned().collect();
+                judge(each, Listed { pods: &own, ..listed }, watched, patience, sightings)
             }));
         }
     };
@@ -190,21 +281,6 @@ fn desired(controller: &Controller) -> i32 {
         Controller::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),
     };
     replicas.unwrap_or(1)
-}
-
-/// Whether the pod is to stay. A StatefulSet tells which of its revisions a pod has; a pod of an older one
-/// may be broken by what the newest one mends.
-fn is_newest(controller: &Controller, pod: &Pod) -> bool {
-    let update = match controller {
-        Controller::Deployment(_) => None,
-        Controller::StatefulSet(set) => {
-            set.status.as_ref().and_then(|status| status.update_revision.as_ref())
-        }
-    };
-    let labels = pod.metadata.labels.as_ref();
-    let revision = labels.and_then(|labels| labels.get("controller-revision-hash"));
-    pod.metadata.deletion_timestamp.is_none()
-        && (update.is_none() || revision.is_none() || update == revision)
 }
 
 /// As `kubectl rollout status` judges.
@@ -232,25 +308,24 @@ fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Sta
         (all - updated).max(0)
     );
     let progress = status.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing");
-    let deadline = match (progress, progress.and_then(|condition| condition.reason.as_deref())) {
-        (Some(condition), Some("ProgressDeadlineExceeded")) if is_of_this_wait(condition, patience) => {
+    let deadline = match progress.and_then(|condition| condition.reason.as_deref()) {
+        // That of an earlier rollout stands until pods of this one come. Times that another machine wrote do not
+        // tell them apart, but this one's cannot have come sooner.
+        Some("ProgressDeadlineExceeded") if has_run(spec.progress_deadline_seconds, patience) => {
             Deadline::Exceeded
         }
-        // The condition of an earlier rollout stands until pods of this one come, and Kubernetes sets pods
-        // no deadline that come when a finished one is scaled up.
-        (_, Some("ProgressDeadlineExceeded" | "NewReplicaSetAvailable")) => Deadline::Patience,
+        // Kubernetes sets pods no deadline that come when a finished rollout is scaled up.
+        Some("ProgressDeadlineExceeded" | "NewReplicaSetAvailable") => Deadline::Patience,
         _ if has_deadline(spec.progress_deadline_seconds) => Deadline::Running,
         _ => Deadline::Patience,
     };
     Status::Waiting { what, deadline }
 }
 
-/// Whether the condition came since the wait began, to the second in which Kubernetes writes times.
-fn is_of_this_wait(condition: &DeploymentCondition, patience: Patience) -> bool {
-    match (&condition.last_update_time, patience.since) {
-        (Some(updated), Some(since)) => updated.0.as_second() >= since.as_second(),
-        _ => true,
-    }
+/// Whether so many seconds have gone by since the wait began.
+fn has_run(seconds: Option<i32>, patience: Patience) -> bool {
+    let limit = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    patience.since.is_none() || patience.waited() >= limit
 }
 
 /// The largest number means that there is none.

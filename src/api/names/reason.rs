@@ -86,6 +86,8 @@ pub enum Reason {
     Progressing,
     /// New pods did not become available, so the target went back to what it had before.
     RolledBack,
+    /// New pods do not become available, and nothing that the target could go back to works any more.
+    NoWorkingRevision,
     /// The target does not exist.
     TargetNotFound,
     /// The target has no container of that name, or several and none is named.

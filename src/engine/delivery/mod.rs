@@ -13,6 +13,7 @@ mod obstacle;
 mod revisions;
 mod round;
 mod waiting;
+mod way_back;
 mod withdraw;
 
 pub(super) use looks::looks;
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Claimant, Context, Kind, Tenancy, Values, claims, secret::owner_in_targets};
+use super::{Claimant, Context, Kind, Tenancy, Values, claims, clock::ApiClock, secret::owner_in_targets};
 use crate::{
     api::RECHECK_ANNOTATION,
     error::Error,
@@ -56,6 +57,8 @@ pub enum Progress {
     Progressing(String),
     /// Pods run with earlier ones, since the newest did not work.
     RolledBack(String),
+    /// The newest do not work, and no earlier ones do any more.
+    NoWorkingRevision(String),
     /// They cannot be delivered.
     Failed(Problem),
 }
@@ -63,7 +66,7 @@ pub enum Progress {
 impl Progress {
     /// Whether there is something to wait for that no event may tell of.
     pub fn is_underway(&self) -> bool {
-        matches!(self, Self::Progressing(_))
+        matches!(self, Self::Progressing(_) | Self::NoWorkingRevision(_))
     }
 }
 
@@ -128,6 +131,7 @@ async fn attempt<K: Kind>(
         (Tenancy::Together, Some(joined)) => Offer::Current(joined),
         (Tenancy::Together, None) => Offer::Nothing,
     };
+    let clock = ApiClock::read(&context.client).await?;
     let mut round = Round {
         object,
         context,
@@ -139,6 +143,7 @@ async fn attempt<K: Kind>(
         offer,
         inputs: inputs(object),
         stale: 0,
+        clock,
     };
     let mut taken = BTreeSet::new();
     for _ in 0..STEPS {

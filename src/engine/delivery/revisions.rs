@@ -64,6 +64,25 @@ pub(super) enum Mark {
     },
     /// The target went back to an earlier one.
     RolledBack(WayBack),
+    /// Its values were checked when a later one failed, and do not work any more: no way leads back to it.
+    Refused {
+        /// What the check found.
+        evidence: String,
+    },
+    /// It does not work in the pods, and the target stays with it, since nothing earlier works any more.
+    Stayed(Stay),
+}
+
+/// Why a target stays with a revision that does not work.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stay {
+    /// What was seen of the pods, and of the earlier revisions.
+    pub evidence: String,
+    /// The inputs with which it is not tried again.
+    pub inputs: String,
+    /// When it was decided.
+    pub since: Timestamp,
 }
 
 /// Why and where to a target went back.

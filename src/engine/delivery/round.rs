@@ -8,19 +8,16 @@ use super::{
     Delivered, Offer, Progress,
     aim::{Attempt, Course, Judgement, Step, Wanted, aim, proven_before},
     obstacle::Obstacle,
-    revisions::{self, Creation, Mark, Revision, WayBack},
+    revisions::{self, Creation, Mark, Revision, Stay},
+    way_back::{self, Answer},
     withdraw,
 };
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
-    engine::{Claimant, Context, Kind, Values, release::Finalizer},
+    engine::{Claimant, Context, Kind, Values, clock::ApiClock, release::Finalizer},
     problem::{Problem, quote},
-    sensitive::{Redactor, Sensitive},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
-
-/// Shorter values are switches such as `true` and `pkce`.
-const SHORTEST_SECRET: usize = 6;
 
 /// Revisions that are kept for a target, as people may go back to them.
 const KEPT: usize = 3;
@@ -44,6 +41,7 @@ pub(super) struct Round<'a, K: Kind> {
     pub inputs: String,
     /// How often the target was another one than the one that was seen.
     pub stale: usize,
+    pub clock: ApiClock,
 }
 
 /// What one look showed.
@@ -122,11 +120,11 @@ impl<K: Kind> Round<'_, K> {
         }
     }
 
-    /// The API server's clock may be ahead, and what is marked now must not seem older than what it tells.
+    /// API servers of one cluster may differ, and what is marked now must not seem older than what they tell.
     fn attempt(&self, standing: &Standing) -> Attempt {
         let moved = standing.moved.as_ref().and_then(|moved| moved.at);
         let seen = standing.applied_at.into_iter().chain(moved);
-        let now = seen.fold(crate::engine::reconcile::now(), Timestamp::max);
+        let now = seen.fold(self.clock.now(), Timestamp::max);
         Attempt { inputs: self.inputs.clone(), now }
     }
 
@@ -163,7 +161,7 @@ impl<K: Kind> Round<'_, K> {
         newest: Option<Values>,
     ) -> Result<Option<Delivered>, Obstacle> {
         let client = &self.context.client;
-        let Scene { seen, here, elsewhere, standing, attempt } = scene;
+        let Scene { seen, here, elsewhere, standing, ref attempt } = scene;
         let values = match course.number {
             Some(number) if number == course.newest.number => newest,
             Some(number) => revisions::values(client, self.object, number).await?,
@@ -199,24 +197,32 @@ impl<K: Kind> Round<'_, K> {
         if !course.is_over(standing) {
             let patience = Patience {
                 limit: self.object.common().rollout_timeout.get(),
+                failure: self.context.waits.failure,
                 since: standing.applied_at,
                 now: attempt.now,
+                instant: Instant::now(),
             };
+            let watched = (&self.owner, course.number);
+            let mut sightings = self.context.memory.sightings(self.object);
             let rollout =
-                target::rollout(client, self.namespace, seen, &self.owner, course.number, patience).await??;
-            match course.judge(rollout, here, &attempt) {
+                target::rollout(client, self.namespace, seen, watched, patience, &mut sightings).await??;
+            self.context.memory.saw(self.object, sightings);
+            match course.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
-                    let mark = self.scrubbed(mark, values.as_ref());
                     revisions::mark(client, self.object, revision, &mark).await?;
                     return Ok(None);
                 }
+                Judgement::Return { to, evidence } => {
+                    self.turn_back(&scene, course, to, evidence, values.as_ref()).await?;
+                    return Ok(None);
+                }
                 Judgement::Underway(seen_of_it) => {
-                    let stuck = unproven(here, course);
-                    if !stuck.is_empty() {
-                        target::unblock(client, self.namespace, seen, &self.owner, &stuck).await??;
-                    }
-                    let text = self.redactor(values.as_ref()).redact(seen_of_it);
-                    return Ok(Some(delivered(Progress::Progressing(text))));
+                    self.unblock(&scene, course).await?;
+                    return Ok(Some(delivered(Progress::Progressing(seen_of_it))));
+                }
+                Judgement::Stay(stay) => {
+                    self.unblock(&scene, course).await?;
+                    return Ok(Some(delivered(self.stays(course, stay))));
                 }
             }
         }
@@ -236,6 +242,56 @@ impl<K: Kind> Round<'_, K> {
             course.newest.number, self.target, successor.owner.title
         ));
         Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
+    }
+
+    /// Goes back to an earlier revision where its values still work, and marks it where they do not.
+    async fn turn_back(
+        &self,
+        scene: &Scene<'_>,
+        course: Course<'_>,
+        to: u64,
+        evidence: String,
+        newest: Option<&Values>,
+    ) -> Result<(), Obstacle> {
+        let client = &self.context.client;
+        let (Some(earlier), Some(values)) = (
+            scene.here.iter().find(|revision| revision.number == to),
+            revisions::values(client, self.object, to).await?,
+        ) else {
+            // It went since it was listed.
+            return Ok(());
+        };
+        let (revision, mark) = match way_back::check(self.object, self.context, to, (&values, newest)).await?
+        {
+            Answer::Refused(found) => (
+                earlier,
+                Mark::Refused { evidence: format!("Revision {to} does not work any more: {found}") },
+            ),
+            Answer::Works => course.back(Some(to), evidence, &scene.attempt),
+            Answer::Unknown(why) => {
+                let evidence = format!("{evidence} Whether revision {to} still works was not checked: {why}");
+                course.back(Some(to), evidence, &scene.attempt)
+            }
+        };
+        revisions::mark(client, self.object, revision, &mark).await?;
+        Ok(())
+    }
+
+    /// Deletes the pods that keep a StatefulSet from going on.
+    async fn unblock(&self, scene: &Scene<'_>, course: Course<'_>) -> Result<(), Obstacle> {
+        let stuck = unproven(scene.here, course);
+        if !stuck.is_empty() {
+            target::unblock(&self.context.client, self.namespace, scene.seen, &self.owner, &stuck).await??;
+        }
+        Ok(())
+    }
+
+    /// What `RolledOut` says where the target stays with what does not work.
+    fn stays(&self, course: Course<'_>, stay: &Stay) -> Progress {
+        Progress::NoWorkingRevision(format!(
+            "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
+            course.newest.number, self.target, stay.evidence
+        ))
     }
 
     /// What `RolledOut` says once pods run with the course.
@@ -301,26 +357,6 @@ impl<K: Kind> Round<'_, K> {
         Ok(())
     }
 
-    /// What a container said may repeat what it was given.
-    fn scrubbed(&self, mark: Mark, values: Option<&Values>) -> Mark {
-        match mark {
-            Mark::RolledBack(way_back) => {
-                let evidence = self.redactor(values).redact(way_back.evidence);
-                Mark::RolledBack(WayBack { evidence, ..way_back })
-            }
-            mark => mark,
-        }
-    }
-
-    /// Takes out every value that the spec does not show anyway.
-    fn redactor(&self, values: Option<&Values>) -> Redactor {
-        let spec = serde_json::to_string(self.object.spec()).unwrap_or_default();
-        let values = values.into_iter().flat_map(Values::iter).map(|(_, value)| value);
-        let is_public =
-            |value: &&Sensitive| value.expose().len() < SHORTEST_SECRET || spec.contains(value.expose());
-        Redactor::new(values.filter(|value| !is_public(value)).cloned())
-    }
-
     fn not_taken(&self, words: &str) -> Problem {
         Problem::new(
             Reason::WriteRejected,
@@ -357,7 +393,8 @@ impl<K: Kind> Round<'_, K> {
 
 /// The revisions beside that of the course that pods were not seen to run with.
 fn unproven(here: &[Revision], course: Course<'_>) -> BTreeSet<u64> {
-    let unproven = here.iter().filter(|revision| !matches!(revision.mark, Mark::RolledOut { .. }));
+    let is_proven = |mark: &Mark| matches!(mark, Mark::RolledOut { .. } | Mark::Refused { .. });
+    let unproven = here.iter().filter(|revision| !is_proven(&revision.mark));
     unproven.map(|revision| revision.number).filter(|number| Some(*number) != course.number).collect()
 }
 

@@ -234,6 +234,11 @@ impl Workload {
         })
     }
 
+    /// The name of that container, where there is one.
+    pub(super) fn container_name(&self) -> Option<&str> {
+        self.container().ok().map(|container| container.name.as_str())
+    }
+
     /// A server-side apply configuration with this spec, for the version that was seen.
     fn configuration(&self, spec: Option<Value>) -> Value {
         let resource = self.resource();

@@ -13,7 +13,7 @@ use test_support::{
 
 use super::{Stage, TARGET, eventually, neighbours::rolled_back, refers_to};
 
-async fn requests(stage: &Stage) -> Result<Vec<AuditEvent>> {
+pub async fn requests(stage: &Stage) -> Result<Vec<AuditEvent>> {
     let events = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;
     Ok(events.into_iter().filter(|event| event.user == "operator").collect())
 }
@@ -121,7 +121,7 @@ async fn a_failed_revision_is_tried_again_when_a_person_changes_something() -> R
     stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "RolledOut").await?;
     expect_back_at(&stage, "corp-ldap-2").await?;
 
-    // A container that cannot be made fails at once, and another spec is a new attempt.
+    // A container that cannot be made is given less time, and another spec is a new attempt.
     stage.apply(&spec("10m", "sn")).await?;
     let (_, message) = rolled_back(&stage.workspace).await?;
     for part in

@@ -11,10 +11,12 @@ mod login;
 mod looks;
 mod missing_revision;
 mod neighbours;
+mod no_way_back;
 mod removal;
 mod revisions;
 mod rollback;
 mod stateful_sets;
+mod transients;
 mod weights_and_biases;
 mod workloads;
 

@@ -110,8 +110,7 @@ async fn broken_pods_do_not_keep_a_set_from_going_back() -> Result<()> {
     });
     stage.apply(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
     let (status, message) = rolled_back(&stage.workspace).await?;
-    for part in
-        ["went back to revision 1", "revision 2", "wandb-2", "exit code 3", "panic: no such attribute"]
+    for part in ["went back to revision 1", "revision 2", "wandb-2", "exit code 3", "kubectl logs --previous"]
     {
         ensure!(message.contains(part), "{part}: {message}");
     }

@@ -21,7 +21,7 @@ use super::strangers::lax_definitions;
 use crate::delivery::{player_has_ready, refers_to};
 use crate::service_account::{LONG_ROTATION, publish_long_ago, service_account};
 use crate::world::{
-    certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, program, provider,
+    ARGUMENTS, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, program, provider,
     put_references, silence, workspace,
 };
 
@@ -36,8 +36,7 @@ async fn nothing_is_written_in_a_minute_apart_from_the_lease() -> Result<()> {
     let (directory, provider) = (directory(&certificate)?, provider(&certificate)?);
     let plane = ControlPlane::shared().await?;
     let workspace = workspace().await?;
-    let _operator =
-        workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"])?;
+    let _operator = workspace.start_operator(program(), &[&ARGUMENTS[..], &["--leader-elect"]].concat())?;
     put_references(&workspace, &certificate).await?;
     let _player = PodPlayer::start(&workspace, |_| Life::Ready)?;
     workspace.apply(&WandbWorkload::deployment("wandb").manifest()).await?;
@@ -191,8 +190,7 @@ async fn every_right_is_used_and_every_use_is_granted() -> Result<()> {
     let mut definitions = lax_definitions();
     definitions.push(weights_and_biases(StoredVersion::V2)?);
     let workspace = Workspace::create(&plane, &definitions).await?;
-    let _operator =
-        workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--leader-elect"])?;
+    let _operator = workspace.start_operator(program(), &[&ARGUMENTS[..], &["--leader-elect"]].concat())?;
     exercise_everything(&workspace).await?;
     let by_operator = || -> Result<Vec<AuditEvent>> {
         let events = plane.audit_in(workspace.namespace())?;

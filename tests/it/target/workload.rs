@@ -23,8 +23,8 @@ use wandb_auth_operator::{
     engine::{CA_FILE, Env, Values},
     problem::Problem,
     target::{
-        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Target, WorkloadAddress, in_use, make, read,
-        rollout, unblock,
+        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Sightings, Target, WorkloadAddress, in_use,
+        make, read, rollout, unblock,
     },
 };
 
@@ -166,10 +166,14 @@ impl Delivering {
     }
 
     async fn rollout(&self, number: Option<u64>) -> Result<Rollout> {
+        self.look(number, &mut Sightings::default()).await
+    }
+
+    /// The same after the looks that the sightings hold.
+    async fn look(&self, number: Option<u64>, sightings: &mut Sightings) -> Result<Rollout> {
         let seen = self.seen().await?;
-        let patience = Patience { limit: Duration::from_mins(10), since: None, now: Timestamp::now() };
-        let namespace = self.workspace.namespace();
-        told(rollout(self.client(), namespace, &seen, &self.owner, number, patience).await?)
+        let (client, namespace) = (self.client(), self.workspace.namespace());
+        told(rollout(client, namespace, &seen, (&self.owner, number), patience(), sightings).await?)
     }
 
     async fn in_use(&self) -> Result<BTreeSet<u64>> {
@@ -197,6 +201,17 @@ fn values_with_file() -> Values {
     let mut values = values();
     values.set_file(CA_FILE, "certificates");
     values
+}
+
+/// Ten minutes for pods, and no time for a container that fails.
+fn patience() -> Patience {
+    Patience {
+        limit: Duration::from_mins(10),
+        failure: Duration::ZERO,
+        since: None,
+        now: Timestamp::now(),
+        instant: Instant::now(),
+    }
 }
 
 fn delivery_of(number: u64, values: &Values) -> Delivery<'_> {
@@ -446,10 +461,10 @@ async fn refusals_say_what_to_do() -> Result<()> {
     let nobody = Client::try_from(config)?;
     let namespace = world.workspace.namespace();
     let mut messages = Vec::new();
-    let patience = Patience { limit: Duration::from_mins(1), since: None, now: Timestamp::now() };
     messages.extend(read(&nobody, namespace, &world.target).await?.err());
     messages.extend(make(&nobody, namespace, &seen, &world.owner, &change).await?.err());
-    messages.extend(rollout(&nobody, namespace, &seen, &world.owner, Some(1), patience).await?.err());
+    let (watched, sightings) = ((&world.owner, Some(1)), &mut Sightings::default());
+    messages.extend(rollout(&nobody, namespace, &seen, watched, patience(), sightings).await?.err());
     messages.extend(in_use(&nobody, namespace, Some(&seen), &world.owner).await?.err());
     assert!(messages.iter().all(|problem| problem.reason == Reason::Forbidden), "{messages:?}");
     let messages: Vec<String> = messages.into_iter().map(|problem| problem.message).collect();
@@ -476,8 +491,13 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     }]);
     let status = json!({"status": {"phase": "Running", "containerStatuses": containers}});
     world.pods().patch_status(&broken.name_any(), &PatchParams::default(), &Patch::Merge(&status)).await?;
-    let Rollout::Failed(seen) = world.rollout(Some(1)).await? else { bail!("not failed") };
-    insta::assert_snapshot!("evidence", seen);
+    let mut sightings = Sightings::default();
+    for _ in 0..2 {
+        let rollout = world.look(Some(1), &mut sightings).await?;
+        ensure!(matches!(rollout, Rollout::Progressing(_)), "{rollout:?}");
+    }
+    let Rollout::Failed(seen) = world.look(Some(1), &mut sightings).await? else { bail!("not failed") };
+    insta::assert_snapshot!("evidence", seen.replace(world.workspace.namespace(), "<namespace>"));
     assert_eq!(world.in_use().await?, BTreeSet::from([1]));
 
     // Going back, the controller waits for the broken pod until that is deleted.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::revisions::{Mark, Revision, WayBack};
+use super::revisions::{Mark, Revision, Stay, WayBack};
 use crate::target::{Rollout, Standing};
 
 /// What is to be delivered, beside what the newest revision holds.
@@ -49,6 +49,15 @@ pub(super) enum Judgement<'a> {
     Underway(String),
     /// A revision is to be marked.
     Mark(&'a Revision, Mark),
+    /// The target is to go back to the revision of this number, if its values still work.
+    Return {
+        /// The earlier revision.
+        to: u64,
+        /// What was seen of the newest one.
+        evidence: String,
+    },
+    /// The newest revision does not work, and nothing is left to go back to.
+    Stay(&'a Stay),
 }
 
 /// What identifies an attempt: a revision that failed is not tried again before it is another one.
@@ -86,14 +95,15 @@ pub(super) fn aim<'a>(
         Mark::RolledBack(way_back) if wanted == Wanted::Newest && way_back.inputs != attempt.inputs => {
             Step::Mark(newest, Mark::Retried { since: attempt.now })
         }
+        Mark::Stayed(stay) if wanted == Wanted::Newest && stay.inputs != attempt.inputs => {
+            Step::Mark(newest, Mark::Retried { since: attempt.now })
+        }
         Mark::RolledBack(way_back) => {
             let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
             let number = way_back.to.filter(is_there).or_else(|| proven_before(revisions, newest));
             Step::Go(Course { newest, way_back: Some(way_back), number })
         }
-        Mark::Pending | Mark::Retried { .. } | Mark::RolledOut { .. } => {
-            Step::Go(Course { newest, way_back: None, number: Some(newest.number) })
-        }
+        _ => Step::Go(Course { newest, way_back: None, number: Some(newest.number) }),
     }
 }
 
@@ -117,7 +127,7 @@ fn by_somebody_else(
         Mark::RolledBack(way_back) if way_back.to == Some(*to) || !is_later(way_back.since) => return None,
         Mark::RolledBack(_) if !away => return Some(Mark::Retried { since: attempt.now }),
         Mark::RolledOut { .. } | Mark::RolledBack(_) if away => {}
-        Mark::Retried { since } if away && is_later(*since) => {}
+        Mark::Retried { since } | Mark::Stayed(Stay { since, .. }) if away && is_later(*since) => {}
         Mark::Pending if away && newest.created.is_some_and(is_later) => {}
         _ => return None,
     }
@@ -136,12 +146,24 @@ fn by_somebody_else(
 /// What the target referred to before this revision came: the last one that pods ran with, or the one
 /// that a later one led back to with pods that ran.
 pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
-    let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
+    let is_usable = |number: &u64| {
+        let is_it = |revision: &&Revision| revision.number == *number;
+        revisions.iter().find(is_it).is_some_and(|it| !matches!(it.mark, Mark::Refused { .. }))
+    };
     let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
     earlier.find_map(|revision| match &revision.mark {
         Mark::RolledOut { .. } => Some(revision.number),
-        Mark::RolledBack(WayBack { to, arrived: Some(_), .. }) => to.filter(is_there),
-        Mark::Pending | Mark::Retried { .. } | Mark::RolledBack(_) => None,
+        Mark::RolledBack(WayBack { to, arrived: Some(_), .. }) => to.filter(is_usable),
+        _ => None,
+    })
+}
+
+/// What was found of the revisions before this one that do not work any more, the latest first.
+fn refused_before<'a>(revisions: &'a [Revision], than: &Revision) -> Option<&'a str> {
+    let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
+    earlier.find_map(|revision| match &revision.mark {
+        Mark::Refused { evidence } | Mark::Stayed(Stay { evidence, .. }) => Some(evidence.as_str()),
+        _ => None,
     })
 }
 
@@ -159,6 +181,9 @@ impl<'a> Course<'a> {
     /// What the target's rollout means for it.
     pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
         let Self { newest, way_back, .. } = *self;
+        if let (Mark::Stayed(stay), Rollout::Progressing(_) | Rollout::Failed(_)) = (&newest.mark, &rollout) {
+            return Judgement::Stay(stay);
+        }
         match (way_back, rollout) {
             (None, Rollout::Complete) => Judgement::Mark(newest, Mark::RolledOut { at: attempt.now }),
             (Some(way_back), Rollout::Complete) => {
@@ -173,17 +198,29 @@ impl<'a> Course<'a> {
             (None, Rollout::Failed(seen)) if matches!(newest.mark, Mark::RolledOut { .. }) => {
                 Judgement::Underway(seen)
             }
-            (None, Rollout::Failed(evidence)) => Judgement::Mark(
-                newest,
-                Mark::RolledBack(WayBack {
-                    to: proven_before(revisions, newest),
-                    evidence,
-                    inputs: attempt.inputs.clone(),
-                    since: attempt.now,
-                    arrived: None,
-                }),
-            ),
+            (None, Rollout::Failed(evidence)) => self.give_up(evidence, revisions, attempt),
         }
+    }
+
+    /// What becomes of a revision that does not work: the way back, or none where earlier ones do not work either.
+    fn give_up(&self, evidence: String, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
+        if let Some(to) = proven_before(revisions, self.newest) {
+            return Judgement::Return { to, evidence };
+        }
+        let Some(refused) = refused_before(revisions, self.newest) else {
+            let (revision, mark) = self.back(None, evidence, attempt);
+            return Judgement::Mark(revision, mark);
+        };
+        let evidence = format!("{evidence} {refused}");
+        let stay = Stay { evidence, inputs: attempt.inputs.clone(), since: attempt.now };
+        Judgement::Mark(self.newest, Mark::Stayed(stay))
+    }
+
+    /// The mark of a way back to an earlier revision, or to no entries.
+    pub fn back(&self, to: Option<u64>, evidence: String, attempt: &Attempt) -> (&'a Revision, Mark) {
+        let (inputs, since) = (attempt.inputs.clone(), attempt.now);
+        let way_back = WayBack { to, evidence, inputs, since, arrived: None };
+        (self.newest, Mark::RolledBack(way_back))
     }
 }
 

@@ -19,6 +19,10 @@ fn back(to: Option<u64>) -> WayBack {
     WayBack { to, evidence: "Crashed.".to_owned(), inputs: "spec 1".to_owned(), since: at(10), arrived: None }
 }
 
+fn stay() -> Stay {
+    Stay { evidence: "Crashed.".to_owned(), inputs: "spec 1".to_owned(), since: at(10) }
+}
+
 fn standing(numbers: &[u64]) -> Standing {
     Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), moved: None }
 }
@@ -50,6 +54,8 @@ fn decides_one_step_from_what_is_there() {
     use Wanted::{Kept, Newest, Other};
     let proven = || revision(1, RolledOut { at: at(1) });
     let failed = |to| revision(2, RolledBack(back(to)));
+    let refused = || revision(1, Mark::Refused { evidence: "Wrong password.".to_owned() });
+    let stayed = || revision(2, Mark::Stayed(stay()));
     let none = || standing(&[]);
     for (revisions, wanted, standing, inputs, expected) in [
         (vec![], Kept, none(), "spec 1", "nothing"),
@@ -65,6 +71,13 @@ fn decides_one_step_from_what_is_there() {
         // Where it was to go back to is gone, but an earlier one is known to work.
         (vec![proven(), failed(Some(9))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
+        // Nothing works any more: it stays, until a person changes something.
+        (vec![refused(), stayed()], Newest, standing(&[2]), "spec 1", "go to Some(2)"),
+        (vec![refused(), stayed()], Kept, standing(&[2]), "spec 2", "go to Some(2)"),
+        (vec![refused(), stayed()], Newest, standing(&[2]), "spec 2", "retry 2"),
+        (vec![refused(), stayed()], Other, standing(&[2]), "spec 2", "create 8"),
+        (vec![refused(), stayed()], Newest, moved(&[1], 20), "spec 1", "mark 2 back to Some(1)"),
+        (vec![refused(), stayed()], Newest, moved(&[1], 9), "spec 1", "go to Some(2)"),
         (vec![proven(), failed(Some(1))], Kept, standing(&[1]), "spec 2", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
         // A person points the entries back.
@@ -125,12 +138,20 @@ fn a_rollout_is_judged_once() {
         forward.judge(Rollout::Complete, &revisions, &now),
         Judgement::Mark(newest, Mark::RolledOut { at: at(99) })
     );
-    let Judgement::Mark(_, Mark::RolledBack(way_back)) =
-        forward.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now)
-    else {
+    let fails = || Rollout::Failed("Crashed.".to_owned());
+    assert_eq!(
+        forward.judge(fails(), &revisions, &now),
+        Judgement::Return { to: 1, evidence: "Crashed.".to_owned() }
+    );
+    let (_, Mark::RolledBack(way_back)) = forward.back(Some(1), "Crashed.".to_owned(), &now) else {
         panic!("not rolled back")
     };
     assert_eq!((way_back.to, way_back.inputs.as_str()), (Some(1), "spec 1"));
+    let first = Course { newest: &revisions[1], way_back: None, number: Some(2) };
+    let Judgement::Mark(_, Mark::RolledBack(way_back)) = first.judge(fails(), &revisions[1..], &now) else {
+        panic!("there is nothing to check in front of the first")
+    };
+    assert_eq!(way_back.to, None);
     let proven = revision(2, Mark::RolledOut { at: at(6) });
     let proven = Course { newest: &proven, way_back: None, number: Some(2) };
     assert!(proven.is_over(&standing(&[2])), "what was seen to run is not looked at again");
@@ -143,6 +164,42 @@ fn a_rollout_is_judged_once() {
     );
 }
 
+#[test]
+fn a_revision_that_does_not_work_any_more_is_no_way_back() {
+    let refused = |number| revision(number, Mark::Refused { evidence: format!("{number} is refused.") });
+    let proven = revision(1, Mark::RolledOut { at: at(1) });
+    let back = |to| revision(3, Mark::RolledBack(WayBack { arrived: Some(at(9)), ..back(to) }));
+    let now = attempt("spec 1", 99);
+    for (earlier, expected) in [
+        (vec![refused(1), refused(2), revision(3, Mark::Pending)], "stays: Crashed. 2 is refused."),
+        (vec![proven.clone(), refused(2)], "returns to 1"),
+        (vec![proven, refused(2), back(Some(2))], "returns to 1"),
+        (vec![refused(1), revision(2, Mark::Stayed(stay())), back(Some(1))], "stays: Crashed. Crashed."),
+        (vec![revision(3, Mark::Pending)], "back to nothing"),
+    ] {
+        let revisions = [earlier, vec![revision(4, Mark::Pending)]].concat();
+        let course = Course { newest: revisions.last().unwrap(), way_back: None, number: Some(4) };
+        let judged = match course.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now) {
+            Judgement::Return { to, .. } => format!("returns to {to}"),
+            Judgement::Mark(newest, Mark::Stayed(stay)) if newest.number == 4 => {
+                format!("stays: {}", stay.evidence)
+            }
+            Judgement::Mark(_, Mark::RolledBack(WayBack { to: None, .. })) => "back to nothing".to_owned(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(judged, expected);
+    }
+    // It is looked at on, and a late success counts.
+    let stays = revision(4, Mark::Stayed(stay()));
+    let course = Course { newest: &stays, way_back: None, number: Some(4) };
+    assert!(!course.is_over(&standing(&[4])));
+    for rollout in [Rollout::Failed("Crashed.".to_owned()), Rollout::Progressing("Runs.".to_owned())] {
+        assert_eq!(course.judge(rollout, &[], &now), Judgement::Stay(&stay()), "it does not flap");
+    }
+    let succeeded = course.judge(Rollout::Complete, &[], &now);
+    assert_eq!(succeeded, Judgement::Mark(&stays, Mark::RolledOut { at: at(99) }));
+}
+
 /// What can happen to a target and its revisions.
 #[derive(Clone, Debug)]
 enum Event {
@@ -152,6 +209,8 @@ enum Event {
     Retry,
     /// A person points the entries to one of the revisions.
     Undo(prop::sample::Index),
+    /// The values of one of the revisions stop working at the other side.
+    Revoke(prop::sample::Index),
     /// Somebody takes the entries out.
     Remove,
     /// The process is killed before it has taken so many steps of the next run.
@@ -169,6 +228,8 @@ enum Pods {
 struct World {
     revisions: Vec<Revision>,
     contents: Vec<(u64, Pods)>,
+    /// The revisions whose values the other side refuses, and how often each was tried.
+    refused: std::collections::BTreeMap<u64, usize>,
     wanted: Option<(u64, Pods)>,
     standing: Standing,
     generation: usize,
@@ -221,8 +282,17 @@ impl World {
                     Pods::Crash => Rollout::Failed("Crashed.".to_owned()),
                 };
                 match course.judge(rollout, &revisions, &attempt) {
-                    Judgement::Underway(_) => return false,
+                    Judgement::Underway(_) | Judgement::Stay(_) => return false,
                     Judgement::Mark(revision, mark) => (revision.number, mark),
+                    Judgement::Return { to, evidence } => {
+                        if let Some(tries) = self.refused.get_mut(&to) {
+                            *tries += 1;
+                            (to, Mark::Refused { evidence })
+                        } else {
+                            let (revision, mark) = course.back(Some(to), evidence, &attempt);
+                            (revision.number, mark)
+                        }
+                    }
                 }
             }
         };
@@ -244,7 +314,10 @@ impl World {
                 self.standing.numbers = BTreeSet::from([number]);
                 self.standing.moved = Some(Moved { by: "kubectl-rollout".to_owned(), at: Some(now) });
             }
-            Event::Undo(_) => {}
+            Event::Revoke(index) if !self.revisions.is_empty() => {
+                self.refused.entry(index.get(&self.revisions).number).or_default();
+            }
+            Event::Undo(_) | Event::Revoke(_) => {}
             Event::Remove => self.standing = Standing::default(),
             Event::Kill(steps) => return Some(*steps),
         }
@@ -258,6 +331,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => pods.prop_map(Event::Edit),
         1 => Just(Event::Retry),
         1 => any::<prop::sample::Index>().prop_map(Event::Undo),
+        1 => any::<prop::sample::Index>().prop_map(Event::Revoke),
         1 => Just(Event::Remove),
         2 => (0usize..6).prop_map(Event::Kill),
     ]
@@ -279,6 +353,7 @@ proptest! {
             prop_assert!(steps < 20 || taken < 20, "it goes on for ever");
         }
         prop_assert!((0..20).take_while(|_| world.step()).count() < 20, "it goes on for ever");
+        prop_assert!(world.refused.values().all(|tries| *tries <= 1), "refused values were tried again");
         let newest = world.revisions.last().unwrap().clone();
         let at = world.standing.numbers.iter().next().copied();
         match last {
@@ -288,9 +363,14 @@ proptest! {
                 prop_assert!(rolled_out);
             }
             Pods::Crash => {
-                let arrived = matches!(&newest.mark, Mark::RolledBack(WayBack { arrived: Some(_), .. }));
-                prop_assert!(arrived);
-                prop_assert!(at.is_none_or(|number| world.pods(number) == Pods::Run), "pods crash where it rests");
+                if let Mark::Stayed(_) = &newest.mark {
+                    prop_assert_eq!(at, Some(newest.number));
+                    prop_assert!(!world.refused.is_empty());
+                } else {
+                    let arrived = matches!(&newest.mark, Mark::RolledBack(WayBack { arrived: Some(_), .. }));
+                    prop_assert!(arrived);
+                    prop_assert!(at.is_none_or(|number| world.pods(number) == Pods::Run), "pods crash where it rests");
+                }
             }
         }
     }

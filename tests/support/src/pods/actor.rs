@@ -91,6 +91,7 @@ impl Actor {
             }
             let (reason, message) = match &life {
                 Life::ConfigError(message) => ("CreateContainerConfigError", message),
+                Life::CannotStart { reason, message } => (*reason, message),
                 Life::ImagePullBackOff(message) => ("ImagePullBackOff", message),
                 _ => return self.run(life).await,
             };
@@ -152,7 +153,7 @@ impl Actor {
                     return Ok(Exit { code: *exit_code, message: message.clone() });
                 }
                 // What keeps a container from starting is only seen when it ends for another reason.
-                Life::ConfigError(_) | Life::ImagePullBackOff(_) => {
+                Life::ConfigError(_) | Life::CannotStart { .. } | Life::ImagePullBackOff(_) => {
                     return Ok(Exit::killed());
                 }
                 Life::ReadyAfter(delay) => {

@@ -22,6 +22,13 @@ pub enum Life {
     },
     /// The container cannot be made of its configuration, for the reason that this message gives.
     ConfigError(String),
+    /// The container cannot be made or started, for this reason of the kubelet's and with its message.
+    CannotStart {
+        /// Such as `CreateContainerError`.
+        reason: &'static str,
+        /// The kubelet's words.
+        message: String,
+    },
     /// The image cannot be had, for the reason that this message gives.
     ImagePullBackOff(String),
 }
