@@ -125,7 +125,7 @@ fn text<'a>(
 /// What the target gets; without one, the entries for a person to write somewhere.
 fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<String> {
     let Some((target, owner)) = &rendered.target else {
-        let names = rendered.environment.iter().filter_map(|env| env.local);
+        let names = rendered.environment.iter().flat_map(|env| env.names());
         let names = names.filter(|name| rendered.values.get(name).is_some());
         let entries: Vec<_> = names
             .map(|name| EnvEntry {

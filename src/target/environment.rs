@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Dialect;
+
 /// The settings of a server that a look at its target tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -11,6 +13,8 @@ pub struct Environment {
     pub references: BTreeSet<String>,
     /// Where people open W&B in their browsers, if the target tells it: a URL or a host name.
     pub host: Option<String>,
+    /// Which names the server reads, as far as the target tells.
+    pub dialect: Dialect,
     /// What about the target deserves a look before a rollout, as sentences; nothing where that was not
     /// looked at.
     pub remarks: Option<Vec<String>>,

@@ -32,7 +32,8 @@ use self::{
     wanted::Wanted,
 };
 use super::{
-    Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress, rights::forbidden,
+    Change, Delivery, Dialect, Environment, Moved, Owner, Standing, Target, WorkloadAddress,
+    rights::forbidden,
 };
 use crate::{
     api::Reason,
@@ -175,7 +176,9 @@ impl Workload {
         }
         let host = literals.get("HOST").cloned();
         let remarks = remarks::interruption(&self.controller).into_iter().collect();
-        Environment { literals, references, host, remarks: Some(remarks) }
+        let image = self.container().ok().and_then(|container| container.image.as_deref());
+        let dialect = image.map_or_else(Dialect::default, Dialect::of_image);
+        Environment { literals, references, host, dialect, remarks: Some(remarks) }
     }
 
     pub(super) fn resource(&self) -> ApiResource {

@@ -126,7 +126,7 @@ fn change_of(change: &Result<Option<Change>, Problem>) -> Value {
 }
 
 #[test]
-fn applies_the_names_of_the_local_image_that_have_a_value() {
+fn applies_the_names_of_both_dialects_that_have_a_value() {
     let seen =
         workload(&deployment(), "spec: {selector: {}, template: {spec: {containers: [{name: main}]}}}");
     let mut full = values(&[ADDRESS, SPLIT_ONLY]);
@@ -295,7 +295,7 @@ proptest! {
             let delivery = delivery(number, &full);
             let (after, count) = settled(seen, Some(&delivery));
             prop_assert!(count <= 1);
-            let wanted = chosen.iter().filter(|env| env.local.is_some()).count() + usize::from(has_file);
+            let wanted = chosen.iter().flat_map(|env| env.names()).count() + usize::from(has_file);
             prop_assert_eq!(references(after.template(), &owner("corp")).len(), wanted);
             prop_assert_eq!(settled(after.clone(), Some(&delivery)).1, 0);
             seen = after;

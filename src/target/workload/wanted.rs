@@ -32,7 +32,7 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     pub(super) fn new(container: &str, owner: &'a Owner, delivery: &Delivery<'_>) -> Self {
-        let names = delivery.settings().flat_map(|env| Dialect::Local.names(env));
+        let names = delivery.settings().flat_map(|env| Dialect::Both.names(env));
         Self {
             owner,
             place: Place { list: List::Containers, container: container.to_owned() },
