@@ -1,10 +1,10 @@
-//! Where published values are delivered: a Deployment, a StatefulSet, or the W&B operator's own resource.
+//! Where published values are delivered: Deployments, `StatefulSet`s, or the W&B operator's own resource.
 //!
 //! In reading order: [`Target`] is the address that the spec gives, [`Owner`] the resource whose entries are
 //! meant, [`Delivery`] what the target is to have. [`read`] gives a [`Seen`] target, and everything that is
 //! decided of it is pure: how the owner's entries [stand](Seen::standing), which [change](Seen::change) brings
 //! them to where they should be, and what its [environment](Seen::environment) tells. [`make`] makes the
-//! change, [`rollout`] looks at what became of it.
+//! change, [`rollout`] looks at what became of it. [`Several`] objects are one target for everybody else.
 //!
 //! Invariants:
 //!

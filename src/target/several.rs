@@ -114,3 +114,122 @@ pub(super) fn none_of(problems: impl IntoIterator<Item = Problem>) -> Result<(),
     let message = message.fold(first.message.clone(), |all, next| format!("{all} {}", next.message));
     Err(Problem { message, ..first })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::Reason,
+        target::{
+            WorkloadAddress,
+            workload::samples::{ADDRESS, LOGIN, changed, delivery, owner, values, workload},
+        },
+    };
+
+    fn target(name: &str) -> Target {
+        Target::Deployment(WorkloadAddress { name: name.to_owned(), container: None })
+    }
+
+    /// A Deployment with this entry for the address, if any.
+    fn part(name: &str, entry: &str) -> Seen {
+        let yaml = format!(
+            "spec: {{selector: {{}}, template: {{spec: {{containers: [{{name: main, image: i, env: [{entry}]}}]}}}}}}"
+        );
+        Seen::Workload(workload(&target(name), &yaml))
+    }
+
+    fn both(app: &str, api: &str) -> Seen {
+        Several::of(vec![part("app", app), part("api", api)]).unwrap()
+    }
+
+    const FOREIGN: &str = "{name: LOCAL_LDAP_ADDRESS, value: theirs}";
+
+    #[test]
+    fn one_is_no_several() {
+        assert!(matches!(Several::of(vec![part("app", "")]), Some(Seen::Workload(_))));
+        assert!(Several::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn all_are_changed_or_none() {
+        let full = values(&[ADDRESS]);
+        let wanted = delivery(1, &full);
+        let Some(Change::Several(changes)) = both("", "").change(&owner("corp"), Some(&wanted), &[]).unwrap()
+        else {
+            panic!("no changes")
+        };
+        assert_eq!(changes.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
+        let refused = both("", FOREIGN).change(&owner("corp"), Some(&wanted), &[]).unwrap_err();
+        assert_eq!(refused.reason, Reason::FieldConflict);
+        assert!(refused.message.contains("Deployment/api") && !refused.message.contains("Deployment/app"));
+        let refused = both(FOREIGN, FOREIGN).change(&owner("corp"), Some(&wanted), &[]).unwrap_err();
+        assert!(refused.message.contains("Deployment/api") && refused.message.contains("Deployment/app"));
+    }
+
+    /// The Deployments after every change that the delivery needs.
+    fn settled(seen: Seen, wanted: Option<&Delivery<'_>>) -> Seen {
+        let Seen::Several(several) = seen else { panic!("one") };
+        let mut parts: Vec<Part> = [*several.first].into_iter().chain(several.more).collect();
+        for _ in 0..4 {
+            let mut all = parts.clone().into_iter();
+            let whole = Several { first: Box::new(all.next().unwrap()), more: all.collect() };
+            let Some(Change::Several(changes)) = whole.change(&owner("corp"), wanted, &[]).unwrap() else {
+                return Seen::Several(whole);
+            };
+            for (index, change) in changes {
+                let Seen::Workload(seen) = &parts[index].seen else { panic!("no workload") };
+                parts[index].seen = Seen::Workload(changed(seen, &owner("corp"), &change));
+            }
+        }
+        panic!("it does not end")
+    }
+
+    #[test]
+    fn going_back_is_to_what_a_revision_was_made_for() {
+        let numbers = |seen: &Seen| {
+            let of_part = |(seen, _): (&Seen, Reach)| seen.standing(&owner("corp")).numbers;
+            seen.parts().into_iter().map(of_part).collect::<Vec<_>>()
+        };
+        let (one, two) = (values(&[ADDRESS]), values(&[ADDRESS, LOGIN]));
+        let seen = settled(both("", "").reaching(&target("app")), Some(&delivery(1, &one)));
+        assert_eq!(numbers(&seen), [[1].into(), BTreeSet::new()]);
+        let all = Target::parse("Deployment/app and Deployment/api").unwrap();
+        let seen = settled(seen.reaching(&all), Some(&delivery(2, &two)));
+        assert_eq!(numbers(&seen), [BTreeSet::from([2]), [2].into()]);
+        assert_eq!(seen.standing(&owner("corp")).numbers, [2].into());
+        let seen = settled(seen.reaching(&target("app")), Some(&delivery(1, &one)));
+        assert_eq!(numbers(&seen), [[1].into(), BTreeSet::new()]);
+        let seen = settled(seen, None);
+        assert_eq!(seen.standing(&owner("corp")), Standing::default());
+    }
+
+    #[test]
+    fn who_points_one_elsewhere_means_all() {
+        let by = |manager: &str, number: u64| {
+            format!(
+                "
+metadata:
+  managedFields:
+  - manager: {manager}
+    operation: Apply
+    time: 2026-11-01T1{number}:00:00Z
+    fieldsV1: {{f:spec: {{f:template: {{f:spec: {{f:containers: {{'k:{{\"name\":\"main\"}}': {{f:env: {{
+      'k:{{\"name\":\"LOCAL_LDAP_ADDRESS\"}}': {{.: {{}}, f:valueFrom: {{f:secretKeyRef: {{}}}}}}}}}}}}}}}}}}}}
+spec:
+  selector: {{}}
+  template: {{spec: {{containers: [{{name: main, env: [
+    {{name: LOCAL_LDAP_ADDRESS, valueFrom: {{secretKeyRef: {{name: corp-ldap-{number}, key: LOCAL_LDAP_ADDRESS}}}}}}]}}]}}}}
+"
+            )
+        };
+        let part = |name, manager, number| Seen::Workload(workload(&target(name), &by(manager, number)));
+        let ours = owner("corp").manager;
+        let seen = Several::of(vec![part("app", &ours, 2), part("api", "kubectl-rollout", 1)]).unwrap();
+        let standing = seen.standing(&owner("corp"));
+        assert_eq!(standing.numbers, [1].into());
+        assert_eq!(standing.moved.map(|moved| moved.by).as_deref(), Some("kubectl-rollout"));
+        assert_eq!(standing.applied_at, Some("2026-11-01T12:00:00Z".parse().unwrap()));
+        let seen = Several::of(vec![part("app", &ours, 2), part("api", &ours, 1)]).unwrap();
+        assert_eq!(seen.standing(&owner("corp")).numbers, [1, 2].into());
+    }
+}

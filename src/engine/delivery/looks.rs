@@ -71,7 +71,7 @@ fn settings_documented(settings: &[Env], environment: &Environment) -> Option<Ch
         (),
         Reason::SettingUndocumented,
         format!(
-            "W&B documents no name of these settings for {}, which may not read them: {}. Try whether they have an effect, and do not rely on them otherwise.",
+            "These settings have no name that W&B documents for {}, so the target's server may not read them: {}. Try whether they have an effect, and do not rely on them otherwise.",
             server(environment.dialect),
             enumerate(names)
         ),

@@ -301,6 +301,6 @@ impl Workload {
 }
 
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 #[cfg(test)]
 mod tests;
