@@ -19,7 +19,7 @@ pub struct CommonSpec {
         validation = Rule::new("[has(self.deployment), has(self.statefulSet), has(self.weightsAndBiases)].filter(member, member).size() == 1").message("target must have exactly one of deployment, statefulSet and weightsAndBiases"),
         validation = Rule::new("!has(self.additionalContainers) || !has(self.weightsAndBiases)").message("additionalContainers goes with deployment or statefulSet; the W&B operator gives the values to all of its applications"),
         validation = Rule::new("!has(self.additionalContainers) || self.additionalContainers.all(each, has(each.deployment) != has(each.statefulSet))").message("each of additionalContainers must have exactly one of deployment and statefulSet"),
-        validation = Rule::new("!has(self.additionalContainers) || self.additionalContainers.all(each, self.additionalContainers.exists_one(other, other == each) && !(has(each.deployment) && has(self.deployment) && each.deployment == self.deployment) && !(has(each.statefulSet) && has(self.statefulSet) && each.statefulSet == self.statefulSet))").message("each container of target must be named once")
+        validation = each_container_is_named_once()
     )]
     pub target: Option<Target>,
 
@@ -207,6 +207,24 @@ pub struct KeyReference {
     /// Key in its data.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
+}
+
+/// A rule of a target: no container is named twice. Types of their own keep workloads from being compared as such.
+fn each_container_is_named_once() -> Rule {
+    let same = |a: &str, b: &str, kind: &str| {
+        format!(
+            "(has({a}.{kind}) && has({b}.{kind}) && {a}.{kind}.name == {b}.{kind}.name && \
+             has({a}.{kind}.container) == has({b}.{kind}.container) && \
+             (!has({a}.{kind}.container) || {a}.{kind}.container == {b}.{kind}.container))"
+        )
+    };
+    let other = ["deployment", "statefulSet"].map(|kind| same("each", "other", kind)).join(" || ");
+    let first = ["deployment", "statefulSet"].map(|kind| same("each", "self", kind)).join(" || ");
+    Rule::new(format!(
+        "!has(self.additionalContainers) || self.additionalContainers.all(each, \
+         self.additionalContainers.exists_one(other, {other}) && !({first}))"
+    ))
+    .message("each container of target must be named once")
 }
 
 /// A rule of the whole resource: a Secret that workloads may read keeps its name.

@@ -86,11 +86,17 @@ impl Several {
         delivery: Option<&Delivery<'_>>,
         yielding: &[Owner],
     ) -> Result<Option<Change>, Problem> {
+        self.together(|seen, reach| seen.change(owner, delivery.filter(|_| reach == Reach::Within), yielding))
+    }
+
+    fn together(
+        &self,
+        change: impl Fn(&Seen, Reach) -> Result<Option<Change>, Problem>,
+    ) -> Result<Option<Change>, Problem> {
         let mut changes = Vec::new();
         let mut problems = Vec::new();
         for (index, (seen, reach)) in self.parts().enumerate() {
-            let delivery = delivery.filter(|_| reach == Reach::Within);
-            match seen.change(owner, delivery, yielding) {
+            match change(seen, reach) {
                 Ok(None) => {}
                 Ok(Some(change)) => changes.push((index, change)),
                 Err(problem) => problems.push(problem),
