@@ -236,15 +236,14 @@ impl Workload {
         Ok(self.present_containers())
     }
 
-    /// Those of the containers that are meant which are there.
+    /// Those of the containers that are meant which are there, in the order of the template: server-side apply
+    /// would bring them into another one.
     fn present_containers(&self) -> Vec<&Container> {
-        let mut present: Vec<&Container> = Vec::new();
-        for container in self.containers.iter().filter_map(|named| self.container(named.as_ref()).ok()) {
-            if !present.iter().any(|other| other.name == container.name) {
-                present.push(container);
-            }
-        }
-        present
+        let meant = self.containers.iter().filter_map(|named| self.container(named.as_ref()).ok());
+        let meant: BTreeSet<&str> = meant.map(|container| container.name.as_str()).collect();
+        let containers = self.template().and_then(|template| template.spec.as_ref());
+        let containers = containers.into_iter().flat_map(|spec| &spec.containers);
+        containers.filter(|container| meant.contains(container.name.as_str())).collect()
     }
 
     /// The container of this name, or the only one.
