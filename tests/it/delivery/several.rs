@@ -234,17 +234,17 @@ async fn containers_of_one_pod_have_the_same_values() -> Result<()> {
 
     stage.ready(&both).await?;
     let pod = pod_spec(&stage, "wandb").await?;
-    let entries = |pod: &PodSpec, index: usize| {
-        let container = pod.containers.get(index).cloned();
-        entries_of(&PodSpec { containers: container.into_iter().collect(), ..PodSpec::default() })
+    let entries = |pod: &PodSpec, name: &str| {
+        let containers = pod.containers.iter().filter(|container| container.name == name);
+        entries_of(&PodSpec { containers: containers.cloned().collect(), ..PodSpec::default() })
     };
-    assert_eq!(entries(&pod, 0), entries(&pod, 1));
-    ensure!(!entries(&pod, 0).is_empty());
+    assert_eq!(entries(&pod, "wandb"), entries(&pod, "api"));
+    ensure!(!entries(&pod, "wandb").is_empty());
 
     // One of them leaves.
     stage.ready(&format!("target: {{{main}}}")).await?;
     let pod = pod_spec(&stage, "wandb").await?;
-    ensure!(!entries(&pod, 0).is_empty() && entries(&pod, 1).is_empty(), "{pod:#?}");
+    ensure!(!entries(&pod, "wandb").is_empty() && entries(&pod, "api").is_empty(), "{pod:#?}");
     stage.ready(&both).await?;
     stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
     is_gone(&stage.workspace, "LdapConfig", "corp").await?;
@@ -369,11 +369,12 @@ async fn is_over(stage: &Stage, story: Story, before: u64) -> Result<bool> {
     let resource = stage.workspace.resources("LdapConfig")?.get_opt("corp").await?;
     let status =
         resource.as_ref().and_then(|resource| resource.data.get("status")).cloned().unwrap_or_default();
-    let is_current = resource
-        .as_ref()
-        .is_some_and(|resource| status["observedGeneration"].as_i64() == resource.metadata.generation);
+    let is_current = resource.as_ref().is_some_and(|resource| {
+        status.get("observedGeneration").and_then(Value::as_i64) == resource.metadata.generation
+    });
     let says = |reason: &str| {
-        is_current && condition(&status, "RolledOut").is_some_and(|condition| condition["reason"] == reason)
+        let said = condition(&status, "RolledOut").and_then(|condition| condition.get("reason"));
+        is_current && said.and_then(Value::as_str) == Some(reason)
     };
     let (old, new) = (format!("corp-ldap-{before}"), format!("corp-ldap-{}", before + 1));
     let (wandb, api, said) = match story {
