@@ -1,5 +1,7 @@
 //! `LdapConfig`: the directory that people log in with.
 
+#![expect(clippy::struct_excessive_bools, reason = "they are the switches of the API")]
+
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
@@ -75,6 +77,10 @@ pub struct LdapConfigSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub group_allow_list: Vec<GroupName>,
+
+    /// Puts people into the W&B teams that are named like their groups in the directory.
+    #[serde(default)]
+    pub group_sync: bool,
 
     /// Where and among which entries people are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -64,15 +64,15 @@ pub(super) struct Watched<'a> {
     pub owner: &'a Owner,
     /// The revision that they refer to; without one they are out of the target.
     pub number: Option<u64>,
-    /// The container that takes them, where the target names one.
-    pub container: Option<&'a str>,
+    /// The containers that take them; any that does where there is none.
+    pub containers: &'a [&'a str],
 }
 
 impl Watched<'_> {
     /// The containers of the pod that take the entries.
     fn containers<'p>(&self, pod: &'p Pod) -> BTreeSet<&'p str> {
         let takers = pod.spec.iter().flat_map(|spec| references::takers(spec, self.owner, self.number));
-        takers.filter(|name| self.container.is_none_or(|container| container == *name)).collect()
+        takers.filter(|name| self.containers.is_empty() || self.containers.contains(name)).collect()
     }
 
     /// Whether the pod has the entries.
@@ -275,7 +275,7 @@ pub(super) fn judge_rendered(
 }
 
 /// How many pods the workload is to have.
-fn desired(controller: &Controller) -> i32 {
+pub(super) fn desired(controller: &Controller) -> i32 {
     let replicas = match controller {
         Controller::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
         Controller::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),

@@ -103,7 +103,7 @@ fn look(
     sightings: &mut Sightings,
 ) -> Rollout {
     let (owner, replica_sets) = (owner(), [replica_set(9, "old"), replica_set(10, "new")]);
-    let watched = Watched { owner: &owner, number, container: Some("wandb") };
+    let watched = Watched { owner: &owner, number, containers: &["wandb"] };
     judge(controller, Listed { pods, replica_sets: &replica_sets }, watched, patience, sightings)
 }
 
@@ -313,7 +313,7 @@ fn rendered_look(
     sightings: &mut Sightings,
 ) -> Rollout {
     let (owner, replica_sets) = (owner(), [replica_set_of("app-id", 1, "new")]);
-    let watched = Watched { owner: &owner, number, container: None };
+    let watched = Watched { owner: &owner, number, containers: &[] };
     judge_rendered(workloads, Listed { pods, replica_sets: &replica_sets }, watched, patience, sightings)
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, Volume, VolumeMount};
+use k8s_openapi::{
+    api::core::v1::{Container, EnvVar, Volume, VolumeMount},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -23,7 +26,8 @@ const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 /// The entries that a delivery consists of.
 pub(super) struct Wanted<'a> {
     owner: &'a Owner,
-    place: Place,
+    /// The containers that get them.
+    places: Vec<Place>,
     revision: String,
     variables: Vec<&'static str>,
     /// The path of the file with authorities, where there are any.
@@ -31,11 +35,15 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn new(container: &str, owner: &'a Owner, delivery: &Delivery<'_>) -> Self {
-        let names = delivery.settings().flat_map(|env| Dialect::Local.names(env));
+    pub(super) fn new<'b>(
+        containers: impl IntoIterator<Item = &'b str>,
+        owner: &'a Owner,
+        delivery: &Delivery<'_>,
+    ) -> Self {
+        let names = delivery.settings().flat_map(|env| Dialect::Both.names(env));
         Self {
             owner,
-            place: Place { list: List::Containers, container: container.to_owned() },
+            places: containers.into_iter().map(place_of).collect(),
             revision: owner.revision(delivery.number),
             variables: names.filter(|name| delivery.values.get(name).is_some()).collect(),
             authorities: delivery.authorities().map(|_| format!("{AUTHORITIES}/{}.crt", owner.volume)),
@@ -50,29 +58,37 @@ impl<'a> Wanted<'a> {
         let variables = self.variables.iter().map(
             |name| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": self.revision, "key": name}}}),
         );
-        let (container, variables) = (&self.place.container, variables.collect::<Vec<_>>());
-        let pod = match &self.authorities {
-            None => json!({"containers": [{"name": container, "env": variables}]}),
+        let variables = variables.collect::<Vec<_>>();
+        let volume = &self.owner.volume;
+        let container = |place: &Place| match &self.authorities {
+            None => json!({"name": place.container, "env": variables}),
             Some(path) => {
-                let volume = &self.owner.volume;
                 let mount = json!({"name": volume, "mountPath": path, "subPath": CA_FILE, "readOnly": true});
-                let items = json!([{"key": CA_FILE, "path": CA_FILE}]);
-                json!({
-                    "containers": [{"name": container, "env": variables, "volumeMounts": [mount]}],
-                    "volumes": [{"name": volume, "secret": {"secretName": self.revision, "items": items}}],
-                })
+                json!({"name": place.container, "env": variables, "volumeMounts": [mount]})
             }
+        };
+        let containers: Vec<_> = self.places.iter().map(container).collect();
+        let pod = if self.authorities.is_some() {
+            let items = json!([{"key": CA_FILE, "path": CA_FILE}]);
+            json!({
+                "containers": containers,
+                "volumes": [{"name": volume, "secret": {"secretName": self.revision, "items": items}}],
+            })
+        } else {
+            json!({"containers": containers})
         };
         Some(json!({"template": {"spec": pod}}))
     }
 
-    /// Refuses what would change an entry of somebody else: values are never named, they may be secret.
+    /// Refuses what would change an entry of somebody else in this container: values are never named, they may
+    /// be secret.
     pub(super) fn refuse_others(
         &self,
         seen: &Workload,
         container: &Container,
         yielding: &[Owner],
     ) -> Result<(), Problem> {
+        let place = place_of(&container.name);
         let may_change = |entry: &EnvVar| {
             let secret = reference(entry).map(|(name, _)| name);
             secret.is_some_and(|secret| {
@@ -88,8 +104,8 @@ impl<'a> Wanted<'a> {
             .map(|entry| entry.name.as_str())
             .collect();
         if !foreign.is_empty() {
-            let items = foreign.iter().map(|name| Item::Variable(self.place.clone(), (*name).to_owned()));
-            let (target, container) = (seen.target(), &self.place.container);
+            let items = foreign.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned()));
+            let (target, container) = (seen.target(), &container.name);
             let arguments: Vec<String> = foreign.iter().map(|name| format!("{name}-")).collect();
             let (left, them) = match foreign.len() {
                 1 => ("The variable is", "it where it is"),
@@ -126,7 +142,7 @@ impl<'a> Wanted<'a> {
         if let Some(mount) = mounts.iter().find(|mount| mount.mount_path == *path && mount.name != *volume) {
             return Err(self.conflict(
                 seen,
-                &[Item::Mount(self.place.clone(), path.clone())],
+                &[Item::Mount(place, path.clone())],
                 &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
                 "That mount is",
                 "Mount it elsewhere",
@@ -152,47 +168,57 @@ impl<'a> Wanted<'a> {
     /// Whether the item is one that this delivery, unlike an earlier one, has nothing for.
     pub(super) fn is_left_over(&self, item: &Item) -> bool {
         let is_delivered = match item {
-            Item::Variable(place, _) | Item::Mount(place, _) | Item::Container(place) => *place == self.place,
+            Item::Variable(place, _) | Item::Mount(place, _) | Item::Container(place) => {
+                self.places.contains(place)
+            }
             Item::Volume(name) => *name == self.owner.volume,
         };
         is_delivered && !self.items().contains(item)
     }
 
     /// Whether the template has all of this, and the owner's manager has exactly this.
-    pub(super) fn is_in_place(&self, seen: &Workload, container: &Container) -> bool {
+    pub(super) fn is_in_place(&self, seen: &Workload, containers: &[&Container]) -> bool {
         let Some(applied) = seen.ownership().applied(&self.owner.manager) else {
             return self.items().is_empty();
         };
+        let volume = self.authorities.is_none()
+            || (volumes(seen).any(|volume| self.is_as_wanted(volume))
+                && ownership::has_reference(applied, &Item::Volume(self.owner.volume.clone())));
+        containers.iter().all(|container| self.is_in(container, applied))
+            && volume
+            && ownership::items(applied) == self.items()
+    }
+
+    /// Whether the container has the entries, by the owner's manager.
+    fn is_in(&self, container: &Container, applied: &ManagedFieldsEntry) -> bool {
         let variables = self.variables.iter().all(|name| {
             let mut entries = container.env.iter().flatten().filter(|entry| entry.name == *name);
             let entry = entries.next().and_then(reference);
-            let item = Item::Variable(self.place.clone(), (*name).to_owned());
+            let item = Item::Variable(place_of(&container.name), (*name).to_owned());
             entry == Some((&self.revision, name))
                 && entries.next().is_none()
                 && ownership::has_reference(applied, &item)
         });
-        let file = self.authorities.as_ref().is_none_or(|path| {
-            let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-            volumes(seen).any(|volume| self.is_as_wanted(volume))
-                && mounts.iter().any(|mount| mount.mount_path == *path && self.is_mounted_as_wanted(mount))
-                && ownership::has_reference(applied, &Item::Volume(self.owner.volume.clone()))
+        let mount = self.authorities.as_ref().is_none_or(|path| {
+            let mut mounts = container.volume_mounts.iter().flatten();
+            mounts.any(|mount| mount.mount_path == *path && self.is_mounted_as_wanted(mount))
         });
-        variables && file && ownership::items(applied) == self.items()
+        variables && mount
     }
 
     /// What the owner's manager is to have.
     fn items(&self) -> BTreeSet<Item> {
-        let variables = self.variables.iter().map(|name| (*name).to_owned());
-        let mut items: BTreeSet<Item> =
-            variables.map(|name| Item::Variable(self.place.clone(), name)).collect();
-        if let Some(path) = &self.authorities {
-            items.insert(Item::Mount(self.place.clone(), path.clone()));
-            items.insert(Item::Volume(self.owner.volume.clone()));
+        if self.variables.is_empty() && self.authorities.is_none() {
+            return BTreeSet::new();
         }
-        if !items.is_empty() {
-            items.insert(Item::Container(self.place.clone()));
-        }
-        items
+        let of_container = |place: &Place| {
+            let variables =
+                self.variables.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned()));
+            let mount = self.authorities.iter().map(|path| Item::Mount(place.clone(), path.clone()));
+            variables.chain(mount).chain([Item::Container(place.clone())]).collect::<Vec<_>>()
+        };
+        let volume = self.authorities.iter().map(|_| Item::Volume(self.owner.volume.clone()));
+        self.places.iter().flat_map(of_container).chain(volume).collect()
     }
 
     fn is_ours(&self, volume: &Volume) -> bool {
@@ -214,6 +240,10 @@ impl<'a> Wanted<'a> {
             && mount.sub_path.as_deref() == Some(CA_FILE)
             && mount.read_only == Some(true)
     }
+}
+
+fn place_of(container: &str) -> Place {
+    Place { list: List::Containers, container: container.to_owned() }
 }
 
 fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {

@@ -15,6 +15,7 @@ mod no_way_back;
 mod removal;
 mod revisions;
 mod rollback;
+mod several;
 mod stateful_sets;
 mod transients;
 mod weights_and_biases;
