@@ -60,6 +60,7 @@ pub mod api;
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod import;
 pub mod instance;
 pub mod issuer;
 pub mod jwt;
