@@ -1,0 +1,378 @@
+//! What is imported: a workload or W&B's resource in the cluster, or what files have of them.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::PodSpec,
+};
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::Value;
+
+use super::{
+    super::{
+        manifests::{self, Manifests, Placed, named},
+        references::References,
+        yaml::Document,
+    },
+    ImportArguments,
+};
+use crate::{
+    api::{
+        Target,
+        common::{Adopt, WeightsAndBiasesTarget, WorkloadTarget, is_object_name},
+    },
+    engine::{Fetched, Need, ObjectKey, Reference},
+    import::{
+        Shape, Subject,
+        chart::{self, Chart, Chosen},
+        made_names, resource,
+        workload::{self, Company},
+    },
+    problem::quote,
+    target::stored_resource,
+};
+
+/// What was asked for, and where what it refers to is read.
+pub(super) struct Gathered {
+    pub(super) subjects: Vec<Subject>,
+    pub(super) references: References,
+    /// The Secrets and ConfigMaps of the files.
+    pub(super) manifests: Manifests,
+}
+
+/// What runs a server, as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    kind: Kind,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Deployment,
+    StatefulSet,
+    WeightsAndBiases,
+}
+
+/// The words for each kind, as kubectl takes them.
+const WORDS: [(Kind, &str, &[&str]); 3] = [
+    (Kind::Deployment, "Deployment", &["deployment", "deployments", "deploy"]),
+    (Kind::StatefulSet, "StatefulSet", &["statefulset", "statefulsets", "sts"]),
+    (Kind::WeightsAndBiases, "WeightsAndBiases", &["weightsandbiases", "wandb"]),
+];
+
+impl Kind {
+    fn name(self) -> &'static str {
+        WORDS.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// The kind of a manifest.
+    fn of(value: &Value) -> Option<Self> {
+        let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+        let group = word("apiVersion").split('/').next();
+        let (kind, name, _) = WORDS.iter().find(|(_, name, _)| *name == word("kind"))?;
+        let expected = if *name == "WeightsAndBiases" { "apps.wandb.com" } else { "apps" };
+        (group == Some(expected)).then_some(*kind)
+    }
+}
+
+impl Named {
+    /// Reads `KIND/NAME`; a kind may have its group behind it.
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let parsed = text.split_once('/').and_then(|(kind, name)| {
+            let word = kind.split('.').next()?.to_lowercase();
+            let (kind, ..) = WORDS.iter().find(|(.., words)| words.contains(&word.as_str()))?;
+            is_object_name(name).then(|| Self { kind: *kind, name: name.to_owned() })
+        });
+        parsed.ok_or_else(|| {
+            anyhow!(
+                "\"{}\" is not what runs a server; expected deployment/NAME, statefulset/NAME or weightsandbiases/NAME",
+                quote(text)
+            )
+        })
+    }
+
+    /// Where the resources deliver to: what is there with the same values is taken over.
+    fn target(&self, container: Option<&str>) -> Target {
+        let workload =
+            || Some(WorkloadTarget { name: self.name.clone(), container: container.map(ToOwned::to_owned) });
+        let mut target =
+            Target { deployment: None, stateful_set: None, weights_and_biases: None, adopt: Adopt::Equal };
+        match self.kind {
+            Kind::Deployment => target.deployment = workload(),
+            Kind::StatefulSet => target.stateful_set = workload(),
+            Kind::WeightsAndBiases => {
+                target.weights_and_biases = Some(WeightsAndBiasesTarget { name: self.name.clone() });
+            }
+        }
+        target
+    }
+}
+
+impl Gathered {
+    pub(super) async fn read(arguments: &ImportArguments) -> anyhow::Result<Self> {
+        let named = arguments.target.as_deref().map(Named::parse).transpose()?;
+        if arguments.files.is_empty() {
+            let named = named.context("expected what runs the server, or -f with files")?;
+            return Self::from_cluster(&named, arguments).await;
+        }
+        let (references, namespace) = if arguments.from_cluster {
+            let (references, namespace) = References::from_cluster().await?;
+            (upcoming(references), namespace)
+        } else {
+            (References::Files, "default".to_owned())
+        };
+        let namespace = arguments.namespace.clone().unwrap_or(namespace);
+        let mut manifests = Manifests::default();
+        let mut subjects = Vec::new();
+        for Placed { place, document } in manifests::documents(&arguments.files)? {
+            let from_file = File { place: &place, namespace: &namespace, named: named.as_ref(), arguments };
+            for value in items(&document.value) {
+                subjects.extend(from_file.subject(value)?);
+            }
+            if document.value.get("kind").is_some() {
+                manifests.add(&place, document, &namespace)?;
+            }
+        }
+        // Resources of ours in the files are not what is imported.
+        manifests.resources.clear();
+        if subjects.is_empty() {
+            let wanted = named.map_or_else(
+                || "Deployment, StatefulSet, WeightsAndBiases or chart values".to_owned(),
+                |named| format!("{}/{}", named.kind.name(), named.name),
+            );
+            bail!("there is no {wanted} in {}; nothing was imported", paths(&arguments.files));
+        }
+        Ok(Self { subjects, references, manifests })
+    }
+
+    async fn from_cluster(named: &Named, arguments: &ImportArguments) -> anyhow::Result<Self> {
+        let config = super::super::cluster::current().await?;
+        let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config)?;
+        let resource = match named.kind {
+            Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+            Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Kind::WeightsAndBiases => stored_resource(&client)
+                .await?
+                .context("the cluster has no WeightsAndBiases in a version that this program knows")?,
+        };
+        let Named { kind, name } = named;
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+        let found = api
+            .get_opt(name)
+            .await
+            .with_context(|| format!("{}/{name} in the namespace {namespace} cannot be read", kind.name()))?;
+        let object = found.ok_or_else(|| {
+            anyhow!("there is no {}/{name} in the namespace {namespace}; name another with -n", kind.name())
+        })?;
+        let mut value = serde_json::to_value(&object)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("apiVersion".to_owned(), resource.api_version.into());
+        }
+        let place = format!("{}/{name} of the namespace {namespace}", kind.name());
+        let subject = subject(named, &place, &namespace, &value, arguments)?;
+        let manifests = Manifests::default();
+        Ok(Self { subjects: vec![subject], references: References::Upcoming(client), manifests })
+    }
+
+    /// The objects that the subject refers to, and those under names that new Secrets may get.
+    pub(super) async fn objects(&self, subject: &Subject) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+        let wanted = subject.objects().into_iter().chain(made_names(&subject.name));
+        let references: Vec<_> = wanted
+            .map(|ObjectKey { source, name }| Reference {
+                source,
+                name,
+                key: String::new(),
+                field: "".into(),
+                need: Need::Optional,
+            })
+            .collect();
+        self.references.fetch(&subject.namespace, &references, &self.manifests).await
+    }
+}
+
+/// What is made by this program counts beside what the cluster has.
+fn upcoming(references: References) -> References {
+    match references {
+        References::Cluster(client) => References::Upcoming(client),
+        other => other,
+    }
+}
+
+fn paths(files: &[PathBuf]) -> String {
+    named(files)
+}
+
+/// The document itself, or the items of a list.
+fn items(value: &Value) -> Vec<&Value> {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    match value.get("items").and_then(Value::as_array).filter(|_| is_list) {
+        Some(items) => items.iter().collect(),
+        None => vec![value],
+    }
+}
+
+/// A document of a file.
+struct File<'a> {
+    place: &'a str,
+    namespace: &'a str,
+    named: Option<&'a Named>,
+    arguments: &'a ImportArguments,
+}
+
+impl File<'_> {
+    /// What it tells of a server; nothing where it is about something else.
+    fn subject(&self, value: &Value) -> anyhow::Result<Option<Subject>> {
+        if let Some(kind) = Kind::of(value) {
+            let name = value.pointer("/metadata/name").and_then(Value::as_str);
+            let name = name.with_context(|| format!("{}: metadata.name is missing", self.place))?;
+            let own = Named { kind, name: name.to_owned() };
+            if self.named.is_some_and(|named| *named != own) {
+                return Ok(None);
+            }
+            let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str);
+            let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or(self.namespace);
+            let place = format!("{}/{name} in {}", kind.name(), self.place);
+            return match subject(&own, &place, namespace, value, self.arguments) {
+                // Other workloads of the same files need no container of the server.
+                Err(_) if self.named.is_none() && has_no_server(value) => Ok(None),
+                other => other.map(Some),
+            };
+        }
+        if value.get("kind").is_some() || !value.is_object() {
+            return Ok(None);
+        }
+        let Some(chart) = Chart::of(value) else {
+            bail!(
+                "{} is neither a manifest nor the values of the charts operator-wandb or wandb; expected global, sso, ldap or extraEnv in it",
+                self.place
+            );
+        };
+        Ok(Some(self.of_values(chart, value)))
+    }
+
+    fn of_values(&self, chart: Chart, values: &Value) -> Subject {
+        let release = self.named.map(|named| named.name.as_str());
+        let (chosen, chart) = match chart {
+            Chart::Operator => (chart::operator(values), "operator-wandb"),
+            Chart::Legacy => (chart::legacy(values, release), "wandb"),
+        };
+        let target = self.named.map(|named| named.target(self.arguments.container.as_deref()));
+        let mut notes = Vec::new();
+        if target.is_none() {
+            notes.push("Chart values do not say what runs the server: the resources have no target, and publish Secrets only. Call again with deployment/NAME or weightsandbiases/NAME.".to_owned());
+        }
+        Subject {
+            place: format!("the values of the chart {chart} in {}", self.place),
+            namespace: self.namespace.to_owned(),
+            name: release.unwrap_or("wandb").to_owned(),
+            target,
+            notes,
+            ..of_chosen(chosen)
+        }
+    }
+}
+
+/// Whether a workload has several containers, of which none has an image of W&B Server.
+fn has_no_server(value: &Value) -> bool {
+    pod(value).is_some_and(|pod| pod.containers.len() > 1)
+}
+
+fn of_chosen(Chosen { shape, entries, certificates, host }: Chosen) -> Subject {
+    Subject {
+        place: String::new(),
+        namespace: String::new(),
+        name: String::new(),
+        target: None,
+        shape: Some(shape),
+        entries,
+        certificates,
+        host,
+        notes: Vec::new(),
+    }
+}
+
+fn pod(value: &Value) -> Option<PodSpec> {
+    serde_json::from_value(value.pointer("/spec/template/spec")?.clone()).ok()
+}
+
+/// What a manifest or an object of the cluster tells.
+fn subject(
+    named: &Named,
+    place: &str,
+    namespace: &str,
+    value: &Value,
+    arguments: &ImportArguments,
+) -> anyhow::Result<Subject> {
+    let Named { kind, name } = named;
+    let container = arguments.container.as_deref();
+    let (place, namespace, name) = (place.to_owned(), namespace.to_owned(), name.clone());
+    if *kind != Kind::WeightsAndBiases {
+        let pod = pod(value).with_context(|| format!("{place} has no pod template that can be read"))?;
+        let read = workload::read(&pod, container).map_err(|complaint| anyhow!("{place}: {complaint}"))?;
+        let container = (read.company == Company::Others).then_some(read.container.as_str());
+        return Ok(Subject {
+            place: format!("the container {} of {place}", read.container),
+            target: Some(named.target(container)),
+            namespace,
+            name,
+            shape: read.shape,
+            entries: read.entries,
+            certificates: read.certificates,
+            host: None,
+            notes: Vec::new(),
+        });
+    }
+    let spec = value.get("spec").cloned().unwrap_or_default();
+    let is_first = value.get("apiVersion").and_then(Value::as_str) == Some("apps.wandb.com/v1");
+    let described = if is_first {
+        of_chosen(chart::operator(spec.get("values").unwrap_or(&Value::Null)))
+    } else {
+        Subject {
+            host: resource::host(&spec),
+            ..of_chosen(Chosen {
+                shape: Shape::Split,
+                entries: resource::entries(&spec),
+                certificates: resource::certificates(&spec),
+                host: None,
+            })
+        }
+    };
+    Ok(Subject { place, namespace, name, target: Some(named.target(None)), ..described })
+}
+
+/// A document of the program's own making.
+pub(super) fn document(value: Value) -> Document {
+    value.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_named_as_kubectl_names_them() {
+        for (text, expected) in [
+            ("deployment/wandb", Some(Kind::Deployment)),
+            ("deploy/wandb", Some(Kind::Deployment)),
+            ("Deployments.apps/wandb", Some(Kind::Deployment)),
+            ("statefulset/wandb", Some(Kind::StatefulSet)),
+            ("sts/wandb", Some(Kind::StatefulSet)),
+            ("weightsandbiases.apps.wandb.com/wandb", Some(Kind::WeightsAndBiases)),
+            ("wandb/wandb", Some(Kind::WeightsAndBiases)),
+            ("wandb", None),
+            ("pod/wandb", None),
+            ("deployment/", None),
+            ("deployment/../secrets", None),
+        ] {
+            let parsed = Named::parse(text).ok().map(|named| (named.kind, named.name));
+            assert_eq!(parsed, expected.map(|kind| (kind, "wandb".to_owned())), "{text}");
+        }
+    }
+}
