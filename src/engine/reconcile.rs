@@ -12,8 +12,8 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Kind, Notice, Planned,
     Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy, Traces, Values,
-    decide,
-    delivery::{Delivered, Offer, deliver, look_again, looks, retire},
+    Verdict, decide,
+    delivery::{Checks, Delivered, Offer, deliver, look_again, looks, retire},
     fetch,
     notices::written as news_of,
     prepare, references,
@@ -49,14 +49,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not keep a rollout that is under way from being undone.
             if problem.reason == Reason::InvalidSpec {
-                published.delivered = published.hand_over(object, context).await?;
+                published.delivered = published.hand_over(object, context, Checks::Open).await?;
             }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            published.delivered = published.hand_over(object, context).await?;
+            published.delivered = published.hand_over(object, context, Checks::Open).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
@@ -77,11 +77,12 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     }
     let candidate = candidate::<K>(&planned, &remembered, held);
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
-    published.delivered = published.hand_over(object, context).await?;
+    let verdict = remembered.verdict(object.common().failure_threshold);
+    let checks = if verdict == Verdict::Passed { Checks::Passed } else { Checks::Open };
+    published.delivered = published.hand_over(object, context, checks).await?;
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
     let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
-    let verdict = remembered.verdict(object.common().failure_threshold);
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
     settle(object, context, (outcome, details), Some(published)).await
 }
@@ -236,7 +237,12 @@ async fn publish<K: Kind>(
 
 impl Published {
     /// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
-    async fn hand_over<K: Kind>(&self, object: &K, context: &Context<K>) -> Result<Option<Delivered>, Error> {
+    async fn hand_over<K: Kind>(
+        &self,
+        object: &K,
+        context: &Context<K>,
+        checks: Checks,
+    ) -> Result<Option<Delivered>, Error> {
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
             retire(object, context).await?;
             return Ok(None);
@@ -255,7 +261,7 @@ impl Published {
             (Publication::Current, Some(values)) => Offer::Current(values),
             (_, Some(values)) => Offer::Held(values),
         };
-        deliver(object, context, &target, offer).await.map(Some)
+        deliver(object, context, &target, offer, checks).await.map(Some)
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //!
-//! - An entry of somebody else is never changed. Ours are those that refer to a revision of the owner.
+//! - An entry of somebody else is never changed, except by [`Seen::take_over`]. Ours are those that refer to a
+//!   revision of the owner.
 //! - A change is made to the version of the target that was seen, or not at all.
 //! - This module never writes a Secret, and never reads one.
 
@@ -19,6 +20,7 @@ mod environment;
 mod evidence;
 mod managed_fields;
 mod owner;
+mod present;
 mod references;
 mod rights;
 mod rollout;
@@ -30,6 +32,7 @@ pub use delivery::{Delivery, Dialect};
 pub use effects::{in_use, in_use_anywhere, make, rollout, unblock};
 pub use environment::Environment;
 pub use owner::Owner;
+pub use present::{Holder, Origin, Part, PresentVariable};
 pub use rollout::{Patience, Rollout};
 pub use weights_and_biases::{WeightsAndBiases, stored_resource};
 pub use workload::Workload;
@@ -43,6 +46,9 @@ use crate::problem::Problem;
 
 /// What only one resource may decide at a target: how people log in.
 pub const SIGN_IN: &str = "the sign-in";
+
+/// What to do about entries of somebody else. At no moment of it is the server without theirs and without ours.
+pub(crate) const ADVICE_TO_ADOPT: &str = "Leave them in place until this resource has taken them over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/adopting says.";
 
 /// How the owner's entries stand in a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +86,8 @@ pub enum Change {
     Apply(serde_json::Value),
     /// The fields that are to be different (JSON merge patch, RFC 7386).
     Merge(serde_json::Value),
+    /// The same as [`Change::Apply`], where the target has all of it: only whose it is changes.
+    Claim(serde_json::Value),
 }
 
 /// What became of a [`Change`].
@@ -138,6 +146,27 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.change(owner, delivery, yielding),
             Self::WeightsAndBiases(seen) => seen.change(owner, delivery, yielding),
+        }
+    }
+
+    /// The same, where the variables of everybody else that are in the way are taken over.
+    pub fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
+        match self {
+            Self::Workload(seen) => seen.take_over(owner, delivery),
+            Self::WeightsAndBiases(seen) => seen.change(owner, Some(delivery), &[]),
+        }
+    }
+
+    /// What the target has under the names of the delivery now, and of the owner's beside that.
+    pub fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        match self {
+            Self::Workload(seen) => seen.present(owner, delivery, yielding),
+            Self::WeightsAndBiases(_) => Vec::new(),
         }
     }
 

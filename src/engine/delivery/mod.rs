@@ -3,9 +3,11 @@
 //! [`deliver`] is the loop: look, decide one step ([`aim`], pure), take it, look again ([`round`]). Each step is
 //! derived from what the API server holds alone: the [`revisions`] with their marks, and the target. So a
 //! process that is killed after any write leaves nothing that the next run cannot finish. [`joining`] is how
-//! several resources write together, and [`withdraw`] takes everything back. What keeps values from a target
+//! several resources write together, [`adoption`] how entries of somebody else are taken over, and [`withdraw`]
+//! takes everything back. What keeps values from a target
 //! is an [`obstacle`]; [`looks`] is what a look at the target tells people.
 
+mod adoption;
 mod aim;
 mod joining;
 mod looks;
@@ -13,8 +15,10 @@ mod obstacle;
 mod revisions;
 mod round;
 mod waiting;
+mod way;
 mod withdraw;
 
+pub(super) use adoption::Checks;
 pub(super) use looks::looks;
 pub(super) use waiting::{look_again, retire};
 pub(super) use withdraw::{Withdrawal, is_absent, withdraw};
@@ -93,8 +97,9 @@ pub(super) async fn deliver<K: Kind>(
     context: &Context<K>,
     target: &Target,
     offer: Offer<'_>,
+    checks: Checks,
 ) -> Result<Delivered, Error> {
-    match attempt(object, context, target, offer).await {
+    match attempt(object, context, target, offer, checks).await {
         Ok(delivered) => Ok(delivered),
         Err(Obstacle::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
         Err(Obstacle::Error(error)) => Err(error),
@@ -106,6 +111,7 @@ async fn attempt<K: Kind>(
     context: &Context<K>,
     target: &Target,
     offer: Offer<'_>,
+    checks: Checks,
 ) -> Result<Delivered, Obstacle> {
     let namespace = object.namespace().unwrap_or_default();
     let others = context.others(object).await;
@@ -133,6 +139,7 @@ async fn attempt<K: Kind>(
         yielding: claims::yielding(&claimant, &others),
         successor: claims::successor(&claimant, &others).filter(|other| other.can_deliver()),
         offer,
+        checks,
         inputs: inputs(object),
     };
     let mut taken = BTreeSet::new();

@@ -1,13 +1,16 @@
 //! Deployments and `StatefulSet`s: env entries and files in the pod template.
 //!
 //! In reading order: an [`Item`] is one entry of the lists in a pod template, [`ownership`] tells which field
-//! managers have it, [`wanted`] is what a delivery makes of the template, and [`removal`] takes it out.
+//! managers have it, [`wanted`] is what a delivery makes of the template, [`conflicts`] what stands in its way,
+//! [`rewrite`] takes that over, and [`removal`] takes everything out.
 
+mod conflicts;
 mod controller;
 mod item;
 mod ownership;
 mod remarks;
 mod removal;
+mod rewrite;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +35,9 @@ use self::{
     wanted::Wanted,
 };
 use super::{
-    Change, Delivery, Environment, Moved, Owner, Standing, Target, WorkloadAddress, rights::forbidden,
+    Change, Delivery, Environment, Holder, Moved, Owner, PresentVariable, Standing, Target, WorkloadAddress,
+    present::{Surroundings, origins},
+    rights::forbidden,
 };
 use crate::{
     api::Reason,
@@ -147,15 +152,59 @@ impl Workload {
             return Ok(removal::change(self, owner));
         };
         let container = self.container()?;
-        let wanted = Wanted::new(&container.name, owner, delivery);
-        wanted.refuse_others(self, container, yielding)?;
+        let wanted = Wanted::new(&container.name, owner, delivery).in_order_of(container);
+        wanted.refuse_variables(self, container, yielding)?;
+        wanted.refuse_files(self, container)?;
+        Ok(self.towards(&wanted, container))
+    }
+
+    /// The same, where every variable that is in the way is taken over.
+    pub(super) fn take_over(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+    ) -> Result<Option<Change>, Problem> {
+        let container = self.container()?;
+        let wanted = Wanted::new(&container.name, owner, delivery).in_order_of(container);
+        wanted.refuse_files(self, container)?;
+        Ok(self.towards(&wanted, container))
+    }
+
+    /// The next step towards what is wanted: the pod template changes in one of them, or in none.
+    fn towards(&self, wanted: &Wanted<'_>, container: &Container) -> Option<Change> {
+        let configuration = || self.configuration(wanted.spec());
         if wanted.is_in_place(self, container) {
-            return Ok(None);
+            return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
         }
-        if let Some(first) = removal::of_shared(self, owner, |item| wanted.is_left_over(item)) {
-            return Ok(Some(first));
+        // Server-side apply takes away neither what stands beside our reference nor what somebody else shares.
+        let needs_rewriting = wanted.is_obstructed(container)
+            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item));
+        if needs_rewriting {
+            return Some(Change::Merge(rewrite::patch(self, wanted)));
         }
-        Ok(Some(Change::Apply(self.configuration(wanted.spec()))))
+        Some(Change::Apply(configuration()))
+    }
+
+    /// What the container has under the names of the delivery, and of the owner's beside that.
+    pub(super) fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        let Ok(container) = self.container() else { return Vec::new() };
+        let wanted = Wanted::new(&container.name, owner, delivery);
+        let entries = container.env.as_deref().unwrap_or_default();
+        let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
+        let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
+        let present = entries.iter().zip(origins(entries, surroundings)).map(|(entry, value)| {
+            let holder = wanted.holder(entry, yielding);
+            PresentVariable { name: entry.name.clone(), holder, value }
+        });
+        let concerns = |variable: &PresentVariable| {
+            variable.holder == Holder::Own || wanted.variables.contains(&variable.name.as_str())
+        };
+        present.filter(concerns).collect()
     }
 
     /// What the target's container and the way of its rollouts tell.
@@ -188,10 +237,6 @@ impl Workload {
 
     fn target(&self) -> &Target {
         &self.target
-    }
-
-    fn namespace(&self) -> &str {
-        self.object.metadata.namespace.as_deref().unwrap_or_default()
     }
 
     pub(super) fn controller(&self) -> &Controller {

@@ -13,7 +13,8 @@ pub(super) const ADDRESS: Env =
     Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
 pub(super) const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
 pub(super) const SPLIT_ONLY: Env = Env { local: None, split: &["LDAP_SPLIT"], field: None };
-pub(super) const ENVIRONMENT: &[Env] = &[ADDRESS, LOGIN, SPLIT_ONLY];
+pub(super) const ANOTHER: Env = Env { local: Some("LOCAL_LDAP_ANOTHER"), split: &[], field: None };
+pub(super) const ENVIRONMENT: &[Env] = &[ADDRESS, LOGIN, SPLIT_ONLY, ANOTHER];
 
 pub(super) fn owner(name: &str) -> Owner {
     Owner::new("LdapConfig", "ldap", "wandb-auth-operator/ldapconfig", name, format!("{name}-ldap"))
@@ -59,7 +60,7 @@ pub(super) fn changed(seen: &Workload, owner: &Owner, change: &Change) -> Worklo
                 object["spec"]["template"]["spec"][list] = entries.clone();
             }
         }
-        Change::Apply(fields) => {
+        Change::Apply(fields) | Change::Claim(fields) => {
             let before = managers.iter().position(|entry| entry["manager"] == owner.manager.as_str());
             let before = before.map(|index| managers.remove(index)["fieldsV1"].take()).unwrap_or_default();
             let after = owned(&fields["spec"]);

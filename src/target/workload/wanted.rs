@@ -7,13 +7,11 @@ use serde_json::{Value, json};
 
 use super::{
     Workload,
-    item::{Item, List, Place},
+    item::{Item, List, Place, references},
     ownership,
 };
 use crate::{
-    api::Reason,
     engine::CA_FILE,
-    problem::{Problem, enumerate},
     target::{Delivery, Dialect, Owner},
 };
 
@@ -22,12 +20,12 @@ const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 
 /// The entries that a delivery consists of.
 pub(super) struct Wanted<'a> {
-    owner: &'a Owner,
-    place: Place,
+    pub(super) owner: &'a Owner,
+    pub(super) place: Place,
     revision: String,
-    variables: Vec<&'static str>,
+    pub(super) variables: Vec<&'static str>,
     /// The path of the file with authorities, where there are any.
-    authorities: Option<String>,
+    pub(super) authorities: Option<String>,
 }
 
 impl<'a> Wanted<'a> {
@@ -40,6 +38,16 @@ impl<'a> Wanted<'a> {
             variables: names.filter(|name| delivery.values.get(name).is_some()).collect(),
             authorities: delivery.authorities().map(|_| format!("{AUTHORITIES}/{}.crt", owner.volume)),
         }
+    }
+
+    /// The same in the order that the container has already: another one would be another pod template.
+    pub(super) fn in_order_of(mut self, container: &Container) -> Self {
+        let position = |name: &str| {
+            let entries = container.env.as_deref().unwrap_or_default();
+            entries.iter().position(|entry| entry.name == name).unwrap_or(entries.len())
+        };
+        self.variables.sort_by_key(|name| position(name));
+        self
     }
 
     /// The spec of the server-side apply configuration; nothing where nothing is wanted.
@@ -66,89 +74,6 @@ impl<'a> Wanted<'a> {
         Some(json!({"template": {"spec": pod}}))
     }
 
-    /// Refuses what would change an entry of somebody else: values are never named, they may be secret.
-    pub(super) fn refuse_others(
-        &self,
-        seen: &Workload,
-        container: &Container,
-        yielding: &[Owner],
-    ) -> Result<(), Problem> {
-        let may_change = |entry: &EnvVar| {
-            let secret = reference(entry).map(|(name, _)| name);
-            secret.is_some_and(|secret| {
-                let mut owners = yielding.iter().chain([self.owner]);
-                owners.any(|owner| owner.number_of(secret).is_some())
-            })
-        };
-        let foreign: BTreeSet<&str> = container
-            .env
-            .iter()
-            .flatten()
-            .filter(|entry| self.variables.contains(&entry.name.as_str()) && !may_change(entry))
-            .map(|entry| entry.name.as_str())
-            .collect();
-        if !foreign.is_empty() {
-            let items = foreign.iter().map(|name| Item::Variable(self.place.clone(), (*name).to_owned()));
-            let (target, container) = (seen.target(), &self.place.container);
-            let arguments: Vec<String> = foreign.iter().map(|name| format!("{name}-")).collect();
-            let (left, them) = match foreign.len() {
-                1 => ("The variable is", "it where it is"),
-                _ => ("These variables are", "them where they are"),
-            };
-            return Err(self.conflict(
-                seen,
-                &items.collect::<Vec<_>>(),
-                &format!("has set {} in the container \"{container}\" of {target}", enumerate(&foreign)),
-                left,
-                &format!(
-                    "Remove {them} set, or with `kubectl -n {} set env {}/{} --containers={container} {}`",
-                    seen.namespace(),
-                    target.kind().to_lowercase(),
-                    target.name(),
-                    arguments.join(" ")
-                ),
-            ));
-        }
-        let Some(path) = &self.authorities else {
-            return Ok(());
-        };
-        let (volume, target) = (&self.owner.volume, seen.target());
-        if volumes(seen).any(|each| each.name == *volume && !self.is_ours(each)) {
-            return Err(self.conflict(
-                seen,
-                &[Item::Volume(volume.clone())],
-                &format!("has given {target} a volume \"{volume}\" of another content"),
-                "That volume is",
-                "Rename it",
-            ));
-        }
-        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-        if let Some(mount) = mounts.iter().find(|mount| mount.mount_path == *path && mount.name != *volume) {
-            return Err(self.conflict(
-                seen,
-                &[Item::Mount(self.place.clone(), path.clone())],
-                &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
-                "That mount is",
-                "Mount it elsewhere",
-            ));
-        }
-        Ok(())
-    }
-
-    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, left: &str, remedy: &str) -> Problem {
-        let holders = items.iter().flat_map(|item| seen.ownership().holders(item));
-        let managers: BTreeSet<&str> = holders
-            .filter_map(|entry| entry.manager.as_deref())
-            .filter(|manager| *manager != self.owner.manager)
-            .collect();
-        let whose = if managers.is_empty() {
-            "Somebody else".to_owned()
-        } else {
-            format!("Somebody else (field manager {})", enumerate(managers))
-        };
-        Problem::new(Reason::FieldConflict, format!("{whose} {did}. {left} left alone. {remedy}."))
-    }
-
     /// Whether the item is one that this delivery, unlike an earlier one, has nothing for.
     pub(super) fn is_left_over(&self, item: &Item) -> bool {
         let is_delivered = match item {
@@ -158,26 +83,33 @@ impl<'a> Wanted<'a> {
         is_delivered && !self.items().contains(item)
     }
 
-    /// Whether the template has all of this, and the owner's manager has exactly this.
+    /// Whether the template has all of this, and nothing left over.
     pub(super) fn is_in_place(&self, seen: &Workload, container: &Container) -> bool {
-        let Some(applied) = seen.ownership().applied(&self.owner.manager) else {
-            return self.items().is_empty();
-        };
         let variables = self.variables.iter().all(|name| {
             let mut entries = container.env.iter().flatten().filter(|entry| entry.name == *name);
             let entry = entries.next().and_then(reference);
-            let item = Item::Variable(self.place.clone(), (*name).to_owned());
-            entry == Some((&self.revision, name))
-                && entries.next().is_none()
-                && ownership::has_reference(applied, &item)
+            entry == Some((&self.revision, name)) && entries.next().is_none()
         });
         let file = self.authorities.as_ref().is_none_or(|path| {
             let mounts = container.volume_mounts.as_deref().unwrap_or_default();
             volumes(seen).any(|volume| self.is_as_wanted(volume))
                 && mounts.iter().any(|mount| mount.mount_path == *path && self.is_mounted_as_wanted(mount))
-                && ownership::has_reference(applied, &Item::Volume(self.owner.volume.clone()))
         });
-        variables && file && ownership::items(applied) == self.items()
+        let applied = seen.ownership().applied(&self.owner.manager).map(ownership::items).unwrap_or_default();
+        let items = self.items();
+        let goes = |item: &Item| !items.contains(item) && (self.is_left_over(item) || applied.contains(item));
+        variables && file && !references(seen.template(), self.owner).iter().any(|(item, _)| goes(item))
+    }
+
+    /// Whether the owner's manager has exactly this.
+    pub(super) fn is_owned(&self, seen: &Workload) -> bool {
+        let Some(applied) = seen.ownership().applied(&self.owner.manager) else {
+            return self.items().is_empty();
+        };
+        let items = self.items();
+        let mut references =
+            items.iter().filter(|item| matches!(item, Item::Variable(..) | Item::Volume(_)));
+        references.all(|item| ownership::has_reference(applied, item)) && ownership::items(applied) == items
     }
 
     /// What the owner's manager is to have.
@@ -195,7 +127,21 @@ impl<'a> Wanted<'a> {
         items
     }
 
-    fn is_ours(&self, volume: &Volume) -> bool {
+    /// Whether a reference that is applied would come to stand beside something else: a value, another source, or a
+    /// second entry of the name.
+    pub(super) fn is_obstructed(&self, container: &Container) -> bool {
+        let entries = || container.env.iter().flatten();
+        self.variables.iter().any(|name| {
+            let mut present = entries().filter(|entry| entry.name == *name);
+            let (first, second) = (present.next(), present.next());
+            let is_reference = |entry: &EnvVar| {
+                reference(entry).is_some() && entry.value.as_ref().is_none_or(String::is_empty)
+            };
+            second.is_some() || first.is_some_and(|entry| !is_reference(entry))
+        })
+    }
+
+    pub(super) fn is_ours(&self, volume: &Volume) -> bool {
         let secret = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_ref());
         secret.is_some_and(|secret| self.owner.number_of(secret).is_some())
     }
@@ -216,12 +162,12 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {
+pub(super) fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {
     seen.template().and_then(|template| template.spec.as_ref()?.volumes.as_ref()).into_iter().flatten()
 }
 
 /// The Secret and key that an entry refers to.
-fn reference(entry: &EnvVar) -> Option<(&String, &str)> {
+pub(super) fn reference(entry: &EnvVar) -> Option<(&String, &str)> {
     let reference = entry.value_from.as_ref()?.secret_key_ref.as_ref()?;
     Some((&reference.name, &reference.key))
 }
