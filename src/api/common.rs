@@ -117,27 +117,6 @@ pub struct Target {
     /// A WeightsAndBiases resource of the W&B operator in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_and_biases: Option<WeightsAndBiasesTarget>,
-    /// What becomes of entries of the same names that somebody else has set there: `Never`, `Equal` or `Replace`.
-    #[serde(default, skip_serializing_if = "Adopt::is_default")]
-    pub adopt: Adopt,
-}
-
-/// What becomes of a target's entries that have the names of ours and are somebody else's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum Adopt {
-    /// They are left alone, and reported.
-    #[default]
-    Never,
-    /// They are taken over where their values are the very same.
-    Equal,
-    /// They are taken over once the checks have passed.
-    Replace,
-}
-
-impl Adopt {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What becomes of entries of the same names that somebody else has set at the target.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Found, Loss, Made, Recovery, Source};
 use crate::{
-    api::{GROUP, Target, VERSION},
+    api::{GROUP, VERSION},
     engine::{Env, Fetched, Kind, ObjectKey, Prepared, prepare},
     net::Trust,
     sensitive::Sensitive,
@@ -28,8 +28,8 @@ pub struct Identity<'a> {
     pub name: &'a str,
     /// Its namespace.
     pub namespace: &'a str,
-    /// Where it delivers to.
-    pub target: Option<&'a Target>,
+    /// `spec.target`, where it delivers to anything.
+    pub target: Option<&'a Value>,
     /// `spec.tls`, where there are authorities of one's own.
     pub tls: Option<&'a Value>,
     /// What was read, by which the names of new Secrets are chosen.
@@ -100,8 +100,8 @@ fn manifest<K: Kind>(found: &Found, identity: Identity<'_>, recovery: &Recovery<
     for (field, value) in &recovery.required {
         put(&mut manifest, field, value.clone());
     }
-    if let Some(target) = identity.target.and_then(|target| serde_json::to_value(target).ok()) {
-        put(&mut manifest, "target", target);
+    if let Some(target) = identity.target {
+        put(&mut manifest, "target", target.clone());
     }
     let in_use: BTreeSet<&str> = found
         .variables

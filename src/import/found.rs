@@ -83,8 +83,9 @@ fn variable(
     objects: &BTreeMap<ObjectKey, Fetched>,
     earlier: &BTreeMap<String, Variable>,
 ) -> Option<Variable> {
-    let value_of = |name: &str| {
-        earlier.get(name).map(|variable| variable.value.as_ref().map(Sensitive::expose))
+    let value_of = |name: &str| match earlier.get(name) {
+        Some(variable) => Some(variable.value.as_ref().map(Sensitive::expose)),
+        None => is_of_service(name).then_some(None),
     };
     match origin {
         Origin::Text(text) => {
@@ -103,6 +104,11 @@ fn variable(
             Some(Variable { source: source(object, key), value: bytes.and_then(|bytes| text(bytes)) })
         }
     }
+}
+
+/// Whether Kubernetes may set a variable of this name for a Service.
+fn is_of_service(name: &str) -> bool {
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
 }
 
 fn source(object: &ObjectKey, key: &str) -> Source {
@@ -137,6 +143,10 @@ impl Found {
             Shape::Local => (env.local.into_iter().collect(), env.split.to_vec()),
             Shape::Split => (env.split.to_vec(), env.local.into_iter().collect()),
         };
+        let second = second.into_iter().filter({
+            let first = first.clone();
+            move |name| !first.contains(name)
+        });
         let names = first.into_iter().chain(second);
         names.filter_map(|name| Some(Setting { name, variable: self.variables.get(name)? }))
     }

@@ -1,7 +1,9 @@
 //! What was read of an installation, before any object that it refers to.
 
+use serde_json::Value;
+
 use super::Certificates;
-use crate::{api, engine::{Need, ObjectKey, ReferenceSource}};
+use crate::engine::{Need, ObjectKey, ReferenceSource};
 
 /// One installation, as a workload, a resource or a file describes it.
 #[derive(Clone, Debug)]
@@ -12,8 +14,8 @@ pub struct Subject {
     pub namespace: String,
     /// The name that the resources get.
     pub name: String,
-    /// What the resources are delivered to, where that is known.
-    pub target: Option<api::Target>,
+    /// What the resources are delivered to, as `spec.target` has it, where that is known.
+    pub target: Option<Value>,
     /// Which names the server reads first, where that is known.
     pub shape: Option<Shape>,
     /// The environment, in the order in which entries count: a later one replaces an earlier one.

@@ -11,7 +11,7 @@ use kube::{
     Api, Client,
     core::{ApiResource, DynamicObject},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -22,10 +22,7 @@ use super::{
     ImportArguments,
 };
 use crate::{
-    api::{
-        Target,
-        common::{Adopt, WeightsAndBiasesTarget, WorkloadTarget, is_object_name},
-    },
+    api::{AdoptionPolicy, common::is_object_name},
     engine::{Fetched, Need, ObjectKey, Reference},
     import::{
         Shape, Subject,
@@ -98,19 +95,17 @@ impl Named {
     }
 
     /// Where the resources deliver to: what is there with the same values is taken over.
-    fn target(&self, container: Option<&str>) -> Target {
-        let workload =
-            || Some(WorkloadTarget { name: self.name.clone(), container: container.map(ToOwned::to_owned) });
-        let mut target =
-            Target { deployment: None, stateful_set: None, weights_and_biases: None, adopt: Adopt::Equal };
-        match self.kind {
-            Kind::Deployment => target.deployment = workload(),
-            Kind::StatefulSet => target.stateful_set = workload(),
-            Kind::WeightsAndBiases => {
-                target.weights_and_biases = Some(WeightsAndBiasesTarget { name: self.name.clone() });
-            }
+    fn target(&self, container: Option<&str>) -> Value {
+        let mut address = json!({"name": self.name});
+        if let (Some(fields), Some(container)) = (address.as_object_mut(), container) {
+            fields.insert("container".to_owned(), container.into());
         }
-        target
+        let field = match self.kind {
+            Kind::Deployment => "deployment",
+            Kind::StatefulSet => "statefulSet",
+            Kind::WeightsAndBiases => "weightsAndBiases",
+        };
+        json!({field: address, "adopt": AdoptionPolicy::Equal})
     }
 }
 
@@ -263,7 +258,11 @@ impl File<'_> {
             Chart::Operator => (chart::operator(values), "operator-wandb"),
             Chart::Legacy => (chart::legacy(values, release), "wandb"),
         };
-        let target = self.named.map(|named| named.target(self.arguments.container.as_deref()));
+        let container = self.arguments.container.as_deref();
+        let target = self.named.map(|named| match named.kind {
+            Kind::WeightsAndBiases => named.target(None),
+            Kind::Deployment | Kind::StatefulSet => named.target(container),
+        });
         let mut notes = Vec::new();
         if target.is_none() {
             notes.push("Chart values do not say what runs the server: the resources have no target, and publish Secrets only. Call again with deployment/NAME or weightsandbiases/NAME.".to_owned());
