@@ -151,6 +151,14 @@ impl Found {
         names.filter_map(|name| Some(Setting { name, variable: self.variables.get(name)? }))
     }
 
+    /// The name under which the server's shape reads the setting first.
+    pub fn first_name(&self, env: Env) -> Option<&'static str> {
+        match self.shape {
+            Shape::Local => env.local.or_else(|| env.split.first().copied()),
+            Shape::Split => env.split.first().copied().or(env.local),
+        }
+    }
+
     /// Whether the setting has a value under any of its names.
     pub fn is_set(&self, env: Env) -> bool {
         self.setting(env).is_some()

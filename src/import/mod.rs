@@ -15,6 +15,7 @@ pub mod chart;
 mod draft;
 mod expansion;
 mod found;
+pub mod layers;
 mod recovery;
 pub mod resource;
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct Subject {
     pub certificates: Vec<Certificates>,
     /// Where people open W&B, where that is no environment variable.
     pub host: Option<String>,
+    /// The chart values of a resource, which other sources are merged below.
+    pub values: Option<Value>,
     /// What a person should know of how it was read.
     pub notes: Vec<String>,
 }

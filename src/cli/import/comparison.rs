@@ -87,8 +87,11 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
             compared.iter().filter(|(_, comparison)| *comparison == wanted).map(|(name, _)| *name).collect()
         };
         let (same, different, unknown) = (of(Comparison::Same), of(Comparison::Different), of(Comparison::Unknown));
+        let new = of(Comparison::New);
         if !same.is_empty() {
-            lines.push(format!("✓ {}: the same value as today", same.join(", ")));
+            let also = found.first_name(*env).filter(|first| new.contains(first));
+            let also = also.map(|first| format!("; {first}, which this server reads first, gets it, too"));
+            lines.push(format!("✓ {}: the same value as today{}", same.join(", "), also.unwrap_or_default()));
         }
         for name in &different {
             verdict = Verdict::Failed;
@@ -97,7 +100,6 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
         if !unknown.is_empty() {
             lines.push(format!("! {}: could not be read, and so not compared", unknown.join(", ")));
         }
-        let new = of(Comparison::New);
         if let (true, Some(name)) = (same.is_empty() && different.is_empty() && unknown.is_empty(), new.first()) {
             let value = rendered.values.get(name).map(|value| quote(rendered.shown(value))).unwrap_or_default();
             lines.push(format!("+ {name}: not set today; it will be {value}"));

@@ -65,6 +65,7 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdic
     let mut gathered = Gathered::read(arguments).await?;
     let mut imports = Vec::new();
     for subject in std::mem::take(&mut gathered.subjects) {
+        let subject = gathered.with_layers(subject).await?;
         let objects = gathered.objects(&subject).await?;
         imports.push(Imported::of(subject, objects, arguments));
     }

@@ -1,6 +1,6 @@
 //! What is imported: a workload or W&B's resource in the cluster, or what files have of them.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail};
 use k8s_openapi::api::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        manifests::{self, Manifests, Placed, named},
+        manifests::{self, Manifests, Placed, named as named_paths},
         references::References,
         yaml::Document,
     },
@@ -27,7 +27,7 @@ use crate::{
     import::{
         Shape, Subject,
         chart::{self, Chart, Chosen},
-        made_names, resource,
+        layers, made_names, resource,
         workload::{self, Company},
     },
     problem::quote,
@@ -141,7 +141,7 @@ impl Gathered {
                 || "Deployment, StatefulSet, WeightsAndBiases or chart values".to_owned(),
                 |named| format!("{}/{}", named.kind.name(), named.name),
             );
-            bail!("there is no {wanted} in {}; nothing was imported", paths(&arguments.files));
+            bail!("there is no {wanted} in {}; nothing was imported", named_paths(&arguments.files));
         }
         Ok(Self { subjects, references, manifests })
     }
@@ -176,10 +176,27 @@ impl Gathered {
         Ok(Self { subjects: vec![subject], references: References::Upcoming(client), manifests })
     }
 
+    /// The subject with what W&B's operator merges into it.
+    pub(super) async fn with_layers(&self, subject: Subject) -> anyhow::Result<Subject> {
+        let Some(values) = &subject.values else { return Ok(subject) };
+        let objects = self.fetch(&subject.namespace, layers::sources(&subject.name)).await?;
+        let Chosen { shape, entries, certificates, host } =
+            chart::operator(&layers::merged(values, &subject.name, &objects));
+        Ok(Subject { shape: Some(shape), entries, certificates, host, ..subject })
+    }
+
     /// The objects that the subject refers to, and those under names that new Secrets may get.
     pub(super) async fn objects(&self, subject: &Subject) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
-        let wanted = subject.objects().into_iter().chain(made_names(&subject.name));
-        let references: Vec<_> = wanted
+        self.fetch(&subject.namespace, subject.objects().into_iter().chain(made_names(&subject.name))).await
+    }
+
+    async fn fetch(
+        &self,
+        namespace: &str,
+        objects: impl IntoIterator<Item = ObjectKey>,
+    ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+        let references: Vec<_> = objects
+            .into_iter()
             .map(|ObjectKey { source, name }| Reference {
                 source,
                 name,
@@ -188,7 +205,7 @@ impl Gathered {
                 need: Need::Optional,
             })
             .collect();
-        self.references.fetch(&subject.namespace, &references, &self.manifests).await
+        self.references.fetch(namespace, &references, &self.manifests).await
     }
 }
 
@@ -198,10 +215,6 @@ fn upcoming(references: References) -> References {
         References::Cluster(client) => References::Upcoming(client),
         other => other,
     }
-}
-
-fn paths(files: &[PathBuf]) -> String {
-    named(files)
 }
 
 /// The document itself, or the items of a list.
@@ -293,6 +306,7 @@ fn of_chosen(Chosen { shape, entries, certificates, host }: Chosen) -> Subject {
         entries,
         certificates,
         host,
+        values: None,
         notes: Vec::new(),
     }
 }
@@ -325,13 +339,15 @@ fn subject(
             entries: read.entries,
             certificates: read.certificates,
             host: None,
+            values: None,
             notes: Vec::new(),
         });
     }
     let spec = value.get("spec").cloned().unwrap_or_default();
     let is_first = value.get("apiVersion").and_then(Value::as_str) == Some("apps.wandb.com/v1");
     let described = if is_first {
-        of_chosen(chart::operator(spec.get("values").unwrap_or(&Value::Null)))
+        let values = spec.get("values").cloned().unwrap_or_default();
+        Subject { values: Some(values.clone()), ..of_chosen(chart::operator(&values)) }
     } else {
         Subject {
             host: resource::host(&spec),

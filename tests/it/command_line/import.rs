@@ -267,6 +267,24 @@ fn what_cannot_be_carried_over_is_told() -> Result<()> {
     Ok(())
 }
 
+/// The W&B operator v1 merges what its System Console wrote below the resource.
+#[test]
+fn what_the_system_console_wrote_counts_too() -> Result<()> {
+    let values = json!({"global": {"extraEnv": {
+        "GORILLA_OIDC_CUSTOM_SCOPES": "overridden", "GORILLA_USE_IDENTIFIER_CLAIMS": "true",
+    }}});
+    let console = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wandb-spec-user"},
+        "stringData": {"values": values.to_string()},
+    });
+    let files = Directory::with(&[("case.yaml", &case("v1-values")?), ("console.yaml", &console.to_string())])?;
+    let printed = files.call("import -f .")?;
+    let resource = documents(&printed.stdout)?.pop().context("a resource")?;
+    assert_eq!(resource["spec"]["identifierClaims"], true, "{printed}");
+    assert_eq!(resource["spec"]["extraScopes"], json!(["groups"]), "{printed}");
+    Ok(())
+}
+
 #[test]
 fn holes_can_be_filled_in_by_arguments() -> Result<()> {
     let variables = [("OIDC_ISSUER", ISSUER), ("OIDC_CLIENT_ID", "w"), ("FEDERATED_AUTH_AUDIENCES", "my-org")];
