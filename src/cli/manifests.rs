@@ -200,7 +200,9 @@ fn placed(origin: &str, text: &str) -> anyhow::Result<Vec<Placed>> {
         anyhow!("{origin}, document {document} is not well-formed YAML: line {line}: {what}")
     })?;
     let placed = documents.into_iter();
-    Ok(placed.map(|(number, document)| Placed { place: format!("{origin}, document {number}"), document }).collect())
+    Ok(placed
+        .map(|(number, document)| Placed { place: format!("{origin}, document {number}"), document })
+        .collect())
 }
 
 /// Decoding does not say where it failed; the schema does.

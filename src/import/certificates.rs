@@ -57,7 +57,9 @@ impl Certificates {
             let Some(Fetched::Found { data, .. }) = objects.get(object) else { return Vec::new() };
             let meant = data.iter().filter(|(key, _)| is_meant(key));
             meant
-                .map(|(key, bytes)| (Some((object.clone(), key.clone())), String::from_utf8_lossy(bytes).into_owned()))
+                .map(|(key, bytes)| {
+                    (Some((object.clone(), key.clone())), String::from_utf8_lossy(bytes).into_owned())
+                })
                 .collect()
         };
         let texts = match &self.place {
@@ -84,7 +86,8 @@ impl Authorities {
         certificates: impl IntoIterator<Item = &'a Certificates>,
         objects: &BTreeMap<ObjectKey, Fetched>,
     ) -> Option<Self> {
-        let texts: Vec<_> = certificates.into_iter().flat_map(|certificates| certificates.texts(objects)).collect();
+        let texts: Vec<_> =
+            certificates.into_iter().flat_map(|certificates| certificates.texts(objects)).collect();
         let mut distinct: Vec<&str> = Vec::new();
         for (_, text) in &texts {
             if !distinct.contains(&text.as_str()) {

@@ -141,9 +141,11 @@ pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
         Some(Entry::Variable { origin: workload::origin(&variable), name: variable.name })
     }));
     let mut certificates = listed(at("/customCACerts"), None);
-    if let (true, Some(name), Some(key)) =
-        (has_directory && is_encrypted, text("/ldap/tlsCert/configMap/name"), text("/ldap/tlsCert/configMap/key"))
-    {
+    if let (true, Some(name), Some(key)) = (
+        has_directory && is_encrypted,
+        text("/ldap/tlsCert/configMap/name"),
+        text("/ldap/tlsCert/configMap/key"),
+    ) {
         let place = Place::Keys(config_map(&name), vec![key]);
         certificates.push(Certificates { purpose: Purpose::Directory, place });
     }
@@ -189,9 +191,83 @@ fn entry(name: &str, value: &Value) -> Entry {
         Value::Object(source) => {
             let mut source: Map<String, Value> = source.clone();
             source.insert("name".to_owned(), json!(name));
-            serde_json::from_value(source.into()).map_or(Origin::Elsewhere, |variable| workload::origin(&variable))
+            serde_json::from_value(source.into())
+                .map_or(Origin::Elsewhere, |variable| workload::origin(&variable))
         }
         other => scalar(other).map_or(Origin::Elsewhere, written),
     };
     variable(name, origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::LdapConfig;
+
+    fn names(entries: &[Entry]) -> Vec<&str> {
+        entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Variable { name, .. } => Some(name.as_str()),
+                Entry::Every { .. } => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn values_tell_their_chart() {
+        for (values, expected) in [
+            (json!({"global": {}}), Some(Chart::Operator)),
+            (json!({"global": {}, "extraEnv": []}), Some(Chart::Operator)),
+            (json!({"ldap": {"enabled": true}}), Some(Chart::Legacy)),
+            (json!({"sso": {}}), Some(Chart::Legacy)),
+            (json!({"replicas": 1}), None),
+        ] {
+            assert_eq!(Chart::of(&values), expected, "{values}");
+        }
+    }
+
+    /// What the legacy chart sets are names of the kinds, except the one that no server reads.
+    #[test]
+    fn the_legacy_chart_sets_known_names() {
+        let values = json!({
+            "sso": {"enabled": true, "clientSecret": "s"}, "ldap": {"enabled": true, "tls": true},
+        });
+        let known: Vec<_> = OidcProvider::ENVIRONMENT
+            .iter()
+            .chain(LdapConfig::ENVIRONMENT)
+            .copied()
+            .flat_map(Env::names)
+            .collect();
+        let chosen = legacy(&values, None);
+        let unknown: Vec<_> =
+            names(&chosen.entries).into_iter().filter(|name| !known.contains(name)).collect();
+        assert_eq!(unknown, ["OIDC_CLIENT_SECRET"]);
+    }
+
+    /// Later entries count: what is closer to the application wins, and a map beats the chart's own fields.
+    #[test]
+    fn the_chart_lets_the_closest_value_count() {
+        let values = json!({
+            "global": {
+                "auth": {"oidc": {"clientId": "fields", "issuer": "https://a.example"}},
+                "extraEnv": {"OIDC_CLIENT_ID": "global.extraEnv", "X": "{{ .Release.Name }}", "Y": null},
+                "env": {"OIDC_CLIENT_ID": "global.env"},
+            },
+            "app": {"extraEnv": {"OIDC_CLIENT_ID": "app.extraEnv"}, "env": {"OIDC_CLIENT_ID": 7}},
+            "api": {"env": {"OIDC_CLIENT_ID": "api.env"}},
+        });
+        let chosen = operator(&values);
+        let of = |wanted: &str| {
+            let all = chosen.entries.iter().filter_map(|entry| match entry {
+                Entry::Variable { name, origin } if name == wanted => Some(origin.clone()),
+                _ => None,
+            });
+            all.collect::<Vec<_>>()
+        };
+        let texts = ["fields", "global.extraEnv", "global.env", "app.extraEnv", "7"];
+        assert_eq!(of("OIDC_CLIENT_ID"), texts.map(|text| Origin::Text(text.to_owned())));
+        assert_eq!(of("X"), [Origin::Elsewhere]);
+        assert_eq!(of("Y"), []);
+    }
 }

@@ -71,7 +71,8 @@ pub fn resolve(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Fou
             }
         }
     }
-    let in_variable = |name: &&str| variables.get(*name)?.value.as_ref().map(|value| value.expose().to_owned());
+    let in_variable =
+        |name: &&str| variables.get(*name)?.value.as_ref().map(|value| value.expose().to_owned());
     let host = subject.host.clone().or_else(|| HOSTS.iter().find_map(in_variable));
     let shape = subject.shape.unwrap_or_else(|| by_names(&variables));
     Found { shape, host: host.filter(|host| !host.is_empty()), variables, token_issuer: None }
@@ -97,7 +98,8 @@ fn variable(
                 Some(Fetched::Found { data, .. }) => data.get(key),
                 _ => None,
             };
-            let is_absent = matches!(objects.get(object), None | Some(Fetched::Found { .. } | Fetched::Missing));
+            let is_absent =
+                matches!(objects.get(object), None | Some(Fetched::Found { .. } | Fetched::Missing));
             if bytes.is_none() && is_absent && *need == Need::Optional {
                 return None;
             }

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{
-    Found, Setting, Source,
-    subject::secret,
-};
+use super::{Found, Setting, Source, subject::secret};
 use crate::{
     api::KeyReference,
     engine::{Env, Fetched, ObjectKey},
@@ -134,6 +131,16 @@ impl<'a> Recovery<'a> {
         Some((setting.name, value.expose()))
     }
 
+    /// The URL of a setting; one with a user in it may hold a password, which goes into no resource.
+    pub fn url<'f>(&mut self, found: &'f Found, env: Env) -> Option<&'f str> {
+        let (name, url) = self.text(found, env)?;
+        if url.contains('@') {
+            self.lose(name, "it holds a user's name, which no address here has");
+            return None;
+        }
+        Some(url)
+    }
+
     /// True or false.
     pub fn flag(&mut self, found: &Found, env: Env) -> Flag {
         if !found.is_set(env) {
@@ -156,7 +163,10 @@ impl<'a> Recovery<'a> {
             (Source::Secret(reference), _) => reference.clone(),
             (Source::Elsewhere, Some(value)) => self.make(value, purpose, key)?,
             (Source::Elsewhere, None) => {
-                self.lose(setting.name, "its value is known in the running container only, or could not be read");
+                self.lose(
+                    setting.name,
+                    "its value is known in the running container only, or could not be read",
+                );
                 return None;
             }
         };

@@ -137,7 +137,8 @@ fn certificates(container: &Container, volumes: &[Volume]) -> Vec<Certificates> 
 
 fn purpose(path: &str) -> Option<Purpose> {
     let is_within = |folder: &str| {
-        path.trim_end_matches('/') == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        path.trim_end_matches('/') == folder
+            || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
     };
     if is_within(AUTHORITIES) {
         return Some(Purpose::Everything);
@@ -147,12 +148,14 @@ fn purpose(path: &str) -> Option<Purpose> {
 
 /// The keys of a volume that a mount shows.
 fn places(volume: &Volume, mount: &VolumeMount) -> Vec<Place> {
-    let shown = |object: ObjectKey, items: Option<&[KeyToPath]>| shown(object, items, mount.sub_path.as_deref());
+    let shown =
+        |object: ObjectKey, items: Option<&[KeyToPath]>| shown(object, items, mount.sub_path.as_deref());
     let own = volume.secret.as_ref().and_then(|source| {
         let name = source.secret_name.as_deref()?;
         Some(shown(secret(name), source.items.as_deref()))
     });
-    let map = volume.config_map.as_ref().map(|source| shown(config_map(&source.name), source.items.as_deref()));
+    let map =
+        volume.config_map.as_ref().map(|source| shown(config_map(&source.name), source.items.as_deref()));
     let projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
     let projected = projected.filter_map(|source| match (&source.secret, &source.config_map) {
         (Some(source), _) => Some(shown(secret(&source.name), source.items.as_deref())),
@@ -170,5 +173,85 @@ fn shown(object: ObjectKey, items: Option<&[KeyToPath]>, sub_path: Option<&str>)
             let shown = items.iter().filter(|item| path.is_none_or(|path| item.path == path));
             Place::Keys(object, shown.map(|item| item.key.clone()).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(yaml: &str) -> PodSpec {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn the_container_of_the_server_is_found() {
+        let two = "{containers: [{name: proxy, image: envoy}, {name: server, image: 'a.example/wandb/local:1@sha256:0'}]}";
+        let alike = "{containers: [{name: a, image: 'wandb/local:1'}, {name: b, image: wandb/megabinary}]}";
+        for (yaml, name, expected) in [
+            ("{containers: [{name: any, image: custom}]}", None, Ok("any")),
+            (two, None, Ok("server")),
+            (two, Some("proxy"), Ok("proxy")),
+            (two, Some("b"), Err("it has no container \"b\", but these: proxy, server. Name the one")),
+            (alike, None, Err("it has these containers: a, b. Name the one")),
+            (alike, Some("b"), Ok("b")),
+        ] {
+            let read = read(&pod(yaml), name).map(|template| template.container);
+            match (read, expected) {
+                (Ok(container), Ok(expected)) => assert_eq!(container, expected),
+                (Err(complaint), Err(expected)) => assert!(complaint.starts_with(expected), "{complaint}"),
+                (read, expected) => panic!("{yaml}: {read:?}, but expected {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn images_tell_which_names_are_read_first() {
+        for (image, expected) in [
+            ("wandb/local:0.75.1", Some(Shape::Local)),
+            ("registry.example.com:5000/mirror/wandb/local", Some(Shape::Local)),
+            ("us-docker.pkg.dev/wandb/megabinary@sha256:00", Some(Shape::Split)),
+            ("localhost/redis:7", None),
+            ("", None),
+        ] {
+            assert_eq!(shape(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn mounted_authorities_are_found_wherever_they_come_from() {
+        let yaml = "
+containers:
+- name: wandb
+  image: wandb/local
+  volumeMounts:
+  - {name: all, mountPath: /usr/local/share/ca-certificates/}
+  - {name: one, mountPath: /usr/local/share/ca-certificates/a.crt, subPath: a.crt}
+  - {name: items, mountPath: /usr/local/share/ca-certificates/b.crt, subPath: b.crt}
+  - {name: several, mountPath: /usr/local/share/ca-certificates/more}
+  - {name: directory, mountPath: /var/run/secrets/wandb.ai/ldap/ca.crt, subPath: ca.crt}
+  - {name: all, mountPath: /usr/local/share/ca-certificates-of-others}
+  - {name: data, mountPath: /usr/local/share/ca-certificates/data}
+volumes:
+- {name: all, configMap: {name: m}}
+- {name: one, secret: {secretName: s}}
+- {name: items, secret: {secretName: s, items: [{key: k, path: b.crt}, {key: l, path: c.crt}]}}
+- {name: several, projected: {sources: [{configMap: {name: m}}, {secret: {name: s, items: [{key: k, path: x}]}}]}}
+- {name: directory, configMap: {name: m, items: [{key: ca.pem, path: ca.crt}]}}
+- {name: data, emptyDir: {}}
+";
+        let found = read(&pod(yaml), None).unwrap().certificates;
+        let keys = |object: ObjectKey, keys: &[&str]| {
+            Place::Keys(object, keys.iter().map(|key| (*key).to_owned()).collect())
+        };
+        let expected = [
+            (Purpose::Everything, Place::Object(config_map("m"))),
+            (Purpose::Everything, keys(secret("s"), &["a.crt"])),
+            (Purpose::Everything, keys(secret("s"), &["k"])),
+            (Purpose::Everything, Place::Object(config_map("m"))),
+            (Purpose::Everything, keys(secret("s"), &["k"])),
+            (Purpose::Directory, keys(config_map("m"), &["ca.pem"])),
+        ];
+        assert_eq!(found, expected.map(|(purpose, place)| Certificates { purpose, place }));
     }
 }

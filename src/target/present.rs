@@ -116,7 +116,8 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
             Some(Origin::Unknown(why)) => return Origin::Unknown(why.clone()),
             Some(Origin::Parts(of_variable)) => {
                 // Whether a variable that may be missing is there decides what the text becomes.
-                let may_be_missing = |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
+                let may_be_missing =
+                    |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
                 if of_variable.iter().any(may_be_missing) {
                     return Origin::Unknown(format!("it uses $({name}), which may be missing").into());
                 }
@@ -124,7 +125,9 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
                 parts.extend(of_variable.iter().cloned());
             }
             None if others == Surroundings::Sources || is_of_service(name) => {
-                return Origin::Unknown(format!("it uses $({name}), which is not set in the same list before it").into());
+                return Origin::Unknown(
+                    format!("it uses $({name}), which is not set in the same list before it").into(),
+                );
             }
             None => text.push_str(&format!("$({name})")),
         }
@@ -149,7 +152,13 @@ mod tests {
         let part = |part: &Part| match part {
             Part::Text(text) => text.expose().to_owned(),
             Part::Key(reference) => {
-                format!("<{} {} {} {:?}>", reference.source.kind(), reference.name, reference.key, reference.need)
+                format!(
+                    "<{} {} {} {:?}>",
+                    reference.source.kind(),
+                    reference.name,
+                    reference.key,
+                    reference.need
+                )
             }
         };
         let origin = |origin: &Origin| match origin {

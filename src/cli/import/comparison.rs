@@ -49,10 +49,9 @@ pub(super) async fn compare(
                     lines.extend(compared.into_iter().map(|line| format!("  {line}")));
                     verdict = verdict.worse(outcome);
                 }
-                Err(obstacle) => lines.push(format!(
-                    "  ! The values could not be compared: {}",
-                    obstacle.problem.message
-                )),
+                Err(obstacle) => {
+                    lines.push(format!("  ! The values could not be compared: {}", obstacle.problem.message))
+                }
             }
         }
         lines.extend(draft.notes.iter().map(|note| format!("  ! {note}")));
@@ -82,11 +81,13 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
     let mut lines = Vec::new();
     let lost: BTreeSet<&str> = draft.losses.iter().map(|loss| loss.name.as_str()).collect();
     for env in draft.environment {
-        let compared: Vec<_> = found.compare(std::slice::from_ref(env), |name| rendered.values.get(name)).collect();
+        let compared: Vec<_> =
+            found.compare(std::slice::from_ref(env), |name| rendered.values.get(name)).collect();
         let of = |wanted: Comparison| -> Vec<&str> {
             compared.iter().filter(|(_, comparison)| *comparison == wanted).map(|(name, _)| *name).collect()
         };
-        let (same, different, unknown) = (of(Comparison::Same), of(Comparison::Different), of(Comparison::Unknown));
+        let (same, different, unknown) =
+            (of(Comparison::Same), of(Comparison::Different), of(Comparison::Unknown));
         let new = of(Comparison::New);
         if !same.is_empty() {
             let also = found.first_name(*env).filter(|first| new.contains(first));
@@ -100,11 +101,15 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
         if !unknown.is_empty() {
             lines.push(format!("! {}: could not be read, and so not compared", unknown.join(", ")));
         }
-        if let (true, Some(name)) = (same.is_empty() && different.is_empty() && unknown.is_empty(), new.first()) {
-            let value = rendered.values.get(name).map(|value| quote(rendered.shown(value))).unwrap_or_default();
+        if let (true, Some(name)) =
+            (same.is_empty() && different.is_empty() && unknown.is_empty(), new.first())
+        {
+            let value =
+                rendered.values.get(name).map(|value| quote(rendered.shown(value))).unwrap_or_default();
             lines.push(format!("+ {name}: not set today; it will be {value}"));
         }
-        let left = of(Comparison::Left).into_iter().filter(|name| !lost.contains(name) && !is_off(found, name));
+        let left =
+            of(Comparison::Left).into_iter().filter(|name| !lost.contains(name) && !is_off(found, name));
         lines.extend(left.map(|name| format!("! {name}: stays as it is; the resource has nothing for it")));
     }
     (lines, verdict)
@@ -134,12 +139,13 @@ fn difference(name: &str, found: &Found, rendered: &Rendered) -> String {
 
 /// Variables of people's sign-in that no kind knows, and what stands in the way of all.
 fn others(imported: &Imported) -> Vec<String> {
-    let mut known: BTreeSet<&str> = [LdapConfig::ENVIRONMENT, OidcProvider::ENVIRONMENT, JwtIssuer::ENVIRONMENT]
-        .into_iter()
-        .flatten()
-        .copied()
-        .flat_map(Env::names)
-        .collect();
+    let mut known: BTreeSet<&str> =
+        [LdapConfig::ENVIRONMENT, OidcProvider::ENVIRONMENT, JwtIssuer::ENVIRONMENT]
+            .into_iter()
+            .flatten()
+            .copied()
+            .flat_map(Env::names)
+            .collect();
     known.extend(imported.drafts.iter().flat_map(|draft| &draft.losses).map(|loss| loss.name.as_str()));
     let variables = &imported.found.variables;
     let unknown = variables.keys().filter(|name| is_about_sign_in(name) && !known.contains(name.as_str()));
@@ -150,7 +156,9 @@ fn others(imported: &Imported) -> Vec<String> {
         value.is_some_and(|value| value.expose() == "true")
     };
     if is_on(RESTORE) {
-        lines.push(format!("! {RESTORE} is true, which turns people's sign-in off: remove it once you are back in"));
+        lines.push(format!(
+            "! {RESTORE} is true, which turns people's sign-in off: remove it once you are back in"
+        ));
     }
     let has = |kind: &str| imported.drafts.iter().any(|draft| draft.kind == kind);
     if has("LdapConfig") && has("OidcProvider") {
@@ -169,5 +177,7 @@ const RESTORE: &str = "LOCAL_RESTORE";
 const MARKS: [&str; 6] = ["OIDC", "LDAP", "SSO", "SAML", "FEDERATED", "AUTH_METHOD"];
 
 fn is_about_sign_in(name: &str) -> bool {
-    MARKS.iter().any(|mark| name.split('_').any(|word| word == *mark) || name.ends_with(mark) && mark.contains('_'))
+    MARKS
+        .iter()
+        .any(|mark| name.split('_').any(|word| word == *mark) || name.ends_with(mark) && mark.contains('_'))
 }

@@ -71,11 +71,10 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdic
     }
     if imports.iter().all(|imported| imported.drafts.is_empty()) {
         let places: Vec<_> = imports.iter().map(|imported| imported.subject.place.as_str()).collect();
-        bail!(
-            "there is no setting of how people log in in {}; nothing is printed",
-            places.join(" and ")
-        );
+        bail!("there is no setting of how people log in in {}; nothing is printed", places.join(" and "));
     }
+    imports.retain(|imported| !imported.drafts.is_empty());
+    apart(&imports)?;
     output::print(&imports, arguments)?;
     let Gathered { references, mut manifests, .. } = gathered;
     let mut verdict = Verdict::Passed;
@@ -96,4 +95,23 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdic
         eprint!("{}", tree::draw(&report, advice.as_deref()));
     });
     Ok(verdict.worse(checked.await?))
+}
+
+/// Each workload gives its resources its own name, so two of one name cannot be imported together.
+fn apart(imports: &[Imported]) -> anyhow::Result<()> {
+    for (index, imported) in imports.iter().enumerate() {
+        let (name, namespace) = (&imported.subject.name, &imported.subject.namespace);
+        let twin = imports
+            .iter()
+            .skip(index + 1)
+            .find(|other| (&other.subject.name, &other.subject.namespace) == (name, namespace));
+        if let Some(twin) = twin {
+            bail!(
+                "{} and {} would both become resources named {name}; name one of them, such as deployment/{name}",
+                imported.subject.place,
+                twin.subject.place
+            );
+        }
+    }
+    Ok(())
 }

@@ -1,12 +1,6 @@
 //! Standard output: what `kubectl apply -f -` takes.
 
-use std::{
-    collections::BTreeMap,
-    fs::OpenOptions,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use anyhow::Context;
 use serde_json::json;
@@ -31,7 +25,10 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
         for (name, keys) in imported.secrets().into_iter().filter(|_| arguments.secrets_out.is_none()) {
             if arguments.reveal {
                 let secret = secret(name, namespace, &keys, Sensitive::expose)?;
-                write!(output, "---\n# This Secret must be there first: its values are in no Secret today.\n{secret}")?;
+                write!(
+                    output,
+                    "---\n# This Secret must be there first: its values are in no Secret today.\n{secret}"
+                )?;
             } else {
                 let secret = secret(name, namespace, &keys, |_| MASK)?;
                 write!(
@@ -42,7 +39,11 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
             }
         }
         for map in &imported.config_maps {
-            write!(output, "---\n# The authorities that the server trusts beside the image's.\n{}", yaml::write(map)?)?;
+            write!(
+                output,
+                "---\n# The authorities that the server trusts beside the image's.\n{}",
+                yaml::write(map)?
+            )?;
         }
         for draft in &imported.drafts {
             let text = yaml::write(&draft.manifest)?;
@@ -50,7 +51,8 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
                 write!(output, "---\n{text}")?;
                 continue;
             }
-            let holes: Vec<_> = draft.holes.iter().map(|hole| format!("{}.\n", hole.trim_end_matches('.'))).collect();
+            let holes: Vec<_> =
+                draft.holes.iter().map(|hole| format!("{}.\n", hole.trim_end_matches('.'))).collect();
             write!(
                 output,
                 "---\n# This {} is not complete:\n{}{}",
@@ -76,12 +78,10 @@ fn write_secrets(file: &Path, imports: &[Imported]) -> anyhow::Result<()> {
         eprintln!("No Secret is to be made, so {} is not written.", file.display());
         return Ok(());
     }
-    let mut opened = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| format!("cannot create {}; a file that is there already is never written over", file.display()))?;
+    let mut opened =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(|| {
+            format!("cannot create {}; a file that is there already is never written over", file.display())
+        })?;
     opened.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 

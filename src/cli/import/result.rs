@@ -58,9 +58,9 @@ impl Imported {
         .collect();
         let used = |map: &Value| {
             let name = map.pointer("/metadata/name");
-            drafts.iter().any(|draft| {
-                name == draft.manifest.pointer("/spec/tls/caBundle/configMapKeyRef/name")
-            })
+            drafts
+                .iter()
+                .any(|draft| name == draft.manifest.pointer("/spec/tls/caBundle/configMapKeyRef/name"))
         };
         let mut config_maps: Vec<Value> = Vec::new();
         for map in [directory, &general].into_iter().flatten().filter_map(|trusted| trusted.made.clone()) {
@@ -85,7 +85,8 @@ impl Imported {
     pub(super) fn add_to(&self, manifests: &mut Manifests) -> anyhow::Result<()> {
         let namespace = &self.subject.namespace;
         for (name, keys) in self.secrets() {
-            let data = keys.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec()));
+            let data =
+                keys.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec()));
             let key = ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() };
             let made = Fetched::Found { version: String::new(), data: data.collect() };
             manifests.objects.insert((namespace.clone(), key), made);

@@ -192,7 +192,11 @@ mod tests {
     #[test]
     fn reads_what_the_pods_have() {
         let present = [
-            variable("A", Holder::Other, vec![text("a-"), reference("there", "key", Need::Required), text("!")]),
+            variable(
+                "A",
+                Holder::Other,
+                vec![text("a-"), reference("there", "key", Need::Required), text("!")],
+            ),
             variable("B", Holder::Other, vec![text("first")]),
             variable("C", Holder::Other, vec![reference("gone", "key", Need::Optional)]),
             variable("D", Holder::Own, vec![reference("gone", "key", Need::Required)]),
@@ -213,7 +217,9 @@ mod tests {
             holder: Holder::Other,
             value: Origin::Unknown("it comes from a field of the pod or a file".into()),
         };
-        let required = |name, of: &str, key: &str| variable(name, Holder::Other, vec![reference(of, key, Need::Required)]);
+        let required = |name, of: &str, key: &str| {
+            variable(name, Holder::Other, vec![reference(of, key, Need::Required)])
+        };
         let present = [
             required("A", "gone", "key"),
             required("B", "hidden", "key"),
@@ -230,7 +236,9 @@ mod tests {
     #[test]
     fn equal_means_the_very_same_values() {
         let present = |entries: &[(&str, &str)]| {
-            Present(entries.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::from(*value))).collect())
+            Present(
+                entries.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::from(*value))).collect(),
+            )
         };
         let ours = values(&[("A", "a"), ("B", "b"), ("C", "c")]);
         for (there, policy, different) in [

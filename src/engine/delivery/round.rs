@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
-    engine::{Claimant, Context, Kind, Values, memory::{MISSING_AGAIN, Repair}, release::Finalizer},
+    engine::{
+        Claimant, Context, Kind, Values,
+        memory::{MISSING_AGAIN, Repair},
+        release::Finalizer,
+    },
     problem::{Problem, quote},
     sensitive::{Redactor, Sensitive},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
@@ -155,7 +159,9 @@ impl<K: Kind> Round<'_, K> {
                 seen.change(&self.owner, Some(&delivery), &self.yielding_owners())?;
                 None
             }
-            Occupied::Adoptable(_) if self.checks == Checks::Open => return Ok(Some(self.waits(seen, standing))),
+            Occupied::Adoptable(_) if self.checks == Checks::Open => {
+                return Ok(Some(self.waits(seen, standing)));
+            }
             Occupied::Adoptable(present) => {
                 seen.take_over(&self.owner, &delivery)?;
                 self.unkept(present, standing, proven_below(here, number)).await?

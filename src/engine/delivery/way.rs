@@ -71,8 +71,7 @@ impl<K: Kind> Round<'_, K> {
         if policy == AdoptionPolicy::Never || !adoption::is_occupied(&present) {
             return Ok(Occupied::Free);
         }
-        let present =
-            adoption::read(&self.context.client, self.namespace, self.target, &present).await??;
+        let present = adoption::read(&self.context.client, self.namespace, self.target, &present).await??;
         present.judge(policy, delivery.values, self.target)?;
         Ok(Occupied::Adoptable(present))
     }

@@ -16,7 +16,11 @@ impl Recoverable for JwtIssuer {
     /// The issuer itself is registered in W&B's own pages and stands in no variable.
     fn recover(found: &Found, recovery: &mut Recovery<'_>) {
         let issuer = found.token_issuer.as_deref().map(Value::from);
-        recovery.require("issuer", issuer, "the issuer that is registered at W&B (or give it with --jwt-issuer)");
+        recovery.require(
+            "issuer",
+            issuer,
+            "the issuer that is registered at W&B (or give it with --jwt-issuer)",
+        );
         if recovery.flag(found, SKIP_AUDIENCE_VALIDATION) == Flag::Known(true) {
             recovery.require("skipAudienceValidation", Some(json!(true)), "");
         }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    ADDRESS, ATTRIBUTES, BASE_DN, BIND_DN, BIND_PASSWORD, GROUP_ALLOW_LIST, GROUP_BASE_DN, GROUP_OBJECT_CLASS,
-    LOGIN, TLS_ENABLE, USER_BASE_DN, USER_OBJECT_CLASS,
+    ADDRESS, ATTRIBUTES, BASE_DN, BIND_DN, BIND_PASSWORD, GROUP_ALLOW_LIST, GROUP_BASE_DN,
+    GROUP_OBJECT_CLASS, LOGIN, TLS_ENABLE, USER_BASE_DN, USER_OBJECT_CLASS,
 };
 use crate::{
     api::LdapConfig,
@@ -18,11 +18,19 @@ impl Recoverable for LdapConfig {
     }
 
     fn recover(found: &Found, recovery: &mut Recovery<'_>) {
-        let address = recovery.text(found, ADDRESS).map(|(_, address)| address);
-        recovery.require("address", address.map(Value::from), "the address of the directory, such as ldaps://ldap.example.com");
+        let address = recovery.url(found, ADDRESS);
+        recovery.require(
+            "address",
+            address.map(Value::from),
+            "the address of the directory, such as ldaps://ldap.example.com",
+        );
         encryption(address.unwrap_or_default(), found, recovery);
         let base_dn = recovery.text(found, BASE_DN).map(|(_, dn)| Value::from(dn));
-        recovery.require("baseDN", base_dn, "the entry under which people and groups stand, such as dc=example,dc=org");
+        recovery.require(
+            "baseDN",
+            base_dn,
+            "the entry under which people and groups stand, such as dc=example,dc=org",
+        );
         bind(found, recovery);
         login(found, recovery);
         if let Some((name, text)) = recovery.text(found, ATTRIBUTES) {
@@ -59,7 +67,11 @@ fn encryption(address: &str, found: &Found, recovery: &mut Recovery<'_>) {
             recovery.note("Passwords travel to the directory in the clear, as they do today: the resource accepts that with insecurePlaintext. Use ldaps:// or startTLS as soon as you can.");
             recovery.require("insecurePlaintext", Some(json!(true)), "");
         }
-        Flag::Unknown => recovery.require("startTLS", None, "true to encrypt the connection with StartTLS, or insecurePlaintext: true instead"),
+        Flag::Unknown => recovery.require(
+            "startTLS",
+            None,
+            "true to encrypt the connection with StartTLS, or insecurePlaintext: true instead",
+        ),
     }
 }
 
@@ -89,7 +101,11 @@ fn login(found: &Found, recovery: &mut Recovery<'_>) {
     if login == Some(false) {
         recovery.note("The directory is configured, but people do not log in through it (login: false).");
     }
-    recovery.require("login", login.map(Value::from), "true if people log in through this directory, or false");
+    recovery.require(
+        "login",
+        login.map(Value::from),
+        "true if people log in through this directory, or false",
+    );
 }
 
 fn attributes(text: &str) -> Option<Map<String, Value>> {
@@ -104,13 +120,13 @@ fn attributes(text: &str) -> Option<Map<String, Value>> {
 /// parts of a domain are over.
 fn groups(text: &str) -> Vec<String> {
     let mut groups: Vec<String> = Vec::new();
-    let is_domain = |part: &str| part.trim_start().get(..3).is_some_and(|type_| type_.eq_ignore_ascii_case("dc="));
+    let is_domain =
+        |part: &str| part.trim_start().get(..3).is_some_and(|type_| type_.eq_ignore_ascii_case("dc="));
     let mut previous: Option<&str> = None;
     for part in text.split(',') {
         let goes_on = part.contains('=')
-            && previous.is_some_and(|previous| {
-                previous.contains('=') && (!is_domain(previous) || is_domain(part))
-            });
+            && previous
+                .is_some_and(|previous| previous.contains('=') && (!is_domain(previous) || is_domain(part)));
         match groups.last_mut().filter(|_| goes_on) {
             Some(group) => {
                 group.push(',');

@@ -21,7 +21,7 @@ impl Recoverable for OidcProvider {
     }
 
     fn recover(found: &Found, recovery: &mut Recovery<'_>) {
-        let issuer = recovery.text(found, ISSUER).map(|(_, issuer)| issuer);
+        let issuer = recovery.url(found, ISSUER);
         recovery.require("issuer", issuer.map(Value::from), "the issuer's URL");
         let client = recovery.text(found, CLIENT_ID).map(|(_, client)| Value::from(client));
         recovery.require("clientID", client, "the client that is registered for W&B at the provider");
@@ -31,7 +31,11 @@ impl Recoverable for OidcProvider {
             recovery.note("The issuer or the host is a URL without TLS. The resource accepts that, as the server does today, with insecurePlaintext.");
             recovery.require("insecurePlaintext", Some(json!(true)), "");
         }
-        recovery.require("host", host.map(Value::from), "the URL at which people open W&B (or give it with --host)");
+        recovery.require(
+            "host",
+            host.map(Value::from),
+            "the URL at which people open W&B (or give it with --host)",
+        );
         secret(found, recovery);
         flow(found, recovery);
         session(found, recovery);
@@ -96,7 +100,9 @@ fn session(found: &Found, recovery: &mut Recovery<'_>) {
     let length = if is_number { format!("{text}h") } else { text.to_owned() };
     match length.parse::<Duration>() {
         Ok(length) => recovery.offer("sessionLength", json!(length), &[name]),
-        Err(_) => recovery.lose(name, "its value is neither a whole number of hours nor a duration such as 720h"),
+        Err(_) => {
+            recovery.lose(name, "its value is neither a whole number of hours nor a duration such as 720h")
+        }
     }
 }
 

@@ -129,8 +129,8 @@ fn every_installation_keeps_its_environment() -> Result<()> {
             ("case.yaml", &case(name)?),
             ("objects.yaml", if name == "legacy-chart" { LEGACY_OBJECTS } else { "" }),
         ])?;
-        let printed =
-            files.call("import -f case.yaml -f objects.yaml -n team --reveal --jwt-issuer https://127.0.0.1:1")?;
+        let printed = files
+            .call("import -f case.yaml -f objects.yaml -n team --reveal --jwt-issuer https://127.0.0.1:1")?;
         fs::write(files.path().join("result.yaml"), &printed.stdout)?;
         let rendered = files.call("render -f case.yaml -f objects.yaml -f result.yaml -n team --reveal")?;
         assert_eq!(rendered.code, 0, "{printed}\n{rendered}");
@@ -142,7 +142,11 @@ fn every_installation_keeps_its_environment() -> Result<()> {
             .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect();
         for (variable, value) in environment {
-            assert_eq!(published.get(*variable).map(String::as_str), Some(*value), "{name}: {variable}\n{printed}");
+            assert_eq!(
+                published.get(*variable).map(String::as_str),
+                Some(*value),
+                "{name}: {variable}\n{printed}"
+            );
             assert!(printed.stderr.contains(variable), "{name}: {variable}\n{printed}");
         }
         // Nobody listens, so the checks failed; nothing else did.
@@ -231,32 +235,79 @@ const LDAP: [(&str, &str); 4] = [
 fn what_cannot_be_carried_over_is_told() -> Result<()> {
     for (base, variables, sentence, code) in [
         (OIDC, &[("OIDC_CLIENT_SECRET", "x")][..], "OIDC_CLIENT_SECRET could not be carried over", 1),
-        (OIDC, &[("GORILLA_OIDC_ISSUER", "https://other.example.com")], "OIDC_ISSUER and GORILLA_OIDC_ISSUER have different values", 1),
-        (OIDC, &[("GORILLA_OIDC_ISSUER", "https://other.example.com")], "✗ GORILLA_OIDC_ISSUER: is \"https://other.example.com\" today", 1),
+        (
+            OIDC,
+            &[("GORILLA_OIDC_ISSUER", "https://other.example.com")],
+            "OIDC_ISSUER and GORILLA_OIDC_ISSUER have different values",
+            1,
+        ),
+        (
+            OIDC,
+            &[("GORILLA_OIDC_ISSUER", "https://other.example.com")],
+            "✗ GORILLA_OIDC_ISSUER: is \"https://other.example.com\" today",
+            1,
+        ),
         (OIDC, &[("OIDC_AUTH_METHOD", "PKCE")], "its value is neither pkce nor implicit", 2),
         (OIDC, &[("OIDC_AUTH_METHOD", "")], "the server uses its own default, implicit", 1),
         (OIDC, &[("HOST", "")], "spec.host is not known", 2),
         (OIDC, &[("SESSION_LENGTH", "soon")], "SESSION_LENGTH could not be carried over", 1),
-        (OIDC, &[("GORILLA_SESSION_LENGTH", "90m")], "sessionLength is 90m, but must be a whole number of hours", 1),
+        (
+            OIDC,
+            &[("GORILLA_SESSION_LENGTH", "90m")],
+            "sessionLength is 90m, but must be a whole number of hours",
+            1,
+        ),
         (OIDC, &[("DISABLE_SSO_PROVISIONING", "perhaps")], "neither true nor false", 1),
         (OIDC, &[("LOCAL_RESTORE", "true")], "LOCAL_RESTORE is true", 1),
+        (
+            LDAP,
+            &[("LOCAL_LDAP_ADDRESS", "ldaps://admin:planted-password-5c1e@127.0.0.1")],
+            "it holds a user's name",
+            2,
+        ),
         (LDAP, &[("LOCAL_LDAP_BASE_DN", "example.org")], "spec.baseDN must be a DN", 2),
         (LDAP, &[("LOCAL_LDAP_TLS_ENABLE", "false")], "✗ LOCAL_LDAP_TLS_ENABLE: is \"false\" today", 1),
         (LDAP, &[("LOCAL_LDAP_TLS_ENABLE", "perhaps")], "neither true nor false", 1),
-        (LDAP, &[("LOCAL_LDAP_ADDRESS", "ldap://127.0.0.1:1"), ("LOCAL_LDAP_TLS_ENABLE", "perhaps")], "true to encrypt the connection with StartTLS", 2),
-        (LDAP, &[("LOCAL_LDAP_BIND_DN", "cn=a,dc=example,dc=org"), ("LOCAL_LDAP_BIND_PW", "")], "so the server binds anonymously", 1),
+        (
+            LDAP,
+            &[("LOCAL_LDAP_ADDRESS", "ldap://127.0.0.1:1"), ("LOCAL_LDAP_TLS_ENABLE", "perhaps")],
+            "true to encrypt the connection with StartTLS",
+            2,
+        ),
+        (
+            LDAP,
+            &[("LOCAL_LDAP_BIND_DN", "cn=a,dc=example,dc=org"), ("LOCAL_LDAP_BIND_PW", "")],
+            "so the server binds anonymously",
+            1,
+        ),
         (LDAP, &[("LOCAL_LDAP_ATTRIBUTES", "mail")], "LOCAL_LDAP_ATTRIBUTES could not be carried over", 1),
-        (LDAP, &[("LDAP_USER_BASE_DN", "people")], "LDAP_USER_BASE_DN could not be carried over: spec.userSearch.baseDN must be a DN", 1),
+        (
+            LDAP,
+            &[("LDAP_USER_BASE_DN", "people")],
+            "LDAP_USER_BASE_DN could not be carried over: spec.userSearch.baseDN must be a DN",
+            1,
+        ),
         (LDAP, &[("LOCAL_LDAP_LOGIN", "perhaps")], "true if people log in through this directory", 2),
         (LDAP, &[("LOCAL_LDAP_LOGIN", "false")], "people do not log in through it", 1),
-        (LDAP, &[("GORILLA_LDAP_CONNECTION_STRING", "ldap://x")], "GORILLA_LDAP_CONNECTION_STRING: no resource has a field for it", 1),
-        (LDAP, &[("OIDC_ISSUER", ISSUER), ("OIDC_CLIENT_ID", "w"), ("HOST", "https://w.example.com")], "Both a directory and a provider are set", 2),
+        (
+            LDAP,
+            &[("GORILLA_LDAP_CONNECTION_STRING", "ldap://x")],
+            "GORILLA_LDAP_CONNECTION_STRING: no resource has a field for it",
+            1,
+        ),
+        (
+            LDAP,
+            &[("OIDC_ISSUER", ISSUER), ("OIDC_CLIENT_ID", "w"), ("HOST", "https://w.example.com")],
+            "Both a directory and a provider are set",
+            2,
+        ),
         (OIDC, &[("FEDERATED_AUTH_AUDIENCES", "my-org")], "give it with --jwt-issuer", 2),
     ] {
         let mut all: BTreeMap<&str, &str> = base.into_iter().collect();
         all.extend(variables.iter().copied());
         let all: Vec<_> = all.into_iter().collect();
         let printed = imported(&all, "")?;
+        printed.assert_no_secret();
         assert!(printed.stderr.contains(sentence), "{sentence}: {printed}");
         assert_eq!(printed.code, code, "{sentence}: {printed}");
         // What is printed can be applied, whatever could not be carried over.
@@ -277,7 +328,8 @@ fn what_the_system_console_wrote_counts_too() -> Result<()> {
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wandb-spec-user"},
         "stringData": {"values": values.to_string()},
     });
-    let files = Directory::with(&[("case.yaml", &case("v1-values")?), ("console.yaml", &console.to_string())])?;
+    let files =
+        Directory::with(&[("case.yaml", &case("v1-values")?), ("console.yaml", &console.to_string())])?;
     let printed = files.call("import -f .")?;
     let resource = documents(&printed.stdout)?.pop().context("a resource")?;
     assert_eq!(resource["spec"]["identifierClaims"], true, "{printed}");
@@ -287,7 +339,8 @@ fn what_the_system_console_wrote_counts_too() -> Result<()> {
 
 #[test]
 fn holes_can_be_filled_in_by_arguments() -> Result<()> {
-    let variables = [("OIDC_ISSUER", ISSUER), ("OIDC_CLIENT_ID", "w"), ("FEDERATED_AUTH_AUDIENCES", "my-org")];
+    let variables =
+        [("OIDC_ISSUER", ISSUER), ("OIDC_CLIENT_ID", "w"), ("FEDERATED_AUTH_AUDIENCES", "my-org")];
     let printed = imported(&variables, "--host https://w.example.com --jwt-issuer https://127.0.0.1:1")?;
     let kinds: Vec<_> = documents(&printed.stdout)?.iter().map(|document| document["kind"].clone()).collect();
     assert_eq!(kinds, ["OidcProvider", "JwtIssuer"], "{printed}");

@@ -6,6 +6,7 @@ mod deadlines;
 pub mod foreign_hands;
 mod giving_way;
 mod history;
+mod imported;
 mod joining;
 mod login;
 mod looks;
