@@ -3,6 +3,7 @@
 //! Standard output is a stream for `kubectl apply -f -`; everything for people goes to standard error.
 
 mod comparison;
+mod named;
 mod output;
 mod result;
 mod subjects;
