@@ -1,6 +1,9 @@
 //! What a target has under the names of a delivery now, and where the values come from: pure.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use k8s_openapi::api::core::v1::EnvVar;
 
@@ -18,6 +21,8 @@ pub struct PresentVariable {
     pub holder: Holder,
     /// Where its value comes from.
     pub value: Origin,
+    /// The field managers that have it, apart from the owner's.
+    pub managers: BTreeSet<String>,
 }
 
 /// Who has set a variable.
@@ -116,7 +121,8 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
             Some(Origin::Unknown(why)) => return Origin::Unknown(why.clone()),
             Some(Origin::Parts(of_variable)) => {
                 // Whether a variable that may be missing is there decides what the text becomes.
-                let may_be_missing = |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
+                let may_be_missing =
+                    |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
                 if of_variable.iter().any(may_be_missing) {
                     return Origin::Unknown(format!("it uses $({name}), which may be missing").into());
                 }
@@ -124,7 +130,9 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
                 parts.extend(of_variable.iter().cloned());
             }
             None if others == Surroundings::Sources || is_of_service(name) => {
-                return Origin::Unknown(format!("it uses $({name}), which is not set in the same list before it").into());
+                return Origin::Unknown(
+                    format!("it uses $({name}), which is not set in the same list before it").into(),
+                );
             }
             None => text.push_str(&format!("$({name})")),
         }
@@ -149,7 +157,13 @@ mod tests {
         let part = |part: &Part| match part {
             Part::Text(text) => text.expose().to_owned(),
             Part::Key(reference) => {
-                format!("<{} {} {} {:?}>", reference.source.kind(), reference.name, reference.key, reference.need)
+                format!(
+                    "<{} {} {} {:?}>",
+                    reference.source.kind(),
+                    reference.name,
+                    reference.key,
+                    reference.need
+                )
             }
         };
         let origin = |origin: &Origin| match origin {

@@ -11,10 +11,14 @@ pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>) -> Value {
     let spec = wanted.spec().unwrap_or_default();
     let delivered = spec.pointer("/template/spec");
     let containers = list(delivered, "containers");
-    for (present, wanted) in containers.iter().filter_map(|wanted| {
-        let mut present = pod.get("containers")?.as_array()?.iter();
-        Some((present.position(|each| each.get("name") == wanted.get("name"))?, wanted))
-    }).collect::<Vec<_>>() {
+    for (present, wanted) in containers
+        .iter()
+        .filter_map(|wanted| {
+            let mut present = pod.get("containers")?.as_array()?.iter();
+            Some((present.position(|each| each.get("name") == wanted.get("name"))?, wanted))
+        })
+        .collect::<Vec<_>>()
+    {
         if let Some(container) = pod.get_mut("containers").and_then(|list| list.get_mut(present)) {
             place(container, "env", "name", &list(Some(wanted), "env"));
             place(container, "volumeMounts", "mountPath", &list(Some(wanted), "volumeMounts"));

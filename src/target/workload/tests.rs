@@ -1,7 +1,10 @@
 use std::fmt::Write;
 
 use super::{
-    samples::{ADDRESS, ANOTHER, ENVIRONMENT, LOGIN, SPLIT_ONLY, changed, delivery, deployment, owner, values, workload},
+    samples::{
+        ADDRESS, ANOTHER, ENVIRONMENT, LOGIN, SPLIT_ONLY, changed, delivery, deployment, owner, values,
+        workload,
+    },
     *,
 };
 use crate::engine::{CA_FILE, Env};

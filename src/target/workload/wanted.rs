@@ -107,8 +107,7 @@ impl<'a> Wanted<'a> {
             return self.items().is_empty();
         };
         let items = self.items();
-        let mut references =
-            items.iter().filter(|item| matches!(item, Item::Variable(..) | Item::Volume(_)));
+        let mut references = items.iter().filter(|item| matches!(item, Item::Variable(..) | Item::Volume(_)));
         references.all(|item| ownership::has_reference(applied, item)) && ownership::items(applied) == items
     }
 
