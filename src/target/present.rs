@@ -1,6 +1,9 @@
 //! What a target has under the names of a delivery now, and where the values come from: pure.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use k8s_openapi::api::core::v1::EnvVar;
 
@@ -18,6 +21,8 @@ pub struct PresentVariable {
     pub holder: Holder,
     /// Where its value comes from.
     pub value: Origin,
+    /// The field managers that have it, apart from the owner's.
+    pub managers: BTreeSet<String>,
 }
 
 /// Who has set a variable.

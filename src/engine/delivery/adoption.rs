@@ -1,7 +1,7 @@
 //! Taking over what somebody else has set at a target: it is read out first, and becomes a revision of its own, which
 //! a rollout that fails goes back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 
@@ -22,8 +22,12 @@ pub enum Checks {
     Open,
 }
 
-/// What somebody else has set at a target under the names of a delivery: the values by name.
-pub(super) struct Present(BTreeMap<String, Sensitive>);
+/// What somebody else has set at a target under the names of a delivery.
+pub(super) struct Present {
+    values: BTreeMap<String, Sensitive>,
+    /// The field managers that have set it.
+    pub managers: BTreeSet<String>,
+}
 
 /// Whether somebody else has set any of the variables.
 pub(super) fn is_occupied(present: &[PresentVariable]) -> bool {
@@ -59,7 +63,7 @@ fn resolve(
 ) -> Result<Present, Problem> {
     let mut values = BTreeMap::new();
     let mut unknown = BTreeMap::new();
-    for PresentVariable { name, holder, value } in present {
+    for PresentVariable { name, holder, value, .. } in present {
         // Of two entries of a name, the last one counts.
         values.remove(name);
         unknown.remove(name);
@@ -75,7 +79,9 @@ fn resolve(
         }
     }
     if unknown.is_empty() {
-        return Ok(Present(values));
+        let others = present.iter().filter(|variable| variable.holder == Holder::Other);
+        let managers = others.flat_map(|variable| variable.managers.iter().cloned()).collect();
+        return Ok(Present { values, managers });
     }
     let listed: Vec<_> = unknown.into_iter().map(|(name, why)| format!("{name} ({why})")).collect();
     Err(Problem::new(
@@ -133,7 +139,7 @@ impl Present {
         if policy != AdoptionPolicy::Equal {
             return Ok(());
         }
-        let different = self.0.iter().filter(|(name, value)| values.get(name) != Some(value));
+        let different = self.values.iter().filter(|(name, value)| values.get(name) != Some(value));
         let different: Vec<_> = different.map(|(name, _)| name.as_str()).collect();
         if different.is_empty() {
             return Ok(());
@@ -151,7 +157,7 @@ impl Present {
     pub fn with(self, proven: Option<&Values>) -> Values {
         let proven = proven.into_iter().flat_map(Values::iter);
         let proven = proven.map(|(name, value)| (name.to_owned(), value.clone()));
-        proven.chain(self.0).collect()
+        proven.chain(self.values).collect()
     }
 }
 
@@ -174,7 +180,8 @@ mod tests {
     }
 
     fn variable(name: &str, holder: Holder, parts: Vec<Part>) -> PresentVariable {
-        PresentVariable { name: name.to_owned(), holder, value: Origin::Parts(parts) }
+        let managers = ["helm".to_owned()].into();
+        PresentVariable { name: name.to_owned(), holder, value: Origin::Parts(parts), managers }
     }
 
     fn objects() -> BTreeMap<ObjectKey, Fetched> {
@@ -216,6 +223,7 @@ mod tests {
             name: "E".to_owned(),
             holder: Holder::Other,
             value: Origin::Unknown("it comes from a field of the pod or a file".into()),
+            managers: BTreeSet::new(),
         };
         let required = |name, of: &str, key: &str| {
             variable(name, Holder::Other, vec![reference(of, key, Need::Required)])
@@ -236,9 +244,8 @@ mod tests {
     #[test]
     fn equal_means_the_very_same_values() {
         let present = |entries: &[(&str, &str)]| {
-            Present(
-                entries.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::from(*value))).collect(),
-            )
+            let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::from(*value)));
+            Present { values: entries.collect(), managers: BTreeSet::new() }
         };
         let ours = values(&[("A", "a"), ("B", "b"), ("C", "c")]);
         for (there, policy, different) in [
@@ -262,7 +269,8 @@ mod tests {
 
     #[test]
     fn the_whole_is_what_is_there_over_what_the_revision_has() {
-        let present = Present([("B".to_owned(), "theirs".into())].into());
+        let values_there = [("B".to_owned(), "theirs".into())].into();
+        let present = Present { values: values_there, managers: BTreeSet::new() };
         let whole = present.with(Some(&values(&[("A", "a"), ("B", "b")])));
         assert!(whole == values(&[("A", "a"), ("B", "theirs")]));
     }

@@ -20,7 +20,7 @@ use crate::{
         memory::{MISSING_AGAIN, Repair},
         release::Finalizer,
     },
-    problem::{Problem, quote},
+    problem::{Problem, enumerate},
     sensitive::{Redactor, Sensitive},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
@@ -216,7 +216,7 @@ impl<K: Kind> Round<'_, K> {
         let delivery =
             course.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
         self.context.hold(self.object, Finalizer::Target).await?;
-        let (change, repair) = match self.way(&scene, course, delivery.as_ref()).await? {
+        let (change, repair, by) = match self.way(&scene, course, delivery.as_ref()).await? {
             Way::Waits => return Ok(Some(self.waits(seen, standing))),
             Way::Keep(present) => {
                 // It becomes the newest revision, and the values to deliver another one after it.
@@ -224,10 +224,11 @@ impl<K: Kind> Round<'_, K> {
                 self.make(number, &present, Source::Target, taken).await?;
                 return Ok(None);
             }
-            Way::Write(change, repair) => (change, repair),
+            Way::Change(change) => (change, Repair::Missing, mover(standing)),
+            Way::TakeOver(change, managers) => (change, Repair::Replaced, managers),
         };
         if let Some(change) = change {
-            self.write(seen, &change, course.number, repair).await?;
+            self.write(seen, &change, course.number, repair, &by).await?;
             return Ok(None);
         }
         if course.way_back.is_none() && self.take_over(seen).await? {
@@ -315,13 +316,14 @@ impl<K: Kind> Round<'_, K> {
         change: &Change,
         number: Option<u64>,
         repair: Repair,
+        by: &BTreeSet<String>,
     ) -> Result<(), Obstacle> {
         let attempt = (number, self.inputs.clone());
         let memory = &self.context.memory;
         // What is only claimed is there already.
         let is_repair = !matches!(change, Change::Claim(_));
         if is_repair && !memory.may_deliver(self.object, &attempt, repair, Instant::now()) {
-            return Err(self.tug_of_war(seen, repair).into());
+            return Err(self.tug_of_war(repair, by).into());
         }
         let made = target::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
         if is_repair && made == Made::Changed {
@@ -384,11 +386,13 @@ impl<K: Kind> Round<'_, K> {
         )
     }
 
-    fn tug_of_war(&self, seen: &Seen, repair: Repair) -> Problem {
-        let by = seen.standing(&self.owner).moved.map_or_else(
-            || "Somebody else".to_owned(),
-            |moved| format!("The field manager {}", quote(&moved.by)),
-        );
+    /// The problem that these field managers keep undoing a change.
+    fn tug_of_war(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
+        let by = match by.len() {
+            0 => "Somebody else".to_owned(),
+            1 => format!("The field manager {}", enumerate(by)),
+            _ => format!("One of the field managers {}", enumerate(by)),
+        };
         let (target, title) = (self.target, &self.owner.title);
         let seen = match repair {
             Repair::Missing => format!(
@@ -404,6 +408,11 @@ impl<K: Kind> Round<'_, K> {
             format!("{seen}, then give the annotation {RECHECK_ANNOTATION} a new value."),
         )
     }
+}
+
+/// Who pointed the entries elsewhere.
+fn mover(standing: &Standing) -> BTreeSet<String> {
+    standing.moved.iter().map(|moved| moved.by.clone()).collect()
 }
 
 /// The revisions beside that of the course that pods were not seen to run with.

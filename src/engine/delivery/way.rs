@@ -1,5 +1,7 @@
 //! How a target gets to a course where somebody else has set what is to be delivered.
 
+use std::collections::BTreeSet;
+
 use super::{
     Delivered, Progress,
     adoption::{self, Checks, Present},
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     api::AdoptionPolicy,
-    engine::{Kind, Values, memory::Repair},
+    engine::{Kind, Values},
     target::{Change, Delivery, Seen, Standing},
 };
 
@@ -29,7 +31,9 @@ pub(super) enum Way {
     /// First a revision of what is there.
     Keep(Values),
     /// This change, if any.
-    Write(Option<Change>, Repair),
+    Change(Option<Change>),
+    /// This change, if any, which takes the place of what these field managers have set.
+    TakeOver(Option<Change>, BTreeSet<String>),
 }
 
 impl<K: Kind> Round<'_, K> {
@@ -42,26 +46,27 @@ impl<K: Kind> Round<'_, K> {
     ) -> Result<Way, Obstacle> {
         let Scene { seen, here, standing, .. } = scene;
         let plain = || seen.change(&self.owner, delivery, &self.yielding_owners());
-        let Some(delivery) = delivery else { return Ok(Way::Write(plain()?, Repair::Missing)) };
+        let Some(delivery) = delivery else { return Ok(Way::Change(plain()?)) };
         let Occupied::Adoptable(present) = self.occupied(seen, delivery).await? else {
-            return Ok(Way::Write(plain()?, Repair::Missing));
+            return Ok(Way::Change(plain()?));
         };
         let change = seen.take_over(&self.owner, delivery)?;
         // Who sets an entry anew that has been taken over changes nothing of what there is to go back to.
         if standing.numbers.contains(&delivery.number) {
-            return Ok(Way::Write(change, Repair::Replaced));
+            return Ok(Way::TakeOver(change, present.managers));
         }
         if self.checks == Checks::Open {
             return Ok(Way::Waits);
         }
         let is_proven = course.way_back.is_some() || matches!(course.newest.mark, Mark::RolledOut { .. });
+        let managers = present.managers.clone();
         if !is_proven {
             let proven = proven_before(here, course.newest);
             if let Some(present) = self.unkept(present, standing, proven).await? {
                 return Ok(Way::Keep(present));
             }
         }
-        Ok(Way::Write(change, Repair::Replaced))
+        Ok(Way::TakeOver(change, managers))
     }
 
     /// What somebody else has set of what is to be delivered.

@@ -88,12 +88,15 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, left: &str, remedy: &str) -> Problem {
+    /// The field managers of the items, apart from the owner's.
+    pub(super) fn managers<'s>(&self, seen: &'s Workload, items: &[Item]) -> BTreeSet<&'s str> {
         let holders = items.iter().flat_map(|item| seen.ownership().holders(item));
-        let managers: BTreeSet<&str> = holders
-            .filter_map(|entry| entry.manager.as_deref())
-            .filter(|manager| *manager != self.owner.manager)
-            .collect();
+        let managers = holders.filter_map(|entry| entry.manager.as_deref());
+        managers.filter(|manager| *manager != self.owner.manager).collect()
+    }
+
+    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, left: &str, remedy: &str) -> Problem {
+        let managers = self.managers(seen, items);
         let whose = if managers.is_empty() {
             "Somebody else".to_owned()
         } else {

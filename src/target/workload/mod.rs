@@ -199,7 +199,9 @@ impl Workload {
         let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
         let present = entries.iter().zip(origins(entries, surroundings)).map(|(entry, value)| {
             let holder = wanted.holder(entry, yielding);
-            PresentVariable { name: entry.name.clone(), holder, value }
+            let item = Item::Variable(wanted.place.clone(), entry.name.clone());
+            let managers = wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect();
+            PresentVariable { name: entry.name.clone(), holder, value, managers }
         });
         let concerns = |variable: &PresentVariable| {
             variable.holder == Holder::Own || wanted.variables.contains(&variable.name.as_str())

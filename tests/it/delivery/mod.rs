@@ -1,5 +1,6 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
+mod adoption;
 mod authority;
 mod crashes;
 mod deadlines;
