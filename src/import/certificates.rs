@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    engine::{Fetched, ObjectKey},
+    engine::{Fetched, Need, ObjectKey},
     net::only_certificates,
 };
 
@@ -14,6 +14,8 @@ pub struct Certificates {
     pub purpose: Purpose,
     /// Where they are.
     pub place: Place,
+    /// What their absence means.
+    pub need: Need,
 }
 
 /// What certificates are trusted for.
@@ -41,10 +43,11 @@ type Key = (ObjectKey, String);
 
 impl Certificates {
     pub(super) fn everything(place: Place) -> Self {
-        Self { purpose: Purpose::Everything, place }
+        Self { purpose: Purpose::Everything, place, need: Need::Required }
     }
 
-    pub(super) fn object(&self) -> Option<&ObjectKey> {
+    /// The object that holds them.
+    pub fn object(&self) -> Option<&ObjectKey> {
         match &self.place {
             Place::Keys(object, _) | Place::Object(object) => Some(object),
             Place::Text(_) => None,

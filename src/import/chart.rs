@@ -38,6 +38,9 @@ impl Chart {
     }
 }
 
+/// The hours of a session in the chart's own values.
+const SESSION_HOURS: &str = "720";
+
 /// What values tell.
 #[derive(Debug)]
 pub struct Chosen {
@@ -69,7 +72,10 @@ pub fn operator(values: &Value) -> Chosen {
             entries.extend(under_each_name(field, &origin));
         }
     }
-    if let Some(hours) = text("/global/auth/sessionLengthHours") {
+    // The split services always get it, from the chart's own value where nobody gives another.
+    let hours =
+        text("/global/auth/sessionLengthHours").or_else(|| is_split.then(|| SESSION_HOURS.to_owned()));
+    if let Some(hours) = hours {
         let split = oidc(Field::SessionLength).into_iter().flat_map(|env| env.split);
         entries.extend(split.map(|name| variable(name, written(format!("{hours}h")))));
     }
@@ -147,7 +153,7 @@ pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
         text("/ldap/tlsCert/configMap/key"),
     ) {
         let place = Place::Keys(config_map(&name), vec![key]);
-        certificates.push(Certificates { purpose: Purpose::Directory, place });
+        certificates.push(Certificates { purpose: Purpose::Directory, place, need: Need::Required });
     }
     Chosen { shape: Shape::Local, entries, certificates, host: text("/host") }
 }

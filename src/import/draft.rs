@@ -74,7 +74,9 @@ pub fn draft<K: Recoverable>(found: &Found, identity: Identity<'_>) -> Option<Dr
             && let Some(complaint) = complaint::<K>(&manifest)
         {
             take_out(&mut manifest, field);
-            names.iter().for_each(|name| recovery.lose(name, complaint.clone()));
+            for name in names {
+                recovery.lose(name, complaint.clone());
+            }
         }
     }
     if let Some(tls) = identity.tls {

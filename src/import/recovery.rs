@@ -177,17 +177,14 @@ impl<'a> Recovery<'a> {
     fn make(&mut self, value: &Sensitive, purpose: &'static str, key: &str) -> Option<KeyReference> {
         for object in candidates(self.base, purpose) {
             let reference = KeyReference { name: object.name.clone(), key: key.to_owned() };
-            match self.objects.get(&object) {
-                Some(Fetched::Found { data, .. }) => {
-                    if data.get(key).is_some_and(|bytes| bytes.as_slice() == value.expose().as_bytes()) {
-                        return Some(reference);
-                    }
-                }
-                _ => {
-                    self.made.push(Made { reference: reference.clone(), value: value.clone() });
+            if let Some(Fetched::Found { data, .. }) = self.objects.get(&object) {
+                if data.get(key).is_some_and(|bytes| bytes.as_slice() == value.expose().as_bytes()) {
                     return Some(reference);
                 }
+                continue;
             }
+            self.made.push(Made { reference: reference.clone(), value: value.clone() });
+            return Some(reference);
         }
         None
     }

@@ -113,7 +113,7 @@ pub(super) fn origin(variable: &EnvVar) -> Origin {
     let key = |object: ObjectKey, key: &str, optional: Option<bool>| Origin::Key {
         object,
         key: key.to_owned(),
-        need: if optional == Some(true) { Need::Optional } else { Need::Required },
+        need: need(optional),
     };
     match (&from.secret_key_ref, &from.config_map_key_ref) {
         (Some(selector), _) => key(secret(&selector.name), &selector.key, selector.optional),
@@ -130,7 +130,9 @@ fn certificates(container: &Container, volumes: &[Volume]) -> Vec<Certificates> 
             let purpose = purpose(&mount.mount_path);
             let volume = volumes.iter().find(|volume| volume.name == mount.name);
             let places = volume.map(|volume| places(volume, mount)).unwrap_or_default();
-            places.into_iter().filter_map(move |place| Some(Certificates { purpose: purpose?, place }))
+            places
+                .into_iter()
+                .filter_map(move |(place, need)| Some(Certificates { purpose: purpose?, place, need }))
         })
         .collect()
 }
@@ -146,23 +148,30 @@ fn purpose(path: &str) -> Option<Purpose> {
     is_within(DIRECTORY_AUTHORITY).then_some(Purpose::Directory)
 }
 
-/// The keys of a volume that a mount shows.
-fn places(volume: &Volume, mount: &VolumeMount) -> Vec<Place> {
-    let shown =
-        |object: ObjectKey, items: Option<&[KeyToPath]>| shown(object, items, mount.sub_path.as_deref());
+/// The keys of a volume that a mount shows, and what their absence means.
+fn places(volume: &Volume, mount: &VolumeMount) -> Vec<(Place, Need)> {
+    let shown = |object: ObjectKey, items: Option<&[KeyToPath]>, optional: Option<bool>| {
+        (shown(object, items, mount.sub_path.as_deref()), need(optional))
+    };
     let own = volume.secret.as_ref().and_then(|source| {
         let name = source.secret_name.as_deref()?;
-        Some(shown(secret(name), source.items.as_deref()))
+        Some(shown(secret(name), source.items.as_deref(), source.optional))
     });
-    let map =
-        volume.config_map.as_ref().map(|source| shown(config_map(&source.name), source.items.as_deref()));
+    let map = volume.config_map.as_ref();
+    let map = map.map(|source| shown(config_map(&source.name), source.items.as_deref(), source.optional));
     let projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
     let projected = projected.filter_map(|source| match (&source.secret, &source.config_map) {
-        (Some(source), _) => Some(shown(secret(&source.name), source.items.as_deref())),
-        (None, Some(source)) => Some(shown(config_map(&source.name), source.items.as_deref())),
+        (Some(source), _) => Some(shown(secret(&source.name), source.items.as_deref(), source.optional)),
+        (None, Some(source)) => {
+            Some(shown(config_map(&source.name), source.items.as_deref(), source.optional))
+        }
         (None, None) => None,
     });
     own.into_iter().chain(map).chain(projected).collect()
+}
+
+fn need(optional: Option<bool>) -> Need {
+    if optional == Some(true) { Need::Optional } else { Need::Required }
 }
 
 fn shown(object: ObjectKey, items: Option<&[KeyToPath]>, sub_path: Option<&str>) -> Place {
@@ -252,6 +261,9 @@ volumes:
             (Purpose::Everything, keys(secret("s"), &["k"])),
             (Purpose::Directory, keys(config_map("m"), &["ca.pem"])),
         ];
-        assert_eq!(found, expected.map(|(purpose, place)| Certificates { purpose, place }));
+        assert_eq!(
+            found,
+            expected.map(|(purpose, place)| Certificates { purpose, place, need: Need::Required })
+        );
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn compare(
                     verdict = verdict.worse(outcome);
                 }
                 Err(obstacle) => {
-                    lines.push(format!("  ! The values could not be compared: {}", obstacle.problem.message))
+                    lines.push(format!("  ! The values could not be compared: {}", obstacle.problem.message));
                 }
             }
         }
@@ -101,8 +101,9 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
         if !unknown.is_empty() {
             lines.push(format!("! {}: could not be read, and so not compared", unknown.join(", ")));
         }
+        let shown = found.first_name(*env).filter(|first| new.contains(first));
         if let (true, Some(name)) =
-            (same.is_empty() && different.is_empty() && unknown.is_empty(), new.first())
+            (same.is_empty() && different.is_empty() && unknown.is_empty(), shown.as_ref())
         {
             let value =
                 rendered.values.get(name).map(|value| quote(rendered.shown(value))).unwrap_or_default();

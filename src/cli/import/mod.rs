@@ -68,7 +68,7 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdic
     for subject in std::mem::take(&mut gathered.subjects) {
         let subject = gathered.with_layers(subject).await?;
         let objects = gathered.objects(&subject).await?;
-        imports.push(Imported::of(subject, objects, arguments));
+        imports.push(Imported::of(subject, &objects, arguments));
     }
     if imports.iter().all(|imported| imported.drafts.is_empty()) {
         let places: Vec<_> = imports.iter().map(|imported| imported.subject.place.as_str()).collect();

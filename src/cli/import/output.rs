@@ -99,5 +99,5 @@ fn secret(
 }
 
 fn commented(text: &str) -> String {
-    text.lines().map(|line| format!("# {line}\n")).collect()
+    text.lines().flat_map(|line| ["# ", line, "\n"]).collect()
 }

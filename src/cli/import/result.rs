@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
-    engine::{CA_FILE, Fetched, ObjectKey, ReferenceSource},
+    engine::{CA_FILE, Fetched, Need, ObjectKey, ReferenceSource},
     import::{Authorities, Draft, Found, Identity, Purpose, Subject, draft, resolve},
     sensitive::Sensitive,
 };
@@ -27,16 +27,16 @@ pub(super) struct Imported {
 
 impl Imported {
     pub(super) fn of(
-        subject: Subject,
-        objects: BTreeMap<ObjectKey, Fetched>,
+        mut subject: Subject,
+        objects: &BTreeMap<ObjectKey, Fetched>,
         arguments: &ImportArguments,
     ) -> Self {
-        let mut found = resolve(&subject, &objects);
+        let mut found = resolve(&subject, objects);
         found.host = arguments.host.clone().or(found.host);
         found.token_issuer.clone_from(&arguments.jwt_issuer);
         let for_all = |purpose: Purpose| purpose == Purpose::Everything;
-        let general = Trusted::of(&subject, &objects, "authorities", for_all);
-        let directory = Trusted::of(&subject, &objects, "ldap-authorities", |_| true);
+        let general = Trusted::of(&subject, objects, "authorities", for_all);
+        let directory = Trusted::of(&subject, objects, "ldap-authorities", |_| true);
         let has_own = subject.certificates.iter().any(|each| each.purpose == Purpose::Directory);
         let directory = if has_own { &directory } else { &general };
         let tls = |trusted: &Option<Trusted>| trusted.as_ref().map(|trusted| trusted.tls.clone());
@@ -46,7 +46,7 @@ impl Imported {
             namespace: &subject.namespace,
             target: subject.target.as_ref(),
             tls,
-            objects: &objects,
+            objects,
         };
         let drafts: Vec<_> = [
             draft::<LdapConfig>(&found, identity(directory_tls.as_ref())),
@@ -68,6 +68,7 @@ impl Imported {
                 config_maps.push(map);
             }
         }
+        subject.notes.extend(unread_authorities(&subject, objects));
         Self { subject, found, drafts, config_maps }
     }
 
@@ -108,6 +109,21 @@ impl Imported {
     pub(super) fn complete(&self) -> impl Iterator<Item = &Draft> {
         self.drafts.iter().filter(|draft| draft.holes.is_empty())
     }
+}
+
+/// The server trusts them, and the checks would not.
+fn unread_authorities(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<String> {
+    let missing = subject.certificates.iter().filter(|each| each.need == Need::Required);
+    let missing = missing.filter_map(|each| each.object());
+    let missing = missing.filter(|object| !matches!(objects.get(object), Some(Fetched::Found { .. })));
+    let note = |object: &ObjectKey| {
+        format!(
+            "The server trusts the authorities in the {} {}, which could not be read: where a server needs them, give the resource spec.tls.caBundle",
+            object.source.kind(),
+            object.name
+        )
+    };
+    missing.map(note).collect()
 }
 
 /// Authorities of one's own, as a spec refers to them.

@@ -101,7 +101,7 @@ fn session(found: &Found, recovery: &mut Recovery<'_>) {
     match length.parse::<Duration>() {
         Ok(length) => recovery.offer("sessionLength", json!(length), &[name]),
         Err(_) => {
-            recovery.lose(name, "its value is neither a whole number of hours nor a duration such as 720h")
+            recovery.lose(name, "its value is neither a whole number of hours nor a duration such as 720h");
         }
     }
 }
