@@ -13,11 +13,13 @@ use crate::{
     target::{Holder, Origin, Part, PresentVariable, Target},
 };
 
-/// Whether the checks of this run leave nothing in doubt: only then is anything taken over.
+/// What the last run of the checks says of taking anything over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checks {
-    /// All of them passed.
-    Passed,
+    /// All of them passed just now: only then is anything taken over.
+    Fresh,
+    /// All of them passed, a while ago.
+    Stale,
     /// They did not, or were not made.
     Open,
 }

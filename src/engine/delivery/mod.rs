@@ -58,6 +58,8 @@ pub enum Progress {
     RolledOut(String),
     /// Pods are still to come.
     Progressing(String),
+    /// They are to take the place of what somebody else has set, once the checks have passed.
+    AwaitsChecks(String),
     /// Pods run with earlier ones, since the newest did not work.
     RolledBack(String),
     /// They cannot be delivered.

@@ -159,7 +159,7 @@ impl<K: Kind> Round<'_, K> {
                 seen.change(&self.owner, Some(&delivery), &self.yielding_owners())?;
                 None
             }
-            Occupied::Adoptable(_) if self.checks == Checks::Open => {
+            Occupied::Adoptable(_) if self.checks != Checks::Fresh => {
                 return Ok(Some(self.waits(seen, standing)));
             }
             Occupied::Adoptable(present) => {

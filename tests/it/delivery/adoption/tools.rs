@@ -184,8 +184,8 @@ async fn gives_up_at_once(repository: Repository, apply: impl Fn(&Value) -> Resu
     apply(&repository.with)?;
     let (running, with, without) = repository.taken_over(&target("Replace")).await?;
     // With the literals still in its manifest, it fails and changes nothing.
-    let refusal = format!("{:#}", apply(&with).err().context("it was taken")?);
-    ensure!(refusal.contains(REFUSAL), "{refusal}");
+    let told = format!("{:#}", apply(&with).err().context("it was taken")?);
+    ensure!(told.contains(refusal), "{told}");
     let before = running.history.templates().await?;
     running.expect_never_without().await?;
 
@@ -201,7 +201,8 @@ async fn gives_up_at_once(repository: Repository, apply: impl Fn(&Value) -> Resu
 async fn helm_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()> {
     let repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
     let release = Release::new(repository.stage.workspace.namespace()).await?;
-    gives_up_at_once(repository, |manifest| release.upgrade(manifest, "--server-side=true").map(drop)).await
+    let apply = |manifest: &Value| release.upgrade(manifest, "--server-side=true").map(drop);
+    gives_up_at_once(repository, "conflicts with \"wandb-auth-operator/ldapconfig/corp\"", apply).await
 }
 
 #[tokio::test]
@@ -209,7 +210,7 @@ async fn flux_gives_the_entries_up_at_once() -> Result<()> {
     let (tools, kubeconfig) = (GitOps::install()?, ControlPlane::shared().await?.kubeconfig(User::Admin));
     let repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
     let apply = |manifest: &Value| tools.flux_apply(kubeconfig, std::slice::from_ref(manifest)).map(drop);
-    gives_up_at_once(repository, apply).await
+    gives_up_at_once(repository, REFUSAL, apply).await
 }
 
 #[tokio::test]
@@ -219,7 +220,7 @@ async fn argo_cd_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()
     let apply = |manifest: &Value| {
         tools.argo_apply(kubeconfig, std::slice::from_ref(manifest), ArgoApply::ServerSide)
     };
-    gives_up_at_once(repository, apply).await
+    gives_up_at_once(repository, REFUSAL, apply).await
 }
 
 /// Where `kubectl apply`, and Argo CD by default, keep what they applied.
