@@ -66,7 +66,8 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
     let values = (existing.values(), last_verified.as_ref());
-    let mut remembered = examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
+    let mut remembered =
+        examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
     let turn = context.turns.acquire().await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.

@@ -17,8 +17,10 @@ use crate::{
 
 impl Wanted<'_> {
     /// Who has set the entry: the owner, one that gives way to it, or somebody else.
-    pub(super) fn holder(&self, entry: &EnvVar, yielding: &[Owner]) -> Holder {
-        let Some((secret, _)) = reference(entry) else { return Holder::Other };
+    pub(super) fn holder(&self, seen: &Workload, entry: &EnvVar, yielding: &[Owner]) -> Holder {
+        let Some((secret, _)) = reference(entry) else {
+            return if self.is_remnant(seen, entry) { Holder::Own } else { Holder::Other };
+        };
         if self.owner.number_of(secret).is_some() {
             Holder::Own
         } else if yielding.iter().any(|owner| owner.number_of(secret).is_some()) {
@@ -26,6 +28,17 @@ impl Wanted<'_> {
         } else {
             Holder::Other
         }
+    }
+
+    /// Whether the entry has nothing but its name, which is left of ours: who applied another value over our
+    /// reference, and gives it up, takes only that value away.
+    fn is_remnant(&self, seen: &Workload, entry: &EnvVar) -> bool {
+        let has_nothing = entry.value.as_ref().is_none_or(String::is_empty) && entry.value_from.is_none();
+        let item = Item::Variable(self.place.clone(), entry.name.clone());
+        let mut holders = seen.ownership().holders(&item).into_iter();
+        has_nothing
+            && self.managers(seen, std::slice::from_ref(&item)).is_empty()
+            && holders.any(|entry| entry.manager.as_deref() == Some(&self.owner.manager))
     }
 
     /// Refuses what would change a variable of somebody else: values are never named, they may be secret.
@@ -40,7 +53,7 @@ impl Wanted<'_> {
             .iter()
             .flatten()
             .filter(|entry| self.variables.contains(&entry.name.as_str()))
-            .filter(|entry| self.holder(entry, yielding) == Holder::Other)
+            .filter(|entry| self.holder(seen, entry, yielding) == Holder::Other)
             .map(|entry| entry.name.as_str())
             .collect();
         if foreign.is_empty() {

@@ -198,7 +198,7 @@ impl Workload {
         let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
         let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
         let present = entries.iter().zip(origins(entries, surroundings)).map(|(entry, value)| {
-            let holder = wanted.holder(entry, yielding);
+            let holder = wanted.holder(self, entry, yielding);
             let item = Item::Variable(wanted.place.clone(), entry.name.clone());
             let managers = wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect();
             PresentVariable { name: entry.name.clone(), holder, value, managers }

@@ -201,6 +201,16 @@ spec:
       volumes: [{name: data, emptyDir: {}}]
 ";
 
+#[test]
+fn what_a_tool_left_of_our_entry_is_ours() {
+    let full = values(&[ADDRESS]);
+    for (manager, is_ours) in [("wandb-auth-operator/ldapconfig/corp", true), ("helm", false)] {
+        let seen = workload(&deployment(), &with_entry("", manager));
+        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+        assert_eq!(change.is_ok(), is_ours, "{manager}: {change:?}");
+    }
+}
+
 fn named_wandb() -> Target {
     Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: Some("wandb".to_owned()) })
 }

@@ -129,14 +129,14 @@ impl<'a> Wanted<'a> {
     /// Whether a reference that is applied would come to stand beside something else: a value, another source, or a
     /// second entry of the name.
     pub(super) fn is_obstructed(&self, container: &Container) -> bool {
-        let entries = || container.env.iter().flatten();
+        let has_other = |entry: &EnvVar| {
+            entry.value.as_ref().is_some_and(|value| !value.is_empty())
+                || (entry.value_from.is_some() && reference(entry).is_none())
+        };
         self.variables.iter().any(|name| {
-            let mut present = entries().filter(|entry| entry.name == *name);
+            let mut present = container.env.iter().flatten().filter(|entry| entry.name == *name);
             let (first, second) = (present.next(), present.next());
-            let is_reference = |entry: &EnvVar| {
-                reference(entry).is_some() && entry.value.as_ref().is_none_or(String::is_empty)
-            };
-            second.is_some() || first.is_some_and(|entry| !is_reference(entry))
+            second.is_some() || first.is_some_and(has_other)
         })
     }
 

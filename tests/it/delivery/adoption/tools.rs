@@ -223,6 +223,52 @@ async fn argo_cd_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()
     gives_up_at_once(repository, REFUSAL, apply).await
 }
 
+#[tokio::test]
+async fn references_that_flux_forces_stay_within_three_rounds_and_leave_no_empty_entry() -> Result<()> {
+    let (tools, kubeconfig) = (GitOps::install()?, ControlPlane::shared().await?.kubeconfig(User::Admin));
+    let mut repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
+    // Nothing of theirs is a literal, which the API server would refuse beside a reference of ours.
+    repository.stage.workspace.put_secret("theirs", &[("dn", "dc=old,dc=example,dc=com")]).await?;
+    let entries = repository.with.pointer_mut("/spec/template/spec/containers/0/env").context("env")?;
+    let entries = entries.as_array_mut().context("entries")?;
+    entries.retain(|entry| entry["name"].as_str().is_none_or(|name| !repository.before.contains_key(name)));
+    let reference = json!({"secretKeyRef": {"name": "theirs", "key": "dn"}});
+    entries.push(json!({"name": "LOCAL_LDAP_BASE_DN", "valueFrom": reference}));
+    repository.before.retain(|name, _| name == "LOCAL_LDAP_BASE_DN");
+    let apply = |manifest: &Value| tools.flux_apply(kubeconfig, std::slice::from_ref(manifest)).map(drop);
+    apply(&repository.with)?;
+    let (running, with, without) = repository.taken_over(&target("Replace")).await?;
+    let workspace = &running.stage.workspace;
+    let mut rounds = 0;
+    loop {
+        apply(&with)?;
+        rounds += 1;
+        let is_left = eventually("an answer", || async {
+            let status = workspace.status("LdapConfig", "corp").await?;
+            let rolled_out = condition(&status, "RolledOut");
+            if rolled_out.is_some_and(|rolled_out| rolled_out["reason"] == "FieldConflict") {
+                return Ok(Some(true));
+            }
+            let entries = running.stage.entries().await?;
+            Ok(entries.get("LOCAL_LDAP_BASE_DN").filter(|(of, _)| of != "theirs").map(|_| false))
+        })
+        .await?;
+        if is_left {
+            break;
+        }
+    }
+    assert_eq!(rounds, 3);
+    let entries = running.stage.entries().await?;
+    assert_eq!(entries.get("LOCAL_LDAP_BASE_DN").map(|(of, _)| of.as_str()), Some("theirs"));
+
+    // What it gives up now is ours at once: an entry without any value would be a setting, too.
+    apply(&without)?;
+    until_delivered(&running, "corp-ldap-2").await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    running.history.expect_variables(&running.names()).await?;
+    running.stage.expect_no_broken_reference()
+}
+
 /// Where `kubectl apply`, and Argo CD by default, keep what they applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
