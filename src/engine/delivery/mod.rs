@@ -139,7 +139,10 @@ async fn attempt<K: Kind>(
         target,
         owner: owner_in_targets(object),
         yielding: claims::yielding(&claimant, &others),
-        successor: claims::successor(&claimant, &others).filter(|other| other.can_deliver()),
+        // One that does not take all of the entries over must not keep any from being taken out.
+        successor: claims::successor(&claimant, &others).filter(|other| {
+            other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
+        }),
         offer,
         checks,
         inputs: inputs(object),

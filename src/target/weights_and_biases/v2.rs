@@ -76,6 +76,7 @@ pub(super) fn environment(object: &Value) -> Environment {
             .filter_map(|entry| tree::text(entry, &["name"]).map(ToOwned::to_owned))
             .collect(),
         host: tree::text(object, HOST).map(ToOwned::to_owned),
+        dialect: Dialect::Split,
         remarks: None,
     }
 }

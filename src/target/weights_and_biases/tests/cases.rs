@@ -339,6 +339,7 @@ fn entries_of_others_keep_their_order_and_a_second_one_of_ours_goes() {
             foreign("A"),
             foreign("B"),
             entry("SOMETHING_ELSE", "corp-ldap-x"),
+            entry("LDAP_GROUP_ALLOW_LIST", "corp-ldap-3"),
             entry("LOCAL_LDAP_GROUP_ALLOW_LIST", "corp-ldap-3"),
         ]
     );
@@ -418,6 +419,7 @@ fn what_the_resource_tells_of_the_server() {
                 host: Some(
                     "https://wandb.example.com",
                 ),
+                dialect: Both,
                 remarks: None,
             },
             Environment {
@@ -430,12 +432,14 @@ fn what_the_resource_tells_of_the_server() {
                 host: Some(
                     "wandb.example.com",
                 ),
+                dialect: Split,
                 remarks: None,
             },
             Environment {
                 literals: {},
                 references: {},
                 host: None,
+                dialect: Split,
                 remarks: None,
             },
         ]
