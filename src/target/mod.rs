@@ -205,7 +205,7 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.take_over(owner, delivery),
             Self::Several(seen) => seen.take_over(owner, delivery),
-            Self::WeightsAndBiases(seen) => seen.change(owner, Some(delivery), &[]),
+            Self::WeightsAndBiases(seen) => seen.take_over(owner, delivery),
         }
     }
 
@@ -219,7 +219,7 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.present(owner, delivery, yielding),
             Self::Several(seen) => seen.present(owner, delivery, yielding),
-            Self::WeightsAndBiases(_) => Vec::new(),
+            Self::WeightsAndBiases(seen) => seen.present(owner, delivery, yielding),
         }
     }
 
