@@ -1,7 +1,10 @@
 //! Cases by example.
 
 use super::*;
-use crate::api::Reason;
+use crate::{
+    api::Reason,
+    target::{Origin, Part},
+};
 
 fn bare(version: Version) -> WeightsAndBiases {
     match version {
