@@ -180,7 +180,11 @@ async fn helm_on_the_clients_side_gives_the_entries_up_while_no_pod_of_a_set_is_
 }
 
 /// A tool that applies on the server's side, by what it does with a manifest.
-async fn gives_up_at_once(repository: Repository, apply: impl Fn(&Value) -> Result<()>) -> Result<()> {
+async fn gives_up_at_once(
+    repository: Repository,
+    refusal: &str,
+    apply: impl Fn(&Value) -> Result<()>,
+) -> Result<()> {
     apply(&repository.with)?;
     let (running, with, without) = repository.taken_over(&target("Replace")).await?;
     // With the literals still in its manifest, it fails and changes nothing.
