@@ -147,12 +147,7 @@ impl WeightsAndBiases {
         self.takeover(owner, delivery, yielding).occupied()
     }
 
-    fn takeover<'a>(
-        &'a self,
-        owner: &'a Owner,
-        delivery: &Delivery<'_>,
-        yielding: &'a [Owner],
-    ) -> Edit<'a> {
+    fn takeover<'a>(&'a self, owner: &'a Owner, delivery: &Delivery<'_>, yielding: &'a [Owner]) -> Edit<'a> {
         let number = Some(delivery.number);
         let mut edit = Edit::new(&self.object.data, self.managed(), owner, number, yielding).taking_over();
         match self.version {

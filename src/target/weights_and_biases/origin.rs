@@ -15,7 +15,9 @@ use crate::{
 /// Where the value of a field comes from, in any of the forms that fields of the resource have.
 pub(super) fn of_field(value: &Value) -> Origin {
     match value {
-        Value::String(text) => of_variable(&Value::Object(Map::from_iter([("value".to_owned(), text.clone().into())]))),
+        Value::String(text) => {
+            of_variable(&Value::Object(Map::from_iter([("value".to_owned(), text.clone().into())])))
+        }
         Value::Bool(_) | Value::Number(_) => Origin::Parts(vec![Part::Text(value.to_string().into())]),
         Value::Object(fields) if fields.contains_key("value") || fields.contains_key("valueFrom") => {
             of_variable(value)
@@ -63,7 +65,9 @@ mod tests {
     fn told(origin: &Origin) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.expose().to_owned(),
-            Part::Key(reference) => format!("<{} {} {}>", reference.source.kind(), reference.name, reference.key),
+            Part::Key(reference) => {
+                format!("<{} {} {}>", reference.source.kind(), reference.name, reference.key)
+            }
         };
         match origin {
             Origin::Parts(parts) => parts.iter().map(part).collect(),
@@ -81,7 +85,10 @@ mod tests {
             (json!({"value": "text"}), "text"),
             (json!({"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}), "<Secret s k>"),
             (json!({"valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}), "<ConfigMap m k>"),
-            (json!({"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}), "? it comes from a field of the pod or a file"),
+            (
+                json!({"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+                "? it comes from a field of the pod or a file",
+            ),
             (json!("$(OTHER)"), "? it uses $(OTHER), which is not set in the same list before it"),
             (json!([1]), "? its form is not known"),
             (json!({"name": "s"}), "? its form is not known"),

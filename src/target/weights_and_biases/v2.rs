@@ -20,8 +20,11 @@ const SELECTORS: [(Field, &[&str]); 4] = [
     (Field::ClientSecret, &["spec", "wandb", "oidc", "clientSecret"]),
     (Field::AuthMethod, &["spec", "wandb", "oidc", "authMethod"]),
 ];
-const SESSION_LENGTH: Literal<'_> =
-    Literal { path: &["spec", "wandb", "oidc", "sessionLength"], name: "GORILLA_SESSION_LENGTH", unset: Value::Null };
+const SESSION_LENGTH: Literal<'_> = Literal {
+    path: &["spec", "wandb", "oidc", "sessionLength"],
+    name: "GORILLA_SESSION_LENGTH",
+    unset: Value::Null,
+};
 const NO_PROVISIONING: Literal<'_> = Literal {
     path: &["spec", "wandb", "security", "disableSSOProvisioning"],
     name: "GORILLA_DISABLE_SSO_PROVISIONING",

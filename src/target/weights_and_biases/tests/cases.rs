@@ -256,7 +256,10 @@ fn sources(present: &[PresentVariable]) -> Vec<String> {
         Origin::Parts(parts) => parts.iter().map(part).collect(),
         Origin::Unknown(why) => format!("? {why}"),
     };
-    present.iter().map(|each| format!("{} of {}: {}", each.name, each.container, source(&each.value))).collect()
+    present
+        .iter()
+        .map(|each| format!("{} of {}: {}", each.name, each.container, source(&each.value)))
+        .collect()
 }
 
 #[test]
@@ -283,7 +286,9 @@ fn what_others_have_set_is_told_and_taken_over_by_one_patch() {
         ]
     );
     let taken = |seen: &WeightsAndBiases, delivery: &Delivery<'_>| {
-        let Some(Change::Merge(patch)) = seen.take_over(&oidc(), delivery).unwrap() else { panic!("no patch") };
+        let Some(Change::Merge(patch)) = seen.take_over(&oidc(), delivery).unwrap() else {
+            panic!("no patch")
+        };
         let mut after = seen.clone();
         apply(&mut after, &oidc().manager, &patch);
         after
