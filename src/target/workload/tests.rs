@@ -427,7 +427,7 @@ proptest! {
         let seen = workload(&deployment(), &yaml);
         let names = |seen: &Workload| {
             let mut names: Vec<_> = Vec::new();
-            for entry in seen.container().unwrap().env.iter().flatten() {
+            for entry in seen.container(None).unwrap().env.iter().flatten() {
                 if !names.contains(&entry.name) {
                     names.push(entry.name.clone());
                 }
