@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{ControlPlane, GitOps, Helm, User, gitops::ArgoApply, pods::WandbWorkload};
+use test_support::{ControlPlane, GitOps, Helm, User, condition, gitops::ArgoApply, pods::WandbWorkload};
 
 use super::{Environment, Running, brownfield, by_hand, set_target, target};
 use crate::{
