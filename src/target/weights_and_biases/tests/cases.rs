@@ -297,7 +297,7 @@ fn what_others_have_set_is_told_and_taken_over_by_one_patch() {
     assert_eq!(patch_of(&after, &oidc(), Some(&wanted)), Ok(None));
     assert!(after.present(&oidc(), &wanted, &[]).is_empty());
     // The same as where nothing was there before, beside what is not delivered.
-    let mut bare = bare(Version::V2);
+    let mut bare = resource(Version::V2, json!({"wandb": {}}));
     let others = json!({"spec": {"wandb": {"legacyOverrides": {"global": {"env": [
         {"name": "HOST", "value": "https://wandb.example.com"},
     ]}}}}});
