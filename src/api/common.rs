@@ -15,7 +15,12 @@ pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 pub struct CommonSpec {
     /// The workload that receives the published values. Without it only the Secret is published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("[has(self.deployment), has(self.statefulSet), has(self.weightsAndBiases)].filter(member, member).size() == 1").message("target must have exactly one of deployment, statefulSet and weightsAndBiases"))]
+    #[x_kube(
+        validation = Rule::new("[has(self.deployment), has(self.statefulSet), has(self.weightsAndBiases)].filter(member, member).size() == 1").message("target must have exactly one of deployment, statefulSet and weightsAndBiases"),
+        validation = Rule::new("!has(self.additionalContainers) || !has(self.weightsAndBiases)").message("additionalContainers goes with deployment or statefulSet; the W&B operator gives the values to all of its applications"),
+        validation = Rule::new("!has(self.additionalContainers) || self.additionalContainers.all(each, has(each.deployment) != has(each.statefulSet))").message("each of additionalContainers must have exactly one of deployment and statefulSet"),
+        validation = each_container_is_named_once()
+    )]
     pub target: Option<Target>,
 
     /// Name of the Secret that holds the published values. Default: `<name>-<short name of the kind>`.
@@ -117,6 +122,22 @@ pub struct Target {
     /// A WeightsAndBiases resource of the W&B operator in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_and_biases: Option<WeightsAndBiasesTarget>,
+    /// More containers that read the same values, such as `app` beside `api` in an installation by Helm alone: of other workloads or of the same one. They change and go back together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub additional_containers: Vec<AdditionalContainer>,
+}
+
+/// One more container that receives the published values.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdditionalContainer {
+    /// Of a Deployment in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<WorkloadTarget>,
+    /// Of a StatefulSet in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stateful_set: Option<WorkloadTarget>,
 }
 
 /// What becomes of entries of the same names that somebody else has set at the target.
@@ -132,7 +153,7 @@ pub enum AdoptionPolicy {
 }
 
 /// A workload whose pod template receives env entries.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct WorkloadTarget {
     /// Name of the workload.
     #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
@@ -201,6 +222,24 @@ pub struct KeyReference {
     /// Key in its data.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
+}
+
+/// A rule of a target: no container is named twice. Types of their own keep workloads from being compared as such.
+fn each_container_is_named_once() -> Rule {
+    let same = |a: &str, b: &str, kind: &str| {
+        format!(
+            "(has({a}.{kind}) && has({b}.{kind}) && {a}.{kind}.name == {b}.{kind}.name && \
+             has({a}.{kind}.container) == has({b}.{kind}.container) && \
+             (!has({a}.{kind}.container) || {a}.{kind}.container == {b}.{kind}.container))"
+        )
+    };
+    let other = ["deployment", "statefulSet"].map(|kind| same("each", "other", kind)).join(" || ");
+    let first = ["deployment", "statefulSet"].map(|kind| same("each", "self", kind)).join(" || ");
+    Rule::new(format!(
+        "!has(self.additionalContainers) || self.additionalContainers.all(each, \
+         self.additionalContainers.exists_one(other, {other}) && !({first}))"
+    ))
+    .message("each container of target must be named once")
 }
 
 /// A rule of the whole resource: a Secret that workloads may read keeps its name.

@@ -76,6 +76,10 @@ pub struct LdapConfigSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub group_allow_list: Vec<GroupName>,
 
+    /// Puts people into the W&B teams that are named like their groups in the directory.
+    #[serde(default)]
+    pub group_sync: bool,
+
     /// Where and among which entries people are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("userSearch must have baseDN, objectClass or both"))]

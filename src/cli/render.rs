@@ -125,7 +125,7 @@ fn text<'a>(
 /// What the target gets; without one, the entries for a person to write somewhere.
 fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<String> {
     let Some((target, owner)) = &rendered.target else {
-        let names = rendered.environment.iter().filter_map(|env| env.local);
+        let names = rendered.environment.iter().flat_map(|env| env.names());
         let names = names.filter(|name| rendered.values.get(name).is_some());
         let entries: Vec<_> = names
             .map(|name| EnvEntry {
@@ -138,6 +138,10 @@ fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<
         let entries = yaml::write(&BTreeMap::from([("env", entries)]))?;
         return Ok(format!("---\n# {}\n{entries}", rendered.destination));
     };
+    let name = |object: &serde_json::Value| {
+        let name = object.pointer("/metadata/name").and_then(serde_json::Value::as_str);
+        name.unwrap_or_default().to_owned()
+    };
     let delivery = Delivery { number: 1, environment: rendered.environment, values: &rendered.values };
     let mut parts = Vec::new();
     for object in preview(target, owner, &delivery) {
@@ -148,7 +152,8 @@ fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<
         }
         let entries = yaml::write(&object)?;
         parts.push(format!(
-            "---\n# What {target} ({version}) gets, with the number of the revision in the place of the 1.\n{entries}"
+            "---\n# What {kind}/{} ({version}) gets, with the number of the revision in the place of the 1.\n{entries}",
+            name(&object)
         ));
     }
     Ok(parts.concat())

@@ -73,5 +73,23 @@ fn target(spec: &Target) -> Result<(), Problem> {
             "spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.",
         );
     }
+    let more = &spec.additional_containers;
+    if spec.weights_and_biases.is_some() && !more.is_empty() {
+        return Problem::invalid_spec(
+            "spec.target.additionalContainers goes with deployment or statefulSet; the W&B operator gives the values to all of its applications.",
+        );
+    }
+    if more.iter().any(|each| each.deployment.is_some() == each.stateful_set.is_some()) {
+        return Problem::invalid_spec(
+            "Each of spec.target.additionalContainers must have exactly one of deployment and statefulSet.",
+        );
+    }
+    let first = (&spec.deployment, &spec.stateful_set);
+    let more = more.iter().map(|each| (&each.deployment, &each.stateful_set));
+    let all: Vec<_> = [first].into_iter().chain(more).collect();
+    let is_repeated = |each| all.iter().filter(|other| **other == each).count() > 1;
+    if all.iter().any(|each| is_repeated(*each)) {
+        return Problem::invalid_spec("Each container of spec.target must be named once.");
+    }
     Ok(())
 }

@@ -85,7 +85,7 @@ impl Claimant {
     pub fn of<K: Kind>(object: &K) -> Option<Self> {
         let target = object.common().target.as_ref().and_then(Target::of);
         let own = object.claim().map(|what| Place { what, tenure: Tenure::Lasting });
-        let seats = target.iter().flat_map(|target| {
+        let seats = target.iter().flat_map(Target::objects).flat_map(|target| {
             let place = move |seat| Place { what: format!("{seat} of {target}"), tenure: Tenure::Active };
             object.seats().into_iter().map(place)
         });
@@ -143,9 +143,9 @@ impl Claimant {
         self.kind == other.kind && self.name == other.name
     }
 
-    /// Whether both deliver to the same object.
+    /// Whether both deliver to an object in common.
     pub fn shares_target(&self, other: &Self) -> bool {
-        matches!((&self.target, &other.target), (Some(a), Some(b)) if a.is_same_object(b))
+        matches!((&self.target, &other.target), (Some(a), Some(b)) if a.shares_object(b))
     }
 
     /// The first place that both want.

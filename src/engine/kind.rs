@@ -36,7 +36,7 @@ pub trait Kind:
     const ENVIRONMENT: &'static [Env];
 
     /// Where the settings go, as a sentence.
-    const DESTINATION: &'static str = "The env entries for the container of the wandb/local image.";
+    const DESTINATION: &'static str = "The env entries for the container of W&B Server.";
 
     /// The kinds of custom resources that specs of this kind refer to.
     const NEIGHBOURS: &'static [Neighbour] = &[];

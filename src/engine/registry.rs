@@ -101,20 +101,21 @@ impl Registry {
     /// Has the resources run again that deliver to this object.
     pub fn target_changed(&self, namespace: &str, kind: &str, name: &str) {
         let claimants = self.claimants(namespace);
-        let delivers = |claimant: &&Claimant| {
-            claimant.target.as_ref().is_some_and(|target| target.kind() == kind && target.name() == name)
-        };
+        let delivers =
+            |claimant: &&Claimant| claimant.target.as_ref().is_some_and(|target| target.includes(kind, name));
         self.wake(namespace, claimants.iter().filter(delivers));
     }
 
-    /// Notes that objects of the target's kind matter from now on.
+    /// Notes that objects of the target's kinds matter from now on.
     pub(super) fn matters(&self, target: &Target) {
         self.targets.send_if_modified(|kinds| {
-            let is_new = !kinds.contains(&target.kind());
-            if is_new {
-                kinds.push(target.kind());
+            let before = kinds.len();
+            for kind in target.parts().iter().map(Target::kind) {
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
             }
-            is_new
+            kinds.len() > before
         });
     }
 

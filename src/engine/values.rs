@@ -7,9 +7,9 @@ use crate::{net::CaBundle, sensitive::Sensitive};
 /// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split services).
 #[derive(Clone, Copy, Debug)]
 pub struct Env {
-    /// The name that the `wandb/local` image reads.
+    /// The name that W&B documents for the `wandb/local` image.
     pub local: Option<&'static str>,
-    /// The names that the split services or operator installs read.
+    /// The names that W&B documents for the split services, or that they may read.
     pub split: &'static [&'static str],
     /// The field that the W&B operator's own resource has for it, if any.
     pub field: Option<Field>,
@@ -36,9 +36,10 @@ pub enum Field {
 pub const CA_FILE: &str = "ca.crt";
 
 impl Env {
-    /// Every name of the setting.
+    /// Every name of the setting, once.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        self.local.into_iter().chain(self.split.iter().copied())
+        let split = self.split.iter().copied().filter(move |name| Some(*name) != self.local);
+        self.local.into_iter().chain(split)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     engine::{Need, ObjectKey},
     problem::enumerate,
+    target::Dialect,
 };
 
 /// What a pod template tells.
@@ -75,15 +76,12 @@ fn choose<'a>(containers: &'a [Container], name: Option<&str>) -> Result<&'a Con
     }
 }
 
-/// What the last part of an image's name tells; a copy in a registry of one's own keeps it.
+/// What an image's name tells.
 fn shape(image: &str) -> Option<Shape> {
-    let repository = image.split('@').next().unwrap_or_default();
-    let mut parts: Vec<_> = repository.split('/').collect();
-    let last = parts.pop().unwrap_or_default().split(':').next().unwrap_or_default();
-    match last {
-        "local" | "wandb-local" | "wandb_local" => Some(Shape::Local),
-        "megabinary" | "wandb-megabinary" | "wandb_megabinary" => Some(Shape::Split),
-        _ => None,
+    match Dialect::of_image(image) {
+        Dialect::Local => Some(Shape::Local),
+        Dialect::Split => Some(Shape::Split),
+        Dialect::Both => None,
     }
 }
 

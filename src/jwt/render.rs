@@ -8,10 +8,11 @@ use crate::{
     jwt::Audiences,
 };
 
-/// No document of W&B has a name of these for the split services.
-const AUDIENCES: Env = Env { local: Some("FEDERATED_AUTH_AUDIENCES"), split: &[], field: None };
+/// W&B documents one name of each for every self-managed instance.
+const AUDIENCES: Env =
+    Env { local: Some("FEDERATED_AUTH_AUDIENCES"), split: &["FEDERATED_AUTH_AUDIENCES"], field: None };
 const SKIP_AUDIENCE_VALIDATION: Env =
-    Env { local: Some("SKIP_AUDIENCE_VALIDATION"), split: &[], field: None };
+    Env { local: Some("SKIP_AUDIENCE_VALIDATION"), split: &["SKIP_AUDIENCE_VALIDATION"], field: None };
 
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[AUDIENCES, SKIP_AUDIENCE_VALIDATION];

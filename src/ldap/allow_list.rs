@@ -1,4 +1,5 @@
-//! The check `GroupAllowList`: whether its groups exist, and whether they let anybody in.
+//! The check `GroupAllowList`: whether its groups exist, and whether they let anybody in; and the look
+//! `AllowListRead`: whether the target's server reads the list at all.
 
 use super::{
     Directory, GroupName,
@@ -7,7 +8,12 @@ use super::{
     search::{limited, list},
     test_user::KnownPeople,
 };
-use crate::{api::Reason, engine::Checked, problem::Problem};
+use crate::{
+    api::{LdapConfigSpec, Reason},
+    engine::Checked,
+    problem::Problem,
+    target::{Dialect, Environment},
+};
 
 /// Looks every group of the allow list up, and whether somebody is in it.
 pub async fn group_allow_list(
@@ -125,4 +131,61 @@ fn remarks(members: &[NamedMembers<'_>]) -> Vec<(Reason, String)> {
         )));
     }
     remarks
+}
+
+/// Whether the server of the target keeps out who is in no group of the list. W&B documents its variable for
+/// one image only, and a server that does not read it lets everybody in. What the server does is seen by a
+/// login alone, so a person tries one, and writes down who was refused.
+pub fn is_read(spec: &LdapConfigSpec, environment: &Environment) -> Option<Checked> {
+    if spec.group_allow_list.is_empty() {
+        return None;
+    }
+    if environment.dialect == Dialect::Local {
+        return Some(Checked::passed((), "W&B documents the list for the image wandb/local."));
+    }
+    if spec.test_users.iter().any(|user| user.expect.allowed == Some(false)) {
+        return Some(Checked::passed((), "spec.testUsers names somebody whom the list keeps out."));
+    }
+    Some(Checked::warning(
+        (),
+        Reason::AllowListUnproven,
+        "W&B documents LOCAL_LDAP_GROUP_ALLOW_LIST for the image wandb/local alone, and a server that does not read the list lets everybody in the directory log in. Try a login of somebody who is in none of the groups; once that is refused, add the person to spec.testUsers with expect.allowed: false.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{api::CheckName, api::CheckResult, engine::Finding};
+
+    #[test]
+    fn a_list_that_may_not_be_read_is_told_until_a_person_was_kept_out() {
+        let spec = |list: &[&str], allowed: Option<bool>| -> LdapConfigSpec {
+            serde_json::from_value(json!({
+                "address": "ldaps://ldap.example.com",
+                "baseDN": "dc=example,dc=org",
+                "groupAllowList": list,
+                "testUsers": allowed
+                    .map(|allowed| json!({"filter": "(uid=a)", "expect": {"allowed": allowed}}))
+                    .into_iter()
+                    .collect::<Vec<_>>(),
+            }))
+            .unwrap()
+        };
+        for (list, allowed, dialect, expected) in [
+            (&[][..], None, Dialect::Both, None),
+            (&["wandb"], None, Dialect::Local, Some(CheckResult::Passed)),
+            (&["wandb"], None, Dialect::Split, Some(CheckResult::Warning)),
+            (&["wandb"], Some(true), Dialect::Split, Some(CheckResult::Warning)),
+            (&["wandb"], Some(false), Dialect::Split, Some(CheckResult::Passed)),
+            (&["wandb"], None, Dialect::Both, Some(CheckResult::Warning)),
+        ] {
+            let environment = Environment { dialect, ..Environment::default() };
+            let told = is_read(&spec(list, allowed), &environment);
+            let told = told.map(|checked| Finding::noted(CheckName::AllowListRead, checked).result);
+            assert_eq!(told, expected, "{list:?} {allowed:?} {dialect:?}");
+        }
+    }
 }

@@ -20,6 +20,8 @@ pub struct Directory {
     pub attributes: Attributes,
     /// Groups whose members may log in; empty means everybody.
     pub group_allow_list: Vec<GroupName>,
+    /// Whether people's groups decide in which teams of W&B they are.
+    pub group_sync: bool,
     /// Where people are.
     pub user_search: SearchScope,
     /// Where groups are.

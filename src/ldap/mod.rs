@@ -49,10 +49,10 @@ use serde::Serialize;
 
 use crate::{
     api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
-    engine::{Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
+    engine::{Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
     net::{CaBundle, Trust},
     problem::Problem,
-    target::SIGN_IN,
+    target::{Environment, SIGN_IN},
 };
 
 /// Everything that probing and rendering need.
@@ -97,6 +97,11 @@ impl Kind for LdapConfig {
     fn seats(&self) -> Vec<&'static str> {
         let sign_in = self.spec.login.then_some(SIGN_IN);
         ["the LDAP settings"].into_iter().chain(sign_in).collect()
+    }
+
+    fn look(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
+        let looked = allow_list::is_read(&self.spec, environment);
+        looked.map(|checked| (CheckName::AllowListRead, checked)).into_iter().collect()
     }
 
     fn parse(&self) -> Result<Directory, Problem> {

@@ -13,7 +13,15 @@ const ATTRIBUTES: Env =
     Env { local: Some("LOCAL_LDAP_ATTRIBUTES"), split: &["LDAP_ATTRIBUTES"], field: None };
 const TLS_ENABLE: Env =
     Env { local: Some("LOCAL_LDAP_TLS_ENABLE"), split: &["LDAP_TLS_ENABLE"], field: None };
-const GROUP_ALLOW_LIST: Env = Env { local: Some("LOCAL_LDAP_GROUP_ALLOW_LIST"), split: &[], field: None };
+/// W&B documents only the first name; the chart of the split services is about to read the other one.
+const GROUP_ALLOW_LIST: Env = Env {
+    local: Some("LOCAL_LDAP_GROUP_ALLOW_LIST"),
+    split: &["LDAP_GROUP_ALLOW_LIST", "LOCAL_LDAP_GROUP_ALLOW_LIST"],
+    field: None,
+};
+/// W&B documents this name for every self-managed instance.
+const GROUP_SYNC: Env =
+    Env { local: Some("GORILLA_LDAP_GROUP_SYNC"), split: &["GORILLA_LDAP_GROUP_SYNC"], field: None };
 const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
 const USER_BASE_DN: Env = Env { local: None, split: &["LDAP_USER_BASE_DN"], field: None };
 const GROUP_BASE_DN: Env = Env { local: None, split: &["LDAP_GROUP_BASE_DN"], field: None };
@@ -29,6 +37,7 @@ pub(super) const ENVIRONMENT: &[Env] = &[
     ATTRIBUTES,
     TLS_ENABLE,
     GROUP_ALLOW_LIST,
+    GROUP_SYNC,
     LOGIN,
     USER_BASE_DN,
     GROUP_BASE_DN,
@@ -53,6 +62,9 @@ pub fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
     if !directory.group_allow_list.is_empty() {
         let names: Vec<_> = directory.group_allow_list.iter().map(GroupName::as_str).collect();
         values.set(GROUP_ALLOW_LIST, names.join(","));
+    }
+    if directory.group_sync {
+        values.set(GROUP_SYNC, "true");
     }
     for (base, class, scope) in [
         (USER_BASE_DN, USER_OBJECT_CLASS, &directory.user_search),
@@ -138,6 +150,7 @@ mod tests {
              bind: {dn: 'cn=admin,dc=example,dc=org', passwordSecretRef: {name: ldap-bind, key: password}},
              attributes: {name: cn, group: memberOf, email: mail, Zebra: o},
              groupAllowList: [wandb, 'cn=ml,ou=groups,dc=example,dc=org'],
+             groupSync: true,
              userSearch: {baseDN: 'ou=people,dc=example,dc=org', objectClass: inetOrgPerson},
              groupSearch: {baseDN: 'ou=groups,dc=example,dc=org', objectClass: groupOfNames}",
         );

@@ -43,6 +43,7 @@ impl Directory {
             )?,
             user_search: search_scope("spec.userSearch", spec.user_search.as_ref())?,
             group_search: search_scope("spec.groupSearch", spec.group_search.as_ref())?,
+            group_sync: spec.group_sync,
             login: spec.login,
             test_users: spec
                 .test_users

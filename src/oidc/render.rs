@@ -26,15 +26,21 @@ const NO_PROVISIONING: Env = Env {
     split: &["GORILLA_DISABLE_SSO_PROVISIONING"],
     field: Some(Field::NoProvisioning),
 };
-/// Older and newer documents of W&B spell it differently, so both are set.
+/// Older and newer documents of W&B spell it differently, so both are set. This and what follows is documented
+/// for every self-managed instance, under these names only.
 const GROUPS_CLAIM: Env = Env {
-    local: None,
+    local: Some("GORILLA_ENABLE_SSO_GROUPS_CLAIMS"),
     split: &["GORILLA_ENABLE_SSO_GROUPS_CLAIMS", "GORILLA_ENABLE_SSO_GROUP_CLAIMS"],
     field: None,
 };
 /// The separator is not documented; other lists of W&B are separated by commas.
-const EXTRA_SCOPES: Env = Env { local: None, split: &["GORILLA_OIDC_CUSTOM_SCOPES"], field: None };
-const IDENTIFIER_CLAIMS: Env = Env { local: None, split: &["GORILLA_USE_IDENTIFIER_CLAIMS"], field: None };
+const EXTRA_SCOPES: Env =
+    Env { local: Some("GORILLA_OIDC_CUSTOM_SCOPES"), split: &["GORILLA_OIDC_CUSTOM_SCOPES"], field: None };
+const IDENTIFIER_CLAIMS: Env = Env {
+    local: Some("GORILLA_USE_IDENTIFIER_CLAIMS"),
+    split: &["GORILLA_USE_IDENTIFIER_CLAIMS"],
+    field: None,
+};
 
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[

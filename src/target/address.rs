@@ -1,10 +1,10 @@
-//! `spec.target`, as the one workload that it names.
+//! `spec.target`, as the objects that it names.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use crate::api::{self, common::WorkloadTarget};
 
-/// The one workload that a spec names, in the resource's own namespace.
+/// What a spec names, in the resource's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A Deployment.
@@ -16,6 +16,9 @@ pub enum Target {
         /// Its name.
         name: String,
     },
+    /// Containers of several workloads, or several of one, which have the same values at any time. Each part
+    /// is one container.
+    Several(Vec<Self>),
 }
 
 /// A container of a workload.
@@ -31,21 +34,61 @@ impl Target {
     /// The kinds of every object that can be a target.
     pub const KINDS: [&'static str; 3] = ["Deployment", "StatefulSet", "WeightsAndBiases"];
 
-    /// The kind of the object.
+    /// The kind of the object; of several, the first one's.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Deployment(_) => "Deployment",
             Self::StatefulSet(_) => "StatefulSet",
             Self::WeightsAndBiases { .. } => "WeightsAndBiases",
+            Self::Several(parts) => parts.first().map_or("", Self::kind),
         }
     }
 
-    /// The name of the object.
+    /// The name of the object; of several, the first one's.
     pub fn name(&self) -> &str {
         match self {
             Self::Deployment(address) | Self::StatefulSet(address) => &address.name,
             Self::WeightsAndBiases { name } => name,
+            Self::Several(parts) => parts.first().map_or("", Self::name),
         }
+    }
+
+    /// The container that the target names.
+    fn container(&self) -> Option<&String> {
+        match self {
+            Self::Deployment(address) | Self::StatefulSet(address) => address.container.as_ref(),
+            Self::WeightsAndBiases { .. } | Self::Several(_) => None,
+        }
+    }
+
+    /// Each container or object that is named.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Several(parts) => parts,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// Each object once, in the order in which they are named.
+    pub fn objects(&self) -> Vec<&Self> {
+        let mut objects: Vec<&Self> = Vec::new();
+        for part in self.parts() {
+            if !objects.iter().any(|object| object.is_same_object(part)) {
+                objects.push(part);
+            }
+        }
+        objects
+    }
+
+    /// The containers of the object that are named; nothing stands for the only one.
+    pub(super) fn containers_of(&self, object: &Self) -> Vec<Option<String>> {
+        let parts = self.parts().iter().filter(|part| part.is_same_object(object));
+        parts.map(|part| part.container().cloned()).collect()
+    }
+
+    /// These parts as one target; nothing where there are none.
+    fn of_parts(mut parts: Vec<Self>) -> Option<Self> {
+        if parts.len() > 1 { Some(Self::Several(parts)) } else { parts.pop() }
     }
 
     /// The spec's target; nothing where it has no member.
@@ -57,13 +100,31 @@ impl Target {
         let deployment = spec.deployment.as_ref().map(|workload| Self::Deployment(address(workload)));
         let stateful_set = spec.stateful_set.as_ref().map(|workload| Self::StatefulSet(address(workload)));
         let resource = spec.weights_and_biases.as_ref();
-        deployment
+        let first = deployment
             .or(stateful_set)
-            .or_else(|| resource.map(|resource| Self::WeightsAndBiases { name: resource.name.clone() }))
+            .or_else(|| resource.map(|resource| Self::WeightsAndBiases { name: resource.name.clone() }))?;
+        let mut more: BTreeSet<Self> = spec
+            .additional_containers
+            .iter()
+            .filter_map(|each| {
+                let deployment = each.deployment.as_ref().map(|workload| Self::Deployment(address(workload)));
+                let set = each.stateful_set.as_ref().map(|workload| Self::StatefulSet(address(workload)));
+                deployment.or(set)
+            })
+            .collect();
+        // The order in which a person writes them means nothing.
+        more.remove(&first);
+        Self::of_parts([first].into_iter().chain(more).collect())
     }
 
     /// The target that [`Display`](fmt::Display) wrote; any container of it.
     pub fn parse(text: &str) -> Option<Self> {
+        let parts = text.replace(LAST, SEPARATOR);
+        let parts: Option<Vec<Self>> = parts.split(SEPARATOR).map(Self::parse_one).collect();
+        Self::of_parts(parts?)
+    }
+
+    fn parse_one(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once('/')?;
         let address = WorkloadAddress { name: name.to_owned(), container: None };
         match kind {
@@ -75,14 +136,112 @@ impl Target {
     }
 
     /// Whether both are the same object, whichever container they mean.
-    pub fn is_same_object(&self, other: &Self) -> bool {
+    fn is_same_object(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.name() == other.name()
+    }
+
+    /// Whether an object of this kind and name is meant.
+    pub fn includes(&self, kind: &str, name: &str) -> bool {
+        self.parts().iter().any(|part| part.kind() == kind && part.name() == name)
+    }
+
+    /// Whether both have an object in common.
+    pub fn shares_object(&self, other: &Self) -> bool {
+        self.parts().iter().any(|part| other.includes(part.kind(), part.name()))
+    }
+
+    /// Whether every object is also one of the other's.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.parts().iter().all(|part| other.includes(part.kind(), part.name()))
+    }
+
+    /// What both have in common; nothing where that is nothing.
+    pub fn common_with(&self, other: &Self) -> Option<Self> {
+        let parts = self.parts().iter().filter(|part| other.includes(part.kind(), part.name()));
+        Self::of_parts(parts.cloned().collect())
     }
 }
 
-/// The object, such as `Deployment/wandb`.
+const SEPARATOR: &str = ", ";
+const LAST: &str = " and ";
+
+/// The object, such as `Deployment/wandb`; several as people list them.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind(), self.name())
+        let objects = self.objects();
+        for (index, object) in objects.iter().enumerate() {
+            if index > 0 {
+                f.write_str(if index + 1 == objects.len() { LAST } else { SEPARATOR })?;
+            }
+            write!(f, "{}/{}", object.kind(), object.name())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(spec: serde_json::Value) -> Target {
+        Target::of(&serde_json::from_value(spec).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn several_are_listed_once_in_an_order_of_their_own() {
+        let container =
+            |name: &str, container: &str| json!({"deployment": {"name": name, "container": container}});
+        let target = of(json!({
+            "deployment": {"name": "app"},
+            "additionalContainers": [
+                {"statefulSet": {"name": "worker"}},
+                container("api", "sidecar"),
+                container("api", "api"),
+                {"deployment": {"name": "app"}},
+            ],
+        }));
+        assert_eq!(target.to_string(), "Deployment/app, Deployment/api and StatefulSet/worker");
+        assert_eq!(target.parts().len(), 4);
+        let reordered = of(json!({
+            "deployment": {"name": "app"},
+            "additionalContainers": [container("api", "api"), container("api", "sidecar"), {"statefulSet": {"name": "worker"}}],
+        }));
+        assert_eq!(target, reordered);
+        let one = of(json!({"deployment": {"name": "app"}, "additionalContainers": []}));
+        assert!(!matches!(one, Target::Several(_)));
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for text in [
+            "Deployment/wandb",
+            "StatefulSet/wandb",
+            "WeightsAndBiases/wandb",
+            "Deployment/app and Deployment/api",
+            "Deployment/app, Deployment/api and StatefulSet/app",
+        ] {
+            assert_eq!(Target::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "wandb", "Pod/wandb", "Deployment/a and ", "Deployment/a, Pod/b"] {
+            assert_eq!(Target::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn targets_are_compared_by_their_objects() {
+        let parse = |text| Target::parse(text).unwrap();
+        for (a, b, shared, is_within) in [
+            ("Deployment/a", "Deployment/a", Some("Deployment/a"), true),
+            ("Deployment/a", "StatefulSet/a", None, false),
+            ("Deployment/a", "Deployment/a and Deployment/b", Some("Deployment/a"), true),
+            ("Deployment/a and Deployment/b", "Deployment/b", Some("Deployment/b"), false),
+            ("Deployment/a and Deployment/b", "Deployment/b and Deployment/c", Some("Deployment/b"), false),
+        ] {
+            let (a, b) = (parse(a), parse(b));
+            assert_eq!(a.common_with(&b).map(|shared| shared.to_string()).as_deref(), shared);
+            assert_eq!((a.shares_object(&b), a.is_within(&b)), (shared.is_some(), is_within), "{a}; {b}");
+        }
     }
 }

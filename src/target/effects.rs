@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use super::{
     Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
     rights::forbidden,
-    rollout::{judge, judge_rendered},
+    rollout::{desired, judge, judge_rendered},
+    several::Reach,
     workload::{Controller, Workload},
 };
 use crate::{
@@ -27,10 +28,8 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Makes the change, to the version of the target that was seen.
-///
-/// Server-side apply is forced: the decision refused what belongs to somebody else, and the version that
-/// it saw is pinned.
+/// Makes the change, to the version of the target that was seen: of several objects to all or, as far as the API
+/// server tells that in a dry run, to none.
 pub async fn make(
     client: &Client,
     namespace: &str,
@@ -38,18 +37,56 @@ pub async fn make(
     owner: &Owner,
     change: &Change,
 ) -> Result<Result<Made, Problem>, kube::Error> {
+    let changes = match (seen, change) {
+        (Seen::Several(several), Change::Several(changes)) => several.changed(changes),
+        one => vec![one],
+    };
+    let runs: &[Run] = if changes.len() > 1 { &[Run::Dry, Run::Real] } else { &[Run::Real] };
+    for run in runs {
+        for (seen, change) in &changes {
+            match patch(client, namespace, seen, owner, change, *run).await? {
+                Ok(Made::Changed) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+    Ok(Ok(Made::Changed))
+}
+
+/// Whether the API server keeps what it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    Dry,
+    Real,
+}
+
+/// Changes one object.
+///
+/// Server-side apply is forced: the decision refused what belongs to somebody else, and the version that
+/// it saw is pinned.
+async fn patch(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    change: &Change,
+    run: Run,
+) -> Result<Result<Made, Problem>, kube::Error> {
+    let dry_run = run == Run::Dry;
     let resource = seen.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let made = match change {
         Change::Apply(configuration) | Change::Claim(configuration) => {
-            let parameters = PatchParams::apply(&owner.manager).force();
+            let parameters = PatchParams { dry_run, ..PatchParams::apply(&owner.manager).force() };
             api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
         }
         Change::Merge(fields) => {
             let parameters =
-                PatchParams { field_manager: Some(owner.manager.clone()), ..PatchParams::default() };
+                PatchParams { dry_run, field_manager: Some(owner.manager.clone()), ..PatchParams::default() };
             api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
         }
+        // What is several was taken apart.
+        Change::Several(_) => return Ok(Ok(Made::Stale)),
     };
     match made {
         Ok(_) => Ok(Ok(Made::Changed)),
@@ -79,7 +116,7 @@ pub async fn make(
 const BAD_REQUEST: u16 = 400;
 
 /// Looks at what became of the owner's entries, which refer to the revision of this number or, without
-/// one, are out of the target.
+/// one, are out of the target. Of several objects, the worst counts.
 pub async fn rollout(
     client: &Client,
     namespace: &str,
@@ -88,9 +125,30 @@ pub async fn rollout(
     number: Option<u64>,
     patience: Patience,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
-    let workload = match seen {
-        Seen::Workload(workload) => workload,
-        Seen::WeightsAndBiases(_) => return rendered(client, namespace, owner, number, patience).await,
+    let parts = seen.parts();
+    // Where pods of one show that it works, a workload that is scaled to zero need not.
+    let runs = parts.iter().any(|(seen, _)| seen.has_pods());
+    let mut rollouts = Vec::new();
+    for (seen, reach) in parts.into_iter().filter(|(seen, _)| !runs || seen.has_pods()) {
+        let number = number.filter(|_| reach == Reach::Within);
+        match rollout_of_object(client, namespace, seen, owner, number, patience).await? {
+            Ok(rollout) => rollouts.push(rollout),
+            Err(problem) => return Ok(Err(problem)),
+        }
+    }
+    Ok(Ok(Rollout::worst(rollouts)))
+}
+
+async fn rollout_of_object(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    number: Option<u64>,
+    patience: Patience,
+) -> Result<Result<Rollout, Problem>, kube::Error> {
+    let Seen::Workload(workload) = seen else {
+        return rendered(client, namespace, owner, number, patience).await;
     };
     let numbers = workload.standing(owner).numbers;
     if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
@@ -109,12 +167,28 @@ pub async fn in_use(
     seen: &Seen,
     owner: &Owner,
 ) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
+    let mut used = BTreeSet::new();
+    for (seen, _) in seen.parts() {
+        match in_use_by_object(client, namespace, seen, owner).await? {
+            Ok(numbers) => used.extend(numbers),
+            Err(problem) => return Ok(Err(problem)),
+        }
+    }
+    Ok(Ok(used))
+}
+
+async fn in_use_by_object(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
     let used = match seen {
         Seen::Workload(workload) => {
             let pods = pods_of(client, namespace, workload).await?;
             pods.map(|pods| references::anywhere([workload.controller()], &pods, owner))
         }
-        Seen::WeightsAndBiases(_) => in_use_anywhere(client, namespace, owner).await?,
+        Seen::WeightsAndBiases(_) | Seen::Several(_) => in_use_anywhere(client, namespace, owner).await?,
     };
     let Standing { numbers: own, .. } = seen.standing(owner);
     Ok(used.map(|used| &used | &own))
@@ -139,6 +213,21 @@ pub async fn in_use_anywhere(
 /// going on or back: it waits for them to become ready before it replaces any (a known limitation of
 /// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
 pub async fn unblock(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    stuck: &BTreeSet<u64>,
+) -> Result<Result<(), Problem>, kube::Error> {
+    for (seen, _) in seen.parts() {
+        if let Err(problem) = unblock_object(client, namespace, seen, owner, stuck).await? {
+            return Ok(Err(problem));
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn unblock_object(
     client: &Client,
     namespace: &str,
     seen: &Seen,
@@ -268,5 +357,13 @@ impl Seen {
     /// The object, such as `Deployment/wandb`.
     fn title(&self) -> String {
         format!("{}/{}", self.resource().kind, self.name())
+    }
+
+    /// Whether pods are to run; for the W&B operator's resource that is its own affair.
+    fn has_pods(&self) -> bool {
+        match self {
+            Self::Workload(workload) => desired(workload.controller()) > 0,
+            Self::WeightsAndBiases(_) | Self::Several(_) => true,
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Dialect;
+
 /// The settings of a server that a look at its target tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -11,7 +13,73 @@ pub struct Environment {
     pub references: BTreeSet<String>,
     /// Where people open W&B in their browsers, if the target tells it: a URL or a host name.
     pub host: Option<String>,
+    /// Which names the server reads, as far as the target tells.
+    pub dialect: Dialect,
     /// What about the target deserves a look before a rollout, as sentences; nothing where that was not
     /// looked at.
     pub remarks: Option<Vec<String>>,
+}
+
+impl Environment {
+    /// What several containers tell together: a switch that is on anywhere is on.
+    pub(super) fn merged(environments: impl IntoIterator<Item = Self>) -> Self {
+        environments.into_iter().reduce(Self::with).unwrap_or_default()
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        for (name, value) in other.literals {
+            let present = self.literals.entry(name).or_insert_with(|| value.clone());
+            if value.eq_ignore_ascii_case("true") {
+                *present = value;
+            }
+        }
+        self.references.extend(other.references);
+        self.host = self.host.or(other.host);
+        if self.dialect != other.dialect {
+            self.dialect = Dialect::Both;
+        }
+        self.remarks = match (self.remarks, other.remarks) {
+            (Some(mut remarks), Some(more)) => {
+                for remark in more {
+                    if !remarks.contains(&remark) {
+                        remarks.push(remark);
+                    }
+                }
+                Some(remarks)
+            }
+            (remarks, more) => remarks.or(more),
+        };
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(switch: &str, host: Option<&str>, dialect: Dialect, remark: &str) -> Environment {
+        Environment {
+            literals: [("SWITCH".to_owned(), switch.to_owned())].into(),
+            references: [host.unwrap_or("NONE").to_owned()].into(),
+            host: host.map(str::to_owned),
+            dialect,
+            remarks: Some(vec![remark.to_owned()]),
+        }
+    }
+
+    #[test]
+    fn a_switch_that_is_on_anywhere_is_on() {
+        let off = environment("false", None, Dialect::Local, "a");
+        let on = environment("True", Some("wandb.example.com"), Dialect::Split, "b");
+        for merged in [Environment::merged([off.clone(), on.clone()]), Environment::merged([on.clone(), off])]
+        {
+            assert_eq!(merged.literals["SWITCH"], "True");
+            assert_eq!(merged.host.as_deref(), Some("wandb.example.com"));
+            assert_eq!(merged.references.len(), 2);
+            assert_eq!(merged.dialect, Dialect::Both);
+            assert_eq!(merged.remarks.map(|remarks| remarks.len()), Some(2));
+        }
+        assert_eq!(Environment::merged([on.clone(), on.clone()]), on);
+        assert_eq!(Environment::merged([]), Environment::default());
+    }
 }

@@ -1,10 +1,10 @@
-//! Where published values are delivered: a Deployment, a StatefulSet, or the W&B operator's own resource.
+//! Where published values are delivered: Deployments, `StatefulSet`s, or the W&B operator's own resource.
 //!
 //! In reading order: [`Target`] is the address that the spec gives, [`Owner`] the resource whose entries are
 //! meant, [`Delivery`] what the target is to have. [`read`] gives a [`Seen`] target, and everything that is
 //! decided of it is pure: how the owner's entries [stand](Seen::standing), which [change](Seen::change) brings
 //! them to where they should be, and what its [environment](Seen::environment) tells. [`make`] makes the
-//! change, [`rollout`] looks at what became of it.
+//! change, [`rollout`] looks at what became of it. [`Several`] objects are one target for everybody else.
 //!
 //! Invariants:
 //!
@@ -24,6 +24,7 @@ mod present;
 mod references;
 mod rights;
 mod rollout;
+mod several;
 mod weights_and_biases;
 mod workload;
 
@@ -34,6 +35,7 @@ pub use environment::Environment;
 pub use owner::Owner;
 pub use present::{Holder, Origin, Part, PresentVariable};
 pub use rollout::{Patience, Rollout};
+pub use several::Several;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource};
 pub use workload::Workload;
 
@@ -42,7 +44,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kube::{Client, core::ApiResource};
 
-use crate::problem::Problem;
+use self::several::Reach;
+
+use crate::{api::Reason, problem::Problem};
 
 /// What only one resource may decide at a target: how people log in.
 pub const SIGN_IN: &str = "the sign-in";
@@ -77,6 +81,8 @@ pub enum Seen {
     Workload(Workload),
     /// The W&B operator's own resource.
     WeightsAndBiases(WeightsAndBiases),
+    /// Several workloads, or several containers of one, as one target.
+    Several(Several),
 }
 
 /// A change to a target, for the version that was seen.
@@ -88,6 +94,19 @@ pub enum Change {
     Merge(serde_json::Value),
     /// The same as [`Change::Apply`], where the target has all of it: only whose it is changes.
     Claim(serde_json::Value),
+    /// The changes of several parts of the target, by their position: all of them or none.
+    Several(Vec<(usize, Change)>),
+}
+
+impl Change {
+    /// Whether the target has all of it, so that only whose it is changes.
+    pub fn is_claim(&self) -> bool {
+        match self {
+            Self::Claim(_) => true,
+            Self::Several(changes) => changes.iter().all(|(_, change)| change.is_claim()),
+            Self::Apply(_) | Self::Merge(_) => false,
+        }
+    }
 }
 
 /// What became of a [`Change`].
@@ -99,30 +118,60 @@ pub enum Made {
     Stale,
 }
 
-/// Reads a target; nothing where there is none.
+/// Reads a target; nothing where there is none. Several are read where all of them are there.
 pub async fn read(
     client: &Client,
     namespace: &str,
     target: &Target,
 ) -> Result<Result<Option<Seen>, Problem>, kube::Error> {
-    match target {
+    let mut parts = Vec::new();
+    for object in target.objects() {
+        match read_object(client, namespace, object, target.containers_of(object)).await? {
+            Ok(Some(seen)) => parts.push(seen),
+            Ok(None) if matches!(target, Target::Several(_)) => return Ok(Err(missing(object))),
+            other => return Ok(other),
+        }
+    }
+    Ok(Ok(Several::of(parts)))
+}
+
+async fn read_object(
+    client: &Client,
+    namespace: &str,
+    object: &Target,
+    containers: Vec<Option<String>>,
+) -> Result<Result<Option<Seen>, Problem>, kube::Error> {
+    match object {
         Target::Deployment(_) | Target::StatefulSet(_) => {
-            Ok(workload::read(client, namespace, target).await?.map(|seen| seen.map(Seen::Workload)))
+            let read = workload::read(client, namespace, object).await?;
+            Ok(read.map(|seen| seen.map(|seen| Seen::Workload(seen.with_containers(containers)))))
         }
         Target::WeightsAndBiases { name } => Ok(weights_and_biases::read(client, namespace, name)
             .await?
             .map(|seen| seen.map(Seen::WeightsAndBiases))),
+        // What is several was taken apart.
+        Target::Several(_) => Ok(Ok(None)),
     }
+}
+
+/// The problem that an object is not there.
+pub fn missing(object: &Target) -> Problem {
+    let (kind, name) = (object.kind(), object.name());
+    Problem::new(
+        Reason::TargetNotFound,
+        format!("There is no {kind} \"{name}\" in this namespace. Create it, or correct spec.target."),
+    )
 }
 
 /// What a delivery makes of a target that has no entry of anybody's yet, for people to read: one object for
 /// each version that the target may be stored in.
 pub fn preview(target: &Target, owner: &Owner, delivery: &Delivery<'_>) -> Vec<serde_json::Value> {
     match target {
-        Target::Deployment(address) | Target::StatefulSet(address) => {
-            vec![workload::preview(target, address, owner, delivery)]
-        }
         Target::WeightsAndBiases { name } => weights_and_biases::preview(name, owner, delivery),
+        workloads => {
+            let preview = |object| workload::preview(object, &target.containers_of(object), owner, delivery);
+            workloads.objects().into_iter().map(preview).collect()
+        }
     }
 }
 
@@ -132,6 +181,7 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.standing(owner),
             Self::WeightsAndBiases(seen) => seen.standing(owner),
+            Self::Several(seen) => seen.standing(owner),
         }
     }
 
@@ -146,6 +196,7 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.change(owner, delivery, yielding),
             Self::WeightsAndBiases(seen) => seen.change(owner, delivery, yielding),
+            Self::Several(seen) => seen.change(owner, delivery, yielding),
         }
     }
 
@@ -153,7 +204,8 @@ impl Seen {
     pub fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
         match self {
             Self::Workload(seen) => seen.take_over(owner, delivery),
-            Self::WeightsAndBiases(seen) => seen.change(owner, Some(delivery), &[]),
+            Self::Several(seen) => seen.take_over(owner, delivery),
+            Self::WeightsAndBiases(seen) => seen.take_over(owner, delivery),
         }
     }
 
@@ -166,7 +218,8 @@ impl Seen {
     ) -> Vec<PresentVariable> {
         match self {
             Self::Workload(seen) => seen.present(owner, delivery, yielding),
-            Self::WeightsAndBiases(_) => Vec::new(),
+            Self::Several(seen) => seen.present(owner, delivery, yielding),
+            Self::WeightsAndBiases(seen) => seen.present(owner, delivery, yielding),
         }
     }
 
@@ -175,6 +228,25 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.environment(),
             Self::WeightsAndBiases(seen) => seen.environment(),
+            Self::Several(seen) => seen.environment(),
+        }
+    }
+
+    /// The same, of which deliveries go to the objects of this target only: what a revision was made for is
+    /// what it is delivered to.
+    #[must_use]
+    pub fn reaching(self, target: &Target) -> Self {
+        match self {
+            Self::Several(seen) => Self::Several(seen.reaching(target)),
+            one => one,
+        }
+    }
+
+    /// Each object, and whether deliveries go to it.
+    fn parts(&self) -> Vec<(&Self, Reach)> {
+        match self {
+            Self::Several(seen) => seen.parts().collect(),
+            one => vec![(one, Reach::Within)],
         }
     }
 
@@ -182,6 +254,7 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.resource(),
             Self::WeightsAndBiases(seen) => seen.resource(),
+            Self::Several(seen) => seen.first().resource(),
         }
     }
 
@@ -189,6 +262,7 @@ impl Seen {
         match self {
             Self::Workload(seen) => seen.name(),
             Self::WeightsAndBiases(seen) => seen.name(),
+            Self::Several(seen) => seen.first().name(),
         }
     }
 }

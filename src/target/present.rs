@@ -17,6 +17,8 @@ use crate::{
 pub struct PresentVariable {
     /// Its name.
     pub name: String,
+    /// The container that has it, for messages; names are unique in one.
+    pub container: String,
     /// Who has set it.
     pub holder: Holder,
     /// Where its value comes from.

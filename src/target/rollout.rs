@@ -184,7 +184,7 @@ pub(super) fn judge_rendered(
 }
 
 /// How many pods the workload is to have.
-fn desired(controller: &Controller) -> i32 {
+pub(super) fn desired(controller: &Controller) -> i32 {
     let replicas = match controller {
         Controller::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
         Controller::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),

@@ -92,6 +92,10 @@ pub enum CheckName {
     RolloutStrategy,
     /// The target serves the host of the spec.
     HostMatches,
+    /// W&B documents a name of every setting for the target's server.
+    SettingsDocumented,
+    /// The target's server reads the list of groups that may log in.
+    AllowListRead,
 }
 
 impl CheckName {
@@ -107,7 +111,14 @@ impl CheckName {
 
     /// Whether it is a look at the target, which is made in every run and never remembered.
     pub fn looks_at_target(&self) -> bool {
-        matches!(self, Self::RestoreMode | Self::RolloutStrategy | Self::HostMatches)
+        matches!(
+            self,
+            Self::RestoreMode
+                | Self::RolloutStrategy
+                | Self::HostMatches
+                | Self::SettingsDocumented
+                | Self::AllowListRead
+        )
     }
 
     /// The name without what follows the slash.

@@ -100,6 +100,10 @@ pub enum Reason {
     HostMismatch,
     /// The target is set up so that a rollout interrupts the service.
     RolloutInterrupts,
+    /// W&B documents no name of a setting for the target's server, which may not read it.
+    SettingUndocumented,
+    /// The target's server may not read the list of groups that may log in, and then lets everybody in.
+    AllowListUnproven,
 
     // kstatus.
     /// The operator keeps trying.

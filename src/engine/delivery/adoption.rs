@@ -13,11 +13,13 @@ use crate::{
     target::{Holder, Origin, Part, PresentVariable, Target},
 };
 
-/// Whether the checks of this run leave nothing in doubt: only then is anything taken over.
+/// What the last run of the checks says of taking anything over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checks {
-    /// All of them passed.
-    Passed,
+    /// All of them passed just now: only then is anything taken over.
+    Fresh,
+    /// All of them passed, a while ago.
+    Stale,
     /// They did not, or were not made.
     Open,
 }
@@ -61,19 +63,22 @@ fn resolve(
     present: &[PresentVariable],
     objects: &BTreeMap<ObjectKey, Fetched>,
 ) -> Result<Present, Problem> {
+    // Of two entries of a name in one container, the last one counts.
+    let last: BTreeMap<_, _> =
+        present.iter().map(|variable| ((&variable.name, &variable.container), variable)).collect();
     let mut values = BTreeMap::new();
     let mut unknown = BTreeMap::new();
-    for PresentVariable { name, holder, value, .. } in present {
-        // Of two entries of a name, the last one counts.
-        values.remove(name);
-        unknown.remove(name);
-        match (holder, value_of(value, objects)) {
-            // The revision has it.
-            (Holder::Own, _) | (_, Ok(None)) => {}
-            (_, Ok(Some(value))) => {
+    // The revision has what is the owner's.
+    for PresentVariable { name, value, .. } in last.values().filter(|each| each.holder != Holder::Own) {
+        match value_of(value, objects) {
+            Ok(None) => {}
+            Ok(Some(value)) => {
+                if values.get(name).is_some_and(|other| *other != value) {
+                    unknown.insert(name.clone(), "its containers have different values".to_owned());
+                }
                 values.insert(name.clone(), value);
             }
-            (_, Err(why)) => {
+            Err(why) => {
                 unknown.insert(name.clone(), why);
             }
         }
@@ -180,8 +185,8 @@ mod tests {
     }
 
     fn variable(name: &str, holder: Holder, parts: Vec<Part>) -> PresentVariable {
-        let managers = ["helm".to_owned()].into();
-        PresentVariable { name: name.to_owned(), holder, value: Origin::Parts(parts), managers }
+        let (value, managers) = (Origin::Parts(parts), ["helm".to_owned()].into());
+        PresentVariable { name: name.to_owned(), container: "wandb".to_owned(), holder, value, managers }
     }
 
     fn objects() -> BTreeMap<ObjectKey, Fetched> {
@@ -221,6 +226,7 @@ mod tests {
     fn what_cannot_be_read_is_named_and_not_shown() {
         let unknown = PresentVariable {
             name: "E".to_owned(),
+            container: "wandb".to_owned(),
             holder: Holder::Other,
             value: Origin::Unknown("it comes from a field of the pod or a file".into()),
             managers: BTreeSet::new(),
@@ -235,6 +241,10 @@ mod tests {
             required("D", "there", "bytes"),
             unknown,
             variable("F", Holder::Other, vec![text("hunter2")]),
+            PresentVariable {
+                container: "another".to_owned(),
+                ..variable("F", Holder::Other, vec![text("hunter3")])
+            },
         ];
         let Err(problem) = resolve(&target(), &present, &objects()) else { panic!("readable") };
         assert_eq!(problem.reason, Reason::FieldConflict);

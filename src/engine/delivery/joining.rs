@@ -10,12 +10,14 @@ use super::{
     withdraw,
 };
 use crate::{
+    api::Reason,
     engine::{
         Claimant, Context, Kind, Tenancy, Values,
         claims::Published,
         release::Finalizer,
         secret::{OWNER_ANNOTATION, values_of},
     },
+    problem::Problem,
     target::{self, Target},
 };
 
@@ -66,6 +68,14 @@ pub(super) async fn follow<K: Kind>(
     let client = &context.client;
     let (kind, name) = (&leader.kind, &leader.name);
     let seen = target::read(client, &namespace, target).await??;
+    if let Some(theirs) = leader.target.as_ref().filter(|theirs| !target.is_within(theirs)) {
+        return Err(Obstacle::Problem(Problem::new(
+            Reason::FieldConflict,
+            format!(
+                "The older {kind} \"{name}\" writes for all of them, but to {theirs} only, and this resource names {target}. Give both the same spec.target."
+            ),
+        )));
+    }
     let numbers = seen.as_ref().map(|seen| seen.standing(&leader.owner).numbers).unwrap_or_default();
     let environment = seen.as_ref().map(target::Seen::environment);
     let delivered = |state| Delivered { state, revision: None, previous: None, environment };

@@ -2,8 +2,9 @@
 
 use crate::{
     api::{CheckName, Reason},
-    engine::{Checked, Finding, Kind},
-    target::Environment,
+    engine::{Checked, Env, Finding, Kind},
+    problem::enumerate,
+    target::{Dialect, Environment},
 };
 
 /// W&B's own way back in, when nobody can log in any more.
@@ -14,6 +15,10 @@ pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -
     let mut findings = vec![Finding::noted(CheckName::RestoreMode, restore_mode(environment))];
     findings.extend(
         rollout_strategy(environment).map(|checked| Finding::noted(CheckName::RolloutStrategy, checked)),
+    );
+    findings.extend(
+        settings_documented(K::ENVIRONMENT, environment)
+            .map(|checked| Finding::noted(CheckName::SettingsDocumented, checked)),
     );
     findings
         .extend(object.look(environment).into_iter().map(|(name, checked)| Finding::noted(name, checked)));
@@ -50,11 +55,44 @@ fn rollout_strategy(environment: &Environment) -> Option<Checked> {
     Some(Checked::warning((), Reason::RolloutInterrupts, remarks.join(" ")))
 }
 
+/// Whether the server of the target reads every setting that it is given; nothing before it is given any.
+fn settings_documented(settings: &[Env], environment: &Environment) -> Option<Checked> {
+    let is_given = |env: &&Env| env.names().any(|name| environment.references.contains(name));
+    let given: Vec<&Env> = settings.iter().filter(is_given).collect();
+    if given.is_empty() {
+        return None;
+    }
+    let names = given.into_iter().filter(|env| !environment.dialect.documents(**env));
+    let names: Vec<_> = names.filter_map(|env| env.names().next()).collect();
+    if names.is_empty() {
+        return Some(Checked::passed((), "W&B documents every setting for this server."));
+    }
+    Some(Checked::warning(
+        (),
+        Reason::SettingUndocumented,
+        format!(
+            "These settings have no name that W&B documents for {}, so the target's server may not read them: {}. Try whether they have an effect, and do not rely on them otherwise.",
+            server(environment.dialect),
+            enumerate(names)
+        ),
+    ))
+}
+
+/// The server of a target, as far as it is known.
+fn server(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Local => "the image wandb/local",
+        Dialect::Split => "the split services",
+        Dialect::Both => "every kind of W&B Server",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::api::LdapConfig;
 
     #[test]
     fn says_only_what_was_looked_at() {
@@ -77,6 +115,26 @@ mod tests {
                 let strategy = Finding::noted(CheckName::RolloutStrategy, checked);
                 writeln!(found, "  {:?}: {}", strategy.result, strategy.message).unwrap();
             }
+        }
+        insta::assert_snapshot!(found);
+    }
+
+    #[test]
+    fn a_setting_that_the_server_may_not_read_is_named() {
+        let mut found = String::new();
+        for (names, dialect) in [
+            (&["HOST"][..], Dialect::Local),
+            (&["LOCAL_LDAP_ADDRESS", "GORILLA_LDAP_GROUP_SYNC"], Dialect::Local),
+            (&["LOCAL_LDAP_ADDRESS", "LDAP_USER_BASE_DN", "LDAP_GROUP_OBJECT_CLASS"], Dialect::Local),
+            (&["LDAP_ADDRESS", "LDAP_USER_BASE_DN"], Dialect::Split),
+            (&["LDAP_ADDRESS", "LDAP_USER_BASE_DN"], Dialect::Both),
+        ] {
+            let references = names.iter().map(|name| (*name).to_owned()).collect();
+            let environment = Environment { references, dialect, ..Environment::default() };
+            let told = settings_documented(LdapConfig::ENVIRONMENT, &environment);
+            let told = told.map(|checked| Finding::noted(CheckName::SettingsDocumented, checked));
+            let told = told.map(|finding| format!("{:?}: {}", finding.result, finding.message));
+            writeln!(found, "{dialect:?} {names:?}: {}", told.unwrap_or_default()).unwrap();
         }
         insta::assert_snapshot!(found);
     }

@@ -58,6 +58,8 @@ pub enum Progress {
     RolledOut(String),
     /// Pods are still to come.
     Progressing(String),
+    /// They are to take the place of what somebody else has set, once the checks have passed.
+    AwaitsChecks(String),
     /// Pods run with earlier ones, since the newest did not work.
     RolledBack(String),
     /// They cannot be delivered.
@@ -137,7 +139,10 @@ async fn attempt<K: Kind>(
         target,
         owner: owner_in_targets(object),
         yielding: claims::yielding(&claimant, &others),
-        successor: claims::successor(&claimant, &others).filter(|other| other.can_deliver()),
+        // One that does not take all of the entries over must not keep any from being taken out.
+        successor: claims::successor(&claimant, &others).filter(|other| {
+            other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
+        }),
         offer,
         checks,
         inputs: inputs(object),

@@ -39,7 +39,7 @@ pub(super) struct Revision {
     pub number: u64,
     /// The Secret's name.
     pub name: String,
-    /// Where it is delivered to, as [`Target`] writes itself.
+    /// What it was made for, as [`Target`] writes itself.
     pub target: String,
     /// What became of it.
     pub mark: Mark,
@@ -97,6 +97,28 @@ pub(super) struct WayBack {
     /// When the target's pods were back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrived: Option<Timestamp>,
+}
+
+impl Revision {
+    /// What it was made for; nothing where that cannot be read.
+    pub fn made_for(&self) -> Option<Target> {
+        Target::parse(&self.target)
+    }
+
+    /// Whether it was made for an object of the target.
+    pub fn shares_object(&self, target: &Target) -> bool {
+        self.made_for().is_some_and(|own| own.shares_object(target))
+    }
+
+    /// Whether it was made for objects of the target only.
+    pub fn is_within(&self, target: &Target) -> bool {
+        self.made_for().is_some_and(|own| own.is_within(target))
+    }
+
+    /// Whether it was made for every object of the target.
+    pub fn covers(&self, target: &Target) -> bool {
+        self.made_for().is_some_and(|own| target.is_within(&own))
+    }
 }
 
 /// Reads the marks of every revision of the resource, the oldest first.
@@ -235,11 +257,31 @@ pub(super) async fn mark<K: Kind>(
     mark: &Mark,
 ) -> Result<(), kube::Error> {
     let text = serde_json::to_string(mark).map_err(kube::Error::SerdeError)?;
+    annotate(client, object, revision, ROLLOUT_ANNOTATION, &text).await
+}
+
+/// Writes down that a revision is for these objects only from now on.
+pub(super) async fn limit<K: Kind>(
+    client: &Client,
+    object: &K,
+    revision: &Revision,
+    target: &Target,
+) -> Result<(), kube::Error> {
+    annotate(client, object, revision, TARGET_ANNOTATION, &target.to_string()).await
+}
+
+async fn annotate<K: Kind>(
+    client: &Client,
+    object: &K,
+    revision: &Revision,
+    name: &str,
+    text: &str,
+) -> Result<(), kube::Error> {
     let patch = serde_json::json!({
         "metadata": {
             "uid": revision.uid,
             "resourceVersion": revision.version,
-            "annotations": { ROLLOUT_ANNOTATION: text },
+            "annotations": { name: text },
         },
     });
     let parameters = PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };

@@ -52,9 +52,9 @@ pub(super) struct Round<'a, K: Kind> {
 /// What one look showed.
 pub(super) struct Scene<'a> {
     pub seen: &'a Seen,
-    /// The revisions for this target.
+    /// The revisions that were made for objects of this target.
     pub here: &'a [Revision],
-    /// Those for others.
+    /// Those that were made for others, too, or only for others.
     pub elsewhere: &'a [Revision],
     pub standing: &'a Standing,
     pub attempt: Attempt,
@@ -65,8 +65,7 @@ impl<K: Kind> Round<'_, K> {
     pub async fn step(&mut self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, Obstacle> {
         let client = &self.context.client;
         let Some(seen) = target::read(client, self.namespace, self.target).await?? else {
-            let problem = self.missing();
-            return Ok(Some(Delivered::nothing(Progress::Failed(problem))));
+            return Ok(Some(Delivered::nothing(Progress::Failed(target::missing(self.target)))));
         };
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);
@@ -76,9 +75,10 @@ impl<K: Kind> Round<'_, K> {
             self.owner = self.owner.clone().excluding(foreign);
             return Ok(None);
         }
-        let (here, elsewhere): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|revision| revision.target == self.target.to_string());
-        taken.extend(elsewhere.iter().map(|revision| revision.number));
+        taken.extend(all.iter().map(|revision| revision.number));
+        let elsewhere: Vec<_> =
+            all.iter().filter(|revision| !revision.is_within(self.target)).cloned().collect();
+        let here: Vec<_> = all.into_iter().filter(|revision| revision.shares_object(self.target)).collect();
         let held = match here.last() {
             Some(newest) => revisions::values(client, self.object, newest.number).await?,
             None => None,
@@ -100,6 +100,11 @@ impl<K: Kind> Round<'_, K> {
                 Ok(None)
             }
             Step::Go(course) => {
+                let revision = here.iter().find(|revision| Some(revision.number) == course.number);
+                let seen = match revision.and_then(Revision::made_for) {
+                    Some(target) => seen.reaching(&target),
+                    None => seen,
+                };
                 let scene =
                     Scene { seen: &seen, here: &here, elsewhere: &elsewhere, standing: &standing, attempt };
                 self.go(scene, course, held, taken).await
@@ -108,9 +113,12 @@ impl<K: Kind> Round<'_, K> {
     }
 
     fn wanted(&self, here: &[Revision], newest: Option<&Values>, standing: &Standing) -> Wanted {
+        // What an object gets that is new in the target was not seen to work there: a revision of its own can
+        // be gone back from.
+        let is_for_all = here.last().is_some_and(|newest| newest.covers(self.target));
         let is_lost = |number: &u64| here.iter().all(|revision| revision.number != *number);
         match self.offer {
-            Offer::Current(values) if newest == Some(values) => Wanted::Newest,
+            Offer::Current(values) if newest == Some(values) && is_for_all => Wanted::Newest,
             Offer::Current(_) => Wanted::Other,
             // What the target refers to is gone, or it never had anything.
             Offer::Held(values)
@@ -159,7 +167,7 @@ impl<K: Kind> Round<'_, K> {
                 seen.change(&self.owner, Some(&delivery), &self.yielding_owners())?;
                 None
             }
-            Occupied::Adoptable(_) if self.checks == Checks::Open => {
+            Occupied::Adoptable(_) if self.checks != Checks::Fresh => {
                 return Ok(Some(self.waits(seen, standing)));
             }
             Occupied::Adoptable(present) => {
@@ -321,7 +329,7 @@ impl<K: Kind> Round<'_, K> {
         let attempt = (number, self.inputs.clone());
         let memory = &self.context.memory;
         // What is only claimed is there already.
-        let is_repair = !matches!(change, Change::Claim(_));
+        let is_repair = !change.is_claim();
         if is_repair && !memory.may_deliver(self.object, &attempt, repair, Instant::now()) {
             return Err(self.tug_of_war(repair, by).into());
         }
@@ -376,14 +384,6 @@ impl<K: Kind> Round<'_, K> {
         let is_public =
             |value: &&Sensitive| value.expose().len() < SHORTEST_SECRET || spec.contains(value.expose());
         Redactor::new(values.filter(|value| !is_public(value)).cloned())
-    }
-
-    fn missing(&self) -> Problem {
-        let (kind, name) = (self.target.kind(), self.target.name());
-        Problem::new(
-            Reason::TargetNotFound,
-            format!("There is no {kind} \"{name}\" in this namespace. Create it, or correct spec.target."),
-        )
     }
 
     /// The problem that these field managers keep undoing a change.

@@ -55,7 +55,7 @@ impl<K: Kind> Round<'_, K> {
         if standing.numbers.contains(&delivery.number) {
             return Ok(Way::TakeOver(change, present.managers));
         }
-        if self.checks == Checks::Open {
+        if self.checks != Checks::Fresh {
             return Ok(Way::Waits);
         }
         let is_proven = course.way_back.is_some() || matches!(course.newest.mark, Mark::RolledOut { .. });
@@ -101,9 +101,9 @@ impl<K: Kind> Round<'_, K> {
         Ok((!is_kept).then_some(whole))
     }
 
-    /// Nothing of somebody else's is taken over while a check fails.
+    /// Nothing of somebody else's is taken over before the checks have passed, just now.
     pub fn waits(&self, seen: &Seen, standing: &Standing) -> Delivered {
-        let state = Progress::Progressing(format!(
+        let state = Progress::AwaitsChecks(format!(
             "What somebody else has set at {} is taken over once every check has passed; until then it stays as it is.",
             self.target
         ));

@@ -1,6 +1,6 @@
 //! Taking back what was delivered: from a target that is not the spec's any more, or with the resource.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
 
@@ -31,14 +31,19 @@ pub(in crate::engine) async fn is_absent<K: Kind>(
     context: &Context<K>,
     target: Option<&Target>,
 ) -> Result<bool, Error> {
-    let Some(target) = target else { return Ok(true) };
     let namespace = object.namespace().unwrap_or_default();
-    let seen = target::read(&context.client, &namespace, target).await?;
     let owner = owner_in_targets(object);
-    Ok(seen.ok().flatten().is_none_or(|seen| seen.standing(&owner).numbers.is_empty()))
+    for target in target.into_iter().flat_map(Target::objects) {
+        let seen = target::read(&context.client, &namespace, target).await?;
+        if seen.ok().flatten().is_some_and(|seen| !seen.standing(&owner).numbers.is_empty()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-/// Takes the resource's entries out of every target but `kept`, and then the revisions that no pod refers to.
+/// Takes the resource's entries out of every object that is not of `kept`, and then the revisions that no pod
+/// refers to. Those that were made for objects of both stay for the ones that are kept.
 pub(in crate::engine) async fn withdraw<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -58,24 +63,33 @@ async fn attempt<K: Kind>(
 ) -> Result<Withdrawal, Obstacle> {
     let client = &context.client;
     let all = revisions::list(client, object).await?;
-    let mut elsewhere: Vec<_> = all
-        .iter()
-        .filter(|revision| kept.is_none_or(|kept| revision.target != kept.to_string()))
-        .cloned()
-        .collect();
-    let mut targets: BTreeSet<_> =
-        elsewhere.iter().filter_map(|revision| Target::parse(&revision.target)).collect();
+    let is_elsewhere = |revision: &&Revision| kept.is_none_or(|kept| !revision.is_within(kept));
+    let mut elsewhere: Vec<_> = all.iter().filter(is_elsewhere).cloned().collect();
+    let mut targets: Vec<_> = elsewhere.iter().filter_map(Revision::made_for).collect();
     // Where somebody deleted the revisions, the spec still tells what refers to them.
-    let own = Claimant::of(object).and_then(|claimant| claimant.target);
-    targets.extend(own.filter(|_| kept.is_none()));
-    for target in targets {
+    targets.extend(Claimant::of(object).and_then(|claimant| claimant.target).filter(|_| kept.is_none()));
+    let is_kept = |part: &Target| kept.is_some_and(|kept| part.is_within(kept));
+    let objects: BTreeSet<_> =
+        targets.iter().flat_map(Target::objects).filter(|part| !is_kept(part)).collect();
+    let mut used = BTreeMap::new();
+    for part in objects {
         // Without certainty that the entries are out, nothing that they refer to goes.
-        let Some(used) = emptied(object, context, &target, &all).await? else {
+        let Some(numbers) = emptied(object, context, part, &all).await? else {
             return Ok(Withdrawal::PodsRemain);
         };
-        let is_free =
-            |revision: &Revision| revision.target == target.to_string() && !used.contains(&revision.number);
-        for revision in elsewhere.extract_if(.., |revision| is_free(revision)) {
+        used.insert(part.to_string(), numbers);
+    }
+    for revision in std::mem::take(&mut elsewhere) {
+        let own = revision.made_for();
+        if let Some(rest) = kept.zip(own.as_ref()).and_then(|(kept, own)| own.common_with(kept)) {
+            revisions::limit(client, object, &revision, &rest).await?;
+            continue;
+        }
+        let is_used =
+            |part: &Target| used.get(&part.to_string()).is_none_or(|used| used.contains(&revision.number));
+        if own.is_none_or(|own| own.objects().into_iter().any(is_used)) {
+            elsewhere.push(revision);
+        } else {
             revisions::delete(client, object, &revision).await?;
         }
     }

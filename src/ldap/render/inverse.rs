@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ADDRESS, ATTRIBUTES, BASE_DN, BIND_DN, BIND_PASSWORD, GROUP_ALLOW_LIST, GROUP_BASE_DN,
-    GROUP_OBJECT_CLASS, LOGIN, TLS_ENABLE, USER_BASE_DN, USER_OBJECT_CLASS,
+    GROUP_OBJECT_CLASS, GROUP_SYNC, LOGIN, TLS_ENABLE, USER_BASE_DN, USER_OBJECT_CLASS,
 };
 use crate::{
     api::LdapConfig,
@@ -48,6 +48,9 @@ impl Recoverable for LdapConfig {
                 ));
             }
             recovery.offer("groupAllowList", groups.into(), &[name]);
+        }
+        if recovery.flag(found, GROUP_SYNC) == Flag::Known(true) {
+            recovery.require("groupSync", Some(json!(true)), "");
         }
         search("userSearch", USER_BASE_DN, USER_OBJECT_CLASS, found, recovery);
         search("groupSearch", GROUP_BASE_DN, GROUP_OBJECT_CLASS, found, recovery);
@@ -202,10 +205,12 @@ mod tests {
             user_search in search(),
             group_search in search(),
             login in any::<bool>(),
+            sync in any::<bool>(),
         ) -> Value {
             let mut spec = json!({
                 "address": address, "startTLS": start_tls, "insecurePlaintext": plaintext, "baseDN": base,
                 "attributes": attributes, "groupAllowList": groups, "login": login,
+                "groupSync": sync,
             });
             for (name, attribute) in [("email", "mail"), ("group", "memberOf")] {
                 spec["attributes"][name] = json!(attribute);

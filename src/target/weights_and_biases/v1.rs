@@ -81,6 +81,7 @@ pub(super) fn environment(object: &Value) -> Environment {
         literals: literals.collect(),
         references: references.map(|(name, _)| name.clone()).collect(),
         host: tree::text(object, HOST).map(ToOwned::to_owned),
+        dialect: Dialect::Both,
         remarks: None,
     }
 }

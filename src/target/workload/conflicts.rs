@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{Container, EnvVar};
 
 use super::{
     Workload,
-    item::Item,
-    wanted::{Wanted, reference, volumes},
+    item::{Item, Place},
+    wanted::{Wanted, place_of, reference, volumes},
 };
 use crate::{
     api::Reason,
@@ -17,8 +17,16 @@ use crate::{
 
 impl Wanted<'_> {
     /// Who has set the entry: the owner, one that gives way to it, or somebody else.
-    pub(super) fn holder(&self, entry: &EnvVar, yielding: &[Owner]) -> Holder {
-        let Some((secret, _)) = reference(entry) else { return Holder::Other };
+    pub(super) fn holder(
+        &self,
+        seen: &Workload,
+        place: &Place,
+        entry: &EnvVar,
+        yielding: &[Owner],
+    ) -> Holder {
+        let Some((secret, _)) = reference(entry) else {
+            return if self.is_remnant(seen, place, entry) { Holder::Own } else { Holder::Other };
+        };
         if self.owner.number_of(secret).is_some() {
             Holder::Own
         } else if yielding.iter().any(|owner| owner.number_of(secret).is_some()) {
@@ -28,6 +36,17 @@ impl Wanted<'_> {
         }
     }
 
+    /// Whether the entry has nothing but its name, which is left of ours: who applied another value over our
+    /// reference, and gives it up, takes only that value away.
+    fn is_remnant(&self, seen: &Workload, place: &Place, entry: &EnvVar) -> bool {
+        let has_nothing = entry.value.as_ref().is_none_or(String::is_empty) && entry.value_from.is_none();
+        let item = Item::Variable(place.clone(), entry.name.clone());
+        let mut holders = seen.ownership().holders(&item).into_iter();
+        has_nothing
+            && self.managers(seen, std::slice::from_ref(&item)).is_empty()
+            && holders.any(|entry| entry.manager.as_deref() == Some(&self.owner.manager))
+    }
+
     /// Refuses what would change a variable of somebody else: values are never named, they may be secret.
     pub(super) fn refuse_variables(
         &self,
@@ -35,22 +54,23 @@ impl Wanted<'_> {
         container: &Container,
         yielding: &[Owner],
     ) -> Result<(), Problem> {
+        let place = place_of(&container.name);
         let foreign: BTreeSet<&str> = container
             .env
             .iter()
             .flatten()
             .filter(|entry| self.variables.contains(&entry.name.as_str()))
-            .filter(|entry| self.holder(entry, yielding) == Holder::Other)
+            .filter(|entry| self.holder(seen, &place, entry, yielding) == Holder::Other)
             .map(|entry| entry.name.as_str())
             .collect();
         if foreign.is_empty() {
             return Ok(());
         }
         let items: Vec<_> =
-            foreign.iter().map(|name| Item::Variable(self.place.clone(), (*name).to_owned())).collect();
+            foreign.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned())).collect();
         // The names are the operator's own, so that all of them can stand there.
         let names: Vec<_> = foreign.into_iter().collect();
-        let (target, container) = (seen.target(), &self.place.container);
+        let (target, container) = (seen.target(), &container.name);
         Err(self.conflict(
             seen,
             &items,
@@ -79,7 +99,7 @@ impl Wanted<'_> {
         if let Some(mount) = mounts.iter().find(|mount| mount.mount_path == *path && mount.name != *volume) {
             return Err(self.conflict(
                 seen,
-                &[Item::Mount(self.place.clone(), path.clone())],
+                &[Item::Mount(place_of(&container.name), path.clone())],
                 &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
                 "That mount is left alone.",
                 "Mount it elsewhere.",

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{Container, PodTemplateSpec},
+        core::v1::{Container, EnvVar, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -32,12 +32,13 @@ pub(super) use self::controller::Controller;
 use self::{
     item::{Item, List, references},
     ownership::Ownership,
-    wanted::Wanted,
+    wanted::{Wanted, place_of},
 };
 use super::{
-    Change, Delivery, Environment, Holder, Moved, Owner, PresentVariable, Standing, Target, WorkloadAddress,
+    Change, Delivery, Dialect, Environment, Holder, Moved, Owner, PresentVariable, Standing, Target,
     present::{Surroundings, origins},
     rights::forbidden,
+    several::none_of,
 };
 use crate::{
     api::Reason,
@@ -48,6 +49,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Workload {
     target: Target,
+    /// The containers that are meant; nothing stands for the only one.
+    containers: Vec<Option<String>>,
     /// As the API server sent it, with fields that the types below may not know.
     object: DynamicObject,
     /// The same in types.
@@ -76,24 +79,45 @@ pub(super) async fn read(
 /// What a delivery makes of a workload that has no entry of anybody's yet.
 pub(super) fn preview(
     target: &Target,
-    address: &WorkloadAddress,
+    containers: &[Option<String>],
     owner: &Owner,
     delivery: &Delivery<'_>,
 ) -> Value {
     let resource = resource(target);
-    let container = address.container.as_deref().unwrap_or("<the only container>");
+    let containers = containers.iter().map(|named| named.as_deref().unwrap_or("<the only container>"));
     json!({
         "apiVersion": resource.api_version,
         "kind": resource.kind,
-        "metadata": {"name": address.name},
-        "spec": Wanted::new(container, owner, delivery).spec(),
+        "metadata": {"name": target.name()},
+        "spec": Wanted::new(containers, owner, delivery).spec(),
     })
+}
+
+/// What a container tells.
+fn environment_of(container: &Container) -> Environment {
+    let mut literals = BTreeMap::new();
+    let mut references = BTreeSet::new();
+    for entry in container.env.iter().flatten() {
+        match (&entry.value, &entry.value_from) {
+            (_, Some(_)) => {
+                references.insert(entry.name.clone());
+            }
+            (value, None) => {
+                literals.insert(entry.name.clone(), value.clone().unwrap_or_default());
+            }
+        }
+    }
+    let host = literals.get("HOST").cloned();
+    let dialect = container.image.as_deref().map_or_else(Dialect::default, Dialect::of_image);
+    Environment { literals, references, host, dialect, remarks: None }
 }
 
 fn resource(target: &Target) -> ApiResource {
     match target {
         Target::StatefulSet(_) => ApiResource::erase::<StatefulSet>(&()),
-        Target::Deployment(_) | Target::WeightsAndBiases { .. } => ApiResource::erase::<Deployment>(&()),
+        Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
+            ApiResource::erase::<Deployment>(&())
+        }
     }
 }
 
@@ -103,21 +127,29 @@ impl Workload {
         let value = serde_json::to_value(&object)?;
         let controller = match target {
             Target::StatefulSet(_) => Controller::StatefulSet(serde_json::from_value(value)?),
-            Target::Deployment(_) | Target::WeightsAndBiases { .. } => {
+            Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
                 Controller::Deployment(serde_json::from_value(value)?)
             }
         };
-        Ok(Self { target, object, controller })
+        let containers = target.containers_of(&target);
+        Ok(Self { target, containers, object, controller })
+    }
+
+    /// The same, with these containers in the place of the one that the target names.
+    pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
+        Self { containers, ..self }
     }
 
     /// How the owner's entries stand.
     pub(super) fn standing(&self, owner: &Owner) -> Standing {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
-        let container = self.container().ok().map(|container| &container.name);
+        let containers = self.present_containers();
         // A person may point other containers to a revision, which moves nothing.
         let delivered = references.iter().filter(|(item, _)| match item {
-            Item::Variable(place, _) => place.list == List::Containers && Some(&place.container) == container,
+            Item::Variable(place, _) => {
+                place.list == List::Containers && containers.iter().any(|each| each.name == place.container)
+            }
             Item::Volume(name) => *name == owner.volume,
             Item::Container(_) | Item::Mount(..) => false,
         });
@@ -151,11 +183,14 @@ impl Workload {
         let Some(delivery) = delivery else {
             return Ok(removal::change(self, owner));
         };
-        let container = self.container()?;
-        let wanted = Wanted::new(&container.name, owner, delivery).in_order_of(container);
-        wanted.refuse_variables(self, container, yielding)?;
-        wanted.refuse_files(self, container)?;
-        Ok(self.towards(&wanted, container))
+        let containers = self.containers()?;
+        let wanted = Wanted::of(&containers, owner, delivery);
+        let refused = containers.iter().map(|container| {
+            wanted.refuse_variables(self, container, yielding)?;
+            wanted.refuse_files(self, container)
+        });
+        none_of(refused.filter_map(Result::err))?;
+        Ok(self.towards(&wanted, &containers))
     }
 
     /// The same, where every variable that is in the way is taken over.
@@ -164,20 +199,20 @@ impl Workload {
         owner: &Owner,
         delivery: &Delivery<'_>,
     ) -> Result<Option<Change>, Problem> {
-        let container = self.container()?;
-        let wanted = Wanted::new(&container.name, owner, delivery).in_order_of(container);
-        wanted.refuse_files(self, container)?;
-        Ok(self.towards(&wanted, container))
+        let containers = self.containers()?;
+        let wanted = Wanted::of(&containers, owner, delivery);
+        none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
+        Ok(self.towards(&wanted, &containers))
     }
 
     /// The next step towards what is wanted: the pod template changes in one of them, or in none.
-    fn towards(&self, wanted: &Wanted<'_>, container: &Container) -> Option<Change> {
+    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container]) -> Option<Change> {
         let configuration = || self.configuration(wanted.spec());
-        if wanted.is_in_place(self, container) {
+        if wanted.is_in_place(self, containers) {
             return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
         }
         // Server-side apply takes away neither what stands beside our reference nor what somebody else shares.
-        let needs_rewriting = wanted.is_obstructed(container)
+        let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
             || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item));
         if needs_rewriting {
             return Some(Change::Merge(rewrite::patch(self, wanted)));
@@ -185,48 +220,46 @@ impl Workload {
         Some(Change::Apply(configuration()))
     }
 
-    /// What the container has under the names of the delivery, and of the owner's beside that.
+    /// What the containers have under the names of the delivery, and of the owner's beside that.
     pub(super) fn present(
         &self,
         owner: &Owner,
         delivery: &Delivery<'_>,
         yielding: &[Owner],
     ) -> Vec<PresentVariable> {
-        let Ok(container) = self.container() else { return Vec::new() };
-        let wanted = Wanted::new(&container.name, owner, delivery);
-        let entries = container.env.as_deref().unwrap_or_default();
-        let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-        let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
-        let present = entries.iter().zip(origins(entries, surroundings)).map(|(entry, value)| {
-            let holder = wanted.holder(entry, yielding);
-            let item = Item::Variable(wanted.place.clone(), entry.name.clone());
-            let managers = wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect();
-            PresentVariable { name: entry.name.clone(), holder, value, managers }
-        });
+        let Ok(containers) = self.containers() else { return Vec::new() };
+        let wanted = Wanted::of(&containers, owner, delivery);
         let concerns = |variable: &PresentVariable| {
             variable.holder == Holder::Own || wanted.variables.contains(&variable.name.as_str())
         };
-        present.filter(concerns).collect()
+        let of_container = |container: &&Container| {
+            let entries = container.env.as_deref().unwrap_or_default();
+            let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
+            let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
+            let place = place_of(&container.name);
+            let variable = |(entry, value): (&EnvVar, _)| {
+                let item = Item::Variable(place.clone(), entry.name.clone());
+                PresentVariable {
+                    name: entry.name.clone(),
+                    container: format!("\"{}\" of {}", container.name, self.target()),
+                    holder: wanted.holder(self, &place, entry, yielding),
+                    value,
+                    managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
+                }
+            };
+            let present = entries.iter().zip(origins(entries, surroundings)).map(variable);
+            present.filter(concerns).collect::<Vec<_>>()
+        };
+        containers.iter().flat_map(of_container).collect()
     }
 
-    /// What the target's container and the way of its rollouts tell.
+    /// What the target's containers and the way of its rollouts tell.
     pub(super) fn environment(&self) -> Environment {
-        let entries = self.container().ok().and_then(|container| container.env.as_ref());
-        let mut literals = BTreeMap::new();
-        let mut references = BTreeSet::new();
-        for entry in entries.into_iter().flatten() {
-            match (&entry.value, &entry.value_from) {
-                (_, Some(_)) => {
-                    references.insert(entry.name.clone());
-                }
-                (value, None) => {
-                    literals.insert(entry.name.clone(), value.clone().unwrap_or_default());
-                }
-            }
+        let containers = Environment::merged(self.present_containers().into_iter().map(environment_of));
+        Environment {
+            remarks: Some(remarks::interruption(&self.controller).into_iter().collect()),
+            ..containers
         }
-        let host = literals.get("HOST").cloned();
-        let remarks = remarks::interruption(&self.controller).into_iter().collect();
-        Environment { literals, references, host, remarks: Some(remarks) }
     }
 
     pub(super) fn resource(&self) -> ApiResource {
@@ -253,16 +286,26 @@ impl Workload {
         Ownership::new(self.object.metadata.managed_fields.as_deref().unwrap_or_default())
     }
 
-    /// The container that the target names, or the only one.
-    fn container(&self) -> Result<&Container, Problem> {
-        let (address, field) = match &self.target {
-            Target::StatefulSet(address) => (Some(address), "spec.target.statefulSet.container"),
-            Target::Deployment(address) => (Some(address), "spec.target.deployment.container"),
-            Target::WeightsAndBiases { .. } => (None, ""),
-        };
+    /// Every container that is meant, once.
+    fn containers(&self) -> Result<Vec<&Container>, Problem> {
+        none_of(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
+        Ok(self.present_containers())
+    }
+
+    /// Those of the containers that are meant which are there, in the order of the template: server-side apply
+    /// would bring them into another one.
+    fn present_containers(&self) -> Vec<&Container> {
+        let meant = self.containers.iter().filter_map(|named| self.container(named.as_ref()).ok());
+        let meant: BTreeSet<&str> = meant.map(|container| container.name.as_str()).collect();
+        let containers = self.template().and_then(|template| template.spec.as_ref());
+        let containers = containers.into_iter().flat_map(|spec| &spec.containers);
+        containers.filter(|container| meant.contains(container.name.as_str())).collect()
+    }
+
+    /// The container of this name, or the only one.
+    fn container(&self, named: Option<&String>) -> Result<&Container, Problem> {
         let containers = self.template().and_then(|template| template.spec.as_ref());
         let containers = containers.map(|spec| spec.containers.as_slice()).unwrap_or_default();
-        let named = address.and_then(|WorkloadAddress { container, .. }| container.as_ref());
         let found = match (named, containers) {
             (Some(name), _) => containers.iter().find(|container| container.name == *name),
             (None, [only]) => Some(only),
@@ -276,7 +319,10 @@ impl Workload {
             let listed = enumerate(containers.iter().map(|container| &container.name));
             Problem::new(
                 Reason::ContainerNotFound,
-                format!("{seen}: {listed}. Set {field} to the one that runs W&B Server."),
+                format!(
+                    "{seen}: {listed}. In spec.target, set the container of {} to the one that runs W&B Server.",
+                    self.target
+                ),
             )
         })
     }
@@ -310,6 +356,6 @@ impl Workload {
 }
 
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 #[cfg(test)]
 mod tests;

@@ -9,34 +9,37 @@ use crate::{
     target::{Change, Delivery, Owner, Target, WorkloadAddress},
 };
 
-pub(super) const ADDRESS: Env =
+pub(in crate::target) const ADDRESS: Env =
     Env { local: Some("LOCAL_LDAP_ADDRESS"), split: &["LDAP_ADDRESS"], field: None };
-pub(super) const LOGIN: Env = Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
-pub(super) const SPLIT_ONLY: Env = Env { local: None, split: &["LDAP_SPLIT"], field: None };
-pub(super) const ANOTHER: Env = Env { local: Some("LOCAL_LDAP_ANOTHER"), split: &[], field: None };
-pub(super) const ENVIRONMENT: &[Env] = &[ADDRESS, LOGIN, SPLIT_ONLY, ANOTHER];
+pub(in crate::target) const LOGIN: Env =
+    Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
+pub(in crate::target) const SPLIT_ONLY: Env = Env { local: None, split: &["LDAP_SPLIT"], field: None };
+pub(in crate::target) const ANOTHER: Env = Env { local: Some("LOCAL_LDAP_ANOTHER"), split: &[], field: None };
+pub(in crate::target) const ENVIRONMENT: &[Env] = &[ADDRESS, LOGIN, SPLIT_ONLY, ANOTHER];
 
-pub(super) fn owner(name: &str) -> Owner {
+pub(in crate::target) fn owner(name: &str) -> Owner {
     Owner::new("LdapConfig", "ldap", "wandb-auth-operator/ldapconfig", name, format!("{name}-ldap"))
 }
 
-pub(super) fn deployment() -> Target {
+pub(in crate::target) fn deployment() -> Target {
     Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: None })
 }
 
 /// The workload that this YAML describes.
-pub(super) fn workload(target: &Target, yaml: &str) -> Workload {
+pub(in crate::target) fn workload(target: &Target, yaml: &str) -> Workload {
     let mut fields: Value = serde_yaml::from_str(yaml).unwrap();
     fields["apiVersion"] = "apps/v1".into();
     fields["kind"] = target.kind().into();
-    for (name, value) in [("name", "wandb"), ("namespace", "team"), ("uid", "u"), ("resourceVersion", "7")] {
+    for (name, value) in
+        [("name", target.name()), ("namespace", "team"), ("uid", "u"), ("resourceVersion", "7")]
+    {
         fields["metadata"][name] = value.into();
     }
     let object: DynamicObject = serde_json::from_value(fields).unwrap();
     Workload::parse(target.clone(), object).unwrap()
 }
 
-pub(super) fn values(settings: &[Env]) -> Values {
+pub(in crate::target) fn values(settings: &[Env]) -> Values {
     let mut values = Values::default();
     for setting in settings {
         values.set(*setting, "a value");
@@ -44,12 +47,12 @@ pub(super) fn values(settings: &[Env]) -> Values {
     values
 }
 
-pub(super) fn delivery(number: u64, values: &Values) -> Delivery<'_> {
+pub(in crate::target) fn delivery(number: u64, values: &Values) -> Delivery<'_> {
     Delivery { number, environment: ENVIRONMENT, values }
 }
 
 /// What becomes of a workload by a change of the owner's, as far as entries with keys go.
-pub(super) fn changed(seen: &Workload, owner: &Owner, change: &Change) -> Workload {
+pub(in crate::target) fn changed(seen: &Workload, owner: &Owner, change: &Change) -> Workload {
     let mut object = serde_json::to_value(&seen.object).unwrap();
     let mut managers: Vec<Value> =
         object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
@@ -60,6 +63,7 @@ pub(super) fn changed(seen: &Workload, owner: &Owner, change: &Change) -> Worklo
                 object["spec"]["template"]["spec"][list] = entries.clone();
             }
         }
+        Change::Several(_) => panic!("a workload is one"),
         Change::Apply(fields) | Change::Claim(fields) => {
             let before = managers.iter().position(|entry| entry["manager"] == owner.manager.as_str());
             let before = before.map(|index| managers.remove(index)["fieldsV1"].take()).unwrap_or_default();
@@ -74,7 +78,8 @@ pub(super) fn changed(seen: &Workload, owner: &Owner, change: &Change) -> Worklo
         }
     }
     object["metadata"]["managedFields"] = managers.into();
-    Workload::parse(seen.target.clone(), serde_json::from_value(object).unwrap()).unwrap()
+    let after = Workload::parse(seen.target.clone(), serde_json::from_value(object).unwrap()).unwrap();
+    after.with_containers(seen.containers.clone())
 }
 
 /// What identifies an entry of a list, such as `k:{"name":"HOST"}`; nothing for lists that are one value.

@@ -7,7 +7,10 @@ use super::{
     },
     *,
 };
-use crate::engine::{CA_FILE, Env};
+use crate::{
+    engine::{CA_FILE, Env},
+    target::WorkloadAddress,
+};
 use proptest::prelude::*;
 
 /// As an API server tells it after an apply and a `kubectl rollout undo` that changed one entry and the volume.
@@ -124,13 +127,14 @@ fn change_of(change: &Result<Option<Change>, Problem>) -> Value {
         Ok(Some(Change::Apply(fields))) => json!({"apply": fields}),
         Ok(Some(Change::Merge(fields))) => json!({"merge": fields}),
         Ok(Some(Change::Claim(fields))) => json!({"claim": fields}),
+        Ok(Some(Change::Several(_))) => panic!("a workload is one"),
         Ok(None) => Value::Null,
         Err(problem) => json!({"reason": problem.reason.as_str(), "message": problem.message}),
     }
 }
 
 #[test]
-fn applies_the_names_of_the_local_image_that_have_a_value() {
+fn applies_the_names_of_both_dialects_that_have_a_value() {
     let seen =
         workload(&deployment(), "spec: {selector: {}, template: {spec: {containers: [{name: main}]}}}");
     let mut full = values(&[ADDRESS, SPLIT_ONLY]);
@@ -200,6 +204,16 @@ spec:
         volumeMounts: [{name: data, mountPath: /vol}]
       volumes: [{name: data, emptyDir: {}}]
 ";
+
+#[test]
+fn what_a_tool_left_of_our_entry_is_ours() {
+    let full = values(&[ADDRESS]);
+    for (manager, is_ours) in [("wandb-auth-operator/ldapconfig/corp", true), ("helm", false)] {
+        let seen = workload(&deployment(), &with_entry("", manager));
+        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+        assert_eq!(change.is_ok(), is_ours, "{manager}: {change:?}");
+    }
+}
 
 fn named_wandb() -> Target {
     Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: Some("wandb".to_owned()) })
@@ -288,6 +302,25 @@ fn finds_the_container() {
 }
 
 #[test]
+fn every_container_that_is_meant_is_in_one_change() {
+    let yaml = "spec: {selector: {}, template: {spec: {containers: [
+        {name: one, image: wandb/megabinary:1}, {name: two, image: wandb/megabinary:1}, {name: three}]}}}";
+    let meant = |names: &[&str]| {
+        let containers = names.iter().map(|name| Some((*name).to_owned())).collect();
+        workload(&deployment(), yaml).with_containers(containers)
+    };
+    let mut full = values(&[ADDRESS]);
+    full.set_file(CA_FILE, "certificates");
+    // Whoever names a container twice means it once.
+    let change = meant(&["two", "one", "two"]).change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+    insta::assert_json_snapshot!("several_containers", change_of(&change));
+    let missing = meant(&["one", "four", "five"]).change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+    insta::assert_snapshot!("several_missing", missing.unwrap_err().message);
+    assert_eq!(meant(&["one", "two"]).environment().dialect, Dialect::Split);
+    assert_eq!(meant(&["one", "three"]).environment().dialect, Dialect::Both);
+}
+
+#[test]
 fn tells_the_environment() {
     let environment = workload(&deployment(), MOVED).environment();
     assert_eq!(environment.host.as_deref(), Some("https://wandb.example.com"));
@@ -343,26 +376,26 @@ fn settled(mut seen: Workload, delivery: Option<&Delivery<'_>>) -> (Workload, us
 proptest! {
     #[test]
     fn every_way_ends_with_exactly_the_delivery(
-        steps in prop::collection::vec((any::<[bool; 3]>(), any::<bool>(), 1..4_u64, 0..2_usize), 1..5),
+        steps in prop::collection::vec((any::<[bool; 3]>(), any::<bool>(), 1..4_u64, 0..3_usize), 1..5),
     ) {
         let yaml = "spec: {selector: {}, template: {spec: {containers: [
             {name: one, image: i, env: [{name: HOST, value: v}], volumeMounts: [{name: data, mountPath: /vol}]},
             {name: two, image: i}], volumes: [{name: data, emptyDir: {}}]}}}";
         let original = workload(&deployment(), yaml);
         let mut seen = original.clone();
-        for (settings, has_file, number, container) in steps {
+        for (settings, has_file, number, containers) in steps {
             let chosen = ENVIRONMENT.iter().zip(settings).filter(|(_, is_set)| *is_set);
             let chosen: Vec<Env> = chosen.map(|(env, _)| *env).collect();
             let mut full = values(&chosen);
             if has_file {
                 full.set_file(CA_FILE, "certificates");
             }
-            let container = ["one", "two"].get(container).map(|name| (*name).to_owned());
-            seen.target = Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container });
+            let containers = [&["one"][..], &["two"], &["one", "two"]][containers];
+            seen = seen.with_containers(containers.iter().map(|name| Some((*name).to_owned())).collect());
             let delivery = delivery(number, &full);
             let (after, count) = settled(seen, Some(&delivery));
             prop_assert!(count <= 1);
-            let wanted = chosen.iter().filter(|env| env.local.is_some()).count() + usize::from(has_file);
+            let wanted = chosen.iter().flat_map(|env| env.names()).count() * containers.len() + usize::from(has_file);
             prop_assert_eq!(references(after.template(), &owner("corp")).len(), wanted);
             prop_assert_eq!(settled(after.clone(), Some(&delivery)).1, 0);
             seen = after;
@@ -394,7 +427,7 @@ proptest! {
         let seen = workload(&deployment(), &yaml);
         let names = |seen: &Workload| {
             let mut names: Vec<_> = Vec::new();
-            for entry in seen.container().unwrap().env.iter().flatten() {
+            for entry in seen.container(None).unwrap().env.iter().flatten() {
                 if !names.contains(&entry.name) {
                     names.push(entry.name.clone());
                 }

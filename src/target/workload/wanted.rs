@@ -1,6 +1,6 @@
 //! What a delivery makes of a pod template.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, Volume, VolumeMount};
 use serde_json::{Value, json};
@@ -21,33 +21,43 @@ const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 /// The entries that a delivery consists of.
 pub(super) struct Wanted<'a> {
     pub(super) owner: &'a Owner,
-    pub(super) place: Place,
+    /// The containers that get them.
+    places: Vec<Place>,
     revision: String,
     pub(super) variables: Vec<&'static str>,
+    /// The names that each container has, in their order.
+    orders: BTreeMap<Place, Vec<String>>,
     /// The path of the file with authorities, where there are any.
     pub(super) authorities: Option<String>,
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn new(container: &str, owner: &'a Owner, delivery: &Delivery<'_>) -> Self {
-        let names = delivery.settings().flat_map(|env| Dialect::Local.names(env));
+    pub(super) fn new<'b>(
+        containers: impl IntoIterator<Item = &'b str>,
+        owner: &'a Owner,
+        delivery: &Delivery<'_>,
+    ) -> Self {
+        let names = delivery.settings().flat_map(|env| Dialect::Both.names(env));
         Self {
             owner,
-            place: Place { list: List::Containers, container: container.to_owned() },
+            places: containers.into_iter().map(place_of).collect(),
             revision: owner.revision(delivery.number),
             variables: names.filter(|name| delivery.values.get(name).is_some()).collect(),
+            orders: BTreeMap::new(),
             authorities: delivery.authorities().map(|_| format!("{AUTHORITIES}/{}.crt", owner.volume)),
         }
     }
 
-    /// The same in the order that the container has already: another one would be another pod template.
-    pub(super) fn in_order_of(mut self, container: &Container) -> Self {
-        let position = |name: &str| {
-            let entries = container.env.as_deref().unwrap_or_default();
-            entries.iter().position(|entry| entry.name == name).unwrap_or(entries.len())
-        };
-        self.variables.sort_by_key(|name| position(name));
-        self
+    /// The delivery to these containers, in the order that they have already: another one would be another pod
+    /// template.
+    pub(super) fn of(containers: &[&Container], owner: &'a Owner, delivery: &Delivery<'_>) -> Self {
+        let names = containers.iter().map(|container| container.name.as_str());
+        let mut orders = BTreeMap::new();
+        for container in containers {
+            let entries = container.env.iter().flatten().map(|entry| entry.name.clone());
+            orders.insert(place_of(&container.name), entries.collect());
+        }
+        Self { orders, ..Self::new(names, owner, delivery) }
     }
 
     /// The spec of the server-side apply configuration; nothing where nothing is wanted.
@@ -55,18 +65,28 @@ impl<'a> Wanted<'a> {
         if self.items().is_empty() {
             return None;
         }
-        let variables = self.variables.iter().map(
-            |name| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": self.revision, "key": name}}}),
-        );
-        let (container, variables) = (&self.place.container, variables.collect::<Vec<_>>());
+        let volume = &self.owner.volume;
+        let container = |place: &Place| {
+            let variables = self.arranged(place).into_iter().map(
+                |name| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": self.revision, "key": name}}}),
+            );
+            let variables = variables.collect::<Vec<_>>();
+            match &self.authorities {
+                None => json!({"name": place.container, "env": variables}),
+                Some(path) => {
+                    let mount =
+                        json!({"name": volume, "mountPath": path, "subPath": CA_FILE, "readOnly": true});
+                    json!({"name": place.container, "env": variables, "volumeMounts": [mount]})
+                }
+            }
+        };
+        let containers: Vec<_> = self.places.iter().map(container).collect();
         let pod = match &self.authorities {
-            None => json!({"containers": [{"name": container, "env": variables}]}),
-            Some(path) => {
-                let volume = &self.owner.volume;
-                let mount = json!({"name": volume, "mountPath": path, "subPath": CA_FILE, "readOnly": true});
+            None => json!({"containers": containers}),
+            Some(_) => {
                 let items = json!([{"key": CA_FILE, "path": CA_FILE}]);
                 json!({
-                    "containers": [{"name": container, "env": variables, "volumeMounts": [mount]}],
+                    "containers": containers,
                     "volumes": [{"name": volume, "secret": {"secretName": self.revision, "items": items}}],
                 })
             }
@@ -74,31 +94,48 @@ impl<'a> Wanted<'a> {
         Some(json!({"template": {"spec": pod}}))
     }
 
+    /// The variables in the order that the container has already, and then those that it lacks.
+    fn arranged(&self, place: &Place) -> Vec<&'static str> {
+        let order = self.orders.get(place).map(Vec::as_slice).unwrap_or_default();
+        let position = |name: &str| order.iter().position(|each| each == name).unwrap_or(order.len());
+        let mut variables = self.variables.clone();
+        variables.sort_by_key(|name| position(name));
+        variables
+    }
+
     /// Whether the item is one that this delivery, unlike an earlier one, has nothing for.
     pub(super) fn is_left_over(&self, item: &Item) -> bool {
         let is_delivered = match item {
-            Item::Variable(place, _) | Item::Mount(place, _) | Item::Container(place) => *place == self.place,
+            Item::Variable(place, _) | Item::Mount(place, _) | Item::Container(place) => {
+                self.places.contains(place)
+            }
             Item::Volume(name) => *name == self.owner.volume,
         };
         is_delivered && !self.items().contains(item)
     }
 
     /// Whether the template has all of this, and nothing left over.
-    pub(super) fn is_in_place(&self, seen: &Workload, container: &Container) -> bool {
+    pub(super) fn is_in_place(&self, seen: &Workload, containers: &[&Container]) -> bool {
+        let applied = seen.ownership().applied(&self.owner.manager).map(ownership::items).unwrap_or_default();
+        let items = self.items();
+        let goes = |item: &Item| !items.contains(item) && (self.is_left_over(item) || applied.contains(item));
+        containers.iter().all(|container| self.is_in(container))
+            && (self.authorities.is_none() || volumes(seen).any(|volume| self.is_as_wanted(volume)))
+            && !references(seen.template(), self.owner).iter().any(|(item, _)| goes(item))
+    }
+
+    /// Whether the container has the entries.
+    fn is_in(&self, container: &Container) -> bool {
         let variables = self.variables.iter().all(|name| {
             let mut entries = container.env.iter().flatten().filter(|entry| entry.name == *name);
             let entry = entries.next().and_then(reference);
             entry == Some((&self.revision, name)) && entries.next().is_none()
         });
-        let file = self.authorities.as_ref().is_none_or(|path| {
-            let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-            volumes(seen).any(|volume| self.is_as_wanted(volume))
-                && mounts.iter().any(|mount| mount.mount_path == *path && self.is_mounted_as_wanted(mount))
+        let mount = self.authorities.as_ref().is_none_or(|path| {
+            let mut mounts = container.volume_mounts.iter().flatten();
+            mounts.any(|mount| mount.mount_path == *path && self.is_mounted_as_wanted(mount))
         });
-        let applied = seen.ownership().applied(&self.owner.manager).map(ownership::items).unwrap_or_default();
-        let items = self.items();
-        let goes = |item: &Item| !items.contains(item) && (self.is_left_over(item) || applied.contains(item));
-        variables && file && !references(seen.template(), self.owner).iter().any(|(item, _)| goes(item))
+        variables && mount
     }
 
     /// Whether the owner's manager has exactly this.
@@ -113,30 +150,30 @@ impl<'a> Wanted<'a> {
 
     /// What the owner's manager is to have.
     fn items(&self) -> BTreeSet<Item> {
-        let variables = self.variables.iter().map(|name| (*name).to_owned());
-        let mut items: BTreeSet<Item> =
-            variables.map(|name| Item::Variable(self.place.clone(), name)).collect();
-        if let Some(path) = &self.authorities {
-            items.insert(Item::Mount(self.place.clone(), path.clone()));
-            items.insert(Item::Volume(self.owner.volume.clone()));
+        if self.variables.is_empty() && self.authorities.is_none() {
+            return BTreeSet::new();
         }
-        if !items.is_empty() {
-            items.insert(Item::Container(self.place.clone()));
-        }
-        items
+        let of_container = |place: &Place| {
+            let variables =
+                self.variables.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned()));
+            let mount = self.authorities.iter().map(|path| Item::Mount(place.clone(), path.clone()));
+            variables.chain(mount).chain([Item::Container(place.clone())]).collect::<Vec<_>>()
+        };
+        let volume = self.authorities.iter().map(|_| Item::Volume(self.owner.volume.clone()));
+        self.places.iter().flat_map(of_container).chain(volume).collect()
     }
 
     /// Whether a reference that is applied would come to stand beside something else: a value, another source, or a
     /// second entry of the name.
     pub(super) fn is_obstructed(&self, container: &Container) -> bool {
-        let entries = || container.env.iter().flatten();
+        let has_other = |entry: &EnvVar| {
+            entry.value.as_ref().is_some_and(|value| !value.is_empty())
+                || (entry.value_from.is_some() && reference(entry).is_none())
+        };
         self.variables.iter().any(|name| {
-            let mut present = entries().filter(|entry| entry.name == *name);
+            let mut present = container.env.iter().flatten().filter(|entry| entry.name == *name);
             let (first, second) = (present.next(), present.next());
-            let is_reference = |entry: &EnvVar| {
-                reference(entry).is_some() && entry.value.as_ref().is_none_or(String::is_empty)
-            };
-            second.is_some() || first.is_some_and(|entry| !is_reference(entry))
+            second.is_some() || first.is_some_and(has_other)
         })
     }
 
@@ -159,6 +196,10 @@ impl<'a> Wanted<'a> {
             && mount.sub_path.as_deref() == Some(CA_FILE)
             && mount.read_only == Some(true)
     }
+}
+
+pub(super) fn place_of(container: &str) -> Place {
+    Place { list: List::Containers, container: container.to_owned() }
 }
 
 pub(super) fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {

@@ -39,6 +39,10 @@ fn a_target_is_shown_what_it_gets() -> Result<()> {
         ("deployment", "target: {deployment: {name: wandb, container: local}}"),
         ("stateful_set", "target: {statefulSet: {name: wandb}}"),
         ("weights_and_biases", "target: {weightsAndBiases: {name: wandb}}"),
+        (
+            "several",
+            "target: {deployment: {name: api, container: api}, additionalContainers: [{statefulSet: {name: app}}, {deployment: {name: api, container: beside}}]}",
+        ),
     ] {
         let files = Directory::with(&[
             ("corp.yaml", &ldap_config("ldaps://ldap.example.com", target)),

@@ -13,9 +13,15 @@ use super::{
     workloads::NAMES,
 };
 
-/// The names of the dialect of `wandb/local` that the `OidcProvider` has values for.
-const PROVIDER_NAMES: [&str; 6] = [
+/// The names of both dialects that the `OidcProvider` has values for, sorted.
+const PROVIDER_NAMES: [&str; 12] = [
     "DISABLE_SSO_PROVISIONING",
+    "GORILLA_AUTH_METHOD",
+    "GORILLA_DISABLE_SSO_PROVISIONING",
+    "GORILLA_OIDC_CLIENT_ID",
+    "GORILLA_OIDC_ISSUER",
+    "GORILLA_OIDC_SECRET",
+    "GORILLA_SESSION_LENGTH",
     "OIDC_AUTH_METHOD",
     "OIDC_CLIENT_ID",
     "OIDC_ISSUER",

@@ -88,20 +88,50 @@ async fn a_variable_of_somebody_else_stays_and_is_named() -> Result<()> {
     stage.apply(TARGET).await?;
     let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "FieldConflict").await?;
     let message = message_of(&status, "RolledOut");
-    let command = format!(
-        "kubectl -n {} set env deployment/wandb --containers=wandb LOCAL_LDAP_ADDRESS-",
-        stage.workspace.namespace()
-    );
-    ensure!(message.contains(&command), "{message}");
+    ensure!(message.contains("set spec.target.adopt") && !message.contains("set env"), "{message}");
     ensure!(!status.to_string().contains(theirs), "the value may be secret: {status:#}");
     assert_eq!(condition(&status, "Stalled").map(|stalled| &stalled["status"]), Some(&json!("True")));
     let after: Deployment = stage.api().get("wandb").await?;
     assert_eq!(after.spec.context("spec")?.template, before.spec.context("spec")?.template);
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
 
-    // What that command does.
-    patch_target(&stage, &environment(&json!([{"name": "LOCAL_LDAP_ADDRESS", "$patch": "delete"}]))).await?;
+    // As the message says.
+    let adopt = json!({"spec": {"target": {"adopt": "Replace"}}});
+    stage.workspace.patch("LdapConfig", "corp", &adopt).await?;
     stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
-    assert_eq!(stage.entries().await?["LOCAL_LDAP_ADDRESS"].0, "corp-ldap-1");
+    assert_eq!(stage.entries().await?["LOCAL_LDAP_ADDRESS"].0, "corp-ldap-2");
     stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn settings_that_the_server_may_not_read_are_told() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let spec = format!(
+        "{TARGET}\ngroupSync: true\ngroupAllowList: [\"cn=wandb,ou=groups,dc=example,dc=org\"]\nuserSearch: {{baseDN: \"ou=people,dc=example,dc=org\"}}"
+    );
+    stage.apply(&spec).await?;
+    let told = |settings: &'static str, list: &'static str| {
+        move |status: &Value| {
+            let has = |name: &str, reason: &str| {
+                let result = if reason == "Passed" { "Passed" } else { "Warning" };
+                is_found(status, name, result, reason)
+            };
+            has("SettingsDocumented", settings) && has("AllowListRead", list)
+        }
+    };
+    let resources = &stage.workspace;
+    let status = resources.wait_for("LdapConfig", "corp", told("SettingUndocumented", "Passed")).await?;
+    let message = check_of(&status, "SettingsDocumented").map(|check| check["message"].to_string());
+    ensure!(message.is_some_and(|message| message.contains("LDAP_USER_BASE_DN.")), "{status:#}");
+    resources.wait_until_ready("LdapConfig", "corp").await?;
+    assert_eq!(stage.entries().await?["GORILLA_LDAP_GROUP_SYNC"].0, "corp-ldap-1");
+
+    // Split services have names for it all, and may not read the list.
+    let image = json!([{"name": "wandb", "image": "wandb/megabinary:0.76.1"}]);
+    patch_target(&stage, &json!({"spec": {"template": {"spec": {"containers": image}}}})).await?;
+    resources.wait_for("LdapConfig", "corp", told("Passed", "AllowListUnproven")).await?;
+    stage.apply(&format!("{spec}\ntestUsers: [{{filter: (uid=carol), expect: {{allowed: false}}}}]")).await?;
+    resources.wait_for("LdapConfig", "corp", told("Passed", "Passed")).await?;
+    resources.wait_until_ready("LdapConfig", "corp").await?;
+    Ok(())
 }

@@ -16,6 +16,7 @@ mod neighbours;
 mod removal;
 mod revisions;
 mod rollback;
+mod several;
 mod stateful_sets;
 mod weights_and_biases;
 mod workloads;

@@ -12,8 +12,15 @@ use super::{
     refers_to,
 };
 
-/// The names of the dialect of `wandb/local` that the resource has values for.
-pub const NAMES: [&str; 7] = [
+/// The names of both dialects that the resource has values for, sorted.
+pub const NAMES: [&str; 14] = [
+    "LDAP_ADDRESS",
+    "LDAP_ATTRIBUTES",
+    "LDAP_BASE_DN",
+    "LDAP_BIND_DN",
+    "LDAP_BIND_PW",
+    "LDAP_LOGIN",
+    "LDAP_TLS_ENABLE",
     "LOCAL_LDAP_ADDRESS",
     "LOCAL_LDAP_ATTRIBUTES",
     "LOCAL_LDAP_BASE_DN",

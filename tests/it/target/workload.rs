@@ -256,7 +256,8 @@ async fn what_is_delivered_is_exactly_what_the_owner_has() -> Result<()> {
         variables(&world.deployment().await?),
         [
             ("HOST".into(), "literal".into()),
-            ("LOCAL_LDAP_ADDRESS".into(), "corp-ldap-2/LOCAL_LDAP_ADDRESS".into())
+            ("LOCAL_LDAP_ADDRESS".into(), "corp-ldap-2/LOCAL_LDAP_ADDRESS".into()),
+            ("LDAP_ADDRESS".into(), "corp-ldap-2/LDAP_ADDRESS".into())
         ]
     );
 
@@ -324,7 +325,7 @@ async fn an_entry_that_was_moved_does_not_outlive_its_setting() -> Result<()> {
     let changes = world.settle(Some((3, &fewer))).await?;
     assert!(matches!(changes.as_slice(), [Change::Merge(_), Change::Apply(_)]), "{changes:?}");
     let names: Vec<_> = variables(&world.deployment().await?).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS"]);
+    assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS", "LDAP_ADDRESS"]);
     let standing = world.seen().await?.standing(&world.owner);
     assert_eq!((standing.numbers, standing.moved), (BTreeSet::from([3]), None));
     Ok(())
@@ -411,6 +412,7 @@ fn metadata_of(change: &Change) -> Value {
         Change::Apply(fields) | Change::Claim(fields) | Change::Merge(fields) => {
             fields.get("metadata").cloned().unwrap_or_default()
         }
+        Change::Several(_) => Value::Null,
     }
 }
 

@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{ControlPlane, GitOps, Helm, User, gitops::ArgoApply, pods::WandbWorkload};
+use test_support::{ControlPlane, GitOps, Helm, User, condition, gitops::ArgoApply, pods::WandbWorkload};
 
 use super::{Environment, Running, brownfield, by_hand, set_target, target};
 use crate::{
@@ -180,12 +180,16 @@ async fn helm_on_the_clients_side_gives_the_entries_up_while_no_pod_of_a_set_is_
 }
 
 /// A tool that applies on the server's side, by what it does with a manifest.
-async fn gives_up_at_once(repository: Repository, apply: impl Fn(&Value) -> Result<()>) -> Result<()> {
+async fn gives_up_at_once(
+    repository: Repository,
+    refusal: &str,
+    apply: impl Fn(&Value) -> Result<()>,
+) -> Result<()> {
     apply(&repository.with)?;
     let (running, with, without) = repository.taken_over(&target("Replace")).await?;
     // With the literals still in its manifest, it fails and changes nothing.
-    let refusal = format!("{:#}", apply(&with).err().context("it was taken")?);
-    ensure!(refusal.contains(REFUSAL), "{refusal}");
+    let told = format!("{:#}", apply(&with).err().context("it was taken")?);
+    ensure!(told.contains(refusal), "{told}");
     let before = running.history.templates().await?;
     running.expect_never_without().await?;
 
@@ -201,7 +205,8 @@ async fn gives_up_at_once(repository: Repository, apply: impl Fn(&Value) -> Resu
 async fn helm_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()> {
     let repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
     let release = Release::new(repository.stage.workspace.namespace()).await?;
-    gives_up_at_once(repository, |manifest| release.upgrade(manifest, "--server-side=true").map(drop)).await
+    let apply = |manifest: &Value| release.upgrade(manifest, "--server-side=true").map(drop);
+    gives_up_at_once(repository, "conflicts with \"wandb-auth-operator/ldapconfig/corp\"", apply).await
 }
 
 #[tokio::test]
@@ -209,7 +214,7 @@ async fn flux_gives_the_entries_up_at_once() -> Result<()> {
     let (tools, kubeconfig) = (GitOps::install()?, ControlPlane::shared().await?.kubeconfig(User::Admin));
     let repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
     let apply = |manifest: &Value| tools.flux_apply(kubeconfig, std::slice::from_ref(manifest)).map(drop);
-    gives_up_at_once(repository, apply).await
+    gives_up_at_once(repository, REFUSAL, apply).await
 }
 
 #[tokio::test]
@@ -219,7 +224,53 @@ async fn argo_cd_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()
     let apply = |manifest: &Value| {
         tools.argo_apply(kubeconfig, std::slice::from_ref(manifest), ArgoApply::ServerSide)
     };
-    gives_up_at_once(repository, apply).await
+    gives_up_at_once(repository, REFUSAL, apply).await
+}
+
+#[tokio::test]
+async fn references_that_flux_forces_stay_within_three_rounds_and_leave_no_empty_entry() -> Result<()> {
+    let (tools, kubeconfig) = (GitOps::install()?, ControlPlane::shared().await?.kubeconfig(User::Admin));
+    let mut repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
+    // Nothing of theirs is a literal, which the API server would refuse beside a reference of ours.
+    repository.stage.workspace.put_secret("theirs", &[("dn", "dc=old,dc=example,dc=com")]).await?;
+    let entries = repository.with.pointer_mut("/spec/template/spec/containers/0/env").context("env")?;
+    let entries = entries.as_array_mut().context("entries")?;
+    entries.retain(|entry| entry["name"].as_str().is_none_or(|name| !repository.before.contains_key(name)));
+    let reference = json!({"secretKeyRef": {"name": "theirs", "key": "dn"}});
+    entries.push(json!({"name": "LOCAL_LDAP_BASE_DN", "valueFrom": reference}));
+    repository.before.retain(|name, _| name == "LOCAL_LDAP_BASE_DN");
+    let apply = |manifest: &Value| tools.flux_apply(kubeconfig, std::slice::from_ref(manifest)).map(drop);
+    apply(&repository.with)?;
+    let (running, with, without) = repository.taken_over(&target("Replace")).await?;
+    let workspace = &running.stage.workspace;
+    let mut rounds = 0;
+    loop {
+        apply(&with)?;
+        rounds += 1;
+        let is_left = eventually("an answer", || async {
+            let status = workspace.status("LdapConfig", "corp").await?;
+            let rolled_out = condition(&status, "RolledOut");
+            if rolled_out.is_some_and(|rolled_out| rolled_out["reason"] == "FieldConflict") {
+                return Ok(Some(true));
+            }
+            let entries = running.stage.entries().await?;
+            Ok(entries.get("LOCAL_LDAP_BASE_DN").filter(|(of, _)| of != "theirs").map(|_| false))
+        })
+        .await?;
+        if is_left {
+            break;
+        }
+    }
+    assert_eq!(rounds, 3);
+    let entries = running.stage.entries().await?;
+    assert_eq!(entries.get("LOCAL_LDAP_BASE_DN").map(|(of, _)| of.as_str()), Some("theirs"));
+
+    // What it gives up now is ours at once: an entry without any value would be a setting, too.
+    apply(&without)?;
+    until_delivered(&running, "corp-ldap-2").await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    running.history.expect_variables(&running.names()).await?;
+    running.stage.expect_no_broken_reference()
 }
 
 /// Where `kubectl apply`, and Argo CD by default, keep what they applied.

@@ -14,7 +14,7 @@ use test_support::{ControlPlane, pods::WandbWorkload};
 use super::{Stage, TARGET, eventually, neighbours::message_of, silence};
 
 /// Every entry that the resource has for the container.
-const ENTRIES: usize = 7;
+const ENTRIES: usize = super::workloads::NAMES.len();
 
 /// How long nothing is written where nothing changes.
 const SILENCE: Duration = Duration::from_secs(2);
