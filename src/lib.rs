@@ -23,6 +23,7 @@
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
+//! - [`import`]: from the settings of a running server back to the resources that say the same.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
 //! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default
@@ -62,6 +63,7 @@ pub mod api;
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod import;
 pub mod instance;
 pub mod issuer;
 pub mod jwt;

@@ -110,6 +110,9 @@ fn failure_threshold() -> u32 {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
+    /// What becomes of entries of the same names that somebody else has set there: `Never` (they stay, and nothing is delivered), `Equal` (taken over where every value is the same) or `Replace` (taken over). Nothing is taken over before every check has passed, and what was there is what a failed rollout goes back to.
+    #[serde(default)]
+    pub adopt: AdoptionPolicy,
     /// A Deployment in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<WorkloadTarget>,
@@ -135,6 +138,18 @@ pub struct AdditionalContainer {
     /// Of a StatefulSet in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateful_set: Option<WorkloadTarget>,
+}
+
+/// What becomes of entries of the same names that somebody else has set at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum AdoptionPolicy {
+    /// They stay as they are, and nothing is delivered.
+    #[default]
+    Never,
+    /// They are taken over where every value is the same.
+    Equal,
+    /// They are taken over, whatever their values.
+    Replace,
 }
 
 /// A workload whose pod template receives env entries.

@@ -14,7 +14,9 @@ pub mod schema;
 pub mod service_account;
 pub mod status;
 
-pub use common::{CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec};
+pub use common::{
+    AdoptionPolicy, CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec,
+};
 pub use duration::Duration;
 pub use instance::InstanceSpec;
 pub use jwt_issuer::{JwtIssuer, JwtIssuerSpec};

@@ -9,6 +9,8 @@ use serde::Serialize;
 use super::{
     Verdict,
     examine::{Examined, Surroundings, Title},
+    manifests::Manifests,
+    references::References,
     sources::Sources,
     tree,
 };
@@ -72,32 +74,39 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<Verdict>
     let (references, manifests) = arguments.sources.read().await?;
     let network = Arc::new(SharedNetwork::new(arguments.egress()));
     let mut reports = Vec::new();
-    let mut worst = Verdict::Passed;
-    for resource in &manifests.resources {
-        let objects = references.of(&**resource, &manifests).await?;
-        let surroundings =
-            Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
-        let examined = resource.examine(surroundings, &network).await;
-        let verdict = examined.verdict();
-        worst = match (worst, verdict) {
-            (Verdict::NotUsable, _) | (_, Verdict::NotUsable) => Verdict::NotUsable,
-            (Verdict::Failed, _) | (_, Verdict::Failed) => Verdict::Failed,
-            (Verdict::Passed, Verdict::Passed) => Verdict::Passed,
-        };
-        let advice = match &examined {
-            Examined::Obstructed(obstacle) => references.advice(obstacle, &**resource, &manifests),
-            Examined::Checked(_) => None,
-        };
-        let report = Report::new(resource.title(), resource.origin(), verdict, examined);
-        match arguments.output {
-            Output::Tree => print!("{}", tree::draw(&report, advice.as_deref())),
-            Output::Json => reports.push(report),
-        }
-    }
+    let worst = look(&references, &manifests, &network, |report, advice| match arguments.output {
+        Output::Tree => print!("{}", tree::draw(&report, advice.as_deref())),
+        Output::Json => reports.push(report),
+    })
+    .await?;
     if arguments.output == Output::Json {
         let mut output = std::io::stdout().lock();
         serde_json::to_writer_pretty(&mut output, &reports)?;
         writeln!(output)?;
+    }
+    Ok(worst)
+}
+
+/// Checks every resource, one after the other, and hands out what was found and what to do about an obstacle.
+pub(super) async fn look(
+    references: &References,
+    manifests: &Manifests,
+    network: &Arc<SharedNetwork>,
+    mut tell: impl FnMut(Report, Option<String>),
+) -> anyhow::Result<Verdict> {
+    let mut worst = Verdict::Passed;
+    for resource in &manifests.resources {
+        let objects = references.of(&**resource, manifests).await?;
+        let surroundings =
+            Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
+        let examined = resource.examine(surroundings, network).await;
+        let verdict = examined.verdict();
+        worst = worst.worse(verdict);
+        let advice = match &examined {
+            Examined::Obstructed(obstacle) => references.advice(obstacle, &**resource, manifests),
+            Examined::Checked(_) => None,
+        };
+        tell(Report::new(resource.title(), resource.origin(), verdict, examined), advice);
     }
     Ok(worst)
 }

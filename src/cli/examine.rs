@@ -101,7 +101,7 @@ pub(super) struct Rendered {
 }
 
 /// Stands for a value that is not printed.
-const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
 
 /// A secret of fewer characters may be a part of a longer value by chance.
 const TELLING: usize = 8;

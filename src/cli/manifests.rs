@@ -40,18 +40,8 @@ impl Manifests {
     /// Reads every file; a directory stands for its YAML and JSON files, `-` for standard input.
     pub(super) fn read(paths: &[PathBuf], default_namespace: &str) -> anyhow::Result<Self> {
         let mut manifests = Self::default();
-        for path in paths {
-            if path.as_os_str() == "-" {
-                let text = read(std::io::stdin()).context("cannot read standard input")?;
-                manifests.add("standard input", &text, default_namespace)?;
-                continue;
-            }
-            for file in files(path)? {
-                let origin = file.display().to_string();
-                let cannot = || format!("cannot read {origin}");
-                let text = read(fs::File::open(&file).with_context(cannot)?).with_context(cannot)?;
-                manifests.add(&origin, &text, default_namespace)?;
-            }
+        for Placed { place, document } in documents(paths)? {
+            manifests.add(&place, document, default_namespace)?;
         }
         if manifests.resources.is_empty() {
             bail!(
@@ -62,22 +52,21 @@ impl Manifests {
         Ok(manifests)
     }
 
-    fn add(&mut self, origin: &str, text: &str, default_namespace: &str) -> anyhow::Result<()> {
-        let documents = yaml::documents(text).map_err(|Fault { document, line, what }| {
-            anyhow!("{origin}, document {document} is not well-formed YAML: line {line}: {what}")
-        })?;
-        for (number, Document { value, repeated }) in documents {
-            let place = format!("{origin}, document {number}");
-            if let Some(first) = repeated.first().filter(|_| concerns(&value)) {
-                bail!(
-                    "{place} has the key \"{}\" twice in one map, the second time in its line {}; remove one of them",
-                    quote(&first.key),
-                    first.line
-                );
-            }
-            self.add_value(&place, value, default_namespace)?;
+    /// Adds what one document holds.
+    pub(super) fn add(
+        &mut self,
+        place: &str,
+        Document { value, repeated }: Document,
+        default_namespace: &str,
+    ) -> anyhow::Result<()> {
+        if let Some(first) = repeated.first().filter(|_| concerns(&value)) {
+            bail!(
+                "{place} has the key \"{}\" twice in one map, the second time in its line {}; remove one of them",
+                quote(&first.key),
+                first.line
+            );
         }
-        Ok(())
+        self.add_value(place, value, default_namespace)
     }
 
     fn add_value(&mut self, place: &str, value: Value, default_namespace: &str) -> anyhow::Result<()> {
@@ -180,13 +169,49 @@ impl Manifests {
     }
 }
 
+/// A document, and where it was read.
+pub(super) struct Placed {
+    pub(super) place: String,
+    pub(super) document: Document,
+}
+
+/// Every document of the files that holds something; a directory stands for its YAML and JSON files, `-` for
+/// standard input.
+pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<Placed>> {
+    let mut documents = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            let text = read(std::io::stdin()).context("cannot read standard input")?;
+            documents.extend(placed("standard input", &text)?);
+            continue;
+        }
+        for file in files(path)? {
+            let origin = file.display().to_string();
+            let cannot = || format!("cannot read {origin}");
+            let text = read(fs::File::open(&file).with_context(cannot)?).with_context(cannot)?;
+            documents.extend(placed(&origin, &text)?);
+        }
+    }
+    Ok(documents)
+}
+
+fn placed(origin: &str, text: &str) -> anyhow::Result<Vec<Placed>> {
+    let documents = yaml::documents(text).map_err(|Fault { document, line, what }| {
+        anyhow!("{origin}, document {document} is not well-formed YAML: line {line}: {what}")
+    })?;
+    let placed = documents.into_iter();
+    Ok(placed
+        .map(|(number, document)| Placed { place: format!("{origin}, document {number}"), document })
+        .collect())
+}
+
 /// Decoding does not say where it failed; the schema does.
 fn first_violation(kind: &str, value: &Value) -> Option<String> {
     schema::violation(schema::spec_schema(kind)?, value.get("spec")?, "spec")
 }
 
 /// The paths, as a sentence names them.
-fn named(paths: &[PathBuf]) -> String {
+pub(super) fn named(paths: &[PathBuf]) -> String {
     let name = |path: &PathBuf| match path.to_str() {
         Some("-") => "standard input".to_owned(),
         _ => path.display().to_string(),

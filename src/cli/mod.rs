@@ -1,4 +1,4 @@
-//! The command line: `run`, `crd`, `check` and `render` (section 5 of the design).
+//! The command line: `run`, `crd`, `check`, `render` and `import`.
 //!
 //! Arguments are parsed twice: by clap into words, and by each command into what it works with.
 
@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod crd;
 mod examine;
+mod import;
 mod manifests;
 mod misfits;
 mod objects;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 pub use check::CheckArguments;
 pub use crd::CrdArguments;
+pub use import::ImportArguments;
 pub use render::RenderArguments;
 pub use run::RunArguments;
 pub use sources::Sources;
@@ -44,6 +46,8 @@ enum Command {
     Check(CheckArguments),
     /// Print the Secret and the env entries that the resources in files lead to.
     Render(RenderArguments),
+    /// Print the resources that say what a running server, a manifest or a chart's values have.
+    Import(ImportArguments),
 }
 
 /// How a command that looked at something ended.
@@ -55,6 +59,17 @@ pub enum Verdict {
     Failed,
     /// Something kept the checks from running: the files, the spec or a reference.
     NotUsable,
+}
+
+impl Verdict {
+    /// The worse of the two.
+    fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::NotUsable, _) | (_, Self::NotUsable) => Self::NotUsable,
+            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
+            (Self::Passed, Self::Passed) => Self::Passed,
+        }
+    }
 }
 
 impl From<Verdict> for ExitCode {
@@ -74,5 +89,6 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Verdict> {
         Command::Crd(arguments) => crd::crd(&arguments),
         Command::Check(arguments) => check::check(&arguments).await,
         Command::Render(arguments) => render::render(&arguments).await,
+        Command::Import(arguments) => import::import(&arguments).await,
     }
 }

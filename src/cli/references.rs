@@ -11,7 +11,7 @@ use super::{
     manifests::Manifests,
 };
 use crate::api::{ConditionType, Reason};
-use crate::engine::{Fetched, ObjectKey, fetch};
+use crate::engine::{Fetched, ObjectKey, Reference, fetch};
 
 /// Where referenced Secrets and ConfigMaps are read.
 pub(super) enum References {
@@ -19,6 +19,8 @@ pub(super) enum References {
     Files,
     /// In the current context's cluster.
     Cluster(Client),
+    /// In that cluster, or among what is yet to be applied to it.
+    Upcoming(Client),
 }
 
 impl References {
@@ -33,7 +35,7 @@ impl References {
     pub(super) fn client(&self) -> Option<&Client> {
         match self {
             Self::Files => None,
-            Self::Cluster(client) => Some(client),
+            Self::Cluster(client) | Self::Upcoming(client) => Some(client),
         }
     }
 
@@ -47,7 +49,7 @@ impl References {
         let reason = obstacle.problem.reason;
         let is_absent = obstacle.condition == ConditionType::ResolvedRefs
             && (reason.is_absence() || reason == Reason::ResourceNotFound);
-        if matches!(self, Self::Cluster(_)) || !is_absent {
+        if self.client().is_some() || !is_absent {
             return None;
         }
         let own = resource.namespace();
@@ -76,20 +78,30 @@ impl References {
         resource: &dyn Examinable,
         manifests: &Manifests,
     ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
-        let namespace = resource.namespace();
-        match self {
-            Self::Cluster(client) => fetch(client, &namespace, &resource.references())
+        let (namespace, references) = (resource.namespace(), resource.references());
+        self.fetch(&namespace, &references, manifests).await
+    }
+
+    /// The objects of a namespace that the references lead to.
+    pub(super) async fn fetch(
+        &self,
+        namespace: &str,
+        references: &[Reference],
+        manifests: &Manifests,
+    ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+        let mut objects = match self {
+            Self::Files => BTreeMap::new(),
+            Self::Cluster(client) | Self::Upcoming(client) => fetch(client, namespace, references)
                 .await
-                .context("the cluster did not give out the referenced objects"),
-            Self::Files => Ok(resource
-                .references()
-                .iter()
-                .filter_map(|reference| {
-                    let key = reference.object();
-                    let fetched = manifests.objects.get(&(namespace.clone(), key.clone()))?.clone();
-                    Some((key, fetched))
-                })
-                .collect()),
+                .context("the cluster did not give out the referenced objects")?,
+        };
+        if !matches!(self, Self::Cluster(_)) {
+            objects.extend(references.iter().filter_map(|reference| {
+                let key = reference.object();
+                let given = manifests.objects.get(&(namespace.to_owned(), key.clone()))?.clone();
+                Some((key, given))
+            }));
         }
+        Ok(objects)
     }
 }

@@ -53,8 +53,38 @@ struct Entry<K: Kind> {
 pub(super) type Attempted = (Option<u64>, String);
 
 /// Who restores the same entries more often within the time is in a tug-of-war.
-const REPAIRS: usize = 3;
 const REPAIRS_WITHIN: Duration = Duration::from_hours(1);
+
+/// What a write to a target is to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repair {
+    /// Entries that are missing, or point elsewhere.
+    Missing,
+    /// Entries that somebody else has given another value.
+    Replaced,
+}
+
+impl Repair {
+    /// How often it is made for the same revision and inputs.
+    fn limit(self) -> usize {
+        match self {
+            Self::Missing => 3,
+            Self::Replaced => 2,
+        }
+    }
+
+    /// After how long without a write it is made once more all the same: who has set a value has one in place,
+    /// and who only takes entries away leaves the server without any.
+    fn pause(self) -> Duration {
+        match self {
+            Self::Missing => MISSING_AGAIN,
+            Self::Replaced => REPAIRS_WITHIN,
+        }
+    }
+}
+
+/// How often entries that somebody keeps taking away are put back.
+pub(super) const MISSING_AGAIN: Duration = Duration::from_mins(5);
 
 impl<K: Kind> Entry<K> {
     fn new(uid: String) -> Self {
@@ -162,11 +192,12 @@ impl<K: Kind> Memory<K> {
     }
 
     /// Whether the target may be written once more: the same only so often.
-    pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, now: Instant) -> bool {
+    pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, repair: Repair, now: Instant) -> bool {
         self.with(object, |entry| match &entry.delivered {
             Some((last, repairs)) if last == attempt => {
-                let is_recent = |at: &&Instant| now.duration_since(**at) < REPAIRS_WITHIN;
-                repairs.iter().filter(is_recent).count() < REPAIRS
+                let age = |at: &Instant| now.duration_since(*at);
+                let recent = repairs.iter().filter(|at| age(at) < REPAIRS_WITHIN).count();
+                recent < repair.limit() || repairs.last().is_none_or(|last| age(last) >= repair.pause())
             }
             _ => true,
         })

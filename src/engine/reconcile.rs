@@ -12,8 +12,8 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
     Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
-    Traces, Upkeep, Values, decide,
-    delivery::{Delivered, Offer, Progress, deliver, look_again, looks, retire},
+    Traces, Upkeep, Values, Verdict, decide,
+    delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
     fetch,
     notices::written as news_of,
     prepare, references, rejection,
@@ -55,14 +55,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not keep a rollout that is under way from being undone.
             if problem.reason == Reason::InvalidSpec {
-                published.delivered = published.hand_over(object, context).await?;
+                published.delivered = published.hand_over(object, context, Checks::Open).await?;
             }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            published.delivered = published.hand_over(object, context).await?;
+            published.delivered = published.hand_over(object, context, Checks::Open).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
@@ -72,8 +72,9 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
     let values = (existing.values(), last_verified.as_ref());
-    let remembered = examine(object, context, &planned, &checked_inputs, values).await?;
-    let _turn = context.turns.acquire().await;
+    let mut remembered =
+        examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
+    let turn = context.turns.acquire().await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -83,13 +84,43 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     }
     let candidate = candidate::<K>(&planned, &remembered, held);
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
-    published.delivered = published.hand_over(object, context).await?;
+    published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
+    drop(turn);
+    if published.awaits_checks() && checks(object, &remembered) == Checks::Stale {
+        // What somebody else has set is not taken over on the word of a check that is old.
+        let values = (published.values.as_ref(), last_verified.as_ref());
+        remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
+        let _turn = context.turns.acquire().await;
+        published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
+    }
+    let _turn = context.turns.acquire().await;
+    let verdict = remembered.verdict(object.common().failure_threshold);
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
     let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
-    let verdict = remembered.verdict(object.common().failure_threshold);
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
     settle(object, context, (outcome, details), Some(published)).await
+}
+
+/// How old findings may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// As old as the spec's interval lets them be.
+    AsScheduled,
+    /// They must be [`FRESH`], but for those that are not asked for again.
+    Fresh,
+}
+
+/// How long a check says that something works now.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// What the last run of the checks says of taking anything over.
+fn checks<K: Kind>(object: &K, remembered: &Remembered<K::Evidence>) -> Checks {
+    match remembered.verdict(object.common().failure_threshold) {
+        Verdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => Checks::Fresh,
+        Verdict::Passed => Checks::Stale,
+        Verdict::Tolerated { .. } | Verdict::Failed(_) | Verdict::Held(_) => Checks::Open,
+    }
 }
 
 /// What the checks find: remembered where that answers the question, from the network otherwise.
@@ -99,6 +130,7 @@ async fn examine<K: Kind>(
     planned: &Planned<K>,
     checked_inputs: &CheckedInputs,
     (published, last_verified): (Option<&Values>, Option<&Values>),
+    age: Age,
 ) -> Result<Remembered<K::Evidence>, Error> {
     let common = object.common();
     let question = &planned.question;
@@ -107,7 +139,12 @@ async fn examine<K: Kind>(
         Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
     });
     let remembered = match known {
-        Some(known) if known.answers(question, schedule(object), Instant::now()) => known,
+        Some(known)
+            if known.answers(question, schedule(object), Instant::now())
+                && (age == Age::AsScheduled || checks(object, &known) != Checks::Stale) =>
+        {
+            known
+        }
         known => {
             let namespace = object.namespace().unwrap_or_default();
             let unwritable = context.memory.unwritable(object);
@@ -323,8 +360,19 @@ impl Published {
         problems.find(|problem| problem.reason == Reason::WriteRejected)
     }
 
+    /// Whether a takeover waits for the checks.
+    fn awaits_checks(&self) -> bool {
+        let delivered = self.delivered.as_ref();
+        delivered.is_some_and(|delivered| matches!(delivered.state, Progress::AwaitsChecks(_)))
+    }
+
     /// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
-    async fn hand_over<K: Kind>(&self, object: &K, context: &Context<K>) -> Result<Option<Delivered>, Error> {
+    async fn hand_over<K: Kind>(
+        &self,
+        object: &K,
+        context: &Context<K>,
+        checks: Checks,
+    ) -> Result<Option<Delivered>, Error> {
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
             retire(object, context).await?;
             return Ok(None);
@@ -343,7 +391,7 @@ impl Published {
             (Publication::Current, Some(values)) => Offer::Current(values),
             (_, Some(values)) => Offer::Held(values),
         };
-        deliver(object, context, &target, offer).await.map(Some)
+        deliver(object, context, &target, offer, checks).await.map(Some)
     }
 }
 

@@ -101,6 +101,11 @@ impl<E> Remembered<E> {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
+    /// How long ago the checks ran; nothing where only a status tells of them.
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        Some(now.saturating_duration_since(self.checked_at?))
+    }
+
     /// Whether the checks passed at some time with the inputs of this question.
     pub fn is_proven(&self, question: &Question) -> bool {
         self.proven && self.question.inputs == question.inputs

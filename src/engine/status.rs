@@ -277,7 +277,9 @@ fn rolled_out(facts: &Facts<'_>) -> Draft {
     match &delivered.state {
         Progress::NotPublished => Draft::not_checked(type_, ConditionType::Published),
         Progress::RolledOut(message) => Draft::new(type_, State::True, Reason::RolledOut, message),
-        Progress::Progressing(message) => Draft::new(type_, State::False, Reason::Progressing, message),
+        Progress::Progressing(message) | Progress::AwaitsChecks(message) => {
+            Draft::new(type_, State::False, Reason::Progressing, message)
+        }
         Progress::RolledBack(message) => Draft::new(type_, State::False, Reason::RolledBack, message),
         Progress::NoWorkingRevision(message) => {
             Draft::new(type_, State::False, Reason::NoWorkingRevision, message)

@@ -6,7 +6,9 @@ use super::{BindName, Dn, GroupName, LdapUrl};
 
 /// A parsed `LdapConfig`.
 pub struct Directory {
-    /// Where it is.
+    /// Where it is, as it was written: W&B Server gets the very same text.
+    pub address: String,
+    /// The same, taken apart.
     pub url: LdapUrl,
     /// How the connection is protected.
     pub protection: Protection,

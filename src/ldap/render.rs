@@ -1,5 +1,7 @@
 //! The values that W&B Server reads.
 
+mod inverse;
+
 use super::{Directory, GroupName, Plan, Protection};
 use crate::engine::{Env, RenderContext, Values};
 
@@ -54,7 +56,7 @@ pub(super) const ENVIRONMENT: &[Env] = &[
 pub fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
     let directory = &plan.directory;
     let mut values = Values::default();
-    values.set(ADDRESS, directory.url.to_string());
+    values.set(ADDRESS, directory.address.as_str());
     values.set(BASE_DN, directory.base_dn.to_string());
     values.set(ATTRIBUTES, attributes(directory));
     values.set(TLS_ENABLE, tls_enable(&directory.protection));

@@ -32,6 +32,7 @@ impl Directory {
         }
         Ok(Self {
             protection,
+            address: spec.address.clone(),
             url,
             base_dn: parse_dn("spec.baseDN", &spec.base_dn)?,
             bind_name: spec.bind.as_ref().map(|bind| bind_name(&bind.dn)).transpose()?,

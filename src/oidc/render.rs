@@ -1,5 +1,7 @@
 //! The environment variables of W&B Server.
 
+mod inverse;
+
 use super::Plan;
 use crate::{
     api::oidc_provider::AuthMethod,

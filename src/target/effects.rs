@@ -76,7 +76,7 @@ async fn patch(
     let resource = seen.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let made = match change {
-        Change::Apply(configuration) => {
+        Change::Apply(configuration) | Change::Claim(configuration) => {
             let parameters = PatchParams { dry_run, ..PatchParams::apply(&owner.manager).force() };
             api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
         }

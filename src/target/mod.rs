@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //!
-//! - An entry of somebody else is never changed. Ours are those that refer to a revision of the owner.
+//! - An entry of somebody else is never changed, except by [`Seen::take_over`]. Ours are those that refer to a
+//!   revision of the owner.
 //! - A change is made to the version of the target that was seen, or not at all.
 //! - This module never writes a Secret, and never reads one.
 
@@ -21,6 +22,7 @@ mod in_use;
 mod managed_fields;
 mod newest;
 mod owner;
+mod present;
 mod references;
 mod rights;
 mod rollout;
@@ -35,6 +37,7 @@ pub use effects::{make, rollout, unblock};
 pub use environment::Environment;
 pub use in_use::in_use;
 pub use owner::Owner;
+pub use present::{Holder, Origin, Part, PresentVariable};
 pub use rollout::{Patience, Rollout};
 pub use several::Several;
 pub use sightings::Sightings;
@@ -52,6 +55,9 @@ use crate::{api::Reason, problem::Problem};
 
 /// What only one resource may decide at a target: how people log in.
 pub const SIGN_IN: &str = "the sign-in";
+
+/// What to do about entries of somebody else. At no moment of it is the server without theirs and without ours.
+pub(crate) const ADVICE_TO_ADOPT: &str = "Leave them in place until this resource has taken them over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/adopting says.";
 
 /// How the owner's entries stand in a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,8 +97,21 @@ pub enum Change {
     Apply(serde_json::Value),
     /// The fields that are to be different (JSON merge patch, RFC 7386).
     Merge(serde_json::Value),
+    /// The same as [`Change::Apply`], where the target has all of it: only whose it is changes.
+    Claim(serde_json::Value),
     /// The changes of several parts of the target, by their position: all of them or none.
     Several(Vec<(usize, Change)>),
+}
+
+impl Change {
+    /// Whether the target has all of it, so that only whose it is changes.
+    pub fn is_claim(&self) -> bool {
+        match self {
+            Self::Claim(_) => true,
+            Self::Several(changes) => changes.iter().all(|(_, change)| change.is_claim()),
+            Self::Apply(_) | Self::Merge(_) => false,
+        }
+    }
 }
 
 /// What became of a [`Change`].
@@ -183,6 +202,29 @@ impl Seen {
             Self::Workload(seen) => seen.change(owner, delivery, yielding),
             Self::WeightsAndBiases(seen) => seen.change(owner, delivery, yielding),
             Self::Several(seen) => seen.change(owner, delivery, yielding),
+        }
+    }
+
+    /// The same, where the variables of everybody else that are in the way are taken over.
+    pub fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
+        match self {
+            Self::Workload(seen) => seen.take_over(owner, delivery),
+            Self::Several(seen) => seen.take_over(owner, delivery),
+            Self::WeightsAndBiases(seen) => seen.take_over(owner, delivery),
+        }
+    }
+
+    /// What the target has under the names of the delivery now, and of the owner's beside that.
+    pub fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        match self {
+            Self::Workload(seen) => seen.present(owner, delivery, yielding),
+            Self::Several(seen) => seen.present(owner, delivery, yielding),
+            Self::WeightsAndBiases(seen) => seen.present(owner, delivery, yielding),
         }
     }
 

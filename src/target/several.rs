@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Delivery, Environment, Owner, Seen, Standing, Target};
+use super::{Change, Delivery, Environment, Owner, PresentVariable, Seen, Standing, Target};
 use crate::problem::Problem;
 
 /// What was read of several workloads.
@@ -87,6 +87,29 @@ impl Several {
         yielding: &[Owner],
     ) -> Result<Option<Change>, Problem> {
         self.together(|seen, reach| seen.change(owner, delivery.filter(|_| reach == Reach::Within), yielding))
+    }
+
+    /// The same, where the variables of everybody else that are in the way are taken over.
+    pub(super) fn take_over(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+    ) -> Result<Option<Change>, Problem> {
+        self.together(|seen, reach| match reach {
+            Reach::Within => seen.take_over(owner, delivery),
+            Reach::Outside => seen.change(owner, None, &[]),
+        })
+    }
+
+    /// What the parts that the delivery goes to have under its names.
+    pub(super) fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        let within = self.parts().filter(|(_, reach)| *reach == Reach::Within);
+        within.flat_map(|(seen, _)| seen.present(owner, delivery, yielding)).collect()
     }
 
     fn together(

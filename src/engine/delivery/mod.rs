@@ -3,9 +3,11 @@
 //! [`deliver`] is the loop: look, decide one step ([`aim`], pure), take it, look again ([`round`]). Each step is
 //! derived from what the API server holds alone: the [`revisions`] with their marks, and the target. So a
 //! process that is killed after any write leaves nothing that the next run cannot finish. [`joining`] is how
-//! several resources write together, and [`withdraw`] takes everything back. What keeps values from a target
+//! several resources write together, [`adoption`] how entries of somebody else are taken over, and [`withdraw`]
+//! takes everything back. What keeps values from a target
 //! is an [`obstacle`]; [`looks`] is what a look at the target tells people.
 
+mod adoption;
 mod aim;
 mod joining;
 mod looks;
@@ -13,9 +15,11 @@ mod obstacle;
 mod revisions;
 mod round;
 mod waiting;
+mod way;
 mod way_back;
 mod withdraw;
 
+pub(super) use adoption::Checks;
 pub(super) use looks::looks;
 pub(super) use waiting::{look_again, retire};
 pub(super) use withdraw::{Withdrawal, is_absent, withdraw};
@@ -55,6 +59,8 @@ pub enum Progress {
     RolledOut(String),
     /// Pods are still to come.
     Progressing(String),
+    /// They are to take the place of what somebody else has set, once the checks have passed.
+    AwaitsChecks(String),
     /// Pods run with earlier ones, since the newest did not work.
     RolledBack(String),
     /// The newest do not work, and no earlier ones do any more.
@@ -96,8 +102,9 @@ pub(super) async fn deliver<K: Kind>(
     context: &Context<K>,
     target: &Target,
     offer: Offer<'_>,
+    checks: Checks,
 ) -> Result<Delivered, Error> {
-    match attempt(object, context, target, offer).await {
+    match attempt(object, context, target, offer, checks).await {
         Ok(delivered) => Ok(delivered),
         Err(Obstacle::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
         Err(Obstacle::Error(error)) => {
@@ -113,6 +120,7 @@ async fn attempt<K: Kind>(
     context: &Context<K>,
     target: &Target,
     offer: Offer<'_>,
+    checks: Checks,
 ) -> Result<Delivered, Obstacle> {
     let namespace = object.namespace().unwrap_or_default();
     let others = context.others(object).await;
@@ -144,6 +152,7 @@ async fn attempt<K: Kind>(
             other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
         }),
         offer,
+        checks,
         inputs: inputs(object),
         stale: 0,
         clock,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{
         Claimant, Kind, Values,
+        reconcile::now,
         secret::{
             MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, encoded, field_manager, owner, owner_in_targets,
             values_of,
@@ -28,6 +29,9 @@ pub(super) const TARGET_ANNOTATION: &str = "auth.wandb.com/target";
 /// Says what became of a revision.
 pub(super) const ROLLOUT_ANNOTATION: &str = "auth.wandb.com/rollout";
 
+/// Stands on a revision of what somebody else had set at the target.
+const ADOPTED_ANNOTATION: &str = "auth.wandb.com/adopted";
+
 /// A numbered, immutable copy of the published values.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Revision {
@@ -39,10 +43,21 @@ pub(super) struct Revision {
     pub target: String,
     /// What became of it.
     pub mark: Mark,
+    /// Where its values come from.
+    pub source: Source,
     /// When the Secret was made.
     pub created: Option<Timestamp>,
     uid: Option<String>,
     version: Option<String>,
+}
+
+/// Where a revision's values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the resource.
+    Resource,
+    /// From the target, which had them before the resource took it over.
+    Target,
 }
 
 /// What became of a revision.
@@ -163,6 +178,7 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
         name,
         target: annotations.get(TARGET_ANNOTATION)?.clone(),
         mark: mark.unwrap_or_default(),
+        source: if annotations.contains_key(ADOPTED_ANNOTATION) { Source::Target } else { Source::Resource },
         created: secret.creation_timestamp().map(|time| time.0),
         uid: secret.uid(),
         version: secret.resource_version(),
@@ -224,6 +240,7 @@ pub(super) async fn create<K: Kind>(
     number: u64,
     target: &Target,
     values: &Values,
+    source: Source,
 ) -> Result<Creation, kube::Error> {
     let mut secret = Secret {
         immutable: Some(true),
@@ -237,6 +254,12 @@ pub(super) async fn create<K: Kind>(
     let annotations = secret.annotations_mut();
     annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
     annotations.insert(TARGET_ANNOTATION.to_owned(), target.to_string());
+    if source == Source::Target {
+        // Pods ran with it before it was a revision.
+        let mark = serde_json::to_string(&Mark::RolledOut { at: now() }).map_err(kube::Error::SerdeError)?;
+        annotations.insert(ROLLOUT_ANNOTATION.to_owned(), mark);
+        annotations.insert(ADOPTED_ANNOTATION.to_owned(), "true".to_owned());
+    }
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
     match api(client, object).create(&parameters, &secret).await {
         Ok(_) => Ok(Creation::Done),
@@ -310,6 +333,7 @@ impl Revision {
     pub(super) fn for_tests(number: u64, mark: Mark, created: Timestamp) -> Self {
         let name = format!("corp-ldap-{number}");
         let target = "Deployment/wandb".to_owned();
-        Self { number, name, target, mark, created: Some(created), uid: None, version: None }
+        let (source, created) = (Source::Resource, Some(created));
+        Self { number, name, target, mark, source, created, uid: None, version: None }
     }
 }

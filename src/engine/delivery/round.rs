@@ -6,16 +6,23 @@ use jiff::Timestamp;
 
 use super::{
     Delivered, Offer, Progress,
-    aim::{Attempt, Course, Judgement, Step, Wanted, aim, proven_before},
+    adoption::Checks,
+    aim::{Attempt, Course, Judgement, Step, Wanted, aim, next_number, proven_before, proven_below},
     obstacle::Obstacle,
-    revisions::{self, Creation, Mark, Revision, Stay},
+    revisions::{self, Creation, Mark, Revision, Source, Stay},
+    way::{Occupied, Way},
     way_back::{self, Answer},
     withdraw,
 };
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
-    engine::{Claimant, Context, Kind, Values, clock::ApiClock, release::Finalizer},
-    problem::{Problem, quote},
+    engine::{
+        Claimant, Context, Kind, Values,
+        clock::ApiClock,
+        memory::{MISSING_AGAIN, Repair},
+        release::Finalizer,
+    },
+    problem::{Problem, enumerate, quote},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
 
@@ -37,6 +44,8 @@ pub(super) struct Round<'a, K: Kind> {
     /// Who has the place at once if this resource cannot use it.
     pub successor: Option<&'a Claimant>,
     pub offer: Offer<'a>,
+    /// Whether entries of somebody else may be taken over now.
+    pub checks: Checks,
     /// What a person changes to have something tried again.
     pub inputs: String,
     /// How often the target was another one than the one that was seen.
@@ -45,14 +54,14 @@ pub(super) struct Round<'a, K: Kind> {
 }
 
 /// What one look showed.
-struct Scene<'a> {
-    seen: &'a Seen,
+pub(super) struct Scene<'a> {
+    pub seen: &'a Seen,
     /// The revisions that were made for objects of this target.
-    here: &'a [Revision],
+    pub here: &'a [Revision],
     /// Those that were made for others, too, or only for others.
-    elsewhere: &'a [Revision],
-    standing: &'a Standing,
-    attempt: Attempt,
+    pub elsewhere: &'a [Revision],
+    pub standing: &'a Standing,
+    pub attempt: Attempt,
 }
 
 impl<K: Kind> Round<'_, K> {
@@ -89,10 +98,7 @@ impl<K: Kind> Round<'_, K> {
         }
         match aim(&here, taken, wanted, &standing, &attempt) {
             Step::Nothing => Ok(Some(nothing())),
-            Step::Create(number) => {
-                self.create(&seen, number, taken).await?;
-                Ok(None)
-            }
+            Step::Create(number) => self.create(&seen, &here, &standing, number, taken).await,
             Step::Mark(revision, mark) => {
                 revisions::mark(client, self.object, revision, &mark).await?;
                 Ok(None)
@@ -105,7 +111,7 @@ impl<K: Kind> Round<'_, K> {
                 };
                 let scene =
                     Scene { seen: &seen, here: &here, elsewhere: &elsewhere, standing: &standing, attempt };
-                self.go(scene, course, held).await
+                self.go(scene, course, held, taken).await
             }
         }
     }
@@ -145,16 +151,52 @@ impl<K: Kind> Round<'_, K> {
             && self.yielding.iter().any(works)
     }
 
-    fn yielding_owners(&self) -> Vec<Owner> {
+    pub(super) fn yielding_owners(&self) -> Vec<Owner> {
         self.yielding.iter().map(|rival| rival.owner.clone()).collect()
     }
 
-    async fn create(&self, seen: &Seen, number: u64, taken: &mut BTreeSet<u64>) -> Result<(), Obstacle> {
-        let (Offer::Current(values) | Offer::Held(values)) = self.offer else { return Ok(()) };
-        // What would not be taken needs no revision.
-        seen.change(&self.owner, Some(&delivery::<K>(number, values)), &self.yielding_owners())?;
+    async fn create(
+        &self,
+        seen: &Seen,
+        here: &[Revision],
+        standing: &Standing,
+        number: u64,
+        taken: &mut BTreeSet<u64>,
+    ) -> Result<Option<Delivered>, Obstacle> {
+        let (Offer::Current(values) | Offer::Held(values)) = self.offer else { return Ok(None) };
+        let delivery = delivery::<K>(number, values);
+        let present = match self.occupied(seen, &delivery).await? {
+            // What would not be taken needs no revision.
+            Occupied::Free => {
+                seen.change(&self.owner, Some(&delivery), &self.yielding_owners())?;
+                None
+            }
+            Occupied::Adoptable(_) if self.checks != Checks::Fresh => {
+                return Ok(Some(self.waits(seen, standing)));
+            }
+            Occupied::Adoptable(present) => {
+                seen.take_over(&self.owner, &delivery)?;
+                self.unkept(present, standing, proven_below(here, number)).await?
+            }
+        };
         self.context.hold(self.object, Finalizer::Target).await?;
-        let made = revisions::create(&self.context.client, self.object, number, self.target, values).await?;
+        match &present {
+            Some(present) => self.make(number, present, Source::Target, taken).await?,
+            None => self.make(number, values, Source::Resource, taken).await?,
+        }
+        Ok(None)
+    }
+
+    /// Makes a revision.
+    async fn make(
+        &self,
+        number: u64,
+        values: &Values,
+        source: Source,
+        taken: &mut BTreeSet<u64>,
+    ) -> Result<(), Obstacle> {
+        let client = &self.context.client;
+        let made = revisions::create(client, self.object, number, self.target, values, source).await?;
         if made == Creation::Taken {
             taken.insert(number);
         }
@@ -167,11 +209,12 @@ impl<K: Kind> Round<'_, K> {
         scene: Scene<'_>,
         course: Course<'_>,
         newest: Option<Values>,
+        taken: &mut BTreeSet<u64>,
     ) -> Result<Option<Delivered>, Obstacle> {
         let client = &self.context.client;
         let Scene { seen, here, elsewhere, standing, ref attempt } = scene;
         let values = match course.number {
-            Some(number) if number == course.newest.number => newest,
+            Some(number) if here.last().is_some_and(|newest| newest.number == number) => newest,
             Some(number) => revisions::values(client, self.object, number).await?,
             None => None,
         };
@@ -185,8 +228,19 @@ impl<K: Kind> Round<'_, K> {
         let delivery =
             course.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
         self.context.hold(self.object, Finalizer::Target).await?;
-        if let Some(change) = seen.change(&self.owner, delivery.as_ref(), &self.yielding_owners())? {
-            self.write(seen, &change, course.number).await?;
+        let (change, repair, by) = match self.way(&scene, course, delivery.as_ref()).await? {
+            Way::Waits => return Ok(Some(self.waits(seen, standing))),
+            Way::Keep(present) => {
+                // It becomes the newest revision, and the values to deliver another one after it.
+                let number = next_number(here, taken, standing);
+                self.make(number, &present, Source::Target, taken).await?;
+                return Ok(None);
+            }
+            Way::Change(change) => (change, Repair::Missing, mover(standing)),
+            Way::TakeOver(change, managers) => (change, Repair::Replaced, managers),
+        };
+        if let Some(change) = change {
+            self.write(seen, &change, course.number, repair, &by).await?;
             return Ok(None);
         }
         if course.way_back.is_none() && self.take_over(seen).await? {
@@ -239,7 +293,7 @@ impl<K: Kind> Round<'_, K> {
             // Where the new target failed, people still have the old one.
             withdraw(self.object, self.context, Some(self.target)).await??;
         }
-        Ok(Some(delivered(self.arrived(course))))
+        Ok(Some(delivered(self.arrived(here, course))))
     }
 
     /// The entries stay for the successor, which takes them over in one step: no pod starts without any.
@@ -303,16 +357,22 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// What `RolledOut` says once pods run with the course.
-    fn arrived(&self, course: Course<'_>) -> Progress {
+    fn arrived(&self, here: &[Revision], course: Course<'_>) -> Progress {
         let target = self.target;
         let Some(way_back) = course.way_back else {
             let number = course.newest.number;
             return Progress::RolledOut(format!("The pods of {target} run with revision {number}."));
         };
-        let place = course.number.map_or_else(
-            || "is without the entries, as before".to_owned(),
-            |number| format!("went back to revision {number}"),
-        );
+        let is_of_before = |number: u64| {
+            here.iter().any(|revision| revision.number == number && revision.source == Source::Target)
+        };
+        let place = match course.number {
+            None => "is without the entries of this resource".to_owned(),
+            Some(number) if is_of_before(number) => {
+                format!("went back to revision {number}, which has what was there before it was taken over")
+            }
+            Some(number) => format!("went back to revision {number}"),
+        };
         Progress::RolledBack(format!(
             "{target} {place}, and revision {} is not tried again until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {}",
             course.newest.number, way_back.evidence
@@ -320,15 +380,25 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Changes the target, unless somebody else keeps undoing that.
-    async fn write(&mut self, seen: &Seen, change: &Change, number: Option<u64>) -> Result<(), Obstacle> {
+    async fn write(
+        &mut self,
+        seen: &Seen,
+        change: &Change,
+        number: Option<u64>,
+        repair: Repair,
+        by: &BTreeSet<String>,
+    ) -> Result<(), Obstacle> {
         let attempt = (number, self.inputs.clone());
         let memory = &self.context.memory;
-        if !memory.may_deliver(self.object, &attempt, Instant::now()) {
-            return Err(self.tug_of_war(seen).into());
+        // What is only claimed is there already.
+        let is_repair = !change.is_claim();
+        if is_repair && !memory.may_deliver(self.object, &attempt, repair, Instant::now()) {
+            return Err(self.tug_of_war(repair, by).into());
         }
         let made = target::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
         match made {
-            Made::Changed => memory.delivered(self.object, attempt, Instant::now()),
+            Made::Changed if is_repair => memory.delivered(self.object, attempt, Instant::now()),
+            Made::Changed => {}
             Made::Stale(words) => {
                 self.stale += 1;
                 if self.stale >= STALE_LOOKS {
@@ -376,19 +446,33 @@ impl<K: Kind> Round<'_, K> {
         )
     }
 
-    fn tug_of_war(&self, seen: &Seen) -> Problem {
-        let by = seen.standing(&self.owner).moved.map_or_else(
-            || "Somebody else".to_owned(),
-            |moved| format!("The field manager {}", quote(&moved.by)),
-        );
+    /// The problem that these field managers keep undoing a change.
+    fn tug_of_war(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
+        let by = match by.len() {
+            0 => "Somebody else".to_owned(),
+            1 => format!("The field manager {}", enumerate(by)),
+            _ => format!("One of the field managers {}", enumerate(by)),
+        };
+        let (target, title) = (self.target, &self.owner.title);
+        let seen = match repair {
+            Repair::Missing => format!(
+                "{by} keeps taking the entries out of {target}, so they are put back only every {} minutes. Have that tool leave the entries of {title} alone",
+                MISSING_AGAIN.as_secs() / 60
+            ),
+            Repair::Replaced => format!(
+                "{by} keeps giving the entries of {title} at {target} values of its own, which are left in place for an hour. Take them out of what that tool applies, as docs/adopting says"
+            ),
+        };
         Problem::new(
             Reason::FieldConflict,
-            format!(
-                "{by} keeps taking the entries out of {}, so they are left alone for an hour. Have that tool leave the entries of {} alone, then give the annotation {RECHECK_ANNOTATION} a new value.",
-                self.target, self.owner.title
-            ),
+            format!("{seen}, then give the annotation {RECHECK_ANNOTATION} a new value."),
         )
     }
+}
+
+/// Who pointed the entries elsewhere.
+fn mover(standing: &Standing) -> BTreeSet<String> {
+    standing.moved.iter().map(|moved| moved.by.clone()).collect()
 }
 
 /// The revisions beside that of the course that pods were not seen to run with.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Delivered, Withdrawal, withdraw};
+use super::{Delivered, Progress, Withdrawal, withdraw};
 use crate::{
-    api::{ConditionType, Status, names::EventReason},
-    engine::{Context, Kind, Notice, reconcile::now, release::Finalizer},
+    api::{ConditionType, Reason, Status, names::EventReason},
+    engine::{Context, Kind, Notice, memory::MISSING_AGAIN, reconcile::now, release::Finalizer},
     error::Error,
     problem::Problem,
 };
@@ -31,6 +31,12 @@ pub(in crate::engine) fn look_again<K: Kind>(
     match delivered {
         Some(delivered) if delivered.state.is_underway() => {
             rollout(context.memory.previous_status(object).as_ref(), now())
+        }
+        // What somebody keeps taking away is put back now and then.
+        Some(Delivered { state: Progress::Failed(problem), .. })
+            if problem.reason == Reason::FieldConflict =>
+        {
+            MISSING_AGAIN
         }
         // What waits for pods to go has no condition.
         None if Finalizer::Target.holds(object) && object.common().target.is_none() => WITHDRAWAL,

@@ -3,15 +3,12 @@
 use crate::{
     api::Reason,
     problem::{Problem, quote},
-    target::Owner,
+    target::{ADVICE_TO_ADOPT, Owner},
 };
 
 /// Fields that somebody else has set, with who did where that is known.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts(Vec<String>);
-
-/// The most fields that a message names.
-const NAMED: usize = 3;
 
 impl Conflicts {
     /// Notes a field, once.
@@ -28,17 +25,13 @@ impl Conflicts {
 
     /// The problem that the fields are, if there are any.
     pub fn into_problem(self, name: &str, owner: &Owner) -> Option<Problem> {
-        let fields = self.0.get(..NAMED).unwrap_or(&self.0).join(", ");
-        let more = match self.0.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
         (!self.0.is_empty()).then(|| {
             Problem::new(
                 Reason::FieldConflict,
                 format!(
-                    "Somebody else has set what {} delivers to the WeightsAndBiases \"{name}\": {fields}{more}. Nothing was changed there: take these out where they come from (a manifest, a chart's values), or take spec.target out of this resource.",
-                    owner.title
+                    "Somebody else has set what {} delivers to the WeightsAndBiases \"{name}\": {}. Nothing was changed there. {ADVICE_TO_ADOPT}",
+                    owner.title,
+                    self.0.join(", ")
                 ),
             )
         })

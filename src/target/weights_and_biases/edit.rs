@@ -3,16 +3,18 @@
 
 use serde_json::{Value, json};
 
-use super::{authorities, conflicts::Conflicts, reference::Form, tree};
+use super::{authorities, conflicts::Conflicts, origin, reference::Form, tree};
 use crate::{
     engine::MANAGER,
     problem::Problem,
-    target::{Owner, managed_fields::ManagedFields},
+    target::{Holder, Origin, Owner, PresentVariable, managed_fields::ManagedFields},
 };
 
 /// A field that holds a value itself.
 pub(super) struct Literal<'a> {
     pub path: &'a [&'a str],
+    /// The name under which its value is published.
+    pub name: &'a str,
     /// What it holds while nobody sets it; null for nothing.
     pub unset: Value,
 }
@@ -27,6 +29,18 @@ pub(super) struct Edit<'a> {
     seen: &'a Value,
     copy: Value,
     conflicts: Conflicts,
+    others: Others,
+    /// What others have set of what is wanted.
+    occupied: Vec<PresentVariable>,
+}
+
+/// What becomes of what somebody else has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// It is in the way.
+    Refuse,
+    /// It gives its place up.
+    TakeOver,
 }
 
 impl<'a> Edit<'a> {
@@ -40,7 +54,19 @@ impl<'a> Edit<'a> {
     ) -> Self {
         let revision = number.map(|number| owner.revision(number));
         let conflicts = Conflicts::default();
-        Self { owner, yielding, revision, managed, seen, copy: seen.clone(), conflicts }
+        let (copy, others, occupied) = (seen.clone(), Others::Refuse, Vec::new());
+        Self { owner, yielding, revision, managed, seen, copy, conflicts, others, occupied }
+    }
+
+    /// The same, where others give their places up.
+    #[must_use]
+    pub fn taking_over(self) -> Self {
+        Self { others: Others::TakeOver, ..self }
+    }
+
+    /// What others have set of what is wanted.
+    pub fn occupied(self) -> Vec<PresentVariable> {
+        self.occupied
     }
 
     /// What was seen.
@@ -61,7 +87,11 @@ impl<'a> Edit<'a> {
         let wanted = self.revision.as_deref().zip(key).map(|(revision, key)| form.to(revision, key));
         match (present, wanted) {
             (Some(present), Some(wanted)) if *present == wanted => {}
-            (Some(_), Some(_)) if !self.may_replace(secret) => self.conflict(path),
+            (Some(present), Some(_))
+                if !self.may_replace(secret) && !self.takes_over(path, key, origin::of_field(present)) =>
+            {
+                self.conflict(path);
+            }
             (_, Some(wanted)) => self.put(path, wanted),
             (Some(_), None) if self.is_own(secret) => self.take_out(path),
             (_, None) => {}
@@ -80,9 +110,13 @@ impl<'a> Edit<'a> {
 
     /// Nobody sets these environment variables, since fields of the owner stand for them.
     pub fn vacant_variables(&mut self, path: &[&str], names: &[&str]) {
-        for entry in tree::list(self.seen, path) {
+        let entries = tree::list(self.seen, path);
+        for (entry, value) in entries.iter().zip(origin::of_list(entries)) {
             let name = tree::text(entry, &["name"]).unwrap_or_default();
-            if names.contains(&name) && !self.is_own(Form::Variable.secret(entry)) {
+            if names.contains(&name)
+                && !self.is_own(Form::Variable.secret(entry))
+                && !self.takes_over(path, Some(name), value)
+            {
                 self.conflict_in_list(path, name);
             }
         }
@@ -98,11 +132,17 @@ impl<'a> Edit<'a> {
         };
         let mut wanted: Vec<_> = names.iter().filter_map(|name| Some((*name, entry(name)?))).collect();
         let mut entries = Vec::new();
-        for present in tree::list(self.seen, path) {
+        let displaced = self.displaced(path);
+        let present = tree::list(self.seen, path);
+        for (present, value) in present.iter().zip(origin::of_list(present)) {
             let name = tree::text(present, &["name"]).unwrap_or_default();
             let secret = form.secret(present);
             let is_wanted = self.revision.is_some() && names.contains(&name);
-            if is_wanted && !self.may_replace(secret) {
+            // Another place stands for it.
+            if displaced.iter().any(|other| other == name) {
+                continue;
+            }
+            if is_wanted && !self.may_replace(secret) && !self.takes_over(path, Some(name), value) {
                 self.conflict_in_list(path, name);
             } else if is_wanted || self.is_own(secret) {
                 // The first entry of a name keeps its place, and a second one goes.
@@ -123,7 +163,11 @@ impl<'a> Edit<'a> {
         let is_foreign = !self.others(path).is_empty();
         match (present, wanted) {
             (Some(present), Some(wanted)) if *present == wanted => {}
-            (Some(_), Some(_)) if is_foreign => self.conflict(path),
+            (Some(present), Some(_))
+                if is_foreign && !self.takes_over(path, Some(literal.name), origin::of_field(present)) =>
+            {
+                self.conflict(path);
+            }
             (_, Some(wanted)) => self.put(path, wanted),
             // The API server puts the default back, so that the field never goes.
             (Some(present), None) if *present == literal.unset || is_foreign => {}
@@ -150,6 +194,22 @@ impl<'a> Edit<'a> {
                 self.put_list(path, list);
             }
         }
+    }
+
+    /// Notes what somebody else has set of what is published under the name, and whether it gives its place up.
+    fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: Origin) -> bool {
+        let (Others::TakeOver, Some(name)) = (self.others, name) else { return false };
+        let managers = self.others(path).into_iter().map(str::to_owned).collect();
+        let (name, container, holder) = (name.to_owned(), path.join("."), Holder::Other);
+        self.occupied.push(PresentVariable { name, container, holder, value, managers });
+        true
+    }
+
+    /// The names of what gives its place at the path up.
+    fn displaced(&self, path: &[&str]) -> Vec<String> {
+        let container = path.join(".");
+        let here = self.occupied.iter().filter(|other| other.container == container);
+        here.map(|other| other.name.clone()).collect()
     }
 
     /// Notes that somebody else has set the field.

@@ -1,13 +1,14 @@
 //! The W&B operator's own resource, in the version that is stored.
 //!
 //! In reading order: [`version`] tells the version, [`v1`] and [`v2`] where each setting stands in it, and
-//! [`edit`] how an entry comes and goes; [`reference`], [`authorities`], [`conflicts`] and [`tree`] are its
-//! parts. A change is a merge patch with the version that was seen, since the list of environment
+//! [`edit`] how an entry comes and goes; [`reference`], [`origin`], [`authorities`], [`conflicts`] and [`tree`] are
+//! its parts. A change is a merge patch with the version that was seen, since the list of environment
 //! variables is one value that several resources share.
 
 mod authorities;
 mod conflicts;
 mod edit;
+mod origin;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ use self::{
     version::Version,
 };
 use super::{
-    Change, Delivery, Environment, Moved, Owner, Standing, managed_fields::ManagedFields, rights::forbidden,
+    Change, Delivery, Environment, Moved, Owner, PresentVariable, Standing, managed_fields::ManagedFields,
+    rights::forbidden,
 };
 use crate::problem::Problem;
 
@@ -123,6 +125,36 @@ impl WeightsAndBiases {
             Version::V2 => v2::edit(&mut edit, delivery),
         }
         Ok(edit.finish(self.name())?.map(|patch| Change::Merge(self.for_this_version(patch))))
+    }
+
+    /// The same, where what others have set is taken over.
+    pub(super) fn take_over(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+    ) -> Result<Option<Change>, Problem> {
+        let edit = self.takeover(owner, delivery, &[]);
+        Ok(edit.finish(self.name())?.map(|patch| Change::Merge(self.for_this_version(patch))))
+    }
+
+    /// What others have set of what is to be delivered.
+    pub(super) fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        self.takeover(owner, delivery, yielding).occupied()
+    }
+
+    fn takeover<'a>(&'a self, owner: &'a Owner, delivery: &Delivery<'_>, yielding: &'a [Owner]) -> Edit<'a> {
+        let number = Some(delivery.number);
+        let mut edit = Edit::new(&self.object.data, self.managed(), owner, number, yielding).taking_over();
+        match self.version {
+            Version::V1 => v1::edit(&mut edit, Some(delivery)),
+            Version::V2 => v2::edit(&mut edit, Some(delivery)),
+        }
+        edit
     }
 
     /// The patch for the object and the version that was seen, and for no other.

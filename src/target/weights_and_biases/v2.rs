@@ -20,10 +20,16 @@ const SELECTORS: [(Field, &[&str]); 4] = [
     (Field::ClientSecret, &["spec", "wandb", "oidc", "clientSecret"]),
     (Field::AuthMethod, &["spec", "wandb", "oidc", "authMethod"]),
 ];
-const SESSION_LENGTH: Literal<'_> =
-    Literal { path: &["spec", "wandb", "oidc", "sessionLength"], unset: Value::Null };
-const NO_PROVISIONING: Literal<'_> =
-    Literal { path: &["spec", "wandb", "security", "disableSSOProvisioning"], unset: Value::Bool(false) };
+const SESSION_LENGTH: Literal<'_> = Literal {
+    path: &["spec", "wandb", "oidc", "sessionLength"],
+    name: "GORILLA_SESSION_LENGTH",
+    unset: Value::Null,
+};
+const NO_PROVISIONING: Literal<'_> = Literal {
+    path: &["spec", "wandb", "security", "disableSSOProvisioning"],
+    name: "GORILLA_DISABLE_SSO_PROVISIONING",
+    unset: Value::Bool(false),
+};
 /// The environment of every part of the server; one list that is owned as a whole.
 const ENVIRONMENT: &[&str] = &["spec", "wandb", "legacyOverrides", "global", "env"];
 const AUTHORITIES: &[&str] = &["spec", "global", "customCACerts"];

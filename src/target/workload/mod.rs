@@ -1,13 +1,16 @@
 //! Deployments and `StatefulSet`s: env entries and files in the pod template.
 //!
 //! In reading order: an [`Item`] is one entry of the lists in a pod template, [`ownership`] tells which field
-//! managers have it, [`wanted`] is what a delivery makes of the template, and [`removal`] takes it out.
+//! managers have it, [`wanted`] is what a delivery makes of the template, [`conflicts`] what stands in its way,
+//! [`rewrite`] takes that over, and [`removal`] takes everything out.
 
+mod conflicts;
 mod controller;
 mod item;
 mod ownership;
 mod remarks;
 mod removal;
+mod rewrite;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{Container, PodTemplateSpec},
+        core::v1::{Container, EnvVar, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -29,10 +32,12 @@ pub(super) use self::controller::Controller;
 use self::{
     item::{Item, List, references},
     ownership::Ownership,
-    wanted::Wanted,
+    wanted::{Wanted, place_of},
 };
 use super::{
-    Change, Delivery, Dialect, Environment, Moved, Owner, Standing, Target, rights::forbidden,
+    Change, Delivery, Dialect, Environment, Holder, Moved, Owner, PresentVariable, Standing, Target,
+    present::{Surroundings, origins},
+    rights::forbidden,
     several::none_of,
 };
 use crate::{
@@ -179,18 +184,73 @@ impl Workload {
             return Ok(removal::change(self, owner));
         };
         let containers = self.containers()?;
-        let names = containers.iter().map(|container| container.name.as_str());
-        let wanted = Wanted::new(names, owner, delivery);
-        let refused =
-            containers.iter().filter_map(|container| wanted.refuse_others(self, container, yielding).err());
-        none_of(refused)?;
-        if wanted.is_in_place(self, &containers) {
-            return Ok(None);
+        let wanted = Wanted::of(&containers, owner, delivery);
+        let refused = containers.iter().map(|container| {
+            wanted.refuse_variables(self, container, yielding)?;
+            wanted.refuse_files(self, container)
+        });
+        none_of(refused.filter_map(Result::err))?;
+        Ok(self.towards(&wanted, &containers))
+    }
+
+    /// The same, where every variable that is in the way is taken over.
+    pub(super) fn take_over(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+    ) -> Result<Option<Change>, Problem> {
+        let containers = self.containers()?;
+        let wanted = Wanted::of(&containers, owner, delivery);
+        none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
+        Ok(self.towards(&wanted, &containers))
+    }
+
+    /// The next step towards what is wanted: the pod template changes in one of them, or in none.
+    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container]) -> Option<Change> {
+        let configuration = || self.configuration(wanted.spec());
+        if wanted.is_in_place(self, containers) {
+            return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
         }
-        if let Some(first) = removal::of_shared(self, owner, |item| wanted.is_left_over(item)) {
-            return Ok(Some(first));
+        // Server-side apply takes away neither what stands beside our reference nor what somebody else shares.
+        let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
+            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item));
+        if needs_rewriting {
+            return Some(Change::Merge(rewrite::patch(self, wanted)));
         }
-        Ok(Some(Change::Apply(self.configuration(wanted.spec()))))
+        Some(Change::Apply(configuration()))
+    }
+
+    /// What the containers have under the names of the delivery, and of the owner's beside that.
+    pub(super) fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        let Ok(containers) = self.containers() else { return Vec::new() };
+        let wanted = Wanted::of(&containers, owner, delivery);
+        let concerns = |variable: &PresentVariable| {
+            variable.holder == Holder::Own || wanted.variables.contains(&variable.name.as_str())
+        };
+        let of_container = |container: &&Container| {
+            let entries = container.env.as_deref().unwrap_or_default();
+            let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
+            let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
+            let place = place_of(&container.name);
+            let variable = |(entry, value): (&EnvVar, _)| {
+                let item = Item::Variable(place.clone(), entry.name.clone());
+                PresentVariable {
+                    name: entry.name.clone(),
+                    container: format!("\"{}\" of {}", container.name, self.target()),
+                    holder: wanted.holder(self, &place, entry, yielding),
+                    value,
+                    managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
+                }
+            };
+            let present = entries.iter().zip(origins(entries, surroundings)).map(variable);
+            present.filter(concerns).collect::<Vec<_>>()
+        };
+        containers.iter().flat_map(of_container).collect()
     }
 
     /// What the target's containers and the way of its rollouts tell.
@@ -212,10 +272,6 @@ impl Workload {
 
     fn target(&self) -> &Target {
         &self.target
-    }
-
-    fn namespace(&self) -> &str {
-        self.object.metadata.namespace.as_deref().unwrap_or_default()
     }
 
     pub(super) fn controller(&self) -> &Controller {

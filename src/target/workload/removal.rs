@@ -17,34 +17,40 @@ use crate::target::Owner;
 
 /// The next step of taking out everything of the owner; nothing where there is nothing.
 pub(super) fn change(seen: &Workload, owner: &Owner) -> Option<Change> {
-    let applied = || {
-        let ownership = seen.ownership();
-        let applied = ownership.applied(&owner.manager);
-        applied.filter(|entry| has_spec(entry)).map(|_| Change::Apply(seen.configuration(None)))
-    };
-    of_shared(seen, owner, |_| true).or_else(applied)
+    if is_shared(seen, owner, |_| true) {
+        let pod = without(seen, owner, |_| true);
+        return Some(Change::Merge(
+            json!({"metadata": seen.identity(), "spec": {"template": {"spec": pod}}}),
+        ));
+    }
+    let ownership = seen.ownership();
+    let applied = ownership.applied(&owner.manager).filter(|entry| has_spec(entry));
+    applied.map(|_| Change::Apply(seen.configuration(None)))
 }
 
-/// What takes out those of the owner's entries that are meant, if any of them would stay otherwise.
-pub(super) fn of_shared(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> Option<Change> {
-    let references = references(seen.template(), owner);
-    let mut meant = references.iter().map(|(item, _)| item).filter(|item| is_meant(item));
+/// Whether any of the owner's entries that are meant would stay where the owner's manager gives it up.
+pub(super) fn is_shared(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> bool {
     let ownership = seen.ownership();
-    let is_shared = |item: &Item| {
+    let has_others = |item: &Item| {
         let holders = ownership.holders(item);
         let mut managers = holders.iter().map(|entry| (entry.manager.as_deref(), entry.operation.as_deref()));
         holders.is_empty() || managers.any(|holder| holder != (Some(&owner.manager), Some("Apply")))
     };
-    meant.any(is_shared).then(|| Change::Merge(without(seen, owner, is_meant)))
+    references(seen.template(), owner).iter().any(|(item, _)| is_meant(item) && has_others(item))
 }
 
-/// The patch that makes the lists what they are without the entries that are meant.
-fn without(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> Value {
+/// The pod template's volumes, as they were seen.
+pub(super) fn volumes(seen: &Workload) -> Vec<Value> {
+    list(seen.object.data.pointer("/spec/template/spec"), "volumes")
+}
+
+/// The lists of the pod as they are without the entries that are meant.
+pub(super) fn without(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> Value {
     let is_revision = |name: Option<&Value>| {
         name.and_then(Value::as_str).is_some_and(|name| owner.number_of(name).is_some())
     };
     let pod = seen.object.data.pointer("/spec/template/spec");
-    let mut volumes = list(pod, "volumes");
+    let mut volumes = volumes(seen);
     let mut gone = Vec::new();
     volumes.retain(|volume| {
         let goes = is_revision(volume.pointer("/secret/secretName"))
@@ -72,7 +78,7 @@ fn without(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> 
     if !gone.is_empty() {
         patch.insert("volumes".to_owned(), volumes.into());
     }
-    json!({"metadata": seen.identity(), "spec": {"template": {"spec": patch}}})
+    patch.into()
 }
 
 fn list(fields: Option<&Value>, name: &str) -> Vec<Value> {

@@ -14,7 +14,8 @@ pub(in crate::target) const ADDRESS: Env =
 pub(in crate::target) const LOGIN: Env =
     Env { local: Some("LOCAL_LDAP_LOGIN"), split: &["LDAP_LOGIN"], field: None };
 pub(in crate::target) const SPLIT_ONLY: Env = Env { local: None, split: &["LDAP_SPLIT"], field: None };
-pub(in crate::target) const ENVIRONMENT: &[Env] = &[ADDRESS, LOGIN, SPLIT_ONLY];
+pub(in crate::target) const ANOTHER: Env = Env { local: Some("LOCAL_LDAP_ANOTHER"), split: &[], field: None };
+pub(in crate::target) const ENVIRONMENT: &[Env] = &[ADDRESS, LOGIN, SPLIT_ONLY, ANOTHER];
 
 pub(in crate::target) fn owner(name: &str) -> Owner {
     Owner::new("LdapConfig", "ldap", "wandb-auth-operator/ldapconfig", name, format!("{name}-ldap"))
@@ -63,7 +64,7 @@ pub(in crate::target) fn changed(seen: &Workload, owner: &Owner, change: &Change
             }
         }
         Change::Several(_) => panic!("a workload is one"),
-        Change::Apply(fields) => {
+        Change::Apply(fields) | Change::Claim(fields) => {
             let before = managers.iter().position(|entry| entry["manager"] == owner.manager.as_str());
             let before = before.map(|index| managers.remove(index)["fieldsV1"].take()).unwrap_or_default();
             let after = owned(&fields["spec"]);

@@ -1,7 +1,10 @@
 use std::fmt::Write;
 
 use super::{
-    samples::{ADDRESS, ENVIRONMENT, SPLIT_ONLY, changed, delivery, deployment, owner, values, workload},
+    samples::{
+        ADDRESS, ANOTHER, ENVIRONMENT, LOGIN, SPLIT_ONLY, changed, delivery, deployment, owner, values,
+        workload,
+    },
     *,
 };
 use crate::{
@@ -123,6 +126,7 @@ fn change_of(change: &Result<Option<Change>, Problem>) -> Value {
     match change {
         Ok(Some(Change::Apply(fields))) => json!({"apply": fields}),
         Ok(Some(Change::Merge(fields))) => json!({"merge": fields}),
+        Ok(Some(Change::Claim(fields))) => json!({"claim": fields}),
         Ok(Some(Change::Several(_))) => panic!("a workload is one"),
         Ok(None) => Value::Null,
         Err(problem) => json!({"reason": problem.reason.as_str(), "message": problem.message}),
@@ -178,6 +182,79 @@ fn refuses_to_change_an_entry_of_somebody_else() {
         writeln!(found, "{entry} {yielding}: {told}", yielding = yielding.len()).unwrap();
     }
     insta::assert_snapshot!("conflicts", found);
+}
+
+/// What a container has before it is taken over: every way in which somebody may have set a variable.
+const BROWNFIELD: &str = "
+spec:
+  selector: {}
+  template:
+    spec:
+      containers:
+      - name: sidecar
+        env: [{name: LOCAL_LDAP_ADDRESS, value: theirs}]
+      - name: wandb
+        image: i
+        env:
+        - {name: HOST, value: 'https://wandb.example.com'}
+        - {name: LOCAL_LDAP_LOGIN, value: 'true'}
+        - {name: MOTD, value: 'ask $(LOCAL_LDAP_ADDRESS)'}
+        - {name: LOCAL_LDAP_ADDRESS, valueFrom: {configMapKeyRef: {name: theirs, key: address}}}
+        - {name: LOCAL_LDAP_LOGIN, value: 'false'}
+        volumeMounts: [{name: data, mountPath: /vol}]
+      volumes: [{name: data, emptyDir: {}}]
+";
+
+#[test]
+fn what_a_tool_left_of_our_entry_is_ours() {
+    let full = values(&[ADDRESS]);
+    for (manager, is_ours) in [("wandb-auth-operator/ldapconfig/corp", true), ("helm", false)] {
+        let seen = workload(&deployment(), &with_entry("", manager));
+        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &[]);
+        assert_eq!(change.is_ok(), is_ours, "{manager}: {change:?}");
+    }
+}
+
+fn named_wandb() -> Target {
+    Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: Some("wandb".to_owned()) })
+}
+
+#[test]
+fn one_patch_takes_over_every_entry_where_it_stands() {
+    let seen = workload(&named_wandb(), BROWNFIELD);
+    let mut full = values(&[ADDRESS, LOGIN, ANOTHER]);
+    full.set_file(CA_FILE, "certificates");
+    let delivery = delivery(3, &full);
+    assert!(seen.change(&owner("corp"), Some(&delivery), &[]).is_err());
+    let change = seen.take_over(&owner("corp"), &delivery);
+    insta::assert_json_snapshot!("taken_over", change_of(&change));
+    let after = changed(&seen, &owner("corp"), &change.unwrap().unwrap());
+    // The next step only says whose they are.
+    let claim = after.change(&owner("corp"), Some(&delivery), &[]).unwrap().unwrap();
+    assert!(matches!(claim, Change::Claim(_)), "{claim:?}");
+    let claimed = changed(&after, &owner("corp"), &claim);
+    assert_eq!(claimed.template(), after.template());
+    assert_eq!(claimed.change(&owner("corp"), Some(&delivery), &[]), Ok(None));
+}
+
+#[test]
+fn what_is_there_is_told_with_where_it_comes_from() {
+    let seen = workload(&named_wandb(), BROWNFIELD);
+    let full = values(ENVIRONMENT);
+    let present = seen.present(&owner("corp"), &delivery(3, &full), &[]);
+    let told: Vec<_> = present.iter().map(|variable| (variable.name.as_str(), variable.holder)).collect();
+    assert_eq!(
+        told,
+        [
+            ("LOCAL_LDAP_LOGIN", Holder::Other),
+            ("LOCAL_LDAP_ADDRESS", Holder::Other),
+            ("LOCAL_LDAP_LOGIN", Holder::Other)
+        ]
+    );
+    let seen = workload(&deployment(), &MOVED.replace("corp-ldap-1, key", "younger-ldap-1, key"));
+    let present = seen.present(&owner("corp"), &delivery(3, &full), &[owner("younger")]);
+    let told: Vec<_> = present.iter().map(|variable| (variable.name.as_str(), variable.holder)).collect();
+    assert_eq!(told, [("LOCAL_LDAP_ADDRESS", Holder::Own), ("LOCAL_LDAP_LOGIN", Holder::Yielding)]);
 }
 
 #[test]
@@ -326,5 +403,49 @@ proptest! {
         let (after, _) = settled(seen, None);
         prop_assert_eq!(references(after.template(), &owner("corp")), vec![]);
         prop_assert_eq!(after.ownership().applied(&owner("corp").manager), None);
+    }
+
+    #[test]
+    fn taking_over_keeps_every_name_in_its_place(
+        entries in prop::collection::vec((0..5_usize, 0..4_usize), 0..8),
+        settings in any::<[bool; 4]>(),
+    ) {
+        const NAMES: [&str; 5] =
+            ["HOST", "LOCAL_LDAP_ADDRESS", "LOCAL_LDAP_LOGIN", "LOCAL_LDAP_ANOTHER", "LDAP_ADDRESS"];
+        const SOURCES: [&str; 4] = [
+            "value: x",
+            "valueFrom: {secretKeyRef: {name: s, key: k}}",
+            "valueFrom: {configMapKeyRef: {name: m, key: k}}",
+            "valueFrom: {fieldRef: {fieldPath: metadata.name}}",
+        ];
+        let entry = |(name, source): &(usize, usize)| format!("{{name: {}, {}}}", NAMES[*name], SOURCES[*source]);
+        let listed: Vec<_> = entries.iter().map(entry).collect();
+        let yaml = format!(
+            "spec: {{selector: {{}}, template: {{spec: {{containers: [{{name: wandb, image: i, env: [{}]}}]}}}}}}",
+            listed.join(", ")
+        );
+        let seen = workload(&deployment(), &yaml);
+        let names = |seen: &Workload| {
+            let mut names: Vec<_> = Vec::new();
+            for entry in seen.container(None).unwrap().env.iter().flatten() {
+                if !names.contains(&entry.name) {
+                    names.push(entry.name.clone());
+                }
+            }
+            names
+        };
+        let chosen = [ADDRESS, LOGIN, ANOTHER, SPLIT_ONLY].into_iter().zip(settings);
+        let full = values(&chosen.filter(|(_, is_set)| *is_set).map(|(env, _)| env).collect::<Vec<_>>());
+        let delivery = delivery(3, &full);
+        let Some(change) = seen.take_over(&owner("corp"), &delivery).unwrap() else { return Ok(()) };
+        let after = changed(&seen, &owner("corp"), &change);
+        let (before, now) = (names(&seen), names(&after));
+        prop_assert_eq!(now.get(..before.len()), Some(before.as_slice()));
+        if let Some(claim) = after.change(&owner("corp"), Some(&delivery), &[]).unwrap() {
+            prop_assert!(matches!(claim, Change::Claim(_)));
+            let claimed = changed(&after, &owner("corp"), &claim);
+            prop_assert_eq!(claimed.template(), after.template());
+            prop_assert_eq!(claimed.change(&owner("corp"), Some(&delivery), &[]), Ok(None));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod call;
 mod cluster;
+mod import;
 mod manifests;
 mod mistakes;
 mod names;

@@ -34,7 +34,7 @@ fn variables_are_read_like_flags() -> Result<()> {
 #[test]
 fn help_says_what_each_command_is_for() -> Result<()> {
     let files = Directory::with(&[])?;
-    for command in ["run", "check", "render", "crd"] {
+    for command in ["run", "check", "render", "import", "crd"] {
         assert_snapshot!(format!("help_of_{command}"), files.call(&format!("{command} --help"))?);
     }
     Ok(())

@@ -24,7 +24,7 @@ use super::{Stage, entries_of, eventually, player_has_ready};
 use crate::world::{ARGUMENTS, program};
 
 /// Few at a time, for every one runs a directory and an operator.
-const AT_A_TIME: usize = 8;
+pub(super) const AT_A_TIME: usize = 8;
 
 /// Longer than the operator waits between two writes of one story, save for what it waits for.
 const SILENCE: Duration = Duration::from_millis(700);
@@ -45,7 +45,7 @@ const STORIES: [Story; 4] = [Story::FirstDelivery, Story::Roll, Story::Rollback,
 
 /// What the values are delivered to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Workload {
+pub(super) enum Workload {
     Deployment,
     StatefulSet,
 }
@@ -87,21 +87,21 @@ impl Workload {
 
 /// What a story leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Outcome {
+pub(super) struct Outcome {
     /// Secret and key by the entry's name.
-    entries: BTreeMap<String, (String, String)>,
+    pub(super) entries: BTreeMap<String, (String, String)>,
     /// The marks of the revisions by number.
-    revisions: BTreeMap<String, String>,
+    pub(super) revisions: BTreeMap<String, String>,
     /// The Secrets that each pod refers to.
-    pods: Vec<BTreeSet<String>>,
+    pub(super) pods: Vec<BTreeSet<String>>,
     /// Nothing where the resource is gone.
-    resource: Option<Reported>,
+    pub(super) resource: Option<Reported>,
 }
 
 /// What the resource says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Reported {
-    conditions: BTreeSet<String>,
+pub(super) struct Reported {
+    pub(super) conditions: BTreeSet<String>,
     revision: Value,
     previous: Value,
     finalizers: Vec<String>,
@@ -146,14 +146,14 @@ async fn killed_after_every_write(workload: Workload) -> Result<()> {
 
 /// A write, without what is different at every time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Write {
-    title: String,
+pub(super) struct Write {
+    pub(super) title: String,
     /// How often the story has it until then.
-    times: usize,
+    pub(super) times: usize,
 }
 
 impl Write {
-    fn all(mutations: &[Mutation]) -> Vec<Self> {
+    pub(super) fn all(mutations: &[Mutation]) -> Vec<Self> {
         let mut titles: Vec<String> = Vec::new();
         let mut next = |mutation| {
             let title = title(mutation);
@@ -164,7 +164,7 @@ impl Write {
     }
 
     /// How often the pods on their way are told of depends on the machine.
-    fn is_certain(&self) -> bool {
+    pub(super) fn is_certain(&self) -> bool {
         self.times == 1 || !(self.title.ends_with("/status") || self.title.contains(" events"))
     }
 }
@@ -272,7 +272,7 @@ async fn prepared(workload: Workload) -> Result<(Stage, ApiProxy)> {
     Ok((stage, ApiProxy::start(ControlPlane::shared().await?)?))
 }
 
-fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {
+pub(super) fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {
     let operator = stage.workspace.start_operator_through(proxy, program(), &ARGUMENTS)?;
     stage.operator = Some(operator);
     Ok(())
@@ -336,13 +336,24 @@ async fn expect(stage: &Stage, workload: Workload, expected: &Outcome) -> Result
 }
 
 /// What there is now.
-async fn outcome(stage: &Stage, workload: Workload) -> Result<Outcome> {
+pub(super) async fn outcome(stage: &Stage, workload: Workload) -> Result<Outcome> {
     let secrets = stage.api::<Secret>().list(&ListParams::default()).await?;
     let revisions = secrets.iter().filter(|secret| secret.name_any().starts_with("corp-ldap-"));
     let mut pods: Vec<_> = stage.pods().await?.iter().map(secrets_of).collect();
     pods.sort();
-    let resource = stage.workspace.resources("LdapConfig")?.get_opt("corp").await?;
-    let resource = resource.map(|resource| {
+    let resource = reported(stage, "corp").await?;
+    Ok(Outcome {
+        entries: entries_of(&workload.template(stage).await?.spec.context("pod")?),
+        revisions: revisions.map(|secret| (secret.name_any(), mark(secret))).collect(),
+        pods,
+        resource,
+    })
+}
+
+/// What the resource says now; nothing where it is gone.
+pub(super) async fn reported(stage: &Stage, name: &str) -> Result<Option<Reported>> {
+    let resource = stage.workspace.resources("LdapConfig")?.get_opt(name).await?;
+    Ok(resource.map(|resource| {
         let status = resource.data.get("status").cloned().unwrap_or_default();
         let field = |name: &str| status.get(name).cloned().unwrap_or_default();
         let conditions = field("conditions");
@@ -359,13 +370,7 @@ async fn outcome(stage: &Stage, workload: Workload) -> Result<Outcome> {
             previous: field("previousRevision"),
             finalizers: resource.finalizers().to_vec(),
         }
-    });
-    Ok(Outcome {
-        entries: entries_of(&workload.template(stage).await?.spec.context("pod")?),
-        revisions: revisions.map(|secret| (secret.name_any(), mark(secret))).collect(),
-        pods,
-        resource,
-    })
+    }))
 }
 
 /// What became of a revision, without times and texts.
@@ -386,13 +391,13 @@ fn secrets_of(pod: &Pod) -> BTreeSet<String> {
 }
 
 /// The write, without what is different at every time.
-fn title(write: &Mutation) -> String {
+pub(super) fn title(write: &Mutation) -> String {
     let path = write.path.split('?').next().unwrap_or_default();
     let parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
     format!("{} {}", write.method, parts.collect::<Vec<_>>().join("/"))
 }
 
 /// Waits until nothing has been written for a while.
-async fn no_more_writes(proxy: &ApiProxy) -> Result<()> {
+pub(super) async fn no_more_writes(proxy: &ApiProxy) -> Result<()> {
     super::silence(SILENCE, || async { Ok(proxy.mutations().len()) }).await
 }

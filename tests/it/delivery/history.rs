@@ -1,21 +1,25 @@
-//! Every version that a Deployment ever had, since handovers and half-done changes last for moments only.
+//! Every version that a workload ever had, since handovers and half-done changes last for moments only.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodSpec};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::PodSpec,
+};
 use kube::{
     Api, ResourceExt,
     api::{WatchEvent, WatchParams},
+    core::{ApiResource, DynamicObject},
 };
 
 use super::{Stage, entries_of, eventually};
 
-/// The versions of the Deployment `wandb` since this began; it ends when it is dropped.
+/// The versions of the workload `wandb` since this began; it ends when it is dropped.
 pub struct History {
-    api: Api<Deployment>,
-    versions: Arc<Mutex<Vec<Deployment>>>,
+    api: Api<DynamicObject>,
+    versions: Arc<Mutex<Vec<DynamicObject>>>,
     watching: tokio::task::JoinHandle<()>,
 }
 
@@ -26,8 +30,20 @@ impl Drop for History {
 }
 
 impl History {
+    /// Of the Deployment.
     pub async fn begin(stage: &Stage) -> Result<Self> {
-        let api: Api<Deployment> = stage.api();
+        Self::of(stage, &ApiResource::erase::<Deployment>(&())).await
+    }
+
+    /// Of the StatefulSet.
+    pub async fn begin_of_set(stage: &Stage) -> Result<Self> {
+        Self::of(stage, &ApiResource::erase::<StatefulSet>(&())).await
+    }
+
+    async fn of(stage: &Stage, resource: &ApiResource) -> Result<Self> {
+        let workspace = &stage.workspace;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(workspace.client().clone(), workspace.namespace(), resource);
         let first = api.get("wandb").await?;
         let since = first.resource_version().context("a version")?;
         let parameters = WatchParams::default().fields("metadata.name=wandb").timeout(290);
@@ -49,13 +65,14 @@ impl History {
     /// The pods that the template asked for, from one change to the next until now.
     pub async fn templates(&self) -> Result<Vec<PodSpec>> {
         let now = self.api.get("wandb").await?.resource_version();
-        let versions = eventually("the last version of the Deployment", || async {
+        let versions = eventually("the last version of the workload", || async {
             let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Ok(versions.iter().any(|version| version.resource_version() == now).then_some(versions))
         })
         .await?;
-        let mut templates: Vec<_> =
-            versions.into_iter().filter_map(|version| version.spec?.template.spec).collect();
+        let pod = |version: &DynamicObject| version.data.pointer("/spec/template/spec").cloned();
+        let pods = versions.iter().filter_map(pod).map(serde_json::from_value::<PodSpec>);
+        let mut templates = pods.collect::<Result<Vec<_>, _>>()?;
         templates.dedup();
         Ok(templates)
     }
@@ -66,6 +83,19 @@ impl History {
             let entries = entries_of(&template);
             for name in names {
                 ensure!(entries.contains_key(*name), "a version was without {name}: {entries:#?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails where any version has no entry for one of these variables, wherever its value comes from.
+    pub async fn expect_variables(&self, names: &[String]) -> Result<()> {
+        for template in self.templates().await? {
+            let entries: Vec<_> =
+                template.containers.iter().flat_map(|each| each.env.iter().flatten()).collect();
+            for name in names {
+                let is_there = entries.iter().any(|entry| entry.name == *name);
+                ensure!(is_there, "a version was without {name}: {entries:#?}");
             }
         }
         Ok(())

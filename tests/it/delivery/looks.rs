@@ -88,21 +88,18 @@ async fn a_variable_of_somebody_else_stays_and_is_named() -> Result<()> {
     stage.apply(TARGET).await?;
     let status = stage.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "FieldConflict").await?;
     let message = message_of(&status, "RolledOut");
-    let command = format!(
-        "kubectl -n {} set env deployment/wandb --containers=wandb LOCAL_LDAP_ADDRESS-",
-        stage.workspace.namespace()
-    );
-    ensure!(message.contains(&command), "{message}");
+    ensure!(message.contains("set spec.target.adopt") && !message.contains("set env"), "{message}");
     ensure!(!status.to_string().contains(theirs), "the value may be secret: {status:#}");
     assert_eq!(condition(&status, "Stalled").map(|stalled| &stalled["status"]), Some(&json!("True")));
     let after: Deployment = stage.api().get("wandb").await?;
     assert_eq!(after.spec.context("spec")?.template, before.spec.context("spec")?.template);
     ensure!(stage.revisions("corp-ldap").await?.is_empty());
 
-    // What that command does.
-    patch_target(&stage, &environment(&json!([{"name": "LOCAL_LDAP_ADDRESS", "$patch": "delete"}]))).await?;
+    // As the message says.
+    let adopt = json!({"spec": {"target": {"adopt": "Replace"}}});
+    stage.workspace.patch("LdapConfig", "corp", &adopt).await?;
     stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
-    assert_eq!(stage.entries().await?["LOCAL_LDAP_ADDRESS"].0, "corp-ldap-1");
+    assert_eq!(stage.entries().await?["LOCAL_LDAP_ADDRESS"].0, "corp-ldap-2");
     stage.expect_no_broken_reference()
 }
 

@@ -1,11 +1,13 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
+mod adoption;
 mod authority;
 mod crashes;
 mod deadlines;
 pub mod foreign_hands;
 mod giving_way;
 mod history;
+mod imported;
 mod joining;
 mod login;
 mod looks;

@@ -3,6 +3,7 @@
 mod first_version;
 mod git_ops;
 mod second_version;
+mod takeover;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -424,7 +424,9 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
 
 fn metadata_of(change: &Change) -> Value {
     match change {
-        Change::Apply(fields) | Change::Merge(fields) => fields.get("metadata").cloned().unwrap_or_default(),
+        Change::Apply(fields) | Change::Claim(fields) | Change::Merge(fields) => {
+            fields.get("metadata").cloned().unwrap_or_default()
+        }
         Change::Several(_) => Value::Null,
     }
 }

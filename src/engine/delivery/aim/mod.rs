@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::revisions::{Mark, Revision, Stay, WayBack};
+use super::revisions::{Mark, Revision, Source, Stay, WayBack};
 use crate::target::{Rollout, Standing};
 
 /// What is to be delivered, beside what the newest revision holds.
@@ -77,14 +77,19 @@ pub(super) fn aim<'a>(
     standing: &Standing,
     attempt: &Attempt,
 ) -> Step<'a> {
-    let Some(newest) = revisions.last().filter(|_| wanted != Wanted::Other) else {
+    // What was read out of a target that was then not taken over leads nowhere.
+    let is_begun = |revision: &&Revision| {
+        revision.source == Source::Resource || standing.numbers.contains(&revision.number)
+    };
+    let newest = match wanted {
+        Wanted::Newest => revisions.last(),
+        Wanted::Other => None,
+        Wanted::Kept => revisions.iter().rev().find(is_begun),
+    };
+    let Some(newest) = newest else {
         return match wanted {
             Wanted::Kept => Step::Nothing,
-            Wanted::Newest | Wanted::Other => {
-                let numbers = revisions.iter().map(|revision| revision.number);
-                let last = numbers.chain(standing.numbers.iter().copied()).chain(taken.iter().copied()).max();
-                Step::Create(last.unwrap_or(0) + 1)
-            }
+            Wanted::Newest | Wanted::Other => Step::Create(next_number(revisions, taken, standing)),
         };
     };
     if let Some(mark) = by_somebody_else(revisions, newest, standing, attempt) {
@@ -105,6 +110,13 @@ pub(super) fn aim<'a>(
         }
         _ => Step::Go(Course { newest, way_back: None, number: Some(newest.number) }),
     }
+}
+
+/// The number of the next revision: one that no Secret has, and that nothing refers to.
+pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standing: &Standing) -> u64 {
+    let numbers = revisions.iter().map(|revision| revision.number);
+    let last = numbers.chain(standing.numbers.iter().copied()).chain(taken.iter().copied()).max();
+    last.unwrap_or(0) + 1
 }
 
 /// A person who points the entries to another revision (`kubectl rollout undo`) knows why: that is a way
@@ -146,11 +158,16 @@ fn by_somebody_else(
 /// What the target referred to before this revision came: the last one that pods ran with, or the one
 /// that a later one led back to with pods that ran.
 pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
+    proven_below(revisions, than.number)
+}
+
+/// The same for a revision that is yet to be made.
+pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
     let is_usable = |number: &u64| {
         let is_it = |revision: &&Revision| revision.number == *number;
         revisions.iter().find(is_it).is_some_and(|it| !matches!(it.mark, Mark::Refused { .. }))
     };
-    let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
+    let mut earlier = revisions.iter().rev().filter(|revision| revision.number < number);
     earlier.find_map(|revision| match &revision.mark {
         Mark::RolledOut { .. } => Some(revision.number),
         Mark::RolledBack(WayBack { to, arrived: Some(_), .. }) => to.filter(is_usable),

@@ -57,6 +57,11 @@ fn decides_one_step_from_what_is_there() {
     let refused = || revision(1, Mark::Refused { evidence: "Wrong password.".to_owned() });
     let stayed = || revision(2, Mark::Stayed(stay()));
     let none = || standing(&[]);
+    let of_target = |number| {
+        let mut revision = revision(number, RolledOut { at: at(1) });
+        revision.source = Source::Target;
+        revision
+    };
     for (revisions, wanted, standing, inputs, expected) in [
         (vec![], Kept, none(), "spec 1", "nothing"),
         // A number that somebody else's Secret has, or that the target refers to, is not used again.
@@ -80,6 +85,13 @@ fn decides_one_step_from_what_is_there() {
         (vec![refused(), stayed()], Newest, moved(&[1], 9), "spec 1", "go to Some(2)"),
         (vec![proven(), failed(Some(1))], Kept, standing(&[1]), "spec 2", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
+        // What was read out of a target leads nowhere where that was not taken over.
+        (vec![of_target(1)], Kept, none(), "spec 1", "nothing"),
+        (vec![of_target(1)], Kept, standing(&[1]), "spec 1", "go to Some(1)"),
+        (vec![of_target(1)], Newest, none(), "spec 1", "go to Some(1)"),
+        (vec![of_target(1)], Other, none(), "spec 1", "create 8"),
+        (vec![proven(), of_target(2)], Kept, standing(&[1]), "spec 1", "go to Some(1)"),
+        (vec![of_target(1), failed(Some(1))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
         // A person points the entries back.
         (
             vec![proven(), revision(2, RolledOut { at: at(3) })],

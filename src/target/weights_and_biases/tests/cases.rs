@@ -1,7 +1,10 @@
 //! Cases by example.
 
 use super::*;
-use crate::api::Reason;
+use crate::{
+    api::Reason,
+    target::{Origin, Part},
+};
 
 fn bare(version: Version) -> WeightsAndBiases {
     match version {
@@ -231,17 +234,105 @@ fn what_somebody_else_has_set_is_named() {
     ] {
         let message = refusal(version, spec);
         assert!(message.contains(fields), "{message}");
-        assert!(!message.contains("more. Nothing"), "{message}");
     }
 }
 
 #[test]
-fn many_conflicts_are_counted() {
+fn every_conflict_is_named() {
     let selector = json!({"name": "theirs", "key": "k"});
     let fields = json!({
         "issuerUrl": selector, "clientId": selector, "clientSecret": selector, "sessionLength": "theirs",
     });
-    insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @r#"Somebody else has set what OidcProvider main delivers to the WeightsAndBiases "wandb": spec.wandb.oidc.issuerUrl (by helm), spec.wandb.oidc.clientId (by helm), spec.wandb.oidc.clientSecret (by helm) and 1 more. Nothing was changed there: take these out where they come from (a manifest, a chart's values), or take spec.target out of this resource."#);
+    insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @r#"Somebody else has set what OidcProvider main delivers to the WeightsAndBiases "wandb": spec.wandb.oidc.issuerUrl (by helm), spec.wandb.oidc.clientId (by helm), spec.wandb.oidc.clientSecret (by helm), spec.wandb.oidc.sessionLength (by helm). Nothing was changed there. Leave them in place until this resource has taken them over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/adopting says."#);
+}
+
+/// Where the values come from, without showing any.
+fn sources(present: &[PresentVariable]) -> Vec<String> {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.expose().to_owned(),
+        Part::Key(reference) => format!("<{} {}>", reference.name, reference.key),
+    };
+    let source = |value: &Origin| match value {
+        Origin::Parts(parts) => parts.iter().map(part).collect(),
+        Origin::Unknown(why) => format!("? {why}"),
+    };
+    present
+        .iter()
+        .map(|each| format!("{} of {}: {}", each.name, each.container, source(&each.value)))
+        .collect()
+}
+
+#[test]
+fn what_others_have_set_is_told_and_taken_over_by_one_patch() {
+    let (values, empty) = (oidc_values(), Values::default());
+    let wanted = oidc_delivery(1, &values);
+    let mut spec = json!({"wandb": {
+        "oidc": {"issuerUrl": {"name": "theirs", "key": "issuer"}, "sessionLength": "1h"},
+        "legacyOverrides": {"global": {"env": [
+            {"name": "HOST", "value": "https://wandb.example.com"},
+            {"name": "GORILLA_OIDC_CLIENT_ID", "value": "their-client"},
+            {"name": "GORILLA_USE_IDENTIFIER_CLAIMS", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}},
+        ]}},
+    }});
+    let seen = resource(Version::V2, spec.clone());
+    assert!(seen.change(&oidc(), Some(&wanted), &[]).is_err());
+    assert_eq!(
+        sources(&seen.present(&oidc(), &wanted, &[])),
+        [
+            "GORILLA_OIDC_ISSUER of spec.wandb.oidc.issuerUrl: <theirs issuer>",
+            "GORILLA_SESSION_LENGTH of spec.wandb.oidc.sessionLength: 1h",
+            "GORILLA_OIDC_CLIENT_ID of spec.wandb.legacyOverrides.global.env: their-client",
+            "GORILLA_USE_IDENTIFIER_CLAIMS of spec.wandb.legacyOverrides.global.env: <m k>",
+        ]
+    );
+    let taken = |seen: &WeightsAndBiases, delivery: &Delivery<'_>| {
+        let Some(Change::Merge(patch)) = seen.take_over(&oidc(), delivery).unwrap() else {
+            panic!("no patch")
+        };
+        let mut after = seen.clone();
+        apply(&mut after, &oidc().manager, &patch);
+        after
+    };
+    let after = taken(&seen, &wanted);
+    assert_eq!(patch_of(&after, &oidc(), Some(&wanted)), Ok(None));
+    assert!(after.present(&oidc(), &wanted, &[]).is_empty());
+    // The same as where nothing was there before, beside what is not delivered.
+    let mut bare = resource(Version::V2, json!({"wandb": {}}));
+    let others = json!({"spec": {"wandb": {"legacyOverrides": {"global": {"env": [
+        {"name": "HOST", "value": "https://wandb.example.com"},
+    ]}}}}});
+    apply(&mut bare, "helm", &others);
+    deliver(&mut bare, &oidc(), Some(&wanted));
+    assert_eq!(after.object.data, bare.object.data);
+
+    // What stands where it may not is refused as before.
+    spec["wandb"]["oidc"] = json!("theirs");
+    let refused = resource(Version::V2, spec).take_over(&oidc(), &wanted);
+    assert_eq!(refused.map_err(|problem| problem.reason), Err(Reason::FieldConflict));
+    assert!(seen.present(&oidc(), &oidc_delivery(1, &empty), &[]).is_empty());
+}
+
+#[test]
+fn scalars_of_the_first_version_are_taken_over() {
+    let values = ldap_values();
+    let wanted = ldap_delivery(1, &values);
+    let spec = json!({"values": {"global": {"extraEnv": {
+        "LDAP_ADDRESS": "ldap://theirs",
+        "LOCAL_LDAP_ADDRESS": {"valueFrom": {"secretKeyRef": {"name": "theirs", "key": "k"}}},
+        "HOST": "https://wandb.example.com",
+    }}}});
+    let mut seen = resource(Version::V1, spec);
+    assert_eq!(
+        sources(&seen.present(&ldap(), &wanted, &[])),
+        [
+            "LOCAL_LDAP_ADDRESS of spec.values.global.extraEnv.LOCAL_LDAP_ADDRESS: <theirs k>",
+            "LDAP_ADDRESS of spec.values.global.extraEnv.LDAP_ADDRESS: ldap://theirs",
+        ]
+    );
+    let Some(Change::Merge(patch)) = seen.take_over(&ldap(), &wanted).unwrap() else { panic!("no patch") };
+    apply(&mut seen, &ldap().manager, &patch);
+    assert_eq!(patch_of(&seen, &ldap(), Some(&wanted)), Ok(None));
+    assert_eq!(seen.standing(&ldap()).numbers, [1].into());
 }
 
 #[test]

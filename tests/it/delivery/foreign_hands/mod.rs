@@ -2,7 +2,7 @@
 //! nobody fights.
 
 mod replaced;
-mod tools;
+pub mod tools;
 mod undone;
 
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn a_literal_in_the_manifest_stays_until_the_manifest_gives_it_up() -> Res
     tools::apply_client_side(&stage, &with_literal.manifest()).await?;
     stage.apply(TARGET).await?;
     let message = conflict(&stage).await?;
-    for part in ["LOCAL_LDAP_BASE_DN", "kubectl-client-side-apply", "set env"] {
+    for part in ["LOCAL_LDAP_BASE_DN", "kubectl-client-side-apply", "spec.target.adopt"] {
         ensure!(message.contains(part), "{part}: {message}");
     }
     ensure!(!message.contains("dc=by,dc=hand"), "{message}");
@@ -94,7 +94,7 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
     for foreign in [literal, elsewhere] {
         tools::edit(&stage, &json!([foreign])).await?;
         let message = conflict(&stage).await?;
-        for part in ["LOCAL_LDAP_ADDRESS", "kubectl-edit", "set env"] {
+        for part in ["LOCAL_LDAP_ADDRESS", "kubectl-edit", "spec.target.adopt"] {
             ensure!(message.contains(part), "{part}: {message}");
         }
         ensure!(!message.contains("by-hand"), "{message}");
@@ -104,7 +104,7 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
         ensure!(others.values().filter(|(secret, _)| secret == "corp-ldap-2").count() == ENTRIES - 1);
     }
 
-    // As the message says.
+    // The person takes it out again.
     tools::edit(&stage, &json!([{"name": "LOCAL_LDAP_ADDRESS", "$patch": "delete"}])).await?;
     until_all(&stage, "corp-ldap-2").await?;
     stage.workspace.wait_until_ready("LdapConfig", "corp").await?;

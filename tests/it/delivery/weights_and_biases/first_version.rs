@@ -133,9 +133,10 @@ async fn values_that_do_not_fit_are_taken_back() -> Result<()> {
     })
     .await?;
     let (status, message) = rolled_back(&scene.workspace).await?;
-    for part in
-        ["is without the entries, as before", "The W&B operator has not applied it to its workloads yet"]
-    {
+    for part in [
+        "is without the entries of this resource",
+        "The W&B operator has not applied it to its workloads yet",
+    ] {
         ensure!(message.contains(part), "{part}: {message}");
     }
     ensure!(status["revision"].is_null() && status["previousRevision"].is_null(), "{status:#}");

@@ -13,6 +13,7 @@ pub struct WandbWorkload {
     container: String,
     replicas: u32,
     progress_deadline: Option<u32>,
+    strategy: &'static str,
     environment: Vec<Value>,
 }
 
@@ -34,6 +35,7 @@ impl WandbWorkload {
             container: "wandb".to_owned(),
             replicas: 2,
             progress_deadline: None,
+            strategy: "RollingUpdate",
             environment: Vec::new(),
         };
         workload
@@ -61,6 +63,12 @@ impl WandbWorkload {
         Self { progress_deadline: Some(seconds), ..self }
     }
 
+    /// A Deployment whose pods end all at once before new ones start.
+    #[must_use]
+    pub fn recreate(self) -> Self {
+        Self { strategy: "Recreate", ..self }
+    }
+
     /// Another literal variable.
     #[must_use]
     pub fn variable(self, name: &str, value: &str) -> Self {
@@ -74,7 +82,16 @@ impl WandbWorkload {
         self.environment_entry(json!({"name": name, "valueFrom": reference}))
     }
 
-    fn environment_entry(mut self, entry: Value) -> Self {
+    /// Another variable, from a key of a ConfigMap.
+    #[must_use]
+    pub fn map_variable(self, name: &str, map: &str, key: &str) -> Self {
+        let reference = json!({"configMapKeyRef": {"name": map, "key": key}});
+        self.environment_entry(json!({"name": name, "valueFrom": reference}))
+    }
+
+    /// Another variable, as its entry in the manifest.
+    #[must_use]
+    pub fn environment_entry(mut self, entry: Value) -> Self {
         self.environment.push(entry);
         self
     }
@@ -89,6 +106,8 @@ impl WandbWorkload {
         if self.kind == "StatefulSet" {
             spec.insert("serviceName".to_owned(), self.name.clone().into());
             spec.insert("updateStrategy".to_owned(), json!({"type": "RollingUpdate"}));
+        } else if self.strategy == "Recreate" {
+            spec.insert("strategy".to_owned(), json!({"type": "Recreate"}));
         } else {
             let one_by_one =
                 json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});

@@ -1,0 +1,184 @@
+//! Standard error: what the resources keep of the server's settings, and what not.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use super::{
+    super::{
+        Verdict,
+        examine::{Rendered, Surroundings, Title},
+        manifests::Manifests,
+        references::References,
+    },
+    result::Imported,
+};
+use crate::{
+    api::{JwtIssuer, LdapConfig, OidcProvider},
+    engine::{Env, Kind},
+    import::{Comparison, Draft, Found, Shape},
+    problem::quote,
+    sensitive::Sensitive,
+};
+
+/// Compares every variable that the server has with the one that it would have, and says what else is to be known.
+pub(super) async fn compare(
+    imported: &Imported,
+    references: &References,
+    manifests: &Manifests,
+) -> anyhow::Result<(String, Verdict)> {
+    let mut verdict = Verdict::Passed;
+    let mut lines = vec![heading(imported)];
+    lines.extend(imported.subject.notes.iter().map(|note| format!("! {note}")));
+    for draft in &imported.drafts {
+        lines.push(String::new());
+        lines.push(format!("{} {}", draft.kind, imported.subject.name));
+        lines.extend(draft.holes.iter().map(|hole| format!("  ✗ It is not complete: {hole}")));
+        if !draft.holes.is_empty() {
+            verdict = verdict.worse(Verdict::NotUsable);
+        }
+        let resource = manifests.resources.iter().find(|resource| {
+            let Title { kind, namespace, name } = resource.title();
+            kind == draft.kind && namespace == imported.subject.namespace && name == imported.subject.name
+        });
+        if let Some(resource) = resource {
+            let objects = references.of(&**resource, manifests).await?;
+            let surroundings =
+                Surroundings { objects: &objects, resources: &[], client: references.client() };
+            match resource.render(surroundings) {
+                Ok(rendered) => {
+                    let (compared, outcome) = settings(&imported.found, draft, &rendered);
+                    lines.extend(compared.into_iter().map(|line| format!("  {line}")));
+                    verdict = verdict.worse(outcome);
+                }
+                Err(obstacle) => {
+                    lines.push(format!("  ! The values could not be compared: {}", obstacle.problem.message));
+                }
+            }
+        }
+        lines.extend(draft.notes.iter().map(|note| format!("  ! {note}")));
+        lines.extend(draft.losses.iter().map(|loss| {
+            format!("  ✗ {} could not be carried over: {}.", loss.name, loss.why.trim_end_matches('.'))
+        }));
+    }
+    lines.extend(others(imported));
+    let text = lines.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    });
+    Ok((text, verdict))
+}
+
+fn heading(imported: &Imported) -> String {
+    let shape = match imported.found.shape {
+        Shape::Local => "wandb/local",
+        Shape::Split => "the split services",
+    };
+    format!("Read {} as {shape}.", imported.subject.place)
+}
+
+/// A line for each setting of the kind that is set today or would be.
+fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, Verdict) {
+    let mut verdict = Verdict::Passed;
+    let mut lines = Vec::new();
+    let lost: BTreeSet<&str> = draft.losses.iter().map(|loss| loss.name.as_str()).collect();
+    for env in draft.environment {
+        let compared: Vec<_> =
+            found.compare(std::slice::from_ref(env), |name| rendered.values.get(name)).collect();
+        let of = |wanted: Comparison| -> Vec<&str> {
+            compared.iter().filter(|(_, comparison)| *comparison == wanted).map(|(name, _)| *name).collect()
+        };
+        let (same, different, unknown) =
+            (of(Comparison::Same), of(Comparison::Different), of(Comparison::Unknown));
+        let new = of(Comparison::New);
+        if !same.is_empty() {
+            let also = found.first_name(*env).filter(|first| new.contains(first));
+            let also = also.map(|first| format!("; {first}, which this server reads first, gets it, too"));
+            lines.push(format!("✓ {}: the same value as today{}", same.join(", "), also.unwrap_or_default()));
+        }
+        for name in &different {
+            verdict = Verdict::Failed;
+            lines.push(difference(name, found, rendered));
+        }
+        if !unknown.is_empty() {
+            lines.push(format!("! {}: could not be read, and so not compared", unknown.join(", ")));
+        }
+        let shown = found.first_name(*env).filter(|first| new.contains(first));
+        if let (true, Some(name)) =
+            (same.is_empty() && different.is_empty() && unknown.is_empty(), shown.as_ref())
+        {
+            let value =
+                rendered.values.get(name).map(|value| quote(rendered.shown(value))).unwrap_or_default();
+            lines.push(format!("+ {name}: not set today; it will be {value}"));
+        }
+        let left =
+            of(Comparison::Left).into_iter().filter(|name| !lost.contains(name) && !is_off(found, name));
+        lines.extend(left.map(|name| format!("! {name}: stays as it is; the resource has nothing for it")));
+    }
+    (lines, verdict)
+}
+
+/// Whether a variable turns nothing on.
+fn is_off(found: &Found, name: &str) -> bool {
+    let value = found.variables.get(name).and_then(|variable| variable.value.as_ref());
+    value.is_some_and(|value| ["", "false"].contains(&value.expose()))
+}
+
+fn difference(name: &str, found: &Found, rendered: &Rendered) -> String {
+    let wanted = rendered.values.get(name);
+    let shown = wanted.map(|wanted| rendered.shown(wanted)).unwrap_or_default();
+    let is_secret = wanted.is_some_and(|wanted| wanted.expose() != shown);
+    let present = found.variables.get(name).and_then(|variable| variable.value.as_ref());
+    let values = if is_secret {
+        "the value of the resource is another one than today's".to_owned()
+    } else {
+        let present = present.map(Sensitive::expose).unwrap_or_default();
+        format!("is \"{}\" today, and the resource says \"{}\"", quote(present), quote(shown))
+    };
+    format!(
+        "✗ {name}: {values}. With adopt: Equal it is reported and nothing changes; make both the same, or use adopt: Replace"
+    )
+}
+
+/// Variables of people's sign-in that no kind knows, and what stands in the way of all.
+fn others(imported: &Imported) -> Vec<String> {
+    let mut known: BTreeSet<&str> =
+        [LdapConfig::ENVIRONMENT, OidcProvider::ENVIRONMENT, JwtIssuer::ENVIRONMENT]
+            .into_iter()
+            .flatten()
+            .copied()
+            .flat_map(Env::names)
+            .collect();
+    known.extend(imported.drafts.iter().flat_map(|draft| &draft.losses).map(|loss| loss.name.as_str()));
+    let variables = &imported.found.variables;
+    let unknown = variables.keys().filter(|name| is_about_sign_in(name) && !known.contains(name.as_str()));
+    let mut lines: Vec<_> =
+        unknown.map(|name| format!("! {name}: no resource has a field for it; it stays as it is")).collect();
+    let is_on = |name: &str| {
+        let value = variables.get(name).and_then(|variable| variable.value.as_ref());
+        value.is_some_and(|value| value.expose() == "true")
+    };
+    if is_on(RESTORE) {
+        lines.push(format!(
+            "! {RESTORE} is true, which turns people's sign-in off: remove it once you are back in"
+        ));
+    }
+    let has = |kind: &str| imported.drafts.iter().any(|draft| draft.kind == kind);
+    if has("LdapConfig") && has("OidcProvider") {
+        lines.push("! Both a directory and a provider are set. Which of them the server uses is not documented, so this operator lets one resource decide: apply the one that people log in with today, and leave the other one out".to_owned());
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
+/// W&B's way in when sign-in is broken.
+const RESTORE: &str = "LOCAL_RESTORE";
+
+/// What names of sign-in settings have in them.
+const MARKS: [&str; 6] = ["OIDC", "LDAP", "SSO", "SAML", "FEDERATED", "AUTH_METHOD"];
+
+fn is_about_sign_in(name: &str) -> bool {
+    MARKS
+        .iter()
+        .any(|mark| name.split('_').any(|word| word == *mark) || name.ends_with(mark) && mark.contains('_'))
+}

@@ -1,0 +1,102 @@
+//! What runs a server, as a person names it: `KIND/NAME`.
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{AdoptionPolicy, common::is_object_name},
+    problem::quote,
+};
+
+/// What runs a server, as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) kind: Kind,
+    pub(super) name: String,
+}
+
+/// The kinds of what runs a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Deployment,
+    StatefulSet,
+    WeightsAndBiases,
+}
+
+/// The words for each kind, as kubectl takes them.
+const WORDS: [(Kind, &str, &[&str]); 3] = [
+    (Kind::Deployment, "Deployment", &["deployment", "deployments", "deploy"]),
+    (Kind::StatefulSet, "StatefulSet", &["statefulset", "statefulsets", "sts"]),
+    (Kind::WeightsAndBiases, "WeightsAndBiases", &["weightsandbiases", "wandb"]),
+];
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        WORDS.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// The kind of a manifest.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+        let group = word("apiVersion").split('/').next();
+        let (kind, name, _) = WORDS.iter().find(|(_, name, _)| *name == word("kind"))?;
+        let expected = if *name == "WeightsAndBiases" { "apps.wandb.com" } else { "apps" };
+        (group == Some(expected)).then_some(*kind)
+    }
+}
+
+impl Named {
+    /// Reads `KIND/NAME`; a kind may have its group behind it.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        let parsed = text.split_once('/').and_then(|(kind, name)| {
+            let word = kind.split('.').next()?.to_lowercase();
+            let (kind, ..) = WORDS.iter().find(|(.., words)| words.contains(&word.as_str()))?;
+            is_object_name(name).then(|| Self { kind: *kind, name: name.to_owned() })
+        });
+        parsed.ok_or_else(|| {
+            anyhow!(
+                "\"{}\" is not what runs a server; expected deployment/NAME, statefulset/NAME or weightsandbiases/NAME",
+                quote(text)
+            )
+        })
+    }
+
+    /// Where the resources deliver to: what is there with the same values is taken over.
+    pub(super) fn target(&self, container: Option<&str>) -> Value {
+        let mut address = json!({"name": self.name});
+        if let (Some(fields), Some(container)) = (address.as_object_mut(), container) {
+            fields.insert("container".to_owned(), container.into());
+        }
+        let field = match self.kind {
+            Kind::Deployment => "deployment",
+            Kind::StatefulSet => "statefulSet",
+            Kind::WeightsAndBiases => "weightsAndBiases",
+        };
+        json!({field: address, "adopt": AdoptionPolicy::Equal})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_named_as_kubectl_names_them() {
+        for (text, expected) in [
+            ("deployment/wandb", Some(Kind::Deployment)),
+            ("deploy/wandb", Some(Kind::Deployment)),
+            ("Deployments.apps/wandb", Some(Kind::Deployment)),
+            ("statefulset/wandb", Some(Kind::StatefulSet)),
+            ("sts/wandb", Some(Kind::StatefulSet)),
+            ("weightsandbiases.apps.wandb.com/wandb", Some(Kind::WeightsAndBiases)),
+            ("wandb/wandb", Some(Kind::WeightsAndBiases)),
+            ("wandb", None),
+            ("pod/wandb", None),
+            ("deployment/", None),
+            ("deployment/../secrets", None),
+        ] {
+            let parsed = Named::parse(text).ok().map(|named| (named.kind, named.name));
+            assert_eq!(parsed, expected.map(|kind| (kind, "wandb".to_owned())), "{text}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What is imported: a workload or W&B's resource in the cluster, or what files have of them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow, bail};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::PodSpec,
+};
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::Value;
+
+use super::{
+    super::{
+        manifests::{self, Manifests, Placed, named as named_paths},
+        references::References,
+        yaml::Document,
+    },
+    ImportArguments,
+    named::{Kind, Named},
+};
+use crate::{
+    engine::{Fetched, Need, ObjectKey, Reference},
+    import::{
+        Shape, Subject,
+        chart::{self, Chart, Chosen},
+        layers, made_names, resource,
+        workload::{self, Company},
+    },
+    target::stored_resource,
+};
+
+/// What was asked for, and where what it refers to is read.
+pub(super) struct Gathered {
+    pub(super) subjects: Vec<Subject>,
+    pub(super) references: References,
+    /// The Secrets and ConfigMaps of the files.
+    pub(super) manifests: Manifests,
+}
+
+impl Gathered {
+    pub(super) async fn read(arguments: &ImportArguments) -> anyhow::Result<Self> {
+        let named = arguments.target.as_deref().map(Named::parse).transpose()?;
+        if arguments.files.is_empty() {
+            let named = named.context("expected what runs the server, or -f with files")?;
+            return Self::from_cluster(&named, arguments).await;
+        }
+        let (references, namespace) = if arguments.from_cluster {
+            let (references, namespace) = References::from_cluster().await?;
+            (upcoming(references), namespace)
+        } else {
+            (References::Files, "default".to_owned())
+        };
+        let namespace = arguments.namespace.clone().unwrap_or(namespace);
+        let mut manifests = Manifests::default();
+        let mut subjects = Vec::new();
+        for Placed { place, document } in manifests::documents(&arguments.files)? {
+            let from_file = File { place: &place, namespace: &namespace, named: named.as_ref(), arguments };
+            for value in items(&document.value) {
+                subjects.extend(from_file.subject(value)?);
+            }
+            if document.value.get("kind").is_some() {
+                manifests.add(&place, document, &namespace)?;
+            }
+        }
+        // Resources of ours in the files are not what is imported.
+        manifests.resources.clear();
+        if subjects.is_empty() {
+            let wanted = named.map_or_else(
+                || "Deployment, StatefulSet, WeightsAndBiases or chart values".to_owned(),
+                |named| format!("{}/{}", named.kind.name(), named.name),
+            );
+            bail!("there is no {wanted} in {}; nothing was imported", named_paths(&arguments.files));
+        }
+        Ok(Self { subjects, references, manifests })
+    }
+
+    async fn from_cluster(named: &Named, arguments: &ImportArguments) -> anyhow::Result<Self> {
+        let config = super::super::cluster::current().await?;
+        let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config)?;
+        let resource = match named.kind {
+            Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+            Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Kind::WeightsAndBiases => stored_resource(&client)
+                .await?
+                .context("the cluster has no WeightsAndBiases in a version that this program knows")?,
+        };
+        let Named { kind, name } = named;
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+        let found = api
+            .get_opt(name)
+            .await
+            .with_context(|| format!("{}/{name} in the namespace {namespace} cannot be read", kind.name()))?;
+        let object = found.ok_or_else(|| {
+            anyhow!("there is no {}/{name} in the namespace {namespace}; name another with -n", kind.name())
+        })?;
+        let mut value = serde_json::to_value(&object)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("apiVersion".to_owned(), resource.api_version.into());
+        }
+        let place = format!("{}/{name} of the namespace {namespace}", kind.name());
+        let subject = subject(named, &place, &namespace, &value, arguments)?;
+        let manifests = Manifests::default();
+        Ok(Self { subjects: vec![subject], references: References::Upcoming(client), manifests })
+    }
+
+    /// The subject with what W&B's operator merges into it.
+    pub(super) async fn with_layers(&self, subject: Subject) -> anyhow::Result<Subject> {
+        let Some(values) = &subject.values else { return Ok(subject) };
+        let objects = self.fetch(&subject.namespace, layers::sources(&subject.name)).await?;
+        let Chosen { shape, entries, certificates, host } =
+            chart::operator(&layers::merged(values, &subject.name, &objects));
+        Ok(Subject { shape: Some(shape), entries, certificates, host, ..subject })
+    }
+
+    /// The objects that the subject refers to, and those under names that new Secrets may get.
+    pub(super) async fn objects(&self, subject: &Subject) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+        self.fetch(&subject.namespace, subject.objects().into_iter().chain(made_names(&subject.name))).await
+    }
+
+    async fn fetch(
+        &self,
+        namespace: &str,
+        objects: impl IntoIterator<Item = ObjectKey>,
+    ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+        let references: Vec<_> = objects
+            .into_iter()
+            .map(|ObjectKey { source, name }| Reference {
+                source,
+                name,
+                key: String::new(),
+                field: "".into(),
+                need: Need::Optional,
+            })
+            .collect();
+        self.references.fetch(namespace, &references, &self.manifests).await
+    }
+}
+
+/// What is made by this program counts beside what the cluster has.
+fn upcoming(references: References) -> References {
+    match references {
+        References::Cluster(client) => References::Upcoming(client),
+        other => other,
+    }
+}
+
+/// The document itself, or the items of a list.
+fn items(value: &Value) -> Vec<&Value> {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    match value.get("items").and_then(Value::as_array).filter(|_| is_list) {
+        Some(items) => items.iter().collect(),
+        None => vec![value],
+    }
+}
+
+/// A document of a file.
+struct File<'a> {
+    place: &'a str,
+    namespace: &'a str,
+    named: Option<&'a Named>,
+    arguments: &'a ImportArguments,
+}
+
+impl File<'_> {
+    /// What it tells of a server; nothing where it is about something else.
+    fn subject(&self, value: &Value) -> anyhow::Result<Option<Subject>> {
+        if let Some(kind) = Kind::of(value) {
+            let name = value.pointer("/metadata/name").and_then(Value::as_str);
+            let name = name.with_context(|| format!("{}: metadata.name is missing", self.place))?;
+            let own = Named { kind, name: name.to_owned() };
+            if self.named.is_some_and(|named| *named != own) {
+                return Ok(None);
+            }
+            let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str);
+            let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or(self.namespace);
+            let place = format!("{}/{name} in {}", kind.name(), self.place);
+            return match subject(&own, &place, namespace, value, self.arguments) {
+                // Other workloads of the same files need no container of the server.
+                Err(_) if self.named.is_none() && has_no_server(value) => Ok(None),
+                other => other.map(Some),
+            };
+        }
+        if value.get("kind").is_some() || !value.is_object() {
+            return Ok(None);
+        }
+        let Some(chart) = Chart::of(value) else {
+            bail!(
+                "{} is neither a manifest nor the values of the charts operator-wandb or wandb; expected global, sso, ldap or extraEnv in it",
+                self.place
+            );
+        };
+        Ok(Some(self.of_values(chart, value)))
+    }
+
+    fn of_values(&self, chart: Chart, values: &Value) -> Subject {
+        let release = self.named.map(|named| named.name.as_str());
+        let (chosen, chart) = match chart {
+            Chart::Operator => (chart::operator(values), "operator-wandb"),
+            Chart::Legacy => (chart::legacy(values, release), "wandb"),
+        };
+        let container = self.arguments.container.as_deref();
+        let target = self.named.map(|named| match named.kind {
+            Kind::WeightsAndBiases => named.target(None),
+            Kind::Deployment | Kind::StatefulSet => named.target(container),
+        });
+        let mut notes = Vec::new();
+        if target.is_none() {
+            notes.push("Chart values do not say what runs the server: the resources have no target, and publish Secrets only. Call again with deployment/NAME or weightsandbiases/NAME.".to_owned());
+        }
+        Subject {
+            place: format!("the values of the chart {chart} in {}", self.place),
+            namespace: self.namespace.to_owned(),
+            name: release.unwrap_or("wandb").to_owned(),
+            target,
+            notes,
+            ..of_chosen(chosen)
+        }
+    }
+}
+
+/// Whether a workload has several containers, of which none has an image of W&B Server.
+fn has_no_server(value: &Value) -> bool {
+    pod(value).is_some_and(|pod| pod.containers.len() > 1)
+}
+
+fn of_chosen(Chosen { shape, entries, certificates, host }: Chosen) -> Subject {
+    Subject {
+        place: String::new(),
+        namespace: String::new(),
+        name: String::new(),
+        target: None,
+        shape: Some(shape),
+        entries,
+        certificates,
+        host,
+        values: None,
+        notes: Vec::new(),
+    }
+}
+
+fn pod(value: &Value) -> Option<PodSpec> {
+    serde_json::from_value(value.pointer("/spec/template/spec")?.clone()).ok()
+}
+
+/// What a manifest or an object of the cluster tells.
+fn subject(
+    named: &Named,
+    place: &str,
+    namespace: &str,
+    value: &Value,
+    arguments: &ImportArguments,
+) -> anyhow::Result<Subject> {
+    let Named { kind, name } = named;
+    let container = arguments.container.as_deref();
+    let (place, namespace, name) = (place.to_owned(), namespace.to_owned(), name.clone());
+    if *kind != Kind::WeightsAndBiases {
+        let pod = pod(value).with_context(|| format!("{place} has no pod template that can be read"))?;
+        let read = workload::read(&pod, container).map_err(|complaint| anyhow!("{place}: {complaint}"))?;
+        let container = (read.company == Company::Others).then_some(read.container.as_str());
+        return Ok(Subject {
+            place: format!("the container {} of {place}", read.container),
+            target: Some(named.target(container)),
+            namespace,
+            name,
+            shape: read.shape,
+            entries: read.entries,
+            certificates: read.certificates,
+            host: None,
+            values: None,
+            notes: Vec::new(),
+        });
+    }
+    let spec = value.get("spec").cloned().unwrap_or_default();
+    let is_first = value.get("apiVersion").and_then(Value::as_str) == Some("apps.wandb.com/v1");
+    let described = if is_first {
+        let values = spec.get("values").cloned().unwrap_or_default();
+        Subject { values: Some(values.clone()), ..of_chosen(chart::operator(&values)) }
+    } else {
+        Subject {
+            host: resource::host(&spec),
+            ..of_chosen(Chosen {
+                shape: Shape::Split,
+                entries: resource::entries(&spec),
+                certificates: resource::certificates(&spec),
+                host: None,
+            })
+        }
+    };
+    Ok(Subject { place, namespace, name, target: Some(named.target(None)), ..described })
+}
+
+/// A document of the program's own making.
+pub(super) fn document(value: Value) -> Document {
+    value.into()
+}

@@ -1,0 +1,287 @@
+//! Taking over what somebody else has set at a target: it is read out first, and becomes a revision of its own, which
+//! a rollout that fails goes back to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::Client;
+
+use crate::{
+    api::{AdoptionPolicy, Reason},
+    engine::{Fetched, Need, ObjectKey, Reference, Values, fetch},
+    problem::Problem,
+    sensitive::Sensitive,
+    target::{Holder, Origin, Part, PresentVariable, Target},
+};
+
+/// What the last run of the checks says of taking anything over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checks {
+    /// All of them passed just now: only then is anything taken over.
+    Fresh,
+    /// All of them passed, a while ago.
+    Stale,
+    /// They did not, or were not made.
+    Open,
+}
+
+/// What somebody else has set at a target under the names of a delivery.
+pub(super) struct Present {
+    values: BTreeMap<String, Sensitive>,
+    /// The field managers that have set it.
+    pub managers: BTreeSet<String>,
+}
+
+/// Whether somebody else has set any of the variables.
+pub(super) fn is_occupied(present: &[PresentVariable]) -> bool {
+    present.iter().any(|variable| variable.holder == Holder::Other)
+}
+
+/// Reads what others have set.
+pub(super) async fn read(
+    client: &Client,
+    namespace: &str,
+    target: &Target,
+    present: &[PresentVariable],
+) -> Result<Result<Present, Problem>, kube::Error> {
+    let parts = present.iter().flat_map(|variable| match &variable.value {
+        Origin::Parts(parts) => parts.as_slice(),
+        Origin::Unknown(_) => &[],
+    });
+    let references: Vec<_> = parts
+        .filter_map(|part| match part {
+            Part::Key(reference) => Some(reference.clone()),
+            Part::Text(_) => None,
+        })
+        .collect();
+    let objects = fetch(client, namespace, &references).await?;
+    Ok(resolve(target, present, &objects))
+}
+
+/// The values of what others have set, with the objects that they come from.
+fn resolve(
+    target: &Target,
+    present: &[PresentVariable],
+    objects: &BTreeMap<ObjectKey, Fetched>,
+) -> Result<Present, Problem> {
+    // Of two entries of a name in one container, the last one counts.
+    let last: BTreeMap<_, _> =
+        present.iter().map(|variable| ((&variable.name, &variable.container), variable)).collect();
+    let mut values = BTreeMap::new();
+    let mut unknown = BTreeMap::new();
+    // The revision has what is the owner's.
+    for PresentVariable { name, value, .. } in last.values().filter(|each| each.holder != Holder::Own) {
+        match value_of(value, objects) {
+            Ok(None) => {}
+            Ok(Some(value)) => {
+                if values.get(name).is_some_and(|other| *other != value) {
+                    unknown.insert(name.clone(), "its containers have different values".to_owned());
+                }
+                values.insert(name.clone(), value);
+            }
+            Err(why) => {
+                unknown.insert(name.clone(), why);
+            }
+        }
+    }
+    if unknown.is_empty() {
+        let others = present.iter().filter(|variable| variable.holder == Holder::Other);
+        let managers = others.flat_map(|variable| variable.managers.iter().cloned()).collect();
+        return Ok(Present { values, managers });
+    }
+    let listed: Vec<_> = unknown.into_iter().map(|(name, why)| format!("{name} ({why})")).collect();
+    Err(Problem::new(
+        Reason::FieldConflict,
+        format!(
+            "What is taken over must be known, for the way back, and these variables of {target} cannot be read: {}. Nothing was changed there. Give them the same values from a literal, or from a Secret or ConfigMap that exists.",
+            listed.join(", ")
+        ),
+    ))
+}
+
+/// The value; nothing where the variable is not set at all, and why it cannot be told.
+fn value_of(origin: &Origin, objects: &BTreeMap<ObjectKey, Fetched>) -> Result<Option<Sensitive>, String> {
+    let parts = match origin {
+        Origin::Parts(parts) => parts,
+        Origin::Unknown(why) => return Err(why.clone().into_owned()),
+    };
+    let mut value = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => value.push_str(text.expose()),
+            Part::Key(reference) => match text_of(reference, objects)? {
+                Some(text) => value.push_str(&text),
+                None => return Ok(None),
+            },
+        }
+    }
+    Ok(Some(value.into()))
+}
+
+fn text_of(reference: &Reference, objects: &BTreeMap<ObjectKey, Fetched>) -> Result<Option<String>, String> {
+    let Reference { source, name, key, need, .. } = reference;
+    let kind = source.kind();
+    let missing = |what: String| match need {
+        Need::Optional => Ok(None),
+        Need::Required => Err(what),
+    };
+    match objects.get(&reference.object()) {
+        Some(Fetched::Found { data, .. }) => match data.get(key) {
+            Some(bytes) => String::from_utf8(bytes.clone())
+                .map(Some)
+                .map_err(|_| format!("the key {key} of the {kind} \"{name}\" is not text")),
+            None => missing(format!("the {kind} \"{name}\" has no key {key}")),
+        },
+        Some(Fetched::Forbidden) => Err(format!("the operator may not read the {kind} \"{name}\"")),
+        Some(Fetched::Resource(_) | Fetched::Missing) | None => {
+            missing(format!("there is no {kind} \"{name}\""))
+        }
+    }
+}
+
+impl Present {
+    /// Whether the policy lets these values take the place of what is there.
+    pub fn judge(&self, policy: AdoptionPolicy, values: &Values, target: &Target) -> Result<(), Problem> {
+        if policy != AdoptionPolicy::Equal {
+            return Ok(());
+        }
+        let different = self.values.iter().filter(|(name, value)| values.get(name) != Some(value));
+        let different: Vec<_> = different.map(|(name, _)| name.as_str()).collect();
+        if different.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Reason::FieldConflict,
+            format!(
+                "spec.target.adopt is Equal, and these variables of {target} have other values than this resource delivers: {}. Nothing was changed there. Have the spec say what the server has, or set spec.target.adopt to Replace: then this resource's values take their place, and what is there now comes back if the pods do not become available.",
+                different.join(", ")
+            ),
+        ))
+    }
+
+    /// What the target has as a whole: these values, and those of the revision that it refers to beside them.
+    pub fn with(self, proven: Option<&Values>) -> Values {
+        let proven = proven.into_iter().flat_map(Values::iter);
+        let proven = proven.map(|(name, value)| (name.to_owned(), value.clone()));
+        proven.chain(self.values).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::ReferenceSource, target::WorkloadAddress};
+
+    fn target() -> Target {
+        Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: None })
+    }
+
+    fn reference(name: &str, key: &str, need: Need) -> Part {
+        let source = ReferenceSource::Secret;
+        Part::Key(Reference { source, name: name.to_owned(), key: key.to_owned(), field: "".into(), need })
+    }
+
+    fn text(text: &str) -> Part {
+        Part::Text(text.into())
+    }
+
+    fn variable(name: &str, holder: Holder, parts: Vec<Part>) -> PresentVariable {
+        let (value, managers) = (Origin::Parts(parts), ["helm".to_owned()].into());
+        PresentVariable { name: name.to_owned(), container: "wandb".to_owned(), holder, value, managers }
+    }
+
+    fn objects() -> BTreeMap<ObjectKey, Fetched> {
+        let key = |name: &str| ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() };
+        let data = [("key", b"secret".to_vec()), ("bytes", vec![0xff])];
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let found = Fetched::Found { version: String::new(), data };
+        [(key("there"), found), (key("gone"), Fetched::Missing), (key("hidden"), Fetched::Forbidden)].into()
+    }
+
+    fn values(entries: &[(&str, &str)]) -> Values {
+        entries.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::from(*value))).collect()
+    }
+
+    #[test]
+    fn reads_what_the_pods_have() {
+        let present = [
+            variable(
+                "A",
+                Holder::Other,
+                vec![text("a-"), reference("there", "key", Need::Required), text("!")],
+            ),
+            variable("B", Holder::Other, vec![text("first")]),
+            variable("C", Holder::Other, vec![reference("gone", "key", Need::Optional)]),
+            variable("D", Holder::Own, vec![reference("gone", "key", Need::Required)]),
+            variable("E", Holder::Yielding, vec![reference("there", "key", Need::Required)]),
+            variable("B", Holder::Other, vec![text("last")]),
+            variable("F", Holder::Other, Vec::new()),
+        ];
+        assert!(is_occupied(&present) && !is_occupied(&present[3..5]));
+        let Ok(found) = resolve(&target(), &present, &objects()) else { panic!("unreadable") };
+        let told = [("A", "a-secret!"), ("B", "last"), ("E", "secret"), ("F", "")];
+        assert!(found.with(None) == values(&told));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_and_not_shown() {
+        let unknown = PresentVariable {
+            name: "E".to_owned(),
+            container: "wandb".to_owned(),
+            holder: Holder::Other,
+            value: Origin::Unknown("it comes from a field of the pod or a file".into()),
+            managers: BTreeSet::new(),
+        };
+        let required = |name, of: &str, key: &str| {
+            variable(name, Holder::Other, vec![reference(of, key, Need::Required)])
+        };
+        let present = [
+            required("A", "gone", "key"),
+            required("B", "hidden", "key"),
+            required("C", "there", "other"),
+            required("D", "there", "bytes"),
+            unknown,
+            variable("F", Holder::Other, vec![text("hunter2")]),
+            PresentVariable {
+                container: "another".to_owned(),
+                ..variable("F", Holder::Other, vec![text("hunter3")])
+            },
+        ];
+        let Err(problem) = resolve(&target(), &present, &objects()) else { panic!("readable") };
+        assert_eq!(problem.reason, Reason::FieldConflict);
+        insta::assert_snapshot!(problem.message);
+    }
+
+    #[test]
+    fn equal_means_the_very_same_values() {
+        let present = |entries: &[(&str, &str)]| {
+            let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), Sensitive::from(*value)));
+            Present { values: entries.collect(), managers: BTreeSet::new() }
+        };
+        let ours = values(&[("A", "a"), ("B", "b"), ("C", "c")]);
+        for (there, policy, different) in [
+            (&[("A", "a")][..], AdoptionPolicy::Equal, None),
+            (&[("A", "a"), ("B", "b ")], AdoptionPolicy::Equal, Some("deliver: B.")),
+            (&[("A", ""), ("B", "B"), ("C", "c")], AdoptionPolicy::Equal, Some("A, B.")),
+            (&[("A", "x"), ("B", "y")], AdoptionPolicy::Replace, None),
+            (&[], AdoptionPolicy::Equal, None),
+        ] {
+            let judged = present(there).judge(policy, &ours, &target());
+            let expected = different.map(|names| names.replace("deliver: ", ""));
+            match (judged, expected) {
+                (Ok(()), None) => {}
+                (Err(problem), Some(names)) => {
+                    assert!(problem.message.contains(&names) && problem.reason == Reason::FieldConflict);
+                }
+                (judged, _) => panic!("{there:?}: {judged:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_is_what_is_there_over_what_the_revision_has() {
+        let values_there = [("B".to_owned(), "theirs".into())].into();
+        let present = Present { values: values_there, managers: BTreeSet::new() };
+        let whole = present.with(Some(&values(&[("A", "a"), ("B", "b")])));
+        assert!(whole == values(&[("A", "a"), ("B", "theirs")]));
+    }
+}

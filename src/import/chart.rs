@@ -1,0 +1,279 @@
+//! Values of W&B's charts: `charts/operator-wandb`, also as the W&B operator v1 has them in its resource, and
+//! the legacy `charts/wandb`. They lead to the variables that the charts' templates make of them.
+
+use k8s_openapi::api::core::v1::EnvVar;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Certificates, Entry, Origin, Purpose, Shape,
+    certificates::Place,
+    resource::{listed, scalar},
+    subject::{config_map, secret},
+    workload,
+};
+use crate::{
+    api::OidcProvider,
+    engine::{Env, Field, Kind, Need},
+};
+
+/// Which chart values are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chart {
+    /// `charts/operator-wandb`.
+    Operator,
+    /// `charts/wandb`.
+    Legacy,
+}
+
+/// The keys by which the legacy chart's values are known.
+const LEGACY_KEYS: [&str; 4] = ["sso", "ldap", "extraEnv", "customCACerts"];
+
+impl Chart {
+    /// The chart that has these keys, if any.
+    pub fn of(values: &Value) -> Option<Self> {
+        if values.get("global").is_some_and(Value::is_object) {
+            return Some(Self::Operator);
+        }
+        LEGACY_KEYS.iter().any(|key| values.get(key).is_some()).then_some(Self::Legacy)
+    }
+}
+
+/// The hours of a session in the chart's own values.
+const SESSION_HOURS: &str = "720";
+
+/// What values tell.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The shape of the server that answers logins.
+    pub shape: Shape,
+    /// The environment.
+    pub entries: Vec<Entry>,
+    /// The authorities.
+    pub certificates: Vec<Certificates>,
+    /// Where people open W&B.
+    pub host: Option<String>,
+}
+
+/// What the values of `charts/operator-wandb` lead to in the part that answers logins.
+pub fn operator(values: &Value) -> Chosen {
+    let at = |path: &str| values.pointer(path);
+    let text = |path: &str| at(path).and_then(scalar).filter(|text| !text.is_empty());
+    let is_split = at("/app/install") == Some(&Value::Bool(false));
+    let (shape, part) = if is_split { (Shape::Split, "api") } else { (Shape::Local, "app") };
+    let mut entries = Vec::new();
+    // The chart has none of the three without a client.
+    if text("/global/auth/oidc/clientId").is_some() {
+        for (field, path) in [
+            (Field::Issuer, "/global/auth/oidc/issuer"),
+            (Field::ClientId, "/global/auth/oidc/clientId"),
+            (Field::AuthMethod, "/global/auth/oidc/authMethod"),
+        ] {
+            let origin = text(path).map_or(Origin::Text(String::new()), written);
+            entries.extend(under_each_name(field, &origin));
+        }
+    }
+    // The split services always get it, from the chart's own value where nobody gives another.
+    let hours =
+        text("/global/auth/sessionLengthHours").or_else(|| is_split.then(|| SESSION_HOURS.to_owned()));
+    if let Some(hours) = hours {
+        let split = oidc(Field::SessionLength).into_iter().flat_map(|env| env.split);
+        entries.extend(split.map(|name| variable(name, written(format!("{hours}h")))));
+    }
+    if let Some(name) = text("/global/auth/oidc/oidcSecret/name") {
+        let key = text("/global/auth/oidc/oidcSecret/secretKey").unwrap_or_else(|| "OIDC_SECRET".to_owned());
+        let origin = Origin::Key { object: secret(&name), key, need: Need::Required };
+        entries.extend(under_each_name(Field::ClientSecret, &origin));
+    } else if let Some(value) = text("/global/auth/oidc/secret") {
+        entries.extend(under_each_name(Field::ClientSecret, &written(value)));
+    }
+    let maps = [
+        "/global/extraEnv".to_owned(),
+        "/global/env".to_owned(),
+        format!("/{part}/extraEnv"),
+        format!("/{part}/env"),
+    ];
+    for path in &maps {
+        let map = at(path).and_then(Value::as_object).into_iter().flatten();
+        entries.extend(map.filter(|(_, value)| !value.is_null()).map(|(name, value)| entry(name, value)));
+    }
+    Chosen {
+        shape,
+        entries,
+        certificates: listed(at("/global/customCACerts"), at("/global/caCertsConfigMap")),
+        host: text("/global/host").filter(|host| !host.contains("{{")),
+    }
+}
+
+/// What the values of `charts/wandb` lead to; `release` is the Deployment's name, where that is known.
+pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
+    let at = |path: &str| values.pointer(path);
+    let text = |path: &str| at(path).and_then(scalar).filter(|text| !text.is_empty());
+    let mut entries = Vec::new();
+    let mut set = |name: &str, value: Option<String>| {
+        entries.push(variable(name, Origin::Text(value.unwrap_or_default())));
+    };
+    if at("/sso/enabled") == Some(&Value::Bool(true)) {
+        set("OIDC_ISSUER", text("/sso/issuer"));
+        set("OIDC_AUTH_METHOD", Some(text("/sso/method").unwrap_or_else(|| "implicit".to_owned())));
+        set("OIDC_CLIENT_ID", text("/sso/clientId"));
+        set("OIDC_CLIENT_SECRET", text("/sso/clientSecret"));
+        let provisions = at("/sso/autoProvision") != Some(&Value::Bool(false));
+        set("GORILLA_DISABLE_SSO_PROVISIONING", Some((!provisions).to_string()));
+    }
+    let has_directory = at("/ldap/enabled") == Some(&Value::Bool(true));
+    let is_encrypted = at("/ldap/tls") == Some(&Value::Bool(true));
+    if has_directory {
+        set("LOCAL_LDAP_LOGIN", Some("true".to_owned()));
+        for (name, path) in [
+            ("LOCAL_LDAP_ADDRESS", "/ldap/host"),
+            ("LOCAL_LDAP_BASE_DN", "/ldap/baseDN"),
+            ("LOCAL_LDAP_BIND_DN", "/ldap/bindDN"),
+            ("LOCAL_LDAP_BIND_PW", "/ldap/bindPW"),
+            ("LOCAL_LDAP_ATTRIBUTES", "/ldap/attributes"),
+            ("LOCAL_LDAP_GROUP_ALLOW_LIST", "/ldap/groupAllowList"),
+        ] {
+            set(name, text(path));
+        }
+        if is_encrypted {
+            set("LOCAL_LDAP_TLS_ENABLE", Some("true".to_owned()));
+        }
+    }
+    if let Some(release) = release.filter(|_| at("/createSecrets") != Some(&Value::Bool(false))) {
+        in_secret_of_the_release(&mut entries, release);
+    }
+    let extra = at("/extraEnv").and_then(Value::as_array).into_iter().flatten();
+    entries.extend(extra.filter_map(|value| {
+        let variable: EnvVar = serde_json::from_value(value.clone()).ok()?;
+        Some(Entry::Variable { origin: workload::origin(&variable), name: variable.name })
+    }));
+    let mut certificates = listed(at("/customCACerts"), None);
+    if let (true, Some(name), Some(key)) = (
+        has_directory && is_encrypted,
+        text("/ldap/tlsCert/configMap/name"),
+        text("/ldap/tlsCert/configMap/key"),
+    ) {
+        let place = Place::Keys(config_map(&name), vec![key]);
+        certificates.push(Certificates { purpose: Purpose::Directory, place, need: Need::Required });
+    }
+    Chosen { shape: Shape::Local, entries, certificates, host: text("/host") }
+}
+
+/// The legacy chart puts both secrets into one of its own.
+fn in_secret_of_the_release(entries: &mut [Entry], release: &str) {
+    for entry in entries {
+        let Entry::Variable { name, origin } = entry else { continue };
+        let key = match name.as_str() {
+            "LOCAL_LDAP_BIND_PW" => "LOCAL_LDAP_BIND_PW",
+            "OIDC_CLIENT_SECRET" => "CLIENT_SECRET",
+            _ => continue,
+        };
+        if *origin != Origin::Text(String::new()) {
+            let object = secret(&format!("{release}-secrets"));
+            *origin = Origin::Key { object, key: key.to_owned(), need: Need::Required };
+        }
+    }
+}
+
+fn oidc(field: Field) -> Option<Env> {
+    OidcProvider::ENVIRONMENT.iter().copied().find(|env| env.field == Some(field))
+}
+
+fn under_each_name(field: Field, origin: &Origin) -> Vec<Entry> {
+    oidc(field).into_iter().flat_map(Env::names).map(|name| variable(name, origin.clone())).collect()
+}
+
+fn variable(name: &str, origin: Origin) -> Entry {
+    Entry::Variable { name: name.to_owned(), origin }
+}
+
+/// A text as the chart writes it; what its template engine would change is not known here.
+fn written(text: String) -> Origin {
+    if text.contains("{{") { Origin::Elsewhere } else { Origin::Text(text) }
+}
+
+/// An entry of a map of variables: a scalar, or what a container's variable has beside its name.
+fn entry(name: &str, value: &Value) -> Entry {
+    let origin = match value {
+        Value::Object(source) => {
+            let mut source: Map<String, Value> = source.clone();
+            source.insert("name".to_owned(), json!(name));
+            serde_json::from_value(source.into())
+                .map_or(Origin::Elsewhere, |variable| workload::origin(&variable))
+        }
+        other => scalar(other).map_or(Origin::Elsewhere, written),
+    };
+    variable(name, origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::LdapConfig;
+
+    fn names(entries: &[Entry]) -> Vec<&str> {
+        entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Variable { name, .. } => Some(name.as_str()),
+                Entry::Every { .. } => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn values_tell_their_chart() {
+        for (values, expected) in [
+            (json!({"global": {}}), Some(Chart::Operator)),
+            (json!({"global": {}, "extraEnv": []}), Some(Chart::Operator)),
+            (json!({"ldap": {"enabled": true}}), Some(Chart::Legacy)),
+            (json!({"sso": {}}), Some(Chart::Legacy)),
+            (json!({"replicas": 1}), None),
+        ] {
+            assert_eq!(Chart::of(&values), expected, "{values}");
+        }
+    }
+
+    /// What the legacy chart sets are names of the kinds, except the one that no server reads.
+    #[test]
+    fn the_legacy_chart_sets_known_names() {
+        let values = json!({
+            "sso": {"enabled": true, "clientSecret": "s"}, "ldap": {"enabled": true, "tls": true},
+        });
+        let known: Vec<_> = OidcProvider::ENVIRONMENT
+            .iter()
+            .chain(LdapConfig::ENVIRONMENT)
+            .copied()
+            .flat_map(Env::names)
+            .collect();
+        let chosen = legacy(&values, None);
+        let unknown: Vec<_> =
+            names(&chosen.entries).into_iter().filter(|name| !known.contains(name)).collect();
+        assert_eq!(unknown, ["OIDC_CLIENT_SECRET"]);
+    }
+
+    /// Later entries count: what is closer to the application wins, and a map beats the chart's own fields.
+    #[test]
+    fn the_chart_lets_the_closest_value_count() {
+        let values = json!({
+            "global": {
+                "auth": {"oidc": {"clientId": "fields", "issuer": "https://a.example"}},
+                "extraEnv": {"OIDC_CLIENT_ID": "global.extraEnv", "X": "{{ .Release.Name }}", "Y": null},
+                "env": {"OIDC_CLIENT_ID": "global.env"},
+            },
+            "app": {"extraEnv": {"OIDC_CLIENT_ID": "app.extraEnv"}, "env": {"OIDC_CLIENT_ID": 7}},
+            "api": {"env": {"OIDC_CLIENT_ID": "api.env"}},
+        });
+        let chosen = operator(&values);
+        let of = |wanted: &str| {
+            let all = chosen.entries.iter().filter_map(|entry| match entry {
+                Entry::Variable { name, origin } if name == wanted => Some(origin.clone()),
+                _ => None,
+            });
+            all.collect::<Vec<_>>()
+        };
+        let texts = ["fields", "global.extraEnv", "global.env", "app.extraEnv", "7"];
+        assert_eq!(of("OIDC_CLIENT_ID"), texts.map(|text| Origin::Text(text.to_owned())));
+        assert_eq!(of("X"), [Origin::Elsewhere]);
+        assert_eq!(of("Y"), []);
+    }
+}

@@ -1,0 +1,180 @@
+//! The environment that the server's container has.
+
+use std::collections::BTreeMap;
+
+use super::{Entry, Origin, Shape, Subject, expansion::expand};
+use crate::{
+    api::KeyReference,
+    engine::{Env, Fetched, Need, ObjectKey, ReferenceSource},
+    sensitive::Sensitive,
+};
+
+/// The environment of the container that runs the server, with the values that could be read.
+#[derive(Clone)]
+pub struct Found {
+    /// Which names the server reads first.
+    pub shape: Shape,
+    /// Every variable, by name.
+    pub variables: BTreeMap<String, Variable>,
+    /// Where people open W&B.
+    pub host: Option<String>,
+    /// The issuer whose tokens are accepted, as a person gives it: it stands in no variable.
+    pub token_issuer: Option<String>,
+}
+
+/// One variable.
+#[derive(Clone)]
+pub struct Variable {
+    /// Where its value stands.
+    pub source: Source,
+    /// Its value; nothing where that could not be read.
+    pub value: Option<Sensitive>,
+}
+
+/// Where the value of a variable stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In a key of a Secret.
+    Secret(KeyReference),
+    /// Somewhere that a resource cannot refer to.
+    Elsewhere,
+}
+
+/// A setting of the server, under the name that counts.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The name.
+    pub name: &'static str,
+    /// What it has.
+    pub variable: &'a Variable,
+}
+
+/// The variables that say where people open W&B, in the order in which they are believed.
+const HOSTS: [&str; 3] = ["HOST", "GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"];
+
+/// Reads the subject's environment from the objects that it refers to.
+pub fn resolve(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Found {
+    let mut variables = BTreeMap::new();
+    for entry in &subject.entries {
+        match entry {
+            Entry::Every { object, prefix } => {
+                let Some(Fetched::Found { data, .. }) = objects.get(object) else { continue };
+                for (key, bytes) in data {
+                    let variable = Variable { source: source(object, key), value: text(bytes) };
+                    variables.insert(format!("{prefix}{key}"), variable);
+                }
+            }
+            Entry::Variable { name, origin } => {
+                if let Some(variable) = variable(origin, objects, &variables) {
+                    variables.insert(name.clone(), variable);
+                }
+            }
+        }
+    }
+    let in_variable =
+        |name: &&str| variables.get(*name)?.value.as_ref().map(|value| value.expose().to_owned());
+    let host = subject.host.clone().or_else(|| HOSTS.iter().find_map(in_variable));
+    let shape = subject.shape.unwrap_or_else(|| by_names(&variables));
+    Found { shape, host: host.filter(|host| !host.is_empty()), variables, token_issuer: None }
+}
+
+/// The variable of one entry; nothing where it is optional and what it refers to is not there.
+fn variable(
+    origin: &Origin,
+    objects: &BTreeMap<ObjectKey, Fetched>,
+    earlier: &BTreeMap<String, Variable>,
+) -> Option<Variable> {
+    let value_of = |name: &str| match earlier.get(name) {
+        Some(variable) => Some(variable.value.as_ref().map(Sensitive::expose)),
+        None => is_of_service(name).then_some(None),
+    };
+    match origin {
+        Origin::Text(text) => {
+            Some(Variable { source: Source::Elsewhere, value: expand(text, value_of).map(Sensitive::new) })
+        }
+        Origin::Elsewhere => Some(Variable { source: Source::Elsewhere, value: None }),
+        Origin::Key { object, key, need } => {
+            let bytes = match objects.get(object) {
+                Some(Fetched::Found { data, .. }) => data.get(key),
+                _ => None,
+            };
+            let is_absent =
+                matches!(objects.get(object), None | Some(Fetched::Found { .. } | Fetched::Missing));
+            if bytes.is_none() && is_absent && *need == Need::Optional {
+                return None;
+            }
+            Some(Variable { source: source(object, key), value: bytes.and_then(|bytes| text(bytes)) })
+        }
+    }
+}
+
+/// Whether Kubernetes may set a variable of this name for a Service.
+fn is_of_service(name: &str) -> bool {
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
+}
+
+fn source(object: &ObjectKey, key: &str) -> Source {
+    match object.source {
+        ReferenceSource::Secret => {
+            Source::Secret(KeyReference { name: object.name.clone(), key: key.to_owned() })
+        }
+        ReferenceSource::ConfigMap | ReferenceSource::Neighbour(_) => Source::Elsewhere,
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<Sensitive> {
+    String::from_utf8(bytes.to_vec()).ok().map(Sensitive::new)
+}
+
+/// What the names tell of a server whose image is not known: only one shape has names with a prefix of these.
+fn by_names(variables: &BTreeMap<String, Variable>) -> Shape {
+    let is_local = |name: &String| name.starts_with("OIDC_") || name.starts_with("LOCAL_");
+    if variables.keys().any(is_local) { Shape::Local } else { Shape::Split }
+}
+
+impl Found {
+    /// The setting under the first of its names that has a value, in the order in which the server's shape
+    /// reads them.
+    pub fn setting(&self, env: Env) -> Option<Setting<'_>> {
+        self.settings(env).find(|setting| !setting.is_empty())
+    }
+
+    /// The setting under each of its names, in that order, empty ones included.
+    pub fn settings(&self, env: Env) -> impl Iterator<Item = Setting<'_>> {
+        let (first, second): (Vec<_>, Vec<_>) = match self.shape {
+            Shape::Local => (env.local.into_iter().collect(), env.split.to_vec()),
+            Shape::Split => (env.split.to_vec(), env.local.into_iter().collect()),
+        };
+        let second = second.into_iter().filter({
+            let first = first.clone();
+            move |name| !first.contains(name)
+        });
+        let names = first.into_iter().chain(second);
+        names.filter_map(|name| Some(Setting { name, variable: self.variables.get(name)? }))
+    }
+
+    /// The name under which the server's shape reads the setting first.
+    pub fn first_name(&self, env: Env) -> Option<&'static str> {
+        match self.shape {
+            Shape::Local => env.local.or_else(|| env.split.first().copied()),
+            Shape::Split => env.split.first().copied().or(env.local),
+        }
+    }
+
+    /// Whether the setting has a value under any of its names.
+    pub fn is_set(&self, env: Env) -> bool {
+        self.setting(env).is_some()
+    }
+}
+
+impl Setting<'_> {
+    /// Its value, where it could be read.
+    pub fn text(&self) -> Option<&str> {
+        self.variable.value.as_ref().map(Sensitive::expose)
+    }
+
+    /// Whether it is set to nothing.
+    fn is_empty(&self) -> bool {
+        self.text().is_some_and(str::is_empty)
+    }
+}

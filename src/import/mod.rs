@@ -1,0 +1,30 @@
+//! From the settings that a running server has to the custom resources that say the same: pure.
+//!
+//! In reading order: a [`Subject`] is what was read of a [`workload`], of W&B's [`resource`] or of the values of
+//! a [`chart`]; [`resolve`] makes the [`Found`] environment of it, as the server's container has it. Each kind
+//! turns that into a [`Recovery`] (`render::inverse` in the kind's slice, which uses the kind's own table of
+//! names), and [`draft`] makes the resource.
+//!
+//! Invariants:
+//!
+//! - A setting that a spec cannot say stays where it is, and is told; it is never approximated.
+//! - A secret value goes from a Secret into no resource: the resource refers to the Secret.
+
+mod certificates;
+pub mod chart;
+mod draft;
+mod expansion;
+mod found;
+pub mod layers;
+mod recovery;
+pub mod resource;
+#[cfg(test)]
+pub(crate) mod samples;
+mod subject;
+pub mod workload;
+
+pub use certificates::{Authorities, Certificates, Place, Purpose};
+pub use draft::{Comparison, Draft, Identity, Recoverable, draft};
+pub use found::{Found, Setting, Source, Variable, resolve};
+pub use recovery::{BIND, CLIENT, Flag, Loss, Made, Recovery, made_names};
+pub use subject::{Entry, Origin, Shape, Subject};

@@ -1,0 +1,191 @@
+//! The fields of a spec, as a kind finds them in an environment.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Found, Setting, Source, subject::secret};
+use crate::{
+    api::KeyReference,
+    engine::{Env, Fetched, ObjectKey},
+    sensitive::Sensitive,
+};
+
+/// The fields that a kind found, and what it could not say in fields.
+pub struct Recovery<'a> {
+    base: &'a str,
+    objects: &'a BTreeMap<ObjectKey, Fetched>,
+    pub(super) required: Vec<(&'static str, Value)>,
+    pub(super) optional: Vec<(&'static str, Value, Vec<&'static str>)>,
+    pub(super) holes: Vec<String>,
+    pub(super) losses: Vec<Loss>,
+    pub(super) made: Vec<Made>,
+    pub(super) notes: Vec<String>,
+}
+
+/// A setting that no field can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The variable.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A key of a Secret that is to be made, since its value is in no Secret today.
+#[derive(Clone, PartialEq)]
+pub struct Made {
+    /// How the resource refers to it.
+    pub reference: KeyReference,
+    /// The value.
+    pub value: Sensitive,
+}
+
+/// What a variable for true or false has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// Nothing.
+    Unset,
+    /// A value that Go reads (`strconv.ParseBool`).
+    Known(bool),
+    /// Something else.
+    Unknown,
+}
+
+/// The names of the Secrets that may be made, in the order in which they are tried, for each purpose.
+const PURPOSES: [&str; 2] = [BIND, CLIENT];
+/// A Secret with the password of the directory's account.
+pub const BIND: &str = "ldap-bind";
+/// A Secret with the secret of the provider's client.
+pub const CLIENT: &str = "oidc-client";
+const ATTEMPTS: usize = 9;
+
+/// Every Secret that may be made: what is there already must be known, since nothing is replaced.
+pub fn made_names(base: &str) -> impl Iterator<Item = ObjectKey> {
+    PURPOSES.into_iter().flat_map(move |purpose| candidates(base, purpose))
+}
+
+fn candidates(base: &str, purpose: &str) -> impl Iterator<Item = ObjectKey> {
+    let first = format!("{base}-{purpose}");
+    let others = (2..=ATTEMPTS).map({
+        let first = first.clone();
+        move |number| format!("{first}-{number}")
+    });
+    std::iter::once(first).chain(others).map(|name| secret(&name))
+}
+
+impl<'a> Recovery<'a> {
+    /// Nothing yet; `base` is what names of new objects begin with.
+    pub(super) fn new(base: &'a str, objects: &'a BTreeMap<ObjectKey, Fetched>) -> Self {
+        Self {
+            base,
+            objects,
+            required: Vec::new(),
+            optional: Vec::new(),
+            holes: Vec::new(),
+            losses: Vec::new(),
+            made: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A field without which the resource makes no sense; where there is nothing, `wanted` says what a person
+    /// must write.
+    pub fn require(&mut self, field: &'static str, value: Option<Value>, wanted: &str) {
+        if value.is_none() {
+            self.holes.push(format!("spec.{field} is not known: write {wanted}"));
+        }
+        self.required.push((field, value.unwrap_or_else(|| json!(format!("<{wanted}>")))));
+    }
+
+    /// A field that may stay away, and the variables that it says.
+    pub fn offer(&mut self, field: &'static str, value: Value, names: &[&'static str]) {
+        self.optional.push((field, value, names.to_vec()));
+    }
+
+    /// A variable that no field can say.
+    pub fn lose(&mut self, name: &str, why: impl Into<String>) {
+        self.losses.push(Loss { name: name.to_owned(), why: why.into() });
+    }
+
+    /// What a person should know.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// The text of a setting, under the name that counts; one that cannot be read is a loss.
+    pub fn text<'f>(&mut self, found: &'f Found, env: Env) -> Option<(&'static str, &'f str)> {
+        let setting = found.setting(env)?;
+        let Some(value) = &setting.variable.value else {
+            let why = match &setting.variable.source {
+                Source::Secret(KeyReference { name, key }) => {
+                    format!("its value, the key {key} of the Secret {name}, could not be read")
+                }
+                Source::Elsewhere => {
+                    "its value is known in the running container only, or could not be read".to_owned()
+                }
+            };
+            self.lose(setting.name, why);
+            return None;
+        };
+        Some((setting.name, value.expose()))
+    }
+
+    /// The URL of a setting; one with a user in it may hold a password, which goes into no resource.
+    pub fn url<'f>(&mut self, found: &'f Found, env: Env) -> Option<&'f str> {
+        let (name, url) = self.text(found, env)?;
+        if url.contains('@') {
+            self.lose(name, "it holds a user's name, which no address here has");
+            return None;
+        }
+        Some(url)
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, found: &Found, env: Env) -> Flag {
+        if !found.is_set(env) {
+            return Flag::Unset;
+        }
+        match self.text(found, env) {
+            Some((_, "1" | "t" | "T" | "TRUE" | "true" | "True")) => Flag::Known(true),
+            Some((_, "0" | "f" | "F" | "FALSE" | "false" | "False")) => Flag::Known(false),
+            Some((name, _)) => {
+                self.lose(name, "its value is neither true nor false");
+                Flag::Unknown
+            }
+            None => Flag::Unknown,
+        }
+    }
+
+    /// A reference to the Secret that holds the setting, or to one that is to be made for it.
+    pub fn reference(&mut self, setting: Setting<'_>, purpose: &'static str, key: &str) -> Option<Value> {
+        let reference = match (&setting.variable.source, &setting.variable.value) {
+            (Source::Secret(reference), _) => reference.clone(),
+            (Source::Elsewhere, Some(value)) => self.make(value, purpose, key)?,
+            (Source::Elsewhere, None) => {
+                self.lose(
+                    setting.name,
+                    "its value is known in the running container only, or could not be read",
+                );
+                return None;
+            }
+        };
+        serde_json::to_value(reference).ok()
+    }
+
+    /// A key of a Secret under the first name that is free, or that holds the value already.
+    fn make(&mut self, value: &Sensitive, purpose: &'static str, key: &str) -> Option<KeyReference> {
+        for object in candidates(self.base, purpose) {
+            let reference = KeyReference { name: object.name.clone(), key: key.to_owned() };
+            if let Some(Fetched::Found { data, .. }) = self.objects.get(&object) {
+                if data.get(key).is_some_and(|bytes| bytes.as_slice() == value.expose().as_bytes()) {
+                    return Some(reference);
+                }
+                continue;
+            }
+            self.made.push(Made { reference: reference.clone(), value: value.clone() });
+            return Some(reference);
+        }
+        None
+    }
+}

@@ -1,0 +1,72 @@
+//! Specs that go to values and come back, for the tests of each kind.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    engine::{Fetched, ObjectKey, Prepared, RenderContext, Values, prepare},
+    net::Trust,
+    sensitive::Sensitive,
+};
+
+/// What the tests' secrets hold.
+const SECRET: &str = "hunter2-long";
+
+/// Publishes the spec, finds it in the published values, and demands that the second spec publishes the same:
+/// for either shape, and with every secret in a Secret or written out.
+pub fn comes_back<K: Recoverable>(spec: &Value) {
+    let manifest = json!({
+        "apiVersion": "auth.wandb.com/v1alpha1", "kind": K::kind(&()),
+        "metadata": {"name": "wandb", "namespace": "team"}, "spec": spec,
+    });
+    let data = BTreeMap::from([("key".to_owned(), SECRET.as_bytes().to_vec())]);
+    let mut objects =
+        BTreeMap::from([(subject::secret("secret"), Fetched::Found { version: String::new(), data })]);
+    let published = values::<K>(&manifest, &objects);
+    for shape in [Shape::Local, Shape::Split] {
+        for is_literal in [true, false] {
+            let found = found(&published, shape, is_literal, spec);
+            let identity = Identity {
+                name: "wandb",
+                namespace: "team",
+                target: None,
+                tls: None,
+                objects: &BTreeMap::new(),
+            };
+            let draft = draft::<K>(&found, identity).unwrap();
+            assert_eq!(draft.holes, [""; 0]);
+            assert_eq!(draft.losses, []);
+            for Made { reference, value } in &draft.made {
+                let data = BTreeMap::from([(reference.key.clone(), value.expose().as_bytes().to_vec())]);
+                let made = Fetched::Found { version: String::new(), data };
+                objects.insert(subject::secret(&reference.name), made);
+            }
+            let again = values::<K>(&draft.manifest, &objects);
+            assert!(again == published, "{spec} came back as {}", draft.manifest);
+        }
+    }
+}
+
+fn values<K: Recoverable>(manifest: &Value, objects: &BTreeMap<ObjectKey, Fetched>) -> Values {
+    let object: K = serde_json::from_value(manifest.clone()).unwrap();
+    match prepare(&object, &[], objects, &Trust::nobody(), &[]) {
+        Prepared::Planned(planned) => {
+            let context = RenderContext { verified: true, current: None };
+            K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap()
+        }
+        Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
+    }
+}
+
+fn found(published: &Values, shape: Shape, is_literal: bool, spec: &Value) -> Found {
+    let variables = published.iter().map(|(name, value)| {
+        let in_secret = !is_literal && value.expose() == SECRET;
+        let reference = crate::api::KeyReference { name: "secret".to_owned(), key: "key".to_owned() };
+        let source = if in_secret { Source::Secret(reference) } else { Source::Elsewhere };
+        (name.to_owned(), Variable { source, value: Some(Sensitive::clone(value)) })
+    });
+    let text = |field: &str| spec.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
+    Found { shape, variables: variables.collect(), host: text("host"), token_issuer: text("issuer") }
+}

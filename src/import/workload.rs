@@ -1,0 +1,267 @@
+//! Deployments and `StatefulSet`s: the environment of the container that runs the server.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, KeyToPath, PodSpec, Volume, VolumeMount};
+
+use super::{
+    Certificates, Entry, Origin, Purpose, Shape,
+    certificates::Place,
+    subject::{config_map, secret},
+};
+use crate::{
+    engine::{Need, ObjectKey},
+    problem::enumerate,
+    target::Dialect,
+};
+
+/// What a pod template tells.
+#[derive(Debug)]
+pub struct Template {
+    /// The container's name.
+    pub container: String,
+    /// Whether the pod has other containers, so that a target must name this one.
+    pub company: Company,
+    /// Which names the image reads first, where its name tells.
+    pub shape: Option<Shape>,
+    /// The environment.
+    pub entries: Vec<Entry>,
+    /// The authorities.
+    pub certificates: Vec<Certificates>,
+}
+
+/// Whether a pod has several containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// It has one.
+    Alone,
+    /// It has others.
+    Others,
+}
+
+/// Where the image takes authorities from at its start.
+const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
+/// Where W&B's legacy chart puts the authority of the directory.
+const DIRECTORY_AUTHORITY: &str = "/var/run/secrets/wandb.ai/ldap";
+
+/// Reads the container of this name, or the one that runs the server.
+pub fn read(pod: &PodSpec, name: Option<&str>) -> Result<Template, String> {
+    let container = choose(&pod.containers, name)?;
+    let company = if pod.containers.len() > 1 { Company::Others } else { Company::Alone };
+    Ok(Template {
+        container: container.name.clone(),
+        company,
+        shape: shape(container.image.as_deref().unwrap_or_default()),
+        entries: entries(container),
+        certificates: certificates(container, pod.volumes.as_deref().unwrap_or_default()),
+    })
+}
+
+/// The container that is named, the only one, or the only one whose image is W&B Server's.
+fn choose<'a>(containers: &'a [Container], name: Option<&str>) -> Result<&'a Container, String> {
+    let of_server = |container: &&Container| shape(container.image.as_deref().unwrap_or_default()).is_some();
+    let candidates: Vec<_> = match name {
+        Some(name) => containers.iter().filter(|container| container.name == name).collect(),
+        None if containers.len() > 1 => containers.iter().filter(of_server).collect(),
+        None => containers.iter().collect(),
+    };
+    match (candidates.as_slice(), name) {
+        ([only], _) => Ok(only),
+        (_, name) => {
+            let names = enumerate(containers.iter().map(|container| &container.name));
+            let seen = match name {
+                Some(name) => format!("it has no container \"{name}\", but these: {names}"),
+                None => format!("it has these containers: {names}"),
+            };
+            Err(format!("{seen}. Name the one that runs W&B Server with --container."))
+        }
+    }
+}
+
+/// What an image's name tells.
+fn shape(image: &str) -> Option<Shape> {
+    match Dialect::of_image(image) {
+        Dialect::Local => Some(Shape::Local),
+        Dialect::Split => Some(Shape::Split),
+        Dialect::Both => None,
+    }
+}
+
+fn entries(container: &Container) -> Vec<Entry> {
+    let sources = container.env_from.iter().flatten();
+    let every = sources.filter_map(|source| {
+        let object = match (&source.secret_ref, &source.config_map_ref) {
+            (Some(reference), _) => secret(&reference.name),
+            (None, Some(reference)) => config_map(&reference.name),
+            (None, None) => return None,
+        };
+        Some(Entry::Every { object, prefix: source.prefix.clone().unwrap_or_default() })
+    });
+    let variables = container
+        .env
+        .iter()
+        .flatten()
+        .map(|variable| Entry::Variable { name: variable.name.clone(), origin: origin(variable) });
+    every.chain(variables).collect()
+}
+
+/// Where a variable's value comes from.
+pub(super) fn origin(variable: &EnvVar) -> Origin {
+    let Some(from) = &variable.value_from else {
+        return Origin::Text(variable.value.clone().unwrap_or_default());
+    };
+    let key = |object: ObjectKey, key: &str, optional: Option<bool>| Origin::Key {
+        object,
+        key: key.to_owned(),
+        need: need(optional),
+    };
+    match (&from.secret_key_ref, &from.config_map_key_ref) {
+        (Some(selector), _) => key(secret(&selector.name), &selector.key, selector.optional),
+        (None, Some(selector)) => key(config_map(&selector.name), &selector.key, selector.optional),
+        (None, None) => Origin::Elsewhere,
+    }
+}
+
+/// What is mounted where the server looks for authorities.
+fn certificates(container: &Container, volumes: &[Volume]) -> Vec<Certificates> {
+    let mounts = container.volume_mounts.iter().flatten();
+    mounts
+        .flat_map(|mount| {
+            let purpose = purpose(&mount.mount_path);
+            let volume = volumes.iter().find(|volume| volume.name == mount.name);
+            let places = volume.map(|volume| places(volume, mount)).unwrap_or_default();
+            places
+                .into_iter()
+                .filter_map(move |(place, need)| Some(Certificates { purpose: purpose?, place, need }))
+        })
+        .collect()
+}
+
+fn purpose(path: &str) -> Option<Purpose> {
+    let is_within = |folder: &str| {
+        path.trim_end_matches('/') == folder
+            || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    };
+    if is_within(AUTHORITIES) {
+        return Some(Purpose::Everything);
+    }
+    is_within(DIRECTORY_AUTHORITY).then_some(Purpose::Directory)
+}
+
+/// The keys of a volume that a mount shows, and what their absence means.
+fn places(volume: &Volume, mount: &VolumeMount) -> Vec<(Place, Need)> {
+    let shown = |object: ObjectKey, items: Option<&[KeyToPath]>, optional: Option<bool>| {
+        (shown(object, items, mount.sub_path.as_deref()), need(optional))
+    };
+    let own = volume.secret.as_ref().and_then(|source| {
+        let name = source.secret_name.as_deref()?;
+        Some(shown(secret(name), source.items.as_deref(), source.optional))
+    });
+    let map = volume.config_map.as_ref();
+    let map = map.map(|source| shown(config_map(&source.name), source.items.as_deref(), source.optional));
+    let projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+    let projected = projected.filter_map(|source| match (&source.secret, &source.config_map) {
+        (Some(source), _) => Some(shown(secret(&source.name), source.items.as_deref(), source.optional)),
+        (None, Some(source)) => {
+            Some(shown(config_map(&source.name), source.items.as_deref(), source.optional))
+        }
+        (None, None) => None,
+    });
+    own.into_iter().chain(map).chain(projected).collect()
+}
+
+fn need(optional: Option<bool>) -> Need {
+    if optional == Some(true) { Need::Optional } else { Need::Required }
+}
+
+fn shown(object: ObjectKey, items: Option<&[KeyToPath]>, sub_path: Option<&str>) -> Place {
+    match (items, sub_path) {
+        (None, None) => Place::Object(object),
+        (None, Some(path)) => Place::Keys(object, vec![path.to_owned()]),
+        (Some(items), path) => {
+            let shown = items.iter().filter(|item| path.is_none_or(|path| item.path == path));
+            Place::Keys(object, shown.map(|item| item.key.clone()).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(yaml: &str) -> PodSpec {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn the_container_of_the_server_is_found() {
+        let two = "{containers: [{name: proxy, image: envoy}, {name: server, image: 'a.example/wandb/local:1@sha256:0'}]}";
+        let alike = "{containers: [{name: a, image: 'wandb/local:1'}, {name: b, image: wandb/megabinary}]}";
+        for (yaml, name, expected) in [
+            ("{containers: [{name: any, image: custom}]}", None, Ok("any")),
+            (two, None, Ok("server")),
+            (two, Some("proxy"), Ok("proxy")),
+            (two, Some("b"), Err("it has no container \"b\", but these: proxy, server. Name the one")),
+            (alike, None, Err("it has these containers: a, b. Name the one")),
+            (alike, Some("b"), Ok("b")),
+        ] {
+            let read = read(&pod(yaml), name).map(|template| template.container);
+            match (read, expected) {
+                (Ok(container), Ok(expected)) => assert_eq!(container, expected),
+                (Err(complaint), Err(expected)) => assert!(complaint.starts_with(expected), "{complaint}"),
+                (read, expected) => panic!("{yaml}: {read:?}, but expected {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn images_tell_which_names_are_read_first() {
+        for (image, expected) in [
+            ("wandb/local:0.75.1", Some(Shape::Local)),
+            ("registry.example.com:5000/mirror/wandb/local", Some(Shape::Local)),
+            ("us-docker.pkg.dev/wandb/megabinary@sha256:00", Some(Shape::Split)),
+            ("localhost/redis:7", None),
+            ("", None),
+        ] {
+            assert_eq!(shape(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn mounted_authorities_are_found_wherever_they_come_from() {
+        let yaml = "
+containers:
+- name: wandb
+  image: wandb/local
+  volumeMounts:
+  - {name: all, mountPath: /usr/local/share/ca-certificates/}
+  - {name: one, mountPath: /usr/local/share/ca-certificates/a.crt, subPath: a.crt}
+  - {name: items, mountPath: /usr/local/share/ca-certificates/b.crt, subPath: b.crt}
+  - {name: several, mountPath: /usr/local/share/ca-certificates/more}
+  - {name: directory, mountPath: /var/run/secrets/wandb.ai/ldap/ca.crt, subPath: ca.crt}
+  - {name: all, mountPath: /usr/local/share/ca-certificates-of-others}
+  - {name: data, mountPath: /usr/local/share/ca-certificates/data}
+volumes:
+- {name: all, configMap: {name: m}}
+- {name: one, secret: {secretName: s}}
+- {name: items, secret: {secretName: s, items: [{key: k, path: b.crt}, {key: l, path: c.crt}]}}
+- {name: several, projected: {sources: [{configMap: {name: m}}, {secret: {name: s, items: [{key: k, path: x}]}}]}}
+- {name: directory, configMap: {name: m, items: [{key: ca.pem, path: ca.crt}]}}
+- {name: data, emptyDir: {}}
+";
+        let found = read(&pod(yaml), None).unwrap().certificates;
+        let keys = |object: ObjectKey, keys: &[&str]| {
+            Place::Keys(object, keys.iter().map(|key| (*key).to_owned()).collect())
+        };
+        let expected = [
+            (Purpose::Everything, Place::Object(config_map("m"))),
+            (Purpose::Everything, keys(secret("s"), &["a.crt"])),
+            (Purpose::Everything, keys(secret("s"), &["k"])),
+            (Purpose::Everything, Place::Object(config_map("m"))),
+            (Purpose::Everything, keys(secret("s"), &["k"])),
+            (Purpose::Directory, keys(config_map("m"), &["ca.pem"])),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(purpose, place)| Certificates { purpose, place, need: Need::Required })
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! From the environment of W&B Server back to the spec that publishes it.
+
+use serde_json::{Value, json};
+
+use super::{AUDIENCES, SKIP_AUDIENCE_VALIDATION};
+use crate::{
+    api::JwtIssuer,
+    import::{Flag, Found, Recoverable, Recovery},
+};
+
+impl Recoverable for JwtIssuer {
+    fn is_configured(found: &Found) -> bool {
+        found.is_set(AUDIENCES) || found.is_set(SKIP_AUDIENCE_VALIDATION)
+    }
+
+    /// The issuer itself is registered in W&B's own pages and stands in no variable.
+    fn recover(found: &Found, recovery: &mut Recovery<'_>) {
+        let issuer = found.token_issuer.as_deref().map(Value::from);
+        recovery.require(
+            "issuer",
+            issuer,
+            "the issuer that is registered at W&B (or give it with --jwt-issuer)",
+        );
+        if recovery.flag(found, SKIP_AUDIENCE_VALIDATION) == Flag::Known(true) {
+            recovery.require("skipAudienceValidation", Some(json!(true)), "");
+        }
+        if let Some((_, text)) = recovery.text(found, AUDIENCES) {
+            let audiences: Vec<_> = text.split(',').map(str::trim).filter(|each| !each.is_empty()).collect();
+            recovery.require("audiences", Some(audiences.into()), "");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::samples::comes_back;
+
+    proptest! {
+        #[test]
+        fn every_spec_comes_back(
+            audiences in proptest::collection::btree_set("[a-z]([a-z ]{0,8}[a-z])?", 1..4),
+            skips in any::<bool>(),
+        ) {
+            let spec = json!({
+                "issuer": "https://token.example.com", "audiences": audiences, "skipAudienceValidation": skips,
+            });
+            comes_back::<JwtIssuer>(&spec);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! From the environment of W&B Server back to the spec that publishes it.
+
+use serde_json::{Value, json};
+
+use super::{
+    AUTH_METHOD, CLIENT_ID, EXTRA_SCOPES, GROUPS_CLAIM, IDENTIFIER_CLAIMS, ISSUER, NO_PROVISIONING, SECRET,
+    SESSION_LENGTH,
+};
+use crate::{
+    api::{Duration, OidcProvider},
+    import::{CLIENT, Flag, Found, Recoverable, Recovery},
+    issuer::is_https,
+};
+
+/// W&B's older charts wrote the client's secret under this name, which the server does not read.
+const UNREAD_SECRET: &str = "OIDC_CLIENT_SECRET";
+
+impl Recoverable for OidcProvider {
+    fn is_configured(found: &Found) -> bool {
+        found.is_set(ISSUER) || found.is_set(CLIENT_ID)
+    }
+
+    fn recover(found: &Found, recovery: &mut Recovery<'_>) {
+        let issuer = recovery.url(found, ISSUER);
+        recovery.require("issuer", issuer.map(Value::from), "the issuer's URL");
+        let client = recovery.text(found, CLIENT_ID).map(|(_, client)| Value::from(client));
+        recovery.require("clientID", client, "the client that is registered for W&B at the provider");
+        let host = found.host.as_deref().map(url);
+        let is_plain = |url: &str| !is_https(url);
+        if issuer.is_some_and(is_plain) || host.as_deref().is_some_and(is_plain) {
+            recovery.note("The issuer or the host is a URL without TLS. The resource accepts that, as the server does today, with insecurePlaintext.");
+            recovery.require("insecurePlaintext", Some(json!(true)), "");
+        }
+        recovery.require(
+            "host",
+            host.map(Value::from),
+            "the URL at which people open W&B (or give it with --host)",
+        );
+        secret(found, recovery);
+        flow(found, recovery);
+        session(found, recovery);
+        let forbids = recovery.flag(found, NO_PROVISIONING);
+        if forbids == Flag::Known(true) {
+            recovery.require("autoProvision", Some(json!(false)), "");
+        }
+        for (field, env) in [("groupsClaim", GROUPS_CLAIM), ("identifierClaims", IDENTIFIER_CLAIMS)] {
+            if recovery.flag(found, env) == Flag::Known(true) {
+                recovery.require(field, Some(json!(true)), "");
+            }
+        }
+        if let Some((name, text)) = recovery.text(found, EXTRA_SCOPES) {
+            let scopes: Vec<_> = text.split(',').map(str::trim).filter(|scope| !scope.is_empty()).collect();
+            recovery.offer("extraScopes", scopes.into(), &[name]);
+        }
+    }
+}
+
+/// A host name alone is that of a URL with TLS.
+fn url(host: &str) -> String {
+    if host.contains("://") { host.to_owned() } else { format!("https://{host}") }
+}
+
+fn secret(found: &Found, recovery: &mut Recovery<'_>) {
+    if let Some(setting) = found.setting(SECRET) {
+        let reference = recovery.reference(setting, CLIENT, "secret");
+        recovery.require("clientSecretRef", reference, "name and key of the Secret with the client's secret");
+    }
+    if found.variables.contains_key(UNREAD_SECRET) {
+        let consequence = if found.is_set(SECRET) {
+            "The value that the server does read was taken"
+        } else {
+            "So the server has no client secret today, and the resource has none. If the client at the provider is a confidential one, give the resource spec.clientSecretRef"
+        };
+        let read = SECRET.local.unwrap_or_default();
+        recovery.lose(UNREAD_SECRET, format!("the server does not read it, it reads {read}. {consequence}"));
+    }
+}
+
+/// Without a setting the server uses the implicit flow, unlike this operator.
+fn flow(found: &Found, recovery: &mut Recovery<'_>) {
+    let method = match recovery.text(found, AUTH_METHOD) {
+        Some((_, method @ ("pkce" | "implicit"))) => Some(method),
+        Some((name, _)) => {
+            recovery.lose(name, "its value is neither pkce nor implicit");
+            None
+        }
+        None if found.is_set(AUTH_METHOD) => None,
+        None => {
+            recovery.note("No flow is set, so the server uses its own default, implicit; the resource says so. Most providers want pkce today.");
+            Some("implicit")
+        }
+    };
+    recovery.require("authMethod", method.map(Value::from), "pkce or implicit");
+}
+
+/// A whole number of hours on its own, or a duration with a unit.
+fn session(found: &Found, recovery: &mut Recovery<'_>) {
+    let Some((name, text)) = recovery.text(found, SESSION_LENGTH) else { return };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let length = if is_number { format!("{text}h") } else { text.to_owned() };
+    match length.parse::<Duration>() {
+        Ok(length) => recovery.offer("sessionLength", json!(length), &[name]),
+        Err(_) => {
+            recovery.lose(name, "its value is neither a whole number of hours nor a duration such as 720h");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::samples::comes_back;
+
+    prop_compose! {
+        fn spec()(
+            issuer in "https://[a-z]{1,8}(/[a-z]{1,5})?/?",
+            client in "[a-z0-9-]{1,12}",
+            has_secret in any::<bool>(),
+            method in prop_oneof![Just("pkce"), Just("implicit")],
+            scopes in proptest::collection::btree_set("[a-z:/._-]{1,8}", 0..3),
+            groups_claim in any::<bool>(),
+            identifier_claims in any::<bool>(),
+            provisions in any::<bool>(),
+            hours in 1_u16..2000,
+        ) -> Value {
+            let mut spec = json!({
+                "issuer": issuer, "clientID": client, "authMethod": method, "host": "https://wandb.example.com",
+                "extraScopes": scopes, "groupsClaim": groups_claim, "identifierClaims": identifier_claims,
+                "autoProvision": provisions, "sessionLength": format!("{hours}h"),
+            });
+            if has_secret {
+                spec["clientSecretRef"] = json!({"name": "secret", "key": "key"});
+            }
+            spec
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_spec_comes_back(spec in spec()) {
+            comes_back::<OidcProvider>(&spec);
+        }
+    }
+}

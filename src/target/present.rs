@@ -1,0 +1,231 @@
+//! What a target has under the names of a delivery now, and where the values come from: pure.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use k8s_openapi::api::core::v1::EnvVar;
+
+use crate::{
+    engine::{Need, Reference, ReferenceSource},
+    sensitive::Sensitive,
+};
+
+/// An environment variable that a target has.
+#[derive(Clone)]
+pub struct PresentVariable {
+    /// Its name.
+    pub name: String,
+    /// The container that has it, for messages; names are unique in one.
+    pub container: String,
+    /// Who has set it.
+    pub holder: Holder,
+    /// Where its value comes from.
+    pub value: Origin,
+    /// The field managers that have it, apart from the owner's.
+    pub managers: BTreeSet<String>,
+}
+
+/// Who has set a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The owner of the delivery.
+    Own,
+    /// One that gives way to it.
+    Yielding,
+    /// Somebody else.
+    Other,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Clone)]
+pub enum Origin {
+    /// From these parts, one after the other.
+    Parts(Vec<Part>),
+    /// It cannot be told; why, as the end of a sentence.
+    Unknown(Cow<'static, str>),
+}
+
+/// A part of a value.
+#[derive(Clone)]
+pub enum Part {
+    /// It is written out.
+    Text(Sensitive),
+    /// It stands in a Secret or a ConfigMap.
+    Key(Reference),
+}
+
+/// Where the value of each entry of a container comes from, in the order of the entries. Variables that do not stand
+/// in the list (`envFrom`, Services) can be used by it: `others` tells whether there may be any.
+pub(super) fn origins(entries: &[EnvVar], others: Surroundings) -> Vec<Origin> {
+    let mut known: BTreeMap<&str, Origin> = BTreeMap::new();
+    let mut origins = Vec::new();
+    for entry in entries {
+        let origin = match (entry.value.as_deref().filter(|value| !value.is_empty()), reference(entry)) {
+            (Some(value), _) => expand(value, &known, others),
+            (None, None) => Origin::Parts(Vec::new()),
+            (None, Some(Ok(reference))) => Origin::Parts(vec![Part::Key(reference)]),
+            (None, Some(Err(why))) => Origin::Unknown(why.into()),
+        };
+        known.insert(&entry.name, origin.clone());
+        origins.push(origin);
+    }
+    origins
+}
+
+/// What else a container's variables may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Surroundings {
+    /// Nothing but its list.
+    ListOnly,
+    /// Whole Secrets or ConfigMaps (`envFrom`).
+    Sources,
+}
+
+/// The key that an entry takes its value from, or why that cannot be told; nothing for an entry that has none.
+fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
+    let from = entry.value_from.as_ref()?;
+    let key = |source, name: &str, key: &str, optional: Option<bool>| Reference {
+        source,
+        name: name.to_owned(),
+        key: key.to_owned(),
+        field: entry.name.clone().into(),
+        need: if optional == Some(true) { Need::Optional } else { Need::Required },
+    };
+    Some(match (&from.secret_key_ref, &from.config_map_key_ref) {
+        (Some(secret), _) => Ok(key(ReferenceSource::Secret, &secret.name, &secret.key, secret.optional)),
+        (None, Some(map)) => Ok(key(ReferenceSource::ConfigMap, &map.name, &map.key, map.optional)),
+        (None, None) => Err("it comes from a field of the pod or a file"),
+    })
+}
+
+/// The value as the kubelet expands it: `$(NAME)` is the variable of that name among the entries before, `$$` a
+/// dollar, and what names no variable stays as it is.
+fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> Origin {
+    let mut parts = Vec::new();
+    let mut text = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let Some(inside) = after.strip_prefix('(') else {
+            text.push('$');
+            rest = after.strip_prefix('$').unwrap_or(after);
+            continue;
+        };
+        let Some((name, behind)) = inside.split_once(')') else {
+            text.push_str("$(");
+            rest = inside;
+            continue;
+        };
+        rest = behind;
+        match known.get(name) {
+            Some(Origin::Unknown(why)) => return Origin::Unknown(why.clone()),
+            Some(Origin::Parts(of_variable)) => {
+                // Whether a variable that may be missing is there decides what the text becomes.
+                let may_be_missing =
+                    |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
+                if of_variable.iter().any(may_be_missing) {
+                    return Origin::Unknown(format!("it uses $({name}), which may be missing").into());
+                }
+                parts.push(Part::Text(std::mem::take(&mut text).into()));
+                parts.extend(of_variable.iter().cloned());
+            }
+            None if others == Surroundings::Sources || is_of_service(name) => {
+                return Origin::Unknown(
+                    format!("it uses $({name}), which is not set in the same list before it").into(),
+                );
+            }
+            None => text.push_str(&format!("$({name})")),
+        }
+    }
+    text.push_str(rest);
+    parts.push(Part::Text(text.into()));
+    Origin::Parts(parts)
+}
+
+/// Whether Kubernetes may set a variable of this name for a Service.
+fn is_of_service(name: &str) -> bool {
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the origins come to, with words in the place of values that stand elsewhere.
+    fn told(yaml: &str, others: Surroundings) -> Vec<String> {
+        let entries: Vec<EnvVar> = serde_yaml::from_str(yaml).unwrap();
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.expose().to_owned(),
+            Part::Key(reference) => {
+                format!(
+                    "<{} {} {} {:?}>",
+                    reference.source.kind(),
+                    reference.name,
+                    reference.key,
+                    reference.need
+                )
+            }
+        };
+        let origin = |origin: &Origin| match origin {
+            Origin::Parts(parts) => parts.iter().map(part).collect(),
+            Origin::Unknown(why) => format!("? {why}"),
+        };
+        origins(&entries, others).iter().map(origin).collect()
+    }
+
+    #[test]
+    fn literals_are_expanded_as_the_kubelet_does() {
+        for (value, expected) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("uid=$(NAME),dc=x", "uid=alice,dc=x"),
+            ("$(NAME)$(NAME)", "alicealice"),
+            ("$(OTHER)", "$(OTHER)"),
+            ("$$(NAME)", "$(NAME)"),
+            ("$$$(NAME)", "$alice"),
+            ("$NAME costs 5$", "$NAME costs 5$"),
+            ("$$", "$"),
+            ("$(NAME", "$(NAME"),
+            ("$(NA$(NAME)", "$(NA$(NAME)"),
+            ("$()", "$()"),
+        ] {
+            let yaml = format!("[{{name: NAME, value: alice}}, {{name: A, value: '{value}'}}]");
+            assert_eq!(told(&yaml, Surroundings::ListOnly).last().unwrap(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn values_are_followed_to_where_they_stand() {
+        let yaml = "
+- {name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}
+- {name: B, value: 'x-$(A)-y'}
+- {name: C, valueFrom: {configMapKeyRef: {name: m, key: k, optional: true}}}
+- {name: D, value: $(C)}
+- {name: E, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: F, value: $(E)}
+- {name: G}
+- {name: H, value: $(LATER)}
+- {name: I, value: 'http://$(WANDB_SERVICE_HOST)'}
+- {name: LATER, value: z}
+";
+        assert_eq!(
+            told(yaml, Surroundings::ListOnly),
+            [
+                "<Secret s k Required>",
+                "x-<Secret s k Required>-y",
+                "<ConfigMap m k Optional>",
+                "? it uses $(C), which may be missing",
+                "? it comes from a field of the pod or a file",
+                "? it comes from a field of the pod or a file",
+                "",
+                "$(LATER)",
+                "? it uses $(WANDB_SERVICE_HOST), which is not set in the same list before it",
+                "z",
+            ]
+        );
+        let told = told(yaml, Surroundings::Sources);
+        assert_eq!(told.get(7).unwrap(), "? it uses $(LATER), which is not set in the same list before it");
+    }
+}

@@ -1,0 +1,60 @@
+//! The one patch that makes the lists of a pod template exactly what a delivery wants, whoever had its entries: each
+//! keeps its place, so that there is no version of the template without it.
+
+use serde_json::{Value, json};
+
+use super::{Workload, removal, wanted::Wanted};
+
+/// The patch, for the version that was seen.
+pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>) -> Value {
+    let mut pod = removal::without(seen, wanted.owner, |item| wanted.is_left_over(item));
+    let spec = wanted.spec().unwrap_or_default();
+    let delivered = spec.pointer("/template/spec");
+    let containers = list(delivered, "containers");
+    for (present, wanted) in containers
+        .iter()
+        .filter_map(|wanted| {
+            let mut present = pod.get("containers")?.as_array()?.iter();
+            Some((present.position(|each| each.get("name") == wanted.get("name"))?, wanted))
+        })
+        .collect::<Vec<_>>()
+    {
+        if let Some(container) = pod.get_mut("containers").and_then(|list| list.get_mut(present)) {
+            place(container, "env", "name", &list(Some(wanted), "env"));
+            place(container, "volumeMounts", "mountPath", &list(Some(wanted), "volumeMounts"));
+        }
+    }
+    let volumes = list(delivered, "volumes");
+    if !volumes.is_empty() {
+        if pod.get("volumes").is_none() {
+            pod["volumes"] = removal::volumes(seen).into();
+        }
+        place(&mut pod, "volumes", "name", &volumes);
+    }
+    json!({"metadata": seen.identity(), "spec": {"template": {"spec": pod}}})
+}
+
+fn list(fields: Option<&Value>, name: &str) -> Vec<Value> {
+    fields.and_then(|fields| fields.get(name)?.as_array()).cloned().unwrap_or_default()
+}
+
+/// Puts the entries into the list: where one of the same key is, or at its end. A second one of a key goes.
+fn place(fields: &mut Value, name: &str, key: &str, wanted: &[Value]) {
+    if wanted.is_empty() {
+        return;
+    }
+    let mut missing = wanted.to_vec();
+    let mut entries = Vec::new();
+    for present in list(Some(fields), name) {
+        let is_same = |entry: &Value| entry.get(key) == present.get(key);
+        match missing.iter().position(is_same) {
+            Some(index) => entries.push(missing.remove(index)),
+            None if wanted.iter().any(is_same) => {}
+            None => entries.push(present),
+        }
+    }
+    entries.extend(missing);
+    if let Some(fields) = fields.as_object_mut() {
+        fields.insert(name.to_owned(), entries.into());
+    }
+}
