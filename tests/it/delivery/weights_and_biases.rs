@@ -68,19 +68,18 @@ impl Scene {
         let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
         let resources = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
         let object = DynamicObject::new("wandb", &resource).data(json!({"spec": spec}));
-        let made: DynamicObject =
-            resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
+        resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
         let target = Target::WeightsAndBiases { name: "wandb".to_owned() };
         eventually("API discovery", || async {
             let seen = read(workspace.client(), workspace.namespace(), &target).await?;
             Ok(seen.is_ok_and(|seen| seen.is_some()).then_some(()))
         })
         .await?;
-        let scene = Self {
+        let mut scene = Self {
             directory: directory(&certificate)?,
             provider: provider(&certificate)?,
             player: PodPlayer::start(&workspace, |_| Life::Ready)?,
-            before: made.data.get("spec").cloned().unwrap_or_default(),
+            before: Value::Null,
             _vendor: vendor(&workspace)?,
             _operator: operator(&workspace)?,
             certificate,
@@ -91,6 +90,8 @@ impl Scene {
             Ok(scene.player.fewest_ready("wandb", 1).await?.is_some().then_some(()))
         })
         .await?;
+        // The W&B operator has added what nobody set.
+        scene.before = scene.spec().await?;
         Ok(scene)
     }
 

@@ -23,6 +23,25 @@ pub(super) trait Renderer: Send + 'static {
     /// Whether it comes back to a resource because of its Deployments, and not only when its spec changes.
     const WATCHES_DEPLOYMENTS: bool;
 
+    /// What is to be done before it looks after anything.
+    fn prepare(
+        &self,
+        _client: &Client,
+        _namespace: &str,
+        _resource: &ApiResource,
+    ) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
+
+    /// What it does to the resource itself; whether there was anything to do.
+    fn tend(
+        &self,
+        _resources: &Api<DynamicObject>,
+        _object: &DynamicObject,
+    ) -> impl Future<Output = Result<bool>> {
+        async { Ok(false) }
+    }
+
     /// The objects of a resource, or why its configuration is not valid.
     fn render(&self, name: &str, spec: &Value) -> Result<Vec<Value>, String>;
 
@@ -59,6 +78,12 @@ pub(super) async fn run<R: Renderer>(config: Config, renderer: R) {
         renderer,
         done: BTreeMap::new(),
     };
+    while let Err(error) =
+        controller.renderer.prepare(&controller.client, &controller.namespace, &controller.resource).await
+    {
+        eprintln!("the W&B operator's stand-in tries again: {error:#}");
+        tokio::time::sleep(RETRY).await;
+    }
     let own = watcher(controller.resources.clone(), watcher::Config::default())
         .default_backoff()
         .touched_objects()
@@ -91,6 +116,10 @@ struct Controller<R> {
 impl<R: Renderer> Controller<R> {
     async fn reconcile_all(&mut self) -> Result<()> {
         for resource in self.resources.list(&ListParams::default()).await? {
+            if self.renderer.tend(&self.resources, &resource).await? {
+                // The change is an event.
+                continue;
+            }
             let id = resource.uid().unwrap_or_default();
             let generation = resource.metadata.generation.unwrap_or_default();
             let is_done = self.done.get(&id) == Some(&generation);

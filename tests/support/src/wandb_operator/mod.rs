@@ -3,7 +3,8 @@
 //! What is here is what the published operator and charts are known to do with settings of authentication:
 //!
 //! - The second generation (`apps.wandb.com/v2`) takes references to Secrets, and takes foreign changes of its
-//!   Deployments back at once. It does not watch the Secrets.
+//!   Deployments back at once. It does not watch the Secrets. Its webhook rewrites what anybody writes, and its own
+//!   updates write what nobody set. What one application gets beats what all get, and that beats all else.
 //! - The first (`apps.wandb.com/v1`) merges free-form values over those of other sources and renders a chart.
 //!   Values that do not fit together stop it. It does not watch its Deployments.
 //!
@@ -12,14 +13,17 @@
 
 mod controller;
 mod objects;
+mod typed;
 mod v1;
 mod v2;
 mod values;
+mod webhook;
 
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::{Workspace, background::Background};
+use self::webhook::Webhook;
+use crate::{Workspace, background::Background, definitions::OidcFields};
 
 /// Looks after the `WeightsAndBiases` resources of one namespace until it is dropped.
 #[derive(Debug)]
@@ -40,7 +44,12 @@ impl WandbOperator {
 
     /// The second generation, which makes the Deployment `<name>-api`.
     pub fn v2(workspace: &Workspace) -> Result<Self> {
-        Self::start(workspace, v2::Renderer)
+        Self::v2_with(workspace, OidcFields::Selectors)
+    }
+
+    /// The same with fields for OIDC as the installed definition has them.
+    pub fn v2_with(workspace: &Workspace, fields: OidcFields) -> Result<Self> {
+        Self::start(workspace, v2::Renderer { fields, webhook: Webhook::start(fields)? })
     }
 
     fn start(workspace: &Workspace, renderer: impl controller::Renderer) -> Result<Self> {

@@ -1,15 +1,33 @@
 //! The second generation: typed settings, of which those of OIDC are references to Secrets.
 
+use anyhow::Result;
+use kube::{
+    Api, Client, ResourceExt,
+    api::PostParams,
+    core::{ApiResource, DynamicObject},
+};
 use serde_json::{Value, json};
 
 use super::{
     controller::{self, Outcome},
     objects::{self, Variables},
+    typed::typed,
+    webhook::Webhook,
 };
+use crate::definitions::OidcFields;
 
-pub(super) struct Renderer;
+pub(super) struct Renderer {
+    pub(super) fields: OidcFields,
+    pub(super) webhook: Webhook,
+}
 
-const SELECTORS: [(&str, &str); 4] = [
+/// Keeps a resource until what belongs to it is gone.
+const FINALIZER: &str = "wandb.apps.wandb.com/cleanup";
+
+/// The part of the server that answers logins, and the only one that is made.
+const APPLICATION: &str = "api";
+
+const SOURCES: [(&str, &str); 4] = [
     ("clientId", "GORILLA_OIDC_CLIENT_ID"),
     ("clientSecret", "GORILLA_OIDC_SECRET"),
     ("issuerUrl", "GORILLA_OIDC_ISSUER"),
@@ -20,12 +38,36 @@ impl controller::Renderer for Renderer {
     const VERSION: &'static str = "v2";
     const WATCHES_DEPLOYMENTS: bool = true;
 
+    async fn prepare(&self, client: &Client, namespace: &str, resource: &ApiResource) -> Result<()> {
+        self.webhook.register(client, namespace, resource).await
+    }
+
+    /// Adds the finalizer, or takes it out of what is on its way out, as each of its updates of the whole object.
+    async fn tend(&self, resources: &Api<DynamicObject>, object: &DynamicObject) -> Result<bool> {
+        let is_going = object.metadata.deletion_timestamp.is_some();
+        if is_going != object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+            return Ok(false);
+        }
+        let mut object = object.clone();
+        let finalizers = object.finalizers_mut();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if !is_going {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        if let Some(spec) = object.data.get_mut("spec") {
+            *spec = typed(spec, self.fields);
+        }
+        let how = PostParams { field_manager: Some("manager".to_owned()), ..PostParams::default() };
+        resources.replace(&object.name_any(), &how, &object).await?;
+        Ok(true)
+    }
+
     fn render(&self, name: &str, spec: &Value) -> Result<Vec<Value>, String> {
         let certificates = spec.pointer("/global/customCACerts").and_then(Value::as_array);
         let certificates = certificates.cloned().unwrap_or_default();
         let environment = environment(spec).into_entries();
         let deployment =
-            objects::deployment(name, "api", "wandb/megabinary:0.76.1", &environment, &certificates);
+            objects::deployment(name, APPLICATION, "wandb/megabinary:0.76.1", &environment, &certificates);
         Ok(objects::config_map(name, &certificates).into_iter().chain([deployment]).collect())
     }
 
@@ -42,8 +84,11 @@ fn environment(spec: &Value) -> Variables {
     if let Some(hostname) = wandb("hostname").and_then(Value::as_str) {
         variables.literal("GORILLA_FRONTEND_HOST", hostname);
     }
-    for (field, variable) in SELECTORS {
-        if let Some(selector) = wandb(&format!("oidc/{field}")) {
+    for (field, variable) in SOURCES {
+        let field = wandb(&format!("oidc/{field}")).unwrap_or(&Value::Null);
+        if let Some(value) = text(field, "/value") {
+            variables.literal(variable, value);
+        } else if let Some(selector) = selector(field) {
             variables.secret(variable, selector);
         }
     }
@@ -52,10 +97,24 @@ fn environment(spec: &Value) -> Variables {
     if let Some(disabled) = wandb("security/disableSSOProvisioning").and_then(Value::as_bool) {
         variables.literal("GORILLA_DISABLE_SSO_PROVISIONING", &disabled.to_string());
     }
-    for entry in wandb("legacyOverrides/global/env").and_then(Value::as_array).into_iter().flatten() {
-        variables.set(entry.clone());
+    // Everything else is beaten by what all applications get, and that by what this one gets.
+    for section in ["global", APPLICATION] {
+        let list = wandb(&format!("legacyOverrides/{section}/env")).and_then(Value::as_array);
+        for entry in list.into_iter().flatten() {
+            variables.set(entry.clone());
+        }
     }
     variables
+}
+
+/// The selector of a field that has one with a name.
+fn selector(field: &Value) -> Option<&Value> {
+    let source = field.pointer("/valueFrom/secretKeyRef");
+    source.or(Some(field)).filter(|selector| text(selector, "/name").is_some())
+}
+
+fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
+    value.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -64,22 +123,30 @@ mod tests {
 
     #[test]
     fn only_what_is_set_becomes_a_variable_and_overrides_win() {
-        let selector = json!({"name": "oidc-1", "key": "OIDC_ISSUER"});
+        let source = json!({"name": "oidc-1", "key": "OIDC_ISSUER"});
         let spec = json!({"wandb": {
             "hostname": "https://wandb.example.com",
-            "oidc": {"issuerUrl": selector},
+            "oidc": {
+                "issuerUrl": source, "clientId": {"valueFrom": {"secretKeyRef": source}},
+                "clientSecret": {"key": "", "name": ""}, "authMethod": {"value": "pkce"},
+            },
             "security": {"disableSSOProvisioning": true},
             "legacyOverrides": {
-                "global": {"env": [{"name": "GORILLA_SESSION_LENGTH", "value": "24h"}, {"name": "X", "value": "y"}]},
-                "api": {"env": [{"name": "Y", "value": "z"}]},
+                "global": {"env": [
+                    {"name": "GORILLA_SESSION_LENGTH", "value": "24h"}, {"name": "X", "value": "y"},
+                ]},
+                "api": {"env": [{"name": "GORILLA_SESSION_LENGTH", "value": "1h"}]},
+                "frontend": {"env": [{"name": "Y", "value": "z"}]},
             },
         }});
         assert_eq!(
             environment(&spec).into_entries(),
             [
                 json!({"name": "GORILLA_FRONTEND_HOST", "value": "https://wandb.example.com"}),
-                json!({"name": "GORILLA_OIDC_ISSUER", "valueFrom": {"secretKeyRef": selector}}),
-                json!({"name": "GORILLA_SESSION_LENGTH", "value": "24h"}),
+                json!({"name": "GORILLA_OIDC_CLIENT_ID", "valueFrom": {"secretKeyRef": source}}),
+                json!({"name": "GORILLA_OIDC_ISSUER", "valueFrom": {"secretKeyRef": source}}),
+                json!({"name": "GORILLA_AUTH_METHOD", "value": "pkce"}),
+                json!({"name": "GORILLA_SESSION_LENGTH", "value": "1h"}),
                 json!({"name": "GORILLA_DISABLE_SSO_PROVISIONING", "value": "true"}),
                 json!({"name": "X", "value": "y"}),
             ]
