@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, ValidationDirective},
     core::{ApiResource, DynamicObject},
 };
 use serde::de::DeserializeOwned;
@@ -46,8 +46,12 @@ pub async fn make(
             api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
         }
         Change::Merge(fields) => {
-            let parameters =
-                PatchParams { field_manager: Some(owner.manager.clone()), ..PatchParams::default() };
+            // What the installed definition does not know is refused and not silently left out.
+            let parameters = PatchParams {
+                field_manager: Some(owner.manager.clone()),
+                field_validation: Some(ValidationDirective::Strict),
+                ..PatchParams::default()
+            };
             api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
         }
     };

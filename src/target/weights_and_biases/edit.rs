@@ -56,13 +56,13 @@ impl<'a> Edit<'a> {
 
     /// The field refers to this key, or not to the owner.
     pub fn reference(&mut self, path: &[&str], form: Form, key: Option<&str>) {
-        let present = tree::find(self.seen, path);
+        let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));
         let secret = present.and_then(|value| form.secret(value));
-        let wanted = self.revision.as_deref().zip(key).map(|(revision, key)| form.to(revision, key));
+        let wanted = self.revision.clone().zip(key);
         match (present, wanted) {
-            (Some(present), Some(wanted)) if *present == wanted => {}
+            (Some(present), Some((revision, key))) if form.says(present, &revision, key) => {}
             (Some(_), Some(_)) if !self.may_replace(secret) => self.conflict(path),
-            (_, Some(wanted)) => self.put(path, wanted),
+            (_, Some((revision, key))) => self.put(path, form.to(&revision, key)),
             (Some(_), None) if self.is_own(secret) => self.take_out(path),
             (_, None) => {}
         }
@@ -78,11 +78,11 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Nobody sets these environment variables, since fields of the owner stand for them.
+    /// Nobody sets these environment variables, since another place of the owner stands for them.
     pub fn vacant_variables(&mut self, path: &[&str], names: &[&str]) {
         for entry in tree::list(self.seen, path) {
             let name = tree::text(entry, &["name"]).unwrap_or_default();
-            if names.contains(&name) && !self.is_own(Form::Variable.secret(entry)) {
+            if names.contains(&name) && !self.may_replace(Form::Variable.secret(entry)) {
                 self.conflict_in_list(path, name);
             }
         }
@@ -120,13 +120,17 @@ impl<'a> Edit<'a> {
     pub fn literal(&mut self, literal: &Literal<'_>, wanted: Option<Value>) {
         let path = literal.path;
         let present = tree::find(self.seen, path);
-        let is_foreign = !self.others(path).is_empty();
+        let is_unset = present.is_some_and(|value| *value == literal.unset || value.as_str() == Some(""));
+        let mut others = self.others(path);
+        // The W&B operator writes what nobody set.
+        others.retain(|manager| !is_unset || *manager != WANDB_OPERATOR);
+        let is_foreign = !others.is_empty();
         match (present, wanted) {
             (Some(present), Some(wanted)) if *present == wanted => {}
             (Some(_), Some(_)) if is_foreign => self.conflict(path),
             (_, Some(wanted)) => self.put(path, wanted),
             // The API server puts the default back, so that the field never goes.
-            (Some(present), None) if *present == literal.unset || is_foreign => {}
+            (Some(_), None) if is_unset || is_foreign => {}
             (Some(_), None) => {
                 let mut owners = self.managed.owners_of(path);
                 if owners.any(|owner| owner.manager == self.owner.manager) {
@@ -214,6 +218,10 @@ impl<'a> Edit<'a> {
         owners.peek().is_some() && owners.all(|owner| is_operator(owner.manager))
     }
 }
+
+/// The field manager of the W&B operator, which is the name of its program. It writes entries anew, and points none
+/// of them elsewhere.
+pub(super) const WANDB_OPERATOR: &str = "manager";
 
 /// Whether a field manager is one of this operator's.
 pub(super) fn is_operator(manager: &str) -> bool {

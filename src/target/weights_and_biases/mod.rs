@@ -1,14 +1,15 @@
 //! The W&B operator's own resource, in the version that is stored.
 //!
-//! In reading order: [`version`] tells the version, [`v1`] and [`v2`] where each setting stands in it, and
-//! [`edit`] how an entry comes and goes; [`reference`], [`authorities`], [`conflicts`] and [`tree`] are its
-//! parts. A change is a merge patch with the version that was seen, since the list of environment
+//! In reading order: [`version`] tells the version and [`shape`] what its fields are like, [`v1`] and [`v2`] where
+//! each setting stands in it, and [`edit`] how an entry comes and goes; [`reference`], [`authorities`], [`conflicts`]
+//! and [`tree`] are its parts. A change is a merge patch with the version that was seen, since the list of environment
 //! variables is one value that several resources share.
 
 mod authorities;
 mod conflicts;
 mod edit;
 mod reference;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -24,8 +25,9 @@ use kube::{
 use serde_json::{Value, json};
 
 use self::{
-    edit::{Edit, is_operator},
+    edit::{Edit, WANDB_OPERATOR, is_operator},
     reference::Reference,
+    shape::Shape,
     version::Version,
 };
 use super::{
@@ -37,6 +39,8 @@ use crate::problem::Problem;
 #[derive(Clone, Debug)]
 pub struct WeightsAndBiases {
     version: Version,
+    /// What its fields for OIDC are like.
+    shape: Shape,
     object: DynamicObject,
 }
 
@@ -57,7 +61,14 @@ pub(super) async fn read(
     };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &version.resource());
     match api.get_opt(name).await {
-        Ok(found) => Ok(Ok(found.map(|object| WeightsAndBiases { version, object }))),
+        Ok(None) => Ok(Ok(None)),
+        Ok(Some(object)) => {
+            let shape = match version {
+                Version::V1 => Shape::default(),
+                Version::V2 => shape::served(client).await?,
+            };
+            Ok(Ok(Some(WeightsAndBiases { version, shape, object })))
+        }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
             Ok(Err(forbidden("read", &format!("WeightsAndBiases/{name}"), &version.resource())))
         }
@@ -73,7 +84,7 @@ pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec
         let mut edit = Edit::new(&seen, ManagedFields::of(&metadata), owner, Some(delivery.number), &[]);
         match version {
             Version::V1 => v1::edit(&mut edit, Some(delivery)),
-            Version::V2 => v2::edit(&mut edit, Some(delivery)),
+            Version::V2 => v2::edit(&mut edit, Some(delivery), Shape::default()),
         }
         // Nothing of somebody else's can be in the way of an empty resource.
         let mut object = edit.finish(name).ok().flatten().unwrap_or_else(|| json!({}));
@@ -100,13 +111,14 @@ impl WeightsAndBiases {
         }
     }
 
-    /// Who set the reference at the path, if it was not this operator.
+    /// Who set the reference at the path, if it was neither this operator nor the W&B operator.
     fn mover(&self, path: &[&str]) -> Option<Moved> {
         let owners: Vec<_> = self.managed().owners_of(path).collect();
         if owners.iter().any(|owner| is_operator(owner.manager)) {
             return None;
         }
-        let newest = owners.into_iter().max_by_key(|owner| owner.at)?;
+        let people = owners.into_iter().filter(|owner| owner.manager != WANDB_OPERATOR);
+        let newest = people.max_by_key(|owner| owner.at)?;
         Some(Moved { by: newest.manager.to_owned(), at: newest.at })
     }
 
@@ -120,7 +132,7 @@ impl WeightsAndBiases {
         let mut edit = Edit::new(&self.object.data, self.managed(), owner, number, yielding);
         match self.version {
             Version::V1 => v1::edit(&mut edit, delivery),
-            Version::V2 => v2::edit(&mut edit, delivery),
+            Version::V2 => v2::edit(&mut edit, delivery, self.shape),
         }
         Ok(edit.finish(self.name())?.map(|patch| Change::Merge(self.for_this_version(patch))))
     }
@@ -143,7 +155,7 @@ impl WeightsAndBiases {
     fn references(&self) -> Vec<Reference<'_>> {
         match self.version {
             Version::V1 => v1::references(&self.object.data).collect(),
-            Version::V2 => v2::references(&self.object.data).collect(),
+            Version::V2 => v2::references(&self.object.data, self.shape),
         }
     }
 

@@ -38,7 +38,10 @@ pub fn weights_and_biases(stored: StoredVersion) -> Result<CustomResourceDefinit
 }
 
 /// The same with these fields in its second version.
-pub fn weights_and_biases_with(stored: StoredVersion, fields: OidcFields) -> Result<CustomResourceDefinition> {
+pub fn weights_and_biases_with(
+    stored: StoredVersion,
+    fields: OidcFields,
+) -> Result<CustomResourceDefinition> {
     let text = include_str!("../../definitions/weightsandbiases.yaml");
     let mut definition: CustomResourceDefinition =
         serde_yaml::from_str(text).context("the definition cannot be read")?;

@@ -101,10 +101,14 @@ fn part_of(own: &Value, real: &Value, path: &str, differences: &mut Vec<String>)
 
 #[test]
 fn what_is_no_part_is_told() -> Result<()> {
-    let definition = |fields| anyhow::Ok(serde_json::to_value(weights_and_biases_with(StoredVersion::V2, fields)?)?);
-    let (selectors, values) = (definition(OidcFields::Selectors)?, definition(OidcFields::ValuesOrSelectors)?);
+    let definition =
+        |fields| anyhow::Ok(serde_json::to_value(weights_and_biases_with(StoredVersion::V2, fields)?)?);
+    let (selectors, values) =
+        (definition(OidcFields::Selectors)?, definition(OidcFields::ValuesOrSelectors)?);
     assert_eq!(compare(&selectors, &selectors), Vec::<String>::new());
-    assert!(compare(&values, &selectors).iter().any(|text| text.contains("clientId: valueFrom is not known")));
+    assert!(
+        compare(&values, &selectors).iter().any(|text| text.contains("clientId: valueFrom is not known"))
+    );
     assert!(compare(&selectors, &values).iter().any(|text| text.contains("x-kubernetes-map-type")));
     let fewer = definition(OidcFields::Values)?;
     assert_eq!(compare(&fewer, &values), Vec::<String>::new());

@@ -87,7 +87,9 @@ fn only(field: &Value, names: &[&str]) -> Value {
     let is_kept = |(name, value): &(&String, &Value)| {
         names.contains(&name.as_str()) && **value != json!("") && !value.is_null()
     };
-    Value::Object(present.filter(is_kept).map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>())
+    Value::Object(
+        present.filter(is_kept).map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>(),
+    )
 }
 
 #[cfg(test)]
