@@ -57,6 +57,24 @@ impl<'a> Edit<'a> {
     /// The field refers to this key, or not to the owner.
     pub fn reference(&mut self, path: &[&str], form: Form, key: Option<&str>) {
         let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));
+        self.refer(path, form, present, key);
+    }
+
+    /// The field refers to this key, or not to the owner. Under a variable of the owner that beats the field there
+    /// is nothing but what came with that variable by conversion from the first version.
+    pub fn field(&mut self, path: &[&str], form: Form, key: Option<&str>, (list, name): (&[&str], &str)) {
+        let is_beaten = tree::list(self.seen, list).iter().any(|entry| {
+            tree::text(entry, &["name"]) == Some(name) && self.is_own(Form::Variable.secret(entry))
+        });
+        let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));
+        let stays = present.filter(|value| !is_beaten || self.is_own(form.secret(value)));
+        if present.is_some() && stays.is_none() {
+            self.take_out(path);
+        }
+        self.refer(path, form, stays, key);
+    }
+
+    fn refer(&mut self, path: &[&str], form: Form, present: Option<&Value>, key: Option<&str>) {
         let secret = present.and_then(|value| form.secret(value));
         let wanted = self.revision.clone().zip(key);
         match (present, wanted) {

@@ -47,7 +47,8 @@ impl Form {
             Self::Variable => &[Self::Variable],
             Self::OidcSecret => &[Self::OidcSecret],
         };
-        forms.iter().any(|form| form.to(secret, key) == *value)
+        let value = as_required(value);
+        forms.iter().any(|form| form.to(secret, key) == value)
     }
 
     /// Whether nobody set the field: the W&B operator writes all that it knows, also with nothing in it.
@@ -102,6 +103,18 @@ fn named<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     tree::text(value, path).filter(|text| !text.is_empty())
 }
 
+/// The reference without the words that it is not optional, which W&B's conversion adds.
+fn as_required(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields =
+                fields.iter().filter(|(name, value)| *name != "optional" || **value != Value::Bool(false));
+            Value::Object(fields.map(|(name, value)| (name.clone(), as_required(value))).collect())
+        }
+        value => value.clone(),
+    }
+}
+
 /// Whether neither a value nor a part of a reference is there.
 fn says_nothing(value: &Value) -> bool {
     match value {
@@ -153,6 +166,8 @@ mod tests {
             assert!(form.says(&selector, "s", "k") && form.says(&source, "s", "k"));
             assert!(!form.says(&selector, "s", "other") && !form.says(&source, "other", "k"));
             assert!(!form.says(&json!({"name": "s", "key": "k", "optional": true}), "s", "k"));
+            let source = json!({"valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": false}}});
+            assert!(form.says(&source, "s", "k"));
         }
         assert!(!Form::Variable.says(&selector, "s", "k") && Form::Variable.says(&source, "s", "k"));
     }

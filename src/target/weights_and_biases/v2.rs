@@ -17,12 +17,12 @@ use crate::{
     target::{Delivery, Dialect, Environment},
 };
 
-/// Settings whose field refers to a key of a Secret.
-const FIELDS: [(Field, &[&str]); 4] = [
-    (Field::Issuer, &["spec", "wandb", "oidc", "issuerUrl"]),
-    (Field::ClientId, &["spec", "wandb", "oidc", "clientId"]),
-    (Field::ClientSecret, &["spec", "wandb", "oidc", "clientSecret"]),
-    (Field::AuthMethod, &["spec", "wandb", "oidc", "authMethod"]),
+/// Settings whose field refers to a key of a Secret, and the variable that the W&B operator makes of it.
+const FIELDS: [(Field, &[&str], &str); 4] = [
+    (Field::Issuer, &["spec", "wandb", "oidc", "issuerUrl"], "GORILLA_OIDC_ISSUER"),
+    (Field::ClientId, &["spec", "wandb", "oidc", "clientId"], "GORILLA_OIDC_CLIENT_ID"),
+    (Field::ClientSecret, &["spec", "wandb", "oidc", "clientSecret"], "GORILLA_OIDC_SECRET"),
+    (Field::AuthMethod, &["spec", "wandb", "oidc", "authMethod"], "GORILLA_AUTH_METHOD"),
 ];
 const SESSION_LENGTH: Literal<'_> =
     Literal { path: &["spec", "wandb", "oidc", "sessionLength"], unset: Value::Null };
@@ -42,8 +42,9 @@ const HOST_VARIABLES: [&str; 2] = ["GORILLA_FRONTEND_HOST", "HOST"];
 /// Brings the entries to the delivery, or out of the resource where there is none.
 pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>, shape: Shape) {
     let setting = |field| delivery?.settings().find(|env| env.field == Some(field));
-    for (field, path) in FIELDS {
-        edit.reference(path, Form::Field(shape), setting(field).and_then(first_name));
+    for (field, path, variable) in FIELDS {
+        let key = setting(field).and_then(first_name);
+        edit.field(path, Form::Field(shape), key, (&variables_of(ALL), variable));
     }
     let text = |field| Some(delivery?.values.get(setting(field).and_then(first_name)?)?.expose());
     edit.literal(&SESSION_LENGTH, text(Field::SessionLength).map(|length| json!(length)));
@@ -83,9 +84,9 @@ fn applications(object: &Value) -> impl Iterator<Item = &str> {
 
 /// Every reference to a key of a Secret among the places that are written here.
 pub(super) fn references(object: &Value, shape: Shape) -> Vec<Reference<'_>> {
-    let fields = FIELDS
-        .into_iter()
-        .filter_map(|(_, path)| tree::find(object, path).and_then(|value| Form::field(shape, path, value)));
+    let fields = FIELDS.into_iter().filter_map(|(_, path, _)| {
+        tree::find(object, path).and_then(|value| Form::field(shape, path, value))
+    });
     let lists = [ALL].into_iter().chain(applications(object)).map(variables_of);
     let variables = lists.flat_map(|path| {
         let entries = tree::list(object, &path).iter();

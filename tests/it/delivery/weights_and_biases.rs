@@ -1,8 +1,10 @@
 //! The W&B operator's own resource: the values arrive in what that operator makes of it, and stay there.
 
+mod conversion;
 mod first_version;
 mod git_ops;
 mod second_version;
+mod shapes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,7 +49,7 @@ struct Scene {
     /// As it was before anything was delivered.
     before: Value,
     // Killed when dropped.
-    _vendor: WandbOperator,
+    vendor: Option<WandbOperator>,
     _operator: test_support::Operator,
 }
 
@@ -64,9 +66,8 @@ impl Scene {
         let certificate = certificate()?;
         put_references(&workspace, &certificate).await?;
         let version = if stored == StoredVersion::V2 { "v2" } else { "v1" };
-        let kind = GroupVersionKind::gvk("apps.wandb.com", version, "WeightsAndBiases");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
-        let resources = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
+        let resource = resource(version);
+        let resources = resources(&workspace, version);
         let object = DynamicObject::new("wandb", &resource).data(json!({"spec": spec}));
         resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
         let target = Target::WeightsAndBiases { name: "wandb".to_owned() };
@@ -80,7 +81,7 @@ impl Scene {
             provider: provider(&certificate)?,
             player: PodPlayer::start(&workspace, |_| Life::Ready)?,
             before: Value::Null,
-            _vendor: vendor(&workspace)?,
+            vendor: Some(vendor(&workspace)?),
             _operator: operator(&workspace)?,
             certificate,
             workspace,
@@ -263,6 +264,16 @@ impl Scene {
         ensure!(broken.is_empty(), "{broken:#?}");
         Ok(())
     }
+}
+
+/// The W&B operator's resource in this version.
+fn resource(version: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk("apps.wandb.com", version, "WeightsAndBiases");
+    ApiResource::from_gvk_with_plural(&kind, "weightsandbiases")
+}
+
+fn resources(workspace: &Workspace, version: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource(version))
 }
 
 /// Whether the pod refers to a Secret whose name begins like this.

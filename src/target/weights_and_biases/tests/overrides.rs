@@ -80,13 +80,22 @@ fn a_converted_delivery_goes_on_in_the_new_place() {
     let names = ["GORILLA_OIDC_CLIENT_ID", "GORILLA_OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_ISSUER"];
     let mut list: Vec<_> = names.map(|name| reference(name, "main-oidc-1")).into();
     list.push(reference("LDAP_ADDRESS", "corp-ldap-1"));
+    // What stood in the chart's own fields is in a Secret of W&B's.
+    let converted = |key: &str| json!({"name": "wandb-oidc-converted", "key": key});
     let spec = json!({"wandb": {
-        "oidc": {"clientSecret": {"name": "main-oidc-1", "key": "GORILLA_OIDC_SECRET"}},
+        "oidc": {
+            "clientSecret": {"name": "main-oidc-1", "key": "GORILLA_OIDC_SECRET", "optional": false},
+            "clientId": converted("clientId"), "issuerUrl": converted("issuerUrl"),
+        },
         "legacyOverrides": {"global": {"env": list}},
     }});
     let mut seen = resource(Version::V2, spec);
     seen.object.metadata.managed_fields = None;
     assert_eq!(seen.standing(&oidc()).numbers, [1].into());
+    let mut deleted = seen.clone();
+    deliver(&mut deleted, &oidc(), None);
+    assert_eq!(tree::find(&deleted.object.data, &["spec", "wandb", "oidc"]), Some(&json!({})));
+    assert_eq!(names_in(&deleted, "global"), ["LDAP_ADDRESS"]);
     let patch = deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &oidc_values()))).unwrap();
     // The secret stands where it is to be.
     assert_eq!(tree::find(&patch, &["spec", "wandb", "oidc", "clientSecret"]), None);

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::{Scene, eventually};
 use crate::delivery::neighbours::{message_of, rolled_back, rotate_password, runs_with};
 
-fn spec() -> Value {
+pub(super) fn spec() -> Value {
     json!({
         "chart": {"url": "https://charts.example.com"},
         "values": {"global": {"host": "https://wandb.example.com", "extraEnv": {"FOREIGN": "kept"}}},

@@ -1,7 +1,7 @@
 //! Compares the tests' own definitions with the real ones, which are not in this repository:
 //!
 //! ```text
-//! WANDB_DEFINITION=<file> WANDB_DEFINITION_VALUE_OR_SECRET=<file> cargo test -p wandb-auth-test-support subset
+//! WANDB_DEFINITION=<file> WANDB_DEFINITION_VALUE_OR_SECRET=<file> cargo test --lib subset
 //! ```
 
 use std::{env, fs};

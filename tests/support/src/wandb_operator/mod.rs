@@ -12,6 +12,7 @@
 //! ones do is not known.
 
 mod controller;
+mod conversion;
 mod objects;
 mod typed;
 mod v1;
@@ -20,6 +21,7 @@ mod values;
 mod webhook;
 
 use anyhow::Result;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceConversion;
 use serde_json::Value;
 
 use self::webhook::Webhook;
@@ -29,6 +31,7 @@ use crate::{Workspace, background::Background, definitions::OidcFields};
 #[derive(Debug)]
 pub struct WandbOperator {
     _background: Background,
+    conversion: Option<CustomResourceConversion>,
 }
 
 impl WandbOperator {
@@ -49,11 +52,20 @@ impl WandbOperator {
 
     /// The same with fields for OIDC as the installed definition has them.
     pub fn v2_with(workspace: &Workspace, fields: OidcFields) -> Result<Self> {
-        Self::start(workspace, v2::Renderer { fields, webhook: Webhook::start(fields)? })
+        let webhook = Webhook::start(fields)?;
+        let conversion = Some(webhook.conversion());
+        let operator = Self::start(workspace, v2::Renderer { fields, webhook })?;
+        Ok(Self { conversion, ..operator })
+    }
+
+    /// How a definition of both versions has the second generation convert what the first one left.
+    pub fn conversion(&self) -> Option<&CustomResourceConversion> {
+        self.conversion.as_ref()
     }
 
     fn start(workspace: &Workspace, renderer: impl controller::Renderer) -> Result<Self> {
         let config = workspace.config().clone();
-        Ok(Self { _background: Background::start(move || controller::run(config, renderer))? })
+        let background = Background::start(move || controller::run(config, renderer))?;
+        Ok(Self { _background: background, conversion: None })
     }
 }

@@ -1,15 +1,19 @@
 //! The second generation: typed settings, of which those of OIDC are references to Secrets.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
-    api::PostParams,
+    api::{Patch, PatchParams, PostParams},
     core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
 
 use super::{
     controller::{self, Outcome},
+    conversion::PENDING,
     objects::{self, Variables},
     typed::typed,
     webhook::Webhook,
@@ -42,17 +46,23 @@ impl controller::Renderer for Renderer {
         self.webhook.register(client, namespace, resource).await
     }
 
-    /// Adds the finalizer, or takes it out of what is on its way out, as each of its updates of the whole object.
+    /// Adds the finalizer, or takes it out of what is on its way out, or puts into a Secret what the conversion left,
+    /// each time by an update of the whole object.
     async fn tend(&self, resources: &Api<DynamicObject>, object: &DynamicObject) -> Result<bool> {
         let is_going = object.metadata.deletion_timestamp.is_some();
-        if is_going != object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        let has_finalizer = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+        let mut object = object.clone();
+        let pending = object.annotations_mut().remove(PENDING).filter(|_| !is_going);
+        if is_going != has_finalizer && pending.is_none() {
             return Ok(false);
         }
-        let mut object = object.clone();
         let finalizers = object.finalizers_mut();
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if !is_going {
             finalizers.push(FINALIZER.to_owned());
+        }
+        if let Some(pending) = pending {
+            self.take_over(resources.clone().into_client(), &mut object, &pending).await?;
         }
         if let Some(spec) = object.data.get_mut("spec") {
             *spec = typed(spec, self.fields);
@@ -75,6 +85,37 @@ impl controller::Renderer for Renderer {
         let hostname = spec.pointer("/wandb/hostname").cloned().unwrap_or_default();
         let ready = outcome == Outcome::Made { available: true };
         json!({"observedGeneration": generation, "ready": ready, "wandb": {"hostname": hostname}})
+    }
+}
+
+impl Renderer {
+    /// Puts texts that the conversion left into a Secret, to which the fields refer that nobody has set.
+    async fn take_over(&self, client: Client, object: &mut DynamicObject, pending: &str) -> Result<()> {
+        let name = format!("{}-oidc-converted", object.name_any());
+        let texts: BTreeMap<String, String> = serde_json::from_str(pending)?;
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": texts,
+        });
+        let namespace = object.namespace().unwrap_or_default();
+        let secrets: Api<Secret> = Api::namespaced(client, &namespace);
+        secrets.patch(&name, &PatchParams::apply("manager").force(), &Patch::Apply(&secret)).await?;
+        for (key, field) in [("clientId", "clientId"), ("issuer", "issuerUrl"), ("authMethod", "authMethod")]
+        {
+            let path = format!("/spec/wandb/oidc/{field}");
+            let Some(present) = object.data.pointer_mut(&path).filter(|_| texts.contains_key(key)) else {
+                continue;
+            };
+            if selector(present).is_none() && text(present, "/value").is_none() {
+                let selector = json!({"name": name, "key": key});
+                *present = match self.fields {
+                    OidcFields::Selectors => selector,
+                    OidcFields::ValuesOrSelectors | OidcFields::Values => {
+                        json!({"valueFrom": {"secretKeyRef": selector}})
+                    }
+                };
+            }
+        }
+        Ok(())
     }
 }
 

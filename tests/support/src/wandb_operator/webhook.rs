@@ -9,6 +9,9 @@ use k8s_openapi::{
     api::admissionregistration::v1::{
         MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, WebhookClientConfig,
     },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+        CustomResourceConversion, WebhookClientConfig as ConversionClientConfig, WebhookConversion,
+    },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::{
@@ -18,7 +21,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::typed::typed;
+use super::{conversion, typed::typed};
 use crate::{
     CertificateAuthority, Leaf,
     definitions::OidcFields,
@@ -27,6 +30,8 @@ use crate::{
 
 /// Longer than any answer takes on a machine that builds at the same time.
 const TIMEOUT_SECONDS: i32 = 30;
+
+const CONVERSION: &str = "/convert";
 
 /// How often is looked whether the API server asks the webhook yet.
 const TICK: Duration = Duration::from_millis(50);
@@ -43,6 +48,21 @@ impl Webhook {
         let certificate = CertificateAuthority::new("webhook")?.issue(&Leaf::loopback())?;
         let server = HttpServer::tls(&certificate, move |request| answer(request, fields))?;
         Ok(Self { server, authority_pem: certificate.authority_pem })
+    }
+
+    /// What has the API server ask it to convert, for a definition.
+    pub(super) fn conversion(&self) -> CustomResourceConversion {
+        CustomResourceConversion {
+            strategy: "Webhook".to_owned(),
+            webhook: Some(WebhookConversion {
+                client_config: Some(ConversionClientConfig {
+                    ca_bundle: Some(ByteString(self.authority_pem.clone().into_bytes())),
+                    url: Some(self.server.url(CONVERSION)),
+                    service: None,
+                }),
+                conversion_review_versions: vec!["v1".to_owned()],
+            }),
+        }
     }
 
     /// Has the API server ask it, and waits until it does.
@@ -104,14 +124,17 @@ async fn is_asked(resources: &Api<DynamicObject>, resource: &ApiResource) -> Res
 }
 
 fn answer(request: &Request, fields: OidcFields) -> Response {
-    match review(&request.body, fields) {
+    let answer = |review: Value| match request.path.starts_with(CONVERSION) {
+        true => Ok(conversion::review(&review, fields)),
+        false => admit(&review, fields),
+    };
+    match serde_json::from_str(&request.body).context("it is no JSON").and_then(answer) {
         Ok(review) => Response::json(&review),
         Err(error) => Response::status(500, &format!("{error:#}")),
     }
 }
 
-fn review(body: &str, fields: OidcFields) -> Result<Value> {
-    let review: Value = serde_json::from_str(body)?;
+fn admit(review: &Value, fields: OidcFields) -> Result<Value> {
     let request = review.get("request").context("a review has no request")?;
     let spec = request.pointer("/object/spec").unwrap_or(&Value::Null);
     let patch = json!([{"op": "add", "path": "/spec", "value": typed(spec, fields)}]);
