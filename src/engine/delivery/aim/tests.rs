@@ -20,7 +20,7 @@ fn back(to: Option<u64>) -> WayBack {
 }
 
 fn standing(numbers: &[u64]) -> Standing {
-    Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), moved: None }
+    Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), ..Standing::default() }
 }
 
 fn moved(numbers: &[u64], second: i64) -> Standing {
@@ -210,7 +210,7 @@ impl World {
             Step::Go(course) => {
                 let numbers: BTreeSet<_> = course.number.into_iter().collect();
                 if self.standing.numbers != numbers {
-                    self.standing = Standing { numbers, applied_at: Some(now), moved: None };
+                    self.standing = Standing { numbers, applied_at: Some(now), ..Standing::default() };
                     return true;
                 }
                 if course.is_over(&self.standing) {
