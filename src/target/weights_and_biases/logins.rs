@@ -24,7 +24,8 @@ pub(super) fn of_release(workloads: Vec<Controller>, release: &str) -> Vec<Contr
     let mut workloads = workloads;
     workloads.retain(|each| {
         let metadata = each.metadata();
-        release_of(metadata) == Some(release) && (is_labelled(metadata) || login_containers(each).next().is_some())
+        release_of(metadata) == Some(release)
+            && (is_labelled(metadata) || login_containers(each).next().is_some())
     });
     workloads
 }
@@ -82,7 +83,8 @@ fn login_containers(controller: &Controller) -> impl Iterator<Item = &Container>
 pub(super) fn last_change(controller: &Controller) -> Moved {
     let has_template = |fields: &serde_json::Value| fields.pointer("/f:spec/f:template").is_some();
     let entries = controller.metadata().managed_fields.iter().flatten();
-    let entries = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_template(&fields.0)));
+    let entries =
+        entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_template(&fields.0)));
     let newest = entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     Moved {
         by: newest.and_then(|entry| entry.manager.clone()).unwrap_or_default(),

@@ -30,11 +30,8 @@ use self::{
     version::Version,
 };
 use super::{
-    Change, Delivery, Environment, Moved, Owner, Standing, Undone,
-    effects::workloads,
-    managed_fields::ManagedFields,
-    rights::forbidden,
-    workload::Controller,
+    Change, Delivery, Environment, Moved, Owner, Standing, Undone, effects::workloads,
+    managed_fields::ManagedFields, rights::forbidden, workload::Controller,
 };
 use crate::problem::{Problem, enumerate};
 
@@ -79,8 +76,7 @@ pub(super) async fn read(
         }
         Err(error) => return Err(error),
     };
-    let mut seen =
-        WeightsAndBiases { version, object, sources: v1::Sources::default(), logins: Vec::new() };
+    let mut seen = WeightsAndBiases { version, object, sources: v1::Sources::default(), logins: Vec::new() };
     if version == Version::V1 {
         seen.sources = match v1::read(client, namespace, name).await? {
             Ok(sources) => sources,
@@ -152,7 +148,8 @@ impl WeightsAndBiases {
             .iter()
             .filter_map(|each| Some((each, logins::difference(each, &own, owner)?)))
             .collect();
-        let by = different.iter().map(|(each, _)| logins::last_change(each)).max_by_key(|change| change.at)?;
+        let by =
+            different.iter().map(|(each, _)| logins::last_change(each)).max_by_key(|change| change.at)?;
         Some(Undone {
             numbers: different.iter().flat_map(|(_, numbers)| numbers.iter().copied()).collect(),
             workloads: different.iter().map(|(each, _)| (each.title(), each.metadata().generation)).collect(),

@@ -65,7 +65,11 @@ impl<'a> Seen<'a> {
 }
 
 /// Brings the entries to the delivery, or out of the resource where there is none.
-pub(super) fn edit(edit: &mut Edit<'_>, seen: &Seen<'_>, delivery: Option<&Delivery<'_>>) -> Result<(), Problem> {
+pub(super) fn edit(
+    edit: &mut Edit<'_>,
+    seen: &Seen<'_>,
+    delivery: Option<&Delivery<'_>>,
+) -> Result<(), Problem> {
     if delivery.is_some() {
         chart::check(chart::release(seen.sources.charts(seen.object)), seen.name)?;
     }
@@ -137,7 +141,8 @@ fn look_at_other_sources(
         places.extend(below_the_resource(effective::holders(&layers, in_values(&path))));
     }
     let has_secret = tree::find(&edited, OIDC_SECRET).is_some();
-    let secrets = [[in_values(OIDC_SECRET), &["name"]].concat(), ["global", "auth", "oidc", "secret"].to_vec()];
+    let secrets =
+        [[in_values(OIDC_SECRET), &["name"]].concat(), ["global", "auth", "oidc", "secret"].to_vec()];
     for path in secrets.iter().filter(|_| has_secret) {
         places.extend(below_the_resource(effective::holders(&layers, path)));
     }
@@ -161,7 +166,9 @@ fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
 /// The path in the resource; nothing where the place is in another source.
 fn resource_path(place: &Place) -> Vec<&str> {
     match place.origin {
-        Origin::Resource => ["spec", "values"].into_iter().chain(place.path.iter().map(String::as_str)).collect(),
+        Origin::Resource => {
+            ["spec", "values"].into_iter().chain(place.path.iter().map(String::as_str)).collect()
+        }
         Origin::Console | Origin::Managed | Origin::Channel => Vec::new(),
     }
 }
@@ -172,8 +179,10 @@ fn is_plain_text(text: &str) -> bool {
     const SWITCHES: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
     let is_allowed = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
     // Numbers have only letters of these: hexadecimal, octal, binary, with an exponent, or infinite.
-    let is_of_no_number = |character: char| matches!(character.to_ascii_lowercase(), 'g'..='m' | 'p'..='w' | 'y' | 'z');
-    let looks_like_an_identifier = text.matches('-').count() > 1 && text.contains(|c: char| c.is_ascii_alphabetic());
+    let is_of_no_number =
+        |character: char| matches!(character.to_ascii_lowercase(), 'g'..='m' | 'p'..='w' | 'y' | 'z');
+    let looks_like_an_identifier =
+        text.matches('-').count() > 1 && text.contains(|c: char| c.is_ascii_alphabetic());
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.chars().all(is_allowed)
         && !SWITCHES.contains(&text.to_ascii_lowercase().as_str())
@@ -186,7 +195,8 @@ fn has_cors_origins(seen: &Seen<'_>, edit: &Edit<'_>) -> bool {
     let layers = seen.layers();
     let others = effective::holders(&layers, in_values(&path)).into_iter();
     let mut others = others.filter(|place| !edit.is_made_here(&resource_path(place)));
-    let mut winners = login_applications(&layers).flat_map(|application| effective::above(application, CORS_ORIGINS));
+    let mut winners =
+        login_applications(&layers).flat_map(|application| effective::above(application, CORS_ORIGINS));
     others.next().is_some() || winners.any(|path| effective::variable(&layers, &path).is_some())
 }
 

@@ -125,7 +125,8 @@ fn by_somebody_else(
         Mark::Pending if away && newest.created.is_some_and(is_later) => {}
         _ => return None,
     }
-    let evidence = format!("The field manager {} pointed the entries back to revision {to}.", quote(&moved.by));
+    let evidence =
+        format!("The field manager {} pointed the entries back to revision {to}.", quote(&moved.by));
     Some(way_back_to(*to, evidence, attempt))
 }
 
@@ -148,8 +149,7 @@ fn undone_by_somebody_else(
         return Some(Mark::Retried { since: attempt.now });
     }
     let titles = enumerate(undone.titles());
-    let evidence =
-        format!("The field manager {} took {titles} back to revision {to}.", quote(&undone.by.by));
+    let evidence = format!("The field manager {} took {titles} back to revision {to}.", quote(&undone.by.by));
     Some(way_back_to(*to, evidence, attempt))
 }
 

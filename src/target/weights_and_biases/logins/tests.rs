@@ -25,9 +25,9 @@ fn of_chart(name: &str) -> Value {
 }
 
 fn containers(name: &str, entries: &[(&str, &str)]) -> Value {
-    let entries = entries.iter().map(|(name, secret)| {
-        json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}})
-    });
+    let entries = entries.iter().map(
+        |(name, secret)| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}),
+    );
     json!([
         {"name": "side-car", "env": []},
         {"name": name, "env": entries.collect::<Vec<_>>()},

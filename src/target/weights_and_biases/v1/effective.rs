@@ -49,9 +49,14 @@ const OIDC: [&str; 3] = ["global", "auth", "oidc"];
 
 /// The applications that the chart installs and that answer logins.
 pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static str> {
-    let is = |path: &[&str], value: bool| at(layers, path).and_then(|(found, _)| found.as_bool()) == Some(value);
+    let is =
+        |path: &[&str], value: bool| at(layers, path).and_then(|(found, _)| found.as_bool()) == Some(value);
     let is_left_out = [is(&["app", "install"], false), !is(&["global", "api", "enabled"], true)];
-    LOGIN_APPLICATIONS.into_iter().zip(is_left_out).filter(|(_, is_left_out)| !is_left_out).map(|(name, _)| name)
+    LOGIN_APPLICATIONS
+        .into_iter()
+        .zip(is_left_out)
+        .filter(|(_, is_left_out)| !is_left_out)
+        .map(|(name, _)| name)
 }
 
 /// Every environment variable that the sources give an application, by name.

@@ -14,8 +14,7 @@ use crate::{api::oidc_provider::OidcProvider, engine::Kind};
 /// A resource with these values, beside those of the System Console.
 fn beside(spec: Value, console: Value) -> WeightsAndBiases {
     let mut seen = resource(Version::V1, spec);
-    seen.sources.merged =
-        vec![Source { origin: Origin::Console, values: console, chart: Value::Null }];
+    seen.sources.merged = vec![Source { origin: Origin::Console, values: console, chart: Value::Null }];
     seen
 }
 
@@ -30,7 +29,11 @@ fn refusal(seen: &WeightsAndBiases) -> String {
 /// As `render` makes them: with a flow.
 fn full_values() -> crate::engine::Values {
     let mut values = oidc_values();
-    for (name, value) in [("OIDC_CLIENT_ID", "wandb"), ("OIDC_ISSUER", "https://login.example.com"), ("OIDC_AUTH_METHOD", "pkce")] {
+    for (name, value) in [
+        ("OIDC_CLIENT_ID", "wandb"),
+        ("OIDC_ISSUER", "https://login.example.com"),
+        ("OIDC_AUTH_METHOD", "pkce"),
+    ] {
         let env = OidcProvider::ENVIRONMENT.iter().find(|env| env.local == Some(name)).unwrap();
         values.set(*env, value);
     }
@@ -47,7 +50,11 @@ fn what_wins_over_the_entries_is_named_with_its_place() {
     let reference = json!({"valueFrom": {"secretKeyRef": {"name": "theirs", "key": "k"}}});
     for (own, console, place) in [
         (at(&["app", "env", "OIDC_ISSUER"]), json!({}), "spec.values.app.env.OIDC_ISSUER (by helm)"),
-        (at(&["app", "extraEnv", "OIDC_ISSUER"]), json!({}), "spec.values.app.extraEnv.OIDC_ISSUER (by helm)"),
+        (
+            at(&["app", "extraEnv", "OIDC_ISSUER"]),
+            json!({}),
+            "spec.values.app.extraEnv.OIDC_ISSUER (by helm)",
+        ),
         (at(&["global", "env", "OIDC_ISSUER"]), json!({}), "spec.values.global.env.OIDC_ISSUER (by helm)"),
         (
             at(&["app", "containers", "app", "env", "OIDC_ISSUER"]),
@@ -137,7 +144,10 @@ fn the_charts_own_fields_have_what_the_variables_have() {
     // The other resource leaves them alone.
     assert_eq!(deliver(&mut seen, &ldap(), None), None);
     deliver(&mut seen, &oidc(), None);
-    assert_eq!(tree::find(&seen.object.data, &["spec", "values", "global", "auth", "oidc", "clientId"]), None);
+    assert_eq!(
+        tree::find(&seen.object.data, &["spec", "values", "global", "auth", "oidc", "clientId"]),
+        None
+    );
 }
 
 #[test]
@@ -153,7 +163,10 @@ fn a_client_that_the_chart_cannot_render_gets_the_variable_that_the_chart_would_
             Some("https://a.example.com,{{ .Values.global.host }},null"),
         ),
         // Somebody else's stays.
-        (json!({"api": {"env": {"GORILLA_CORS_ORIGINS": "theirs"}}, "app": {"install": false}, "global": {"api": {"enabled": true}}}), None),
+        (
+            json!({"api": {"env": {"GORILLA_CORS_ORIGINS": "theirs"}}, "app": {"install": false}, "global": {"api": {"enabled": true}}}),
+            None,
+        ),
     ] {
         let mut seen = beside(json!({"values": {}}), values);
         let before = seen.object.data.clone();
@@ -165,7 +178,8 @@ fn a_client_that_the_chart_cannot_render_gets_the_variable_that_the_chart_would_
         deliver(&mut seen, &oidc(), None);
         assert_eq!(seen.object.data, before);
     }
-    let mut seen = resource(Version::V1, json!({"values": {"global": {"extraEnv": {"GORILLA_CORS_ORIGINS": "x"}}}}));
+    let mut seen =
+        resource(Version::V1, json!({"values": {"global": {"extraEnv": {"GORILLA_CORS_ORIGINS": "x"}}}}));
     deliver(&mut seen, &oidc(), Some(&delivery));
     assert_eq!(tree::text(&seen.object.data, &variable(CORS_ORIGINS)), Some("x"));
 }
@@ -204,8 +218,7 @@ fn a_release_that_cannot_take_references_is_refused_wherever_it_is_told() {
     let delivery = oidc_delivery(1, &delivery_values);
     let mut own = resource(Version::V1, json!({"chart": old, "values": {}}));
     let mut channel = resource(Version::V1, json!({"chart": {}, "values": {}}));
-    channel.sources.merged =
-        vec![Source { origin: Origin::Channel, values: json!({}), chart: old.clone() }];
+    channel.sources.merged = vec![Source { origin: Origin::Channel, values: json!({}), chart: old.clone() }];
     let mut installed = resource(Version::V1, json!({"values": {}}));
     installed.sources.installed = old;
     for seen in [&mut own, &mut channel, &mut installed] {

@@ -5,37 +5,74 @@
 //! - The second generation (`apps.wandb.com/v2`) takes references to Secrets, and takes foreign changes of its
 //!   Deployments back at once. It does not watch the Secrets.
 //! - The first (`apps.wandb.com/v1`) merges free-form values over those of other sources and renders a chart.
-//!   Values that do not fit together stop it. It does not watch its Deployments.
+//!   Values that do not fit together stop it. It does not watch its Deployments, and applies nothing anew while
+//!   the merged values stay as they are.
+//!
+//! Where `WANDB_OPERATOR_V1` or `WANDB_OPERATOR_V2` names W&B's own program, that one runs instead.
 //!
 //! Neither changes a pod template when only the contents of its `ConfigMap` with authorities change; what the real
 //! ones do is not known.
 
+mod chart;
 mod controller;
 mod objects;
+mod real;
 mod v1;
 mod v2;
 mod values;
 
-use anyhow::Result;
-use serde_json::Value;
+pub use chart::WandbChart;
 
-use crate::{Workspace, background::Background};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use self::real::{RealOperator, RunningOperator};
+use crate::{
+    Workspace,
+    background::{self, Background},
+};
 
 /// Looks after the `WeightsAndBiases` resources of one namespace until it is dropped.
 #[derive(Debug)]
 pub struct WandbOperator {
-    _background: Background,
+    _running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    StandIn { _background: Background },
+    Real { _process: RunningOperator },
 }
 
 impl WandbOperator {
     /// The first generation, which renders the Deployments `<name>-app-bc` and `<name>-api`.
     pub fn v1(workspace: &Workspace) -> Result<Self> {
-        Self::v1_with(workspace, Value::Null)
+        Self::v1_with(workspace, json!({}))
     }
 
-    /// The same with values from another source, over which those of the resource are merged.
+    /// The same with values from W&B's channel, over which those of the resource are merged.
     pub fn v1_with(workspace: &Workspace, values: Value) -> Result<Self> {
-        Self::start(workspace, v1::Renderer { other_values: values })
+        Self::v1_of_release(workspace, v1::RELEASE, values)
+    }
+
+    /// The same with a release of the chart; W&B's own operator installs that of the archive that
+    /// `WANDB_OPERATOR_CHART` names.
+    pub fn v1_of_release(workspace: &Workspace, release: &'static str, values: Value) -> Result<Self> {
+        if let Some(real) = RealOperator::named_by("WANDB_OPERATOR_V1", "WANDB_OPERATOR_CHART")? {
+            let archive = real.archive.as_ref().context("WANDB_OPERATOR_CHART names no chart archive")?;
+            let stored = v1::Stored { values: v1::with_channel(values)?, chart: json!({"path": archive}) };
+            let config = workspace.config().clone();
+            background::complete(move || v1::offer(config, stored))??;
+            let namespaces = format!("--isolation-namespaces={}", workspace.namespace());
+            let arguments = ["--airgapped", "--health-probe-bind-address=0", &namespaces];
+            let process =
+                real.start(workspace, &arguments, &[("OPERATOR_NAMESPACE", workspace.namespace())])?;
+            return Ok(Self { _running: Running::Real { _process: process } });
+        }
+        let config = workspace.config().clone();
+        let channel = v1::Channel { values: v1::with_channel(values)?, release };
+        let background = Background::start(move || v1::run(config, channel))?;
+        Ok(Self { _running: Running::StandIn { _background: background } })
     }
 
     /// The second generation, which makes the Deployment `<name>-api`.
@@ -45,6 +82,7 @@ impl WandbOperator {
 
     fn start(workspace: &Workspace, renderer: impl controller::Renderer) -> Result<Self> {
         let config = workspace.config().clone();
-        Ok(Self { _background: Background::start(move || controller::run(config, renderer))? })
+        let background = Background::start(move || controller::run(config, renderer))?;
+        Ok(Self { _running: Running::StandIn { _background: background } })
     }
 }

@@ -102,8 +102,10 @@ fn maps_of_two_sources_are_merged_key_by_key() {
 
 #[test]
 fn a_value_of_another_kind_stops_the_other_operator() {
-    let own = json!({"global": {"extraEnv": {"A": {"valueFrom": {}}, "B": "1", "C": "x", "D": [1], "E": "x"}}});
-    let user = json!({"global": {"extraEnv": {"A": "theirs", "B": 1, "C": "y", "D": {}, "E": null, "F": {}}}});
+    let own =
+        json!({"global": {"extraEnv": {"A": {"valueFrom": {}}, "B": "1", "C": "x", "D": [1], "E": "x"}}});
+    let user =
+        json!({"global": {"extraEnv": {"A": "theirs", "B": 1, "C": "y", "D": {}, "E": null, "F": {}}}});
     let channel = json!({"global": {"extraEnv": {"F": "late"}}, "app": 7});
     let layers = vec![(Origin::Resource, &own), (Origin::Console, &user), (Origin::Channel, &channel)];
     let places: Vec<_> = misfits(&layers).iter().map(|place| (place.origin, place.path.join("."))).collect();
@@ -145,7 +147,21 @@ fn the_chart_makes_variables_of_its_own_settings() {
     }});
     let environment = environment(&vec![(Origin::Resource, &own)], "api");
     let values: Vec<_> = environment.iter().map(|(name, found)| format!("{name}={}", found.value)).collect();
-    insta::assert_debug_snapshot!(values, @"");
+    let secret = r#"{"valueFrom":{"secretKeyRef":{"key":"OIDC_SECRET","name":"theirs"}}}"#;
+    let expected = [
+        r#"GORILLA_AUTH_METHOD="pkce""#.to_owned(),
+        r#"GORILLA_FRONTEND_HOST="https://wandb.example.com""#.to_owned(),
+        r#"GORILLA_OIDC_CLIENT_ID="wandb""#.to_owned(),
+        r#"GORILLA_OIDC_ISSUER="https://login.example.com""#.to_owned(),
+        format!("GORILLA_OIDC_SECRET={secret}"),
+        r#"HOST="https://wandb.example.com""#.to_owned(),
+        "LIMIT=5".to_owned(),
+        r#"OIDC_AUTH_METHOD="pkce""#.to_owned(),
+        r#"OIDC_CLIENT_ID="stronger""#.to_owned(),
+        r#"OIDC_ISSUER="https://login.example.com""#.to_owned(),
+        format!("OIDC_SECRET={secret}"),
+    ];
+    assert_eq!(values, expected);
     // Without a client the chart leaves the others out.
     let own = json!({"global": {"auth": {"oidc": {"issuer": "https://login.example.com"}}}});
     assert_eq!(super::environment(&vec![(Origin::Resource, &own)], "api"), BTreeMap::new());
