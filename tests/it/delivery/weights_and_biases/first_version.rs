@@ -6,8 +6,13 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion};
+use test_support::{
+    ControlPlane, PodPlayer, WandbOperator, Workspace,
+    definitions::{StoredVersion, weights_and_biases},
+    pods::Life,
+};
 use tokio::sync::OnceCell;
+use wandb_auth_operator::api::custom_resource_definitions;
 
 mod logins;
 mod precedence;
@@ -15,7 +20,13 @@ mod releases;
 mod sources;
 
 use super::{Scene, eventually};
-use crate::delivery::neighbours::{message_of, rolled_back, rotate_password, runs_with};
+use crate::{
+    delivery::{
+        Stage,
+        neighbours::{message_of, rolled_back, rotate_password, runs_with},
+    },
+    world::{certificate, directory, put_references},
+};
 
 fn spec() -> Value {
     json!({
@@ -24,8 +35,28 @@ fn spec() -> Value {
     })
 }
 
+/// A namespace like that of other workloads, with a `WeightsAndBiases` of which the W&B operator makes one
+/// Deployment of so many pods; without an operator of ours yet.
+pub async fn stage(replicas: usize) -> Result<(Stage, WandbOperator)> {
+    let mut definitions = custom_resource_definitions();
+    definitions.push(weights_and_biases(StoredVersion::OnlyV1)?);
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = Workspace::create(plane().await?, &definitions).await?;
+    let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
+    put_references(&workspace, &certificate).await?;
+    let server = json!({
+        "apiVersion": "apps.wandb.com/v1", "kind": "WeightsAndBiases", "metadata": {"name": "wandb"},
+        "spec": {"values": {}},
+    });
+    workspace.apply(&server.to_string()).await?;
+    let values = json!({"global": {"api": {"enabled": false}}, "app": {"replicas": replicas}});
+    let vendor = WandbOperator::v1_with(&workspace, values)?;
+    Ok((Stage { directory, player, workspace, operator: None }, vendor))
+}
+
 /// A control plane with the first version only, as the shared one has the second.
-async fn plane() -> Result<&'static ControlPlane> {
+pub async fn plane() -> Result<&'static ControlPlane> {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
     PLANE.get_or_try_init(ControlPlane::start).await
 }
