@@ -78,10 +78,7 @@ pub(super) async fn read(
     };
     let mut seen = WeightsAndBiases { version, object, sources: v1::Sources::default(), logins: Vec::new() };
     if version == Version::V1 {
-        seen.sources = match v1::read(client, namespace, name).await? {
-            Ok(sources) => sources,
-            Err(problem) => return Ok(Err(problem)),
-        };
+        seen.sources = v1::read(client, namespace, name).await?;
         seen.logins = match workloads(client, namespace).await? {
             Ok(workloads) => logins::of_release(workloads, name),
             Err(problem) => return Ok(Err(problem)),

@@ -71,6 +71,8 @@ pub(super) fn edit(
     delivery: Option<&Delivery<'_>>,
 ) -> Result<(), Problem> {
     if delivery.is_some() {
+        // Taking entries out needs to know nothing of other sources.
+        seen.sources.unreadable.clone().map_or(Ok(()), Err)?;
         chart::check(chart::release(seen.sources.charts(seen.object)), seen.name)?;
     }
     let settings: Vec<_> = delivery.into_iter().flat_map(Delivery::settings).collect();

@@ -2,19 +2,11 @@
 
 use std::fmt;
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Secret},
-};
-use kube::{Api, Client, core::ApiResource};
-use serde::de::DeserializeOwned;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
 use serde_json::Value;
 
-use crate::{
-    api::Reason,
-    problem::Problem,
-    target::{rights::forbidden, weights_and_biases::tree},
-};
+use crate::{api::Reason, problem::Problem, target::weights_and_biases::tree};
 
 /// Who wrote values of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +39,8 @@ pub struct Sources {
     pub merged: Vec<Source>,
     /// The chart that was installed last, where none of the sources names one.
     pub installed: Value,
+    /// Why a source is missing here; nobody can tell then what the W&B operator makes of all.
+    pub unreadable: Option<Problem>,
 }
 
 /// The values may hold secrets.
@@ -87,32 +81,26 @@ pub(in crate::target) async fn read(
     client: &Client,
     namespace: &str,
     name: &str,
-) -> Result<Result<Sources, Problem>, kube::Error> {
-    let read = async {
-        let mut merged = Vec::new();
-        let (user, cached) = (user_spec(name), cached_release(name));
-        let found = [
-            (Origin::Console, of_secret(client, namespace, &user).await?),
-            (Origin::Managed, of_config_map(client, namespace).await?),
-            (Origin::Channel, of_secret(client, namespace, &cached).await?),
-        ];
-        for (origin, stored) in found {
-            match stored {
-                Ok(stored) => {
-                    merged.extend(stored.map(|(values, chart)| Source { origin, values, chart }));
-                }
-                Err(problem) => return Ok(Err(problem)),
+) -> Result<Sources, kube::Error> {
+    let mut sources = Sources::default();
+    let found = [
+        (Origin::Console, of_secret(client, namespace, &user_spec(name)).await?),
+        (Origin::Managed, of_config_map(client, namespace).await?),
+        (Origin::Channel, of_secret(client, namespace, &cached_release(name)).await?),
+    ];
+    for (origin, stored) in found {
+        match stored {
+            Ok(stored) => {
+                sources.merged.extend(stored.map(|(values, chart)| Source { origin, values, chart }));
             }
+            Err(problem) => sources.unreadable = sources.unreadable.or(Some(problem)),
         }
-        let installed = if merged.iter().any(|source| source.chart.is_object()) {
-            Value::Null
-        } else {
-            let active = of_secret(client, namespace, &format!("{name}-spec-active")).await?;
-            active.ok().flatten().map(|(_, chart)| chart).unwrap_or_default()
-        };
-        Ok(Ok(Sources { merged, installed }))
-    };
-    read.await
+    }
+    if !sources.merged.iter().any(|source| source.chart.is_object()) {
+        let active = of_secret(client, namespace, &format!("{name}-spec-active")).await?;
+        sources.installed = active.ok().flatten().map(|(_, chart)| chart).unwrap_or_default();
+    }
+    Ok(sources)
 }
 
 async fn of_secret(
@@ -120,20 +108,14 @@ async fn of_secret(
     namespace: &str,
     name: &str,
 ) -> Result<Result<Stored, Problem>, kube::Error> {
-    let secret = match get::<Secret>(client, namespace, name).await? {
-        Ok(secret) => secret,
-        Err(problem) => return Ok(Err(problem)),
-    };
+    let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await?;
     let data = secret.and_then(|secret| secret.data);
     let entry = |key: &str| data.as_ref()?.get(key).map(|value| value.0.as_slice());
     Ok(stored(&format!("Secret \"{name}\""), entry("values"), entry("chart")))
 }
 
 async fn of_config_map(client: &Client, namespace: &str) -> Result<Result<Stored, Problem>, kube::Error> {
-    let map = match get::<ConfigMap>(client, namespace, MANAGED).await? {
-        Ok(map) => map,
-        Err(problem) => return Ok(Err(problem)),
-    };
+    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(MANAGED).await?;
     let data = map.and_then(|map| map.data);
     let entry = |key: &str| data.as_ref()?.get(key).map(String::as_bytes);
     Ok(stored(&format!("ConfigMap \"{MANAGED}\""), entry("values"), entry("chart")))
@@ -152,27 +134,6 @@ fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<S
         })
     };
     Ok(Some((parse(values)?, chart.map(parse).transpose()?.unwrap_or_default())))
-}
-
-async fn get<K>(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-) -> Result<Result<Option<K>, Problem>, kube::Error>
-where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + fmt::Debug,
-{
-    match Api::<K>::namespaced(client.clone(), namespace).get_opt(name).await {
-        Ok(found) => Ok(Ok(found)),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let resource = ApiResource::erase::<K>(&());
-            Ok(Err(forbidden("read", &format!("{}/{name}", resource.kind), &resource)))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 impl Sources {

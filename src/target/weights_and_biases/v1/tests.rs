@@ -230,6 +230,18 @@ fn a_release_that_cannot_take_references_is_refused_wherever_it_is_told() {
 }
 
 #[test]
+fn nothing_is_written_beside_values_that_cannot_be_read_and_taking_out_still_works() {
+    let mut seen = resource(Version::V1, json!({"values": {}}));
+    let values = full_values();
+    deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values)));
+    let problem = Problem::new(Reason::TargetRefused, "No JSON.");
+    seen.sources.unreadable = Some(problem.clone());
+    assert_eq!(patch_of(&seen, &oidc(), Some(&oidc_delivery(2, &values))), Err(problem));
+    deliver(&mut seen, &oidc(), None);
+    assert_eq!(seen.object.data, json!({"spec": {"values": {}}}));
+}
+
+#[test]
 fn the_break_glass_and_the_host_are_found_in_every_source() {
     let console = json!({"global": {"host": "https://wandb.example.com"}, "app": {"extraEnv": {"LOCAL_RESTORE": true}}});
     let environment = beside(json!({"values": {}}), console).environment();

@@ -18,7 +18,7 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{chart::WandbChart, controller::put, values::merge};
 
@@ -28,11 +28,16 @@ const MANAGED_STATE: &str = "wandb-managed-spec-state";
 /// The release that W&B's channel offers.
 pub(super) const RELEASE: &str = "0.43.8";
 
-/// The values with what W&B's channel offers below them: the split layout beside `wandb/local`, and nothing that
-/// answers no login.
+/// Parts of W&B's own chart that answer no login, and Jobs that nobody plays to their end.
+const LEFT_OUT: [&str; 8] =
+    ["appRenamePostHook", "appRenamePreHook", "console", "ingress", "otel", "parquet", "redis", "weave"];
+
+/// The values with what W&B's channel offers below them: the split layout beside `wandb/local`, and no more.
 pub(super) fn with_channel(mut values: Value) -> Result<Value> {
-    let channel = json!({"global": {"api": {"enabled": true}}, "console": {"install": false}});
-    merge(&mut values, &channel, "").map_err(|problem| anyhow!(problem))?;
+    let mut channel: Map<_, _> =
+        LEFT_OUT.into_iter().map(|part| (part.to_owned(), json!({"install": false}))).collect();
+    channel.insert("global".to_owned(), json!({"api": {"enabled": true}}));
+    merge(&mut values, &channel.into(), "").map_err(|problem| anyhow!(problem))?;
     Ok(values)
 }
 
