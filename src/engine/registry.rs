@@ -107,14 +107,16 @@ impl Registry {
         self.wake(namespace, claimants.iter().filter(delivers));
     }
 
-    /// Notes that objects of the target's kind matter from now on.
+    /// Notes that objects of the target's kind matter from now on, and those of which it is made.
     pub(super) fn matters(&self, target: &Target) {
         self.targets.send_if_modified(|kinds| {
-            let is_new = !kinds.contains(&target.kind());
-            if is_new {
-                kinds.push(target.kind());
+            let known = kinds.len();
+            for kind in target.watched_kinds() {
+                if !kinds.contains(kind) {
+                    kinds.push(kind);
+                }
             }
-            is_new
+            kinds.len() > known
         });
     }
 

@@ -20,6 +20,7 @@ use super::{
     Change, Made, Owner, Patience, Rollout, Seen, Standing, references,
     rights::forbidden,
     rollout::{judge, judge_rendered},
+    weights_and_biases::WeightsAndBiases,
     workload::{Controller, Workload},
 };
 use crate::{
@@ -94,7 +95,9 @@ pub async fn rollout(
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workload = match seen {
         Seen::Workload(workload) => workload,
-        Seen::WeightsAndBiases(_) => return rendered(client, namespace, owner, number, patience).await,
+        Seen::WeightsAndBiases(server) => {
+            return rendered(client, namespace, server, owner, number, patience).await;
+        }
     };
     let numbers = workload.standing(owner).numbers;
     if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
@@ -195,17 +198,20 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
 async fn rendered(
     client: &Client,
     namespace: &str,
+    server: &WeightsAndBiases,
     owner: &Owner,
     number: Option<u64>,
     patience: Patience,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workloads = match workloads(client, namespace).await? {
-        Ok(workloads) => workloads,
+        Ok(workloads) => server.answering_logins(workloads, owner),
         Err(problem) => return Ok(Err(problem)),
     };
+    let lacking = server.lacking(&workloads, owner);
     let pods = list::<Pod>(client, namespace, &ListParams::default()).await?;
-    Ok(pods
-        .map(|pods| judge_rendered(&workloads, &of_revision(pods, owner, number), owner, number, patience)))
+    Ok(pods.map(|pods| {
+        judge_rendered(&workloads, &of_revision(pods, owner, number), owner, number, patience, lacking)
+    }))
 }
 
 /// The pods that refer to the revision; none without one, so that only the workload's status counts.
@@ -218,7 +224,7 @@ fn of_revision(pods: Vec<Pod>, owner: &Owner, number: Option<u64>) -> Vec<Pod> {
 }
 
 /// Every workload of the namespace that may run W&B Server.
-async fn workloads(
+pub(super) async fn workloads(
     client: &Client,
     namespace: &str,
 ) -> Result<Result<Vec<Controller>, Problem>, kube::Error> {

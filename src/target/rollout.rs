@@ -149,30 +149,33 @@ fn refused_since(controller: &Controller, changed: Option<Timestamp>) -> Option<
     }
 }
 
-/// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
+/// Judges what the W&B operator made of its resource: those of the workloads that answer logins which refer to
+/// the owner's revisions. `lacking` says as a clause what these workloads do not have yet, if that is known.
 pub(super) fn judge_rendered(
     workloads: &[Controller],
     pods: &[Pod],
     owner: &Owner,
     number: Option<u64>,
     patience: Patience,
+    lacking: Option<String>,
 ) -> Rollout {
     let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
     let wanted: BTreeSet<u64> = number.into_iter().collect();
     let other = referring.iter().find(|each| each.revisions(owner) != wanted);
     let still = match (number, other) {
         (Some(number), None) if referring.is_empty() => {
-            format!("no workload refers to the Secret \"{}\"", owner.revision(number))
+            format!("no workload that answers logins refers to the Secret \"{}\"", owner.revision(number))
         }
         (_, Some(other)) => {
             let numbers = other.revisions(owner).into_iter().filter(|number| !wanted.contains(number));
             let names = numbers.map(|number| owner.revision(number));
             format!("{} still refers to: {}", other.title(), enumerate(names))
         }
+        (Some(_), None) if let Some(lacking) = lacking => lacking,
         (_, None) => {
             // Where pods of one show that it works, a workload that is scaled to zero need not.
-            let runs = referring.iter().any(|each| desired(each) > 0);
-            let telling = referring.into_iter().filter(|each| !runs || desired(each) > 0);
+            let runs = referring.iter().any(|each| each.desired_replicas() > 0);
+            let telling = referring.into_iter().filter(|each| !runs || each.desired_replicas() > 0);
             return Rollout::worst(telling.map(|each| {
                 let own = pods.iter().filter(|pod| each.selects(pod)).cloned();
                 judge(each, &own.collect::<Vec<_>>(), number, patience)
@@ -181,15 +184,6 @@ pub(super) fn judge_rendered(
     };
     let seen = format!("The W&B operator has not applied it to its workloads yet: {still}.");
     if patience.is_over() { Rollout::Failed(seen) } else { Rollout::Progressing(seen) }
-}
-
-/// How many pods the workload is to have.
-fn desired(controller: &Controller) -> i32 {
-    let replicas = match controller {
-        Controller::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
-        Controller::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),
-    };
-    replicas.unwrap_or(1)
 }
 
 /// Whether the pod is to stay. A StatefulSet tells which of its revisions a pod has; a pod of an older one

@@ -23,9 +23,12 @@ pub async fn workspace() -> Result<Workspace> {
     Workspace::create(ControlPlane::shared().await?, &custom_resource_definitions()).await
 }
 
-/// An operator for the namespace that may connect to the servers of these tests.
+/// What operators of the tests are started with: they may connect to the servers of these tests.
+pub const ARGUMENTS: [&str; 2] = ["--allow-egress", "127.0.0.0/8"];
+
+/// An operator for the namespace.
 pub fn operator(workspace: &Workspace) -> Result<Operator> {
-    workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8"])
+    workspace.start_operator(program(), &ARGUMENTS)
 }
 
 /// The password of the directory's service account.

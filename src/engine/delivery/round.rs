@@ -14,9 +14,9 @@ use super::{
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     engine::{Claimant, Context, Kind, Values, release::Finalizer},
-    problem::{Problem, quote},
+    problem::{Problem, enumerate, quote},
     sensitive::{Redactor, Sensitive},
-    target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
+    target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target, Undone},
 };
 
 /// Shorter values are switches such as `true` and `pkce`.
@@ -215,6 +215,10 @@ impl<K: Kind> Round<'_, K> {
                 }
             }
         }
+        if let Some(undone) = &standing.undone {
+            let is_new = self.repair(seen, course, undone).await?;
+            return Ok((!is_new).then(|| delivered(Progress::Progressing(being_repaired(undone)))));
+        }
         self.collect(seen, here, course).await?;
         if course.way_back.is_none() && !elsewhere.is_empty() {
             // Where the new target failed, people still have the old one.
@@ -262,6 +266,13 @@ impl<K: Kind> Round<'_, K> {
             memory.delivered(self.object, attempt, Instant::now());
         }
         Ok(())
+    }
+
+    /// Has what was made of the target become like it again; tells whether that had to be asked for.
+    async fn repair(&self, seen: &Seen, course: Course<'_>, undone: &Undone) -> Result<bool, Obstacle> {
+        let Some(change) = seen.repair(&self.owner, undone)? else { return Ok(false) };
+        self.write(seen, &change, course.number).await?;
+        Ok(true)
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.
@@ -331,6 +342,14 @@ impl<K: Kind> Round<'_, K> {
             ),
         )
     }
+}
+
+fn being_repaired(undone: &Undone) -> String {
+    format!(
+        "The field manager {} changed {}, which has not all of the entries any more. The W&B operator does not look after that by itself, so it was made to apply everything again.",
+        quote(&undone.by.by),
+        enumerate(undone.titles())
+    )
 }
 
 /// The revisions beside that of the course that pods were not seen to run with.

@@ -327,7 +327,7 @@ fn judges_what_the_operator_of_the_server_renders() {
         (vec![rendered("app", &["corp-ldap-1", "corp-ldap-2"], 1)], None, 1),
         (vec![other()], None, 1),
     ] {
-        let rollout = judge_rendered(&workloads, &[], &owner, number, patience(minutes));
+        let rollout = judge_rendered(&workloads, &[], &owner, number, patience(minutes), None);
         writeln!(found, "{}, {minutes} min: {}", revision(number), told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
@@ -338,7 +338,7 @@ fn judges_what_the_operator_of_the_server_renders() {
     }
     let runs = rendered("api", &["corp-ldap-2"], 1);
     for (workloads, completes) in [(vec![idle.clone()], false), (vec![idle, runs], true)] {
-        let rollout = judge_rendered(&workloads, &[], &owner, Some(2), patience(60));
+        let rollout = judge_rendered(&workloads, &[], &owner, Some(2), patience(60), None);
         assert_eq!(rollout == Rollout::Complete, completes, "{rollout:?}");
         assert!(!matches!(rollout, Rollout::Failed(_)));
     }
@@ -348,7 +348,7 @@ fn judges_what_the_operator_of_the_server_renders() {
     for (name, fails) in [("app", true), ("api", false)] {
         let workloads = [rendered(name, &["corp-ldap-2"], 0)];
         let pods = [crashing.clone()];
-        let rollout = judge_rendered(&workloads, &pods, &owner, Some(2), patience(1));
+        let rollout = judge_rendered(&workloads, &pods, &owner, Some(2), patience(1), None);
         assert_eq!(matches!(rollout, Rollout::Failed(_)), fails, "{rollout:?}");
     }
 }

@@ -48,6 +48,16 @@ impl<'a> Edit<'a> {
         self.seen
     }
 
+    /// What it is to become.
+    pub fn edited(&self) -> &Value {
+        &self.copy
+    }
+
+    /// Whether it is to become anything else.
+    pub fn is_changed(&self) -> bool {
+        self.copy != *self.seen
+    }
+
     /// The merge patch of the changes.
     pub fn finish(self, name: &str) -> Result<Option<Value>, Problem> {
         let change = tree::difference(self.seen, &self.copy);
@@ -83,16 +93,6 @@ impl<'a> Edit<'a> {
             (_, Some((revision, key))) => self.put(path, form.to(&revision, key)),
             (Some(_), None) if self.is_own(secret) => self.take_out(path),
             (_, None) => {}
-        }
-    }
-
-    /// Nobody sets the field, since another one of the owner stands for it.
-    pub fn vacant(&mut self, path: &[&str], form: Form) {
-        match tree::find(self.seen, path) {
-            None => {}
-            Some(present) if present.as_str() == Some("") => {}
-            Some(present) if self.is_own(form.secret(present)) => self.take_out(path),
-            Some(_) => self.conflict(path),
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> Edit<'a> {
         let is_foreign = !others.is_empty();
         match (present, wanted) {
             (Some(present), Some(wanted)) if *present == wanted => {}
-            (Some(_), Some(_)) if is_foreign => self.conflict(path),
+            (Some(present), Some(_)) if is_foreign && present.as_str() != Some("") => self.conflict(path),
             (_, Some(wanted)) => self.put(path, wanted),
             // The API server puts the default back, so that the field never goes.
             (Some(_), None) if is_unset || is_foreign => {}
@@ -177,6 +177,11 @@ impl<'a> Edit<'a> {
     /// Notes that somebody else has set the field.
     fn conflict(&mut self, path: &[&str]) {
         self.conflicts.add(&path.join("."), &self.others(path));
+    }
+
+    /// Notes that somebody else has set a value at a place of this description, which may be a path here.
+    pub fn conflict_at(&mut self, place: &str, path: &[&str]) {
+        self.conflicts.add(place, &self.others(path));
     }
 
     fn conflict_in_list(&mut self, path: &[&str], name: &str) {
@@ -231,7 +236,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Whether this operator made the field, and nobody else says that it is to be there.
-    fn is_made_here(&self, path: &[&str]) -> bool {
+    pub fn is_made_here(&self, path: &[&str]) -> bool {
         let mut owners = self.managed.owners_of(path).peekable();
         owners.peek().is_some() && owners.all(|owner| is_operator(owner.manager))
     }

@@ -82,6 +82,8 @@ pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
             "metadata": {"name": "wandb", "uid": "u1", "resourceVersion": "0"},
         }))
         .unwrap(),
+        sources: v1::Sources::default(),
+        logins: Vec::new(),
     };
     apply(&mut seen, "helm", &Value::Object(Map::from_iter([("spec".to_owned(), spec)])));
     seen

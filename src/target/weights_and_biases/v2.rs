@@ -10,6 +10,7 @@ use super::{
     reference::{Form, Reference},
     shape::Shape,
     tree,
+    v1::LOGIN_APPLICATIONS,
 };
 use crate::{
     engine::{Env, Field},
@@ -31,9 +32,6 @@ const NO_PROVISIONING: Literal<'_> =
 /// The environments of the server's parts: a list each, and one for all of them.
 const OVERRIDES: &[&str] = &["spec", "wandb", "legacyOverrides"];
 const ALL: &str = "global";
-/// The applications that answer logins: those that serve `/oidc` in W&B's server manifests, by the names of both
-/// layouts.
-const LOGIN_APPLICATIONS: [&str; 2] = ["api", "app"];
 const AUTHORITIES: &[&str] = &["spec", "global", "customCACerts"];
 const HOST: &[&str] = &["spec", "wandb", "hostname"];
 /// The variables that tell the server where people open it, the one that it looks at first in front.

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{Pod, PodTemplateSpec, Secret},
+};
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams},
 };
 use serde_json::Value;
 use test_support::{
-    ApiProxy, ControlPlane, Mutation,
+    ApiProxy, ControlPlane, Mutation, WandbOperator,
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, TARGET, entries_of, eventually, player_has_ready};
-use crate::world::program;
+use super::{REPLICAS, Stage, entries_of, eventually, player_has_ready, weights_and_biases::first_version};
+use crate::world::{ARGUMENTS, program};
 
 /// Few at a time, for every one runs a directory and an operator.
 const AT_A_TIME: usize = 8;
@@ -39,6 +42,60 @@ enum Story {
 }
 
 const STORIES: [Story; 4] = [Story::FirstDelivery, Story::Roll, Story::Rollback, Story::Deletion];
+
+/// What the values are delivered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Workload {
+    Deployment,
+    StatefulSet,
+    /// The W&B operator's resource in its first version, of which that operator makes a Deployment.
+    FirstVersion,
+}
+
+impl Workload {
+    /// A namespace with the workload in it, and whoever looks after that.
+    async fn stage(self) -> Result<(Stage, ApiProxy, Option<WandbOperator>)> {
+        let sample = match self {
+            Self::Deployment => WandbWorkload::deployment("wandb"),
+            Self::StatefulSet => WandbWorkload::stateful_set("wandb"),
+            Self::FirstVersion => {
+                let (stage, vendor) = first_version::stage(REPLICAS).await?;
+                return Ok((stage, ApiProxy::start(first_version::plane().await?)?, Some(vendor)));
+            }
+        };
+        Ok((Stage::quiet(&sample).await?, ApiProxy::start(ControlPlane::shared().await?)?, None))
+    }
+
+    fn target(self) -> &'static str {
+        match self {
+            Self::Deployment => "target: {deployment: {name: wandb}}",
+            Self::StatefulSet => "target: {statefulSet: {name: wandb}}",
+            Self::FirstVersion => "target: {weightsAndBiases: {name: wandb}}",
+        }
+    }
+
+    async fn template(self, stage: &Stage) -> Result<PodTemplateSpec> {
+        let template = match self {
+            Self::Deployment => stage.api::<Deployment>().get("wandb").await?.spec.map(|spec| spec.template),
+            Self::FirstVersion => {
+                stage.api::<Deployment>().get("wandb-app-bc").await?.spec.map(|spec| spec.template)
+            }
+            Self::StatefulSet => {
+                stage.api::<StatefulSet>().get("wandb").await?.spec.map(|spec| spec.template)
+            }
+        };
+        template.context("spec")
+    }
+
+    /// Fails where people were left with fewer pods than a rollout of it takes.
+    async fn expect_ready_always(self, stage: &Stage) -> Result<()> {
+        match self {
+            Self::Deployment | Self::FirstVersion => stage.expect_two_ready_always().await,
+            // Each is replaced in its turn.
+            Self::StatefulSet => stage.expect_one_ready_always().await,
+        }
+    }
+}
 
 /// What a story leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +121,29 @@ struct Reported {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_the_end_is_the_same() -> Result<()> {
-    let undisturbed = Arc::new(Box::pin(undisturbed()).await.context("undisturbed")?);
+    killed_after_every_write(Workload::Deployment).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_the_end_is_the_same_for_a_stateful_set() -> Result<()> {
+    killed_after_every_write(Workload::StatefulSet).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_the_end_is_the_same_for_the_first_version() -> Result<()> {
+    killed_after_every_write(Workload::FirstVersion).await
+}
+
+async fn killed_after_every_write(workload: Workload) -> Result<()> {
+    let undisturbed = Arc::new(Box::pin(undisturbed(workload)).await.context("undisturbed")?);
     let longest = undisturbed.iter().map(|told| told.writes.len()).max().unwrap_or_default();
     let rows = stream::iter(1..=longest)
         .map(|write| {
             let undisturbed = Arc::clone(&undisturbed);
             async move {
-                Box::pin(killed_at_write(write, &undisturbed)).await.with_context(|| format!("write {write}"))
+                Box::pin(killed_at_write(workload, write, &undisturbed))
+                    .await
+                    .with_context(|| format!("write {write}"))
             }
         })
         .buffer_unordered(AT_A_TIME);
@@ -121,21 +194,21 @@ struct Told {
 }
 
 /// The stories one after the other, to know how each ends.
-async fn undisturbed() -> Result<Vec<Told>> {
-    let (mut stage, proxy) = prepared().await?;
+async fn undisturbed(workload: Workload) -> Result<Vec<Told>> {
+    let (mut stage, proxy, _vendor) = prepared(workload).await?;
     start(&mut stage, &proxy)?;
     let mut all = Vec::new();
     for story in STORIES {
         let before = proxy.mutations().len();
-        begin(&stage, story).await?;
+        begin(&stage, workload, story).await?;
         let outcome = eventually("the end of the story", || async {
-            let outcome = outcome(&stage).await?;
+            let outcome = outcome(&stage, workload).await?;
             Ok(is_over(story, &outcome).then_some(outcome))
         })
         .await
         .with_context(|| format!("{story:?}"))?;
         no_more_writes(&proxy).await?;
-        assert_eq!(outcome, self::outcome(&stage).await?, "{story:?} was not over");
+        assert_eq!(outcome, self::outcome(&stage, workload).await?, "{story:?} was not over");
         let writes = Write::all(proxy.mutations().get(before..).unwrap_or_default());
         ensure!(writes.len() >= 3, "{story:?} takes writes: {writes:#?}");
         all.push(Told { story, writes, outcome });
@@ -146,8 +219,12 @@ async fn undisturbed() -> Result<Vec<Told>> {
 
 /// The stories one after the other, as far as there are so many writes; in each the operator is killed after
 /// this one. Tells what each of its lives ended with.
-async fn killed_at_write(number: usize, undisturbed: &[Told]) -> Result<Vec<(Story, Write)>> {
-    let (mut stage, proxy) = prepared().await?;
+async fn killed_at_write(
+    workload: Workload,
+    number: usize,
+    undisturbed: &[Told],
+) -> Result<Vec<(Story, Write)>> {
+    let (mut stage, proxy, _vendor) = prepared(workload).await?;
     start(&mut stage, &proxy)?;
     let killed = Arc::new(Mutex::new(Vec::new()));
     let write_of = |told: &Told| told.writes.get(number - 1).cloned();
@@ -164,23 +241,25 @@ async fn killed_at_write(number: usize, undisturbed: &[Told]) -> Result<Vec<(Sto
                 killed.lock().unwrap_or_else(PoisonError::into_inner).push((story, write));
             });
         }
-        begin(&stage, *story).await?;
-        if write.is_some() && is_dead(&stage, &proxy, expected).await.with_context(|| format!("{story:?}"))? {
+        begin(&stage, workload, *story).await?;
+        if write.is_some()
+            && is_dead(&stage, workload, &proxy, expected).await.with_context(|| format!("{story:?}"))?
+        {
             start(&mut stage, &proxy)?;
         }
-        expect(&stage, expected).await.with_context(|| format!("{story:?}"))?;
+        expect(&stage, workload, expected).await.with_context(|| format!("{story:?}"))?;
         no_more_writes(&proxy).await?;
-        assert_eq!(&outcome(&stage).await?, expected, "{story:?}: it did not stay so");
-        stage.expect_two_ready_always().await?;
+        assert_eq!(&outcome(&stage, workload).await?, expected, "{story:?}: it did not stay so");
+        workload.expect_ready_always(&stage).await?;
     }
     stage.expect_no_broken_reference()?;
     Ok(std::mem::take(&mut *killed.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Waits for the operator's death, or for the end of a story that takes fewer writes this time.
-async fn is_dead(stage: &Stage, proxy: &ApiProxy, expected: &Outcome) -> Result<bool> {
+async fn is_dead(stage: &Stage, workload: Workload, proxy: &ApiProxy, expected: &Outcome) -> Result<bool> {
     eventually("a death, or the end", || async {
-        Ok((!proxy.is_armed() || outcome(stage).await? == *expected).then_some(()))
+        Ok((!proxy.is_armed() || outcome(stage, workload).await? == *expected).then_some(()))
     })
     .await?;
     if proxy.is_armed() {
@@ -193,8 +272,8 @@ async fn is_dead(stage: &Stage, proxy: &ApiProxy, expected: &Outcome) -> Result<
 }
 
 /// A namespace without an operator yet, in which pods of a third revision crash.
-async fn prepared() -> Result<(Stage, ApiProxy)> {
-    let stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
+async fn prepared(workload: Workload) -> Result<(Stage, ApiProxy, Option<WandbOperator>)> {
+    let (stage, proxy, vendor) = workload.stage().await?;
     player_has_ready(&stage.player, "wandb", 2).await?;
     stage.player.change_script(|pod| {
         let is_bad = |secret: &String| {
@@ -207,22 +286,22 @@ async fn prepared() -> Result<(Stage, ApiProxy)> {
             Life::Ready
         }
     });
-    Ok((stage, ApiProxy::start(ControlPlane::shared().await?)?))
+    Ok((stage, proxy, vendor))
 }
 
 fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {
-    let operator =
-        stage.workspace.start_operator_through(proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
+    let operator = stage.workspace.start_operator_through(proxy, program(), &ARGUMENTS)?;
     stage.operator = Some(operator);
     Ok(())
 }
 
 /// Does what the person does.
-async fn begin(stage: &Stage, story: Story) -> Result<()> {
+async fn begin(stage: &Stage, workload: Workload, story: Story) -> Result<()> {
+    let target = workload.target();
     let more = match story {
-        Story::FirstDelivery => TARGET.to_owned(),
-        Story::Roll => format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}"),
-        Story::Rollback => format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: sn}}"),
+        Story::FirstDelivery => target.to_owned(),
+        Story::Roll => format!("{target}\nattributes: {{email: mail, group: gidNumber, name: cn}}"),
+        Story::Rollback => format!("{target}\nattributes: {{email: mail, group: gidNumber, name: sn}}"),
         Story::Deletion => {
             stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
             return Ok(());
@@ -258,11 +337,13 @@ fn is_over(story: Story, outcome: &Outcome) -> bool {
 }
 
 /// Waits until the story has this outcome.
-async fn expect(stage: &Stage, expected: &Outcome) -> Result<()> {
-    let waiting =
-        eventually("the same end", || async { Ok((outcome(stage).await? == *expected).then_some(())) }).await;
+async fn expect(stage: &Stage, workload: Workload, expected: &Outcome) -> Result<()> {
+    let waiting = eventually("the same end", || async {
+        Ok((outcome(stage, workload).await? == *expected).then_some(()))
+    })
+    .await;
     if let Err(error) = waiting {
-        let seen = outcome(stage).await?;
+        let seen = outcome(stage, workload).await?;
         let log = stage.operator.as_ref().map(|operator| operator.log().tail()).unwrap_or_default();
         return Err(
             error.context(format!("expected {expected:#?} and saw {seen:#?}; of the operator, {log}"))
@@ -272,7 +353,7 @@ async fn expect(stage: &Stage, expected: &Outcome) -> Result<()> {
 }
 
 /// What there is now.
-async fn outcome(stage: &Stage) -> Result<Outcome> {
+async fn outcome(stage: &Stage, workload: Workload) -> Result<Outcome> {
     let secrets = stage.api::<Secret>().list(&ListParams::default()).await?;
     let revisions = secrets.iter().filter(|secret| secret.name_any().starts_with("corp-ldap-"));
     let mut pods: Vec<_> = stage.pods().await?.iter().map(secrets_of).collect();
@@ -297,7 +378,7 @@ async fn outcome(stage: &Stage) -> Result<Outcome> {
         }
     });
     Ok(Outcome {
-        entries: stage.entries().await?,
+        entries: entries_of(&workload.template(stage).await?.spec.context("pod")?),
         revisions: revisions.map(|secret| (secret.name_any(), mark(secret))).collect(),
         pods,
         resource,

@@ -15,7 +15,7 @@ mod removal;
 mod revisions;
 mod rollback;
 mod stateful_sets;
-mod weights_and_biases;
+pub mod weights_and_biases;
 mod workloads;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The W&B operator's own resource: the values arrive in what that operator makes of it, and stay there.
 
 mod conversion;
-mod first_version;
+pub mod first_version;
 mod git_ops;
 mod second_version;
 mod shapes;

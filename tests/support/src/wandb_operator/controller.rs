@@ -144,7 +144,8 @@ impl<R: Renderer> Controller<R> {
             Ok(objects) => {
                 let mut available = true;
                 for object in objects {
-                    available &= self.put(resource, object).await?;
+                    available &=
+                        put(&self.client, &self.namespace, (resource, &self.resource), object).await?;
                 }
                 Outcome::Made { available }
             }
@@ -157,32 +158,36 @@ impl<R: Renderer> Controller<R> {
             written => Ok(written.map(drop)?),
         }
     }
+}
 
-    /// Makes the object what it is to be, and tells whether its pods are available, if it is of a kind that has
-    /// any. The API server itself leaves what does not differ.
-    async fn put(&self, owner: &DynamicObject, object: Value) -> Result<bool> {
-        let mut wanted: DynamicObject = serde_json::from_value(object)?;
-        wanted.metadata.owner_references =
-            Some(owner.controller_owner_ref(&self.resource).into_iter().collect());
-        let kind = GroupVersionKind::try_from(wanted.types.as_ref().context("an object has no kind")?)?;
-        let resource = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
-        let name = wanted.name_any();
-        let how = PostParams::default();
-        let object = match api.get_opt(&name).await? {
-            None => api.create(&how, &wanted).await?,
-            Some(mut current) => {
-                for (field, value) in wanted.data.as_object().into_iter().flatten() {
-                    if let Some(current) = current.data.get_mut(field) {
-                        *current = value.clone();
-                    }
+/// Makes the object what it is to be, and tells whether its pods are available, if it is of a kind that has any.
+/// The API server itself leaves what does not differ.
+pub(super) async fn put(
+    client: &Client,
+    namespace: &str,
+    (owner, owners): (&DynamicObject, &ApiResource),
+    object: Value,
+) -> Result<bool> {
+    let mut wanted: DynamicObject = serde_json::from_value(object)?;
+    wanted.metadata.owner_references = Some(owner.controller_owner_ref(owners).into_iter().collect());
+    let kind = GroupVersionKind::try_from(wanted.types.as_ref().context("an object has no kind")?)?;
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let name = wanted.name_any();
+    let how = PostParams::default();
+    let object = match api.get_opt(&name).await? {
+        None => api.create(&how, &wanted).await?,
+        Some(mut current) => {
+            for (field, value) in wanted.data.as_object().into_iter().flatten() {
+                if let Some(current) = current.data.get_mut(field) {
+                    *current = value.clone();
                 }
-                current.metadata.owner_references = wanted.metadata.owner_references;
-                api.replace(&name, &how, &current).await?
             }
-        };
-        Ok(is_available(&object))
-    }
+            current.metadata.owner_references = wanted.metadata.owner_references;
+            api.replace(&name, &how, &current).await?
+        }
+    };
+    Ok(is_available(&object))
 }
 
 fn is_available(object: &DynamicObject) -> bool {
