@@ -191,6 +191,18 @@ impl<K: Kind> Round<'_, K> {
             previous,
             environment: Some(seen.environment()),
         };
+        if let Some(undone) = standing.undone.as_ref().filter(|_| course.was_there()) {
+            match seen.repair(&self.owner, undone)? {
+                // The W&B operator was asked for it already.
+                None => return Ok(Some(delivered(Progress::Progressing(being_repaired(undone))))),
+                Some(change) if course.is_over(standing) => {
+                    self.write(seen, &change, course.number).await?;
+                    return Ok(None);
+                }
+                // What was written is on its way, which makes everything like it again.
+                Some(_) => {}
+            }
+        }
         if !course.is_over(standing) {
             let patience = Patience {
                 limit: self.object.common().rollout_timeout.get(),
@@ -214,10 +226,6 @@ impl<K: Kind> Round<'_, K> {
                     return Ok(Some(delivered(Progress::Progressing(text))));
                 }
             }
-        }
-        if let Some(undone) = &standing.undone {
-            let is_new = self.repair(seen, course, undone).await?;
-            return Ok((!is_new).then(|| delivered(Progress::Progressing(being_repaired(undone)))));
         }
         self.collect(seen, here, course).await?;
         if course.way_back.is_none() && !elsewhere.is_empty() {
@@ -266,13 +274,6 @@ impl<K: Kind> Round<'_, K> {
             memory.delivered(self.object, attempt, Instant::now());
         }
         Ok(())
-    }
-
-    /// Has what was made of the target become like it again; tells whether that had to be asked for.
-    async fn repair(&self, seen: &Seen, course: Course<'_>, undone: &Undone) -> Result<bool, Obstacle> {
-        let Some(change) = seen.repair(&self.owner, undone)? else { return Ok(false) };
-        self.write(seen, &change, course.number).await?;
-        Ok(true)
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.

@@ -195,6 +195,11 @@ impl<'a> Course<'a> {
         is_over(arrived_at(self.newest), standing)
     }
 
+    /// Whether pods were ever seen to run with it.
+    pub fn was_there(&self) -> bool {
+        arrived_at(self.newest).is_some()
+    }
+
     /// What the target's rollout means for it.
     pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
         let Self { newest, way_back, .. } = *self;

@@ -56,7 +56,6 @@ async fn what_another_source_has_in_a_stronger_place_is_named_until_it_goes() ->
         &format!("global.auth.oidc.clientId in the Secret \"wandb-spec-user\" ({console} Authentication)"),
     )
     .await?;
-    user_spec(&scene, &json!({})).await?;
 
     // What W&B itself manages in the cluster.
     let chart = json!({"url": "https://charts.example.com", "name": "operator-wandb", "version": "0.43.8"});
@@ -67,6 +66,7 @@ async fn what_another_source_has_in_a_stronger_place_is_named_until_it_goes() ->
     };
     put_map(&scene, "wandb-spec-managed", values(json!({"env": {"GORILLA_OIDC_ISSUER": "theirs"}}))).await?;
     put_map(&scene, "wandb-managed-spec-state", json!({"managed": "true"})).await?;
+    user_spec(&scene, &json!({})).await?;
     recheck(&scene, "3").await?;
     is_refused(&scene, "api.env.GORILLA_OIDC_ISSUER in the ConfigMap \"wandb-spec-managed\"").await?;
 
