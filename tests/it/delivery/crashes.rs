@@ -20,7 +20,10 @@ use test_support::{
     pods::{Life, WandbWorkload},
 };
 
-use super::{REPLICAS, Stage, entries_of, eventually, player_has_ready, weights_and_biases::first_version};
+use super::{
+    REPLICAS, Stage, entries_of, eventually, player_has_ready,
+    weights_and_biases::{first_version, second_version},
+};
 use crate::world::{ARGUMENTS, program};
 
 /// Few at a time, for every one runs a directory and an operator.
@@ -50,6 +53,8 @@ enum Workload {
     StatefulSet,
     /// The W&B operator's resource in its first version, of which that operator makes a Deployment.
     FirstVersion,
+    /// The same in its second version.
+    SecondVersion,
 }
 
 impl Workload {
@@ -62,6 +67,10 @@ impl Workload {
                 let (stage, vendor) = first_version::stage(REPLICAS).await?;
                 return Ok((stage, ApiProxy::start(first_version::plane().await?)?, Some(vendor)));
             }
+            Self::SecondVersion => {
+                let (stage, vendor) = second_version::stage(REPLICAS).await?;
+                return Ok((stage, ApiProxy::start(ControlPlane::shared().await?)?, Some(vendor)));
+            }
         };
         Ok((Stage::quiet(&sample).await?, ApiProxy::start(ControlPlane::shared().await?)?, None))
     }
@@ -70,7 +79,7 @@ impl Workload {
         match self {
             Self::Deployment => "target: {deployment: {name: wandb}}",
             Self::StatefulSet => "target: {statefulSet: {name: wandb}}",
-            Self::FirstVersion => "target: {weightsAndBiases: {name: wandb}}",
+            Self::FirstVersion | Self::SecondVersion => "target: {weightsAndBiases: {name: wandb}}",
         }
     }
 
@@ -79,6 +88,9 @@ impl Workload {
             Self::Deployment => stage.api::<Deployment>().get("wandb").await?.spec.map(|spec| spec.template),
             Self::FirstVersion => {
                 stage.api::<Deployment>().get("wandb-app-bc").await?.spec.map(|spec| spec.template)
+            }
+            Self::SecondVersion => {
+                stage.api::<Deployment>().get("wandb-api").await?.spec.map(|spec| spec.template)
             }
             Self::StatefulSet => {
                 stage.api::<StatefulSet>().get("wandb").await?.spec.map(|spec| spec.template)
@@ -90,7 +102,9 @@ impl Workload {
     /// Fails where people were left with fewer pods than a rollout of it takes.
     async fn expect_ready_always(self, stage: &Stage) -> Result<()> {
         match self {
-            Self::Deployment | Self::FirstVersion => stage.expect_two_ready_always().await,
+            Self::Deployment | Self::FirstVersion | Self::SecondVersion => {
+                stage.expect_two_ready_always().await
+            }
             // Each is replaced in its turn.
             Self::StatefulSet => stage.expect_one_ready_always().await,
         }
@@ -132,6 +146,11 @@ async fn whatever_write_is_the_last_the_end_is_the_same_for_a_stateful_set() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_the_end_is_the_same_for_the_first_version() -> Result<()> {
     killed_after_every_write(Workload::FirstVersion).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_the_end_is_the_same_for_the_second_version() -> Result<()> {
+    killed_after_every_write(Workload::SecondVersion).await
 }
 
 async fn killed_after_every_write(workload: Workload) -> Result<()> {

@@ -3,7 +3,7 @@
 mod conversion;
 pub mod first_version;
 mod git_ops;
-mod second_version;
+pub mod second_version;
 mod shapes;
 
 use std::{
@@ -32,7 +32,7 @@ use wandb_auth_operator::{
     target::{Target, read},
 };
 
-use super::{entries_of, eventually, neighbours::is_gone, refers_to};
+use super::{Stage, entries_of, eventually, neighbours::is_gone, refers_to};
 use crate::world::{certificate, directory, ldap_config, oidc_provider, operator, provider, put_references};
 
 const TARGET: &str = "target: {weightsAndBiases: {name: wandb}}";
@@ -264,6 +264,31 @@ impl Scene {
         ensure!(broken.is_empty(), "{broken:#?}");
         Ok(())
     }
+}
+
+/// A namespace like that of other workloads, with a `WeightsAndBiases` of this spec and the W&B operator that looks
+/// after it; without an operator of ours yet.
+async fn stage(
+    plane: &ControlPlane,
+    stored: StoredVersion,
+    spec: &Value,
+    vendor: impl FnOnce(&Workspace) -> Result<WandbOperator>,
+) -> Result<(Stage, WandbOperator)> {
+    let mut definitions = custom_resource_definitions();
+    definitions.push(weights_and_biases(stored)?);
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = Workspace::create(plane, &definitions).await?;
+    let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
+    put_references(&workspace, &certificate).await?;
+    let version = if stored == StoredVersion::V2 { "v2" } else { "v1" };
+    let server = json!({
+        "apiVersion": format!("apps.wandb.com/{version}"), "kind": "WeightsAndBiases",
+        "metadata": {"name": "wandb"}, "spec": spec,
+    });
+    workspace.apply(&server.to_string()).await?;
+    let vendor = vendor(&workspace)?;
+    Ok((Stage { directory, player, workspace, operator: None }, vendor))
 }
 
 /// The W&B operator's resource in this version.

@@ -59,8 +59,11 @@ async fn a_delivery_goes_on_after_the_conversion_to_the_second_version() -> Resu
     definitions.patch(&definition.name_any(), &how, &Patch::Apply(&definition)).await?;
     scene.vendor = Some(vendor);
     scene.resources = resources(&scene.workspace, "v2");
-    // The W&B operator v2 takes out what v1 made and it does not make itself.
-    scene.api::<Deployment>().delete("wandb-app-bc", &DeleteParams::default()).await?;
+    // The W&B operator v2 takes out what v1 made.
+    for deployment in ["wandb-app-bc", "wandb-api"] {
+        let gone = scene.api::<Deployment>().delete(deployment, &DeleteParams::default()).await;
+        ensure!(gone.is_ok() || scene.api::<Deployment>().get_opt(deployment).await?.is_none(), "{gone:?}");
+    }
 
     eventually("the fields for OIDC", || async {
         refers(&scene, "main-oidc-1").await.map(|is| is.then_some(()))
@@ -75,6 +78,10 @@ async fn a_delivery_goes_on_after_the_conversion_to_the_second_version() -> Resu
         FIELDS.iter().all(|(_, variable)| !listed_now.iter().any(|name| name == variable)),
         "{listed_now:?}"
     );
+    eventually("the Deployment of the second version", || async {
+        Ok(scene.api::<Deployment>().get_opt("wandb-api").await?.map(drop))
+    })
+    .await?;
     let entries = scene.entries("wandb-api").await?;
     for (_, variable) in FIELDS {
         let (secret, _) = entries.get(variable).with_context(|| format!("{variable}: {entries:#?}"))?;
@@ -87,6 +94,10 @@ async fn a_delivery_goes_on_after_the_conversion_to_the_second_version() -> Resu
     scene.workspace.wait_for("OidcProvider", "main", is_second).await?;
     scene.workspace.wait_until_ready("OidcProvider", "main").await?;
     ensure!(refers(&scene, "main-oidc-2").await?);
+    eventually("the pods of the second version alone", || async {
+        Ok((scene.pods().await?.len() == 1).then_some(()))
+    })
+    .await?;
     scene.pods_run_with(1, &["main-oidc-2", "corp-ldap-1"]).await?;
 
     for (kind, name) in [("OidcProvider", "main"), ("LdapConfig", "corp")] {

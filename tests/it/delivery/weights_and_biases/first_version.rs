@@ -6,13 +6,8 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use test_support::{
-    ControlPlane, PodPlayer, WandbOperator, Workspace,
-    definitions::{StoredVersion, weights_and_biases},
-    pods::Life,
-};
+use test_support::{ControlPlane, WandbOperator, Workspace, definitions::StoredVersion};
 use tokio::sync::OnceCell;
-use wandb_auth_operator::api::custom_resource_definitions;
 
 mod logins;
 mod precedence;
@@ -20,12 +15,9 @@ mod releases;
 mod sources;
 
 use super::{Scene, eventually};
-use crate::{
-    delivery::{
-        Stage,
-        neighbours::{message_of, rolled_back, rotate_password, runs_with},
-    },
-    world::{certificate, directory, put_references},
+use crate::delivery::{
+    Stage,
+    neighbours::{message_of, rolled_back, rotate_password, runs_with},
 };
 
 pub(super) fn spec() -> Value {
@@ -38,21 +30,9 @@ pub(super) fn spec() -> Value {
 /// A namespace like that of other workloads, with a `WeightsAndBiases` of which the W&B operator makes one
 /// Deployment of so many pods; without an operator of ours yet.
 pub async fn stage(replicas: usize) -> Result<(Stage, WandbOperator)> {
-    let mut definitions = custom_resource_definitions();
-    definitions.push(weights_and_biases(StoredVersion::OnlyV1)?);
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = Workspace::create(plane().await?, &definitions).await?;
-    let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
-    put_references(&workspace, &certificate).await?;
-    let server = json!({
-        "apiVersion": "apps.wandb.com/v1", "kind": "WeightsAndBiases", "metadata": {"name": "wandb"},
-        "spec": {"values": {}},
-    });
-    workspace.apply(&server.to_string()).await?;
     let values = json!({"global": {"api": {"enabled": false}}, "app": {"replicas": replicas}});
-    let vendor = WandbOperator::v1_with(&workspace, values)?;
-    Ok((Stage { directory, player, workspace, operator: None }, vendor))
+    let vendor = |workspace: &Workspace| WandbOperator::v1_with(workspace, values);
+    super::stage(plane().await?, StoredVersion::OnlyV1, &json!({"values": {}}), vendor).await
 }
 
 /// A control plane with the first version only, as the shared one has the second.

@@ -9,12 +9,15 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion};
+use test_support::{
+    ControlPlane, WandbOperator, Workspace,
+    definitions::{OidcFields, StoredVersion},
+};
 
 use super::{Scene, TARGET, entries_of, eventually};
 use crate::{
     delivery::{
-        is_ready,
+        Stage, is_ready,
         neighbours::{is_gone, message_of, rolled_back, rotate_password, runs_with},
         refers_to, silence,
     },
@@ -34,6 +37,13 @@ pub(super) fn spec() -> Value {
 
 async fn open() -> Result<Scene> {
     Scene::open(ControlPlane::shared().await?, StoredVersion::V2, WandbOperator::v2, spec()).await
+}
+
+/// A namespace like that of other workloads, with a `WeightsAndBiases` of which the W&B operator makes one
+/// Deployment of so many pods; without an operator of ours yet.
+pub async fn stage(replicas: usize) -> Result<(Stage, WandbOperator)> {
+    let vendor = |workspace: &Workspace| WandbOperator::v2_of(workspace, OidcFields::Selectors, replicas);
+    super::stage(ControlPlane::shared().await?, StoredVersion::V2, &spec(), vendor).await
 }
 
 /// How long nothing is written where nothing changes.

@@ -92,9 +92,14 @@ impl WandbOperator {
 
     /// The same with fields for OIDC as the installed definition has them.
     pub fn v2_with(workspace: &Workspace, fields: OidcFields) -> Result<Self> {
+        Self::v2_of(workspace, fields, 1)
+    }
+
+    /// The same with so many pods of that Deployment.
+    pub fn v2_of(workspace: &Workspace, fields: OidcFields, replicas: usize) -> Result<Self> {
         let webhook = Webhook::start(fields)?;
         let conversion = Some(webhook.conversion());
-        let running = Self::start(workspace, v2::Renderer { fields, webhook })?;
+        let running = Self::start(workspace, v2::Renderer { fields, replicas, webhook })?;
         Ok(Self { _running: running, conversion })
     }
 

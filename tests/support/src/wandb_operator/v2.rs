@@ -22,6 +22,7 @@ use crate::definitions::OidcFields;
 
 pub(super) struct Renderer {
     pub(super) fields: OidcFields,
+    pub(super) replicas: usize,
     pub(super) webhook: Webhook,
 }
 
@@ -76,8 +77,11 @@ impl controller::Renderer for Renderer {
         let certificates = spec.pointer("/global/customCACerts").and_then(Value::as_array);
         let certificates = certificates.cloned().unwrap_or_default();
         let environment = environment(spec).into_entries();
-        let deployment =
-            objects::deployment(name, APPLICATION, "wandb/megabinary:0.76.1", &environment, &certificates);
+        let image = "wandb/megabinary:0.76.1";
+        let mut deployment = objects::deployment(name, APPLICATION, image, &environment, &certificates);
+        if let Some(replicas) = deployment.pointer_mut("/spec/replicas") {
+            *replicas = json!(self.replicas);
+        }
         Ok(objects::config_map(name, &certificates).into_iter().chain([deployment]).collect())
     }
 
