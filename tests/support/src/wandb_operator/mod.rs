@@ -19,6 +19,7 @@ mod controller;
 mod conversion;
 mod objects;
 mod real;
+mod real_v2;
 mod typed;
 mod v1;
 mod v2;
@@ -40,6 +41,9 @@ use crate::{
     background::{self, Background},
     definitions::OidcFields,
 };
+
+/// The variable that names the directory with the definitions of W&B's own operator.
+pub(crate) const DEFINITIONS: &str = "WANDB_OPERATOR_V2_DEFINITIONS";
 
 /// Looks after the `WeightsAndBiases` resources of one namespace until it is dropped.
 #[derive(Debug)]
@@ -96,7 +100,14 @@ impl WandbOperator {
     }
 
     /// The same with so many pods of that Deployment.
+    ///
+    /// W&B's own operator decides by itself how many those are. Its webhooks listen at one port, so that one runs at a
+    /// time (`--test-threads=1`), and it takes the definitions of its release (`WANDB_OPERATOR_V2_DEFINITIONS`).
     pub fn v2_of(workspace: &Workspace, fields: OidcFields, replicas: usize) -> Result<Self> {
+        if let Some(real) = RealOperator::named_by("WANDB_OPERATOR_V2", DEFINITIONS)? {
+            let process = real_v2::start(&real, workspace)?;
+            return Ok(Self { _running: Running::Real { _process: process }, conversion: None });
+        }
         let webhook = Webhook::start(fields)?;
         let conversion = Some(webhook.conversion());
         let running = Self::start(workspace, v2::Renderer { fields, replicas, webhook })?;

@@ -1,6 +1,6 @@
 //! W&B's own operator in place of its stand-in, where an environment variable names its program.
 //!
-//! A chart archive may be named beside it. Without the program the stand-in is used; which of both runs is said on
+//! A chart archive, or a directory of definitions, may be named beside it. Without the program the stand-in is used; which of both runs is said on
 //! standard error, so that nobody takes one for the other.
 
 use std::{env, fs, path::PathBuf, process::Command};
@@ -12,8 +12,8 @@ use crate::{ChildProcess, Workspace};
 /// A program to run in place of a stand-in.
 #[derive(Debug)]
 pub(super) struct RealOperator {
-    program: PathBuf,
-    /// The chart archive or, for the second generation, the manifest that it is to install.
+    pub(super) program: PathBuf,
+    /// The chart archive or, for the second generation, the directory of its definitions.
     pub(super) archive: Option<PathBuf>,
 }
 
@@ -48,7 +48,23 @@ impl RealOperator {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<RunningOperator> {
+        self.start_with_files(workspace, arguments, environment, &[])
+    }
+
+    /// The same with these files below the directory in which it runs.
+    pub(super) fn start_with_files(
+        &self,
+        workspace: &Workspace,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<RunningOperator> {
         let directory = tempfile::tempdir()?;
+        for (name, content) in files {
+            let path = directory.path().join(name);
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, content)?;
+        }
         let kubeconfig = directory.path().join("kubeconfig");
         fs::write(&kubeconfig, serde_yaml::to_string(&workspace.person_kubeconfig()?)?)?;
         let home = directory.path().join("home");

@@ -72,29 +72,49 @@ impl Webhook {
         namespace: &str,
         resource: &ApiResource,
     ) -> Result<()> {
-        let mut configuration = MutatingWebhookConfiguration::default();
-        configuration.metadata.name = Some(format!("wandb-{namespace}"));
+        let endpoint =
+            Endpoint { url: self.server.url("/mutate"), authority_pem: self.authority_pem.clone() };
+        endpoint.register(client, namespace, "weightsandbiases").await?;
+        let resources = Api::namespaced_with(client.clone(), namespace, resource);
+        while !is_asked(&resources, resource).await? {
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+}
+
+/// Where a webhook for a kind of the second generation listens.
+pub(super) struct Endpoint {
+    pub(super) url: String,
+    pub(super) authority_pem: String,
+}
+
+impl Endpoint {
+    /// Has the API server ask it for what is written of these resources in the namespace.
+    pub(super) async fn register(&self, client: &Client, namespace: &str, resources: &str) -> Result<()> {
         let own_namespace = [("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())];
-        let text = |text: &str| Some(vec![text.to_owned()]);
+        let mut configuration = MutatingWebhookConfiguration::default();
+        let name = format!("{resources}-{namespace}");
+        configuration.metadata.name = Some(name.clone());
         configuration.webhooks = Some(vec![MutatingWebhook {
             admission_review_versions: vec!["v1".to_owned()],
             client_config: WebhookClientConfig {
                 ca_bundle: Some(ByteString(self.authority_pem.clone().into_bytes())),
-                url: Some(self.server.url("/mutate")),
+                url: Some(self.url.clone()),
                 service: None,
             },
             failure_policy: Some("Fail".to_owned()),
             match_policy: Some("Exact".to_owned()),
-            name: "mweightsandbiases-v2.kb.io".to_owned(),
+            name: format!("m{resources}-v2.kb.io"),
             namespace_selector: Some(LabelSelector {
                 match_labels: Some(own_namespace.into()),
                 ..LabelSelector::default()
             }),
             rules: Some(vec![RuleWithOperations {
-                api_groups: Some(vec![resource.group.clone()]),
-                api_versions: Some(vec![resource.version.clone()]),
+                api_groups: Some(vec!["apps.wandb.com".to_owned()]),
+                api_versions: Some(vec!["v2".to_owned()]),
                 operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
-                resources: text(&resource.plural),
+                resources: Some(vec![resources.to_owned()]),
                 scope: None,
             }]),
             side_effects: "None".to_owned(),
@@ -102,12 +122,7 @@ impl Webhook {
             ..MutatingWebhook::default()
         }]);
         let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-        let name = configuration.metadata.name.clone().unwrap_or_default();
         api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&configuration)).await?;
-        let resources = Api::namespaced_with(client.clone(), namespace, resource);
-        while !is_asked(&resources, resource).await? {
-            tokio::time::sleep(TICK).await;
-        }
         Ok(())
     }
 }
@@ -124,9 +139,12 @@ async fn is_asked(resources: &Api<DynamicObject>, resource: &ApiResource) -> Res
 }
 
 fn answer(request: &Request, fields: OidcFields) -> Response {
-    let answer = |review: Value| match request.path.starts_with(CONVERSION) {
-        true => Ok(conversion::review(&review, fields)),
-        false => admit(&review, fields),
+    let answer = |review: Value| {
+        if request.path.starts_with(CONVERSION) {
+            Ok(conversion::review(&review, fields))
+        } else {
+            admit(&review, fields)
+        }
     };
     match serde_json::from_str(&request.body).context("it is no JSON").and_then(answer) {
         Ok(review) => Response::json(&review),
