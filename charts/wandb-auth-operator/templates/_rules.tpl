@@ -32,8 +32,8 @@
   verbs: [create]
 {{- if $delivers }}
 # Only for resources with a spec.target: the workloads, and their pods to see what became of a rollout.
-# Whatever the target is, all workloads are listed before a Secret goes that one may refer to. Deployments that
-# the W&B operator makes are watched, since it does not do that itself (v1).
+# Whatever the target is, all workloads are listed before a Secret goes that one may refer to.
+{{- /* The W&B operator v1 does not watch the Deployments that it makes of its resource, so this one does. */}}
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [{{ join ", " (ternary $ofTarget (ternary (list "list" "watch") (list "list") $targets.weightsAndBiases) $targets.deployment) }}]

@@ -71,7 +71,7 @@ pub(super) fn difference(
 /// The Secret that a variable of the container comes from; its last entry counts.
 fn secret_of<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
     let entries = container.env.iter().flatten();
-    let last: &EnvVar = entries.filter(|entry| entry.name == name).last()?;
+    let last: &EnvVar = entries.rev().find(|entry| entry.name == name)?;
     Some(last.value_from.as_ref()?.secret_key_ref.as_ref()?.name.as_str())
 }
 

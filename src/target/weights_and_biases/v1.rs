@@ -1,8 +1,8 @@
 //! Version v1: free-form values of the chart that the W&B operator renders.
 //!
-//! The environment is [`effective`] values of several [`sources`]. A reference is never written beside a
-//! scalar: the W&B operator merges the sources, and fails for good where one of them has a map and another a
-//! scalar. Which [`chart`] renders the values decides whether references can be taken at all.
+//! The W&B operator merges values of several sources (`sources`), and its chart makes the environment of them
+//! (`effective`). A reference is never written beside a scalar: that operator fails for good where one source has
+//! a map and another a scalar. The release of the chart (`chart`) decides whether references can be taken at all.
 //!
 //! The issuer, the client's id and the flow, of which none is secret, also go into the chart's own fields: from
 //! them the chart makes what a login needs beside the variables, such as `GORILLA_CORS_ORIGINS` from release

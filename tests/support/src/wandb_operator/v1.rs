@@ -142,14 +142,7 @@ impl Operator {
             values: spec("values").unwrap_or_else(|| json!({})),
             chart: spec("chart").unwrap_or_default(),
         };
-        let user = match self.stored(&format!("{name}-spec-user")).await? {
-            Some(user) => user,
-            None => {
-                let nothing = Stored { values: json!({}), chart: Value::Null };
-                self.store(resource, "spec-user", &nothing).await?;
-                nothing
-            }
-        };
+        let user = self.user_spec(resource).await?;
         let base = self.base(resource).await?;
         let mut desired = own;
         for source in [user, base] {
@@ -176,6 +169,16 @@ impl Operator {
         }
         self.store(resource, "spec-active", &desired).await?;
         self.tell(&name, "Completed").await
+    }
+
+    /// What people wrote in the System Console; nothing is kept for them at first.
+    async fn user_spec(&self, resource: &DynamicObject) -> Result<Stored> {
+        if let Some(user) = self.stored(&format!("{}-spec-user", resource.name_any())).await? {
+            return Ok(user);
+        }
+        let nothing = Stored { values: json!({}), chart: Value::Null };
+        self.store(resource, "spec-user", &nothing).await?;
+        Ok(nothing)
     }
 
     /// The values below those of people: what W&B manages in the cluster once it took over, and otherwise the

@@ -22,12 +22,12 @@ use crate::delivery::{
 /// How soon what a person did is seen: without an event the next look is minutes away.
 const SECONDS: Duration = Duration::from_secs(20);
 
-/// Does what `kubectl rollout undo` does: the template of an earlier ReplicaSet, by JSON patch.
+/// Does what `kubectl rollout undo` does: the template of an earlier `ReplicaSet`, by JSON patch.
 async fn undo(scene: &Scene, deployment: &str, is_meant: impl Fn(&Value) -> bool) -> Result<()> {
     let sets = scene.api::<ReplicaSet>().list(&ListParams::default()).await?;
     let templates = sets.iter().filter(|set| set.name_any().starts_with(deployment)).filter_map(|set| {
         let mut template = serde_json::to_value(set.spec.as_ref()?.template.as_ref()?).ok()?;
-        template["metadata"]["labels"].as_object_mut()?.remove("pod-template-hash");
+        template.pointer_mut("/metadata/labels")?.as_object_mut()?.remove("pod-template-hash");
         is_meant(&template).then_some(template)
     });
     let template = templates.last().context("no such template")?;
