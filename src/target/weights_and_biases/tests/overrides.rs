@@ -4,7 +4,7 @@ use super::*;
 use crate::api::Reason;
 
 /// A resource with these environments.
-fn with_lists(lists: Value) -> WeightsAndBiases {
+fn with_lists(lists: &Value) -> WeightsAndBiases {
     resource(
         Version::V2,
         json!({"wandb": {"hostname": "https://wandb.example.com", "legacyOverrides": lists}}),
@@ -37,7 +37,7 @@ fn what_beats_a_delivery_is_named_with_its_place() {
         (ldap(), &ldap_delivery, "api", "LDAP_ADDRESS"),
     ] {
         for entry in [literal(name), reference(name, "theirs")] {
-            let mut seen = with_lists(json!({application: {"env": [entry]}}));
+            let mut seen = with_lists(&json!({application: {"env": [entry]}}));
             let problem = patch_of(&seen, &owner, Some(delivery)).unwrap_err();
             assert_eq!(problem.reason, Reason::FieldConflict);
             let place = format!("spec.wandb.legacyOverrides.{application}.env[{name}] (by helm)");
@@ -51,7 +51,7 @@ fn what_beats_a_delivery_is_named_with_its_place() {
 #[test]
 fn an_application_that_answers_no_logins_may_have_its_own() {
     let lists = json!({"executor": {"env": [literal("GORILLA_OIDC_ISSUER"), literal("LDAP_ADDRESS")]}});
-    let mut seen = with_lists(lists);
+    let mut seen = with_lists(&lists);
     deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &oidc_values())));
     deliver(&mut seen, &ldap(), Some(&ldap_delivery(1, &ldap_values())));
     assert_eq!(names_in(&seen, "executor"), ["GORILLA_OIDC_ISSUER", "LDAP_ADDRESS"]);
@@ -64,7 +64,7 @@ fn what_is_ours_in_the_environment_of_an_application_goes_with_the_delivery() {
         "executor": {"env": [reference("GORILLA_OIDC_ISSUER", "main-oidc-2")]},
     });
     for delivered in [Some(oidc_values()), None] {
-        let mut seen = with_lists(lists.clone());
+        let mut seen = with_lists(&lists);
         assert_eq!(seen.standing(&oidc()).numbers, [2, 3].into());
         let delivery = delivered.as_ref().map(|values| oidc_delivery(4, values));
         deliver(&mut seen, &oidc(), delivery.as_ref());
@@ -153,7 +153,7 @@ fn what_the_applications_that_answer_logins_get_is_told() {
             Some("https://wandb.example.com"),
         ),
     ] {
-        let environment = with_lists(lists.clone()).environment();
+        let environment = with_lists(&lists).environment();
         assert_eq!(environment.literals.get("LOCAL_RESTORE").map(String::as_str), restore, "{lists}");
         assert_eq!(environment.host.as_deref(), served, "{lists}");
     }

@@ -59,7 +59,7 @@ async fn apply(scene: &Scene, session_length: &str, revision: u64) -> Result<()>
     scene.pods_run_with(1, &[&format!("main-oidc-{revision}")]).await
 }
 
-async fn written(plane: &ControlPlane, scene: &Scene) -> Result<usize> {
+fn written(plane: &ControlPlane, scene: &Scene) -> Result<usize> {
     let events = plane.audit_in(scene.workspace.namespace())?;
     let by_operator =
         events.iter().filter(|event| event.user == "operator" && event.resource == "weightsandbiases");
@@ -99,7 +99,7 @@ async fn a_delivery_outlives_the_upgrades_of_the_wandb_operator() -> Result<()> 
     })
     .await?;
     scene.workspace.recheck("OidcProvider", "main", "upgraded").await?;
-    silence(SILENCE, || written(&plane, &scene)).await?;
+    silence(SILENCE, || async { written(&plane, &scene) }).await?;
     let status = scene.workspace.wait_until_ready("OidcProvider", "main").await?;
     ensure!(status["revision"] == 1, "{status:#}");
     apply(&scene, "24h", 2).await?;
@@ -108,9 +108,9 @@ async fn a_delivery_outlives_the_upgrades_of_the_wandb_operator() -> Result<()> 
     upgrade(&mut scene, OidcFields::Values).await?;
     apply(&scene, "48h", 3).await?;
     assert_eq!(fields(&scene, "/valueFrom/secretKeyRef").await?, ["main-oidc-3"; 3]);
-    let before = written(&plane, &scene).await?;
-    silence(SILENCE, || written(&plane, &scene)).await?;
-    assert_eq!(written(&plane, &scene).await?, before, "nothing that is lost is written again");
+    let before = written(&plane, &scene)?;
+    silence(SILENCE, || async { written(&plane, &scene) }).await?;
+    assert_eq!(written(&plane, &scene)?, before, "nothing that is lost is written again");
 
     scene.workspace.resources("OidcProvider")?.delete("main", &DeleteParams::default()).await?;
     is_gone(&scene.workspace, "OidcProvider", "main").await?;

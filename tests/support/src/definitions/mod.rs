@@ -44,14 +44,20 @@ pub fn weights_and_biases(stored: StoredVersion) -> Result<CustomResourceDefinit
     weights_and_biases_with(stored, OidcFields::Selectors)
 }
 
-/// The same with these fields in its second version.
+/// The same with these fields in its second version. Where W&B's own operator runs, it is that of its release.
 pub fn weights_and_biases_with(
     stored: StoredVersion,
     fields: OidcFields,
 ) -> Result<CustomResourceDefinition> {
-    let text = include_str!("../../definitions/weightsandbiases.yaml");
+    let real = env::var_os(DEFINITIONS).map(|directory| Path::new(&directory).join(REAL));
+    let text = match &real {
+        Some(path) => {
+            fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?
+        }
+        None => include_str!("../../definitions/weightsandbiases.yaml").to_owned(),
+    };
     let mut definition: CustomResourceDefinition =
-        serde_yaml::from_str(text).context("the definition cannot be read")?;
+        serde_yaml::from_str(&text).context("the definition cannot be read")?;
     let name = if stored == StoredVersion::V2 { "v2" } else { "v1" };
     for version in &mut definition.spec.versions {
         version.storage = version.name == name;

@@ -96,7 +96,7 @@ fn only(field: &Value, names: &[&str]) -> Value {
 mod tests {
     use super::*;
 
-    fn oidc(fields: OidcFields, client: Value) -> Value {
+    fn oidc(fields: OidcFields, client: &Value) -> Value {
         let spec = typed(&json!({"wandb": {"oidc": {"clientId": client}}}), fields);
         spec.pointer("/wandb/oidc").cloned().unwrap_or_default()
     }
@@ -143,9 +143,9 @@ mod tests {
             (OidcFields::Values, &selector, &json!({})),
             (OidcFields::Values, &source, &source),
         ] {
-            let once = oidc(fields, written.clone());
+            let once = oidc(fields, written);
             assert_eq!(once.get("clientId"), Some(expected), "{fields:?}");
-            assert_eq!(oidc(fields, expected.clone()), once);
+            assert_eq!(oidc(fields, expected), once);
         }
     }
 }
