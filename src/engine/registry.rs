@@ -106,12 +106,12 @@ impl Registry {
         self.wake(namespace, claimants.iter().filter(delivers));
     }
 
-    /// Notes that objects of the target's kinds matter from now on.
+    /// Notes that objects of the target's kinds matter from now on, and those of which they are made.
     pub(super) fn matters(&self, target: &Target) {
         self.targets.send_if_modified(|kinds| {
             let before = kinds.len();
-            for kind in target.parts().iter().map(Target::kind) {
-                if !kinds.contains(&kind) {
+            for kind in target.parts().iter().flat_map(|part| part.watched_kinds()) {
+                if !kinds.contains(kind) {
                     kinds.push(kind);
                 }
             }

@@ -12,7 +12,7 @@ use kube::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Registry, Scope};
-use crate::target;
+use crate::target::{self, Target};
 
 /// How often is looked whether the W&B operator's resource is served by now.
 const UNKNOWN_KIND_RETRY: Duration = Duration::from_mins(1);
@@ -34,11 +34,13 @@ pub async fn watch_targets(
         changes
             .for_each(|changed| {
                 match changed {
-                    Ok(object) => registry.target_changed(
-                        &object.namespace().unwrap_or_default(),
-                        kind,
-                        &object.name_any(),
-                    ),
+                    Ok(object) => {
+                        let namespace = object.namespace().unwrap_or_default();
+                        registry.target_changed(&namespace, kind, &object.name_any());
+                        if let Some((kind, name)) = Target::source_of(kind, &object.metadata) {
+                            registry.target_changed(&namespace, kind, name);
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(kind, %error, "a watch of targets broke and is set up again");
                     }

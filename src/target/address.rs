@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use kube::core::ObjectMeta;
+
+use super::rendered_of;
 use crate::api::{self, common::WorkloadTarget};
 
 /// What a spec names, in the resource's own namespace.
@@ -42,6 +45,23 @@ impl Target {
             Self::WeightsAndBiases { .. } => "WeightsAndBiases",
             Self::Several(parts) => parts.first().map_or("", Self::kind),
         }
+    }
+
+    /// The kinds of the objects whose changes concern the target: its own, and what is made of it. Several are taken
+    /// apart first.
+    pub fn watched_kinds(&self) -> &'static [&'static str] {
+        match self {
+            Self::Deployment(_) => &["Deployment"],
+            Self::StatefulSet(_) => &["StatefulSet"],
+            Self::WeightsAndBiases { .. } => &["WeightsAndBiases", "Deployment"],
+            Self::Several(_) => &[],
+        }
+    }
+
+    /// The kind and the name of the target that an object of this kind was made of by somebody else.
+    pub fn source_of<'a>(kind: &str, object: &'a ObjectMeta) -> Option<(&'static str, &'a str)> {
+        let name = rendered_of(object).filter(|_| kind == "Deployment")?;
+        Some(("WeightsAndBiases", name))
     }
 
     /// The name of the object; of several, the first one's.

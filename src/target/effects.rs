@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, ValidationDirective},
     core::{ApiResource, DynamicObject},
 };
 use serde::de::DeserializeOwned;
@@ -19,8 +19,9 @@ use serde::de::DeserializeOwned;
 use super::{
     Change, Made, Owner, Patience, Rollout, Seen, Sightings, references,
     rights::forbidden,
-    rollout::{Listed, Watched, desired, judge, judge_rendered},
+    rollout::{Listed, Watched, judge, judge_rendered},
     several::Reach,
+    weights_and_biases::WeightsAndBiases,
     workload::{Controller, Workload},
 };
 use crate::{
@@ -81,8 +82,13 @@ async fn patch(
             api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
         }
         Change::Merge(fields) => {
-            let parameters =
-                PatchParams { dry_run, field_manager: Some(owner.manager.clone()), ..PatchParams::default() };
+            // What the installed definition does not know is refused and not silently left out.
+            let parameters = PatchParams {
+                dry_run,
+                field_manager: Some(owner.manager.clone()),
+                field_validation: Some(ValidationDirective::Strict),
+                ..PatchParams::default()
+            };
             api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
         }
         // What is several was taken apart.
@@ -149,9 +155,14 @@ async fn rollout_of_object(
     patience: Patience,
     sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
-    let Seen::Workload(workload) = seen else {
-        let watched = Watched { owner, number, containers: &[] };
-        return rendered(client, namespace, watched, patience, sightings).await;
+    let workload = match seen {
+        Seen::Workload(workload) => workload,
+        Seen::WeightsAndBiases(server) => {
+            let watched = Watched { owner, number, containers: &[] };
+            return rendered(client, namespace, server, watched, patience, sightings).await;
+        }
+        // What is several was taken apart.
+        Seen::Several(_) => return Ok(Ok(Rollout::Complete)),
     };
     let numbers = workload.standing(owner).numbers;
     if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
@@ -247,14 +258,16 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
 async fn rendered(
     client: &Client,
     namespace: &str,
+    server: &WeightsAndBiases,
     watched: Watched<'_>,
     patience: Patience,
     sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workloads = match workloads(client, namespace).await? {
-        Ok(workloads) => workloads,
+        Ok(workloads) => server.answering_logins(workloads, watched.owner),
         Err(problem) => return Ok(Err(problem)),
     };
+    let lacking = server.lacking(&workloads, watched.owner);
     let pods = match list::<Pod>(client, namespace, &ListParams::default()).await? {
         Ok(pods) => pods,
         Err(problem) => return Ok(Err(problem)),
@@ -262,12 +275,12 @@ async fn rendered(
     let replica_sets = list::<ReplicaSet>(client, namespace, &ListParams::default()).await?;
     Ok(replica_sets.map(|replica_sets| {
         let listed = Listed { pods: &pods, replica_sets: &replica_sets };
-        judge_rendered(&workloads, listed, watched, patience, sightings)
+        judge_rendered(&workloads, listed, watched, patience, sightings, lacking)
     }))
 }
 
 /// Every workload of the namespace that may run W&B Server.
-async fn workloads(
+pub(super) async fn workloads(
     client: &Client,
     namespace: &str,
 ) -> Result<Result<Vec<Controller>, Problem>, kube::Error> {
@@ -326,7 +339,7 @@ impl Seen {
     /// Whether pods are to run; for the W&B operator's resource that is its own affair.
     fn has_pods(&self) -> bool {
         match self {
-            Self::Workload(workload) => desired(workload.controller()) > 0,
+            Self::Workload(workload) => workload.controller().desired_replicas() > 0,
             Self::WeightsAndBiases(_) | Self::Several(_) => true,
         }
     }

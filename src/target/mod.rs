@@ -11,7 +11,7 @@
 //! - An entry of somebody else is never changed, except by [`Seen::take_over`]. Ours are those that refer to a
 //!   revision of the owner.
 //! - A change is made to the version of the target that was seen, or not at all.
-//! - This module never writes a Secret, and never reads one.
+//! - This module never writes a Secret. It reads those with the values of W&B's chart, and no revision.
 
 mod address;
 mod delivery;
@@ -41,7 +41,8 @@ pub use present::{Holder, Origin, Part, PresentVariable};
 pub use rollout::{Patience, Rollout};
 pub use several::Several;
 pub use sightings::Sightings;
-pub use weights_and_biases::{WeightsAndBiases, stored_resource};
+use weights_and_biases::rendered_of;
+pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};
 pub use workload::Workload;
 
 use std::collections::BTreeSet;
@@ -68,6 +69,27 @@ pub struct Standing {
     pub applied_at: Option<Timestamp>,
     /// Who else pointed the owner's entries to where they are now.
     pub moved: Option<Moved>,
+    /// What was made of the target and does not have the entries as they are in it.
+    pub undone: Option<Undone>,
+}
+
+/// Workloads that were made of a target and differ from it, once they were like it, because somebody else
+/// changed them. Only what nobody else corrects counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// The revisions that they refer to instead.
+    pub numbers: BTreeSet<u64>,
+    /// The objects, such as `Deployment/wandb`, with their generations.
+    pub workloads: Vec<(String, Option<i64>)>,
+    /// Who changed them last.
+    pub by: Moved,
+}
+
+impl Undone {
+    /// The objects, such as `Deployment/wandb`.
+    pub fn titles(&self) -> impl Iterator<Item = &str> {
+        self.workloads.iter().map(|(title, _)| title.as_str())
+    }
 }
 
 /// Entries that somebody else pointed to another revision, such as `kubectl rollout undo` does.
@@ -225,6 +247,14 @@ impl Seen {
             Self::Workload(seen) => seen.present(owner, delivery, yielding),
             Self::Several(seen) => seen.present(owner, delivery, yielding),
             Self::WeightsAndBiases(seen) => seen.present(owner, delivery, yielding),
+        }
+    }
+
+    /// What has the workloads become like the target again; nothing where that is asked for already.
+    pub fn repair(&self, owner: &Owner, undone: &Undone) -> Result<Option<Change>, Problem> {
+        match self {
+            Self::Workload(_) | Self::Several(_) => Ok(None),
+            Self::WeightsAndBiases(seen) => seen.repair(owner, undone),
         }
     }
 

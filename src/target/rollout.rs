@@ -239,13 +239,15 @@ fn is_refused(controller: &Controller) -> bool {
     }
 }
 
-/// Judges what the W&B operator made of its resource: every workload that refers to the owner's revisions.
+/// Judges what the W&B operator made of its resource: those of the workloads that answer logins which refer to
+/// the owner's revisions. `lacking` says as a clause what these workloads do not have yet, if that is known.
 pub(super) fn judge_rendered(
     workloads: &[Controller],
     listed: Listed<'_>,
     watched: Watched<'_>,
     patience: Patience,
     sightings: &mut Sightings,
+    lacking: Option<String>,
 ) -> Rollout {
     let Watched { owner, number, .. } = watched;
     let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
@@ -253,17 +255,18 @@ pub(super) fn judge_rendered(
     let other = referring.iter().find(|each| each.revisions(owner) != wanted);
     let still = match (number, other) {
         (Some(number), None) if referring.is_empty() => {
-            format!("no workload refers to the Secret \"{}\"", owner.revision(number))
+            format!("no workload that answers logins refers to the Secret \"{}\"", owner.revision(number))
         }
         (_, Some(other)) => {
             let numbers = other.revisions(owner).into_iter().filter(|number| !wanted.contains(number));
             let names = numbers.map(|number| owner.revision(number));
             format!("{} still refers to: {}", other.title(), enumerate(names))
         }
+        (Some(_), None) if let Some(lacking) = lacking => lacking,
         (_, None) => {
             // Where pods of one show that it works, a workload that is scaled to zero need not.
-            let runs = referring.iter().any(|each| desired(each) > 0);
-            let telling = referring.into_iter().filter(|each| !runs || desired(each) > 0);
+            let runs = referring.iter().any(|each| each.desired_replicas() > 0);
+            let telling = referring.into_iter().filter(|each| !runs || each.desired_replicas() > 0);
             return Rollout::worst(telling.map(|each| {
                 let own: Vec<_> = listed.pods.iter().filter(|pod| each.selects(pod)).cloned().collect();
                 judge(each, Listed { pods: &own, ..listed }, watched, patience, sightings)
@@ -272,15 +275,6 @@ pub(super) fn judge_rendered(
     };
     let seen = format!("The W&B operator has not applied it to its workloads yet: {still}.");
     if patience.is_over() { Rollout::Failed(seen) } else { Rollout::Progressing(seen) }
-}
-
-/// How many pods the workload is to have.
-pub(super) fn desired(controller: &Controller) -> i32 {
-    let replicas = match controller {
-        Controller::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
-        Controller::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),
-    };
-    replicas.unwrap_or(1)
 }
 
 /// As `kubectl rollout status` judges.

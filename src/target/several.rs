@@ -76,6 +76,7 @@ impl Several {
             numbers,
             applied_at: all.iter().filter_map(|standing| standing.applied_at).max(),
             moved: moved.and_then(|standing| standing.moved.clone()),
+            undone: None,
         }
     }
 

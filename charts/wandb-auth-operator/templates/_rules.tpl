@@ -33,9 +33,10 @@
 {{- if $delivers }}
 # Only for resources with a spec.target: the workloads, and their pods to see what became of a rollout.
 # Whatever the target is, all that has pods or makes them is listed before a Secret goes that one may refer to.
+{{- /* The W&B operator v1 does not watch the Deployments that it makes of its resource, so this one does. */}}
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [{{ join ", " (ternary $ofTarget (list "list") $targets.deployment) }}]
+  verbs: [{{ join ", " (ternary $ofTarget (ternary (list "list" "watch") (list "list") $targets.weightsAndBiases) $targets.deployment) }}]
 - apiGroups: [apps]
   resources: [statefulsets]
   verbs: [{{ join ", " (ternary $ofTarget (list "list") $targets.statefulSet) }}]

@@ -23,7 +23,7 @@ use crate::{
         release::Finalizer,
     },
     problem::{Problem, enumerate, quote},
-    target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
+    target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target, Undone},
 };
 
 /// Revisions that are kept for a target, as people may go back to them.
@@ -256,6 +256,19 @@ impl<K: Kind> Round<'_, K> {
             previous,
             environment: Some(seen.environment()),
         };
+        if let Some(undone) = standing.undone.as_ref().filter(|_| course.was_there()) {
+            match seen.repair(&self.owner, undone)? {
+                // The W&B operator was asked for it already.
+                None => return Ok(Some(delivered(Progress::Progressing(being_repaired(undone))))),
+                Some(change) if course.is_over(standing) => {
+                    let by = BTreeSet::from([undone.by.by.clone()]);
+                    self.write(seen, &change, course.number, Repair::Missing, &by).await?;
+                    return Ok(None);
+                }
+                // What was written is on its way, which makes everything like it again.
+                Some(_) => {}
+            }
+        }
         if !course.is_over(standing) {
             let patience = Patience {
                 limit: self.object.common().rollout_timeout.get(),
@@ -473,6 +486,14 @@ impl<K: Kind> Round<'_, K> {
 /// Who pointed the entries elsewhere.
 fn mover(standing: &Standing) -> BTreeSet<String> {
     standing.moved.iter().map(|moved| moved.by.clone()).collect()
+}
+
+fn being_repaired(undone: &Undone) -> String {
+    format!(
+        "The field manager {} changed {}, which has not all of the entries any more. The W&B operator does not look after that by itself, so it was made to apply everything again.",
+        quote(&undone.by.by),
+        enumerate(undone.titles())
+    )
 }
 
 /// The revisions beside that of the course that pods were not seen to run with.

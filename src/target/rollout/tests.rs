@@ -314,7 +314,14 @@ fn rendered_look(
 ) -> Rollout {
     let (owner, replica_sets) = (owner(), [replica_set_of("app-id", 1, "new")]);
     let watched = Watched { owner: &owner, number, containers: &[] };
-    judge_rendered(workloads, Listed { pods, replica_sets: &replica_sets }, watched, patience, sightings)
+    judge_rendered(
+        workloads,
+        Listed { pods, replica_sets: &replica_sets },
+        watched,
+        patience,
+        sightings,
+        None,
+    )
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Fields that somebody else has set.
 
+use super::edit::Others;
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -24,12 +25,18 @@ impl Conflicts {
     }
 
     /// The problem that the fields are, if there are any.
-    pub fn into_problem(self, name: &str, owner: &Owner) -> Option<Problem> {
+    pub fn into_problem(self, name: &str, owner: &Owner, others: Others) -> Option<Problem> {
+        let advice = match others {
+            Others::Refuse => ADVICE_TO_ADOPT,
+            Others::TakeOver => {
+                "They cannot be taken over from there. Give the same values in the resource's own spec instead, which changes nothing of what the server gets; from there they are taken over."
+            }
+        };
         (!self.0.is_empty()).then(|| {
             Problem::new(
                 Reason::FieldConflict,
                 format!(
-                    "Somebody else has set what {} delivers to the WeightsAndBiases \"{name}\": {}. Nothing was changed there. {ADVICE_TO_ADOPT}",
+                    "Somebody else has set what {} delivers to the WeightsAndBiases \"{name}\": {}. Nothing was changed there. {advice}",
                     owner.title,
                     self.0.join(", ")
                 ),

@@ -13,8 +13,8 @@ use crate::{
 /// A field that holds a value itself.
 pub(super) struct Literal<'a> {
     pub path: &'a [&'a str],
-    /// The name under which its value is published.
-    pub name: &'a str,
+    /// The name under which its value is published, where it is.
+    pub name: Option<&'a str>,
     /// What it holds while nobody sets it; null for nothing.
     pub unset: Value,
 }
@@ -74,47 +74,66 @@ impl<'a> Edit<'a> {
         self.seen
     }
 
+    /// What it is to become.
+    pub fn edited(&self) -> &Value {
+        &self.copy
+    }
+
+    /// Whether it is to become anything else.
+    pub fn is_changed(&self) -> bool {
+        self.copy != *self.seen
+    }
+
     /// The merge patch of the changes.
     pub fn finish(self, name: &str) -> Result<Option<Value>, Problem> {
         let change = tree::difference(self.seen, &self.copy);
-        self.conflicts.into_problem(name, self.owner).map_or(Ok(change), Err)
+        self.conflicts.into_problem(name, self.owner, self.others).map_or(Ok(change), Err)
     }
 
     /// The field refers to this key, or not to the owner.
     pub fn reference(&mut self, path: &[&str], form: Form, key: Option<&str>) {
-        let present = tree::find(self.seen, path);
+        let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));
+        self.refer(path, form, present, key);
+    }
+
+    /// The field refers to this key, or not to the owner. Under a variable of the owner that beats the field there
+    /// is nothing but what came with that variable by conversion from the first version.
+    pub fn field(&mut self, path: &[&str], form: Form, key: Option<&str>, (list, name): (&[&str], &str)) {
+        let is_beaten = tree::list(self.seen, list).iter().any(|entry| {
+            tree::text(entry, &["name"]) == Some(name) && self.is_own(Form::Variable.secret(entry))
+        });
+        let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));
+        let stays = present.filter(|value| !is_beaten || self.is_own(form.secret(value)));
+        if present.is_some() && stays.is_none() {
+            self.take_out(path);
+        }
+        self.refer(path, form, stays, key);
+    }
+
+    fn refer(&mut self, path: &[&str], form: Form, present: Option<&Value>, key: Option<&str>) {
         let secret = present.and_then(|value| form.secret(value));
-        let wanted = self.revision.as_deref().zip(key).map(|(revision, key)| form.to(revision, key));
+        let wanted = self.revision.clone().zip(key);
         match (present, wanted) {
-            (Some(present), Some(wanted)) if *present == wanted => {}
-            (Some(present), Some(_))
-                if !self.may_replace(secret) && !self.takes_over(path, key, origin::of_field(present)) =>
+            (Some(present), Some((revision, key))) if form.says(present, &revision, key) => {}
+            (Some(present), Some((_, key)))
+                if !self.may_replace(secret)
+                    && !self.takes_over(path, Some(key), origin::of_field(present)) =>
             {
                 self.conflict(path);
             }
-            (_, Some(wanted)) => self.put(path, wanted),
+            (_, Some((revision, key))) => self.put(path, form.to(&revision, key)),
             (Some(_), None) if self.is_own(secret) => self.take_out(path),
             (_, None) => {}
         }
     }
 
-    /// Nobody sets the field, since another one of the owner stands for it.
-    pub fn vacant(&mut self, path: &[&str], form: Form) {
-        match tree::find(self.seen, path) {
-            None => {}
-            Some(present) if present.as_str() == Some("") => {}
-            Some(present) if self.is_own(form.secret(present)) => self.take_out(path),
-            Some(_) => self.conflict(path),
-        }
-    }
-
-    /// Nobody sets these environment variables, since fields of the owner stand for them.
+    /// Nobody sets these environment variables, since another place of the owner stands for them.
     pub fn vacant_variables(&mut self, path: &[&str], names: &[&str]) {
         let entries = tree::list(self.seen, path);
         for (entry, value) in entries.iter().zip(origin::of_list(entries)) {
             let name = tree::text(entry, &["name"]).unwrap_or_default();
             if names.contains(&name)
-                && !self.is_own(Form::Variable.secret(entry))
+                && !self.may_replace(Form::Variable.secret(entry))
                 && !self.takes_over(path, Some(name), value)
             {
                 self.conflict_in_list(path, name);
@@ -160,17 +179,23 @@ impl<'a> Edit<'a> {
     pub fn literal(&mut self, literal: &Literal<'_>, wanted: Option<Value>) {
         let path = literal.path;
         let present = tree::find(self.seen, path);
-        let is_foreign = !self.others(path).is_empty();
+        let is_unset = present.is_some_and(|value| *value == literal.unset || value.as_str() == Some(""));
+        let mut others = self.others(path);
+        // The W&B operator writes what nobody set.
+        others.retain(|manager| !is_unset || *manager != WANDB_OPERATOR);
+        let is_foreign = !others.is_empty();
         match (present, wanted) {
             (Some(present), Some(wanted)) if *present == wanted => {}
             (Some(present), Some(_))
-                if is_foreign && !self.takes_over(path, Some(literal.name), origin::of_field(present)) =>
+                if is_foreign
+                    && present.as_str() != Some("")
+                    && !self.takes_over(path, literal.name, origin::of_field(present)) =>
             {
                 self.conflict(path);
             }
             (_, Some(wanted)) => self.put(path, wanted),
             // The API server puts the default back, so that the field never goes.
-            (Some(present), None) if *present == literal.unset || is_foreign => {}
+            (Some(_), None) if is_unset || is_foreign => {}
             (Some(_), None) => {
                 let mut owners = self.managed.owners_of(path);
                 if owners.any(|owner| owner.manager == self.owner.manager) {
@@ -215,6 +240,11 @@ impl<'a> Edit<'a> {
     /// Notes that somebody else has set the field.
     fn conflict(&mut self, path: &[&str]) {
         self.conflicts.add(&path.join("."), &self.others(path));
+    }
+
+    /// Notes that somebody else has set a value at a place of this description, which may be a path here.
+    pub fn conflict_at(&mut self, place: &str, path: &[&str]) {
+        self.conflicts.add(place, &self.others(path));
     }
 
     fn conflict_in_list(&mut self, path: &[&str], name: &str) {
@@ -269,11 +299,15 @@ impl<'a> Edit<'a> {
     }
 
     /// Whether this operator made the field, and nobody else says that it is to be there.
-    fn is_made_here(&self, path: &[&str]) -> bool {
+    pub fn is_made_here(&self, path: &[&str]) -> bool {
         let mut owners = self.managed.owners_of(path).peekable();
         owners.peek().is_some() && owners.all(|owner| is_operator(owner.manager))
     }
 }
+
+/// The field manager of the W&B operator, which is the name of its program. It writes entries anew, and points none
+/// of them elsewhere.
+pub(super) const WANDB_OPERATOR: &str = "manager";
 
 /// Whether a field manager is one of this operator's.
 pub(super) fn is_operator(manager: &str) -> bool {

@@ -1,6 +1,8 @@
 //! What both versions have in common, and what each of them writes.
 
 mod cases;
+mod fields;
+mod overrides;
 mod properties;
 
 use serde_json::{Map, Value, json};
@@ -74,14 +76,22 @@ pub(super) fn ldap_delivery(number: u64, values: &Values) -> Delivery<'_> {
 pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
     let mut seen = WeightsAndBiases {
         version,
+        shape: Shape::default(),
         object: serde_json::from_value(json!({
             "apiVersion": "apps.wandb.com/v0", "kind": "WeightsAndBiases",
             "metadata": {"name": "wandb", "uid": "u1", "resourceVersion": "0"},
         }))
         .unwrap(),
+        sources: v1::Sources::default(),
+        logins: Vec::new(),
     };
     apply(&mut seen, "helm", &Value::Object(Map::from_iter([("spec".to_owned(), spec)])));
     seen
+}
+
+/// The same in the second version, with the shape of the definition that is installed.
+pub(super) fn resource_with(shape: Shape, spec: Value) -> WeightsAndBiases {
+    WeightsAndBiases { shape, ..resource(Version::V2, spec) }
 }
 
 /// What the API server makes of a merge patch by this manager: the fields that it changes are the manager's.

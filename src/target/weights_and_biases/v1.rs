@@ -1,42 +1,83 @@
 //! Version v1: free-form values of the chart that the W&B operator renders.
 //!
-//! An entry is never a scalar: the W&B operator merges values from several sources, and fails for good
-//! where one of them has a map and another a scalar.
+//! The W&B operator merges values of several sources (`sources`), and its chart makes the environment of them
+//! (`effective`). A reference is never written beside a scalar: that operator fails for good where one source has
+//! a map and another a scalar. The release of the chart (`chart`) decides whether references can be taken at all.
+//!
+//! The issuer, the client's id and the flow, of which none is secret, also go into the chart's own fields: from
+//! them the chart makes what a login needs beside the variables, such as `GORILLA_CORS_ORIGINS` from release
+//! 0.41.3 on. The variables win over what the chart makes of its fields, so that both are the same.
+
+mod chart;
+mod effective;
+mod sources;
+
+pub use effective::{
+    LOGIN_APPLICATIONS, Layers, Place, Variable, environment as effective_environment, login_applications,
+};
+pub use sources::{Origin, Source, Sources};
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+pub(super) use sources::read;
+
 use super::{
-    edit::Edit,
+    edit::{Edit, Literal},
     reference::{Form, Reference},
     tree,
 };
 use crate::{
     engine::{Env, Field},
+    problem::Problem,
     sensitive::Sensitive,
     target::{Delivery, Dialect, Environment},
 };
 
 /// The environment of every part of the server: a map of names.
 const ENVIRONMENT: &[&str] = &["spec", "values", "global", "extraEnv"];
-/// The chart makes both spellings of the client's secret from it.
+/// The chart makes both spellings of the client's secret from it, from release 0.38.0 on.
 const OIDC_SECRET: &[&str] = &["spec", "values", "global", "auth", "oidc", "oidcSecret"];
 /// Settings for which the chart has values of its own, from which it makes the same variables.
-const RIVALS: [(Field, &[&str]); 3] = [
+const OWN_FIELDS: [(Field, &[&str]); 3] = [
     (Field::Issuer, &["spec", "values", "global", "auth", "oidc", "issuer"]),
     (Field::ClientId, &["spec", "values", "global", "auth", "oidc", "clientId"]),
     (Field::AuthMethod, &["spec", "values", "global", "auth", "oidc", "authMethod"]),
 ];
+/// What the chart makes of its own fields, for a client's id that it cannot render.
+const CORS_ORIGINS: &str = "GORILLA_CORS_ORIGINS";
 const AUTHORITIES: &[&str] = &["spec", "values", "global", "customCACerts"];
-const HOST: &[&str] = &["spec", "values", "global", "host"];
+/// A value that the chart does not read. A new one makes the W&B operator apply everything again.
+const REAPPLY: &[&str] = &["spec", "values", "wandbAuthOperator", "reapply"];
+
+/// The resource and what the W&B operator merges with it.
+pub(super) struct Seen<'a> {
+    pub name: &'a str,
+    pub object: &'a Value,
+    pub sources: &'a Sources,
+}
+
+impl<'a> Seen<'a> {
+    fn layers(&self) -> Layers<'a> {
+        self.sources.values(self.object).collect()
+    }
+}
 
 /// Brings the entries to the delivery, or out of the resource where there is none.
-pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
+pub(super) fn edit(
+    edit: &mut Edit<'_>,
+    seen: &Seen<'_>,
+    delivery: Option<&Delivery<'_>>,
+) -> Result<(), Problem> {
+    if delivery.is_some() {
+        // Taking entries out needs to know nothing of other sources.
+        seen.sources.unreadable.clone().map_or(Ok(()), Err)?;
+        chart::check(chart::release(seen.sources.charts(seen.object)), seen.name)?;
+    }
     let settings: Vec<_> = delivery.into_iter().flat_map(Delivery::settings).collect();
-    let is_secret = |env: &&Env| env.field == Some(Field::ClientSecret);
     let has_value = |name: &&str| delivery.is_some_and(|delivery| delivery.values.get(name).is_some());
-    let variables = settings.iter().filter(|env| !is_secret(env)).flat_map(|env| Dialect::Both.names(*env));
+    let variables = settings.iter().flat_map(|env| Dialect::Both.names(*env));
     let wanted: Vec<_> = variables.filter(has_value).collect();
     for name in &wanted {
         edit.reference(&variable(name), Form::Variable, Some(name));
@@ -46,22 +87,133 @@ pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>) {
     for name in present.into_iter().filter(|name| !wanted.contains(name)) {
         edit.reference(&variable(name), Form::Variable, None);
     }
-    let secret = settings.iter().find(is_secret).copied();
-    let key = secret.and_then(|env| Dialect::Split.names(env).first().copied());
-    edit.reference(OIDC_SECRET, Form::OidcSecret, key);
-    for name in secret.into_iter().flat_map(Env::names) {
-        edit.vacant(&variable(name), Form::Variable);
+    let setting = |field| settings.iter().copied().find(|env| env.field == Some(field));
+    let first_name = |env: Env| Dialect::Split.names(env).first().copied();
+    edit.reference(OIDC_SECRET, Form::OidcSecret, setting(Field::ClientSecret).and_then(first_name));
+    let text = |field| Some(delivery?.values.get(setting(field).and_then(first_name)?)?.expose());
+    let fields = OWN_FIELDS.map(|(field, path)| (path, text(field)));
+    let names = OWN_FIELDS.map(|(field, _)| setting(field).and_then(first_name));
+    let is_renderable = text(Field::ClientId).is_none_or(is_plain_text);
+    for ((path, wanted), name) in fields.into_iter().zip(names) {
+        let literal = Literal { path, name, unset: Value::from("") };
+        edit.literal(&literal, wanted.filter(|_| is_renderable).map(Value::from));
     }
-    for (field, path) in RIVALS {
-        if settings.iter().any(|env| env.field == Some(field)) {
-            edit.vacant(path, Form::Variable);
-        }
-    }
+    edit.literal(
+        &Literal { path: &variable(CORS_ORIGINS), name: None, unset: Value::Null },
+        (!is_renderable && !has_cors_origins(seen, edit)).then(|| cors_origins(&seen.layers())),
+    );
     edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
+    if delivery.is_some() {
+        look_at_other_sources(edit, seen, &wanted, &fields);
+    }
+    if delivery.is_none() || edit.is_changed() {
+        // The change itself is reason enough to apply everything again.
+        edit.literal(&Literal { path: REAPPLY, name: None, unset: Value::Null }, None);
+    }
+    Ok(())
 }
 
 fn variable(name: &str) -> Vec<&str> {
     [ENVIRONMENT, &[name]].concat()
+}
+
+/// The path within the values.
+fn in_values<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
+    path.strip_prefix(&["spec", "values"]).unwrap_or(path)
+}
+
+/// Notes what the owner's entries would lose against, and what they would silently take the place of, in the
+/// sources beside the resource and in the places of the resource where nothing is written here.
+fn look_at_other_sources(
+    edit: &mut Edit<'_>,
+    seen: &Seen<'_>,
+    wanted: &[&str],
+    fields: &[(&[&str], Option<&str>)],
+) {
+    let edited = edit.edited().clone();
+    let layers: Layers<'_> = seen.sources.values(&edited).collect();
+    let mut places = effective::misfits(&layers);
+    let applications: Vec<_> = login_applications(&layers).collect();
+    for name in wanted {
+        let own = tree::find(&edited, &variable(name));
+        for path in applications.iter().flat_map(|application| effective::above(application, name)) {
+            let wins = effective::variable(&layers, &path).is_some_and(|found| Some(&found.value) != own);
+            places.extend(wins.then(|| effective::holders(&layers, &path)).into_iter().flatten());
+        }
+        let path = variable(name);
+        places.extend(below_the_resource(effective::holders(&layers, in_values(&path))));
+    }
+    let has_secret = tree::find(&edited, OIDC_SECRET).is_some();
+    let secrets =
+        [[in_values(OIDC_SECRET), &["name"]].concat(), ["global", "auth", "oidc", "secret"].to_vec()];
+    for path in secrets.iter().filter(|_| has_secret) {
+        places.extend(below_the_resource(effective::holders(&layers, path)));
+    }
+    for (path, wanted) in fields.iter().filter_map(|(path, wanted)| Some((path, (*wanted)?))) {
+        let differs = |(_, values): &(Origin, &Value)| {
+            tree::find(values, in_values(path)).is_some_and(|found| found.as_str() != Some(wanted))
+        };
+        let others: Layers<'_> = layers.iter().copied().filter(differs).collect();
+        places.extend(below_the_resource(effective::holders(&others, in_values(path))));
+    }
+    for place in places {
+        edit.conflict_at(&place.describe(seen.name), &resource_path(&place));
+    }
+}
+
+/// The resource's own places are looked at where they are edited.
+fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
+    places.into_iter().filter(|place| place.origin != Origin::Resource)
+}
+
+/// The path in the resource; nothing where the place is in another source.
+fn resource_path(place: &Place) -> Vec<&str> {
+    match place.origin {
+        Origin::Resource => {
+            ["spec", "values"].into_iter().chain(place.path.iter().map(String::as_str)).collect()
+        }
+        Origin::Console | Origin::Managed | Origin::Channel => Vec::new(),
+    }
+}
+
+/// Whether the chart can render the text as a client's id: it writes the text once bare and once quoted into
+/// YAML, where a text that looks like a number or a switch is none.
+fn is_plain_text(text: &str) -> bool {
+    const SWITCHES: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    // Numbers have only letters of these: hexadecimal, octal, binary, with an exponent, or infinite.
+    let is_of_no_number =
+        |character: char| matches!(character.to_ascii_lowercase(), 'g'..='m' | 'p'..='w' | 'y' | 'z');
+    let looks_like_an_identifier =
+        text.matches('-').count() > 1 && text.contains(|c: char| c.is_ascii_alphabetic());
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(is_allowed)
+        && !SWITCHES.contains(&text.to_ascii_lowercase().as_str())
+        && (text.contains(is_of_no_number) || looks_like_an_identifier)
+}
+
+/// Whether somebody else set the origins, who knows why.
+fn has_cors_origins(seen: &Seen<'_>, edit: &Edit<'_>) -> bool {
+    let path = variable(CORS_ORIGINS);
+    let layers = seen.layers();
+    let others = effective::holders(&layers, in_values(&path)).into_iter();
+    let mut others = others.filter(|place| !edit.is_made_here(&resource_path(place)));
+    let mut winners =
+        login_applications(&layers).flat_map(|application| effective::above(application, CORS_ORIGINS));
+    others.next().is_some() || winners.any(|path| effective::variable(&layers, &path).is_some())
+}
+
+/// What the chart makes of its own fields: further origins, the host, and that of a form that is posted across
+/// origins. The chart's template engine fills the host in.
+fn cors_origins(layers: &Layers<'_>) -> Value {
+    let further = effective::at(layers, &["app", "extraCors"]).map(|(list, _)| list);
+    let further = further.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    Value::from(further.chain(["{{ .Values.global.host }}", "null"]).collect::<Vec<_>>().join(","))
+}
+
+/// Makes the W&B operator apply everything again, because of this.
+pub(super) fn reapply(edit: &mut Edit<'_>, cause: &str) {
+    edit.literal(&Literal { path: REAPPLY, name: None, unset: Value::Null }, Some(Value::from(cause)));
 }
 
 /// Every reference to a key of a Secret among the places that are written here.
@@ -72,18 +224,30 @@ pub(super) fn references(object: &Value) -> impl Iterator<Item = Reference<'_>> 
     variables.chain(secret.and_then(|value| Form::OidcSecret.granular(OIDC_SECRET, value)))
 }
 
-/// What the resource tells of the server's settings.
-pub(super) fn environment(object: &Value) -> Environment {
-    let variables = || tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
-    let literals = variables().filter_map(|(name, value)| Some((name.clone(), scalar(value)?)));
-    let references = variables().filter(|(_, value)| value.get("valueFrom").is_some());
-    Environment {
-        literals: literals.collect(),
-        references: references.map(|(name, _)| name.clone()).collect(),
-        host: tree::text(object, HOST).map(ToOwned::to_owned),
+/// The environment variables of the resource that refer to a Secret, with its name.
+pub(super) fn variables(object: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let variables = tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
+    variables.filter_map(|(name, value)| Some((name.as_str(), Form::Variable.secret(value)?)))
+}
+
+/// What the resource and the other sources tell of the server's settings.
+pub(super) fn environment(seen: &Seen<'_>) -> Environment {
+    let layers = seen.layers();
+    let mut environment = Environment {
+        host: effective::variable(&layers, &["global", "host"]).and_then(|host| scalar(&host.value)),
         dialect: Dialect::Both,
-        remarks: None,
+        ..Environment::default()
+    };
+    for application in login_applications(&layers) {
+        for (name, variable) in effective::maps(&layers, application) {
+            if variable.value.get("valueFrom").is_some() {
+                environment.references.insert(name);
+            } else if let Some(text) = scalar(&variable.value) {
+                environment.literals.insert(name, text);
+            }
+        }
     }
+    environment
 }
 
 /// A scalar as the chart writes it into an environment variable.
@@ -94,3 +258,6 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use crate::{
     problem::{Problem, enumerate},
 };
 
-const GROUP: &str = "apps.wandb.com";
-const KIND: &str = "WeightsAndBiases";
+pub(super) const GROUP: &str = "apps.wandb.com";
+pub(super) const KIND: &str = "WeightsAndBiases";
 pub(super) const PLURAL: &str = "weightsandbiases";
 
 /// A version of the resource that has a shape known here.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
-    core::v1::{Pod, PodTemplateSpec},
+    core::v1::{Container, Pod, PodTemplateSpec},
 };
 use kube::{
     ResourceExt,
-    core::{Selector, SelectorExt},
+    core::{ObjectMeta, Selector, SelectorExt},
 };
 
 use crate::target::{Owner, references};
@@ -48,12 +48,35 @@ impl Controller {
         references::revisions(self.template().and_then(|template| template.spec.as_ref()), owner)
     }
 
+    /// The object's metadata.
+    pub(in crate::target) fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Deployment(deployment) => &deployment.metadata,
+            Self::StatefulSet(set) => &set.metadata,
+        }
+    }
+
+    /// The containers of the template, without those that run before the others.
+    pub(in crate::target) fn containers(&self) -> impl Iterator<Item = &Container> {
+        let pod = self.template().and_then(|template| template.spec.as_ref());
+        pod.into_iter().flat_map(|pod| &pod.containers)
+    }
+
+    /// How many pods the workload is to have.
+    pub(in crate::target) fn desired_replicas(&self) -> i32 {
+        let replicas = match self {
+            Self::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
+            Self::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),
+        };
+        replicas.unwrap_or(1)
+    }
+
     /// The object, such as `Deployment/wandb`.
     pub(in crate::target) fn title(&self) -> String {
-        let (kind, metadata) = match self {
-            Self::Deployment(deployment) => ("Deployment", &deployment.metadata),
-            Self::StatefulSet(set) => ("StatefulSet", &set.metadata),
+        let kind = match self {
+            Self::Deployment(_) => "Deployment",
+            Self::StatefulSet(_) => "StatefulSet",
         };
-        format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default())
+        format!("{kind}/{}", self.metadata().name.as_deref().unwrap_or_default())
     }
 }

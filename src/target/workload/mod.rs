@@ -170,6 +170,7 @@ impl Workload {
                 by: entry.manager.clone().unwrap_or_default(),
                 at: entry.time.as_ref().map(|time| time.0),
             }),
+            undone: None,
         }
     }
 

@@ -4,24 +4,19 @@ use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::Value;
 use test_support::{
-    ControlPlane, Helm, PodPlayer,
+    ControlPlane, Helm, PodPlayer, Slapd, Workspace,
     pods::{Life, WandbWorkload},
 };
 
 use super::{cases, documents};
-use crate::world::{certificate, directory, eventually, ldap_config, operator, put_references, workspace};
+use crate::{
+    delivery::weights_and_biases::first_version,
+    world::{certificate, directory, eventually, ldap_config, operator, put_references, workspace},
+};
 
 /// Takes an `LdapConfig` through its life with the rights of a case: published, delivered, deleted.
 async fn live_with_the_rights_of(case: &str, workload: Option<(&str, WandbWorkload)>) -> Result<()> {
     let workspace = workspace().await?;
-    let case = cases()?.into_iter().find(|each| each.name == case).context("no such case")?;
-    let rendered = documents(&case.rendered(&Helm::new()?)?)?;
-    let role = rendered
-        .into_iter()
-        .find(|object| object["kind"] == "Role" && object["metadata"]["name"] == "wandb-auth-operator");
-    // It replaces the one of the defaults, which the operator's user is bound to.
-    let role = role.context("no Role")?;
-    workspace.apply(&role.to_string()).await?;
     let certificate = certificate()?;
     let directory = directory(&certificate)?;
     put_references(&workspace, &certificate).await?;
@@ -31,8 +26,27 @@ async fn live_with_the_rights_of(case: &str, workload: Option<(&str, WandbWorklo
         workspace.apply(&workload.manifest()).await?;
         target = format!("target: {{{kind}: {{name: wandb}}}}");
     }
-    let _operator = operator(&workspace)?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, &target)).await?;
+    live(case, &workspace, ControlPlane::shared().await?, &directory, &target).await
+}
+
+/// The same in a namespace that has all that the target needs.
+async fn live(
+    case: &str,
+    workspace: &Workspace,
+    plane: &ControlPlane,
+    directory: &Slapd,
+    target: &str,
+) -> Result<()> {
+    let case = cases()?.into_iter().find(|each| each.name == case).context("no such case")?;
+    let rendered = documents(&case.rendered(&Helm::new()?)?)?;
+    let role = rendered
+        .into_iter()
+        .find(|object| object["kind"] == "Role" && object["metadata"]["name"] == "wandb-auth-operator");
+    // It replaces the one of the defaults, which the operator's user is bound to.
+    let role = role.context("no Role")?;
+    workspace.apply(&role.to_string()).await?;
+    let _operator = operator(workspace)?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, target)).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     let resources = workspace.resources("LdapConfig")?;
     resources.delete("corp", &DeleteParams::default()).await?;
@@ -40,7 +54,7 @@ async fn live_with_the_rights_of(case: &str, workload: Option<(&str, WandbWorklo
         Ok(resources.get_opt("corp").await?.is_none().then_some(()))
     })
     .await?;
-    let events = ControlPlane::shared().await?.audit_in(workspace.namespace())?;
+    let events = plane.audit_in(workspace.namespace())?;
     let by_operator: Vec<_> = events.into_iter().filter(|event| event.user == "operator").collect();
     let refused: Vec<_> = by_operator.iter().filter(|event| event.code == 403).collect();
     ensure!(refused.is_empty(), "used and not granted: {refused:#?}");
@@ -76,4 +90,13 @@ async fn with_deployments_only() -> Result<()> {
 async fn with_stateful_sets_only() -> Result<()> {
     let workload = ("statefulSet", WandbWorkload::stateful_set("wandb"));
     live_with_the_rights_of("only_stateful_sets", Some(workload)).await
+}
+
+/// Deployments that the W&B operator makes of its resource are watched, and not changed.
+#[tokio::test]
+async fn with_the_resource_of_the_wandb_operator_only() -> Result<()> {
+    let (stage, _vendor) = first_version::stage(1).await?;
+    let target = "target: {weightsAndBiases: {name: wandb}}";
+    let plane = first_version::plane().await?;
+    live("only_weights_and_biases", &stage.workspace, plane, &stage.directory, target).await
 }

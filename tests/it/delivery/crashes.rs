@@ -16,11 +16,14 @@ use kube::{
 };
 use serde_json::Value;
 use test_support::{
-    ApiProxy, ControlPlane, Mutation,
+    ApiProxy, ControlPlane, Mutation, WandbOperator,
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, entries_of, eventually, player_has_ready};
+use super::{
+    REPLICAS, Stage, entries_of, eventually, player_has_ready,
+    weights_and_biases::{first_version, second_version},
+};
 use crate::world::{ARGUMENTS, program};
 
 /// Few at a time, for every one runs a directory and an operator.
@@ -48,26 +51,47 @@ const STORIES: [Story; 4] = [Story::FirstDelivery, Story::Roll, Story::Rollback,
 pub(super) enum Workload {
     Deployment,
     StatefulSet,
+    /// The W&B operator's resource in its first version, of which that operator makes a Deployment.
+    FirstVersion,
+    /// The same in its second version.
+    SecondVersion,
 }
 
 impl Workload {
-    fn sample(self) -> WandbWorkload {
-        match self {
+    /// A namespace with the workload in it, and whoever looks after that.
+    async fn stage(self) -> Result<(Stage, ApiProxy, Option<WandbOperator>)> {
+        let sample = match self {
             Self::Deployment => WandbWorkload::deployment("wandb"),
             Self::StatefulSet => WandbWorkload::stateful_set("wandb"),
-        }
+            Self::FirstVersion => {
+                let (stage, vendor) = first_version::stage(REPLICAS).await?;
+                return Ok((stage, ApiProxy::start(first_version::plane().await?)?, Some(vendor)));
+            }
+            Self::SecondVersion => {
+                let (stage, vendor) = second_version::stage(REPLICAS).await?;
+                return Ok((stage, ApiProxy::start(ControlPlane::shared().await?)?, Some(vendor)));
+            }
+        };
+        Ok((Stage::quiet(&sample).await?, ApiProxy::start(ControlPlane::shared().await?)?, None))
     }
 
     fn target(self) -> &'static str {
         match self {
             Self::Deployment => "target: {deployment: {name: wandb}}",
             Self::StatefulSet => "target: {statefulSet: {name: wandb}}",
+            Self::FirstVersion | Self::SecondVersion => "target: {weightsAndBiases: {name: wandb}}",
         }
     }
 
     async fn template(self, stage: &Stage) -> Result<PodTemplateSpec> {
         let template = match self {
             Self::Deployment => stage.api::<Deployment>().get("wandb").await?.spec.map(|spec| spec.template),
+            Self::FirstVersion => {
+                stage.api::<Deployment>().get("wandb-app-bc").await?.spec.map(|spec| spec.template)
+            }
+            Self::SecondVersion => {
+                stage.api::<Deployment>().get("wandb-api").await?.spec.map(|spec| spec.template)
+            }
             Self::StatefulSet => {
                 stage.api::<StatefulSet>().get("wandb").await?.spec.map(|spec| spec.template)
             }
@@ -78,7 +102,9 @@ impl Workload {
     /// Fails where people were left with fewer pods than a rollout of it takes.
     async fn expect_ready_always(self, stage: &Stage) -> Result<()> {
         match self {
-            Self::Deployment => stage.expect_two_ready_always().await,
+            Self::Deployment | Self::FirstVersion | Self::SecondVersion => {
+                stage.expect_two_ready_always().await
+            }
             // Each is replaced in its turn.
             Self::StatefulSet => stage.expect_one_ready_always().await,
         }
@@ -115,6 +141,16 @@ async fn whatever_write_is_the_last_the_end_is_the_same() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_the_end_is_the_same_for_a_stateful_set() -> Result<()> {
     killed_after_every_write(Workload::StatefulSet).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_the_end_is_the_same_for_the_first_version() -> Result<()> {
+    killed_after_every_write(Workload::FirstVersion).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_is_the_last_the_end_is_the_same_for_the_second_version() -> Result<()> {
+    killed_after_every_write(Workload::SecondVersion).await
 }
 
 async fn killed_after_every_write(workload: Workload) -> Result<()> {
@@ -178,7 +214,7 @@ struct Told {
 
 /// The stories one after the other, to know how each ends.
 async fn undisturbed(workload: Workload) -> Result<Vec<Told>> {
-    let (mut stage, proxy) = prepared(workload).await?;
+    let (mut stage, proxy, _vendor) = prepared(workload).await?;
     start(&mut stage, &proxy)?;
     let mut all = Vec::new();
     for story in STORIES {
@@ -207,7 +243,7 @@ async fn killed_at_write(
     number: usize,
     undisturbed: &[Told],
 ) -> Result<Vec<(Story, Write)>> {
-    let (mut stage, proxy) = prepared(workload).await?;
+    let (mut stage, proxy, _vendor) = prepared(workload).await?;
     start(&mut stage, &proxy)?;
     let killed = Arc::new(Mutex::new(Vec::new()));
     let write_of = |told: &Told| told.writes.get(number - 1).cloned();
@@ -255,8 +291,8 @@ async fn is_dead(stage: &Stage, workload: Workload, proxy: &ApiProxy, expected: 
 }
 
 /// A namespace without an operator yet, in which pods of a third revision crash.
-async fn prepared(workload: Workload) -> Result<(Stage, ApiProxy)> {
-    let stage = Stage::quiet(&workload.sample()).await?;
+async fn prepared(workload: Workload) -> Result<(Stage, ApiProxy, Option<WandbOperator>)> {
+    let (stage, proxy, vendor) = workload.stage().await?;
     player_has_ready(&stage.player, "wandb", 2).await?;
     stage.player.change_script(|pod| {
         let is_bad = |secret: &String| {
@@ -269,7 +305,7 @@ async fn prepared(workload: Workload) -> Result<(Stage, ApiProxy)> {
             Life::Ready
         }
     });
-    Ok((stage, ApiProxy::start(ControlPlane::shared().await?)?))
+    Ok((stage, proxy, vendor))
 }
 
 pub(super) fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {

@@ -20,7 +20,7 @@ mod rollback;
 mod several;
 mod stateful_sets;
 mod transients;
-mod weights_and_biases;
+pub mod weights_and_biases;
 mod workloads;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,10 @@
 //! The W&B operator's own resource: the values arrive in what that operator makes of it, and stay there.
 
-mod first_version;
+mod conversion;
+pub mod first_version;
 mod git_ops;
-mod second_version;
+pub mod second_version;
+mod shapes;
 mod takeover;
 
 use std::{
@@ -31,7 +33,7 @@ use wandb_auth_operator::{
     target::{Target, read},
 };
 
-use super::{entries_of, eventually, neighbours::is_gone, refers_to};
+use super::{Stage, entries_of, eventually, neighbours::is_gone, refers_to};
 use crate::world::{certificate, directory, ldap_config, oidc_provider, operator, provider, put_references};
 
 const TARGET: &str = "target: {weightsAndBiases: {name: wandb}}";
@@ -48,7 +50,7 @@ struct Scene {
     /// As it was before anything was delivered.
     before: Value,
     // Killed when dropped.
-    _vendor: WandbOperator,
+    vendor: Option<WandbOperator>,
     _operator: test_support::Operator,
 }
 
@@ -65,24 +67,22 @@ impl Scene {
         let certificate = certificate()?;
         put_references(&workspace, &certificate).await?;
         let version = if stored == StoredVersion::V2 { "v2" } else { "v1" };
-        let kind = GroupVersionKind::gvk("apps.wandb.com", version, "WeightsAndBiases");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "weightsandbiases");
-        let resources = Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource);
+        let resource = resource(version);
+        let resources = resources(&workspace, version);
         let object = DynamicObject::new("wandb", &resource).data(json!({"spec": spec}));
-        let made: DynamicObject =
-            resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
+        resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
         let target = Target::WeightsAndBiases { name: "wandb".to_owned() };
         eventually("API discovery", || async {
             let seen = read(workspace.client(), workspace.namespace(), &target).await?;
             Ok(seen.is_ok_and(|seen| seen.is_some()).then_some(()))
         })
         .await?;
-        let scene = Self {
+        let mut scene = Self {
             directory: directory(&certificate)?,
             provider: provider(&certificate)?,
             player: PodPlayer::start(&workspace, |_| Life::Ready)?,
-            before: made.data.get("spec").cloned().unwrap_or_default(),
-            _vendor: vendor(&workspace)?,
+            before: Value::Null,
+            vendor: Some(vendor(&workspace)?),
             _operator: operator(&workspace)?,
             certificate,
             workspace,
@@ -92,6 +92,8 @@ impl Scene {
             Ok(scene.player.fewest_ready("wandb", 1).await?.is_some().then_some(()))
         })
         .await?;
+        // The W&B operator has added what nobody set.
+        scene.before = scene.spec().await?;
         Ok(scene)
     }
 
@@ -263,6 +265,41 @@ impl Scene {
         ensure!(broken.is_empty(), "{broken:#?}");
         Ok(())
     }
+}
+
+/// A namespace like that of other workloads, with a `WeightsAndBiases` of this spec and the W&B operator that looks
+/// after it; without an operator of ours yet.
+async fn stage(
+    plane: &ControlPlane,
+    stored: StoredVersion,
+    spec: &Value,
+    vendor: impl FnOnce(&Workspace) -> Result<WandbOperator>,
+) -> Result<(Stage, WandbOperator)> {
+    let mut definitions = custom_resource_definitions();
+    definitions.push(weights_and_biases(stored)?);
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = Workspace::create(plane, &definitions).await?;
+    let player = PodPlayer::start(&workspace, |_| Life::Ready)?;
+    put_references(&workspace, &certificate).await?;
+    let version = if stored == StoredVersion::V2 { "v2" } else { "v1" };
+    let server = json!({
+        "apiVersion": format!("apps.wandb.com/{version}"), "kind": "WeightsAndBiases",
+        "metadata": {"name": "wandb"}, "spec": spec,
+    });
+    workspace.apply(&server.to_string()).await?;
+    let vendor = vendor(&workspace)?;
+    Ok((Stage { directory, player, workspace, operator: None }, vendor))
+}
+
+/// The W&B operator's resource in this version.
+fn resource(version: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk("apps.wandb.com", version, "WeightsAndBiases");
+    ApiResource::from_gvk_with_plural(&kind, "weightsandbiases")
+}
+
+fn resources(workspace: &Workspace, version: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(workspace.client().clone(), workspace.namespace(), &resource(version))
 }
 
 /// Whether the pod refers to a Secret whose name begins like this.

@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use futures::future::select;
 use tokio::{runtime, sync::oneshot};
 
@@ -27,6 +27,18 @@ impl Background {
         });
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// Does the work on a thread of its own, and waits for its end.
+pub(crate) fn complete<Work: Future<Output: Send>>(
+    make: impl FnOnce() -> Work + Send + 'static,
+) -> Result<Work::Output>
+where
+    Work::Output: 'static,
+{
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = thread::spawn(move || runtime.block_on(make())).join();
+    done.map_err(|_| anyhow!("the work on another thread panicked"))
 }
 
 impl Drop for Background {

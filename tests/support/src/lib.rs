@@ -63,6 +63,6 @@ pub use process::{ChildProcess, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
 pub use stand_in_server::StandInServer;
 pub use wandb_client::{WandbAction, WandbClient};
-pub use wandb_operator::WandbOperator;
+pub use wandb_operator::{WandbChart, WandbOperator};
 pub use wandb_server::{WandbServer, WandbServerBuilder};
 pub use workspace::{Operator, Table, Workspace, condition};

@@ -172,23 +172,64 @@ async fn the_first_generation_stops_at_values_that_do_not_fit() -> Result<()> {
     let scene = Scene::new("v1").await?;
     let other = json!({"global": {"extraEnv": {"LDAP_ADDRESS": "ldap://old"}, "customCACerts": ["first"]}});
     let _operator = WandbOperator::v1_with(&scene.workspace, other)?;
-    let has_phase = |phase: &'static str| move |status: &Value| status.get("phase") == Some(&json!(phase));
     scene.create(json!({"values": {"global": {"customCACerts": ["second"]}}})).await?;
-    scene.wait_for_status(has_phase("Completed")).await?;
+    scene.wait_for_status(|status| status.get("phase") == Some(&json!("Completed"))).await?;
     for deployment in ["main-app-bc", "main-api"] {
         let address = literal("LDAP_ADDRESS", "ldap://old");
         scene.wait_for_variable(deployment, "LDAP_ADDRESS", &address).await?;
     }
+    let generation = || async { anyhow::Ok(scene.deployments.get("main-api").await?.metadata.generation) };
+    let before = generation().await?.context("no generation")?;
 
     let source = json!({"valueFrom": {"secretKeyRef": {"name": "corp-1", "key": "LDAP_ADDRESS"}}});
-    let values =
-        |address: Value| json!({"values": {"global": {"extraEnv": {"LDAP_ADDRESS": address, "NEW": "1"}}}});
-    scene.patch(values(source)).await?;
-    scene.wait_for_status(has_phase("Invalid Config")).await?;
-    assert_eq!(variable(&scene.deployments.get("main-api").await?, "NEW"), Value::Null);
-    scene.patch(values(Value::Null)).await?;
-    scene.wait_for_status(has_phase("Completed")).await?;
-    scene.wait_for_variable("main-api", "NEW", &literal("NEW", "1")).await?;
+    let values = |address: Value, new: &str| json!({"values": {"global": {"extraEnv": {"LDAP_ADDRESS": address, "NEW": new}}}});
+    scene.patch(values(source, "1")).await?;
+    scene.patch(values(Value::Null, "2")).await?;
+    scene.wait_for_variable("main-api", "NEW", &literal("NEW", "2")).await?;
+    assert_eq!(generation().await?, Some(before + 1), "what does not fit was never applied");
+    scene.workspace.delete().await
+}
+
+/// The values of a source, as the W&B operator stores them.
+fn stored(values: &Value) -> Value {
+    let chart = json!({"url": "https://charts.example.com", "name": "operator-wandb", "version": "0.43.8"});
+    json!({"values": values.to_string(), "chart": chart.to_string()})
+}
+
+#[tokio::test]
+async fn the_first_generation_takes_values_from_people_and_from_what_is_managed_in_the_cluster() -> Result<()>
+{
+    let scene = Scene::new("v1").await?;
+    let variable = |value: &str| json!({"global": {"extraEnv": {"LIMIT": value}, "api": {"enabled": true}}});
+    let _operator = WandbOperator::v1_with(&scene.workspace, variable("channel"))?;
+    scene.create(json!({"values": {}})).await?;
+    scene.wait_for_variable("main-api", "LIMIT", &literal("LIMIT", "channel")).await?;
+
+    for (name, data) in [
+        ("wandb-spec-managed", stored(&variable("managed"))),
+        ("wandb-managed-spec-state", json!({"managed": "true"})),
+    ] {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
+        scene.workspace.apply(&map.to_string()).await?;
+    }
+    scene.wait_for_variable("main-api", "LIMIT", &literal("LIMIT", "managed")).await?;
+
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> =
+        Api::namespaced(scene.workspace.client().clone(), scene.workspace.namespace());
+    let patch = Patch::Merge(json!({"stringData": stored(&variable("console"))}));
+    secrets.patch("main-spec-user", &PatchParams::default(), &patch).await?;
+    scene.wait_for_variable("main-api", "LIMIT", &literal("LIMIT", "console")).await?;
+
+    scene.patch(json!({"values": variable("resource")})).await?;
+    scene.wait_for_variable("main-api", "LIMIT", &literal("LIMIT", "resource")).await?;
+    // A stronger place of the chart, in the weakest source.
+    let managed =
+        json!({"api": {"env": {"LIMIT": "of the application"}}, "global": {"api": {"enabled": true}}});
+    let patch = Patch::Merge(json!({"data": stored(&managed)}));
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
+        Api::namespaced(scene.workspace.client().clone(), scene.workspace.namespace());
+    maps.patch("wandb-spec-managed", &PatchParams::default(), &patch).await?;
+    scene.wait_for_variable("main-api", "LIMIT", &literal("LIMIT", "of the application")).await?;
     scene.workspace.delete().await
 }
 

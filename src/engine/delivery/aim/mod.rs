@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::revisions::{Mark, Revision, Source, Stay, WayBack};
-use crate::target::{Rollout, Standing};
+use crate::{
+    problem::{enumerate, quote},
+    target::{Rollout, Standing},
+};
 
 /// What is to be delivered, beside what the newest revision holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +95,8 @@ pub(super) fn aim<'a>(
             Wanted::Newest | Wanted::Other => Step::Create(next_number(revisions, taken, standing)),
         };
     };
-    if let Some(mark) = by_somebody_else(revisions, newest, standing, attempt) {
+    let moved = by_somebody_else(revisions, newest, standing, attempt);
+    if let Some(mark) = moved.or_else(|| undone_by_somebody_else(revisions, newest, standing, attempt)) {
         return Step::Mark(newest, mark);
     }
     match &newest.mark {
@@ -143,16 +147,56 @@ fn by_somebody_else(
         Mark::Pending if away && newest.created.is_some_and(is_later) => {}
         _ => return None,
     }
-    Some(Mark::RolledBack(WayBack {
-        to: Some(*to),
-        evidence: format!(
-            "The field manager {} pointed the entries back to revision {to}.",
-            crate::problem::quote(&moved.by)
-        ),
+    let evidence =
+        format!("The field manager {} pointed the entries back to revision {to}.", quote(&moved.by));
+    Some(way_back_to(*to, evidence, attempt))
+}
+
+/// The same where the W&B operator made workloads of the target, and a person undid the rollout of those. They
+/// differ for a while whenever the target was changed, so this counts only once they were seen to be like it.
+fn undone_by_somebody_else(
+    revisions: &[Revision],
+    newest: &Revision,
+    standing: &Standing,
+    attempt: &Attempt,
+) -> Option<Mark> {
+    let undone = standing.undone.as_ref()?;
+    let mut numbers = undone.numbers.iter();
+    let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
+    let has_arrived = is_over(arrived_at(newest), standing);
+    if !has_arrived || !revisions.iter().any(|revision| revision.number == *to) {
+        return None;
+    }
+    if *to == newest.number {
+        return Some(Mark::Retried { since: attempt.now });
+    }
+    let titles = enumerate(undone.titles());
+    let evidence = format!("The field manager {} took {titles} back to revision {to}.", quote(&undone.by.by));
+    Some(way_back_to(*to, evidence, attempt))
+}
+
+fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> Mark {
+    Mark::RolledBack(WayBack {
+        to: Some(number),
+        evidence,
         inputs: attempt.inputs.clone(),
         since: attempt.now,
         arrived: None,
-    }))
+    })
+}
+
+/// When pods were seen to run with what the newest revision's mark says.
+fn arrived_at(newest: &Revision) -> Option<Timestamp> {
+    match &newest.mark {
+        Mark::RolledOut { at } => Some(*at),
+        Mark::RolledBack(way_back) => way_back.arrived,
+        _ => None,
+    }
+}
+
+/// Whether the target was not changed since pods arrived.
+fn is_over(arrived: Option<Timestamp>, standing: &Standing) -> bool {
+    arrived.is_some_and(|arrived| standing.applied_at.is_none_or(|applied| applied <= arrived))
 }
 
 /// What the target referred to before this revision came: the last one that pods ran with, or the one
@@ -187,12 +231,12 @@ fn refused_before<'a>(revisions: &'a [Revision], than: &Revision) -> Option<&'a 
 impl<'a> Course<'a> {
     /// Whether pods were seen to run with it, and the target was not changed since.
     pub fn is_over(&self, standing: &Standing) -> bool {
-        let arrived = match (self.way_back, &self.newest.mark) {
-            (Some(way_back), _) => way_back.arrived,
-            (None, Mark::RolledOut { at }) => Some(*at),
-            (None, _) => None,
-        };
-        arrived.is_some_and(|arrived| standing.applied_at.is_none_or(|applied| applied <= arrived))
+        is_over(arrived_at(self.newest), standing)
+    }
+
+    /// Whether pods were ever seen to run with it.
+    pub fn was_there(&self) -> bool {
+        arrived_at(self.newest).is_some()
     }
 
     /// What the target's rollout means for it.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::target::Moved;
+use crate::target::{Moved, Undone};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -24,7 +24,7 @@ fn stay() -> Stay {
 }
 
 fn standing(numbers: &[u64]) -> Standing {
-    Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), moved: None }
+    Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), ..Standing::default() }
 }
 
 fn moved(numbers: &[u64], second: i64) -> Standing {
@@ -137,6 +137,40 @@ fn decides_one_step_from_what_is_there() {
         (vec![proven(), failed(Some(1))], Newest, moved(&[2], 20), "spec 1", "retry 2"),
     ] {
         assert_eq!(step(&revisions, wanted, &standing, inputs), expected, "{revisions:?} {standing:?}");
+    }
+}
+
+#[test]
+fn what_somebody_did_to_what_was_made_of_the_target_is_a_wish_once_pods_had_arrived() {
+    use Mark::{Pending, Retried, RolledBack, RolledOut};
+    let undone = |numbers: &[u64]| Standing {
+        undone: Some(Undone {
+            numbers: numbers.iter().copied().collect(),
+            workloads: vec![("Deployment/wandb-app-bc".to_owned(), Some(7))],
+            by: Moved { by: "kubectl-rollout".to_owned(), at: Some(at(20)) },
+        }),
+        ..standing(&[2])
+    };
+    let proven = || revision(1, RolledOut { at: at(1) });
+    let arrived = |to| RolledBack(WayBack { arrived: Some(at(12)), ..back(to) });
+    for (newest, numbers, expected) in [
+        (RolledOut { at: at(6) }, &[1][..], "mark 2 back to Some(1)"),
+        // Forward again, and on to another one.
+        (arrived(Some(1)), &[2], "retry 2"),
+        (arrived(None), &[1], "mark 2 back to Some(1)"),
+        // What is no revision, gone, or different for each workload is repaired instead.
+        (RolledOut { at: at(6) }, &[], "go to Some(2)"),
+        (RolledOut { at: at(6) }, &[9], "go to Some(2)"),
+        (RolledOut { at: at(6) }, &[0, 1], "go to Some(2)"),
+        // While what was written is still on its way, it differs anyway.
+        (Pending, &[1], "go to Some(2)"),
+        (Retried { since: at(3) }, &[1], "go to Some(2)"),
+        (RolledOut { at: at(4) }, &[1], "go to Some(2)"),
+        (RolledBack(back(Some(1))), &[2], "go to Some(1)"),
+    ] {
+        let revisions = [revision(0, RolledOut { at: at(0) }), proven(), revision(2, newest)];
+        let found = step(&revisions, Wanted::Newest, &undone(numbers), "spec 1");
+        assert_eq!(found, expected, "{revisions:?}, {numbers:?}");
     }
 }
 
@@ -283,7 +317,7 @@ impl World {
             Step::Go(course) => {
                 let numbers: BTreeSet<_> = course.number.into_iter().collect();
                 if self.standing.numbers != numbers {
-                    self.standing = Standing { numbers, applied_at: Some(now), moved: None };
+                    self.standing = Standing { numbers, applied_at: Some(now), ..Standing::default() };
                     return true;
                 }
                 if course.is_over(&self.standing) {

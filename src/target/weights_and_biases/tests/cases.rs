@@ -87,6 +87,13 @@ fn a_new_revision_changes_names_and_no_more() {
                       }
                     }
                   },
+                  "GORILLA_OIDC_SECRET": {
+                    "valueFrom": {
+                      "secretKeyRef": {
+                        "name": "main-oidc-2"
+                      }
+                    }
+                  },
                   "GORILLA_SESSION_LENGTH": {
                     "valueFrom": {
                       "secretKeyRef": {
@@ -95,6 +102,13 @@ fn a_new_revision_changes_names_and_no_more() {
                     }
                   },
                   "OIDC_ISSUER": {
+                    "valueFrom": {
+                      "secretKeyRef": {
+                        "name": "main-oidc-2"
+                      }
+                    }
+                  },
+                  "OIDC_SECRET": {
                     "valueFrom": {
                       "secretKeyRef": {
                         "name": "main-oidc-2"
@@ -123,7 +137,8 @@ fn a_setting_that_goes_takes_its_entry_along() {
         (
             Version::V1,
             &[
-                &["spec", "values", "global", "auth"][..],
+                &["spec", "values", "global", "auth", "oidc", "oidcSecret"][..],
+                &["spec", "values", "global", "extraEnv", "OIDC_SECRET"],
                 &["spec", "values", "global", "extraEnv", "GORILLA_USE_IDENTIFIER_CLAIMS"],
                 &["spec", "values", "global", "extraEnv", "SESSION_LENGTH"],
             ][..],

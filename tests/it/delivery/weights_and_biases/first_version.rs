@@ -3,24 +3,40 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion};
+use test_support::{ControlPlane, WandbOperator, Workspace, definitions::StoredVersion};
 use tokio::sync::OnceCell;
 
-use super::{Scene, eventually};
-use crate::delivery::neighbours::{message_of, rolled_back, rotate_password, runs_with};
+mod logins;
+mod precedence;
+mod releases;
+mod sources;
 
-fn spec() -> Value {
+use super::{Scene, eventually};
+use crate::delivery::{
+    Stage,
+    neighbours::{message_of, rolled_back, rotate_password, runs_with},
+};
+
+pub(super) fn spec() -> Value {
     json!({
         "chart": {"url": "https://charts.example.com"},
         "values": {"global": {"host": "https://wandb.example.com", "extraEnv": {"FOREIGN": "kept"}}},
     })
 }
 
+/// A namespace like that of other workloads, with a `WeightsAndBiases` of which the W&B operator makes one
+/// Deployment of so many pods; without an operator of ours yet.
+pub async fn stage(replicas: usize) -> Result<(Stage, WandbOperator)> {
+    let values = json!({"global": {"api": {"enabled": false}}, "app": {"replicas": replicas}});
+    let vendor = |workspace: &Workspace| WandbOperator::v1_with(workspace, values);
+    super::stage(plane().await?, StoredVersion::OnlyV1, &json!({"values": {}}), vendor).await
+}
+
 /// A control plane with the first version only, as the shared one has the second.
-async fn plane() -> Result<&'static ControlPlane> {
+pub async fn plane() -> Result<&'static ControlPlane> {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
     PLANE.get_or_try_init(ControlPlane::start).await
 }
@@ -37,6 +53,8 @@ async fn values_come_and_go_by_the_first_version() -> Result<()> {
     scene.deliver_both().await?;
     let mut delivered = scene.spec().await?;
     scene.take_authorities(&mut delivered, "/values/global")?;
+    let own = delivered.pointer_mut("/values/global/auth/oidc").and_then(Value::as_object_mut);
+    assert_eq!(own.context("no fields")?.remove("issuer"), Some(json!(scene.provider.issuer())));
     insta::assert_yaml_snapshot!("spec", delivered);
     insta::assert_yaml_snapshot!("owned", scene.owned().await?);
     let rendered = scene.entries("wandb-api").await?;
@@ -115,34 +133,20 @@ async fn a_persons_scalar_is_left_alone(scene: &Scene) -> Result<()> {
     scene.pods_run_with(2, &["corp-ldap-1"]).await
 }
 
-/// A scalar of the same name in another source, which the resource does not show: the W&B operator stops,
-/// so the values go out again.
+/// What W&B's channel offers, where the resource does not show it: a map beside a scalar would stop the W&B
+/// operator for good.
 #[tokio::test]
-async fn values_that_do_not_fit_are_taken_back() -> Result<()> {
-    let other = json!({"global": {"extraEnv": {"LDAP_ADDRESS": "ldap://old"}}});
+async fn a_map_is_never_written_beside_a_scalar_of_another_source() -> Result<()> {
+    let other = json!({"global": {"extraEnv": {"LDAP_ADDRESS": "ldap://theirs"}}});
     let vendor = |workspace: &_| WandbOperator::v1_with(workspace, other);
     let scene = Scene::open(plane().await?, StoredVersion::OnlyV1, vendor, spec()).await?;
-    let deployed = || async {
-        let deployment = scene.api::<Deployment>().get("wandb-api").await?;
-        anyhow::Ok(deployment.metadata.generation)
-    };
-    let before = deployed().await?;
-    scene.apply_ldap("rolloutTimeout: 10s").await?;
-    eventually("an invalid configuration", || async {
-        Ok((phase(&scene).await? == "Invalid Config").then_some(()))
-    })
-    .await?;
-    let (status, message) = rolled_back(&scene.workspace).await?;
-    for part in [
-        "is without the entries of this resource",
-        "The W&B operator has not applied it to its workloads yet",
-    ] {
-        ensure!(message.contains(part), "{part}: {message}");
-    }
-    ensure!(status["revision"].is_null() && status["previousRevision"].is_null(), "{status:#}");
+    scene.apply_ldap("").await?;
+    let status = scene.workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "FieldConflict").await?;
+    let message = message_of(&status, "RolledOut");
+    let place = "global.extraEnv.LDAP_ADDRESS in the Secret \"wandb-latest-cached-release\"";
+    ensure!(message.contains(place) && !message.contains("theirs"), "{message}");
     assert_eq!(scene.spec().await?, scene.before);
-    eventually("a valid configuration", || async { Ok((phase(&scene).await? == "Completed").then_some(())) })
-        .await?;
-    assert_eq!(deployed().await?, before, "no pod was touched");
+    assert_eq!(phase(&scene).await?, "Completed");
+    ensure!(scene.revisions().await?.is_empty());
     scene.expect_no_broken_reference()
 }

@@ -9,19 +9,22 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion};
+use test_support::{
+    ControlPlane, WandbOperator, Workspace,
+    definitions::{OidcFields, StoredVersion},
+};
 
 use super::{Scene, TARGET, entries_of, eventually};
 use crate::{
     delivery::{
-        is_ready,
+        Stage, is_ready,
         neighbours::{is_gone, message_of, rolled_back, rotate_password, runs_with},
         refers_to, silence,
     },
     world::jwt_issuer,
 };
 
-fn spec() -> Value {
+pub(super) fn spec() -> Value {
     json!({
         "retentionPolicy": {"onDelete": "detach"},
         "wandb": {
@@ -34,6 +37,13 @@ fn spec() -> Value {
 
 async fn open() -> Result<Scene> {
     Scene::open(ControlPlane::shared().await?, StoredVersion::V2, WandbOperator::v2, spec()).await
+}
+
+/// A namespace like that of other workloads, with a `WeightsAndBiases` of which the W&B operator makes one
+/// Deployment of so many pods; without an operator of ours yet.
+pub async fn stage(replicas: usize) -> Result<(Stage, WandbOperator)> {
+    let vendor = |workspace: &Workspace| WandbOperator::v2_of(workspace, OidcFields::Selectors, replicas);
+    super::stage(ControlPlane::shared().await?, StoredVersion::V2, &spec(), vendor).await
 }
 
 /// How long nothing is written where nothing changes.
@@ -133,6 +143,24 @@ async fn a_list_of_several_owners_keeps_the_entries_of_each() -> Result<()> {
     scene.expect_no_broken_reference()
 }
 
+/// What the part that answers logins gets for itself wins: nothing is written until that is gone.
+async fn expect_places_that_win(scene: &Scene) -> Result<()> {
+    let before = scene.spec().await?;
+    let of_api = |env: Value| json!({"spec": {"wandb": {"legacyOverrides": {"api": env}}}});
+    let theirs = json!([{"name": "GORILLA_OIDC_ISSUER", "value": "https://theirs.example.com"}]);
+    scene.merge(&of_api(json!({"env": theirs}))).await?;
+    let status =
+        scene.workspace.wait_for_reason("OidcProvider", "main", "RolledOut", "FieldConflict").await?;
+    let message = message_of(&status, "RolledOut");
+    let place = "spec.wandb.legacyOverrides.api.env[GORILLA_OIDC_ISSUER] (by kubectl-edit)";
+    ensure!(message.contains(place), "{message}");
+    ensure!(!message.contains("theirs"), "{message}");
+    scene.merge(&of_api(Value::Null)).await?;
+    scene.workspace.wait_until_ready("OidcProvider", "main").await?;
+    assert_eq!(scene.spec().await?, before);
+    Ok(())
+}
+
 #[tokio::test]
 async fn values_come_and_go_by_the_second_version() -> Result<()> {
     let scene = open().await?;
@@ -178,6 +206,7 @@ async fn values_come_and_go_by_the_second_version() -> Result<()> {
 
     assert_eq!(scene.player.fewest_ready("wandb-api", 1).await?, Some(1));
 
+    expect_places_that_win(&scene).await?;
     scene.delete_both().await?;
     // The list belongs to its last writer as a whole, and somebody else's entry is left in it.
     assert_eq!(scene.owned().await?, BTreeSet::from(["spec.wandb.legacyOverrides.global.env".to_owned()]));

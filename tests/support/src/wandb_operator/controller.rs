@@ -23,6 +23,25 @@ pub(super) trait Renderer: Send + 'static {
     /// Whether it comes back to a resource because of its Deployments, and not only when its spec changes.
     const WATCHES_DEPLOYMENTS: bool;
 
+    /// What is to be done before it looks after anything.
+    fn prepare(
+        &self,
+        _client: &Client,
+        _namespace: &str,
+        _resource: &ApiResource,
+    ) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
+
+    /// What it does to the resource itself; whether there was anything to do.
+    fn tend(
+        &self,
+        _resources: &Api<DynamicObject>,
+        _object: &DynamicObject,
+    ) -> impl Future<Output = Result<bool>> {
+        async { Ok(false) }
+    }
+
     /// The objects of a resource, or why its configuration is not valid.
     fn render(&self, name: &str, spec: &Value) -> Result<Vec<Value>, String>;
 
@@ -59,6 +78,12 @@ pub(super) async fn run<R: Renderer>(config: Config, renderer: R) {
         renderer,
         done: BTreeMap::new(),
     };
+    while let Err(error) =
+        controller.renderer.prepare(&controller.client, &controller.namespace, &controller.resource).await
+    {
+        eprintln!("the W&B operator's stand-in tries again: {error:#}");
+        tokio::time::sleep(RETRY).await;
+    }
     let own = watcher(controller.resources.clone(), watcher::Config::default())
         .default_backoff()
         .touched_objects()
@@ -91,6 +116,10 @@ struct Controller<R> {
 impl<R: Renderer> Controller<R> {
     async fn reconcile_all(&mut self) -> Result<()> {
         for resource in self.resources.list(&ListParams::default()).await? {
+            if self.renderer.tend(&self.resources, &resource).await? {
+                // The change is an event.
+                continue;
+            }
             let id = resource.uid().unwrap_or_default();
             let generation = resource.metadata.generation.unwrap_or_default();
             let is_done = self.done.get(&id) == Some(&generation);
@@ -115,7 +144,8 @@ impl<R: Renderer> Controller<R> {
             Ok(objects) => {
                 let mut available = true;
                 for object in objects {
-                    available &= self.put(resource, object).await?;
+                    available &=
+                        put(&self.client, &self.namespace, (resource, &self.resource), object).await?;
                 }
                 Outcome::Made { available }
             }
@@ -128,32 +158,36 @@ impl<R: Renderer> Controller<R> {
             written => Ok(written.map(drop)?),
         }
     }
+}
 
-    /// Makes the object what it is to be, and tells whether its pods are available, if it is of a kind that has
-    /// any. The API server itself leaves what does not differ.
-    async fn put(&self, owner: &DynamicObject, object: Value) -> Result<bool> {
-        let mut wanted: DynamicObject = serde_json::from_value(object)?;
-        wanted.metadata.owner_references =
-            Some(owner.controller_owner_ref(&self.resource).into_iter().collect());
-        let kind = GroupVersionKind::try_from(wanted.types.as_ref().context("an object has no kind")?)?;
-        let resource = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
-        let name = wanted.name_any();
-        let how = PostParams::default();
-        let object = match api.get_opt(&name).await? {
-            None => api.create(&how, &wanted).await?,
-            Some(mut current) => {
-                for (field, value) in wanted.data.as_object().into_iter().flatten() {
-                    if let Some(current) = current.data.get_mut(field) {
-                        *current = value.clone();
-                    }
+/// Makes the object what it is to be, and tells whether its pods are available, if it is of a kind that has any.
+/// The API server itself leaves what does not differ.
+pub(super) async fn put(
+    client: &Client,
+    namespace: &str,
+    (owner, owners): (&DynamicObject, &ApiResource),
+    object: Value,
+) -> Result<bool> {
+    let mut wanted: DynamicObject = serde_json::from_value(object)?;
+    wanted.metadata.owner_references = Some(owner.controller_owner_ref(owners).into_iter().collect());
+    let kind = GroupVersionKind::try_from(wanted.types.as_ref().context("an object has no kind")?)?;
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let name = wanted.name_any();
+    let how = PostParams::default();
+    let object = match api.get_opt(&name).await? {
+        None => api.create(&how, &wanted).await?,
+        Some(mut current) => {
+            for (field, value) in wanted.data.as_object().into_iter().flatten() {
+                if let Some(current) = current.data.get_mut(field) {
+                    *current = value.clone();
                 }
-                current.metadata.owner_references = wanted.metadata.owner_references;
-                api.replace(&name, &how, &current).await?
             }
-        };
-        Ok(is_available(&object))
-    }
+            current.metadata.owner_references = wanted.metadata.owner_references;
+            api.replace(&name, &how, &current).await?
+        }
+    };
+    Ok(is_available(&object))
 }
 
 fn is_available(object: &DynamicObject) -> bool {

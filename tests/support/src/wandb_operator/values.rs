@@ -1,27 +1,30 @@
 //! Helm values from several sources.
 
+use std::mem::discriminant;
+
 use serde_json::Value;
 
-/// Merges values over a base. Lists are put together; a map and something else do not fit together.
-pub(super) fn merge(base: &mut Value, over: &Value, path: &str) -> Result<(), String> {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
+/// Merges values under others, which win. Lists are put together; two values of different kinds do not fit
+/// together, and where there is nothing in place of either (null) the W&B operator panics.
+pub(super) fn merge(over: &mut Value, under: &Value, path: &str) -> Result<(), String> {
+    match (over, under) {
+        (Value::Object(over), Value::Object(under)) => {
+            for (key, value) in under {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                merge(base.entry(key.clone()).or_insert(Value::Null), value, &path)?;
+                match over.get_mut(key) {
+                    Some(present) => merge(present, value, &path)?,
+                    None => drop(over.insert(key.clone(), value.clone())),
+                }
             }
+            Ok(())
         }
-        (Value::Array(base), Value::Array(over)) => base.extend(over.iter().cloned()),
-        (_, Value::Null) => {}
-        (base @ Value::Null, over) => *base = over.clone(),
-        (base, over) if is_scalar(base) && is_scalar(over) => *base = over.clone(),
-        _ => return Err(format!("cannot merge {path}: the sources have values of different types")),
+        (Value::Array(over), Value::Array(under)) => {
+            over.extend(under.iter().cloned());
+            Ok(())
+        }
+        (over, under) if discriminant(over) == discriminant(under) && !over.is_null() => Ok(()),
+        _ => Err(format!("type not match: {path}")),
     }
-    Ok(())
-}
-
-fn is_scalar(value: &Value) -> bool {
-    !value.is_object() && !value.is_array()
 }
 
 #[cfg(test)]
@@ -32,20 +35,24 @@ mod tests {
 
     #[test]
     fn values_are_merged_as_far_as_they_fit() {
-        for (base, over, expected) in [
-            (json!({"a": 1}), json!({"a": "x", "b": true}), Ok(json!({"a": "x", "b": true}))),
-            (json!({"a": {"b": 1}}), json!({"a": {"c": 2}}), Ok(json!({"a": {"b": 1, "c": 2}}))),
-            (json!({"a": [1]}), json!({"a": [1, 2]}), Ok(json!({"a": [1, 1, 2]}))),
-            (json!({"a": 1}), json!({"a": null}), Ok(json!({"a": 1}))),
-            (json!({"a": {"b": "x"}}), json!({"a": {"b": {"valueFrom": {}}}}), Err("a.b")),
-            (json!({"a": {"b": 1}}), json!({"a": "x"}), Err("a")),
-            (json!({"a": [1]}), json!({"a": "x"}), Err("a")),
+        for (over, under, expected) in [
+            (
+                json!({"a": "x", "b": true}),
+                json!({"a": "y", "c": 1}),
+                Ok(json!({"a": "x", "b": true, "c": 1})),
+            ),
+            (json!({"a": {"c": 2}}), json!({"a": {"b": 1, "c": 3}}), Ok(json!({"a": {"b": 1, "c": 2}}))),
+            (json!({"a": [1, 2]}), json!({"a": [1]}), Ok(json!({"a": [1, 2, 1]}))),
+            (json!({"a": null}), json!({"b": 1}), Ok(json!({"a": null, "b": 1}))),
+            (json!({"a": 1}), json!({"a": "1"}), Err("a")),
+            (json!({"a": null}), json!({"a": null}), Err("a")),
+            (json!({"a": {"b": {"valueFrom": {}}}}), json!({"a": {"b": "x"}}), Err("a.b")),
+            (json!({"a": "x"}), json!({"a": {"b": 1}}), Err("a")),
+            (json!({"a": "x"}), json!({"a": [1]}), Err("a")),
         ] {
-            let mut merged = base;
-            let outcome = merge(&mut merged, &over, "").map(|()| merged);
-            let expected = expected
-                .map_err(|path| format!("cannot merge {path}: the sources have values of different types"));
-            assert_eq!(outcome, expected);
+            let mut merged = over;
+            let outcome = merge(&mut merged, &under, "").map(|()| merged);
+            assert_eq!(outcome, expected.map_err(|path| format!("type not match: {path}")));
         }
     }
 }

@@ -42,6 +42,7 @@ pub struct Workspace {
     config: Config,
     namespace: String,
     operator_kubeconfig: Option<PathBuf>,
+    person_kubeconfig: Option<PathBuf>,
 }
 
 /// The kinds of what tests apply that are in no namespace.
@@ -71,6 +72,7 @@ impl Workspace {
         let mut workspace = Self::of_person(config, namespace, definitions).await?;
         workspace.grant_rights().await?;
         workspace.operator_kubeconfig = Some(operator.to_owned());
+        workspace.person_kubeconfig = Some(admin.to_owned());
         Ok(workspace)
     }
 
@@ -83,7 +85,13 @@ impl Workspace {
         namespace.clone_into(&mut config.default_namespace);
         let client = Client::try_from(config.clone())?;
         install(&client, definitions).await?;
-        let workspace = Self { client, config, namespace: namespace.to_owned(), operator_kubeconfig: None };
+        let workspace = Self {
+            client,
+            config,
+            namespace: namespace.to_owned(),
+            operator_kubeconfig: None,
+            person_kubeconfig: None,
+        };
         workspace
             .apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))
             .await?;
@@ -266,6 +274,13 @@ impl Workspace {
     ) -> Result<Operator> {
         let kubeconfig = operator::with_server(self.own_kubeconfig()?, &proxy.url());
         Operator::start(program, &kubeconfig, arguments, &[])
+    }
+
+    /// The kubeconfig of a person with every right, in this namespace.
+    pub(crate) fn person_kubeconfig(&self) -> Result<Kubeconfig> {
+        let kubeconfig =
+            self.person_kubeconfig.as_ref().context("this workspace has no kubeconfig for a person")?;
+        operator::in_namespace(kubeconfig, &self.namespace)
     }
 
     fn own_kubeconfig(&self) -> Result<Kubeconfig> {

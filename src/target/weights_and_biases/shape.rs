@@ -1,0 +1,129 @@
+//! In which shape the fields for OIDC refer to a key of a Secret: the schema that is served tells it to everybody.
+
+use std::sync::{Mutex, PoisonError};
+
+use hyper::Request;
+use kube::Client;
+use serde_json::Value;
+
+use super::version::{GROUP, KIND};
+
+/// The shape of the fields of `spec.wandb.oidc` in the installed definition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A Secret key selector. It is also what is assumed where the schema cannot be read.
+    #[default]
+    Selector,
+    /// A value or its source, of which a selector is one.
+    ValueOrSource,
+}
+
+/// The index of the schemas, each by the path of its version.
+const INDEX: &str = "/openapi/v3";
+
+/// The shape that is served. The schema is large, so it is read once for each hash of its content.
+pub(super) async fn served(client: &Client) -> Result<Shape, kube::Error> {
+    static KNOWN: Mutex<Option<(String, Shape)>> = Mutex::new(None);
+    let Some(index) = get(client, INDEX).await? else { return Ok(Shape::default()) };
+    let Some(address) = address_in(&index) else { return Ok(Shape::default()) };
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((_, shape)) = known.filter(|(known, _)| known == address) {
+        return Ok(shape);
+    }
+    let shape = get(client, address).await?.as_ref().map(Shape::of).unwrap_or_default();
+    if address.contains("hash=") {
+        *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((address.to_owned(), shape));
+    }
+    Ok(shape)
+}
+
+/// Where the schema of the second version is.
+fn address_in(index: &Value) -> Option<&str> {
+    index.get("paths")?.get(format!("apis/{GROUP}/v2"))?.get("serverRelativeURL")?.as_str()
+}
+
+/// The document, or nothing where there is none to be had. Every account may read it, unless somebody saw to it that
+/// it may not.
+async fn get(client: &Client, address: &str) -> Result<Option<Value>, kube::Error> {
+    let request = Request::get(address).body(Vec::new()).map_err(kube::Error::HttpError)?;
+    match client.request(request).await {
+        Ok(document) => Ok(Some(document)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Shape {
+    /// The shape that a schema document tells.
+    fn of(document: &Value) -> Self {
+        let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
+        let mut schemas = schemas.into_iter().flat_map(serde_json::Map::values);
+        let has_source = |schema: &Value| {
+            let fields = "/properties/spec/properties/wandb/properties/oidc/properties";
+            let fields = schema.pointer(fields).and_then(Value::as_object);
+            fields.is_some_and(|fields| {
+                fields.values().any(|field| field.pointer("/properties/valueFrom").is_some())
+            })
+        };
+        if schemas.any(|schema| is_resource(schema) && has_source(schema)) {
+            Self::ValueOrSource
+        } else {
+            Self::Selector
+        }
+    }
+}
+
+/// Whether it is the schema of the W&B operator's own resource in the second version.
+fn is_resource(schema: &Value) -> bool {
+    let names = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
+    let is = |name: &Value, field: &str, text: &str| name.get(field).and_then(Value::as_str) == Some(text);
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| is(name, "group", GROUP) && is(name, "version", "v2") && is(name, "kind", KIND))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(kind: &str, version: &str, client: &Value) -> Value {
+        json!({"components": {"schemas": {
+            "com.example.Other": {"type": "object"},
+            "com.wandb.apps.v2.WeightsAndBiases": {
+                "x-kubernetes-group-version-kind": [{"group": GROUP, "version": version, "kind": kind}],
+                "properties": {"spec": {"properties": {"wandb": {"properties": {"oidc": {"properties": {
+                    "clientId": client, "sessionLength": {"type": "string"},
+                }}}}}}},
+            },
+        }}})
+    }
+
+    #[test]
+    fn the_schema_tells_the_shape() {
+        let selector = json!({"properties": {"key": {"type": "string"}, "name": {"type": "string"}}});
+        let source = json!({"properties": {"name": {"type": "string"}, "valueFrom": {"type": "object"}}});
+        for (document, shape) in [
+            (document(KIND, "v2", &selector), Shape::Selector),
+            (document(KIND, "v2", &source), Shape::ValueOrSource),
+            (document(KIND, "v1", &source), Shape::Selector),
+            (document("WeightsAndBiasesList", "v2", &source), Shape::Selector),
+            (json!({}), Shape::Selector),
+        ] {
+            assert_eq!(Shape::of(&document), shape, "{document}");
+        }
+    }
+
+    #[test]
+    fn the_index_tells_where_the_schema_is() {
+        let address = "/openapi/v3/apis/apps.wandb.com/v2?hash=AB";
+        let index = json!({"paths": {
+            "apis/apps.wandb.com/v1": {"serverRelativeURL": "/openapi/v3/apis/apps.wandb.com/v1?hash=CD"},
+            "apis/apps.wandb.com/v2": {"serverRelativeURL": address},
+        }});
+        assert_eq!(address_in(&index), Some(address));
+        assert_eq!(address_in(&json!({"paths": {}})), None);
+    }
+}
