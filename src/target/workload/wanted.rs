@@ -81,15 +81,14 @@ impl<'a> Wanted<'a> {
             }
         };
         let containers: Vec<_> = self.places.iter().map(container).collect();
-        let pod = match &self.authorities {
-            None => json!({"containers": containers}),
-            Some(_) => {
-                let items = json!([{"key": CA_FILE, "path": CA_FILE}]);
-                json!({
-                    "containers": containers,
-                    "volumes": [{"name": volume, "secret": {"secretName": self.revision, "items": items}}],
-                })
-            }
+        let pod = if self.authorities.is_some() {
+            let items = json!([{"key": CA_FILE, "path": CA_FILE}]);
+            json!({
+                "containers": containers,
+                "volumes": [{"name": volume, "secret": {"secretName": self.revision, "items": items}}],
+            })
+        } else {
+            json!({"containers": containers})
         };
         Some(json!({"template": {"spec": pod}}))
     }
