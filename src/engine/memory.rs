@@ -256,3 +256,37 @@ impl<K: Kind> Memory<K> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::LdapConfig;
+
+    #[test]
+    fn a_tug_of_war_ends_with_a_value_in_place() {
+        let object: LdapConfig = serde_json::from_value(json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+            "metadata": {"name": "corp", "namespace": "team", "uid": "u"},
+            "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org"},
+        }))
+        .unwrap();
+        let (begin, attempt) = (Instant::now(), (Some(1), "generation=1".to_owned()));
+        for (repair, limit) in [(Repair::Missing, 3), (Repair::Replaced, 2)] {
+            let memory = Memory::default();
+            let may = |after: Duration| memory.may_deliver(&object, &attempt, repair, begin + after);
+            // The first one mends nothing.
+            for _ in 0..=limit {
+                assert!(may(Duration::ZERO), "{repair:?}");
+                memory.delivered(&object, attempt.clone(), begin);
+            }
+            assert!(!may(Duration::from_secs(1)), "{repair:?}");
+            // Where somebody only takes entries away, the server has none; a value of theirs is one.
+            assert_eq!(may(MISSING_AGAIN), repair == Repair::Missing);
+            assert!(may(REPAIRS_WITHIN), "{repair:?}");
+            let other = (Some(2), attempt.1.clone());
+            assert!(memory.may_deliver(&object, &other, repair, begin), "another revision is no repair");
+        }
+    }
+}

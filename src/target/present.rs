@@ -136,7 +136,7 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
                     format!("it uses $({name}), which is not set in the same list before it").into(),
                 );
             }
-            None => text.push_str(&format!("$({name})")),
+            None => text.extend(["$(", name, ")"]),
         }
     }
     text.push_str(rest);

@@ -26,8 +26,8 @@ pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>) -> Value {
     }
     let volumes = list(delivered, "volumes");
     if !volumes.is_empty() {
-        if pod.get("volumes").is_none() {
-            pod["volumes"] = removal::volumes(seen).into();
+        if let Some(fields) = pod.as_object_mut() {
+            fields.entry("volumes").or_insert_with(|| removal::volumes(seen).into());
         }
         place(&mut pod, "volumes", "name", &volumes);
     }

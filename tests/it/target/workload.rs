@@ -337,8 +337,10 @@ async fn an_entry_that_was_moved_does_not_outlive_its_setting() -> Result<()> {
     world.edit("kubectl-rollout", point_to("corp-ldap-1")).await?;
     let mut fewer = Values::default();
     fewer.set(ADDRESS, "ldaps://ldap.example.com");
+    let generation = world.deployment().await?.metadata.generation.context("generation")?;
     let changes = world.settle(Some((3, &fewer))).await?;
-    assert!(matches!(changes.as_slice(), [Change::Merge(_), Change::Apply(_)]), "{changes:?}");
+    assert!(matches!(changes.as_slice(), [Change::Merge(_), Change::Claim(_)]), "{changes:?}");
+    assert_eq!(world.deployment().await?.metadata.generation, Some(generation + 1), "one rollout");
     let names: Vec<_> = variables(&world.deployment().await?).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS", "LDAP_ADDRESS"]);
     let standing = world.seen().await?.standing(&world.owner);
