@@ -22,10 +22,15 @@ pub enum Error {
     Stopping,
 }
 
-/// The API server's own words where there are any: the rest of its answer repeats them.
+/// The API server's own words where there are any, since the rest of its answer repeats them, and the innermost
+/// cause of everything else.
 pub fn in_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
     }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

@@ -22,7 +22,7 @@
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
-//!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
+//!   [`api_server`], [`leader`], [`server`], [`metrics`] and [`telemetry`].
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
 //! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default
@@ -57,6 +57,7 @@
 //!   Server, or a target has entries, that must go with their resource.
 
 pub mod api;
+pub mod api_server;
 pub mod cli;
 pub mod engine;
 pub mod error;

@@ -6,25 +6,19 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Claimant, Kind, Memory, Registry, Tenancy,
-    backoff::Backoff,
+    Claimant, Events, Kind, Memory, Notice, Registry, Tenancy,
+    backoff::{Backoff, Key},
     claims,
     notices::{Tone, notices},
     secret::field_manager,
+    turns::Turns,
 };
-use crate::{
-    api::Status,
-    error::{Error, in_words},
-    metrics::Metrics,
-    net::SharedNetwork,
-};
+use crate::{api::Status, error::Error, metrics::Metrics, net::SharedNetwork};
 
 /// A status as it is written.
 #[derive(Serialize)]
@@ -47,10 +41,10 @@ pub struct Context<K: Kind> {
     pub(super) backoff: Backoff,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
-    /// Who events say they come from.
-    pub reporter: Reporter,
-    /// Limits how many runs speak with the API server at a time: each takes a connection and memory.
-    pub(super) turns: Semaphore,
+    /// Where events go.
+    pub events: Events,
+    /// Limits how many runs speak with the API server at a time.
+    pub(super) turns: Turns,
     /// How long a deletion waits for a server that does not let go.
     pub deletion_patience: Duration,
     /// Set when the process is to stop.
@@ -65,7 +59,7 @@ impl<K: Kind> Context<K> {
         client: Client,
         network: Arc<SharedNetwork>,
         metrics: Arc<Metrics>,
-        reporter: Reporter,
+        events: Events,
         deletion_patience: Duration,
         stopping: CancellationToken,
         registry: Arc<Registry>,
@@ -76,8 +70,8 @@ impl<K: Kind> Context<K> {
             memory: Memory::default(),
             backoff: Backoff::default(),
             metrics,
-            reporter,
-            turns: Semaphore::new(TURNS),
+            events,
+            turns: Turns::default(),
             deletion_patience,
             stopping,
             registry,
@@ -109,7 +103,7 @@ impl<K: Kind> Context<K> {
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
-        self.backoff.forget(&format!("{namespace}/{name}"));
+        self.backoff.forget(&Key::new(namespace, name));
         self.metrics.forget::<K>(namespace, name);
     }
 
@@ -140,43 +134,19 @@ impl<K: Kind> Context<K> {
             Err(error) => return Err(error.into()),
         }
         for notice in notices(previous, status) {
-            self.tell(object, &notice).await;
+            self.tell(object, &notice);
         }
         Ok(())
     }
 
-    /// Writes an event, and the same to the log.
-    pub(super) async fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &super::Notice) {
+    /// Has an event written, and writes the same to the log. It waits for nothing.
+    pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &Notice) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
-        let type_ = match notice.tone {
-            Tone::Normal => {
-                tracing::info!(%kind, namespace, name, reason, "{note}");
-                EventType::Normal
-            }
-            Tone::Warning => {
-                tracing::warn!(%kind, namespace, name, reason, "{note}");
-                EventType::Warning
-            }
-        };
-        let event = Event {
-            type_,
-            reason,
-            note: Some(note.chars().take(NOTE_LIMIT).collect()),
-            action: notice.action.clone(),
-            secondary: None,
-        };
-        // A recorder that lives on would remember every event for minutes, to join equal ones; these tell of
-        // transitions only. An event is a courtesy: the status carries the same words.
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(error = in_words(&error), "an event was not written");
+        match notice.tone {
+            Tone::Normal => tracing::info!(%kind, namespace, name, reason, "{note}"),
+            Tone::Warning => tracing::warn!(%kind, namespace, name, reason, "{note}"),
         }
+        self.events.tell(object.object_ref(&()), notice);
     }
 }
-
-/// Runs of a kind that speak with the API server at a time.
-const TURNS: usize = 8;
-
-/// Events take notes of up to 1024 bytes; a character has at most four.
-const NOTE_LIMIT: usize = 256;

@@ -1,9 +1,6 @@
 //! One run for one resource: the pipeline on one screen.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,6 +9,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Kind, Notice, Planned,
     Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy, Traces, Values,
+    backoff::random_share,
     decide,
     delivery::{Delivered, Offer, deliver, look_again, looks, retire},
     fetch,
@@ -30,7 +28,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         return release(object, context).await;
     }
     let others = context.others(object).await;
-    let turn = context.turns.acquire().await;
+    let turn = context.turns.take().await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
         keep(object, context, present.as_ref(), &existing).await?;
@@ -67,7 +65,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     drop(turn);
     let values = (existing.values(), last_verified.as_ref());
     let remembered = examine(object, context, &planned, &checked_inputs, values).await?;
-    let _turn = context.turns.acquire().await;
+    let _turn = context.turns.take().await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -165,12 +163,6 @@ async fn stopped<K: Kind>(context: &Context<K>) {
 fn schedule<K: Kind>(object: &K) -> Schedule {
     let common = object.common();
     Schedule { interval: common.check_interval.get(), threshold: common.failure_threshold }
-}
-
-/// A random number between 0 and 1.
-fn random_share() -> f64 {
-    let random = RandomState::new().hash_one(()) >> 32;
-    u32::try_from(random).map_or(0.0, f64::from) / f64::from(u32::MAX)
 }
 
 /// The current values, and whether they are known to work.
@@ -334,7 +326,7 @@ async fn settle<K: Kind>(
         context.memory.reported(object, &status, &details);
     }
     for notice in notice.into_iter().chain(K::news(&before, &details)) {
-        context.tell(object, &notice).await;
+        context.tell(object, &notice);
     }
     Ok(Action::requeue(again))
 }

@@ -7,15 +7,15 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{
     Client, ResourceExt,
     core::{ApiResource, DynamicObject, PartialObjectMeta},
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher::Event,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Registry, Scope};
+use super::{Registry, Scope, Watches, follow::follow, trouble::Place, watches::Importance};
 use crate::target;
 
 /// How often is looked whether the W&B operator's resource is served by now.
-const UNKNOWN_KIND_RETRY: Duration = Duration::from_mins(1);
+const UNKNOWN_KIND_RETRY: Duration = Duration::from_secs(5);
 
 /// Watches one kind of target in a scope, from when the first resource names one: who has no target needs
 /// no right to watch any.
@@ -24,24 +24,20 @@ pub async fn watch_targets(
     scope: Scope,
     kind: &'static str,
     registry: Arc<Registry>,
+    watches: Watches,
     stopping: CancellationToken,
 ) {
     let watching = async {
         registry.until_it_matters(kind).await;
         let resource = resource(&client, kind).await;
         let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(client.clone(), &resource);
-        let changes = watcher(objects, watcher::Config::default()).default_backoff().touched_objects();
-        changes
-            .for_each(|changed| {
-                match changed {
-                    Ok(object) => registry.target_changed(
-                        &object.namespace().unwrap_or_default(),
-                        kind,
-                        &object.name_any(),
-                    ),
-                    Err(error) => {
-                        tracing::warn!(kind, %error, "a watch of targets broke and is set up again");
-                    }
+        let place = Place::of::<PartialObjectMeta<DynamicObject>>(&resource, scope.namespace());
+        let watched = watches.add(place.in_words(), Importance::Optional);
+        follow(objects, place, Arc::new(watched))
+            .for_each(|event| {
+                if let Event::Apply(object) | Event::Delete(object) | Event::InitApply(object) = event {
+                    let namespace = object.namespace().unwrap_or_default();
+                    registry.target_changed(&namespace, kind, &object.name_any());
                 }
                 std::future::ready(())
             })
