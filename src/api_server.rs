@@ -37,8 +37,12 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(35);
 pub fn client(mut config: Config, writes: &Writes) -> kube::Result<Client> {
     config.default_retry = false;
     let writes = writes.clone();
-    let layer =
-        layer_fn(move |inner| Limited { inner, writes: writes.clone(), read: READ_LIMIT, write: WRITE_LIMIT });
+    let layer = layer_fn(move |inner| Limited {
+        inner,
+        writes: writes.clone(),
+        read: READ_LIMIT,
+        write: WRITE_LIMIT,
+    });
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 

@@ -230,8 +230,7 @@ impl Controllers {
     fn look_around(mut self, shared: &Shared<'_>, client: &Client) -> Self {
         for scope in &shared.options.scopes {
             if let Scope::Namespace(namespace) = scope {
-                let looking =
-                    look_for_namespace(client.clone(), namespace.clone(), shared.watches.clone());
+                let looking = look_for_namespace(client.clone(), namespace.clone(), shared.watches.clone());
                 self.beside.push(looking.boxed());
             }
         }

@@ -64,10 +64,13 @@ pub async fn serve(
     stopping: CancellationToken,
 ) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/readyz", get({
-            let watches = watches.clone();
-            move || std::future::ready(ready(&readiness, &watches))
-        }))
+        .route(
+            "/readyz",
+            get({
+                let watches = watches.clone();
+                move || std::future::ready(ready(&readiness, &watches))
+            }),
+        )
         .route("/healthz", get(move || std::future::ready(healthy(&watches))))
         .route("/metrics", get(move || std::future::ready(exposition(&metrics))));
     axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned()).await

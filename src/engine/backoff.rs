@@ -208,7 +208,8 @@ mod tests {
     fn only_what_concerns_everybody_is_let_go() {
         let answer = |code, retry_after_seconds| {
             let details: StatusDetails =
-                serde_json::from_value(serde_json::json!({ "retryAfterSeconds": retry_after_seconds })).unwrap();
+                serde_json::from_value(serde_json::json!({ "retryAfterSeconds": retry_after_seconds }))
+                    .unwrap();
             let status = Status { code, details: Some(details), ..Status::default() };
             Error::Api(kube::Error::Api(Box::new(status)))
         };

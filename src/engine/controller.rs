@@ -121,7 +121,8 @@ pub fn control<K: Kind>(
     let watched = Arc::new(watches.add(place.in_words(), Importance::Needed));
     context.registry.add(scope.clone(), store.clone(), Arc::clone(&watched), run_again.clone());
     let resources = resources(Arc::clone(&context), scope, writer, place, Arc::clone(&watched));
-    let secrets = metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
+    let secrets =
+        metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
     let config_maps =
         metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()), &(), scope, watches);
     let config = controller::Config::default().concurrency(concurrency);
@@ -133,20 +134,16 @@ pub fn control<K: Kind>(
         .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap));
     for neighbour in K::NEIGHBOURS {
         let resource = neighbour.resource();
-        let objects =
-            scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &resource);
+        let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &resource);
         let changes = metadata(objects, &resource, scope, watches);
         let users = users_of(store.clone(), ReferenceSource::Neighbour(*neighbour));
         controller = controller.watches_stream_with(changes, users, resource);
     }
-    let runs = controller
-        .reconcile_on(again)
-        .graceful_shutdown_on(stopping.clone().cancelled_owned())
-        .run(
-            move |object, context| run(object, context, present.clone()),
-            |object, error, context| retry(&object, error, &context),
-            Arc::clone(&context),
-        );
+    let runs = controller.reconcile_on(again).graceful_shutdown_on(stopping.clone().cancelled_owned()).run(
+        move |object, context| run(object, context, present.clone()),
+        |object, error, context| retry(&object, error, &context),
+        Arc::clone(&context),
+    );
     let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
     let listing = {
         let (registry, watched) = (Arc::clone(&context.registry), Arc::clone(&watched));

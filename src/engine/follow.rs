@@ -36,7 +36,7 @@ const WATCH_SECONDS: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// The longest pause after failures: what the API server has or allows again is seen within seconds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// The shortest pause after failures.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -48,7 +48,11 @@ const SHORT_WATCH: Duration = Duration::from_secs(1);
 const PAGE: u32 = 500;
 
 /// Every object, and every change from then on. What goes wrong is told to `watched`, and tried again.
-pub(super) fn follow<K>(api: Api<K>, place: Place, watched: Arc<Watched>) -> impl Stream<Item = Event<K>> + Send
+pub(super) fn follow<K>(
+    api: Api<K>,
+    place: Place,
+    watched: Arc<Watched>,
+) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {

@@ -3,7 +3,10 @@
 mod checking;
 mod crashes;
 mod leadership;
+mod outages;
 mod publishing;
 mod quiet;
 mod secrecy;
+mod starting;
+mod stopping;
 mod strangers;

@@ -3,10 +3,12 @@
 mod audit;
 mod components;
 mod credentials;
+mod faults;
 mod proxy;
 
 pub use audit::AuditEvent;
 pub use credentials::User;
+pub use faults::Fault;
 pub use proxy::{ApiProxy, Mutation};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
