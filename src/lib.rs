@@ -51,6 +51,8 @@
 //! - A target refers to immutable revisions of the published Secret, and none goes while a pod or a pod
 //!   template refers to it. Every step of a delivery is one write that follows from what the cluster holds,
 //!   so a process that is killed leaves nothing that the next one cannot finish.
+//! - Every request to the API server has a time limit, a run that waits for an answer holds nobody else up, and the
+//!   process ends within five seconds of SIGTERM. The Lease is given up only once nothing of it can write any more.
 //! - A revision that did not work in the pods is not tried again before a person changes something.
 //! - One resource decides at a target at a time, and an entry of anybody else is never changed.
 //! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B

@@ -144,15 +144,8 @@ pub fn control<K: Kind>(
         |object, error, context| retry(&object, error, &context),
         Arc::clone(&context),
     );
+    let listing = run_after_lists(Arc::clone(&context), Arc::clone(&watched), store, run_again.clone());
     let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
-    let listing = {
-        let (registry, watched) = (Arc::clone(&context.registry), Arc::clone(&watched));
-        async move {
-            watched.settled().await;
-            registry.newly_listed();
-            std::future::pending::<()>().await;
-        }
-    };
     let done = runs.for_each(move |outcome| {
         // Its deletion was missed while a watch was broken.
         if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
@@ -172,6 +165,27 @@ pub fn control<K: Kind>(
                     std::future::pending().await
                 }
             } => {}
+        }
+    }
+}
+
+/// Has those run that waited for the kind to be listed, and, after a restart of the watches, all of the kind: what it
+/// had written may be gone, and no change tells.
+async fn run_after_lists<K: Kind>(
+    context: Arc<Context<K>>,
+    watched: Arc<Watched>,
+    store: Store<Guarded<K>>,
+    run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
+) {
+    let mut restarts = watched.restarts();
+    loop {
+        watched.settled().await;
+        context.registry.newly_listed();
+        // The sender lives as long as the process.
+        let _ = restarts.changed().await;
+        watched.settled().await;
+        for object in store.state() {
+            let _ = run_again.unbounded_send(ObjectRef::from_obj(&*object));
         }
     }
 }

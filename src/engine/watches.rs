@@ -126,6 +126,7 @@ impl Watches {
 
     /// Has every watch list anew, since what it knows may never have been.
     pub fn restart(&self) {
+        self.0.entries().watches.values_mut().for_each(|watch| watch.listed = None);
         self.0.restarts.send_modify(|count| *count += 1);
     }
 
@@ -328,6 +329,19 @@ mod tests {
         assert_eq!(watches.stalled(later(601)), None);
         drop(watched);
         assert_eq!(watches.stalled(later(601)), None);
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_nothing_is_known_until_it_is_listed() {
+        let watches = Watches::default();
+        let watched = watches.add("Secrets".into(), Importance::Needed);
+        let mut restarts = watched.restarts();
+        watched.listed();
+        watches.restart();
+        restarts.changed().await.unwrap();
+        assert!(watched.listed_at().is_none() && watched.unsettled().is_some());
+        watched.listed();
+        watched.settled().await;
     }
 
     #[tokio::test]

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use test_support::{ApiProxy, ControlPlane, Fault, Operator, Workspace, condition, wait_until};
 
+use wandb_auth_operator::api::custom_resource_definitions;
+
 use crate::world::{certificate, directory, eventually, ldap_config, program, put_references, workspace};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -212,4 +214,36 @@ async fn a_resource_of_a_long_name_has_events() -> Result<()> {
         Ok(events.any(|event| event["regarding"]["name"] == name.as_str()).then_some(()))
     })
     .await
+}
+
+#[tokio::test]
+async fn an_api_server_that_was_restored_from_a_backup_is_listed_anew() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let mut plane = ControlPlane::start().await?;
+    let workspace = Workspace::create(&plane, &custom_resource_definitions()).await?;
+    put_references(&workspace, &certificate).await?;
+    let config = ldap_config(&directory.ldaps_url()?, "");
+    workspace.apply(&config.replace("name: corp", "name: kept")).await?;
+    plane.back_up()?;
+    // More than the API server itself writes when it starts.
+    for number in 0..500 {
+        workspace.put_secret("forgotten", &[("number", &number.to_string())]).await?;
+    }
+    let operator = workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8"])?;
+    workspace.apply(&config.replace("name: corp", "name: forgotten")).await?;
+    workspace.wait_until_ready("LdapConfig", "kept").await?;
+    workspace.wait_until_ready("LdapConfig", "forgotten").await?;
+    plane.restore()?;
+    workspace.apply(&config).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    // What it had published is gone with the rest.
+    eventually("its Secret to be published again", || async {
+        Ok(workspace.secrets().get_opt("kept-ldap").await?.map(drop))
+    })
+    .await?;
+    operator.log().wait_for("stores an earlier state than before", PATIENCE)?;
+    wait_until(PATIENCE, "the metrics of what is gone to go", || {
+        Ok(!operator.get("/metrics")?.1.contains("name=\"forgotten\""))
+    })
 }
