@@ -83,6 +83,7 @@ impl Election {
     /// cannot reach the API server must not replace another one that can.
     pub async fn win(&mut self, readiness: &Readiness) {
         readiness.waits(format!("the Lease {} was not read yet", self.name));
+        let mut told = None;
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
                 // A leader is ready when it has listed its resources.
@@ -90,11 +91,18 @@ impl Election {
                     readiness.waits_for_listing();
                     return;
                 }
-                Ok(Claim::Contested | Claim::Theirs) => readiness.set_ready(),
+                Ok(Claim::Contested | Claim::Theirs) => {
+                    told = None;
+                    readiness.set_ready();
+                }
                 Err(error) => {
-                    tracing::warn!(error, "the Lease could not be read or written");
-                    let lease = &self.name;
-                    readiness.waits(format!("the Lease {lease} could not be read or written: {error}"));
+                    let obstacle = format!("the Lease {} could not be read or written: {error}", self.name);
+                    readiness.waits(obstacle.clone());
+                    // It is tried every second, and told once for each cause.
+                    if told.as_ref() != Some(&obstacle) {
+                        tracing::warn!("{obstacle}");
+                        told = Some(obstacle);
+                    }
                 }
             }
             tokio::time::sleep(LOOK_PERIOD).await;

@@ -18,7 +18,12 @@ use super::{
     secret::field_manager,
     turns::Turns,
 };
-use crate::{api::Status, error::Error, metrics::Metrics, net::SharedNetwork};
+use crate::{
+    api::{CheckResult, CheckStatus, Status, names::EventReason},
+    error::Error,
+    metrics::Metrics,
+    net::SharedNetwork,
+};
 
 /// A status as it is written.
 #[derive(Serialize)]
@@ -133,20 +138,29 @@ impl<K: Kind> Context<K> {
             Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
             Err(error) => return Err(error.into()),
         }
+        let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
         for notice in notices(previous, status) {
-            self.tell(object, &notice);
+            let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
+            Self::log(object, &notice, check);
+            self.events.tell(object.object_ref(&()), &notice);
         }
         Ok(())
     }
 
     /// Has an event written, and writes the same to the log. It waits for nothing.
     pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &Notice) {
+        Self::log(object, notice, None);
+        self.events.tell(object.object_ref(&()), notice);
+    }
+
+    /// Writes what is told to the log, with the check that it is about, if it is about one.
+    fn log(object: &impl Resource<DynamicType = ()>, notice: &Notice, check: Option<&CheckStatus>) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
+        let (check, check_reason) = check.map(|check| (check.name.as_str(), check.reason.as_str())).unzip();
         match notice.tone {
             Tone::Normal => tracing::info!(%kind, namespace, name, reason, "{note}"),
-            Tone::Warning => tracing::warn!(%kind, namespace, name, reason, "{note}"),
+            Tone::Warning => tracing::warn!(%kind, namespace, name, reason, check, check_reason, "{note}"),
         }
-        self.events.tell(object.object_ref(&()), notice);
     }
 }

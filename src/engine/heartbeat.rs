@@ -50,20 +50,28 @@ pub async fn heartbeat(client: Client, scope: Scope, watches: Watches) {
 /// Time between two looks for a namespace that does not exist.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Looks for a namespace until it exists: lists of one that does not are empty, not an error. Where the operator may
-/// not look, it must do without.
+/// Looks for a namespace until it exists: lists of one that does not are empty, not an error.
+///
+/// Where Kubernetes has put its own authority into a ConfigMap, as into every namespace, nothing more is asked; the
+/// right to see namespaces is one that the operator usually does not have, and then it does without.
 pub async fn look_for_namespace(client: Client, name: String, watches: Watches) {
     let watched = watches.add(format!("namespace {name}"), Importance::Needed);
-    let api: Api<Namespace> = Api::all(client);
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let objects: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &name);
     loop {
-        match api.get_opt(&name).await {
-            Ok(None) => watched.failed(Trouble {
+        let looked = match objects.list(&ListParams::default().limit(1)).await {
+            Ok(list) if list.items.is_empty() => namespaces.get_opt(&name).await.map(|found| found.is_some()),
+            Ok(_) => Ok(true),
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(false) => watched.failed(Trouble {
                 cause: Cause::Missing,
                 words: format!("The namespace {name} does not exist: create it, or correct --namespace."),
             }),
             // The watches of the namespace say so.
             Err(error) if is_unanswered(&error) => {}
-            Ok(Some(_)) | Err(_) => return watched.listed(),
+            Ok(true) | Err(_) => return watched.listed(),
         }
         tokio::time::sleep(LOOK).await;
     }

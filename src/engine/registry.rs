@@ -1,8 +1,11 @@
 //! Who else is there: the resources of every kind, and how to have them run again.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::channel::mpsc;
@@ -107,14 +110,15 @@ impl Registry {
     /// What keeps kinds of this namespace from being listed, if one is not. Whoever asks runs again when that changes.
     pub fn unlisted(&self, namespace: &str) -> Option<String> {
         let controllers = self.covering(namespace);
-        let mut missing: Vec<_> =
-            controllers.iter().filter_map(|controller| controller.watched().unsettled()).collect();
-        if missing.is_empty() {
-            return None;
-        }
+        let missing = || {
+            let words = controllers.iter().filter_map(|controller| controller.watched().unsettled());
+            let words: BTreeSet<_> = words.collect();
+            (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        missing()?;
         self.is_awaited.store(true, Ordering::SeqCst);
-        missing.sort();
-        Some(missing.join(" "))
+        // Who was listed before that was noted has nobody run again.
+        missing()
     }
 
     /// Has everybody run again where somebody was told to wait for a kind that is listed now.
