@@ -147,7 +147,7 @@ pub(super) fn retry_after(error: &kube::Error) -> Option<Duration> {
 /// those who failed together do not come back together.
 pub(super) fn wait(failures: u32, first: Duration, longest: Duration, share: f64) -> Duration {
     let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
-    pause.mul_f64((1.0 + share.clamp(0.0, 1.0)) / 2.0)
+    pause.mul_f64(f64::midpoint(1.0, share.clamp(0.0, 1.0)))
 }
 
 /// A random number between 0 and 1.

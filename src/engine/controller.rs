@@ -118,9 +118,9 @@ pub fn control<K: Kind>(
     let store = writer.as_reader();
     let (run_again, again) = mpsc::unbounded();
     let place = Place::of::<K>(&(), scope.namespace());
-    let watched = Arc::new(watches.add(place.in_words(), Importance::Needed));
-    context.registry.add(scope.clone(), store.clone(), Arc::clone(&watched), run_again.clone());
-    let resources = resources(Arc::clone(&context), scope, writer, place, Arc::clone(&watched));
+    let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
+    context.registry.add(scope.clone(), store.clone(), Arc::clone(&own), run_again.clone());
+    let resources = resources(Arc::clone(&context), scope, writer, place, Arc::clone(&own));
     let secrets =
         metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
     let config_maps =
@@ -144,7 +144,7 @@ pub fn control<K: Kind>(
         |object, error, context| retry(&object, error, &context),
         Arc::clone(&context),
     );
-    let listing = run_after_lists(Arc::clone(&context), Arc::clone(&watched), store, run_again.clone());
+    let listing = run_after_lists(Arc::clone(&context), Arc::clone(&own), store, run_again.clone());
     let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
     let done = runs.for_each(move |outcome| {
         // Its deletion was missed while a watch was broken.
@@ -161,8 +161,8 @@ pub fn control<K: Kind>(
             // Nothing runs before the kind is listed, so there is nothing to wait for; kube waits for the list.
             () = async {
                 stopping.cancelled().await;
-                if watched.listed_at().is_some() {
-                    std::future::pending().await
+                if own.listed_at().is_some() {
+                    std::future::pending::<()>().await;
                 }
             } => {}
         }
@@ -288,8 +288,8 @@ where
     PartialObjectMeta<K>: Resource + DeserializeOwned,
 {
     let place = Place::of::<PartialObjectMeta<K>>(kind, scope.namespace());
-    let watched = watches.add(place.in_words(), Importance::Needed);
-    follow(api, place, Arc::new(watched)).map(Ok).touched_objects()
+    let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
+    follow(api, place, own).map(Ok).touched_objects()
 }
 
 /// Drops what `kubectl apply` and the API server keep for themselves, most of an object's size.

@@ -47,31 +47,37 @@ pub async fn heartbeat(client: Client, scope: Scope, watches: Watches) {
     }
 }
 
-/// Time between two looks for a namespace that does not exist.
-const LOOK: Duration = Duration::from_secs(2);
+/// Time between two looks for a namespace.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often a namespace is found empty before it is asked for by its name.
+const EMPTY_LOOKS: u32 = 5;
 
 /// Looks for a namespace until it exists: lists of one that does not are empty, not an error.
 ///
-/// Where Kubernetes has put its own authority into a ConfigMap, as into every namespace, nothing more is asked; the
-/// right to see namespaces is one that the operator usually does not have, and then it does without.
+/// Kubernetes puts its own authority into a ConfigMap of every namespace. Only where there is none is the namespace
+/// itself asked for: that is a right which the operator usually does not have, and then it does without.
 pub async fn look_for_namespace(client: Client, name: String, watches: Watches) {
-    let watched = watches.add(format!("namespace {name}"), Importance::Needed);
+    let own = watches.add(format!("namespace {name}"), Importance::Needed);
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let objects: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &name);
+    let mut empty = 0;
     loop {
-        let looked = match objects.list(&ListParams::default().limit(1)).await {
-            Ok(list) if list.items.is_empty() => namespaces.get_opt(&name).await.map(|found| found.is_some()),
-            Ok(_) => Ok(true),
-            Err(error) => Err(error),
-        };
-        match looked {
-            Ok(false) => watched.failed(Trouble {
-                cause: Cause::Missing,
-                words: format!("The namespace {name} does not exist: create it, or correct --namespace."),
-            }),
+        match objects.list(&ListParams::default().limit(1)).await {
+            Ok(list) if list.items.is_empty() => empty += 1,
             // The watches of the namespace say so.
             Err(error) if is_unanswered(&error) => {}
-            Ok(true) | Err(_) => return watched.listed(),
+            Ok(_) | Err(_) => return own.listed(),
+        }
+        if empty >= EMPTY_LOOKS {
+            match namespaces.get_opt(&name).await {
+                Ok(None) => own.failed(Trouble {
+                    cause: Cause::Missing,
+                    words: format!("The namespace {name} does not exist: create it, or correct --namespace."),
+                }),
+                Err(error) if is_unanswered(&error) => {}
+                Ok(Some(_)) | Err(_) => return own.listed(),
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -32,8 +32,8 @@ pub async fn watch_targets(
         let resource = resource(&client, kind).await;
         let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(client.clone(), &resource);
         let place = Place::of::<PartialObjectMeta<DynamicObject>>(&resource, scope.namespace());
-        let watched = watches.add(place.in_words(), Importance::Optional);
-        follow(objects, place, Arc::new(watched))
+        let own = Arc::new(watches.add(place.in_words(), Importance::Optional));
+        follow(objects, place, own)
             .for_each(|event| {
                 if let Event::Apply(object) | Event::Delete(object) | Event::InitApply(object) = event {
                     let namespace = object.namespace().unwrap_or_default();

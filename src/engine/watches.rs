@@ -284,8 +284,8 @@ mod tests {
         let optional = watches.add("Deployments".into(), Importance::Optional);
         assert!(watches.obstacles().is_empty());
         optional.failed(refused("may not list deployments"));
-        for watched in &needed {
-            watched.failed(refused("may not list secrets"));
+        for each in &needed {
+            each.failed(refused("may not list secrets"));
         }
         assert_eq!(watches.obstacles(), ["may not list secrets"]);
         needed[0].listed();
@@ -301,60 +301,60 @@ mod tests {
     #[tokio::test]
     async fn a_kind_that_is_not_served_has_no_objects() {
         let watches = Watches::default();
-        let watched = watches.add("jwtissuers".into(), Importance::Needed);
-        assert_eq!(watched.unsettled().as_deref(), Some("jwtissuers are not listed yet"));
-        watched.failed(Trouble { cause: Cause::Missing, words: "the definition is missing".into() });
-        watched.settled().await;
-        assert_eq!(watched.unsettled(), None);
+        let own = watches.add("jwtissuers".into(), Importance::Needed);
+        assert_eq!(own.unsettled().as_deref(), Some("jwtissuers are not listed yet"));
+        own.failed(Trouble { cause: Cause::Missing, words: "the definition is missing".into() });
+        own.settled().await;
+        assert_eq!(own.unsettled(), None);
         assert_eq!(watches.obstacles(), ["the definition is missing"], "but the process is not ready");
-        watched.failed(refused("may not list jwtissuers"));
-        assert_eq!(watched.unsettled().as_deref(), Some("may not list jwtissuers"));
+        own.failed(refused("may not list jwtissuers"));
+        assert_eq!(own.unsettled().as_deref(), Some("may not list jwtissuers"));
     }
 
     #[test]
     fn a_watch_without_a_sign_is_stalled_only_while_the_api_server_answers() {
         let watches = Watches::default();
-        let watched = watches.add("Secrets".into(), Importance::Needed);
+        let own = watches.add("Secrets".into(), Importance::Needed);
         let now = Instant::now();
         let later = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(watches.stalled(later(600)), None, "nothing answers");
-        watched.failed(Trouble { cause: Cause::Unanswered, words: "no answer".into() });
+        own.failed(Trouble { cause: Cause::Unanswered, words: "no answer".into() });
         watches.0.entries().answered = Some(later(600));
         assert_eq!(watches.stalled(later(100)), None);
         assert_eq!(watches.stalled(later(601)).as_deref(), Some("Secrets"), "no answer is no sign");
         assert_eq!(watches.stalled(later(700)), None, "the API server answers no more");
-        watched.failed(refused("a refusal is an answer"));
+        own.failed(refused("a refusal is an answer"));
         watches.0.entries().watches.values_mut().for_each(|watch| watch.progress = later(590));
         watches.0.entries().answered = Some(later(600));
         assert_eq!(watches.stalled(later(601)), None);
-        drop(watched);
+        drop(own);
         assert_eq!(watches.stalled(later(601)), None);
     }
 
     #[tokio::test]
     async fn after_a_restart_nothing_is_known_until_it_is_listed() {
         let watches = Watches::default();
-        let watched = watches.add("Secrets".into(), Importance::Needed);
-        let mut restarts = watched.restarts();
-        watched.listed();
+        let own = watches.add("Secrets".into(), Importance::Needed);
+        let mut restarts = own.restarts();
+        own.listed();
         watches.restart();
         restarts.changed().await.unwrap();
-        assert!(watched.listed_at().is_none() && watched.unsettled().is_some());
-        watched.listed();
-        watched.settled().await;
+        assert!(own.listed_at().is_none() && own.unsettled().is_some());
+        own.listed();
+        own.settled().await;
     }
 
     #[tokio::test]
     async fn an_api_server_that_did_not_answer_comes_back() {
         let watches = Watches::default();
         let returns = watches.returns();
-        let watched = watches.add("Secrets".into(), Importance::Needed);
-        watched.failed(refused("may not list secrets"));
-        watched.progressed();
+        let own = watches.add("Secrets".into(), Importance::Needed);
+        own.failed(refused("may not list secrets"));
+        own.progressed();
         assert_eq!(*returns.borrow(), 0, "it answered");
-        watched.failed(Trouble { cause: Cause::Unanswered, words: "no answer".into() });
-        watched.progressed();
-        watched.progressed();
+        own.failed(Trouble { cause: Cause::Unanswered, words: "no answer".into() });
+        own.progressed();
+        own.progressed();
         assert_eq!(*returns.borrow(), 1);
     }
 }
