@@ -161,7 +161,7 @@ pub fn control<K: Kind>(
             // Nothing runs before the kind is listed, so there is nothing to wait for; kube waits for the list.
             () = async {
                 stopping.cancelled().await;
-                if own.listed_at().is_some() {
+                if own.has_begun() {
                     std::future::pending::<()>().await;
                 }
             } => {}

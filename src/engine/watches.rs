@@ -45,7 +45,10 @@ pub enum Importance {
 struct Standing {
     importance: Importance,
     what: String,
+    /// When it was listed first, or first after a restart.
     listed: Option<Instant>,
+    /// Whether it was ever listed.
+    has_begun: bool,
     trouble: Option<Trouble>,
     /// When the API server sent anything for it last.
     progress: Instant,
@@ -86,7 +89,14 @@ impl Watches {
         let mut entries = self.0.entries();
         let id = entries.next;
         entries.next += 1;
-        let standing = Standing { importance, what, listed: None, trouble: None, progress: Instant::now() };
+        let standing = Standing {
+            importance,
+            what,
+            listed: None,
+            has_begun: false,
+            trouble: None,
+            progress: Instant::now(),
+        };
         entries.watches.insert(id, standing);
         Watched { id, shared: Arc::clone(&self.0) }
     }
@@ -187,7 +197,10 @@ impl Watched {
     /// Every object is known.
     pub fn listed(&self) {
         self.progressed();
-        self.update(|watch| _ = watch.listed.get_or_insert_with(Instant::now));
+        self.update(|watch| {
+            watch.listed.get_or_insert_with(Instant::now);
+            watch.has_begun = true;
+        });
         self.shared.changed();
     }
 
@@ -207,7 +220,12 @@ impl Watched {
         self.shared.changed();
     }
 
-    /// When it was listed first.
+    /// Whether it was ever listed.
+    pub fn has_begun(&self) -> bool {
+        self.entry(|watch| watch.has_begun).unwrap_or_default()
+    }
+
+    /// When it was listed first, or first after a restart.
     pub fn listed_at(&self) -> Option<Instant> {
         self.entry(|watch| watch.listed).flatten()
     }
@@ -339,7 +357,7 @@ mod tests {
         own.listed();
         watches.restart();
         restarts.changed().await.unwrap();
-        assert!(own.listed_at().is_none() && own.unsettled().is_some());
+        assert!(own.listed_at().is_none() && own.unsettled().is_some() && own.has_begun());
         own.listed();
         own.settled().await;
     }
