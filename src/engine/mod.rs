@@ -9,6 +9,7 @@
 
 mod accept;
 mod backoff;
+mod changes;
 mod claims;
 mod context;
 mod controller;
