@@ -1,6 +1,6 @@
 //! `Error`: a failure of ours, which is logged and tried again later.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 /// Something between the operator and the API server went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -22,14 +22,15 @@ pub enum Error {
     Stopping,
 }
 
-/// The API server's own words where there are any: the rest of its answer repeats them. Otherwise the first
-/// cause, which names what happened to the connection.
+/// The API server's own words where there are any, since the rest of its answer repeats them, and the innermost
+/// cause of everything else.
 pub fn in_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => {
-            let causes = std::iter::successors(other.source(), |cause| (*cause).source());
-            causes.last().map_or_else(|| other.to_string(), ToString::to_string)
-        }
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
     }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

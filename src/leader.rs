@@ -10,7 +10,6 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{Api, Client, ResourceExt, api::PostParams};
-use tokio_util::sync::CancellationToken;
 
 use crate::{error::in_words, server::Readiness};
 
@@ -22,6 +21,9 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 
 /// Time between two renewals by the leader.
 const RENEW_PERIOD: Duration = Duration::from_secs(2);
+
+/// How long the end of a process may wait until the Lease is given up.
+const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Time between two looks by one who waits: a Lease that is given back is taken within two seconds.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -81,6 +83,7 @@ impl Election {
     /// cannot reach the API server must not replace another one that can.
     pub async fn win(&mut self, readiness: &Readiness) {
         readiness.waits(format!("the Lease {} was not read yet", self.name));
+        let mut told = None;
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
                 // A leader is ready when it has listed its resources.
@@ -88,38 +91,39 @@ impl Election {
                     readiness.waits_for_listing();
                     return;
                 }
-                Ok(Claim::Contested | Claim::Theirs) => readiness.set_ready(),
+                Ok(Claim::Contested | Claim::Theirs) => {
+                    told = None;
+                    readiness.set_ready();
+                }
                 Err(error) => {
-                    tracing::warn!(error, "the Lease could not be read or written");
-                    let lease = &self.name;
-                    readiness.waits(format!("the Lease {lease} could not be read or written: {error}"));
+                    let obstacle = format!("the Lease {} could not be read or written: {error}", self.name);
+                    readiness.waits(obstacle.clone());
+                    // It is tried every second, and told once for each cause.
+                    if told.as_ref() != Some(&obstacle) {
+                        tracing::warn!("{obstacle}");
+                        told = Some(obstacle);
+                    }
                 }
             }
             tokio::time::sleep(LOOK_PERIOD).await;
         }
     }
 
-    /// Keeps leading; returns when leadership is lost, or when it was released on request.
-    pub async fn keep(&mut self, stopping: &CancellationToken) -> Leadership {
+    /// Keeps leading until the leadership is lost.
+    pub async fn keep(&mut self) {
         let mut renewed = Instant::now();
         loop {
-            tokio::select! {
-                () = stopping.cancelled() => {
-                    self.release().await;
-                    return Leadership::Released;
-                }
-                () = tokio::time::sleep(RENEW_PERIOD) => {}
-            }
+            tokio::time::sleep(RENEW_PERIOD).await;
             // Others count from before the answer, so this process does, too.
             let asked = Instant::now();
             match self.look_and_claim(RENEW_DEADLINE.saturating_sub(renewed.elapsed())).await {
                 Ok(Claim::Ours) => renewed = asked,
-                Ok(Claim::Theirs) => return Leadership::Lost,
+                Ok(Claim::Theirs) => return,
                 Ok(Claim::Contested) => {}
                 Err(error) => tracing::warn!(error, "the Lease could not be renewed"),
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
-                return Leadership::Lost;
+                return;
             }
         }
     }
@@ -188,18 +192,26 @@ impl Election {
     }
 
     /// Gives the Lease up, so that another process need not wait for it to expire.
-    async fn release(&mut self) {
-        let Some(Seen { lease, .. }) = self.seen.take() else { return };
-        let mut released = lease;
-        if let Some(spec) = &mut released.spec {
-            spec.holder_identity = Some(String::new());
-            spec.renew_time = Some(MicroTime(Timestamp::now()));
-        }
-        let parameters = PostParams::default();
-        let release = self.api.replace(&self.name, &parameters, &released);
-        if !matches!(tokio::time::timeout(RENEW_PERIOD, release).await, Ok(Ok(_))) {
+    pub async fn release(&mut self) {
+        if !matches!(tokio::time::timeout(RELEASE_LIMIT, self.try_release()).await, Ok(Ok(()))) {
             tracing::warn!("the Lease was not released and will expire");
         }
+    }
+
+    async fn try_release(&mut self) -> Result<(), kube::Error> {
+        // A renewal that was cut short may have been performed.
+        self.look().await?;
+        let Some(Seen { lease, .. }) = self.seen.take() else { return Ok(()) };
+        let mut released = lease;
+        match &mut released.spec {
+            Some(spec) if spec.holder_identity.as_deref() == Some(&self.identity) => {
+                spec.holder_identity = Some(String::new());
+                spec.renew_time = Some(MicroTime(Timestamp::now()));
+            }
+            // It is somebody else's by now.
+            _ => return Ok(()),
+        }
+        self.api.replace(&self.name, &PostParams::default(), &released).await.map(drop)
     }
 }
 
@@ -212,15 +224,6 @@ enum Claim {
     Contested,
     /// Somebody else's.
     Theirs,
-}
-
-/// How leading ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leadership {
-    /// On request.
-    Released,
-    /// Somebody else leads, or the API server does not answer.
-    Lost,
 }
 
 #[cfg(test)]

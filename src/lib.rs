@@ -22,7 +22,7 @@
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
-//!   [`leader`], [`server`], [`metrics`] and [`telemetry`].
+//!   [`api_server`], [`leader`], [`server`], [`metrics`] and [`telemetry`].
 //! - [`import`]: from the settings of a running server back to the resources that say the same.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
@@ -52,6 +52,8 @@
 //! - A target refers to immutable revisions of the published Secret, and none goes while a pod or a pod
 //!   template refers to it. Every step of a delivery is one write that follows from what the cluster holds,
 //!   so a process that is killed leaves nothing that the next one cannot finish.
+//! - Every request to the API server has a time limit, a run that waits for an answer holds nobody else up, and the
+//!   process ends within five seconds of SIGTERM. The Lease is given up only once nothing of it can write any more.
 //! - A revision that did not work in the pods is not tried again before a person changes something.
 //! - No way leads back to values that do not work at the servers any more.
 //! - What a program in a pod wrote stays there.
@@ -60,6 +62,7 @@
 //!   Server, or a target has entries, that must go with their resource.
 
 pub mod api;
+pub mod api_server;
 pub mod cli;
 pub mod engine;
 pub mod error;

@@ -1,6 +1,6 @@
 //! The long-running process: from a cluster's address to running controllers.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{
@@ -14,8 +14,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
-    engine::{Context, Kind, MANAGER, Registry, Scope, Waits, control, watch_targets},
-    leader::{Election, Leadership},
+    api_server::{self, Writes},
+    engine::{
+        Context, Events, Kind, MANAGER, Registry, Scope, Waits, Watches, control, heartbeat,
+        look_for_namespace, watch_targets,
+    },
+    leader::Election,
     metrics::Metrics,
     net::{EgressPolicy, SharedNetwork},
     server::{self, Readiness},
@@ -48,28 +52,47 @@ pub enum LeaderElection {
     Lease(String),
 }
 
-/// How long the HTTP server may take to end.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long runs may take to end once the process is to stop. Together with the release of the Lease and the end of
+/// the HTTP server it stays below five seconds.
+const RUNS_END: Duration = Duration::from_millis(2500);
+
+/// How long the HTTP server and the last events may take to end.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs until the token is cancelled; an error means that it could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
     let listener = server::listen(options.metrics_address).await?;
+    let api_server = tokio::select! {
+        addresses = api_server_addresses(&config) => addresses,
+        () = stopping.cancelled() => return Ok(()),
+    };
     let network = Arc::new(SharedNetwork::new(EgressPolicy::Enforced {
         allowed: options.allow_egress.clone(),
-        api_server: api_server_addresses(&config).await,
+        api_server,
     }));
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).context("the cluster's address or credentials are not usable")?;
+    // What runs write is counted: the Lease is given up only when nothing of it can still be done.
+    let writes = Writes::default();
+    let unusable = "the cluster's address or credentials are not usable";
+    let client = api_server::client(config.clone(), &writes).context(unusable)?;
+    let beside = api_server::client(config, &Writes::default()).context(unusable)?;
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::default();
+    let watches = Watches::default();
     let tasks = TaskTracker::new();
     tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
     let served = CancellationToken::new();
-    tasks.spawn(server::serve(listener, readiness.clone(), Arc::clone(&metrics), served.clone()));
+    tasks.spawn(server::serve(
+        listener,
+        readiness.clone(),
+        watches.clone(),
+        Arc::clone(&metrics),
+        served.clone(),
+    ));
 
     let mut election = match &options.election {
         LeaderElection::Off => None,
-        LeaderElection::Lease(name) => Some(Election::new(client.clone(), &namespace, name, identity())),
+        LeaderElection::Lease(name) => Some(Election::new(beside.clone(), &namespace, name, identity())),
     };
     if let Some(election) = &mut election {
         tracing::info!("waiting to become the leader");
@@ -80,53 +103,70 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     }
     metrics.leads(true);
 
-    let registry = Arc::new(Registry::default());
+    let (events, written) = Events::start(beside.clone(), reporter());
+    tasks.spawn(written);
     let shared = Shared {
-        reporter: reporter(),
         client,
         network,
         metrics: Arc::clone(&metrics),
-        registry,
+        registry: Arc::new(Registry::default()),
+        watches,
+        events,
         options: &options,
-        stopping,
+        stopping: stopping.clone(),
     };
     let controllers = Controllers::default()
         .watch_targets(&shared)
         .add::<LdapConfig>(&shared)
         .add::<OidcProvider>(&shared)
         .add::<JwtIssuer>(&shared)
-        .add::<ServiceAccount>(&shared);
-    let running = controllers.run(readiness);
-    let leadership = match &mut election {
-        None => {
-            running.await;
-            Leadership::Released
-        }
+        .add::<ServiceAccount>(&shared)
+        .look_around(&shared, &beside);
+    let running = controllers.run(shared.watches.clone(), readiness, stopping, writes);
+    drop(shared);
+    let end = match &mut election {
+        None => running.await,
         Some(election) => lead(election, running).await,
     };
     metrics.leads(false);
     served.cancel();
     tasks.close();
-    // A client that sent half a request must not keep the process.
+    // A client that sent half a request, or an API server that takes no event, must not keep the process.
     let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
-    match leadership {
-        Leadership::Released => Ok(()),
-        Leadership::Lost => anyhow::bail!("lost the leadership; start again to stand by"),
+    match end {
+        End::Orderly | End::CutShort { .. } => Ok(()),
+        End::Lost => anyhow::bail!("lost the leadership; start again to stand by"),
     }
 }
 
-/// Keeps the Lease while the controllers run, and gives it up only after they have stopped.
-async fn lead(election: &mut Election, running: impl Future<Output = ()>) -> Leadership {
-    let stopped = CancellationToken::new();
-    let running = async {
-        running.await;
-        stopped.cancel();
-        std::future::pending::<Infallible>().await
+/// How the controllers ended.
+enum End {
+    /// On request; every run is over.
+    Orderly,
+    /// On request, before every run was over.
+    CutShort {
+        /// Writes that were sent and may still be performed.
+        unanswered: usize,
+    },
+    /// Somebody else leads, or the API server does not answer.
+    Lost,
+}
+
+/// Keeps the Lease while the controllers run, and gives it up once they write no more.
+async fn lead(election: &mut Election, running: impl Future<Output = End>) -> End {
+    let end = tokio::select! {
+        end = running => end,
+        () = election.keep() => End::Lost,
     };
-    tokio::select! {
-        leadership = election.keep(&stopped) => leadership,
-        never = running => match never {},
+    match end {
+        End::Orderly | End::CutShort { unanswered: 0 } => election.release().await,
+        End::CutShort { unanswered } => tracing::warn!(
+            unanswered,
+            "the Lease is left to expire, since the API server may still perform writes that it has not answered"
+        ),
+        End::Lost => {}
     }
+    end
 }
 
 /// What the controllers of every kind share.
@@ -135,16 +175,17 @@ struct Shared<'a> {
     network: Arc<SharedNetwork>,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
-    reporter: Reporter,
+    watches: Watches,
+    events: Events,
     options: &'a Options,
     stopping: CancellationToken,
 }
 
-/// Controllers that are set up, and what tells that each has listed its resources.
+/// Controllers that are set up, and what goes on beside them.
 #[derive(Default)]
 struct Controllers {
     runs: Vec<BoxFuture<'static, ()>>,
-    listings: Vec<BoxFuture<'static, ()>>,
+    beside: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Controllers {
@@ -154,15 +195,14 @@ impl Controllers {
             shared.client.clone(),
             Arc::clone(&shared.network),
             Arc::clone(&shared.metrics),
-            shared.reporter.clone(),
+            shared.events.clone(),
             shared.options.waits,
             shared.stopping.clone(),
             Arc::clone(&shared.registry),
         ));
         for scope in &shared.options.scopes {
-            let (store, run) = control(Arc::clone(&context), scope, shared.options.concurrency);
+            let run = control(Arc::clone(&context), scope, &shared.watches, shared.options.concurrency);
             self.runs.push(run.boxed());
-            self.listings.push(async move { store.wait_until_ready().await.unwrap_or(()) }.boxed());
         }
         self
     }
@@ -177,6 +217,7 @@ impl Controllers {
                     scope.clone(),
                     kind,
                     registry,
+                    shared.watches.clone(),
                     shared.stopping.clone(),
                 );
                 self.runs.push(watched.boxed());
@@ -185,17 +226,51 @@ impl Controllers {
         self
     }
 
-    /// Runs until all have stopped.
-    async fn run(self, readiness: Readiness) {
+    /// Looks whether the API server answers, and whether the namespaces exist.
+    fn look_around(mut self, shared: &Shared<'_>, client: &Client) -> Self {
+        for scope in &shared.options.scopes {
+            if let Scope::Namespace(namespace) = scope {
+                let looking = look_for_namespace(client.clone(), namespace.clone(), shared.watches.clone());
+                self.beside.push(looking.boxed());
+            }
+        }
+        if let Some(scope) = shared.options.scopes.first() {
+            let beating = heartbeat(client.clone(), scope.clone(), shared.watches.clone());
+            self.beside.push(beating.boxed());
+        }
+        self
+    }
+
+    /// Runs until all have stopped, or have had their time to.
+    async fn run(
+        self,
+        watches: Watches,
+        readiness: Readiness,
+        stopping: CancellationToken,
+        writes: Writes,
+    ) -> End {
         let listed = async {
-            join_all(self.listings).await;
+            watches.listed().await;
             readiness.set_ready();
             tracing::info!("ready: every resource is listed");
-            std::future::pending::<Infallible>().await
+        };
+        let beside = async {
+            futures::join!(listed, join_all(self.beside));
+            std::future::pending::<()>().await;
+        };
+        let cut = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(RUNS_END).await;
+            // What is dropped from here on is not sent any more, but what was sent may be performed.
+            writes.unanswered()
         };
         tokio::select! {
-            _ = join_all(self.runs) => {}
-            never = listed => match never {},
+            _ = join_all(self.runs) => End::Orderly,
+            unanswered = cut => {
+                tracing::warn!(unanswered, "runs were cut short, since they did not end in time");
+                End::CutShort { unanswered }
+            }
+            () = beside => End::Orderly,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use axum::{
@@ -14,7 +15,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{engine::Watches, metrics::Metrics};
 
 const NOT_LISTED: &str = "the resources are not listed yet";
 
@@ -53,16 +54,24 @@ impl Readiness {
 
 /// Serves `/healthz`, `/readyz` and `/metrics` until the token is cancelled.
 ///
-/// Readiness never depends on the servers that the operator checks: an outage there must not stop it.
+/// Readiness never depends on the servers that the operator checks: an outage there must not stop it. Nor does
+/// health depend on the API server: a restart of the operator would not bring it back.
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
+    watches: Watches,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
 ) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || std::future::ready(ready(&readiness))))
+        .route(
+            "/readyz",
+            get({
+                let watches = watches.clone();
+                move || std::future::ready(ready(&readiness, &watches))
+            }),
+        )
+        .route("/healthz", get(move || std::future::ready(healthy(&watches))))
         .route("/metrics", get(move || std::future::ready(exposition(&metrics))));
     axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned()).await
 }
@@ -75,11 +84,24 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot serve metrics on {address}; choose another --metrics-address"))
 }
 
-fn ready(readiness: &Readiness) -> Response {
-    match readiness.obstacle().as_deref() {
-        None => "ok\n".into_response(),
-        Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, format!("{obstacle}\n")).into_response(),
+fn ready(readiness: &Readiness, watches: &Watches) -> Response {
+    let Some(obstacle) = readiness.obstacle().clone() else { return "ok\n".into_response() };
+    let mut lines = watches.obstacles();
+    if lines.is_empty() {
+        lines.push(obstacle);
     }
+    unavailable(&lines.join("\n"))
+}
+
+fn healthy(watches: &Watches) -> Response {
+    match watches.stalled(Instant::now()) {
+        None => "ok\n".into_response(),
+        Some(watch) => unavailable(&format!("the watch of {watch} hangs, although the API server answers")),
+    }
+}
+
+fn unavailable(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
 fn exposition(metrics: &Metrics) -> Response {

@@ -1,5 +1,7 @@
 //! Logs.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -12,13 +14,18 @@ pub enum LogFormat {
     Text,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,kube_client=warn,kube_runtime=warn";
+/// What is logged unless `RUST_LOG` says otherwise. kube logs each failed request as an error, while the operator
+/// says once what is wrong, and what to do.
+const DEFAULT_FILTER: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Starts logging to standard error; a second call in the same process changes nothing.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Escape codes are for people's eyes: not for files, and not where somebody asked for none (no-color.org).
+    let colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -61,14 +61,19 @@ pub struct RunArguments {
 
 /// Runs the controller until SIGTERM or SIGINT.
 pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
-    telemetry::start(arguments.log_format);
-    let mut options = arguments.options()?;
-    let config = cluster::current().await?;
-    if options.scopes.is_empty() {
-        options.scopes.push(Scope::Namespace(config.default_namespace.clone()));
-    }
+    // A container's first process ends by no signal that it does not take.
     let stopping = CancellationToken::new();
     tokio::spawn(stop_on_signal(stopping.clone()));
+    telemetry::start(arguments.log_format);
+    let mut options = arguments.options()?;
+    let config = tokio::select! {
+        config = cluster::current() => config?,
+        () = stopping.cancelled() => return Ok(()),
+    };
+    if options.scopes.is_empty() {
+        let own = namespace(&config.default_namespace).context("the namespace of the current context")?;
+        options.scopes.push(Scope::Namespace(own));
+    }
     operate(config, options, stopping).await
 }
 
@@ -77,7 +82,8 @@ impl RunArguments {
     /// absent one, since charts set those.
     fn options(self) -> anyhow::Result<Options> {
         // Two controllers on one namespace would do everything twice.
-        let namespaces: BTreeSet<_> = given(self.namespace).collect();
+        let namespaces: BTreeSet<_> =
+            given(self.namespace).map(|name| namespace(&name)).collect::<anyhow::Result<_>>()?;
         if self.all_namespaces && !namespaces.is_empty() {
             bail!("--all-namespaces and --namespace exclude each other; use one of them");
         }
@@ -112,15 +118,21 @@ fn given(items: Vec<String>) -> impl Iterator<Item = String> {
     items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty())
 }
 
+/// A name that a namespace can have: a DNS label (RFC 1123).
+fn namespace(given: &str) -> anyhow::Result<String> {
+    if given.len() > 63 || !is_label(given) {
+        bail!(
+            "--namespace {given}: expected at most 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
+        );
+    }
+    Ok(given.to_owned())
+}
+
 /// A name that the API server takes for a Lease: a DNS subdomain (RFC 1123).
 fn lease_name(given: &str) -> anyhow::Result<String> {
     let name = match given.trim() {
         "" => MANAGER,
         name => name,
-    };
-    let is_label = |label: &str| {
-        let known = |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-';
-        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(known)
     };
     if name.len() > 253 || !name.split('.').all(is_label) {
         bail!(
@@ -128,6 +140,11 @@ fn lease_name(given: &str) -> anyhow::Result<String> {
         );
     }
     Ok(name.to_owned())
+}
+
+fn is_label(label: &str) -> bool {
+    let known = |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-';
+    !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(known)
 }
 
 async fn stop_on_signal(stopping: CancellationToken) {
@@ -185,6 +202,10 @@ mod tests {
     #[test]
     fn contradictions_and_nonsense_are_told() {
         assert!(options(&["--all-namespaces", "--namespace", "a"]).is_err());
+        for nonsense in ["Wandb", "a_b", "a.b", "-a", "a-", "a b", "*", "../a", &"a".repeat(64)] {
+            let error = options(&[&format!("--namespace={nonsense}")]).unwrap_err();
+            assert!(error.to_string().contains("expected at most 63"), "{error}");
+        }
         let error = options(&["--allow-egress", "nonsense"]).unwrap_err();
         assert!(error.to_string().contains("expected a network"), "{error}");
     }

@@ -6,23 +6,22 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Claimant, Kind, Memory, Registry, Tenancy,
-    backoff::Backoff,
+    Claimant, Events, Kind, Memory, Notice, Registry, Tenancy,
+    backoff::{Backoff, Key},
     claims,
     notices::{Tone, notices},
     rejection::{is_conflict, rejected},
     secret::field_manager,
+    turns::Turns,
 };
 use crate::{
-    api::Status,
-    error::{Error, in_words},
+    api::{CheckResult, CheckStatus, Status, names::EventReason},
+    error::Error,
     metrics::Metrics,
     net::SharedNetwork,
     problem::Problem,
@@ -58,10 +57,10 @@ pub struct Context<K: Kind> {
     pub(super) backoff: Backoff,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
-    /// Who events say they come from.
-    pub reporter: Reporter,
-    /// Limits how many runs speak with the API server at a time: each takes a connection and memory.
-    pub(super) turns: Semaphore,
+    /// Where events go.
+    pub events: Events,
+    /// Limits how many runs speak with the API server at a time.
+    pub(super) turns: Turns,
     /// How long is waited for what may still come right.
     pub waits: Waits,
     /// Set when the process is to stop.
@@ -76,7 +75,7 @@ impl<K: Kind> Context<K> {
         client: Client,
         network: Arc<SharedNetwork>,
         metrics: Arc<Metrics>,
-        reporter: Reporter,
+        events: Events,
         waits: Waits,
         stopping: CancellationToken,
         registry: Arc<Registry>,
@@ -87,8 +86,8 @@ impl<K: Kind> Context<K> {
             memory: Memory::default(),
             backoff: Backoff::default(),
             metrics,
-            reporter,
-            turns: Semaphore::new(TURNS),
+            events,
+            turns: Turns::default(),
             waits,
             stopping,
             registry,
@@ -120,7 +119,7 @@ impl<K: Kind> Context<K> {
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
-        self.backoff.forget(&format!("{namespace}/{name}"));
+        self.backoff.forget(&Key::new(namespace, name));
         self.metrics.forget::<K>(namespace, name);
     }
 
@@ -135,9 +134,8 @@ impl<K: Kind> Context<K> {
     /// The problem that something was not written. Where two writers met for the first time it is an error
     /// instead: the next run sees what the other one wrote.
     pub(super) fn rejected(&self, object: &K, what: &str, error: Error) -> Result<Problem, Error> {
-        let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         match error {
-            Error::Api(error) if !is_conflict(&error) || self.backoff.is_failing(&key) => {
+            Error::Api(error) if !is_conflict(&error) || self.backoff.is_failing(&Key::of(object)) => {
                 Ok(rejected(what, &error))
             }
             error => Err(error),
@@ -170,44 +168,29 @@ impl<K: Kind> Context<K> {
             Err(kube::Error::Api(answer)) if answer.is_not_found() => return Err(Error::Gone),
             Err(error) => return Err(error.into()),
         }
+        let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
         for notice in notices(previous, status) {
-            self.tell(object, &notice).await;
+            let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
+            Self::log(object, &notice, check);
+            self.events.tell(object.object_ref(&()), &notice);
         }
         Ok(())
     }
 
-    /// Writes an event, and the same to the log.
-    pub(super) async fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &super::Notice) {
+    /// Has an event written, and writes the same to the log. It waits for nothing.
+    pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &Notice) {
+        Self::log(object, notice, None);
+        self.events.tell(object.object_ref(&()), notice);
+    }
+
+    /// Writes what is told to the log, with the check that it is about, if it is about one.
+    fn log(object: &impl Resource<DynamicType = ()>, notice: &Notice, check: Option<&CheckStatus>) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
-        let type_ = match notice.tone {
-            Tone::Normal => {
-                tracing::info!(%kind, namespace, name, reason, "{note}");
-                EventType::Normal
-            }
-            Tone::Warning => {
-                tracing::warn!(%kind, namespace, name, reason, "{note}");
-                EventType::Warning
-            }
-        };
-        let event = Event {
-            type_,
-            reason,
-            note: Some(note.chars().take(NOTE_LIMIT).collect()),
-            action: notice.action.clone(),
-            secondary: None,
-        };
-        // A recorder that lives on would remember every event for minutes, to join equal ones; these tell of
-        // transitions only. An event is a courtesy: the status carries the same words.
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(error = in_words(&error), "an event was not written");
+        let (check, check_reason) = check.map(|check| (check.name.as_str(), check.reason.as_str())).unzip();
+        match notice.tone {
+            Tone::Normal => tracing::info!(%kind, namespace, name, reason, "{note}"),
+            Tone::Warning => tracing::warn!(%kind, namespace, name, reason, check, check_reason, "{note}"),
         }
     }
 }
-
-/// Runs of a kind that speak with the API server at a time.
-const TURNS: usize = 8;
-
-/// Events take notes of up to 1024 bytes; a character has at most four.
-const NOTE_LIMIT: usize = 256;

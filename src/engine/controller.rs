@@ -1,13 +1,12 @@
-//! Which changes lead to a run: the resources themselves, and the objects that they refer to or publish.
+//! The controllers: a run for each change that leads to one, and what follows from how it ended.
 
 use std::{
-    fmt::Debug,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, channel::mpsc};
+use futures::{FutureExt, StreamExt, channel::mpsc};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Secret},
@@ -19,25 +18,22 @@ use kube::{
         ApiResource, DeserializeGuard, DynamicObject, DynamicResourceScope, error_boundary::InvalidObject,
     },
     runtime::{
-        Controller, Predicate, PredicateConfig, WatchStreamExt,
+        Controller,
         controller::{self, Action},
-        predicates,
         reflector::{ObjectRef, Store, store::Writer},
-        watcher,
     },
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Claimant, Context, Kind, ReferenceSource, Registry,
-    backoff::Backoff,
-    claims::affected,
+    Context, Kind, ReferenceSource, Watches,
+    backoff::{Failure, Key, random_share, retry_after},
+    changes::{metadata, resources, users_of},
     reconcile,
     reconcile::now,
-    references,
     release::release_undecodable,
-    secret::owner_in_targets,
     status::{Destination, Facts, Outcome, derive},
+    trouble::Place,
+    watches::{Importance, Watched},
 };
 use crate::{
     api::{Reason, Status},
@@ -63,7 +59,16 @@ impl Scope {
         }
     }
 
-    fn api<K>(&self, client: Client) -> Api<K>
+    /// The namespace, if it is one.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Cluster => None,
+            Self::Namespace(namespace) => Some(namespace),
+        }
+    }
+
+    /// Objects of a kind.
+    pub(super) fn api<K>(&self, client: Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -86,161 +91,116 @@ impl Scope {
 }
 
 /// An object that may not decode: it is reported, and its neighbours go on.
-type Guarded<K> = DeserializeGuard<K>;
+pub(super) type Guarded<K> = DeserializeGuard<K>;
 
 /// A longer run than this hangs at the API server, for the checks have a time limit of their own.
 const API_TIME: Duration = Duration::from_mins(1);
 
+/// Those who waited for the API server come back one by one over this time.
+const RETURN: Duration = Duration::from_secs(2);
+
 /// Runs the kind's controller in a scope until the context says to stop.
-///
-/// The returned store is ready once the kind's resources were listed.
 pub fn control<K: Kind>(
     context: Arc<Context<K>>,
     scope: &Scope,
+    watches: &Watches,
     concurrency: u16,
-) -> (Store<Guarded<K>>, impl Future<Output = ()> + use<K>) {
+) -> impl Future<Output = ()> + use<K> {
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
     let (run_again, again) = mpsc::unbounded();
-    let listed = CancellationToken::new();
-    context.registry.add(scope.clone(), store.clone(), listed.clone(), run_again);
-    let resources = resources(Arc::clone(&context), scope, writer, listed);
-    let secrets = metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()));
-    let config_maps = metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()));
+    let place = Place::of::<K>(&(), scope.namespace());
+    let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
+    context.registry.add(scope.clone(), store.clone(), Arc::clone(&own), run_again.clone());
+    let resources = resources(Arc::clone(&context), scope, writer, place, Arc::clone(&own));
+    let secrets =
+        metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
+    let config_maps =
+        metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()), &(), scope, watches);
     let config = controller::Config::default().concurrency(concurrency);
-    let stopping = Arc::clone(&context);
+    let stopping = context.stopping.clone();
     let present = store.clone();
     let mut controller = Controller::for_stream(resources, store.clone())
         .with_config(config)
         .watches_stream(secrets, users_of(store.clone(), ReferenceSource::Secret))
         .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap));
     for neighbour in K::NEIGHBOURS {
-        let changes = metadata(
-            scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &neighbour.resource()),
-        );
+        let resource = neighbour.resource();
+        let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &resource);
+        let changes = metadata(objects, &resource, scope, watches);
         let users = users_of(store.clone(), ReferenceSource::Neighbour(*neighbour));
-        controller = controller.watches_stream_with(changes, users, neighbour.resource());
+        controller = controller.watches_stream_with(changes, users, resource);
     }
-    let runs = controller
-        .reconcile_on(again)
-        .graceful_shutdown_on(async move { stopping.stopping.cancelled().await })
-        .run(
-            move |object, context| run(object, context, present.clone()),
-            |object, error, context| retry(&object, error, &context.backoff),
-            Arc::clone(&context),
-        );
+    let runs = controller.reconcile_on(again).graceful_shutdown_on(stopping.clone().cancelled_owned()).run(
+        move |object, context| run(object, context, present.clone()),
+        |object, error, context| retry(&object, error, &context),
+        Arc::clone(&context),
+    );
+    let listing = run_after_lists(Arc::clone(&context), Arc::clone(&own), store, run_again.clone());
+    let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
     let done = runs.for_each(move |outcome| {
-        match outcome {
-            Err(controller::Error::QueueError(error)) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "a watch broke and is set up again");
-            }
-            // Its deletion was missed while a watch was broken.
-            Err(controller::Error::ObjectNotFound(gone)) => {
-                context.forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
-            }
-            Ok(_) | Err(_) => {}
+        // Its deletion was missed while a watch was broken.
+        if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
+            context.forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
         }
         std::future::ready(())
     });
-    (store, done)
+    async move {
+        tokio::select! {
+            () = done => {}
+            () = returning => {}
+            () = listing => {}
+            // Nothing runs before the kind is listed, so there is nothing to wait for; kube waits for the list.
+            () = async {
+                stopping.cancelled().await;
+                if own.has_begun() {
+                    std::future::pending::<()>().await;
+                }
+            } => {}
+        }
+    }
 }
 
-/// The kind's resources as they change, without what is not needed in memory.
-fn resources<K: Kind>(
+/// Has those run that waited for the kind to be listed, and, after a restart of the watches, all of the kind: what it
+/// had written may be gone, and no change tells.
+async fn run_after_lists<K: Kind>(
     context: Arc<Context<K>>,
-    scope: &Scope,
-    writer: Writer<Guarded<K>>,
-    listed: CancellationToken,
-) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
-    let store = writer.as_reader();
-    watcher(scope.api::<Guarded<K>>(context.client.clone()), watcher::Config::default())
-        .default_backoff()
-        .modify(prune)
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(object) = event {
-                context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
-            }
-            match event {
-                watcher::Event::Apply(object) => wake_rivals(&context.registry, &store, object, Some(object)),
-                watcher::Event::Delete(object) => wake_rivals(&context.registry, &store, object, None),
-                watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::InitDone => {}
-            }
-        })
-        .reflect(writer)
-        .inspect_ok(move |event| {
-            if matches!(event, watcher::Event::InitDone) {
-                listed.cancel();
-            }
-        })
-        .applied_objects()
-        // A status that the operator wrote itself is no reason to run again.
-        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
-}
-
-/// Has those run whose turn may come, or be over, now that this resource is another one, or gone.
-fn wake_rivals<K: Kind>(
-    registry: &Registry,
-    store: &Store<Guarded<K>>,
-    object: &Guarded<K>,
-    now: Option<&Guarded<K>>,
-) {
-    let claimant = |object: &Guarded<K>| object.0.as_ref().ok().and_then(Claimant::of);
-    let before = store.get(&ObjectRef::from_obj(object)).and_then(|before| claimant(&before));
-    let now = now.and_then(claimant);
-    if before.is_none() && now.is_none() {
-        return;
-    }
-    let namespace = object.namespace().unwrap_or_default();
-    let others = registry.claimants(&namespace);
-    registry.wake(&namespace, affected(before.as_ref(), now.as_ref(), &others));
-}
-
-/// Changes of objects whose contents are not of interest here. Each watch has a backoff of its own, so
-/// that one that may not be read holds nothing else up.
-fn metadata<K>(
-    api: Api<PartialObjectMeta<K>>,
-) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send
-where
-    K: Resource + Clone + Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource,
-{
-    watcher(api, watcher::Config::default()).default_backoff().touched_objects()
-}
-
-/// Drops what `kubectl apply` and the API server keep for themselves, most of an object's size.
-fn prune(object: &mut impl Resource) {
-    object.managed_fields_mut().clear();
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-}
-
-/// From a changed Secret or ConfigMap to the resources that read it or publish it.
-fn users_of<K: Kind, O: Resource>(
+    watched: Arc<Watched>,
     store: Store<Guarded<K>>,
-    source: ReferenceSource,
-) -> impl Fn(O) -> Vec<ObjectRef<Guarded<K>>> {
-    move |changed| {
-        let (namespace, name) = (changed.namespace(), changed.name_any());
-        let uses = |object: &Guarded<K>| {
-            let Ok(resource) = &object.0 else { return false };
-            resource.namespace() == namespace
-                && (references(resource)
-                    .iter()
-                    .any(|reference| reference.source == source && reference.name == name)
-                    || (source == ReferenceSource::Secret && is_published(resource, &name)))
-        };
-        store
-            .state()
-            .iter()
-            .filter(|object| uses(object))
-            .map(|object| ObjectRef::from_obj(&**object))
-            .collect()
+    run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
+) {
+    let mut restarts = watched.restarts();
+    loop {
+        watched.settled().await;
+        context.registry.newly_listed();
+        // The sender lives as long as the process.
+        let _ = restarts.changed().await;
+        watched.settled().await;
+        for object in store.state() {
+            let _ = run_again.unbounded_send(ObjectRef::from_obj(&*object));
+        }
     }
 }
 
-/// Whether it is the Secret that the resource publishes, or one of its revisions.
-fn is_published<K: Kind>(resource: &K, secret: &str) -> bool {
-    let owner = owner_in_targets(resource);
-    owner.secret_name == secret || resource.common().target.is_some() && owner.number_of(secret).is_some()
+/// Has those run again whom the API server did not answer, as soon as it answers anybody.
+async fn bring_back<K: Kind>(
+    context: Arc<Context<K>>,
+    mut returns: tokio::sync::watch::Receiver<u64>,
+    run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
+) {
+    loop {
+        tokio::select! {
+            () = context.backoff.success() => {}
+            // The sender lives as long as the process.
+            _ = returns.changed() => {}
+        }
+        let waiting = context.backoff.let_go();
+        let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX).max(1);
+        for key in waiting {
+            let _ = run_again.unbounded_send(key.reference());
+            tokio::time::sleep(RETURN / count).await;
+        }
+    }
 }
 
 async fn run<K: Kind>(
@@ -256,7 +216,7 @@ async fn run<K: Kind>(
         context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
     }
     let action = outcome.unwrap_or(Err(Error::Panicked))?;
-    context.backoff.forget(&key(&*object));
+    context.backoff.succeeded(&Key::of(&*object));
     Ok(action)
 }
 
@@ -326,8 +286,10 @@ async fn report_undecodable<K: Kind>(
     Ok(Action::requeue(Duration::from_secs(5)))
 }
 
-fn retry<K: Kind>(object: &Guarded<K>, error: &Error, backoff: &Backoff) -> Action {
-    let wait = backoff.next(key(object));
+fn retry<K: Kind>(object: &Guarded<K>, error: &Error, context: &Context<K>) -> Action {
+    let asked_for = if let Error::Api(error) = error { retry_after(error) } else { None };
+    let wait = context.backoff.next(Key::of(object), Failure::of(error), random_share());
+    let wait = wait.max(asked_for.unwrap_or_default());
     if !matches!(error, Error::Stopping | Error::Gone) {
         tracing::warn!(
             kind = %K::kind(&()),
@@ -338,8 +300,4 @@ fn retry<K: Kind>(object: &Guarded<K>, error: &Error, backoff: &Backoff) -> Acti
         );
     }
     Action::requeue(wait)
-}
-
-fn key(object: &impl Resource) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }

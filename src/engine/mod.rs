@@ -9,12 +9,16 @@
 
 mod accept;
 mod backoff;
+mod changes;
 mod claims;
 mod clock;
 mod context;
 mod controller;
 mod delivery;
 mod dial;
+mod events;
+mod follow;
+mod heartbeat;
 mod inputs;
 mod kind;
 mod memory;
@@ -34,12 +38,17 @@ mod secret;
 mod secret_value;
 mod status;
 mod target_watch;
+mod trouble;
+mod turns;
 mod values;
+mod watches;
 
 pub use claims::{Claimant, Tenancy};
 pub use context::{Context, Waits};
 pub use controller::{Scope, control};
 pub use dial::{Protection, connect, encrypt_stage, reach};
+pub use events::Events;
+pub use heartbeat::{heartbeat, look_for_namespace};
 pub use inputs::Inputs;
 pub use kind::{Figures, Kind, RenderContext, Traces, Upkeep};
 pub use memory::Memory;
@@ -57,3 +66,4 @@ pub use secret::{MANAGER, owner_in_targets, read, secret_name};
 
 pub use target_watch::watch_targets;
 pub use values::{CA_FILE, Env, Field, Values};
+pub use watches::Watches;

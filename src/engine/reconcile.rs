@@ -1,9 +1,6 @@
 //! One run for one resource: the pipeline on one screen.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,7 +9,9 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
     Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
-    Traces, Upkeep, Values, Verdict, decide,
+    Traces, Upkeep, Values, Verdict,
+    backoff::random_share,
+    decide,
     delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
     fetch,
     notices::written as news_of,
@@ -36,7 +35,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         return release(object, context).await;
     }
     let others = context.others(object).await;
-    let turn = context.turns.acquire().await;
+    let turn = context.turns.take().await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
         keep(object, context, present.as_ref(), &existing).await?;
@@ -74,7 +73,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = (existing.values(), last_verified.as_ref());
     let mut remembered =
         examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let turn = context.turns.acquire().await;
+    let turn = context.turns.take().await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -90,10 +89,10 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         // What somebody else has set is not taken over on the word of a check that is old.
         let values = (published.values.as_ref(), last_verified.as_ref());
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        let _turn = context.turns.acquire().await;
+        let _turn = context.turns.take().await;
         published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
     }
-    let _turn = context.turns.acquire().await;
+    let _turn = context.turns.take().await;
     let verdict = remembered.verdict(object.common().failure_threshold);
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
@@ -251,12 +250,6 @@ pub(super) async fn stopped<K: Kind>(context: &Context<K>) {
 fn schedule<K: Kind>(object: &K) -> Schedule {
     let common = object.common();
     Schedule { interval: common.check_interval.get(), threshold: common.failure_threshold }
-}
-
-/// A random number between 0 and 1.
-fn random_share() -> f64 {
-    let random = RandomState::new().hash_one(()) >> 32;
-    u32::try_from(random).map_or(0.0, f64::from) / f64::from(u32::MAX)
 }
 
 /// The current values, and whether they are known to work.
@@ -477,7 +470,7 @@ async fn settle<K: Kind>(
         context.memory.reported(object, &status, &details);
     }
     for notice in notice.into_iter().chain(K::news(&before, &details)) {
-        context.tell(object, &notice).await;
+        context.tell(object, &notice);
     }
     Ok(Action::requeue(again))
 }

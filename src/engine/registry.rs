@@ -1,17 +1,25 @@
 //! Who else is there: the resources of every kind, and how to have them run again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use futures::{channel::mpsc, future::join_all};
+use futures::channel::mpsc;
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::{Claimant, Kind, Scope};
+use super::{
+    Claimant, Kind, Scope,
+    watches::{Watched, all_settled},
+};
 use crate::target::Target;
 
 /// The resources of every kind, as the controllers of this process know them.
@@ -20,20 +28,23 @@ pub struct Registry {
     controllers: Mutex<Vec<Arc<dyn Controlled>>>,
     /// The kinds of targets that any resource named so far.
     targets: watch::Sender<Vec<&'static str>>,
+    /// Whether anybody was told to wait for a kind to be listed.
+    is_awaited: AtomicBool,
 }
 
 /// One kind in one scope.
 trait Controlled: Send + Sync {
     fn covers(&self, namespace: &str) -> bool;
     fn claimants(&self, namespace: &str) -> Vec<Claimant>;
-    fn listed(&self) -> &CancellationToken;
+    fn watched(&self) -> &Watched;
     fn wake(&self, namespace: &str, claimant: &Claimant);
+    fn wake_all(&self);
 }
 
 struct Controller<K: Kind> {
     scope: Scope,
     store: Store<DeserializeGuard<K>>,
-    listed: CancellationToken,
+    watched: Arc<Watched>,
     runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
 }
 
@@ -51,8 +62,8 @@ impl<K: Kind> Controlled for Controller<K> {
             .collect()
     }
 
-    fn listed(&self) -> &CancellationToken {
-        &self.listed
+    fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     fn wake(&self, namespace: &str, claimant: &Claimant) {
@@ -61,19 +72,25 @@ impl<K: Kind> Controlled for Controller<K> {
             let _ = self.runs.unbounded_send(ObjectRef::new(&claimant.name).within(namespace));
         }
     }
+
+    fn wake_all(&self) {
+        for object in self.store.state() {
+            let _ = self.runs.unbounded_send(ObjectRef::from_obj(&*object));
+        }
+    }
 }
 
 impl Registry {
-    /// Adds a kind in a scope: `listed` is cancelled once the store has every resource, and `runs` takes those
-    /// that are to run again.
+    /// Adds a kind in a scope: `watched` says whether the store has every resource, and `runs` takes those that are
+    /// to run again.
     pub(super) fn add<K: Kind>(
         &self,
         scope: Scope,
         store: Store<DeserializeGuard<K>>,
-        listed: CancellationToken,
+        watched: Arc<Watched>,
         runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
     ) {
-        let controller = Arc::new(Controller { scope, store, listed, runs });
+        let controller = Arc::new(Controller { scope, store, watched, runs });
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);
     }
 
@@ -82,10 +99,36 @@ impl Registry {
         self.covering(namespace).iter().flat_map(|controller| controller.claimants(namespace)).collect()
     }
 
-    /// Waits until every kind is listed: who does not know all cannot tell the oldest.
+    /// Waits until every kind is listed: who does not know all cannot tell the oldest. A kind that cannot be listed
+    /// is waited for some seconds only; then [`Registry::unlisted`] names it.
     pub async fn listed(&self, namespace: &str) {
         let controllers = self.covering(namespace);
-        join_all(controllers.iter().map(|controller| controller.listed().cancelled())).await;
+        let watches: Vec<_> = controllers.iter().map(|controller| controller.watched()).collect();
+        all_settled(&watches).await;
+    }
+
+    /// What keeps kinds of this namespace from being listed, if one is not. Whoever asks runs again when that changes.
+    pub fn unlisted(&self, namespace: &str) -> Option<String> {
+        let controllers = self.covering(namespace);
+        let missing = || {
+            let words = controllers.iter().filter_map(|controller| controller.watched().unsettled());
+            let words: BTreeSet<_> = words.collect();
+            (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        missing()?;
+        self.is_awaited.store(true, Ordering::SeqCst);
+        // Who was listed before that was noted has nobody run again.
+        missing()
+    }
+
+    /// Has everybody run again where somebody was told to wait for a kind that is listed now.
+    pub(super) fn newly_listed(&self) {
+        if self.is_awaited.swap(false, Ordering::SeqCst) {
+            let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for controller in controllers {
+                controller.wake_all();
+            }
+        }
     }
 
     /// Has resources run again.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::backoff;
 use crate::{
     api::Reason,
     error::in_words,
@@ -45,9 +46,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How long to wait after so many rejections in a row; `share`, between 0 and 1, keeps those apart that were
 /// rejected together.
 pub(super) fn wait(rejections: u32, share: f64) -> Duration {
-    let doublings = rejections.saturating_sub(1).min(16);
-    let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
-    wait.mul_f64(1.0 + share / 2.0)
+    backoff::wait(rejections.saturating_sub(1), FIRST_WAIT, LONGEST_WAIT, share)
 }
 
 #[cfg(test)]
@@ -87,9 +86,9 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_minute_and_differ() {
-        assert_eq!(wait(1, 0.0), FIRST_WAIT);
-        assert_eq!(wait(3, 0.0), FIRST_WAIT * 4);
-        assert_eq!(wait(40, 0.0), LONGEST_WAIT);
-        assert_eq!(wait(1, 1.0), Duration::from_millis(1500));
+        assert_eq!(wait(1, 1.0), FIRST_WAIT);
+        assert_eq!(wait(3, 1.0), FIRST_WAIT * 4);
+        assert_eq!(wait(40, 1.0), LONGEST_WAIT);
+        assert_eq!(wait(1, 0.0), FIRST_WAIT / 2);
     }
 }

@@ -130,12 +130,12 @@ async fn leave_target<K: Kind>(
     if !left.is_zero() {
         // Pods that are being replaced are no news.
         if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
-            context.tell(object, &waits("Withdraw", &problem, context.waits.deletion)).await;
+            context.tell(object, &waits("Withdraw", &problem, context.waits.deletion));
         }
         return Ok(Some(retry.min(left)));
     }
     // Pods that still refer to a revision must be able to start again, so it stays.
-    context.tell(object, &left_in_target(object, &problem)).await;
+    context.tell(object, &left_in_target(object, &problem));
     Ok(None)
 }
 
@@ -145,7 +145,7 @@ async fn revoke<K: Kind>(
     context: &Context<K>,
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
-    let turn = context.turns.acquire().await;
+    let turn = context.turns.take().await;
     let (_, existing) = secret::read(&context.client, object).await?;
     let last_verified = context.memory.last_verified(object);
     let namespace = object.namespace().unwrap_or_default();
@@ -171,12 +171,12 @@ async fn revoke<K: Kind>(
         // Without a key, waiting is of no use.
         Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
-                context.tell(object, &waits("Revoke", &problem, context.waits.deletion)).await;
+                context.tell(object, &waits("Revoke", &problem, context.waits.deletion));
             }
             Ok(Some(RETRY.min(left)))
         }
         Err(problem) => {
-            context.tell(object, &orphaned(&problem)).await;
+            context.tell(object, &orphaned(&problem));
             Ok(None)
         }
     }
@@ -203,7 +203,7 @@ pub(super) async fn release_undecodable<K: Kind>(
             Finalizer::Target => left_behind(&problem),
             Finalizer::RemoteCredentials => orphaned(&problem),
         };
-        context.tell(object, &notice).await;
+        context.tell(object, &notice);
         context.let_go(object, finalizer).await?;
     }
     Ok(Action::await_change())

@@ -7,15 +7,15 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{
     Client, ResourceExt,
     core::{ApiResource, DynamicObject, PartialObjectMeta},
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher::Event,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Registry, Scope};
+use super::{Registry, Scope, Watches, follow::follow, trouble::Place, watches::Importance};
 use crate::target::{self, Target};
 
 /// How often is looked whether the W&B operator's resource is served by now.
-const UNKNOWN_KIND_RETRY: Duration = Duration::from_mins(1);
+const UNKNOWN_KIND_RETRY: Duration = Duration::from_secs(5);
 
 /// Watches one kind of target in a scope, from when the first resource names one: who has no target needs
 /// no right to watch any.
@@ -24,25 +24,22 @@ pub async fn watch_targets(
     scope: Scope,
     kind: &'static str,
     registry: Arc<Registry>,
+    watches: Watches,
     stopping: CancellationToken,
 ) {
     let watching = async {
         registry.until_it_matters(kind).await;
         let resource = resource(&client, kind).await;
         let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(client.clone(), &resource);
-        let changes = watcher(objects, watcher::Config::default()).default_backoff().touched_objects();
-        changes
-            .for_each(|changed| {
-                match changed {
-                    Ok(object) => {
-                        let namespace = object.namespace().unwrap_or_default();
-                        registry.target_changed(&namespace, kind, &object.name_any());
-                        if let Some((kind, name)) = Target::source_of(kind, &object.metadata) {
-                            registry.target_changed(&namespace, kind, name);
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(kind, %error, "a watch of targets broke and is set up again");
+        let place = Place::of::<PartialObjectMeta<DynamicObject>>(&resource, scope.namespace());
+        let own = Arc::new(watches.add(place.in_words(), Importance::Optional));
+        follow(objects, place, own)
+            .for_each(|event| {
+                if let Event::Apply(object) | Event::Delete(object) | Event::InitApply(object) = event {
+                    let namespace = object.namespace().unwrap_or_default();
+                    registry.target_changed(&namespace, kind, &object.name_any());
+                    if let Some((kind, name)) = Target::source_of(kind, &object.metadata) {
+                        registry.target_changed(&namespace, kind, name);
                     }
                 }
                 std::future::ready(())

@@ -30,7 +30,7 @@ use kube::ResourceExt;
 
 use super::{Claimant, Context, Kind, Tenancy, Values, claims, clock::ApiClock, secret::owner_in_targets};
 use crate::{
-    api::RECHECK_ANNOTATION,
+    api::{RECHECK_ANNOTATION, Reason},
     error::Error,
     problem::{Problem, quote},
     target::{Environment, Target},
@@ -124,6 +124,10 @@ async fn attempt<K: Kind>(
 ) -> Result<Delivered, Obstacle> {
     let namespace = object.namespace().unwrap_or_default();
     let others = context.others(object).await;
+    if let Some(unlisted) = context.registry.unlisted(&namespace) {
+        let waits = format!("Waits until it is known who else delivers to {target}. {unlisted}");
+        return Err(Problem::new(Reason::Progressing, waits).into());
+    }
     let Some(claimant) = Claimant::of(object) else { return Ok(Delivered::nothing(Progress::NotPublished)) };
     // Who failed and gave way tries again only for a reason, and then claims its place again.
     let claimant = claimant.trying_again();

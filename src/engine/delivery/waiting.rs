@@ -64,7 +64,7 @@ pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>)
         Ok(Withdrawal::PodsRemain) => Ok(()),
         Err(problem) => {
             if context.memory.is_news(object, &problem.message) {
-                context.tell(object, &stays(&problem)).await;
+                context.tell(object, &stays(&problem));
             }
             Ok(())
         }

@@ -1,5 +1,7 @@
 //! When checks run, how often, and what they lead to.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -203,5 +205,21 @@ async fn an_address_that_egress_forbids_is_never_connected_to() -> Result<()> {
     let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "EgressDenied").await?;
     assert_eq!(server.connections(), 0);
     assert_eq!(condition(&status, "Stalled").context("Stalled")?["status"], "True");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_line_of_a_failed_check_has_fields_for_it() -> Result<()> {
+    let workspace = workspace().await?;
+    let operator = operator(&workspace)?;
+    put_references(&workspace, &certificate()?).await?;
+    workspace.apply(&ldap_config("ldaps://127.0.0.1:1", "")).await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
+    // It is written after the status.
+    operator.log().wait_for("CheckFailed", Duration::from_mins(1))?;
+    let log = operator.log().read()?;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.find(|line| line["reason"] == "CheckFailed").context("no line")?;
+    assert_eq!((&line["check"], &line["check_reason"]), (&"TcpConnects".into(), &"ConnectionRefused".into()));
     Ok(())
 }

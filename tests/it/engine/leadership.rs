@@ -80,6 +80,8 @@ async fn nobody_is_ready_who_cannot_look_at_the_lease() -> Result<()> {
         ensure!(code == 503, "ready without a look at the Lease: {code} {why}");
         Ok(why.contains("Lease wandb-auth-operator") && why.contains("forbidden"))
     })?;
+    let warnings = operator.log().read()?.matches("could not be read or written").count();
+    ensure!(warnings == 1, "it is told once, not {warnings} times");
     binding.metadata.resource_version = None;
     bindings.create(&PostParams::default(), &binding).await?;
     wait_until(PATIENCE, "the operator to be ready", || Ok(operator.get("/readyz")?.0 == 200))?;

@@ -3,8 +3,11 @@
 mod checking;
 mod crashes;
 mod leadership;
+mod outages;
 mod publishing;
 mod quiet;
 mod refusals;
 mod secrecy;
+mod starting;
+mod stopping;
 mod strangers;

@@ -1,12 +1,15 @@
 //! A Kubernetes API without nodes: etcd, kube-apiserver and kube-controller-manager.
 
 mod audit;
+mod backup;
 mod components;
 mod credentials;
+mod faults;
 mod proxy;
 
 pub use audit::AuditEvent;
 pub use credentials::User;
+pub use faults::Fault;
 pub use proxy::{ApiProxy, Mutation, REFUSED, Refusal};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,8 +41,9 @@ const START_DEADLINE: Duration = Duration::from_mins(2);
 pub struct ControlPlane {
     // Dropped in this order: each component before what it depends on.
     controller_manager: Option<Mutex<ChildProcess>>,
-    _api_server: ChildProcess,
-    _etcd: ChildProcess,
+    api_server: ChildProcess,
+    etcd: ChildProcess,
+    etcd_port: u16,
     binaries: KubernetesBinaries,
     credentials: Credentials,
     client: HttpClient,
@@ -106,8 +110,9 @@ impl ControlPlane {
 
         Ok(Self {
             controller_manager,
-            _api_server: api_server,
-            _etcd: etcd,
+            api_server,
+            etcd,
+            etcd_port,
             audit_log: AuditLog::new(components::audit_log_path(&directory)),
             binaries,
             credentials,

@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::ControlPlane;
+use super::faults::{Fault, Faults};
 use crate::hostile::{Request, TcpServer};
 
 /// A proxy for the API server of a [`ControlPlane`] on a port of its own, over plain http.
@@ -23,6 +24,7 @@ use crate::hostile::{Request, TcpServer};
 pub struct ApiProxy {
     server: TcpServer,
     ledger: Arc<Ledger>,
+    faults: Arc<Faults>,
 }
 
 /// A request that has changed something: the API server performed it and said so.
@@ -83,12 +85,35 @@ impl ApiProxy {
         let address = control_plane.client.address;
         let tls = control_plane.client.tls.clone().context("the API server is spoken to over TLS")?;
         let ledger = Arc::new(Ledger::default());
-        let recording = ledger.clone();
+        let faults = Arc::new(Faults::default());
+        let (recording, failing) = (ledger.clone(), faults.clone());
         let server = TcpServer::script(move |client| {
             // A client that has been killed breaks off anywhere.
-            let _ = pass_on(client, address, &tls, &recording);
+            let _ = pass_on(client, address, &tls, &recording, &failing);
         })?;
-        Ok(Self { server, ledger })
+        Ok(Self { server, ledger, faults })
+    }
+
+    /// From now on, requests have the fault that this chooses for their method and path, if it chooses one. It is
+    /// asked for every request, also those that change nothing.
+    pub fn fail(&self, choice: impl Fn(&str, &str) -> Option<Fault> + Send + Sync + 'static) {
+        self.faults.choose(Some(Arc::new(choice)));
+    }
+
+    /// Passes everything on again.
+    pub fn heal(&self) {
+        self.faults.choose(None);
+    }
+
+    /// Closes every connection and, until it is healed, each new one, as when the API server is killed.
+    pub fn go_down(&self) {
+        self.fail(|_, _| Some(Fault::Close));
+        self.server.close_connections();
+    }
+
+    /// How many connections it has had.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
     }
 
     /// What a kubeconfig has as the server.
@@ -194,9 +219,18 @@ impl Ledger {
     }
 }
 
-fn pass_on(client: &TcpStream, address: SocketAddr, tls: &Arc<ClientConfig>, ledger: &Ledger) -> Result<()> {
+fn pass_on(
+    client: &TcpStream,
+    address: SocketAddr,
+    tls: &Arc<ClientConfig>,
+    ledger: &Ledger,
+    faults: &Faults,
+) -> Result<()> {
     let lost_before = ledger.lost.load(Ordering::SeqCst);
     let request = Request::read(client)?;
+    if let Some(fault) = faults.of(&request) {
+        return fault.happen(client);
+    }
     let is_lease = request.path.contains("/leases");
     if is_lease || matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
         let upstream = TcpStream::connect(address)?;

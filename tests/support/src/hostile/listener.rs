@@ -55,6 +55,14 @@ impl Listener {
     pub(super) fn connections(&self) -> usize {
         self.connections.state().accepted
     }
+
+    /// Closes the connections that are open.
+    pub(super) fn close_connections(&self) {
+        for stream in self.connections.state().open.values() {
+            // The peer may have closed it already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 impl Connections {

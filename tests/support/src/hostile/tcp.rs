@@ -48,6 +48,11 @@ impl TcpServer {
         self.listener.address()
     }
 
+    /// Closes the connections that are open, and goes on listening.
+    pub fn close_connections(&self) {
+        self.listener.close_connections();
+    }
+
     /// How many connections it has had.
     pub fn connections(&self) -> usize {
         self.listener.connections()

@@ -1,0 +1,131 @@
+//! SIGTERM ends the process within five seconds, whatever it waits for.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::RoleBinding};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
+use test_support::{
+    ApiProxy, ChildProcess, ControlPlane, Fault, Workspace, free_port, hostile::TcpServer, wait_until,
+};
+
+use crate::world::{certificate, directory, ldap_config, operator, program, put_references, workspace};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const END: Duration = Duration::from_secs(5);
+
+/// An operator of a cluster at that address.
+fn operator_of(server: &str, directory: &Path) -> Result<ChildProcess> {
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{"name": "it", "cluster": {"server": server}}],
+        "users": [{"name": "it", "user": {"token": "none"}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "wandb"}}],
+    });
+    let path = directory.join("kubeconfig");
+    fs::write(&path, kubeconfig.to_string())?;
+    let mut command = Command::new(program());
+    command.args(["run", "--metrics-address", "127.0.0.1:0", "--log-format", "text"]);
+    command.env("KUBECONFIG", path);
+    let process = ChildProcess::spawn("wandb-auth-operator", &command, &directory.join("log"))?;
+    process.log().wait_for("serving /metrics", PATIENCE)?;
+    Ok(process)
+}
+
+async fn holder(workspace: &Workspace) -> Result<String> {
+    let leases: Api<Lease> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    let lease = leases.get("wandb-auth-operator").await?;
+    Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
+}
+
+#[test]
+fn without_an_api_server() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut process = operator_of(&format!("http://127.0.0.1:{}", free_port()?), directory.path())?;
+    process.log().wait_for("The API server does not answer: Connection refused", PATIENCE)?;
+    let ended = process.terminate(END)?;
+    ensure!(ended.success(), "{ended}");
+    let log = process.log().read()?;
+    assert!(!log.contains('\u{1b}'), "a log that goes to a file has escape codes: {log}");
+    assert_eq!(log.matches("does not answer").count(), 1, "{log}");
+    Ok(())
+}
+
+#[test]
+fn while_the_api_server_hangs() -> Result<()> {
+    let black_hole = TcpServer::black_hole()?;
+    let directory = tempfile::tempdir()?;
+    let mut process = operator_of(&format!("http://{}", black_hole.address()), directory.path())?;
+    wait_until(PATIENCE, "the API server to be asked", || Ok(black_hole.connections() > 4))?;
+    let ended = process.terminate(END)?;
+    ensure!(ended.success(), "{ended}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_any_definition() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let workspace = Workspace::create(&plane, &[]).await?;
+    let mut operator = workspace.start_operator(program(), &["--leader-elect"])?;
+    operator.log().wait_for("kubectl apply -f crds/", PATIENCE)?;
+    let ended = operator.process().terminate(END)?;
+    ensure!(ended.success(), "{ended}");
+    assert_eq!(holder(&workspace).await?, "", "nobody holds the Lease");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_any_right() -> Result<()> {
+    let workspace = workspace().await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(workspace.client().clone(), workspace.namespace());
+    bindings.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+    let mut operator = operator(&workspace)?;
+    operator.log().wait_for("may not list secrets in namespace", PATIENCE)?;
+    let ended = operator.process().terminate(END)?;
+    ensure!(ended.success(), "{ended}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_one_list_hangs_the_lease_is_given_up() -> Result<()> {
+    let workspace = workspace().await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    proxy.fail(|_, path| path.contains("/oidcproviders").then_some(Fault::Hang));
+    let mut operator = workspace.start_operator_through(&proxy, program(), &["--leader-elect"])?;
+    operator.log().wait_for("became the leader", PATIENCE)?;
+    let ended = operator.process().terminate(END)?;
+    ensure!(ended.success(), "{ended}");
+    assert_eq!(holder(&workspace).await?, "", "nobody holds the Lease");
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_a_write_hangs_the_lease_is_left_to_expire() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let (hangs, hung) = std::sync::mpsc::channel();
+    let hangs = std::sync::Mutex::new(hangs);
+    proxy.fail(move |method, path| {
+        let is_status = method == "PATCH" && path.contains("/status");
+        if is_status {
+            let _ = hangs.lock().ok()?.send(());
+        }
+        is_status.then_some(Fault::Hang)
+    });
+    let arguments = ["--leader-elect", "--allow-egress", "127.0.0.0/8"];
+    let mut operator = workspace.start_operator_through(&proxy, program(), &arguments)?;
+    put_references(&workspace, &certificate).await?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    hung.recv_timeout(PATIENCE).context("no status was written")?;
+    let ended = operator.process().terminate(END)?;
+    ensure!(ended.success(), "{ended}");
+    // It may still be performed, so nobody else may lead yet.
+    assert_ne!(holder(&workspace).await?, "");
+    assert!(operator.log().contains("left to expire")?);
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What the API server stores, put aside and brought back, as by a restore of etcd from a snapshot.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{ControlPlane, START_DEADLINE, User, components, status_of};
+
+const DATA: &str = "etcd";
+const BACKUP: &str = "etcd-backup";
+
+impl ControlPlane {
+    /// Puts aside what is stored. The API server is away meanwhile.
+    pub fn back_up(&mut self) -> Result<()> {
+        self.stop_storage()?;
+        copy(&self.directory.path().join(DATA), &self.directory.path().join(BACKUP))?;
+        self.start_storage()
+    }
+
+    /// Brings back what was put aside, and forgets what was stored since.
+    pub fn restore(&mut self) -> Result<()> {
+        self.stop_storage()?;
+        let data = self.directory.path().join(DATA);
+        fs::remove_dir_all(&data)?;
+        copy(&self.directory.path().join(BACKUP), &data)?;
+        self.start_storage()
+    }
+
+    fn stop_storage(&mut self) -> Result<()> {
+        self.api_server.terminate(START_DEADLINE)?;
+        self.etcd.terminate(START_DEADLINE)?;
+        Ok(())
+    }
+
+    fn start_storage(&mut self) -> Result<()> {
+        let (port, address) = (self.etcd_port, self.client.address);
+        self.etcd = components::start_etcd(&self.binaries, &self.directory, port)?;
+        self.api_server =
+            components::start_api_server(&self.binaries, &self.directory, &self.credentials, port, address)?;
+        let (client, credentials) = (&self.client, &self.credentials);
+        self.api_server.wait_until_ready(START_DEADLINE, || {
+            status_of(client, credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)
+        })
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
