@@ -1,5 +1,7 @@
 //! `LdapConfig`: the directory that people log in with.
 
+#![expect(clippy::struct_excessive_bools, reason = "they are the switches of the API")]
+
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};

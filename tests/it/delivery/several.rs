@@ -1,9 +1,10 @@
 //! Several workloads, or several containers of one, as one target: an installation by Helm alone, where `api` and
 //! `app` both read the variables.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Pod, PodSpec, Secret},
@@ -14,13 +15,13 @@ use kube::{
 };
 use serde_json::{Value, json};
 use test_support::{
-    ApiProxy, ControlPlane,
+    ApiProxy, ControlPlane, condition,
     pods::{Life, WandbWorkload},
 };
 
 use super::{
     Stage, TARGET, entries_of, eventually,
-    neighbours::{finalizers, is_gone, jwt_issuer, message_of, outlive, provider, rolled_back},
+    neighbours::{is_gone, jwt_issuer, message_of, outlive, provider, rolled_back},
     player_has_ready, refers_to, silence,
 };
 use crate::world::{operator, program};
@@ -233,17 +234,17 @@ async fn containers_of_one_pod_have_the_same_values() -> Result<()> {
 
     stage.ready(&both).await?;
     let pod = pod_spec(&stage, "wandb").await?;
-    let entries = |pod: &PodSpec, index: usize| {
-        let container = pod.containers.get(index).cloned();
-        entries_of(&PodSpec { containers: container.into_iter().collect(), ..PodSpec::default() })
+    let entries = |pod: &PodSpec, name: &str| {
+        let containers = pod.containers.iter().filter(|container| container.name == name);
+        entries_of(&PodSpec { containers: containers.cloned().collect(), ..PodSpec::default() })
     };
-    assert_eq!(entries(&pod, 0), entries(&pod, 1));
-    ensure!(!entries(&pod, 0).is_empty());
+    assert_eq!(entries(&pod, "wandb"), entries(&pod, "api"));
+    ensure!(!entries(&pod, "wandb").is_empty());
 
     // One of them leaves.
     stage.ready(&format!("target: {{{main}}}")).await?;
     let pod = pod_spec(&stage, "wandb").await?;
-    ensure!(!entries(&pod, 0).is_empty() && entries(&pod, 1).is_empty(), "{pod:#?}");
+    ensure!(!entries(&pod, "wandb").is_empty() && entries(&pod, "api").is_empty(), "{pod:#?}");
     stage.ready(&both).await?;
     stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
     is_gone(&stage.workspace, "LdapConfig", "corp").await?;
@@ -276,72 +277,111 @@ async fn resources_contend_for_each_workload() -> Result<()> {
     Ok(())
 }
 
-/// What a story leaves.
-async fn outcome(stage: &Stage) -> Result<(Vec<BTreeSet<String>>, Vec<u64>, Option<String>)> {
-    let secrets = vec![secrets_of(stage, "wandb").await?, secrets_of(stage, "api").await?];
-    let resource = stage.workspace.resources("LdapConfig")?.get_opt("corp").await?;
-    let said = resource.map(|resource| {
-        let status = resource.data.get("status").cloned().unwrap_or_default();
-        let is_current = status["observedGeneration"].as_i64() == resource.metadata.generation;
-        if is_current { message_of(&status, "RolledOut") } else { String::new() }
-    });
-    Ok((secrets, stage.revisions("corp-ldap").await?, said))
+/// What a person does, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Story {
+    Grow,
+    Break,
+    Shrink,
+    Delete,
 }
+
+const STORIES: [Story; 4] = [Story::Grow, Story::Break, Story::Shrink, Story::Delete];
+
+/// Few at a time, for every one runs a directory and an operator.
+const AT_A_TIME: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_all_end_the_same() -> Result<()> {
-    let plane = ControlPlane::shared().await?;
-    let proxy = ApiProxy::start(plane)?;
-    let mut stage = quiet().await?;
-    let start = |stage: &mut Stage| -> Result<()> {
-        let arguments = ["--allow-egress", "127.0.0.0/8"];
-        stage.operator = Some(stage.workspace.start_operator_through(&proxy, program(), &arguments)?);
-        Ok(())
-    };
-    start(&mut stage)?;
-    // From one to both and back, again and again: in each round the operator is killed after another write.
-    stage.ready(TARGET).await?;
-    for round in 1_usize.. {
-        let mut deaths = 0;
-        for target in [BOTH, TARGET] {
-            let switch = stage.operator.as_ref().context("no operator")?.kill_switch()?;
-            proxy.lose_answer_to(|_| true, round, move |_| switch.kill());
-            stage.apply(&spec(target, u32::try_from(round)?)).await?;
-            eventually("a death, or silence", || async {
-                let is_there = secrets_of(&stage, "api").await?.is_empty() == (target == TARGET);
-                Ok((!proxy.is_armed() || is_there).then_some(()))
-            })
-            .await?;
-            if proxy.is_armed() {
-                silence(std::time::Duration::from_secs(1), || async { Ok(proxy.mutations().len()) }).await?;
-            }
-            if !proxy.is_armed() {
-                deaths += 1;
-                start(&mut stage)?;
-            }
-            proxy.disarm();
-            stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
-            eventually("the end", || async {
-                let (secrets, _, said) = outcome(&stage).await?;
-                let newest: BTreeSet<String> = stage
-                    .revisions("corp-ldap")
-                    .await?
-                    .last()
-                    .map(|n| format!("corp-ldap-{n}"))
-                    .into_iter()
-                    .collect();
-                let api = if target == BOTH { newest.clone() } else { BTreeSet::new() };
-                let is_said = said.is_some_and(|said| said.contains("run with revision"));
-                Ok((secrets == [newest, api] && is_said).then_some(()))
-            })
-            .await
-            .with_context(|| format!("round {round}, {target}"))?;
-        }
-        if deaths == 0 {
-            ensure!(round > 3, "it was hardly killed");
+    for first in (1..).step_by(AT_A_TIME) {
+        let writes = stream::iter(first..first + AT_A_TIME).map(|write| async move {
+            Box::pin(killed_at_write(write)).await.with_context(|| format!("write {write}"))
+        });
+        let deaths: Vec<usize> = writes.buffer_unordered(AT_A_TIME).try_collect().await?;
+        if deaths.iter().all(|deaths| *deaths == 0) {
+            ensure!(first > AT_A_TIME, "it was never killed");
             break;
         }
     }
-    assert_eq!(finalizers(&stage, "LdapConfig", "corp").await?, ["auth.wandb.com/target"]);
-    stage.expect_no_broken_reference()
+    Ok(())
+}
+
+/// The stories one after the other; in each the operator is killed after this write, if there are so many.
+/// Tells how often it was.
+async fn killed_at_write(write: usize) -> Result<usize> {
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let mut stage = quiet().await?;
+    start(&mut stage, &proxy)?;
+    stage.ready(TARGET).await?;
+    let mut deaths = 0;
+    for story in STORIES {
+        let before = stage.revisions("corp-ldap").await?.last().copied().unwrap_or_default();
+        let bad = format!("corp-ldap-{}", before + 1);
+        stage.player.change_script(move |pod| {
+            let is_bad = story == Story::Break && is_of_api(pod) && refers_to(pod, &bad);
+            if is_bad { crash() } else { Life::Ready }
+        });
+        let switch = stage.operator.as_ref().context("no operator")?.kill_switch()?;
+        proxy.lose_answer_to(|_| true, write, move |_| switch.kill());
+        begin(&stage, story).await?;
+        eventually("a death, or the end", || async {
+            Ok((!proxy.is_armed() || is_over(&stage, story, before).await?).then_some(()))
+        })
+        .await?;
+        if proxy.is_armed() {
+            // The last events come after the status.
+            silence(Duration::from_millis(700), || async { Ok(proxy.mutations().len()) }).await?;
+        }
+        if !proxy.is_armed() {
+            deaths += 1;
+            start(&mut stage, &proxy)?;
+        }
+        proxy.disarm();
+        eventually("the end", || async { Ok(is_over(&stage, story, before).await?.then_some(())) })
+            .await
+            .with_context(|| format!("{story:?}"))?;
+    }
+    stage.expect_no_broken_reference()?;
+    Ok(deaths)
+}
+
+fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {
+    let arguments = ["--allow-egress", "127.0.0.0/8"];
+    stage.operator = Some(stage.workspace.start_operator_through(proxy, program(), &arguments)?);
+    Ok(())
+}
+
+/// Does what the person does.
+async fn begin(stage: &Stage, story: Story) -> Result<()> {
+    match story {
+        Story::Grow => stage.apply(&spec(BOTH, 1)).await,
+        Story::Break => stage.apply(&spec(BOTH, 2)).await,
+        Story::Shrink => stage.apply(&spec(TARGET, 3)).await,
+        Story::Delete => {
+            stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+            Ok(())
+        }
+    }
+}
+
+/// Whether the story ended as it is meant to; `before` is the newest revision from before it.
+async fn is_over(stage: &Stage, story: Story, before: u64) -> Result<bool> {
+    let resource = stage.workspace.resources("LdapConfig")?.get_opt("corp").await?;
+    let status =
+        resource.as_ref().and_then(|resource| resource.data.get("status")).cloned().unwrap_or_default();
+    let is_current = resource.as_ref().is_some_and(|resource| {
+        status.get("observedGeneration").and_then(Value::as_i64) == resource.metadata.generation
+    });
+    let says = |reason: &str| {
+        let said = condition(&status, "RolledOut").and_then(|condition| condition.get("reason"));
+        is_current && said.and_then(Value::as_str) == Some(reason)
+    };
+    let (old, new) = (format!("corp-ldap-{before}"), format!("corp-ldap-{}", before + 1));
+    let (wandb, api, said) = match story {
+        Story::Grow => (Some(new.as_str()), Some(new.as_str()), says("RolledOut")),
+        Story::Break => (Some(old.as_str()), Some(old.as_str()), says("RolledBack")),
+        Story::Shrink => (Some(new.as_str()), None, says("RolledOut")),
+        Story::Delete => (None, None, resource.is_none() && stage.revisions("corp-ldap").await?.is_empty()),
+    };
+    Ok(said && expect(stage, wandb, api).await.is_ok())
 }
