@@ -206,7 +206,8 @@ async fn helm_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()> {
     let repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
     let release = Release::new(repository.stage.workspace.namespace()).await?;
     let apply = |manifest: &Value| release.upgrade(manifest, "--server-side=true").map(drop);
-    gives_up_at_once(repository, "conflicts with \"wandb-auth-operator/ldapconfig/corp\"", apply).await
+    let refusal = "conflicts with \"wandb-auth-operator/ldapconfig/corp\"";
+    Box::pin(gives_up_at_once(repository, refusal, apply)).await
 }
 
 #[tokio::test]
@@ -214,7 +215,7 @@ async fn flux_gives_the_entries_up_at_once() -> Result<()> {
     let (tools, kubeconfig) = (GitOps::install()?, ControlPlane::shared().await?.kubeconfig(User::Admin));
     let repository = Repository::new(WandbWorkload::deployment("wandb")).await?;
     let apply = |manifest: &Value| tools.flux_apply(kubeconfig, std::slice::from_ref(manifest)).map(drop);
-    gives_up_at_once(repository, REFUSAL, apply).await
+    Box::pin(gives_up_at_once(repository, REFUSAL, apply)).await
 }
 
 #[tokio::test]
@@ -224,7 +225,7 @@ async fn argo_cd_on_the_servers_side_gives_the_entries_up_at_once() -> Result<()
     let apply = |manifest: &Value| {
         tools.argo_apply(kubeconfig, std::slice::from_ref(manifest), ArgoApply::ServerSide)
     };
-    gives_up_at_once(repository, REFUSAL, apply).await
+    Box::pin(gives_up_at_once(repository, REFUSAL, apply)).await
 }
 
 #[tokio::test]
