@@ -24,7 +24,7 @@ use super::{
     neighbours::{is_gone, jwt_issuer, message_of, outlive, provider, rolled_back},
     player_has_ready, refers_to, silence,
 };
-use crate::world::{operator, program};
+use crate::world::{ARGUMENTS, operator, program};
 
 /// Both Deployments as one target.
 const BOTH: &str = "target: {deployment: {name: wandb}, additionalContainers: [{deployment: {name: api}}]}";
@@ -346,8 +346,7 @@ async fn killed_at_write(write: usize) -> Result<usize> {
 }
 
 fn start(stage: &mut Stage, proxy: &ApiProxy) -> Result<()> {
-    let arguments = ["--allow-egress", "127.0.0.0/8"];
-    stage.operator = Some(stage.workspace.start_operator_through(proxy, program(), &arguments)?);
+    stage.operator = Some(stage.workspace.start_operator_through(proxy, program(), &ARGUMENTS)?);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use test_support::{ApiProxy, ControlPlane, Mutation, REFUSED, Refusal, condition
 
 use crate::{
     delivery::{Stage, TARGET, eventually},
-    world::program,
+    world::{ARGUMENTS, program},
 };
 
 const KIND: &str = "LdapConfig";
@@ -64,11 +64,7 @@ fn spec(case: &Case, number: usize) -> String {
 async fn refused_in_every_way(case: Case) -> Result<()> {
     let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
     let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
-    stage.operator = Some(stage.workspace.start_operator_through(
-        &proxy,
-        program(),
-        &["--allow-egress", "127.0.0.0/8"],
-    )?);
+    stage.operator = Some(stage.workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?);
     for (number, refusal) in REFUSALS.into_iter().enumerate() {
         let without = if case.disturb == Disturbance::TargetNew { "" } else { case.target };
         stage
