@@ -349,8 +349,10 @@ impl Published {
             Some(Progress::Failed(problem)) => Some(problem),
             _ => None,
         };
+        // Rights, quotas and policies change without an event.
+        let reasons = [Reason::WriteRejected, Reason::Forbidden, Reason::TargetRefused];
         let mut problems = published.into_iter().chain(delivered);
-        problems.find(|problem| problem.reason == Reason::WriteRejected)
+        problems.find(|problem| reasons.contains(&problem.reason))
     }
 
     /// Whether a takeover waits for the checks.

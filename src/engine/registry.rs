@@ -153,7 +153,7 @@ impl Registry {
     pub(super) fn matters(&self, target: &Target) {
         self.targets.send_if_modified(|kinds| {
             let before = kinds.len();
-            for kind in target.parts().iter().flat_map(|part| part.watched_kinds()) {
+            for kind in target.parts().iter().flat_map(Target::watched_kinds) {
                 if !kinds.contains(kind) {
                     kinds.push(kind);
                 }

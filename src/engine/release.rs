@@ -318,7 +318,14 @@ impl<K: Kind> Context<K> {
             api.patch_metadata(&object.name_any(), &parameters, &Patch::Merge(patch)).await;
         match patched {
             Ok(_) => Ok(Presence::There),
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(Presence::Gone),
+            // Something in between may answer so, too.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => {
+                let present = api.get_metadata_opt(&object.name_any()).await?;
+                if present.is_some_and(|present| present.uid() == object.uid()) {
+                    return Err(kube::Error::Api(answer).into());
+                }
+                Ok(Presence::Gone)
+            }
             Err(error) => Err(error.into()),
         }
     }

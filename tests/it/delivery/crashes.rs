@@ -173,6 +173,8 @@ async fn killed_after_every_write(workload: Workload) -> Result<()> {
             .writes
             .iter()
             .filter(|write| write.is_certain())
+            // What was said last before it may come when the deletion has begun.
+            .filter(|write| told.story != Story::Deletion || !write.title.ends_with("/status"))
             .filter(|write| !was_reached(write))
             .collect();
         ensure!(missed.is_empty(), "{:?}: it was never killed after {missed:#?}", told.story);

@@ -12,7 +12,7 @@ mod joining;
 mod login;
 mod looks;
 mod missing_revision;
-mod neighbours;
+pub mod neighbours;
 mod no_way_back;
 mod removal;
 mod revisions;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use test_support::{ApiProxy, ControlPlane, Mutation, REFUSED, Refusal, condition, pods::WandbWorkload};
 
 use crate::{
-    delivery::{Stage, TARGET, eventually},
+    delivery::{Stage, TARGET, eventually, neighbours::finalizers},
     world::{ARGUMENTS, program},
 };
 
@@ -70,6 +70,12 @@ async fn refused_in_every_way(case: Case) -> Result<()> {
         stage
             .ready(&format!("{without}\nattributes: {{email: mail, group: gidNumber, name{number}: sn}}"))
             .await?;
+        if case.target != without {
+            eventually("the end of the finalizer", || async {
+                Ok(finalizers(&stage, KIND, "corp").await?.is_empty().then_some(()))
+            })
+            .await?;
+        }
         one(&stage, &proxy, &case, number, refusal).await.with_context(|| {
             format!("{refusal:?}, {:?}", stage.operator.as_ref().map(|it| it.log().tail()))
         })?;
@@ -103,7 +109,7 @@ fn is_told(condition: &Value, refusal: Refusal) -> bool {
     let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
     let words = text("message").contains(REFUSED);
     match refusal {
-        Refusal::Answer(403) => text("reason") == "Forbidden" && words,
+        Refusal::Answer(403) => ["Forbidden", "TargetRefused"].contains(&text("reason")) && words,
         Refusal::Answer(400 | 422) => ["WriteRejected", "TargetRefused"].contains(&text("reason")) && words,
         Refusal::Answer(_) | Refusal::AnswerAfter(_) => text("reason") == "WriteRejected" && words,
         Refusal::Lost | Refusal::LostAfter => text("reason") == "WriteRejected",
