@@ -11,6 +11,7 @@ use test_support::{
     Certificate, CertificateAuthority, ControlPlane, Leaf, OpenIdClient, OpenIdProvider, Operator, Slapd,
     Workspace,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wandb_auth_operator::api::custom_resource_definitions;
 
 /// The operator's program, as cargo built it for these tests.
@@ -155,6 +156,13 @@ spec:
 {}",
         indented(more)
     )
+}
+
+/// A row of one of the tables in which operators are killed: each has servers, pods and an operator of its own, so
+/// that few of all tables run at a time.
+pub async fn row() -> Result<SemaphorePermit<'static>> {
+    static ROWS: Semaphore = Semaphore::const_new(6);
+    Ok(ROWS.acquire().await?)
 }
 
 /// How long anything may take that is expected to happen.

@@ -24,7 +24,7 @@ use super::{
     REPLICAS, Stage, entries_of, eventually, player_has_ready,
     weights_and_biases::{first_version, second_version},
 };
-use crate::world::{ARGUMENTS, program};
+use crate::world::{ARGUMENTS, program, row};
 
 /// Few at a time, for every one runs a directory and an operator.
 pub(super) const AT_A_TIME: usize = 8;
@@ -160,6 +160,7 @@ async fn killed_after_every_write(workload: Workload) -> Result<()> {
         .map(|write| {
             let undisturbed = Arc::clone(&undisturbed);
             async move {
+                let _row = row().await?;
                 Box::pin(killed_at_write(workload, write, &undisturbed))
                     .await
                     .with_context(|| format!("write {write}"))

@@ -24,7 +24,7 @@ use super::{
     neighbours::{is_gone, jwt_issuer, message_of, outlive, provider, rolled_back},
     player_has_ready, refers_to, silence,
 };
-use crate::world::{ARGUMENTS, operator, program};
+use crate::world::{ARGUMENTS, operator, program, row};
 
 /// Both Deployments as one target.
 const BOTH: &str = "target: {deployment: {name: wandb}, additionalContainers: [{deployment: {name: api}}]}";
@@ -295,6 +295,7 @@ const AT_A_TIME: usize = 4;
 async fn whatever_write_is_the_last_all_end_the_same() -> Result<()> {
     for first in (1..).step_by(AT_A_TIME) {
         let writes = stream::iter(first..first + AT_A_TIME).map(|write| async move {
+            let _row = row().await?;
             Box::pin(killed_at_write(write)).await.with_context(|| format!("write {write}"))
         });
         let deaths: Vec<usize> = writes.buffer_unordered(AT_A_TIME).try_collect().await?;

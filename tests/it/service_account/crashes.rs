@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use test_support::{ApiProxy, ControlPlane};
 
 use super::{Robot, eventually, expect_none, published, watch_revocations};
-use crate::world::{operator, program};
+use crate::world::{operator, program, row};
 
 /// Few at a time, for every one runs an operator.
 const AT_A_TIME: usize = 4;
@@ -29,7 +29,10 @@ const ANNOUNCEMENTS: usize = 15;
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_write_is_the_last_one_key_is_left() -> Result<()> {
     let killed = stream::iter(1..=WRITES)
-        .map(|write| async move { killed_at_write(write).await.with_context(|| format!("write {write}")) })
+        .map(|write| async move {
+            let _row = row().await?;
+            killed_at_write(write).await.with_context(|| format!("write {write}"))
+        })
         .buffer_unordered(AT_A_TIME);
     let killed: Vec<usize> = killed.try_collect().await?;
     ensure!(killed.iter().sum::<usize>() >= 6, "it was killed too seldom: {killed:?}");
@@ -58,6 +61,7 @@ async fn killed_at_write(write: usize) -> Result<usize> {
 async fn whatever_request_is_the_last_one_key_is_left() -> Result<()> {
     let killed = stream::iter(1..=ANNOUNCEMENTS)
         .map(|number| async move {
+            let _row = row().await?;
             killed_at_announcement(number).await.with_context(|| format!("announcement {number}"))
         })
         .buffer_unordered(AT_A_TIME);

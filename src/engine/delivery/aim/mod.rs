@@ -135,12 +135,14 @@ fn by_somebody_else(
     let mut numbers = standing.numbers.iter();
     let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
     let is_later = |time: Timestamp| moved.at.is_some_and(|at| at > time);
+    // Kubernetes keeps whole seconds, and a person may go forward in the second in which they went back.
+    let is_since = |time: Timestamp| moved.at.is_some_and(|at| at >= time);
     if !revisions.iter().any(|revision| revision.number == *to) {
         return None;
     }
     let away = *to != newest.number;
     match &newest.mark {
-        Mark::RolledBack(way_back) if way_back.to == Some(*to) || !is_later(way_back.since) => return None,
+        Mark::RolledBack(way_back) if way_back.to == Some(*to) || !is_since(way_back.since) => return None,
         Mark::RolledBack(_) if !away => return Some(Mark::Retried { since: attempt.now }),
         Mark::RolledOut { .. } | Mark::RolledBack(_) if away => {}
         Mark::Retried { since } | Mark::Stayed(Stay { since, .. }) if away && is_later(*since) => {}

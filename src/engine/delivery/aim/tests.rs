@@ -135,6 +135,8 @@ fn decides_one_step_from_what_is_there() {
             "mark 2 back to Some(0)",
         ),
         (vec![proven(), failed(Some(1))], Newest, moved(&[2], 20), "spec 1", "retry 2"),
+        (vec![proven(), failed(Some(1))], Newest, moved(&[2], 10), "spec 1", "retry 2"),
+        (vec![proven(), failed(Some(1))], Newest, moved(&[2], 9), "spec 1", "go to Some(1)"),
     ] {
         assert_eq!(step(&revisions, wanted, &standing, inputs), expected, "{revisions:?} {standing:?}");
     }

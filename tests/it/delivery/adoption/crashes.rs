@@ -13,16 +13,19 @@ use test_support::{
 };
 
 use super::{Running, by_hand, target};
-use crate::delivery::{
-    Stage, TARGET,
-    crashes::{
-        AT_A_TIME, Outcome, Reported, Workload, Write, no_more_writes, outcome, reported, start, title,
+use crate::{
+    delivery::{
+        Stage, TARGET,
+        crashes::{
+            AT_A_TIME, Outcome, Reported, Workload, Write, no_more_writes, outcome, reported, start, title,
+        },
+        eventually,
+        history::History,
+        neighbours::{apply_ldap_config, outlive},
+        player_has_ready, refers_to,
+        workloads::NAMES,
     },
-    eventually,
-    history::History,
-    neighbours::{apply_ldap_config, outlive},
-    player_has_ready, refers_to,
-    workloads::NAMES,
+    world::row,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +216,7 @@ async fn whatever_write_is_the_last(story: Story) -> Result<()> {
         .map(|(number, write)| {
             let expected = Arc::clone(&expected);
             async move {
+                let _row = row().await?;
                 let reached = Box::pin(killed_after(story, &write, &expected))
                     .await
                     .with_context(|| format!("write {number}: {write:?}"))?;
