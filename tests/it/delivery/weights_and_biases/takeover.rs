@@ -1,17 +1,20 @@
-//! Taking over a sign-in that somebody else has set in a resource of the second version.
+//! Taking over a sign-in that somebody else has set in the W&B operator's resource.
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion, pods::Life};
 
-use super::{Scene, eventually};
+use super::{Scene, eventually, first_version};
 use crate::{
     delivery::neighbours::message_of,
     world::{CLIENT_SECRET, oidc_provider},
 };
 
-/// The variables of the pods, wherever their values stand in the resource, with the values.
+/// The variables of the pods and their values, wherever these stand in the resource.
+type Before = [(&'static str, &'static str)];
+
 const BEFORE: [(&str, &str); 4] = [
     ("GORILLA_OIDC_ISSUER", CLIENT_SECRET),
     ("GORILLA_OIDC_CLIENT_ID", "their-client"),
@@ -42,15 +45,32 @@ async fn apply(scene: &Scene, policy: &str) -> Result<()> {
 }
 
 /// Fails where any pod ever started without a variable that was there.
-fn expect_never_without(scene: &Scene) -> Result<()> {
+fn expect_never_without(scene: &Scene, before: &Before) -> Result<()> {
     for pod in scene.player.pods() {
         for inputs in scene.player.starts_of(&pod) {
-            for (name, _) in BEFORE {
-                ensure!(inputs.environment.contains_key(name), "{pod} started without {name}: {inputs:#?}");
+            for (name, _) in before {
+                ensure!(inputs.environment.contains_key(*name), "{pod} started without {name}: {inputs:#?}");
             }
         }
     }
     scene.expect_no_broken_reference()
+}
+
+/// Waits until there are so many pods and all have these values.
+async fn expect_values(scene: &Scene, replicas: usize, before: &Before) -> Result<()> {
+    eventually("the values of before", || async {
+        let pods = scene.pods().await?;
+        let has = |pod: &Pod| {
+            let inputs = scene.player.environment_of(&pod.name_any());
+            inputs.is_some_and(|inputs| {
+                before
+                    .iter()
+                    .all(|(name, value)| inputs.environment.get(*name).map(String::as_str) == Some(value))
+            })
+        };
+        Ok((pods.len() == replicas && pods.iter().all(has)).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -80,25 +100,68 @@ async fn what_was_there_comes_back_where_the_first_rollout_fails() -> Result<()>
     assert_eq!(wandb["oidc"]["sessionLength"], "1h");
     let names = wandb["legacyOverrides"]["global"]["env"].as_array().context("env")?;
     assert_eq!(names, &[json!({"name": "FOREIGN", "value": "kept"})]);
-    eventually("the values of before", || async {
-        let pods = scene.pods().await?;
-        let has = |pod: &k8s_openapi::api::core::v1::Pod| {
-            let inputs = scene.player.environment_of(&pod.name_any());
-            inputs.is_some_and(|inputs| {
-                BEFORE
-                    .iter()
-                    .all(|(name, value)| inputs.environment.get(*name).map(String::as_str) == Some(value))
-            })
-        };
-        Ok((pods.len() == 1 && pods.iter().all(has)).then_some(()))
-    })
-    .await?;
-    expect_never_without(&scene)?;
+    expect_values(&scene, 1, &BEFORE).await?;
+    expect_never_without(&scene, &BEFORE)?;
 
     // It works now.
     scene.player.change_script(|_| Life::Ready);
     scene.workspace.recheck("OidcProvider", "main", "now").await?;
     let status = scene.workspace.wait_until_ready("OidcProvider", "main").await?;
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
-    expect_never_without(&scene)
+    expect_never_without(&scene, &BEFORE)
+}
+
+/// The same of the first version: some of it in the environment, some in the fields of the chart.
+const BEFORE_IN_V1: [(&str, &str); 6] = [
+    ("OIDC_ISSUER", "https://login.example.com"),
+    ("GORILLA_OIDC_ISSUER", "https://login.example.com"),
+    ("OIDC_CLIENT_ID", "their-client"),
+    ("GORILLA_OIDC_CLIENT_ID", "their-client"),
+    ("OIDC_SECRET", CLIENT_SECRET),
+    ("GORILLA_OIDC_SECRET", CLIENT_SECRET),
+];
+
+fn spec_of_v1() -> Value {
+    let issuer = "https://login.example.com";
+    json!({
+        "chart": {"url": "https://charts.example.com"},
+        "values": {"global": {
+            "host": "https://wandb.example.com",
+            "extraEnv": {"FOREIGN": "kept", "OIDC_ISSUER": issuer, "GORILLA_OIDC_ISSUER": issuer},
+            "auth": {"oidc": {
+                "clientId": "their-client",
+                "oidcSecret": {"name": "oidc-client", "secretKey": "secret"},
+            }},
+        }},
+    })
+}
+
+#[tokio::test]
+async fn values_of_the_chart_come_back_where_the_first_rollout_fails() -> Result<()> {
+    let plane = first_version::plane().await?;
+    let scene = Scene::open(plane, StoredVersion::OnlyV1, WandbOperator::v1, spec_of_v1()).await?;
+    expect_values(&scene, 2, &BEFORE_IN_V1).await?;
+    apply(&scene, "Never").await?;
+    let status =
+        scene.workspace.wait_for_reason("OidcProvider", "main", "RolledOut", "FieldConflict").await?;
+    let message = message_of(&status, "RolledOut");
+    for part in ["extraEnv.OIDC_ISSUER", "auth.oidc.clientId", "auth.oidc.oidcSecret", "spec.target.adopt"] {
+        ensure!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(scene.spec().await?, scene.before);
+
+    scene.crash_with("main-oidc-2");
+    apply(&scene, "Replace").await?;
+    let status = scene.workspace.wait_for_reason("OidcProvider", "main", "RolledOut", "RolledBack").await?;
+    let message = message_of(&status, "RolledOut");
+    ensure!(message.contains("revision 1, which has what was there before"), "{message}");
+    expect_values(&scene, 2, &BEFORE_IN_V1).await?;
+    expect_never_without(&scene, &BEFORE_IN_V1)?;
+
+    // It works now.
+    scene.player.change_script(|_| Life::Ready);
+    scene.workspace.recheck("OidcProvider", "main", "now").await?;
+    let status = scene.workspace.wait_until_ready("OidcProvider", "main").await?;
+    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
+    expect_never_without(&scene, &BEFORE_IN_V1)
 }
