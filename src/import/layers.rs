@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::subject::{config_map, secret};
-use crate::engine::{Fetched, ObjectKey};
+use crate::{
+    engine::{Fetched, ObjectKey},
+    target::v1::{self, Origin},
+};
 
 /// The key under which each source keeps its values, as JSON.
 const VALUES: &str = "values";
@@ -22,28 +25,19 @@ pub fn sources(name: &str) -> [ObjectKey; 3] {
 
 /// The values as the chart gets them.
 pub fn merged(values: &Value, name: &str, objects: &BTreeMap<ObjectKey, Fetched>) -> Value {
-    let mut merged = Value::Null;
-    for source in sources(name) {
-        let Some(Fetched::Found { data, .. }) = objects.get(&source) else { continue };
-        let stored = data.get(VALUES).and_then(|bytes| serde_json::from_slice(bytes).ok());
-        merge(&mut merged, &stored.unwrap_or_default());
-    }
-    merge(&mut merged, values);
-    merged
-}
-
-/// Maps are merged, lists are put together, and anything else is replaced.
-fn merge(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
-                merge(base.entry(key.clone()).or_insert(Value::Null), value);
-            }
+    let stored = sources(name).map(|source| match objects.get(&source) {
+        Some(Fetched::Found { data, .. }) => {
+            data.get(VALUES).and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default()
         }
-        (Value::Array(base), Value::Array(over)) => base.extend(over.iter().cloned()),
-        (_, Value::Null) => {}
-        (base, over) => *base = over.clone(),
-    }
+        _ => Value::Null,
+    });
+    let [channel, managed, console] = &stored;
+    v1::merged(&vec![
+        (Origin::Resource, values),
+        (Origin::Console, console),
+        (Origin::Managed, managed),
+        (Origin::Channel, channel),
+    ])
 }
 
 #[cfg(test)]
@@ -60,14 +54,14 @@ mod tests {
         };
         let [channel, _, console] = sources("wandb");
         let objects = BTreeMap::from([
-            (channel, stored(&json!({"global": {"host": "a", "customCACerts": ["1"], "x": 1}}))),
+            (channel, stored(&json!({"global": {"host": "a", "customCACerts": ["1"]}}))),
             (console, stored(&json!({"global": {"host": "b", "extraEnv": {"GORILLA_OIDC_SECRET": "s"}}}))),
         ]);
-        let values = json!({"global": {"customCACerts": ["2"], "extraEnv": {"A": "1"}, "x": null}});
+        let values = json!({"global": {"customCACerts": ["2"], "extraEnv": {"A": "1"}}});
         assert_eq!(
             merged(&values, "wandb", &objects),
             json!({"global": {
-                "host": "b", "customCACerts": ["1", "2"], "x": 1,
+                "host": "b", "customCACerts": ["2", "1"],
                 "extraEnv": {"GORILLA_OIDC_SECRET": "s", "A": "1"},
             }})
         );

@@ -14,6 +14,7 @@ mod sources;
 
 pub use effective::{
     LOGIN_APPLICATIONS, Layers, Place, Variable, environment as effective_environment, login_applications,
+    merged,
 };
 pub use sources::{Origin, Source, Sources};
 

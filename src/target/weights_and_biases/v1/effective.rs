@@ -110,6 +110,11 @@ pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, Origin)> {
     Some((merged, origin))
 }
 
+/// What the sources have together.
+pub fn merged(layers: &Layers<'_>) -> Value {
+    at(layers, &[]).map(|(values, _)| values).unwrap_or_default()
+}
+
 /// Where a source has a value of another kind than those before it have: there the W&B operator stops.
 pub fn misfits(layers: &Layers<'_>) -> Vec<Place> {
     let mut layers = layers.iter();
