@@ -203,6 +203,18 @@ pub fn preview(target: &Target, owner: &Owner, delivery: &Delivery<'_>) -> Vec<s
 }
 
 impl Seen {
+    /// Which very objects were seen: one that was deleted and made again is another one.
+    pub fn uids(&self) -> Vec<&str> {
+        let parts = self.parts().into_iter();
+        parts
+            .filter_map(|(seen, _)| match seen {
+                Self::Workload(seen) => Some(seen.uid()),
+                Self::WeightsAndBiases(seen) => Some(seen.uid()),
+                Self::Several(_) => None,
+            })
+            .collect()
+    }
+
     /// How the owner's entries stand.
     pub fn standing(&self, owner: &Owner) -> Standing {
         match self {

@@ -185,6 +185,47 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
     })
 }
 
+/// Writes the metadata anew by which the resource's revisions are known, where somebody changed it on one that the
+/// target refers to: without it later values would never arrive. Tells how many there were.
+pub(super) async fn mend<K: Kind>(
+    client: &Client,
+    object: &K,
+    target: &Target,
+    numbers: &BTreeSet<u64>,
+    revisions: &[Revision],
+) -> Result<usize, kube::Error> {
+    let (api, title) = (api(client, object), owner::<K>(&object.name_any()));
+    let mut mended = 0;
+    for number in numbers.iter().filter(|number| revisions.iter().all(|each| each.number != **number)) {
+        let name = owner_in_targets(object).revision(*number);
+        let Some(secret) = api.get_metadata_opt(&name).await? else { continue };
+        let kind = format!("{}/", K::kind(&()));
+        let is_own = match secret.annotations().get(OWNER_ANNOTATION) {
+            Some(owner) if owner.starts_with(&kind) => *owner == title,
+            // Who made it stands in the fields that the API server keeps.
+            _ => secret.managed_fields().iter().any(|entry| {
+                let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+                entry.manager.as_ref() == Some(&field_manager::<K>())
+                    && fields.is_some_and(|fields| fields.get("f:data").is_some())
+            }),
+        };
+        if is_own {
+            let made_for =
+                secret.annotations().get(TARGET_ANNOTATION).cloned().unwrap_or_else(|| target.to_string());
+            let patch = serde_json::json!({"metadata": {
+                "uid": secret.uid(),
+                "labels": { MANAGED_BY_LABEL: MANAGER },
+                "annotations": { OWNER_ANNOTATION: title, TARGET_ANNOTATION: made_for },
+            }});
+            let parameters =
+                PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };
+            api.patch_metadata(&name, &parameters, &Patch::Merge(patch)).await?;
+            mended += 1;
+        }
+    }
+    Ok(mended)
+}
+
 /// Those of the numbers whose Secrets are there and are no revisions of the resource.
 pub(super) async fn foreign<K: Kind>(
     client: &Client,

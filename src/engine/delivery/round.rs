@@ -73,6 +73,9 @@ impl<K: Kind> Round<'_, K> {
         };
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);
+        if revisions::mend(client, self.object, self.target, &standing.numbers, &all).await? > 0 {
+            return Ok(None);
+        }
         let foreign = revisions::foreign(client, self.object, &standing.numbers, &all).await?;
         if !foreign.is_empty() {
             taken.extend(&foreign);
@@ -401,7 +404,8 @@ impl<K: Kind> Round<'_, K> {
         repair: Repair,
         by: &BTreeSet<String>,
     ) -> Result<(), Obstacle> {
-        let attempt = (number, self.inputs.clone());
+        // An object that was deleted and made again has nobody's entries: that is no tug-of-war.
+        let attempt = (number, format!("{} objects={}", self.inputs, seen.uids().join(",")));
         let memory = &self.context.memory;
         // What is only claimed is there already.
         let is_repair = !change.is_claim();

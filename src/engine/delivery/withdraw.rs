@@ -114,6 +114,10 @@ async fn emptied<K: Kind>(
             return Ok(Some(target::in_use(client, &namespace, None, &owner).await??));
         };
         let numbers = seen.standing(&owner).numbers;
+        if revisions::mend(client, object, target, &numbers, revisions).await? > 0 {
+            // They are listed the next time.
+            return Ok(None);
+        }
         owner = owner.excluding(revisions::foreign(client, object, &numbers, revisions).await?);
         match seen.change(&owner, None, &[])? {
             None => return Ok(Some(target::in_use(client, &namespace, Some(&seen), &owner).await??)),

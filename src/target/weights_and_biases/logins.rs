@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, EnvVar};
 use kube::core::ObjectMeta;
 
-use super::v1::LOGIN_APPLICATIONS;
+use super::{edit::WANDB_OPERATOR, v1::LOGIN_APPLICATIONS};
 use crate::target::{Moved, Owner, workload::Controller};
 
 /// The name of the application that a workload is.
@@ -85,7 +85,11 @@ pub(super) fn last_change(controller: &Controller) -> Moved {
     let entries = controller.metadata().managed_fields.iter().flatten();
     let entries =
         entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_template(&fields.0)));
-    let newest = entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    // Times are whole seconds. What the W&B operator wrote in the same one undid nothing.
+    let newest = entries.max_by_key(|entry| {
+        let is_person = entry.manager.as_deref() != Some(WANDB_OPERATOR);
+        (entry.time.as_ref().map(|time| time.0), is_person)
+    });
     Moved {
         by: newest.and_then(|entry| entry.manager.clone()).unwrap_or_default(),
         at: newest.and_then(|entry| entry.time.as_ref()).map(|time| time.0),

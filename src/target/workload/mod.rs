@@ -271,6 +271,10 @@ impl Workload {
         self.target.name()
     }
 
+    pub(super) fn uid(&self) -> &str {
+        self.object.metadata.uid.as_deref().unwrap_or_default()
+    }
+
     fn target(&self) -> &Target {
         &self.target
     }

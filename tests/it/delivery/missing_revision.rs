@@ -1,8 +1,14 @@
 //! A revision that pods refer to is deleted by hand.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, api::DeleteParams};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
 use test_support::pods::WandbWorkload;
 
 use super::{Stage, TARGET, eventually, is_ready, neighbours::is_gone, refers_to};
@@ -42,6 +48,40 @@ async fn a_deleted_revision_is_replaced_by_another_one() -> Result<()> {
     is_gone(&stage.workspace, "LdapConfig", "corp").await?;
     assert!(stage.entries().await?.is_empty(), "{:#?}", stage.entries().await?);
     until_pods(&stage, |pod| !refers_to(pod, "corp-ldap-3")).await
+}
+
+#[tokio::test]
+async fn a_revision_whose_metadata_somebody_changed_is_known_all_the_same() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    stage.ready(TARGET).await?;
+    let owner = "auth.wandb.com/owner";
+    let mut number = 1;
+    for drift in [
+        json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}),
+        json!({"labels": null}),
+        json!({"annotations": {owner: null}}),
+        json!({"annotations": {owner: "somebody"}}),
+        json!({"annotations": {"auth.wandb.com/target": null}}),
+        json!({"annotations": null, "labels": null}),
+    ] {
+        let secrets = stage.workspace.secrets();
+        let name = format!("corp-ldap-{number}");
+        let patch = json!({ "metadata": drift });
+        secrets.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        number += 1;
+        let more = format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name{number}: cn}}");
+        let status = stage.ready(&more).await.with_context(|| drift.to_string())?;
+        assert_eq!(status["revision"], number, "{drift}");
+        let metadata = secrets.get(&name).await?.metadata;
+        let has =
+            |map: Option<BTreeMap<String, String>>, key: &str| map.is_some_and(|map| map.contains_key(key));
+        ensure!(has(metadata.annotations, owner), "{drift}: it was not repaired");
+        ensure!(has(metadata.labels, "app.kubernetes.io/managed-by"), "{drift}: it was not repaired");
+    }
+    stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
+    assert_eq!(stage.revisions("corp-ldap").await?, [] as [u64; 0]);
+    stage.expect_no_broken_reference()
 }
 
 async fn delete(stage: &Stage, revision: &str) -> Result<()> {

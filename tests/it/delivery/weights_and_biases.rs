@@ -222,7 +222,18 @@ impl Scene {
             let is_of_before = mentions(pod, "corp-ldap-") && mentions(pod, "main-oidc-");
             if is_of_before { Life::Ready } else { Life::NeverReady }
         });
-        let serving: Vec<_> = self.pods().await?.iter().map(ResourceExt::name_any).collect();
+        // A pod of the rollout before may be on its way out.
+        let serving = eventually("pods of the last rollout only", || async {
+            let deployments = self.api::<Deployment>().list(&ListParams::default()).await?;
+            let wanted: i32 = deployments
+                .iter()
+                .filter_map(|each| each.spec.as_ref())
+                .map(|spec| spec.replicas.unwrap_or(1))
+                .sum();
+            let pods: Vec<_> = self.pods().await?.iter().map(ResourceExt::name_any).collect();
+            Ok((i32::try_from(pods.len())? == wanted).then_some(pods))
+        })
+        .await?;
         let owners = [("LdapConfig", "corp"), ("OidcProvider", "main")];
         for (kind, name) in owners {
             self.workspace.resources(kind)?.delete(name, &DeleteParams::default()).await?;

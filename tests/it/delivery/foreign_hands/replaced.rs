@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::DeleteParams;
 use test_support::{condition, pods::WandbWorkload};
 
 use super::{conflict, expect_all, expect_silence, tools, until_all, written};
-use crate::delivery::{Stage, TARGET, neighbours::message_of};
+use crate::delivery::{Stage, TARGET, eventually, neighbours::message_of};
 
 /// The first write, and as often again as it is undone in an hour.
 const LIMIT: usize = 1 + 3;
@@ -22,6 +24,26 @@ async fn what_one_replacement_took_is_there_again() -> Result<()> {
     expect_silence(&stage).await?;
     assert_eq!(written(&stage).await?, 2);
     stage.expect_one_ready_always().await?;
+    stage.expect_no_broken_reference()
+}
+
+#[tokio::test]
+async fn a_target_that_is_made_anew_gets_the_entries_every_time() -> Result<()> {
+    let workload = WandbWorkload::deployment("wandb");
+    let stage = Stage::open(&workload).await?;
+    stage.ready(TARGET).await?;
+    for _ in 0..LIMIT + 1 {
+        let deployments = stage.api::<Deployment>();
+        deployments.delete("wandb", &DeleteParams::background()).await?;
+        eventually("the end of the Deployment", || async {
+            Ok(deployments.get_opt("wandb").await?.is_none().then_some(()))
+        })
+        .await?;
+        stage.workspace.apply(&workload.manifest()).await?;
+        eventually("the entries", || async { Ok((!stage.entries().await?.is_empty()).then_some(())) })
+            .await?;
+    }
+    stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
     stage.expect_no_broken_reference()
 }
 

@@ -62,7 +62,8 @@ pub(super) fn start_api_server(
         .arg(format!("--service-account-jwks-uri=https://{address}/openid/v1/jwks"))
         // The names of nodes are in no name server.
         .arg("--kubelet-preferred-address-types=InternalIP")
-        .args(["--audit-log-format=json", "--audit-log-mode=blocking"]);
+        // Tests read the log as one file, which would begin anew after 100 MB (the default; 0 means that, too).
+        .args(["--audit-log-format=json", "--audit-log-mode=blocking", "--audit-log-maxsize=100000"]);
     if address.ip().is_loopback() {
         // None that a Service could point at.
         command.arg("--endpoint-reconciler-type=none");

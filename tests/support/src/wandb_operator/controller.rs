@@ -174,7 +174,8 @@ pub(super) async fn put(
     let resource = ApiResource::from_gvk(&kind);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let name = wanted.name_any();
-    let how = PostParams::default();
+    // The name of the real one's program.
+    let how = PostParams { field_manager: Some("manager".to_owned()), ..PostParams::default() };
     let object = match api.get_opt(&name).await? {
         None => api.create(&how, &wanted).await?,
         Some(mut current) => {
