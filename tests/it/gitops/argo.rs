@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::Value;
 use test_support::{
     GitOps,
@@ -13,7 +14,7 @@ use test_support::{
 use super::{kubeconfig, placed, shipped};
 use crate::{
     delivery::{
-        Stage, TARGET,
+        Stage, TARGET, eventually,
         foreign_hands::{expect_all, expect_silence, written},
     },
     world::ldap_config,
@@ -55,6 +56,8 @@ async fn expect_in_sync(how: ArgoApply, comparisons: &[Comparison]) -> Result<()
     tools.argo_apply(kubeconfig, &manifests, how)?;
     let [deployment, _] = &changed;
     tools.argo_apply(kubeconfig, std::slice::from_ref(deployment), how)?;
+    // Both sides of a comparison carry the status, which changes until the rollout is over.
+    is_rolled_out(&stage).await?;
     for comparison in comparisons {
         let found = modified(&tools, kubeconfig, std::slice::from_ref(deployment), *comparison)?;
         assert_eq!(found, [false], "{comparison:?}");
@@ -63,6 +66,18 @@ async fn expect_in_sync(how: ArgoApply, comparisons: &[Comparison]) -> Result<()
     expect_silence(&stage).await?;
     assert_eq!(written(&stage).await?, before, "there was nothing to write");
     stage.expect_no_broken_reference()
+}
+
+async fn is_rolled_out(stage: &Stage) -> Result<()> {
+    eventually("the end of the rollout", || async {
+        let deployment = stage.api::<Deployment>().get("wandb").await?;
+        let status = deployment.status.unwrap_or_default();
+        let is_seen = status.observed_generation == deployment.metadata.generation;
+        let is_whole =
+            status.unavailable_replicas.unwrap_or(0) == 0 && status.replicas == status.updated_replicas;
+        Ok((is_seen && is_whole).then_some(()))
+    })
+    .await
 }
 
 fn modified(

@@ -58,7 +58,7 @@ fn expect_never_without(scene: &Scene, before: &Before) -> Result<()> {
 
 /// Waits until there are so many pods and all have these values.
 async fn expect_values(scene: &Scene, replicas: usize, before: &Before) -> Result<()> {
-    eventually("the values of before", || async {
+    let waiting = eventually("the values of before", || async {
         let pods = scene.pods().await?;
         let has = |pod: &Pod| {
             let inputs = scene.player.environment_of(&pod.name_any());
@@ -70,7 +70,10 @@ async fn expect_values(scene: &Scene, replicas: usize, before: &Before) -> Resul
         };
         Ok((pods.len() == replicas && pods.iter().all(has)).then_some(()))
     })
-    .await
+    .await;
+    let pods = scene.pods().await?;
+    let seen: Vec<_> = pods.iter().map(|pod| scene.player.environment_of(&pod.name_any())).collect();
+    waiting.with_context(|| format!("expected {before:?} in {replicas} pods and saw {seen:#?}"))
 }
 
 #[tokio::test]
@@ -111,11 +114,10 @@ async fn what_was_there_comes_back_where_the_first_rollout_fails() -> Result<()>
     expect_never_without(&scene, &BEFORE)
 }
 
-/// The same of the first version: some of it in the environment, some in the fields of the chart.
-const BEFORE_IN_V1: [(&str, &str); 6] = [
+/// The same of the first version, in both applications: some in the environment, some in the fields of the chart.
+const BEFORE_IN_V1: [(&str, &str); 5] = [
     ("OIDC_ISSUER", "https://login.example.com"),
     ("GORILLA_OIDC_ISSUER", "https://login.example.com"),
-    ("OIDC_CLIENT_ID", "their-client"),
     ("GORILLA_OIDC_CLIENT_ID", "their-client"),
     ("OIDC_SECRET", CLIENT_SECRET),
     ("GORILLA_OIDC_SECRET", CLIENT_SECRET),
