@@ -32,7 +32,7 @@ async fn a_target_that_is_made_anew_gets_the_entries_every_time() -> Result<()> 
     let workload = WandbWorkload::deployment("wandb");
     let stage = Stage::open(&workload).await?;
     stage.ready(TARGET).await?;
-    for _ in 0..LIMIT + 1 {
+    for _ in 0..=LIMIT {
         let deployments = stage.api::<Deployment>();
         deployments.delete("wandb", &DeleteParams::background()).await?;
         eventually("the end of the Deployment", || async {
