@@ -73,7 +73,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = (existing.values(), last_verified.as_ref());
     let mut remembered =
         examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let turn = context.turns.take().await;
+    let mut turn = context.turns.take().await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -84,21 +84,22 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let candidate = candidate::<K>(&planned, &remembered, held);
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
     published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
-    drop(turn);
     if published.awaits_checks() && checks(object, &remembered) == Checks::Stale {
         // What somebody else has set is not taken over on the word of a check that is old.
         let values = (published.values.as_ref(), last_verified.as_ref());
+        drop(turn);
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        let _turn = context.turns.take().await;
+        turn = context.turns.take().await;
         published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
     }
-    let _turn = context.turns.take().await;
     let verdict = remembered.verdict(object.common().failure_threshold);
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
     let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
-    settle(object, context, (outcome, details), Some(published)).await
+    let settled = settle(object, context, (outcome, details), Some(published)).await;
+    drop(turn);
+    settled
 }
 
 /// How old findings may be.
@@ -137,56 +138,45 @@ async fn examine<K: Kind>(
         let terms = (planned.account, common.failure_threshold);
         Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
     });
-    let remembered = match known {
-        Some(known)
-            if known.answers(question, schedule(object), Instant::now())
-                && (age == Age::AsScheduled || checks(object, &known) != Checks::Stale) =>
-        {
-            known
-        }
-        known => {
-            let namespace = object.namespace().unwrap_or_default();
-            let unwritable = context.memory.unwritable(object);
-            let network = context.network.seen_from(&namespace);
-            let scene = Scene {
-                network: &network,
-                client: Some(&context.client),
-                namespace: &namespace,
-                published,
-                last_verified,
-                last_findings: known.as_ref().map_or(&[], |known| known.findings_on(question)),
-                proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
-                last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
-                unwritable: unwritable.as_ref(),
-                now: Timestamp::now(),
-            };
-            let examined = tokio::select! {
-                examined = look(object, context, planned, scene) => examined?,
-                () = stopped(context) => return Err(Error::Stopping),
-            };
-            context.metrics.checked(object, &examined.findings);
-            // Nothing is written before the status says that credentials were refused: a process that ends in
-            // between would send them again.
-            if examined
-                .findings
-                .credentials_answer()
-                .is_some_and(|answer| answer != CredentialsAnswer::NotSent)
-            {
-                note_down(object, context, &examined.findings, checked_inputs).await?;
-            }
-            let due = K::due(&planned.plan, &examined.evidence, &scene);
-            let renewal = Renewal::new(due, scene.now, Instant::now());
-            Remembered::learn(
-                known.as_ref(),
-                question.clone(),
-                examined,
-                renewal,
-                random_share(),
-                Instant::now(),
-            )
-        }
+    if let Some(known) = &known
+        && known.answers(question, schedule(object), Instant::now())
+        && (age == Age::AsScheduled || checks(object, known) != Checks::Stale)
+    {
+        context.memory.remember(object, known.clone());
+        return Ok(known.clone());
+    }
+    let namespace = object.namespace().unwrap_or_default();
+    let unwritable = context.memory.unwritable(object);
+    let network = context.network.seen_from(&namespace);
+    let scene = Scene {
+        network: &network,
+        client: Some(&context.client),
+        namespace: &namespace,
+        published,
+        last_verified,
+        last_findings: known.as_ref().map_or(&[], |known| known.findings_on(question)),
+        proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
+        last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
+        unwritable: unwritable.as_ref(),
+        now: Timestamp::now(),
     };
+    let examined = tokio::select! {
+        examined = look(object, context, planned, scene) => examined?,
+        () = stopped(context) => return Err(Error::Stopping),
+    };
+    context.metrics.checked(object, &examined.findings);
+    let due = K::due(&planned.plan, &examined.evidence, &scene);
+    let renewal = Renewal::new(due, scene.now, Instant::now());
+    let share = random_share();
+    let remembered =
+        Remembered::learn(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
+    // Before anything is written: a run that fails by a write must not send credentials again.
     context.memory.remember(object, remembered.clone());
+    let answer = remembered.findings.credentials_answer();
+    if answer.is_some_and(|answer| answer != CredentialsAnswer::NotSent) {
+        // The status is the first thing that is written, for the process that comes after this one.
+        note_down(object, context, &remembered.findings, checked_inputs).await?;
+    }
     Ok(remembered)
 }
 
@@ -402,9 +392,11 @@ async fn keep<K: Kind>(
     present: Option<&Secret>,
     existing: &Existing,
 ) -> Result<(), Error> {
-    if matches!(existing, Existing::Ours(_)) {
+    if matches!(existing, Existing::Ours(_))
+        && let Err(error) = secret::ensure(&context.client, object, present, &Content::AsIs).await
+    {
         // A refusal shows in the conditions as soon as the resource is no longer suspended.
-        let _ = secret::ensure(&context.client, object, present, &Content::AsIs).await?;
+        not_written(object, context, &Content::AsIs, error)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::Value;
-use test_support::{ApiProxy, ControlPlane, Mutation, REFUSED, Refusal, condition, pods::WandbWorkload};
+use test_support::{
+    ApiProxy, ControlPlane, Mutation, REFUSED, Refusal, Slapd, condition, pods::WandbWorkload,
+};
 
 use crate::{
     delivery::{Stage, TARGET, eventually, neighbours::finalizers},
@@ -62,9 +64,7 @@ fn spec(case: &Case, number: usize) -> String {
 }
 
 async fn refused_in_every_way(case: Case) -> Result<()> {
-    let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
-    stage.operator = Some(stage.workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?);
+    let (stage, proxy) = behind_a_proxy().await?;
     for (number, refusal) in REFUSALS.into_iter().enumerate() {
         let without = if case.disturb == Disturbance::TargetNew { "" } else { case.target };
         stage
@@ -180,4 +180,42 @@ async fn a_finalizer_that_is_not_set() -> Result<()> {
         disturb: Disturbance::TargetNew,
     })
     .await
+}
+
+/// A directory with an operator behind a proxy, whose resource is not applied yet.
+async fn behind_a_proxy() -> Result<(Stage, ApiProxy)> {
+    let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    stage.operator = Some(stage.workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?);
+    Ok((stage, proxy))
+}
+
+#[tokio::test]
+async fn credentials_that_were_refused_are_sent_once_although_no_status_is_taken() -> Result<()> {
+    let (stage, proxy) = behind_a_proxy().await?;
+    stage.workspace.put_secret("ldap-bind", &[("password", "not-the-password")]).await?;
+    proxy.refuse(Refusal::Answer(500), |write| path(write).ends_with("/ldapconfigs/corp/status"));
+    stage.apply("").await?;
+    eventually("tries to write the status", || async { Ok((proxy.refused() >= 4).then_some(())) }).await?;
+    assert_eq!(stage.directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    proxy.relent();
+    stage.workspace.wait_for_reason(KIND, "corp", "Verified", "InvalidCredentials").await?;
+    assert_eq!(stage.directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_suspended_says_so_although_its_secret_cannot_be_written() -> Result<()> {
+    let (stage, proxy) = behind_a_proxy().await?;
+    stage.ready("").await?;
+    for refusal in [Refusal::Answer(403), Refusal::Answer(500)] {
+        proxy.refuse(refusal, |write| path(write).ends_with("/secrets/corp-ldap"));
+        stage.apply("suspend: true\ndeletionPolicy: Retain").await?;
+        stage.workspace.wait_for_reason(KIND, "corp", "Ready", "Suspended").await?;
+        ensure!(proxy.refused() > 0, "{refusal:?}");
+        proxy.relent();
+        stage.apply("suspend: false\ndeletionPolicy: Remove").await?;
+        stage.workspace.wait_until_ready(KIND, "corp").await?;
+    }
+    Ok(())
 }
