@@ -14,6 +14,7 @@ use super::{
 use crate::{
     api::OidcProvider,
     engine::{Env, Field, Kind, Need},
+    target::v1,
 };
 
 /// Which chart values are for.
@@ -86,14 +87,8 @@ pub fn operator(values: &Value) -> Chosen {
     } else if let Some(value) = text("/global/auth/oidc/secret") {
         entries.extend(under_each_name(Field::ClientSecret, &written(value)));
     }
-    let maps = [
-        "/global/extraEnv".to_owned(),
-        "/global/env".to_owned(),
-        format!("/{part}/extraEnv"),
-        format!("/{part}/env"),
-    ];
-    for path in &maps {
-        let map = at(path).and_then(Value::as_object).into_iter().flatten();
+    for path in v1::places(part).iter().rev() {
+        let map = at(&format!("/{}", path.join("/"))).and_then(Value::as_object).into_iter().flatten();
         entries.extend(map.filter(|(_, value)| !value.is_null()).map(|(name, value)| entry(name, value)));
     }
     Chosen {
@@ -275,5 +270,15 @@ mod tests {
         assert_eq!(of("OIDC_CLIENT_ID"), texts.map(|text| Origin::Text(text.to_owned())));
         assert_eq!(of("X"), [Origin::Elsewhere]);
         assert_eq!(of("Y"), []);
+    }
+
+    #[test]
+    fn what_the_container_gets_itself_counts_most() {
+        let values = json!({
+            "global": {"env": {"X": "all"}},
+            "app": {"env": {"X": "app"}, "containers": {"app": {"env": {"X": "container"}}}},
+        });
+        let last = operator(&values).entries.pop();
+        assert_eq!(last, Some(variable("X", Origin::Text("container".to_owned()))));
     }
 }

@@ -1,27 +1,20 @@
-//! References to other variables in the value of a variable, as the kubelet expands them.
+//! The values of variables that use other variables.
 
-/// The text with each `$(NAME)` replaced by what the variable has; `$$` stands for `$`, and a name that is not
-/// set stays as it is. Nothing where a variable is set, but its value is not known.
+use crate::target::{Piece, pieces};
+
+/// The text with each `$(NAME)` replaced by what the variable has, and a name that is not set as it is. Nothing where
+/// a variable is set, but its value is not known.
 pub(super) fn expand<'a>(text: &str, value_of: impl Fn(&str) -> Option<Option<&'a str>>) -> Option<String> {
     let mut expanded = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        expanded.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some((name, after)) = after.strip_prefix('(').and_then(|after| after.split_once(')')) {
-            match value_of(name) {
+    for piece in pieces(text) {
+        match piece {
+            Piece::Text(text) => expanded.push_str(text),
+            Piece::Variable(name) => match value_of(name) {
                 Some(value) => expanded.push_str(value?),
                 None => expanded.extend(["$(", name, ")"]),
-            }
-            rest = after;
-        } else {
-            expanded.push('$');
-            rest = after;
+            },
         }
     }
-    expanded.push_str(rest);
     Some(expanded)
 }
 

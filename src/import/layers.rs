@@ -16,11 +16,7 @@ const VALUES: &str = "values";
 /// The objects with the values of the release channel, of W&B's managed settings and of the System Console, in
 /// rising precedence; all of them are below the resource.
 pub fn sources(name: &str) -> [ObjectKey; 3] {
-    [
-        secret(&format!("{name}-latest-cached-release")),
-        config_map("wandb-spec-managed"),
-        secret(&format!("{name}-spec-user")),
-    ]
+    [secret(&v1::cached_release(name)), config_map(v1::MANAGED), secret(&v1::user_spec(name))]
 }
 
 /// The values as the chart gets them.

@@ -7,6 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::EnvVar;
 
+use super::expansion::{Piece, pieces};
 use crate::{
     engine::{Need, Reference, ReferenceSource},
     sensitive::Sensitive,
@@ -105,20 +106,14 @@ fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
 fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> Origin {
     let mut parts = Vec::new();
     let mut text = String::new();
-    let mut rest = value;
-    while let Some((before, after)) = rest.split_once('$') {
-        text.push_str(before);
-        let Some(inside) = after.strip_prefix('(') else {
-            text.push('$');
-            rest = after.strip_prefix('$').unwrap_or(after);
-            continue;
+    for piece in pieces(value) {
+        let name = match piece {
+            Piece::Text(piece) => {
+                text.push_str(piece);
+                continue;
+            }
+            Piece::Variable(name) => name,
         };
-        let Some((name, behind)) = inside.split_once(')') else {
-            text.push_str("$(");
-            rest = inside;
-            continue;
-        };
-        rest = behind;
         match known.get(name) {
             Some(Origin::Unknown(why)) => return Origin::Unknown(why.clone()),
             Some(Origin::Parts(of_variable)) => {
@@ -139,7 +134,6 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
             None => text.extend(["$(", name, ")"]),
         }
     }
-    text.push_str(rest);
     parts.push(Part::Text(text.into()));
     Origin::Parts(parts)
 }

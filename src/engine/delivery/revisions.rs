@@ -185,63 +185,67 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
     })
 }
 
-/// Writes the metadata anew by which the resource's revisions are known, where somebody changed it on one that the
-/// target refers to: without it later values would never arrive. Tells how many there were.
-pub(super) async fn mend<K: Kind>(
+/// What stands under the names of revisions that are not listed.
+#[derive(Debug, Default)]
+pub(super) struct Unlisted {
+    /// Secrets of somebody else.
+    pub foreign: BTreeSet<u64>,
+    /// Revisions of the resource whose metadata somebody changed, and that is written anew: without it later values
+    /// would never arrive.
+    pub mended: BTreeSet<u64>,
+}
+
+/// Looks up those of the numbers that are not among the revisions, and mends what is the resource's.
+pub(super) async fn look_up<K: Kind>(
     client: &Client,
     object: &K,
     target: &Target,
     numbers: &BTreeSet<u64>,
     revisions: &[Revision],
-) -> Result<usize, kube::Error> {
-    let (api, title) = (api(client, object), owner::<K>(&object.name_any()));
-    let mut mended = 0;
+) -> Result<Unlisted, kube::Error> {
+    let api = api(client, object);
+    let mut unlisted = Unlisted::default();
     for number in numbers.iter().filter(|number| revisions.iter().all(|each| each.number != **number)) {
         let name = owner_in_targets(object).revision(*number);
         let Some(secret) = api.get_metadata_opt(&name).await? else { continue };
-        let kind = format!("{}/", K::kind(&()));
-        let is_own = match secret.annotations().get(OWNER_ANNOTATION) {
-            Some(owner) if owner.starts_with(&kind) => *owner == title,
-            // Who made it stands in the fields that the API server keeps.
-            _ => secret.managed_fields().iter().any(|entry| {
-                let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-                entry.manager.as_ref() == Some(&field_manager::<K>())
-                    && fields.is_some_and(|fields| fields.get("f:data").is_some())
-            }),
-        };
-        if is_own {
-            let made_for =
-                secret.annotations().get(TARGET_ANNOTATION).cloned().unwrap_or_else(|| target.to_string());
-            let patch = serde_json::json!({"metadata": {
-                "uid": secret.uid(),
-                "labels": { MANAGED_BY_LABEL: MANAGER },
-                "annotations": { OWNER_ANNOTATION: title, TARGET_ANNOTATION: made_for },
-            }});
+        if is_made_by(object, &secret) {
             let parameters =
                 PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };
-            api.patch_metadata(&name, &parameters, &Patch::Merge(patch)).await?;
-            mended += 1;
+            let patch = Patch::Merge(metadata_of(object, target, &secret));
+            api.patch_metadata(&name, &parameters, &patch).await?;
+            unlisted.mended.insert(*number);
+        } else {
+            unlisted.foreign.insert(*number);
         }
     }
-    Ok(mended)
+    Ok(unlisted)
 }
 
-/// Those of the numbers whose Secrets are there and are no revisions of the resource.
-pub(super) async fn foreign<K: Kind>(
-    client: &Client,
-    object: &K,
-    numbers: &BTreeSet<u64>,
-    revisions: &[Revision],
-) -> Result<BTreeSet<u64>, kube::Error> {
-    let mut foreign = BTreeSet::new();
-    for number in numbers {
-        let is_own = revisions.iter().any(|revision| revision.number == *number);
-        let name = owner_in_targets(object).revision(*number);
-        if !is_own && api(client, object).get_metadata_opt(&name).await?.is_some() {
-            foreign.insert(*number);
-        }
+/// Whether the Secret was made for the resource: by its annotation or, where that names no resource of the kind, by
+/// who wrote its data.
+fn is_made_by<K: Kind>(object: &K, secret: &PartialObjectMeta<Secret>) -> bool {
+    match secret.annotations().get(OWNER_ANNOTATION) {
+        Some(named) if named.starts_with(&owner::<K>("")) => *named == owner::<K>(&object.name_any()),
+        _ => secret.managed_fields().iter().any(|entry| {
+            let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+            entry.manager.as_ref() == Some(&field_manager::<K>())
+                && fields.is_some_and(|fields| fields.get("f:data").is_some())
+        }),
     }
-    Ok(foreign)
+}
+
+/// The metadata by which a revision is known.
+fn metadata_of<K: Kind>(
+    object: &K,
+    target: &Target,
+    secret: &PartialObjectMeta<Secret>,
+) -> serde_json::Value {
+    let made_for = secret.annotations().get(TARGET_ANNOTATION).cloned().unwrap_or_else(|| target.to_string());
+    serde_json::json!({"metadata": {
+        "uid": secret.uid(),
+        "labels": { MANAGED_BY_LABEL: MANAGER },
+        "annotations": { OWNER_ANNOTATION: owner::<K>(&object.name_any()), TARGET_ANNOTATION: made_for },
+    }})
 }
 
 /// What a revision holds; nothing where it is gone.

@@ -73,13 +73,10 @@ impl<K: Kind> Round<'_, K> {
         };
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);
-        if revisions::mend(client, self.object, self.target, &standing.numbers, &all).await? > 0 {
-            return Ok(None);
-        }
-        let foreign = revisions::foreign(client, self.object, &standing.numbers, &all).await?;
-        if !foreign.is_empty() {
-            taken.extend(&foreign);
-            self.owner = self.owner.clone().excluding(foreign);
+        let unlisted = revisions::look_up(client, self.object, self.target, &standing.numbers, &all).await?;
+        if !unlisted.foreign.is_empty() || !unlisted.mended.is_empty() {
+            taken.extend(&unlisted.foreign);
+            self.owner = self.owner.clone().excluding(unlisted.foreign);
             return Ok(None);
         }
         taken.extend(all.iter().map(|revision| revision.number));

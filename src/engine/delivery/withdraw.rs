@@ -114,11 +114,12 @@ async fn emptied<K: Kind>(
             return Ok(Some(target::in_use(client, &namespace, None, &owner).await??));
         };
         let numbers = seen.standing(&owner).numbers;
-        if revisions::mend(client, object, target, &numbers, revisions).await? > 0 {
+        let unlisted = revisions::look_up(client, object, target, &numbers, revisions).await?;
+        if !unlisted.mended.is_empty() {
             // They are listed the next time.
             return Ok(None);
         }
-        owner = owner.excluding(revisions::foreign(client, object, &numbers, revisions).await?);
+        owner = owner.excluding(unlisted.foreign);
         match seen.change(&owner, None, &[])? {
             None => return Ok(Some(target::in_use(client, &namespace, Some(&seen), &owner).await??)),
             Some(change) => target::make(client, &namespace, &seen, &owner, &change).await??,

@@ -14,9 +14,9 @@ mod sources;
 
 pub use effective::{
     LOGIN_APPLICATIONS, Layers, Place, Variable, environment as effective_environment, login_applications,
-    merged,
+    merged, places,
 };
-pub use sources::{Origin, Source, Sources};
+pub use sources::{MANAGED, Origin, Source, Sources, cached_release, user_spec};
 
 use std::collections::BTreeSet;
 

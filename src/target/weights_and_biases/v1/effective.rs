@@ -151,7 +151,7 @@ fn merge(over: &mut Value, under: &Value, path: &mut Vec<String>, misfits: &mut 
 const GLOBAL_EXTRA: [&str; 2] = ["global", "extraEnv"];
 
 /// The maps of variables of an application, the strongest first.
-fn places(application: &str) -> [Vec<&str>; 5] {
+pub fn places(application: &str) -> [Vec<&str>; 5] {
     [
         vec![application, "containers", application, "env"],
         vec![application, "env"],

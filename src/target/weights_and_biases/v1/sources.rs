@@ -53,7 +53,8 @@ impl fmt::Debug for Source {
 /// Values and a chart as the W&B operator stores both: JSON in the entries of an object.
 type Stored = Option<(Value, Value)>;
 
-const MANAGED: &str = "wandb-spec-managed";
+/// The `ConfigMap` with the settings that W&B manages.
+pub const MANAGED: &str = "wandb-spec-managed";
 
 impl Origin {
     /// The object that has the values of a resource of this name, for people; nothing for the resource.
@@ -67,11 +68,13 @@ impl Origin {
     }
 }
 
-fn user_spec(name: &str) -> String {
+/// The Secret with what the System Console wrote for the resource of this name.
+pub fn user_spec(name: &str) -> String {
     format!("{name}-spec-user")
 }
 
-fn cached_release(name: &str) -> String {
+/// The Secret with what W&B's release channel offers the resource of this name.
+pub fn cached_release(name: &str) -> String {
     format!("{name}-latest-cached-release")
 }
 
