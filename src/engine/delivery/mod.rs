@@ -5,7 +5,7 @@
 //! process that is killed after any write leaves nothing that the next run cannot finish. [`joining`] is how
 //! several resources write together, [`adoption`] how entries of somebody else are taken over, and [`withdraw`]
 //! takes everything back. What keeps values from a target
-//! is an [`obstacle`]; [`looks`] is what a look at the target tells people.
+//! is an [`obstacle`]; [`looks`] is what a look at the target tells people, and [`words`] what a delivery does.
 
 mod adoption;
 mod aim;
@@ -18,6 +18,7 @@ mod waiting;
 mod way;
 mod way_back;
 mod withdraw;
+mod words;
 
 pub(super) use adoption::Checks;
 pub(super) use looks::looks;

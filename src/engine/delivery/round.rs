@@ -9,28 +9,21 @@ use super::{
     adoption::Checks,
     aim::{Attempt, Course, Judgement, Step, Wanted, aim, next_number, proven_before, proven_below},
     obstacle::Obstacle,
-    revisions::{self, Creation, Mark, Revision, Source, Stay},
+    revisions::{self, Creation, Mark, Revision, Source},
     way::{Occupied, Way},
     way_back::{self, Answer},
-    withdraw,
+    withdraw, words,
 };
 use crate::{
-    api::{RECHECK_ANNOTATION, Reason},
-    engine::{
-        Claimant, Context, Kind, Values,
-        clock::ApiClock,
-        memory::{MISSING_AGAIN, Repair},
-        release::Finalizer,
-    },
-    problem::{Problem, enumerate, quote},
-    target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target, Undone},
+    engine::{Claimant, Context, Kind, Values, clock::ApiClock, memory::Repair, release::Finalizer},
+    target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
 
 /// Revisions that are kept for a target, as people may go back to them.
 const KEPT: usize = 3;
 
 /// How often in one run a target may be another one than the one that was seen.
-const STALE_LOOKS: usize = 3;
+pub(super) const STALE_LOOKS: usize = 3;
 
 /// What every step of one run shares.
 pub(super) struct Round<'a, K: Kind> {
@@ -259,7 +252,7 @@ impl<K: Kind> Round<'_, K> {
         if let Some(undone) = standing.undone.as_ref().filter(|_| course.was_there()) {
             match seen.repair(&self.owner, undone)? {
                 // The W&B operator was asked for it already.
-                None => return Ok(Some(delivered(Progress::Progressing(being_repaired(undone))))),
+                None => return Ok(Some(delivered(Progress::Progressing(words::being_repaired(undone))))),
                 Some(change) if course.is_over(standing) => {
                     let by = BTreeSet::from([undone.by.by.clone()]);
                     self.write(seen, &change, course.number, Repair::Missing, &by).await?;
@@ -309,16 +302,6 @@ impl<K: Kind> Round<'_, K> {
         Ok(Some(delivered(self.arrived(here, course))))
     }
 
-    /// The entries stay for the successor, which takes them over in one step: no pod starts without any.
-    fn given_way(&self, seen: &Seen, course: Course<'_>, successor: &Claimant) -> Delivered {
-        let evidence = course.way_back.map_or("", |way_back| way_back.evidence.as_str());
-        let state = Progress::RolledBack(format!(
-            "Revision {} did not work in the pods of {}, so this resource gives way to {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
-            course.newest.number, self.target, successor.owner.title
-        ));
-        Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
-    }
-
     /// Goes back to an earlier revision where its values still work, and marks it where they do not.
     async fn turn_back(
         &self,
@@ -359,37 +342,6 @@ impl<K: Kind> Round<'_, K> {
             target::unblock(&self.context.client, self.namespace, scene.seen, &self.owner, &stuck).await??;
         }
         Ok(())
-    }
-
-    /// What `RolledOut` says where the target stays with what does not work.
-    fn stays(&self, course: Course<'_>, stay: &Stay) -> Progress {
-        Progress::NoWorkingRevision(format!(
-            "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
-            course.newest.number, self.target, stay.evidence
-        ))
-    }
-
-    /// What `RolledOut` says once pods run with the course.
-    fn arrived(&self, here: &[Revision], course: Course<'_>) -> Progress {
-        let target = self.target;
-        let Some(way_back) = course.way_back else {
-            let number = course.newest.number;
-            return Progress::RolledOut(format!("The pods of {target} run with revision {number}."));
-        };
-        let is_of_before = |number: u64| {
-            here.iter().any(|revision| revision.number == number && revision.source == Source::Target)
-        };
-        let place = match course.number {
-            None => "is without the entries of this resource".to_owned(),
-            Some(number) if is_of_before(number) => {
-                format!("went back to revision {number}, which has what was there before it was taken over")
-            }
-            Some(number) => format!("went back to revision {number}"),
-        };
-        Progress::RolledBack(format!(
-            "{target} {place}, and revision {} is not tried again until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {}",
-            course.newest.number, way_back.evidence
-        ))
     }
 
     /// Changes the target, unless somebody else keeps undoing that.
@@ -448,53 +400,11 @@ impl<K: Kind> Round<'_, K> {
         }
         Ok(())
     }
-
-    fn not_taken(&self, words: &str) -> Problem {
-        Problem::new(
-            Reason::WriteRejected,
-            format!(
-                "The API server did not take the change to {}, which it says was changed meanwhile each of {STALE_LOOKS} times: {}. It is tried again by itself.",
-                self.target,
-                quote(words.trim_end_matches('.'))
-            ),
-        )
-    }
-
-    /// The problem that these field managers keep undoing a change.
-    fn tug_of_war(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
-        let by = match by.len() {
-            0 => "Somebody else".to_owned(),
-            1 => format!("The field manager {}", enumerate(by)),
-            _ => format!("One of the field managers {}", enumerate(by)),
-        };
-        let (target, title) = (self.target, &self.owner.title);
-        let seen = match repair {
-            Repair::Missing => format!(
-                "{by} keeps taking the entries out of {target}, so they are put back only every {} minutes. Have that tool leave the entries of {title} alone",
-                MISSING_AGAIN.as_secs() / 60
-            ),
-            Repair::Replaced => format!(
-                "{by} keeps giving the entries of {title} at {target} values of its own, which are left in place for an hour. Take them out of what that tool applies, as docs/adopting says"
-            ),
-        };
-        Problem::new(
-            Reason::FieldConflict,
-            format!("{seen}, then give the annotation {RECHECK_ANNOTATION} a new value."),
-        )
-    }
 }
 
 /// Who pointed the entries elsewhere.
 fn mover(standing: &Standing) -> BTreeSet<String> {
     standing.moved.iter().map(|moved| moved.by.clone()).collect()
-}
-
-fn being_repaired(undone: &Undone) -> String {
-    format!(
-        "The field manager {} changed {}, which has not all of the entries any more. The W&B operator does not look after that by itself, so it was made to apply everything again.",
-        quote(&undone.by.by),
-        enumerate(undone.titles())
-    )
 }
 
 /// The revisions beside that of the course that pods were not seen to run with.
