@@ -10,13 +10,30 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use test_support::{ApiProxy, ControlPlane, Fault, Operator, Workspace, condition, wait_until};
+use test_support::{ApiProxy, ControlPlane, Fault, Operator, Slapd, Workspace, condition, wait_until};
 
 use wandb_auth_operator::api::custom_resource_definitions;
 
 use crate::world::{certificate, directory, eventually, ldap_config, program, put_references, workspace};
 
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A directory, a namespace with what resources refer to, and a proxy in front of the API server.
+struct Scene {
+    directory: Slapd,
+    workspace: Workspace,
+    proxy: ApiProxy,
+}
+
+impl Scene {
+    async fn open() -> Result<Self> {
+        let certificate = certificate()?;
+        let workspace = workspace().await?;
+        put_references(&workspace, &certificate).await?;
+        let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+        Ok(Self { directory: directory(&certificate)?, workspace, proxy })
+    }
+}
 
 fn operator_behind(workspace: &Workspace, proxy: &ApiProxy) -> Result<Operator> {
     workspace.start_operator_through(proxy, program(), &["--allow-egress", "127.0.0.0/8"])
@@ -29,12 +46,8 @@ async fn is_suspended(workspace: &Workspace) -> Result<bool> {
 
 #[tokio::test]
 async fn what_changed_during_an_outage_is_seen_within_seconds_of_its_end() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
     let operator = operator_behind(&workspace, &proxy)?;
-    put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     for suspend in [true, false] {
@@ -64,10 +77,7 @@ async fn what_changed_during_an_outage_is_seen_within_seconds_of_its_end() -> Re
 
 #[tokio::test]
 async fn a_watch_of_a_version_that_is_gone_lists_anew() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
     proxy.fail(move |_, path| {
@@ -88,7 +98,6 @@ async fn a_watch_of_a_version_that_is_gone_lists_anew() -> Result<()> {
     let first: Vec<_> =
         asked.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().take(6).collect();
     assert_eq!(first, ["list", "watch", "list", "watch", "list", "watch"]);
-    put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     Ok(())
@@ -96,13 +105,9 @@ async fn a_watch_of_a_version_that_is_gone_lists_anew() -> Result<()> {
 
 #[tokio::test]
 async fn a_list_that_hangs_is_given_up_and_told_to_the_kubelet() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
     proxy.fail(|_, path| path.contains("/jwtissuers?").then_some(Fault::Hang));
     let operator = operator_behind(&workspace, &proxy)?;
-    put_references(&workspace, &certificate).await?;
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     operator.log().wait_for("The API server does not answer: no answer within 20s", PATIENCE)?;
@@ -118,10 +123,7 @@ async fn a_list_that_hangs_is_given_up_and_told_to_the_kubelet() -> Result<()> {
 
 #[tokio::test]
 async fn reads_that_hang_hold_nobody_else_up() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
     let hanging = Arc::new(AtomicUsize::new(0));
     let counted = hanging.clone();
     proxy.fail(move |method, path| {
@@ -130,7 +132,6 @@ async fn reads_that_hang_hold_nobody_else_up() -> Result<()> {
         hangs.then_some(Fault::Hang)
     });
     let operator = operator_behind(&workspace, &proxy)?;
-    put_references(&workspace, &certificate).await?;
     let config = ldap_config(&directory.ldaps_url()?, "");
     for number in 0..10 {
         let named = config
@@ -147,10 +148,7 @@ async fn reads_that_hang_hold_nobody_else_up() -> Result<()> {
 
 #[tokio::test]
 async fn who_was_not_answered_comes_back_with_the_first_success() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
     let refused = Arc::new(AtomicUsize::new(0));
     let counted = refused.clone();
     proxy.fail(move |method, path| {
@@ -159,7 +157,6 @@ async fn who_was_not_answered_comes_back_with_the_first_success() -> Result<()> 
         refuse.then_some(Fault::Refuse(503))
     });
     let _operator = operator_behind(&workspace, &proxy)?;
-    put_references(&workspace, &certificate).await?;
     let config = ldap_config(&directory.ldaps_url()?, "");
     workspace.apply(&config).await?;
     // The pause is at its longest by then.
@@ -175,10 +172,7 @@ async fn who_was_not_answered_comes_back_with_the_first_success() -> Result<()> 
 
 #[tokio::test]
 async fn events_that_hang_hold_nothing_up() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let workspace = workspace().await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let Scene { directory, workspace, proxy } = Scene::open().await?;
     let hanging = Arc::new(AtomicUsize::new(0));
     let counted = hanging.clone();
     proxy.fail(move |method, path| {
@@ -187,7 +181,6 @@ async fn events_that_hang_hold_nothing_up() -> Result<()> {
         is_event.then_some(Fault::Hang)
     });
     let mut operator = operator_behind(&workspace, &proxy)?;
-    put_references(&workspace, &certificate).await?;
     let config = ldap_config(&directory.ldaps_url()?, "");
     for name in ["corp", "second", "third"] {
         workspace.apply(&config.replace("name: corp", &format!("name: {name}"))).await?;
