@@ -225,13 +225,10 @@ impl Scene {
         // A pod of the rollout before may be on its way out.
         let serving = eventually("pods of the last rollout only", || async {
             let deployments = self.api::<Deployment>().list(&ListParams::default()).await?;
-            let wanted: i32 = deployments
-                .iter()
-                .filter_map(|each| each.spec.as_ref())
-                .map(|spec| spec.replicas.unwrap_or(1))
-                .sum();
             let pods: Vec<_> = self.pods().await?.iter().map(ResourceExt::name_any).collect();
-            Ok((i32::try_from(pods.len())? == wanted).then_some(pods))
+            let wanted = deployments.iter().filter_map(finished_replicas).sum::<i32>();
+            let all_finished = deployments.iter().all(|each| finished_replicas(each).is_some());
+            Ok((all_finished && i32::try_from(pods.len())? == wanted).then_some(pods))
         })
         .await?;
         let owners = [("LdapConfig", "corp"), ("OidcProvider", "main")];
@@ -276,6 +273,15 @@ impl Scene {
         ensure!(broken.is_empty(), "{broken:#?}");
         Ok(())
     }
+}
+
+/// The number of pods of a Deployment, once all of them are of its present template.
+fn finished_replicas(deployment: &Deployment) -> Option<i32> {
+    let status = deployment.status.as_ref()?;
+    let wanted = deployment.spec.as_ref()?.replicas.unwrap_or(1);
+    let is_seen = status.observed_generation == deployment.metadata.generation;
+    let counts = [status.replicas, status.updated_replicas, status.ready_replicas];
+    (is_seen && counts.iter().all(|count| count.unwrap_or(0) == wanted)).then_some(wanted)
 }
 
 /// A namespace like that of other workloads, with a `WeightsAndBiases` of this spec and the W&B operator that looks

@@ -155,7 +155,13 @@ async fn expect_places_that_win(scene: &Scene) -> Result<()> {
     let place = "spec.wandb.legacyOverrides.api.env[GORILLA_OIDC_ISSUER] (by kubectl-edit)";
     ensure!(message.contains(place), "{message}");
     ensure!(!message.contains("theirs"), "{message}");
+    let rendered = async || {
+        let deployment: Deployment = scene.api().get("wandb-api").await?;
+        anyhow::Ok(serde_json::to_string(&deployment.spec)?.contains("https://theirs.example.com"))
+    };
+    eventually("their value in the Deployment", || async { Ok(rendered().await?.then_some(())) }).await?;
     scene.merge(&of_api(Value::Null)).await?;
+    eventually("a Deployment without it", || async { Ok((!rendered().await?).then_some(())) }).await?;
     scene.workspace.wait_until_ready("OidcProvider", "main").await?;
     assert_eq!(scene.spec().await?, before);
     Ok(())
