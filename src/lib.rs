@@ -31,35 +31,71 @@
 //! to know; `tests/it` is the integration tests, `tests/e2e` the story on a real node, and `tests/support` what
 //! both stand on.
 //!
-//! Invariants:
+//! Invariants, each with the tests that would fail without it (`tests/it` by the name of the module there, else a
+//! module of `src`):
 //!
-//! - Values whose checks failed never replace values whose checks passed (`publishPolicy: Always`
-//!   is the user's own wish to the contrary).
+//! - Values whose checks failed never replace values whose checks passed. `publishPolicy: Always` is the user's own
+//!   wish to the contrary, and even then a login is enforced only once it was verified.
+//!   Tests: `engine::publishing::values_that_fail_never_replace_values_that_passed`,
+//!   `engine::publishing::always_publishes_what_parses_but_enforces_login_only_once_verified`.
 //! - A password that a directory refused, or answered in no clear way, is not tried again until the spec, the Secret
 //!   or the re-check annotation changes, also after a restart; one that has passed before, seldom.
+//!   Tests: `ldap::lockout::a_locked_account_is_tried_once_over_two_intervals`,
+//!   `engine::checking::a_refused_bind_is_tried_once`,
+//!   `engine::refusals::credentials_that_were_refused_are_sent_once_although_no_status_is_taken`.
 //! - An API key is revoked only when another one is published and the time to take that up is over.
+//!   Tests: `service_account::rotation::a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap`,
+//!   `service_account::crashes::whatever_request_is_the_last_one_key_is_left`.
 //! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
+//!   Tests: `engine::quiet::nothing_is_written_in_a_minute_apart_from_the_lease`.
 //! - W&B Server is a Go program: what Go's libraries make of certificates, documents, keys, tokens and directories
 //!   is the verdict, and tests compare both.
+//!   Tests: `trust::chains::every_chain_is_judged_as_go_judges_it`, `trust::bundles::every_bundle_is_read_as_go_reads_it`,
+//!   `oidc::opinion::documents_are_judged_as_go_judges_them`, `jwt::opinion::tokens_are_judged_as_go_judges_them`.
 //! - A secret leaves this process in the published Secret and in the protocol that needs it, and
 //!   nowhere else: the type that holds it cannot be printed, and messages are searched for it.
+//!   Tests: `engine::secrecy::planted_secrets_appear_nowhere_outside_secrets`,
+//!   `service_account::secrecy::keys_appear_nowhere_outside_secrets`,
+//!   `service_account::federated::secrecy::tokens_appear_nowhere_outside_secrets`.
 //! - What a remote side sends is limited in size before it is parsed, and nothing it sends can end
 //!   the process.
+//!   Tests: `ldap::hostile::huge_answers_are_not_read`, `ldap::hostile::well_formed_nonsense_harms_nobody`,
+//!   `oidc::documents::answers_that_are_no_document_are_told_apart`.
 //! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
+//!   Tests: `engine::checking::an_address_that_egress_forbids_is_never_connected_to`,
+//!   `oidc::documents::a_redirect_is_told_and_not_followed`.
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
+//!   Tests: `engine::quiet::secrets_and_config_maps_are_watched_as_metadata_and_read_by_name`.
 //! - A Secret that is not the resource's own is never written.
+//!   Tests: `engine::publishing::somebody_elses_secret_is_left_alone`,
+//!   `delivery::workloads::a_secret_that_is_named_like_a_revision_is_somebody_elses`.
 //! - A target refers to immutable revisions of the published Secret, and none goes while a pod or a pod
 //!   template refers to it. Every step of a delivery is one write that follows from what the cluster holds,
 //!   so a process that is killed leaves nothing that the next one cannot finish.
+//!   Tests: `delivery::revisions::revisions_are_kept_as_long_as_anything_makes_pods_of_them`,
+//!   `delivery::crashes::whatever_write_is_the_last_the_end_is_the_same`.
 //! - Every request to the API server has a time limit, a run that waits for an answer holds nobody else up, and the
 //!   process ends within five seconds of SIGTERM. The Lease is given up only once nothing of it can write any more.
+//!   Tests: `engine::outages::reads_that_hang_hold_nobody_else_up`, `engine::stopping::while_the_api_server_hangs`,
+//!   `engine::stopping::while_a_write_hangs_the_lease_is_left_to_expire`.
 //! - A revision that did not work in the pods is not tried again before a person changes something.
-//! - No way leads back to values that do not work at the servers any more.
+//!   Tests: `delivery::deadlines::a_failed_revision_is_tried_again_when_a_person_changes_something`.
+//! - No way leads back to values that do not work at the servers any more. While a server does not answer, its earlier
+//!   values count as working.
+//!   Tests: `delivery::no_way_back::a_password_that_was_rotated_and_revoked_is_no_way_back`,
+//!   `delivery::no_way_back::a_directory_that_is_down_keeps_nobody_from_going_back`.
 //! - What a program in a pod wrote stays there.
-//! - One resource decides at a target at a time, and an entry of anybody else is never changed.
+//!   Tests: `delivery::rollback::a_crashing_configuration_is_rolled_back`.
+//! - One resource decides at a target at a time, and an entry of anybody else is never changed, unless `spec.target.adopt`
+//!   asks for that.
+//!   Tests: `delivery::authority::the_next_of_a_kind_takes_over_without_a_gap`,
+//!   `delivery::adoption::refusals::with_never_every_entry_is_named_and_none_is_touched`.
 //! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B
 //!   Server, or a target has entries, that must go with their resource.
+//!   Tests: `chart::rendering::values_lead_to_these_objects`, `chart::rendering::nobody_gets_what_the_security_rules_forbid`,
+//!   `engine::quiet::every_right_is_used_and_every_use_is_granted`,
+//!   `engine::publishing::deleting_removes_or_retains_the_secret`.
 
 pub mod api;
 pub mod api_server;

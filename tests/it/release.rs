@@ -56,3 +56,38 @@ fn the_threat_model_points_at_what_exists() -> Result<()> {
     ensure!(shown > 20, "the threat model shows {shown} claims only");
     Ok(())
 }
+
+/// Where a test of this name would be: in the integration tests or in a module of the crate.
+fn defines(name: &str) -> Result<bool> {
+    let (modules, function) = name.rsplit_once("::").with_context(|| format!("{name} names no module"))?;
+    let path = modules.replace("::", "/");
+    let inner = path.strip_suffix("/tests").unwrap_or(&path);
+    let places = ["tests/it", "src"].into_iter().flat_map(|root| {
+        [&path, inner]
+            .into_iter()
+            .flat_map(move |path| [format!("{root}/{path}.rs"), format!("{root}/{path}/mod.rs")])
+    });
+    let is_there = |place: String| {
+        fs::read_to_string(Path::new(ROOT).join(place))
+            .is_ok_and(|text| text.contains(&format!("fn {function}()")))
+    };
+    Ok(places.into_iter().any(is_there))
+}
+
+#[test]
+fn each_invariant_of_the_crate_names_tests_that_exist() -> Result<()> {
+    let map = read("src/lib.rs")?;
+    let invariants = map.split("//! Invariants").nth(1).context("src/lib.rs has no invariants")?;
+    let text: String = invariants.lines().skip(1).map_while(|line| line.strip_prefix("//!")).collect();
+    let promises: Vec<_> = text.split(" - ").skip(1).collect();
+    ensure!(promises.len() > 15, "only {} invariants were found", promises.len());
+    for promise in promises {
+        let (_, tests) =
+            promise.rsplit_once("Tests:").with_context(|| format!("no test beside: {promise}"))?;
+        ensure!(quoted(tests).next().is_some(), "no test beside: {promise}");
+        for test in quoted(tests) {
+            ensure!(defines(test)?, "there is no test {test}, which stands beside: {promise}");
+        }
+    }
+    Ok(())
+}

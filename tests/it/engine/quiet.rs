@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use test_support::{
-    AuditEvent, ControlPlane, OpenIdProvider, PodPlayer, Slapd, WandbServer, Workspace,
+    ApiProxy, AuditEvent, ControlPlane, OpenIdProvider, PodPlayer, Slapd, WandbServer, Workspace,
     definitions::{StoredVersion, weights_and_biases},
     pods::{Life, WandbWorkload},
     wait_until,
@@ -98,6 +99,40 @@ fn rights_of(rule: &PolicyRule) -> Vec<Right> {
         }
     }
     rights
+}
+
+/// A namespace may hold thousands of Secrets of other programs, whose values are none of the operator's business.
+#[tokio::test]
+async fn secrets_and_config_maps_are_watched_as_metadata_and_read_by_name() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    put_references(&workspace, &certificate).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    proxy.fail_requests(move |request| {
+        let collection = request.path.split('?').next().unwrap_or_default();
+        if request.method == "GET" && ["/secrets", "/configmaps"].iter().any(|end| collection.ends_with(end))
+        {
+            let accept = request.headers.iter().find(|(name, _)| name == "accept");
+            let accept = accept.map(|(_, value)| value.clone()).unwrap_or_default();
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((request.path.clone(), accept));
+        }
+        None
+    });
+    let _operator =
+        workspace.start_operator_through(&proxy, program(), &["--allow-egress", "127.0.0.0/8"])?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+    for kind in ["/secrets?", "/configmaps?"] {
+        ensure!(asked.iter().any(|(path, _)| path.contains(kind)), "{kind}: {asked:#?}");
+    }
+    for (path, accept) in asked.iter() {
+        ensure!(accept.contains("as=PartialObjectMetadata"), "{path}: {accept}");
+    }
+    Ok(())
 }
 
 fn right(event: AuditEvent) -> Right {

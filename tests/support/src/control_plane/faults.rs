@@ -21,7 +21,7 @@ pub enum Fault {
     Refuse(u16),
 }
 
-type Choice = dyn Fn(&str, &str) -> Option<Fault> + Send + Sync;
+type Choice = dyn Fn(&Request) -> Option<Fault> + Send + Sync;
 
 /// Which requests have which fault.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Faults {
     /// The fault of a request, if it has one.
     pub(super) fn of(&self, request: &Request) -> Option<Fault> {
         let choice = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        choice.and_then(|choice| choice(&request.method, &request.path))
+        choice.and_then(|choice| choice(request))
     }
 }
 

@@ -97,6 +97,11 @@ impl ApiProxy {
     /// From now on, requests have the fault that this chooses for their method and path, if it chooses one. It is
     /// asked for every request, also those that change nothing.
     pub fn fail(&self, choice: impl Fn(&str, &str) -> Option<Fault> + Send + Sync + 'static) {
+        self.fail_requests(move |request| choice(&request.method, &request.path));
+    }
+
+    /// The same, by the whole request.
+    pub fn fail_requests(&self, choice: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
         self.faults.choose(Some(Arc::new(choice)));
     }
 
