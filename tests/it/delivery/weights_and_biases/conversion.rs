@@ -59,6 +59,11 @@ async fn a_delivery_goes_on_after_the_conversion_to_the_second_version() -> Resu
     definitions.patch(&definition.name_any(), &how, &Patch::Apply(&definition)).await?;
     scene.vendor = Some(vendor);
     scene.resources = resources(&scene.workspace, "v2");
+    // The API server serves a new version a moment after it is told of it.
+    eventually("a served second version", || async {
+        Ok(scene.resources.get("wandb").await.is_ok().then_some(()))
+    })
+    .await?;
     // The W&B operator v2 takes out what v1 made.
     for deployment in ["wandb-app-bc", "wandb-api"] {
         let gone = scene.api::<Deployment>().delete(deployment, &DeleteParams::default()).await;
