@@ -311,8 +311,25 @@ async fn install(client: &Client, definitions: &[CustomResourceDefinition]) -> R
         tokio::time::timeout(PATIENCE, established)
             .await
             .with_context(|| format!("the API server did not establish {name}"))??;
+        tokio::time::timeout(PATIENCE, until_served(client, definition))
+            .await
+            .with_context(|| format!("the API server did not serve {name}"))?;
     }
     Ok(())
+}
+
+/// The API server serves a definition a moment after it says that it is established.
+async fn until_served(client: &Client, definition: &CustomResourceDefinition) {
+    let names = &definition.spec.names;
+    for version in definition.spec.versions.iter().filter(|version| version.served) {
+        let kind = GroupVersionKind::gvk(&definition.spec.group, &version.name, &names.kind);
+        let resource = ApiResource::from_gvk_with_plural(&kind, &names.plural);
+        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        while matches!(objects.list(&ListParams::default().limit(1)).await, Err(kube::Error::Api(status)) if status.code == 404)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 /// Tells the API server's refusal from everything else that may go wrong.
