@@ -62,8 +62,7 @@ fn chart_values_are_up_to_date() -> Result<()> {
     ensure!(known.is_empty(), "these values have no line of their own in values.yaml: {known:?}");
     let table = table.end();
     let text = format!(
-        "# Chart values\n\n{NOTE}The comments of `values.yaml`. [The chart's README](../../charts/wandb-auth-operator/README.md) has \
-         examples. A value that the chart does not know is refused, so a typo does not go unseen.\n\n{table}"
+        "# Chart values\n\n{NOTE}The comments of `values.yaml`. `charts/wandb-auth-operator/README.md` has examples. A value that the chart does not know is refused, so a typo does not go unseen.\n\n{table}"
     );
     check(PAGE, &(text.trim_end().to_owned() + "\n"))?;
 
