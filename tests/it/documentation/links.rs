@@ -76,8 +76,7 @@ fn every_link_leads_somewhere() -> Result<()> {
     for path in OTHERS {
         all.push(Page::read(path)?);
     }
-    let anchors: BTreeMap<_, _> =
-        all.iter().map(|page| (page.path.clone(), anchors(&page.text))).collect();
+    let anchors: BTreeMap<_, _> = all.iter().map(|page| (page.path.clone(), anchors(&page.text))).collect();
     let (mut count, mut broken) = (0, Vec::new());
     for page in &all {
         for link in links(&page.text)? {

@@ -25,7 +25,8 @@ fn every_quoted_message_is_printed() -> Result<()> {
     let corpus = Corpus::read()?;
     let (mut count, mut invented) = (0, Vec::new());
     for page in pages()?.into_iter().filter(|page| !page.is_generated()) {
-        for line in page.blocks("text").flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()) {
+        for line in page.blocks("text").flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>())
+        {
             count += 1;
             if !corpus.has(&line) {
                 invented.push(format!("{}: {line}", page.path.display()));
@@ -52,7 +53,9 @@ impl Corpus {
         let read = |path: PathBuf| fs::read_to_string(Path::new(ROOT).join(path));
         let snapshots = snapshots.into_iter().map(|path| Ok(normal(&read(path)?))).collect::<Result<_>>()?;
         let mut texts = Vec::new();
-        for path in sources.into_iter().filter(|path| !path.components().any(|part| is_test(part.as_os_str()))) {
+        for path in
+            sources.into_iter().filter(|path| !path.components().any(|part| is_test(part.as_os_str())))
+        {
             let source = read(path)?;
             texts.extend(literals(source.split("#[cfg(test)]").next().unwrap_or_default()));
         }

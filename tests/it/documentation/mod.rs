@@ -100,7 +100,8 @@ pub fn documented_resources() -> Result<Vec<Value>> {
     for manifest in pages()?.iter().flat_map(|page| page.blocks("yaml")) {
         for document in documents(&manifest)? {
             let name = |of: &Value| (of.get("kind").cloned(), of.pointer("/metadata/name").cloned());
-            let is_ours = document.get("apiVersion").is_some_and(|version| version == "auth.wandb.com/v1alpha1");
+            let is_ours =
+                document.get("apiVersion").is_some_and(|version| version == "auth.wandb.com/v1alpha1");
             if is_ours && !resources.iter().any(|other| name(other) == name(&document)) {
                 resources.push(document);
             }

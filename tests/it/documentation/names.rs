@@ -26,7 +26,12 @@ fn every_alert_says_what_to_do() -> Result<()> {
     let rules: Value = serde_yaml::from_str(&rules)?;
     let rules = rules.pointer("/groups/0/rules").and_then(Value::as_array).context("there are no rules")?;
     let alerts: Vec<_> = rules.iter().filter_map(|rule| rule.get("alert")?.as_str()).collect();
-    assert_eq!(headings, alerts, "the sections of {} (left) and the alerts (right) differ", page.path.display());
+    assert_eq!(
+        headings,
+        alerts,
+        "the sections of {} (left) and the alerts (right) differ",
+        page.path.display()
+    );
     Ok(())
 }
 
@@ -38,7 +43,9 @@ fn granted() -> Result<BTreeSet<Right>> {
     let mut rights = BTreeSet::new();
     for file in ["operator.yaml", "token-request.yaml"] {
         let text = fs::read_to_string(Path::new(ROOT).join("deploy").join(file))?;
-        for role in documents(&text)?.iter().filter(|object| object.get("kind").is_some_and(|kind| kind == "Role")) {
+        for role in
+            documents(&text)?.iter().filter(|object| object.get("kind").is_some_and(|kind| kind == "Role"))
+        {
             for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
                 let list = |name: &str| -> Vec<String> {
                     let items = rule.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -71,5 +78,37 @@ fn every_right_is_explained() -> Result<()> {
         }
     }
     assert_eq!(explained, granted()?, "{} (left) and deploy/ (right) differ", page.path.display());
+    Ok(())
+}
+
+#[test]
+fn contributing_names_what_exists() -> Result<()> {
+    let page = Page::read("CONTRIBUTING.md")?;
+    // Of files that an example would add.
+    let invented = ["src/ldap/access.rs", "docs/providers/ping-federate.md"];
+    let mut count = 0;
+    for named in page.text.split('`').skip(1).step_by(2).filter(|named| !named.contains(char::is_whitespace))
+    {
+        let is_path = ["src/", "tests/", "charts/", "docs/"].iter().any(|folder| named.starts_with(folder));
+        if is_path && !invented.contains(&named) {
+            count += 1;
+            ensure!(
+                Path::new(ROOT).join(named).exists(),
+                "CONTRIBUTING.md names {named}, which does not exist"
+            );
+        }
+    }
+    ensure!(count > 30, "CONTRIBUTING.md names {count} places only");
+    for (file, word) in [
+        ("src/engine/remembered.rs", "refused"),
+        ("src/engine/status.rs", "ConditionType::Ready"),
+        ("charts/wandb-auth-operator/templates/_rules.tpl", "statefulSet"),
+        ("src/service_account/api_key/decide.rs", "Revoke"),
+        ("src/ldap/probe.rs", "CheckName::"),
+    ] {
+        ensure!(page.text.contains(file), "CONTRIBUTING.md does not lead to {file}");
+        let text = fs::read_to_string(Path::new(ROOT).join(file))?;
+        ensure!(text.contains(word), "a search for {word} in {file} finds nothing");
+    }
     Ok(())
 }

@@ -53,7 +53,10 @@ fn chart_values_are_up_to_date() -> Result<()> {
     let mut table = Table::new(&["value", "default", "meaning"]);
     for (path, comment) in comments(&yaml) {
         let Some(default) = known.remove(&path) else {
-            ensure!(comment.is_empty(), "the comment of the group {path} stands in no table: move it to its values");
+            ensure!(
+                comment.is_empty(),
+                "the comment of the group {path} stands in no table: move it to its values"
+            );
             continue;
         };
         ensure!(!comment.is_empty(), "{path} has no comment in values.yaml");
@@ -68,7 +71,8 @@ fn chart_values_are_up_to_date() -> Result<()> {
 
     // The chart is a package of its own, so its README has the table, too.
     let readme = fs::read_to_string(Path::new(ROOT).join(README))?;
-    let (before, rest) = readme.split_once("| value | default | meaning |\n").context("the README has no table")?;
+    let (before, rest) =
+        readme.split_once("| value | default | meaning |\n").context("the README has no table")?;
     let (_, after) = rest.split_once("\n\n").context("nothing follows the table")?;
     check(README, &format!("{before}{table}{after}"))
 }

@@ -13,7 +13,8 @@ fn joined(names: impl Iterator<Item = String>) -> String {
 }
 
 fn call(argument: &Arg) -> String {
-    let value: String = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let value: String =
+        argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     let takes_value = argument.get_action().takes_values();
     match (argument.get_short(), argument.get_long()) {
         (short, Some(long)) => {
@@ -28,7 +29,11 @@ fn meaning(argument: &Arg) -> String {
     let help = argument.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|");
     let help = if help.ends_with('.') { help } else { help + "." };
     let values = joined(argument.get_possible_values().iter().map(|value| code(value.get_name())));
-    if values.is_empty() || !argument.get_action().takes_values() { help } else { format!("{help} One of {values}.") }
+    if values.is_empty() || !argument.get_action().takes_values() {
+        help
+    } else {
+        format!("{help} One of {values}.")
+    }
 }
 
 fn section(command: &Command) -> String {
@@ -38,8 +43,11 @@ fn section(command: &Command) -> String {
         head.insert(1, "variable");
     }
     let mut table = Table::new(&head);
-    for argument in command.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str())) {
-        let default = joined(argument.get_default_values().iter().map(|value| code(&value.to_string_lossy())));
+    for argument in
+        command.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+    {
+        let default =
+            joined(argument.get_default_values().iter().map(|value| code(&value.to_string_lossy())));
         let default = if argument.get_action().takes_values() { default } else { String::new() };
         let mut cells = vec![call(argument), default, meaning(argument)];
         if has_variables {

@@ -24,12 +24,17 @@ fn kinds() -> Result<Vec<Kind>> {
         .into_iter()
         .map(|definition| {
             let definition = serde_json::to_value(definition)?;
-            let text = |path: &str| definition.pointer(path).and_then(Value::as_str).map(str::to_owned).context(path.to_owned());
+            let text = |path: &str| {
+                definition.pointer(path).and_then(Value::as_str).map(str::to_owned).context(path.to_owned())
+            };
             Ok(Kind {
                 name: text("/spec/names/kind")?,
                 plural: text("/spec/names/plural")?,
                 short_name: text("/spec/names/shortNames/0")?,
-                schema: definition.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().context("a schema")?,
+                schema: definition
+                    .pointer("/spec/versions/0/schema/openAPIV3Schema")
+                    .cloned()
+                    .context("a schema")?,
             })
         })
         .collect()
@@ -124,7 +129,9 @@ fn rules(schema: &Value, found: &mut Vec<String>) {
             found.push(message);
         }
     }
-    for inner in schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(_, inner)| inner) {
+    for inner in
+        schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(_, inner)| inner)
+    {
         rules(inner, found);
     }
     for name in ["items", "additionalProperties"] {
@@ -140,7 +147,12 @@ fn custom_resources_are_up_to_date() -> Result<()> {
     let specs: Vec<_> = kinds.iter().map(|kind| properties(&kind.schema, "spec")).collect();
     let is_common = |name: &String, schema: &Value| specs.iter().all(|spec| spec.get(name) == Some(schema));
     for (kind, spec) in kinds.iter().zip(&specs) {
-        let required = kind.schema.pointer("/properties/spec/required").and_then(Value::as_array).cloned().unwrap_or_default();
+        let required = kind
+            .schema
+            .pointer("/properties/spec/required")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let head = ["field", "type", "default", "meaning"];
         let (mut own, mut common, mut status) = (Table::new(&head), Table::new(&head), Table::new(&head));
         for (name, schema) in spec {

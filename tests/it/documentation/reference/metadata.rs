@@ -11,7 +11,10 @@ use wandb_auth_operator::{
     target::Owner,
 };
 
-use super::{super::{ROOT, add_files}, Kept, NOTE, Table, check, code};
+use super::{
+    super::{ROOT, add_files},
+    Kept, NOTE, Table, check, code,
+};
 
 const PAGE: &str = "docs/reference/field-managers.md";
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 
-use super::{super::{ROOT, add_files}, Kept, NOTE, Table, check, code, members};
+use super::{
+    super::{ROOT, add_files},
+    Kept, NOTE, Table, check, code, members,
+};
 
 const PAGE: &str = "docs/reference/metrics-and-events.md";
 

@@ -17,7 +17,8 @@ use anyhow::{Result, bail, ensure};
 use super::ROOT;
 
 /// What every generated page begins with, after its title.
-const NOTE: &str = "*This page is made of the code: `REGENERATE=1 cargo test --test it documentation::reference`.*\n\n";
+const NOTE: &str =
+    "*This page is made of the code: `REGENERATE=1 cargo test --test it documentation::reference`.*\n\n";
 
 /// A cell that nobody has written yet.
 const EMPTY: &str = "TODO";
@@ -43,7 +44,7 @@ impl Kept {
         let text = fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_default();
         let rows = text.lines().filter(|line| line.starts_with("| `")).filter_map(|line| {
             let mut cells = line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned());
-            Some((cells.next()?, cells.next_back()?))
+            Some((cells.next()?, cells.last()?))
         });
         Self(rows.collect())
     }

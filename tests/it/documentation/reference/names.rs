@@ -64,16 +64,19 @@ fn checks_are_up_to_date() -> Result<()> {
     let names = members("src/api/names/check_name.rs", "CheckName")?;
     ensure!(names.len() == CheckName::iter().count());
     let kept = Kept::of(CHECKS);
-    let tables = grouped(&names, &["check", "what is right when it passes", "look here when it does not"], |name| {
-        let shown = match name.name.as_str() {
-            "TestUser" => "TestUser/<number>",
-            "Sample" => "Sample/<name>",
-            other => other,
-        };
-        Ok(vec![code(shown), name.meaning.clone(), kept.cell(shown)])
-    })?;
-    let password: Vec<_> = CheckName::iter().filter(CheckName::sends_credentials).map(|it| code(it.family())).collect();
-    let target: Vec<_> = CheckName::iter().filter(CheckName::looks_at_target).map(|it| code(it.family())).collect();
+    let tables =
+        grouped(&names, &["check", "what is right when it passes", "look here when it does not"], |name| {
+            let shown = match name.name.as_str() {
+                "TestUser" => "TestUser/<number>",
+                "Sample" => "Sample/<name>",
+                other => other,
+            };
+            Ok(vec![code(shown), name.meaning.clone(), kept.cell(shown)])
+        })?;
+    let password: Vec<_> =
+        CheckName::iter().filter(CheckName::sends_credentials).map(|it| code(it.family())).collect();
+    let target: Vec<_> =
+        CheckName::iter().filter(CheckName::looks_at_target).map(|it| code(it.family())).collect();
     let text = format!(
         "# Checks\n\n{NOTE}The checks of `status.checks`, in the order in which a run makes them. A failed check skips those that \
          depend on it. A warning holds nothing back.\n\n\
