@@ -121,7 +121,8 @@ fn every_page_that_the_code_names_exists() -> Result<()> {
         }
     }
     let mut missing = Vec::new();
-    for file in files {
+    // The tests of the documentation name pages that do not exist.
+    for file in files.into_iter().filter(|file| !file.starts_with("tests/it/documentation")) {
         let text = fs::read_to_string(Path::new(ROOT).join(&file))?;
         for named in page.find_iter(&text) {
             if !Path::new(ROOT).join(named.as_str()).exists() {

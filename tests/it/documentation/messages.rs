@@ -140,12 +140,13 @@ fn template(text: &str) -> Option<Regex> {
     let mut pattern = String::new();
     for (index, part) in normal.iter().enumerate() {
         pattern += &regex::escape(part);
-        // At its ends a value is a word: what stands beside the text must be covered by another one.
+        // A value ends with its sentence. At the ends of the text it is a word: what stands beside the text must be
+        // covered by another one.
         pattern += match index {
             index if index == last => "",
-            0 if part.is_empty() => r"\S+",
-            index if index + 1 == last && normal.get(last).is_some_and(String::is_empty) => r"\S+",
-            _ => r".{0,300}?",
+            0 if part.is_empty() => r"\S*",
+            index if index + 1 == last && normal.get(last).is_some_and(String::is_empty) => r"\S*",
+            _ => r"(?:[^.]|\.\S){0,300}",
         };
     }
     Regex::new(&pattern).ok()
@@ -216,7 +217,8 @@ fn messages_are_told_from_inventions() -> Result<()> {
     for line in [
         "✗ Bind: NoSuchReason",
         "✗ NoSuchCheck: InvalidCredentials",
-        "The certificate is trusted and valid until ever and ever.",
+        "The certificate is believed and valid until today.",
+        "The certificate is trusted and valid until today. All is well with it.",
         "Auth0's issuers end with a dot. Set spec.issuer to https://acme.eu.auth0.com/.",
         "Nobody under the sun matches. Check the filter, and that the account may read the entry.",
         "Everything is fine.",

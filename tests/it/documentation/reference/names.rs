@@ -11,8 +11,8 @@ use super::{Kept, NOTE, Name, Table, check, code, members};
 const REASONS: &str = "docs/reference/reasons.md";
 const CHECKS: &str = "docs/reference/checks.md";
 
-/// Reasons of what is as it should be.
-const GOOD: [Reason; 7] = [
+/// Reasons of what is as it should be, or was not looked at.
+const GOOD: [Reason; 10] = [
     Reason::Valid,
     Reason::Resolved,
     Reason::ChecksPassed,
@@ -20,6 +20,9 @@ const GOOD: [Reason; 7] = [
     Reason::Ready,
     Reason::Passed,
     Reason::RolledOut,
+    Reason::NotChecked,
+    Reason::NotReached,
+    Reason::NotRequested,
 ];
 
 /// The text with a heading for each group.
