@@ -1,6 +1,7 @@
 //! The documentation tells the truth: its manifests are accepted, its messages are printed, its links lead somewhere,
 //! and what can be generated is generated.
 
+mod commands;
 mod links;
 mod manifests;
 mod messages;

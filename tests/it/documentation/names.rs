@@ -86,19 +86,18 @@ fn contributing_names_what_exists() -> Result<()> {
     let page = Page::read("CONTRIBUTING.md")?;
     // Of files that an example would add.
     let invented = ["src/ldap/access.rs", "docs/providers/ping-federate.md"];
+    let folders = ["src/", "tests/", "charts/", "docs/", "deploy/", "gitops/", "examples/"];
+    let is_path = |named: &&str| folders.iter().any(|folder| named.starts_with(folder));
     let mut count = 0;
-    for named in page.text.split('`').skip(1).step_by(2).filter(|named| !named.contains(char::is_whitespace))
-    {
-        let is_path = ["src/", "tests/", "charts/", "docs/"].iter().any(|folder| named.starts_with(folder));
-        if is_path && !invented.contains(&named) {
+    for file in ["CONTRIBUTING.md", "docs/contributing/map.md", "docs/contributing/testing.md"] {
+        let text = Page::read(file)?.text;
+        let quoted = text.split('`').skip(1).step_by(2).filter(|named| !named.contains(char::is_whitespace));
+        for named in quoted.filter(is_path).filter(|named| !invented.contains(named)) {
             count += 1;
-            ensure!(
-                Path::new(ROOT).join(named).exists(),
-                "CONTRIBUTING.md names {named}, which does not exist"
-            );
+            ensure!(Path::new(ROOT).join(named).exists(), "{file} names {named}, which does not exist");
         }
     }
-    ensure!(count > 30, "CONTRIBUTING.md names {count} places only");
+    ensure!(count > 50, "the pages for contributors name {count} places only");
     for (file, word) in [
         ("src/engine/remembered.rs", "refused"),
         ("src/engine/status.rs", "ConditionType::Ready"),
