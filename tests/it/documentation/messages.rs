@@ -38,10 +38,18 @@ fn every_quoted_message_is_printed() -> Result<()> {
     Ok(())
 }
 
+/// A text of the source with values in it.
+struct Template {
+    /// The longest part that is always the same, by which most lines are told apart without the pattern.
+    clue: String,
+    /// What `format!` makes of it.
+    pattern: String,
+}
+
 /// What the program prints, as far as texts tell.
 struct Corpus {
     snapshots: Vec<String>,
-    templates: Vec<Regex>,
+    templates: Vec<Template>,
 }
 
 impl Corpus {
@@ -76,8 +84,11 @@ impl Corpus {
     /// Whether texts of the source, each of them whole, make up the line.
     fn is_put_together(&self, line: &str) -> bool {
         let mut covered = vec![false; line.len()];
-        for found in self.templates.iter().flat_map(|template| template.find_iter(line)) {
-            covered.get_mut(found.range()).into_iter().flatten().for_each(|byte| *byte = true);
+        let near = self.templates.iter().filter(|template| line.contains(&template.clue));
+        for pattern in near.filter_map(|template| Regex::new(&template.pattern).ok()) {
+            for found in pattern.find_iter(line) {
+                covered.get_mut(found.range()).into_iter().flatten().for_each(|byte| *byte = true);
+            }
         }
         let joins = |character: char| " .,:;()\"…".contains(character);
         line.char_indices().all(|(at, character)| joins(character) || covered.get(at) == Some(&true))
@@ -118,8 +129,8 @@ fn occurs(line: &str, text: &str) -> bool {
     is_long && Regex::new(&parts.join(".{0,200}?")).is_ok_and(|pattern| pattern.is_match(text))
 }
 
-/// A pattern for what `format!` makes of a text; `None` where the text is too short to tell anything.
-fn template(text: &str) -> Option<Regex> {
+/// `None` where the text is too short to tell anything.
+fn template(text: &str) -> Option<Template> {
     let mut parts = vec![String::new()];
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
@@ -146,10 +157,11 @@ fn template(text: &str) -> Option<Regex> {
             index if index == last => "",
             0 if part.is_empty() => r"\S*",
             index if index + 1 == last && normal.get(last).is_some_and(String::is_empty) => r"\S*",
-            _ => r"(?:[^.]|\.\S){0,300}",
+            _ => r"(?:[^.]|\.\S)*",
         };
     }
-    Regex::new(&pattern).ok()
+    let clue = normal.iter().max_by_key(|part| part.len())?.clone();
+    Some(Template { clue, pattern })
 }
 
 /// The string literals of Rust code, as the program has them.
