@@ -42,7 +42,7 @@ impl Page {
 
     /// Whether it is made by the tests themselves.
     fn is_generated(&self) -> bool {
-        self.path.starts_with("docs/reference") && !self.path.ends_with("README.md")
+        self.path.starts_with("docs/reference") && !self.path.ends_with("index.md")
     }
 }
 

@@ -164,7 +164,7 @@ fn custom_resources_are_up_to_date() -> Result<()> {
         }
         let mut messages = Vec::new();
         rules(&kind.schema, &mut messages);
-        let messages: String = messages.iter().map(|message| format!("- {message}\n")).collect();
+        let messages = messages.iter().fold(String::new(), |text, message| text + "- " + message + "\n");
         let Kind { name, plural, short_name, .. } = kind;
         let text = format!(
             "# {name}\n\n{NOTE}{}\n\n`auth.wandb.com/v1alpha1`, `{plural}`, short name `{short_name}`. `kubectl explain {name}.spec \

@@ -62,15 +62,17 @@ impl Table {
     fn new(head: &[&str]) -> Self {
         let mut table = Self(String::new());
         table.row(head.iter().map(ToString::to_string));
-        table.0 += &format!("|{}\n", "---|".repeat(head.len()));
+        table.0 = table.0 + "|" + &"---|".repeat(head.len()) + "\n";
         table
     }
 
     fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.0.push('|');
         for cell in cells {
-            let cell = if cell.is_empty() { String::new() } else { format!(" {cell}") };
-            self.0 += &format!("{} |", cell.replace('\n', " "));
+            let space = if cell.is_empty() { "" } else { " " };
+            for part in [space, &cell.replace('\n', " "), " |"] {
+                self.0.push_str(part);
+            }
         }
         self.0.push('\n');
     }
@@ -86,7 +88,7 @@ fn code(text: &str) -> String {
 }
 
 /// A member of an enum of names.
-struct Name {
+struct Member {
     /// The comment above the members that it is one of.
     group: String,
     name: String,
@@ -95,7 +97,7 @@ struct Name {
 }
 
 /// The members of a public enum in a file, as rustfmt lays them out.
-fn members(path: &str, name: &str) -> Result<Vec<Name>> {
+fn members(path: &str, name: &str) -> Result<Vec<Member>> {
     let source = fs::read_to_string(Path::new(ROOT).join(path))?;
     let Some((_, body)) = source.split_once(&format!("pub enum {name} {{\n")) else {
         bail!("there is no enum {name} in {path}");
@@ -111,7 +113,7 @@ fn members(path: &str, name: &str) -> Result<Vec<Name>> {
             let member = member.split('(').next().unwrap_or_default().to_owned();
             let meaning = std::mem::take(&mut meaning).trim().to_owned();
             ensure!(!meaning.is_empty(), "{name}::{member} has no documentation");
-            found.push(Name { group: group.clone(), name: member, meaning });
+            found.push(Member { group: group.clone(), name: member, meaning });
         }
     }
     ensure!(found.len() > 5, "the enum {name} in {path} has {} members only", found.len());

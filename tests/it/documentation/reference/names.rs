@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use strum::IntoEnumIterator;
 use wandb_auth_operator::api::{CheckName, Reason, names::Remedy};
 
-use super::{Kept, NOTE, Name, Table, check, code, members};
+use super::{Kept, Member, NOTE, Table, check, code, members};
 
 const REASONS: &str = "docs/reference/reasons.md";
 const CHECKS: &str = "docs/reference/checks.md";
@@ -26,11 +26,15 @@ const GOOD: [Reason; 10] = [
 ];
 
 /// The text with a heading for each group.
-fn grouped(names: &[Name], head: &[&str], cells: impl Fn(&Name) -> Result<Vec<String>>) -> Result<String> {
+fn grouped(
+    names: &[Member],
+    head: &[&str],
+    cells: impl Fn(&Member) -> Result<Vec<String>>,
+) -> Result<String> {
     let mut text = String::new();
     for group in names.chunk_by(|before, after| before.group == after.group) {
         let title = group.first().map(|name| name.group.as_str()).unwrap_or_default();
-        text += &format!("## {title}\n\n");
+        text = text + "## " + title + "\n\n";
         let mut table = Table::new(head);
         for name in group {
             table.row(cells(name)?);
