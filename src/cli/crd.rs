@@ -16,16 +16,18 @@ use crate::api::custom_resource_definitions;
 /// Arguments of `crd`.
 #[derive(Debug, Args)]
 pub struct CrdArguments {
-    /// Write each definition into a file of this directory instead, named like ldapconfigs.auth.wandb.com.yaml.
-    #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
+    /// Write each definition into a file of this directory instead, named like ldapconfigs.auth.wandb.com.yaml; may be repeated.
+    #[arg(long = "directory", value_name = "DIR")]
+    directories: Vec<PathBuf>,
 }
 
 /// Prints every definition as one YAML stream, or writes a file for each.
 pub(super) fn crd(arguments: &CrdArguments) -> anyhow::Result<Verdict> {
-    match &arguments.directory {
-        None => print()?,
-        Some(directory) => write(directory)?,
+    if arguments.directories.is_empty() {
+        print()?;
+    }
+    for directory in &arguments.directories {
+        write(directory)?;
     }
     Ok(Verdict::Passed)
 }

@@ -60,7 +60,7 @@ use crate::{api::Reason, problem::Problem};
 pub const SIGN_IN: &str = "the sign-in";
 
 /// What to do about entries of somebody else. At no moment of it is the server without theirs and without ours.
-pub(crate) const ADVICE_TO_ADOPT: &str = "Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/adopting says.";
+pub(crate) const ADVICE_TO_ADOPT: &str = "Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/delivery/adopting says.";
 
 /// How the owner's entries stand in a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

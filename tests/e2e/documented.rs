@@ -1,4 +1,4 @@
-//! The README's own commands, word for word, with the real helm and kubectl.
+//! The documented commands, word for word, with the real helm and kubectl.
 //!
 //! Only Docker and kind have stand-ins, since the node is here already: their part is to bring the image there.
 
@@ -18,7 +18,7 @@ const OWN_IMAGE: &str = concat!("docker.io/library/wandb-auth-operator:", env!("
 /// From a new kind cluster to the samples, and back.
 pub fn the_path_with_kind(cluster: &Cluster) -> Result<()> {
     cluster.node.tag_image(OWN_IMAGE, &format!("docker.io/library/{DOCUMENTED_IMAGE}"))?;
-    let calls = run(cluster, &block("On kind, with Docker", "kind create cluster")?)?;
+    let calls = run(cluster, &block("get-started/kind.md", "kind create cluster")?)?;
     let configuration = fs::read_to_string(Path::new(REPOSITORY).join("kind-config.yaml"))?;
     let configuration: Value = serde_yaml::from_str(&configuration)?;
     let name = configuration["name"].as_str().context("the cluster has no name")?;
@@ -41,14 +41,14 @@ pub fn the_path_with_kind(cluster: &Cluster) -> Result<()> {
 
 /// The manifests for people without Helm, and back.
 pub fn the_path_without_helm(cluster: &Cluster) -> Result<()> {
-    run(cluster, &block("Install", "deploy/operator.yaml")?)?;
+    run(cluster, &block("get-started/install.md", "deploy/operator.yaml")?)?;
     cluster.node.wait_for(&["deployment/wandb-auth-operator", "--namespace", WANDB], "Available")?;
     leave_nothing(cluster)
 }
 
-/// Uninstalls as documented. Of the two ways that the README names, the one that does not apply fails.
+/// Uninstalls as documented. Of the two ways that the page names, the one that does not apply fails.
 fn leave_nothing(cluster: &Cluster) -> Result<()> {
-    let commands = block("Uninstall", "helm uninstall")?;
+    let commands = block("operate/uninstall.md", "helm uninstall")?;
     let installed_by_helm = cluster.list(&["secrets", "--namespace", WANDB, "--selector=owner=helm"])?;
     let commands = if installed_by_helm.is_empty() { without_helm(&commands)? } else { commands };
     run(cluster, &commands)?;
@@ -56,7 +56,7 @@ fn leave_nothing(cluster: &Cluster) -> Result<()> {
         cluster.list(&["ldap,oidc,jwt,wsa", "--all-namespaces"])?.is_empty(),
         "resources are still there"
     );
-    run(cluster, &block("Uninstall", "delete -f crds/")?)?;
+    run(cluster, &block("operate/uninstall.md", "delete -f crds/")?)?;
     ensure!(cluster.list(&["crds"])?.is_empty(), "the definitions are still there");
     cluster.node.kubectl(&["delete", "namespace", WANDB], "").map(drop)
 }
@@ -65,18 +65,17 @@ fn leave_nothing(cluster: &Cluster) -> Result<()> {
 fn without_helm(commands: &str) -> Result<String> {
     let line =
         commands.lines().find(|line| line.starts_with("helm uninstall")).context("no helm uninstall")?;
-    let (_, other) = line.split_once("# or: ").context("the README names no way without Helm")?;
+    let (_, other) = line.split_once("# or: ").context("the page names no way without Helm")?;
     Ok(commands.replace(line, other))
 }
 
-/// The commands of a section of the README that contain this text.
-fn block(section: &str, text: &str) -> Result<String> {
-    let readme = fs::read_to_string(Path::new(REPOSITORY).join("README.md"))?;
-    let section = readme.split("\n## ").find(|found| found.starts_with(&format!("{section}\n")));
-    let section = section.context("the README has no such section")?;
-    let mut blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+/// The commands of a page that contain this text.
+fn block(page: &str, text: &str) -> Result<String> {
+    let path = Path::new(REPOSITORY).join("docs").join(page);
+    let text_of_page = fs::read_to_string(&path).with_context(|| format!("docs/{page} cannot be read"))?;
+    let mut blocks = text_of_page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let block = blocks.find(|block| block.contains(text));
-    Ok(block.with_context(|| format!("no command there has {text}"))?.to_owned())
+    Ok(block.with_context(|| format!("no command of docs/{page} has {text}"))?.to_owned())
 }
 
 /// Runs the commands as a person in a clone does, who stops where one fails; the calls of docker and kind.
@@ -105,7 +104,7 @@ fn run(cluster: &Cluster, commands: &str) -> Result<String> {
         .output()?;
     if !output.status.success() {
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        bail!("these commands of the README fail:\n{commands}\n{out}\n{error}");
+        bail!("these documented commands fail:\n{commands}\n{out}\n{error}");
     }
     Ok(fs::read_to_string(calls)?)
 }

@@ -74,8 +74,8 @@ async fn story() -> Result<()> {
     node.import_image(Path::new(&image))?;
     let mut cluster = Cluster::new(node)?;
 
-    step("the README's path with kind", || documented::the_path_with_kind(&cluster))?;
-    step("the README's path without Helm", || documented::the_path_without_helm(&cluster))?;
+    step("the documented path with kind", || documented::the_path_with_kind(&cluster))?;
+    step("the documented path without Helm", || documented::the_path_without_helm(&cluster))?;
     step("servers run in pods", || delivering::start_servers(&cluster))?;
     step("helm install", || installing::install(&cluster))?;
     step("the operator's pod is restricted", installing::the_pod_is_restricted)?;

@@ -1,4 +1,4 @@
-//! The files in `crds/` are what the program prints.
+//! The files in `crds/`, and those of the chart, are what the program prints.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -6,16 +6,28 @@ use anyhow::{Result, ensure};
 
 use crate::world::program;
 
-const REGENERATE: &str =
-    "the files in crds/ are not what the program makes of src/api/; run: cargo run -- crd --directory crds";
+/// For `kubectl apply -f crds`, and for the chart, which can hold no file from outside of it.
+const PLACES: [&str; 2] = ["crds", "charts/wandb-auth-operator/files/crds"];
+
+fn regenerate() -> String {
+    format!("cargo run -- crd --directory {} --directory {}", PLACES[0], PLACES[1])
+}
 
 #[test]
 fn the_files_are_what_the_program_writes() -> Result<()> {
-    let written = tempfile::tempdir()?;
-    let status = Command::new(program()).args(["crd", "--directory"]).arg(written.path()).status()?;
-    ensure!(status.success());
-    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    assert!(files(&committed)? == files(written.path())?, "{REGENERATE}");
+    let written = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let mut command = Command::new(program());
+    command.arg("crd");
+    for directory in &written {
+        command.arg("--directory").arg(directory.path());
+    }
+    ensure!(command.status()?.success());
+    for (place, written) in PLACES.iter().zip(written) {
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+        ensure!(!committed.is_symlink(), "{place} is a link, which git and kubectl do not follow everywhere");
+        let is_current = files(&committed)? == files(written.path())?;
+        ensure!(is_current, "{place}/ is not what the program makes of src/api/; run: {}", regenerate());
+    }
     Ok(())
 }
 

@@ -38,7 +38,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn the_threat_model_points_at_what_exists() -> Result<()> {
-    let model = read("docs/threat-model.md")?;
+    let model = read("docs/security/threat-model.md")?;
     let mut shown = 0;
     let mut file = String::new();
     for quote in quoted(&model) {

@@ -1,4 +1,4 @@
-//! What the README has people apply to a cluster of their own.
+//! What the documentation has people apply to a cluster of their own.
 
 use std::{fs, path::Path};
 
@@ -42,7 +42,7 @@ async fn every_sample_is_taken_up_and_says_what_is_missing() -> Result<()> {
 }
 
 #[test]
-fn the_readme_names_the_cluster_that_kind_makes() -> Result<()> {
+fn the_documentation_names_the_cluster_that_kind_makes() -> Result<()> {
     let documents = documents(&Path::new(ROOT).join("kind-config.yaml"))?;
     let [cluster] = documents.as_slice() else { anyhow::bail!("kind reads one document only") };
     assert_eq!(
@@ -51,10 +51,10 @@ fn the_readme_names_the_cluster_that_kind_makes() -> Result<()> {
     );
     let nodes = cluster["nodes"].as_array().context("nodes")?;
     ensure!(nodes.iter().any(|node| node["role"] == "control-plane"));
-    let readme = fs::read_to_string(Path::new(ROOT).join("README.md"))?;
-    ensure!(readme.contains("kind create cluster --config kind-config.yaml"));
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/get-started/kind.md"))?;
+    ensure!(page.contains("kind create cluster --config kind-config.yaml"));
     let name = cluster["name"].as_str().context("a name")?;
-    let loads: Vec<_> = readme.lines().filter(|line| line.starts_with("kind load ")).collect();
+    let loads: Vec<_> = page.lines().filter(|line| line.starts_with("kind load ")).collect();
     assert_eq!(loads.len(), 2);
     for load in loads {
         ensure!(load.contains(&format!(" --name {name} ")), "the image is loaded elsewhere: {load}");

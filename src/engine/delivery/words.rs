@@ -86,7 +86,7 @@ impl<K: Kind> Round<'_, K> {
                 MISSING_AGAIN.as_secs() / 60
             ),
             Repair::Replaced => format!(
-                "{by} keeps giving the entries of {title} at {target} values of its own, which are left in place for an hour. Take them out of what that tool applies, as docs/adopting says"
+                "{by} keeps giving the entries of {title} at {target} values of its own, which are left in place for an hour. Take them out of what that tool applies, as docs/delivery/adopting says"
             ),
         };
         Problem::new(

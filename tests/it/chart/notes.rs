@@ -44,7 +44,7 @@ fn notes(values: &str) -> Result<String> {
 
 #[test]
 fn alerts_without_their_metrics_are_told() -> Result<()> {
-    let told = "otherwise WandbAuthOperatorAbsent fires for ever";
+    let told = "Otherwise WandbAuthOperatorAbsent fires for ever";
     ensure!(notes("prometheusRule.enabled=true")?.contains(told));
     ensure!(!notes("prometheusRule.enabled=true,serviceMonitor.enabled=true")?.contains(told));
     ensure!(!notes("replicas=1")?.contains(told));

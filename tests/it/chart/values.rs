@@ -1,6 +1,6 @@
-//! The table of values in the chart's README, its schema and its values say the same.
+//! The chart's schema and its values say the same, and the README's examples are taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -8,41 +8,8 @@ use test_support::Helm;
 
 use super::file;
 
-/// Every value that is no group of others, as JSON, by its path.
-fn defaults(values: &Value, path: &str, found: &mut BTreeMap<String, String>) {
-    match values.as_object().filter(|members| !members.is_empty()) {
-        Some(members) => {
-            for (name, value) in members {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                defaults(value, &path, found);
-            }
-        }
-        None => {
-            found.insert(path.to_owned(), values.to_string());
-        }
-    }
-}
-
 fn values() -> Result<Value> {
     Ok(serde_yaml::from_str(&file("values.yaml")?)?)
-}
-
-#[test]
-fn the_readme_lists_every_value_with_its_default() -> Result<()> {
-    let readme = file("README.md")?;
-    let (_, table) = readme.split_once("| value | default | meaning |\n").context("there is no table")?;
-    let mut listed = BTreeMap::new();
-    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
-        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
-        let (value, default, meaning) = (cells.next(), cells.next(), cells.next());
-        ensure!(meaning.is_some_and(|meaning| !meaning.is_empty()), "no meaning: {row}");
-        let value = value.with_context(|| row.to_owned())?;
-        ensure!(listed.insert(value, default.with_context(|| row.to_owned())?).is_none(), "twice: {row}");
-    }
-    let mut known = BTreeMap::new();
-    defaults(&values()?, "", &mut known);
-    assert_eq!(listed, known, "README.md (left) and values.yaml (right) of the chart differ");
-    Ok(())
 }
 
 /// What the schema takes and refuses beyond the defaults.

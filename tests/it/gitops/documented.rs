@@ -1,5 +1,5 @@
-//! The README's resources do not drift: the API server's defaults are no difference to any tool. What is shipped
-//! installs the operator as the README does.
+//! The documented resources do not drift: the API server's defaults are no difference to any tool. What is shipped
+//! installs the operator as the documentation does.
 
 use anyhow::{Context, Result, ensure};
 use test_support::{
@@ -8,7 +8,7 @@ use test_support::{
 };
 
 use super::{in_namespace, kubeconfig, shipped};
-use crate::{readme::documented_resources, world::workspace};
+use crate::{documentation::documented_resources, world::workspace};
 
 #[tokio::test]
 async fn the_documented_resources_are_in_sync_with_their_manifests() -> Result<()> {

@@ -258,7 +258,7 @@ fn every_conflict_is_named() {
     let fields = json!({
         "issuerUrl": selector, "clientId": selector, "clientSecret": selector, "sessionLength": "theirs",
     });
-    insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @r#"Somebody else has set what OidcProvider main delivers to the WeightsAndBiases "wandb": spec.wandb.oidc.issuerUrl (by helm), spec.wandb.oidc.clientId (by helm), spec.wandb.oidc.clientSecret (by helm), spec.wandb.oidc.sessionLength (by helm). Nothing was changed there. Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/adopting says."#);
+    insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @r#"Somebody else has set what OidcProvider main delivers to the WeightsAndBiases "wandb": spec.wandb.oidc.issuerUrl (by helm), spec.wandb.oidc.clientId (by helm), spec.wandb.oidc.clientSecret (by helm), spec.wandb.oidc.sessionLength (by helm). Nothing was changed there. Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/delivery/adopting says."#);
 }
 
 /// Where the values come from, without showing any.

@@ -1,5 +1,5 @@
 //! Helm, kubectl, Argo CD and Flux that own the entries: what they do while they still have them, and how they give
-//! them up, as `docs/adopting` says.
+//! them up, as `docs/delivery/adopting` says.
 
 use std::{fs, path::Path};
 

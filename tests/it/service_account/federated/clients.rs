@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use test_support::{WandbAction, WandbClient, WandbServer};
 
 use super::{CLIENT, FROM_ISSUER, Federation, published};
-use crate::readme::documented_mount;
+use crate::documentation::documented_mount;
 use crate::world::{certificate, operator, put_authority, workspace};
 
 /// Where it has the client keep its access tokens.

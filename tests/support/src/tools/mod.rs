@@ -23,7 +23,7 @@ pub(crate) use directory_389::{Installation389, directory_389};
 pub(crate) use gitops::gitops;
 pub use helm::helm;
 pub use kubernetes::{KubernetesBinaries, api_server, kubernetes};
-pub use node::{NodeBinaries, node};
+pub use node::{NodeBinaries, kubectl, node};
 pub use openid_provider::{OpenIdProviderInstallation, openid_provider};
 pub(crate) use opinion::opinion;
 pub use promtool::promtool;

@@ -84,6 +84,11 @@ pub struct NodeBinaries {
     runtime: PathBuf,
 }
 
+/// The command line that people use, built once a machine.
+pub fn kubectl() -> Result<PathBuf> {
+    program(&KUBERNETES.build()?, "kubectl")
+}
+
 /// The programs of a node, built and fetched once a machine.
 pub fn node() -> Result<NodeBinaries> {
     let kubernetes = KUBERNETES.build()?;

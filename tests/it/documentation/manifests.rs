@@ -1,0 +1,60 @@
+//! Every YAML on every page is what it says that it is.
+
+use anyhow::{Context, Result, ensure};
+use test_support::Helm;
+
+use super::{blocks, documents, pages};
+use crate::world::workspace;
+
+/// What may stand after ```` ```yaml ````: nothing for manifests, `values` for the chart's values, and `workflow` for a
+/// file of another tool.
+const KNOWN: [&str; 3] = ["yaml", "yaml values", "yaml workflow"];
+
+#[tokio::test]
+async fn every_manifest_is_accepted_by_the_api_server() -> Result<()> {
+    let mut count = 0;
+    for page in pages()? {
+        let manifests: Vec<_> = page.blocks("yaml").collect();
+        count += manifests.len();
+        if manifests.is_empty() {
+            continue;
+        }
+        // Pages use the same names for other things.
+        let workspace = workspace().await?;
+        for manifest in manifests {
+            workspace
+                .apply(&manifest)
+                .await
+                .with_context(|| format!("{}: {manifest}", page.path.display()))?;
+        }
+    }
+    ensure!(count >= 30, "the pages show {count} manifests only");
+    Ok(())
+}
+
+#[test]
+fn the_chart_takes_every_example_of_its_values() -> Result<()> {
+    let helm = Helm::new()?;
+    let mut count = 0;
+    for page in pages()? {
+        for values in page.blocks("yaml values") {
+            count += 1;
+            let place = || format!("{}: {values}", page.path.display());
+            helm.template(&serde_yaml::from_str(&values).with_context(place)?).with_context(place)?;
+        }
+    }
+    ensure!(count >= 4, "the pages show {count} examples of values only");
+    Ok(())
+}
+
+#[test]
+fn every_yaml_says_what_it_is_for() -> Result<()> {
+    for page in pages()? {
+        for block in blocks(&page.text).into_iter().filter(|block| block.info.starts_with('y')) {
+            let place = format!("{}: {}\n{}", page.path.display(), block.info, block.text);
+            ensure!(KNOWN.contains(&block.info.as_str()), "expected one of {KNOWN:?}: {place}");
+            documents(&block.text).context(place)?;
+        }
+    }
+    Ok(())
+}
