@@ -28,6 +28,7 @@ use super::{
     Context, Kind, ReferenceSource, Watches,
     backoff::{Failure, Key, random_share, retry_after},
     changes::{metadata, resources, users_of},
+    recall::{recall_once_listed, run_after_acceptances},
     reconcile,
     reconcile::now,
     release::release_undecodable,
@@ -136,6 +137,8 @@ pub fn control<K: Kind>(
         |object, error, context| retry(&object, error, &context),
         Arc::clone(&context),
     );
+    let recalling = recall_once_listed(Arc::clone(&context), Arc::clone(&own), store.clone());
+    let accepting = run_after_acceptances(Arc::clone(&context), store.clone(), run_again.clone());
     let listing = run_after_lists(Arc::clone(&context), Arc::clone(&own), store, run_again.clone());
     let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
     let done = runs.for_each(move |outcome| {
@@ -150,6 +153,8 @@ pub fn control<K: Kind>(
             () = done => {}
             () = returning => {}
             () = listing => {}
+            () = recalling => {}
+            () = accepting => {}
             // Nothing runs before the kind is listed, so there is nothing to wait for; kube waits for the list.
             () = async {
                 stopping.cancelled().await;

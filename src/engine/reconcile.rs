@@ -8,7 +8,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
-    Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
+    Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
     Traces, Upkeep, Values, Verdict,
     backoff::random_share,
     decide,
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     api::{Reason, Status, names::CredentialsAnswer},
     error::Error,
+    net::{Consent, Terms},
     problem::Problem,
     sensitive::Redactor,
     target::Target,
@@ -138,7 +139,11 @@ async fn examine<K: Kind>(
         let terms = (planned.account, common.failure_threshold);
         Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
     });
+    // Credentials that were refused are right after all: that is worth a look by everybody who was told.
+    let is_out_of_date =
+        |known: &Remembered<_>| context.network.credentials.were_accepted(&known.usage.refused);
     if let Some(known) = &known
+        && !is_out_of_date(known)
         && known.answers(question, schedule(object), Instant::now())
         && (age == Age::AsScheduled || checks(object, known) != Checks::Stale)
     {
@@ -147,7 +152,8 @@ async fn examine<K: Kind>(
     }
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
-    let network = context.network.seen_from(&namespace);
+    let terms = terms(object, known.as_ref(), question, checked_inputs);
+    let network = context.network.seen_from(&namespace).on_terms(terms);
     let scene = Scene {
         network: &network,
         client: Some(&context.client),
@@ -178,6 +184,19 @@ async fn examine<K: Kind>(
         note_down(object, context, &remembered.findings, checked_inputs).await?;
     }
     Ok(remembered)
+}
+
+/// On which terms this run may send credentials that were refused before.
+fn terms<K: Kind>(
+    object: &K,
+    known: Option<&Remembered<K::Evidence>>,
+    question: &Question,
+    checked_inputs: &CheckedInputs,
+) -> Terms {
+    let interval = object.common().check_interval.get();
+    let is_asked = object.status().is_some_and(|status| checked_inputs.is_asked_since(status));
+    let consent = if is_asked { Consent::Given } else { Consent::None };
+    known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(question, interval))
 }
 
 /// Runs the checks, and keeps up what the spec asks for on the other side.

@@ -9,8 +9,9 @@ use super::{
     refusal,
 };
 use crate::{
-    api::Reason,
+    api::{Reason, names::CredentialsAnswer},
     engine::Checked,
+    net::{Consequence, Endpoint, Login, Said},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
@@ -21,6 +22,32 @@ pub struct Credentials {
     pub name: BindName,
     /// The password.
     pub password: Sensitive,
+}
+
+impl Credentials {
+    /// The same as every kind of server may see it.
+    pub fn login(&self, server: &Endpoint) -> Login {
+        // A directory serves one set of accounts at its ports for LDAP, for TLS and for the global catalog.
+        let port = if matches!(server.port, 389 | 636 | 3268 | 3269) { 389 } else { server.port };
+        Login {
+            server: Endpoint { port, ..server.clone() },
+            account: self.name.normal_form(),
+            secret: self.password.clone(),
+            consequence: Consequence::Lock,
+        }
+    }
+}
+
+/// What the answer to a bind says of the credentials, whoever sends them and by whichever connection.
+pub fn verdict(outcome: Result<(), &Problem>) -> Said {
+    let Err(Problem { reason, .. }) = outcome else { return Said::Accepted };
+    match (reason, reason.credentials_answer()) {
+        // These are about the connection, or about where the account is.
+        (Reason::ConfidentialityRequired | Reason::Referral, _)
+        | (_, CredentialsAnswer::NotSent | CredentialsAnswer::Postponed) => Said::Nothing,
+        (_, CredentialsAnswer::Unclear) => Said::Unclear,
+        (_, CredentialsAnswer::Refused) => Said::Refused,
+    }
 }
 
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.
@@ -270,6 +297,25 @@ mod tests {
             );
             assert_eq!(reason(rc, "password expired!"), Reason::PasswordExpired);
         }
+    }
+
+    #[test]
+    fn only_what_is_about_the_account_is_said_of_it() {
+        for (rc, expected) in [
+            (49, Said::Refused),
+            (19, Said::Refused),
+            (53, Said::Refused),
+            (80, Said::Refused),
+            (8, Said::Nothing),
+            (10, Said::Nothing),
+            (13, Said::Nothing),
+            (51, Said::Nothing),
+        ] {
+            let problem = Problem::new(reason(rc, ""), "No.");
+            assert_eq!(verdict(Err(&problem)), expected, "{rc}");
+        }
+        assert_eq!(verdict(Err(&Problem::new(Reason::ConnectionClosed, "No."))), Said::Unclear);
+        assert_eq!(verdict(Ok(())), Said::Accepted);
     }
 
     #[test]
