@@ -32,6 +32,7 @@ use super::{
     reconcile,
     reconcile::now,
     release::release_undecodable,
+    reporting::Seen,
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
     watches::{Importance, Watched},
@@ -113,7 +114,8 @@ pub fn control<K: Kind>(
     let place = Place::of::<K>(&(), scope.namespace());
     let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
     context.registry.add(scope.clone(), store.clone(), Arc::clone(&own), run_again.clone());
-    let resources = resources(Arc::clone(&context), scope, writer, place, Arc::clone(&own));
+    let resources =
+        resources(Arc::clone(&context), scope, writer, (place, Arc::clone(&own)), run_again.clone());
     let secrets =
         metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
     let config_maps =
@@ -286,7 +288,8 @@ async fn report_undecodable<K: Kind>(
         .get("status")
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
-    context.report(object, previous.as_ref(), &status, &details).await?;
+    let seen = Seen { version: stored.resource_version(), status: previous.as_ref(), details };
+    context.report(object, &seen, (&status, &seen.details)).await?;
     // Where only the old status was unreadable, the object can be read now.
     Ok(Action::requeue(Duration::from_secs(5)))
 }

@@ -35,6 +35,8 @@ mod rejection;
 mod release;
 mod remembered;
 mod report;
+mod reported;
+mod reporting;
 mod scene;
 mod secret;
 mod secret_value;

@@ -17,6 +17,7 @@ use super::{
     notices::written as news_of,
     prepare, references, rejection,
     release::{Finalizer, release},
+    reporting::Seen,
     secret::{self, Written, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
@@ -35,6 +36,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if object.meta().deletion_timestamp.is_some() {
         return release(object, context).await;
     }
+    context.memory.begin_status(object);
     let others = context.others(object).await;
     let turn = context.turns.take().await;
     if object.common().suspend {
@@ -240,14 +242,13 @@ async fn note_down<K: Kind>(
     findings: &Findings,
     checked_inputs: &CheckedInputs,
 ) -> Result<(), Error> {
-    let previous = context.memory.previous_status(object);
     let status = Status {
         checks: findings.list.iter().map(Finding::status).collect(),
         checked_inputs: Some(checked_inputs.to_string()),
-        ..previous.clone().unwrap_or_default()
+        ..context.memory.previous_status(object).unwrap_or_default()
     };
     let details = context.memory.previous_details(object);
-    context.report(object, previous.as_ref(), &status, &details).await
+    context.report(object, &Seen::of(object), (&status, &details)).await
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
@@ -478,9 +479,11 @@ async fn settle<K: Kind>(
     let status = derive(previous.as_ref(), &facts, now());
     context.metrics.settled(object, &status, K::figures(&details));
     let before = context.memory.previous_details(object);
-    if object.status() != Some(&status) || before != details {
-        context.report(object, previous.as_ref(), &status, &details).await?;
-        context.memory.reported(object, &status, &details);
+    if !context.memory.is_reported(object, &status, &details) {
+        if context.memory.is_foreign(object) {
+            context.clear_foreign(object, &status, &details).await?;
+        }
+        context.report(object, &Seen::of(object), (&status, &details)).await?;
     }
     for notice in notice.into_iter().chain(K::news(&before, &details)) {
         context.tell(object, &notice);
