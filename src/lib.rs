@@ -35,10 +35,16 @@
 //!
 //! - Values whose checks failed never replace values whose checks passed (`publishPolicy: Always`
 //!   is the user's own wish to the contrary).
-//! - A password that a directory refused, or answered in no clear way, is not tried again until the spec, the Secret
-//!   or the re-check annotation changes, also after a restart; one that has passed before, seldom.
+//! - A password that a directory refused, or answered in no clear way, is sent once for an account, whichever
+//!   resources have it, until the spec, the contents of the Secret or the re-check annotation of one of them changes,
+//!   also after a restart; one that has passed before, seldom. What the answer was stands in a status before anything
+//!   else is written, so that only a process that ends between the answer and this write leaves a second try to the
+//!   next one. (Its memory holds the answers to 4096 credentials; a Secret that is deleted and made again while no
+//!   operator runs counts as changed.)
 //! - An API key is revoked only when another one is published and the time to take that up is over.
 //! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
+//! - A status is written only over one that this process has seen, and one that somebody else wrote is mended at once,
+//!   a few times; who goes on writing it is mended whenever the operator looks anyway.
 //! - W&B Server is a Go program: what Go's libraries make of certificates, documents, keys, tokens and directories
 //!   is the verdict, and tests compare both.
 //! - A secret leaves this process in the published Secret and in the protocol that needs it, and

@@ -228,7 +228,6 @@ impl From<&str> for CheckedInputs {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -13,13 +13,7 @@ use super::{
     rejection::{is_conflict, rejected},
     turns::Turns,
 };
-use crate::{
-    api::CheckStatus,
-    error::Error,
-    metrics::Metrics,
-    net::SharedNetwork,
-    problem::Problem,
-};
+use crate::{api::CheckStatus, error::Error, metrics::Metrics, net::SharedNetwork, problem::Problem};
 
 /// How long is waited for what may still come right.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +128,11 @@ impl<K: Kind> Context<K> {
     }
 
     /// Writes what is told to the log, with the check that it is about, if it is about one.
-    pub(super) fn log(object: &impl Resource<DynamicType = ()>, notice: &Notice, check: Option<&CheckStatus>) {
+    pub(super) fn log(
+        object: &impl Resource<DynamicType = ()>,
+        notice: &Notice,
+        check: Option<&CheckStatus>,
+    ) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
         let (check, check_reason) = check.map(|check| (check.name.as_str(), check.reason.as_str())).unzip();

@@ -261,11 +261,7 @@ impl<K: Kind> Memory<K> {
         self.entries().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    fn with<T>(
-        &self,
-        object: &impl Resource<DynamicType = ()>,
-        act: impl FnOnce(&mut Entry<K>) -> T,
-    ) -> T {
+    fn with<T>(&self, object: &impl Resource<DynamicType = ()>, act: impl FnOnce(&mut Entry<K>) -> T) -> T {
         let uid = object.uid().unwrap_or_default();
         let mut entries = self.entries();
         let key = (object.namespace().unwrap_or_default(), object.name_any());

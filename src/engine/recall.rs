@@ -13,15 +13,10 @@ use kube::{
 };
 
 use super::{
-    Account, CheckedInputs, Context, Finding, Kind, Prepared, Remembered, controller::Guarded, fetch, prepare,
-    references, report::without_advice, watches::Watched,
+    Account, CheckedInputs, Context, Finding, Kind, Prepared, Remembered, controller::Guarded, fetch,
+    prepare, references, report::without_advice, watches::Watched,
 };
-use crate::{
-    api::{Status, names::CredentialsAnswer},
-    error::Error,
-    net::Said,
-    problem::Problem,
-};
+use crate::{api::Status, error::Error, net::Said, problem::Problem};
 
 /// How long a server's full name is looked for, by which other namespaces know it.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
@@ -90,7 +85,8 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     let objects = fetch(&context.client, &namespace, &references(object)).await?;
     drop(turn);
     let checked_inputs = CheckedInputs::of(object, &objects);
-    let Prepared::Planned(planned) = prepare(object, &[], &objects, &context.network.system_trust, &[]) else {
+    let Prepared::Planned(planned) = prepare(object, &[], &objects, &context.network.system_trust, &[])
+    else {
         return Ok(());
     };
     let Some(login) = K::login(&planned.plan).filter(|_| checked_inputs.has_credentials_of(status)) else {
@@ -112,11 +108,8 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
 fn refused_in(status: &Status) -> Option<(Said, Problem)> {
     let findings = status.checks.iter().filter_map(Finding::from_status);
     findings.into_iter().find_map(|finding| {
-        let said = match finding.credentials_answer(Account::Named)? {
-            CredentialsAnswer::Refused => Said::Refused,
-            CredentialsAnswer::Unclear => Said::Unclear,
-            CredentialsAnswer::Postponed | CredentialsAnswer::NotSent => return None,
-        };
+        finding.credentials_answer(Account::Named)?;
+        let said = Some(Said::by(finding.reason)).filter(|said| *said != Said::Nothing)?;
         Some((said, Problem::new(finding.reason, without_advice(&finding.message))))
     })
 }

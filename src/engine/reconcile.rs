@@ -8,8 +8,8 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
-    Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
-    Traces, Upkeep, Values, Verdict,
+    Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule,
+    Tenancy, Traces, Upkeep, Values, Verdict,
     backoff::random_share,
     decide,
     delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},

@@ -77,7 +77,10 @@ impl<K: Kind> Context<K> {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.memory.reported(object, |reported| reported.wrote(version, written));
+        let stored = written.0.as_ref().ok();
+        let stored = stored.and_then(|stored| Some((stored.status()?.clone(), stored.details())));
+        let now = written.resource_version();
+        self.memory.reported(object, |reported| reported.wrote(version, now, stored));
         let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
         for notice in notices(previous.as_ref(), status) {
             let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
@@ -93,7 +96,7 @@ impl<K: Kind> Context<K> {
         version: Option<&str>,
         status: &Status,
         details: &K::Details,
-    ) -> Result<Option<String>, kube::Error> {
+    ) -> Result<Guarded<K>, kube::Error> {
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -103,9 +106,7 @@ impl<K: Kind> Context<K> {
         });
         let parameters = PatchParams::apply(&field_manager::<K>()).force();
         let api = self.guarded(object);
-        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch))
-            .await
-            .map(|written| written.resource_version())
+        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await
     }
 
     /// The guard lets the answer pass even where the object's spec does not decode.
@@ -136,8 +137,9 @@ impl<K: Kind> Context<K> {
         status: &Status,
         details: &K::Details,
     ) -> Result<(), Error> {
-        let found = WholeStatus { common: object.status().unwrap_or(&Status::default()), details: &object.details() }
-            .fields();
+        let found =
+            WholeStatus { common: object.status().unwrap_or(&Status::default()), details: &object.details() }
+                .fields();
         let surplus = surplus(&found, &WholeStatus { common: status, details }.fields());
         if surplus.is_empty() {
             return Ok(());
@@ -170,9 +172,10 @@ impl<D: Serialize> WholeStatus<'_, D> {
 fn surplus(found: &Map<String, Value>, own: &Map<String, Value>) -> Map<String, Value> {
     let has = |fields: &Map<String, Value>, type_: ConditionType| {
         let conditions = fields.get("conditions").and_then(Value::as_array);
-        conditions.into_iter().flatten().any(|condition| {
-            condition.get("type").and_then(Value::as_str) == Some(type_.as_str())
-        })
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition.get("type").and_then(Value::as_str) == Some(type_.as_str()))
     };
     let has_more = ConditionType::iter().any(|type_| has(found, type_) && !has(own, type_));
     let fields = found.keys().filter(|field| !own.contains_key(*field));
@@ -189,7 +192,9 @@ pub(super) fn mend_status<K: Kind>(
     let Ok(resource) = &object.0 else { return };
     let note = match context.memory.judge_status(resource, Instant::now()) {
         Foreign::No | Foreign::Leave => return,
-        Foreign::Mend => "Somebody else changed the status, which is written again. Find out who does: only this operator may write it.",
+        Foreign::Mend => {
+            "Somebody else changed the status, which is written again. Find out who does: only this operator may write it."
+        }
         Foreign::MendOnceMore => {
             "Somebody else keeps changing the status. It is written once more, and from now on for some minutes only when the operator looks anyway. Find out who does, such as a second operator in this namespace."
         }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ApiKey, Credential, Entity, Instance, Refusal, Viewer, account::is_name, 
+    ApiKey, Credential, Entity, Instance, Refusal, Viewer,
+    account::is_name,
     graphql::{Null, Operation},
 };
 use crate::{

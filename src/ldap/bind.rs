@@ -9,9 +9,9 @@ use super::{
     refusal,
 };
 use crate::{
-    api::{Reason, names::CredentialsAnswer},
+    api::Reason,
     engine::Checked,
-    net::{Consequence, Endpoint, Login, Said},
+    net::{Consequence, Endpoint, Login},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
@@ -35,18 +35,6 @@ impl Credentials {
             secret: self.password.clone(),
             consequence: Consequence::Lock,
         }
-    }
-}
-
-/// What the answer to a bind says of the credentials, whoever sends them and by whichever connection.
-pub fn verdict(outcome: Result<(), &Problem>) -> Said {
-    let Err(Problem { reason, .. }) = outcome else { return Said::Accepted };
-    match (reason, reason.credentials_answer()) {
-        // These are about the connection, or about where the account is.
-        (Reason::ConfidentialityRequired | Reason::Referral, _)
-        | (_, CredentialsAnswer::NotSent | CredentialsAnswer::Postponed) => Said::Nothing,
-        (_, CredentialsAnswer::Unclear) => Said::Unclear,
-        (_, CredentialsAnswer::Refused) => Said::Refused,
     }
 }
 
@@ -297,25 +285,6 @@ mod tests {
             );
             assert_eq!(reason(rc, "password expired!"), Reason::PasswordExpired);
         }
-    }
-
-    #[test]
-    fn only_what_is_about_the_account_is_said_of_it() {
-        for (rc, expected) in [
-            (49, Said::Refused),
-            (19, Said::Refused),
-            (53, Said::Refused),
-            (80, Said::Refused),
-            (8, Said::Nothing),
-            (10, Said::Nothing),
-            (13, Said::Nothing),
-            (51, Said::Nothing),
-        ] {
-            let problem = Problem::new(reason(rc, ""), "No.");
-            assert_eq!(verdict(Err(&problem)), expected, "{rc}");
-        }
-        assert_eq!(verdict(Err(&Problem::new(Reason::ConnectionClosed, "No."))), Said::Unclear);
-        assert_eq!(verdict(Ok(())), Said::Accepted);
     }
 
     #[test]

@@ -48,7 +48,8 @@ impl Dn {
     /// One spelling for every name that is equal to this one.
     pub fn normal_form(&self) -> String {
         let part = |assertions: &Vec<Assertion>| {
-            let texts = assertions.iter().map(|Assertion { attribute, value }| format!("{attribute}={value:?}"));
+            let texts =
+                assertions.iter().map(|Assertion { attribute, value }| format!("{attribute}={value:?}"));
             texts.collect::<Vec<_>>().join("+")
         };
         self.parts.iter().map(part).collect::<Vec<_>>().join(",")

@@ -105,7 +105,9 @@ mod tests {
     #[test]
     fn spellings_of_one_account_have_one_normal_form() {
         let normal = |text: &str| BindName::parse(text).unwrap().normal_form();
-        for text in ["CN=Admin,DC=Example,DC=org", "cn = admin , dc=example,dc=org", r"cn=a\64min,dc=example,dc=org"] {
+        for text in
+            ["CN=Admin,DC=Example,DC=org", "cn = admin , dc=example,dc=org", r"cn=a\64min,dc=example,dc=org"]
+        {
             assert_eq!(normal(text), normal("cn=admin,dc=example,dc=org"), "{text}");
         }
         assert_eq!(normal("ou=a+cn=b,dc=c"), normal("cn=B+ou=A,dc=c"));

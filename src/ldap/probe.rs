@@ -5,7 +5,7 @@ use super::{
     allow_list::group_allow_list,
     attributes::attributes_present,
     base_dn::base_dn_exists,
-    bind::{bind, verdict},
+    bind::bind,
     connection::Connection,
     groups::Group,
     start_tls::start_tls,
@@ -14,7 +14,8 @@ use super::{
 use crate::{
     api::CheckName,
     engine::{Checked, Report, encrypt_stage, reach},
-    net::{Duplex, Network},
+    net::{Duplex, Network, Said},
+    problem::Problem,
 };
 
 /// Every check of the plan, in order.
@@ -55,7 +56,10 @@ async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Co
             let bound = match credentials {
                 Some(credentials) => {
                     let login = credentials.login(&url.endpoint);
-                    network.send_once(&login, bind, |outcome| verdict(outcome.map(drop))).await?
+                    let said = |outcome: Result<&Checked, &Problem>| {
+                        outcome.map_or_else(|problem| Said::by(problem.reason), |_| Said::Accepted)
+                    };
+                    network.send_once(&login, bind, said).await?
                 }
                 None => bind.await?,
             };

@@ -18,8 +18,8 @@ use crate::{api::Reason, problem::Problem, sensitive::Sensitive};
 
 mod decide;
 
+pub use decide::{Consent, Consequence, Said, Terms};
 use decide::{Entry, Step, Verdict, decide};
-pub use decide::{Consequence, Consent, Said, Terms};
 
 /// Credentials for an account at a server.
 pub struct Login {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::problem::Problem;
+use crate::{
+    api::{Reason, names::CredentialsAnswer},
+    problem::Problem,
+};
 
 /// What a wrong secret may lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,20 @@ pub enum Said {
     Unclear,
     /// Nothing.
     Nothing,
+}
+
+impl Said {
+    /// What the failure of a check that sent credentials says of them, whoever sends them and by whichever connection.
+    pub fn by(reason: Reason) -> Self {
+        match (reason, reason.credentials_answer()) {
+            // These are about the connection, or about where the account is.
+            (Reason::ConfidentialityRequired | Reason::Referral, _)
+            | (_, CredentialsAnswer::NotSent | CredentialsAnswer::Postponed) => Self::Nothing,
+            // A server that is in trouble refuses what it accepts a moment later.
+            (Reason::OperationRefused, _) | (_, CredentialsAnswer::Unclear) => Self::Unclear,
+            (_, CredentialsAnswer::Refused) => Self::Refused,
+        }
+    }
 }
 
 /// On which terms one run may send credentials that were refused before.
@@ -91,8 +108,11 @@ pub(super) enum Step {
     Known(Problem),
 }
 
-/// How long an answer counts as the answer to everybody who asks at the same time.
-const SAME_TIME: Duration = Duration::from_secs(10);
+/// How long credentials that were accepted are sent by everybody without waiting for one another.
+const ACCEPTANCE_LASTS: Duration = Duration::from_secs(10);
+
+/// How long an answer counts for everybody whom a person asks at the same time.
+const SAME_TIME: Duration = Duration::from_secs(3);
 
 /// How long credentials are left alone whose answer was unclear: servers usually count wrong passwords over the last
 /// half hour.
@@ -100,7 +120,9 @@ const UNCLEAR_LASTS: Duration = Duration::from_mins(30);
 
 pub(super) fn decide(entry: &Entry, consequence: Consequence, terms: &Terms, now: Instant) -> Step {
     let verdict = entry.verdict.as_ref();
-    if verdict.is_some_and(|verdict| verdict.said == Said::Accepted && verdict.is_younger(SAME_TIME, now)) {
+    if verdict
+        .is_some_and(|verdict| verdict.said == Said::Accepted && verdict.is_younger(ACCEPTANCE_LASTS, now))
+    {
         return Step::SendAlong;
     }
     let holding = verdict.filter(|verdict| verdict.holds(consequence, terms, now));
@@ -138,7 +160,6 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Reason;
 
     const SECOND: Duration = Duration::from_secs(1);
     const INTERVAL: Duration = Duration::from_mins(5);
@@ -179,7 +200,7 @@ mod tests {
             (Some(1), (Given, Some(60)), "known"),
             (Some(1), (Given, None), "known"),
             // That answer may be out of date.
-            (Some(11), (Given, Some(60)), "send"),
+            (Some(3), (Given, Some(60)), "send"),
         ] {
             assert_eq!(lock(Said::Refused, age, terms), expected, "{age:?} {terms:?}");
         }
@@ -204,6 +225,24 @@ mod tests {
             (Some(60), (Given, Some(90)), "send"),
         ] {
             assert_eq!(step(Said::Refused, age, Consequence::Refusal, terms), expected, "{age:?} {terms:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_about_the_account_is_said_of_it() {
+        for (reason, expected) in [
+            (Reason::InvalidCredentials, Said::Refused),
+            (Reason::AccountLocked, Said::Refused),
+            (Reason::PasswordExpired, Said::Refused),
+            (Reason::OperationRefused, Said::Unclear),
+            (Reason::TimedOut, Said::Unclear),
+            (Reason::ConnectionClosed, Said::Unclear),
+            (Reason::ServerUnavailable, Said::Nothing),
+            (Reason::ConfidentialityRequired, Said::Nothing),
+            (Reason::Referral, Said::Nothing),
+            (Reason::TlsHandshakeFailed, Said::Nothing),
+        ] {
+            assert_eq!(Said::by(reason), expected, "{reason}");
         }
     }
 

@@ -82,7 +82,8 @@ async fn a_success_ends_the_refusal_for_everybody() {
     let server = Server::new();
     let password = login("cn=w", "password");
     let network = server.network.seen_from("team");
-    let refused = [network.recall_refusal(&password, Said::Refused, &Problem::new(Reason::AccountLocked, "No."))];
+    let refused =
+        [network.recall_refusal(&password, Said::Refused, &Problem::new(Reason::AccountLocked, "No."))];
     server.send(&password, Terms::default(), true).await.unwrap_err();
     let acceptances = server.network.credentials.acceptances();
     assert!(!server.network.credentials.were_accepted(&refused));
