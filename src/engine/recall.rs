@@ -35,7 +35,7 @@ pub(super) fn recall_once_listed<K: Kind>(
             recall(&context, &store).await;
             context.network.credentials.end_recall(begun);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
 
 /// A client's secret that was refused a short while ago is not sent once more by each resource that has it.
 async fn ask_once(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
-    let asked = ask(plan, http, endpoint);
+    // A handshake's future is large, and several of these stand in each other.
+    let asked = Box::pin(ask(plan, http, endpoint));
     let (Some(secret), Ok(server)) = (&plan.secret, endpoint_of(endpoint)) else { return asked.await };
     let login = client_login(server, endpoint, &plan.settings.client_id, secret);
     let said = |outcome: Result<&Checked, &Problem>| match outcome {

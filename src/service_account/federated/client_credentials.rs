@@ -48,7 +48,8 @@ pub(super) async fn request(
     let plaintext = if settings.issuer.is_encrypted() { Plaintext::Refused } else { settings.plaintext };
     expect_encrypted("token_endpoint", endpoint, plaintext).map_err(|problem| issuer.at(&problem))?;
     let login = client_login(endpoint_of(endpoint)?, endpoint, client.id, client.secret);
-    let asked = ask_both_ways(client, issuer.plan.http(network), issuer, endpoint);
+    // A handshake's future is large, and several of these stand in each other.
+    let asked = Box::pin(ask_both_ways(client, issuer.plan.http(network), issuer, endpoint));
     let said = |outcome: Result<&Result<Sensitive, Problem>, &Problem>| match outcome {
         Ok(Ok(_)) => Said::Accepted,
         // The client may be right, and what it asks for not.
