@@ -191,7 +191,7 @@ fn bound(entries: &mut HashMap<LoginDigest, Entry>) {
 
 /// A try that is under way. One that is given up may have been counted all the same.
 struct Try<'a> {
-    credentials: &'a Credentials,
+    network: &'a Network,
     digest: LoginDigest,
     login: &'a Login,
     progress: Progress,
@@ -216,7 +216,8 @@ impl Drop for Try<'_> {
             Reason::TimedOut,
             format!("{} did not answer within the time limit.", self.login.server),
         );
-        self.credentials.end(self.digest, said, Some(&problem));
+        self.network.used(self.digest, said);
+        self.network.credentials.end(self.digest, said, Some(&problem));
     }
 }
 
@@ -253,7 +254,7 @@ impl Network {
                 }
             }
         }
-        let mut attempt = Try { credentials: known, digest, login, progress: Progress::Sent };
+        let mut attempt = Try { network: self, digest, login, progress: Progress::Sent };
         let outcome = send.await;
         attempt.progress = Progress::Answered;
         let said = said(outcome.as_ref());

@@ -101,6 +101,7 @@ async fn a_try_that_is_given_up_may_have_been_counted() {
     let network = server.network.seen_from("team");
     let endless = network.send_once(&password, std::future::pending::<Result<(), _>>(), said);
     assert!(tokio::time::timeout(Duration::from_millis(20), endless).await.is_err());
+    assert_eq!(network.usage().refused.len(), 1, "it is worth a look once they are accepted");
     let problem = server.send(&password, Terms::default(), true).await.unwrap_err();
     assert_eq!((problem.reason, server.tries()), (Reason::TimedOut, 0));
 }
