@@ -38,16 +38,25 @@
 //!   wish to the contrary, and even then a login is enforced only once it was verified.
 //!   Tests: `engine::publishing::values_that_fail_never_replace_values_that_passed`,
 //!   `engine::publishing::always_publishes_what_parses_but_enforces_login_only_once_verified`.
-//! - A password that a directory refused, or answered in no clear way, is not tried again until the spec, the Secret
-//!   or the re-check annotation changes, also after a restart; one that has passed before, seldom.
+//! - A password that a directory refused, or answered in no clear way, is sent once for an account, whichever
+//!   resources have it, until the spec, the contents of the Secret or the re-check annotation of one of them changes,
+//!   also after a restart; one that has passed before, seldom. What the answer was stands in a status before anything
+//!   else is written, so that only a process that ends between the answer and this write leaves a second try to the
+//!   next one. (Its memory holds the answers to 4096 credentials; a Secret that is deleted and made again while no
+//!   operator runs counts as changed.)
 //!   Tests: `ldap::lockout::a_locked_account_is_tried_once_over_two_intervals`,
-//!   `engine::checking::a_refused_bind_is_tried_once`,
+//!   `engine::credentials::a_wrong_password_is_sent_once_for_all_who_have_it`,
+//!   `engine::credentials::who_is_killed_after_a_status_has_told_all_who_come_after`,
 //!   `engine::refusals::credentials_that_were_refused_are_sent_once_although_no_status_is_taken`.
 //! - An API key is revoked only when another one is published and the time to take that up is over.
 //!   Tests: `service_account::rotation::a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap`,
 //!   `service_account::crashes::whatever_request_is_the_last_one_key_is_left`.
 //! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
 //!   Tests: `engine::quiet::nothing_is_written_in_a_minute_apart_from_the_lease`.
+//! - A status is written only over one that this process has seen, and one that somebody else wrote is mended at once,
+//!   a few times; who goes on writing it is mended whenever the operator looks anyway.
+//!   Tests: `engine::statuses::a_leader_that_was_paused_writes_no_old_status`,
+//!   `engine::statuses::what_somebody_else_wrote_is_mended_within_seconds`, `engine::statuses::two_writers_make_no_storm`.
 //! - W&B Server is a Go program: what Go's libraries make of certificates, documents, keys, tokens and directories
 //!   is the verdict, and tests compare both.
 //!   Tests: `trust::chains::every_chain_is_judged_as_go_judges_it`, `trust::bundles::every_bundle_is_read_as_go_reads_it`,

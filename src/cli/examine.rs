@@ -12,7 +12,7 @@ use crate::{
         Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
         RenderContext, Scene, Values, owner_in_targets, prepare, read, references, secret_name,
     },
-    net::{SharedNetwork, Trust},
+    net::{SharedNetwork, Terms, Trust},
     problem::Problem,
     sensitive::Sensitive,
     target::{Owner, Target},
@@ -149,7 +149,8 @@ impl<K: Kind> Loaded<K> {
         network: &Arc<SharedNetwork>,
     ) -> Vec<Finding> {
         let namespace = self.namespace();
-        let network = network.seen_from(&namespace);
+        let terms = Terms { interval: self.object.common().check_interval.get(), ..Terms::default() };
+        let network = network.seen_from(&namespace).on_terms(terms);
         let scene = Scene {
             client: surroundings.client,
             namespace: &namespace,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt::Debug, sync::Arc};
 
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
 use kube::{
     Api, Resource, ResourceExt,
     api::PartialObjectMeta,
@@ -20,6 +20,7 @@ use super::{
     controller::Guarded,
     follow::follow,
     references,
+    reporting::mend_status,
     secret::owner_in_targets,
     trouble::Place,
     watches::{Importance, Watched},
@@ -30,8 +31,8 @@ pub(super) fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &Scope,
     writer: Writer<Guarded<K>>,
-    place: Place,
-    watched: Arc<Watched>,
+    (place, watched): (Place, Arc<Watched>),
+    run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
     let store = writer.as_reader();
     // What was known before a list and was not seen in it yet.
@@ -40,7 +41,10 @@ pub(super) fn resources<K: Kind>(
         .map(Ok)
         .modify(prune)
         .inspect_ok(move |event| match event {
-            watcher::Event::Apply(object) => wake_rivals(&context.registry, &store, object, Some(object)),
+            watcher::Event::Apply(object) => {
+                mend_status(&context, object, &run_again);
+                wake_rivals(&context.registry, &store, object, Some(object));
+            }
             watcher::Event::Delete(object) => {
                 context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
                 wake_rivals(&context.registry, &store, object, None);
@@ -49,6 +53,9 @@ pub(super) fn resources<K: Kind>(
                 unseen = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
             }
             watcher::Event::InitApply(object) => {
+                let version = object.resource_version();
+                context.memory.reported(object, |reported| reported.listed(version.as_deref()));
+                mend_status(&context, object, &run_again);
                 let reference = ObjectRef::from_obj(object);
                 let before = store.get(&reference);
                 // A resource that is new runs by itself, and so do all of a first list.

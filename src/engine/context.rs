@@ -1,40 +1,19 @@
-//! What every run of a kind shares, and the effects on a resource itself: its status and its events.
+//! What every run of a kind shares, and the events of a resource.
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    core::DeserializeGuard,
-};
-use serde::Serialize;
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Claimant, Events, Kind, Memory, Notice, Registry, Tenancy,
     backoff::{Backoff, Key},
     claims,
-    notices::{Tone, notices},
+    notices::Tone,
     rejection::{is_conflict, rejected},
-    secret::field_manager,
     turns::Turns,
 };
-use crate::{
-    api::{CheckResult, CheckStatus, Status, names::EventReason},
-    error::Error,
-    metrics::Metrics,
-    net::SharedNetwork,
-    problem::Problem,
-};
-
-/// A status as it is written.
-#[derive(Serialize)]
-struct WholeStatus<'a, D> {
-    #[serde(flatten)]
-    common: &'a Status,
-    #[serde(flatten)]
-    details: &'a D,
-}
+use crate::{api::CheckStatus, error::Error, metrics::Metrics, net::SharedNetwork, problem::Problem};
 
 /// How long is waited for what may still come right.
 #[derive(Clone, Copy, Debug)]
@@ -142,41 +121,6 @@ impl<K: Kind> Context<K> {
         }
     }
 
-    /// Writes the status, and tells of transitions by events.
-    pub(super) async fn report(
-        &self,
-        object: &impl Resource<DynamicType = ()>,
-        previous: Option<&Status>,
-        status: &Status,
-        details: &K::Details,
-    ) -> Result<(), Error> {
-        // The guard lets the answer pass even where the object's spec does not decode.
-        let api = Api::<DeserializeGuard<K>>::namespaced(
-            self.client.clone(),
-            &object.namespace().unwrap_or_default(),
-        );
-        let patch = serde_json::json!({
-            "apiVersion": K::api_version(&()),
-            "kind": K::kind(&()),
-            // An object that was deleted and made again meanwhile is another one.
-            "metadata": { "uid": object.uid() },
-            "status": WholeStatus { common: status, details },
-        });
-        let parameters = PatchParams::apply(&field_manager::<K>()).force();
-        match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => return Err(Error::Gone),
-            Err(error) => return Err(error.into()),
-        }
-        let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
-        for notice in notices(previous, status) {
-            let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
-            Self::log(object, &notice, check);
-            self.events.tell(object.object_ref(&()), &notice);
-        }
-        Ok(())
-    }
-
     /// Has an event written, and writes the same to the log. It waits for nothing.
     pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &Notice) {
         Self::log(object, notice, None);
@@ -184,7 +128,11 @@ impl<K: Kind> Context<K> {
     }
 
     /// Writes what is told to the log, with the check that it is about, if it is about one.
-    fn log(object: &impl Resource<DynamicType = ()>, notice: &Notice, check: Option<&CheckStatus>) {
+    pub(super) fn log(
+        object: &impl Resource<DynamicType = ()>,
+        notice: &Notice,
+        check: Option<&CheckStatus>,
+    ) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
         let (check, check_reason) = check.map(|check| (check.name.as_str(), check.reason.as_str())).unzip();

@@ -28,9 +28,11 @@ use super::{
     Context, Kind, ReferenceSource, Watches,
     backoff::{Failure, Key, random_share, retry_after},
     changes::{metadata, resources, users_of},
+    recall::{recall_once_listed, run_after_acceptances},
     reconcile,
     reconcile::now,
     release::release_undecodable,
+    reporting::Seen,
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
     watches::{Importance, Watched},
@@ -112,7 +114,8 @@ pub fn control<K: Kind>(
     let place = Place::of::<K>(&(), scope.namespace());
     let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
     context.registry.add(scope.clone(), store.clone(), Arc::clone(&own), run_again.clone());
-    let resources = resources(Arc::clone(&context), scope, writer, place, Arc::clone(&own));
+    let resources =
+        resources(Arc::clone(&context), scope, writer, (place, Arc::clone(&own)), run_again.clone());
     let secrets =
         metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
     let config_maps =
@@ -136,6 +139,8 @@ pub fn control<K: Kind>(
         |object, error, context| retry(&object, error, &context),
         Arc::clone(&context),
     );
+    let recalling = recall_once_listed(Arc::clone(&context), Arc::clone(&own), store.clone());
+    let accepting = run_after_acceptances(Arc::clone(&context), store.clone(), run_again.clone());
     let listing = run_after_lists(Arc::clone(&context), Arc::clone(&own), store, run_again.clone());
     let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
     let done = runs.for_each(move |outcome| {
@@ -150,6 +155,8 @@ pub fn control<K: Kind>(
             () = done => {}
             () = returning => {}
             () = listing => {}
+            () = recalling => {}
+            () = accepting => {}
             // Nothing runs before the kind is listed, so there is nothing to wait for; kube waits for the list.
             () = async {
                 stopping.cancelled().await;
@@ -281,7 +288,8 @@ async fn report_undecodable<K: Kind>(
         .get("status")
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
-    context.report(object, previous.as_ref(), &status, &details).await?;
+    let seen = Seen { version: stored.resource_version(), status: previous.as_ref(), details };
+    context.report(object, &seen, (&status, &seen.details)).await?;
     // Where only the old status was unreadable, the object can be read now.
     Ok(Action::requeue(Duration::from_secs(5)))
 }

@@ -248,16 +248,17 @@ fn judge(
     }
 }
 
+/// The contents of a key as they are used.
+pub(super) fn without_line_break(raw: &[u8]) -> &[u8] {
+    let line = raw.strip_suffix(b"\n");
+    line.map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
 /// Drops one line break at the end, which editors and `echo` add, and warns about other white space.
 fn clean(reference: &Reference, mut raw: String) -> (Sensitive, Option<Problem>) {
     let Reference { name, key, .. } = reference;
     let before = raw.len();
-    if raw.ends_with('\n') {
-        raw.pop();
-        if raw.ends_with('\r') {
-            raw.pop();
-        }
-    }
+    raw.truncate(without_line_break(raw.as_bytes()).len());
     let remark = if raw.trim().len() != raw.len() {
         Some(Problem::new(
             Reason::SurroundingWhitespace,

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Checked, Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Tenancy, Values};
 use crate::{
     api::{CheckName, CommonSpec, Reason, Status},
-    net::Trust,
+    net::{Login, Trust},
     problem::Problem,
     target::Environment,
 };
@@ -103,6 +103,11 @@ pub trait Kind:
 
     /// The setting that holds what the other side must not see too often, since it may lock the account.
     const CREDENTIAL: Option<Env> = None;
+
+    /// The credentials that the checks send, where a server may lock the account for wrong ones.
+    fn login(_plan: &Self::Plan) -> Option<Login> {
+        None
+    }
 
     /// The plan that values of before stand for, to check whether they still work; nothing where they do not tell.
     fn plan_of(&self, _values: &Values, _system_trust: &Trust) -> Option<Self::Plan> {

@@ -6,10 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
-use super::{Kind, Remembered, Values, secret::Written};
+use super::{
+    Kind, Remembered, Values,
+    reported::{Foreign, Reported},
+    secret::Written,
+};
 use crate::{
     api::{Reason, Status},
     problem::Problem,
@@ -35,8 +38,7 @@ struct Entry<K: Kind> {
     uid: String,
     remembered: Option<Remembered<K::Evidence>>,
     last_verified: Option<Values>,
-    conditions: Vec<Condition>,
-    details: Option<K::Details>,
+    reported: Reported<K::Details>,
     told: Option<String>,
     unwritable: Option<(Problem, Instant)>,
     /// Runs in a row in which the API server did not take a write.
@@ -92,8 +94,7 @@ impl<K: Kind> Entry<K> {
             uid,
             remembered: None,
             last_verified: None,
-            conditions: Vec::new(),
-            details: None,
+            reported: Reported::default(),
             told: None,
             unwritable: None,
             rejections: 0,
@@ -125,32 +126,52 @@ impl<K: Kind> Memory<K> {
         self.with(object, |entry| entry.last_verified.clone())
     }
 
-    /// The resource's status, with the conditions that were written last: a watch may not have brought
-    /// them back yet, and their times must not move.
+    /// The status that this process wrote last, or found first: a watch may not have brought it back yet, and what
+    /// somebody else wrote since is not to be built upon.
     pub fn previous_status(&self, object: &K) -> Option<Status> {
-        let written = self.with(object, |entry| entry.conditions.clone());
-        let mut status = object.status().cloned();
-        if !written.is_empty() {
-            status.get_or_insert_default().conditions = written;
-        }
-        status
+        let own = self.reported(object, |reported| reported.own().map(|(status, _)| status.clone()));
+        own.or_else(|| object.status().cloned())
     }
 
     /// The rest of the status that was written last.
     pub fn previous_details(&self, object: &K) -> K::Details {
-        self.with(object, |entry| entry.details.clone()).unwrap_or_else(|| object.details())
+        let own = self.reported(object, |reported| reported.own().map(|(_, details)| details.clone()));
+        own.unwrap_or_else(|| object.details())
     }
 
-    /// Keeps what later statuses need of the one that was written last.
-    pub fn reported(&self, object: &K, status: &Status, details: &K::Details) {
-        let mut conditions = status.conditions.clone();
-        for condition in &mut conditions {
-            condition.message = String::new();
-        }
-        self.with(object, |entry| {
-            entry.conditions = conditions;
-            entry.details = Some(details.clone());
-        });
+    /// Keeps the status with which the first run begins.
+    pub(super) fn begin_status(&self, object: &K) {
+        let details = object.details();
+        self.reported(object, |reported| reported.begin(object.status(), &details));
+    }
+
+    /// Whether this is what stands in the cluster, as far as that is known.
+    pub(super) fn is_reported(&self, object: &K, status: &Status, details: &K::Details) -> bool {
+        let (version, seen) = (object.resource_version(), object.details());
+        let standing =
+            self.reported(object, |reported| reported.standing(version.as_deref(), object.status(), &seen));
+        standing.is_some_and(|(known, known_details)| known == *status && known_details == *details)
+    }
+
+    /// Whether somebody else wrote the status of this object.
+    pub(super) fn is_foreign(&self, object: &K) -> bool {
+        let (version, details) = (object.resource_version(), object.details());
+        self.reported(object, |reported| reported.is_foreign(version.as_deref(), object.status(), &details))
+    }
+
+    /// What is to be done about the status of an object that a watch brought.
+    pub(super) fn judge_status(&self, object: &K, now: Instant) -> Foreign {
+        let (version, details) = (object.resource_version(), object.details());
+        self.reported(object, |reported| reported.judge(version.as_deref(), object.status(), &details, now))
+    }
+
+    /// What this process wrote into the status.
+    pub(super) fn reported<T>(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        act: impl FnOnce(&mut Reported<K::Details>) -> T,
+    ) -> T {
+        self.with(object, |entry| act(&mut entry.reported))
     }
 
     /// Whether this was not what was told of the resource last.
@@ -240,7 +261,7 @@ impl<K: Kind> Memory<K> {
         self.entries().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    fn with<T>(&self, object: &K, act: impl FnOnce(&mut Entry<K>) -> T) -> T {
+    fn with<T>(&self, object: &impl Resource<DynamicType = ()>, act: impl FnOnce(&mut Entry<K>) -> T) -> T {
         let uid = object.uid().unwrap_or_default();
         let mut entries = self.entries();
         let key = (object.namespace().unwrap_or_default(), object.name_any());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Account, Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
 use crate::{
     api::{CheckName, Reason},
+    net::Usage,
     problem::Problem,
 };
 
@@ -26,6 +27,8 @@ pub struct Examined<E> {
     pub evidence: E,
     /// How the other side refused to be changed, where only a person can end that.
     pub refusal: Option<Finding>,
+    /// What became of credentials.
+    pub usage: Usage,
 }
 
 impl<'a, K: Kind> Examination<'a, K> {
@@ -79,7 +82,7 @@ impl<'a, K: Kind> Examination<'a, K> {
     pub fn finish(self) -> Examined<K::Evidence> {
         let findings = self.report.finish();
         let refusal = self.tended.and_then(|check| findings.refusal(&check).cloned());
-        Examined { findings, evidence: self.evidence, refusal }
+        Examined { findings, evidence: self.evidence, refusal, usage: self.scene.network.usage() }
     }
 }
 

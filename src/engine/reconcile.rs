@@ -8,8 +8,8 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
-    Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
-    Traces, Upkeep, Values, Verdict,
+    Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule,
+    Tenancy, Traces, Upkeep, Values, Verdict,
     backoff::random_share,
     decide,
     delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
@@ -17,12 +17,14 @@ use super::{
     notices::written as news_of,
     prepare, references, rejection,
     release::{Finalizer, release},
+    reporting::Seen,
     secret::{self, Written, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
 use crate::{
     api::{Reason, Status, names::CredentialsAnswer},
     error::Error,
+    net::{Consent, Terms},
     problem::Problem,
     sensitive::Redactor,
     target::Target,
@@ -34,6 +36,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if object.meta().deletion_timestamp.is_some() {
         return release(object, context).await;
     }
+    context.memory.begin_status(object);
     let others = context.others(object).await;
     let turn = context.turns.take().await;
     if object.common().suspend {
@@ -138,7 +141,11 @@ async fn examine<K: Kind>(
         let terms = (planned.account, common.failure_threshold);
         Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
     });
+    // Credentials that were refused are right after all: that is worth a look by everybody who was told.
+    let is_out_of_date =
+        |known: &Remembered<_>| context.network.credentials.were_accepted(&known.usage.refused);
     if let Some(known) = &known
+        && !is_out_of_date(known)
         && known.answers(question, schedule(object), Instant::now())
         && (age == Age::AsScheduled || checks(object, known) != Checks::Stale)
     {
@@ -147,7 +154,8 @@ async fn examine<K: Kind>(
     }
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
-    let network = context.network.seen_from(&namespace);
+    let terms = terms(object, known.as_ref(), question, checked_inputs);
+    let network = context.network.seen_from(&namespace).on_terms(terms);
     let scene = Scene {
         network: &network,
         client: Some(&context.client),
@@ -178,6 +186,19 @@ async fn examine<K: Kind>(
         note_down(object, context, &remembered.findings, checked_inputs).await?;
     }
     Ok(remembered)
+}
+
+/// On which terms this run may send credentials that were refused before.
+fn terms<K: Kind>(
+    object: &K,
+    known: Option<&Remembered<K::Evidence>>,
+    question: &Question,
+    checked_inputs: &CheckedInputs,
+) -> Terms {
+    let interval = object.common().check_interval.get();
+    let is_asked = object.status().is_some_and(|status| checked_inputs.is_asked_since(status));
+    let consent = if is_asked { Consent::Given } else { Consent::None };
+    known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(question, interval))
 }
 
 /// Runs the checks, and keeps up what the spec asks for on the other side.
@@ -221,14 +242,13 @@ async fn note_down<K: Kind>(
     findings: &Findings,
     checked_inputs: &CheckedInputs,
 ) -> Result<(), Error> {
-    let previous = context.memory.previous_status(object);
     let status = Status {
         checks: findings.list.iter().map(Finding::status).collect(),
         checked_inputs: Some(checked_inputs.to_string()),
-        ..previous.clone().unwrap_or_default()
+        ..context.memory.previous_status(object).unwrap_or_default()
     };
     let details = context.memory.previous_details(object);
-    context.report(object, previous.as_ref(), &status, &details).await
+    context.report(object, &Seen::of(object), (&status, &details)).await
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
@@ -459,9 +479,11 @@ async fn settle<K: Kind>(
     let status = derive(previous.as_ref(), &facts, now());
     context.metrics.settled(object, &status, K::figures(&details));
     let before = context.memory.previous_details(object);
-    if object.status() != Some(&status) || before != details {
-        context.report(object, previous.as_ref(), &status, &details).await?;
-        context.memory.reported(object, &status, &details);
+    if !context.memory.is_reported(object, &status, &details) {
+        if context.memory.is_foreign(object) {
+            context.clear_foreign(object, &status, &details).await?;
+        }
+        context.report(object, &Seen::of(object), (&status, &details)).await?;
     }
     for notice in notice.into_iter().chain(K::news(&before, &details)) {
         context.tell(object, &notice);

@@ -8,7 +8,7 @@ use std::{
 use futures::future::try_join_all;
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
-    apimachinery::pkg::apis::meta::v1::Condition,
+    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
 };
 use kube::{
     Api, Client, Resource,
@@ -143,7 +143,7 @@ pub struct ObjectKey {
 pub enum Fetched {
     /// The object, with its version and data.
     Found {
-        /// `metadata.resourceVersion`.
+        /// `metadata.resourceVersion`, and `metadata.uid` after a dot.
         version: String,
         /// Every key.
         data: BTreeMap<String, Vec<u8>>,
@@ -233,7 +233,7 @@ impl From<Secret> for Fetched {
         data.extend(
             secret.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())),
         );
-        Self::Found { version: secret.metadata.resource_version.unwrap_or_default(), data }
+        Self::Found { version: version(secret.metadata), data }
     }
 }
 
@@ -241,11 +241,12 @@ impl From<ConfigMap> for Fetched {
     fn from(map: ConfigMap) -> Self {
         let text = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
         let binary = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
-        Self::Found {
-            version: map.metadata.resource_version.unwrap_or_default(),
-            data: text.chain(binary).collect(),
-        }
+        Self::Found { version: version(map.metadata), data: text.chain(binary).collect() }
     }
+}
+
+fn version(ObjectMeta { resource_version, uid, .. }: ObjectMeta) -> String {
+    format!("{}.{}", resource_version.unwrap_or_default(), uid.unwrap_or_default())
 }
 
 impl From<DynamicObject> for Fetched {

@@ -253,9 +253,14 @@ fn orphaned(problem: &Problem) -> Notice {
 }
 
 /// Whether the very resource is still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Presence {
     There,
+    /// The same, and this process made one version of it of another.
+    Changed {
+        from: String,
+        to: String,
+    },
     Gone,
 }
 
@@ -271,8 +276,16 @@ impl<K: Kind> Context<K> {
             }
             finalizers
         });
-        // What is made for a resource that is gone would stay for ever.
-        if set.await? == Presence::Gone { Err(Error::Gone) } else { Ok(()) }
+        match set.await? {
+            Presence::There => Ok(()),
+            Presence::Changed { from, to } => {
+                let seen = object.resource_version();
+                self.memory.reported(object, |reported| reported.changed(&from, &to, seen.as_deref()));
+                Ok(())
+            }
+            // What is made for a resource that is gone would stay for ever.
+            Presence::Gone => Err(Error::Gone),
+        }
     }
 
     /// Lets the resource's deletion go on without this.
@@ -317,7 +330,10 @@ impl<K: Kind> Context<K> {
         let patched: Result<PartialObjectMeta<K>, _> =
             api.patch_metadata(&object.name_any(), &parameters, &Patch::Merge(patch)).await;
         match patched {
-            Ok(_) => Ok(Presence::There),
+            Ok(patched) => Ok(match (current.resource_version(), patched.resource_version()) {
+                (Some(from), Some(to)) => Presence::Changed { from, to },
+                _ => Presence::There,
+            }),
             // Something in between may answer so, too.
             Err(kube::Error::Api(answer)) if answer.is_not_found() => {
                 let present = api.get_metadata_opt(&object.name_any()).await?;

@@ -9,13 +9,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::{Account, CheckedInputs, Examined, Finding, Findings, InputsHash};
-use crate::api::{CheckName, ConditionType, Status, names::CredentialsAnswer};
+use crate::{
+    api::{CheckName, ConditionType, Status, names::CredentialsAnswer},
+    net::{Consent, Terms, Usage},
+};
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Spec and referenced contents.
     pub inputs: InputsHash,
+    /// The spec alone.
+    pub spec: InputsHash,
     /// The re-check annotation.
     pub recheck: Option<String>,
     /// Which of the custom resources that the spec refers to are verified.
@@ -42,6 +47,8 @@ pub struct Remembered<E> {
     refusal: Option<(Finding, Instant)>,
     /// A number between 0 and 1 that spreads resources over time.
     jitter: f64,
+    /// What became of credentials in the last run.
+    pub usage: Usage,
 }
 
 /// When values must be renewed.
@@ -116,6 +123,13 @@ impl<E> Remembered<E> {
         if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
     }
 
+    /// On which terms credentials that were refused may be sent now.
+    pub fn terms(&self, question: &Question, interval: Duration) -> Terms {
+        let is_asked = self.question.recheck != question.recheck || self.question.spec != question.spec;
+        let consent = if is_asked { Consent::Given } else { self.usage.consent };
+        Terms { consent, last_look: self.checked_at, interval }
+    }
+
     /// How the findings count.
     pub fn verdict(&self, threshold: u32) -> Verdict {
         let Some(failure) = self.findings.failure() else {
@@ -174,7 +188,7 @@ impl<E> Remembered<E> {
     pub fn learn(
         previous: Option<&Self>,
         question: Question,
-        Examined { findings, evidence, refusal }: Examined<E>,
+        Examined { findings, evidence, refusal, usage }: Examined<E>,
         renewal: Renewal,
         jitter: f64,
         now: Instant,
@@ -189,7 +203,7 @@ impl<E> Remembered<E> {
         });
         let refusal = refusal.map(|finding| (finding, refused_before.unwrap_or(now)));
         let checked_at = Some(now);
-        Self { question, findings, evidence, proven, failures, checked_at, renewal, refusal, jitter }
+        Self { question, findings, evidence, proven, failures, checked_at, renewal, refusal, jitter, usage }
     }
 
     /// What a status tells of an earlier process's run with the same inputs.
@@ -207,7 +221,6 @@ impl<E> Remembered<E> {
     where
         E: Default,
     {
-        let recorded = status.checked_inputs.as_deref()?;
         if !checked_inputs.agrees_with(status) {
             return None;
         }
@@ -229,7 +242,7 @@ impl<E> Remembered<E> {
         };
         let verified = is_true(ConditionType::Verified);
         let proven =
-            (verified || is_true(ConditionType::Published)) && checked_inputs.to_string() == recorded;
+            (verified || is_true(ConditionType::Published)) && checked_inputs.agrees_with_own(status);
         let failures = if verified { 0 } else { threshold };
         let upkeep = [CheckName::KeyRotation, CheckName::Membership];
         let refusal = upkeep.iter().find_map(|check| findings.refusal(check)).cloned();
@@ -244,6 +257,7 @@ impl<E> Remembered<E> {
             renewal: Renewal::Never,
             refusal: refusal.map(|finding| (finding, now)),
             jitter: 0.0,
+            usage: Usage::default(),
         };
         let retrial = recovered.retrial();
         // How long ago they were sent is not known, so that the wait begins anew.
@@ -310,7 +324,7 @@ impl Schedule {
 }
 
 impl Finding {
-    fn from_status(check: &crate::api::CheckStatus) -> Option<Self> {
+    pub(super) fn from_status(check: &crate::api::CheckStatus) -> Option<Self> {
         Some(Self {
             name: CheckName::parse(&check.name)?,
             result: check.result,
@@ -332,7 +346,8 @@ mod tests {
     const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
     fn question(inputs: u64) -> Question {
-        Question { inputs: InputsHash::from(inputs), recheck: None, surroundings: Vec::new() }
+        let inputs = InputsHash::from(inputs);
+        Question { inputs, spec: inputs, recheck: None, surroundings: Vec::new() }
     }
 
     fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
@@ -346,7 +361,7 @@ mod tests {
     }
 
     fn examined(findings: Findings) -> Examined<()> {
-        Examined { findings, evidence: (), refusal: None }
+        Examined { findings, evidence: (), refusal: None, usage: Usage::default() }
     }
 
     fn run(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
@@ -498,7 +513,7 @@ mod tests {
         let refused = |previous: Option<&Remembered<()>>, at| {
             let findings = findings(CheckName::KeyRotation, Some(Reason::KeyCreationForbidden));
             let refusal = findings.failure().cloned();
-            let examined = Examined { findings, evidence: (), refusal };
+            let examined = Examined { findings, evidence: (), refusal, usage: Usage::default() };
             Remembered::learn(previous, question(1), examined, Renewal::Never, 0.0, at)
         };
         let once = refused(None, now);

@@ -72,7 +72,7 @@ impl Finding {
     }
 
     /// What it says of this account's credentials, where the check sent them and failed.
-    fn credentials_answer(&self, account: Account) -> Option<CredentialsAnswer> {
+    pub(super) fn credentials_answer(&self, account: Account) -> Option<CredentialsAnswer> {
         let were_sent = account == Account::Named && self.name.sends_credentials();
         (were_sent && self.result == CheckResult::Failed).then(|| self.reason.credentials_answer())
     }
@@ -117,6 +117,12 @@ const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong 
 
 /// What a person must know of credentials that the other side was in no state to judge.
 const POSTPONED: &str = "The operator tries it again after half an hour, or as soon as the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+
+/// A finding's message without what is said of when credentials are sent again.
+pub(super) fn without_advice(message: &str) -> &str {
+    let advice = [NOT_REPEATED, NOT_REPEATED_UNCLEAR, POSTPONED];
+    advice.iter().find_map(|advice| message.strip_suffix(advice)).unwrap_or(message).trim_end()
+}
 
 impl Report {
     /// An empty report on these checks.

@@ -5,10 +5,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    Credential, Instance, Refusal,
-    answer::{Answer, Recognize, message},
+    ApiKey, Credential, Instance, Refusal,
+    answer::{Answer, Recognize, message, unauthorized},
 };
-use crate::api::Reason;
+use crate::{
+    api::Reason,
+    net::{Consequence, Login, Said, endpoint_of},
+    problem::Problem,
+    sensitive::Sensitive,
+};
 
 /// Something that can be asked.
 pub(super) struct Operation {
@@ -20,6 +25,17 @@ pub(super) struct Operation {
     pub(super) expected: &'static str,
     /// What is known of the server's words for refusing.
     pub(super) recognize: Recognize,
+    /// What it means that there is no result.
+    pub(super) null: Null,
+}
+
+/// What null means in the place of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Null {
+    /// That there is none.
+    Nothing,
+    /// That the credential is nobody's.
+    Unauthorized,
 }
 
 /// What a server that answered a query must be told by a person when nothing more is known.
@@ -33,10 +49,43 @@ impl Instance<'_> {
         operation: &Operation,
         variables: Value,
     ) -> Result<T, Refusal> {
-        let answer = self.answer(credential, operation, variables).await?;
-        let result = judge(&answer, credential, operation)?;
-        // The parser's own words could repeat a key.
-        serde_json::from_value(result).map_err(|_| answer.misshapen(operation.expected))
+        let asked = async {
+            let answer = self.answer(credential, operation, variables).await?;
+            let result = judge(&answer, credential, operation)?;
+            // The parser's own words could repeat a key.
+            serde_json::from_value(result).map_err(|_| answer.misshapen(operation.expected))
+        };
+        match credential {
+            Credential::Key(key) => self.ask_once(key, asked).await,
+            Credential::Token(_) => asked.await,
+        }
+    }
+
+    /// A key that was refused a short while ago is not sent once more by each resource that has it.
+    async fn ask_once<T>(
+        &self,
+        key: &ApiKey,
+        asked: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let url = self.base_url.graphql_url();
+        let login = Login {
+            server: endpoint_of(url)?,
+            account: url.path().to_owned(),
+            secret: Sensitive::new(key.basic()),
+            consequence: Consequence::Refusal,
+        };
+        let asked = async {
+            match asked.await {
+                Err(refusal) if refusal.problem.reason == Reason::Unauthorized => Err(refusal.problem),
+                outcome => Ok(outcome),
+            }
+        };
+        let said = |outcome: Result<&Result<T, Refusal>, &Problem>| match outcome {
+            Ok(Ok(_)) => Said::Accepted,
+            Ok(Err(_)) => Said::Nothing,
+            Err(_) => Said::Refused,
+        };
+        self.http.network.send_once(&login, asked, said).await?
     }
 
     async fn answer(
@@ -66,7 +115,12 @@ fn judge(answer: &Answer<'_>, credential: &Credential, operation: &Operation) ->
         Some(errors) => return Err(failed(answer, operation, errors)),
     }
     match document.get_mut("data") {
-        Some(Value::Object(data)) => Ok(data.remove(operation.field).unwrap_or_default()),
+        Some(Value::Object(data)) => match data.remove(operation.field).unwrap_or_default() {
+            Value::Null if operation.null == Null::Unauthorized => {
+                Err(unauthorized(answer.url, "nobody's account", credential))
+            }
+            result => Ok(result),
+        },
         _ => Err(answer.misshapen(operation.expected)),
     }
 }

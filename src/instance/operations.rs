@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ApiKey, Credential, Entity, Instance, Refusal, Viewer, account::is_name, answer::unauthorized,
-    graphql::Operation,
+    ApiKey, Credential, Entity, Instance, Refusal, Viewer,
+    account::is_name,
+    graphql::{Null, Operation},
 };
 use crate::{
     api::Reason,
@@ -18,6 +19,7 @@ const VIEWER: Operation = Operation {
     text: "query Viewer { viewer { id username email teams { edges { node { name } } } apiKeys { edges { node { id name description } } } } }",
     expected: "the account (data.viewer) with teams, apiKeys, and ids and a username of at most 128 printable characters without the key",
     recognize: |_| None,
+    null: Null::Unauthorized,
 };
 
 const ENTITY: Operation = Operation {
@@ -25,6 +27,7 @@ const ENTITY: Operation = Operation {
     text: "query Entity($name: String!) { entity(name: $name) { members { id username email accountType } } }",
     expected: "the team (data.entity) with members",
     recognize: |_| None,
+    null: Null::Nothing,
 };
 
 const CREATE_SERVICE_ACCOUNT: Operation = Operation {
@@ -32,6 +35,7 @@ const CREATE_SERVICE_ACCOUNT: Operation = Operation {
     text: "mutation CreateServiceAccount($description: String!, $entityName: String!) { createServiceAccount(input: {description: $description, entityName: $entityName}) { user { id } } }",
     expected: "the new account (data.createServiceAccount.user) with an id of at most 128 printable characters",
     recognize: |_| None,
+    null: Null::Nothing,
 };
 
 const GENERATE_API_KEY: Operation = Operation {
@@ -39,6 +43,7 @@ const GENERATE_API_KEY: Operation = Operation {
     text: "mutation GenerateApiKey($description: String) { generateApiKey(input: {description: $description}) { apiKey { id name description } } }",
     expected: "the new key (data.generateApiKey.apiKey) with, as name, the key itself, and an id of at most 128 printable characters without it",
     recognize: recognize_key_refusal,
+    null: Null::Nothing,
 };
 
 const DELETE_API_KEY: Operation = Operation {
@@ -46,6 +51,7 @@ const DELETE_API_KEY: Operation = Operation {
     text: "mutation DeleteApiKey($id: String!) { deleteApiKey(input: {id: $id}) { success } }",
     expected: "data.deleteApiKey with success",
     recognize: |_| None,
+    null: Null::Nothing,
 };
 
 /// A key that the server just made and never shows again.
@@ -62,9 +68,7 @@ pub struct GeneratedKey {
 impl Instance<'_> {
     /// The account that the credential belongs to.
     pub async fn viewer(&self, credential: &Credential) -> Result<Viewer, Refusal> {
-        let viewer: Option<Viewer> = self.ask(credential, &VIEWER, json!({})).await?;
-        let viewer = viewer
-            .ok_or_else(|| unauthorized(self.base_url.graphql_url(), "nobody's account", credential))?;
+        let viewer: Viewer = self.ask(credential, &VIEWER, json!({})).await?;
         let redactor = credential.redactor();
         // The user name of an external account may be its subject, which is as long as its issuer wants.
         let is_subject = |name: &str| {

@@ -12,7 +12,7 @@ use url::{Url, form_urlencoded};
 use super::{at, is_unavailable};
 use crate::{
     api::Reason,
-    net::{HttpClient, HttpRequest, HttpResponse},
+    net::{Consequence, Endpoint, HttpClient, HttpRequest, HttpResponse, Login},
     problem::{Problem, quote},
     sensitive::{Redactor, Sensitive},
 };
@@ -138,6 +138,17 @@ pub(crate) fn client_redactor(id: &str, secret: &Sensitive) -> Redactor {
     let text = secret.expose();
     let pairs = [format!("{id}:{text}"), format!("{}:{}", encode(id), encode(text))];
     Redactor::new(pairs.map(Sensitive::new).into_iter().chain([secret.clone()]))
+}
+
+/// The client as every kind of server may see it.
+pub(crate) fn client_login(server: Endpoint, endpoint: &Url, id: &str, secret: &Sensitive) -> Login {
+    Login {
+        server,
+        // Several issuers may stand behind one address.
+        account: format!("{} {id}", endpoint.path()),
+        secret: secret.clone(),
+        consequence: Consequence::Refusal,
+    }
 }
 
 impl OAuthError {

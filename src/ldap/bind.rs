@@ -11,6 +11,7 @@ use super::{
 use crate::{
     api::Reason,
     engine::Checked,
+    net::{Consequence, Endpoint, Login},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
@@ -21,6 +22,20 @@ pub struct Credentials {
     pub name: BindName,
     /// The password.
     pub password: Sensitive,
+}
+
+impl Credentials {
+    /// The same as every kind of server may see it.
+    pub fn login(&self, server: &Endpoint) -> Login {
+        // A directory serves one set of accounts at its ports for LDAP, for TLS and for the global catalog.
+        let port = if matches!(server.port, 389 | 636 | 3268 | 3269) { 389 } else { server.port };
+        Login {
+            server: Endpoint { port, ..server.clone() },
+            account: self.name.normal_form(),
+            secret: self.password.clone(),
+            consequence: Consequence::Lock,
+        }
+    }
 }
 
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.

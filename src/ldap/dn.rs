@@ -44,6 +44,16 @@ impl Dn {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// One spelling for every name that is equal to this one.
+    pub fn normal_form(&self) -> String {
+        let part = |assertions: &Vec<Assertion>| {
+            let texts =
+                assertions.iter().map(|Assertion { attribute, value }| format!("{attribute}={value:?}"));
+            texts.collect::<Vec<_>>().join("+")
+        };
+        self.parts.iter().map(part).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl PartialEq for Dn {

@@ -51,7 +51,7 @@ use serde::Serialize;
 use crate::{
     api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
     engine::{Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
-    net::{CaBundle, Trust},
+    net::{CaBundle, Login, Trust},
     problem::Problem,
     target::{Environment, SIGN_IN},
 };
@@ -127,6 +127,10 @@ impl Kind for LdapConfig {
     }
 
     const CREDENTIAL: Option<Env> = Some(render::BIND_PASSWORD);
+
+    fn login(plan: &Plan) -> Option<Login> {
+        plan.credentials.as_ref().map(|credentials| credentials.login(&plan.directory.url.endpoint))
+    }
 
     fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
         read_back::plan(&self.spec, values, system_trust)

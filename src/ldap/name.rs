@@ -36,6 +36,14 @@ impl BindName {
             Self::ActiveDirectory(name) => name,
         }
     }
+
+    /// One spelling for every name that the directory takes as this one.
+    pub fn normal_form(&self) -> String {
+        match self {
+            Self::Dn(dn) => dn.normal_form(),
+            Self::ActiveDirectory(name) => name.to_lowercase(),
+        }
+    }
 }
 
 fn is_account_part(text: &str) -> bool {
@@ -91,6 +99,21 @@ mod tests {
         }
         for text in ["", "admin", "@corp", "a@", "a@b@c", "\\a", "cn=", "cn=a,b", "A\\b@c"] {
             assert_eq!(BindName::parse(text).is_ok(), text == "cn=", "{text}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_account_have_one_normal_form() {
+        let normal = |text: &str| BindName::parse(text).unwrap().normal_form();
+        for text in
+            ["CN=Admin,DC=Example,DC=org", "cn = admin , dc=example,dc=org", r"cn=a\64min,dc=example,dc=org"]
+        {
+            assert_eq!(normal(text), normal("cn=admin,dc=example,dc=org"), "{text}");
+        }
+        assert_eq!(normal("ou=a+cn=b,dc=c"), normal("cn=B+ou=A,dc=c"));
+        assert_eq!(normal("CORP\\wandb"), normal("corp\\WandB"));
+        for other in ["cn=admin,dc=example", "cn=admin\\,dc\\=example,dc=org", "cn=b,dc=example,dc=org"] {
+            assert_ne!(normal(other), normal("cn=admin,dc=example,dc=org"), "{other}");
         }
     }
 

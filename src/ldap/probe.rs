@@ -1,7 +1,7 @@
 //! The order of the checks, and which of them depend on which.
 
 use super::{
-    Plan, Protection,
+    Directory, Plan, Protection,
     allow_list::group_allow_list,
     attributes::attributes_present,
     base_dn::base_dn_exists,
@@ -14,7 +14,8 @@ use super::{
 use crate::{
     api::CheckName,
     engine::{Checked, Report, encrypt_stage, reach},
-    net::{Duplex, Network},
+    net::{Duplex, Network, Said},
+    problem::Problem,
 };
 
 /// Every check of the plan, in order.
@@ -46,11 +47,22 @@ pub async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
 /// A connection on which the one bind of this run succeeded.
 async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Connection> {
     let stream = protected(plan, network, report).await?;
-    let credentials = plan.credentials.as_ref();
+    let Directory { url, protection, .. } = &plan.directory;
     report
         .check(CheckName::Bind, async {
             let mut connection = Connection::open(stream).await?;
-            let bound = bind(&mut connection, credentials, &plan.directory.protection).await?;
+            let credentials = plan.credentials.as_ref();
+            let bind = bind(&mut connection, credentials, protection);
+            let bound = match credentials {
+                Some(credentials) => {
+                    let login = credentials.login(&url.endpoint);
+                    let said = |outcome: Result<&Checked, &Problem>| {
+                        outcome.map_or_else(|problem| Said::by(problem.reason), |_| Said::Accepted)
+                    };
+                    network.send_once(&login, bind, said).await?
+                }
+                None => bind.await?,
+            };
             Ok(bound.with(connection))
         })
         .await

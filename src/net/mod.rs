@@ -4,11 +4,17 @@
 //! `resolve → permit → connect → encrypt`. A name is resolved once, and the connection goes to an
 //! address that the policy has seen; nothing here resolves a second time or follows a redirect.
 
-use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use crate::problem::Problem;
 
 mod client_certificate;
+mod credentials;
 mod dial;
 mod egress;
 mod http;
@@ -20,6 +26,7 @@ mod trust;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
+pub use credentials::{Consent, Consequence, Credentials, Login, LoginDigest, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect, permit};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
@@ -41,17 +48,24 @@ pub struct SharedNetwork {
     pub system_trust: Trust,
     /// Public documents that several resources ask for at the same time.
     pub documents: Shared<RequestKey, HttpResponse>,
+    /// What servers answered to credentials.
+    pub credentials: Credentials,
 }
 
 impl SharedNetwork {
     /// A network with the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
-        Self { egress, system_trust: Trust::system(), documents: Shared::new(SHARE_ANSWERS_FOR) }
+        Self {
+            egress,
+            system_trust: Trust::system(),
+            documents: Shared::new(SHARE_ANSWERS_FOR),
+            credentials: Credentials::default(),
+        }
     }
 
     /// The network as the pods of a namespace see it.
     pub fn seen_from(self: &Arc<Self>, namespace: &str) -> Network {
-        Network { shared: Arc::clone(self), names: Names::of_namespace(namespace) }
+        Network::of(Arc::clone(self), Names::of_namespace(namespace))
     }
 }
 
@@ -60,12 +74,19 @@ impl SharedNetwork {
 pub struct Network {
     shared: Arc<SharedNetwork>,
     names: Names,
+    /// On which terms the run may send credentials that were refused before.
+    terms: Terms,
+    usage: Mutex<Usage>,
 }
 
 impl Network {
     /// The network as this process sees it.
     pub fn new(egress: EgressPolicy) -> Self {
-        Self { shared: Arc::new(SharedNetwork::new(egress)), names: Names::default() }
+        Self::of(Arc::new(SharedNetwork::new(egress)), Names::default())
+    }
+
+    fn of(shared: Arc<SharedNetwork>, names: Names) -> Self {
+        Self { shared, names, terms: Terms::default(), usage: Mutex::default() }
     }
 
     /// Every address of the endpoint, sorted, so that equal answers look equal.

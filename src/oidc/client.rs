@@ -12,9 +12,11 @@ use crate::{
     engine::{Checked, Report},
     issuer::{
         at, expect_available,
-        oauth::{ClientAuthentication, OAuthError, TokenAnswer, client_redactor, request_token},
+        oauth::{
+            ClientAuthentication, OAuthError, TokenAnswer, client_login, client_redactor, request_token,
+        },
     },
-    net::HttpClient,
+    net::{HttpClient, Said, endpoint_of},
     problem::Problem,
     sensitive::Redactor,
 };
@@ -29,7 +31,21 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
     let Some(endpoint) = metadata.token_endpoint.as_ref().filter(|_| is_used) else {
         return report.skip(name, "Not run, since authMethod: implicit does not use the token endpoint.");
     };
-    report.check(name, ask(plan, http, endpoint)).await;
+    report.check(name, ask_once(plan, http, endpoint)).await;
+}
+
+/// A client's secret that was refused a short while ago is not sent once more by each resource that has it.
+async fn ask_once(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
+    // A handshake's future is large, and several of these stand in each other.
+    let asked = Box::pin(ask(plan, http, endpoint));
+    let (Some(secret), Ok(server)) = (&plan.secret, endpoint_of(endpoint)) else { return asked.await };
+    let login = client_login(server, endpoint, &plan.settings.client_id, secret);
+    let said = |outcome: Result<&Checked, &Problem>| match outcome {
+        Ok(_) => Said::Accepted,
+        Err(problem) if problem.reason == Reason::ClientRejected => Said::Refused,
+        Err(_) => Said::Nothing,
+    };
+    http.network.send_once(&login, asked, said).await
 }
 
 async fn ask(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {

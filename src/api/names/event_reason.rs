@@ -35,4 +35,6 @@ pub enum EventReason {
     LeftInTarget,
     /// What was made at the server stays there.
     CredentialsOrphaned,
+    /// Somebody else wrote the status.
+    StatusChanged,
 }

@@ -122,6 +122,8 @@ pub enum Reason {
     NotRequested,
     /// The time limit of the run ended during this check.
     TimedOut,
+    /// Another resource sent the same credentials, and the server has not answered yet.
+    AwaitingAnswer,
     /// A line break at the end of a Secret's value was dropped.
     TrailingNewline,
     /// A Secret's value begins or ends with white space, which was kept.
@@ -314,6 +316,7 @@ impl Reason {
             | Self::ConnectionClosed
             | Self::ServerUnavailable
             | Self::RateLimited
+            | Self::AwaitingAnswer
             | Self::IssuerNotReady
             | Self::NotYetVerified
             | Self::WriteRejected
@@ -331,7 +334,9 @@ impl Reason {
     pub fn credentials_answer(self) -> CredentialsAnswer {
         match self {
             // A server that has refused the handshake never reads what is sent within it.
-            Self::ConnectionFailed | Self::TlsHandshakeFailed => CredentialsAnswer::NotSent,
+            Self::ConnectionFailed | Self::TlsHandshakeFailed | Self::AwaitingAnswer => {
+                CredentialsAnswer::NotSent
+            }
             Self::ServerUnavailable => CredentialsAnswer::Postponed,
             Self::TimedOut | Self::ConnectionClosed | Self::ProtocolError | Self::ResponseTooLarge => {
                 CredentialsAnswer::Unclear

@@ -10,10 +10,10 @@ use crate::{
     api::Reason,
     issuer::{
         Plaintext, at, expect_available, expect_encrypted,
-        oauth::{ClientAuthentication, TokenAnswer, client_redactor, request_token},
+        oauth::{ClientAuthentication, TokenAnswer, client_login, client_redactor, request_token},
     },
     jwt::{Published, Token},
-    net::{HttpClient, Network},
+    net::{HttpClient, Network, Said, endpoint_of},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -47,23 +47,16 @@ pub(super) async fn request(
     // Accepting an issuer without TLS is no word on a secret that leaves one that has it.
     let plaintext = if settings.issuer.is_encrypted() { Plaintext::Refused } else { settings.plaintext };
     expect_encrypted("token_endpoint", endpoint, plaintext).map_err(|problem| issuer.at(&problem))?;
-    let http = issuer.plan.http(network);
-    let token = match ask(client, ClientAuthentication::Basic(client.secret), http, issuer, endpoint).await? {
-        Answer::Token(token) => token,
-        // Some providers accept the secret in one way only.
-        Answer::UnknownClient(seen) => {
-            match ask(client, ClientAuthentication::Post(client.secret), http, issuer, endpoint).await? {
-                Answer::Token(token) => token,
-                Answer::UnknownClient(_) => {
-                    return Err(rejected(
-                        client,
-                        &seen,
-                        "Check spec.credentials.federated.token.clientCredentials.clientID and the Secret, and that the secret has not expired at the issuer",
-                    ));
-                }
-            }
-        }
+    let login = client_login(endpoint_of(endpoint)?, endpoint, client.id, client.secret);
+    // A handshake's future is large, and several of these stand in each other.
+    let asked = Box::pin(ask_both_ways(client, issuer.plan.http(network), issuer, endpoint));
+    let said = |outcome: Result<&Result<Sensitive, Problem>, &Problem>| match outcome {
+        Ok(Ok(_)) => Said::Accepted,
+        // The client may be right, and what it asks for not.
+        Ok(Err(_)) => Said::Nothing,
+        Err(_) => Said::Refused,
     };
+    let token = network.send_once(&login, asked, said).await??;
     Token::read(token.expose()).map_err(|what| {
         Problem::new(
             Reason::TokenMalformed,
@@ -74,6 +67,30 @@ pub(super) async fn request(
         )
     })?;
     Ok(token)
+}
+
+/// Asks in the ways in which providers accept a secret: some only in one. The outer problem is that the client or its
+/// secret is refused, the inner one any other.
+async fn ask_both_ways(
+    client: &Client<'_>,
+    http: HttpClient<'_>,
+    issuer: &TrustedIssuer,
+    endpoint: &Url,
+) -> Result<Result<Sensitive, Problem>, Problem> {
+    let seen = match ask(client, ClientAuthentication::Basic(client.secret), http, issuer, endpoint).await {
+        Ok(Answer::Token(token)) => return Ok(Ok(token)),
+        Ok(Answer::UnknownClient(seen)) => seen,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    match ask(client, ClientAuthentication::Post(client.secret), http, issuer, endpoint).await {
+        Ok(Answer::Token(token)) => Ok(Ok(token)),
+        Ok(Answer::UnknownClient(_)) => Err(rejected(
+            client,
+            &seen,
+            "Check spec.credentials.federated.token.clientCredentials.clientID and the Secret, and that the secret has not expired at the issuer",
+        )),
+        Err(problem) => Ok(Err(problem)),
+    }
 }
 
 enum Answer {

@@ -2,6 +2,7 @@
 
 mod checking;
 mod crashes;
+mod credentials;
 mod leadership;
 mod outages;
 mod publishing;
@@ -9,5 +10,6 @@ mod quiet;
 mod refusals;
 mod secrecy;
 mod starting;
+mod statuses;
 mod stopping;
 mod strangers;

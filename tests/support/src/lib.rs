@@ -59,7 +59,7 @@ pub use node::Node;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, ManifestCase, TokenCase};
 pub use pods::PodPlayer;
-pub use process::{ChildProcess, LogCapture, wait_until};
+pub use process::{ChildProcess, KillSwitch, LogCapture, wait_until};
 pub use slapd::{Slapd, SlapdBuilder};
 pub use stand_in_server::StandInServer;
 pub use wandb_client::{WandbAction, WandbClient};

@@ -20,6 +20,16 @@ impl KillSwitch {
         Ok(Self { process: Arc::new(process) })
     }
 
+    /// Stops the process as it is, until [`Self::resume`]: it does nothing, and its connections stay.
+    pub fn pause(&self) {
+        let _ = pidfd_send_signal(&self.process, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        let _ = pidfd_send_signal(&self.process, Signal::CONT);
+    }
+
     /// Kills the process and returns when it has ended, which it may have before.
     pub fn kill(&self) {
         // An error is that it has ended.

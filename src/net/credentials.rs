@@ -1,0 +1,335 @@
+//! What servers answered to credentials, for the whole process: a wrong password counts towards a lock-out each
+//! time that it is sent, whichever resource sends it.
+//!
+//! Whoever sends credentials does so through [`Network::send_once`]. Those that race for the same account wait for
+//! the first one's answer. Only keyed digests are kept, and only so many.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::{hmac, rand};
+use tokio::sync::watch;
+
+use super::{Endpoint, Network};
+use crate::{api::Reason, problem::Problem, sensitive::Sensitive};
+
+mod decide;
+
+pub use decide::{Consent, Consequence, Said, Terms};
+use decide::{Entry, Step, Verdict, decide};
+
+/// Credentials for an account at a server.
+pub struct Login {
+    /// The server. Several ports may lead to one.
+    pub server: Endpoint,
+    /// The account, spelled so that equal texts mean the same one.
+    pub account: String,
+    /// The password, key or secret.
+    pub secret: Sensitive,
+    /// What a wrong secret may lead to.
+    pub consequence: Consequence,
+}
+
+/// Identifies a [`Login`] in this process. It tells nothing of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LoginDigest([u8; 32]);
+
+/// What is known of credentials in this process.
+pub struct Credentials {
+    key: hmac::Key,
+    entries: Mutex<HashMap<LoginDigest, Entry>>,
+    /// Counts the answers.
+    answers: watch::Sender<u64>,
+    /// Counts the times that credentials were accepted that had been refused.
+    acceptances: watch::Sender<u64>,
+    /// The kinds whose statuses may tell of refusals that this process does not know yet.
+    recalls: watch::Sender<HashSet<u64>>,
+    /// When the first of them was added.
+    recalls_since: Mutex<Option<Instant>>,
+}
+
+/// The most credentials that are remembered: many times what a cluster has, and some hundred kilobytes.
+const MOST_ENTRIES: usize = 4096;
+
+impl Consequence {
+    /// How long the answer to somebody else's try is waited for.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Lock => Duration::from_secs(5),
+            // One try more does no harm, so that nobody depends on somebody else's connection.
+            Self::Refusal => Duration::from_secs(1),
+        }
+    }
+}
+
+/// How long is waited for what statuses tell of an earlier process: a kind that cannot be listed stops nobody.
+const RECALL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of credentials in one run.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// What is left of the consent that the run began with.
+    pub consent: Consent,
+    /// What was refused, in this run or before it.
+    pub refused: Vec<LoginDigest>,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        let mut key = [0; 32];
+        // A process without random numbers cannot speak TLS either, so that nothing is ever sent.
+        let _ = rand::fill(&mut key);
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            entries: Mutex::default(),
+            answers: watch::Sender::default(),
+            acceptances: watch::Sender::default(),
+            recalls: watch::Sender::default(),
+            recalls_since: Mutex::default(),
+        }
+    }
+}
+
+impl Credentials {
+    /// Whether credentials among these were accepted after they had been refused.
+    pub fn were_accepted(&self, digests: &[LoginDigest]) -> bool {
+        let entries = self.entries();
+        digests.iter().any(|digest| entries.get(digest).is_some_and(Entry::is_accepted))
+    }
+
+    /// Counts the times that credentials were accepted that had been refused.
+    pub fn acceptances(&self) -> watch::Receiver<u64> {
+        self.acceptances.subscribe()
+    }
+
+    /// Has everybody who sends credentials wait a while until this recall is over.
+    pub fn begin_recall(&self) -> u64 {
+        self.recalls_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        let mut id = 0;
+        self.recalls.send_modify(|recalls| {
+            id = recalls.iter().max().map_or(0, |last| last.saturating_add(1));
+            recalls.insert(id);
+        });
+        id
+    }
+
+    /// Every refusal that the statuses tell of is known.
+    pub fn end_recall(&self, id: u64) {
+        self.recalls.send_modify(|recalls| {
+            recalls.remove(&id);
+        });
+    }
+
+    async fn recalled(&self) {
+        let since = *self.recalls_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = since else { return };
+        let left = RECALL_PATIENCE.saturating_sub(since.elapsed());
+        let mut recalls = self.recalls.subscribe();
+        let _ = tokio::time::timeout(left, recalls.wait_for(HashSet::is_empty)).await;
+    }
+
+    fn digest(&self, parts: [&str; 3]) -> LoginDigest {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&part.len().to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut digest = [0; 32];
+        digest.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        LoginDigest(digest)
+    }
+
+    /// What to do with the credentials now; [`Step::Send`] counts them as asked for.
+    fn begin(&self, digest: LoginDigest, consequence: Consequence, terms: &Terms) -> Step {
+        let mut entries = self.entries();
+        let entry = entries.entry(digest).or_default();
+        let step = decide(entry, consequence, terms, Instant::now());
+        if step == Step::Send {
+            entry.is_asked = true;
+        }
+        step
+    }
+
+    fn end(&self, digest: LoginDigest, said: Said, problem: Option<&Problem>) {
+        let verdict = Verdict { said, problem: problem.cloned(), at: Some(Instant::now()) };
+        let mut entries = self.entries();
+        let entry = entries.entry(digest).or_default();
+        entry.is_asked = false;
+        let is_over = said == Said::Accepted && entry.is_refused();
+        // Credentials that were accepted are in use by W&B Server, and one slow answer says nothing against them.
+        if said != Said::Nothing && !(said == Said::Unclear && entry.is_accepted()) {
+            entry.verdict = Some(verdict);
+        }
+        bound(&mut entries);
+        drop(entries);
+        self.answers.send_modify(|count| *count = count.wrapping_add(1));
+        if is_over {
+            self.acceptances.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<LoginDigest, Entry>> {
+        // Entries are changed as a whole, so a panic elsewhere leaves none half written.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets what was answered first where too much is known; accepted credentials go before refused ones.
+fn bound(entries: &mut HashMap<LoginDigest, Entry>) {
+    entries.retain(|_, entry| entry.is_asked || entry.verdict.is_some());
+    while entries.len() > MOST_ENTRIES {
+        let forgettable = entries.iter().filter(|(_, entry)| !entry.is_asked);
+        let Some(first) = forgettable.min_by_key(|(_, entry)| entry.rank()).map(|(digest, _)| *digest) else {
+            return;
+        };
+        entries.remove(&first);
+    }
+}
+
+/// A try that is under way. One that is given up may have been counted all the same.
+struct Try<'a> {
+    network: &'a Network,
+    digest: LoginDigest,
+    login: &'a Login,
+    progress: Progress,
+}
+
+#[derive(PartialEq)]
+enum Progress {
+    Sent,
+    Answered,
+}
+
+impl Drop for Try<'_> {
+    fn drop(&mut self) {
+        if self.progress == Progress::Answered {
+            return;
+        }
+        let said = match self.login.consequence {
+            Consequence::Lock => Said::Unclear,
+            Consequence::Refusal => Said::Nothing,
+        };
+        let problem = Problem::new(
+            Reason::TimedOut,
+            format!("{} did not answer within the time limit.", self.login.server),
+        );
+        self.network.used(self.digest, said);
+        self.network.credentials.end(self.digest, said, Some(&problem));
+    }
+}
+
+impl Network {
+    /// Sends credentials, unless the server has refused them: whoever sends them next is told that answer. `said`
+    /// tells what an answer means for them.
+    pub async fn send_once<T>(
+        &self,
+        login: &Login,
+        send: impl Future<Output = Result<T, Problem>>,
+        said: impl Fn(Result<&T, &Problem>) -> Said,
+    ) -> Result<T, Problem> {
+        let known = &self.credentials;
+        if login.consequence == Consequence::Lock {
+            known.recalled().await;
+        }
+        let digest = self.login_digest(login);
+        let patience = tokio::time::Instant::now() + login.consequence.patience();
+        loop {
+            let mut answers = known.answers.subscribe();
+            match known.begin(digest, login.consequence, &self.terms) {
+                Step::Send | Step::SendAlong => break,
+                Step::Known(problem) => {
+                    self.used(digest, Said::Refused);
+                    return Err(not_sent(login, &problem));
+                }
+                Step::Wait => {
+                    if tokio::time::timeout_at(patience, answers.changed()).await.is_err() {
+                        match login.consequence {
+                            Consequence::Lock => return Err(still_asked(login)),
+                            Consequence::Refusal => break,
+                        }
+                    }
+                }
+            }
+        }
+        let mut attempt = Try { network: self, digest, login, progress: Progress::Sent };
+        let outcome = send.await;
+        attempt.progress = Progress::Answered;
+        let said = said(outcome.as_ref());
+        self.used(digest, said);
+        known.end(digest, said, outcome.as_ref().err());
+        outcome
+    }
+
+    /// Has nobody send credentials that an earlier process saw refused.
+    pub fn recall_refusal(&self, login: &Login, said: Said, problem: &Problem) -> LoginDigest {
+        let digest = self.login_digest(login);
+        let at = (said == Said::Unclear).then(Instant::now);
+        let mut entries = self.credentials.entries();
+        let entry = entries.entry(digest).or_default();
+        entry.verdict.get_or_insert_with(|| Verdict { said, problem: Some(problem.clone()), at });
+        digest
+    }
+
+    /// Keeps what became of credentials in this run.
+    fn used(&self, digest: LoginDigest, said: Said) {
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        if said != Said::Nothing {
+            usage.consent = Consent::None;
+        }
+        if matches!(said, Said::Refused | Said::Unclear) {
+            usage.refused.push(digest);
+        }
+    }
+
+    /// What became of credentials in this run: the ones that were refused, and whether a person's consent to send
+    /// them is left.
+    pub fn usage(&self) -> Usage {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same network for a run on these terms.
+    #[must_use]
+    pub fn on_terms(self, terms: Terms) -> Self {
+        let usage = Mutex::new(Usage { consent: terms.consent, refused: Vec::new() });
+        Self { terms, usage, ..self }
+    }
+
+    fn login_digest(&self, login: &Login) -> LoginDigest {
+        let Endpoint { host, port } = &login.server;
+        let server = format!("{}:{port}", self.identity(host).trim_end_matches('.').to_lowercase());
+        self.credentials.digest([&server, &login.account, login.secret.expose()])
+    }
+}
+
+const NOT_SENT: &str = "and they were not sent again.";
+
+/// What a person must know of credentials that were not sent, beside the answer to the ones that were.
+fn not_sent(login: &Login, problem: &Problem) -> Problem {
+    let Problem { reason, message } = problem;
+    if message.ends_with(NOT_SENT) {
+        return problem.clone();
+    }
+    Problem::new(
+        *reason,
+        format!(
+            "{message} {} answered so when the same credentials were sent before, by this resource or another one, {NOT_SENT}",
+            login.server
+        ),
+    )
+}
+
+fn still_asked(login: &Login) -> Problem {
+    Problem::new(
+        Reason::AwaitingAnswer,
+        format!(
+            "{} has not answered yet to another resource that sent the same credentials, so they were not sent a second time. The operator looks again by itself.",
+            login.server
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures::future::join_all;
+
+use super::*;
+use crate::{
+    api::Reason,
+    net::{EgressPolicy, Host, SharedNetwork},
+};
+
+/// A server that answers after a moment, and counts.
+struct Server {
+    network: Arc<SharedNetwork>,
+    tries: AtomicUsize,
+}
+
+impl Server {
+    fn new() -> Self {
+        let network = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        Self { network, tries: AtomicUsize::new(0) }
+    }
+
+    async fn send(&self, login: &Login, terms: Terms, is_right: bool) -> Result<(), Problem> {
+        let send = async {
+            self.tries.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if is_right { Ok(()) } else { Err(Problem::new(Reason::InvalidCredentials, "No.")) }
+        };
+        self.network.seen_from("team").on_terms(terms).send_once(login, send, said).await
+    }
+
+    fn tries(&self) -> usize {
+        self.tries.load(Ordering::SeqCst)
+    }
+}
+
+fn said(outcome: Result<&(), &Problem>) -> Said {
+    if outcome.is_ok() { Said::Accepted } else { Said::Refused }
+}
+
+fn login(account: &str, secret: &str) -> Login {
+    Login {
+        server: Endpoint { host: Host::parse("ldap.example.com").unwrap(), port: 636 },
+        account: account.to_owned(),
+        secret: secret.into(),
+        consequence: Consequence::Lock,
+    }
+}
+
+#[tokio::test]
+async fn those_that_race_send_wrong_ones_once() {
+    let server = Server::new();
+    let wrong = login("cn=w", "wrong");
+    let outcomes = join_all((0..12).map(|_| server.send(&wrong, Terms::default(), false))).await;
+    assert_eq!(server.tries(), 1);
+    let told = outcomes.iter().filter(|outcome| {
+        outcome.as_ref().is_err_and(|problem| problem.message.contains("they were not sent again"))
+    });
+    assert_eq!(told.count(), 11);
+    // Another password, and another account, is another matter.
+    server.send(&login("cn=w", "other"), Terms::default(), false).await.unwrap_err();
+    server.send(&login("cn=x", "wrong"), Terms::default(), false).await.unwrap_err();
+    assert_eq!(server.tries(), 3);
+}
+
+#[tokio::test]
+async fn right_ones_are_sent_by_all() {
+    let server = Server::new();
+    let right = login("cn=w", "right");
+    let begun = Instant::now();
+    let outcomes = join_all((0..50).map(|_| server.send(&right, Terms::default(), true))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(server.tries(), 50);
+    assert!(begun.elapsed() < Duration::from_millis(500), "one after the other: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_success_ends_the_refusal_for_everybody() {
+    let server = Server::new();
+    let password = login("cn=w", "password");
+    let network = server.network.seen_from("team");
+    let refused =
+        [network.recall_refusal(&password, Said::Refused, &Problem::new(Reason::AccountLocked, "No."))];
+    server.send(&password, Terms::default(), true).await.unwrap_err();
+    let acceptances = server.network.credentials.acceptances();
+    assert!(!server.network.credentials.were_accepted(&refused));
+    let consent = Terms { consent: Consent::Given, ..Terms::default() };
+    server.send(&password, consent, true).await.unwrap();
+    assert!(server.network.credentials.were_accepted(&refused) && acceptances.has_changed().unwrap());
+    server.send(&password, Terms::default(), true).await.unwrap();
+    assert_eq!(server.tries(), 2);
+}
+
+#[tokio::test]
+async fn a_try_that_is_given_up_may_have_been_counted() {
+    let server = Server::new();
+    let password = login("cn=w", "password");
+    let network = server.network.seen_from("team");
+    let endless = network.send_once(&password, std::future::pending::<Result<(), _>>(), said);
+    assert!(tokio::time::timeout(Duration::from_millis(20), endless).await.is_err());
+    assert_eq!(network.usage().refused.len(), 1, "it is worth a look once they are accepted");
+    let problem = server.send(&password, Terms::default(), true).await.unwrap_err();
+    assert_eq!((problem.reason, server.tries()), (Reason::TimedOut, 0));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_the_first_one_keeps_others_waiting_for_a_while() {
+    let server = Server::new();
+    let password = login("cn=w", "password");
+    let network = server.network.seen_from("team");
+    let endless = network.send_once(&password, std::future::pending::<Result<(), _>>(), said);
+    let (_, told) = tokio::join!(tokio::time::timeout(Consequence::Lock.patience() * 2, endless), async {
+        tokio::task::yield_now().await;
+        server.send(&password, Terms::default(), true).await.unwrap_err()
+    });
+    assert_eq!((told.reason, server.tries()), (Reason::AwaitingAnswer, 0));
+}
+
+#[tokio::test]
+async fn who_begins_waits_for_what_statuses_tell() {
+    let server = Server::new();
+    let password = login("cn=w", "password");
+    let credentials = &server.network.credentials;
+    let recall = credentials.begin_recall();
+    let ((), outcome) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            let problem = Problem::new(Reason::InvalidCredentials, "No.");
+            server.network.seen_from("team").recall_refusal(&password, Said::Refused, &problem);
+            credentials.end_recall(recall);
+        },
+        server.send(&password, Terms::default(), true)
+    );
+    assert!(outcome.is_err());
+    assert_eq!(server.tries(), 0);
+}
+
+#[test]
+fn only_so_many_are_remembered_and_refusals_longest() {
+    let credentials = Credentials::default();
+    let digest = |number: usize| credentials.digest(["server", &number.to_string(), "secret"]);
+    let problem = Problem::new(Reason::InvalidCredentials, "No.");
+    credentials.end(digest(0), Said::Refused, Some(&problem));
+    for number in 1..=MOST_ENTRIES + 10 {
+        credentials.end(digest(number), Said::Accepted, None);
+    }
+    assert_eq!(credentials.entries().len(), MOST_ENTRIES);
+    assert!(credentials.entries().contains_key(&digest(0)));
+    assert!(!credentials.entries().contains_key(&digest(1)));
+}
