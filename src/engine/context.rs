@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::DeserializeGuard,
 };
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +13,7 @@ use super::{
     Claimant, Events, Kind, Memory, Notice, Registry, Tenancy,
     backoff::{Backoff, Key},
     claims,
+    guarded::Guarded,
     notices::{Tone, notices},
     rejection::{is_conflict, rejected},
     secret::field_manager,
@@ -151,7 +151,7 @@ impl<K: Kind> Context<K> {
         details: &K::Details,
     ) -> Result<(), Error> {
         // The guard lets the answer pass even where the object's spec does not decode.
-        let api = Api::<DeserializeGuard<K>>::namespaced(
+        let api = Api::<Guarded<K>>::namespaced(
             self.client.clone(),
             &object.namespace().unwrap_or_default(),
         );

@@ -45,6 +45,10 @@ struct Entry<K: Kind> {
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// What was seen to fail in the target's pods.
     sightings: Sightings,
+    /// When this process first saw that it is being deleted.
+    leaving: Option<Instant>,
+    /// When this process first took its entries out of a target, to delete it.
+    withdrawing: Option<Instant>,
     /// The revision of which a check found last that its values do not work any more, and what it found.
     refused_revision: Option<(u64, String)>,
 }
@@ -99,6 +103,8 @@ impl<K: Kind> Entry<K> {
             rejections: 0,
             delivered: None,
             sightings: Sightings::default(),
+            leaving: None,
+            withdrawing: None,
             refused_revision: None,
         }
     }
@@ -222,6 +228,16 @@ impl<K: Kind> Memory<K> {
     /// Keeps what was seen to fail in the target's pods.
     pub(super) fn saw(&self, object: &K, sightings: Sightings) {
         self.with(object, |entry| entry.sightings = sightings);
+    }
+
+    /// How long this process has known that the resource is being deleted.
+    pub(super) fn leaving_for(&self, object: &K, now: Instant) -> Duration {
+        self.with(object, |entry| now.saturating_duration_since(*entry.leaving.get_or_insert(now)))
+    }
+
+    /// How long this process has been taking the entries of a deleted resource out of its target.
+    pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
+        self.with(object, |entry| now.saturating_duration_since(*entry.withdrawing.get_or_insert(now)))
     }
 
     /// Why the values of this revision do not work any more, where a check has found that.

@@ -18,6 +18,7 @@ mod delivery;
 mod dial;
 mod events;
 mod follow;
+mod guarded;
 mod heartbeat;
 mod inputs;
 mod kind;
@@ -43,7 +44,7 @@ mod turns;
 mod values;
 mod watches;
 
-pub use claims::{Claimant, Tenancy};
+pub use claims::{Claim, Claimant, Tenancy, judge};
 pub use context::{Context, Waits};
 pub use controller::{Scope, control};
 pub use dial::{Protection, connect, encrypt_stage, reach};

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     Account, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource, Values,
-    accept::accept, claims::superseded,
+    accept::accept, claims::lost_identity,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION, Status},
@@ -205,7 +205,7 @@ pub fn prepare<K: Kind>(
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
-    if let Some(problem) = Claimant::of(object).and_then(|claimant| superseded(&claimant, others)) {
+    if let Some(problem) = Claimant::of(object).and_then(|claimant| lost_identity(&claimant, others)) {
         return Prepared::NotAccepted(problem);
     }
     let common = object.common();

@@ -1,13 +1,19 @@
 //! The one patch that makes the lists of a pod template exactly what a delivery wants, whoever had its entries: each
-//! keeps its place, so that there is no version of the template without it.
+//! keeps its place, so that there is no version of the template without it. What is left of those that give way goes
+//! with it, so that there is none with the entries of both.
 
 use serde_json::{Value, json};
 
-use super::{Workload, removal, wanted::Wanted};
+use super::{Workload, item::Item, removal, wanted::Wanted};
+use crate::target::Owner;
 
 /// The patch, for the version that was seen.
-pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>) -> Value {
-    let mut pod = removal::without(seen, wanted.owner, |item| wanted.is_left_over(item));
+pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>, yielding: &[Owner]) -> Value {
+    let goes = |secret: &str, item: &Item| {
+        wanted.owner.number_of(secret).is_some() && wanted.is_left_over(item)
+            || !wanted.replaces(item) && yielding.iter().any(|owner| owner.number_of(secret).is_some())
+    };
+    let mut pod = removal::without(seen, goes);
     let spec = wanted.spec().unwrap_or_default();
     let delivered = spec.pointer("/template/spec");
     let containers = list(delivered, "containers");

@@ -1,0 +1,337 @@
+//! A resource as far as it stands in others' way.
+
+use std::{collections::BTreeSet, fmt};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt;
+
+use crate::{
+    api::{ConditionType, Reason, Status},
+    engine::{
+        CheckedInputs, Kind, Tenancy,
+        guarded::{Guarded, Unreadable},
+        secret::{default_secret_name, owner_in_targets, owner_named},
+    },
+    target::{Owner, Target},
+};
+
+/// A place that only one resource in a namespace may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// What the resource stands for, until it is deleted.
+    Identity(String),
+    /// What it decides at an object, until it is deleted or suspended.
+    Seat {
+        /// What it decides.
+        seat: &'static str,
+        /// The object, such as `Deployment/wandb`.
+        object: String,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(what) => f.write_str(what),
+            Self::Seat { seat, object } => write!(f, "{seat} of {object}"),
+        }
+    }
+}
+
+/// A resource as far as it stands in others' way.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    pub(super) created: Option<Time>,
+    pub(super) activity: Activity,
+    pub(super) places: Vec<Place>,
+    /// What those of other kinds are told that lose a place to this one.
+    pub(super) outranks: Reason,
+    /// Where it delivers to, as far as that is known.
+    pub target: Option<Target>,
+    /// What its entries are known by.
+    pub owner: Owner,
+    /// Whether it has published values, as far as its status tells.
+    pub publication: Published,
+    pub(super) proof: Proof,
+    pub(super) identified: Identified,
+    /// The objects that have entries of it.
+    pub(super) delivered: BTreeSet<String>,
+    pub(super) tenancy: Tenancy,
+    /// What a resource may decide that cannot be read, and so may be any of this.
+    unread_seats: &'static [&'static str],
+}
+
+/// Whether a resource has published values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Its Secret was seen.
+    Yes,
+    /// Not yet.
+    No,
+}
+
+/// Whether the checks of a resource's spec passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// They passed, and fail by no more than is tolerated.
+    Verified,
+    /// They did not, or not yet.
+    Unverified,
+}
+
+/// How firmly a resource stands for its identity, as far as its status tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Identified {
+    /// It has published values for its present spec.
+    Works,
+    /// It has published values, and nobody had its place.
+    Published,
+    /// It wants to.
+    Wants,
+}
+
+/// Whether a resource takes part in anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    Active,
+    /// The pods did not come up with it, and it has nothing to go back to.
+    Failed,
+    Suspended,
+    /// It is on its way out.
+    Leaving,
+    /// This version of the operator cannot read it: it keeps what it has, and takes nothing.
+    Unreadable,
+}
+
+impl Claimant {
+    /// The resource, where it stands in anybody's way.
+    pub fn of<K: Kind>(object: &K) -> Option<Self> {
+        let target = object.common().target.as_ref().and_then(Target::of);
+        let own = object.claim().map(Place::Identity);
+        let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &object.seats())).collect();
+        if places.is_empty() && target.is_none() {
+            return None;
+        }
+        let activity = if object.meta().deletion_timestamp.is_some() {
+            Activity::Leaving
+        } else if object.common().suspend {
+            Activity::Suspended
+        } else if object.status().is_some_and(|status| has_failed(object, status)) {
+            Activity::Failed
+        } else {
+            Activity::Active
+        };
+        let generation = object.meta().generation;
+        let is_verified = |condition: &&Condition| {
+            condition.type_ == ConditionType::Verified.as_str()
+                && condition.status == "True"
+                && condition.observed_generation == generation
+        };
+        let verified = condition(object.status(), ConditionType::Verified).filter(is_verified);
+        Some(Self {
+            kind: K::kind(&()).into_owned(),
+            name: object.name_any(),
+            created: object.meta().creation_timestamp.clone(),
+            activity,
+            places,
+            outranks: K::OUTRANKS,
+            delivered: delivered(object.status(), target.as_ref()),
+            target,
+            owner: owner_in_targets(object),
+            publication: published(object.status()),
+            proof: if verified.is_some() { Proof::Verified } else { Proof::Unverified },
+            identified: identified(object.status(), generation),
+            tenancy: K::TENANCY,
+            unread_seats: &[],
+        })
+    }
+
+    /// The same for an object that may not be readable.
+    pub fn of_guarded<K: Kind>(object: &Guarded<K>) -> Option<Self> {
+        match &object.0 {
+            Ok(object) => Self::of(object),
+            Err(unreadable) => Self::of_unreadable::<K>(unreadable),
+        }
+    }
+
+    fn of_unreadable<K: Kind>(object: &Unreadable) -> Option<Self> {
+        let name = object.metadata.name.clone()?;
+        let target = object.target();
+        let identity = K::claim_of_unreadable(&name, &object.spec).map(Place::Identity);
+        let secret_name = object.secret_name().map(str::to_owned);
+        let secret_name = secret_name.unwrap_or_else(|| default_secret_name::<K>(&name));
+        Some(Self {
+            kind: K::kind(&()).into_owned(),
+            created: object.metadata.creation_timestamp.clone(),
+            activity: match object.metadata.deletion_timestamp {
+                Some(_) => Activity::Leaving,
+                None => Activity::Unreadable,
+            },
+            places: identity.into_iter().chain(seats_at(target.as_ref(), K::SEATS)).collect(),
+            outranks: K::OUTRANKS,
+            delivered: delivered(object.status.as_ref(), target.as_ref()),
+            target,
+            owner: owner_named::<K>(&name, secret_name),
+            publication: published(object.status.as_ref()),
+            proof: Proof::Unverified,
+            identified: identified(object.status.as_ref(), object.metadata.generation),
+            tenancy: K::TENANCY,
+            unread_seats: K::SEATS,
+            name,
+        })
+    }
+
+    /// The same, as one that wants its place whether it failed before or not.
+    #[must_use]
+    pub fn trying_again(mut self) -> Self {
+        if self.activity == Activity::Failed {
+            self.activity = Activity::Active;
+        }
+        self
+    }
+
+    /// The same as far as its identity goes.
+    pub(super) fn without_seats(&self) -> Self {
+        let mut claimant = self.clone();
+        claimant.places.retain(|place| matches!(place, Place::Identity(_)));
+        claimant
+    }
+
+    /// The same with what a run has found of its checks, which no status tells of yet.
+    #[must_use]
+    pub fn proven(self, proof: Proof) -> Self {
+        Self { proof, ..self }
+    }
+
+    /// Whether it did not work in the pods, and has nothing to go back to.
+    pub fn has_failed(&self) -> bool {
+        self.activity == Activity::Failed
+    }
+
+    /// Whether it has values to deliver at once.
+    pub fn can_deliver(&self) -> bool {
+        (self.publication == Published::Yes || self.proof == Proof::Verified) && !self.has_failed()
+    }
+
+    /// Whether it cannot be read, and its spec does not tell where it delivers to.
+    pub fn may_be_anywhere(&self) -> bool {
+        self.activity == Activity::Unreadable && self.target.is_none()
+    }
+
+    /// Whether both are the same resource.
+    pub fn is(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.name == other.name
+    }
+
+    /// Whether both deliver to an object in common.
+    pub fn shares_target(&self, other: &Self) -> bool {
+        matches!((&self.target, &other.target), (Some(a), Some(b)) if a.shares_object(b))
+    }
+
+    /// The first place that both want.
+    pub(super) fn contested(&self, other: &Self) -> Option<&Place> {
+        self.places.iter().find(|place| other.places.contains(place))
+    }
+
+    pub(super) fn holds(&self, place: &Place) -> bool {
+        match (self.activity, place) {
+            (Activity::Active, _) | (Activity::Suspended | Activity::Failed, Place::Identity(_)) => true,
+            (Activity::Unreadable, Place::Identity(_)) => self.publication == Published::Yes,
+            (Activity::Unreadable, Place::Seat { object, .. }) => self.delivered.contains(object),
+            (Activity::Suspended | Activity::Failed, Place::Seat { .. }) | (Activity::Leaving, _) => false,
+        }
+    }
+
+    /// Whether it holds any place that the other one wants.
+    pub(super) fn is_in_the_way_of(&self, other: &Self) -> bool {
+        self.contested(other).is_some_and(|place| self.holds(place))
+    }
+
+    /// What was created first comes first; what never met an API server comes last.
+    pub(super) fn seniority(&self) -> (bool, Option<&Time>, &str, &str) {
+        (self.created.is_none(), self.created.as_ref(), &self.kind, &self.name)
+    }
+
+    /// The same with what was seen of its entries at these objects of the target.
+    pub(super) fn with_entries_at(
+        mut self,
+        target: &Target,
+        objects: &BTreeSet<String>,
+        found: BTreeSet<String>,
+    ) -> Self {
+        self.delivered.retain(|object| !objects.contains(object));
+        if !self.unread_seats.is_empty() && !found.is_empty() {
+            let named = target.objects().into_iter().filter(|object| found.contains(&object.to_string()));
+            let places = named.flat_map(|object| seats_at(Some(object), self.unread_seats));
+            let further: Vec<_> = places.filter(|place| !self.places.contains(place)).collect();
+            self.places.extend(further);
+            self.target.get_or_insert_with(|| target.clone());
+        }
+        self.delivered.extend(found);
+        self
+    }
+
+    /// Gives up what it may or may not decide, as it cannot be read, where this one does.
+    pub(super) fn spare(&mut self, other: &Self) {
+        let is_doubtful = !self.unread_seats.is_empty() && self.kind != other.kind;
+        if is_doubtful && other.unread_seats.is_empty() {
+            self.places.retain(|place| match place {
+                Place::Seat { object, .. } => {
+                    !(other.delivered.contains(object) && other.places.contains(place))
+                }
+                Place::Identity(_) => true,
+            });
+        }
+    }
+}
+
+fn seats_at<'a>(target: Option<&'a Target>, seats: &'a [&'static str]) -> impl Iterator<Item = Place> + 'a {
+    target.into_iter().flat_map(Target::objects).flat_map(move |object| {
+        let place = move |seat: &&'static str| Place::Seat { seat, object: object.to_string() };
+        seats.iter().map(place)
+    })
+}
+
+fn condition(status: Option<&Status>, type_: ConditionType) -> Option<&Condition> {
+    status.into_iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == type_.as_str())
+}
+
+fn published(status: Option<&Status>) -> Published {
+    if status.is_some_and(|status| status.secret_ref.is_some()) { Published::Yes } else { Published::No }
+}
+
+/// The objects that have entries of the resource, as far as its status tells.
+fn delivered(status: Option<&Status>, target: Option<&Target>) -> BTreeSet<String> {
+    let is_there = status.is_some_and(|status| status.revision.is_some());
+    let objects = target.filter(|_| is_there).into_iter().flat_map(Target::objects);
+    objects.map(ToString::to_string).collect()
+}
+
+fn identified(status: Option<&Status>, generation: Option<i64>) -> Identified {
+    let accepted = condition(status, ConditionType::Accepted);
+    let had_lost = [Reason::Superseded, Reason::ConflictsWithOidc].map(Reason::as_str);
+    if published(status) == Published::No
+        || accepted.is_some_and(|accepted| had_lost.contains(&accepted.reason.as_str()))
+    {
+        return Identified::Wants;
+    }
+    let is_current = |accepted: &Condition| {
+        accepted.status == "True" && accepted.observed_generation == generation
+    };
+    if accepted.is_some_and(is_current) { Identified::Works } else { Identified::Published }
+}
+
+/// Whether the target went back to nothing, and nobody has asked for another try since: the place is then free
+/// for who can use it.
+fn has_failed<K: Kind>(object: &K, status: &Status) -> bool {
+    let rolled_back = condition(Some(status), ConditionType::RolledOut)
+        .is_some_and(|condition| condition.reason == Reason::RolledBack.as_str());
+    status.revision.is_none()
+        && rolled_back
+        && status.observed_generation == object.meta().generation
+        && CheckedInputs::has_recheck_of(object, status)
+}
