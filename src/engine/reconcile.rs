@@ -82,7 +82,8 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     {
         context.memory.verified(object, &renewed);
     }
-    let candidate = match claim(object, context, checks(object, &remembered).1).await {
+    let claim = claim(object, context, checks(object, &remembered).1).await;
+    let candidate = match claim {
         // Who has no place goes on being checked, for the time when it is free.
         Claim::Lost(_) => Candidate::None,
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => candidate::<K>(&planned, &remembered, held),
@@ -96,6 +97,12 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
         turn = context.turns.take().await;
         published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
+    }
+    if let (Claim::Lost(problem), Some(delivered)) = (claim, &mut published.delivered)
+        && matches!(delivered.state, Progress::Failed(_) | Progress::NotPublished)
+    {
+        // Whether it could be delivered is not the question.
+        delivered.state = Progress::Superseded(problem);
     }
     let verdict = remembered.verdict(object.common().failure_threshold);
     let previous = context.memory.previous_details(object);

@@ -267,11 +267,9 @@ fn published(facts: &Facts<'_>) -> Draft {
             format!("The Secret \"{secret}\" is not written before the values are verified; see Verified."),
         ),
         Some(Publication::Nothing) => {
-            let is_superseded = |delivered: &Delivered| matches!(delivered.state, Progress::Superseded(_));
             let because = match &facts.outcome {
-                Outcome::NotAccepted(_) => ConditionType::Accepted,
-                _ if facts.delivered.is_some_and(is_superseded) => ConditionType::Accepted,
-                _ => ConditionType::ResolvedRefs,
+                Outcome::Unresolved(_) => ConditionType::ResolvedRefs,
+                _ => ConditionType::Accepted,
             };
             Draft::not_checked(type_, because)
         }

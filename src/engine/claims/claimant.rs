@@ -232,6 +232,12 @@ impl Claimant {
         matches!((&self.target, &other.target), (Some(a), Some(b)) if a.shares_object(b))
     }
 
+    /// Whether this one, which cannot be read, may have a place that the other one wants.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        let seat = |place: &Place| matches!(place, Place::Seat { seat, .. } if self.unread_seats.contains(seat));
+        other.places.iter().any(seat)
+    }
+
     /// The first place that both want.
     pub(super) fn contested(&self, other: &Self) -> Option<&Place> {
         self.places.iter().find(|place| other.places.contains(place))

@@ -105,6 +105,11 @@ pub fn seated(claimants: &[Claimant], target: &Target, seen: &Seen) -> Vec<Claim
     seated
 }
 
+/// Whether two resources may want the same of a target, or write there together.
+pub fn meet(a: &Claimant, b: &Claimant) -> bool {
+    !a.is(b) && (a.contested(b).is_some() || is_written_together(a, b) || a.may_meet(b) || b.may_meet(a))
+}
+
 /// The claimant itself and the others, which may include it.
 fn all<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
     others.iter().filter(|other| !other.is(claimant)).chain([claimant]).collect()

@@ -36,6 +36,11 @@ impl Contest {
         Self { claimant, others }
     }
 
+    /// Whether anybody may want the same, or writes together with it.
+    pub fn is_real(&self) -> bool {
+        self.others.iter().any(|other| claims::meet(&self.claimant, other))
+    }
+
     /// How the resource stands.
     pub fn claim(&self) -> Claim {
         claims::judge(&self.claimant, &self.others)
@@ -65,7 +70,7 @@ impl Contest {
 pub(in crate::engine) async fn claim<K: Kind>(object: &K, context: &Context<K>, proof: Proof) -> Claim {
     let Some(contest) = Contest::of(object, context, proof).await else { return Claim::Held };
     let claim = contest.claim();
-    let (Some(target), false) = (&contest.claimant.target, contest.others.is_empty()) else { return claim };
+    let (Some(target), true) = (&contest.claimant.target, contest.is_real()) else { return claim };
     let namespace = object.namespace().unwrap_or_default();
     // What keeps the target from being read is told by who delivers there.
     match target::read(&context.client, &namespace, target).await {

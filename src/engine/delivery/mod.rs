@@ -145,7 +145,7 @@ async fn attempt<K: Kind>(
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
     if K::TENANCY == Tenancy::Together
-        && !contest.others.is_empty()
+        && contest.is_real()
         && let Some(seen) = target::read(&context.client, &namespace, target).await??
     {
         contest = contest.at(target, &seen);

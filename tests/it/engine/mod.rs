@@ -10,4 +10,4 @@ mod refusals;
 mod secrecy;
 mod starting;
 mod stopping;
-mod strangers;
+pub mod strangers;
