@@ -57,7 +57,8 @@
 //! - A revision that did not work in the pods is not tried again before a person changes something.
 //! - No way leads back to values that do not work at the servers any more.
 //! - What a program in a pod wrote stays there.
-//! - One resource decides at a target at a time, and an entry of anybody else is never changed.
+//! - One resource decides at a target at a time, and an entry of anybody else is never changed. One that works is
+//!   displaced only by one that works, by one change of the target, and one that cannot be read keeps what it has.
 //! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B
 //!   Server, or a target has entries, that must go with their resource.
 

@@ -1,7 +1,7 @@
 //! What the operator remembers between runs.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use super::{Kind, Remembered, Values, secret::Written};
 use crate::{
     api::{Reason, Status},
     problem::Problem,
-    target::Sightings,
+    target::{Sightings, Target},
 };
 
 /// Rights, quotas and policies change without an event.
@@ -45,8 +45,8 @@ struct Entry<K: Kind> {
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// What was seen to fail in the target's pods.
     sightings: Sightings,
-    /// When this process first saw that it is being deleted.
-    leaving: Option<Instant>,
+    /// When this process first saw that it leaves these targets, or is being deleted.
+    leaving: BTreeMap<Option<Target>, Instant>,
     /// When this process first took its entries out of a target, to delete it.
     withdrawing: Option<Instant>,
     /// The revision of which a check found last that its values do not work any more, and what it found.
@@ -103,7 +103,7 @@ impl<K: Kind> Entry<K> {
             rejections: 0,
             delivered: None,
             sightings: Sightings::default(),
-            leaving: None,
+            leaving: BTreeMap::new(),
             withdrawing: None,
             refused_revision: None,
         }
@@ -230,9 +230,16 @@ impl<K: Kind> Memory<K> {
         self.with(object, |entry| entry.sightings = sightings);
     }
 
-    /// How long this process has known that the resource is being deleted.
-    pub(super) fn leaving_for(&self, object: &K, now: Instant) -> Duration {
-        self.with(object, |entry| now.saturating_duration_since(*entry.leaving.get_or_insert(now)))
+    /// How long this process has known that the resource leaves this target, or is being deleted.
+    pub(super) fn leaving_for(&self, object: &K, target: Option<&Target>, now: Instant) -> Duration {
+        self.with(object, |entry| {
+            now.saturating_duration_since(*entry.leaving.entry(target.cloned()).or_insert(now))
+        })
+    }
+
+    /// Forgets since when the resource has been leaving this target, now that it has left.
+    pub(super) fn left(&self, object: &K, target: &Target) {
+        self.with(object, |entry| entry.leaving.remove(&Some(target.clone())));
     }
 
     /// How long this process has been taking the entries of a deleted resource out of its target.

@@ -14,7 +14,7 @@ use kube::{
 use super::{
     Claimant, Context, Kind, Notice, Scene, claims,
     clock::ApiClock,
-    delivery::{Withdrawal, is_absent, withdraw},
+    delivery::{Pace, Withdrawal, is_absent, withdraw},
     secret::{self, field_manager},
 };
 use crate::{
@@ -122,7 +122,7 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
 /// How long this process has waited with the entries of a deleted resource in place; nothing once they are to go. A
 /// time when no process was there to take them over does not count.
 async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Duration>, Error> {
-    let (patience, waited) = (context.waits.deletion, context.memory.leaving_for(object, Instant::now()));
+    let (patience, waited) = (context.waits.deletion, context.memory.leaving_for(object, None, Instant::now()));
     Ok(match heir(object, context).await? {
         Heir::Unknown if waited < HANDOVER.min(patience) => Some(SUCCESSOR_RETRY),
         Heir::Waits(heir) if waited < patience => {
@@ -144,7 +144,7 @@ async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Optio
     }
     let waited = context.memory.withdrawing_for(object, Instant::now());
     let left = context.waits.deletion.saturating_sub(waited);
-    let obstacle = match withdraw(object, context, None).await? {
+    let obstacle = match withdraw(object, context, None, Pace::AtOnce).await? {
         Ok(Withdrawal::Complete) => return Ok(None),
         Ok(Withdrawal::PodsRemain) => None,
         Err(problem) => Some(problem),

@@ -10,6 +10,7 @@ use crate::{
     engine::{
         CheckedInputs, Kind, Tenancy,
         guarded::{Guarded, Unreadable},
+        release::Finalizer,
         secret::{default_secret_name, owner_in_targets, owner_named},
     },
     target::{Owner, Target},
@@ -61,6 +62,8 @@ pub struct Claimant {
     /// The objects that have entries of it.
     pub(super) delivered: BTreeSet<String>,
     pub(super) tenancy: Tenancy,
+    /// What it decides at any target.
+    seats: Vec<&'static str>,
     /// What a resource may decide that cannot be read, and so may be any of this.
     unread_seats: &'static [&'static str],
 }
@@ -112,8 +115,10 @@ impl Claimant {
     pub fn of<K: Kind>(object: &K) -> Option<Self> {
         let target = object.common().target.as_ref().and_then(Target::of);
         let own = object.claim().map(Place::Identity);
-        let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &object.seats())).collect();
-        if places.is_empty() && target.is_none() {
+        let seats = object.seats();
+        let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &seats)).collect();
+        // Who has entries in a target is in the way there even where its spec names none any more.
+        if places.is_empty() && target.is_none() && !Finalizer::Target.holds(object) {
             return None;
         }
         let activity = if object.meta().deletion_timestamp.is_some() {
@@ -146,6 +151,7 @@ impl Claimant {
             proof: if verified.is_some() { Proof::Verified } else { Proof::Unverified },
             identified: identified(object.status(), generation),
             tenancy: K::TENANCY,
+            seats,
             unread_seats: &[],
         })
     }
@@ -180,6 +186,7 @@ impl Claimant {
             proof: Proof::Unverified,
             identified: identified(object.status.as_ref(), object.metadata.generation),
             tenancy: K::TENANCY,
+            seats: K::SEATS.to_vec(),
             unread_seats: K::SEATS,
             name,
         })
@@ -205,6 +212,29 @@ impl Claimant {
     #[must_use]
     pub fn proven(self, proof: Proof) -> Self {
         Self { proof, ..self }
+    }
+
+    /// The same, as one that is on its way out of this target.
+    pub(super) fn leaving(&self, target: &Target) -> Self {
+        Self {
+            activity: Activity::Leaving,
+            places: seats_at(Some(target), &self.seats).collect(),
+            target: Some(target.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The object of the other one's target where it has entries that give way, since its spec does not name it any
+    /// more.
+    pub(super) fn is_left_at(&self, other: &Self) -> Option<&String> {
+        let decides_the_same = self.seats.iter().any(|seat| other.seats.contains(seat))
+            || self.tenancy == Tenancy::Together && self.kind == other.kind;
+        let names = |target: &Option<Target>, object: &String| {
+            let mut objects = target.iter().flat_map(Target::objects);
+            objects.any(|named| named.to_string() == *object)
+        };
+        let is_left = |object: &&String| names(&other.target, object) && !names(&self.target, object);
+        self.delivered.iter().find(is_left).filter(|_| decides_the_same && self.activity != Activity::Unreadable)
     }
 
     /// Whether it did not work in the pods, and has nothing to go back to.

@@ -172,16 +172,15 @@ fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
     if let Some((older, place)) = older.and_then(|older| Some((older, seat(older)?))) {
         return Claim::Watched(takes_over(older, &place));
     }
-    let leaves = |other: &&&Claimant| {
-        claimant.proof == Proof::Unverified && other.activity == Activity::Leaving && !other.is(claimant)
+    let is_leaving = |other: &Claimant| match (other.activity, seat(other)) {
+        (Activity::Leaving, Some(Place::Seat { object, .. })) if other.delivered.contains(&object) => Some(object),
+        _ => other.is_left_at(claimant).cloned(),
     };
-    let left = all.iter().filter(leaves).find_map(|other| match seat(other)? {
-        Place::Seat { object, .. } if other.delivered.contains(&object) => Some((other, object)),
-        _ => None,
-    });
+    let others = all.iter().filter(|other| claimant.proof == Proof::Unverified && !other.is(claimant));
+    let left = others.filter_map(|other| Some((other, is_leaving(other)?))).next();
     left.map_or(Claim::Held, |(other, object)| {
         Claim::Watched(format!(
-            "The {} \"{}\" is being deleted. Its entries stay in {object} until this resource is verified and takes their place, as long as a deletion waits.",
+            "The {} \"{}\" leaves {object}. Its entries stay there until this resource is verified and takes their place, but no longer than a deletion waits.",
             other.kind, other.name
         ))
     })
@@ -238,9 +237,9 @@ pub fn yielding<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Clai
             && other.contested(claimant).is_some_and(|place| !has(other, place))
     };
     let gives_way = |other: &&Claimant| {
+        let is_contested = is_written_together(claimant, other) || loses(other);
         !other.is(claimant)
-            && other.shares_target(claimant)
-            && (is_written_together(claimant, other) || loses(other))
+            && (other.shares_target(claimant) && is_contested || other.is_left_at(claimant).is_some())
     };
     others.iter().filter(gives_way).collect()
 }
@@ -286,6 +285,11 @@ pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a 
             && other.shares_target(claimant)
             && (other.contested(claimant).is_some() || is_written_together(claimant, other))
     })
+}
+
+/// The resource that is to have what this one leaves at a target.
+pub fn heir<'a>(claimant: &Claimant, left: &Target, others: &'a [Claimant]) -> Option<&'a Claimant> {
+    successor(&claimant.leaving(left), others)
 }
 
 /// The claimants whose turn may come, or be over, when one changes from `before` to `now`.

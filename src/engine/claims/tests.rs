@@ -321,6 +321,28 @@ fn entries_give_way_to_those_of_the_holder() {
 }
 
 #[test]
+fn entries_that_a_spec_does_not_name_any_more_give_way() {
+    let left = |claimant: Claimant| Claimant { delivered: ["Deployment/wandb".to_owned()].into(), ..claimant };
+    let moved = |login| left(ldap_at("other", login, "a", Some(1), Active));
+    for (what, claimant, other, expected) in [
+        ("of the kind", ldap("b", 2, Active), moved(true), true),
+        ("of the sign-in", oidc("b", 2, Active), moved(true), true),
+        ("in test mode", oidc("b", 2, Active), moved(false), false),
+        ("of another kind", jwt("b", 2, Active), moved(true), false),
+        ("written together", jwt("b", 2, Active), left(jwt_at("other", "a", 1, Active)), true),
+        ("elsewhere", ldap_at("third", true, "b", Some(2), Active), moved(true), false),
+        ("where they are wanted", ldap("b", 2, Active), works(ldap("a", 1, Active)), false),
+    ] {
+        assert_eq!(!yielding(&claimant, &[other]).is_empty(), expected, "{what}");
+    }
+    let wandb = Target::parse("Deployment/wandb").unwrap();
+    let waiting = [verified(ldap("b", 2, Active)), ldap_at("other", true, "c", Some(2), Active)];
+    assert_eq!(heir(&moved(true), &wandb, &waiting).map(|heir| heir.name.as_str()), Some("b"));
+    assert!(heir(&moved(true), &wandb, &waiting[1..]).is_none());
+    assert!(heir(&moved(false), &wandb, &[oidc("o", 2, Active)]).is_none());
+}
+
+#[test]
 fn the_oldest_active_issuer_writes_for_all() {
     for (what, claimants, leads, joined) in [
         ("alone", vec![jwt("a", 1, Active)], "a", vec![]),

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
 use super::{
-    Delivered, Offer, Progress, Withdrawal,
+    Delivered, Offer, Pace, Progress, Withdrawal,
     contest::Contest,
     obstacle::Obstacle,
     revisions::{self, Mark},
@@ -97,7 +97,7 @@ pub(super) async fn follow<K: Kind>(
         ))));
     };
     // What the resource delivered itself, before there was an older one, has been taken over.
-    if Finalizer::Target.holds(object) && withdraw(object, context, None).await?? == Withdrawal::Complete {
+    if Finalizer::Target.holds(object) && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete {
         context.let_go(object, Finalizer::Target).await?;
     }
     let held = revisions::read(client, &namespace, &revision.name).await?;

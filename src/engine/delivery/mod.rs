@@ -25,7 +25,7 @@ pub(super) use adoption::Checks;
 pub(super) use contest::claim;
 pub(super) use looks::looks;
 pub(super) use waiting::{look_again, retire};
-pub(super) use withdraw::{Withdrawal, is_absent, withdraw};
+pub(super) use withdraw::{Pace, Withdrawal, is_absent, withdraw};
 
 use std::collections::BTreeSet;
 

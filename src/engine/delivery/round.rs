@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 use jiff::Timestamp;
 
 use super::{
-    Delivered, Offer, Progress,
+    Delivered, Offer, Pace, Progress,
     adoption::Checks,
     aim::{Attempt, Course, Judgement, Step, Wanted, aim, next_number, proven_before, proven_below},
     contest::Contest,
@@ -340,7 +340,7 @@ impl<K: Kind> Round<'_, K> {
         self.collect(seen, here, course).await?;
         if course.way_back.is_none() && !elsewhere.is_empty() {
             // Where the new target failed, people still have the old one.
-            withdraw(self.object, self.context, Some(self.target)).await??;
+            withdraw(self.object, self.context, Some(self.target), Pace::AfterHeirs).await??;
         }
         Ok(Some(delivered(self.arrived(here, course))))
     }

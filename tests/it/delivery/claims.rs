@@ -124,7 +124,7 @@ async fn a_deletion_while_nobody_was_there_waits_for_the_successor() -> Result<(
     let workspace = &stage.workspace;
     let status = workspace.wait_for_reason(KIND, "rival", "Verified", "ConnectionRefused").await?;
     let message = message_of(&status, "Accepted");
-    ensure!(message.contains("LdapConfig \"corp\" is being deleted. Its entries stay"), "{message}");
+    ensure!(message.contains("LdapConfig \"corp\" leaves Deployment/wandb. Its entries stay"), "{message}");
     eventually("an event", || async {
         let events = workspace.events().await?;
         Ok(events.contains("until LdapConfig rival takes them over").then_some(()))
@@ -141,6 +141,35 @@ async fn a_deletion_while_nobody_was_there_waits_for_the_successor() -> Result<(
     expect_one_at_a_time(&history).await?;
     assert_eq!(history.templates().await?.len(), 2, "one change of the template");
     expect_handed_over(&stage, &history).await
+}
+
+#[tokio::test]
+async fn who_moves_to_another_target_or_to_none_leaves_no_gap() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let workspace = &stage.workspace;
+    workspace.apply(&WandbWorkload::deployment("other").manifest()).await?;
+    player_has_ready(&stage.player, "other", 2).await?;
+    stage.ready(TARGET).await?;
+    let history = History::begin(&stage).await?;
+    outlive(&stage, KIND, "corp").await?;
+    apply_ldap_config(&stage, "rival", TARGET).await?;
+    workspace.wait_for_reason(KIND, "rival", "Accepted", "Superseded").await?;
+    stage.ready("target: {deployment: {name: other}}").await?;
+    workspace.wait_until_ready(KIND, "rival").await?;
+    entries_come_from(&stage, "rival-ldap-1").await?;
+
+    // As the older one it may come back.
+    stage.ready(TARGET).await?;
+    workspace.wait_for_reason(KIND, "rival", "Accepted", "Superseded").await?;
+    stage.ready("").await?;
+    workspace.wait_until_ready(KIND, "rival").await?;
+    entries_come_from(&stage, "rival-ldap-1").await?;
+    expect_one_at_a_time(&history).await?;
+    eventually("the end of the finalizer", || async {
+        Ok(finalizers(&stage, KIND, "corp").await?.is_empty().then_some(()))
+    })
+    .await?;
+    stage.expect_no_broken_reference()
 }
 
 #[tokio::test]
