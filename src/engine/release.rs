@@ -106,14 +106,17 @@ enum Heir {
 }
 
 async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> {
-    let Some(claimant) = Claimant::of(object) else { return Ok(Heir::Nobody) };
+    let claimant = Claimant::of(object);
+    let Some((claimant, target)) = claimant.and_then(|claimant| Some((claimant.clone(), claimant.target?))) else {
+        return Ok(Heir::Nobody);
+    };
     let namespace = object.namespace().unwrap_or_default();
     // Who waits in vain finds below what is not listed.
     let _ = tokio::time::timeout(SUCCESSOR_RETRY, context.registry.listed(&namespace)).await;
     let is_unlisted = context.registry.unlisted(&namespace).is_some();
     let others = context.registry.claimants(&namespace);
-    Ok(match claims::successor(&claimant, &others) {
-        Some(heir) if !is_absent(object, context, claimant.target.as_ref()).await? => Heir::Waits(heir.clone()),
+    Ok(match claims::heir(&claimant, &target, &others) {
+        Some(heir) if !is_absent(object, context, Some(&target)).await? => Heir::Waits(heir.clone()),
         None if is_unlisted => Heir::Unknown,
         Some(_) | None => Heir::Nobody,
     })

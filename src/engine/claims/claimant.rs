@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::told::{delivered, has_failed, identified, proof, published};
 use crate::{
-    api::{ConditionType, Reason, Status},
+    api::Reason,
     engine::{
-        CheckedInputs, Kind, Tenancy,
+        Kind, Tenancy,
         guarded::{Guarded, Unreadable},
         release::Finalizer,
         secret::{default_secret_name, owner_in_targets, owner_named},
@@ -82,8 +83,10 @@ pub enum Published {
 pub enum Proof {
     /// They passed, and fail by no more than is tolerated.
     Verified,
-    /// They did not, or not yet.
+    /// They did not.
     Unverified,
+    /// Nothing tells.
+    Unchecked,
 }
 
 /// How firmly a resource stands for its identity, as far as its status tells.
@@ -131,12 +134,6 @@ impl Claimant {
             Activity::Active
         };
         let generation = object.meta().generation;
-        let is_verified = |condition: &&Condition| {
-            condition.type_ == ConditionType::Verified.as_str()
-                && condition.status == "True"
-                && condition.observed_generation == generation
-        };
-        let verified = condition(object.status(), ConditionType::Verified).filter(is_verified);
         Some(Self {
             kind: K::kind(&()).into_owned(),
             name: object.name_any(),
@@ -148,7 +145,7 @@ impl Claimant {
             target,
             owner: owner_in_targets(object),
             publication: published(object.status()),
-            proof: if verified.is_some() { Proof::Verified } else { Proof::Unverified },
+            proof: proof(object.status(), generation),
             identified: identified(object.status(), generation),
             tenancy: K::TENANCY,
             seats,
@@ -183,7 +180,7 @@ impl Claimant {
             target,
             owner: owner_named::<K>(&name, secret_name),
             publication: published(object.status.as_ref()),
-            proof: Proof::Unverified,
+            proof: Proof::Unchecked,
             identified: identified(object.status.as_ref(), object.metadata.generation),
             tenancy: K::TENANCY,
             seats: K::SEATS.to_vec(),
@@ -245,6 +242,12 @@ impl Claimant {
     /// Whether it has values to deliver at once.
     pub fn can_deliver(&self) -> bool {
         (self.publication == Published::Yes || self.proof == Proof::Verified) && !self.has_failed()
+    }
+
+    /// Whether it may take over what another one leaves. One that adds its values to those of others, and has none, has
+    /// nothing to take over.
+    pub(super) fn may_inherit(&self) -> bool {
+        self.tenancy == Tenancy::Alone || self.can_deliver() || self.proof == Proof::Unchecked
     }
 
     /// Whether it cannot be read, and its spec does not tell where it delivers to.
@@ -330,44 +333,4 @@ fn seats_at<'a>(target: Option<&'a Target>, seats: &'a [&'static str]) -> impl I
         let place = move |seat: &&'static str| Place::Seat { seat, object: object.to_string() };
         seats.iter().map(place)
     })
-}
-
-fn condition(status: Option<&Status>, type_: ConditionType) -> Option<&Condition> {
-    status.into_iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == type_.as_str())
-}
-
-fn published(status: Option<&Status>) -> Published {
-    if status.is_some_and(|status| status.secret_ref.is_some()) { Published::Yes } else { Published::No }
-}
-
-/// The objects that have entries of the resource, as far as its status tells.
-fn delivered(status: Option<&Status>, target: Option<&Target>) -> BTreeSet<String> {
-    let is_there = status.is_some_and(|status| status.revision.is_some());
-    let objects = target.filter(|_| is_there).into_iter().flat_map(Target::objects);
-    objects.map(ToString::to_string).collect()
-}
-
-fn identified(status: Option<&Status>, generation: Option<i64>) -> Identified {
-    let accepted = condition(status, ConditionType::Accepted);
-    let had_lost = [Reason::Superseded, Reason::ConflictsWithOidc].map(Reason::as_str);
-    if published(status) == Published::No
-        || accepted.is_some_and(|accepted| had_lost.contains(&accepted.reason.as_str()))
-    {
-        return Identified::Wants;
-    }
-    let is_current = |accepted: &Condition| {
-        accepted.status == "True" && accepted.observed_generation == generation
-    };
-    if accepted.is_some_and(is_current) { Identified::Works } else { Identified::Published }
-}
-
-/// Whether the target went back to nothing, and nobody has asked for another try since: the place is then free
-/// for who can use it.
-fn has_failed<K: Kind>(object: &K, status: &Status) -> bool {
-    let rolled_back = condition(Some(status), ConditionType::RolledOut)
-        .is_some_and(|condition| condition.reason == Reason::RolledBack.as_str());
-    status.revision.is_none()
-        && rolled_back
-        && status.observed_generation == object.meta().generation
-        && CheckedInputs::has_recheck_of(object, status)
 }

@@ -5,6 +5,7 @@
 //! read keeps what it has. An identity goes to the oldest, unless a younger one works with it and that one does not.
 
 mod claimant;
+mod told;
 
 pub use claimant::{Claimant, Place, Proof, Published};
 
@@ -176,7 +177,7 @@ fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
         (Activity::Leaving, Some(Place::Seat { object, .. })) if other.delivered.contains(&object) => Some(object),
         _ => other.is_left_at(claimant).cloned(),
     };
-    let others = all.iter().filter(|other| claimant.proof == Proof::Unverified && !other.is(claimant));
+    let others = all.iter().filter(|other| claimant.proof != Proof::Verified && !other.is(claimant));
     let left = others.filter_map(|other| Some((other, is_leaving(other)?))).next();
     left.map_or(Claim::Held, |(other, object)| {
         Claim::Watched(format!(
@@ -209,7 +210,7 @@ fn lost(claimant: &Claimant, holder: &Claimant, place: &Place) -> Problem {
     let has = if age == "older" { "has" } else { "works with" };
     let remedy = match place {
         Place::Identity(_) => "Delete one of the two, or change this one.",
-        Place::Seat { .. } if claimant.proof == Proof::Unverified => {
+        Place::Seat { .. } if claimant.proof != Proof::Verified => {
             "Delete or suspend one of the two once this one is verified, or change this one."
         }
         Place::Seat { .. } => "Delete or suspend one of the two, or change this one.",
@@ -289,7 +290,7 @@ pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a 
 
 /// The resource that is to have what this one leaves at a target.
 pub fn heir<'a>(claimant: &Claimant, left: &Target, others: &'a [Claimant]) -> Option<&'a Claimant> {
-    successor(&claimant.leaving(left), others)
+    successor(&claimant.leaving(left), others).filter(|heir| heir.may_inherit())
 }
 
 /// The claimants whose turn may come, or be over, when one changes from `before` to `now`.

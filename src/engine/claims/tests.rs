@@ -322,7 +322,10 @@ fn entries_give_way_to_those_of_the_holder() {
 
 #[test]
 fn entries_that_a_spec_does_not_name_any_more_give_way() {
-    let left = |claimant: Claimant| Claimant { delivered: ["Deployment/wandb".to_owned()].into(), ..claimant };
+    let left = |mut claimant: Claimant| {
+        claimant.delivered = ["Deployment/wandb".to_owned()].into();
+        claimant
+    };
     let moved = |login| left(ldap_at("other", login, "a", Some(1), Active));
     for (what, claimant, other, expected) in [
         ("of the kind", ldap("b", 2, Active), moved(true), true),
@@ -336,6 +339,12 @@ fn entries_that_a_spec_does_not_name_any_more_give_way() {
         assert_eq!(!yielding(&claimant, &[other]).is_empty(), expected, "{what}");
     }
     let wandb = Target::parse("Deployment/wandb").unwrap();
+    let issuer = |proof| jwt("j", 2, Active).proven(proof);
+    for (proof, inherits) in [(Proof::Verified, true), (Proof::Unchecked, true), (Proof::Unverified, false)] {
+        assert_eq!(heir(&jwt("i", 1, Leaving), &wandb, &[issuer(proof)]).is_some(), inherits, "{proof:?}");
+        let broken = [oidc("o", 2, Active).proven(proof)];
+        assert!(heir(&ldap("l", 1, Leaving), &wandb, &broken).is_some(), "people would have no way to sign in");
+    }
     let waiting = [verified(ldap("b", 2, Active)), ldap_at("other", true, "c", Some(2), Active)];
     assert_eq!(heir(&moved(true), &wandb, &waiting).map(|heir| heir.name.as_str()), Some("b"));
     assert!(heir(&moved(true), &wandb, &waiting[1..]).is_none());
@@ -558,7 +567,7 @@ fn statuses_tell_who_works() {
     };
     for (status, expected) in [
         (of(2, "True", "Valid", "True", 2), (Proof::Verified, Identified::Works)),
-        (of(2, "True", "Valid", "True", 1), (Proof::Unverified, Identified::Published)),
+        (of(2, "True", "Valid", "True", 1), (Proof::Unchecked, Identified::Published)),
         (of(2, "True", "Valid", "False", 2), (Proof::Unverified, Identified::Works)),
         (of(2, "False", "Superseded", "True", 2), (Proof::Verified, Identified::Wants)),
         (of(2, "False", "InvalidSpec", "Unknown", 2), (Proof::Unverified, Identified::Published)),
