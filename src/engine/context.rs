@@ -151,10 +151,7 @@ impl<K: Kind> Context<K> {
         details: &K::Details,
     ) -> Result<(), Error> {
         // The guard lets the answer pass even where the object's spec does not decode.
-        let api = Api::<Guarded<K>>::namespaced(
-            self.client.clone(),
-            &object.namespace().unwrap_or_default(),
-        );
+        let api = Api::<Guarded<K>>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let patch = serde_json::json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),

@@ -109,7 +109,12 @@ mod tests {
         let target = json!({"deployment": {"name": "wandb"}});
         let published = json!({"secretRef": {"name": "corp-ldap"}});
         for (spec, status, target, secret) in [
-            (json!({"address": 7, "target": target}), published.clone(), Some("Deployment/wandb"), "corp-ldap"),
+            (
+                json!({"address": 7, "target": target}),
+                published.clone(),
+                Some("Deployment/wandb"),
+                "corp-ldap",
+            ),
             (json!({"address": 7, "target": 7, "secretName": "own"}), published, None, "corp-ldap"),
             (json!({"address": 7, "secretName": "own"}), json!({}), None, "own"),
             (json!("nothing like a spec"), json!("nor a status"), None, ""),

@@ -107,7 +107,8 @@ enum Heir {
 
 async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> {
     let claimant = Claimant::of(object);
-    let Some((claimant, target)) = claimant.and_then(|claimant| Some((claimant.clone(), claimant.target?))) else {
+    let Some((claimant, target)) = claimant.and_then(|claimant| Some((claimant.clone(), claimant.target?)))
+    else {
         return Ok(Heir::Nobody);
     };
     let namespace = object.namespace().unwrap_or_default();
@@ -125,7 +126,8 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
 /// How long this process has waited with the entries of a deleted resource in place; nothing once they are to go. A
 /// time when no process was there to take them over does not count.
 async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Duration>, Error> {
-    let (patience, waited) = (context.waits.deletion, context.memory.leaving_for(object, None, Instant::now()));
+    let (patience, waited) =
+        (context.waits.deletion, context.memory.leaving_for(object, None, Instant::now()));
     Ok(match heir(object, context).await? {
         Heir::Unknown if waited < HANDOVER.min(patience) => Some(SUCCESSOR_RETRY),
         Heir::Waits(heir) if waited < patience => {

@@ -109,8 +109,7 @@ impl Draft {
 /// Times are taken over from the status before wherever a condition's status did not flip, so that
 /// equal facts give an equal status.
 pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> Status {
-    let mut drafts =
-        vec![accepted(facts), resolved(&facts.outcome), verified(facts), published(facts)];
+    let mut drafts = vec![accepted(facts), resolved(&facts.outcome), verified(facts), published(facts)];
     if facts.destination == Destination::Target {
         drafts.push(rolled_out(facts));
     }
@@ -174,9 +173,12 @@ fn accepted(facts: &Facts<'_>) -> Draft {
             Draft::new(type_, State::True, Reason::Valid, format!("The spec makes sense by itself. {words}"))
         }
         _ => match delivered.and_then(|delivered| delivered.watched.as_ref()) {
-            Some(words) => {
-                Draft::new(type_, State::True, Reason::Valid, format!("The spec makes sense by itself. {words}"))
-            }
+            Some(words) => Draft::new(
+                type_,
+                State::True,
+                Reason::Valid,
+                format!("The spec makes sense by itself. {words}"),
+            ),
             None => Draft::new(
                 type_,
                 State::True,

@@ -231,7 +231,10 @@ impl Claimant {
             objects.any(|named| named.to_string() == *object)
         };
         let is_left = |object: &&String| names(&other.target, object) && !names(&self.target, object);
-        self.delivered.iter().find(is_left).filter(|_| decides_the_same && self.activity != Activity::Unreadable)
+        self.delivered
+            .iter()
+            .find(is_left)
+            .filter(|_| decides_the_same && self.activity != Activity::Unreadable)
     }
 
     /// Whether it did not work in the pods, and has nothing to go back to.
@@ -267,7 +270,8 @@ impl Claimant {
 
     /// Whether this one, which cannot be read, may have a place that the other one wants.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
-        let seat = |place: &Place| matches!(place, Place::Seat { seat, .. } if self.unread_seats.contains(seat));
+        let seat =
+            |place: &Place| matches!(place, Place::Seat { seat, .. } if self.unread_seats.contains(seat));
         other.places.iter().any(seat)
     }
 

@@ -72,7 +72,7 @@ fn merit(claimant: &Claimant, all: &[&Claimant]) -> Merit {
 
 /// Whether a verified one has entries in the same object, and wants the same there.
 fn is_outdone(claimant: &Claimant, all: &[&Claimant]) -> bool {
-    let outdoes = |other: &&&Claimant| {
+    let outdoes = |other: &&Claimant| {
         !other.is(claimant)
             && other.proof == Proof::Verified
             && claimant.contested(other).is_some_and(|place| match place {
@@ -80,16 +80,15 @@ fn is_outdone(claimant: &Claimant, all: &[&Claimant]) -> bool {
                 Place::Identity(_) => false,
             })
     };
-    all.iter().find(outdoes).is_some()
+    all.iter().any(outdoes)
 }
 
 /// The claimants with what was seen of their entries at a target.
 pub fn seated(claimants: &[Claimant], target: &Target, seen: &Seen) -> Vec<Claimant> {
     let objects: BTreeSet<String> = target.objects().into_iter().map(ToString::to_string).collect();
     let look = |claimant: &Claimant| {
-        let shares_name = |other: &Claimant| {
-            !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name
-        };
+        let shares_name =
+            |other: &Claimant| !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name;
         // Of two that want the same Secret, their entries do not tell whose they are.
         let found = if claimants.iter().any(shares_name) {
             claimant.delivered.intersection(&objects).cloned().collect()
@@ -117,10 +116,11 @@ fn all<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> 
 }
 
 /// The claimants that have what they want: each in its turn, the oldest of those that work first.
-fn holders<'a>(mut claimants: Vec<&'a Claimant>) -> Vec<&'a Claimant> {
+fn holders(claimants: Vec<&Claimant>) -> Vec<&Claimant> {
     let merits: Vec<_> = claimants.iter().map(|claimant| merit(claimant, &claimants)).collect();
-    let mut ranked: Vec<_> = merits.into_iter().zip(claimants.drain(..)).collect();
-    ranked.sort_by(|(a, first), (b, second)| a.cmp(b).then_with(|| first.seniority().cmp(&second.seniority())));
+    let mut ranked: Vec<_> = merits.into_iter().zip(claimants).collect();
+    ranked
+        .sort_by(|(a, first), (b, second)| a.cmp(b).then_with(|| first.seniority().cmp(&second.seniority())));
     ranked.dedup_by(|(_, a), (_, b)| a.is(b));
     let mut holders: Vec<&Claimant> = Vec::new();
     for (_, claimant) in ranked {
@@ -174,11 +174,13 @@ fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
         return Claim::Watched(takes_over(older, &place));
     }
     let is_leaving = |other: &Claimant| match (other.activity, seat(other)) {
-        (Activity::Leaving, Some(Place::Seat { object, .. })) if other.delivered.contains(&object) => Some(object),
+        (Activity::Leaving, Some(Place::Seat { object, .. })) if other.delivered.contains(&object) => {
+            Some(object)
+        }
         _ => other.is_left_at(claimant).cloned(),
     };
-    let others = all.iter().filter(|other| claimant.proof != Proof::Verified && !other.is(claimant));
-    let left = others.filter_map(|other| Some((other, is_leaving(other)?))).next();
+    let mut others = all.iter().filter(|other| claimant.proof != Proof::Verified && !other.is(claimant));
+    let left = others.find_map(|other| Some((other, is_leaving(other)?)));
     left.map_or(Claim::Held, |(other, object)| {
         Claim::Watched(format!(
             "The {} \"{}\" leaves {object}. Its entries stay there until this resource is verified and takes their place, but no longer than a deletion waits.",
@@ -206,8 +208,8 @@ fn lost(claimant: &Claimant, holder: &Claimant, place: &Place) -> Problem {
             ),
         );
     }
-    let age = if holder.seniority() < claimant.seniority() { "older" } else { "younger" };
-    let has = if age == "older" { "has" } else { "works with" };
+    let is_older = holder.seniority() < claimant.seniority();
+    let (age, has) = if is_older { ("older", "has") } else { ("younger", "works with") };
     let remedy = match place {
         Place::Identity(_) => "Delete one of the two, or change this one.",
         Place::Seat { .. } if claimant.proof != Proof::Verified => {
@@ -250,7 +252,8 @@ pub fn yielding<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Clai
 pub fn leader<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> &'a Claimant {
     let together = others.iter().filter(|other| is_written_together(claimant, other));
     let active = together.filter(|other| other.activity == Activity::Active);
-    let oldest = active.chain([claimant]).min_by(|a, b| a.seniority().cmp(&b.seniority())).unwrap_or(claimant);
+    let oldest =
+        active.chain([claimant]).min_by(|a, b| a.seniority().cmp(&b.seniority())).unwrap_or(claimant);
     let writes = |one: &Claimant| !one.delivered.is_empty();
     if writes(claimant) && !writes(oldest) { claimant } else { oldest }
 }
@@ -269,9 +272,10 @@ pub fn partners<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Clai
 /// A resource of the kind that cannot be read, where nothing tells whether its values belong to what is joined.
 pub fn unknown_partner<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
     let is_of_kind = |other: &&Claimant| claimant.kind == other.kind && other.tenancy == Tenancy::Together;
-    others.iter().filter(is_of_kind).find(|other| {
-        other.may_be_anywhere() && other.publication == Published::Yes && !other.is(claimant)
-    })
+    others
+        .iter()
+        .filter(is_of_kind)
+        .find(|other| other.may_be_anywhere() && other.publication == Published::Yes && !other.is(claimant))
 }
 
 fn is_written_together(a: &Claimant, b: &Claimant) -> bool {

@@ -343,7 +343,10 @@ fn entries_that_a_spec_does_not_name_any_more_give_way() {
     for (proof, inherits) in [(Proof::Verified, true), (Proof::Unchecked, true), (Proof::Unverified, false)] {
         assert_eq!(heir(&jwt("i", 1, Leaving), &wandb, &[issuer(proof)]).is_some(), inherits, "{proof:?}");
         let broken = [oidc("o", 2, Active).proven(proof)];
-        assert!(heir(&ldap("l", 1, Leaving), &wandb, &broken).is_some(), "people would have no way to sign in");
+        assert!(
+            heir(&ldap("l", 1, Leaving), &wandb, &broken).is_some(),
+            "people would have no way to sign in"
+        );
     }
     let waiting = [verified(ldap("b", 2, Active)), ldap_at("other", true, "c", Some(2), Active)];
     assert_eq!(heir(&moved(true), &wandb, &waiting).map(|heir| heir.name.as_str()), Some("b"));
@@ -466,15 +469,19 @@ fn a_place_at_a_target_goes_to_who_works() {
         ("the older one is verified later", vec![verified(old()), works(new())], &["has", "goes on"]),
         ("and has delivered", vec![works(old()), verified(new())], &["has", "lost"]),
         ("half of a handover is seen", vec![works(old()), works(new())], &["has", "lost"]),
-        ("the older one holds the last verified values", vec![delivered(old()), verified(new())], &["has", "lost"]),
-        ("both are verified at once", vec![verified(old()), verified(new())], &["has", "lost"]),
-        ("the younger one holds the last verified values", vec![old(), delivered(new())], &["waits", "goes on"]),
-        ("another kind", vec![old(), works(provider())], &["waits", "goes on"]),
         (
-            "a third one",
-            vec![old(), works(new()), verified(provider())],
-            &["waits", "goes on", "lost"],
+            "the older one holds the last verified values",
+            vec![delivered(old()), verified(new())],
+            &["has", "lost"],
         ),
+        ("both are verified at once", vec![verified(old()), verified(new())], &["has", "lost"]),
+        (
+            "the younger one holds the last verified values",
+            vec![old(), delivered(new())],
+            &["waits", "goes on"],
+        ),
+        ("another kind", vec![old(), works(provider())], &["waits", "goes on"]),
+        ("a third one", vec![old(), works(new()), verified(provider())], &["waits", "goes on", "lost"]),
         (
             "nobody waits for one that does not take part",
             vec![ldap("old", 1, Suspended), works(new()), ldap("failed", 1, Failed)],
@@ -529,17 +536,17 @@ fn an_account_stays_with_who_works_for_it() {
     for (what, claimants, expected) in [
         ("nobody works", [old(), new()], ["has", "lost"]),
         ("the younger one works", [old(), identified(new(), Identified::Works)], ["lost", "has"]),
-        ("both do", [identified(old(), Identified::Works), identified(new(), Identified::Works)], ["has", "lost"]),
+        (
+            "both do",
+            [identified(old(), Identified::Works), identified(new(), Identified::Works)],
+            ["has", "lost"],
+        ),
         (
             "the older one worked with another account",
             [identified(old(), Identified::Published), identified(new(), Identified::Works)],
             ["lost", "has"],
         ),
-        (
-            "the younger one was edited",
-            [old(), identified(new(), Identified::Published)],
-            ["lost", "has"],
-        ),
+        ("the younger one was edited", [old(), identified(new(), Identified::Published)], ["lost", "has"]),
         ("what cannot be read and works", [unread(published), new()], ["has", "lost"]),
         ("what cannot be read and never worked", [unread(json!({})), new()], ["has", "has"]),
     ] {

@@ -12,7 +12,10 @@ use crate::{
 };
 
 fn condition(status: Option<&Status>, type_: ConditionType) -> Option<&Condition> {
-    status.into_iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == type_.as_str())
+    status
+        .into_iter()
+        .flat_map(|status| &status.conditions)
+        .find(|condition| condition.type_ == type_.as_str())
 }
 
 pub(super) fn published(status: Option<&Status>) -> Published {
@@ -43,9 +46,8 @@ pub(super) fn identified(status: Option<&Status>, generation: Option<i64>) -> Id
     {
         return Identified::Wants;
     }
-    let is_current = |accepted: &Condition| {
-        accepted.status == "True" && accepted.observed_generation == generation
-    };
+    let is_current =
+        |accepted: &Condition| accepted.status == "True" && accepted.observed_generation == generation;
     if accepted.is_some_and(is_current) { Identified::Works } else { Identified::Published }
 }
 

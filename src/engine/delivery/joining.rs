@@ -97,7 +97,9 @@ pub(super) async fn follow<K: Kind>(
         ))));
     };
     // What the resource delivered itself, before there was an older one, has been taken over.
-    if Finalizer::Target.holds(object) && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete {
+    if Finalizer::Target.holds(object)
+        && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete
+    {
         context.let_go(object, Finalizer::Target).await?;
     }
     let held = revisions::read(client, &namespace, &revision.name).await?;

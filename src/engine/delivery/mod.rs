@@ -31,12 +31,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{
-    Context, Kind, Tenancy, Values,
-    claims::Proof,
-    clock::ApiClock,
-    secret::owner_in_targets,
-};
+use super::{Context, Kind, Tenancy, Values, claims::Proof, clock::ApiClock, secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     error::Error,

@@ -179,8 +179,7 @@ impl<K: Kind> Round<'_, K> {
 
     /// Whether values that are not verified would take the place of a rival's that work.
     fn would_displace_for_nothing(&self, seen: &Seen, standing: &Standing) -> bool {
-        let works =
-            |rival: &Claimant| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty();
+        let works = |rival: &Claimant| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty();
         !matches!(self.offer, Offer::Current(_))
             && standing.numbers.is_empty()
             && self.yielding.iter().any(works)

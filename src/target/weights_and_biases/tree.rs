@@ -65,7 +65,8 @@ pub(super) fn keep_order(order: &Value, value: &mut Value) {
                 names.len() == list.len() && names.iter().collect::<BTreeSet<_>>().len() == list.len()
             };
             if has_each_name_once(order) && has_each_name_once(entries) {
-                let same = |entry: &Value| order.iter().position(|each| each.get("name") == entry.get("name"));
+                let same =
+                    |entry: &Value| order.iter().position(|each| each.get("name") == entry.get("name"));
                 entries.sort_by_key(|entry| same(entry).unwrap_or(order.len()));
             }
         }

@@ -207,19 +207,13 @@ impl Workload {
     }
 
     /// The next step towards what is wanted: the pod template changes in one of them, or in none.
-    fn towards(
-        &self,
-        wanted: &Wanted<'_>,
-        containers: &[&Container],
-        yielding: &[Owner],
-    ) -> Option<Change> {
+    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container], yielding: &[Owner]) -> Option<Change> {
         let configuration = || self.configuration(wanted.spec());
         if wanted.is_in_place(self, containers) {
             return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
         }
-        let leaves_any = |owner: &Owner| {
-            references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item))
-        };
+        let leaves_any =
+            |owner: &Owner| references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item));
         // Server-side apply takes away neither what stands beside our reference, nor what somebody else has or shares.
         let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
             || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))

@@ -46,8 +46,9 @@ pub(super) fn volumes(seen: &Workload) -> Vec<Value> {
 
 /// The lists of the pod as they are without the entries of Secrets that are meant.
 pub(super) fn without(seen: &Workload, is_meant: impl Fn(&str, &Item) -> bool) -> Value {
-    let goes =
-        |secret: Option<&Value>, item| secret.and_then(Value::as_str).is_some_and(|secret| is_meant(secret, &item));
+    let goes = |secret: Option<&Value>, item| {
+        secret.and_then(Value::as_str).is_some_and(|secret| is_meant(secret, &item))
+    };
     let pod = seen.object.data.pointer("/spec/template/spec");
     let mut volumes = volumes(seen);
     let mut gone = Vec::new();

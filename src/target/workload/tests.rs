@@ -247,7 +247,9 @@ fn what_gives_way_goes_in_the_change_that_takes_its_place() {
         values
     };
     let (before, after) = (with_file(&[ADDRESS, LOGIN, ANOTHER]), with_file(&[ADDRESS, SPLIT_ONLY]));
-    let seen = workload(&deployment(), bare);
+    let mut seen = workload(&deployment(), bare);
+    let helm = serde_json::from_value(json!([{"manager": "helm", "operation": "Update"}])).unwrap();
+    seen.object.metadata.managed_fields = Some(helm);
     let change = seen.change(&old, Some(&delivery(1, &before)), &[]).unwrap().unwrap();
     let seen = changed(&seen, &old, &change);
     let (wanted, yielding) = (delivery(1, &after), [old.clone()]);
@@ -260,6 +262,7 @@ fn what_gives_way_goes_in_the_change_that_takes_its_place() {
     assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS", "LDAP_ADDRESS", "LDAP_SPLIT"]);
     let volumes: Vec<_> = pod.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
     assert_eq!(volumes, [new.volume.as_str()]);
+    assert_eq!(handed_over.change(&old, None, &[]), Ok(None), "nothing is left to give up");
     // What is left to do is to say whose everything is.
     let claim = handed_over.change(&new, Some(&wanted), &yielding).unwrap().unwrap();
     assert!(matches!(claim, Change::Claim(_)), "{claim:?}");

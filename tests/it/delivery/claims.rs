@@ -94,7 +94,10 @@ async fn who_lost_goes_on_being_checked() -> Result<()> {
     outlive(&stage, KIND, "corp").await?;
     apply_ldap_config(&stage, "rival", &format!("{TARGET}\ncheckInterval: 1h")).await?;
     let status = workspace.wait_for_reason(KIND, "rival", "Accepted", "Superseded").await?;
-    ensure!(condition(&status, "Verified").is_some_and(|verified| verified["status"] == "True"), "{status:#}");
+    ensure!(
+        condition(&status, "Verified").is_some_and(|verified| verified["status"] == "True"),
+        "{status:#}"
+    );
     workspace.patch(KIND, "rival", &json!({"spec": {"baseDN": "dc=nowhere"}})).await?;
     workspace.wait_for_reason(KIND, "rival", "Verified", "BaseDnNotFound").await?;
     let status = workspace.wait_for_reason(KIND, "rival", "Accepted", "Superseded").await?;
@@ -181,7 +184,12 @@ async fn a_successor_that_never_works_holds_no_deletion_for_ever() -> Result<()>
     let workspace = &stage.workspace;
     stage.ready(TARGET).await?;
     outlive(&stage, KIND, "corp").await?;
-    apply_ldap_config(&stage, "rival", &format!("{TARGET}\nattributes: {{email: nobodyHasThis}}")).await?;
+    apply_ldap_config(
+        &stage,
+        "rival",
+        &format!("{TARGET}\nattributes: {{email: nobodyHasThis, group: gidNumber}}"),
+    )
+    .await?;
     workspace.wait_for_reason(KIND, "rival", "Accepted", "Superseded").await?;
     workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;
     is_gone(workspace, KIND, "corp").await?;
@@ -231,8 +239,9 @@ async fn what_cannot_be_read_keeps_its_place_and_takes_none() -> Result<()> {
 
     // It worked, and cannot be read any more.
     obscure(&stage, KIND, "corp").await?;
-    let is_told =
-        |status: &serde_json::Value| message_of(status, "Accepted").contains("keeps it although this version");
+    let is_told = |status: &serde_json::Value| {
+        message_of(status, "Accepted").contains("keeps it although this version")
+    };
     stage.workspace.wait_for(KIND, "rival", is_told).await?;
     stage.operator = None;
     stage.operator = Some(operator(&stage.workspace)?);

@@ -59,7 +59,8 @@ async fn what_is_not_verified_displaces_nobody() -> Result<()> {
     workspace.wait_for_reason("LdapConfig", "older", "Verified", "BaseDnNotFound").await?;
     let target = json!({"spec": {"target": {"deployment": {"name": "wandb"}}}});
     workspace.patch("LdapConfig", "older", &target).await?;
-    let is_told = |status: &Value| message_of(status, "Accepted").contains("older LdapConfig \"older\" waits");
+    let is_told =
+        |status: &Value| message_of(status, "Accepted").contains("older LdapConfig \"older\" waits");
     workspace.wait_for("LdapConfig", "corp", is_told).await?;
     workspace.wait_for_reason("LdapConfig", "older", "RolledOut", "NotChecked").await?;
     ensure!(stage.revisions("older-ldap").await?.is_empty());

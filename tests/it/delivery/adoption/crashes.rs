@@ -178,12 +178,12 @@ async fn killed_after(story: Story, write: &Write, expected: &End) -> Result<boo
     let mut scene = story.prepare().await?;
     let reached = Arc::new(Mutex::new(false));
     // The operator of the story may start with it.
-    let (sender, end) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let (sender, killing) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
     let (title_of_it, was_reached) = (write.title.clone(), Arc::clone(&reached));
     let is_meant = move |mutation: &_| title(mutation) == title_of_it;
     scene.proxy.lose_answer_to(is_meant, write.times, move |_| {
-        if let Ok(end) = end.recv() {
-            end();
+        if let Ok(kill) = killing.recv() {
+            kill();
             *was_reached.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
     });
