@@ -97,8 +97,12 @@
 //! - What a program in a pod wrote stays there.
 //!   Tests: `delivery::rollback::a_crashing_configuration_is_rolled_back`.
 //! - One resource decides at a target at a time, and an entry of anybody else is never changed, unless `spec.target.adopt`
-//!   asks for that.
+//!   asks for that. One that works is displaced only by one that works, by one change of the target, and one that
+//!   cannot be read keeps what it has.
 //!   Tests: `delivery::authority::the_next_of_a_kind_takes_over_without_a_gap`,
+//!   `delivery::claims::an_older_provider_that_was_never_verified_takes_nothing`,
+//!   `delivery::claims::a_deletion_while_nobody_was_there_waits_for_the_successor`,
+//!   `delivery::claims::what_cannot_be_read_keeps_its_place_and_takes_none`,
 //!   `delivery::adoption::refusals::with_never_every_entry_is_named_and_none_is_touched`.
 //! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B
 //!   Server, or a target has entries, that must go with their resource.

@@ -9,8 +9,8 @@ use super::Verdict;
 use crate::{
     api::{CheckResult, ConditionType},
     engine::{
-        Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
-        RenderContext, Scene, Values, owner_in_targets, prepare, read, references, secret_name,
+        Claim, Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
+        RenderContext, Scene, Values, judge, owner_in_targets, prepare, read, references, secret_name,
     },
     net::{SharedNetwork, Terms, Trust},
     problem::Problem,
@@ -131,11 +131,16 @@ impl<K: Kind> Loaded<K> {
     ) -> Result<crate::engine::Planned<K>, Obstacle> {
         let others = surroundings.resources.iter().filter(|other| other.namespace() == self.namespace());
         let others: Vec<_> = others.filter_map(|other| other.claimant()).collect();
+        let claim = Claimant::of(&self.object).map(|claimant| judge(&claimant, &others));
         let (condition, problem) =
             match prepare(&self.object, &others, surroundings.objects, trust, held.as_slice()) {
-                Prepared::Planned(planned) => return Ok(planned),
                 Prepared::NotAccepted(problem) => (ConditionType::Accepted, problem),
-                Prepared::Unresolved(problem) => (ConditionType::ResolvedRefs, problem),
+                prepared => match (claim, prepared) {
+                    (Some(Claim::Lost(problem)), _) => (ConditionType::Accepted, problem),
+                    (_, Prepared::Planned(planned)) => return Ok(planned),
+                    (_, Prepared::Unresolved(problem)) => (ConditionType::ResolvedRefs, problem),
+                    (_, Prepared::NotAccepted(problem)) => (ConditionType::Accepted, problem),
+                },
             };
         Err(Obstacle { condition, problem })
     }

@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use super::{
     Claimant, Context, Kind, ReferenceSource, Registry, Scope, Watches,
     claims::affected,
-    controller::Guarded,
     follow::follow,
+    guarded::Guarded,
     references,
     reporting::mend_status,
     secret::owner_in_targets,
@@ -86,7 +86,7 @@ fn wake_rivals<K: Kind>(
     object: &Guarded<K>,
     now: Option<&Guarded<K>>,
 ) {
-    let claimant = |object: &Guarded<K>| object.0.as_ref().ok().and_then(Claimant::of);
+    let claimant = Claimant::of_guarded::<K>;
     let before = store.get(&ObjectRef::from_obj(object)).and_then(|before| claimant(&before));
     let now = now.and_then(claimant);
     if before.is_none() && now.is_none() {

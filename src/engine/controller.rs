@@ -14,9 +14,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::PartialObjectMeta,
-    core::{
-        ApiResource, DeserializeGuard, DynamicObject, DynamicResourceScope, error_boundary::InvalidObject,
-    },
+    core::{ApiResource, DynamicObject, DynamicResourceScope},
     runtime::{
         Controller,
         controller::{self, Action},
@@ -28,10 +26,11 @@ use super::{
     Context, Kind, ReferenceSource, Watches,
     backoff::{Failure, Key, random_share, retry_after},
     changes::{metadata, resources, users_of},
+    guarded::{Guarded, Unreadable},
     recall::{recall_once_listed, run_after_acceptances},
     reconcile,
     reconcile::now,
-    release::release_undecodable,
+    release::release_unreadable,
     reporting::Seen,
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
@@ -91,9 +90,6 @@ impl Scope {
         }
     }
 }
-
-/// An object that may not decode: it is reported, and its neighbours go on.
-pub(super) type Guarded<K> = DeserializeGuard<K>;
 
 /// A longer run than this hangs at the API server, for the checks have a time limit of their own.
 const API_TIME: Duration = Duration::from_mins(1);
@@ -236,20 +232,20 @@ async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<A
                 .await
                 .unwrap_or(Err(Error::Timeout(limit)))
         }
-        Err(invalid) => tokio::time::timeout(API_TIME, report_undecodable(invalid, object, context))
+        Err(unreadable) => tokio::time::timeout(API_TIME, report_unreadable(unreadable, object, context))
             .await
             .unwrap_or(Err(Error::Timeout(API_TIME))),
     }
 }
 
 /// An object that does not decode gets a status like any other, so that people see why nothing happens.
-async fn report_undecodable<K: Kind>(
-    invalid: &InvalidObject,
+async fn report_unreadable<K: Kind>(
+    unreadable: &Unreadable,
     object: &Guarded<K>,
     context: &Context<K>,
 ) -> Result<Action, Error> {
-    if invalid.metadata.deletion_timestamp.is_some() {
-        return release_undecodable(object, context).await;
+    if unreadable.metadata.deletion_timestamp.is_some() {
+        return release_unreadable(object, context).await;
     }
     let resource = ApiResource::erase::<K>(&());
     let api = Api::<DynamicObject>::namespaced_with(
@@ -266,15 +262,18 @@ async fn report_undecodable<K: Kind>(
         Reason::InvalidSpec,
         format!(
             "This version of the operator cannot read the object: {}. Correct that field, or run the version that it was written for.",
-            quote(&invalid.error)
+            quote(&unreadable.error)
         ),
     );
     let facts = Facts {
-        generation: invalid.metadata.generation,
+        generation: unreadable.metadata.generation,
         outcome: Outcome::NotAccepted(problem),
         publication: None,
         delivered: None,
-        destination: Destination::Secret,
+        destination: match unreadable.target() {
+            Some(_) => Destination::Target,
+            None => Destination::Secret,
+        },
         looks: &[],
         secret_name: String::new(),
         threshold: 0,

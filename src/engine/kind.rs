@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{Checked, Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Tenancy, Values};
 use crate::{
@@ -71,9 +72,18 @@ pub trait Kind:
         None
     }
 
-    /// What only one resource may decide at a target at a time, in words for messages.
+    /// The same for a resource that cannot be read, as far as its spec still tells.
+    fn claim_of_unreadable(_name: &str, _spec: &Value) -> Option<String> {
+        None
+    }
+
+    /// Everything that a resource of the kind may decide at a target, and only one resource at a time, in words for
+    /// messages.
+    const SEATS: &'static [&'static str] = &[];
+
+    /// What of it this resource decides.
     fn seats(&self) -> Vec<&'static str> {
-        Vec::new()
+        Self::SEATS.to_vec()
     }
 
     /// What those of other kinds are told that lose a place to a resource of this kind.

@@ -1,7 +1,7 @@
 //! What the operator remembers between runs.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{Reason, Status},
     problem::Problem,
-    target::Sightings,
+    target::{Sightings, Target},
 };
 
 /// Rights, quotas and policies change without an event.
@@ -47,6 +47,10 @@ struct Entry<K: Kind> {
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// What was seen to fail in the target's pods.
     sightings: Sightings,
+    /// When this process first saw that it leaves these targets, or is being deleted.
+    leaving: BTreeMap<Option<Target>, Instant>,
+    /// When this process first took its entries out of a target, to delete it.
+    withdrawing: Option<Instant>,
     /// The revision of which a check found last that its values do not work any more, and what it found.
     refused_revision: Option<(u64, String)>,
 }
@@ -100,6 +104,8 @@ impl<K: Kind> Entry<K> {
             rejections: 0,
             delivered: None,
             sightings: Sightings::default(),
+            leaving: BTreeMap::new(),
+            withdrawing: None,
             refused_revision: None,
         }
     }
@@ -243,6 +249,23 @@ impl<K: Kind> Memory<K> {
     /// Keeps what was seen to fail in the target's pods.
     pub(super) fn saw(&self, object: &K, sightings: Sightings) {
         self.with(object, |entry| entry.sightings = sightings);
+    }
+
+    /// How long this process has known that the resource leaves this target, or is being deleted.
+    pub(super) fn leaving_for(&self, object: &K, target: Option<&Target>, now: Instant) -> Duration {
+        self.with(object, |entry| {
+            now.saturating_duration_since(*entry.leaving.entry(target.cloned()).or_insert(now))
+        })
+    }
+
+    /// Forgets since when the resource has been leaving this target, now that it has left.
+    pub(super) fn left(&self, object: &K, target: &Target) {
+        self.with(object, |entry| entry.leaving.remove(&Some(target.clone())));
+    }
+
+    /// How long this process has been taking the entries of a deleted resource out of its target.
+    pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
+        self.with(object, |entry| now.saturating_duration_since(*entry.withdrawing.get_or_insert(now)))
     }
 
     /// Why the values of this revision do not work any more, where a check has found that.

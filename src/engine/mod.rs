@@ -19,6 +19,7 @@ mod delivery;
 mod dial;
 mod events;
 mod follow;
+mod guarded;
 mod heartbeat;
 mod inputs;
 mod kind;
@@ -48,7 +49,7 @@ mod values;
 mod watches;
 
 pub use checked_inputs::CheckedInputs;
-pub use claims::{Claimant, Tenancy};
+pub use claims::{Claim, Claimant, Tenancy, judge};
 pub use context::{Context, Waits};
 pub use controller::{Scope, control};
 pub use dial::{Protection, connect, encrypt_stage, reach};

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Account, CheckedInputs, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource,
-    Values, accept::accept, claims::superseded,
+    Values, accept::accept, claims::lost_identity,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION},
@@ -96,7 +96,7 @@ pub fn prepare<K: Kind>(
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
-    if let Some(problem) = Claimant::of(object).and_then(|claimant| superseded(&claimant, others)) {
+    if let Some(problem) = Claimant::of(object).and_then(|claimant| lost_identity(&claimant, others)) {
         return Prepared::NotAccepted(problem);
     }
     let common = object.common();

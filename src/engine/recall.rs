@@ -13,8 +13,8 @@ use kube::{
 };
 
 use super::{
-    Account, CheckedInputs, Context, Finding, Kind, Prepared, Remembered, controller::Guarded, fetch,
-    prepare, references, report::without_advice, watches::Watched,
+    Account, CheckedInputs, Context, Finding, Kind, Prepared, Remembered, fetch, guarded::Guarded, prepare,
+    references, report::without_advice, watches::Watched,
 };
 use crate::{api::Status, error::Error, net::Said, problem::Problem};
 

@@ -11,8 +11,9 @@ use super::{
     Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule,
     Tenancy, Traces, Upkeep, Values, Verdict,
     backoff::random_share,
+    claims::{Claim, Proof},
     decide,
-    delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
+    delivery::{Checks, Delivered, Offer, Progress, claim, deliver, look_again, looks, retire},
     fetch,
     notices::written as news_of,
     prepare, references, rejection,
@@ -57,14 +58,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not keep a rollout that is under way from being undone.
             if problem.reason == Reason::InvalidSpec {
-                published.delivered = published.hand_over(object, context, Checks::Open).await?;
+                published.delivered = published.hand_over(object, context, UNCHECKED).await?;
             }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            published.delivered = published.hand_over(object, context, Checks::Open).await?;
+            published.delivered = published.hand_over(object, context, UNCHECKED).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
             return settle(object, context, outcome, Some(published)).await;
         }
@@ -84,16 +85,27 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     {
         context.memory.verified(object, &renewed);
     }
-    let candidate = candidate::<K>(&planned, &remembered, held);
+    let claim = claim(object, context, checks(object, &remembered).1).await;
+    let candidate = match claim {
+        // Who has no place goes on being checked, for the time when it is free.
+        Claim::Lost(_) => Candidate::None,
+        Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => candidate::<K>(&planned, &remembered, held),
+    };
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
     published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
-    if published.awaits_checks() && checks(object, &remembered) == Checks::Stale {
+    if published.awaits_checks() && checks(object, &remembered).0 == Checks::Stale {
         // What somebody else has set is not taken over on the word of a check that is old.
         let values = (published.values.as_ref(), last_verified.as_ref());
         drop(turn);
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
         turn = context.turns.take().await;
         published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
+    }
+    if let (Claim::Lost(problem), Some(delivered)) = (claim, &mut published.delivered)
+        && matches!(delivered.state, Progress::Failed(_) | Progress::NotPublished)
+    {
+        // Whether it could be delivered is not the question.
+        delivered.state = Progress::Superseded(problem);
     }
     let verdict = remembered.verdict(object.common().failure_threshold);
     let previous = context.memory.previous_details(object);
@@ -117,12 +129,18 @@ enum Age {
 /// How long a check says that something works now.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// What the last run of the checks says of taking anything over.
-fn checks<K: Kind>(object: &K, remembered: &Remembered<K::Evidence>) -> Checks {
+/// What is said of taking anything over where nothing was checked.
+const UNCHECKED: (Checks, Proof) = (Checks::Open, Proof::Unverified);
+
+/// What the last run of the checks says of taking anything over: from somebody else, and from another resource.
+fn checks<K: Kind>(object: &K, remembered: &Remembered<K::Evidence>) -> (Checks, Proof) {
     match remembered.verdict(object.common().failure_threshold) {
-        Verdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => Checks::Fresh,
-        Verdict::Passed => Checks::Stale,
-        Verdict::Tolerated { .. } | Verdict::Failed(_) | Verdict::Held(_) => Checks::Open,
+        Verdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => {
+            (Checks::Fresh, Proof::Verified)
+        }
+        Verdict::Passed => (Checks::Stale, Proof::Verified),
+        Verdict::Tolerated { .. } => (Checks::Open, Proof::Verified),
+        Verdict::Failed(_) | Verdict::Held(_) => (Checks::Open, Proof::Unverified),
     }
 }
 
@@ -147,7 +165,7 @@ async fn examine<K: Kind>(
     if let Some(known) = &known
         && !is_out_of_date(known)
         && known.answers(question, schedule(object), Instant::now())
-        && (age == Age::AsScheduled || checks(object, known) != Checks::Stale)
+        && (age == Age::AsScheduled || checks(object, known).0 != Checks::Stale)
     {
         context.memory.remember(object, known.clone());
         return Ok(known.clone());
@@ -376,7 +394,7 @@ impl Published {
         &self,
         object: &K,
         context: &Context<K>,
-        checks: Checks,
+        checks: (Checks, Proof),
     ) -> Result<Option<Delivered>, Error> {
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
             retire(object, context).await?;

@@ -11,13 +11,13 @@ use std::{
 use futures::channel::mpsc;
 use kube::{
     ResourceExt,
-    core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::sync::watch;
 
 use super::{
     Claimant, Kind, Scope,
+    guarded::Guarded,
     watches::{Watched, all_settled},
 };
 use crate::target::Target;
@@ -43,9 +43,9 @@ trait Controlled: Send + Sync {
 
 struct Controller<K: Kind> {
     scope: Scope,
-    store: Store<DeserializeGuard<K>>,
+    store: Store<Guarded<K>>,
     watched: Arc<Watched>,
-    runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+    runs: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 }
 
 impl<K: Kind> Controlled for Controller<K> {
@@ -55,10 +55,10 @@ impl<K: Kind> Controlled for Controller<K> {
 
     fn claimants(&self, namespace: &str) -> Vec<Claimant> {
         let objects = self.store.state();
-        let objects = objects.iter().filter_map(|object| object.0.as_ref().ok());
         objects
+            .iter()
             .filter(|object| object.namespace().as_deref() == Some(namespace))
-            .filter_map(Claimant::of)
+            .filter_map(|object| Claimant::of_guarded(object))
             .collect()
     }
 
@@ -86,9 +86,9 @@ impl Registry {
     pub(super) fn add<K: Kind>(
         &self,
         scope: Scope,
-        store: Store<DeserializeGuard<K>>,
+        store: Store<Guarded<K>>,
         watched: Arc<Watched>,
-        runs: mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+        runs: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
     ) {
         let controller = Arc::new(Controller { scope, store, watched, runs });
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);

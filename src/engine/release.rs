@@ -1,6 +1,6 @@
 //! The last run for one resource: what it made on the other side goes before it does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +14,7 @@ use kube::{
 use super::{
     Claimant, Context, Kind, Notice, Scene, claims,
     clock::ApiClock,
-    delivery::{Withdrawal, is_absent, withdraw},
+    delivery::{Pace, Withdrawal, is_absent, withdraw},
     secret::{self, field_manager},
 };
 use crate::{
@@ -61,8 +61,7 @@ const SUCCESSOR_RETRY: Duration = Duration::from_secs(1);
 /// How often is looked whether pods still refer to what is to go.
 const PODS_RETRY: Duration = Duration::from_secs(2);
 
-/// How long the entries stay for a successor that is to replace them: it takes them over in one step, so
-/// that no pod starts without any.
+/// What takes longer is told: a successor that only has its checks to make is there before.
 const HANDOVER: Duration = Duration::from_secs(15);
 
 /// Takes away what a deleted resource made elsewhere, and lets the resource go: after a while also where
@@ -74,12 +73,13 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         // What stays must keep working.
         let stays = is_orphaning
             || finalizer == Finalizer::Target && object.common().deletion_policy == DeletionPolicy::Retain;
-        let waited = waited(context, deleted).await?;
-        let left = context.waits.deletion.saturating_sub(waited);
         let pending = match finalizer {
             _ if stays => None,
-            Finalizer::Target => leave_target(object, context, waited, left).await?,
-            Finalizer::RemoteCredentials => revoke(object, context, left).await?,
+            Finalizer::Target => leave_target(object, context).await?,
+            Finalizer::RemoteCredentials => {
+                let waited = waited(context, deleted).await?;
+                revoke(object, context, context.waits.deletion.saturating_sub(waited)).await?
+            }
         };
         if let Some(retry) = pending {
             return Ok(Action::requeue(retry));
@@ -95,27 +95,61 @@ async fn waited<K: Kind>(context: &Context<K>, deleted: &Time) -> Result<Duratio
     Ok(Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default())
 }
 
-/// Whether no successor is about to take the resource's entries over.
-async fn is_replaced<K: Kind>(object: &K, context: &Context<K>) -> Result<bool, Error> {
-    // A kind that cannot be listed must not hold the deletion.
-    let others = tokio::time::timeout(SUCCESSOR_RETRY, context.others(object)).await.unwrap_or_default();
-    match Claimant::of(object).filter(|claimant| claims::successor(claimant, &others).is_some()) {
-        Some(claimant) => is_absent(object, context, claimant.target.as_ref()).await,
-        None => Ok(true),
-    }
+/// Who is to have what a resource leaves at its target.
+enum Heir {
+    /// Nobody, or who has it already.
+    Nobody,
+    /// Nobody who is known, and not every kind is listed.
+    Unknown,
+    /// This resource, which is to take the entries over in one step, so that no pod starts without any.
+    Waits(Claimant),
+}
+
+async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> {
+    let claimant = Claimant::of(object);
+    let Some((claimant, target)) = claimant.and_then(|claimant| Some((claimant.clone(), claimant.target?)))
+    else {
+        return Ok(Heir::Nobody);
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    // Who waits in vain finds below what is not listed.
+    let _ = tokio::time::timeout(SUCCESSOR_RETRY, context.registry.listed(&namespace)).await;
+    let is_unlisted = context.registry.unlisted(&namespace).is_some();
+    let others = context.registry.claimants(&namespace);
+    Ok(match claims::heir(&claimant, &target, &others) {
+        Some(heir) if !is_absent(object, context, Some(&target)).await? => Heir::Waits(heir.clone()),
+        None if is_unlisted => Heir::Unknown,
+        Some(_) | None => Heir::Nobody,
+    })
+}
+
+/// How long this process has waited with the entries of a deleted resource in place; nothing once they are to go. A
+/// time when no process was there to take them over does not count.
+async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Duration>, Error> {
+    let (patience, waited) =
+        (context.waits.deletion, context.memory.leaving_for(object, None, Instant::now()));
+    Ok(match heir(object, context).await? {
+        Heir::Unknown if waited < HANDOVER.min(patience) => Some(SUCCESSOR_RETRY),
+        Heir::Waits(heir) if waited < patience => {
+            let told = stays_for(object, &heir);
+            if waited > HANDOVER && context.memory.is_news(object, &told.message) {
+                context.tell(object, &waits("Withdraw", &told, patience));
+            }
+            Some(SUCCESSOR_RETRY.min(patience - waited))
+        }
+        // A kind that cannot be listed must not hold the deletion, nor a successor that never works.
+        Heir::Nobody | Heir::Unknown | Heir::Waits(_) => None,
+    })
 }
 
 /// Takes the resource out of its target; tells when to look again, if it must be waited for.
-async fn leave_target<K: Kind>(
-    object: &K,
-    context: &Context<K>,
-    waited: Duration,
-    left: Duration,
-) -> Result<Option<Duration>, Error> {
-    if waited < HANDOVER.min(context.waits.deletion) && !is_replaced(object, context).await? {
-        return Ok(Some(SUCCESSOR_RETRY));
+async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Duration>, Error> {
+    if let Some(retry) = handed_over(object, context).await? {
+        return Ok(Some(retry));
     }
-    let obstacle = match withdraw(object, context, None).await? {
+    let waited = context.memory.withdrawing_for(object, Instant::now());
+    let left = context.waits.deletion.saturating_sub(waited);
+    let obstacle = match withdraw(object, context, None, Pace::AtOnce).await? {
         Ok(Withdrawal::Complete) => return Ok(None),
         Ok(Withdrawal::PodsRemain) => None,
         Err(problem) => Some(problem),
@@ -184,7 +218,7 @@ async fn revoke<K: Kind>(
 
 /// The same for a resource that this version cannot read: nothing can be taken away then, only waited
 /// for the version that can.
-pub(super) async fn release_undecodable<K: Kind>(
+pub(super) async fn release_unreadable<K: Kind>(
     object: &impl Resource<DynamicType = ()>,
     context: &Context<K>,
 ) -> Result<Action, Error> {
@@ -207,6 +241,19 @@ pub(super) async fn release_undecodable<K: Kind>(
         context.let_go(object, finalizer).await?;
     }
     Ok(Action::await_change())
+}
+
+/// Why the entries of a deleted resource stay for a while.
+fn stays_for<K: Kind>(object: &K, heir: &Claimant) -> Problem {
+    let target = object.common().target.as_ref().and_then(Target::of);
+    let place = target.map_or_else(|| "the target".to_owned(), |target| target.to_string());
+    Problem::new(
+        Reason::Progressing,
+        format!(
+            "The entries stay in {place} until {} takes them over, and go without it then. See what keeps that one from being verified and delivered.",
+            heir.owner.title
+        ),
+    )
 }
 
 fn too_slow(limit: Duration) -> Problem {

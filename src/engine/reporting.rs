@@ -6,7 +6,6 @@ use futures::channel::mpsc;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::DeserializeGuard,
     runtime::reflector::ObjectRef,
 };
 use serde::Serialize;
@@ -14,7 +13,7 @@ use serde_json::{Map, Value, json};
 use strum::IntoEnumIterator;
 
 use super::{
-    Context, Kind, Notice, controller::Guarded, notices::notices, rejection::is_conflict, reported::Foreign,
+    Context, Kind, Notice, guarded::Guarded, notices::notices, rejection::is_conflict, reported::Foreign,
     secret::field_manager,
 };
 use crate::{
@@ -110,7 +109,7 @@ impl<K: Kind> Context<K> {
     }
 
     /// The guard lets the answer pass even where the object's spec does not decode.
-    fn guarded(&self, object: &impl Resource<DynamicType = ()>) -> Api<DeserializeGuard<K>> {
+    fn guarded(&self, object: &impl Resource<DynamicType = ()>) -> Api<Guarded<K>> {
         Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
     }
 

@@ -36,12 +36,22 @@ pub fn field_manager<K: Kind>() -> String {
 /// The name of the Secret that the resource publishes.
 pub fn secret_name<K: Kind>(object: &K) -> String {
     let named = object.common().secret_name.clone();
-    named.unwrap_or_else(|| format!("{}-{}", object.name_any(), K::SHORT_NAME))
+    named.unwrap_or_else(|| default_secret_name::<K>(&object.name_any()))
+}
+
+/// The same where the spec does not say.
+pub(super) fn default_secret_name<K: Kind>(name: &str) -> String {
+    format!("{name}-{}", K::SHORT_NAME)
 }
 
 /// The names that the resource has in targets.
 pub fn owner_in_targets<K: Kind>(object: &K) -> Owner {
-    Owner::new(&K::kind(&()), K::SHORT_NAME, &field_manager::<K>(), &object.name_any(), secret_name(object))
+    owner_named::<K>(&object.name_any(), secret_name(object))
+}
+
+/// The same for a resource of this name.
+pub(super) fn owner_named<K: Kind>(name: &str, secret_name: String) -> Owner {
+    Owner::new(&K::kind(&()), K::SHORT_NAME, &field_manager::<K>(), name, secret_name)
 }
 
 /// Reads what stands under the Secret's name.

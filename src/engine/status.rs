@@ -109,8 +109,7 @@ impl Draft {
 /// Times are taken over from the status before wherever a condition's status did not flip, so that
 /// equal facts give an equal status.
 pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> Status {
-    let mut drafts =
-        vec![accepted(&facts.outcome), resolved(&facts.outcome), verified(facts), published(facts)];
+    let mut drafts = vec![accepted(facts), resolved(&facts.outcome), verified(facts), published(facts)];
     if facts.destination == Destination::Target {
         drafts.push(rolled_out(facts));
     }
@@ -162,17 +161,31 @@ fn suspended(type_: ConditionType) -> Draft {
     )
 }
 
-fn accepted(outcome: &Outcome<'_>) -> Draft {
+fn accepted(facts: &Facts<'_>) -> Draft {
     let type_ = ConditionType::Accepted;
-    match outcome {
-        Outcome::Suspended => suspended(type_),
-        Outcome::NotAccepted(problem) => Draft::broken(type_, problem),
-        _ => Draft::new(
-            type_,
-            State::True,
-            Reason::Valid,
-            "The spec makes sense by itself, and no older resource has its place.",
-        ),
+    let delivered = facts.delivered;
+    match (&facts.outcome, delivered.map(|delivered| &delivered.state)) {
+        (Outcome::Suspended, _) => suspended(type_),
+        (Outcome::NotAccepted(problem), _) | (_, Some(Progress::Superseded(problem))) => {
+            Draft::broken(type_, problem)
+        }
+        (_, Some(Progress::Waits(words))) => {
+            Draft::new(type_, State::True, Reason::Valid, format!("The spec makes sense by itself. {words}"))
+        }
+        _ => match delivered.and_then(|delivered| delivered.watched.as_ref()) {
+            Some(words) => Draft::new(
+                type_,
+                State::True,
+                Reason::Valid,
+                format!("The spec makes sense by itself. {words}"),
+            ),
+            None => Draft::new(
+                type_,
+                State::True,
+                Reason::Valid,
+                "The spec makes sense by itself, and no older resource has its place.",
+            ),
+        },
     }
 }
 
@@ -257,8 +270,8 @@ fn published(facts: &Facts<'_>) -> Draft {
         ),
         Some(Publication::Nothing) => {
             let because = match &facts.outcome {
-                Outcome::NotAccepted(_) => ConditionType::Accepted,
-                _ => ConditionType::ResolvedRefs,
+                Outcome::Unresolved(_) => ConditionType::ResolvedRefs,
+                _ => ConditionType::Accepted,
             };
             Draft::not_checked(type_, because)
         }
@@ -284,6 +297,8 @@ fn rolled_out(facts: &Facts<'_>) -> Draft {
         Progress::NoWorkingRevision(message) => {
             Draft::new(type_, State::False, Reason::NoWorkingRevision, message)
         }
+        Progress::Waits(_) => Draft::not_checked(type_, ConditionType::Verified),
+        Progress::Superseded(_) => Draft::not_checked(type_, ConditionType::Accepted),
         Progress::Failed(problem) => Draft::broken(type_, problem),
     }
 }

@@ -95,9 +95,11 @@ impl Kind for LdapConfig {
         &self.spec
     }
 
+    const SEATS: &'static [&'static str] = &["the LDAP settings", SIGN_IN];
+
     fn seats(&self) -> Vec<&'static str> {
-        let sign_in = self.spec.login.then_some(SIGN_IN);
-        ["the LDAP settings"].into_iter().chain(sign_in).collect()
+        let has_login = |seat: &&str| self.spec.login || *seat != SIGN_IN;
+        Self::SEATS.iter().copied().filter(has_login).collect()
     }
 
     fn look(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {

@@ -83,9 +83,7 @@ impl Kind for OidcProvider {
         &self.spec
     }
 
-    fn seats(&self) -> Vec<&'static str> {
-        vec!["the OpenID Connect settings", SIGN_IN]
-    }
+    const SEATS: &'static [&'static str] = &["the OpenID Connect settings", SIGN_IN];
 
     fn look(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
         let looked = self.parse().ok().and_then(|settings| host::matches(&settings, environment));

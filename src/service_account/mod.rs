@@ -13,6 +13,7 @@ mod settings;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use settings::{AccountSettings, CredentialSettings, Settings};
 
@@ -98,6 +99,10 @@ impl Kind for ServiceAccount {
 
     fn claim(&self) -> Option<String> {
         Some(settings::claim(self))
+    }
+
+    fn claim_of_unreadable(name: &str, spec: &Value) -> Option<String> {
+        settings::claim_of_unreadable(name, spec)
     }
 
     fn parse(&self) -> Result<Settings, Problem> {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
+use serde_json::Value;
 
 use super::{api_key::ApiKeySettings, federated::FederatedSettings};
 use crate::{
-    api::{DeletionPolicy, Reason, ServiceAccount, ServiceAccountSpec, service_account},
+    api::{DeletionPolicy, InstanceSpec, Reason, ServiceAccount, ServiceAccountSpec, service_account},
     engine::Kind,
     instance::{BaseUrl, Member},
     issuer,
@@ -137,17 +138,35 @@ impl Settings {
 /// The account or subject that the resource stands for. Two resources for one account would revoke each
 /// other's keys.
 pub(super) fn claim(object: &ServiceAccount) -> String {
-    let spec = &object.spec;
-    if let Some(federated) = &spec.credentials.federated {
-        let issuer = &federated.issuer_ref.name;
-        return format!("the subject \"{}\" of the JwtIssuer \"{issuer}\"", federated.subject);
+    let ServiceAccountSpec { instance, credentials, .. } = &object.spec;
+    match &credentials.federated {
+        Some(federated) => subject_at(&federated.issuer_ref.name, &federated.subject),
+        None => account_at(instance, &account_name(object)),
     }
+}
+
+/// The same of a spec that cannot be read, where it still tells.
+pub(super) fn claim_of_unreadable(name: &str, spec: &Value) -> Option<String> {
+    let text = |path: &str| spec.pointer(path).and_then(Value::as_str);
+    if spec.pointer("/credentials/federated").is_some() {
+        let (issuer, subject) = ("/credentials/federated/issuerRef/name", "/credentials/federated/subject");
+        return Some(subject_at(text(issuer)?, text(subject)?));
+    }
+    let instance = serde_json::from_value(spec.get("instance")?.clone()).ok()?;
+    Some(account_at(&instance, text("/accountName").unwrap_or(name)))
+}
+
+fn subject_at(issuer: &str, subject: &str) -> String {
+    format!("the subject \"{subject}\" of the JwtIssuer \"{issuer}\"")
+}
+
+fn account_at(instance: &InstanceSpec, account: &str) -> String {
     // What cannot be parsed is not accepted anyway.
-    let base_url = BaseUrl::parse(&spec.instance).map_or_else(
-        |_| issuer::without_slash(&spec.instance.base_url).to_owned(),
+    let base_url = BaseUrl::parse(instance).map_or_else(
+        |_| issuer::without_slash(&instance.base_url).to_owned(),
         |base_url| base_url.root().to_owned(),
     );
-    format!("the account \"{}\" at {base_url}", account_name(object))
+    format!("the account \"{account}\" at {base_url}")
 }
 
 fn account_name(object: &ServiceAccount) -> String {

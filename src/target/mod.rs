@@ -217,6 +217,13 @@ impl Seen {
             .collect()
     }
 
+    /// The objects that have entries of the owner, such as `Deployment/wandb`.
+    pub fn objects_with(&self, owner: &Owner) -> BTreeSet<String> {
+        let has_entries = |(seen, _): &(&Self, Reach)| !seen.standing(owner).numbers.is_empty();
+        let parts = self.parts().into_iter().filter(has_entries);
+        parts.map(|(seen, _)| format!("{}/{}", seen.resource().kind, seen.name())).collect()
+    }
+
     /// How the owner's entries stand.
     pub fn standing(&self, owner: &Owner) -> Standing {
         match self {

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
-use super::*;
-use crate::api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount};
+use super::{claimant::Published, *};
+use crate::{
+    api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
+    engine::{Kind, guarded::Guarded},
+};
 
 /// How a resource stands, beside its name and age.
 #[derive(Clone, Copy, PartialEq)]
@@ -82,10 +85,46 @@ fn account(name: &str, minute: Minute, state: State, account_name: &str) -> Clai
     object::<ServiceAccount>(name, minute, state, spec)
 }
 
+fn lost_to(claimant: &Claimant, claimants: &[Claimant]) -> Option<Problem> {
+    match judge(claimant, claimants) {
+        Claim::Lost(problem) => Some(problem),
+        Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => None,
+    }
+}
+
+/// The same with passed checks.
+fn verified(claimant: Claimant) -> Claimant {
+    claimant.proven(Proof::Verified)
+}
+
+/// The same with entries at the target.
+fn delivered(mut claimant: Claimant) -> Claimant {
+    let objects = claimant.target.iter().flat_map(Target::objects).map(ToString::to_string);
+    claimant.delivered = objects.collect();
+    claimant
+}
+
+fn works(claimant: Claimant) -> Claimant {
+    verified(delivered(claimant))
+}
+
+/// An object that cannot be read, with what is left of its spec and its status.
+fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: Value) -> Claimant {
+    spec["checkInterval"] = json!({"no": "duration"});
+    let object: Guarded<K> = serde_json::from_value(json!({
+        "apiVersion": "auth.wandb.com/v1alpha1", "kind": K::kind(&()),
+        "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:{minute:02}:00Z")},
+        "spec": spec, "status": status,
+    }))
+    .unwrap();
+    assert!(object.0.is_err());
+    Claimant::of_guarded(&object).unwrap()
+}
+
 /// Who loses to whom, and what the loser is told.
 fn told(claimants: &[Claimant]) -> Vec<String> {
     let lines = claimants.iter().filter_map(|claimant| {
-        let problem = superseded(claimant, claimants)?;
+        let problem = lost_to(claimant, claimants)?;
         Some(format!("{}: {}: {}", claimant.name, problem.reason, problem.message))
     });
     lines.collect()
@@ -98,7 +137,7 @@ fn losers(claimants: &[Claimant]) -> Vec<(String, Reason)> {
     let losers = |claimants: &[Claimant]| {
         let losers = claimants
             .iter()
-            .filter_map(|claimant| Some((claimant.name.clone(), superseded(claimant, claimants)?.reason)));
+            .filter_map(|claimant| Some((claimant.name.clone(), lost_to(claimant, claimants)?.reason)));
         let mut losers: Vec<_> = losers.collect();
         losers.sort_by(|a, b| a.0.cmp(&b.0));
         losers
@@ -201,10 +240,10 @@ fn losers_learn_who_has_what_and_what_to_do() {
         .concat()
         .join("\n"),
         @r#"
-    new: Superseded: The older LdapConfig "old" has the LDAP settings of Deployment/wandb already. Delete or suspend one of the two, or change this one.
-    new: Superseded: The older LdapConfig "old" has the sign-in of Deployment/wandb already. Delete or suspend one of the two, or change this one.
-    new: ConflictsWithOidc: The older OidcProvider "old" has the sign-in of Deployment/wandb already. Delete or suspend one of the two, or change this one.
-    new: Superseded: The older OidcProvider "old" has the OpenID Connect settings of Deployment/wandb already. Delete or suspend one of the two, or change this one.
+    new: Superseded: The older LdapConfig "old" has the LDAP settings of Deployment/wandb already. Delete or suspend one of the two once this one is verified, or change this one.
+    new: Superseded: The older LdapConfig "old" has the sign-in of Deployment/wandb already. Delete or suspend one of the two once this one is verified, or change this one.
+    new: ConflictsWithOidc: The older OidcProvider "old" has the sign-in of Deployment/wandb already. Delete or suspend one of the two once this one is verified, or change this one.
+    new: Superseded: The older OidcProvider "old" has the OpenID Connect settings of Deployment/wandb already. Delete or suspend one of the two once this one is verified, or change this one.
     new: Superseded: The older ServiceAccount "old" has the account "ci" at https://wandb.example.com already. Delete one of the two, or change this one.
     "#
     );
@@ -279,6 +318,40 @@ fn entries_give_way_to_those_of_the_holder() {
             assert_eq!(yielding_names(&claimant, others), expected, "{what}");
         }
     }
+}
+
+#[test]
+fn entries_that_a_spec_does_not_name_any_more_give_way() {
+    let left = |mut claimant: Claimant| {
+        claimant.delivered = ["Deployment/wandb".to_owned()].into();
+        claimant
+    };
+    let moved = |login| left(ldap_at("other", login, "a", Some(1), Active));
+    for (what, claimant, other, expected) in [
+        ("of the kind", ldap("b", 2, Active), moved(true), true),
+        ("of the sign-in", oidc("b", 2, Active), moved(true), true),
+        ("in test mode", oidc("b", 2, Active), moved(false), false),
+        ("of another kind", jwt("b", 2, Active), moved(true), false),
+        ("written together", jwt("b", 2, Active), left(jwt_at("other", "a", 1, Active)), true),
+        ("elsewhere", ldap_at("third", true, "b", Some(2), Active), moved(true), false),
+        ("where they are wanted", ldap("b", 2, Active), works(ldap("a", 1, Active)), false),
+    ] {
+        assert_eq!(!yielding(&claimant, &[other]).is_empty(), expected, "{what}");
+    }
+    let wandb = Target::parse("Deployment/wandb").unwrap();
+    let issuer = |proof| jwt("j", 2, Active).proven(proof);
+    for (proof, inherits) in [(Proof::Verified, true), (Proof::Unchecked, true), (Proof::Unverified, false)] {
+        assert_eq!(heir(&jwt("i", 1, Leaving), &wandb, &[issuer(proof)]).is_some(), inherits, "{proof:?}");
+        let broken = [oidc("o", 2, Active).proven(proof)];
+        assert!(
+            heir(&ldap("l", 1, Leaving), &wandb, &broken).is_some(),
+            "people would have no way to sign in"
+        );
+    }
+    let waiting = [verified(ldap("b", 2, Active)), ldap_at("other", true, "c", Some(2), Active)];
+    assert_eq!(heir(&moved(true), &wandb, &waiting).map(|heir| heir.name.as_str()), Some("b"));
+    assert!(heir(&moved(true), &wandb, &waiting[1..]).is_none());
+    assert!(heir(&moved(false), &wandb, &[oidc("o", 2, Active)]).is_none());
 }
 
 #[test]
@@ -365,5 +438,147 @@ fn only_those_run_again_whose_turn_may_change() {
         ("itself", None, Some(ldap("l", 2, Active)), vec!["o", "t"]),
     ] {
         assert_eq!(names(affected(before.as_ref(), now.as_ref(), &others)), expected, "{what}");
+    }
+}
+
+/// What a table says of each claimant, in its order.
+fn standings(claimants: &[Claimant]) -> Vec<&'static str> {
+    let mut reversed = claimants.to_vec();
+    reversed.reverse();
+    let standing = |claimant: &Claimant| {
+        let claim = judge(claimant, claimants);
+        assert_eq!(claim, judge(claimant, &reversed), "the order of a listing does not matter");
+        match claim {
+            Claim::Held => "has",
+            Claim::Watched(_) => "goes on",
+            Claim::Waiting(_) => "waits",
+            Claim::Lost(_) => "lost",
+        }
+    };
+    claimants.iter().map(standing).collect()
+}
+
+#[test]
+fn a_place_at_a_target_goes_to_who_works() {
+    let (old, new) = (|| ldap("old", 1, Active), || ldap("new", 2, Active));
+    let provider = || oidc("provider", 3, Active);
+    for (what, claimants, expected) in [
+        ("nobody works", vec![old(), new()], ["has", "lost"].as_slice()),
+        ("the younger one is verified first", vec![old(), verified(new())], &["waits", "goes on"]),
+        ("and delivers", vec![old(), works(new())], &["waits", "goes on"]),
+        ("the older one is verified later", vec![verified(old()), works(new())], &["has", "goes on"]),
+        ("and has delivered", vec![works(old()), verified(new())], &["has", "lost"]),
+        ("half of a handover is seen", vec![works(old()), works(new())], &["has", "lost"]),
+        (
+            "the older one holds the last verified values",
+            vec![delivered(old()), verified(new())],
+            &["has", "lost"],
+        ),
+        ("both are verified at once", vec![verified(old()), verified(new())], &["has", "lost"]),
+        (
+            "the younger one holds the last verified values",
+            vec![old(), delivered(new())],
+            &["waits", "goes on"],
+        ),
+        ("another kind", vec![old(), works(provider())], &["waits", "goes on"]),
+        ("a third one", vec![old(), works(new()), verified(provider())], &["waits", "goes on", "lost"]),
+        (
+            "nobody waits for one that does not take part",
+            vec![ldap("old", 1, Suspended), works(new()), ldap("failed", 1, Failed)],
+            &["lost", "has", "lost"],
+        ),
+        (
+            "a test mode that is to become the sign-in, and is not verified so",
+            vec![delivered(old()), works(provider())],
+            &["waits", "goes on"],
+        ),
+    ] {
+        assert_eq!(standings(&claimants), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
+    let target = || json!({"target": to("wandb")});
+    let unread = |minute, spec| unreadable::<LdapConfig>("unread", minute, spec, json!({}));
+    let rival = || ldap("rival", 5, Active);
+    for (what, unread, rival, expected) in [
+        ("without entries", unread(1, target()), rival(), "goes on"),
+        ("and a rival that works", unread(1, target()), works(rival()), "goes on"),
+        ("the older one has entries", delivered(unread(1, target())), verified(rival()), "lost"),
+        ("the younger one has entries", delivered(unread(9, target())), verified(rival()), "lost"),
+        ("of another kind", delivered(unread(1, target())), verified(oidc("provider", 5, Active)), "lost"),
+        ("without a place", unread(1, json!({})), verified(rival()), "has"),
+    ] {
+        let claimants = [unread, rival];
+        assert_eq!(standings(&claimants)[1], expected, "{what}");
+        assert!(yielding_names(&claimants[1], &claimants).is_empty(), "{what}: its entries stay");
+    }
+    let Claim::Lost(problem) = judge(&verified(rival()), &[delivered(unread(9, target()))]) else {
+        panic!("it has the place")
+    };
+    insta::assert_snapshot!(problem.message, @"");
+}
+
+#[test]
+fn an_account_stays_with_who_works_for_it() {
+    let identified = |mut claimant: Claimant, identified| {
+        claimant.identified = identified;
+        claimant.publication = Published::Yes;
+        claimant
+    };
+    let (old, new) = (|| account("old", Some(1), Active, "ci"), || account("new", Some(2), Active, "ci"));
+    let unread = |status: Value| {
+        let spec = json!({"instance": {"baseURL": "https://wandb.example.com/"}, "accountName": "ci"});
+        unreadable::<ServiceAccount>("unread", 1, spec, status)
+    };
+    let published = json!({"secretRef": {"name": "unread-wsa"}});
+    for (what, claimants, expected) in [
+        ("nobody works", [old(), new()], ["has", "lost"]),
+        ("the younger one works", [old(), identified(new(), Identified::Works)], ["lost", "has"]),
+        (
+            "both do",
+            [identified(old(), Identified::Works), identified(new(), Identified::Works)],
+            ["has", "lost"],
+        ),
+        (
+            "the older one worked with another account",
+            [identified(old(), Identified::Published), identified(new(), Identified::Works)],
+            ["lost", "has"],
+        ),
+        ("the younger one was edited", [old(), identified(new(), Identified::Published)], ["lost", "has"]),
+        ("what cannot be read and works", [unread(published), new()], ["has", "lost"]),
+        ("what cannot be read and never worked", [unread(json!({})), new()], ["has", "has"]),
+    ] {
+        assert_eq!(standings(&claimants), expected, "{what}");
+    }
+}
+
+#[test]
+fn statuses_tell_who_works() {
+    let of = |generation: u64, accepted: &str, reason: &str, verified: &str, observed: u64| {
+        let condition = |type_: &str, status: &str, reason: &str| {
+            json!({"type": type_, "status": status, "reason": reason, "message": "", "observedGeneration": observed,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let object: LdapConfig = serde_json::from_value(json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+            "metadata": {"name": "corp", "generation": generation},
+            "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org", "target": to("wandb")},
+            "status": {"secretRef": {"name": "corp-ldap"}, "conditions": [
+                condition("Accepted", accepted, reason), condition("Verified", verified, "")]},
+        }))
+        .unwrap();
+        let claimant = Claimant::of(&object).unwrap();
+        (claimant.proof, claimant.identified)
+    };
+    for (status, expected) in [
+        (of(2, "True", "Valid", "True", 2), (Proof::Verified, Identified::Works)),
+        (of(2, "True", "Valid", "True", 1), (Proof::Unchecked, Identified::Published)),
+        (of(2, "True", "Valid", "False", 2), (Proof::Unverified, Identified::Works)),
+        (of(2, "False", "Superseded", "True", 2), (Proof::Verified, Identified::Wants)),
+        (of(2, "False", "InvalidSpec", "Unknown", 2), (Proof::Unverified, Identified::Published)),
+    ] {
+        assert_eq!(status, expected);
     }
 }

@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
 use super::{
-    Delivered, Offer, Progress, Withdrawal,
+    Delivered, Offer, Pace, Progress, Withdrawal,
+    contest::Contest,
     obstacle::Obstacle,
     revisions::{self, Mark},
     withdraw,
@@ -13,7 +14,7 @@ use crate::{
     api::Reason,
     engine::{
         Claimant, Context, Kind, Tenancy, Values,
-        claims::Published,
+        claims::{self, Published},
         release::Finalizer,
         secret::{OWNER_ANNOTATION, values_of},
     },
@@ -25,10 +26,11 @@ use crate::{
 pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
-    own: &Claimant,
+    contest: &Contest,
     offer: Offer<'_>,
-    partners: &[&Claimant],
+    target: &Target,
 ) -> Result<Option<Values>, Obstacle> {
+    let Contest { claimant: own, others } = contest;
     let published = match offer {
         _ if K::TENANCY == Tenancy::Alone => return Ok(None),
         Offer::Current(values) | Offer::Held(values) => Some(values),
@@ -36,9 +38,15 @@ pub(super) async fn joined<K: Kind>(
         Offer::Nothing if own.publication == Published::Yes => return Ok(None),
         Offer::Nothing => None,
     };
+    if let Some(Claimant { kind, name, .. }) = claims::unknown_partner(own, others) {
+        let told = format!(
+            "The {kind} \"{name}\" cannot be read by this version of the operator, nor where it delivers to, so {target} stays as it is. Correct that resource, or delete it."
+        );
+        return Err(Problem::new(Reason::InvalidSpec, told).into());
+    }
     let secrets = Api::<Secret>::namespaced(context.client.clone(), namespace);
     let mut parts: Vec<_> = published.cloned().into_iter().collect();
-    for partner in partners {
+    for partner in claims::partners(own, others) {
         let secret = secrets.get_opt(&partner.owner.secret_name).await?;
         let is_theirs = |secret: &Secret| {
             secret.annotations().get(OWNER_ANNOTATION) == Some(&format!("{}/{}", partner.kind, partner.name))
@@ -78,7 +86,7 @@ pub(super) async fn follow<K: Kind>(
     }
     let numbers = seen.as_ref().map(|seen| seen.standing(&leader.owner).numbers).unwrap_or_default();
     let environment = seen.as_ref().map(target::Seen::environment);
-    let delivered = |state| Delivered { state, revision: None, previous: None, environment };
+    let delivered = |state| Delivered { environment, ..Delivered::nothing(state) };
     let revision = revisions::list_of(client, &namespace, leader)
         .await?
         .into_iter()
@@ -89,7 +97,9 @@ pub(super) async fn follow<K: Kind>(
         ))));
     };
     // What the resource delivered itself, before there was an older one, has been taken over.
-    if Finalizer::Target.holds(object) && withdraw(object, context, None).await?? == Withdrawal::Complete {
+    if Finalizer::Target.holds(object)
+        && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete
+    {
         context.let_go(object, Finalizer::Target).await?;
     }
     let held = revisions::read(client, &namespace, &revision.name).await?;

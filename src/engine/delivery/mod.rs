@@ -4,11 +4,12 @@
 //! derived from what the API server holds alone: the [`revisions`] with their marks, and the target. So a
 //! process that is killed after any write leaves nothing that the next run cannot finish. [`joining`] is how
 //! several resources write together, [`adoption`] how entries of somebody else are taken over, and [`withdraw`]
-//! takes everything back. What keeps values from a target
+//! takes everything back. [`contest`] is who else wants the same there. What keeps values from a target
 //! is an [`obstacle`]; [`looks`] is what a look at the target tells people, and [`words`] what a delivery does.
 
 mod adoption;
 mod aim;
+mod contest;
 mod joining;
 mod looks;
 mod obstacle;
@@ -21,23 +22,24 @@ mod withdraw;
 mod words;
 
 pub(super) use adoption::Checks;
+pub(super) use contest::claim;
 pub(super) use looks::looks;
 pub(super) use waiting::{look_again, retire};
-pub(super) use withdraw::{Withdrawal, is_absent, withdraw};
+pub(super) use withdraw::{Pace, Withdrawal, is_absent, withdraw};
 
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Claimant, Context, Kind, Tenancy, Values, claims, clock::ApiClock, secret::owner_in_targets};
+use super::{Context, Kind, Tenancy, Values, claims::Proof, clock::ApiClock, secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     error::Error,
     problem::{Problem, quote},
-    target::{Environment, Target},
+    target::{self, Environment, Target},
 };
 
-use self::{obstacle::Obstacle, round::Round};
+use self::{contest::Contest, obstacle::Obstacle, round::Round};
 
 /// What became of the values at their target.
 pub struct Delivered {
@@ -49,6 +51,8 @@ pub struct Delivered {
     pub previous: Option<u64>,
     /// What the target tells of the server's settings.
     pub environment: Option<Environment>,
+    /// Who waits for the place that the resource has at the target, as a sentence.
+    pub watched: Option<String>,
 }
 
 /// How far values came on their way to the server.
@@ -66,6 +70,10 @@ pub enum Progress {
     RolledBack(String),
     /// The newest do not work, and no earlier ones do any more.
     NoWorkingRevision(String),
+    /// A younger resource has the place until the values are verified, as a sentence.
+    Waits(String),
+    /// Another resource has the place.
+    Superseded(Problem),
     /// They cannot be delivered.
     Failed(Problem),
 }
@@ -79,7 +87,7 @@ impl Progress {
 
 impl Delivered {
     fn nothing(state: Progress) -> Self {
-        Self { state, revision: None, previous: None, environment: None }
+        Self { state, revision: None, previous: None, environment: None, watched: None }
     }
 }
 
@@ -103,9 +111,9 @@ pub(super) async fn deliver<K: Kind>(
     context: &Context<K>,
     target: &Target,
     offer: Offer<'_>,
-    checks: Checks,
+    (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, Error> {
-    match attempt(object, context, target, offer, checks).await {
+    match attempt(object, context, target, offer, (checks, proof)).await {
         Ok(delivered) => Ok(delivered),
         Err(Obstacle::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
         Err(Obstacle::Error(error)) => {
@@ -121,23 +129,27 @@ async fn attempt<K: Kind>(
     context: &Context<K>,
     target: &Target,
     offer: Offer<'_>,
-    checks: Checks,
+    (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, Obstacle> {
     let namespace = object.namespace().unwrap_or_default();
-    let others = context.others(object).await;
+    let Some(mut contest) = Contest::of(object, context, proof).await else {
+        return Ok(Delivered::nothing(Progress::NotPublished));
+    };
     if let Some(unlisted) = context.registry.unlisted(&namespace) {
         let waits = format!("Waits until it is known who else delivers to {target}. {unlisted}");
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
-    let Some(claimant) = Claimant::of(object) else { return Ok(Delivered::nothing(Progress::NotPublished)) };
-    // Who failed and gave way tries again only for a reason, and then claims its place again.
-    let claimant = claimant.trying_again();
-    let leader = claims::leader(&claimant, &others);
-    if !leader.is(&claimant) {
+    if K::TENANCY == Tenancy::Together
+        && contest.is_real()
+        && let Some(seen) = target::read(&context.client, &namespace, target).await??
+    {
+        contest = contest.at(target, &seen);
+    }
+    let leader = contest.leader();
+    if !leader.is(&contest.claimant) {
         return joining::follow(object, context, target, offer, leader).await;
     }
-    let joined =
-        joining::joined(&namespace, context, &claimant, offer, &claims::partners(&claimant, &others)).await?;
+    let joined = joining::joined(&namespace, context, &contest, offer, target).await?;
     let offer = match (K::TENANCY, &joined) {
         (Tenancy::Alone, _) => offer,
         // Every part of it was published by itself.
@@ -151,11 +163,9 @@ async fn attempt<K: Kind>(
         namespace: &namespace,
         target,
         owner: owner_in_targets(object),
-        yielding: claims::yielding(&claimant, &others),
-        // One that does not take all of the entries over must not keep any from being taken out.
-        successor: claims::successor(&claimant, &others).filter(|other| {
-            other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
-        }),
+        contest,
+        yielding: Vec::new(),
+        successor: None,
         offer,
         checks,
         inputs: inputs(object),

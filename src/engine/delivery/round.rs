@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, time::Instant};
 use jiff::Timestamp;
 
 use super::{
-    Delivered, Offer, Progress,
+    Delivered, Offer, Pace, Progress,
     adoption::Checks,
     aim::{Attempt, Course, Judgement, Step, Wanted, aim, next_number, proven_before, proven_below},
+    contest::Contest,
     obstacle::Obstacle,
     revisions::{self, Creation, Mark, Revision, Source},
     way::{Occupied, Way},
@@ -15,7 +16,9 @@ use super::{
     withdraw, words,
 };
 use crate::{
-    engine::{Claimant, Context, Kind, Values, clock::ApiClock, memory::Repair, release::Finalizer},
+    engine::{
+        Claimant, Context, Kind, Values, claims::Claim, clock::ApiClock, memory::Repair, release::Finalizer,
+    },
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
 
@@ -32,10 +35,12 @@ pub(super) struct Round<'a, K: Kind> {
     pub namespace: &'a str,
     pub target: &'a Target,
     pub owner: Owner,
-    /// Whose entries give way.
-    pub yielding: Vec<&'a Claimant>,
-    /// Who has the place at once if this resource cannot use it.
-    pub successor: Option<&'a Claimant>,
+    /// Who else wants the same.
+    pub contest: Contest,
+    /// Whose entries give way, as the last look shows it.
+    pub yielding: Vec<Claimant>,
+    /// Who has the place at once if this resource cannot use it, as the last look shows it.
+    pub successor: Option<Claimant>,
     pub offer: Offer<'a>,
     /// Whether entries of somebody else may be taken over now.
     pub checks: Checks,
@@ -64,6 +69,43 @@ impl<K: Kind> Round<'_, K> {
         let Some(seen) = target::read(client, self.namespace, self.target).await?? else {
             return Ok(Some(Delivered::nothing(Progress::Failed(target::missing(self.target)))));
         };
+        let watched = match self.compete(&seen) {
+            Ok(watched) => watched,
+            Err(state) => return Ok(Some(self.without_place(&seen, state))),
+        };
+        let delivered = self.advance(seen, taken).await?;
+        Ok(delivered.map(|delivered| Delivered { watched, ..delivered }))
+    }
+
+    /// Who waits for the place of the resource, if it has one here; what there is to say otherwise.
+    fn compete(&mut self, seen: &Seen) -> Result<Option<String>, Progress> {
+        let contest = self.contest.at(self.target, seen);
+        let watched = match contest.claim() {
+            Claim::Held => None,
+            Claim::Watched(words) => Some(words),
+            Claim::Waiting(words) => return Err(Progress::Waits(words)),
+            Claim::Lost(problem) => return Err(Progress::Superseded(problem)),
+        };
+        let leader = contest.leader();
+        if !leader.is(&contest.claimant) {
+            let (kind, name) = (&leader.kind, &leader.name);
+            return Err(Progress::Progressing(format!(
+                "The older {kind} \"{name}\" writes to {} for all of them from now on.",
+                self.target
+            )));
+        }
+        self.yielding = contest.yielding();
+        self.successor = contest.successor(self.target);
+        Ok(watched)
+    }
+
+    /// Decides one step, and takes it.
+    async fn advance(
+        &mut self,
+        seen: Seen,
+        taken: &mut BTreeSet<u64>,
+    ) -> Result<Option<Delivered>, Obstacle> {
+        let client = &self.context.client;
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);
         let unlisted = revisions::look_up(client, self.object, self.target, &standing.numbers, &all).await?;
@@ -137,8 +179,7 @@ impl<K: Kind> Round<'_, K> {
 
     /// Whether values that are not verified would take the place of a rival's that work.
     fn would_displace_for_nothing(&self, seen: &Seen, standing: &Standing) -> bool {
-        let works =
-            |rival: &&Claimant| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty();
+        let works = |rival: &Claimant| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty();
         !matches!(self.offer, Offer::Current(_))
             && standing.numbers.is_empty()
             && self.yielding.iter().any(works)
@@ -215,7 +256,7 @@ impl<K: Kind> Round<'_, K> {
             // It went since it was listed.
             return Ok(None);
         }
-        if let (None, Some(successor)) = (course.number, self.successor) {
+        if let (None, Some(successor)) = (course.number, &self.successor) {
             return Ok(Some(self.given_way(seen, course, successor)));
         }
         let delivery =
@@ -248,6 +289,7 @@ impl<K: Kind> Round<'_, K> {
             revision: course.number,
             previous,
             environment: Some(seen.environment()),
+            watched: None,
         };
         if let Some(undone) = standing.undone.as_ref().filter(|_| course.was_there()) {
             match seen.repair(&self.owner, undone)? {
@@ -297,7 +339,7 @@ impl<K: Kind> Round<'_, K> {
         self.collect(seen, here, course).await?;
         if course.way_back.is_none() && !elsewhere.is_empty() {
             // Where the new target failed, people still have the old one.
-            withdraw(self.object, self.context, Some(self.target)).await??;
+            withdraw(self.object, self.context, Some(self.target), Pace::AfterHeirs).await??;
         }
         Ok(Some(delivered(self.arrived(here, course))))
     }

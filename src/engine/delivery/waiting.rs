@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Delivered, Progress, Withdrawal, withdraw};
+use super::{Delivered, Pace, Progress, Withdrawal, withdraw};
 use crate::{
     api::{ConditionType, Reason, Status, names::EventReason},
     engine::{Context, Kind, Notice, memory::MISSING_AGAIN, reconcile::now, release::Finalizer},
@@ -59,7 +59,7 @@ pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>)
     if !Finalizer::Target.holds(object) {
         return Ok(());
     }
-    match withdraw(object, context, None).await? {
+    match withdraw(object, context, None, Pace::AfterHeirs).await? {
         Ok(Withdrawal::Complete) => context.let_go(object, Finalizer::Target).await,
         Ok(Withdrawal::PodsRemain) => Ok(()),
         Err(problem) => {

@@ -1,6 +1,9 @@
 //! Taking back what was delivered: from a target that is not the spec's any more, or with the resource.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use kube::ResourceExt;
 
@@ -10,7 +13,7 @@ use super::{
     revisions::{self, Revision},
 };
 use crate::{
-    engine::{Claimant, Context, Kind, secret::owner_in_targets},
+    engine::{Claimant, Context, Kind, claims, secret::owner_in_targets},
     error::Error,
     problem::Problem,
     target::{self, Target},
@@ -23,6 +26,15 @@ pub(in crate::engine) enum Withdrawal {
     Complete,
     /// Its entries are out, and pods of before still refer to its revisions.
     PodsRemain,
+}
+
+/// How soon entries go that others may have the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Pace {
+    /// Now: who was to have it had its time.
+    AtOnce,
+    /// As soon as an heir has taken them over in one step, or had the time for that.
+    AfterHeirs,
 }
 
 /// Whether the target has nothing of the resource, or is gone.
@@ -48,8 +60,9 @@ pub(in crate::engine) async fn withdraw<K: Kind>(
     object: &K,
     context: &Context<K>,
     kept: Option<&Target>,
+    pace: Pace,
 ) -> Result<Result<Withdrawal, Problem>, Error> {
-    match attempt(object, context, kept).await {
+    match attempt(object, context, kept, pace).await {
         Ok(withdrawal) => Ok(Ok(withdrawal)),
         Err(Obstacle::Problem(problem)) => Ok(Err(problem)),
         Err(Obstacle::Error(error)) => {
@@ -62,6 +75,7 @@ async fn attempt<K: Kind>(
     object: &K,
     context: &Context<K>,
     kept: Option<&Target>,
+    pace: Pace,
 ) -> Result<Withdrawal, Obstacle> {
     let client = &context.client;
     let all = revisions::list(client, object).await?;
@@ -75,6 +89,9 @@ async fn attempt<K: Kind>(
         targets.iter().flat_map(Target::objects).filter(|part| !is_kept(part)).collect();
     let mut used = BTreeMap::new();
     for part in objects {
+        if pace == Pace::AfterHeirs && awaits_heir(object, context, part).await? {
+            return Ok(Withdrawal::PodsRemain);
+        }
         // Without certainty that the entries are out, nothing that they refer to goes.
         let Some(numbers) = emptied(object, context, part, &all).await? else {
             return Ok(Withdrawal::PodsRemain);
@@ -96,6 +113,17 @@ async fn attempt<K: Kind>(
         }
     }
     Ok(if elsewhere.is_empty() { Withdrawal::Complete } else { Withdrawal::PodsRemain })
+}
+
+/// Whether the entries stay for another resource, which takes them over in one step.
+async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -> Result<bool, Error> {
+    let Some(claimant) = Claimant::of(object) else { return Ok(false) };
+    let others = context.registry.claimants(&object.namespace().unwrap_or_default());
+    if claims::heir(&claimant, left, &others).is_none() || is_absent(object, context, Some(left)).await? {
+        context.memory.left(object, left);
+        return Ok(false);
+    }
+    Ok(context.memory.leaving_for(object, Some(left), Instant::now()) < context.waits.deletion)
 }
 
 /// Takes the resource's entries out of the target; tells which revisions pods refer to once they are out.

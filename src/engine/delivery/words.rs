@@ -29,6 +29,12 @@ impl<K: Kind> Round<'_, K> {
         Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
     }
 
+    /// What is told of a resource that has no place at the target.
+    pub(super) fn without_place(&self, seen: &Seen, state: Progress) -> Delivered {
+        let revision = seen.standing(&self.owner).numbers.last().copied();
+        Delivered { revision, environment: Some(seen.environment()), ..Delivered::nothing(state) }
+    }
+
     /// What `RolledOut` says where the target stays with what does not work.
     pub(super) fn stays(&self, course: Course<'_>, stay: &Stay) -> Progress {
         Progress::NoWorkingRevision(format!(

@@ -90,6 +90,14 @@ impl<'a> Edit<'a> {
         self.conflicts.into_problem(name, self.owner, self.others).map_or(Ok(change), Err)
     }
 
+    /// The same for an object that has more than what was edited. What takes the place of an entry there stands where
+    /// that stood.
+    pub fn finish_over(mut self, base: &Value, name: &str) -> Result<Option<Value>, Problem> {
+        tree::keep_order(base, &mut self.copy);
+        let change = tree::difference(base, &self.copy);
+        self.conflicts.into_problem(name, self.owner, self.others).map_or(Ok(change), Err)
+    }
+
     /// The field refers to this key, or not to the owner.
     pub fn reference(&mut self, path: &[&str], form: Form, key: Option<&str>) {
         let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));

@@ -197,8 +197,35 @@ impl WeightsAndBiases {
         yielding: &[Owner],
     ) -> Result<Option<Change>, Problem> {
         let number = delivery.map(|delivery| delivery.number);
-        let edit = Edit::new(&self.object.data, self.managed(), owner, number, yielding);
-        self.finished(self.edited(edit, delivery)?)
+        let bare = match delivery {
+            Some(_) => self.without(yielding)?,
+            None => None,
+        };
+        let from = bare.as_ref().unwrap_or(self);
+        let edit = Edit::new(&from.object.data, from.managed(), owner, number, yielding);
+        let edit = from.edited(edit, delivery)?;
+        if bare.is_none() {
+            return self.finished(edit);
+        }
+        let patch = edit.finish_over(&self.object.data, self.name())?;
+        Ok(patch.map(|patch| Change::Merge(self.for_this_version(patch))))
+    }
+
+    /// The resource as it is once the entries of these owners are out; nothing where they have none. One change leads
+    /// from theirs to those of whoever takes their place.
+    fn without(&self, owners: &[Owner]) -> Result<Option<Self>, Problem> {
+        let mut bare: Option<Self> = None;
+        for owner in owners {
+            let seen = bare.as_ref().unwrap_or(self);
+            if !seen.standing(owner).numbers.is_empty() {
+                let edit = Edit::new(&seen.object.data, seen.managed(), owner, None, &[]);
+                let data = seen.edited(edit, None)?.edited().clone();
+                let mut next = seen.clone();
+                next.object.data = data;
+                bare = Some(next);
+            }
+        }
+        Ok(bare)
     }
 
     /// The resource with the entries of the delivery.

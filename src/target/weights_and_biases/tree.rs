@@ -1,5 +1,7 @@
 //! Free-form JSON: fields by their path, and what a merge patch has to say.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 /// The value at the path; null is nothing.
@@ -43,6 +45,32 @@ pub(super) fn remove(value: &mut Value, path: &[&str]) {
     let parent = parents.iter().try_fold(value, |value, name| value.get_mut(*name));
     if let Some(map) = parent.and_then(Value::as_object_mut) {
         map.remove(*last);
+    }
+}
+
+/// Brings lists of named entries into the order that they have in the first value, with what is new at the end. A list
+/// that has a name twice is left as it is.
+pub(super) fn keep_order(order: &Value, value: &mut Value) {
+    match (order, value) {
+        (Value::Object(order), Value::Object(fields)) => {
+            for (name, value) in fields {
+                if let Some(order) = order.get(name) {
+                    keep_order(order, value);
+                }
+            }
+        }
+        (Value::Array(order), Value::Array(entries)) => {
+            let has_each_name_once = |list: &[Value]| {
+                let names: Vec<_> = list.iter().filter_map(|entry| text(entry, &["name"])).collect();
+                names.len() == list.len() && names.iter().collect::<BTreeSet<_>>().len() == list.len()
+            };
+            if has_each_name_once(order) && has_each_name_once(entries) {
+                let same =
+                    |entry: &Value| order.iter().position(|each| each.get("name") == entry.get("name"));
+                entries.sort_by_key(|entry| same(entry).unwrap_or(order.len()));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -102,6 +130,15 @@ mod tests {
             remove(&mut changed, path);
             assert_eq!(find(&changed, path), None);
         }
+    }
+
+    #[test]
+    fn what_takes_a_place_stands_there() {
+        let list = |names: &[&str]| names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
+        let before = json!({"env": list(&["A", "B", "C"]), "plain": ["b", "a"]});
+        let mut after = json!({"env": list(&["C", "D", "B"]), "plain": ["a", "b"], "new": list(&["Z"])});
+        keep_order(&before, &mut after);
+        assert_eq!(after, json!({"env": list(&["B", "C", "D"]), "plain": ["a", "b"], "new": list(&["Z"])}));
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Workload {
             wanted.refuse_files(self, container)
         });
         none_of(refused.filter_map(Result::err))?;
-        Ok(self.towards(&wanted, &containers))
+        Ok(self.towards(&wanted, &containers, yielding))
     }
 
     /// The same, where every variable that is in the way is taken over.
@@ -203,20 +203,23 @@ impl Workload {
         let containers = self.containers()?;
         let wanted = Wanted::of(&containers, owner, delivery);
         none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
-        Ok(self.towards(&wanted, &containers))
+        Ok(self.towards(&wanted, &containers, &[]))
     }
 
     /// The next step towards what is wanted: the pod template changes in one of them, or in none.
-    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container]) -> Option<Change> {
+    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container], yielding: &[Owner]) -> Option<Change> {
         let configuration = || self.configuration(wanted.spec());
         if wanted.is_in_place(self, containers) {
             return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
         }
-        // Server-side apply takes away neither what stands beside our reference nor what somebody else shares.
+        let leaves_any =
+            |owner: &Owner| references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item));
+        // Server-side apply takes away neither what stands beside our reference, nor what somebody else has or shares.
         let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
-            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item));
+            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))
+            || yielding.iter().any(leaves_any);
         if needs_rewriting {
-            return Some(Change::Merge(rewrite::patch(self, wanted)));
+            return Some(Change::Merge(rewrite::patch(self, wanted, yielding)));
         }
         Some(Change::Apply(configuration()))
     }

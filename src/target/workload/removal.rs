@@ -18,7 +18,7 @@ use crate::target::Owner;
 /// The next step of taking out everything of the owner; nothing where there is nothing.
 pub(super) fn change(seen: &Workload, owner: &Owner) -> Option<Change> {
     if is_shared(seen, owner, |_| true) {
-        let pod = without(seen, owner, |_| true);
+        let pod = without(seen, |secret, _| owner.number_of(secret).is_some());
         return Some(Change::Merge(
             json!({"metadata": seen.identity(), "spec": {"template": {"spec": pod}}}),
         ));
@@ -44,17 +44,16 @@ pub(super) fn volumes(seen: &Workload) -> Vec<Value> {
     list(seen.object.data.pointer("/spec/template/spec"), "volumes")
 }
 
-/// The lists of the pod as they are without the entries that are meant.
-pub(super) fn without(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> Value {
-    let is_revision = |name: Option<&Value>| {
-        name.and_then(Value::as_str).is_some_and(|name| owner.number_of(name).is_some())
+/// The lists of the pod as they are without the entries of Secrets that are meant.
+pub(super) fn without(seen: &Workload, is_meant: impl Fn(&str, &Item) -> bool) -> Value {
+    let goes = |secret: Option<&Value>, item| {
+        secret.and_then(Value::as_str).is_some_and(|secret| is_meant(secret, &item))
     };
     let pod = seen.object.data.pointer("/spec/template/spec");
     let mut volumes = volumes(seen);
     let mut gone = Vec::new();
     volumes.retain(|volume| {
-        let goes = is_revision(volume.pointer("/secret/secretName"))
-            && is_meant(&Item::Volume(text(volume, "name")));
+        let goes = goes(volume.pointer("/secret/secretName"), Item::Volume(text(volume, "name")));
         if goes {
             gone.push(text(volume, "name"));
         }
@@ -66,8 +65,8 @@ pub(super) fn without(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -
         for container in &mut containers {
             let place = Place { list: place, container: text(container, "name") };
             retain(container, "env", |entry| {
-                !is_revision(entry.pointer("/valueFrom/secretKeyRef/name"))
-                    || !is_meant(&Item::Variable(place.clone(), text(entry, "name")))
+                let item = Item::Variable(place.clone(), text(entry, "name"));
+                !goes(entry.pointer("/valueFrom/secretKeyRef/name"), item)
             });
             retain(container, "volumeMounts", |mount| !gone.contains(&text(mount, "name")));
         }

@@ -1,13 +1,20 @@
 //! The one patch that makes the lists of a pod template exactly what a delivery wants, whoever had its entries: each
-//! keeps its place, so that there is no version of the template without it.
+//! keeps its place, so that there is no version of the template without it. What is left of those that give way goes
+//! with it, so that there is none with the entries of both.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::{Workload, removal, wanted::Wanted};
+use super::{Workload, item::Item, removal, wanted::Wanted};
+use crate::target::Owner;
 
 /// The patch, for the version that was seen.
-pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>) -> Value {
-    let mut pod = removal::without(seen, wanted.owner, |item| wanted.is_left_over(item));
+pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>, yielding: &[Owner]) -> Value {
+    let goes = |secret: &str, item: &Item| {
+        wanted.owner.number_of(secret).is_some() && wanted.is_left_over(item)
+            || !wanted.replaces(item) && yielding.iter().any(|owner| owner.number_of(secret).is_some())
+    };
+    let mut pod = removal::without(seen, goes);
     let spec = wanted.spec().unwrap_or_default();
     let delivered = spec.pointer("/template/spec");
     let containers = list(delivered, "containers");
@@ -31,7 +38,20 @@ pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>) -> Value {
         }
         place(&mut pod, "volumes", "name", &volumes);
     }
-    json!({"metadata": seen.identity(), "spec": {"template": {"spec": pod}}})
+    let metadata = ObjectMeta { managed_fields: without_managers(seen, yielding), ..seen.identity() };
+    json!({"metadata": metadata, "spec": {"template": {"spec": pod}}})
+}
+
+/// What field managers own without those that give way, if they own anything: what takes their place would else go
+/// with them as soon as they give it up, since an entry belongs to whom has set its name.
+fn without_managers(seen: &Workload, yielding: &[Owner]) -> Option<Vec<ManagedFieldsEntry>> {
+    let present = seen.object.metadata.managed_fields.as_deref().unwrap_or_default();
+    let gives_way = |entry: &&ManagedFieldsEntry| {
+        yielding.iter().any(|owner| entry.manager.as_ref() == Some(&owner.manager))
+    };
+    let kept: Vec<_> = present.iter().filter(|entry| !gives_way(entry)).cloned().collect();
+    // An empty list would mean the one that is there.
+    (kept.len() < present.len() && !kept.is_empty()).then_some(kept)
 }
 
 fn list(fields: Option<&Value>, name: &str) -> Vec<Value> {

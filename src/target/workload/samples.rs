@@ -62,6 +62,9 @@ pub(in crate::target) fn changed(seen: &Workload, owner: &Owner, change: &Change
             for (list, entries) in pod.as_object().unwrap() {
                 object["spec"]["template"]["spec"][list] = entries.clone();
             }
+            if let Some(kept) = fields["metadata"]["managedFields"].as_array() {
+                managers = kept.clone();
+            }
         }
         Change::Several(_) => panic!("a workload is one"),
         Change::Apply(fields) | Change::Claim(fields) => {

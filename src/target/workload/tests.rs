@@ -238,6 +238,37 @@ fn one_patch_takes_over_every_entry_where_it_stands() {
 }
 
 #[test]
+fn what_gives_way_goes_in_the_change_that_takes_its_place() {
+    let bare = "spec: {selector: {}, template: {spec: {containers: [{name: wandb, env: [{name: HOST, value: h}]}]}}}";
+    let (old, new) = (owner("corp"), owner("younger"));
+    let with_file = |settings: &[Env]| {
+        let mut values = values(settings);
+        values.set_file(CA_FILE, "certificates");
+        values
+    };
+    let (before, after) = (with_file(&[ADDRESS, LOGIN, ANOTHER]), with_file(&[ADDRESS, SPLIT_ONLY]));
+    let mut seen = workload(&deployment(), bare);
+    let helm = serde_json::from_value(json!([{"manager": "helm", "operation": "Update"}])).unwrap();
+    seen.object.metadata.managed_fields = Some(helm);
+    let change = seen.change(&old, Some(&delivery(1, &before)), &[]).unwrap().unwrap();
+    let seen = changed(&seen, &old, &change);
+    let (wanted, yielding) = (delivery(1, &after), [old.clone()]);
+    let change = seen.change(&new, Some(&wanted), &yielding).unwrap().unwrap();
+    let handed_over = changed(&seen, &new, &change);
+    assert!(handed_over.standing(&old).numbers.is_empty());
+    assert_eq!(handed_over.standing(&new).numbers, [1].into());
+    let pod = handed_over.template().and_then(|template| template.spec.clone()).unwrap();
+    let names: Vec<_> = pod.containers[0].env.iter().flatten().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["HOST", "LOCAL_LDAP_ADDRESS", "LDAP_ADDRESS", "LDAP_SPLIT"]);
+    let volumes: Vec<_> = pod.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
+    assert_eq!(volumes, [new.volume.as_str()]);
+    assert_eq!(handed_over.change(&old, None, &[]), Ok(None), "nothing is left to give up");
+    // What is left to do is to say whose everything is.
+    let claim = handed_over.change(&new, Some(&wanted), &yielding).unwrap().unwrap();
+    assert!(matches!(claim, Change::Claim(_)), "{claim:?}");
+}
+
+#[test]
 fn what_is_there_is_told_with_where_it_comes_from() {
     let seen = workload(&named_wandb(), BROWNFIELD);
     let full = values(ENVIRONMENT);

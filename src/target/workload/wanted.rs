@@ -113,6 +113,11 @@ impl<'a> Wanted<'a> {
         is_delivered && !self.items().contains(item)
     }
 
+    /// Whether the delivery has an entry in the place of this one.
+    pub(super) fn replaces(&self, item: &Item) -> bool {
+        self.items().contains(item)
+    }
+
     /// Whether the template has all of this, and nothing left over.
     pub(super) fn is_in_place(&self, seen: &Workload, containers: &[&Container]) -> bool {
         let applied = seen.ownership().applied(&self.owner.manager).map(ownership::items).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! An older resource that comes to a target, where a younger one works already.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::pods::{Life, WandbWorkload};
 
 use super::{
@@ -59,13 +59,20 @@ async fn what_is_not_verified_displaces_nobody() -> Result<()> {
     workspace.wait_for_reason("LdapConfig", "older", "Verified", "BaseDnNotFound").await?;
     let target = json!({"spec": {"target": {"deployment": {"name": "wandb"}}}});
     workspace.patch("LdapConfig", "older", &target).await?;
-    workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "Superseded").await?;
+    let is_told =
+        |status: &Value| message_of(status, "Accepted").contains("older LdapConfig \"older\" waits");
+    workspace.wait_for("LdapConfig", "corp", is_told).await?;
     workspace.wait_for_reason("LdapConfig", "older", "RolledOut", "NotChecked").await?;
-    entries_come_from(&stage, "corp-ldap-1").await?;
     ensure!(stage.revisions("older-ldap").await?.is_empty());
+    // Until then the younger one goes on with everything.
+    let more = json!({"spec": {"attributes": {"email": "mail", "group": "gidNumber", "name": "cn"}}});
+    workspace.patch("LdapConfig", "corp", &more).await?;
+    workspace.wait_until_ready("LdapConfig", "corp").await?;
+    entries_come_from(&stage, "corp-ldap-2").await?;
 
     workspace.patch("LdapConfig", "older", &json!({"spec": {"baseDN": "dc=example,dc=org"}})).await?;
     workspace.wait_until_ready("LdapConfig", "older").await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Accepted", "Superseded").await?;
     entries_come_from(&stage, "older-ldap-1").await?;
     expect_handed_over(&stage, &history).await
 }

@@ -19,7 +19,7 @@ const KIND: &str = "JwtIssuer";
 const AUDIENCES: &str = "FEDERATED_AUTH_AUDIENCES";
 
 /// Waits until the pods' audiences are these, and come from a revision of this issuer.
-async fn audiences_are(stage: &Stage, issuer: &str, expected: &[&str]) -> Result<()> {
+pub async fn audiences_are(stage: &Stage, issuer: &str, expected: &[&str]) -> Result<()> {
     let expected: BTreeSet<String> = expected.iter().map(|audience| (*audience).to_owned()).collect();
     eventually(&format!("the audiences {expected:?} from {issuer}"), || async {
         let entries = stage.entries().await?;

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod authority;
+mod claims;
 mod crashes;
 mod deadlines;
 pub mod foreign_hands;

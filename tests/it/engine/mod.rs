@@ -12,4 +12,4 @@ mod secrecy;
 mod starting;
 mod statuses;
 mod stopping;
-mod strangers;
+pub mod strangers;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
 use serde_json::json;
 use test_support::{ApiProxy, ControlPlane, Fault, Operator, Slapd, Workspace, condition, wait_until};
 
@@ -100,6 +101,34 @@ async fn a_watch_of_a_version_that_is_gone_lists_anew() -> Result<()> {
     assert_eq!(first, ["list", "watch", "list", "watch", "list", "watch"]);
     workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_waited_for_one_whose_deletion_was_missed_is_woken() -> Result<()> {
+    let Scene { workspace, proxy, .. } = Scene::open().await?;
+    let _operator = operator_behind(&workspace, &proxy)?;
+    // Neither works, so that the older one has the place; nothing of them runs by itself within an hour.
+    let more = "target: {deployment: {name: none}}\ncheckInterval: 1h\nfailureThreshold: 1";
+    let config = ldap_config("ldaps://127.0.0.1:1", more);
+    for name in ["a", "b"] {
+        workspace.apply(&config.replace("name: corp", &format!("name: {name}"))).await?;
+        workspace.wait_for_reason("LdapConfig", name, "Verified", "ConnectionRefused").await?;
+    }
+    workspace.wait_for_reason("LdapConfig", "b", "Accepted", "Superseded").await?;
+    let before = proxy.connections();
+    proxy.go_down();
+    workspace.resources("LdapConfig")?.delete("a", &DeleteParams::default()).await?;
+    wait_until(PATIENCE, "the watches to break", || Ok(proxy.connections() > before + 20))?;
+    // The version that was seen last is gone, and with it the event of the deletion.
+    let refused = Arc::new(AtomicUsize::new(0));
+    proxy.fail(move |_, path| {
+        let is_watch = path.contains("/ldapconfigs?") && path.contains("watch=true");
+        (is_watch && refused.fetch_add(1, Ordering::SeqCst) == 0).then_some(Fault::Refuse(410))
+    });
+    let healed = Instant::now();
+    workspace.wait_for_reason("LdapConfig", "b", "Accepted", "Valid").await?;
+    ensure!(healed.elapsed() < Duration::from_secs(5), "it took {:?}", healed.elapsed());
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use wandb_auth_operator::api::custom_resource_definitions;
 use crate::world::{certificate, directory, ldap_config, operator, put_references};
 
 /// The definitions as a later version might have them: any spec is stored.
-pub(super) fn lax_definitions() -> Vec<CustomResourceDefinition> {
+pub fn lax_definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = custom_resource_definitions();
     for definition in &mut definitions {
         for version in &mut definition.spec.versions {

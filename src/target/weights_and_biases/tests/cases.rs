@@ -416,6 +416,23 @@ fn owners_that_yield_are_taken_over() {
 }
 
 #[test]
+fn what_gives_way_goes_in_the_change_that_takes_its_place() {
+    for version in VERSIONS {
+        let values = ldap_values();
+        let delivery = ldap_delivery(1, &values);
+        let mut expected = bare(version);
+        deliver(&mut expected, &ldap(), Some(&delivery));
+        let mut seen = bare(version);
+        deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &oidc_values())));
+        let change = seen.change(&ldap(), Some(&delivery), &[oidc()]).unwrap();
+        let Some(Change::Merge(patch)) = change else { panic!("{change:?}") };
+        apply(&mut seen, &ldap().manager, &patch);
+        assert_eq!(seen.object.data, expected.object.data);
+        assert_eq!(deliver(&mut seen, &oidc(), None), None, "nothing is left to take out");
+    }
+}
+
+#[test]
 fn entries_of_others_keep_their_order_and_a_second_one_of_ours_goes() {
     let entry = |name: &str, secret: &str| {
         let mut entry = Form::Variable.to(secret, name);

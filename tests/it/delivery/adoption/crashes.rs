@@ -2,7 +2,7 @@
 //! started again: from somebody else to a resource, back where that fails, and from one resource to another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -36,6 +36,8 @@ enum Story {
     WayBack,
     /// The next resource takes the place of one that is deleted.
     Handover,
+    /// The same, where it was deleted while no operator was there.
+    HandoverAfterAbsence,
 }
 
 /// What a story leaves.
@@ -59,7 +61,7 @@ impl Story {
         let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
         let stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
         player_has_ready(&stage.player, "wandb", 2).await?;
-        if self == Self::Handover {
+        if matches!(self, Self::Handover | Self::HandoverAfterAbsence) {
             return Self::with_two_resources(stage, proxy).await;
         }
         let running = Running::start(stage, WandbWorkload::deployment("wandb"), by_hand()).await?;
@@ -90,14 +92,18 @@ impl Story {
         Ok(Scene { stage, history, names, proxy })
     }
 
-    async fn begin(self, stage: &Stage) -> Result<()> {
+    async fn begin(self, scene: &mut Scene) -> Result<()> {
+        let Scene { stage, proxy, .. } = scene;
+        if self == Self::HandoverAfterAbsence {
+            stage.operator = None;
+        }
         match self {
-            Self::Takeover | Self::WayBack => stage.apply(&target("Replace")).await,
-            Self::Handover => {
+            Self::Takeover | Self::WayBack => stage.apply(&target("Replace")).await?,
+            Self::Handover | Self::HandoverAfterAbsence => {
                 stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
-                Ok(())
             }
         }
+        if self == Self::HandoverAfterAbsence { start(stage, proxy) } else { Ok(()) }
     }
 
     /// Whether that is how the story is meant to end.
@@ -105,7 +111,7 @@ impl Story {
         let (secret, count) = match self {
             Self::Takeover => ("corp-ldap-2", NAMES.len()),
             Self::WayBack => ("corp-ldap-1", by_hand().len()),
-            Self::Handover => ("rival-ldap-1", NAMES.len()),
+            Self::Handover | Self::HandoverAfterAbsence => ("rival-ldap-1", NAMES.len()),
         };
         let says = |reported: &Option<Reported>, words: &str| {
             reported.as_ref().is_some_and(|reported| reported.conditions.contains(words))
@@ -113,7 +119,9 @@ impl Story {
         let is_told = match self {
             Self::Takeover => says(&end.outcome.resource, "Ready=True Ready"),
             Self::WayBack => says(&end.outcome.resource, "RolledOut=False RolledBack"),
-            Self::Handover => end.outcome.resource.is_none() && says(&end.rival, "Ready=True Ready"),
+            Self::Handover | Self::HandoverAfterAbsence => {
+                end.outcome.resource.is_none() && says(&end.rival, "Ready=True Ready")
+            }
         };
         let secrets: BTreeSet<String> = [secret.to_owned()].into();
         is_told
@@ -146,9 +154,9 @@ async fn expect_never_without(scene: &Scene) -> Result<()> {
 
 /// The story as nothing disturbs it: its writes and its end.
 async fn undisturbed(story: Story) -> Result<(Vec<Write>, End)> {
-    let scene = story.prepare().await?;
+    let mut scene = story.prepare().await?;
     let before = scene.proxy.mutations().len();
-    story.begin(&scene.stage).await?;
+    story.begin(&mut scene).await?;
     let reached = eventually("the end of the story", || async {
         let end = end(&scene.stage).await?;
         Ok(story.is_over(&end).then_some(end))
@@ -169,14 +177,20 @@ async fn undisturbed(story: Story) -> Result<(Vec<Write>, End)> {
 async fn killed_after(story: Story, write: &Write, expected: &End) -> Result<bool> {
     let mut scene = story.prepare().await?;
     let reached = Arc::new(Mutex::new(false));
-    let switch = scene.stage.operator.as_ref().context("no operator")?.kill_switch()?;
+    // The operator of the story may start with it.
+    let (sender, killing) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
     let (title_of_it, was_reached) = (write.title.clone(), Arc::clone(&reached));
     let is_meant = move |mutation: &_| title(mutation) == title_of_it;
     scene.proxy.lose_answer_to(is_meant, write.times, move |_| {
-        switch.kill();
-        *was_reached.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        if let Ok(kill) = killing.recv() {
+            kill();
+            *was_reached.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        }
     });
-    story.begin(&scene.stage).await?;
+    story.begin(&mut scene).await?;
+    let switch = scene.stage.operator.as_ref().context("no operator")?.kill_switch()?;
+    // Nobody takes it where the write does not come any more.
+    let _ = sender.send(Box::new(move || switch.kill()));
     eventually("a death, or the end", || async {
         Ok((!scene.proxy.is_armed() || end(&scene.stage).await? == *expected).then_some(()))
     })
@@ -247,4 +261,9 @@ async fn a_takeover_that_fails_ends_the_same_whatever_write_is_the_last() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handover_ends_the_same_whatever_write_is_the_last() -> Result<()> {
     whatever_write_is_the_last(Story::Handover).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handover_after_an_absence_ends_the_same_whatever_write_is_the_last() -> Result<()> {
+    whatever_write_is_the_last(Story::HandoverAfterAbsence).await
 }
