@@ -10,6 +10,7 @@
 
 mod chart;
 mod effective;
+mod present;
 mod sources;
 
 pub use effective::{
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+pub(super) use present::present;
 pub(super) use sources::read;
 
 use super::{
@@ -77,9 +79,7 @@ pub(super) fn edit(
         chart::check(chart::release(seen.sources.charts(seen.object)), seen.name)?;
     }
     let settings: Vec<_> = delivery.into_iter().flat_map(Delivery::settings).collect();
-    let has_value = |name: &&str| delivery.is_some_and(|delivery| delivery.values.get(name).is_some());
-    let variables = settings.iter().flat_map(|env| Dialect::Both.names(*env));
-    let wanted: Vec<_> = variables.filter(has_value).collect();
+    let wanted: Vec<_> = delivery.map(names).unwrap_or_default();
     for name in &wanted {
         edit.reference(&variable(name), Form::Variable, Some(name));
     }
@@ -88,9 +88,17 @@ pub(super) fn edit(
     for name in present.into_iter().filter(|name| !wanted.contains(name)) {
         edit.reference(&variable(name), Form::Variable, None);
     }
+    let layers = seen.layers();
+    let applications: Vec<_> = login_applications(&layers).collect();
+    for path in wanted.iter().flat_map(|name| stronger_places(&applications, name)) {
+        edit.give_way(&in_resource(&path));
+    }
     let setting = |field| settings.iter().copied().find(|env| env.field == Some(field));
     let first_name = |env: Env| Dialect::Split.names(env).first().copied();
-    edit.reference(OIDC_SECRET, Form::OidcSecret, setting(Field::ClientSecret).and_then(first_name));
+    // The chart makes a Secret of the one that is written out, unless another one is named: pods of before have it.
+    let has_literal_secret = effective::variable(&layers, effective::LITERAL_SECRET).is_some();
+    let secret = setting(Field::ClientSecret).filter(|_| !has_literal_secret);
+    edit.reference(OIDC_SECRET, Form::OidcSecret, secret.and_then(first_name));
     let text = |field| Some(delivery?.values.get(setting(field).and_then(first_name)?)?.expose());
     let fields = OWN_FIELDS.map(|(field, path)| (path, text(field)));
     let names = OWN_FIELDS.map(|(field, _)| setting(field).and_then(first_name));
@@ -101,11 +109,14 @@ pub(super) fn edit(
     }
     edit.literal(
         &Literal { path: &variable(CORS_ORIGINS), name: None, unset: Value::Null },
-        (!is_renderable && !has_cors_origins(seen, edit)).then(|| cors_origins(&seen.layers())),
+        (!is_renderable && !has_cors_origins(seen, edit)).then(|| cors_origins(&layers)),
     );
     edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
-    if delivery.is_some() {
+    if let Some(delivery) = delivery {
         look_at_other_sources(edit, seen, &wanted, &fields);
+        if !edit.is_taking_over() {
+            look_at_settings(edit, seen, delivery, &wanted);
+        }
     }
     if delivery.is_none() || edit.is_changed() {
         // The change itself is reason enough to apply everything again.
@@ -114,8 +125,24 @@ pub(super) fn edit(
     Ok(())
 }
 
+/// The variables of a delivery.
+pub(super) fn names(delivery: &Delivery<'_>) -> Vec<&'static str> {
+    let names = delivery.settings().flat_map(|env| Dialect::Both.names(env));
+    names.filter(|name| delivery.values.get(name).is_some()).collect()
+}
+
 fn variable(name: &str) -> Vec<&str> {
     [ENVIRONMENT, &[name]].concat()
+}
+
+/// The places of a variable that win over the one that is written here, the strongest of each application first.
+fn stronger_places<'a>(applications: &'a [&'a str], name: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    applications.iter().flat_map(move |application| effective::above(application, name))
+}
+
+/// The path of a value in the resource.
+fn in_resource<'a>(path: &[&'a str]) -> Vec<&'a str> {
+    [&["spec", "values"], path].concat()
 }
 
 /// The path within the values.
@@ -137,16 +164,15 @@ fn look_at_other_sources(
     let applications: Vec<_> = login_applications(&layers).collect();
     for name in wanted {
         let own = tree::find(&edited, &variable(name));
-        for path in applications.iter().flat_map(|application| effective::above(application, name)) {
+        for path in stronger_places(&applications, name) {
             let wins = effective::variable(&layers, &path).is_some_and(|found| Some(&found.value) != own);
             places.extend(wins.then(|| effective::holders(&layers, &path)).into_iter().flatten());
         }
         let path = variable(name);
         places.extend(below_the_resource(effective::holders(&layers, in_values(&path))));
     }
-    let has_secret = tree::find(&edited, OIDC_SECRET).is_some();
-    let secrets =
-        [[in_values(OIDC_SECRET), &["name"]].concat(), ["global", "auth", "oidc", "secret"].to_vec()];
+    let has_secret = wanted.iter().any(|name| effective::SECRET_NAMES.contains(name));
+    let secrets = [[in_values(OIDC_SECRET), &["name"]].concat(), effective::LITERAL_SECRET.to_vec()];
     for path in secrets.iter().filter(|_| has_secret) {
         places.extend(below_the_resource(effective::holders(&layers, path)));
     }
@@ -162,6 +188,23 @@ fn look_at_other_sources(
     }
 }
 
+/// Notes settings of the chart in the resource that a variable would silently take the place of: unlike the chart's
+/// other fields they are not written here.
+fn look_at_settings(edit: &mut Edit<'_>, seen: &Seen<'_>, delivery: &Delivery<'_>, wanted: &[&str]) {
+    const SETTINGS: [&[&str]; 2] = [effective::LITERAL_SECRET, effective::SESSION_HOURS];
+    let layers = seen.layers();
+    for environment in login_applications(&layers).map(|name| effective::environment(&layers, name)) {
+        let found =
+            wanted.iter().filter_map(|name| Some((delivery.values.get(name)?, environment.get(*name)?)));
+        for (value, Variable { value: present, place }) in found {
+            let is_setting = SETTINGS.iter().any(|path| place.path == *path);
+            if place.origin == Origin::Resource && is_setting && present.as_str() != Some(value.expose()) {
+                edit.conflict_at(&place.describe(seen.name), &resource_path(place));
+            }
+        }
+    }
+}
+
 /// The resource's own places are looked at where they are edited.
 fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
     places.into_iter().filter(|place| place.origin != Origin::Resource)
@@ -170,9 +213,7 @@ fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
 /// The path in the resource; nothing where the place is in another source.
 fn resource_path(place: &Place) -> Vec<&str> {
     match place.origin {
-        Origin::Resource => {
-            ["spec", "values"].into_iter().chain(place.path.iter().map(String::as_str)).collect()
-        }
+        Origin::Resource => in_resource(&place.path.iter().map(String::as_str).collect::<Vec<_>>()),
         Origin::Console | Origin::Managed | Origin::Channel => Vec::new(),
     }
 }

@@ -339,10 +339,7 @@ fn scalars_of_the_first_version_are_taken_over() {
     let mut seen = resource(Version::V1, spec);
     assert_eq!(
         sources(&seen.present(&ldap(), &wanted, &[])),
-        [
-            "LOCAL_LDAP_ADDRESS of spec.values.global.extraEnv.LOCAL_LDAP_ADDRESS: <theirs k>",
-            "LDAP_ADDRESS of spec.values.global.extraEnv.LDAP_ADDRESS: ldap://theirs",
-        ]
+        ["LDAP_ADDRESS of app: ldap://theirs", "LOCAL_LDAP_ADDRESS of app: <theirs k>"]
     );
     let Some(Change::Merge(patch)) = seen.take_over(&ldap(), &wanted).unwrap() else { panic!("no patch") };
     apply(&mut seen, &ldap().manager, &patch);

@@ -44,8 +44,13 @@ const SETTINGS: [(&[&str], &[&str]); 4] = [
     (&["global", "auth", "oidc", "issuer"], &["OIDC_ISSUER", "GORILLA_OIDC_ISSUER"]),
     (&["global", "auth", "oidc", "authMethod"], &["OIDC_AUTH_METHOD", "GORILLA_AUTH_METHOD"]),
 ];
-const SECRET_NAMES: [&str; 2] = ["OIDC_SECRET", "GORILLA_OIDC_SECRET"];
+/// The names of the secret of the client.
+pub const SECRET_NAMES: [&str; 2] = ["OIDC_SECRET", "GORILLA_OIDC_SECRET"];
 const OIDC: [&str; 3] = ["global", "auth", "oidc"];
+/// The secret of the client, written out.
+pub const LITERAL_SECRET: &[&str] = &["global", "auth", "oidc", "secret"];
+/// How long a login lasts.
+pub const SESSION_HOURS: &[&str] = &["global", "auth", "sessionLengthHours"];
 
 /// The applications that the chart installs and that answer logins.
 pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static str> {
@@ -182,6 +187,12 @@ fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, Variable> {
         let key = key.map_or_else(|| json!("OIDC_SECRET"), |(key, _)| key);
         let value = json!({"valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
         insert(&SECRET_NAMES, &Variable { value, place });
+    } else if let Some(secret) = variable(layers, LITERAL_SECRET) {
+        insert(&SECRET_NAMES, &secret);
+    }
+    if let Some(Variable { value: hours, place }) = variable(layers, SESSION_HOURS) {
+        let hours = hours.as_str().map_or_else(|| hours.to_string(), ToOwned::to_owned);
+        insert(&["GORILLA_SESSION_LENGTH"], &Variable { value: json!(format!("{hours}h")), place });
     }
     variables
 }
