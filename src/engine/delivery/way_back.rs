@@ -4,10 +4,7 @@ use kube::ResourceExt;
 
 use super::revisions::{Revision, Source};
 use crate::{
-    api::{
-        CheckName,
-        names::{CredentialsAnswer, Remedy},
-    },
+    api::names::{CredentialsAnswer, Remedy},
     engine::{
         CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
         fetch, reconcile::stopped,
@@ -119,7 +116,11 @@ fn answer(findings: &Findings, source: Source) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::Reason, engine::Report, sensitive::Redactor};
+    use crate::{
+        api::{CheckName, Reason},
+        engine::Report,
+        sensitive::Redactor,
+    };
 
     #[test]
     fn only_what_is_certain_speaks_against_values() {

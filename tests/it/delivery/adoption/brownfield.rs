@@ -315,7 +315,10 @@ async fn never_without(installation: Installation, lives: Lives) -> Result<()> {
     let status = scene.stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
     assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(2), &json!(1)));
     let mut after = scene.before.clone();
-    after.values_mut().filter(|value| value.starts_with("email=")).for_each(|value| value.push_str(",name=cn"));
+    after
+        .values_mut()
+        .filter(|value| value.starts_with("email="))
+        .for_each(|value| value.push_str(",name=cn"));
     until_pods_have(&scene.stage, &after).await?;
     if lives == Lives::OfOneWrite {
         // Two revisions, three changes of the target and four marks at least.
