@@ -29,4 +29,4 @@ pub use draft::{Comparison, Draft, Identity, Recoverable, draft};
 pub use found::{Found, Setting, Source, Variable, resolve};
 pub use read_back::plan_of;
 pub use recovery::{BIND, CLIENT, Flag, Loss, Made, Recovery, made_names};
-pub use subject::{Entry, Origin, Shape, Subject};
+pub use subject::{Entry, EntryOrigin, Shape, Subject};

@@ -7,7 +7,7 @@ use super::{authorities, conflicts::Conflicts, origin, reference::Form, tree};
 use crate::{
     engine::MANAGER,
     problem::Problem,
-    target::{Holder, Origin, Owner, PresentVariable, managed_fields::ManagedFields},
+    target::{Holder, Owner, PresentVariable, ValueOrigin, managed_fields::ManagedFields},
 };
 
 /// A field that holds a value itself.
@@ -247,7 +247,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Notes what somebody else has set of what is published under the name, and whether it gives its place up.
-    fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: Origin) -> bool {
+    fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: ValueOrigin) -> bool {
         let (Others::TakeOver, Some(name)) = (self.others, name) else { return false };
         let managers = self.others(path).into_iter().map(str::to_owned).collect();
         let (name, container, holder) = (name.to_owned(), path.join("."), Holder::Other);

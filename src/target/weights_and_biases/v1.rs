@@ -10,6 +10,7 @@
 
 mod chart;
 mod effective;
+mod elsewhere;
 mod present;
 mod sources;
 
@@ -17,7 +18,7 @@ pub use effective::{
     LOGIN_APPLICATIONS, Layers, Place, Variable, environment as effective_environment, login_applications,
     merged, places,
 };
-pub use sources::{MANAGED, Origin, Source, Sources, cached_release, user_spec};
+pub use sources::{MANAGED, Source, Sources, ValuesAuthor, cached_release, user_spec};
 
 use std::collections::BTreeSet;
 
@@ -90,8 +91,8 @@ pub(super) fn edit(
     }
     let layers = seen.layers();
     let applications: Vec<_> = login_applications(&layers).collect();
-    for path in wanted.iter().flat_map(|name| stronger_places(&applications, name)) {
-        edit.give_way(&in_resource(&path));
+    for path in wanted.iter().flat_map(|name| elsewhere::stronger(&applications, name)) {
+        edit.give_way(&elsewhere::to_resource(&path));
     }
     let setting = |field| settings.iter().copied().find(|env| env.field == Some(field));
     let first_name = |env: Env| Dialect::Split.names(env).first().copied();
@@ -113,9 +114,9 @@ pub(super) fn edit(
     );
     edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
     if let Some(delivery) = delivery {
-        look_at_other_sources(edit, seen, &wanted, &fields);
+        elsewhere::look_at_other_sources(edit, seen, &wanted, &fields);
         if !edit.is_taking_over() {
-            look_at_settings(edit, seen, delivery, &wanted);
+            elsewhere::look_at_settings(edit, seen, delivery, &wanted);
         }
     }
     if delivery.is_none() || edit.is_changed() {
@@ -133,89 +134,6 @@ pub(super) fn names(delivery: &Delivery<'_>) -> Vec<&'static str> {
 
 fn variable(name: &str) -> Vec<&str> {
     [ENVIRONMENT, &[name]].concat()
-}
-
-/// The places of a variable that win over the one that is written here, the strongest of each application first.
-fn stronger_places<'a>(applications: &'a [&'a str], name: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
-    applications.iter().flat_map(move |application| effective::above(application, name))
-}
-
-/// The path of a value in the resource.
-fn in_resource<'a>(path: &[&'a str]) -> Vec<&'a str> {
-    [&["spec", "values"], path].concat()
-}
-
-/// The path within the values.
-fn in_values<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
-    path.strip_prefix(&["spec", "values"]).unwrap_or(path)
-}
-
-/// Notes what the owner's entries would lose against, and what they would silently take the place of, in the
-/// sources beside the resource and in the places of the resource where nothing is written here.
-fn look_at_other_sources(
-    edit: &mut Edit<'_>,
-    seen: &Seen<'_>,
-    wanted: &[&str],
-    fields: &[(&[&str], Option<&str>)],
-) {
-    let edited = edit.edited().clone();
-    let layers: Layers<'_> = seen.sources.values(&edited).collect();
-    let mut places = effective::misfits(&layers);
-    let applications: Vec<_> = login_applications(&layers).collect();
-    for name in wanted {
-        let own = tree::find(&edited, &variable(name));
-        for path in stronger_places(&applications, name) {
-            let wins = effective::variable(&layers, &path).is_some_and(|found| Some(&found.value) != own);
-            places.extend(wins.then(|| effective::holders(&layers, &path)).into_iter().flatten());
-        }
-        let path = variable(name);
-        places.extend(below_the_resource(effective::holders(&layers, in_values(&path))));
-    }
-    let has_secret = wanted.iter().any(|name| effective::SECRET_NAMES.contains(name));
-    let secrets = [[in_values(OIDC_SECRET), &["name"]].concat(), effective::LITERAL_SECRET.to_vec()];
-    for path in secrets.iter().filter(|_| has_secret) {
-        places.extend(below_the_resource(effective::holders(&layers, path)));
-    }
-    for (path, wanted) in fields.iter().filter_map(|(path, wanted)| Some((path, (*wanted)?))) {
-        let differs = |(_, values): &(Origin, &Value)| {
-            tree::find(values, in_values(path)).is_some_and(|found| found.as_str() != Some(wanted))
-        };
-        let others: Layers<'_> = layers.iter().copied().filter(differs).collect();
-        places.extend(below_the_resource(effective::holders(&others, in_values(path))));
-    }
-    for place in places {
-        edit.conflict_at(&place.describe(seen.name), &resource_path(&place));
-    }
-}
-
-/// Notes settings of the chart in the resource that a variable would silently take the place of: unlike the chart's
-/// other fields they are not written here.
-fn look_at_settings(edit: &mut Edit<'_>, seen: &Seen<'_>, delivery: &Delivery<'_>, wanted: &[&str]) {
-    const SETTINGS: [&[&str]; 2] = [effective::LITERAL_SECRET, effective::SESSION_HOURS];
-    let layers = seen.layers();
-    for environment in login_applications(&layers).map(|name| effective::environment(&layers, name)) {
-        let found =
-            wanted.iter().filter_map(|name| Some((delivery.values.get(name)?, environment.get(*name)?)));
-        for (value, Variable { value: present, place }) in found {
-            let is_setting = SETTINGS.iter().any(|path| place.path == *path);
-            if place.origin == Origin::Resource && is_setting && present.as_str() != Some(value.expose()) {
-                edit.conflict_at(&place.describe(seen.name), &resource_path(place));
-            }
-        }
-    }
-}
-
-/// The resource's own places are looked at where they are edited.
-fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
-    places.into_iter().filter(|place| place.origin != Origin::Resource)
-}
-
-/// The path in the resource; nothing where the place is in another source.
-fn resource_path(place: &Place) -> Vec<&str> {
-    match place.origin {
-        Origin::Resource => in_resource(&place.path.iter().map(String::as_str).collect::<Vec<_>>()),
-        Origin::Console | Origin::Managed | Origin::Channel => Vec::new(),
-    }
 }
 
 /// Whether the chart can render the text as a client's id: it writes the text once bare and once quoted into
@@ -238,8 +156,8 @@ fn is_plain_text(text: &str) -> bool {
 fn has_cors_origins(seen: &Seen<'_>, edit: &Edit<'_>) -> bool {
     let path = variable(CORS_ORIGINS);
     let layers = seen.layers();
-    let others = effective::holders(&layers, in_values(&path)).into_iter();
-    let mut others = others.filter(|place| !edit.is_made_here(&resource_path(place)));
+    let others = effective::holders(&layers, elsewhere::in_values(&path)).into_iter();
+    let mut others = others.filter(|place| !edit.is_made_here(&elsewhere::in_the_resource(place)));
     let mut winners =
         login_applications(&layers).flat_map(|application| effective::above(application, CORS_ORIGINS));
     others.next().is_some() || winners.any(|path| effective::variable(&layers, &path).is_some())

@@ -50,13 +50,17 @@ fn troubles() -> [(Life, Container); 7] {
     ]
 }
 
+/// How long Kubernetes waits for the pods of a rollout where the trouble is to outlast it, in seconds.
+const DEADLINE: u32 = 12;
+
 /// A workload of this name. The player plays the first container of a pod.
-fn workload(name: &str, container: Container) -> Result<String> {
+fn workload(name: &str, container: Container, patience: &str) -> Result<String> {
     let workload = WandbWorkload::deployment(name).replicas(1);
     if container == Container::Server {
         return Ok(workload.manifest());
     }
-    let mut manifest: Value = serde_json::from_str(&workload.progress_deadline(12).manifest())?;
+    let workload = if patience == SHORT { workload.progress_deadline(DEADLINE) } else { workload };
+    let mut manifest: Value = serde_json::from_str(&workload.manifest())?;
     let containers = manifest.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
     containers.context("containers")?.insert(0, json!({"name": "proxy", "image": "envoy"}));
     Ok(manifest.to_string())
@@ -76,7 +80,7 @@ impl Scene {
         let troubles: BTreeMap<_, _> =
             troubles.map(|(number, trouble)| (format!("server-{number}"), trouble)).collect();
         for (name, (_, container)) in &troubles {
-            stage.workspace.apply(&workload(name, *container)?).await?;
+            stage.workspace.apply(&workload(name, *container, patience)?).await?;
         }
         stage.operator = Some(operator(&stage, patience)?);
         let scene = Self { stage, troubles };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::Reason,
-    target::{Origin, Part},
+    target::{Part, ValueOrigin},
 };
 
 fn bare(version: Version) -> WeightsAndBiases {
@@ -267,9 +267,9 @@ fn sources(present: &[PresentVariable]) -> Vec<String> {
         Part::Text(text) => text.expose().to_owned(),
         Part::Key(reference) => format!("<{} {}>", reference.name, reference.key),
     };
-    let source = |value: &Origin| match value {
-        Origin::Parts(parts) => parts.iter().map(part).collect(),
-        Origin::Unknown(why) => format!("? {why}"),
+    let source = |value: &ValueOrigin| match value {
+        ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
+        ValueOrigin::Unknown(why) => format!("? {why}"),
     };
     present
         .iter()

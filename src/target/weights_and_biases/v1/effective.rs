@@ -10,17 +10,17 @@ use std::{collections::BTreeMap, mem::discriminant};
 
 use serde_json::{Value, json};
 
-use super::sources::Origin;
+use super::sources::ValuesAuthor;
 use crate::target::weights_and_biases::tree;
 
 /// The values of each source, in falling precedence.
-pub type Layers<'a> = Vec<(Origin, &'a Value)>;
+pub type Layers<'a> = Vec<(ValuesAuthor, &'a Value)>;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Whose values they are.
-    pub origin: Origin,
+    pub origin: ValuesAuthor,
     /// The keys that lead there from the top of the values.
     pub path: Vec<String>,
 }
@@ -105,7 +105,7 @@ pub fn variable(layers: &Layers<'_>, path: &[&str]) -> Option<Variable> {
 }
 
 /// What the sources have together at the path, with the first one that has anything there.
-pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, Origin)> {
+pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, ValuesAuthor)> {
     let mut found = layers.iter().filter_map(|(origin, values)| Some((*origin, tree::find(values, path)?)));
     let (origin, first) = found.next()?;
     let mut merged = first.clone();
@@ -210,7 +210,7 @@ pub fn is_empty(value: &Value) -> bool {
 }
 
 impl Place {
-    fn new(origin: Origin, path: &[&str]) -> Self {
+    fn new(origin: ValuesAuthor, path: &[&str]) -> Self {
         Self { origin, path: path.iter().map(|key| (*key).to_owned()).collect() }
     }
 
@@ -220,7 +220,7 @@ impl Place {
         let path = self.path.join(".");
         let Some(object) = self.origin.object(name) else { return format!("spec.values.{path}") };
         match self.origin {
-            Origin::Console => {
+            ValuesAuthor::Console => {
                 let is_form = self.path.iter().map(String::as_str).take(3).eq(OIDC);
                 let page = if is_form { "Authentication" } else { "Advanced > User Spec" };
                 format!("{path} in the {object} (System Console > Settings > {page})")

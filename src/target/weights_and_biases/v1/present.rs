@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Seen, effective, login_applications, resource_path};
+use super::{Seen, effective, elsewhere, login_applications};
 use crate::target::{
-    Holder, Origin, PresentVariable,
+    Holder, PresentVariable, ValueOrigin,
     weights_and_biases::{edit::Edit, origin, reference::Form},
 };
 
@@ -17,7 +17,7 @@ pub fn present(edit: Edit<'_>, seen: &Seen<'_>, names: &[&str]) -> Vec<PresentVa
         let environment = effective::environment(&layers, application);
         let wanted = environment.into_iter().filter(|(name, _)| names.contains(&name.as_str()));
         present.extend(wanted.map(|(name, effective::Variable { value, place })| {
-            let path = resource_path(&place);
+            let path = elsewhere::in_the_resource(&place);
             PresentVariable {
                 name,
                 container: application.to_owned(),
@@ -39,16 +39,16 @@ pub fn present(edit: Edit<'_>, seen: &Seen<'_>, names: &[&str]) -> Vec<PresentVa
 const PLAIN_NUMBERS: f64 = 1e6;
 
 /// Where the value comes from that the chart makes of this one.
-fn rendered(value: &Value) -> Origin {
+fn rendered(value: &Value) -> ValueOrigin {
     let is_plain = |number: &serde_json::Number| {
         number.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < PLAIN_NUMBERS)
     };
     match value {
         Value::Number(number) if !is_plain(number) => {
-            Origin::Unknown("it is a number, which the chart writes in a form of its own".into())
+            ValueOrigin::Unknown("it is a number, which the chart writes in a form of its own".into())
         }
         value if value.to_string().contains("{{") => {
-            Origin::Unknown("the chart's template engine makes it".into())
+            ValueOrigin::Unknown("the chart's template engine makes it".into())
         }
         value => origin::of_field(value),
     }

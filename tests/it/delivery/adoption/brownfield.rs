@@ -1,5 +1,6 @@
 //! The installations that people take over, one story for each: the directory is down, then the first rollout fails
-//! while it is down again, then everything works. A recorder sees every version of the template and every pod.
+//! (while it is down again, save for one of them), then everything works. A recorder sees every version of the template
+//! and every pod.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -295,20 +296,27 @@ async fn never_without(installation: Installation, lives: Lives) -> Result<()> {
     assert_eq!(scene.history.templates().await?.len(), 1);
     ensure!(scene.stage.revisions("corp-ldap").await?.is_empty());
 
-    // The first rollout fails while it is down again.
+    // The first rollout fails. Where the directory can be asked, it knows the values of before; its authority is not
+    // among them.
     scene.stage.directory.start()?;
     scene.stage.workspace.recheck("LdapConfig", "corp", "up").await?;
     scene.until(Goal::Pod).await?;
-    scene.stage.directory.stop()?;
+    let is_down = installation != Installation::Deployment;
+    if is_down {
+        scene.stage.directory.stop()?;
+    }
     scene.until(Goal::Says("RolledBack")).await?;
     let status = scene.stage.workspace.status("LdapConfig", "corp").await?;
     let message = message_of(&status, "RolledOut");
     ensure!(message.contains("revision 1, which has what was there before"), "{message}");
+    ensure!(message.contains("was not checked: TcpConnects") == is_down, "{message}");
     assert_eq!(super::revision(&scene.stage, "corp-ldap-1").await?, scene.before);
     until_pods_have(&scene.stage, &scene.before).await?;
 
     // It works now.
-    scene.stage.directory.start()?;
+    if is_down {
+        scene.stage.directory.start()?;
+    }
     scene.stage.player.change_script(|_| Life::Ready);
     scene.stage.workspace.recheck("LdapConfig", "corp", "works").await?;
     scene.until(Goal::Says("RolledOut")).await?;
@@ -329,25 +337,25 @@ async fn never_without(installation: Installation, lives: Lives) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_never_without_a_variable() -> Result<()> {
-    never_without(Installation::Deployment, Lives::Undisturbed).await
+    Box::pin(never_without(Installation::Deployment, Lives::Undisturbed)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_is_recreated_is_never_without_a_variable() -> Result<()> {
-    never_without(Installation::Recreated, Lives::OfOneWrite).await
+    Box::pin(never_without(Installation::Recreated, Lives::OfOneWrite)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stateful_set_is_never_without_a_variable() -> Result<()> {
-    never_without(Installation::StatefulSet, Lives::OfOneWrite).await
+    Box::pin(never_without(Installation::StatefulSet, Lives::OfOneWrite)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_version_is_never_without_a_variable() -> Result<()> {
-    never_without(Installation::FirstVersion, Lives::OfOneWrite).await
+    Box::pin(never_without(Installation::FirstVersion, Lives::OfOneWrite)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_version_is_never_without_a_variable() -> Result<()> {
-    never_without(Installation::SecondVersion, Lives::OfOneWrite).await
+    Box::pin(never_without(Installation::SecondVersion, Lives::OfOneWrite)).await
 }

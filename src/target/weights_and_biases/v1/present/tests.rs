@@ -8,7 +8,7 @@ use crate::{
     engine::{Kind, Values},
     target::{
         Change, Part,
-        v1::{Origin as ValuesOf, Source, effective_environment},
+        v1::{Source, ValuesAuthor, effective_environment},
         weights_and_biases::{
             WeightsAndBiases,
             tests::{apply, oidc, oidc_delivery, resource},
@@ -41,9 +41,9 @@ fn told(seen: &WeightsAndBiases) -> BTreeSet<String> {
         Part::Text(text) => text.expose().to_owned(),
         Part::Key(reference) => format!("<{}/{}>", reference.name, reference.key),
     };
-    let value = |origin: &Origin| match origin {
-        Origin::Parts(parts) => parts.iter().map(part).collect(),
-        Origin::Unknown(why) => format!("? {why}"),
+    let value = |origin: &ValueOrigin| match origin {
+        ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
+        ValueOrigin::Unknown(why) => format!("? {why}"),
     };
     let line = |each: &PresentVariable| {
         format!("{} {}={} {:?}", each.container, each.name, value(&each.value), each.holder)
@@ -155,7 +155,7 @@ fn a_stronger_place_of_another_source_stays_a_conflict() {
     for own in [json!({}), at(place, json!("theirs"))] {
         let mut seen = resource(Version::V1, json!({ "values": own }));
         let values = at(place, json!("theirs"));
-        seen.sources.merged = vec![Source { origin: ValuesOf::Console, values, chart: Value::Null }];
+        seen.sources.merged = vec![Source { origin: ValuesAuthor::Console, values, chart: Value::Null }];
         let problem = seen.take_over(&oidc(), &oidc_delivery(2, &delivered())).unwrap_err();
         assert_eq!(problem.reason, Reason::FieldConflict);
         let named = "app.env.OIDC_ISSUER in the Secret \"wandb-spec-user\" (System Console > Settings > Advanced > User Spec)";
