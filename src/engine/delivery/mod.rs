@@ -136,8 +136,8 @@ async fn attempt<K: Kind>(
     if !leader.is(&claimant) {
         return joining::follow(object, context, target, offer, leader).await;
     }
-    let joined =
-        joining::joined(&namespace, context, &claimant, offer, &claims::partners(&claimant, &others)).await?;
+    let partners = claims::partners(&claimant, &others);
+    let joined = joining::joined(&namespace, context, &claimant, offer, &partners).await?;
     let offer = match (K::TENANCY, &joined) {
         (Tenancy::Alone, _) => offer,
         // Every part of it was published by itself.
@@ -156,6 +156,7 @@ async fn attempt<K: Kind>(
         successor: claims::successor(&claimant, &others).filter(|other| {
             other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
         }),
+        partners,
         offer,
         checks,
         inputs: inputs(object),

@@ -39,6 +39,8 @@ pub(super) struct Round<'a, K: Kind> {
     pub yielding: Vec<&'a Claimant>,
     /// Who has the place at once if this resource cannot use it.
     pub successor: Option<&'a Claimant>,
+    /// Whose values are delivered together with those of this resource.
+    pub partners: Vec<&'a Claimant>,
     pub offer: Offer<'a>,
     /// Whether entries of somebody else may be taken over now.
     pub checks: Checks,
@@ -325,7 +327,14 @@ impl<K: Kind> Round<'_, K> {
             // It went since it was listed.
             return Ok(());
         };
-        let checked = way_back::check(self.object, self.context, earlier, (&values, newest)).await?;
+        let checked = if self.partners.is_empty() {
+            way_back::check(self.object, self.context, earlier, (&values, newest)).await?
+        } else {
+            // What is wrong at the other side of one of them must not keep all of them from working again.
+            Answer::Unknown(
+                "It has values of several resources, each of which is checked by itself.".to_owned(),
+            )
+        };
         let (revision, mark) = match checked {
             Answer::Refused(found) => (
                 earlier,
