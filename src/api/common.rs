@@ -66,6 +66,12 @@ pub struct CommonSpec {
 }
 
 impl CommonSpec {
+    /// The fields of another spec, with these authorities.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> Self {
+        Self { tls: self.tls.clone(), ..other.clone() }
+    }
+
     /// The fields on which neither findings nor values depend.
     pub const UNCHECKED: [&'static str; 7] = [
         "checkInterval",

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    net::{CaBundle, Trust},
-    sensitive::Sensitive,
-};
+use crate::{net::CaBundle, sensitive::Sensitive};
 
 /// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split services).
 #[derive(Clone, Copy, Debug)]
@@ -102,14 +99,6 @@ impl Values {
     /// The value of a setting, under the first of its names that has one.
     pub fn setting(&self, env: Env) -> Option<&Sensitive> {
         env.names().find_map(|name| self.get(name))
-    }
-
-    /// The authorities among the values, and whom they make trusted; nothing where they cannot be read.
-    pub fn trust(&self, system: &Trust) -> Option<(Option<CaBundle>, Trust)> {
-        let Some(pem) = self.get(CA_FILE) else { return Some((None, system.clone())) };
-        let bundle = CaBundle::parse(pem.expose().as_bytes()).ok()?.bundle;
-        let trust = system.with_bundle(&bundle);
-        Some((Some(bundle), trust))
     }
 
     /// Every name and value, sorted by name.

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Certificates, Entry, Origin, Purpose, Shape,
+    Certificates, Entry, EntryOrigin, Purpose, Shape,
     certificates::Place,
     resource::{listed, scalar},
     subject::{config_map, secret},
@@ -69,7 +69,7 @@ pub fn operator(values: &Value) -> Chosen {
             (Field::ClientId, "/global/auth/oidc/clientId"),
             (Field::AuthMethod, "/global/auth/oidc/authMethod"),
         ] {
-            let origin = text(path).map_or(Origin::Text(String::new()), written);
+            let origin = text(path).map_or(EntryOrigin::Text(String::new()), written);
             entries.extend(under_each_name(field, &origin));
         }
     }
@@ -82,7 +82,7 @@ pub fn operator(values: &Value) -> Chosen {
     }
     if let Some(name) = text("/global/auth/oidc/oidcSecret/name") {
         let key = text("/global/auth/oidc/oidcSecret/secretKey").unwrap_or_else(|| "OIDC_SECRET".to_owned());
-        let origin = Origin::Key { object: secret(&name), key, need: Need::Required };
+        let origin = EntryOrigin::Key { object: secret(&name), key, need: Need::Required };
         entries.extend(under_each_name(Field::ClientSecret, &origin));
     } else if let Some(value) = text("/global/auth/oidc/secret") {
         entries.extend(under_each_name(Field::ClientSecret, &written(value)));
@@ -105,7 +105,7 @@ pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
     let text = |path: &str| at(path).and_then(scalar).filter(|text| !text.is_empty());
     let mut entries = Vec::new();
     let mut set = |name: &str, value: Option<String>| {
-        entries.push(variable(name, Origin::Text(value.unwrap_or_default())));
+        entries.push(variable(name, EntryOrigin::Text(value.unwrap_or_default())));
     };
     if at("/sso/enabled") == Some(&Value::Bool(true)) {
         set("OIDC_ISSUER", text("/sso/issuer"));
@@ -162,9 +162,9 @@ fn in_secret_of_the_release(entries: &mut [Entry], release: &str) {
             "OIDC_CLIENT_SECRET" => "CLIENT_SECRET",
             _ => continue,
         };
-        if *origin != Origin::Text(String::new()) {
+        if *origin != EntryOrigin::Text(String::new()) {
             let object = secret(&format!("{release}-secrets"));
-            *origin = Origin::Key { object, key: key.to_owned(), need: Need::Required };
+            *origin = EntryOrigin::Key { object, key: key.to_owned(), need: Need::Required };
         }
     }
 }
@@ -173,17 +173,17 @@ fn oidc(field: Field) -> Option<Env> {
     OidcProvider::ENVIRONMENT.iter().copied().find(|env| env.field == Some(field))
 }
 
-fn under_each_name(field: Field, origin: &Origin) -> Vec<Entry> {
+fn under_each_name(field: Field, origin: &EntryOrigin) -> Vec<Entry> {
     oidc(field).into_iter().flat_map(Env::names).map(|name| variable(name, origin.clone())).collect()
 }
 
-fn variable(name: &str, origin: Origin) -> Entry {
+fn variable(name: &str, origin: EntryOrigin) -> Entry {
     Entry::Variable { name: name.to_owned(), origin }
 }
 
 /// A text as the chart writes it; what its template engine would change is not known here.
-fn written(text: String) -> Origin {
-    if text.contains("{{") { Origin::Elsewhere } else { Origin::Text(text) }
+fn written(text: String) -> EntryOrigin {
+    if text.contains("{{") { EntryOrigin::Elsewhere } else { EntryOrigin::Text(text) }
 }
 
 /// An entry of a map of variables: a scalar, or what a container's variable has beside its name.
@@ -193,9 +193,9 @@ fn entry(name: &str, value: &Value) -> Entry {
             let mut source: Map<String, Value> = source.clone();
             source.insert("name".to_owned(), json!(name));
             serde_json::from_value(source.into())
-                .map_or(Origin::Elsewhere, |variable| workload::origin(&variable))
+                .map_or(EntryOrigin::Elsewhere, |variable| workload::origin(&variable))
         }
-        other => scalar(other).map_or(Origin::Elsewhere, written),
+        other => scalar(other).map_or(EntryOrigin::Elsewhere, written),
     };
     variable(name, origin)
 }
@@ -267,8 +267,8 @@ mod tests {
             all.collect::<Vec<_>>()
         };
         let texts = ["fields", "global.extraEnv", "global.env", "app.extraEnv", "7"];
-        assert_eq!(of("OIDC_CLIENT_ID"), texts.map(|text| Origin::Text(text.to_owned())));
-        assert_eq!(of("X"), [Origin::Elsewhere]);
+        assert_eq!(of("OIDC_CLIENT_ID"), texts.map(|text| EntryOrigin::Text(text.to_owned())));
+        assert_eq!(of("X"), [EntryOrigin::Elsewhere]);
         assert_eq!(of("Y"), []);
     }
 
@@ -279,6 +279,6 @@ mod tests {
             "app": {"env": {"X": "app"}, "containers": {"app": {"env": {"X": "container"}}}},
         });
         let last = operator(&values).entries.pop();
-        assert_eq!(last, Some(variable("X", Origin::Text("container".to_owned()))));
+        assert_eq!(last, Some(variable("X", EntryOrigin::Text("container".to_owned()))));
     }
 }

@@ -19,6 +19,12 @@ pub trait Recoverable: Kind {
 
     /// Finds the fields of the spec.
     fn recover(found: &Found, recovery: &mut Recovery<'_>);
+
+    /// Adds what this resource says of the server and no variable of the kind tells.
+    fn add_unsaid(&self, _found: &mut Found) {}
+
+    /// Takes over from another resource what only a spec can tell: how its values are to be checked.
+    fn complete(&mut self, present: &Self);
 }
 
 /// What a resource has beside what the environment tells.

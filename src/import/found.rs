@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Origin, Shape, Subject, expansion::expand};
+use super::{Entry, EntryOrigin, Shape, Subject, expansion::expand};
 use crate::{
     api::KeyReference,
     engine::{Env, Fetched, Need, ObjectKey, ReferenceSource},
@@ -80,7 +80,7 @@ pub fn resolve(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Fou
 
 /// The variable of one entry; nothing where it is optional and what it refers to is not there.
 fn variable(
-    origin: &Origin,
+    origin: &EntryOrigin,
     objects: &BTreeMap<ObjectKey, Fetched>,
     earlier: &BTreeMap<String, Variable>,
 ) -> Option<Variable> {
@@ -89,11 +89,11 @@ fn variable(
         None => is_of_service(name).then_some(None),
     };
     match origin {
-        Origin::Text(text) => {
+        EntryOrigin::Text(text) => {
             Some(Variable { source: Source::Elsewhere, value: expand(text, value_of).map(Sensitive::new) })
         }
-        Origin::Elsewhere => Some(Variable { source: Source::Elsewhere, value: None }),
-        Origin::Key { object, key, need } => {
+        EntryOrigin::Elsewhere => Some(Variable { source: Source::Elsewhere, value: None }),
+        EntryOrigin::Key { object, key, need } => {
             let bytes = match objects.get(object) {
                 Some(Fetched::Found { data, .. }) => data.get(key),
                 _ => None,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::subject::{config_map, secret};
 use crate::{
     engine::{Fetched, ObjectKey},
-    target::v1::{self, Origin},
+    target::v1::{self, ValuesAuthor},
 };
 
 /// The key under which each source keeps its values, as JSON.
@@ -29,10 +29,10 @@ pub fn merged(values: &Value, name: &str, objects: &BTreeMap<ObjectKey, Fetched>
     });
     let [channel, managed, console] = &stored;
     v1::merged(&vec![
-        (Origin::Resource, values),
-        (Origin::Console, console),
-        (Origin::Managed, managed),
-        (Origin::Channel, channel),
+        (ValuesAuthor::Resource, values),
+        (ValuesAuthor::Console, console),
+        (ValuesAuthor::Managed, managed),
+        (ValuesAuthor::Channel, channel),
     ])
 }
 

@@ -3,7 +3,7 @@
 //! In reading order: a [`Subject`] is what was read of a [`workload`], of W&B's [`resource`] or of the values of
 //! a [`chart`]; [`resolve`] makes the [`Found`] environment of it, as the server's container has it. Each kind
 //! turns that into a [`Recovery`] (`render::inverse` in the kind's slice, which uses the kind's own table of
-//! names), and [`draft`] makes the resource.
+//! names), and [`draft`] makes the resource. [`plan_of`] goes the same way from values that were published before.
 //!
 //! Invariants:
 //!
@@ -16,6 +16,7 @@ mod draft;
 mod expansion;
 mod found;
 pub mod layers;
+mod read_back;
 mod recovery;
 pub mod resource;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub mod workload;
 pub use certificates::{Authorities, Certificates, Place, Purpose};
 pub use draft::{Comparison, Draft, Identity, Recoverable, draft};
 pub use found::{Found, Setting, Source, Variable, resolve};
+pub use read_back::plan_of;
 pub use recovery::{BIND, CLIENT, Flag, Loss, Made, Recovery, made_names};
-pub use subject::{Entry, Origin, Shape, Subject};
+pub use subject::{Entry, EntryOrigin, Shape, Subject};

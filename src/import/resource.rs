@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::Value;
 
 use super::{
-    Certificates, Entry, Origin,
+    Certificates, Entry, EntryOrigin,
     certificates::Place,
     subject::{config_map, secret},
     workload::origin,
@@ -37,7 +37,7 @@ pub fn entries(spec: &Value) -> Vec<Entry> {
     ];
     let scalars = scalars.into_iter().filter_map(|(field, path)| {
         let text = scalar(spec.pointer(path)?).filter(|text| !text.is_empty())?;
-        Some(Entry::Variable { name: first_name(field)?.to_owned(), origin: Origin::Text(text) })
+        Some(Entry::Variable { name: first_name(field)?.to_owned(), origin: EntryOrigin::Text(text) })
     });
     let overrides = ["global", APPLICATION].into_iter().flat_map(|part| {
         let list = spec.pointer(&format!("/wandb/legacyOverrides/{part}/env")).and_then(Value::as_array);
@@ -69,13 +69,17 @@ pub(super) fn listed(list: Option<&Value>, map: Option<&Value>) -> Vec<Certifica
 }
 
 /// Where a selector leads; nothing where it is vacant: the W&B operator writes empty ones where nobody set any.
-fn selected(value: &Value) -> Option<Origin> {
+fn selected(value: &Value) -> Option<EntryOrigin> {
     if let Some(text) = value.get("value").and_then(scalar).filter(|text| !text.is_empty()) {
-        return Some(Origin::Text(text));
+        return Some(EntryOrigin::Text(text));
     }
     let selector = value.pointer("/valueFrom/secretKeyRef").unwrap_or(value);
     let word = |field: &str| selector.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-    Some(Origin::Key { object: secret(word("name")?), key: word("key")?.to_owned(), need: Need::Required })
+    Some(EntryOrigin::Key {
+        object: secret(word("name")?),
+        key: word("key")?.to_owned(),
+        need: Need::Required,
+    })
 }
 
 /// The name under which the split services read the setting of a field.

@@ -25,6 +25,9 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
     let mut objects =
         BTreeMap::from([(subject::secret("secret"), Fetched::Found { version: String::new(), data })]);
     let published = values::<K>(&manifest, &objects);
+    let present: K = serde_json::from_value(manifest.clone()).unwrap();
+    let plan = plan_of(&present, &published, &Trust::nobody()).unwrap();
+    assert!(rendered::<K>(&plan) == published, "{spec} was read back otherwise");
     for shape in [Shape::Local, Shape::Split] {
         for is_literal in [true, false] {
             let found = found(&published, shape, is_literal, spec);
@@ -52,12 +55,14 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
 fn values<K: Recoverable>(manifest: &Value, objects: &BTreeMap<ObjectKey, Fetched>) -> Values {
     let object: K = serde_json::from_value(manifest.clone()).unwrap();
     match prepare(&object, &[], objects, &Trust::nobody(), &[]) {
-        Prepared::Planned(planned) => {
-            let context = RenderContext { verified: true, current: None };
-            K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap()
-        }
+        Prepared::Planned(planned) => rendered::<K>(&planned.plan),
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
     }
+}
+
+fn rendered<K: Recoverable>(plan: &K::Plan) -> Values {
+    let context = RenderContext { verified: true, current: None };
+    K::render(plan, &K::placeholders(plan), &context).unwrap()
 }
 
 fn found(published: &Values, shape: Shape, is_literal: bool, spec: &Value) -> Found {

@@ -47,7 +47,7 @@ pub enum Entry {
         /// Its name.
         name: String,
         /// Its value.
-        origin: Origin,
+        origin: EntryOrigin,
     },
     /// Every key of an object as a variable.
     Every {
@@ -60,7 +60,7 @@ pub enum Entry {
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
+pub enum EntryOrigin {
     /// It is written out.
     Text(String),
     /// A key of a Secret or a ConfigMap.
@@ -80,7 +80,7 @@ impl Subject {
     /// Every object that the environment and the authorities are read from.
     pub fn objects(&self) -> Vec<ObjectKey> {
         let of_entries = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Every { object, .. } | Entry::Variable { origin: Origin::Key { object, .. }, .. } => {
+            Entry::Every { object, .. } | Entry::Variable { origin: EntryOrigin::Key { object, .. }, .. } => {
                 Some(object)
             }
             Entry::Variable { .. } => None,

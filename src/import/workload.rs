@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar, KeyToPath, PodSpec, Volume, VolumeMount};
 
 use super::{
-    Certificates, Entry, Origin, Purpose, Shape,
+    Certificates, Entry, EntryOrigin, Purpose, Shape,
     certificates::Place,
     subject::{config_map, secret},
 };
@@ -104,11 +104,11 @@ fn entries(container: &Container) -> Vec<Entry> {
 }
 
 /// Where a variable's value comes from.
-pub(super) fn origin(variable: &EnvVar) -> Origin {
+pub(super) fn origin(variable: &EnvVar) -> EntryOrigin {
     let Some(from) = &variable.value_from else {
-        return Origin::Text(variable.value.clone().unwrap_or_default());
+        return EntryOrigin::Text(variable.value.clone().unwrap_or_default());
     };
-    let key = |object: ObjectKey, key: &str, optional: Option<bool>| Origin::Key {
+    let key = |object: ObjectKey, key: &str, optional: Option<bool>| EntryOrigin::Key {
         object,
         key: key.to_owned(),
         need: need(optional),
@@ -116,7 +116,7 @@ pub(super) fn origin(variable: &EnvVar) -> Origin {
     match (&from.secret_key_ref, &from.config_map_key_ref) {
         (Some(selector), _) => key(secret(&selector.name), &selector.key, selector.optional),
         (None, Some(selector)) => key(config_map(&selector.name), &selector.key, selector.optional),
-        (None, None) => Origin::Elsewhere,
+        (None, None) => EntryOrigin::Elsewhere,
     }
 }
 

@@ -42,6 +42,7 @@ use crate::{
     engine::{
         Env, Inputs, Kind, Notice, Protection, Reference, RenderContext, Report, Scene, Tenancy, Values,
     },
+    import,
     net::{CaBundle, Trust},
     problem::Problem,
     sensitive::Sensitive,
@@ -115,6 +116,10 @@ impl Kind for JwtIssuer {
         };
         let samples = settings.samples.iter().filter_map(with_token).collect();
         Plan { settings, samples, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+    }
+
+    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
+        import::plan_of(self, values, system_trust)
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {

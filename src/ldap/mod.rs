@@ -29,7 +29,6 @@ mod name;
 mod password_policy;
 mod primary_group;
 mod probe;
-mod read_back;
 mod refusal;
 mod render;
 mod search;
@@ -51,6 +50,7 @@ use serde::Serialize;
 use crate::{
     api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
     engine::{Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
+    import,
     net::{CaBundle, Login, Trust},
     problem::Problem,
     target::{Environment, SIGN_IN},
@@ -135,7 +135,7 @@ impl Kind for LdapConfig {
     }
 
     fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
-        read_back::plan(&self.spec, values, system_trust)
+        import::plan_of(self, values, system_trust)
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {

@@ -16,7 +16,6 @@ mod host;
 mod keys;
 mod probe;
 mod provider;
-mod read_back;
 mod redirect;
 mod redirect_uri;
 mod render;
@@ -30,6 +29,7 @@ use serde::Serialize;
 use crate::{
     api::{CheckName, CommonSpec, OidcProvider, Reason, Status, status::NoDetails},
     engine::{Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Scene, Values},
+    import,
     net::{CaBundle, Trust},
     problem::Problem,
     sensitive::Sensitive,
@@ -107,7 +107,7 @@ impl Kind for OidcProvider {
     const CREDENTIAL: Option<Env> = Some(render::SECRET);
 
     fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
-        read_back::plan(&self.spec, values, system_trust)
+        import::plan_of(self, values, system_trust)
     }
 
     fn checks(plan: &Plan) -> Vec<CheckName> {

@@ -39,7 +39,7 @@ pub use environment::Environment;
 pub use expansion::{Piece, pieces};
 pub use in_use::in_use;
 pub use owner::Owner;
-pub use present::{Holder, Origin, Part, PresentVariable};
+pub use present::{Holder, Part, PresentVariable, ValueOrigin};
 pub use rollout::{Patience, Rollout};
 pub use several::Several;
 pub use sightings::Sightings;

@@ -23,7 +23,7 @@ pub struct PresentVariable {
     /// Who has set it.
     pub holder: Holder,
     /// Where its value comes from.
-    pub value: Origin,
+    pub value: ValueOrigin,
     /// The field managers that have it, apart from the owner's.
     pub managers: BTreeSet<String>,
 }
@@ -41,7 +41,7 @@ pub enum Holder {
 
 /// Where the value of a variable comes from.
 #[derive(Clone)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// From these parts, one after the other.
     Parts(Vec<Part>),
     /// It cannot be told; why, as the end of a sentence.
@@ -59,15 +59,15 @@ pub enum Part {
 
 /// Where the value of each entry of a container comes from, in the order of the entries. Variables that do not stand
 /// in the list (`envFrom`, Services) can be used by it: `others` tells whether there may be any.
-pub(super) fn origins(entries: &[EnvVar], others: Surroundings) -> Vec<Origin> {
-    let mut known: BTreeMap<&str, Origin> = BTreeMap::new();
+pub(super) fn origins(entries: &[EnvVar], others: Surroundings) -> Vec<ValueOrigin> {
+    let mut known: BTreeMap<&str, ValueOrigin> = BTreeMap::new();
     let mut origins = Vec::new();
     for entry in entries {
         let origin = match (entry.value.as_deref().filter(|value| !value.is_empty()), reference(entry)) {
             (Some(value), _) => expand(value, &known, others),
-            (None, None) => Origin::Parts(Vec::new()),
-            (None, Some(Ok(reference))) => Origin::Parts(vec![Part::Key(reference)]),
-            (None, Some(Err(why))) => Origin::Unknown(why.into()),
+            (None, None) => ValueOrigin::Parts(Vec::new()),
+            (None, Some(Ok(reference))) => ValueOrigin::Parts(vec![Part::Key(reference)]),
+            (None, Some(Err(why))) => ValueOrigin::Unknown(why.into()),
         };
         known.insert(&entry.name, origin.clone());
         origins.push(origin);
@@ -103,7 +103,7 @@ fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
 
 /// The value as the kubelet expands it: `$(NAME)` is the variable of that name among the entries before, `$$` a
 /// dollar, and what names no variable stays as it is.
-fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> Origin {
+fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: Surroundings) -> ValueOrigin {
     let mut parts = Vec::new();
     let mut text = String::new();
     for piece in pieces(value) {
@@ -115,19 +115,19 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
             Piece::Variable(name) => name,
         };
         match known.get(name) {
-            Some(Origin::Unknown(why)) => return Origin::Unknown(why.clone()),
-            Some(Origin::Parts(of_variable)) => {
+            Some(ValueOrigin::Unknown(why)) => return ValueOrigin::Unknown(why.clone()),
+            Some(ValueOrigin::Parts(of_variable)) => {
                 // Whether a variable that may be missing is there decides what the text becomes.
                 let may_be_missing =
                     |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
                 if of_variable.iter().any(may_be_missing) {
-                    return Origin::Unknown(format!("it uses $({name}), which may be missing").into());
+                    return ValueOrigin::Unknown(format!("it uses $({name}), which may be missing").into());
                 }
                 parts.push(Part::Text(std::mem::take(&mut text).into()));
                 parts.extend(of_variable.iter().cloned());
             }
             None if others == Surroundings::Sources || is_of_service(name) => {
-                return Origin::Unknown(
+                return ValueOrigin::Unknown(
                     format!("it uses $({name}), which is not set in the same list before it").into(),
                 );
             }
@@ -135,7 +135,7 @@ fn expand(value: &str, known: &BTreeMap<&str, Origin>, others: Surroundings) -> 
         }
     }
     parts.push(Part::Text(text.into()));
-    Origin::Parts(parts)
+    ValueOrigin::Parts(parts)
 }
 
 /// Whether Kubernetes may set a variable of this name for a Service.
@@ -162,9 +162,9 @@ mod tests {
                 )
             }
         };
-        let origin = |origin: &Origin| match origin {
-            Origin::Parts(parts) => parts.iter().map(part).collect(),
-            Origin::Unknown(why) => format!("? {why}"),
+        let origin = |origin: &ValueOrigin| match origin {
+            ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
+            ValueOrigin::Unknown(why) => format!("? {why}"),
         };
         origins(&entries, others).iter().map(origin).collect()
     }

@@ -10,7 +10,7 @@ use crate::{
     engine::{Fetched, Need, ObjectKey, Reference, Values, fetch},
     problem::Problem,
     sensitive::Sensitive,
-    target::{Holder, Origin, Part, PresentVariable, Target},
+    target::{Holder, Part, PresentVariable, Target, ValueOrigin},
 };
 
 /// What the last run of the checks says of taking anything over.
@@ -44,8 +44,8 @@ pub(super) async fn read(
     present: &[PresentVariable],
 ) -> Result<Result<Present, Problem>, kube::Error> {
     let parts = present.iter().flat_map(|variable| match &variable.value {
-        Origin::Parts(parts) => parts.as_slice(),
-        Origin::Unknown(_) => &[],
+        ValueOrigin::Parts(parts) => parts.as_slice(),
+        ValueOrigin::Unknown(_) => &[],
     });
     let references: Vec<_> = parts
         .filter_map(|part| match part {
@@ -99,10 +99,13 @@ fn resolve(
 }
 
 /// The value; nothing where the variable is not set at all, and why it cannot be told.
-fn value_of(origin: &Origin, objects: &BTreeMap<ObjectKey, Fetched>) -> Result<Option<Sensitive>, String> {
+fn value_of(
+    origin: &ValueOrigin,
+    objects: &BTreeMap<ObjectKey, Fetched>,
+) -> Result<Option<Sensitive>, String> {
     let parts = match origin {
-        Origin::Parts(parts) => parts,
-        Origin::Unknown(why) => return Err(why.clone().into_owned()),
+        ValueOrigin::Parts(parts) => parts,
+        ValueOrigin::Unknown(why) => return Err(why.clone().into_owned()),
     };
     let mut value = String::new();
     for part in parts {
@@ -185,7 +188,7 @@ mod tests {
     }
 
     fn variable(name: &str, holder: Holder, parts: Vec<Part>) -> PresentVariable {
-        let (value, managers) = (Origin::Parts(parts), ["helm".to_owned()].into());
+        let (value, managers) = (ValueOrigin::Parts(parts), ["helm".to_owned()].into());
         PresentVariable { name: name.to_owned(), container: "wandb".to_owned(), holder, value, managers }
     }
 
@@ -228,7 +231,7 @@ mod tests {
             name: "E".to_owned(),
             container: "wandb".to_owned(),
             holder: Holder::Other,
-            value: Origin::Unknown("it comes from a field of the pod or a file".into()),
+            value: ValueOrigin::Unknown("it comes from a field of the pod or a file".into()),
             managers: BTreeSet::new(),
         };
         let required = |name, of: &str, key: &str| {

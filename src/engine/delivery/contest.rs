@@ -51,6 +51,11 @@ impl Contest {
         claims::leader(&self.claimant, &self.others)
     }
 
+    /// Whether nobody's values are delivered together with those of the resource.
+    pub fn is_alone(&self) -> bool {
+        claims::partners(&self.claimant, &self.others).is_empty()
+    }
+
     /// Whose entries give way.
     pub fn yielding(&self) -> Vec<Claimant> {
         claims::yielding(&self.claimant, &self.others).into_iter().cloned().collect()

@@ -32,6 +32,9 @@ pub(super) const ROLLOUT_ANNOTATION: &str = "auth.wandb.com/rollout";
 /// Stands on a revision of what somebody else had set at the target.
 const ADOPTED_ANNOTATION: &str = "auth.wandb.com/adopted";
 
+/// Names the revision that one was to go back to when it was made.
+const PREVIOUS_ANNOTATION: &str = "auth.wandb.com/previous-revision";
+
 /// A numbered, immutable copy of the published values.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Revision {
@@ -45,6 +48,8 @@ pub(super) struct Revision {
     pub mark: Mark,
     /// Where its values come from.
     pub source: Source,
+    /// The revision to go back to, as it was when this one was made: where that is gone, somebody deleted it.
+    pub previous: Option<u64>,
     /// When the Secret was made.
     pub created: Option<Timestamp>,
     uid: Option<String>,
@@ -179,6 +184,7 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
         target: annotations.get(TARGET_ANNOTATION)?.clone(),
         mark: mark.unwrap_or_default(),
         source: if annotations.contains_key(ADOPTED_ANNOTATION) { Source::Target } else { Source::Resource },
+        previous: annotations.get(PREVIOUS_ANNOTATION).and_then(|number| number.parse().ok()),
         created: secret.creation_timestamp().map(|time| time.0),
         uid: secret.uid(),
         version: secret.resource_version(),
@@ -277,16 +283,28 @@ pub(super) enum Creation {
     Taken,
 }
 
+/// A revision to be made.
+pub(super) struct Blueprint<'a> {
+    /// Counts up.
+    pub number: u64,
+    /// What it is made for.
+    pub target: &'a Target,
+    /// What it holds.
+    pub values: &'a Values,
+    /// Where that comes from.
+    pub source: Source,
+    /// The revision to go back to.
+    pub previous: Option<u64>,
+}
+
 /// Makes a revision. It has no owner reference: pods must never lose what they refer to, however the
 /// resource goes. The resource's finalizer sees to its end.
 pub(super) async fn create<K: Kind>(
     client: &Client,
     object: &K,
-    number: u64,
-    target: &Target,
-    values: &Values,
-    source: Source,
+    blueprint: Blueprint<'_>,
 ) -> Result<Creation, kube::Error> {
+    let Blueprint { number, target, values, source, previous } = blueprint;
     let mut secret = Secret {
         immutable: Some(true),
         data: Some(encoded(values)),
@@ -299,6 +317,7 @@ pub(super) async fn create<K: Kind>(
     let annotations = secret.annotations_mut();
     annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
     annotations.insert(TARGET_ANNOTATION.to_owned(), target.to_string());
+    annotations.extend(previous.map(|number| (PREVIOUS_ANNOTATION.to_owned(), number.to_string())));
     if source == Source::Target {
         // Pods ran with it before it was a revision.
         let mark = serde_json::to_string(&Mark::RolledOut { at: now() }).map_err(kube::Error::SerdeError)?;
@@ -379,6 +398,11 @@ impl Revision {
         let name = format!("corp-ldap-{number}");
         let target = "Deployment/wandb".to_owned();
         let (source, created) = (Source::Resource, Some(created));
-        Self { number, name, target, mark, source, created, uid: None, version: None }
+        Self { number, name, target, mark, source, previous: None, created, uid: None, version: None }
+    }
+
+    /// The same, which was to go back to this one.
+    pub(super) fn after(self, previous: Option<u64>) -> Self {
+        Self { previous, ..self }
     }
 }

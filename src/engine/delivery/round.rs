@@ -7,10 +7,13 @@ use jiff::Timestamp;
 use super::{
     Delivered, Offer, Pace, Progress,
     adoption::Checks,
-    aim::{Attempt, Course, Judgement, Step, Wanted, aim, next_number, proven_before, proven_below},
+    aim::{
+        Attempt, Course, Judgement, Step, Wanted, aim, next_number, previous_of_next, proven_before,
+        proven_below,
+    },
     contest::Contest,
     obstacle::Obstacle,
-    revisions::{self, Creation, Mark, Revision, Source},
+    revisions::{self, Blueprint, Creation, Mark, Revision, Source},
     way::{Occupied, Way},
     way_back::{self, Answer},
     withdraw, words,
@@ -138,6 +141,11 @@ impl<K: Kind> Round<'_, K> {
                 revisions::mark(client, self.object, revision, &mark).await?;
                 Ok(None)
             }
+            Step::Stay(stranded) => Ok(Some(Delivered {
+                state: self.stranded(stranded),
+                revision: standing.numbers.last().copied(),
+                ..nothing()
+            })),
             Step::Go(course) => {
                 let revision = here.iter().find(|revision| Some(revision.number) == course.number);
                 let seen = match revision.and_then(Revision::made_for) {
@@ -214,24 +222,19 @@ impl<K: Kind> Round<'_, K> {
             }
         };
         self.context.hold(self.object, Finalizer::Target).await?;
-        match &present {
-            Some(present) => self.make(number, present, Source::Target, taken).await?,
-            None => self.make(number, values, Source::Resource, taken).await?,
-        }
+        let (values, source) = match &present {
+            Some(present) => (present, Source::Target),
+            None => (values, Source::Resource),
+        };
+        let previous = previous_of_next(here, number, standing);
+        self.make(Blueprint { number, target: self.target, values, source, previous }, taken).await?;
         Ok(None)
     }
 
     /// Makes a revision.
-    async fn make(
-        &self,
-        number: u64,
-        values: &Values,
-        source: Source,
-        taken: &mut BTreeSet<u64>,
-    ) -> Result<(), Obstacle> {
-        let client = &self.context.client;
-        let made = revisions::create(client, self.object, number, self.target, values, source).await?;
-        if made == Creation::Taken {
+    async fn make(&self, blueprint: Blueprint<'_>, taken: &mut BTreeSet<u64>) -> Result<(), Obstacle> {
+        let number = blueprint.number;
+        if revisions::create(&self.context.client, self.object, blueprint).await? == Creation::Taken {
             taken.insert(number);
         }
         Ok(())
@@ -267,7 +270,9 @@ impl<K: Kind> Round<'_, K> {
             Way::Keep(present) => {
                 // It becomes the newest revision, and the values to deliver another one after it.
                 let number = next_number(here, taken, standing);
-                self.make(number, &present, Source::Target, taken).await?;
+                let previous = previous_of_next(here, number, standing);
+                let (values, source) = (&present, Source::Target);
+                self.make(Blueprint { number, target: self.target, values, source, previous }, taken).await?;
                 return Ok(None);
             }
             Way::Change(change) => (change, Repair::Missing, mover(standing)),
@@ -328,7 +333,8 @@ impl<K: Kind> Round<'_, K> {
                 }
                 Judgement::Underway(seen_of_it) => {
                     self.unblock(&scene, course).await?;
-                    return Ok(Some(delivered(Progress::Progressing(seen_of_it))));
+                    let told = words::underway(course, here, seen_of_it);
+                    return Ok(Some(delivered(Progress::Progressing(told))));
                 }
                 Judgement::Stay(stay) => {
                     self.unblock(&scene, course).await?;
@@ -361,8 +367,15 @@ impl<K: Kind> Round<'_, K> {
             // It went since it was listed.
             return Ok(());
         };
-        let (revision, mark) = match way_back::check(self.object, self.context, to, (&values, newest)).await?
-        {
+        let checked = if self.contest.is_alone() {
+            way_back::check(self.object, self.context, earlier, (&values, newest)).await?
+        } else {
+            // What is wrong at the other side of one of them must not keep all of them from working again.
+            Answer::Unknown(
+                "It has values of several resources, each of which is checked by itself.".to_owned(),
+            )
+        };
+        let (revision, mark) = match checked {
             Answer::Refused(found) => (
                 earlier,
                 Mark::Refused { evidence: format!("Revision {to} does not work any more: {found}") },

@@ -76,6 +76,8 @@ impl<K: Kind> Round<'_, K> {
         if policy == AdoptionPolicy::Never || !adoption::is_occupied(&present) {
             return Ok(Occupied::Free);
         }
+        // What cannot be taken over whatever its value is told first, with its place.
+        seen.take_over(&self.owner, delivery)?;
         let present = adoption::read(&self.context.client, self.namespace, self.target, &present).await??;
         present.judge(policy, delivery.values, self.target)?;
         Ok(Occupied::Adoptable(present))

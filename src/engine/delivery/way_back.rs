@@ -2,10 +2,16 @@
 
 use kube::ResourceExt;
 
+use super::revisions::{Revision, Source};
 use crate::{
     api::names::{CredentialsAnswer, Remedy},
-    engine::{Context, Examination, Finding, Findings, Kind, Planned, Scene, Values, reconcile::stopped},
+    engine::{
+        CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
+        fetch, reconcile::stopped,
+    },
     error::Error,
+    net::Trust,
+    problem::Problem,
 };
 
 /// What became of the check.
@@ -24,9 +30,10 @@ pub(super) enum Answer {
 pub(super) async fn check<K: Kind>(
     object: &K,
     context: &Context<K>,
-    number: u64,
+    earlier: &Revision,
     (values, newest): (&Values, Option<&Values>),
 ) -> Result<Answer, Error> {
+    let (number, source) = (earlier.number, earlier.source);
     if let Some(found) = context.memory.refused_revision(object, number) {
         return Ok(Answer::Refused(found));
     }
@@ -35,7 +42,7 @@ pub(super) async fn check<K: Kind>(
         (context.memory.recall(object), have_same_credential::<K>(values, newest))
     {
         match remembered.findings.credentials_answer() {
-            Some(CredentialsAnswer::Refused) => return Ok(answer(&remembered.findings)),
+            Some(CredentialsAnswer::Refused) => return Ok(answer(&remembered.findings, source)),
             Some(_) => {
                 return Ok(Answer::Unknown(
                     "The server gives no clear answer to its credentials.".to_owned(),
@@ -44,7 +51,15 @@ pub(super) async fn check<K: Kind>(
             None => {}
         }
     }
-    let Some(plan) = object.plan_of(values, &context.network.system_trust) else {
+    // What the values do not say of authorities, the server or the present spec does.
+    let is_unsaid = source == Source::Target || newest.is_none_or(|newest| newest.get(CA_FILE).is_none());
+    let trust =
+        if is_unsaid { trusted(object, context).await? } else { Ok(context.network.system_trust.clone()) };
+    let trust = match trust {
+        Ok(trust) => trust,
+        Err(problem) => return Ok(Answer::Unknown(problem.message)),
+    };
+    let Some(plan) = object.plan_of(values, &trust) else {
         return Ok(Answer::Unknown(format!(
             "A {} leaves no values that can be checked by themselves.",
             K::kind(&())
@@ -60,11 +75,22 @@ pub(super) async fn check<K: Kind>(
         examination = Examination::run(&planned, scene, limit) => examination,
         () = stopped(context) => return Err(Error::Stopping),
     };
-    let answer = answer(&examination.finish().findings);
+    let answer = answer(&examination.finish().findings, source);
     if let Answer::Refused(found) = &answer {
         context.memory.refuse_revision(object, number, found.clone());
     }
     Ok(answer)
+}
+
+/// Whom the present spec trusts.
+async fn trusted<K: Kind>(object: &K, context: &Context<K>) -> Result<Result<Trust, Problem>, Error> {
+    let bundle = Reference::ca_bundle(object.common().tls.as_ref());
+    let references: Vec<_> = bundle.iter().cloned().collect();
+    let namespace = object.namespace().unwrap_or_default();
+    let objects = fetch(&context.client, &namespace, &references).await?;
+    let system = &context.network.system_trust;
+    let inputs = Inputs::resolve(&[], bundle.as_ref(), &objects, system, |_| true);
+    Ok(inputs.map(|inputs| inputs.trust))
 }
 
 fn have_same_credential<K: Kind>(values: &Values, newest: Option<&Values>) -> bool {
@@ -72,11 +98,17 @@ fn have_same_credential<K: Kind>(values: &Values, newest: Option<&Values>) -> bo
     credential(values).is_some() && credential(values) == newest.and_then(credential)
 }
 
-/// Only what trying again does not mend speaks against the values: the server may be down, or too slow.
-fn answer(findings: &Findings) -> Answer {
+/// Only what trying again does not mend speaks against the values: the server may be down, or too slow. Values that were
+/// taken over never passed these checks, and yet pods ran with them: only refused credentials speak against those.
+fn answer(findings: &Findings, source: Source) -> Answer {
     let Some(Finding { name, reason, message, .. }) = findings.failure() else { return Answer::Works };
-    let is_certain =
-        reason.credentials_answer() == CredentialsAnswer::Refused && reason.remedy() == Remedy::Person;
+    let is_known = match source {
+        Source::Resource => true,
+        Source::Target => name.sends_credentials(),
+    };
+    let is_certain = is_known
+        && reason.credentials_answer() == CredentialsAnswer::Refused
+        && reason.remedy() == Remedy::Person;
     let found = format!("{name}: {message}");
     if is_certain { Answer::Refused(found) } else { Answer::Unknown(found) }
 }
@@ -87,7 +119,6 @@ mod tests {
     use crate::{
         api::{CheckName, Reason},
         engine::Report,
-        problem::Problem,
         sensitive::Redactor,
     };
 
@@ -115,11 +146,18 @@ mod tests {
                 None => Ok(crate::engine::Checked::passed((), "Seen.")),
             };
             report.record(check.clone(), outcome);
-            let (word, told) = match answer(&report.finish()) {
+            let findings = report.finish();
+            let told = |source| match answer(&findings, source) {
                 Answer::Works => ("works", String::new()),
                 Answer::Unknown(why) => ("unknown", why),
                 Answer::Refused(found) => ("refused", found),
             };
+            let of_target = match expected {
+                "refused" if !check.sends_credentials() => "unknown",
+                expected => expected,
+            };
+            assert_eq!(told(Source::Target).0, of_target, "{check} {reason:?}");
+            let (word, told) = told(Source::Resource);
             assert_eq!(word, expected, "{check} {reason:?}");
             assert!(told.is_empty() || told == format!("{check}: Seen."), "{told}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Delivered, Progress,
-    aim::Course,
+    aim::{Course, Stranded},
     revisions::{Revision, Source, Stay},
     round::{Round, STALE_LOOKS},
 };
@@ -40,6 +40,17 @@ impl<K: Kind> Round<'_, K> {
         Progress::NoWorkingRevision(format!(
             "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
             course.newest.number, self.target, stay.evidence
+        ))
+    }
+
+    /// What `RolledOut` says where a way back leads nowhere any more.
+    pub(super) fn stranded(&self, stranded: Stranded<'_>) -> Progress {
+        let Stranded { newest, gone, evidence } = stranded;
+        Progress::NoWorkingRevision(format!(
+            "Revision {} does not work in the pods of {target}, and revision {gone}, to which {target} went back, was deleted, so that nothing is changed there: pods that run go on, and new ones may not start. Correct the spec or the Secrets that it refers to, and other values are tried at once; or give the annotation {RECHECK_ANNOTATION} a new value to try revision {} again. {evidence}",
+            newest.number,
+            newest.number,
+            target = self.target,
         ))
     }
 
@@ -99,6 +110,16 @@ impl<K: Kind> Round<'_, K> {
             Reason::FieldConflict,
             format!("{seen}, then give the annotation {RECHECK_ANNOTATION} a new value."),
         )
+    }
+}
+
+/// What is told while pods are still to come.
+pub(super) fn underway(course: Course<'_>, here: &[Revision], seen: String) -> String {
+    match course.lost(here).filter(|_| course.way_back.is_none() && !course.was_there()) {
+        Some(lost) => format!(
+            "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."
+        ),
+        None => seen,
     }
 }
 

@@ -6,6 +6,7 @@ use super::{AUDIENCES, SKIP_AUDIENCE_VALIDATION};
 use crate::{
     api::JwtIssuer,
     import::{Flag, Found, Recoverable, Recovery},
+    issuer::is_https,
 };
 
 impl Recoverable for JwtIssuer {
@@ -21,6 +22,10 @@ impl Recoverable for JwtIssuer {
             issuer,
             "the issuer that is registered at W&B (or give it with --jwt-issuer)",
         );
+        if found.token_issuer.as_deref().is_some_and(|issuer| !is_https(issuer)) {
+            recovery.note("The issuer is a URL without TLS. The resource accepts that, as the server does today, with insecurePlaintext.");
+            recovery.require("insecurePlaintext", Some(json!(true)), "");
+        }
         if recovery.flag(found, SKIP_AUDIENCE_VALIDATION) == Flag::Known(true) {
             recovery.require("skipAudienceValidation", Some(json!(true)), "");
         }
@@ -28,6 +33,17 @@ impl Recoverable for JwtIssuer {
             let audiences: Vec<_> = text.split(',').map(str::trim).filter(|each| !each.is_empty()).collect();
             recovery.require("audiences", Some(audiences.into()), "");
         }
+    }
+
+    fn add_unsaid(&self, found: &mut Found) {
+        found.token_issuer = Some(self.spec.issuer.clone());
+    }
+
+    fn complete(&mut self, present: &Self) {
+        let present = &present.spec;
+        self.spec.keys = present.keys.clone();
+        self.spec.insecure_plaintext |= present.insecure_plaintext;
+        self.spec.common = self.spec.common.beside(&present.common);
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     GROUP_OBJECT_CLASS, GROUP_SYNC, LOGIN, TLS_ENABLE, USER_BASE_DN, USER_OBJECT_CLASS,
 };
 use crate::{
-    api::LdapConfig,
+    api::{LdapConfig, LdapConfigSpec},
     engine::Env,
     import::{BIND, Flag, Found, Recoverable, Recovery},
 };
@@ -54,6 +54,22 @@ impl Recoverable for LdapConfig {
         }
         search("userSearch", USER_BASE_DN, USER_OBJECT_CLASS, found, recovery);
         search("groupSearch", GROUP_BASE_DN, GROUP_OBJECT_CLASS, found, recovery);
+    }
+
+    /// A DN has commas like the list of groups itself, so that DNs can be told apart for certain only where the
+    /// present spec names the same; otherwise the groups are left out.
+    fn complete(&mut self, present: &Self) {
+        let listed = |spec: &LdapConfigSpec| {
+            let names = spec.group_allow_list.iter().map(|group| group.0.as_str());
+            names.collect::<Vec<_>>().join(",")
+        };
+        let list = listed(&self.spec);
+        if list == listed(&present.spec) {
+            self.spec.group_allow_list.clone_from(&present.spec.group_allow_list);
+        } else if list.contains('=') {
+            self.spec.group_allow_list.clear();
+        }
+        self.spec.common = self.spec.common.beside(&present.spec.common);
     }
 }
 

@@ -53,6 +53,18 @@ impl Recoverable for OidcProvider {
             recovery.offer("extraScopes", scopes.into(), &[name]);
         }
     }
+
+    fn add_unsaid(&self, found: &mut Found) {
+        found.host = Some(self.spec.host.clone());
+    }
+
+    fn complete(&mut self, present: &Self) {
+        let present = &present.spec;
+        self.spec.provider = present.provider.filter(|_| present.issuer == self.spec.issuer);
+        self.spec.checks = present.checks.clone();
+        self.spec.insecure_plaintext |= present.insecure_plaintext;
+        self.spec.common = self.spec.common.beside(&present.common);
+    }
 }
 
 /// A host name alone is that of a URL with TLS.

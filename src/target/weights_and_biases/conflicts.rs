@@ -29,7 +29,7 @@ impl Conflicts {
         let advice = match others {
             Others::Refuse => ADVICE_TO_ADOPT,
             Others::TakeOver => {
-                "They cannot be taken over from there. Give the same values in the resource's own spec instead, which changes nothing of what the server gets; from there they are taken over."
+                "They cannot be taken over from there. First give the same values at the same places of the resource's own spec, which changes nothing of what the server gets, and then take them out where they are named here: from the resource they are taken over."
             }
         };
         (!self.0.is_empty()).then(|| {

@@ -7,7 +7,7 @@ use super::{authorities, conflicts::Conflicts, origin, reference::Form, tree};
 use crate::{
     engine::MANAGER,
     problem::Problem,
-    target::{Holder, Origin, Owner, PresentVariable, managed_fields::ManagedFields},
+    target::{Holder, Owner, PresentVariable, ValueOrigin, managed_fields::ManagedFields},
 };
 
 /// A field that holds a value itself.
@@ -79,6 +79,11 @@ impl<'a> Edit<'a> {
         &self.copy
     }
 
+    /// Whether others give their places up.
+    pub fn is_taking_over(&self) -> bool {
+        self.others == Others::TakeOver
+    }
+
     /// Whether it is to become anything else.
     pub fn is_changed(&self) -> bool {
         self.copy != *self.seen
@@ -132,6 +137,26 @@ impl<'a> Edit<'a> {
             (_, Some((revision, key))) => self.put(path, form.to(&revision, key)),
             (Some(_), None) if self.is_own(secret) => self.take_out(path),
             (_, None) => {}
+        }
+    }
+
+    /// A variable at the path gives way to another place of the owner, over which it would win. Whose it is otherwise
+    /// is for the caller to tell.
+    pub fn give_way(&mut self, path: &[&str]) {
+        let Some(present) = tree::find(self.seen, path) else { return };
+        if self.is_taking_over() || self.may_replace(Form::Variable.secret(present)) {
+            self.take_out(path);
+        }
+    }
+
+    /// Who has set the field: the owner, one that gives way to it, or somebody else.
+    pub fn holder(&self, path: &[&str], secret: Option<&str>) -> Holder {
+        if self.is_own(secret) || (secret.is_none() && self.is_made_here(path)) {
+            Holder::Own
+        } else if self.may_replace(secret) {
+            Holder::Yielding
+        } else {
+            Holder::Other
         }
     }
 
@@ -230,7 +255,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Notes what somebody else has set of what is published under the name, and whether it gives its place up.
-    fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: Origin) -> bool {
+    fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: ValueOrigin) -> bool {
         let (Others::TakeOver, Some(name)) = (self.others, name) else { return false };
         let managers = self.others(path).into_iter().map(str::to_owned).collect();
         let (name, container, holder) = (name.to_owned(), path.join("."), Holder::Other);
@@ -269,7 +294,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Who set the field, apart from this operator: which of its resources has a place is decided elsewhere.
-    fn others(&self, path: &[&str]) -> Vec<&'a str> {
+    pub fn others(&self, path: &[&str]) -> Vec<&'a str> {
         self.managed
             .owners_of(path)
             .map(|owner| owner.manager)

@@ -259,7 +259,11 @@ impl WeightsAndBiases {
         yielding: &[Owner],
     ) -> Vec<PresentVariable> {
         // What keeps the delivery from being decided is told by the change.
-        self.takeover(owner, delivery, yielding).map(Edit::occupied).unwrap_or_default()
+        let Ok(edit) = self.takeover(owner, delivery, yielding) else { return Vec::new() };
+        match self.version {
+            Version::V1 => v1::present(edit, &self.as_v1(), &v1::names(delivery)),
+            Version::V2 => edit.occupied(),
+        }
     }
 
     fn takeover<'a>(

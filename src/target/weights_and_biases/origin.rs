@@ -7,18 +7,18 @@ use super::tree;
 use crate::{
     engine::{Need, Reference, ReferenceSource},
     target::{
-        Origin, Part,
+        Part, ValueOrigin,
         present::{Surroundings, origins},
     },
 };
 
 /// Where the value of a field comes from, in any of the forms that fields of the resource have.
-pub(super) fn of_field(value: &Value) -> Origin {
+pub(super) fn of_field(value: &Value) -> ValueOrigin {
     match value {
         Value::String(text) => {
             of_variable(&Value::Object(Map::from_iter([("value".to_owned(), text.clone().into())])))
         }
-        Value::Bool(_) | Value::Number(_) => Origin::Parts(vec![Part::Text(value.to_string().into())]),
+        Value::Bool(_) | Value::Number(_) => ValueOrigin::Parts(vec![Part::Text(value.to_string().into())]),
         Value::Object(fields) if fields.contains_key("value") || fields.contains_key("valueFrom") => {
             of_variable(value)
         }
@@ -27,7 +27,7 @@ pub(super) fn of_field(value: &Value) -> Origin {
 }
 
 /// Where the values of a list of environment variables come from, in its order.
-pub(super) fn of_list(entries: &[Value]) -> Vec<Origin> {
+pub(super) fn of_list(entries: &[Value]) -> Vec<ValueOrigin> {
     let parsed = entries.iter().map(|entry| serde_json::from_value(entry.clone()));
     match parsed.collect::<Result<Vec<EnvVar>, _>>() {
         // The W&B operator sets further variables before these.
@@ -36,18 +36,18 @@ pub(super) fn of_list(entries: &[Value]) -> Vec<Origin> {
     }
 }
 
-const UNKNOWN: Origin = Origin::Unknown(std::borrow::Cow::Borrowed("its form is not known"));
+const UNKNOWN: ValueOrigin = ValueOrigin::Unknown(std::borrow::Cow::Borrowed("its form is not known"));
 
-fn of_variable(value: &Value) -> Origin {
+fn of_variable(value: &Value) -> ValueOrigin {
     let mut entry = value.clone();
     tree::put(&mut entry, &["name"], "variable".into());
     of_list(&[entry]).pop().unwrap_or(UNKNOWN)
 }
 
 /// A reference to a key of a Secret, as the resource's own fields have it.
-fn of_selector(value: &Value) -> Option<Origin> {
+fn of_selector(value: &Value) -> Option<ValueOrigin> {
     let key = tree::text(value, &["key"]).or_else(|| tree::text(value, &["secretKey"]))?;
-    Some(Origin::Parts(vec![Part::Key(Reference {
+    Some(ValueOrigin::Parts(vec![Part::Key(Reference {
         source: ReferenceSource::Secret,
         name: tree::text(value, &["name"])?.to_owned(),
         key: key.to_owned(),
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    fn told(origin: &Origin) -> String {
+    fn told(origin: &ValueOrigin) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.expose().to_owned(),
             Part::Key(reference) => {
@@ -70,8 +70,8 @@ mod tests {
             }
         };
         match origin {
-            Origin::Parts(parts) => parts.iter().map(part).collect(),
-            Origin::Unknown(why) => format!("? {why}"),
+            ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
+            ValueOrigin::Unknown(why) => format!("? {why}"),
         }
     }
 

@@ -10,18 +10,21 @@
 
 mod chart;
 mod effective;
+mod elsewhere;
+mod present;
 mod sources;
 
 pub use effective::{
     LOGIN_APPLICATIONS, Layers, Place, Variable, environment as effective_environment, login_applications,
     merged, places,
 };
-pub use sources::{MANAGED, Origin, Source, Sources, cached_release, user_spec};
+pub use sources::{MANAGED, Source, Sources, ValuesAuthor, cached_release, user_spec};
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+pub(super) use present::present;
 pub(super) use sources::read;
 
 use super::{
@@ -77,9 +80,7 @@ pub(super) fn edit(
         chart::check(chart::release(seen.sources.charts(seen.object)), seen.name)?;
     }
     let settings: Vec<_> = delivery.into_iter().flat_map(Delivery::settings).collect();
-    let has_value = |name: &&str| delivery.is_some_and(|delivery| delivery.values.get(name).is_some());
-    let variables = settings.iter().flat_map(|env| Dialect::Both.names(*env));
-    let wanted: Vec<_> = variables.filter(has_value).collect();
+    let wanted: Vec<_> = delivery.map(names).unwrap_or_default();
     for name in &wanted {
         edit.reference(&variable(name), Form::Variable, Some(name));
     }
@@ -88,9 +89,17 @@ pub(super) fn edit(
     for name in present.into_iter().filter(|name| !wanted.contains(name)) {
         edit.reference(&variable(name), Form::Variable, None);
     }
+    let layers = seen.layers();
+    let applications: Vec<_> = login_applications(&layers).collect();
+    for path in wanted.iter().flat_map(|name| elsewhere::stronger(&applications, name)) {
+        edit.give_way(&elsewhere::to_resource(&path));
+    }
     let setting = |field| settings.iter().copied().find(|env| env.field == Some(field));
     let first_name = |env: Env| Dialect::Split.names(env).first().copied();
-    edit.reference(OIDC_SECRET, Form::OidcSecret, setting(Field::ClientSecret).and_then(first_name));
+    // The chart makes a Secret of the one that is written out, unless another one is named: pods of before have it.
+    let has_literal_secret = effective::variable(&layers, effective::LITERAL_SECRET).is_some();
+    let secret = setting(Field::ClientSecret).filter(|_| !has_literal_secret);
+    edit.reference(OIDC_SECRET, Form::OidcSecret, secret.and_then(first_name));
     let text = |field| Some(delivery?.values.get(setting(field).and_then(first_name)?)?.expose());
     let fields = OWN_FIELDS.map(|(field, path)| (path, text(field)));
     let names = OWN_FIELDS.map(|(field, _)| setting(field).and_then(first_name));
@@ -101,11 +110,14 @@ pub(super) fn edit(
     }
     edit.literal(
         &Literal { path: &variable(CORS_ORIGINS), name: None, unset: Value::Null },
-        (!is_renderable && !has_cors_origins(seen, edit)).then(|| cors_origins(&seen.layers())),
+        (!is_renderable && !has_cors_origins(seen, edit)).then(|| cors_origins(&layers)),
     );
     edit.authorities(AUTHORITIES, delivery.and_then(Delivery::authorities).map(Sensitive::expose));
-    if delivery.is_some() {
-        look_at_other_sources(edit, seen, &wanted, &fields);
+    if let Some(delivery) = delivery {
+        elsewhere::look_at_other_sources(edit, seen, &wanted, &fields);
+        if !edit.is_taking_over() {
+            elsewhere::look_at_settings(edit, seen, delivery, &wanted);
+        }
     }
     if delivery.is_none() || edit.is_changed() {
         // The change itself is reason enough to apply everything again.
@@ -114,67 +126,14 @@ pub(super) fn edit(
     Ok(())
 }
 
+/// The variables of a delivery.
+pub(super) fn names(delivery: &Delivery<'_>) -> Vec<&'static str> {
+    let names = delivery.settings().flat_map(|env| Dialect::Both.names(env));
+    names.filter(|name| delivery.values.get(name).is_some()).collect()
+}
+
 fn variable(name: &str) -> Vec<&str> {
     [ENVIRONMENT, &[name]].concat()
-}
-
-/// The path within the values.
-fn in_values<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
-    path.strip_prefix(&["spec", "values"]).unwrap_or(path)
-}
-
-/// Notes what the owner's entries would lose against, and what they would silently take the place of, in the
-/// sources beside the resource and in the places of the resource where nothing is written here.
-fn look_at_other_sources(
-    edit: &mut Edit<'_>,
-    seen: &Seen<'_>,
-    wanted: &[&str],
-    fields: &[(&[&str], Option<&str>)],
-) {
-    let edited = edit.edited().clone();
-    let layers: Layers<'_> = seen.sources.values(&edited).collect();
-    let mut places = effective::misfits(&layers);
-    let applications: Vec<_> = login_applications(&layers).collect();
-    for name in wanted {
-        let own = tree::find(&edited, &variable(name));
-        for path in applications.iter().flat_map(|application| effective::above(application, name)) {
-            let wins = effective::variable(&layers, &path).is_some_and(|found| Some(&found.value) != own);
-            places.extend(wins.then(|| effective::holders(&layers, &path)).into_iter().flatten());
-        }
-        let path = variable(name);
-        places.extend(below_the_resource(effective::holders(&layers, in_values(&path))));
-    }
-    let has_secret = tree::find(&edited, OIDC_SECRET).is_some();
-    let secrets =
-        [[in_values(OIDC_SECRET), &["name"]].concat(), ["global", "auth", "oidc", "secret"].to_vec()];
-    for path in secrets.iter().filter(|_| has_secret) {
-        places.extend(below_the_resource(effective::holders(&layers, path)));
-    }
-    for (path, wanted) in fields.iter().filter_map(|(path, wanted)| Some((path, (*wanted)?))) {
-        let differs = |(_, values): &(Origin, &Value)| {
-            tree::find(values, in_values(path)).is_some_and(|found| found.as_str() != Some(wanted))
-        };
-        let others: Layers<'_> = layers.iter().copied().filter(differs).collect();
-        places.extend(below_the_resource(effective::holders(&others, in_values(path))));
-    }
-    for place in places {
-        edit.conflict_at(&place.describe(seen.name), &resource_path(&place));
-    }
-}
-
-/// The resource's own places are looked at where they are edited.
-fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
-    places.into_iter().filter(|place| place.origin != Origin::Resource)
-}
-
-/// The path in the resource; nothing where the place is in another source.
-fn resource_path(place: &Place) -> Vec<&str> {
-    match place.origin {
-        Origin::Resource => {
-            ["spec", "values"].into_iter().chain(place.path.iter().map(String::as_str)).collect()
-        }
-        Origin::Console | Origin::Managed | Origin::Channel => Vec::new(),
-    }
 }
 
 /// Whether the chart can render the text as a client's id: it writes the text once bare and once quoted into
@@ -197,8 +156,8 @@ fn is_plain_text(text: &str) -> bool {
 fn has_cors_origins(seen: &Seen<'_>, edit: &Edit<'_>) -> bool {
     let path = variable(CORS_ORIGINS);
     let layers = seen.layers();
-    let others = effective::holders(&layers, in_values(&path)).into_iter();
-    let mut others = others.filter(|place| !edit.is_made_here(&resource_path(place)));
+    let others = effective::holders(&layers, elsewhere::in_values(&path)).into_iter();
+    let mut others = others.filter(|place| !edit.is_made_here(&elsewhere::in_the_resource(place)));
     let mut winners =
         login_applications(&layers).flat_map(|application| effective::above(application, CORS_ORIGINS));
     others.next().is_some() || winners.any(|path| effective::variable(&layers, &path).is_some())

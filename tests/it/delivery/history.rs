@@ -16,8 +16,9 @@ use kube::{
 
 use super::{Stage, entries_of, eventually};
 
-/// The versions of the workload `wandb` since this began; it ends when it is dropped.
+/// The versions of a workload since this began; it ends when it is dropped.
 pub struct History {
+    name: String,
     api: Api<DynamicObject>,
     versions: Arc<Mutex<Vec<DynamicObject>>>,
     watching: tokio::task::JoinHandle<()>,
@@ -30,23 +31,28 @@ impl Drop for History {
 }
 
 impl History {
-    /// Of the Deployment.
+    /// Of the Deployment `wandb`.
     pub async fn begin(stage: &Stage) -> Result<Self> {
-        Self::of(stage, &ApiResource::erase::<Deployment>(&())).await
+        Self::begin_of(stage, "wandb").await
     }
 
-    /// Of the StatefulSet.
+    /// Of the Deployment of this name.
+    pub async fn begin_of(stage: &Stage, name: &str) -> Result<Self> {
+        Self::of(stage, &ApiResource::erase::<Deployment>(&()), name).await
+    }
+
+    /// Of the StatefulSet `wandb`.
     pub async fn begin_of_set(stage: &Stage) -> Result<Self> {
-        Self::of(stage, &ApiResource::erase::<StatefulSet>(&())).await
+        Self::of(stage, &ApiResource::erase::<StatefulSet>(&()), "wandb").await
     }
 
-    async fn of(stage: &Stage, resource: &ApiResource) -> Result<Self> {
+    async fn of(stage: &Stage, resource: &ApiResource, name: &str) -> Result<Self> {
         let workspace = &stage.workspace;
         let api: Api<DynamicObject> =
             Api::namespaced_with(workspace.client().clone(), workspace.namespace(), resource);
-        let first = api.get("wandb").await?;
+        let first = api.get(name).await?;
         let since = first.resource_version().context("a version")?;
-        let parameters = WatchParams::default().fields("metadata.name=wandb").timeout(290);
+        let parameters = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(290);
         let events = api.watch(&parameters, &since).await?.boxed();
         let versions = Arc::new(Mutex::new(vec![first]));
         let seen = versions.clone();
@@ -59,12 +65,12 @@ impl History {
                 }
             }
         });
-        Ok(Self { api, versions, watching })
+        Ok(Self { name: name.to_owned(), api, versions, watching })
     }
 
     /// The pods that the template asked for, from one change to the next until now.
     pub async fn templates(&self) -> Result<Vec<PodSpec>> {
-        let now = self.api.get("wandb").await?.resource_version();
+        let now = self.api.get(&self.name).await?.resource_version();
         let versions = eventually("the last version of the workload", || async {
             let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Ok(versions.iter().any(|version| version.resource_version() == now).then_some(versions))

@@ -1,33 +1,141 @@
-//! Trouble in a pod that passes, and the same trouble that lasts.
+//! Trouble in a pod that passes, and the same trouble that lasts: each kind at a target of its own, under one operator.
 
-use anyhow::{Result, ensure};
-use futures::future::try_join_all;
-use serde_json::Value;
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use test_support::{
     Operator, condition,
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, TARGET, eventually, neighbours::message_of, player_has_ready, refers_to};
+use super::{
+    Stage, eventually,
+    neighbours::{apply_ldap_config, message_of},
+    player_has_ready, refers_to,
+};
 use crate::world::program;
 
 /// How long a container must fail in these tests: longer than the trouble that passes, however slow the machine.
 const LONG: &str = "60s";
 const SHORT: &str = "2s";
 
+/// Which container of the pods is in trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Container {
+    /// The server, which takes the entries.
+    Server,
+    /// One beside it: that counts when the time is over, and no sooner.
+    SideCar,
+}
+
 /// Each kind of trouble, in the kubelet's words.
-fn troubles() -> [Life; 5] {
+fn troubles() -> [(Life, Container); 7] {
     let cannot_start = |reason, message: &str| Life::CannotStart { reason, message: message.to_owned() };
+    let crashing = |message: &str| Life::CrashLooping { exit_code: 1, message: message.to_owned() };
+    let server = |life| (life, Container::Server);
     [
-        Life::ConfigError("failed to sync secret cache: timed out waiting for the condition".to_owned()),
-        Life::ConfigError("couldn't find key LOCAL_LDAP_BIND_PW".to_owned()),
-        cannot_start("CreateContainerError", "failed to reserve container name \"wandb_0\": it is reserved"),
-        cannot_start("RunContainerError", "context deadline exceeded"),
-        Life::CrashLooping {
-            exit_code: 1,
-            message: "mysql://wandb:pw@mysql:3306: connection refused".to_owned(),
-        },
+        server(Life::ConfigError(
+            "failed to sync secret cache: timed out waiting for the condition".to_owned(),
+        )),
+        server(Life::ConfigError("couldn't find key LOCAL_LDAP_BIND_PW".to_owned())),
+        server(cannot_start(
+            "CreateContainerError",
+            "failed to reserve container name \"wandb_0\": it is reserved",
+        )),
+        server(cannot_start("CreateContainerError", "context deadline exceeded")),
+        server(cannot_start("RunContainerError", "context deadline exceeded")),
+        server(crashing("mysql://wandb:pw@mysql:3306: connection refused")),
+        (crashing("mysql://wandb:pw@mysql:3306: no route"), Container::SideCar),
     ]
+}
+
+/// How long Kubernetes waits for the pods of a rollout where the trouble is to outlast it, in seconds.
+const DEADLINE: u32 = 12;
+
+/// A workload of this name. The player plays the first container of a pod.
+fn workload(name: &str, container: Container, patience: &str) -> Result<String> {
+    let workload = WandbWorkload::deployment(name).replicas(1);
+    if container == Container::Server {
+        return Ok(workload.manifest());
+    }
+    let workload = if patience == SHORT { workload.progress_deadline(DEADLINE) } else { workload };
+    let mut manifest: Value = serde_json::from_str(&workload.manifest())?;
+    let containers = manifest.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    containers.context("containers")?.insert(0, json!({"name": "proxy", "image": "envoy"}));
+    Ok(manifest.to_string())
+}
+
+/// Every kind of trouble by the name of its workload, which is that of its resource.
+struct Scene {
+    stage: Stage,
+    troubles: BTreeMap<String, (Life, Container)>,
+}
+
+impl Scene {
+    /// All run with their first revision, and the second is in trouble.
+    async fn open(patience: &str) -> Result<Self> {
+        let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb").replicas(0)).await?;
+        let troubles = troubles().into_iter().enumerate();
+        let troubles: BTreeMap<_, _> =
+            troubles.map(|(number, trouble)| (format!("server-{number}"), trouble)).collect();
+        for (name, (_, container)) in &troubles {
+            stage.workspace.apply(&workload(name, *container, patience)?).await?;
+        }
+        stage.operator = Some(operator(&stage, patience)?);
+        let scene = Self { stage, troubles };
+        for name in scene.troubles.keys() {
+            player_has_ready(&scene.stage.player, name, 1).await?;
+            scene.apply(name, "").await?;
+        }
+        for name in scene.troubles.keys() {
+            scene.stage.workspace.wait_until_ready("LdapConfig", name).await?;
+        }
+        let troubles = scene.troubles.clone();
+        scene.stage.player.change_script(move |pod| {
+            let trouble = troubles.iter().find(|(name, _)| refers_to(pod, &format!("{name}-ldap-2")));
+            trouble.map_or(Life::Ready, |(_, (life, _))| life.clone())
+        });
+        for name in scene.troubles.keys() {
+            scene.apply(name, "attributes: {email: mail, group: gidNumber, name: cn}").await?;
+        }
+        Ok(scene)
+    }
+
+    async fn apply(&self, name: &str, more: &str) -> Result<()> {
+        let target = format!("target: {{deployment: {{name: {name}, container: wandb}}}}");
+        apply_ldap_config(&self.stage, name, &format!("{target}\n{more}")).await
+    }
+
+    /// The annotation that tells what became of the second revision.
+    async fn mark(&self, name: &str) -> Result<String> {
+        let secret = self.stage.workspace.secrets().get(&format!("{name}-ldap-2")).await?;
+        let annotations = secret.metadata.annotations.unwrap_or_default();
+        Ok(annotations.get("auth.wandb.com/rollout").cloned().unwrap_or_default())
+    }
+
+    async fn marks(&self) -> Result<Vec<String>> {
+        let mut marks = Vec::new();
+        for name in self.troubles.keys() {
+            marks.push(self.mark(name).await?);
+        }
+        Ok(marks)
+    }
+
+    /// How often the operator listed such objects.
+    async fn lists(&self, resource: &str) -> Result<usize> {
+        let requests = super::deadlines::requests(&self.stage).await?;
+        Ok(requests.iter().filter(|event| event.verb == "list" && event.resource == resource).count())
+    }
+
+    /// Fails where people were ever left without a pod.
+    async fn expect_one_ready_always(&self) -> Result<()> {
+        for name in self.troubles.keys() {
+            let fewest = self.stage.player.fewest_ready(name, 1).await?;
+            ensure!(fewest == Some(1), "{name}: {fewest:?}\n{}", self.stage.player.history());
+        }
+        self.stage.expect_no_broken_reference()
+    }
 }
 
 fn operator(stage: &Stage, patience: &str) -> Result<Operator> {
@@ -35,88 +143,62 @@ fn operator(stage: &Stage, patience: &str) -> Result<Operator> {
     stage.workspace.start_operator(program(), &arguments)
 }
 
-/// A stage whose next revision is in this trouble.
-async fn in_trouble(trouble: &Life, patience: &str) -> Result<Stage> {
-    let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;
-    player_has_ready(&stage.player, "wandb", 2).await?;
-    stage.operator = Some(operator(&stage, patience)?);
-    stage.ready(TARGET).await?;
-    let trouble = trouble.clone();
-    stage.player.change_script(
-        move |pod| {
-            if refers_to(pod, "corp-ldap-2") { trouble.clone() } else { Life::Ready }
-        },
-    );
-    stage.apply(&format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name: cn}}")).await?;
-    Ok(stage)
-}
-
 fn reason(status: &Value) -> &str {
     condition(status, "RolledOut").and_then(|condition| condition["reason"].as_str()).unwrap_or_default()
 }
 
-/// The annotation that tells what became of the second revision.
-async fn mark(stage: &Stage) -> Result<String> {
-    let secret = stage.workspace.secrets().get("corp-ldap-2").await?;
-    let annotations = secret.metadata.annotations.unwrap_or_default();
-    Ok(annotations.get("auth.wandb.com/rollout").cloned().unwrap_or_default())
-}
-
 #[tokio::test]
 async fn what_passes_undoes_nothing() -> Result<()> {
-    let rows = troubles().map(|trouble| async move {
-        let stage = in_trouble(&trouble, LONG).await?;
-        // The trouble shows at once, and is called one that may pass.
-        stage
-            .workspace
-            .wait_for("LdapConfig", "corp", |status| message_of(status, "RolledOut").contains("may pass"))
-            .await?;
-        let looks = || async {
-            let requests = super::deadlines::requests(&stage).await?;
-            let pods = requests.iter().filter(|event| event.verb == "list" && event.resource == "pods");
-            anyhow::Ok(pods.count())
-        };
-        let before = looks().await?;
-        eventually("looks enough", || async { Ok((looks().await? >= before + 4).then_some(())) }).await?;
-        ensure!(mark(&stage).await?.is_empty(), "{trouble:?}: {}", mark(&stage).await?);
-        stage.player.change_script(|_| Life::Ready);
-        let status = stage.workspace.wait_until_ready("LdapConfig", "corp").await?;
-        ensure!(
-            status["revision"] == 2 && mark(&stage).await?.contains("rolledOut"),
-            "{trouble:?}: {status:#}"
-        );
-        stage.expect_two_ready_always().await
-    });
-    try_join_all(rows).await?;
-    Ok(())
+    let scene = Scene::open(LONG).await?;
+    // Each trouble shows at once, and is called one that may pass.
+    for (name, (trouble, _)) in &scene.troubles {
+        let may_pass = |status: &Value| message_of(status, "RolledOut").contains("may pass");
+        let waited = scene.stage.workspace.wait_for("LdapConfig", name, may_pass).await;
+        waited.with_context(|| format!("{trouble:?}"))?;
+    }
+    let before = scene.lists("pods").await?;
+    let enough = 4 * scene.troubles.len();
+    eventually("looks enough", || async {
+        Ok((scene.lists("pods").await? >= before + enough).then_some(()))
+    })
+    .await?;
+    let marks = scene.marks().await?;
+    ensure!(marks.iter().all(String::is_empty), "{marks:#?}");
+    scene.stage.player.change_script(|_| Life::Ready);
+    for name in scene.troubles.keys() {
+        let status = scene.stage.workspace.wait_until_ready("LdapConfig", name).await?;
+        ensure!(status["revision"] == 2 && scene.mark(name).await?.contains("rolledOut"), "{status:#}");
+    }
+    scene.expect_one_ready_always().await
 }
 
 #[tokio::test]
 async fn what_lasts_undoes_the_rollout_once() -> Result<()> {
-    let rows = troubles().map(|trouble| async move {
-        let mut stage = in_trouble(&trouble, SHORT).await?;
-        let is_back = |status: &Value| reason(status) == "RolledBack";
-        let status = stage.workspace.wait_for("LdapConfig", "corp", is_back).await?;
+    let mut scene = Scene::open(SHORT).await?;
+    let is_back = |status: &Value| reason(status) == "RolledBack";
+    for (name, (trouble, container)) in &scene.troubles {
+        let status = scene.stage.workspace.wait_for("LdapConfig", name, is_back).await;
+        let status = status.with_context(|| format!("{trouble:?}"))?;
         ensure!(status["revision"] == 1, "{trouble:?}: {status:#}");
         let message = message_of(&status, "RolledOut");
-        ensure!(message.contains("container \"wandb\" of the pod wandb-"), "{message}");
+        let container = if *container == Container::Server { "wandb" } else { "proxy" };
+        ensure!(message.contains(&format!("container \"{container}\" of the pod {name}-")), "{message}");
         ensure!(!message.contains("mysql") && message.contains("`kubectl "), "{message}");
-        let marked = mark(&stage).await?;
-        ensure!(marked.contains("arrived"), "{marked}");
-        // Another process decides nothing again.
-        stage.operator = None;
-        stage.operator = Some(operator(&stage, SHORT)?);
-        eventually("a run of the next process", || async {
-            let requests = super::deadlines::requests(&stage).await?;
-            let lists =
-                requests.iter().filter(|event| event.verb == "list" && event.resource == "ldapconfigs");
-            Ok((lists.count() >= 2).then_some(()))
-        })
-        .await?;
-        stage.workspace.wait_for("LdapConfig", "corp", is_back).await?;
-        ensure!(mark(&stage).await? == marked, "{marked}");
-        stage.expect_two_ready_always().await
-    });
-    try_join_all(rows).await?;
-    Ok(())
+    }
+    let marks = scene.marks().await?;
+    ensure!(marks.iter().all(|mark| mark.contains("arrived")), "{marks:#?}");
+    // Another process decides nothing again.
+    scene.stage.operator = None;
+    let before = scene.lists("ldapconfigs").await?;
+    scene.stage.operator = Some(operator(&scene.stage, SHORT)?);
+    eventually("a run of the next process", || async {
+        Ok((scene.lists("ldapconfigs").await? > before).then_some(()))
+    })
+    .await?;
+    super::silence(Duration::from_secs(3), || super::foreign_hands::written(&scene.stage)).await?;
+    for name in scene.troubles.keys() {
+        scene.stage.workspace.wait_for("LdapConfig", name, is_back).await?;
+    }
+    ensure!(scene.marks().await? == marks, "{marks:#?}");
+    scene.expect_one_ready_always().await
 }

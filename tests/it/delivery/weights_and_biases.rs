@@ -3,6 +3,7 @@
 mod conversion;
 pub mod first_version;
 mod git_ops;
+mod imported;
 pub mod second_version;
 mod shapes;
 mod takeover;

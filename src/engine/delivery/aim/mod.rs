@@ -32,6 +32,19 @@ pub(super) enum Step<'a> {
     Mark(&'a Revision, Mark),
     /// The target is to be brought there.
     Go(Course<'a>),
+    /// The target stays as it is: the revision that it went back to was deleted, and none that worked is left.
+    Stay(Stranded<'a>),
+}
+
+/// A way back that leads nowhere any more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stranded<'a> {
+    /// The newest revision, which does not work.
+    pub newest: &'a Revision,
+    /// The revision that was deleted.
+    pub gone: u64,
+    /// What was seen of the newest one.
+    pub evidence: &'a str,
 }
 
 /// Where a target is to be.
@@ -110,7 +123,13 @@ pub(super) fn aim<'a>(
         Mark::RolledBack(way_back) => {
             let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
             let number = way_back.to.filter(is_there).or_else(|| proven_before(revisions, newest));
-            Step::Go(Course { newest, way_back: Some(way_back), number })
+            match (way_back.to, number) {
+                // Pods of before go on with what they have. Without entries they would be without a sign-in.
+                (Some(gone), None) => {
+                    Step::Stay(Stranded { newest, gone, evidence: way_back.evidence.as_str() })
+                }
+                _ => Step::Go(Course { newest, way_back: Some(way_back), number }),
+            }
         }
         _ => Step::Go(Course { newest, way_back: None, number: Some(newest.number) }),
     }
@@ -221,6 +240,15 @@ pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
     })
 }
 
+/// The revision to go back to for one that is yet to be made. Where somebody deleted it, it is named all the same:
+/// to go back to no entries would take a sign-in away.
+pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &Standing) -> Option<u64> {
+    let is_gone = |number: &&u64| revisions.iter().all(|revision| revision.number != **number);
+    proven_below(revisions, number)
+        .or_else(|| revisions.last().and_then(|newest| newest.previous))
+        .or_else(|| standing.numbers.iter().rev().find(is_gone).copied())
+}
+
 /// What was found of the revisions before this one that do not work any more, the latest first.
 fn refused_before<'a>(revisions: &'a [Revision], than: &Revision) -> Option<&'a str> {
     let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
@@ -239,6 +267,13 @@ impl<'a> Course<'a> {
     /// Whether pods were ever seen to run with it.
     pub fn was_there(&self) -> bool {
         arrived_at(self.newest).is_some()
+    }
+
+    /// The revision that it would go back to, where somebody deleted that and no other is left that worked.
+    pub fn lost(&self, revisions: &[Revision]) -> Option<u64> {
+        let is_gone = |number: &u64| revisions.iter().all(|revision| revision.number != *number);
+        let lost = self.newest.previous.filter(is_gone);
+        lost.filter(|_| proven_before(revisions, self.newest).is_none())
     }
 
     /// What the target's rollout means for it.
@@ -270,11 +305,15 @@ impl<'a> Course<'a> {
         if let Some(to) = proven_before(revisions, self.newest) {
             return Judgement::Return { to, evidence };
         }
-        let Some(refused) = refused_before(revisions, self.newest) else {
-            let (revision, mark) = self.back(None, evidence, attempt);
-            return Judgement::Mark(revision, mark);
+        let why = match (refused_before(revisions, self.newest), self.lost(revisions)) {
+            (Some(refused), _) => refused.to_owned(),
+            (None, Some(lost)) => format!("Revision {lost}, to which it would go back, was deleted."),
+            (None, None) => {
+                let (revision, mark) = self.back(None, evidence, attempt);
+                return Judgement::Mark(revision, mark);
+            }
         };
-        let evidence = format!("{evidence} {refused}");
+        let evidence = format!("{evidence} {why}");
         let stay = Stay { evidence, inputs: attempt.inputs.clone(), since: attempt.now };
         Judgement::Mark(self.newest, Mark::Stayed(stay))
     }

@@ -45,6 +45,7 @@ fn step(revisions: &[Revision], wanted: Wanted, standing: &Standing, inputs: &st
         Step::Mark(revision, Mark::Retried { .. }) => format!("retry {}", revision.number),
         Step::Mark(revision, mark) => format!("mark {} {mark:?}", revision.number),
         Step::Go(course) => format!("go to {:?}", course.number),
+        Step::Stay(Stranded { gone, .. }) => format!("stay without {gone}"),
     }
 }
 
@@ -75,6 +76,12 @@ fn decides_one_step_from_what_is_there() {
         (vec![failed(None)], Newest, standing(&[2]), "spec 1", "go to None"),
         // Where it was to go back to is gone, but an earlier one is known to work.
         (vec![proven(), failed(Some(9))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
+        // None is: without entries people would be without a sign-in.
+        (vec![failed(Some(1))], Newest, standing(&[2]), "spec 1", "stay without 1"),
+        (vec![failed(Some(1))], Newest, standing(&[1]), "spec 1", "stay without 1"),
+        (vec![failed(Some(1))], Kept, standing(&[1]), "spec 2", "stay without 1"),
+        (vec![failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
+        (vec![failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
         (vec![proven(), failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
         // Nothing works any more: it stays, until a person changes something.
         (vec![refused(), stayed()], Newest, standing(&[2]), "spec 1", "go to Some(2)"),
@@ -218,14 +225,23 @@ fn a_revision_that_does_not_work_any_more_is_no_way_back() {
     let proven = revision(1, Mark::RolledOut { at: at(1) });
     let back = |to| revision(3, Mark::RolledBack(WayBack { arrived: Some(at(9)), ..back(to) }));
     let now = attempt("spec 1", 99);
-    for (earlier, expected) in [
-        (vec![refused(1), refused(2), revision(3, Mark::Pending)], "stays: Crashed. 2 is refused."),
-        (vec![proven.clone(), refused(2)], "returns to 1"),
-        (vec![proven, refused(2), back(Some(2))], "returns to 1"),
-        (vec![refused(1), revision(2, Mark::Stayed(stay())), back(Some(1))], "stays: Crashed. Crashed."),
-        (vec![revision(3, Mark::Pending)], "back to nothing"),
+    let newest = |previous| revision(4, Mark::Pending).after(previous);
+    for (earlier, previous, expected) in [
+        (vec![refused(1), refused(2), revision(3, Mark::Pending)], None, "stays: Crashed. 2 is refused."),
+        (vec![proven.clone(), refused(2)], None, "returns to 1"),
+        (vec![proven.clone(), refused(2), back(Some(2))], Some(2), "returns to 1"),
+        (
+            vec![refused(1), revision(2, Mark::Stayed(stay())), back(Some(1))],
+            None,
+            "stays: Crashed. Crashed.",
+        ),
+        (vec![revision(3, Mark::Pending)], None, "back to nothing"),
+        // Somebody deleted it.
+        (vec![], Some(1), "stays: Crashed. Revision 1, to which it would go back, was deleted."),
+        (vec![revision(3, Mark::Pending)], Some(3), "back to nothing"),
+        (vec![proven], Some(2), "returns to 1"),
     ] {
-        let revisions = [earlier, vec![revision(4, Mark::Pending)]].concat();
+        let revisions = [earlier, vec![newest(previous)]].concat();
         let course = Course { newest: revisions.last().unwrap(), way_back: None, number: Some(4) };
         let judged = match course.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now) {
             Judgement::Return { to, .. } => format!("returns to {to}"),
@@ -259,6 +275,8 @@ enum Event {
     Undo(prop::sample::Index),
     /// The values of one of the revisions stop working at the other side.
     Revoke(prop::sample::Index),
+    /// Somebody deletes one of the revisions.
+    Delete(prop::sample::Index),
     /// Somebody takes the entries out.
     Remove,
     /// The process is killed before it has taken so many steps of the next run.
@@ -275,13 +293,15 @@ enum Pods {
 #[derive(Default)]
 struct World {
     revisions: Vec<Revision>,
-    contents: Vec<(u64, Pods)>,
+    contents: std::collections::BTreeMap<u64, (u64, Pods)>,
     /// The revisions whose values the other side refuses, and how often each was tried.
     refused: std::collections::BTreeMap<u64, usize>,
     wanted: Option<(u64, Pods)>,
     standing: Standing,
     generation: usize,
     clock: i64,
+    /// Whether pods ran with entries of the owner.
+    had_entries: bool,
 }
 
 impl World {
@@ -291,17 +311,14 @@ impl World {
     }
 
     fn pods(&self, number: u64) -> Pods {
-        self.contents.get(usize::try_from(number).unwrap() - 1).map_or(Pods::Crash, |content| content.1)
+        self.contents.get(&number).map_or(Pods::Crash, |content| content.1)
     }
 
     /// One step; whether there was one to take.
     fn step(&mut self) -> bool {
         let now = self.tick();
         let attempt = Attempt { inputs: self.generation.to_string(), now };
-        let newest = self
-            .revisions
-            .last()
-            .map(|revision| self.contents[usize::try_from(revision.number).unwrap() - 1]);
+        let newest = self.revisions.last().map(|revision| self.contents[&revision.number]);
         let wanted = match (self.wanted, newest) {
             (None, _) => Wanted::Kept,
             (Some(wanted), Some(newest)) if wanted == newest => Wanted::Newest,
@@ -309,14 +326,17 @@ impl World {
         };
         let revisions = self.revisions.clone();
         let (number, mark) = match aim(&revisions, &BTreeSet::new(), wanted, &self.standing, &attempt) {
-            Step::Nothing => return false,
+            Step::Nothing | Step::Stay(_) => return false,
             Step::Create(number) => {
-                self.contents.push(self.wanted.unwrap());
-                self.revisions.push(Revision::for_tests(number, Mark::Pending, now));
+                self.had_entries &= !self.revisions.is_empty() || !self.standing.numbers.is_empty();
+                self.contents.insert(number, self.wanted.unwrap());
+                let previous = previous_of_next(&revisions, number, &self.standing);
+                self.revisions.push(Revision::for_tests(number, Mark::Pending, now).after(previous));
                 return true;
             }
             Step::Mark(revision, mark) => (revision.number, mark),
             Step::Go(course) => {
+                assert!(course.number.is_some() || !self.had_entries, "a sign-in was taken away");
                 let numbers: BTreeSet<_> = course.number.into_iter().collect();
                 if self.standing.numbers != numbers {
                     self.standing = Standing { numbers, applied_at: Some(now), ..Standing::default() };
@@ -344,6 +364,7 @@ impl World {
                 }
             }
         };
+        self.had_entries |= matches!(mark, Mark::RolledOut { .. });
         let revision = self.revisions.iter_mut().find(|revision| revision.number == number).unwrap();
         revision.mark = mark;
         true
@@ -359,13 +380,20 @@ impl World {
             Event::Retry => self.generation += 1,
             Event::Undo(index) if !self.revisions.is_empty() => {
                 let number = index.get(&self.revisions).number;
+                // Where that one does not work, the person has taken the working one away.
+                self.had_entries = false;
                 self.standing.numbers = BTreeSet::from([number]);
                 self.standing.moved = Some(Moved { by: "kubectl-rollout".to_owned(), at: Some(now) });
             }
             Event::Revoke(index) if !self.revisions.is_empty() => {
                 self.refused.entry(index.get(&self.revisions).number).or_default();
             }
-            Event::Undo(_) | Event::Revoke(_) => {}
+            Event::Delete(index) if !self.revisions.is_empty() => {
+                let gone = self.revisions.remove(index.index(self.revisions.len())).number;
+                self.contents.remove(&gone);
+                self.refused.remove(&gone);
+            }
+            Event::Undo(_) | Event::Revoke(_) | Event::Delete(_) => {}
             Event::Remove => self.standing = Standing::default(),
             Event::Kill(steps) => return Some(*steps),
         }
@@ -380,6 +408,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Retry),
         1 => any::<prop::sample::Index>().prop_map(Event::Undo),
         1 => any::<prop::sample::Index>().prop_map(Event::Revoke),
+        1 => any::<prop::sample::Index>().prop_map(Event::Delete),
         1 => Just(Event::Remove),
         2 => (0usize..6).prop_map(Event::Kill),
     ]
@@ -403,6 +432,7 @@ proptest! {
         prop_assert!((0..20).take_while(|_| world.step()).count() < 20, "it goes on for ever");
         prop_assert!(world.refused.values().all(|tries| *tries <= 1), "refused values were tried again");
         let newest = world.revisions.last().unwrap().clone();
+        let lost = world.standing.numbers.iter().any(|number| world.revisions.iter().all(|each| each.number != *number));
         let at = world.standing.numbers.iter().next().copied();
         match last {
             Pods::Run => {
@@ -413,8 +443,9 @@ proptest! {
             Pods::Crash => {
                 if let Mark::Stayed(_) = &newest.mark {
                     prop_assert_eq!(at, Some(newest.number));
-                    prop_assert!(!world.refused.is_empty());
-                } else {
+                    let was_deleted = newest.previous.is_some();
+                    prop_assert!(!world.refused.is_empty() || was_deleted);
+                } else if !lost {
                     let arrived = matches!(&newest.mark, Mark::RolledBack(WayBack { arrived: Some(_), .. }));
                     prop_assert!(arrived);
                     prop_assert!(at.is_none_or(|number| world.pods(number) == Pods::Run), "pods crash where it rests");

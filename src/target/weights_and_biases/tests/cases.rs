@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::Reason,
-    target::{Origin, Part},
+    target::{Part, ValueOrigin},
 };
 
 fn bare(version: Version) -> WeightsAndBiases {
@@ -267,9 +267,9 @@ fn sources(present: &[PresentVariable]) -> Vec<String> {
         Part::Text(text) => text.expose().to_owned(),
         Part::Key(reference) => format!("<{} {}>", reference.name, reference.key),
     };
-    let source = |value: &Origin| match value {
-        Origin::Parts(parts) => parts.iter().map(part).collect(),
-        Origin::Unknown(why) => format!("? {why}"),
+    let source = |value: &ValueOrigin| match value {
+        ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
+        ValueOrigin::Unknown(why) => format!("? {why}"),
     };
     present
         .iter()
@@ -339,10 +339,7 @@ fn scalars_of_the_first_version_are_taken_over() {
     let mut seen = resource(Version::V1, spec);
     assert_eq!(
         sources(&seen.present(&ldap(), &wanted, &[])),
-        [
-            "LOCAL_LDAP_ADDRESS of spec.values.global.extraEnv.LOCAL_LDAP_ADDRESS: <theirs k>",
-            "LDAP_ADDRESS of spec.values.global.extraEnv.LDAP_ADDRESS: ldap://theirs",
-        ]
+        ["LDAP_ADDRESS of app: ldap://theirs", "LOCAL_LDAP_ADDRESS of app: <theirs k>"]
     );
     let Some(Change::Merge(patch)) = seen.take_over(&ldap(), &wanted).unwrap() else { panic!("no patch") };
     apply(&mut seen, &ldap().manager, &patch);

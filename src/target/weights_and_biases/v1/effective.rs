@@ -10,17 +10,17 @@ use std::{collections::BTreeMap, mem::discriminant};
 
 use serde_json::{Value, json};
 
-use super::sources::Origin;
+use super::sources::ValuesAuthor;
 use crate::target::weights_and_biases::tree;
 
 /// The values of each source, in falling precedence.
-pub type Layers<'a> = Vec<(Origin, &'a Value)>;
+pub type Layers<'a> = Vec<(ValuesAuthor, &'a Value)>;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Whose values they are.
-    pub origin: Origin,
+    pub origin: ValuesAuthor,
     /// The keys that lead there from the top of the values.
     pub path: Vec<String>,
 }
@@ -44,8 +44,13 @@ const SETTINGS: [(&[&str], &[&str]); 4] = [
     (&["global", "auth", "oidc", "issuer"], &["OIDC_ISSUER", "GORILLA_OIDC_ISSUER"]),
     (&["global", "auth", "oidc", "authMethod"], &["OIDC_AUTH_METHOD", "GORILLA_AUTH_METHOD"]),
 ];
-const SECRET_NAMES: [&str; 2] = ["OIDC_SECRET", "GORILLA_OIDC_SECRET"];
+/// The names of the secret of the client.
+pub const SECRET_NAMES: [&str; 2] = ["OIDC_SECRET", "GORILLA_OIDC_SECRET"];
 const OIDC: [&str; 3] = ["global", "auth", "oidc"];
+/// The secret of the client, written out.
+pub const LITERAL_SECRET: &[&str] = &["global", "auth", "oidc", "secret"];
+/// How long a login lasts.
+pub const SESSION_HOURS: &[&str] = &["global", "auth", "sessionLengthHours"];
 
 /// The applications that the chart installs and that answer logins.
 pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static str> {
@@ -100,7 +105,7 @@ pub fn variable(layers: &Layers<'_>, path: &[&str]) -> Option<Variable> {
 }
 
 /// What the sources have together at the path, with the first one that has anything there.
-pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, Origin)> {
+pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, ValuesAuthor)> {
     let mut found = layers.iter().filter_map(|(origin, values)| Some((*origin, tree::find(values, path)?)));
     let (origin, first) = found.next()?;
     let mut merged = first.clone();
@@ -182,6 +187,12 @@ fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, Variable> {
         let key = key.map_or_else(|| json!("OIDC_SECRET"), |(key, _)| key);
         let value = json!({"valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
         insert(&SECRET_NAMES, &Variable { value, place });
+    } else if let Some(secret) = variable(layers, LITERAL_SECRET) {
+        insert(&SECRET_NAMES, &secret);
+    }
+    if let Some(Variable { value: hours, place }) = variable(layers, SESSION_HOURS) {
+        let hours = hours.as_str().map_or_else(|| hours.to_string(), ToOwned::to_owned);
+        insert(&["GORILLA_SESSION_LENGTH"], &Variable { value: json!(format!("{hours}h")), place });
     }
     variables
 }
@@ -199,7 +210,7 @@ pub fn is_empty(value: &Value) -> bool {
 }
 
 impl Place {
-    fn new(origin: Origin, path: &[&str]) -> Self {
+    fn new(origin: ValuesAuthor, path: &[&str]) -> Self {
         Self { origin, path: path.iter().map(|key| (*key).to_owned()).collect() }
     }
 
@@ -209,7 +220,7 @@ impl Place {
         let path = self.path.join(".");
         let Some(object) = self.origin.object(name) else { return format!("spec.values.{path}") };
         match self.origin {
-            Origin::Console => {
+            ValuesAuthor::Console => {
                 let is_form = self.path.iter().map(String::as_str).take(3).eq(OIDC);
                 let page = if is_form { "Authentication" } else { "Advanced > User Spec" };
                 format!("{path} in the {object} (System Console > Settings > {page})")

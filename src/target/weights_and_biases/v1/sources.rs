@@ -10,7 +10,7 @@ use crate::{api::Reason, problem::Problem, target::weights_and_biases::tree};
 
 /// Who wrote values of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValuesAuthor {
     /// The `WeightsAndBiases` resource.
     Resource,
     /// The System Console, which keeps them in the Secret `<name>-spec-user`.
@@ -25,7 +25,7 @@ pub enum Origin {
 #[derive(Clone)]
 pub struct Source {
     /// Who wrote them.
-    pub origin: Origin,
+    pub origin: ValuesAuthor,
     /// The values.
     pub values: Value,
     /// Which chart it is; null where the origin does not say.
@@ -56,7 +56,7 @@ type Stored = Option<(Value, Value)>;
 /// The `ConfigMap` with the settings that W&B manages.
 pub const MANAGED: &str = "wandb-spec-managed";
 
-impl Origin {
+impl ValuesAuthor {
     /// The object that has the values of a resource of this name, for people; nothing for the resource.
     pub fn object(self, name: &str) -> Option<String> {
         match self {
@@ -87,9 +87,9 @@ pub(in crate::target) async fn read(
 ) -> Result<Sources, kube::Error> {
     let mut sources = Sources::default();
     let found = [
-        (Origin::Console, of_secret(client, namespace, &user_spec(name)).await?),
-        (Origin::Managed, of_config_map(client, namespace).await?),
-        (Origin::Channel, of_secret(client, namespace, &cached_release(name)).await?),
+        (ValuesAuthor::Console, of_secret(client, namespace, &user_spec(name)).await?),
+        (ValuesAuthor::Managed, of_config_map(client, namespace).await?),
+        (ValuesAuthor::Channel, of_secret(client, namespace, &cached_release(name)).await?),
     ];
     for (origin, stored) in found {
         match stored {
@@ -141,8 +141,8 @@ fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<S
 
 impl Sources {
     /// The values of every source, those of the resource first.
-    pub fn values<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = (Origin, &'a Value)> {
-        let own = tree::find(resource, &["spec", "values"]).map(|values| (Origin::Resource, values));
+    pub fn values<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = (ValuesAuthor, &'a Value)> {
+        let own = tree::find(resource, &["spec", "values"]).map(|values| (ValuesAuthor::Resource, values));
         own.into_iter().chain(self.merged.iter().map(|source| (source.origin, &source.values)))
     }
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn values_are_not_printed() {
         let values = json!({"global": {"license": "s3cret"}});
-        let source = Source { origin: Origin::Console, values, chart: Value::Null };
+        let source = Source { origin: ValuesAuthor::Console, values, chart: Value::Null };
         assert_eq!(format!("{source:?}"), "Source { origin: Console, .. }");
     }
 }

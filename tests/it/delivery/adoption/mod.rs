@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
 
+mod brownfield;
 mod crashes;
 mod refusals;
 mod tools;

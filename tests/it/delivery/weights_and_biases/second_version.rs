@@ -24,7 +24,7 @@ use crate::{
     world::jwt_issuer,
 };
 
-pub(super) fn spec() -> Value {
+pub fn spec() -> Value {
     json!({
         "retentionPolicy": {"onDelete": "detach"},
         "wandb": {

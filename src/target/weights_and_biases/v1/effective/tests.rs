@@ -29,48 +29,52 @@ fn the_strongest_place_of_the_strongest_source_decides() {
         values
     };
     for (origin, others, expected) in [
-        (Origin::Console, json!({}), "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER"),
+        (ValuesAuthor::Console, json!({}), "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER"),
         // The chart's own settings are below everything.
         (
-            Origin::Console,
+            ValuesAuthor::Console,
             json!({"global": {"auth": {"oidc": {"issuer": "theirs", "clientId": "theirs"}}}}),
             "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER",
         ),
         (
-            Origin::Console,
+            ValuesAuthor::Console,
             at("global.env.OIDC_ISSUER"),
             r#""theirs" at global.env.OIDC_ISSUER in the Secret "wandb-spec-user" (System Console > Settings > Advanced > User Spec)"#,
         ),
         (
-            Origin::Managed,
+            ValuesAuthor::Managed,
             at("app.extraEnv.OIDC_ISSUER"),
             r#""theirs" at app.extraEnv.OIDC_ISSUER in the ConfigMap "wandb-spec-managed""#,
         ),
         (
-            Origin::Channel,
+            ValuesAuthor::Channel,
             at("app.env.OIDC_ISSUER"),
             r#""theirs" at app.env.OIDC_ISSUER in the Secret "wandb-latest-cached-release""#,
         ),
         (
-            Origin::Channel,
+            ValuesAuthor::Channel,
             at("app.containers.app.env.OIDC_ISSUER"),
             r#""theirs" at app.containers.app.env.OIDC_ISSUER in the Secret "wandb-latest-cached-release""#,
         ),
         // Another application's, and another container's.
         (
-            Origin::Console,
+            ValuesAuthor::Console,
             at("console.env.OIDC_ISSUER"),
             "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER",
         ),
         // What Go takes for empty does not count.
         (
-            Origin::Console,
+            ValuesAuthor::Console,
             json!({"app": {"env": {"OIDC_ISSUER": ""}, "extraEnv": {"OIDC_ISSUER": false}}}),
             "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER",
         ),
     ] {
         let own = resource();
-        assert_eq!(found(&vec![(Origin::Resource, &own), (origin, &others)], "app"), expected, "{others}");
+        assert_eq!(
+            found(&vec![(ValuesAuthor::Resource, &own), (origin, &others)], "app"),
+            expected,
+            "{others}"
+        );
     }
 }
 
@@ -78,12 +82,12 @@ fn the_strongest_place_of_the_strongest_source_decides() {
 fn of_two_sources_with_the_same_place_the_first_decides() {
     let own = json!({"app": {"env": {"OIDC_ISSUER": "first"}}});
     let user = json!({"app": {"env": {"OIDC_ISSUER": "second"}}});
-    let layers = vec![(Origin::Resource, &own), (Origin::Console, &user)];
+    let layers = vec![(ValuesAuthor::Resource, &own), (ValuesAuthor::Console, &user)];
     assert_eq!(found(&layers, "app"), r#""first" at spec.values.app.env.OIDC_ISSUER"#);
     let path = ["app", "env", "OIDC_ISSUER"];
     assert_eq!(
         holders(&layers, &path).iter().map(|place| place.origin).collect::<Vec<_>>(),
-        [Origin::Resource, Origin::Console]
+        [ValuesAuthor::Resource, ValuesAuthor::Console]
     );
 }
 
@@ -91,12 +95,15 @@ fn of_two_sources_with_the_same_place_the_first_decides() {
 fn maps_of_two_sources_are_merged_key_by_key() {
     let own = json!({"app": {"env": {"A": {"valueFrom": {"secretKeyRef": {"name": "ours"}}}}}, "list": [1]});
     let user = json!({"app": {"env": {"A": {"valueFrom": {"secretKeyRef": {"name": "theirs", "optional": true}}}}}, "list": [2]});
-    let layers = vec![(Origin::Resource, &own), (Origin::Console, &user)];
+    let layers = vec![(ValuesAuthor::Resource, &own), (ValuesAuthor::Console, &user)];
     assert_eq!(
         at(&layers, &["app", "env", "A"]),
-        Some((json!({"valueFrom": {"secretKeyRef": {"name": "ours", "optional": true}}}), Origin::Resource))
+        Some((
+            json!({"valueFrom": {"secretKeyRef": {"name": "ours", "optional": true}}}),
+            ValuesAuthor::Resource
+        ))
     );
-    assert_eq!(at(&layers, &["list"]), Some((json!([1, 2]), Origin::Resource)));
+    assert_eq!(at(&layers, &["list"]), Some((json!([1, 2]), ValuesAuthor::Resource)));
     assert_eq!(misfits(&layers), []);
 }
 
@@ -107,17 +114,21 @@ fn a_value_of_another_kind_stops_the_other_operator() {
     let user =
         json!({"global": {"extraEnv": {"A": "theirs", "B": 1, "C": "y", "D": {}, "E": null, "F": {}}}});
     let channel = json!({"global": {"extraEnv": {"F": "late"}}, "app": 7});
-    let layers = vec![(Origin::Resource, &own), (Origin::Console, &user), (Origin::Channel, &channel)];
+    let layers = vec![
+        (ValuesAuthor::Resource, &own),
+        (ValuesAuthor::Console, &user),
+        (ValuesAuthor::Channel, &channel),
+    ];
     let places: Vec<_> = misfits(&layers).iter().map(|place| (place.origin, place.path.join("."))).collect();
     let of = |name: &str| format!("global.extraEnv.{name}");
     assert_eq!(
         places,
         [
-            (Origin::Console, of("A")),
-            (Origin::Console, of("B")),
-            (Origin::Console, of("D")),
-            (Origin::Console, of("E")),
-            (Origin::Channel, of("F")),
+            (ValuesAuthor::Console, of("A")),
+            (ValuesAuthor::Console, of("B")),
+            (ValuesAuthor::Console, of("D")),
+            (ValuesAuthor::Console, of("E")),
+            (ValuesAuthor::Channel, of("F")),
         ]
     );
     assert_eq!(misfits(&Layers::new()), []);
@@ -130,7 +141,7 @@ fn the_applications_that_answer_logins_are_those_that_are_installed() {
         (json!({"global": {"api": {"enabled": true}}}), &["app", "api"]),
         (json!({"global": {"api": {"enabled": true}}, "app": {"install": false}}), &["api"]),
     ] {
-        let found: Vec<_> = login_applications(&vec![(Origin::Channel, &values)]).collect();
+        let found: Vec<_> = login_applications(&vec![(ValuesAuthor::Channel, &values)]).collect();
         assert_eq!(found, expected, "{values}");
     }
 }
@@ -145,7 +156,7 @@ fn the_chart_makes_variables_of_its_own_settings() {
         }},
         "extraEnv": {"OIDC_CLIENT_ID": "stronger", "LIMIT": 5},
     }});
-    let environment = environment(&vec![(Origin::Resource, &own)], "api");
+    let environment = environment(&vec![(ValuesAuthor::Resource, &own)], "api");
     let values: Vec<_> = environment.iter().map(|(name, found)| format!("{name}={}", found.value)).collect();
     let secret = r#"{"valueFrom":{"secretKeyRef":{"key":"OIDC_SECRET","name":"theirs"}}}"#;
     let expected = [
@@ -164,12 +175,12 @@ fn the_chart_makes_variables_of_its_own_settings() {
     assert_eq!(values, expected);
     // Without a client the chart leaves the others out.
     let own = json!({"global": {"auth": {"oidc": {"issuer": "https://login.example.com"}}}});
-    assert_eq!(super::environment(&vec![(Origin::Resource, &own)], "api"), BTreeMap::new());
+    assert_eq!(super::environment(&vec![(ValuesAuthor::Resource, &own)], "api"), BTreeMap::new());
 }
 
 #[test]
 fn places_of_the_console_are_told_with_the_way_there() {
-    let of = |path: &[&str]| Place::new(Origin::Console, path).describe("main");
+    let of = |path: &[&str]| Place::new(ValuesAuthor::Console, path).describe("main");
     assert_eq!(
         of(&["global", "auth", "oidc", "issuer"]),
         r#"global.auth.oidc.issuer in the Secret "main-spec-user" (System Console > Settings > Authentication)"#

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use test_support::WandbChart;
-use wandb_auth_operator::target::v1::{Layers, Origin, effective_environment, login_applications};
+use wandb_auth_operator::target::v1::{Layers, ValuesAuthor, effective_environment, login_applications};
 
 /// What the chart's ConfigMaps and the container give an application, as Kubernetes puts both together.
 fn rendered(objects: &[Value], application: &str) -> Result<BTreeMap<String, Value>> {
@@ -112,7 +112,7 @@ fn the_environment_is_the_one_that_the_chart_renders() -> Result<()> {
     for mut sources in table {
         sources.push(both.clone());
         let objects = chart.render("wandb", "wandb", &merged(&sources))?;
-        let layers: Layers<'_> = sources.iter().map(|values| (Origin::Channel, values)).collect();
+        let layers: Layers<'_> = sources.iter().map(|values| (ValuesAuthor::Channel, values)).collect();
         assert_eq!(login_applications(&layers).collect::<Vec<_>>(), ["app", "api"]);
         for application in ["app", "api"] {
             let rendered = rendered(&objects, application)?;

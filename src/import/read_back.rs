@@ -1,0 +1,53 @@
+//! From published values back to the plan that they stand for, to check whether they still work.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Found, Made, Recoverable, Shape, Source, Variable, draft, draft::Identity, subject::secret};
+use crate::{
+    engine::{CA_FILE, Fetched, ObjectKey, Prepared, Values, prepare},
+    net::Trust,
+    sensitive::Sensitive,
+};
+
+/// The Secret that stands for the authorities among the values, and its key.
+const AUTHORITIES: (&str, &str) = ("authorities", CA_FILE);
+
+/// The plan that the values stand for; nothing where they are not what a spec of the kind gives. What no value tells
+/// is as in the present resource; what belongs to that alone, such as samples and test users, is left out.
+pub fn plan_of<K: Recoverable>(present: &K, values: &Values, system_trust: &Trust) -> Option<K::Plan> {
+    let names = K::ENVIRONMENT.iter().flat_map(|env| env.names());
+    let variables = names.filter_map(|name| {
+        let value = Some(values.get(name)?.clone());
+        Some((name.to_owned(), Variable { source: Source::Elsewhere, value }))
+    });
+    let variables = variables.collect();
+    let mut found = Found { shape: Shape::Local, variables, host: None, token_issuer: None };
+    present.add_unsaid(&mut found);
+    let mut objects = BTreeMap::new();
+    let tls = values.get(CA_FILE).map(|authorities| put(&mut objects, AUTHORITIES, authorities));
+    let tls = tls.map(|reference| json!({"caBundle": {"secretKeyRef": reference}}));
+    let identity =
+        Identity { name: "earlier", namespace: "", target: None, tls: tls.as_ref(), objects: &objects };
+    let draft = draft::<K>(&found, identity)?;
+    if !draft.holes.is_empty() || !draft.losses.is_empty() {
+        return None;
+    }
+    for Made { reference, value } in &draft.made {
+        put(&mut objects, (&reference.name, &reference.key), value);
+    }
+    let mut earlier: K = serde_json::from_value(draft.manifest).ok()?;
+    earlier.complete(present);
+    match prepare(&earlier, &[], &objects, system_trust, &[values]) {
+        Prepared::Planned(planned) => Some(planned.plan),
+        Prepared::NotAccepted(_) | Prepared::Unresolved(_) => None,
+    }
+}
+
+/// Puts a value where a resource can refer to it.
+fn put(objects: &mut BTreeMap<ObjectKey, Fetched>, (name, key): (&str, &str), value: &Sensitive) -> Value {
+    let data = BTreeMap::from([(key.to_owned(), value.expose().as_bytes().to_vec())]);
+    objects.insert(secret(name), Fetched::Found { version: String::new(), data });
+    json!({"name": name, "key": key})
+}
