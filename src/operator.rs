@@ -17,7 +17,7 @@ use crate::{
     api_server::{self, Writes},
     engine::{
         Context, Events, Kind, MANAGER, Registry, Scope, Waits, Watches, control, heartbeat,
-        look_for_namespace, watch_targets,
+        look_for_endings, look_for_namespace, watch_targets,
     },
     leader::Election,
     metrics::Metrics,
@@ -226,7 +226,7 @@ impl Controllers {
         self
     }
 
-    /// Looks whether the API server answers, and whether the namespaces exist.
+    /// Looks whether the API server answers, and whether the namespaces exist and stay.
     fn look_around(mut self, shared: &Shared<'_>, client: &Client) -> Self {
         for scope in &shared.options.scopes {
             if let Scope::Namespace(namespace) = scope {
@@ -234,6 +234,8 @@ impl Controllers {
                 self.beside.push(looking.boxed());
             }
         }
+        let (beside, registry) = (client.clone(), Arc::clone(&shared.registry));
+        self.beside.push(async move { look_for_endings(beside, &registry).await }.boxed());
         if let Some(scope) = shared.options.scopes.first() {
             let beating = heartbeat(client.clone(), scope.clone(), shared.watches.clone());
             self.beside.push(beating.boxed());

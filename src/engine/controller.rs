@@ -30,7 +30,7 @@ use super::{
     changes::{metadata, resources, users_of},
     reconcile,
     reconcile::now,
-    release::release_undecodable,
+    release::{end_with_namespace, release_undecodable},
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
     watches::{Importance, Watched},
@@ -221,6 +221,19 @@ async fn run<K: Kind>(
 }
 
 async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    tokio::select! {
+        biased;
+        // Nothing that a run could still do is of any use then.
+        () = context.registry.endings().of(&namespace) => {}
+        outcome = in_time(object, context) => return outcome,
+    }
+    tokio::time::timeout(API_TIME, end_with_namespace(object, context))
+        .await
+        .unwrap_or(Err(Error::Timeout(API_TIME)))
+}
+
+async fn in_time<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
     match &object.0 {
         Ok(resource) => {
             // The checks, and what they lead to at the server, have the limit each.

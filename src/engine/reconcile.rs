@@ -14,9 +14,10 @@ use super::{
     decide,
     delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
     fetch,
+    finalizer::Finalizer,
     notices::written as news_of,
     prepare, references, rejection,
-    release::{Finalizer, release},
+    release::release,
     secret::{self, Written, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
@@ -38,6 +39,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let turn = context.turns.take().await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
+        context.hold_again(object, existing.values()).await?;
         keep(object, context, present.as_ref(), &existing).await?;
         return settle(object, context, unchanged(object, context, Outcome::Suspended), None).await;
     }
@@ -47,6 +49,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
+    context.hold_again(object, existing.values()).await?;
     let last_verified = context.memory.last_verified(object);
     let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
     let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {

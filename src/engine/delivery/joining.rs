@@ -14,7 +14,7 @@ use crate::{
     engine::{
         Claimant, Context, Kind, Tenancy, Values,
         claims::Published,
-        release::Finalizer,
+        finalizer::Finalizer,
         secret::{OWNER_ANNOTATION, values_of},
     },
     problem::Problem,
@@ -90,7 +90,7 @@ pub(super) async fn follow<K: Kind>(
     };
     // What the resource delivered itself, before there was an older one, has been taken over.
     if Finalizer::Target.holds(object) && withdraw(object, context, None).await?? == Withdrawal::Complete {
-        context.let_go(object, Finalizer::Target).await?;
+        context.let_go(object, &[Finalizer::Target]).await?;
     }
     let held = revisions::read(client, &namespace, &revision.name).await?;
     let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);

@@ -15,7 +15,7 @@ use super::{
     withdraw, words,
 };
 use crate::{
-    engine::{Claimant, Context, Kind, Values, clock::ApiClock, memory::Repair, release::Finalizer},
+    engine::{Claimant, Context, Kind, Values, clock::ApiClock, finalizer::Finalizer, memory::Repair},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
 
@@ -73,6 +73,10 @@ impl<K: Kind> Round<'_, K> {
             return Ok(None);
         }
         taken.extend(all.iter().map(|revision| revision.number));
+        if !all.is_empty() {
+            // Somebody may have taken it away.
+            self.context.hold(self.object, Finalizer::Target).await?;
+        }
         let elsewhere: Vec<_> =
             all.iter().filter(|revision| !revision.is_within(self.target)).cloned().collect();
         let here: Vec<_> = all.into_iter().filter(|revision| revision.shares_object(self.target)).collect();

@@ -24,7 +24,7 @@ mod rotate;
 mod settings;
 mod told;
 
-pub(super) use dismantle::dismantle;
+pub(super) use dismantle::{dismantle, traces};
 pub use settings::ApiKeySettings;
 pub(super) use told::{describe, news};
 

@@ -2,6 +2,7 @@
 
 mod checking;
 mod crashes;
+mod ending_namespaces;
 mod leadership;
 mod outages;
 mod publishing;
