@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     api::{CheckResult, CheckStatus, Status, names::EventReason},
+    api_server::Cluster,
     error::Error,
     metrics::Metrics,
     net::SharedNetwork,
@@ -49,6 +50,8 @@ pub struct Waits {
 pub struct Context<K: Kind> {
     /// The connection to the API server.
     pub client: Client,
+    /// The cluster that tokens are from.
+    pub(super) cluster: Cluster,
     /// The connections to everything else.
     pub network: Arc<SharedNetwork>,
     /// What earlier runs found.
@@ -72,7 +75,7 @@ pub struct Context<K: Kind> {
 impl<K: Kind> Context<K> {
     /// A context without memories.
     pub fn new(
-        client: Client,
+        cluster: Cluster,
         network: Arc<SharedNetwork>,
         metrics: Arc<Metrics>,
         events: Events,
@@ -81,7 +84,8 @@ impl<K: Kind> Context<K> {
         registry: Arc<Registry>,
     ) -> Self {
         Self {
-            client,
+            client: cluster.client.clone(),
+            cluster,
             network,
             memory: Memory::default(),
             backoff: Backoff::default(),

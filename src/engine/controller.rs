@@ -29,7 +29,6 @@ use super::{
     backoff::{Failure, Key, random_share, retry_after},
     changes::{metadata, resources, users_of},
     reconcile,
-    reconcile::now,
     release::{end_with_namespace, release_undecodable},
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
@@ -285,7 +284,7 @@ async fn report_undecodable<K: Kind>(
         secret_name: String::new(),
         threshold: 0,
     };
-    let status = derive(previous.as_ref(), &facts, now());
+    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
     if previous.as_ref() == Some(&status) {
         return Ok(Action::await_change());
     }

@@ -11,7 +11,6 @@ mod accept;
 mod backoff;
 mod changes;
 mod claims;
-mod clock;
 mod context;
 mod controller;
 mod delivery;

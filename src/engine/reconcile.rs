@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     api::{Reason, Status, names::CredentialsAnswer},
+    api_server::Now,
     error::Error,
     problem::Problem,
     sensitive::Redactor,
@@ -150,10 +150,11 @@ async fn examine<K: Kind>(
     }
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
+    let Now { time: now, earliest } = context.cluster.now().await?;
     let network = context.network.seen_from(&namespace);
     let scene = Scene {
         network: &network,
-        client: Some(&context.client),
+        cluster: Some(&context.cluster),
         namespace: &namespace,
         published,
         last_verified,
@@ -161,7 +162,8 @@ async fn examine<K: Kind>(
         proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
         last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
         unwritable: unwritable.as_ref(),
-        now: Timestamp::now(),
+        now,
+        earliest,
     };
     let examined = tokio::select! {
         examined = look(object, context, planned, scene) => examined?,
@@ -383,11 +385,6 @@ impl Published {
     }
 }
 
-/// The time as the API server stores it, in whole seconds.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
-}
-
 /// Leaves the Secret's values as they are, but lets the deletion policy decide whose it is.
 async fn keep<K: Kind>(
     object: &K,
@@ -459,7 +456,7 @@ async fn settle<K: Kind>(
         threshold: object.common().failure_threshold,
     };
     let previous = context.memory.previous_status(object);
-    let status = derive(previous.as_ref(), &facts, now());
+    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
     context.metrics.settled(object, &status, K::figures(&details));
     let before = context.memory.previous_details(object);
     if object.status() != Some(&status) || before != details {

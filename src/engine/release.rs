@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     Claimant, Context, Existing, Kind, Notice, Scene, claims,
-    clock::ApiClock,
     delivery::{Withdrawal, is_absent, withdraw},
     finalizer::Finalizer,
     reconcile::stopped,
@@ -16,6 +14,7 @@ use super::{
 };
 use crate::{
     api::{DeletionPolicy, Reason, names::EventReason},
+    api_server::Now,
     error::Error,
     problem::Problem,
     target::Target,
@@ -91,7 +90,7 @@ pub(super) async fn end_with_namespace<K: Kind>(
 
 /// How long the deletion has been wanted, by the clock that wrote when that began.
 async fn waited<K: Kind>(context: &Context<K>, deleted: &Time) -> Result<Duration, Error> {
-    let now = ApiClock::read(&context.client).await?.now();
+    let now = context.cluster.now().await?.earliest;
     Ok(Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default())
 }
 
@@ -175,9 +174,10 @@ async fn dismantle<K: Kind>(
     let last_verified = context.memory.last_verified(object);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
+    let Now { time: now, earliest } = context.cluster.now().await.unwrap_or_else(|_| Now::local());
     let scene = Scene {
         network: &network,
-        client: Some(&context.client),
+        cluster: Some(&context.cluster),
         namespace: &namespace,
         published: existing.values(),
         last_verified: last_verified.as_ref(),
@@ -185,7 +185,8 @@ async fn dismantle<K: Kind>(
         proven: false,
         last_upkeep: None,
         unwritable: None,
-        now: Timestamp::now(),
+        now,
+        earliest,
     };
     let dismantled = tokio::select! {
         dismantled = tokio::time::timeout(limit, object.dismantle(&scene)) => dismantled,

@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Claimant, Context, Kind, Tenancy, Values, claims, clock::ApiClock, secret::owner_in_targets};
+use super::{Claimant, Context, Kind, Tenancy, Values, claims, secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     error::Error,
@@ -144,7 +144,8 @@ async fn attempt<K: Kind>(
         (Tenancy::Together, Some(joined)) => Offer::Current(joined),
         (Tenancy::Together, None) => Offer::Nothing,
     };
-    let clock = ApiClock::read(&context.client).await?;
+    context.cluster.now().await?;
+    let now = context.cluster.seconds();
     let mut round = Round {
         object,
         context,
@@ -160,7 +161,7 @@ async fn attempt<K: Kind>(
         checks,
         inputs: inputs(object),
         stale: 0,
-        clock,
+        now,
     };
     let mut taken = BTreeSet::new();
     for _ in 0..STEPS {

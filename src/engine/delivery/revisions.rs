@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{
         Claimant, Kind, Values,
-        reconcile::now,
         secret::{
             MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, SECRET_TYPE, encoded, field_manager, owner,
             owner_in_targets, values_of,
@@ -294,6 +293,7 @@ pub(super) async fn create<K: Kind>(
     target: &Target,
     values: &Values,
     source: Source,
+    now: Timestamp,
 ) -> Result<Creation, kube::Error> {
     let mut secret = Secret {
         immutable: Some(true),
@@ -309,7 +309,7 @@ pub(super) async fn create<K: Kind>(
     annotations.insert(TARGET_ANNOTATION.to_owned(), target.to_string());
     if source == Source::Target {
         // Pods ran with it before it was a revision.
-        let mark = serde_json::to_string(&Mark::RolledOut { at: now() }).map_err(kube::Error::SerdeError)?;
+        let mark = serde_json::to_string(&Mark::RolledOut { at: now }).map_err(kube::Error::SerdeError)?;
         annotations.insert(ROLLOUT_ANNOTATION.to_owned(), mark);
         annotations.insert(ADOPTED_ANNOTATION.to_owned(), "true".to_owned());
     }

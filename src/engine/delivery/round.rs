@@ -15,7 +15,7 @@ use super::{
     withdraw, words,
 };
 use crate::{
-    engine::{Claimant, Context, Kind, Values, clock::ApiClock, finalizer::Finalizer, memory::Repair},
+    engine::{Claimant, Context, Kind, Values, finalizer::Finalizer, memory::Repair},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
 
@@ -43,7 +43,8 @@ pub(super) struct Round<'a, K: Kind> {
     pub inputs: String,
     /// How often the target was another one than the one that was seen.
     pub stale: usize,
-    pub clock: ApiClock,
+    /// The time at its beginning.
+    pub now: Timestamp,
 }
 
 /// What one look showed.
@@ -135,7 +136,7 @@ impl<K: Kind> Round<'_, K> {
     fn attempt(&self, standing: &Standing) -> Attempt {
         let moved = standing.moved.as_ref().and_then(|moved| moved.at);
         let seen = standing.applied_at.into_iter().chain(moved);
-        let now = seen.fold(self.clock.now(), Timestamp::max);
+        let now = seen.fold(self.context.cluster.seconds().max(self.now), Timestamp::max);
         Attempt { inputs: self.inputs.clone(), now }
     }
 
@@ -193,7 +194,8 @@ impl<K: Kind> Round<'_, K> {
         taken: &mut BTreeSet<u64>,
     ) -> Result<(), Obstacle> {
         let client = &self.context.client;
-        let made = revisions::create(client, self.object, number, self.target, values, source).await?;
+        let made =
+            revisions::create(client, self.object, number, self.target, values, source, self.now).await?;
         if made == Creation::Taken {
             taken.insert(number);
         }

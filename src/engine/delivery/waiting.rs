@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Delivered, Progress, Withdrawal, withdraw};
 use crate::{
     api::{ConditionType, Reason, Status, names::EventReason},
-    engine::{Context, Kind, Notice, finalizer::Finalizer, memory::MISSING_AGAIN, reconcile::now},
+    engine::{Context, Kind, Notice, finalizer::Finalizer, memory::MISSING_AGAIN},
     error::Error,
     problem::Problem,
 };
@@ -30,7 +30,7 @@ pub(in crate::engine) fn look_again<K: Kind>(
 ) -> Duration {
     match delivered {
         Some(delivered) if delivered.state.is_underway() => {
-            rollout(context.memory.previous_status(object).as_ref(), now())
+            rollout(context.memory.previous_status(object).as_ref(), context.cluster.seconds())
         }
         // What somebody keeps taking away is put back now and then.
         Some(Delivered { state: Progress::Failed(problem), .. })

@@ -4,6 +4,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::names::{CredentialsAnswer, Remedy},
+    api_server::Now,
     engine::{Context, Examination, Finding, Findings, Kind, Planned, Scene, Values, reconcile::stopped},
     error::Error,
 };
@@ -53,8 +54,14 @@ pub(super) async fn check<K: Kind>(
     let planned = Planned::<K>::of_values(plan, values);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
-    let scene =
-        Scene { client: Some(&context.client), namespace: &namespace, ..Scene::without_cluster(&network) };
+    let Now { time: now, earliest } = context.cluster.now().await?;
+    let scene = Scene {
+        now,
+        earliest,
+        cluster: Some(&context.cluster),
+        namespace: &namespace,
+        ..Scene::without_cluster(&network)
+    };
     let limit = object.common().check_timeout.get();
     let examination = tokio::select! {
         examination = Examination::run(&planned, scene, limit) => examination,
