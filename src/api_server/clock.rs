@@ -174,7 +174,8 @@ mod tests {
         let client = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
         let clock = Clock::default();
         let (now, _) = tokio::join!(clock.read(&client), server);
-        assert!(now.unwrap().earliest <= now.unwrap().time);
+        let now = now.unwrap();
+        assert!(now.earliest <= now.time);
         clock.seconds()
     }
 

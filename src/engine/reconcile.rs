@@ -14,10 +14,10 @@ use super::{
     delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
     fetch,
     finalizer::Finalizer,
-    notices::written as news_of,
+    notices::{repaired, written as news_of},
     prepare, references, rejection,
     release::release,
-    secret::{self, Written, secret_name},
+    secret::{self, Written, field_manager, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
 use crate::{
@@ -313,8 +313,12 @@ async fn publish<K: Kind>(
             });
         }
     };
-    let notice = (written == Written::Changed).then(|| news_of(&publication, &secret_name(object)));
     let deliverable = if let Content::Exactly(values) = wanted { Some(values) } else { None };
+    let had_it = deliverable.as_ref().is_some_and(|values| context.memory.published(object, values));
+    let notice = (written == Written::Changed).then(|| {
+        let name = secret_name(object);
+        if had_it { repaired(present, &name, &field_manager::<K>()) } else { news_of(&publication, &name) }
+    });
     let values = deliverable.clone().or(held);
     Ok(Published { publication, values, notice, deliverable, delivered: None })
 }

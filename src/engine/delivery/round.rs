@@ -47,6 +47,17 @@ pub(super) struct Round<'a, K: Kind> {
     pub now: Timestamp,
 }
 
+/// What a write did to the entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    /// They are as they were.
+    Nothing,
+    /// They are in place, as they were not before.
+    First,
+    /// They are in place again.
+    Again,
+}
+
 /// What one look showed.
 pub(super) struct Scene<'a> {
     pub seen: &'a Seen,
@@ -239,7 +250,13 @@ impl<K: Kind> Round<'_, K> {
             Way::TakeOver(change, managers) => (change, Repair::Replaced, managers),
         };
         if let Some(change) = change {
-            self.write(seen, &change, course.number, repair, &by).await?;
+            let wrote = self.write(seen, &change, course.number, repair, &by).await?;
+            // What pods ran with was there.
+            if wrote == Wrote::Again
+                || wrote == Wrote::First && (course.was_there() || standing.moved.is_some())
+            {
+                self.context.tell(self.object, &self.repaired(&by));
+            }
             return Ok(None);
         }
         if course.way_back.is_none() && self.take_over(seen).await? {
@@ -261,7 +278,10 @@ impl<K: Kind> Round<'_, K> {
                 None => return Ok(Some(delivered(Progress::Progressing(words::being_repaired(undone))))),
                 Some(change) if course.is_over(standing) => {
                     let by = BTreeSet::from([undone.by.by.clone()]);
-                    self.write(seen, &change, course.number, Repair::Missing, &by).await?;
+                    if self.write(seen, &change, course.number, Repair::Missing, &by).await? != Wrote::Nothing
+                    {
+                        self.context.tell(self.object, &self.repaired(&by));
+                    }
                     return Ok(None);
                 }
                 // What was written is on its way, which makes everything like it again.
@@ -358,7 +378,7 @@ impl<K: Kind> Round<'_, K> {
         number: Option<u64>,
         repair: Repair,
         by: &BTreeSet<String>,
-    ) -> Result<(), Obstacle> {
+    ) -> Result<Wrote, Obstacle> {
         // An object that was deleted and made again has nobody's entries: that is no tug-of-war.
         let attempt = (number, format!("{} objects={}", self.inputs, seen.uids().join(",")));
         let memory = &self.context.memory;
@@ -369,7 +389,10 @@ impl<K: Kind> Round<'_, K> {
         }
         let made = target::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
         match made {
-            Made::Changed if is_repair => memory.delivered(self.object, attempt, Instant::now()),
+            Made::Changed if is_repair => {
+                let is_same = memory.delivered(self.object, attempt, Instant::now());
+                return Ok(if is_same { Wrote::Again } else { Wrote::First });
+            }
             Made::Changed => {}
             Made::Stale(words) => {
                 self.stale += 1;
@@ -378,7 +401,7 @@ impl<K: Kind> Round<'_, K> {
                 }
             }
         }
-        Ok(())
+        Ok(Wrote::Nothing)
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.

@@ -5,6 +5,7 @@ mod crashes;
 mod ending_namespaces;
 mod leadership;
 mod outages;
+mod policies;
 mod publishing;
 mod quiet;
 mod refusals;

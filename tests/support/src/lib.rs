@@ -50,7 +50,9 @@ pub mod wandb_server;
 mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
-pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Fault, Mutation, REFUSED, Refusal, User};
+pub use control_plane::{
+    API_AUDIENCE, ApiProxy, AuditEvent, ControlPlane, Fault, Mutation, REFUSED, Refusal, User,
+};
 pub use directory_389::{Directory389, Directory389Builder};
 pub use gitops::GitOps;
 pub use helm::{Helm, Installation};
