@@ -59,7 +59,11 @@
 //! - What a program in a pod wrote stays there.
 //! - One resource decides at a target at a time, and an entry of anybody else is never changed.
 //! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B
-//!   Server, or a target has entries, that must go with their resource.
+//!   Server, or a target has entries, that must go with their resource. In a namespace that is being deleted there is
+//!   none, so that it ends although the operator's rights end with it.
+//! - What cannot be undone, such as a key's end, goes by the API server's time and by the time that this process has
+//!   seen pass, never by a clock that has just jumped.
+//! - No token that the API server itself accepts is published, and no resource leads the operator to the API server.
 
 pub mod api;
 pub mod api_server;

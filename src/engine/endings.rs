@@ -19,8 +19,8 @@ use super::Registry;
 /// Time between two looks at a namespace in which resources are held.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a namespace is not asked for that the API server does not show.
-const UNREADABLE: Duration = Duration::from_secs(30);
+/// How long a namespace is not asked for that the operator has no right to see.
+const HIDDEN: Duration = Duration::from_secs(30);
 
 /// Namespaces that are asked for at a time.
 const AT_A_TIME: usize = 8;
@@ -35,6 +35,9 @@ enum Seen {
     Stays,
     Ends,
     Gone,
+    /// The right to see it is missing.
+    Hidden,
+    /// The API server did not answer.
     Unknown,
 }
 
@@ -54,7 +57,7 @@ impl Endings {
         self.0.send_if_modified(|ending| match seen {
             Seen::Ends => ending.insert(namespace.to_owned()),
             Seen::Stays | Seen::Gone => ending.remove(namespace),
-            Seen::Unknown => false,
+            Seen::Hidden | Seen::Unknown => false,
         }) && seen == Seen::Ends
     }
 }
@@ -62,13 +65,13 @@ impl Endings {
 /// Looks at every namespace in which resources are held, until it is dropped. One that ends has them run.
 pub async fn look_for_endings(client: Client, registry: &Registry) {
     let namespaces: Api<Namespace> = Api::all(client);
-    let mut unreadable: BTreeMap<String, Instant> = BTreeMap::new();
+    let mut hidden: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        unreadable.retain(|_, since| since.elapsed() < UNREADABLE);
+        hidden.retain(|_, since| since.elapsed() < HIDDEN);
         let mut asked = registry.holding();
         asked.extend(registry.endings().known());
-        asked.retain(|namespace| !unreadable.contains_key(namespace));
+        asked.retain(|namespace| !hidden.contains_key(namespace));
         let looks = futures::stream::iter(asked).map(|namespace| {
             let namespaces = &namespaces;
             async move { (look(namespaces, &namespace).await, namespace) }
@@ -82,8 +85,8 @@ pub async fn look_for_endings(client: Client, registry: &Registry) {
                 );
                 registry.wake_namespace(&namespace);
             }
-            if seen == Seen::Unknown {
-                unreadable.insert(namespace, Instant::now());
+            if seen == Seen::Hidden {
+                hidden.insert(namespace, Instant::now());
             }
         }
     }
@@ -94,6 +97,7 @@ async fn look(namespaces: &Api<Namespace>, name: &str) -> Seen {
         Ok(Some(found)) if found.meta().deletion_timestamp.is_some() => Seen::Ends,
         Ok(Some(_)) => Seen::Stays,
         Ok(None) => Seen::Gone,
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Seen::Hidden,
         Err(error) => {
             tracing::debug!(
                 namespace = name,
@@ -115,9 +119,11 @@ mod tests {
         for (seen, begins, ends) in [
             (Seen::Stays, false, false),
             (Seen::Unknown, false, false),
+            (Seen::Hidden, false, false),
             (Seen::Ends, true, true),
             (Seen::Ends, false, true),
             // The rights to see it went with it.
+            (Seen::Hidden, false, true),
             (Seen::Unknown, false, true),
             (Seen::Gone, false, false),
             (Seen::Ends, true, true),

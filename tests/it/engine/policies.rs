@@ -8,7 +8,7 @@ use kube::{
     Api,
     api::{DeleteParams, PostParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::{condition, pods::WandbWorkload};
 
 use crate::delivery::{Stage, TARGET, eventually};
@@ -64,9 +64,9 @@ impl<'a> Policy<'a> {
     }
 
     /// Waits until it keeps the object from being applied.
-    async fn applies_to(&self, object: &Value) -> Result<()> {
+    async fn applies_to(&self, manifest: &str) -> Result<()> {
         eventually("the policy to apply", || async {
-            let complaints = self.stage.workspace.complaints(&object.to_string()).await?;
+            let complaints = self.stage.workspace.complaints(manifest).await?;
             Ok(complaints.iter().any(|complaint| complaint.contains(WORDS)).then_some(()))
         })
         .await
@@ -81,8 +81,9 @@ impl<'a> Policy<'a> {
     }
 }
 
-fn secret(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "annotations": {"tried": "yes"}}})
+fn secret(name: &str) -> String {
+    let metadata = json!({"name": name, "annotations": {"tried": "yes"}});
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}).to_string()
 }
 
 /// Waits for the condition that tells of the policy, then for the end of it once the policy is gone.
@@ -122,11 +123,7 @@ async fn what_a_policy_denies_is_told_and_done_when_the_policy_is_gone() -> Resu
     told_and_over(policy, "RolledOut", &spec(2)).await.context("a revision")?;
 
     let policy = Policy::bind(&stage, "apps", "deployments", "UPDATE", "wandb").await?;
-    let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "wandb", "annotations": {"tried": "yes"}},
-    });
-    policy.applies_to(&deployment).await?;
+    policy.applies_to(&WandbWorkload::deployment("wandb").variable("TRIED", "yes").manifest()).await?;
     told_and_over(policy, "RolledOut", &spec(3)).await.context("the target")?;
     stage.expect_no_broken_reference()
 }

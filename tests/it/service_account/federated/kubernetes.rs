@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::{API_AUDIENCE, ControlPlane, WandbServer, Workspace};
 
 use super::{AUDIENCE, claims, published, service_account};
@@ -88,9 +88,12 @@ async fn refused(workspace: &Workspace, issuer: &str, audience: &str) -> Result<
     workspace.wait_until_ready("JwtIssuer", "main").await?;
     let account = service_account("https://127.0.0.1:1", FROM_KUBERNETES, "");
     workspace.apply(&account.replace(AUDIENCE, audience)).await?;
-    let status = workspace.wait_for_reason("ServiceAccount", "ci", "Verified", "InvalidSpec").await?;
+    let is_refused = |status: &Value| {
+        super::finding(status, "TokenObtained").is_ok_and(|found| found["reason"] == "InvalidSpec")
+    };
+    let status = workspace.wait_for("ServiceAccount", "ci", is_refused).await?;
     ensure!(workspace.secrets().get_opt("ci-wsa").await?.is_none(), "nothing is published");
-    super::message(&status, "Verified")
+    Ok(super::finding(&status, "TokenObtained")?["message"].to_string())
 }
 
 #[tokio::test]
