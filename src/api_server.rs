@@ -1,6 +1,13 @@
 //! The client of the API server. Each of its requests has a time limit of its own, so that nothing of the operator
 //! waits for an answer that does not come.
 
+pub mod addresses;
+mod clock;
+mod cluster;
+
+pub use clock::Now;
+pub use cluster::{Acceptance, Cluster};
+
 use std::{
     pin::Pin,
     sync::{

@@ -105,10 +105,18 @@
 //!   `delivery::claims::what_cannot_be_read_keeps_its_place_and_takes_none`,
 //!   `delivery::adoption::refusals::with_never_every_entry_is_named_and_none_is_touched`.
 //! - There is no webhook, no cluster-wide right unless somebody asks for every namespace, and a finalizer only where a key was made at W&B
-//!   Server, or a target has entries, that must go with their resource.
+//!   Server, or a target has entries, that must go with their resource. In a namespace that is being deleted there is
+//!   none, so that it ends although the operator's rights end with it.
 //!   Tests: `chart::rendering::values_lead_to_these_objects`, `chart::rendering::nobody_gets_what_the_security_rules_forbid`,
 //!   `engine::quiet::every_right_is_used_and_every_use_is_granted`,
-//!   `engine::publishing::deleting_removes_or_retains_the_secret`.
+//!   `engine::publishing::deleting_removes_or_retains_the_secret`, `engine::ending_namespaces::with_the_operator_inside`.
+//! - What cannot be undone, such as a key's end, goes by the API server's time and by the time that this process has
+//!   seen pass, never by a clock that has just jumped.
+//!   Tests: `service_account::clocks::the_machines_clock_is_a_day_ahead`,
+//!   `service_account::clocks::the_api_servers_clock_is_a_day_ahead`.
+//! - No token that the API server itself accepts is published, and no resource leads the operator to the API server.
+//!   Tests: `service_account::federated::kubernetes::no_token_opens_the_api_server`,
+//!   `engine::checking::the_api_servers_own_address_is_closed_and_so_is_all_while_it_is_unknown`.
 
 pub mod api;
 pub mod api_server;

@@ -9,15 +9,14 @@ use futures::{
 };
 use ipnet::IpNet;
 use kube::{Client, Config, runtime::events::Reporter};
-use tokio::net::lookup_host;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
-    api_server::{self, Writes},
+    api_server::{self, Cluster, Writes, addresses::keep_current},
     engine::{
         Context, Events, Kind, MANAGER, Registry, Scope, Waits, Watches, control, heartbeat,
-        look_for_namespace, watch_targets,
+        look_for_endings, look_for_namespace, watch_targets,
     },
     leader::Election,
     metrics::Metrics,
@@ -62,20 +61,14 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Runs until the token is cancelled; an error means that it could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
     let listener = server::listen(options.metrics_address).await?;
-    let api_server = tokio::select! {
-        addresses = api_server_addresses(&config) => addresses,
-        () = stopping.cancelled() => return Ok(()),
-    };
-    let network = Arc::new(SharedNetwork::new(EgressPolicy::Enforced {
-        allowed: options.allow_egress.clone(),
-        api_server,
-    }));
+    let network =
+        Arc::new(SharedNetwork::new(EgressPolicy::Pending { allowed: options.allow_egress.clone() }));
     let namespace = config.default_namespace.clone();
     // What runs write is counted: the Lease is given up only when nothing of it can still be done.
     let writes = Writes::default();
     let unusable = "the cluster's address or credentials are not usable";
     let client = api_server::client(config.clone(), &writes).context(unusable)?;
-    let beside = api_server::client(config, &Writes::default()).context(unusable)?;
+    let beside = api_server::client(config.clone(), &Writes::default()).context(unusable)?;
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::default();
     let watches = Watches::default();
@@ -106,7 +99,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     let (events, written) = Events::start(beside.clone(), reporter());
     tasks.spawn(written);
     let shared = Shared {
-        client,
+        cluster: Cluster::new(client, config.clone()),
         network,
         metrics: Arc::clone(&metrics),
         registry: Arc::new(Registry::default()),
@@ -121,7 +114,8 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         .add::<OidcProvider>(&shared)
         .add::<JwtIssuer>(&shared)
         .add::<ServiceAccount>(&shared)
-        .look_around(&shared, &beside);
+        .look_around(&shared, &beside)
+        .keep_out_of_the_api_server(&shared, config, &beside);
     let running = controllers.run(shared.watches.clone(), readiness, stopping, writes);
     drop(shared);
     let end = match &mut election {
@@ -171,7 +165,7 @@ async fn lead(election: &mut Election, running: impl Future<Output = End>) -> En
 
 /// What the controllers of every kind share.
 struct Shared<'a> {
-    client: Client,
+    cluster: Cluster,
     network: Arc<SharedNetwork>,
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
@@ -192,7 +186,7 @@ impl Controllers {
     /// Sets one kind up in every scope.
     fn add<K: Kind>(mut self, shared: &Shared<'_>) -> Self {
         let context = Arc::new(Context::<K>::new(
-            shared.client.clone(),
+            shared.cluster.clone(),
             Arc::clone(&shared.network),
             Arc::clone(&shared.metrics),
             shared.events.clone(),
@@ -213,7 +207,7 @@ impl Controllers {
             for kind in Target::KINDS {
                 let registry = Arc::clone(&shared.registry);
                 let watched = watch_targets(
-                    shared.client.clone(),
+                    shared.cluster.client.clone(),
                     scope.clone(),
                     kind,
                     registry,
@@ -226,7 +220,7 @@ impl Controllers {
         self
     }
 
-    /// Looks whether the API server answers, and whether the namespaces exist.
+    /// Looks whether the API server answers, and whether the namespaces exist and stay.
     fn look_around(mut self, shared: &Shared<'_>, client: &Client) -> Self {
         for scope in &shared.options.scopes {
             if let Scope::Namespace(namespace) = scope {
@@ -234,10 +228,20 @@ impl Controllers {
                 self.beside.push(looking.boxed());
             }
         }
+        let (beside, registry) = (client.clone(), Arc::clone(&shared.registry));
+        self.beside.push(async move { look_for_endings(beside, &registry).await }.boxed());
         if let Some(scope) = shared.options.scopes.first() {
             let beating = heartbeat(client.clone(), scope.clone(), shared.watches.clone());
             self.beside.push(beating.boxed());
         }
+        self
+    }
+
+    /// Keeps resources from leading the operator to the API server.
+    fn keep_out_of_the_api_server(mut self, shared: &Shared<'_>, config: Config, client: &Client) -> Self {
+        let allowed = shared.options.allow_egress.clone();
+        let network = Arc::clone(&shared.network);
+        self.beside.push(keep_current(config, client.clone(), network, allowed).boxed());
         self
     }
 
@@ -273,22 +277,6 @@ impl Controllers {
             () = beside => End::Orderly,
         }
     }
-}
-
-/// Where the API server listens, as far as names and environment tell.
-async fn api_server_addresses(config: &Config) -> Vec<SocketAddr> {
-    let url = &config.cluster_url;
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
-    let mut addresses: Vec<_> = lookup_host((host, port)).await.into_iter().flatten().collect();
-    let service = (
-        std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok()),
-        std::env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|port| port.parse().ok()),
-    );
-    if let (Some(host), Some(port)) = service {
-        addresses.push(SocketAddr::new(host, port));
-    }
-    addresses
 }
 
 /// The pod's name, where the pod tells it.

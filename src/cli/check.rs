@@ -97,8 +97,11 @@ pub(super) async fn look(
     let mut worst = Verdict::Passed;
     for resource in &manifests.resources {
         let objects = references.of(&**resource, manifests).await?;
-        let surroundings =
-            Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
+        let surroundings = Surroundings {
+            objects: &objects,
+            resources: &manifests.resources,
+            cluster: references.cluster(),
+        };
         let examined = resource.examine(surroundings, network).await;
         let verdict = examined.verdict();
         worst = worst.worse(verdict);

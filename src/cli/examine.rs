@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
 
 use super::Verdict;
 use crate::{
     api::{CheckResult, ConditionType},
+    api_server::Cluster,
     engine::{
         Claim, Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
         RenderContext, Scene, Values, judge, owner_in_targets, prepare, read, references, secret_name,
@@ -48,7 +49,7 @@ pub(super) struct Surroundings<'a> {
     /// Every resource of the files, itself included.
     pub(super) resources: &'a [Box<dyn Examinable>],
     /// The cluster that references are read from, if any.
-    pub(super) client: Option<&'a Client>,
+    pub(super) cluster: Option<&'a Cluster>,
 }
 
 /// Kind, namespace and name.
@@ -157,7 +158,7 @@ impl<K: Kind> Loaded<K> {
         let terms = Terms { interval: self.object.common().check_interval.get(), ..Terms::default() };
         let network = network.seen_from(&namespace).on_terms(terms);
         let scene = Scene {
-            client: surroundings.client,
+            cluster: surroundings.cluster,
             namespace: &namespace,
             published,
             ..Scene::without_cluster(&network)
@@ -194,9 +195,9 @@ impl<K: Kind> Examinable for Loaded<K> {
         network: &'a Arc<SharedNetwork>,
     ) -> BoxFuture<'a, Examined> {
         async move {
-            let existing = match surroundings.client {
+            let existing = match surroundings.cluster {
                 // Without the right to read the Secret, the checks begin as they do before the first publication.
-                Some(client) => read(client, &self.object).await.ok().map(|(_, existing)| existing),
+                Some(cluster) => read(&cluster.client, &self.object).await.ok().map(|(_, existing)| existing),
                 None => None,
             };
             let published = existing.as_ref().and_then(Existing::values);

@@ -11,6 +11,7 @@ use super::{
     manifests::Manifests,
 };
 use crate::api::{ConditionType, Reason};
+use crate::api_server::Cluster;
 use crate::engine::{Fetched, ObjectKey, Reference, fetch};
 
 /// Where referenced Secrets and ConfigMaps are read.
@@ -18,9 +19,9 @@ pub(super) enum References {
     /// In the given files.
     Files,
     /// In the current context's cluster.
-    Cluster(Client),
+    Cluster(Cluster),
     /// In that cluster, or among what is yet to be applied to it.
-    Upcoming(Client),
+    Upcoming(Cluster),
 }
 
 impl References {
@@ -28,14 +29,15 @@ impl References {
     pub(super) async fn from_cluster() -> anyhow::Result<(Self, String)> {
         let config = cluster::current().await.context("--from-cluster")?;
         let namespace = config.default_namespace.clone();
-        Ok((Self::Cluster(Client::try_from(config)?), namespace))
+        let client = Client::try_from(config.clone())?;
+        Ok((Self::Cluster(Cluster::new(client, config)), namespace))
     }
 
     /// The cluster, if there is one.
-    pub(super) fn client(&self) -> Option<&Client> {
+    pub(super) fn cluster(&self) -> Option<&Cluster> {
         match self {
             Self::Files => None,
-            Self::Cluster(client) | Self::Upcoming(client) => Some(client),
+            Self::Cluster(cluster) | Self::Upcoming(cluster) => Some(cluster),
         }
     }
 
@@ -49,7 +51,7 @@ impl References {
         let reason = obstacle.problem.reason;
         let is_absent = obstacle.condition == ConditionType::ResolvedRefs
             && (reason.is_absence() || reason == Reason::ResourceNotFound);
-        if self.client().is_some() || !is_absent {
+        if self.cluster().is_some() || !is_absent {
             return None;
         }
         let own = resource.namespace();
@@ -91,7 +93,7 @@ impl References {
     ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
         let mut objects = match self {
             Self::Files => BTreeMap::new(),
-            Self::Cluster(client) | Self::Upcoming(client) => fetch(client, namespace, references)
+            Self::Cluster(cluster) | Self::Upcoming(cluster) => fetch(&cluster.client, namespace, references)
                 .await
                 .context("the cluster did not give out the referenced objects")?,
         };

@@ -67,16 +67,19 @@ struct SecretKeyRef<'a> {
 /// Prints what every resource leads to, as if all checks had passed.
 pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdict> {
     let (references, manifests) = arguments.sources.read().await?;
-    let stored = match references.client() {
-        Some(client) => stored_resource(client).await.ok().flatten(),
+    let stored = match references.cluster() {
+        Some(cluster) => stored_resource(&cluster.client).await.ok().flatten(),
         None => None,
     };
     let mut verdict = Verdict::Passed;
     let mut output = std::io::stdout().lock();
     for resource in &manifests.resources {
         let objects = references.of(&**resource, &manifests).await?;
-        let surroundings =
-            Surroundings { objects: &objects, resources: &manifests.resources, client: references.client() };
+        let surroundings = Surroundings {
+            objects: &objects,
+            resources: &manifests.resources,
+            cluster: references.cluster(),
+        };
         let title = resource.title();
         match resource.render(surroundings) {
             Ok(rendered) => {

@@ -75,8 +75,11 @@ pub(super) fn resources<K: Kind>(
         })
         .reflect(writer)
         .applied_objects()
-        // A status that the operator wrote itself is no reason to run again.
-        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
+        // A status that the operator wrote itself is no reason to run again; a finalizer that somebody took away is.
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
+            PredicateConfig::default(),
+        )
 }
 
 /// Has those run whose turn may come, or be over, now that this resource is another one, or gone.

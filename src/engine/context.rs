@@ -13,7 +13,10 @@ use super::{
     rejection::{is_conflict, rejected},
     turns::Turns,
 };
-use crate::{api::CheckStatus, error::Error, metrics::Metrics, net::SharedNetwork, problem::Problem};
+use crate::{
+    api::CheckStatus, api_server::Cluster, error::Error, metrics::Metrics, net::SharedNetwork,
+    problem::Problem,
+};
 
 /// How long is waited for what may still come right.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub struct Waits {
 pub struct Context<K: Kind> {
     /// The connection to the API server.
     pub client: Client,
+    /// The cluster that tokens are from.
+    pub(super) cluster: Cluster,
     /// The connections to everything else.
     pub network: Arc<SharedNetwork>,
     /// What earlier runs found.
@@ -51,7 +56,7 @@ pub struct Context<K: Kind> {
 impl<K: Kind> Context<K> {
     /// A context without memories.
     pub fn new(
-        client: Client,
+        cluster: Cluster,
         network: Arc<SharedNetwork>,
         metrics: Arc<Metrics>,
         events: Events,
@@ -60,7 +65,8 @@ impl<K: Kind> Context<K> {
         registry: Arc<Registry>,
     ) -> Self {
         Self {
-            client,
+            client: cluster.client.clone(),
+            cluster,
             network,
             memory: Memory::default(),
             backoff: Backoff::default(),

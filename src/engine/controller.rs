@@ -29,8 +29,7 @@ use super::{
     guarded::{Guarded, Unreadable},
     recall::{recall_once_listed, run_after_acceptances},
     reconcile,
-    reconcile::now,
-    release::release_unreadable,
+    release::{end_with_namespace, release_unreadable},
     reporting::Seen,
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
@@ -224,6 +223,19 @@ async fn run<K: Kind>(
 }
 
 async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    tokio::select! {
+        biased;
+        // Nothing that a run could still do is of any use then.
+        () = context.registry.endings().of(&namespace) => {}
+        outcome = in_time(object, context) => return outcome,
+    }
+    tokio::time::timeout(API_TIME, end_with_namespace(object, context))
+        .await
+        .unwrap_or(Err(Error::Timeout(API_TIME)))
+}
+
+async fn in_time<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
     match &object.0 {
         Ok(resource) => {
             // The checks, and what they lead to at the server, have the limit each.
@@ -278,7 +290,7 @@ async fn report_unreadable<K: Kind>(
         secret_name: String::new(),
         threshold: 0,
     };
-    let status = derive(previous.as_ref(), &facts, now());
+    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
     if previous.as_ref() == Some(&status) {
         return Ok(Action::await_change());
     }

@@ -29,7 +29,9 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
         .await?;
     let addresses = report.record(
         CheckName::EgressAllowed,
-        net::permit(&network.egress, endpoint, addresses)
+        network
+            .permit(endpoint, addresses)
+            .await
             .map(|addresses| Checked::passed(addresses, "The operator may connect to it.")),
     )?;
     report

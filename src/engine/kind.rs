@@ -134,6 +134,11 @@ pub trait Kind:
         report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send;
 
+    /// What of the resource must go with it, as far as it and its published values tell.
+    fn traces(&self, _published: Option<&Values>) -> Traces {
+        Traces::None
+    }
+
     /// What is to be kept up on the other side, if anything.
     fn upkeep(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &Scene<'_>) -> Option<Upkeep> {
         None

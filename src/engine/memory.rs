@@ -43,6 +43,8 @@ struct Entry<K: Kind> {
     unwritable: Option<(Problem, Instant)>,
     /// Runs in a row in which the API server did not take a write.
     rejections: u32,
+    /// What the Secret was made to hold, and the resource's generation then.
+    published: Option<(Option<i64>, Values)>,
     /// What was written to the target last, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
     /// What was seen to fail in the target's pods.
@@ -102,6 +104,7 @@ impl<K: Kind> Entry<K> {
             told: None,
             unwritable: None,
             rejections: 0,
+            published: None,
             delivered: None,
             sightings: Sightings::default(),
             leaving: BTreeMap::new(),
@@ -230,15 +233,28 @@ impl<K: Kind> Memory<K> {
         })
     }
 
-    /// Keeps that the target was written.
-    pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) {
+    /// Keeps what the Secret was made to hold; tells whether it was made to hold the same for the same spec before.
+    pub(super) fn published(&self, object: &K, values: &Values) -> bool {
+        let generation = object.meta().generation;
+        self.with(object, |entry| {
+            let before = entry.published.replace((generation, values.clone()));
+            before.is_some_and(|before| before == (generation, values.clone()))
+        })
+    }
+
+    /// Keeps that the target was written; tells whether it was written in the same way before.
+    pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) -> bool {
         self.with(object, |entry| match &mut entry.delivered {
             Some((last, repairs)) if *last == attempt => {
                 repairs.retain(|at| now.duration_since(*at) < REPAIRS_WITHIN);
                 repairs.push(now);
+                true
             }
-            delivered => *delivered = Some((attempt, Vec::new())),
-        });
+            delivered => {
+                *delivered = Some((attempt, Vec::new()));
+                false
+            }
+        })
     }
 
     /// What was seen to fail in the target's pods.

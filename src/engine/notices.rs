@@ -1,9 +1,13 @@
 //! Which news is worth an event: pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::ResourceExt;
 
 use super::Publication;
-use crate::api::{ConditionType, Reason, Status, names::EventReason};
+use crate::{
+    api::{ConditionType, Reason, Status, names::EventReason},
+    problem::quote,
+};
 
 /// Whether an event is good news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,26 @@ pub fn written(publication: &Publication, secret_name: &str) -> Notice {
         ("Write", format!("Wrote the current values to the Secret \"{secret_name}\"."))
     };
     Notice { tone: Tone::Normal, reason: EventReason::Published, action: action.to_owned(), note }
+}
+
+/// What is told of a Secret that somebody else changed or deleted, and that is right again.
+pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) -> Notice {
+    let note = match present {
+        None => {
+            format!("The Secret \"{secret_name}\" was deleted, and was made again with the published values.")
+        }
+        Some(present) => {
+            let entries = present.managed_fields().iter();
+            let others =
+                entries.filter(|entry| entry.manager.as_deref().is_some_and(|name| name != own_manager));
+            let last = others.max_by_key(|entry| entry.time.clone());
+            let last = last.and_then(|entry| entry.manager.as_deref());
+            let by =
+                last.map_or_else(String::new, |manager| format!(" by the field manager {}", quote(manager)));
+            format!("The Secret \"{secret_name}\" was changed{by}, and has the published values again.")
+        }
+    };
+    Notice::warning(EventReason::Repaired, "Repair", note)
 }
 
 /// The transitions between two statuses that are worth an event.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
@@ -15,15 +14,17 @@ use super::{
     decide,
     delivery::{Checks, Delivered, Offer, Progress, claim, deliver, look_again, looks, retire},
     fetch,
-    notices::written as news_of,
+    finalizer::Finalizer,
+    notices::{repaired, written as news_of},
     prepare, references, rejection,
-    release::{Finalizer, release},
+    release::release,
     reporting::Seen,
-    secret::{self, Written, secret_name},
+    secret::{self, Written, field_manager, secret_name},
     status::{Destination, Facts, Outcome, derive},
 };
 use crate::{
     api::{Reason, Status, names::CredentialsAnswer},
+    api_server::Now,
     error::Error,
     net::{Consent, Terms},
     problem::Problem,
@@ -42,6 +43,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let turn = context.turns.take().await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
+        context.hold_again(object, existing.values()).await?;
         keep(object, context, present.as_ref(), &existing).await?;
         return settle(object, context, unchanged(object, context, Outcome::Suspended), None).await;
     }
@@ -51,6 +53,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
+    context.hold_again(object, existing.values()).await?;
     let last_verified = context.memory.last_verified(object);
     let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
     let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
@@ -172,11 +175,12 @@ async fn examine<K: Kind>(
     }
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
+    let Now { time: now, earliest } = context.cluster.now().await?;
     let terms = terms(object, known.as_ref(), question, checked_inputs);
     let network = context.network.seen_from(&namespace).on_terms(terms);
     let scene = Scene {
         network: &network,
-        client: Some(&context.client),
+        cluster: Some(&context.cluster),
         namespace: &namespace,
         published,
         last_verified,
@@ -184,7 +188,8 @@ async fn examine<K: Kind>(
         proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
         last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
         unwritable: unwritable.as_ref(),
-        now: Timestamp::now(),
+        now,
+        earliest,
     };
     let examined = tokio::select! {
         examined = look(object, context, planned, scene) => examined?,
@@ -346,8 +351,12 @@ async fn publish<K: Kind>(
             });
         }
     };
-    let notice = (written == Written::Changed).then(|| news_of(&publication, &secret_name(object)));
     let deliverable = if let Content::Exactly(values) = wanted { Some(values) } else { None };
+    let had_it = deliverable.as_ref().is_some_and(|values| context.memory.published(object, values));
+    let notice = (written == Written::Changed).then(|| {
+        let name = secret_name(object);
+        if had_it { repaired(present, &name, &field_manager::<K>()) } else { news_of(&publication, &name) }
+    });
     let values = deliverable.clone().or(held);
     Ok(Published { publication, values, notice, deliverable, delivered: None })
 }
@@ -416,11 +425,6 @@ impl Published {
         };
         deliver(object, context, &target, offer, checks).await.map(Some)
     }
-}
-
-/// The time as the API server stores it, in whole seconds.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 
 /// Leaves the Secret's values as they are, but lets the deletion policy decide whose it is.
@@ -494,7 +498,7 @@ async fn settle<K: Kind>(
         threshold: object.common().failure_threshold,
     };
     let previous = context.memory.previous_status(object);
-    let status = derive(previous.as_ref(), &facts, now());
+    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
     context.metrics.settled(object, &status, K::figures(&details));
     let before = context.memory.previous_details(object);
     if !context.memory.is_reported(object, &status, &details) {

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 
 use super::{
     Claimant, Kind, Scope,
+    endings::Endings,
+    finalizer::Finalizer,
     guarded::Guarded,
     watches::{Watched, all_settled},
 };
@@ -30,6 +32,8 @@ pub struct Registry {
     targets: watch::Sender<Vec<&'static str>>,
     /// Whether anybody was told to wait for a kind to be listed.
     is_awaited: AtomicBool,
+    /// The namespaces that are being deleted.
+    endings: Endings,
 }
 
 /// One kind in one scope.
@@ -39,6 +43,8 @@ trait Controlled: Send + Sync {
     fn watched(&self) -> &Watched;
     fn wake(&self, namespace: &str, claimant: &Claimant);
     fn wake_all(&self);
+    fn wake_namespace(&self, namespace: &str);
+    fn holding(&self) -> Vec<String>;
 }
 
 struct Controller<K: Kind> {
@@ -77,6 +83,20 @@ impl<K: Kind> Controlled for Controller<K> {
         for object in self.store.state() {
             let _ = self.runs.unbounded_send(ObjectRef::from_obj(&*object));
         }
+    }
+
+    fn wake_namespace(&self, namespace: &str) {
+        for object in self.store.state() {
+            if object.namespace().as_deref() == Some(namespace) {
+                let _ = self.runs.unbounded_send(ObjectRef::from_obj(&*object));
+            }
+        }
+    }
+
+    fn holding(&self) -> Vec<String> {
+        let objects = self.store.state();
+        let held = objects.iter().filter(|object| Finalizer::is_on(&***object));
+        held.filter_map(|object| object.namespace()).collect()
     }
 }
 
@@ -139,6 +159,24 @@ impl Registry {
                 controller.wake(namespace, claimant);
             }
         }
+    }
+
+    /// The namespaces in which the operator holds a resource.
+    pub(super) fn holding(&self) -> BTreeSet<String> {
+        let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        controllers.iter().flat_map(|controller| controller.holding()).collect()
+    }
+
+    /// Has every resource of the namespace run again.
+    pub(super) fn wake_namespace(&self, namespace: &str) {
+        for controller in self.covering(namespace) {
+            controller.wake_namespace(namespace);
+        }
+    }
+
+    /// The namespaces that are being deleted.
+    pub(super) fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// Has the resources run again that deliver to this object.

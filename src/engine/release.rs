@@ -2,52 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    core::PartialObjectMeta,
-    runtime::controller::Action,
-};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
-    Claimant, Context, Kind, Notice, Scene, claims,
-    clock::ApiClock,
+    Claimant, Context, Existing, Kind, Notice, Scene, claims,
     delivery::{Pace, Withdrawal, is_absent, withdraw},
-    secret::{self, field_manager},
+    finalizer::Finalizer,
+    guarded::Guarded,
+    reconcile::stopped,
+    secret,
 };
 use crate::{
     api::{DeletionPolicy, Reason, names::EventReason},
+    api_server::Now,
     error::Error,
     problem::Problem,
     target::Target,
 };
-
-/// What keeps a resource from going before its traces are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finalizer {
-    /// Entries in a target, and the revisions that they refer to.
-    Target,
-    /// What [`Kind::dismantle`] takes away.
-    RemoteCredentials,
-}
-
-impl Finalizer {
-    const ALL: [Self; 2] = [Self::Target, Self::RemoteCredentials];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Target => "auth.wandb.com/target",
-            Self::RemoteCredentials => "auth.wandb.com/remote-credentials",
-        }
-    }
-
-    /// Whether it holds the resource.
-    pub(super) fn holds(self, object: &impl Resource) -> bool {
-        object.finalizers().iter().any(|finalizer| finalizer == self.name())
-    }
-}
 
 /// What the API server sets for a deletion that leaves dependents (`--cascade=orphan`).
 const ORPHAN_FINALIZER: &str = "orphan";
@@ -60,6 +32,12 @@ const SUCCESSOR_RETRY: Duration = Duration::from_secs(1);
 
 /// How often is looked whether pods still refer to what is to go.
 const PODS_RETRY: Duration = Duration::from_secs(2);
+
+/// How long a server may take to revoke keys when the resource's namespace is being deleted.
+const NAMESPACE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often is looked whether a namespace that is being deleted is still there.
+const NAMESPACE_RETRY: Duration = Duration::from_secs(10);
 
 /// What takes longer is told: a successor that only has its checks to make is there before.
 const HANDOVER: Duration = Duration::from_secs(15);
@@ -84,14 +62,36 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         if let Some(retry) = pending {
             return Ok(Action::requeue(retry));
         }
-        context.let_go(object, finalizer).await?;
+        context.let_go(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())
 }
 
+/// Lets a resource go whose namespace is being deleted. The target goes, too, and the keys are revoked as far as the
+/// server answers at once: soon the operator has no right to let go any more.
+pub(super) async fn end_with_namespace<K: Kind>(
+    object: &Guarded<K>,
+    context: &Context<K>,
+) -> Result<Action, Error> {
+    if !Finalizer::is_on(object) {
+        return Ok(Action::requeue(NAMESPACE_RETRY));
+    }
+    let stays = object.finalizers().iter().any(|finalizer| finalizer == ORPHAN_FINALIZER);
+    if let (Ok(resource), true, false) = (&object.0, Finalizer::RemoteCredentials.holds(object), stays) {
+        let (_, existing) =
+            secret::read(&context.client, resource).await.unwrap_or((None, Existing::Missing));
+        let limit = resource.common().check_timeout.get().min(NAMESPACE_LIMIT);
+        if let Err(problem) = dismantle(resource, context, &existing, limit).await? {
+            context.tell(object, &orphaned(&problem));
+        }
+    }
+    context.let_go(object, &Finalizer::ALL).await?;
+    Ok(Action::requeue(NAMESPACE_RETRY))
+}
+
 /// How long the deletion has been wanted, by the clock that wrote when that began.
 async fn waited<K: Kind>(context: &Context<K>, deleted: &Time) -> Result<Duration, Error> {
-    let now = ApiClock::read(&context.client).await?.now();
+    let now = context.cluster.now().await?.earliest;
     Ok(Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default())
 }
 
@@ -181,26 +181,9 @@ async fn revoke<K: Kind>(
 ) -> Result<Option<Duration>, Error> {
     let turn = context.turns.take().await;
     let (_, existing) = secret::read(&context.client, object).await?;
-    let last_verified = context.memory.last_verified(object);
-    let namespace = object.namespace().unwrap_or_default();
-    let network = context.network.seen_from(&namespace);
-    let scene = Scene {
-        network: &network,
-        client: Some(&context.client),
-        namespace: &namespace,
-        published: existing.values(),
-        last_verified: last_verified.as_ref(),
-        last_findings: &[],
-        proven: false,
-        last_upkeep: None,
-        unwritable: None,
-        now: Timestamp::now(),
-    };
-    let limit = object.common().check_timeout.get();
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
-    let dismantled = tokio::time::timeout(limit, object.dismantle(&scene)).await;
-    match dismantled.unwrap_or_else(|_| Err(too_slow(limit))) {
+    match dismantle(object, context, &existing, object.common().check_timeout.get()).await? {
         Ok(()) => Ok(None),
         // Without a key, waiting is of no use.
         Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
@@ -214,6 +197,37 @@ async fn revoke<K: Kind>(
             Ok(None)
         }
     }
+}
+
+/// Has the other side take away what the resource made there, within a time limit and until the process stops.
+async fn dismantle<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    existing: &Existing,
+    limit: Duration,
+) -> Result<Result<(), Problem>, Error> {
+    let last_verified = context.memory.last_verified(object);
+    let namespace = object.namespace().unwrap_or_default();
+    let network = context.network.seen_from(&namespace);
+    let Now { time: now, earliest } = context.cluster.now().await.unwrap_or_else(|_| Now::local());
+    let scene = Scene {
+        network: &network,
+        cluster: Some(&context.cluster),
+        namespace: &namespace,
+        published: existing.values(),
+        last_verified: last_verified.as_ref(),
+        last_findings: &[],
+        proven: false,
+        last_upkeep: None,
+        unwritable: None,
+        now,
+        earliest,
+    };
+    let dismantled = tokio::select! {
+        dismantled = tokio::time::timeout(limit, object.dismantle(&scene)) => dismantled,
+        () = stopped(context) => return Err(Error::Stopping),
+    };
+    Ok(dismantled.unwrap_or_else(|_| Err(too_slow(limit))))
 }
 
 /// The same for a resource that this version cannot read: nothing can be taken away then, only waited
@@ -238,7 +252,7 @@ pub(super) async fn release_unreadable<K: Kind>(
             Finalizer::RemoteCredentials => orphaned(&problem),
         };
         context.tell(object, &notice);
-        context.let_go(object, finalizer).await?;
+        context.let_go(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())
 }
@@ -257,7 +271,7 @@ fn stays_for<K: Kind>(object: &K, heir: &Claimant) -> Problem {
 }
 
 fn too_slow(limit: Duration) -> Problem {
-    Problem::new(Reason::TimedOut, format!("The server did not answer within {limit:?} (checkTimeout)."))
+    Problem::new(Reason::TimedOut, format!("The server did not answer within {limit:?}."))
 }
 
 fn waits(action: &str, problem: &Problem, patience: Duration) -> Notice {
@@ -297,99 +311,4 @@ fn orphaned(problem: &Problem) -> Notice {
         "Orphan",
         format!("What was made at the server is left there; remove it by hand: {}", problem.message),
     )
-}
-
-/// Whether the very resource is still there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Presence {
-    There,
-    /// The same, and this process made one version of it of another.
-    Changed {
-        from: String,
-        to: String,
-    },
-    Gone,
-}
-
-impl<K: Kind> Context<K> {
-    /// Makes the resource's deletion wait for [`release`].
-    pub(super) async fn hold(&self, object: &K, finalizer: Finalizer) -> Result<(), Error> {
-        if finalizer.holds(object) {
-            return Ok(());
-        }
-        let set = self.set_finalizers(object, |mut finalizers| {
-            if !finalizers.iter().any(|present| present == finalizer.name()) {
-                finalizers.push(finalizer.name().to_owned());
-            }
-            finalizers
-        });
-        match set.await? {
-            Presence::There => Ok(()),
-            Presence::Changed { from, to } => {
-                let seen = object.resource_version();
-                self.memory.reported(object, |reported| reported.changed(&from, &to, seen.as_deref()));
-                Ok(())
-            }
-            // What is made for a resource that is gone would stay for ever.
-            Presence::Gone => Err(Error::Gone),
-        }
-    }
-
-    /// Lets the resource's deletion go on without this.
-    pub(super) async fn let_go(
-        &self,
-        object: &impl Resource<DynamicType = ()>,
-        finalizer: Finalizer,
-    ) -> Result<(), Error> {
-        self.set_finalizers(object, |mut finalizers| {
-            finalizers.retain(|present| present != finalizer.name());
-            finalizers
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// Changes the finalizers at the version that was read, so that nobody else's is lost.
-    async fn set_finalizers(
-        &self,
-        object: &impl Resource<DynamicType = ()>,
-        change: impl FnOnce(Vec<String>) -> Vec<String>,
-    ) -> Result<Presence, Error> {
-        let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let Some(current) = api.get_metadata_opt(&object.name_any()).await? else {
-            return Ok(Presence::Gone);
-        };
-        if current.uid() != object.uid() {
-            return Ok(Presence::Gone);
-        }
-        let before = current.metadata.finalizers.clone().unwrap_or_default();
-        let after = change(before.clone());
-        if after == before {
-            return Ok(Presence::There);
-        }
-        let patch = serde_json::json!({
-            "metadata": {
-                "resourceVersion": current.metadata.resource_version,
-                "finalizers": after,
-            },
-        });
-        let parameters = PatchParams { field_manager: Some(field_manager::<K>()), ..PatchParams::default() };
-        let patched: Result<PartialObjectMeta<K>, _> =
-            api.patch_metadata(&object.name_any(), &parameters, &Patch::Merge(patch)).await;
-        match patched {
-            Ok(patched) => Ok(match (current.resource_version(), patched.resource_version()) {
-                (Some(from), Some(to)) => Presence::Changed { from, to },
-                _ => Presence::There,
-            }),
-            // Something in between may answer so, too.
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => {
-                let present = api.get_metadata_opt(&object.name_any()).await?;
-                if present.is_some_and(|present| present.uid() == object.uid()) {
-                    return Err(kube::Error::Api(answer).into());
-                }
-                Ok(Presence::Gone)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
 }

@@ -1,18 +1,21 @@
 //! Where a run happens: what checks may use beside their plan.
 
 use jiff::Timestamp;
-use kube::Client;
 
 use super::{Finding, Values};
-use crate::{net::Network, problem::Problem};
+use crate::{
+    api_server::{Cluster, Now},
+    net::Network,
+    problem::Problem,
+};
 
 /// What checks may use beside their plan.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// Connections to the outside.
     pub network: &'a Network,
-    /// The API server; nothing for `check` without a cluster.
-    pub client: Option<&'a Client>,
+    /// The cluster; nothing for `check` without one.
+    pub cluster: Option<&'a Cluster>,
     /// The resource's namespace.
     pub namespace: &'a str,
     /// What the Secret holds, if it is there and ours.
@@ -29,14 +32,17 @@ pub struct Scene<'a> {
     pub unwritable: Option<&'a Problem>,
     /// The time of the run.
     pub now: Timestamp,
+    /// The earliest that it may be: what cannot be undone goes by this.
+    pub earliest: Timestamp,
 }
 
 impl<'a> Scene<'a> {
     /// A scene without a cluster, in which nothing was published yet.
     pub fn without_cluster(network: &'a Network) -> Self {
+        let Now { time: now, earliest } = Now::local();
         Self {
             network,
-            client: None,
+            cluster: None,
             namespace: "",
             published: None,
             last_verified: None,
@@ -44,7 +50,8 @@ impl<'a> Scene<'a> {
             proven: false,
             last_upkeep: None,
             unwritable: None,
-            now: Timestamp::now(),
+            now,
+            earliest,
         }
     }
 }

@@ -26,7 +26,7 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const MANAGER: &str = "wandb-auth-operator";
 
 /// The type of every published Secret.
-const SECRET_TYPE: &str = "Opaque";
+pub(super) const SECRET_TYPE: &str = "Opaque";
 
 /// The field manager of a kind's writes.
 pub fn field_manager<K: Kind>() -> String {
@@ -131,7 +131,9 @@ fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &Content) -> 
     let mut metadata = present.map(|secret| secret.metadata.clone()).unwrap_or_default();
     metadata.name = Some(secret_name(object));
     metadata.namespace = object.namespace();
-    metadata.labels.get_or_insert_default().insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
+    // A tool that sets another value would set it again.
+    let labels = metadata.labels.get_or_insert_default();
+    labels.entry(MANAGED_BY_LABEL.to_owned()).or_insert_with(|| MANAGER.to_owned());
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
     let data = match content {

@@ -2,26 +2,42 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::pages::Page;
 use crate::{problem::quote, sensitive::Sensitive};
 
 /// The account that a credential belongs to. It has no `Debug`: old servers list whole keys.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Viewer {
     /// W&B's identifier.
     pub id: String,
     /// The user name.
-    #[serde(default)]
     pub username: Option<String>,
     /// The e-mail address; service accounts may have none.
-    #[serde(default)]
     pub email: Option<String>,
     /// The names of its teams.
-    #[serde(default, deserialize_with = "team_names")]
     pub teams: Vec<String>,
     /// Its keys.
-    #[serde(default, deserialize_with = "nodes")]
     pub api_keys: Vec<ListedKey>,
+}
+
+/// The same as the server tells it at first: with the first pages of its lists.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ViewerPage {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) username: Option<String>,
+    #[serde(default)]
+    pub(super) email: Option<String>,
+    #[serde(default)]
+    pub(super) teams: Page<Team>,
+    #[serde(default)]
+    pub(super) api_keys: Page<ListedKey>,
+}
+
+/// A team, as the list of an account's teams shows it.
+#[derive(Deserialize)]
+pub(super) struct Team {
+    pub(super) name: String,
 }
 
 impl Viewer {
@@ -79,31 +95,6 @@ pub struct Member {
     pub account_type: Option<String>,
 }
 
-/// A list as GraphQL pages it. One page is all that is asked for.
-#[derive(Deserialize)]
-struct Connection<T> {
-    edges: Option<Vec<Option<Edge<T>>>>,
-}
-
-#[derive(Deserialize)]
-struct Edge<T> {
-    node: Option<T>,
-}
-
-fn nodes<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let connection = Option::<Connection<T>>::deserialize(deserializer)?;
-    let edges = connection.and_then(|connection| connection.edges).unwrap_or_default();
-    Ok(edges.into_iter().flatten().filter_map(|edge| edge.node).collect())
-}
-
-fn team_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    struct Team {
-        name: String,
-    }
-    Ok(nodes::<_, Team>(deserializer)?.into_iter().map(|team| team.name).collect())
-}
-
 fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Member>, D::Error> {
     let members = Option::<Vec<Option<Member>>>::deserialize(deserializer)?;
     // Whoever is named in an impossible way is not the account that is looked for.
@@ -123,13 +114,9 @@ mod tests {
 
     #[test]
     fn tolerates_what_is_null_missing_or_new() {
-        for teams in
-            [json!(null), json!({}), json!({ "edges": null }), json!({ "edges": [null, { "node": null }] })]
-        {
-            let document = json!({ "id": "1", "teams": teams, "apiKeys": teams, "email": null, "new": {} });
-            let viewer: Viewer = serde_json::from_value(document).unwrap();
-            assert!(viewer.teams.is_empty() && viewer.api_keys.is_empty() && viewer.username.is_none());
-        }
+        let document = json!({ "id": "1", "teams": null, "email": null, "new": {} });
+        let viewer: ViewerPage = serde_json::from_value(document).unwrap();
+        assert!(viewer.username.is_none() && viewer.email.is_none());
         for members in [json!(null), json!([]), json!([null])] {
             let document = json!({ "members": members });
             assert!(serde_json::from_value::<Entity>(document).unwrap().members.is_empty());
@@ -147,19 +134,5 @@ mod tests {
         let members = json!([{ "id": "1", "username": "ci\n" }, { "id": "2", "username": "ci" }]);
         let team: Entity = serde_json::from_value(json!({ "members": members })).unwrap();
         assert_eq!(team.members.len(), 1);
-    }
-
-    #[test]
-    fn reads_what_is_there() {
-        let viewer: Viewer = serde_json::from_value(json!({
-            "id": "1", "username": "ci",
-            "teams": { "edges": [{ "node": { "name": "research" } }, { "node": { "name": "other" } }] },
-            "apiKeys": { "edges": [{ "node": { "id": "2", "name": "local-abc", "description": null } }] },
-        }))
-        .unwrap();
-        assert_eq!(viewer.teams, ["research", "other"]);
-        let key = viewer.api_keys.first().unwrap();
-        assert_eq!((key.id.as_str(), key.name.as_ref().unwrap().expose()), ("2", "local-abc"));
-        assert!(key.description.is_none());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
 //! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
-//! question and its answer, `exchange` turns an identity token into an access token, and `health` asks
+//! question and its answer, `pages` reads a list to its end, `exchange` turns an identity token into an access token, and `health` asks
 //! whether the server answers at all. All judge answers with `answer`, and give a [`Refusal`] when the
 //! server does not do what was asked, which [`check`] makes a finding of.
 //!
@@ -20,6 +20,7 @@ mod exchange;
 mod graphql;
 mod health;
 mod operations;
+mod pages;
 mod refusal;
 
 pub use account::{Entity, ListedKey, Member, Viewer};

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     ApiKey, Credential, Entity, Instance, Refusal, Viewer,
-    account::is_name,
+    account::{ViewerPage, is_name},
     graphql::{Null, Operation},
 };
 use crate::{
@@ -16,10 +16,28 @@ use crate::{
 
 const VIEWER: Operation = Operation {
     field: "viewer",
-    text: "query Viewer { viewer { id username email teams { edges { node { name } } } apiKeys { edges { node { id name description } } } } }",
+    text: "query Viewer { viewer { id username email teams { edges { node { name } } pageInfo { hasNextPage endCursor } } apiKeys { edges { node { id name description } } pageInfo { hasNextPage endCursor } } } }",
     expected: "the account (data.viewer) with teams, apiKeys, and ids and a username of at most 128 printable characters without the key",
     recognize: |_| None,
     null: Null::Unauthorized,
+};
+
+/// The same of a server whose lists have no pages.
+const VIEWER_WITHOUT_PAGES: Operation = Operation {
+    text: "query Viewer { viewer { id username email teams { edges { node { name } } } apiKeys { edges { node { id name description } } } } }",
+    ..VIEWER
+};
+
+const MORE_TEAMS: Operation = Operation {
+    text: "query Teams($after: String) { viewer { list: teams(after: $after) { edges { node { name } } pageInfo { hasNextPage endCursor } } } }",
+    expected: "the account's teams (data.viewer)",
+    ..VIEWER
+};
+
+const MORE_API_KEYS: Operation = Operation {
+    text: "query ApiKeys($after: String) { viewer { list: apiKeys(after: $after) { edges { node { id name description } } pageInfo { hasNextPage endCursor } } } }",
+    expected: "the account's keys (data.viewer)",
+    ..VIEWER
 };
 
 const ENTITY: Operation = Operation {
@@ -68,7 +86,18 @@ pub struct GeneratedKey {
 impl Instance<'_> {
     /// The account that the credential belongs to.
     pub async fn viewer(&self, credential: &Credential) -> Result<Viewer, Refusal> {
-        let viewer: Viewer = self.ask(credential, &VIEWER, json!({})).await?;
+        let viewer: ViewerPage = match self.ask(credential, &VIEWER, json!({})).await {
+            // It says that it does not know this field.
+            Err(refusal) if refusal.problem.message.contains("pageInfo") => {
+                self.ask(credential, &VIEWER_WITHOUT_PAGES, json!({})).await?
+            }
+            answered => answered?,
+        };
+        let ViewerPage { id, username, email, teams, api_keys } = viewer;
+        let teams = self.rest(credential, &MORE_TEAMS, teams).await?;
+        let teams = teams.into_iter().map(|team| team.name).collect();
+        let api_keys = self.rest(credential, &MORE_API_KEYS, api_keys).await?;
+        let viewer = Viewer { id, username, email, teams, api_keys };
         let redactor = credential.redactor();
         // The user name of an external account may be its subject, which is as long as its issuer wants.
         let is_subject = |name: &str| {

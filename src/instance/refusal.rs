@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
 use jiff::Timestamp;
 
 use crate::{
@@ -62,11 +62,16 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
-        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        // By the clock of whoever wrote it, where that says what time it is.
+        let now = headers.get(DATE).and_then(|date| self::date(date.to_str().ok()?)).unwrap_or(now);
         // A date in the past asks for nothing.
-        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        Duration::try_from(date(text)?.duration_since(now)).unwrap_or_default()
     };
     Some(pause.min(LONGEST_PAUSE))
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 #[cfg(test)]
@@ -106,5 +111,11 @@ mod tests {
             assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+        let dates = [
+            (RETRY_AFTER, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap()),
+            (DATE, "Sun, 06 Nov 1994 08:49:30 GMT".parse().unwrap()),
+        ];
+        let headers = dates.into_iter().collect();
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)), "by the server's own clock");
     }
 }

@@ -65,7 +65,7 @@ async fn is_issuer(issuer: &Issuer, seen: &str, http: HttpClient<'_>) -> bool {
         return true;
     }
     let Ok(response) = http.send(HttpRequest::get(url.clone())).await else { return false };
-    expect_ok(&response, url, &http.network.egress, || "").is_ok()
+    expect_ok(&response, url, &http.network.egress(), || "").is_ok()
         && Document::read(&response.body, url).is_ok_and(|document| document.issuer == seen)
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn get(
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
         let response = request.await?;
-        expect_ok(&response, url, &http.network.egress, || advice)?;
+        expect_ok(&response, url, &http.network.egress(), || advice)?;
         Ok::<_, Problem>(response)
     });
     http.network.documents.get(key, request).await

@@ -14,6 +14,11 @@ pub enum EgressPolicy {
         /// Where the API server listens.
         api_server: Vec<SocketAddr>,
     },
+    /// The same while it is not known yet where the API server listens: any address could be one of its.
+    Pending {
+        /// Networks that are allowed whatever they are.
+        allowed: Vec<IpNet>,
+    },
     /// Refuses nothing: for a person who runs the checks with rights of their own.
     Unrestricted,
 }
@@ -21,15 +26,24 @@ pub enum EgressPolicy {
 impl EgressPolicy {
     /// Says in a few words why the address is refused, or nothing when it may be connected to.
     pub fn objection(&self, address: SocketAddr) -> Option<&'static str> {
-        let Self::Enforced { allowed, api_server } = self else {
-            return None;
+        let (allowed, api_server) = match self {
+            Self::Enforced { allowed, api_server } => (allowed, Some(api_server)),
+            Self::Pending { allowed } => (allowed, None),
+            Self::Unrestricted => return None,
         };
         let ip = address.ip().to_canonical();
         if allowed.iter().any(|network| network.contains(&ip)) {
             return None;
         }
-        if api_server.iter().any(|server| server.port() == address.port() && server.ip().to_canonical() == ip)
-        {
+        let Some(api_server) = api_server else {
+            return Some(
+                "possibly an address of the Kubernetes API server, whose addresses are not known yet",
+            );
+        };
+        let meant = carried_v4(ip).map_or(ip, IpAddr::V4);
+        let is_its =
+            |server: &SocketAddr| server.port() == address.port() && server.ip().to_canonical() == meant;
+        if api_server.iter().any(is_its) {
             return Some("the address of the Kubernetes API server");
         }
         match ip {
@@ -60,13 +74,21 @@ fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
         [0xfe80..=0xfebf, ..] => Some("a link-local address"),
         [0xff00..=0xffff, ..] => Some("a multicast address"),
-        // NAT64 (RFC 6052 and 8215), SIIT (RFC 7915), 6to4 (RFC 3056) and the old IPv4-compatible form carry an IPv4 address.
+        _ => special_v4(carried_v4(IpAddr::V6(ip))?),
+    }
+}
+
+/// The IPv4 address that an IPv6 address carries: NAT64 (RFC 6052 and 8215), SIIT (RFC 7915), 6to4 (RFC 3056) and the
+/// old IPv4-compatible form.
+fn carried_v4(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    match ip.segments() {
         [0x64, 0xff9b, 0 | 1, 0, 0, 0, high, low]
         | [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
         | [0x2002, high, low, ..] => {
             let [a, b] = high.to_be_bytes();
             let [c, d] = low.to_be_bytes();
-            special_v4(Ipv4Addr::new(a, b, c, d))
+            Some(Ipv4Addr::new(a, b, c, d))
         }
         _ => None,
     }
@@ -107,9 +129,17 @@ mod tests {
             "[::7f00:1]:80",
             "10.0.0.1:443",
             "[::ffff:10.0.0.1]:443",
+            "[64:ff9b::10.0.0.1]:443",
         ] {
             assert!(policy(&[]).objection(address.parse().unwrap()).is_some(), "{address}");
         }
+    }
+
+    #[test]
+    fn nothing_but_listed_addresses_is_open_while_the_api_servers_are_unknown() {
+        let pending = EgressPolicy::Pending { allowed: vec!["10.1.0.0/16".parse().unwrap()] };
+        assert!(pending.objection("192.0.2.1:443".parse().unwrap()).is_some());
+        assert_eq!(pending.objection("10.1.2.3:443".parse().unwrap()), None);
     }
 
     #[test]

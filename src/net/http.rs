@@ -12,9 +12,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use url::Url;
 
-use super::{
-    CaBundle, Duplex, Endpoint, Host, Network, Trust, connect, encrypt, ended_without_certificate, permit,
-};
+use super::{CaBundle, Duplex, Endpoint, Host, Network, Trust, connect, encrypt, ended_without_certificate};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -207,7 +205,7 @@ impl HttpClient<'_> {
     /// Sends one request on a connection of its own.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let endpoint = endpoint_of(&request.url)?;
-        let addresses = permit(&self.network.egress, &endpoint, self.network.resolve(&endpoint).await?)?;
+        let addresses = self.network.permit(&endpoint, self.network.resolve(&endpoint).await?).await?;
         let stream = connect(&endpoint, &addresses).await?;
         let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
             let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;

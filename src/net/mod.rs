@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::watch;
+
 use crate::problem::Problem;
 
 mod client_certificate;
@@ -27,7 +29,7 @@ use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
 pub use credentials::{Consent, Consequence, Credentials, Login, LoginDigest, Said, Terms, Usage};
-pub use dial::{Duplex, Endpoint, Host, connect, permit};
+pub use dial::{Duplex, Endpoint, Host, connect};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use shared::Shared;
@@ -40,10 +42,13 @@ pub use trust::{
 /// How long an answer counts as the answer to a request that was made a little later.
 const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
 
+/// How long is waited until it is known which addresses may be connected to.
+const POLICY_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What connections need beside their endpoint: made once per process.
 pub struct SharedNetwork {
-    /// Which addresses may be connected to.
-    pub egress: EgressPolicy,
+    /// Which addresses may be connected to, as far as is known now.
+    egress: watch::Sender<Arc<EgressPolicy>>,
     /// The system's certificate authorities.
     pub system_trust: Trust,
     /// Public documents that several resources ask for at the same time.
@@ -55,12 +60,36 @@ pub struct SharedNetwork {
 impl SharedNetwork {
     /// A network with the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
+        let (egress, _) = watch::channel(Arc::new(egress));
         Self {
             egress,
             system_trust: Trust::system(),
             documents: Shared::new(SHARE_ANSWERS_FOR),
             credentials: Credentials::default(),
         }
+    }
+
+    /// Which addresses may be connected to, as far as is known now.
+    pub fn egress(&self) -> Arc<EgressPolicy> {
+        Arc::clone(&self.egress.borrow())
+    }
+
+    /// Sets which addresses may be connected to from now on.
+    pub fn set_egress(&self, policy: EgressPolicy) {
+        self.egress.send_replace(Arc::new(policy));
+    }
+
+    /// The addresses that may be connected to; a problem when there are none.
+    pub async fn permit(
+        &self,
+        endpoint: &Endpoint,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Problem> {
+        let mut policy = self.egress.subscribe();
+        let known = policy.wait_for(|policy| !matches!(**policy, EgressPolicy::Pending { .. }));
+        // Right after the start, an answer is on its way. Without one, the policy says what it is.
+        let _ = tokio::time::timeout(POLICY_PATIENCE, known).await;
+        dial::permit(&self.egress(), endpoint, addresses)
     }
 
     /// The network as the pods of a namespace see it.

@@ -60,7 +60,7 @@ pub(super) async fn fetch(
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
         let response = net::exchange(connection, HttpRequest::get(url.clone())).await?;
-        expect_ok(&response, url, &network.egress, || advice(issuer, plan.settings.provider))?;
+        expect_ok(&response, url, &network.egress(), || advice(issuer, plan.settings.provider))?;
         Ok::<_, Problem>(response)
     });
     let response: Arc<HttpResponse> = network.documents.get(key, request).await?;

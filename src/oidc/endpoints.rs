@@ -48,7 +48,7 @@ pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -
         }
         match network.resolve(&endpoint).await {
             Ok(addresses) => {
-                net::permit(&network.egress, &endpoint, addresses).map_err(|problem| at(name, &problem))?;
+                network.permit(&endpoint, addresses).await.map_err(|problem| at(name, &problem))?;
                 permitted.insert(endpoint.to_string());
             }
             Err(_) if *caller == Caller::Others => unknown.push(format!("{name} ({})", endpoint.host)),

@@ -15,7 +15,7 @@ pub(super) async fn check(http: HttpClient<'_>, metadata: &Metadata) -> Result<C
     let response =
         http.send(HttpRequest::get(url.clone())).await.map_err(|problem| at("jwks_uri", &problem))?;
     let advice = || "Check the provider's configuration of its keys";
-    expect_ok(&response, url, &http.network.egress, advice)?;
+    expect_ok(&response, url, &http.network.egress(), advice)?;
     let keys = KeySet::read(&response.body, url)?;
     judge(&keys, &metadata.document.algorithms)
 }

@@ -23,8 +23,8 @@ use crate::{
         service_account::{Credentials, ServiceAccountDetails},
     },
     engine::{
-        Env, Figures, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene, Upkeep,
-        Values,
+        Env, Figures, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene, Traces,
+        Upkeep, Values,
     },
     net::{CaBundle, Trust},
     problem::Problem,
@@ -218,6 +218,10 @@ impl Kind for ServiceAccount {
             api_key_since: details.key_since.as_ref().map(|since| since.0),
             token_expiration: details.token_expiration.as_ref().map(|expiration| expiration.0),
         }
+    }
+
+    fn traces(&self, published: Option<&Values>) -> Traces {
+        api_key::traces(self, published)
     }
 
     async fn dismantle(&self, scene: &Scene<'_>) -> Result<(), Problem> {

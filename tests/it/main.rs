@@ -14,7 +14,7 @@ mod ldap;
 mod oidc;
 mod release;
 mod samples;
-mod service_account;
+pub mod service_account;
 mod target;
 mod trust;
 mod validation;

@@ -17,6 +17,10 @@
 - apiGroups: [auth.wandb.com]
   resources: [jwtissuers, ldapconfigs, oidcproviders, serviceaccounts]
   verbs: [patch]
+# Whether the namespace is being deleted: then no resource in it may be kept any more.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 # Changes are watched as metadata only, but Kubernetes has no separate right for that.
 {{- if $delivers }}
 # The numbered revisions of a Secret, which only targets refer to, are marked (patch) and deleted.

@@ -19,6 +19,8 @@ pub enum EventReason {
     HoldingLastVerified,
     /// The Secret could not be written.
     PublishFailed,
+    /// Somebody else changed the Secret or the target, and it was put right again.
+    Repaired,
     /// The target's pods run with the published values.
     RolledOut,
     /// The target went back to what it had before.

@@ -42,7 +42,7 @@ pub(super) async fn compare(
         if let Some(resource) = resource {
             let objects = references.of(&**resource, manifests).await?;
             let surroundings =
-                Surroundings { objects: &objects, resources: &[], client: references.client() };
+                Surroundings { objects: &objects, resources: &[], cluster: references.cluster() };
             match resource.render(surroundings) {
                 Ok(rendered) => {
                     let (compared, outcome) = settings(&imported.found, draft, &rendered);

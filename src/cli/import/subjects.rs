@@ -23,6 +23,7 @@ use super::{
     named::{Kind, Named},
 };
 use crate::{
+    api_server::Cluster,
     engine::{Fetched, Need, ObjectKey, Reference},
     import::{
         Shape, Subject,
@@ -81,7 +82,7 @@ impl Gathered {
     async fn from_cluster(named: &Named, arguments: &ImportArguments) -> anyhow::Result<Self> {
         let config = super::super::cluster::current().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config)?;
+        let client = Client::try_from(config.clone())?;
         let resource = match named.kind {
             Kind::Deployment => ApiResource::erase::<Deployment>(&()),
             Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
@@ -105,7 +106,8 @@ impl Gathered {
         let place = format!("{}/{name} of the namespace {namespace}", kind.name());
         let subject = subject(named, &place, &namespace, &value, arguments)?;
         let manifests = Manifests::default();
-        Ok(Self { subjects: vec![subject], references: References::Upcoming(client), manifests })
+        let cluster = Cluster::new(client, config);
+        Ok(Self { subjects: vec![subject], references: References::Upcoming(cluster), manifests })
     }
 
     /// The subject with what W&B's operator merges into it.
@@ -144,7 +146,7 @@ impl Gathered {
 /// What is made by this program counts beside what the cluster has.
 fn upcoming(references: References) -> References {
     match references {
-        References::Cluster(client) => References::Upcoming(client),
+        References::Cluster(cluster) => References::Upcoming(cluster),
         other => other,
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     api::Reason,
     engine::{
         Kind, Tenancy,
+        finalizer::Finalizer,
         guarded::{Guarded, Unreadable},
-        release::Finalizer,
         secret::{default_secret_name, owner_in_targets, owner_named},
     },
     target::{Owner, Target},

@@ -15,7 +15,7 @@ use crate::{
     engine::{
         Claimant, Context, Kind, Tenancy, Values,
         claims::{self, Published},
-        release::Finalizer,
+        finalizer::Finalizer,
         secret::{OWNER_ANNOTATION, values_of},
     },
     problem::Problem,
@@ -100,7 +100,7 @@ pub(super) async fn follow<K: Kind>(
     if Finalizer::Target.holds(object)
         && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete
     {
-        context.let_go(object, Finalizer::Target).await?;
+        context.let_go(object, &[Finalizer::Target]).await?;
     }
     let held = revisions::read(client, &namespace, &revision.name).await?;
     let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);

@@ -31,7 +31,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Context, Kind, Tenancy, Values, claims::Proof, clock::ApiClock, secret::owner_in_targets};
+use super::{Context, Kind, Tenancy, Values, claims::Proof, secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     error::Error,
@@ -156,7 +156,8 @@ async fn attempt<K: Kind>(
         (Tenancy::Together, Some(joined)) => Offer::Current(joined),
         (Tenancy::Together, None) => Offer::Nothing,
     };
-    let clock = ApiClock::read(&context.client).await?;
+    context.cluster.now().await?;
+    let now = context.cluster.seconds();
     let mut round = Round {
         object,
         context,
@@ -170,7 +171,7 @@ async fn attempt<K: Kind>(
         checks,
         inputs: inputs(object),
         stale: 0,
-        clock,
+        now,
     };
     let mut taken = BTreeSet::new();
     for _ in 0..STEPS {

@@ -14,10 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{
         Claimant, Kind, Values,
-        reconcile::now,
         secret::{
-            MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, encoded, field_manager, owner, owner_in_targets,
-            values_of,
+            MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, SECRET_TYPE, encoded, field_manager, owner,
+            owner_in_targets, values_of,
         },
     },
     target::{Owner, Target},
@@ -52,6 +51,8 @@ pub(super) struct Revision {
     pub previous: Option<u64>,
     /// When the Secret was made.
     pub created: Option<Timestamp>,
+    /// Whether it still has a label that says who manages it, whatever a tool has made of the value.
+    is_labelled: bool,
     uid: Option<String>,
     version: Option<String>,
 }
@@ -162,7 +163,8 @@ pub(super) async fn list_of(
 }
 
 async fn marks(api: &Api<Secret>, title: &str, owner: &Owner) -> Result<Vec<Revision>, kube::Error> {
-    let parameters = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
+    // Tools rewrite the label of who manages an object, so it must not decide what is found.
+    let parameters = ListParams::default().fields(&format!("type={SECRET_TYPE}"));
     let secrets = api.list_metadata(&parameters).await?;
     let mut revisions: Vec<_> =
         secrets.items.into_iter().filter_map(|secret| recognise(&secret, title, owner)).collect();
@@ -186,6 +188,7 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
         source: if annotations.contains_key(ADOPTED_ANNOTATION) { Source::Target } else { Source::Resource },
         previous: annotations.get(PREVIOUS_ANNOTATION).and_then(|number| number.parse().ok()),
         created: secret.creation_timestamp().map(|time| time.0),
+        is_labelled: secret.labels().contains_key(MANAGED_BY_LABEL),
         uid: secret.uid(),
         version: secret.resource_version(),
     })
@@ -201,7 +204,8 @@ pub(super) struct Unlisted {
     pub mended: BTreeSet<u64>,
 }
 
-/// Looks up those of the numbers that are not among the revisions, and mends what is the resource's.
+/// Looks up those of the numbers that are not among the revisions or lost their label, and mends what is the
+/// resource's.
 pub(super) async fn look_up<K: Kind>(
     client: &Client,
     object: &K,
@@ -211,7 +215,8 @@ pub(super) async fn look_up<K: Kind>(
 ) -> Result<Unlisted, kube::Error> {
     let api = api(client, object);
     let mut unlisted = Unlisted::default();
-    for number in numbers.iter().filter(|number| revisions.iter().all(|each| each.number != **number)) {
+    let is_known = |number: &u64| revisions.iter().any(|each| each.number == *number && each.is_labelled);
+    for number in numbers.iter().filter(|number| !is_known(number)) {
         let name = owner_in_targets(object).revision(*number);
         let Some(secret) = api.get_metadata_opt(&name).await? else { continue };
         if is_made_by(object, &secret) {
@@ -247,9 +252,11 @@ fn metadata_of<K: Kind>(
     secret: &PartialObjectMeta<Secret>,
 ) -> serde_json::Value {
     let made_for = secret.annotations().get(TARGET_ANNOTATION).cloned().unwrap_or_else(|| target.to_string());
+    // A tool that sets another value would set it again.
+    let managed_by = secret.labels().get(MANAGED_BY_LABEL).map_or(MANAGER, String::as_str);
     serde_json::json!({"metadata": {
         "uid": secret.uid(),
-        "labels": { MANAGED_BY_LABEL: MANAGER },
+        "labels": { MANAGED_BY_LABEL: managed_by },
         "annotations": { OWNER_ANNOTATION: owner::<K>(&object.name_any()), TARGET_ANNOTATION: made_for },
     }})
 }
@@ -303,12 +310,13 @@ pub(super) async fn create<K: Kind>(
     client: &Client,
     object: &K,
     blueprint: Blueprint<'_>,
+    now: Timestamp,
 ) -> Result<Creation, kube::Error> {
     let Blueprint { number, target, values, source, previous } = blueprint;
     let mut secret = Secret {
         immutable: Some(true),
         data: Some(encoded(values)),
-        type_: Some("Opaque".to_owned()),
+        type_: Some(SECRET_TYPE.to_owned()),
         ..Secret::default()
     };
     secret.metadata.name = Some(owner_in_targets(object).revision(number));
@@ -320,7 +328,7 @@ pub(super) async fn create<K: Kind>(
     annotations.extend(previous.map(|number| (PREVIOUS_ANNOTATION.to_owned(), number.to_string())));
     if source == Source::Target {
         // Pods ran with it before it was a revision.
-        let mark = serde_json::to_string(&Mark::RolledOut { at: now() }).map_err(kube::Error::SerdeError)?;
+        let mark = serde_json::to_string(&Mark::RolledOut { at: now }).map_err(kube::Error::SerdeError)?;
         annotations.insert(ROLLOUT_ANNOTATION.to_owned(), mark);
         annotations.insert(ADOPTED_ANNOTATION.to_owned(), "true".to_owned());
     }
@@ -398,7 +406,9 @@ impl Revision {
         let name = format!("corp-ldap-{number}");
         let target = "Deployment/wandb".to_owned();
         let (source, created) = (Source::Resource, Some(created));
-        Self { number, name, target, mark, source, previous: None, created, uid: None, version: None }
+        let is_labelled = true;
+        let previous = None;
+        Self { number, name, target, mark, source, previous, created, is_labelled, uid: None, version: None }
     }
 
     /// The same, which was to go back to this one.

@@ -19,9 +19,7 @@ use super::{
     withdraw, words,
 };
 use crate::{
-    engine::{
-        Claimant, Context, Kind, Values, claims::Claim, clock::ApiClock, memory::Repair, release::Finalizer,
-    },
+    engine::{Claimant, Context, Kind, Values, claims::Claim, finalizer::Finalizer, memory::Repair},
     target::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
 };
 
@@ -51,7 +49,19 @@ pub(super) struct Round<'a, K: Kind> {
     pub inputs: String,
     /// How often the target was another one than the one that was seen.
     pub stale: usize,
-    pub clock: ApiClock,
+    /// The time at its beginning.
+    pub now: Timestamp,
+}
+
+/// What a write did to the entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    /// They are as they were.
+    Nothing,
+    /// They are in place, as they were not before.
+    First,
+    /// They are in place again.
+    Again,
 }
 
 /// What one look showed.
@@ -118,6 +128,10 @@ impl<K: Kind> Round<'_, K> {
             return Ok(None);
         }
         taken.extend(all.iter().map(|revision| revision.number));
+        if !all.is_empty() {
+            // Somebody may have taken it away.
+            self.context.hold(self.object, Finalizer::Target).await?;
+        }
         let elsewhere: Vec<_> =
             all.iter().filter(|revision| !revision.is_within(self.target)).cloned().collect();
         let here: Vec<_> = all.into_iter().filter(|revision| revision.shares_object(self.target)).collect();
@@ -181,7 +195,7 @@ impl<K: Kind> Round<'_, K> {
     fn attempt(&self, standing: &Standing) -> Attempt {
         let moved = standing.moved.as_ref().and_then(|moved| moved.at);
         let seen = standing.applied_at.into_iter().chain(moved);
-        let now = seen.fold(self.clock.now(), Timestamp::max);
+        let now = seen.fold(self.context.cluster.seconds().max(self.now), Timestamp::max);
         Attempt { inputs: self.inputs.clone(), now }
     }
 
@@ -234,7 +248,8 @@ impl<K: Kind> Round<'_, K> {
     /// Makes a revision.
     async fn make(&self, blueprint: Blueprint<'_>, taken: &mut BTreeSet<u64>) -> Result<(), Obstacle> {
         let number = blueprint.number;
-        if revisions::create(&self.context.client, self.object, blueprint).await? == Creation::Taken {
+        let client = &self.context.client;
+        if revisions::create(client, self.object, blueprint, self.now).await? == Creation::Taken {
             taken.insert(number);
         }
         Ok(())
@@ -279,7 +294,13 @@ impl<K: Kind> Round<'_, K> {
             Way::TakeOver(change, managers) => (change, Repair::Replaced, managers),
         };
         if let Some(change) = change {
-            self.write(seen, &change, course.number, repair, &by).await?;
+            let wrote = self.write(seen, &change, course.number, repair, &by).await?;
+            // What pods ran with was there.
+            if wrote == Wrote::Again
+                || wrote == Wrote::First && (course.was_there() || standing.moved.is_some())
+            {
+                self.context.tell(self.object, &self.repaired(&by));
+            }
             return Ok(None);
         }
         if course.way_back.is_none() && self.take_over(seen).await? {
@@ -302,7 +323,10 @@ impl<K: Kind> Round<'_, K> {
                 None => return Ok(Some(delivered(Progress::Progressing(words::being_repaired(undone))))),
                 Some(change) if course.is_over(standing) => {
                     let by = BTreeSet::from([undone.by.by.clone()]);
-                    self.write(seen, &change, course.number, Repair::Missing, &by).await?;
+                    if self.write(seen, &change, course.number, Repair::Missing, &by).await? != Wrote::Nothing
+                    {
+                        self.context.tell(self.object, &self.repaired(&by));
+                    }
                     return Ok(None);
                 }
                 // What was written is on its way, which makes everything like it again.
@@ -407,7 +431,7 @@ impl<K: Kind> Round<'_, K> {
         number: Option<u64>,
         repair: Repair,
         by: &BTreeSet<String>,
-    ) -> Result<(), Obstacle> {
+    ) -> Result<Wrote, Obstacle> {
         // An object that was deleted and made again has nobody's entries: that is no tug-of-war.
         let attempt = (number, format!("{} objects={}", self.inputs, seen.uids().join(",")));
         let memory = &self.context.memory;
@@ -418,7 +442,10 @@ impl<K: Kind> Round<'_, K> {
         }
         let made = target::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
         match made {
-            Made::Changed if is_repair => memory.delivered(self.object, attempt, Instant::now()),
+            Made::Changed if is_repair => {
+                let is_same = memory.delivered(self.object, attempt, Instant::now());
+                return Ok(if is_same { Wrote::Again } else { Wrote::First });
+            }
             Made::Changed => {}
             Made::Stale(words) => {
                 self.stale += 1;
@@ -427,7 +454,7 @@ impl<K: Kind> Round<'_, K> {
                 }
             }
         }
-        Ok(())
+        Ok(Wrote::Nothing)
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.

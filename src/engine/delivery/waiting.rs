@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Delivered, Pace, Progress, Withdrawal, withdraw};
 use crate::{
     api::{ConditionType, Reason, Status, names::EventReason},
-    engine::{Context, Kind, Notice, memory::MISSING_AGAIN, reconcile::now, release::Finalizer},
+    engine::{Context, Kind, Notice, finalizer::Finalizer, memory::MISSING_AGAIN},
     error::Error,
     problem::Problem,
 };
@@ -30,7 +30,7 @@ pub(in crate::engine) fn look_again<K: Kind>(
 ) -> Duration {
     match delivered {
         Some(delivered) if delivered.state.is_underway() => {
-            rollout(context.memory.previous_status(object).as_ref(), now())
+            rollout(context.memory.previous_status(object).as_ref(), context.cluster.seconds())
         }
         // What somebody keeps taking away is put back now and then.
         Some(Delivered { state: Progress::Failed(problem), .. })
@@ -56,11 +56,12 @@ fn rollout(previous: Option<&Status>, now: Timestamp) -> Duration {
 
 /// Takes the resource out of every target, since its spec names none.
 pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
-    if !Finalizer::Target.holds(object) {
+    let has_delivered = object.status().is_some_and(|status| status.revision.is_some());
+    if !has_delivered && !Finalizer::Target.holds(object) {
         return Ok(());
     }
     match withdraw(object, context, None, Pace::AfterHeirs).await? {
-        Ok(Withdrawal::Complete) => context.let_go(object, Finalizer::Target).await,
+        Ok(Withdrawal::Complete) => context.let_go(object, &[Finalizer::Target]).await,
         Ok(Withdrawal::PodsRemain) => Ok(()),
         Err(problem) => {
             if context.memory.is_news(object, &problem.message) {

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use super::revisions::{Revision, Source};
 use crate::{
     api::names::{CredentialsAnswer, Remedy},
+    api_server::Now,
     engine::{
         CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
         fetch, reconcile::stopped,
@@ -68,8 +69,14 @@ pub(super) async fn check<K: Kind>(
     let planned = Planned::<K>::of_values(plan, values);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
-    let scene =
-        Scene { client: Some(&context.client), namespace: &namespace, ..Scene::without_cluster(&network) };
+    let Now { time: now, earliest } = context.cluster.now().await?;
+    let scene = Scene {
+        now,
+        earliest,
+        cluster: Some(&context.cluster),
+        namespace: &namespace,
+        ..Scene::without_cluster(&network)
+    };
     let limit = object.common().check_timeout.get();
     let examination = tokio::select! {
         examination = Examination::run(&planned, scene, limit) => examination,

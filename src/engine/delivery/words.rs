@@ -9,9 +9,9 @@ use super::{
     round::{Round, STALE_LOOKS},
 };
 use crate::{
-    api::{RECHECK_ANNOTATION, Reason},
+    api::{RECHECK_ANNOTATION, Reason, names::EventReason},
     engine::{
-        Claimant, Kind,
+        Claimant, Kind, Notice,
         memory::{MISSING_AGAIN, Repair},
     },
     problem::{Problem, enumerate, quote},
@@ -89,13 +89,19 @@ impl<K: Kind> Round<'_, K> {
         )
     }
 
+    /// What is told of entries that somebody else took away or changed, and that are back.
+    pub(super) fn repaired(&self, by: &BTreeSet<String>) -> Notice {
+        let (target, title) = (self.target, &self.owner.title);
+        let note = format!(
+            "{} took the entries of {title} out of {target} or changed them; they are as they were. If that happens again and again, have that tool leave them alone, as docs/delivery/adopting says.",
+            somebody(by)
+        );
+        Notice::warning(EventReason::Repaired, "Repair", note)
+    }
+
     /// The problem that these field managers keep undoing a change.
     pub(super) fn tug_of_war(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
-        let by = match by.len() {
-            0 => "Somebody else".to_owned(),
-            1 => format!("The field manager {}", enumerate(by)),
-            _ => format!("One of the field managers {}", enumerate(by)),
-        };
+        let by = somebody(by);
         let (target, title) = (self.target, &self.owner.title);
         let seen = match repair {
             Repair::Missing => format!(
@@ -120,6 +126,15 @@ pub(super) fn underway(course: Course<'_>, here: &[Revision], seen: String) -> S
             "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."
         ),
         None => seen,
+    }
+}
+
+/// These field managers, or somebody whom nothing names.
+fn somebody(by: &BTreeSet<String>) -> String {
+    match by.len() {
+        0 => "Somebody else".to_owned(),
+        1 => format!("The field manager {}", enumerate(by)),
+        _ => format!("One of the field managers {}", enumerate(by)),
     }
 }
 

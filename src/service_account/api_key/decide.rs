@@ -25,6 +25,8 @@ pub struct Circumstances<'a> {
     pub published: &'a [String],
     /// The time.
     pub now: Timestamp,
+    /// The earliest that it may be: a revoked key does not come back.
+    pub earliest: Timestamp,
 }
 
 /// The next thing to be done. The key in use must be the one that the Secret holds, and accepted.
@@ -90,7 +92,7 @@ fn fate(
     if identity.may_be(current, key) {
         return Fate::Stays;
     }
-    let Circumstances { now, patience, published, .. } = circumstances;
+    let Circumstances { earliest: now, patience, published, .. } = circumstances;
     if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
         return if now < previous.until.0 { Fate::Spared } else { Fate::Over };
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{Reason, ServiceAccount},
-    engine::{CA_FILE, Kind, Scene, Values},
+    engine::{CA_FILE, Kind, Scene, Traces, Values},
     instance::{BaseUrl, Credential, Instance, Refusal},
     net::{CaBundle, HttpClient, Trust},
     problem::{Problem, enumerate},
@@ -36,6 +36,16 @@ pub(in super::super) async fn dismantle(object: &ServiceAccount, scene: &Scene<'
             ),
         )
     })
+}
+
+/// Whether keys were generated for the resource that must go with it.
+pub(in super::super) fn traces(object: &ServiceAccount, published: Option<&Values>) -> Traces {
+    let Ok(Settings { account, credentials: CredentialSettings::ApiKey(settings) }) = object.parse() else {
+        return Traces::None;
+    };
+    let record = published.and_then(|values| Current::read_of(values, &account)).map(|held| held.record);
+    let has_generated = settings.published.is_some() || record.is_some_and(|record| record.key_id.is_some());
+    if has_generated && !super::leaves_keys(&account, &settings) { Traces::Remote } else { Traces::None }
 }
 
 /// The keys to ask with, and the servers that they are for: what is in use, then what else this process knows.

@@ -24,7 +24,7 @@ mod rotate;
 mod settings;
 mod told;
 
-pub(super) use dismantle::dismantle;
+pub(super) use dismantle::{dismantle, traces};
 pub use settings::ApiKeySettings;
 pub(super) use told::{describe, news};
 
@@ -148,7 +148,7 @@ pub(super) async fn probe(
     // A copied key has no identifier of its own.
     let last = last.filter(|last| last.record.key_id.is_none());
     published.extend(last.and_then(|last| keys::identify(&last.key, &keys).map(str::to_owned)));
-    let circumstances = circumstances(plan, own, &published, scene.now);
+    let circumstances = circumstances(plan, own, &published, scene);
     let current =
         evidence.current.map(|current| Current { record: grant(circumstances, &current, &keys), ..current });
     Evidence { current, keys: Some(keys), published, ..evidence }
@@ -173,11 +173,12 @@ fn circumstances<'a>(
     plan: &WholePlan,
     own: &Plan,
     published: &'a [String],
-    now: Timestamp,
+    scene: &Scene<'_>,
 ) -> Circumstances<'a> {
     // A run has its time limit once for its checks and once for the rotation.
     let patience = plan.account.time_limit.saturating_mul(2);
-    Circumstances { rotation: own.settings.rotation, overlap: own.settings.overlap, patience, published, now }
+    let (rotation, overlap) = (own.settings.rotation, own.settings.overlap);
+    Circumstances { rotation, overlap, patience, published, now: scene.now, earliest: scene.earliest }
 }
 
 /// What is to be kept up on the other side.
@@ -225,7 +226,7 @@ pub(super) async fn tend(
 /// not among that: the key in use lasts.
 pub(super) fn due(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
     let current = evidence.current.as_ref()?;
-    let circumstances = circumstances(plan, own, &evidence.published, scene.now);
+    let circumstances = circumstances(plan, own, &evidence.published, scene);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
     next.into_iter().chain(look).filter(|time| *time > scene.now).min()

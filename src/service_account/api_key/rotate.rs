@@ -35,7 +35,7 @@ pub(super) async fn rotate(
 ) -> Evidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
     let published = scene.published.and_then(|values| Current::read_of(values, &plan.account));
-    let circumstances = circumstances(plan, own, &evidence.published, scene.now);
+    let circumstances = circumstances(plan, own, &evidence.published, scene);
     let shift = Shift { plan, circumstances, instance, scene, current };
     let outcome = async {
         let keys = keys.clone();

@@ -128,8 +128,6 @@ fn explain(refusal: Refusal, request: &Request<'_>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -146,8 +144,13 @@ mod tests {
             ("the-access-token", Some("ci"), None, None),
             (long.as_str(), Some("ci"), None, None),
         ] {
-            let viewer = json!({"id": id, "username": username, "email": email});
-            let viewer: Viewer = serde_json::from_value(viewer).unwrap();
+            let viewer = Viewer {
+                id: id.to_owned(),
+                username: username.map(str::to_owned),
+                email: email.map(str::to_owned),
+                teams: Vec::new(),
+                api_keys: Vec::new(),
+            };
             let seen = account(&viewer, &redactor).map(|account| account.username);
             assert_eq!(seen.as_deref(), expected, "{id} {username:?}");
         }

@@ -10,6 +10,7 @@ use kube::{Api, api::PostParams};
 
 use crate::{
     api::Reason,
+    api_server::{Acceptance, Cluster},
     engine::Scene,
     issuer::{Issuer, without_slash},
     problem::{Problem, quote},
@@ -19,19 +20,40 @@ use crate::{
 /// How audiences begin that API servers have by default.
 const API_SERVER: &str = "https://kubernetes.default.svc";
 
-/// Refuses an audience with which the token would be a credential for the cluster's own API server.
-pub(super) fn permit(audience: &str, issuer: &Issuer) -> Result<(), Problem> {
+/// Refuses an audience with which the token would be a credential for the cluster's own API server, as far as that is
+/// known beforehand: `own` are the audiences of the operator's own token.
+pub(super) fn permit(audience: &str, issuer: &Issuer, own: &[String]) -> Result<(), Problem> {
     let is_issuer = without_slash(audience) == without_slash(issuer.as_str());
-    if !is_issuer && !audience.starts_with(API_SERVER) {
-        return Ok(());
+    let is_own = own.iter().any(|own| own == audience);
+    if is_issuer || is_own || audience.starts_with(API_SERVER) {
+        return Err(opens_the_cluster(audience));
     }
-    Err(Problem::new(
+    Ok(())
+}
+
+fn opens_the_cluster(audience: &str) -> Problem {
+    Problem::new(
         Reason::InvalidSpec,
         format!(
-            "spec.credentials.federated.audience is \"{}\", which the API server of a cluster takes for itself: whoever has such a token can use the cluster as that service account. Set an audience that only W&B Server accepts, here and in the JwtIssuer.",
+            "spec.credentials.federated.audience is \"{}\", which the API server of the cluster takes for itself: whoever has such a token can use the cluster as that service account. Set an audience that only W&B Server accepts, here and in the JwtIssuer.",
             quote(audience)
         ),
-    ))
+    )
+}
+
+/// Refuses a token that the API server itself accepts, or may accept.
+async fn expect_stranger(cluster: &Cluster, token: &Sensitive, audience: &str) -> Result<(), Problem> {
+    match cluster.accepts(token).await {
+        Acceptance::Refused => Ok(()),
+        Acceptance::Accepted => Err(opens_the_cluster(audience)),
+        Acceptance::Unknown(seen) => Err(Problem::new(
+            Reason::ServerUnavailable,
+            format!(
+                "Kubernetes made a token, and whether its own API server accepts it is not known ({}), so it is not used: it must open W&B Server only. The operator tries again by itself; look at the API server if that does not pass.",
+                quote(&seen)
+            ),
+        )),
+    }
 }
 
 /// Has Kubernetes make a token for the service account, for one audience.
@@ -41,7 +63,7 @@ pub(super) async fn request(
     audience: &str,
     scene: &Scene<'_>,
 ) -> Result<Sensitive, Problem> {
-    let Some(client) = scene.client else {
+    let Some(cluster) = scene.cluster else {
         return Err(Problem::new(
             Reason::ServerUnavailable,
             "There is no cluster that could make a token. Name one, for example with --from-cluster.",
@@ -55,11 +77,15 @@ pub(super) async fn request(
         },
         ..TokenRequest::default()
     };
-    let accounts = Api::<ServiceAccount>::namespaced(client.clone(), scene.namespace);
+    let accounts = Api::<ServiceAccount>::namespaced(cluster.client.clone(), scene.namespace);
     let made = accounts.create_token_request(account, &PostParams::default(), &wanted).await;
     let made = made.map_err(|error| refused(account, &error))?;
     // An answer without a token is told as one that is no token.
-    Ok(Sensitive::new(made.status.map(|status| status.token).unwrap_or_default()))
+    let token = Sensitive::new(made.status.map(|status| status.token).unwrap_or_default());
+    if !token.expose().is_empty() {
+        expect_stranger(cluster, &token, audience).await?;
+    }
+    Ok(token)
 }
 
 fn refused(account: &str, error: &kube::Error) -> Problem {
@@ -97,16 +123,19 @@ mod tests {
     #[test]
     fn no_token_is_made_for_the_api_server() {
         let issuer = Issuer::parse("https://oidc.eks.example/id/1").unwrap();
+        let own = ["the-cluster".to_owned(), "https://api.example".to_owned()];
         for (audience, permitted) in [
             ("my-org", true),
             ("https://wandb.example", true),
             ("https://oidc.eks.example/id/2", true),
             ("https://oidc.eks.example/id/1", false),
             ("https://oidc.eks.example/id/1/", false),
+            ("the-cluster", false),
+            ("https://api.example", false),
             ("https://kubernetes.default.svc", false),
             ("https://kubernetes.default.svc.cluster.local", false),
         ] {
-            assert_eq!(permit(audience, &issuer).is_ok(), permitted, "{audience}");
+            assert_eq!(permit(audience, &issuer, &own).is_ok(), permitted, "{audience}");
         }
     }
 }

@@ -177,7 +177,7 @@ async fn prove(own: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Hel
     if ready.is_none() && current.is_none() {
         return None;
     }
-    if matches!(own.settings.source, TokenSource::Kubernetes { .. }) && scene.client.is_none() {
+    if matches!(own.settings.source, TokenSource::Kubernetes { .. }) && scene.cluster.is_none() {
         for check in [CheckName::TokenObtained, CheckName::TokenClaims, CheckName::TokenExchange] {
             report.skip(check, "Not run, since there is no cluster that could make a token.");
         }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     api::{CheckName, CheckResult, Reason},
+    api_server::Cluster,
     engine::{Checked, Finding, Scene},
     jwt::{Published, Token},
     problem::Problem,
@@ -33,6 +34,10 @@ pub(super) async fn obtain(
     current: Option<&Sensitive>,
     scene: &Scene<'_>,
 ) -> Result<Checked<Obtained>, Problem> {
+    if matches!(plan.settings.source, TokenSource::Kubernetes { .. }) {
+        let own = scene.cluster.map(Cluster::own_audiences).unwrap_or_default();
+        kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer, &own)?;
+    }
     let published = issuer.published(scene.network, plan.patience).await;
     if let Some(token) = current
         && is_of_this_source(scene)
@@ -73,7 +78,6 @@ async fn make(
     match &plan.settings.source {
         TokenSource::Secret => secret().cloned(),
         TokenSource::Kubernetes { account, expiration } => {
-            kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer)?;
             kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
         }
         TokenSource::ClientCredentials { id, scope, parameters } => {

@@ -84,6 +84,31 @@ async fn a_revision_whose_metadata_somebody_changed_is_known_all_the_same() -> R
     stage.expect_no_broken_reference()
 }
 
+#[tokio::test]
+async fn revisions_whose_label_a_tool_rewrites_stay_the_resources() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let more =
+        |number: u64| format!("{TARGET}\nattributes: {{email: mail, group: gidNumber, name{number}: cn}}");
+    stage.ready(&more(1)).await?;
+    stage.ready(&more(2)).await?;
+    let secrets = stage.workspace.secrets();
+    let label = "app.kubernetes.io/managed-by";
+    for name in ["corp-ldap", "corp-ldap-1", "corp-ldap-2"] {
+        let patch = json!({"metadata": {"labels": {label: "Helm"}}});
+        secrets.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    }
+    let status = stage.ready(&more(3)).await?;
+    assert_eq!((&status["revision"], &status["previousRevision"]), (&json!(3), &json!(2)));
+    for name in ["corp-ldap", "corp-ldap-1", "corp-ldap-2"] {
+        let labels = secrets.get(name).await?.metadata.labels.unwrap_or_default();
+        ensure!(labels.get(label).is_some_and(|value| value == "Helm"), "{name}: no tug of war");
+    }
+    stage.workspace.resources("LdapConfig")?.delete("corp", &DeleteParams::default()).await?;
+    is_gone(&stage.workspace, "LdapConfig", "corp").await?;
+    assert_eq!(stage.revisions("corp-ldap").await?, [] as [u64; 0]);
+    stage.expect_no_broken_reference()
+}
+
 async fn delete(stage: &Stage, revision: &str) -> Result<()> {
     stage.workspace.secrets().delete(revision, &DeleteParams::default()).await?;
     Ok(())

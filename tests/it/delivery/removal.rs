@@ -55,6 +55,24 @@ async fn expect_whole(stage: &Stage, pod: &PodSpec) -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_finalizer_that_somebody_took_away_comes_back() -> Result<()> {
+    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    stage.ready(TARGET).await?;
+    for suspend in [false, true] {
+        stage.workspace.patch(KIND, "corp", &json!({"spec": {"suspend": suspend}})).await?;
+        stage.workspace.patch(KIND, "corp", &json!({"metadata": {"finalizers": null}})).await?;
+        eventually("the finalizer", || async {
+            Ok((finalizers(&stage, KIND, "corp").await? == [FINALIZER]).then_some(()))
+        })
+        .await?;
+    }
+    stage.workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;
+    is_gone(&stage.workspace, KIND, "corp").await?;
+    ensure!(stage.entries().await?.is_empty(), "{:#?}", stage.entries().await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn values_follow_the_target_and_leave_the_old_one() -> Result<()> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
     stage.workspace.apply(&WandbWorkload::deployment("other").manifest()).await?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use test_support::{Slapd, Workspace, condition, hostile::TcpServer, wait_until};
+use test_support::{
+    ApiProxy, ControlPlane, Fault, Slapd, Workspace, condition, hostile::TcpServer, wait_until,
+};
 
 use crate::world::{
     Corp, PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_authority,
@@ -205,6 +207,33 @@ async fn an_address_that_egress_forbids_is_never_connected_to() -> Result<()> {
     let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "EgressDenied").await?;
     assert_eq!(server.connections(), 0);
     assert_eq!(condition(&status, "Stalled").context("Stalled")?["status"], "True");
+    Ok(())
+}
+
+/// The operator speaks to a proxy; where the API server itself listens, that one tells.
+#[tokio::test]
+async fn the_api_servers_own_address_is_closed_and_so_is_all_while_it_is_unknown() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let workspace = workspace().await?;
+    let proxy = ApiProxy::start(plane)?;
+    proxy.fail(|_, path| (path == "/api").then_some(Fault::Close));
+    let _operator = workspace.start_operator_through(&proxy, crate::world::program(), &[])?;
+    workspace.put_secret("ldap-bind", &[("password", PASSWORD)]).await?;
+    put_authority(&workspace, &certificate()?).await?;
+    let more = "checkInterval: 10s";
+    workspace.apply(&ldap_config(&format!("ldaps://{}", plane.address()), more)).await?;
+    let told = async |words: &str| {
+        let is_told = |status: &Value| {
+            condition(status, "Verified").is_some_and(|told| {
+                told["reason"] == "EgressDenied"
+                    && told["message"].as_str().is_some_and(|message| message.contains(words))
+            })
+        };
+        workspace.wait_for("LdapConfig", "corp", is_told).await
+    };
+    told("whose addresses are not known yet").await?;
+    proxy.heal();
+    told("the address of the Kubernetes API server").await?;
     Ok(())
 }
 

@@ -3,8 +3,10 @@
 mod checking;
 mod crashes;
 mod credentials;
+mod ending_namespaces;
 mod leadership;
 mod outages;
+mod policies;
 mod publishing;
 mod quiet;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     api::{DeleteParams, Patch, PatchParams},
@@ -65,7 +65,7 @@ async fn both_kinds_become_ready_and_publish() -> Result<()> {
 
 #[tokio::test]
 async fn an_edited_or_deleted_secret_is_repaired() -> Result<()> {
-    let Corp { directory, workspace, operator: _operator, .. } = Corp::ready("").await?;
+    let Corp { directory, workspace, operator, .. } = Corp::ready("").await?;
     let right = workspace.secrets().get("corp-ldap").await?;
     // A changed value, a foreign key, a lost label and a lost owner.
     let edit = json!({
@@ -83,6 +83,17 @@ async fn an_edited_or_deleted_secret_is_repaired() -> Result<()> {
     secret(&workspace, "corp-ldap", |secret| same(secret) && secret.metadata.uid != right.metadata.uid)
         .await?;
     assert_eq!(directory.bind_attempts(test_support::Slapd::SERVICE_DN)?, 1, "a repair needs no new bind");
+    // Each is told by an event and a line of the log of its own.
+    for words in ["was changed by the field manager ", "was deleted, and was made again"] {
+        eventually("an event", async || {
+            let events = workspace.events().await?;
+            Ok((events.contains("\"Repaired\"") && events.contains(words)).then_some(()))
+        })
+        .await?;
+        let log = operator.log().read()?;
+        let mut lines = log.lines().filter(|line| line.contains("\"reason\":\"Repaired\""));
+        ensure!(lines.any(|line| line.contains(words)), "{words}: {log}");
+    }
     Ok(())
 }
 

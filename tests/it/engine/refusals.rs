@@ -9,7 +9,7 @@ use test_support::{
 
 use crate::{
     delivery::{Stage, TARGET, eventually, neighbours::finalizers},
-    world::{ARGUMENTS, program},
+    world::{ARGUMENTS, ldap_config, program},
 };
 
 const KIND: &str = "LdapConfig";
@@ -180,6 +180,44 @@ async fn a_finalizer_that_is_not_set() -> Result<()> {
         disturb: Disturbance::TargetNew,
     })
     .await
+}
+
+/// Nothing can be told in a status that is not taken: it is tried again with pauses, until it is.
+#[tokio::test]
+async fn a_status_that_is_not_written() -> Result<()> {
+    let (stage, proxy) = behind_a_proxy().await?;
+    stage.ready("").await?;
+    for (number, refusal) in REFUSALS.into_iter().enumerate() {
+        proxy.refuse(refusal, |write| path(write).ends_with("/ldapconfigs/corp/status"));
+        stage.apply(&format!("attributes: {{email: mail, group: gidNumber, name{number}: cn}}")).await?;
+        eventually("a status that is refused", || async { Ok((proxy.refused() > 0).then_some(())) }).await?;
+        ensure!(proxy.refused() <= STORM, "{refusal:?}: {} writes", proxy.refused());
+        proxy.relent();
+        stage.workspace.wait_until_ready(KIND, "corp").await.with_context(|| format!("{refusal:?}"))?;
+    }
+    let log = stage.operator.as_ref().context("an operator")?.log().read()?;
+    ensure!(log.contains(REFUSED), "{log}");
+    // Credentials that passed are not sent again for that.
+    assert_eq!(stage.directory.bind_attempts(Slapd::SERVICE_DN)?, 1 + REFUSALS.len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_written_holds_nothing_up() -> Result<()> {
+    let (stage, proxy) = behind_a_proxy().await?;
+    stage.ready("").await?;
+    for (number, refusal) in REFUSALS.into_iter().enumerate() {
+        proxy.refuse(refusal, |write| path(write).ends_with("/events"));
+        // Each of these is told by an event.
+        let more = format!("attributes: {{email: mail, group: gidNumber, name{number}: cn}}");
+        stage.workspace.apply(&ldap_config("ldaps://127.0.0.1:1", &more)).await?;
+        stage.workspace.wait_for_reason(KIND, "corp", "Ready", "ConnectionRefused").await?;
+        stage.ready(&more).await?;
+        eventually("an event that is refused", || async { Ok((proxy.refused() > 0).then_some(())) }).await?;
+        ensure!(proxy.refused() <= STORM, "{refusal:?}: {} writes", proxy.refused());
+        proxy.relent();
+    }
+    Ok(())
 }
 
 /// A directory with an operator behind a proxy, whose resource is not applied yet.

@@ -1,7 +1,7 @@
 //! Keys: whose they are, and how one replaces another.
 
 use test_support::{WandbServer, wandb_server::Fault};
-use wandb_auth_operator::api::Reason;
+use wandb_auth_operator::{api::Reason, instance::Viewer};
 
 use super::{Way, credential, granted, refusal};
 use crate::world::certificate;
@@ -37,6 +37,37 @@ async fn an_account_replaces_its_key() {
     let twice = refusal(instance.delete_api_key(&second, &old.id).await).problem;
     assert_eq!(twice.reason, Reason::QueryFailed);
     assert!(twice.message.contains("could not find the API key"), "{}", twice.message);
+}
+
+#[tokio::test]
+async fn lists_are_read_to_their_end() {
+    let server = WandbServer::builder().start().unwrap();
+    let key = credential(&server.service_account("ci", "research").unwrap());
+    for number in 0..9 {
+        server.add_key("ci", &number.to_string()).unwrap();
+    }
+    let way = Way::to(&server.base_url());
+    let instance = way.instance();
+    let ids = |viewer: Viewer| -> Vec<_> { viewer.api_keys.into_iter().map(|key| key.id).collect() };
+    let all: Vec<_> = server.keys_of("ci").into_iter().map(|key| key.id).collect();
+    for (size, requests) in [(10, 1), (9, 2), (4, 3), (1, 10)] {
+        server.set_page_size(size);
+        let before = server.requests("viewer");
+        assert_eq!(ids(granted(instance.viewer(&key).await)), all, "{size}");
+        assert_eq!(server.requests("viewer") - before, requests, "{size}");
+    }
+    server.set_page_size(0);
+    let endless = refusal(instance.viewer(&key).await).problem;
+    assert_eq!(endless.reason, Reason::InvalidDocument);
+    assert!(endless.message.contains("does not end"), "{}", endless.message);
+    // A server whose lists have no pages.
+    server.set_page_size(usize::MAX);
+    let words = "Cannot query field \"pageInfo\" on type \"TeamConnection\".";
+    for fault in [Fault::Error(words.to_owned()), Fault::Status(400)] {
+        server.fail_next(1, "viewer", fault.clone());
+        let answered = instance.viewer(&key).await;
+        assert_eq!(answered.is_ok(), fault != Fault::Status(400), "only where it says so");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! What becomes of generated keys when the resource is deleted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use kube::api::DeleteParams;
+use serde_json::json;
+use test_support::wandb_server::Fault;
 
 use super::{KIND, Robot, eventually};
-use crate::world::program;
+use crate::world::{operator, program};
 
 async fn delete(robot: &Robot) -> Result<()> {
     robot.workspace.resources(KIND)?.delete("ci", &DeleteParams::background()).await?;
@@ -58,6 +60,48 @@ async fn a_retained_secret_is_taken_up_by_the_next_resource_of_the_name() -> Res
     assert_eq!(robot.published().await?, generated);
     delete(&robot).await?;
     assert_eq!(robot.server.keys_of("ci"), [], "now nothing is retained");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_revocation_ends_with_the_process_and_goes_on_with_the_next_one() -> Result<()> {
+    let mut robot = Robot::rotated("checkTimeout: 5m").await?;
+    let asked = robot.server.requests("viewer");
+    robot.server.fail("viewer", Fault::Hang);
+    let resources = robot.workspace.resources(KIND)?;
+    resources.delete("ci", &DeleteParams::background()).await?;
+    eventually("a request to revoke", || async {
+        Ok((robot.server.requests("viewer") > asked).then_some(()))
+    })
+    .await?;
+    let ended = robot.operator.process().terminate(Duration::from_secs(5))?;
+    ensure!(ended.success(), "{ended}");
+    ensure!(!robot.operator.log().contains("cut short")?, "{}", robot.operator.log().tail());
+    robot.server.heal();
+    robot.operator = operator(&robot.workspace)?;
+    eventually("the end of the resource", || async {
+        Ok(resources.get_opt("ci").await?.is_none().then_some(()))
+    })
+    .await?;
+    assert_eq!(robot.server.keys_of("ci").len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finalizer_that_somebody_took_away_comes_back() -> Result<()> {
+    let robot = Robot::rotated("").await?;
+    for suspend in [false, true] {
+        robot.workspace.patch(KIND, "ci", &json!({"spec": {"suspend": suspend}})).await?;
+        robot.workspace.patch(KIND, "ci", &json!({"metadata": {"finalizers": null}})).await?;
+        eventually("the finalizer", || async {
+            let object = robot.workspace.resources(KIND)?.get("ci").await?;
+            let finalizers = object.metadata.finalizers.unwrap_or_default();
+            Ok((finalizers == ["auth.wandb.com/remote-credentials"]).then_some(()))
+        })
+        .await?;
+    }
+    delete(&robot).await?;
+    assert_eq!(robot.server.keys_of("ci").len(), 1, "the generated key is revoked");
     Ok(())
 }
 

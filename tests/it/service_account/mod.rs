@@ -2,6 +2,7 @@
 //! of real issuers in `federated`.
 
 mod bootstrap;
+mod clocks;
 mod crashes;
 mod creation;
 mod deletion;

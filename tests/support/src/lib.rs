@@ -39,6 +39,7 @@ pub mod process;
 pub mod progress;
 mod question;
 mod run_directory;
+mod skewed_clock;
 mod slapd;
 pub mod stand_in_server;
 pub mod tokens;
@@ -49,7 +50,9 @@ pub mod wandb_server;
 mod workspace;
 
 pub use certificates::{Certificate, CertificateAuthority, Leaf};
-pub use control_plane::{ApiProxy, AuditEvent, ControlPlane, Fault, Mutation, REFUSED, Refusal, User};
+pub use control_plane::{
+    API_AUDIENCE, ApiProxy, AuditEvent, ControlPlane, Fault, Mutation, REFUSED, Refusal, User,
+};
 pub use directory_389::{Directory389, Directory389Builder};
 pub use gitops::GitOps;
 pub use helm::{Helm, Installation};
@@ -60,6 +63,7 @@ pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, ManifestCase, TokenCase};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, KillSwitch, LogCapture, wait_until};
+pub use skewed_clock::SkewedClock;
 pub use slapd::{Slapd, SlapdBuilder};
 pub use stand_in_server::StandInServer;
 pub use wandb_client::{WandbAction, WandbClient};

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn circumstances(rotation: Option<Rotation>, now: i64) -> Circumstances<'static> {
     let overlap = ROTATION.overlap;
-    Circumstances { rotation, overlap, patience: PATIENCE, published: &[], now: at(now) }
+    Circumstances { rotation, overlap, patience: PATIENCE, published: &[], now: at(now), earliest: at(now) }
 }
 
 fn rotating(now: i64) -> Circumstances<'static> {
@@ -165,6 +165,16 @@ fn a_key_that_was_published_last_is_granted_its_overlap() {
     assert_eq!(grant(at_time(1100), &restored(None), &keys[..1]), restored(None).record);
     let others = [listed("old", Maker::Ourselves), listed("new", Maker::Others)];
     assert_eq!(grant(at_time(1100), &restored(None), &others), restored(None).record);
+}
+
+#[test]
+fn nothing_is_revoked_while_it_may_be_too_early() {
+    let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1100))) };
+    let keys = [listed("old", Maker::Ourselves), listed("new", Maker::Ourselves)];
+    for (earliest, expected) in [(1099, Step::Rest), (1100, Step::Revoke { key_id: "old".to_owned() })] {
+        let circumstances = Circumstances { earliest: at(earliest), ..rotating(1105) };
+        assert_eq!(decide(circumstances, &current, &keys), expected, "{earliest}");
+    }
 }
 
 #[test]

@@ -78,6 +78,15 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
     tools::edit(&stage, &json!([{"name": "LOCAL_LDAP_BIND_DN", "$patch": "delete"}])).await?;
     until_all(&stage, "corp-ldap-2").await?;
     expect_written(&stage, before + 1).await.context("an entry that was removed")?;
+    // It is told by an event and a line of the log of its own.
+    eventually("an event", async || {
+        let events = stage.workspace.events().await?;
+        let words = "out of Deployment/wandb or changed them; they are as they were";
+        Ok((events.contains("\"Repaired\"") && events.contains(words)).then_some(()))
+    })
+    .await?;
+    let log = stage.operator.as_ref().context("an operator")?.log().read()?;
+    assert_eq!(log.matches("\"reason\":\"Repaired\"").count(), 1, "{log}");
 
     let of_revision_1 = json!({"name": "corp-ldap-1", "key": "LOCAL_LDAP_ATTRIBUTES"});
     tools::edit(

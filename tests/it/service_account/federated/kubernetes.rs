@@ -1,16 +1,16 @@
 //! Tokens that Kubernetes makes for its own service accounts.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
-use test_support::{ControlPlane, WandbServer};
+use serde_json::{Value, json};
+use test_support::{API_AUDIENCE, ControlPlane, WandbServer, Workspace};
 
 use super::{AUDIENCE, claims, published, service_account};
-use crate::world::{certificate, operator, workspace};
+use crate::world::{self, certificate, operator, put_authority, workspace};
 
 const FROM_KUBERNETES: &str = "serviceAccount: {name: trainer, expiration: 10m}";
 
@@ -76,6 +76,48 @@ async fn kubernetes_makes_tokens_once_it_is_allowed_to() -> Result<()> {
     let other = other.replace(":trainer", ":default");
     workspace.apply(&other).await?;
     workspace.wait_for_reason("ServiceAccount", "other", "Verified", "Forbidden").await?;
+    Ok(())
+}
+
+/// Applies an account whose tokens would be for that audience, and gives what is said of it.
+async fn refused(workspace: &Workspace, issuer: &str, audience: &str) -> Result<String> {
+    workspace.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: trainer}\n").await?;
+    workspace.apply(include_str!("../../../../deploy/token-request.yaml")).await?;
+    let issuer = super::jwt_issuer(issuer, "").replace(AUDIENCE, audience);
+    workspace.apply(&issuer).await?;
+    workspace.wait_until_ready("JwtIssuer", "main").await?;
+    let account = service_account("https://127.0.0.1:1", FROM_KUBERNETES, "");
+    workspace.apply(&account.replace(AUDIENCE, audience)).await?;
+    let is_refused = |status: &Value| {
+        super::finding(status, "TokenObtained").is_ok_and(|found| found["reason"] == "InvalidSpec")
+    };
+    let status = workspace.wait_for("ServiceAccount", "ci", is_refused).await?;
+    ensure!(workspace.secrets().get_opt("ci-wsa").await?.is_none(), "nothing is published");
+    Ok(super::finding(&status, "TokenObtained")?["message"].to_string())
+}
+
+#[tokio::test]
+async fn no_token_opens_the_api_server() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let certificate = certificate()?;
+    let provider = world::provider(&certificate)?;
+    for (inside, requests) in [(true, 0), (false, 1)] {
+        let workspace = workspace().await?;
+        put_authority(&workspace, &certificate).await?;
+        // With a token of its own the operator knows the audiences; without, it tries the token that it gets.
+        let _operator = if inside {
+            workspace.start_operator_inside(world::program(), &world::ARGUMENTS).await?
+        } else {
+            workspace.apply(BINDING).await?;
+            operator(&workspace)?
+        };
+        let message = refused(&workspace, provider.issuer(), API_AUDIENCE).await?;
+        ensure!(message.contains(API_AUDIENCE) && message.contains("takes for itself"), "{message}");
+        let made = plane.audit_in(workspace.namespace())?;
+        let made =
+            made.iter().filter(|event| event.name == "trainer" && event.subresource == "token").count();
+        assert_eq!(made, requests, "requests for a token");
+    }
     Ok(())
 }
 

@@ -18,6 +18,9 @@ const CONTROLLERS_WITHOUT_NODES: &str = "garbage-collector-controller,namespace-
     serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
     deployment-controller,replicaset-controller,statefulset-controller,job-controller,cronjob-controller";
 
+/// An audience of tokens that the API server accepts for itself.
+pub const API_AUDIENCE: &str = "an-audience-of-the-api-server";
+
 pub(super) fn audit_log_path(directory: &RunDirectory) -> PathBuf {
     directory.path().join("audit.log")
 }
@@ -59,6 +62,8 @@ pub(super) fn start_api_server(
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC"])
         // Where its discovery document and its keys can really be had.
         .arg(format!("--service-account-issuer=https://{address}"))
+        // The first is the usual one; the other has nothing to do with any name of the API server.
+        .arg(format!("--api-audiences=https://{address},{API_AUDIENCE}"))
         .arg(format!("--service-account-jwks-uri=https://{address}/openid/v1/jwks"))
         // The names of nodes are in no name server.
         .arg("--kubelet-preferred-address-types=InternalIP")

@@ -8,6 +8,7 @@ mod faults;
 mod proxy;
 
 pub use audit::AuditEvent;
+pub use components::API_AUDIENCE;
 pub use credentials::User;
 pub use faults::Fault;
 pub use proxy::{ApiProxy, Mutation, REFUSED, Refusal};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -25,6 +25,7 @@ pub struct ApiProxy {
     server: TcpServer,
     ledger: Arc<Ledger>,
     faults: Arc<Faults>,
+    skew: Arc<Skew>,
 }
 
 /// A request that has changed something: the API server performed it and said so.
@@ -50,6 +51,15 @@ struct Entries {
     mutations: Vec<Mutation>,
     trap: Option<Trap>,
     refusal: Option<Refusing>,
+}
+
+/// The clock of an API server that goes wrong.
+#[derive(Debug, Default)]
+struct Skew {
+    /// By how many seconds it is ahead.
+    ahead: AtomicI64,
+    /// How many answers told of it.
+    answers: AtomicUsize,
 }
 
 /// What becomes of a request that is not to get its answer.
@@ -86,12 +96,13 @@ impl ApiProxy {
         let tls = control_plane.client.tls.clone().context("the API server is spoken to over TLS")?;
         let ledger = Arc::new(Ledger::default());
         let faults = Arc::new(Faults::default());
-        let (recording, failing) = (ledger.clone(), faults.clone());
+        let skew = Arc::new(Skew::default());
+        let (recording, failing, dating) = (ledger.clone(), faults.clone(), skew.clone());
         let server = TcpServer::script(move |client| {
             // A client that has been killed breaks off anywhere.
-            let _ = pass_on(client, address, &tls, &recording, &failing);
+            let _ = pass_on(client, address, &tls, &recording, &failing, &dating);
         })?;
-        Ok(Self { server, ledger, faults })
+        Ok(Self { server, ledger, faults, skew })
     }
 
     /// From now on, requests have the fault that this chooses for their method and path, if it chooses one. It is
@@ -103,6 +114,16 @@ impl ApiProxy {
     /// The same, by the whole request.
     pub fn fail_requests(&self, choice: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
         self.faults.choose(Some(Arc::new(choice)));
+    }
+
+    /// From now on, the dates of its answers are ahead of the API server's by so many seconds.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.skew.ahead.store(seconds, Ordering::SeqCst);
+    }
+
+    /// How many answers had such a date.
+    pub fn skewed_answers(&self) -> usize {
+        self.skew.answers.load(Ordering::SeqCst)
     }
 
     /// Passes everything on again.
@@ -230,6 +251,7 @@ fn pass_on(
     tls: &Arc<ClientConfig>,
     ledger: &Ledger,
     faults: &Faults,
+    skew: &Skew,
 ) -> Result<()> {
     let lost_before = ledger.lost.load(Ordering::SeqCst);
     let request = Request::read(client)?;
@@ -240,6 +262,15 @@ fn pass_on(
     if is_lease || matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
         let upstream = TcpStream::connect(address)?;
         end_with(client, &upstream)?;
+        let ahead = skew.ahead.load(Ordering::SeqCst);
+        if ahead != 0 && request.path == "/version" {
+            let mut answer = Vec::new();
+            forward(&request, upstream, tls, &mut answer)?;
+            let mut client = client;
+            client.write_all(&with_date(&answer, ahead)?)?;
+            skew.answers.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
         return forward(&request, upstream, tls, client);
     }
 
@@ -307,6 +338,21 @@ fn forward(
         let Some(read) = part.get(..length).filter(|read| !read.is_empty()) else { return Ok(()) };
         answer.write_all(read)?;
     }
+}
+
+/// The answer with a date that is ahead by so many seconds.
+fn with_date(answer: &[u8], ahead: i64) -> Result<Vec<u8>> {
+    let text = String::from_utf8(answer.to_vec())?;
+    let now = k8s_openapi::jiff::Timestamp::now()
+        .checked_add(k8s_openapi::jiff::SignedDuration::from_secs(ahead))?;
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let line = |line: &str| match line.split_once(':') {
+        Some((name, _)) if name.eq_ignore_ascii_case("date") => format!("Date: {date}"),
+        _ => line.to_owned(),
+    };
+    let (head, body) = text.split_once("\r\n\r\n").context("an answer has a head")?;
+    let head: Vec<_> = head.split("\r\n").map(line).collect();
+    Ok(format!("{}\r\n\r\n{body}", head.join("\r\n")).into_bytes())
 }
 
 /// The words of every refusal.

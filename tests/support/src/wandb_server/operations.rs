@@ -12,7 +12,7 @@ use super::{WandbServer, account::Key};
 /// Does what the field asks and says everything about it; the error is the server's answer.
 pub(super) fn perform(serving: &Serving, caller: &Caller, field: &Field) -> Result<Value, String> {
     match field.name.as_str() {
-        "viewer" => Ok(viewer(&serving.state(), caller)),
+        "viewer" => Ok(viewer(&serving.state(), caller, field)),
         "entity" => entity(&serving.state(), caller, field),
         "createServiceAccount" => create_service_account(&mut serving.state(), caller, field),
         "generateApiKey" => generate_key(&mut serving.state(), caller, field),
@@ -22,7 +22,7 @@ pub(super) fn perform(serving: &Serving, caller: &Caller, field: &Field) -> Resu
     }
 }
 
-fn viewer(state: &State, caller: &Caller) -> Value {
+fn viewer(state: &State, caller: &Caller, field: &Field) -> Value {
     let Ok(account) = caller.account(state) else { return Value::Null };
     let teams: Vec<_> = account.teams.iter().map(|team| json!({ "node": { "name": team } })).collect();
     let keys: Vec<_> = account
@@ -39,8 +39,20 @@ fn viewer(state: &State, caller: &Caller) -> Value {
         "admin": account.is_admin(),
         "deletedAt": null,
         "flags": "{}",
-        "teams": { "edges": teams },
-        "apiKeys": { "edges": keys },
+        "teams": page(state.page_size, field, "teams", &teams),
+        "apiKeys": page(state.page_size, field, "apiKeys", &keys),
+    })
+}
+
+/// The page of a list that the field asks for.
+fn page(size: usize, field: &Field, list: &str, edges: &[Value]) -> Value {
+    let asked = field.selection.iter().find(|selected| selected.name == list);
+    let after = asked.and_then(|selected| selected.arguments.get("after")?.as_str());
+    let begin = after.and_then(|after| after.parse().ok()).unwrap_or(0_usize);
+    let end = begin.saturating_add(size).min(edges.len());
+    json!({
+        "edges": edges.get(begin..end).unwrap_or_default(),
+        "pageInfo": { "hasNextPage": end < edges.len(), "endCursor": end.to_string() },
     })
 }
 

@@ -3,7 +3,7 @@
 use super::graphql::Field;
 
 /// The fields of each type, with their own types; a scalar's is empty.
-const TYPES: [(&str, &[(&str, &str)]); 16] = [
+const TYPES: [(&str, &[(&str, &str)]); 17] = [
     ("Query", &[("viewer", "User"), ("entity", "Entity")]),
     (
         "Mutation",
@@ -29,10 +29,11 @@ const TYPES: [(&str, &[(&str, &str)]); 16] = [
             ("apiKeys", "ApiKeyConnection"),
         ],
     ),
-    ("TeamConnection", &[("edges", "TeamEdge")]),
+    ("PageInfo", &[("hasNextPage", ""), ("endCursor", "")]),
+    ("TeamConnection", &[("edges", "TeamEdge"), ("pageInfo", "PageInfo")]),
     ("TeamEdge", &[("node", "Team")]),
     ("Team", &[("name", "")]),
-    ("ApiKeyConnection", &[("edges", "ApiKeyEdge")]),
+    ("ApiKeyConnection", &[("edges", "ApiKeyEdge"), ("pageInfo", "PageInfo")]),
     ("ApiKeyEdge", &[("node", "ApiKey")]),
     ("ApiKey", &[("id", ""), ("name", ""), ("description", "")]),
     ("Entity", &[("id", ""), ("name", ""), ("isTeam", ""), ("members", "Member")]),

@@ -104,6 +104,11 @@ impl WandbServer {
         self.serving.state().forbids_service_account_creation = forbid;
     }
 
+    /// Gives out lists in pages of this size.
+    pub fn set_page_size(&self, size: usize) {
+        self.serving.state().page_size = size;
+    }
+
     /// Whether listings show whole keys.
     pub fn set_lists_whole_keys(&self, whole: bool) {
         self.serving.state().lists_whole_keys = whole;

@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) key_prefix: String,
     pub(super) lists_whole_keys: bool,
     pub(super) forbids_key_creation: bool,
+    /// How much of a list one answer has.
+    pub(super) page_size: usize,
     pub(super) forbids_service_account_creation: bool,
     /// The number of the latest identifier.
     identifiers: u32,
@@ -46,6 +48,7 @@ impl State {
             key_prefix,
             lists_whole_keys,
             forbids_key_creation: false,
+            page_size: usize::MAX,
             forbids_service_account_creation: false,
             identifiers: 0,
         }

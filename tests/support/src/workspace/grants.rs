@@ -1,7 +1,11 @@
 //! The rights that an installation gives the operator.
 
-use anyhow::Result;
-use kube::ResourceExt;
+use anyhow::{Context, Result};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::json;
 
 use super::{Workspace, documents};
@@ -20,6 +24,23 @@ impl Workspace {
             self.bind_role(&object.name_any()).await?;
         }
         Ok(())
+    }
+
+    /// Applies the service account of an installation with its own rights, and gives a token for it: it goes with
+    /// the namespace, as an operator does that runs there.
+    pub(super) async fn own_account(&self) -> Result<String> {
+        for object in documents(INSTALLATION)? {
+            let kind = object.types.as_ref().map_or("", |types| &types.kind);
+            if ["ServiceAccount", "RoleBinding"].contains(&kind) {
+                self.apply_object(&object).await?;
+            }
+        }
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let spec = TokenRequestSpec { audiences: Vec::new(), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let made =
+            accounts.create_token_request("wandb-auth-operator", &PostParams::default(), &request).await?;
+        Ok(made.status.context("no token was made")?.token)
     }
 
     /// Gives the control plane's user `operator` a Role of this namespace.

@@ -265,6 +265,12 @@ impl Workspace {
         Operator::start(program, &self.own_kubeconfig()?, arguments, environment)
     }
 
+    /// Starts it as the service account that an installation makes in this namespace, as in a pod there.
+    pub async fn start_operator_inside(&self, program: &Path, arguments: &[&str]) -> Result<Operator> {
+        let token = self.own_account().await?;
+        Operator::start(program, &operator::with_token(self.own_kubeconfig()?, &token), arguments, &[])
+    }
+
     /// Starts it like [`Workspace::start_operator`], with the proxy between the operator and the API server.
     pub fn start_operator_through(
         &self,

@@ -86,6 +86,14 @@ pub(super) fn in_namespace(kubeconfig: &Path, namespace: &str) -> Result<Kubecon
     Ok(kubeconfig)
 }
 
+/// The kubeconfig of whom the token is for.
+pub(super) fn with_token(mut kubeconfig: Kubeconfig, token: &str) -> Kubeconfig {
+    for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+        user.token = Some(token.to_owned().into());
+    }
+    kubeconfig
+}
+
 /// The kubeconfig with another server, and so without the authority of its own.
 pub(super) fn with_server(mut kubeconfig: Kubeconfig, url: &str) -> Kubeconfig {
     for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {

@@ -1,0 +1,151 @@
+//! Where the API server listens, kept current: the operator connects there with rights that no author of a resource
+//! has, so no resource may lead it there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ipnet::IpNet;
+use kube::{Client, Config};
+use tokio::net::lookup_host;
+
+use crate::net::{EgressPolicy, SharedNetwork};
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Time between two looks while an address is still unknown.
+const FIRST_LOOKS: Duration = Duration::from_millis(500);
+
+/// How long an address counts that an API server told of itself: each of several tells its own, and a request gets to
+/// one of them.
+const REMEMBERED: Duration = Duration::from_hours(1);
+
+/// What is known of the API server's addresses.
+#[derive(Debug, Default)]
+struct Known {
+    /// Those of the name by which the operator reaches it, as they were resolved last.
+    resolved: Option<BTreeSet<SocketAddr>>,
+    /// Whether an API server was asked and answered, with addresses or without.
+    is_answered: bool,
+    /// Those that API servers told of themselves, and when they did last.
+    told: BTreeMap<SocketAddr, Instant>,
+}
+
+impl Known {
+    /// Takes in the addresses of its name; a failed look-up changes nothing.
+    fn resolve(&mut self, addresses: Option<BTreeSet<SocketAddr>>) {
+        self.resolved = addresses.filter(|addresses| !addresses.is_empty()).or(self.resolved.take());
+    }
+
+    /// Takes in what an API server tells of itself.
+    fn tell(&mut self, addresses: BTreeSet<SocketAddr>, now: Instant) {
+        self.is_answered = true;
+        self.told.extend(addresses.into_iter().map(|address| (address, now)));
+        self.told.retain(|_, last| now.duration_since(*last) < REMEMBERED);
+    }
+
+    /// The policy that follows. Nothing is open before the addresses are known.
+    fn policy(&self, service: Option<SocketAddr>, allowed: &[IpNet]) -> EgressPolicy {
+        let allowed = allowed.to_vec();
+        match &self.resolved {
+            Some(resolved) if self.is_answered => {
+                let addresses: BTreeSet<_> = resolved.iter().chain(self.told.keys()).copied().collect();
+                EgressPolicy::Enforced { allowed, api_server: addresses.into_iter().chain(service).collect() }
+            }
+            _ => EgressPolicy::Pending { allowed },
+        }
+    }
+}
+
+/// Keeps the network's policy at the API server's present addresses, until it is dropped.
+pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNetwork>, allowed: Vec<IpNet>) {
+    let service = service();
+    let mut known = Known::default();
+    loop {
+        known.resolve(resolve(&config).await);
+        match client.list_core_api_versions().await {
+            Ok(versions) => {
+                let servers = versions.server_address_by_client_cidrs;
+                let mut addresses = BTreeSet::new();
+                for server in servers {
+                    addresses.extend(lookup_host(server.server_address).await.into_iter().flatten());
+                }
+                known.tell(addresses, Instant::now());
+            }
+            // Whoever may not see this, or has something in between that does not pass it on.
+            Err(kube::Error::Api(_)) => known.tell(BTreeSet::new(), Instant::now()),
+            Err(_) => {}
+        }
+        let policy = known.policy(service, &allowed);
+        let is_pending = matches!(policy, EgressPolicy::Pending { .. });
+        network.set_egress(policy);
+        tokio::time::sleep(if is_pending { FIRST_LOOKS } else { LOOK }).await;
+    }
+}
+
+/// The addresses of the name by which the operator reaches the API server.
+async fn resolve(config: &Config) -> Option<BTreeSet<SocketAddr>> {
+    let url = &config.cluster_url;
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
+    Some(lookup_host((host, port)).await.ok()?.collect())
+}
+
+/// The Service, as Kubernetes tells every container when it starts.
+fn service() -> Option<SocketAddr> {
+    let host: IpAddr = std::env::var("KUBERNETES_SERVICE_HOST").ok()?.parse().ok()?;
+    let port = std::env::var("KUBERNETES_SERVICE_PORT").ok()?.parse().ok()?;
+    Some(SocketAddr::new(host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(list: &[&str]) -> BTreeSet<SocketAddr> {
+        list.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    fn forbidden(known: &Known) -> Option<BTreeSet<SocketAddr>> {
+        match known.policy(None, &[]) {
+            EgressPolicy::Enforced { api_server, .. } => Some(api_server.into_iter().collect()),
+            EgressPolicy::Pending { .. } | EgressPolicy::Unrestricted => None,
+        }
+    }
+
+    #[test]
+    fn nothing_is_open_before_the_addresses_are_known() {
+        let now = Instant::now();
+        let mut known = Known::default();
+        assert_eq!(forbidden(&known), None);
+        known.resolve(None);
+        known.tell(addresses(&["10.0.0.5:6443"]), now);
+        assert_eq!(forbidden(&known), None, "its name is not resolved");
+        known.resolve(Some(addresses(&["10.96.0.1:443"])));
+        assert_eq!(forbidden(&known), Some(addresses(&["10.96.0.1:443", "10.0.0.5:6443"])));
+        let mut unanswered = Known::default();
+        unanswered.resolve(Some(addresses(&["10.96.0.1:443"])));
+        assert_eq!(forbidden(&unanswered), None, "no API server answered yet");
+    }
+
+    #[test]
+    fn addresses_are_kept_current() {
+        let start = Instant::now();
+        let mut known = Known::default();
+        known.resolve(Some(addresses(&["10.0.0.1:443"])));
+        known.tell(addresses(&["10.0.0.5:6443"]), start);
+        // It moved, and another API server of the cluster answered.
+        known.resolve(Some(addresses(&["10.0.0.2:443"])));
+        known.tell(addresses(&["10.0.0.6:6443"]), start + LOOK);
+        assert_eq!(forbidden(&known), Some(addresses(&["10.0.0.2:443", "10.0.0.5:6443", "10.0.0.6:6443"])));
+        // A look-up that fails leaves what was known.
+        known.resolve(None);
+        known.resolve(Some(BTreeSet::new()));
+        known.tell(addresses(&["10.0.0.6:6443"]), start + REMEMBERED);
+        assert_eq!(forbidden(&known), Some(addresses(&["10.0.0.2:443", "10.0.0.6:6443"])));
+    }
+}

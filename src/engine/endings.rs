@@ -1,0 +1,137 @@
+//! Namespaces that are being deleted: what the operator holds there goes before its rights do.
+//!
+//! Kubernetes marks a namespace, waits five seconds, and then deletes what is in it in no certain order, the Roles
+//! that the operator's rights come from and the operator itself among it. Within these seconds it must let go: a
+//! resource that it holds would keep the namespace for ever.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, Resource};
+use tokio::sync::watch;
+
+use super::Registry;
+
+/// Time between two looks at a namespace in which resources are held.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a namespace is not asked for that the operator has no right to see.
+const HIDDEN: Duration = Duration::from_secs(30);
+
+/// Namespaces that are asked for at a time.
+const AT_A_TIME: usize = 8;
+
+/// The namespaces that are being deleted, as far as is known.
+#[derive(Debug, Default)]
+pub struct Endings(watch::Sender<BTreeSet<String>>);
+
+/// What the API server says of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Stays,
+    Ends,
+    Gone,
+    /// The right to see it is missing.
+    Hidden,
+    /// The API server did not answer.
+    Unknown,
+}
+
+impl Endings {
+    /// Waits until the namespace is being deleted.
+    pub(super) async fn of(&self, namespace: &str) {
+        // The sender lives as long as this.
+        let _ = self.0.subscribe().wait_for(|ending| ending.contains(namespace)).await;
+    }
+
+    fn known(&self) -> BTreeSet<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Takes in what was seen; tells whether the namespace has just begun to end.
+    fn learn(&self, namespace: &str, seen: Seen) -> bool {
+        self.0.send_if_modified(|ending| match seen {
+            Seen::Ends => ending.insert(namespace.to_owned()),
+            Seen::Stays | Seen::Gone => ending.remove(namespace),
+            Seen::Hidden | Seen::Unknown => false,
+        }) && seen == Seen::Ends
+    }
+}
+
+/// Looks at every namespace in which resources are held, until it is dropped. One that ends has them run.
+pub async fn look_for_endings(client: Client, registry: &Registry) {
+    let namespaces: Api<Namespace> = Api::all(client);
+    let mut hidden: BTreeMap<String, Instant> = BTreeMap::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        hidden.retain(|_, since| since.elapsed() < HIDDEN);
+        let mut asked = registry.holding();
+        asked.extend(registry.endings().known());
+        asked.retain(|namespace| !hidden.contains_key(namespace));
+        let looks = futures::stream::iter(asked).map(|namespace| {
+            let namespaces = &namespaces;
+            async move { (look(namespaces, &namespace).await, namespace) }
+        });
+        let mut looks = std::pin::pin!(looks.buffer_unordered(AT_A_TIME));
+        while let Some((seen, namespace)) = looks.next().await {
+            if registry.endings().learn(&namespace, seen) {
+                tracing::info!(
+                    namespace,
+                    "the namespace is being deleted, so nothing in it is held any more"
+                );
+                registry.wake_namespace(&namespace);
+            }
+            if seen == Seen::Hidden {
+                hidden.insert(namespace, Instant::now());
+            }
+        }
+    }
+}
+
+async fn look(namespaces: &Api<Namespace>, name: &str) -> Seen {
+    match namespaces.get_metadata_opt(name).await {
+        Ok(Some(found)) if found.meta().deletion_timestamp.is_some() => Seen::Ends,
+        Ok(Some(_)) => Seen::Stays,
+        Ok(None) => Seen::Gone,
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Seen::Hidden,
+        Err(error) => {
+            tracing::debug!(
+                namespace = name,
+                error = crate::error::in_words(&error),
+                "the namespace is not shown"
+            );
+            Seen::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_ends_until_it_is_gone() {
+        let endings = Endings::default();
+        for (seen, begins, ends) in [
+            (Seen::Stays, false, false),
+            (Seen::Unknown, false, false),
+            (Seen::Hidden, false, false),
+            (Seen::Ends, true, true),
+            (Seen::Ends, false, true),
+            // The rights to see it went with it.
+            (Seen::Hidden, false, true),
+            (Seen::Unknown, false, true),
+            (Seen::Gone, false, false),
+            (Seen::Ends, true, true),
+            // Another one of the same name.
+            (Seen::Stays, false, false),
+        ] {
+            assert_eq!(endings.learn("wandb", seen), begins, "{seen:?}");
+            assert_eq!(endings.known().contains("wandb"), ends, "{seen:?}");
+        }
+    }
+}
