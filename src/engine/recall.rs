@@ -96,10 +96,14 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     let _ = tokio::time::timeout(LOOK_UP_LIMIT, network.resolve(&login.server)).await;
     let refused = network.recall_refusal(&login, said, &problem);
     let terms = (planned.account, object.common().failure_threshold);
-    let recovered = Remembered::recover(status, planned.question, &checked_inputs, terms, Instant::now());
-    if let (Some(mut recovered), None) = (recovered, context.memory.recall(object)) {
-        recovered.usage.refused = vec![refused];
-        context.memory.remember(object, recovered);
+    let recover = || Remembered::recover(status, planned.question, &checked_inputs, terms, Instant::now());
+    // A run may have come before this, and knows the refusal, too.
+    let known = context.memory.recall(object).or_else(recover);
+    if let Some(mut known) = known
+        && known.findings.credentials_answer().is_some()
+    {
+        known.usage.refused.push(refused);
+        context.memory.remember(object, known);
     }
     Ok(())
 }
