@@ -133,16 +133,14 @@ impl<K: Kind> Loaded<K> {
         let others = surroundings.resources.iter().filter(|other| other.namespace() == self.namespace());
         let others: Vec<_> = others.filter_map(|other| other.claimant()).collect();
         let claim = Claimant::of(&self.object).map(|claimant| judge(&claimant, &others));
-        let (condition, problem) =
-            match prepare(&self.object, &others, surroundings.objects, trust, held.as_slice()) {
-                Prepared::NotAccepted(problem) => (ConditionType::Accepted, problem),
-                prepared => match (claim, prepared) {
-                    (Some(Claim::Lost(problem)), _) => (ConditionType::Accepted, problem),
-                    (_, Prepared::Planned(planned)) => return Ok(planned),
-                    (_, Prepared::Unresolved(problem)) => (ConditionType::ResolvedRefs, problem),
-                    (_, Prepared::NotAccepted(problem)) => (ConditionType::Accepted, problem),
-                },
-            };
+        let prepared = prepare(&self.object, &others, surroundings.objects, trust, held.as_slice());
+        let (condition, problem) = match (prepared, claim) {
+            (Prepared::NotAccepted(problem), _) | (_, Some(Claim::Lost(problem))) => {
+                (ConditionType::Accepted, problem)
+            }
+            (Prepared::Planned(planned), _) => return Ok(planned),
+            (Prepared::Unresolved(problem), _) => (ConditionType::ResolvedRefs, problem),
+        };
         Err(Obstacle { condition, problem })
     }
 

@@ -101,8 +101,8 @@ enum Heir {
     Nobody,
     /// Nobody who is known, and not every kind is listed.
     Unknown,
-    /// This resource, which is to take the entries over in one step, so that no pod starts without any.
-    Waits(Claimant),
+    /// The resource of this title, which is to take the entries over in one step, so that no pod starts without any.
+    Waits(String),
 }
 
 async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> {
@@ -117,7 +117,9 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
     let is_unlisted = context.registry.unlisted(&namespace).is_some();
     let others = context.registry.claimants(&namespace);
     Ok(match claims::heir(&claimant, &target, &others) {
-        Some(heir) if !is_absent(object, context, Some(&target)).await? => Heir::Waits(heir.clone()),
+        Some(heir) if !is_absent(object, context, Some(&target)).await? => {
+            Heir::Waits(heir.owner.title.clone())
+        }
         None if is_unlisted => Heir::Unknown,
         Some(_) | None => Heir::Nobody,
     })
@@ -135,7 +137,7 @@ async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option
             if waited > HANDOVER && context.memory.is_news(object, &told.message) {
                 context.tell(object, &waits("Withdraw", &told, patience));
             }
-            Some(SUCCESSOR_RETRY.min(patience - waited))
+            Some(SUCCESSOR_RETRY.min(patience.saturating_sub(waited)))
         }
         // A kind that cannot be listed must not hold the deletion, nor a successor that never works.
         Heir::Nobody | Heir::Unknown | Heir::Waits(_) => None,
@@ -258,14 +260,13 @@ pub(super) async fn release_unreadable<K: Kind>(
 }
 
 /// Why the entries of a deleted resource stay for a while.
-fn stays_for<K: Kind>(object: &K, heir: &Claimant) -> Problem {
+fn stays_for<K: Kind>(object: &K, heir: &str) -> Problem {
     let target = object.common().target.as_ref().and_then(Target::of);
     let place = target.map_or_else(|| "the target".to_owned(), |target| target.to_string());
     Problem::new(
         Reason::Progressing,
         format!(
-            "The entries stay in {place} until {} takes them over, and go without it then. See what keeps that one from being verified and delivered.",
-            heir.owner.title
+            "The entries stay in {place} until {heir} takes them over, and go without it then. See what keeps that one from being verified and delivered."
         ),
     )
 }

@@ -100,7 +100,9 @@ pub fn seated(claimants: &[Claimant], target: &Target, seen: &Seen) -> Vec<Claim
     let mut seated: Vec<_> = claimants.iter().map(look).collect();
     let others = seated.clone();
     for claimant in &mut seated {
-        others.iter().for_each(|other| claimant.spare(other));
+        for other in &others {
+            claimant.spare(other);
+        }
     }
     seated
 }

@@ -517,7 +517,10 @@ fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
     let Claim::Lost(problem) = judge(&verified(rival()), &[delivered(unread(9, target()))]) else {
         panic!("it has the place")
     };
-    insta::assert_snapshot!(problem.message, @"");
+    assert_eq!(
+        problem.message,
+        "The LdapConfig \"unread\" has the LDAP settings of Deployment/wandb, and keeps it although this version of the operator cannot read it. Correct it, or delete one of the two."
+    );
 }
 
 #[test]
@@ -577,7 +580,7 @@ fn statuses_tell_who_works() {
         (of(2, "True", "Valid", "True", 1), (Proof::Unchecked, Identified::Published)),
         (of(2, "True", "Valid", "False", 2), (Proof::Unverified, Identified::Works)),
         (of(2, "False", "Superseded", "True", 2), (Proof::Verified, Identified::Wants)),
-        (of(2, "False", "InvalidSpec", "Unknown", 2), (Proof::Unverified, Identified::Published)),
+        (of(2, "False", "InvalidSpec", "Unknown", 2), (Proof::Unchecked, Identified::Published)),
     ] {
         assert_eq!(status, expected);
     }

@@ -73,13 +73,13 @@ impl Contest {
 
 /// How the resource stands towards those that want the same.
 pub(in crate::engine) async fn claim<K: Kind>(object: &K, context: &Context<K>, proof: Proof) -> Claim {
-    let Some(contest) = Contest::of(object, context, proof).await else { return Claim::Held };
-    let claim = contest.claim();
-    let (Some(target), true) = (&contest.claimant.target, contest.is_real()) else { return claim };
+    let Some(rivals) = Contest::of(object, context, proof).await else { return Claim::Held };
+    let claim = rivals.claim();
+    let (Some(target), true) = (&rivals.claimant.target, rivals.is_real()) else { return claim };
     let namespace = object.namespace().unwrap_or_default();
     // What keeps the target from being read is told by who delivers there.
     match target::read(&context.client, &namespace, target).await {
-        Ok(Ok(Some(seen))) => contest.at(target, &seen).claim(),
+        Ok(Ok(Some(seen))) => rivals.at(target, &seen).claim(),
         _ => claim,
     }
 }

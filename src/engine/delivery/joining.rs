@@ -26,11 +26,11 @@ use crate::{
 pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
-    contest: &Contest,
+    rivals: &Contest,
     offer: Offer<'_>,
     target: &Target,
 ) -> Result<Option<Values>, Obstacle> {
-    let Contest { claimant: own, others } = contest;
+    let Contest { claimant: own, others } = rivals;
     let published = match offer {
         _ if K::TENANCY == Tenancy::Alone => return Ok(None),
         Offer::Current(values) | Offer::Held(values) => Some(values),

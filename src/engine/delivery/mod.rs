@@ -132,7 +132,7 @@ async fn attempt<K: Kind>(
     (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, Obstacle> {
     let namespace = object.namespace().unwrap_or_default();
-    let Some(mut contest) = Contest::of(object, context, proof).await else {
+    let Some(mut rivals) = Contest::of(object, context, proof).await else {
         return Ok(Delivered::nothing(Progress::NotPublished));
     };
     if let Some(unlisted) = context.registry.unlisted(&namespace) {
@@ -140,16 +140,16 @@ async fn attempt<K: Kind>(
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
     if K::TENANCY == Tenancy::Together
-        && contest.is_real()
+        && rivals.is_real()
         && let Some(seen) = target::read(&context.client, &namespace, target).await??
     {
-        contest = contest.at(target, &seen);
+        rivals = rivals.at(target, &seen);
     }
-    let leader = contest.leader();
-    if !leader.is(&contest.claimant) {
+    let leader = rivals.leader();
+    if !leader.is(&rivals.claimant) {
         return joining::follow(object, context, target, offer, leader).await;
     }
-    let joined = joining::joined(&namespace, context, &contest, offer, target).await?;
+    let joined = joining::joined(&namespace, context, &rivals, offer, target).await?;
     let offer = match (K::TENANCY, &joined) {
         (Tenancy::Alone, _) => offer,
         // Every part of it was published by itself.
@@ -164,7 +164,7 @@ async fn attempt<K: Kind>(
         namespace: &namespace,
         target,
         owner: owner_in_targets(object),
-        contest,
+        contest: rivals,
         yielding: Vec::new(),
         successor: None,
         offer,
