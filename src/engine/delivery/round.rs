@@ -295,12 +295,7 @@ impl<K: Kind> Round<'_, K> {
         };
         if let Some(change) = change {
             let wrote = self.write(seen, &change, course.number, repair, &by).await?;
-            // What pods ran with was there.
-            if wrote == Wrote::Again
-                || wrote == Wrote::First && (course.was_there() || standing.moved.is_some())
-            {
-                self.context.tell(self.object, &self.repaired(&by));
-            }
+            self.tell_of_repair(wrote, course, standing, &by);
             return Ok(None);
         }
         if course.way_back.is_none() && self.take_over(seen).await? {
@@ -323,10 +318,8 @@ impl<K: Kind> Round<'_, K> {
                 None => return Ok(Some(delivered(Progress::Progressing(words::being_repaired(undone))))),
                 Some(change) if course.is_over(standing) => {
                     let by = BTreeSet::from([undone.by.by.clone()]);
-                    if self.write(seen, &change, course.number, Repair::Missing, &by).await? != Wrote::Nothing
-                    {
-                        self.context.tell(self.object, &self.repaired(&by));
-                    }
+                    let wrote = self.write(seen, &change, course.number, Repair::Missing, &by).await?;
+                    self.tell_of_repair(wrote, course, standing, &by);
                     return Ok(None);
                 }
                 // What was written is on its way, which makes everything like it again.
@@ -455,6 +448,14 @@ impl<K: Kind> Round<'_, K> {
             }
         }
         Ok(Wrote::Nothing)
+    }
+
+    /// Tells of entries that were in place before, and that somebody else had taken away or changed.
+    fn tell_of_repair(&self, wrote: Wrote, course: Course<'_>, standing: &Standing, by: &BTreeSet<String>) {
+        let were_there = course.was_there() || standing.moved.is_some();
+        if wrote == Wrote::Again || wrote == Wrote::First && were_there {
+            self.context.tell(self.object, &self.repaired(by));
+        }
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.

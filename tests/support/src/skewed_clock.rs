@@ -45,10 +45,10 @@ impl SkewedClock {
         let directory = RunDirectory::create("clock")?;
         let source = directory.write("clock.c", SHIM)?;
         let clock = Self { directory };
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(clock.library()).arg(source);
-        let compiled = compiler.status()?;
-        ensure!(compiled.success(), "the C compiler, which the build needs, too, failed: {compiled}");
+        let mut command = Command::new("cc");
+        command.args(["-shared", "-fPIC", "-O1", "-o"]).arg(clock.library()).arg(source);
+        let status = command.status()?;
+        ensure!(status.success(), "the C compiler, which the build needs, too, failed: {status}");
         clock.set_ahead(0)?;
         Ok(clock)
     }
