@@ -17,6 +17,7 @@ use super::{
     notices::{Tone, notices},
     rejection::{is_conflict, rejected},
     secret::field_manager,
+    slots::Slots,
     turns::Turns,
 };
 use crate::{
@@ -45,6 +46,9 @@ pub struct Waits {
     pub failure: Duration,
 }
 
+/// Runs of a kind at a time, where nobody says how many.
+const RUNS: u16 = 64;
+
 /// What every run of a kind shares.
 pub struct Context<K: Kind> {
     /// The connection to the API server.
@@ -59,6 +63,8 @@ pub struct Context<K: Kind> {
     pub metrics: Arc<Metrics>,
     /// Where events go.
     pub events: Events,
+    /// Limits how many runs there are at a time.
+    pub(super) slots: Slots,
     /// Limits how many runs speak with the API server at a time.
     pub(super) turns: Turns,
     /// How long is waited for what may still come right.
@@ -87,11 +93,18 @@ impl<K: Kind> Context<K> {
             backoff: Backoff::default(),
             metrics,
             events,
+            slots: Slots::new(RUNS),
             turns: Turns::default(),
             waits,
             stopping,
             registry,
         }
+    }
+
+    /// The same with so many runs at a time.
+    #[must_use]
+    pub fn with_runs(self, runs: u16) -> Self {
+        Self { slots: Slots::new(runs), ..self }
     }
 
     /// Every resource in the same namespace that may stand in this one's way.
@@ -119,7 +132,9 @@ impl<K: Kind> Context<K> {
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
-        self.backoff.forget(&Key::new(namespace, name));
+        let key = Key::new(namespace, name);
+        self.backoff.forget(&key);
+        self.slots.forget(&key);
         self.metrics.forget::<K>(namespace, name);
     }
 

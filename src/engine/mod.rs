@@ -36,6 +36,8 @@ mod report;
 mod scene;
 mod secret;
 mod secret_value;
+mod shares;
+mod slots;
 mod status;
 mod target_watch;
 mod trouble;

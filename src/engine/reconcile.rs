@@ -34,14 +34,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if object.meta().deletion_timestamp.is_some() {
         return release(object, context).await;
     }
+    let namespace = object.namespace().unwrap_or_default();
     let others = context.others(object).await;
-    let turn = context.turns.take().await;
+    let turn = context.turns.take(&namespace).await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
         keep(object, context, present.as_ref(), &existing).await?;
         return settle(object, context, unchanged(object, context, Outcome::Suspended), None).await;
     }
-    let namespace = object.namespace().unwrap_or_default();
     let references = references(object);
     let (objects, (present, existing)) = tokio::try_join!(
         fetch(&context.client, &namespace, &references),
@@ -73,7 +73,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = (existing.values(), last_verified.as_ref());
     let mut remembered =
         examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let mut turn = context.turns.take().await;
+    let mut turn = context.turns.take(&namespace).await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -89,7 +89,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         let values = (published.values.as_ref(), last_verified.as_ref());
         drop(turn);
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        turn = context.turns.take().await;
+        turn = context.turns.take(&namespace).await;
         published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
     }
     let verdict = remembered.verdict(object.common().failure_threshold);

@@ -145,10 +145,10 @@ async fn revoke<K: Kind>(
     context: &Context<K>,
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
-    let turn = context.turns.take().await;
+    let namespace = object.namespace().unwrap_or_default();
+    let turn = context.turns.take(&namespace).await;
     let (_, existing) = secret::read(&context.client, object).await?;
     let last_verified = context.memory.last_verified(object);
-    let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
     let scene = Scene {
         network: &network,

@@ -2,6 +2,7 @@
 
 mod checking;
 mod crashes;
+mod fair_shares;
 mod leadership;
 mod outages;
 mod publishing;
