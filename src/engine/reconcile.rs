@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
-    Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
-    Traces, Upkeep, Values, Verdict,
+    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings,
+    FirstCheck, Kind, Notice, Planned, Prepared, Publication, Remembered, RenderContext, Renewal, Scene,
+    Schedule, Tenancy, Traces, Upkeep, Values, Verdict,
     backoff::random_share,
     decide,
     delivery::{Checks, Delivered, Offer, Progress, deliver, look_again, looks, retire},
@@ -18,6 +18,7 @@ use super::{
     prepare, references, rejection,
     release::{Finalizer, release},
     secret::{self, Written, secret_name},
+    spread::Spread,
     status::{Destination, Facts, Outcome, derive},
 };
 use crate::{
@@ -132,12 +133,8 @@ async fn examine<K: Kind>(
     (published, last_verified): (Option<&Values>, Option<&Values>),
     age: Age,
 ) -> Result<Remembered<K::Evidence>, Error> {
-    let common = object.common();
     let question = &planned.question;
-    let known = context.memory.recall(object).or_else(|| {
-        let terms = (planned.account, common.failure_threshold);
-        Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
-    });
+    let known = context.memory.recall(object).or_else(|| recover(object, context, planned, checked_inputs));
     if let Some(known) = &known
         && known.answers(question, schedule(object), Instant::now())
         && (age == Age::AsScheduled || checks(object, known) != Checks::Stale)
@@ -178,6 +175,27 @@ async fn examine<K: Kind>(
         note_down(object, context, &remembered.findings, checked_inputs).await?;
     }
     Ok(remembered)
+}
+
+/// What the status tells of the checks that an earlier process made.
+fn recover<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    planned: &Planned<K>,
+    checked_inputs: &CheckedInputs,
+) -> Option<Remembered<K::Evidence>> {
+    let now = Instant::now();
+    let terms = (planned.account, object.common().failure_threshold);
+    let recovered =
+        Remembered::recover(object.status()?, planned.question.clone(), checked_inputs, terms, now)?;
+    context.metrics.recovered(object, &recovered.findings);
+    Some(match K::FIRST_CHECK {
+        FirstCheck::AtOnce => recovered,
+        FirstCheck::Spread => {
+            let uid = object.uid().unwrap_or_default();
+            recovered.spread(Spread::new(&uid, Timestamp::now(), now))
+        }
+    })
 }
 
 /// Runs the checks, and keeps up what the spec asks for on the other side.

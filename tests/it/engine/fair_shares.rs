@@ -52,7 +52,8 @@ fn descriptors(operator: &Operator) -> Result<usize> {
 /// How many of the namespace's directories were never told of.
 async fn without_status(workspace: &Workspace) -> Result<usize> {
     let list = workspace.resources("LdapConfig")?.list(&kube::api::ListParams::default()).await?;
-    let observed = |status: Option<&Value>| status.map_or(Value::Null, |status| status["observedGeneration"].clone());
+    let observed =
+        |status: Option<&Value>| status.map_or(Value::Null, |status| status["observedGeneration"].clone());
     Ok(list.items.iter().filter(|object| observed(object.data.get("status")) == json!(-1)).count())
 }
 

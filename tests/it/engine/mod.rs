@@ -8,6 +8,7 @@ mod outages;
 mod publishing;
 mod quiet;
 mod refusals;
+mod restarts;
 mod secrecy;
 mod starting;
 mod stopping;
