@@ -22,7 +22,7 @@
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
-//!   [`api_server`], [`leader`], [`server`], [`metrics`] and [`telemetry`].
+//!   [`api_server`], [`leader`], [`server`], [`metrics`], [`open_files`] and [`telemetry`].
 //! - [`import`]: from the settings of a running server back to the resources that say the same.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
@@ -43,8 +43,10 @@
 //!   is the verdict, and tests compare both.
 //! - A secret leaves this process in the published Secret and in the protocol that needs it, and
 //!   nowhere else: the type that holds it cannot be printed, and messages are searched for it.
-//! - What a remote side sends is limited in size before it is parsed, and nothing it sends can end
-//!   the process.
+//! - What a remote side sends is limited in size before it is parsed, what all of them send together has a budget
+//!   of memory, and nothing that they send can end the process.
+//! - Neither a namespace nor a server that hangs can take what another one needs: runs, turns at the API server and
+//!   the memory for answers are had in fair shares, of which nobody takes more than they leave.
 //! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
@@ -75,10 +77,12 @@ pub mod leader;
 pub mod metrics;
 pub mod net;
 pub mod oidc;
+pub mod open_files;
 pub mod operator;
 pub mod problem;
 pub mod sensitive;
 pub mod server;
 pub mod service_account;
+mod shares;
 pub mod target;
 pub mod telemetry;

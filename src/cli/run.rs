@@ -11,6 +11,7 @@ use super::cluster;
 use crate::{
     api::Duration,
     engine::{MANAGER, Scope, Waits},
+    open_files,
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
 };
@@ -65,6 +66,7 @@ pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     tokio::spawn(stop_on_signal(stopping.clone()));
     telemetry::start(arguments.log_format);
+    open_files::raise_limit();
     let mut options = arguments.options()?;
     let config = tokio::select! {
         config = cluster::current() => config?,

@@ -36,7 +36,6 @@ mod report;
 mod scene;
 mod secret;
 mod secret_value;
-mod shares;
 mod slots;
 mod spread;
 mod status;
@@ -63,7 +62,7 @@ pub use reconcile::reconcile;
 pub use references::{Fetched, FoundResource, Need, Neighbour, ObjectKey, Reference, ReferenceSource, fetch};
 pub use registry::Registry;
 pub use remembered::{Question, Remembered, Renewal, Schedule, Verdict};
-pub use report::{Account, Checked, Finding, Findings, Report};
+pub use report::{Account, Awaited, Checked, Finding, Findings, Report};
 pub use scene::Scene;
 pub use secret::{MANAGER, owner_in_targets, read, secret_name};
 

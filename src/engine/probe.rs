@@ -42,7 +42,7 @@ impl<'a, K: Kind> Examination<'a, K> {
         }
         let probed = tokio::time::timeout(limit, K::probe(plan, &scene, &mut report)).await;
         let evidence = probed.unwrap_or_else(|_| {
-            report.time_out(limit);
+            report.time_out(limit, scene.awaited());
             K::Evidence::default()
         });
         Self { plan, scene, limit, report, evidence, tended: None }
@@ -60,7 +60,7 @@ impl<'a, K: Kind> Examination<'a, K> {
         let tended = K::tend(self.plan, &self.scene, evidence, &mut self.report);
         match tokio::time::timeout(self.limit, tended).await {
             Ok(evidence) => self.evidence = evidence,
-            Err(_) => self.report.time_out(self.limit),
+            Err(_) => self.report.time_out(self.limit, self.scene.awaited()),
         }
     }
 

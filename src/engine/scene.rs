@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::Client;
 
-use super::{Finding, Values};
+use super::{Awaited, Finding, Values};
 use crate::{net::Network, problem::Problem};
 
 /// What checks may use beside their plan.
@@ -32,6 +32,11 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    /// What a run waited for when its time was over.
+    pub fn awaited(&self) -> Awaited {
+        if self.network.meter().is_waiting() { Awaited::Memory } else { Awaited::Answer }
+    }
+
     /// A scene without a cluster, in which nothing was published yet.
     pub fn without_cluster(network: &'a Network) -> Self {
         Self {

@@ -11,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    backoff::Key,
-    shares::{Pool, Shares},
-};
+use super::backoff::Key;
+use crate::shares::{Pool, Shares};
 
 /// After how long a run lingers: servers that are well answer sooner.
 pub(super) const USUAL: Duration = Duration::from_secs(1);
@@ -24,7 +22,7 @@ pub(super) const USUAL: Duration = Duration::from_secs(1);
 /// A run that lingers at a directory over TLS holds three sockets, one at anything else two at most. With the runs
 /// that do not linger yet, four kinds hold some three thousand of them at the worst, and what servers can make them
 /// keep stays below the memory that the chart allows.
-pub(super) const LINGERING: usize = 192;
+pub(super) const LINGERING: usize = 160;
 
 /// The slots of one kind's runs.
 #[derive(Clone)]
@@ -184,7 +182,7 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, sync::mpsc};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -235,7 +233,7 @@ mod tests {
         let mut hanging = Vec::new();
         // Half of those who may linger are of one namespace.
         while hanging.len() < LINGERING / 2 {
-            let mut begun = begin(&slots, "full", hanging.len()..hanging.len() + 32);
+            let mut begun = begin(&slots, "full", hanging.len()..hanging.len() + 16);
             assert!(!begun.is_empty());
             begun.iter_mut().for_each(Slot::linger);
             hanging.extend(begun);

@@ -4,7 +4,15 @@
 //! `resolve → permit → connect → encrypt`. A name is resolved once, and the connection goes to an
 //! address that the policy has seen; nothing here resolves a second time or follows a redirect.
 
-use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::problem::Problem;
 
@@ -12,17 +20,21 @@ mod client_certificate;
 mod dial;
 mod egress;
 mod http;
+mod memory;
 mod names;
 mod shared;
 mod tls;
 mod trust;
 
+use dial::Lookups;
+use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
 pub use dial::{Duplex, Endpoint, Host, connect, permit};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
+pub use memory::{Meter, Metered};
 pub use shared::Shared;
 pub use tls::{Certificate, encrypt};
 pub use trust::{
@@ -33,6 +45,9 @@ pub use trust::{
 /// How long an answer counts as the answer to a request that was made a little later.
 const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
 
+/// The largest body that is kept for those who come later: what is kept is in nobody's share of the memory.
+const SHARED_BODY: usize = 64 * 1024;
+
 /// What connections need beside their endpoint: made once per process.
 pub struct SharedNetwork {
     /// Which addresses may be connected to.
@@ -40,18 +55,29 @@ pub struct SharedNetwork {
     /// The system's certificate authorities.
     pub system_trust: Trust,
     /// Public documents that several resources ask for at the same time.
-    pub documents: Shared<RequestKey, HttpResponse>,
+    documents: Shared<RequestKey, HttpResponse>,
+    /// The memory that answers may take together.
+    memory: Arc<AnswerMemory>,
+    /// The names that are looked up at a time.
+    lookups: Lookups,
 }
 
 impl SharedNetwork {
     /// A network with the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
-        Self { egress, system_trust: Trust::system(), documents: Shared::new(SHARE_ANSWERS_FOR) }
+        Self {
+            egress,
+            system_trust: Trust::system(),
+            documents: Shared::new(SHARE_ANSWERS_FOR, |answer| answer.body.len() <= SHARED_BODY),
+            memory: Arc::default(),
+            lookups: Lookups::default(),
+        }
     }
 
     /// The network as the pods of a namespace see it.
     pub fn seen_from(self: &Arc<Self>, namespace: &str) -> Network {
-        Network { shared: Arc::clone(self), names: Names::of_namespace(namespace) }
+        let meter = Meter::new(Arc::clone(&self.memory), namespace);
+        Network { shared: Arc::clone(self), names: Names::of_namespace(namespace), meter }
     }
 }
 
@@ -60,17 +86,44 @@ impl SharedNetwork {
 pub struct Network {
     shared: Arc<SharedNetwork>,
     names: Names,
+    meter: Meter,
 }
 
 impl Network {
     /// The network as this process sees it.
     pub fn new(egress: EgressPolicy) -> Self {
-        Self { shared: Arc::new(SharedNetwork::new(egress)), names: Names::default() }
+        let shared = Arc::new(SharedNetwork::new(egress));
+        let meter = Meter::new(Arc::clone(&shared.memory), "");
+        Self { shared, names: Names::default(), meter }
+    }
+
+    /// What this run has taken of the memory for answers.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// A public document, which `request` fetches unless another run is about to or just did.
+    pub async fn document(
+        &self,
+        key: RequestKey,
+        request: impl Future<Output = Result<HttpResponse, Problem>>,
+    ) -> Result<Arc<HttpResponse>, Problem> {
+        let host = key.url.authority().to_owned();
+        let making = AtomicBool::new(false);
+        let request = async {
+            making.store(true, Ordering::Relaxed);
+            request.await
+        };
+        let answer = self.documents.get(key, request).await?;
+        if !making.load(Ordering::Relaxed) {
+            http::permit_parsing(&self.meter, &host, &answer.body).await?;
+        }
+        Ok(answer)
     }
 
     /// Every address of the endpoint, sorted, so that equal answers look equal.
     pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
-        dial::resolve(&self.names, endpoint).await
+        dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await
     }
 
     /// The full name that answered to the host's name in this run; the host itself where none is known.

@@ -308,6 +308,7 @@ impl Reason {
     pub fn remedy(self) -> Remedy {
         match self {
             Self::TimedOut
+            | Self::Inconclusive
             | Self::NameNotResolved
             | Self::ConnectionRefused
             | Self::ConnectionFailed
@@ -333,9 +334,11 @@ impl Reason {
             // A server that has refused the handshake never reads what is sent within it.
             Self::ConnectionFailed | Self::TlsHandshakeFailed => CredentialsAnswer::NotSent,
             Self::ServerUnavailable => CredentialsAnswer::Postponed,
-            Self::TimedOut | Self::ConnectionClosed | Self::ProtocolError | Self::ResponseTooLarge => {
-                CredentialsAnswer::Unclear
-            }
+            Self::TimedOut
+            | Self::Inconclusive
+            | Self::ConnectionClosed
+            | Self::ProtocolError
+            | Self::ResponseTooLarge => CredentialsAnswer::Unclear,
             _ => CredentialsAnswer::Refused,
         }
     }

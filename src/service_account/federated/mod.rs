@@ -151,7 +151,7 @@ pub(super) async fn probe(plan: &WholePlan, own: &Plan, scene: &Scene<'_>, repor
     let time_left = limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
     let exchanged = Box::pin(exchange(plan, own, held.as_ref(), scene, report));
     let exchanged = tokio::time::timeout(time_left, exchanged).await.unwrap_or_else(|_| {
-        report.time_out(limit);
+        report.time_out(limit, scene.awaited());
         Exchange::Unanswered
     });
     match exchanged {

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use test_support::{ControlPlane, Operator, User, Workspace, hostile::TcpServer, wait_until};
 use wandb_auth_operator::api::custom_resource_definitions;
 
+use super::confined::operator_after;
 use crate::world::{
     ARGUMENTS, certificate, directory, jwt_issuer, ldap_config, oidc_provider, program, provider,
-    put_references,
+    put_references, workspace,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -55,6 +56,20 @@ async fn without_status(workspace: &Workspace) -> Result<usize> {
     let observed =
         |status: Option<&Value>| status.map_or(Value::Null, |status| status["observedGeneration"].clone());
     Ok(list.items.iter().filter(|object| observed(object.data.get("status")) == json!(-1)).count())
+}
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised() -> Result<()> {
+    let workspace = workspace().await?;
+    let scratch = tempfile::tempdir()?;
+    let program = operator_after(scratch.path(), "ulimit -S -n 256")?;
+    let operator = workspace.start_operator(&program, &ARGUMENTS)?;
+    operator.wait_until_ready()?;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", operator.id())).context("this needs Linux")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).context("no limit")?;
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert!(matches!(words.as_slice(), [.., soft, hard, _] if soft == hard), "{line}");
+    Ok(())
 }
 
 #[tokio::test]

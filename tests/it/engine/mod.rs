@@ -1,9 +1,11 @@
 //! The whole operator, as a process with no more rights than it needs, on a real API server.
 
 mod checking;
+mod confined;
 mod crashes;
 mod fair_shares;
 mod leadership;
+mod memory;
 mod outages;
 mod publishing;
 mod quiet;

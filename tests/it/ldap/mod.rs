@@ -19,7 +19,7 @@ mod primary_groups;
 mod reading;
 mod references;
 mod refusals;
-mod scripted;
+pub(crate) mod scripted;
 mod unreachable;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};

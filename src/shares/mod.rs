@@ -3,26 +3,30 @@
 //! Nobody may hold more places than are left. So one who takes all they can get leaves half of the room, two leave a
 //! third, and whoever comes anew finds a place at once; a fixed share for each would have to know how many there are.
 
+mod permits;
+
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
 };
 
+pub(crate) use permits::{Permit, Permits};
+
 /// A number of places, and who holds how many of them.
 #[derive(Debug)]
-pub(super) struct Pool<H> {
+pub(crate) struct Pool<H> {
     free: usize,
     held: HashMap<H, usize>,
 }
 
 impl<H: Clone + Eq + Hash> Pool<H> {
     /// So many places, all of them free.
-    pub(super) fn new(places: usize) -> Self {
+    pub(crate) fn new(places: usize) -> Self {
         Self { free: places, held: HashMap::new() }
     }
 
     /// Takes a place, where the holder may have another one.
-    pub(super) fn take(&mut self, holder: &H) -> bool {
+    pub(crate) fn take(&mut self, holder: &H) -> bool {
         let fits = self.fits(holder);
         if fits {
             self.free -= 1;
@@ -32,7 +36,7 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     }
 
     /// Gives a place back that the holder has.
-    pub(super) fn give_back(&mut self, holder: &H) {
+    pub(crate) fn give_back(&mut self, holder: &H) {
         let Some(held) = self.held.get_mut(holder) else { return };
         self.free += 1;
         *held -= 1;
@@ -52,7 +56,7 @@ impl<H: Clone + Eq + Hash> Pool<H> {
 
 /// A pool with a queue in front of it. `W` is what tells somebody that their turn has come.
 #[derive(Debug)]
-pub(super) struct Shares<H, W> {
+pub(crate) struct Shares<H, W> {
     pool: Pool<H>,
     waiting: HashMap<H, VecDeque<(u64, W)>>,
     arrivals: u64,
@@ -60,28 +64,28 @@ pub(super) struct Shares<H, W> {
 
 impl<H: Clone + Eq + Hash, W> Shares<H, W> {
     /// So many places, and nobody who waits for one.
-    pub(super) fn new(places: usize) -> Self {
+    pub(crate) fn new(places: usize) -> Self {
         Self { pool: Pool::new(places), waiting: HashMap::new(), arrivals: 0 }
     }
 
     /// Takes a place, where the holder may have another one. Who waits already could not have had it.
-    pub(super) fn take(&mut self, holder: &H) -> bool {
+    pub(crate) fn take(&mut self, holder: &H) -> bool {
         self.pool.take(holder)
     }
 
     /// Waits for a place.
-    pub(super) fn wait(&mut self, holder: H, waiter: W) {
+    pub(crate) fn wait(&mut self, holder: H, waiter: W) {
         self.arrivals += 1;
         self.waiting.entry(holder).or_default().push_back((self.arrivals, waiter));
     }
 
     /// Gives a place back; [`Shares::next`] tells who gets one.
-    pub(super) fn give_back(&mut self, holder: &H) {
+    pub(crate) fn give_back(&mut self, holder: &H) {
         self.pool.give_back(holder);
     }
 
     /// Gives a place to who goes next: of those with the fewest places, who waits the longest.
-    pub(super) fn next(&mut self) -> Option<(H, W)> {
+    pub(crate) fn next(&mut self) -> Option<(H, W)> {
         let first = |(holder, queue): (&H, &VecDeque<(u64, W)>)| {
             let (arrival, _) = queue.front()?;
             let rank = (self.pool.held(holder), *arrival);
