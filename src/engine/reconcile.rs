@@ -164,6 +164,8 @@ async fn examine<K: Kind>(
     context.metrics.checked(object, &examined.findings);
     let due = K::due(&planned.plan, &examined.evidence, &scene);
     let renewal = Renewal::new(due, scene.now, Instant::now());
+    // What the servers sent is not needed any more, and others may wait for its memory.
+    drop(network);
     let share = random_share();
     let remembered =
         Remembered::learn(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());

@@ -363,6 +363,16 @@ mod tests {
     }
 
     #[test]
+    fn a_shortage_of_memory_is_an_outage_and_nobody_s_mistake() {
+        let mut report = Report::new(vec![CheckName::Discovery], Redactor::default());
+        report.time_out(Duration::from_secs(10), Awaited::Memory);
+        let findings = report.finish();
+        let failure = findings.failure().unwrap();
+        assert_eq!((failure.reason, failure.reason.remedy()), (Reason::Inconclusive, Remedy::Retry));
+        assert!(failure.message.contains("says nothing about the server"), "{}", failure.message);
+    }
+
+    #[test]
     fn what_was_not_looked_at_never_counts_as_verified() {
         let mut report = Report::new(vec![CheckName::DnsResolves, CheckName::Bind], Redactor::default());
         report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));

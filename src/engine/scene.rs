@@ -1,5 +1,7 @@
 //! Where a run happens: what checks may use beside their plan.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use kube::Client;
 
@@ -32,9 +34,13 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// What a run waited for when its time was over.
-    pub fn awaited(&self) -> Awaited {
-        if self.network.meter().is_waiting() { Awaited::Memory } else { Awaited::Answer }
+    /// Awaits work within a time limit; what it waited for when that was over.
+    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
+        let mut work = std::pin::pin!(work);
+        let done = tokio::time::timeout(limit, work.as_mut()).await;
+        // The work still waits as long as it is not dropped.
+        let is_waiting = self.network.meter().is_waiting();
+        done.map_err(|_| if is_waiting { Awaited::Memory } else { Awaited::Answer })
     }
 
     /// A scene without a cluster, in which nothing was published yet.
@@ -51,5 +57,28 @@ impl<'a> Scene<'a> {
             unwritable: None,
             now: Timestamp::now(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::Arc};
+
+    use super::*;
+    use crate::net::{EgressPolicy, SharedNetwork};
+
+    #[tokio::test]
+    async fn a_run_that_had_no_memory_in_time_says_nothing_about_the_server() {
+        const LARGE: u64 = 2 << 20;
+        const LIMIT: Duration = Duration::from_millis(20);
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let [first, second, third] = [(); 3].map(|()| shared.seen_from("a"));
+        let scene = Scene::without_cluster(&third);
+        assert_eq!(scene.within(LIMIT, pending::<()>()).await, Err(Awaited::Answer));
+        first.meter().take(LARGE).await;
+        second.meter().take(LARGE).await;
+        assert_eq!(scene.within(LIMIT, third.meter().take(LARGE)).await, Err(Awaited::Memory));
+        drop(first);
+        assert_eq!(scene.within(LIMIT, third.meter().take(0)).await, Ok(()));
     }
 }

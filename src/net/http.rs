@@ -186,7 +186,7 @@ pub(super) async fn permit_parsing(meter: &Meter, host: &str, body: &[u8]) -> Re
     Err(Problem::new(
         Reason::ResponseTooLarge,
         format!(
-            "The answers of {host} have so many parts that reading them takes more than 16 MiB of memory. Check that the URL is the right one."
+            "The answer of {host} has so many parts that reading it takes more than 16 MiB of memory. Check that the URL is the right one."
         ),
     ))
 }

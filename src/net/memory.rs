@@ -35,11 +35,11 @@ const MIDDLE: u64 = 1024 * KIB;
 /// The permits of the middle size: together they stand for 24 MiB.
 const MIDDLE_PERMITS: usize = 24;
 
-/// The permits of the large size. A run reads 8 MiB from a directory or a few bodies of 1 MiB at most, and with what is
-/// made of it takes 24 MiB, so that all of them together stand for 72 MiB.
+/// The permits of the large size. A run has 8 MiB of a directory's answers at most, or what is made of two or three
+/// documents, which takes 36 MiB: all of them together stand for 108 MiB.
 const LARGE_PERMITS: usize = 3;
 
-/// What a run may keep of what parsers make of documents.
+/// What a parser may make of one document. A list of as many members of a team as fit into 1 MiB takes less.
 const PARSED: u64 = 16 * 1024 * KIB;
 
 /// The permits of all runs of the process.
@@ -62,7 +62,6 @@ struct Run {
     memory: Arc<AnswerMemory>,
     namespace: String,
     taken: AtomicU64,
-    parsed: AtomicU64,
     /// How many permits it has, one of each size.
     size: AtomicUsize,
     permits: tokio::sync::Mutex<Vec<Permit<String>>>,
@@ -85,7 +84,6 @@ impl Meter {
             memory,
             namespace: namespace.to_owned(),
             taken: AtomicU64::new(0),
-            parsed: AtomicU64::new(0),
             size: AtomicUsize::new(0),
             permits: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -105,8 +103,7 @@ impl Meter {
 
     /// Counts what a parser is about to make of a document, and waits until that is permitted; whether it may be made.
     pub async fn parse(&self, bytes: u64) -> bool {
-        let parsed = self.0.parsed.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let fits = parsed <= PARSED;
+        let fits = bytes <= PARSED;
         if fits {
             self.take(bytes).await;
         }
@@ -221,7 +218,7 @@ impl AsyncWrite for Metered {
 pub(super) fn parsed_size(text: &[u8]) -> u64 {
     const OBJECT: u64 = 704;
     const LIST: u64 = 192;
-    const MEMBER: u64 = 128;
+    const MEMBER: u64 = 64;
     const PART: u64 = 96;
     // Nothing is made of what does not begin like JSON.
     if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii_start().starts_with(b"[") {
@@ -291,11 +288,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_keeps_a_limited_amount_of_documents() {
+    async fn a_document_may_have_so_many_parts_only() {
         let memory = Arc::new(AnswerMemory::default());
         let run = run(&memory, "a");
-        assert!(run.parse(PARSED).await);
-        assert!(!run.parse(1).await);
+        assert!(run.parse(PARSED).await && run.parse(PARSED).await);
+        assert!(!run.parse(PARSED + 1).await);
+        let member = r#"{"id":"VXNlcjoxMjM0NTY3","username":"a","email":"a@example.org","admin":false,"accountType":"USER"},"#;
+        let members = member.repeat((1 << 20) / member.len());
+        assert!(parsed_size(format!("[{members}]").as_bytes()) < PARSED);
     }
 
     #[tokio::test]

@@ -236,7 +236,7 @@ pub enum Reason {
     NoUsableKey,
     /// The provider does not know the client or its secret.
     ClientRejected,
-    /// The provider's answer says neither yes nor no.
+    /// The answer says neither yes nor no, or the operator had no memory to read it in time.
     Inconclusive,
     /// The provider does not know the redirect URI for this client.
     RedirectUriRejected,

@@ -42,7 +42,7 @@ fn greedy_issuer() -> Result<HttpServer> {
             "token_endpoint": format!("{issuer}/token"),
             "jwks_uri": format!("{issuer}/keys"),
             "response_types_supported": ["code", "id_token"],
-            "parts": vec![json!({"": 0}); 7_500],
+            "parts": vec![json!({"": 0}); 12_000],
         });
         let rest = (1 << 20) - document.to_string().len() - 100;
         document["filling"] = Value::from("x".repeat(rest));

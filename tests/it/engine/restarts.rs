@@ -110,6 +110,8 @@ async fn a_restart_makes_no_check_that_is_not_due_and_writes_nothing() -> Result
         Ok((directory.bind_attempts(Slapd::SERVICE_DN)? == binds + 1).then_some(()))
     })
     .await?;
+    let told = |status: &serde_json::Value| status["checkedInputs"].to_string().contains("recheck=now");
+    workspace.wait_for("LdapConfig", "number-1", told).await?;
     drop(second);
     workspace.put_secret("other-bind", &[("password", "not the password")]).await?;
     let third = operator(&workspace)?;
