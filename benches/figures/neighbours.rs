@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use serde_json::json;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use test_support::{hostile::TcpServer, wait_until};
 
 use crate::{
@@ -27,8 +27,9 @@ pub async fn measure(world: &World, table: &mut Table) -> Result<()> {
     let black_hole = TcpServer::black_hole()?;
     for number in 0..BLACK_HOLES {
         let mut hung = world.ldap_config(&format!("hung-{number}"))?;
-        hung["spec"]["address"] = json!(format!("ldaps://{}", black_hole.address()));
-        hung["spec"]["checkTimeout"] = json!("30m");
+        let spec = hung.get_mut("spec").and_then(Value::as_object_mut).context("it has no spec")?;
+        spec.insert("address".to_owned(), json!(format!("ldaps://{}", black_hole.address())));
+        spec.insert("checkTimeout".to_owned(), json!("30m"));
         crowded.apply(&hung.to_string()).await?;
     }
     wait_until(PATIENCE, "every hung check", || Ok(black_hole.connections() >= BLACK_HOLES))?;

@@ -76,7 +76,8 @@ mod tests {
             prop_assert!(wait < INTERVAL);
             let later = Duration::from_millis(later);
             let restarted = Spread::new(&uid, wall + later, now + later);
-            let expected = if later <= wait { wait - later } else { wait + INTERVAL - later };
+            let next = if later <= wait { wait } else { wait + INTERVAL };
+            let expected = next.saturating_sub(later);
             prop_assert_eq!(restarted.wait(INTERVAL, now + later), expected);
             // In the same process it is due from then on.
             prop_assert_eq!(Spread::new(&uid, wall, now).wait(INTERVAL, now + later), wait.saturating_sub(later));
