@@ -22,7 +22,7 @@
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
-//!   [`api_server`], [`leader`], [`server`], [`metrics`] and [`telemetry`].
+//!   [`api_server`], [`leader`], [`server`], [`metrics`], [`open_files`] and [`telemetry`].
 //! - [`import`]: from the settings of a running server back to the resources that say the same.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
@@ -66,10 +66,16 @@
 //!   Tests: `engine::secrecy::planted_secrets_appear_nowhere_outside_secrets`,
 //!   `service_account::secrecy::keys_appear_nowhere_outside_secrets`,
 //!   `service_account::federated::secrecy::tokens_appear_nowhere_outside_secrets`.
-//! - What a remote side sends is limited in size before it is parsed, and nothing it sends can end
-//!   the process.
+//! - What a remote side sends is limited in size before it is parsed, what all of them send together has a budget
+//!   of memory, and nothing that they send can end the process.
 //!   Tests: `ldap::hostile::huge_answers_are_not_read`, `ldap::hostile::well_formed_nonsense_harms_nobody`,
-//!   `oidc::documents::answers_that_are_no_document_are_told_apart`.
+//!   `oidc::documents::answers_that_are_no_document_are_told_apart`,
+//!   `engine::memory::fifty_servers_that_answer_as_much_as_is_allowed_do_not_end_the_process`.
+//! - Neither a namespace nor a server that hangs can take what another one needs: runs, turns at the API server and
+//!   the memory for answers are had in fair shares, of which nobody takes more than they leave.
+//!   Tests: `engine::fair_shares::a_hundred_black_holes_delay_nobody`.
+//! - After a restart, what an earlier process has proven not to be due is checked at its own point of its interval.
+//!   Tests: `engine::restarts::a_restart_makes_no_check_that_is_not_due_and_writes_nothing`.
 //! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
 //!   Tests: `engine::checking::an_address_that_egress_forbids_is_never_connected_to`,
 //!   `oidc::documents::a_redirect_is_told_and_not_followed`.
@@ -132,10 +138,12 @@ pub mod leader;
 pub mod metrics;
 pub mod net;
 pub mod oidc;
+pub mod open_files;
 pub mod operator;
 pub mod problem;
 pub mod sensitive;
 pub mod server;
 pub mod service_account;
+mod shares;
 pub mod target;
 pub mod telemetry;

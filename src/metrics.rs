@@ -183,15 +183,31 @@ impl Metrics {
     /// Notes the findings of a run.
     pub fn checked<K: Kind>(&self, object: &K, findings: &Findings) {
         let resource = labels(object);
+        for finding in &findings.list {
+            self.check_duration
+                .get_or_create(&CheckKindLabels {
+                    kind: resource.kind.clone(),
+                    check: finding.name.family().into(),
+                })
+                .observe(finding.duration.as_secs_f64());
+        }
+        self.show(&resource, findings);
+        set(&self.last_check, &resource, Some(Timestamp::now()));
+        let not_after = findings.certificate.map(|certificate| certificate.not_after);
+        set(&self.certificate_not_after, &resource, not_after);
+    }
+
+    /// Notes what an earlier process found, as far as the status tells.
+    pub fn recovered<K: Kind>(&self, object: &K, findings: &Findings) {
+        self.show(&labels(object), findings);
+    }
+
+    fn show(&self, resource: &ResourceLabels, findings: &Findings) {
         let mut shown = Shown::new();
         for finding in &findings.list {
-            let check = finding.name.family();
-            self.check_duration
-                .get_or_create(&CheckKindLabels { kind: resource.kind.clone(), check: check.into() })
-                .observe(finding.duration.as_secs_f64());
             let name = match finding.name {
                 CheckName::TestUser(_) | CheckName::Sample(_) => Cow::Owned(finding.name.to_string()),
-                _ => Cow::Borrowed(check),
+                _ => Cow::Borrowed(finding.name.family()),
             };
             shown.insert((name, finding.result.into()));
         }
@@ -202,9 +218,6 @@ impl Metrics {
         for (check, result) in outdated.difference(&shown) {
             self.check_result.remove(&resource.check(check.clone(), result));
         }
-        set(&self.last_check, &resource, Some(Timestamp::now()));
-        let not_after = findings.certificate.map(|certificate| certificate.not_after);
-        set(&self.certificate_not_after, &resource, not_after);
     }
 
     /// Notes the status that a run came to, and the times that it tells of.

@@ -32,7 +32,7 @@ pub struct Options {
     pub scopes: Vec<Scope>,
     /// Networks that may be connected to whatever they are.
     pub allow_egress: Vec<IpNet>,
-    /// Runs of one kind and namespace at a time.
+    /// Runs of one kind at a time, without those that wait for an answer longer than a second.
     pub concurrency: u16,
     /// How long is waited for what may still come right.
     pub waits: Waits,
@@ -185,7 +185,7 @@ struct Controllers {
 impl Controllers {
     /// Sets one kind up in every scope.
     fn add<K: Kind>(mut self, shared: &Shared<'_>) -> Self {
-        let context = Arc::new(Context::<K>::new(
+        let context = Context::<K>::new(
             shared.cluster.clone(),
             Arc::clone(&shared.network),
             Arc::clone(&shared.metrics),
@@ -193,9 +193,10 @@ impl Controllers {
             shared.options.waits,
             shared.stopping.clone(),
             Arc::clone(&shared.registry),
-        ));
+        );
+        let context = Arc::new(context.with_runs(shared.options.concurrency));
         for scope in &shared.options.scopes {
-            let run = control(Arc::clone(&context), scope, &shared.watches, shared.options.concurrency);
+            let run = control(Arc::clone(&context), scope, &shared.watches);
             self.runs.push(run.boxed());
         }
         self

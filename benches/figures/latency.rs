@@ -22,9 +22,9 @@ const EDITS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(1100);
 
 /// An edit and what followed.
-struct Edit {
+pub struct Edit {
     /// From the request until Ready.
-    until_ready: Duration,
+    pub until_ready: Duration,
     /// What the checks took in this very run: the servers' own time.
     checks: Duration,
 }
@@ -61,7 +61,8 @@ pub async fn measure(world: &World, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-async fn edit_many_times(workspace: &Workspace, operator: &Operator, kind: &str) -> Result<Vec<Edit>> {
+/// Edits the resource named `edited` of this kind many times.
+pub async fn edit_many_times(workspace: &Workspace, operator: &Operator, kind: &str) -> Result<Vec<Edit>> {
     let api = workspace.resources(kind)?;
     let mut seen = Box::pin(watch_object(api.clone(), "edited"));
     let mut edits = Vec::new();

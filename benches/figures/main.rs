@@ -1,11 +1,12 @@
 //! `cargo bench --bench figures`: what the operator costs, as a Markdown table, beside what is aimed at.
 //!
 //! In reading order: [`table`] is what is printed, [`world`] is what is measured against, and then
-//! come the figures: [`start`], [`memory`] and [`latency`]. Nothing is asserted, since a busy
+//! come the figures: [`start`], [`memory`], [`latency`] and [`neighbours`]. Nothing is asserted, since a busy
 //! machine is no bug.
 
 mod latency;
 mod memory;
+mod neighbours;
 mod start;
 mod table;
 mod world;
@@ -41,6 +42,8 @@ async fn main() -> Result<()> {
     memory::measure(&world, &mut table).await?;
     eprintln!("measuring the time from an edit to Ready …");
     latency::measure(&world, &mut table).await?;
+    eprintln!("measuring the same beside neighbours that hang …");
+    neighbours::measure(&world, &mut table).await?;
     print!("{table}");
     Ok(())
 }

@@ -79,6 +79,14 @@ pub fn start_operator(workspace: &Workspace) -> Result<Operator> {
         .context("the operator does not start")
 }
 
+/// The same for several namespaces, in each of which it has its rights.
+pub fn start_operator_for(workspace: &Workspace, namespaces: &[&str]) -> Result<Operator> {
+    let namespaces = namespaces.join(",");
+    workspace
+        .start_operator(program(), &["--allow-egress", "127.0.0.0/8", "--namespace", &namespaces])
+        .context("the operator does not start")
+}
+
 /// Whether the status says Ready for this generation or a later one.
 pub fn is_ready(status: &Value, generation: i64) -> bool {
     let observed = status.get("observedGeneration").and_then(Value::as_i64).unwrap_or(-1);

@@ -11,6 +11,7 @@ use super::cluster;
 use crate::{
     api::Duration,
     engine::{MANAGER, Scope, Waits},
+    open_files,
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
 };
@@ -30,7 +31,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "CIDR", env = "WANDB_AUTH_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<String>,
 
-    /// Resources of one kind and namespace that are worked on at a time.
+    /// Resources of one kind that are worked on at a time; namespaces share them fairly, and who waits for an answer longer than a second does not count.
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
@@ -65,6 +66,7 @@ pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     tokio::spawn(stop_on_signal(stopping.clone()));
     telemetry::start(arguments.log_format);
+    open_files::raise_limit();
     let mut options = arguments.options()?;
     let config = tokio::select! {
         config = cluster::current() => config?,

@@ -63,6 +63,11 @@ impl Key {
         Self::new(&object.namespace().unwrap_or_default(), &object.name_any())
     }
 
+    /// The namespace.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The object as a controller's queue knows it.
     pub(super) fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectRef<K> {
         ObjectRef::new(&self.name).within(&self.namespace)

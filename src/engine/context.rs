@@ -11,6 +11,7 @@ use super::{
     claims,
     notices::Tone,
     rejection::{is_conflict, rejected},
+    slots::Slots,
     turns::Turns,
 };
 use crate::{
@@ -26,6 +27,9 @@ pub struct Waits {
     /// How long a container of a target must fail before a rollout is undone.
     pub failure: Duration,
 }
+
+/// Runs of a kind at a time, where nobody says how many.
+const RUNS: u16 = 64;
 
 /// What every run of a kind shares.
 pub struct Context<K: Kind> {
@@ -43,6 +47,8 @@ pub struct Context<K: Kind> {
     pub metrics: Arc<Metrics>,
     /// Where events go.
     pub events: Events,
+    /// Limits how many runs there are at a time.
+    pub(super) slots: Slots,
     /// Limits how many runs speak with the API server at a time.
     pub(super) turns: Turns,
     /// How long is waited for what may still come right.
@@ -72,11 +78,18 @@ impl<K: Kind> Context<K> {
             backoff: Backoff::default(),
             metrics,
             events,
+            slots: Slots::new(RUNS),
             turns: Turns::default(),
             waits,
             stopping,
             registry,
         }
+    }
+
+    /// The same with so many runs at a time.
+    #[must_use]
+    pub fn with_runs(self, runs: u16) -> Self {
+        Self { slots: Slots::new(runs), ..self }
     }
 
     /// Every resource in the same namespace that may stand in this one's way.
@@ -104,7 +117,9 @@ impl<K: Kind> Context<K> {
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
-        self.backoff.forget(&Key::new(namespace, name));
+        let key = Key::new(namespace, name);
+        self.backoff.forget(&key);
+        self.slots.forget(&key);
         self.metrics.forget::<K>(namespace, name);
     }
 

@@ -1,12 +1,13 @@
 //! The controllers: a run for each change that leads to one, and what follows from how it ended.
 
 use std::{
+    future::ready,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, StreamExt, channel::mpsc};
+use futures::{FutureExt, StreamExt, channel::mpsc, future::BoxFuture};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Secret},
@@ -21,6 +22,8 @@ use kube::{
         reflector::{ObjectRef, Store, store::Writer},
     },
 };
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{
     Context, Kind, ReferenceSource, Watches,
@@ -31,6 +34,7 @@ use super::{
     reconcile,
     release::{end_with_namespace, release_unreadable},
     reporting::Seen,
+    slots::Slot,
     status::{Destination, Facts, Outcome, derive},
     trouble::Place,
     watches::{Importance, Watched},
@@ -101,7 +105,6 @@ pub fn control<K: Kind>(
     context: Arc<Context<K>>,
     scope: &Scope,
     watches: &Watches,
-    concurrency: u16,
 ) -> impl Future<Output = ()> + use<K> {
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
@@ -115,7 +118,9 @@ pub fn control<K: Kind>(
         metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
     let config_maps =
         metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()), &(), scope, watches);
-    let config = controller::Config::default().concurrency(concurrency);
+    // Every run begins at once, and ends at once where there is no slot for it.
+    let config = controller::Config::default().concurrency(0);
+    let calls = run_again.clone();
     let stopping = context.stopping.clone();
     let present = store.clone();
     let mut controller = Controller::for_stream(resources, store.clone())
@@ -130,7 +135,7 @@ pub fn control<K: Kind>(
         controller = controller.watches_stream_with(changes, users, resource);
     }
     let runs = controller.reconcile_on(again).graceful_shutdown_on(stopping.clone().cancelled_owned()).run(
-        move |object, context| run(object, context, present.clone()),
+        move |object, context| run(object, context, present.clone(), calls.clone()),
         |object, error, context| retry(&object, error, &context),
         Arc::clone(&context),
     );
@@ -205,13 +210,33 @@ async fn bring_back<K: Kind>(
     }
 }
 
-async fn run<K: Kind>(
+/// Begins a run, or has the resource called when there is a slot for one.
+fn run<K: Kind>(
     object: Arc<Guarded<K>>,
     context: Arc<Context<K>>,
     present: Store<Guarded<K>>,
+    calls: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
+) -> BoxFuture<'static, Result<Action, Error>> {
+    let key = Key::of(&*object);
+    let reference = key.reference();
+    // Nobody listens any more only when the process stops.
+    let call = move || drop(calls.unbounded_send(reference));
+    let Some(slot) = context.slots.enter(key, call) else { return ready(Ok(Action::await_change())).boxed() };
+    let run = in_slot(object, context, present, slot);
+    // The controller looks at all of its runs whenever anything happens to one of them. Tasks are looked at only when
+    // something happened to themselves.
+    let run = AbortOnDropHandle::new(tokio::spawn(run.in_current_span()));
+    run.map(|outcome| outcome.unwrap_or(Err(Error::Panicked))).boxed()
+}
+
+async fn in_slot<K: Kind>(
+    object: Arc<Guarded<K>>,
+    context: Arc<Context<K>>,
+    present: Store<Guarded<K>>,
+    slot: Slot,
 ) -> Result<Action, Error> {
     let started = Instant::now();
-    let outcome = AssertUnwindSafe(limited(&object, &context)).catch_unwind().await;
+    let outcome = slot.during(AssertUnwindSafe(limited(&object, &context)).catch_unwind()).await;
     context.metrics.reconciled::<K>(started.elapsed());
     let reference = ObjectRef::from_obj(&*object);
     if present.get(&reference).is_none_or(|current| current.uid() != object.uid()) {

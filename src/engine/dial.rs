@@ -1,17 +1,18 @@
 //! The checks of a connection, which every kind begins with.
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 
 use super::{Checked, Report};
 use crate::{
     api::{CheckName, Reason},
-    net::{self, Certificate, ChainLink, Duplex, Encrypted, Endpoint, Network, Trust, VerifiedChain},
+    net::{
+        self, Certificate, ChainLink, Duplex, Encrypted, Endpoint, Metered, Network, Trust, VerifiedChain,
+    },
     problem::capitalized,
 };
 
 /// `DnsResolves`, `EgressAllowed` and `TcpConnects`.
-pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) -> Option<TcpStream> {
+pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) -> Option<Metered> {
     let addresses = report
         .check(CheckName::DnsResolves, async {
             let addresses = network.resolve(endpoint).await?;
@@ -36,7 +37,7 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
     )?;
     report
         .check(CheckName::TcpConnects, async {
-            let stream = net::connect(endpoint, &addresses).await?;
+            let stream = net::connect(endpoint, &addresses, network.meter()).await?;
             Ok(Checked::passed(stream, format!("Port {} accepts connections.", endpoint.port)))
         })
         .await

@@ -124,6 +124,9 @@ pub trait Kind:
         None
     }
 
+    /// When a new process makes the checks that an earlier one made with the same inputs, and that passed.
+    const FIRST_CHECK: FirstCheck = FirstCheck::Spread;
+
     /// Every check of this plan, in the order in which people read them (`SecretValues` is the engine's own).
     fn checks(plan: &Self::Plan) -> Vec<CheckName>;
 
@@ -197,6 +200,15 @@ pub trait Kind:
     fn dismantle(&self, _scene: &Scene<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
         std::future::ready(Ok(()))
     }
+}
+
+/// When a new process makes checks that passed in an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstCheck {
+    /// At the resource's own point of the interval, so that a restart does not make those of all resources at once.
+    Spread,
+    /// At once: only a run tells what is to be renewed, and when.
+    AtOnce,
 }
 
 /// Times that metrics tell of.

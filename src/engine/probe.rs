@@ -43,9 +43,9 @@ impl<'a, K: Kind> Examination<'a, K> {
         if judges_values {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }
-        let probed = tokio::time::timeout(limit, K::probe(plan, &scene, &mut report)).await;
-        let evidence = probed.unwrap_or_else(|_| {
-            report.time_out(limit);
+        let probed = scene.within(limit, K::probe(plan, &scene, &mut report)).await;
+        let evidence = probed.unwrap_or_else(|awaited| {
+            report.time_out(limit, awaited);
             K::Evidence::default()
         });
         Self { plan, scene, limit, report, evidence, tended: None }
@@ -61,9 +61,9 @@ impl<'a, K: Kind> Examination<'a, K> {
         self.tended = Some(upkeep.check);
         let evidence = self.evidence.clone();
         let tended = K::tend(self.plan, &self.scene, evidence, &mut self.report);
-        match tokio::time::timeout(self.limit, tended).await {
+        match self.scene.within(self.limit, tended).await {
             Ok(evidence) => self.evidence = evidence,
-            Err(_) => self.report.time_out(self.limit),
+            Err(awaited) => self.report.time_out(self.limit, awaited),
         }
     }
 

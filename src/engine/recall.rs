@@ -81,7 +81,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
         return Ok(());
     };
     let namespace = object.namespace().unwrap_or_default();
-    let turn = context.turns.take().await;
+    let turn = context.turns.take(&namespace).await;
     let objects = fetch(&context.client, &namespace, &references(object)).await?;
     drop(turn);
     let checked_inputs = CheckedInputs::of(object, &objects);

@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings, Kind,
-    Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule,
-    Tenancy, Traces, Upkeep, Values, Verdict,
+    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings,
+    FirstCheck, Kind, Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal,
+    Scene, Schedule, Tenancy, Traces, Upkeep, Values, Verdict,
     backoff::random_share,
     claims::{Claim, Proof},
     decide,
@@ -20,6 +20,7 @@ use super::{
     release::release,
     reporting::Seen,
     secret::{self, Written, field_manager, secret_name},
+    spread::Spread,
     status::{Destination, Facts, Outcome, derive},
 };
 use crate::{
@@ -38,16 +39,16 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if object.meta().deletion_timestamp.is_some() {
         return release(object, context).await;
     }
+    let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
     let others = context.others(object).await;
-    let turn = context.turns.take().await;
+    let turn = context.turns.take(&namespace).await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
         context.hold_again(object, existing.values()).await?;
         keep(object, context, present.as_ref(), &existing).await?;
         return settle(object, context, unchanged(object, context, Outcome::Suspended), None).await;
     }
-    let namespace = object.namespace().unwrap_or_default();
     let references = references(object);
     let (objects, (present, existing)) = tokio::try_join!(
         fetch(&context.client, &namespace, &references),
@@ -80,7 +81,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = (existing.values(), last_verified.as_ref());
     let mut remembered =
         examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let mut turn = context.turns.take().await;
+    let mut turn = context.turns.take(&namespace).await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -101,7 +102,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         let values = (published.values.as_ref(), last_verified.as_ref());
         drop(turn);
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        turn = context.turns.take().await;
+        turn = context.turns.take(&namespace).await;
         published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
     }
     if let (Claim::Lost(problem), Some(delivered)) = (claim, &mut published.delivered)
@@ -156,12 +157,8 @@ async fn examine<K: Kind>(
     (published, last_verified): (Option<&Values>, Option<&Values>),
     age: Age,
 ) -> Result<Remembered<K::Evidence>, Error> {
-    let common = object.common();
     let question = &planned.question;
-    let known = context.memory.recall(object).or_else(|| {
-        let terms = (planned.account, common.failure_threshold);
-        Remembered::recover(object.status()?, question.clone(), checked_inputs, terms, Instant::now())
-    });
+    let known = context.memory.recall(object).or_else(|| recover(object, context, planned, checked_inputs));
     // Credentials that were refused are right after all: that is worth a look by everybody who was told.
     let is_out_of_date =
         |known: &Remembered<_>| context.network.credentials.were_accepted(&known.usage.refused);
@@ -198,6 +195,8 @@ async fn examine<K: Kind>(
     context.metrics.checked(object, &examined.findings);
     let due = K::due(&planned.plan, &examined.evidence, &scene);
     let renewal = Renewal::new(due, scene.now, Instant::now());
+    // What the servers sent is not needed any more, and others may wait for its memory.
+    drop(network);
     let share = random_share();
     let remembered =
         Remembered::learn(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
@@ -222,6 +221,27 @@ fn terms<K: Kind>(
     let is_asked = object.status().is_some_and(|status| checked_inputs.is_asked_since(status));
     let consent = if is_asked { Consent::Given } else { Consent::None };
     known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(question, interval))
+}
+
+/// What the status tells of the checks that an earlier process made.
+fn recover<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    planned: &Planned<K>,
+    checked_inputs: &CheckedInputs,
+) -> Option<Remembered<K::Evidence>> {
+    let now = Instant::now();
+    let terms = (planned.account, object.common().failure_threshold);
+    let recovered =
+        Remembered::recover(object.status()?, planned.question.clone(), checked_inputs, terms, now)?;
+    context.metrics.recovered(object, &recovered.findings);
+    Some(match K::FIRST_CHECK {
+        FirstCheck::AtOnce => recovered,
+        FirstCheck::Spread => {
+            let uid = object.uid().unwrap_or_default();
+            recovered.spread(Spread::new(&uid, context.cluster.seconds(), now))
+        }
+    })
 }
 
 /// Runs the checks, and keeps up what the spec asks for on the other side.

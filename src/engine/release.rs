@@ -181,7 +181,8 @@ async fn revoke<K: Kind>(
     context: &Context<K>,
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
-    let turn = context.turns.take().await;
+    let namespace = object.namespace().unwrap_or_default();
+    let turn = context.turns.take(&namespace).await;
     let (_, existing) = secret::read(&context.client, object).await?;
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);

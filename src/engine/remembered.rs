@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Account, CheckedInputs, Examined, Finding, Findings, InputsHash};
+use super::{Account, CheckedInputs, Examined, Finding, Findings, InputsHash, spread::Spread};
 use crate::{
     api::{CheckName, ConditionType, Status, names::CredentialsAnswer},
     net::{Consent, Terms, Usage},
@@ -41,6 +41,8 @@ pub struct Remembered<E> {
     failures: u32,
     /// When the checks ran; nothing where only a status tells of them.
     checked_at: Option<Instant>,
+    /// Since when only a status tells that the checks passed, where they need not be made again at once.
+    spread: Option<Spread>,
     /// When the values must be renewed.
     renewal: Renewal,
     /// How the other side refused to be changed, and since when it is not asked again.
@@ -174,7 +176,9 @@ impl<E> Remembered<E> {
         if self.retrial() == Retrial::Held {
             return None;
         }
-        let Some(checked_at) = self.checked_at else { return Some(Duration::ZERO) };
+        let Some(checked_at) = self.checked_at else {
+            return Some(self.spread.map_or(Duration::ZERO, |spread| spread.wait(schedule.interval, now)));
+        };
         let delay = schedule.delay(self).mul_f64(1.0 + JITTER_SHARE * self.jitter);
         let delay = delay.max(self.findings.pause.unwrap_or_default());
         let check = checked_at.checked_add(delay)?.saturating_duration_since(now);
@@ -203,7 +207,19 @@ impl<E> Remembered<E> {
         });
         let refusal = refusal.map(|finding| (finding, refused_before.unwrap_or(now)));
         let checked_at = Some(now);
-        Self { question, findings, evidence, proven, failures, checked_at, renewal, refusal, jitter, usage }
+        Self {
+            question,
+            findings,
+            evidence,
+            proven,
+            failures,
+            checked_at,
+            spread: None,
+            renewal,
+            refusal,
+            jitter,
+            usage,
+        }
     }
 
     /// What a status tells of an earlier process's run with the same inputs.
@@ -254,6 +270,7 @@ impl<E> Remembered<E> {
             proven,
             failures,
             checked_at: None,
+            spread: None,
             renewal: Renewal::Never,
             refusal: refusal.map(|finding| (finding, now)),
             jitter: 0.0,
@@ -263,6 +280,18 @@ impl<E> Remembered<E> {
         // How long ago they were sent is not known, so that the wait begins anew.
         let checked_at = (retrial == Retrial::Seldom).then_some(now);
         (retrial != Retrial::Scheduled || proven || is_refused).then_some(Self { checked_at, ..recovered })
+    }
+
+    /// The same, with the checks due at the resource's own time where the status tells that nothing was wrong.
+    #[must_use]
+    pub fn spread(self, spread: Spread) -> Self {
+        let is_settled = self.checked_at.is_none()
+            && self.proven
+            && self.failures == 0
+            && self.refusal.is_none()
+            && !self.findings.list.is_empty()
+            && self.findings.failure().is_none();
+        Self { spread: is_settled.then_some(spread), ..self }
     }
 }
 
@@ -617,6 +646,32 @@ mod tests {
         assert!(recovered.proven, "the Secret can be repaired in an outage");
         assert!(matches!(recovered.verdict(3), Verdict::Failed(_)), "and Verified does not flip");
         assert!(recover("spec=1 operator=0.0.0", &tolerated).is_none());
+    }
+
+    #[test]
+    fn after_a_restart_only_what_was_settled_waits_for_its_time() {
+        let inputs = CheckedInputs::from("spec=1");
+        let now = Instant::now();
+        let conditions = |verified| {
+            vec![condition(ConditionType::Verified, verified), condition(ConditionType::Published, "True")]
+        };
+        let passed = run(None, 1, None);
+        let down = run(Some(&passed), 1, Some(Reason::ConnectionRefused));
+        let wait = |run: &Remembered<()>, recorded: &str, verified| {
+            let status = status(run, recorded, conditions(verified));
+            let terms = (Account::Named, 3);
+            let recovered = Remembered::<()>::recover(&status, question(1), &inputs, terms, now)?;
+            recovered.spread(Spread::new("uid", Timestamp::UNIX_EPOCH, now)).wait(SCHEDULE, now)
+        };
+        let same = inputs.to_string();
+        let settled = wait(&passed, &same, "True").unwrap();
+        assert!(!settled.is_zero() && settled < SCHEDULE.interval);
+        assert_eq!(wait(&down, &same, "True"), Some(Duration::ZERO), "a failure that is tolerated");
+        assert_eq!(wait(&down, &same, "False"), Some(Duration::ZERO), "an outage");
+        assert_eq!(wait(&passed, &same, "False"), Some(Duration::ZERO), "not told yet");
+        for other in ["spec=2 operator=0.0.0", "spec=1 operator=0.0.0"] {
+            assert_eq!(wait(&passed, other, "True"), None, "changed, or of another version");
+        }
     }
 
     proptest! {

@@ -99,6 +99,15 @@ pub struct Report {
     account: Account,
 }
 
+/// What a run that took too long waited for last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The other side.
+    Answer,
+    /// The memory that the answers to other runs have.
+    Memory,
+}
+
 /// On whose behalf the checks talk to the other side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Account {
@@ -214,15 +223,26 @@ impl Report {
     }
 
     /// Ends a run that used its whole time: the check that was running is the one that failed.
-    pub fn time_out(&mut self, limit: Duration) {
+    pub fn time_out(&mut self, limit: Duration, awaited: Awaited) {
         let running = self.running.as_ref().map(|(name, _)| name.clone());
         let first_missing = || self.order.iter().find(|name| !self.has(name)).cloned();
         if let Some(name) = running.or_else(first_missing) {
-            let message = format!(
-                "No answer within the time limit of {} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets.",
-                humanize(limit)
-            );
-            self.push(name, CheckResult::Failed, Reason::TimedOut, message);
+            let limit = humanize(limit);
+            let (reason, message) = match awaited {
+                Awaited::Answer => (
+                    Reason::TimedOut,
+                    format!(
+                        "No answer within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets."
+                    ),
+                ),
+                Awaited::Memory => (
+                    Reason::Inconclusive,
+                    format!(
+                        "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server, and the operator tries again. If that does not pass, look for resources whose servers send large answers slowly."
+                    ),
+                ),
+            };
+            self.push(name, CheckResult::Failed, reason, message);
         }
     }
 
@@ -335,7 +355,7 @@ mod tests {
         report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));
         let endless = report.check::<()>(CheckName::TcpConnects, std::future::pending());
         assert!(tokio::time::timeout(Duration::from_millis(1), endless).await.is_err());
-        report.time_out(Duration::from_secs(10));
+        report.time_out(Duration::from_secs(10), Awaited::Answer);
         let seen: Vec<_> =
             report.finish().list.into_iter().map(|finding| (finding.name, finding.reason)).collect();
         assert_eq!(
@@ -346,6 +366,16 @@ mod tests {
                 (CheckName::Bind, Reason::NotReached),
             ]
         );
+    }
+
+    #[test]
+    fn a_shortage_of_memory_is_an_outage_and_nobody_s_mistake() {
+        let mut report = Report::new(vec![CheckName::Discovery], Redactor::default());
+        report.time_out(Duration::from_secs(10), Awaited::Memory);
+        let findings = report.finish();
+        let failure = findings.failure().unwrap();
+        assert_eq!((failure.reason, failure.reason.remedy()), (Reason::Inconclusive, Remedy::Retry));
+        assert!(failure.message.contains("says nothing about the server"), "{}", failure.message);
     }
 
     #[test]

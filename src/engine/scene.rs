@@ -1,8 +1,10 @@
 //! Where a run happens: what checks may use beside their plan.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use super::{Finding, Values};
+use super::{Awaited, Finding, Values};
 use crate::{
     api_server::{Cluster, Now},
     net::Network,
@@ -37,6 +39,15 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    /// Awaits work within a time limit; what it waited for when that was over.
+    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
+        let mut work = std::pin::pin!(work);
+        let done = tokio::time::timeout(limit, work.as_mut()).await;
+        // The work still waits as long as it is not dropped.
+        let is_waiting = self.network.meter().is_waiting();
+        done.map_err(|_| if is_waiting { Awaited::Memory } else { Awaited::Answer })
+    }
+
     /// A scene without a cluster, in which nothing was published yet.
     pub fn without_cluster(network: &'a Network) -> Self {
         let Now { time: now, earliest } = Now::local();
@@ -53,5 +64,28 @@ impl<'a> Scene<'a> {
             now,
             earliest,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::Arc};
+
+    use super::*;
+    use crate::net::{EgressPolicy, SharedNetwork};
+
+    #[tokio::test]
+    async fn a_run_that_had_no_memory_in_time_says_nothing_about_the_server() {
+        const LARGE: u64 = 2 << 20;
+        const LIMIT: Duration = Duration::from_millis(20);
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let [first, second, third] = [(); 3].map(|()| shared.seen_from("a"));
+        let scene = Scene::without_cluster(&third);
+        assert_eq!(scene.within(LIMIT, pending::<()>()).await, Err(Awaited::Answer));
+        first.meter().take(LARGE).await;
+        second.meter().take(LARGE).await;
+        assert_eq!(scene.within(LIMIT, third.meter().take(LARGE)).await, Err(Awaited::Memory));
+        drop(first);
+        assert_eq!(scene.within(LIMIT, third.meter().take(0)).await, Ok(()));
     }
 }

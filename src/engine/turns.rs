@@ -1,40 +1,41 @@
-//! How many runs speak with the API server at a time: each takes a connection and memory.
+//! How many runs speak with the API server at a time, in fair shares by namespace: each takes a connection and memory.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-/// Runs of a kind that speak with the API server at a time.
-const TURNS: usize = 8;
+use crate::shares::Permits;
+
+/// Runs of a kind that speak with the API server at a time, and half as many of a namespace that is alone with that.
+const TURNS: usize = 16;
 
 /// A turn that takes longer waits for an answer that does not come soon, and the others go on meanwhile.
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// The turns of one kind.
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct Turns(Permits<String>);
 
 /// A run's turn, until it is dropped.
 pub(super) struct Turn {
-    _over: Option<oneshot::Sender<()>>,
+    _over: oneshot::Sender<()>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TURNS)))
+        Self(Permits::new(TURNS))
     }
 }
 
 impl Turns {
-    /// Waits for a turn.
-    pub(super) async fn take(&self) -> Turn {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&self.0).acquire_owned().await else { return Turn { _over: None } };
+    /// Waits for a turn of the namespace's.
+    pub(super) async fn take(&self, namespace: &str) -> Turn {
+        let permit = self.0.take(namespace.to_owned()).await;
         let (over, is_over) = oneshot::channel();
         tokio::spawn(async move {
             let _ = tokio::time::timeout(LONGEST, is_over).await;
             drop(permit);
         });
-        Turn { _over: Some(over) }
+        Turn { _over: over }
     }
 }
 
@@ -42,17 +43,21 @@ impl Turns {
 mod tests {
     use std::time::Instant;
 
+    use futures::FutureExt;
+
     use super::*;
+
+    fn take_all(turns: &Turns, namespace: &str) -> Vec<Turn> {
+        std::iter::from_fn(|| turns.take(namespace).now_or_never()).collect()
+    }
 
     #[tokio::test]
     async fn a_run_that_hangs_holds_nobody_up() {
         let turns = Turns::default();
-        let mut hanging = Vec::new();
-        for _ in 0..TURNS {
-            hanging.push(turns.take().await);
-        }
         let started = Instant::now();
-        let next = turns.take().await;
+        let hanging = take_all(&turns, "a");
+        assert!(turns.take("b").now_or_never().is_some(), "another namespace has its turn at once");
+        let next = turns.take("a").await;
         assert!(started.elapsed() >= LONGEST / 2, "all turns were taken");
         drop((next, hanging));
     }
@@ -62,7 +67,7 @@ mod tests {
         let turns = Turns::default();
         let started = Instant::now();
         for _ in 0..TURNS * 3 {
-            drop(turns.take().await);
+            drop(turns.take("a").await);
         }
         assert!(started.elapsed() < LONGEST);
     }

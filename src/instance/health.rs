@@ -6,15 +6,19 @@ use super::{BaseUrl, Refusal, answer::Answer};
 use crate::{
     api::Reason,
     engine::Checked,
-    net::{Duplex, HttpRequest, exchange},
+    net::{Duplex, HttpRequest, Meter, exchange},
     sensitive::Redactor,
 };
 
 /// Asks for what answers as soon as the server runs. Only what says that it does not work now is a failure:
 /// what stands before a server may keep that path for itself.
-pub async fn health(base_url: &BaseUrl, connection: Box<dyn Duplex>) -> Result<Checked, Refusal> {
+pub async fn health(
+    base_url: &BaseUrl,
+    connection: Box<dyn Duplex>,
+    meter: &Meter,
+) -> Result<Checked, Refusal> {
     let url = base_url.health_url();
-    let response = exchange(connection, HttpRequest::get(url.clone())).await?;
+    let response = exchange(connection, HttpRequest::get(url.clone()), meter).await?;
     let answer = Answer { url, response, redactor: Redactor::default() };
     answer.expect_working()?;
     let (url, status) = (answer.shown_url(), answer.response.status);

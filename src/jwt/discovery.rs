@@ -36,7 +36,12 @@ async fn fetch(
     let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
     // Boxed, since a future that is moved around should be small.
     let (at_usual, at_older) = tokio::join!(
-        document(plan, http, usual, Box::pin(net::exchange(connection, HttpRequest::get(usual.clone())))),
+        document(
+            plan,
+            http,
+            usual,
+            Box::pin(net::exchange(connection, HttpRequest::get(usual.clone()), http.network.meter()))
+        ),
         tokio::time::timeout(
             PATIENCE,
             document(plan, http, older, Box::pin(http.send(HttpRequest::get(older.clone()))))
@@ -87,7 +92,7 @@ pub(super) async fn get(
         expect_ok(&response, url, &http.network.egress(), || advice)?;
         Ok::<_, Problem>(response)
     });
-    http.network.documents.get(key, request).await
+    http.network.document(key, request).await
 }
 
 /// A document, and what is to be told of where it is.

@@ -33,7 +33,11 @@ use super::{
     entry::Entry,
     message::{Allowance, Heading, not_ldap, read_message},
 };
-use crate::{api::Reason, net::Duplex, problem::Problem};
+use crate::{
+    api::Reason,
+    net::{Duplex, Meter},
+    problem::Problem,
+};
 
 /// A connection to a directory.
 pub struct Connection {
@@ -91,7 +95,7 @@ pub enum Ending {
 
 impl Connection {
     /// Takes a stream over. Nothing is sent yet.
-    pub async fn open(stream: Box<dyn Duplex>) -> Result<Self, Problem> {
+    pub async fn open(stream: Box<dyn Duplex>, meter: &Meter) -> Result<Self, Problem> {
         let (library_end, pump_end) = socket_pair().map_err(|_| no_socket_pair())?;
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(library_end));
         // The URL only tells the library that its stream is a Unix socket.
@@ -99,7 +103,7 @@ impl Connection {
             LdapConnAsync::with_settings(settings, "ldapi://pump").await.map_err(|_| no_socket_pair())?;
         let driver = AssertUnwindSafe(driver.drive()).catch_unwind();
         let left = Arc::new(AtomicI32::new(NOTHING_LEFT));
-        let pump = pump(stream, pump_end, left.clone());
+        let pump = pump(stream, pump_end, left.clone(), meter.clone());
         let carrier = async { tokio::join!(pump, driver).0 }.boxed();
         Ok(Self { ldap, carrier, over: None, left })
     }
@@ -280,7 +284,7 @@ fn no_socket_pair() -> Problem {
 }
 
 /// Carries bytes to the server and whole messages back, until either side ends.
-async fn pump(server: Box<dyn Duplex>, library: UnixStream, left: Arc<AtomicI32>) -> Problem {
+async fn pump(server: Box<dyn Duplex>, library: UnixStream, left: Arc<AtomicI32>, meter: Meter) -> Problem {
     let (from_server, mut to_server) = tokio::io::split(server);
     let (mut from_library, to_library) = library.into_split();
     let requests = async {
@@ -296,7 +300,7 @@ async fn pump(server: Box<dyn Duplex>, library: UnixStream, left: Arc<AtomicI32>
     };
     tokio::select! {
         biased;
-        problem = pass_answers_on(BufReader::new(from_server), to_library, &left) => problem,
+        problem = pass_answers_on(BufReader::new(from_server), to_library, &left, &meter) => problem,
         problem = requests => problem,
     }
 }
@@ -305,8 +309,9 @@ async fn pass_answers_on(
     mut server: impl tokio::io::AsyncRead + Unpin,
     mut library: OwnedWriteHalf,
     left: &AtomicI32,
+    meter: &Meter,
 ) -> Problem {
-    let mut allowance = Allowance::new();
+    let mut allowance = Allowance::new(meter);
     let is_wanted = |heading: Heading| !heading.is_found() || heading.id > left.load(Ordering::Relaxed);
     loop {
         match read_message(&mut server, &mut allowance, is_wanted).await {

@@ -8,7 +8,11 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::shape::is_message;
-use crate::{api::Reason, net::ended_without_certificate, problem::Problem};
+use crate::{
+    api::Reason,
+    net::{Meter, ended_without_certificate},
+    problem::Problem,
+};
 
 /// The most bytes that are read from the server on one connection.
 pub const CONNECTION_LIMIT: u64 = 8 * 1024 * 1024;
@@ -51,15 +55,16 @@ fn message_too_large() -> Problem {
 }
 
 /// What may still be read from the server on one connection.
-pub struct Allowance {
+pub struct Allowance<'a> {
     read: u64,
     discard: u64,
+    meter: &'a Meter,
 }
 
-impl Allowance {
-    /// What may be read on a new connection.
-    pub fn new() -> Self {
-        Self { read: CONNECTION_LIMIT, discard: DISCARD_LIMIT }
+impl<'a> Allowance<'a> {
+    /// What may be read on a new connection of this run.
+    pub fn new(meter: &'a Meter) -> Self {
+        Self { read: CONNECTION_LIMIT, discard: DISCARD_LIMIT, meter }
     }
 }
 
@@ -93,7 +98,7 @@ impl Heading {
 /// bytes of others are thrown away unparsed.
 pub async fn read_message(
     source: &mut (impl AsyncRead + Unpin),
-    allowance: &mut Allowance,
+    allowance: &mut Allowance<'_>,
     is_wanted: impl Fn(Heading) -> bool,
 ) -> Result<Vec<u8>, Problem> {
     loop {
@@ -105,7 +110,9 @@ pub async fn read_message(
         }
         spend(&mut allowance.read, size)?;
         let elements = count_elements(&message).ok_or_else(not_ldap)?;
-        spend(&mut allowance.read, elements.saturating_mul(ELEMENT_COST))?;
+        let parsed = elements.saturating_mul(ELEMENT_COST);
+        spend(&mut allowance.read, parsed)?;
+        allowance.meter.take(parsed).await;
         return if is_ldap(&message) { Ok(message) } else { Err(not_ldap()) };
     }
 }
@@ -230,6 +237,7 @@ fn is_ldap(message: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::{EgressPolicy, Network};
     use proptest::prelude::*;
 
     const START_TLS_DONE: &[u8] = &[0x30, 0x0c, 2, 1, 1, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
@@ -237,8 +245,13 @@ mod tests {
     /// A bind response with a referral, credentials and a control.
     const FULL_RESPONSE: &[u8] = b"\x30\x29\x02\x01\x01\x61\x16\x0a\x01\x31\x04\x01\x61\x04\x01\x62\xa3\x06\x04\x04\x6c\x64\x61\x70\x87\x03\x61\x62\x63\xa0\x0c\x30\x0a\x04\x01\x31\x01\x01\xff\x04\x02\x30\x00";
 
+    fn network() -> Network {
+        Network::new(EgressPolicy::Unrestricted)
+    }
+
     async fn read(mut bytes: &[u8]) -> Result<Vec<u8>, Reason> {
-        let mut allowance = Allowance::new();
+        let network = network();
+        let mut allowance = Allowance::new(network.meter());
         read_message(&mut bytes, &mut allowance, |_| true).await.map_err(|problem| problem.reason)
     }
 
@@ -298,7 +311,8 @@ mod tests {
     async fn counts_all_messages_of_a_connection() {
         let bytes = START_TLS_DONE.repeat(2);
         let mut source = bytes.as_slice();
-        let mut allowance = Allowance { read: 500, discard: 0 };
+        let network = network();
+        let mut allowance = Allowance { read: 500, discard: 0, meter: network.meter() };
         assert!(read_message(&mut source, &mut allowance, |_| true).await.is_ok());
         let problem = read_message(&mut source, &mut allowance, |_| true).await.unwrap_err();
         assert_eq!(problem.reason, Reason::ResponseTooLarge);
@@ -310,7 +324,8 @@ mod tests {
         let wanted = [0x30, 0x0c, 2, 1, 2, 0x78, 7, 0x0a, 1, 2, 4, 0, 4, 0];
         let bytes = [stale.as_slice(), &wanted].concat();
         let read = async |discard| {
-            let mut allowance = Allowance { read: 700, discard };
+            let network = network();
+            let mut allowance = Allowance { read: 700, discard, meter: network.meter() };
             read_message(&mut bytes.as_slice(), &mut allowance, |heading| heading.id > 1).await
         };
         assert_eq!(read(stale.len() as u64).await.unwrap(), wanted);

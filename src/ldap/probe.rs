@@ -50,7 +50,7 @@ async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Co
     let Directory { url, protection, .. } = &plan.directory;
     report
         .check(CheckName::Bind, async {
-            let mut connection = Connection::open(stream).await?;
+            let mut connection = Connection::open(stream, network.meter()).await?;
             let credentials = plan.credentials.as_ref();
             let bind = bind(&mut connection, credentials, protection);
             let bound = match credentials {
@@ -78,7 +78,7 @@ async fn protected(plan: &Plan, network: &Network, report: &mut Report) -> Optio
         Protection::StartTls(name) => {
             let stream = report
                 .check(CheckName::StartTls, async {
-                    let stream = start_tls(stream).await?;
+                    let stream = start_tls(stream, network.meter()).await?;
                     Ok(Checked::passed(stream, "The server is ready for encryption."))
                 })
                 .await?;

@@ -4,14 +4,12 @@
 //! left in anybody's buffer.
 
 use lber::common::TagClass;
-use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
+use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::message::{Allowance, closed, not_ldap, read_message};
 use crate::{
     api::Reason,
+    net::{Meter, Metered},
     problem::{Problem, quote},
 };
 
@@ -19,10 +17,10 @@ use crate::{
 const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
 
 /// Asks for encryption, and gives the stream back when the server is ready for the handshake.
-pub async fn start_tls(stream: TcpStream) -> Result<TcpStream, Problem> {
+pub async fn start_tls(stream: Metered, meter: &Meter) -> Result<Metered, Problem> {
     let mut stream = BufReader::new(stream);
     stream.write_all(START_TLS).await.map_err(|_| closed())?;
-    let answer = read_message(&mut stream, &mut Allowance::new(), |_| true).await?;
+    let answer = read_message(&mut stream, &mut Allowance::new(meter), |_| true).await?;
     let (code, text) = extended_result(&answer).ok_or_else(not_ldap)?;
     if code != 0 {
         return Err(start_tls_refused(code, &text));

@@ -6,17 +6,18 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, stream};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
 };
 
-use super::{EgressPolicy, names::Names};
+use super::{EgressPolicy, Meter, Metered, names::Names};
 use crate::{
     api::Reason,
     problem::{Problem, enumerate},
+    shares::Permits,
 };
 
 /// A connection, encrypted or not.
@@ -78,8 +79,43 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// How many names are looked up at a time, and half as many for a namespace that is alone with that. A lookup takes a
+/// thread of which the process has 512, and cannot be interrupted: a name whose servers do not answer holds it for as
+/// long as the resolver tries.
+const LOOKUPS: usize = 256;
+
+/// The lookups of all runs of the process.
+pub(super) struct Lookups(Permits<String>);
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self(Permits::new(LOOKUPS))
+    }
+}
+
+impl Lookups {
+    /// Awaits a lookup on behalf of a namespace, which keeps its permit until the lookup ends by itself.
+    async fn make<T: Send + 'static>(
+        &self,
+        namespace: &str,
+        lookup: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let permit = self.0.take(namespace.to_owned()).await;
+        let lookup = tokio::spawn(async move {
+            let found = lookup.await;
+            drop(permit);
+            found
+        });
+        lookup.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+    }
+}
+
 /// Every address of the endpoint, sorted, so that equal answers look equal.
-pub(super) async fn resolve(names: &Names, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
+pub(super) async fn resolve(
+    names: &Names,
+    endpoint: &Endpoint,
+    (lookups, namespace): (&Lookups, &str),
+) -> Result<Vec<SocketAddr>, Problem> {
     let name = match &endpoint.host {
         Host::Address(address) => return Ok(vec![SocketAddr::new(*address, endpoint.port)]),
         Host::Name(name) => name,
@@ -87,9 +123,10 @@ pub(super) async fn resolve(names: &Names, endpoint: &Endpoint) -> Result<Vec<So
     let candidates = names.candidates(name);
     let mut seen = "it has no address".to_owned();
     for candidate in &candidates {
-        match lookup_host((candidate.as_str(), endpoint.port)).await {
-            Ok(found) => {
-                let mut addresses: Vec<_> = found.collect();
+        let (host, port) = (candidate.clone(), endpoint.port);
+        let lookup = async move { Ok(lookup_host((host.as_str(), port)).await?.collect::<Vec<_>>()) };
+        match lookups.make(namespace, lookup).await {
+            Ok(mut addresses) => {
                 addresses.sort_unstable();
                 addresses.dedup();
                 if !addresses.is_empty() {
@@ -152,22 +189,24 @@ pub fn permit(
 /// How long one address has before the next is tried beside it (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A connection to the first address that answers.
-pub async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<TcpStream, Problem> {
-    let mut attempts: FuturesUnordered<_> = (0u32..)
-        .zip(addresses)
-        .map(|(index, &address)| async move {
-            tokio::time::sleep(ATTEMPT_DELAY * index).await;
-            TcpStream::connect(address).await
-        })
-        .collect();
+/// How many addresses are tried beside one another. A name may have thousands, and each attempt holds a socket.
+const ATTEMPTS: u32 = 8;
+
+/// A connection to the first address that answers, on which the meter counts what is read.
+pub async fn connect(
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+    meter: &Meter,
+) -> Result<Metered, Problem> {
+    let attempts = (0u32..).zip(addresses.to_vec()).map(attempt);
+    let mut attempts = std::pin::pin!(stream::iter(attempts).buffer_unordered(ATTEMPTS as usize));
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     while let Some(attempt) = attempts.next().await {
         match attempt {
             Ok(stream) => {
                 // Requests are small and answered one by one; waiting to fill a packet only adds latency.
                 let _ = stream.set_nodelay(true);
-                return Ok(stream);
+                return Ok(Metered::new(stream, meter.clone()));
             }
             Err(error) => failure = error,
         }
@@ -188,6 +227,14 @@ pub async fn connect(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<Tc
     })
 }
 
+async fn attempt((index, address): (u32, SocketAddr)) -> io::Result<TcpStream> {
+    // The later ones begin as earlier ones end.
+    if index < ATTEMPTS {
+        tokio::time::sleep(ATTEMPT_DELAY * index).await;
+    }
+    TcpStream::connect(address).await
+}
+
 /// The operating system's words for an error, without its number.
 pub(super) fn os_words(error: &io::Error) -> String {
     let text = error.to_string();
@@ -197,6 +244,7 @@ pub(super) fn os_words(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Network;
 
     #[test]
     fn reads_hosts_with_and_without_brackets() {
@@ -210,12 +258,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lookup_that_hangs_keeps_its_thread_and_nobody_of_another_namespace() {
+        let lookups = Lookups::default();
+        for _ in 0..LOOKUPS / 2 {
+            let hung = lookups.make("a", std::future::pending::<io::Result<()>>());
+            assert!(tokio::time::timeout(Duration::from_millis(1), hung).await.is_err());
+        }
+        let next = tokio::time::timeout(Duration::from_millis(50), lookups.make("a", async { Ok(1) }));
+        assert!(next.await.is_err(), "the threads are still taken, although nobody waits for them any more");
+        assert_eq!(lookups.make("b", async { Ok(1) }).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
     async fn names_what_refused() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
         let endpoint = Endpoint { host: Host::Address(address.ip()), port: address.port() };
-        let problem = connect(&endpoint, &[address]).await.unwrap_err();
+        let problem = connect(&endpoint, &[address], Network::new(EgressPolicy::Unrestricted).meter())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(problem.reason, Reason::ConnectionRefused);
     }
 }

@@ -1,6 +1,9 @@
 //! HTTP within limits: one request on one connection, no redirects, and at most 1 MiB of answer.
 
-use std::{error::Error, io::Read};
+use std::{
+    error::Error,
+    io::{self, Read},
+};
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
@@ -12,7 +15,10 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use url::Url;
 
-use super::{CaBundle, Duplex, Endpoint, Host, Network, Trust, connect, encrypt, ended_without_certificate};
+use super::{
+    CaBundle, Duplex, Endpoint, Host, Meter, Network, Trust, connect, encrypt, ended_without_certificate,
+    memory::parsed_size,
+};
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -63,8 +69,13 @@ impl HttpResponse {
     }
 }
 
-/// Sends one request on a fresh connection and reads the whole answer.
-pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+/// Sends one request on a fresh connection and reads the whole answer. The meter counts what is made of the answer;
+/// what is read of it, the connection counts.
+pub async fn exchange(
+    connection: Box<dyn Duplex>,
+    request: HttpRequest,
+    meter: &Meter,
+) -> Result<HttpResponse, Problem> {
     let host = request.url.authority().to_owned();
     let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection))
         .await
@@ -92,7 +103,16 @@ pub async fn exchange(connection: Box<dyn Duplex>, request: HttpRequest) -> Resu
             .await
             .map_err(|error| body_problem(&host, error.as_ref()))?
             .to_bytes();
-        let body = if is_gzip(&head.headers) { decompress(&host, &body)? } else { body };
+        let body = if is_gzip(&head.headers) {
+            // Counted first, and made only when there is room for it.
+            meter.take(decompress(&host, &body, &mut io::sink())?).await;
+            let mut text = Vec::new();
+            decompress(&host, &body, &mut text)?;
+            text.into()
+        } else {
+            body
+        };
+        permit_parsing(meter, &host, &body).await?;
         Ok(HttpResponse { status: head.status, headers: head.headers, body })
     };
     // The answer itself tells when the connection breaks, except when that is before the request.
@@ -158,6 +178,19 @@ fn too_large(host: &str) -> Problem {
     )
 }
 
+/// Waits until there is memory for what a parser makes of the answer.
+pub(super) async fn permit_parsing(meter: &Meter, host: &str, body: &[u8]) -> Result<(), Problem> {
+    if meter.parse(parsed_size(body)).await {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Reason::ResponseTooLarge,
+        format!(
+            "The answer of {host} has so many parts that reading it takes more than 16 MiB of memory. Check that the URL is the right one."
+        ),
+    ))
+}
+
 /// Whether the answer is compressed, although that was not asked for. W&B Server's own client reads such answers.
 fn is_gzip(headers: &HeaderMap) -> bool {
     headers
@@ -166,19 +199,19 @@ fn is_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The limit holds for what comes out, so that a small answer cannot become a large one.
-fn decompress(host: &str, body: &[u8]) -> Result<Bytes, Problem> {
+fn decompress(host: &str, body: &[u8], into: &mut impl io::Write) -> Result<u64, Problem> {
     if body.is_empty() {
-        return Ok(Bytes::new());
+        return Ok(0);
     }
     let limit = u64::try_from(BODY_LIMIT).unwrap_or(u64::MAX);
-    let mut text = Vec::new();
-    MultiGzDecoder::new(body).take(limit.saturating_add(1)).read_to_end(&mut text).map_err(|_| {
+    let mut text = MultiGzDecoder::new(body).take(limit.saturating_add(1));
+    let size = io::copy(&mut text, into).map_err(|_| {
         Problem::new(
             Reason::ProtocolError,
             format!("{host} says that its answer is compressed with gzip, but it is not, or not whole. Look into the server's own log."),
         )
     })?;
-    if text.len() > BODY_LIMIT { Err(too_large(host)) } else { Ok(text.into()) }
+    if size > limit { Err(too_large(host)) } else { Ok(size) }
 }
 
 /// What makes two GET requests without credentials the same one.
@@ -206,14 +239,14 @@ impl HttpClient<'_> {
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let endpoint = endpoint_of(&request.url)?;
         let addresses = self.network.permit(&endpoint, self.network.resolve(&endpoint).await?).await?;
-        let stream = connect(&endpoint, &addresses).await?;
+        let stream = connect(&endpoint, &addresses, self.network.meter()).await?;
         let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
             let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;
             Box::new(encrypt(stream, &name, self.trust).await?.0)
         } else {
             Box::new(stream)
         };
-        exchange(connection, request).await
+        exchange(connection, request, self.network.meter()).await
     }
 }
 

@@ -7,7 +7,10 @@
 use std::{
     net::SocketAddr,
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,11 +23,14 @@ mod credentials;
 mod dial;
 mod egress;
 mod http;
+mod memory;
 mod names;
 mod shared;
 mod tls;
 mod trust;
 
+use dial::Lookups;
+use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
@@ -32,6 +38,7 @@ pub use credentials::{Consent, Consequence, Credentials, Login, LoginDigest, Sai
 pub use dial::{Duplex, Endpoint, Host, connect};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
+pub use memory::{Meter, Metered};
 pub use shared::Shared;
 pub use tls::{Certificate, encrypt};
 pub use trust::{
@@ -45,6 +52,9 @@ const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
 /// How long is waited until it is known which addresses may be connected to.
 const POLICY_PATIENCE: Duration = Duration::from_secs(3);
 
+/// The largest body that is kept for those who come later: what is kept is in nobody's share of the memory.
+const SHARED_BODY: usize = 64 * 1024;
+
 /// What connections need beside their endpoint: made once per process.
 pub struct SharedNetwork {
     /// Which addresses may be connected to, as far as is known now.
@@ -52,9 +62,13 @@ pub struct SharedNetwork {
     /// The system's certificate authorities.
     pub system_trust: Trust,
     /// Public documents that several resources ask for at the same time.
-    pub documents: Shared<RequestKey, HttpResponse>,
+    documents: Shared<RequestKey, HttpResponse>,
     /// What servers answered to credentials.
     pub credentials: Credentials,
+    /// The memory that answers may take together.
+    memory: Arc<AnswerMemory>,
+    /// The names that are looked up at a time.
+    lookups: Lookups,
 }
 
 impl SharedNetwork {
@@ -64,8 +78,10 @@ impl SharedNetwork {
         Self {
             egress,
             system_trust: Trust::system(),
-            documents: Shared::new(SHARE_ANSWERS_FOR),
+            documents: Shared::new(SHARE_ANSWERS_FOR, |answer| answer.body.len() <= SHARED_BODY),
             credentials: Credentials::default(),
+            memory: Arc::default(),
+            lookups: Lookups::default(),
         }
     }
 
@@ -94,7 +110,7 @@ impl SharedNetwork {
 
     /// The network as the pods of a namespace see it.
     pub fn seen_from(self: &Arc<Self>, namespace: &str) -> Network {
-        Network::of(Arc::clone(self), Names::of_namespace(namespace))
+        Network::of(Arc::clone(self), Names::of_namespace(namespace), namespace)
     }
 }
 
@@ -106,21 +122,47 @@ pub struct Network {
     /// On which terms the run may send credentials that were refused before.
     terms: Terms,
     usage: Mutex<Usage>,
+    meter: Meter,
 }
 
 impl Network {
     /// The network as this process sees it.
     pub fn new(egress: EgressPolicy) -> Self {
-        Self::of(Arc::new(SharedNetwork::new(egress)), Names::default())
+        Self::of(Arc::new(SharedNetwork::new(egress)), Names::default(), "")
     }
 
-    fn of(shared: Arc<SharedNetwork>, names: Names) -> Self {
-        Self { shared, names, terms: Terms::default(), usage: Mutex::default() }
+    fn of(shared: Arc<SharedNetwork>, names: Names, namespace: &str) -> Self {
+        let meter = Meter::new(Arc::clone(&shared.memory), namespace);
+        Self { shared, names, terms: Terms::default(), usage: Mutex::default(), meter }
+    }
+
+    /// What this run has taken of the memory for answers.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// A public document, which `request` fetches unless another run is about to or just did.
+    pub async fn document(
+        &self,
+        key: RequestKey,
+        request: impl Future<Output = Result<HttpResponse, Problem>>,
+    ) -> Result<Arc<HttpResponse>, Problem> {
+        let host = key.url.authority().to_owned();
+        let making = AtomicBool::new(false);
+        let request = async {
+            making.store(true, Ordering::Relaxed);
+            request.await
+        };
+        let answer = self.documents.get(key, request).await?;
+        if !making.load(Ordering::Relaxed) {
+            http::permit_parsing(&self.meter, &host, &answer.body).await?;
+        }
+        Ok(answer)
     }
 
     /// Every address of the endpoint, sorted, so that equal answers look equal.
     pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
-        dial::resolve(&self.names, endpoint).await
+        dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await
     }
 
     /// The full name that answered to the host's name in this run; the host itself where none is known.

@@ -19,6 +19,7 @@ use tokio::{sync::OnceCell, time::sleep};
 /// when an asker gives up or takes long, so nobody depends on somebody else's connection.
 pub struct Shared<K, V> {
     keep: Duration,
+    is_kept: fn(&V) -> bool,
     flights: Mutex<HashMap<K, Arc<Flight<V>>>>,
 }
 
@@ -27,15 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 type Flight<V> = OnceCell<(Instant, Arc<V>)>;
 
-impl<K: Eq + Hash, V> Shared<K, V> {
-    /// Values are shared while they are made, and for `keep` after that.
-    pub fn new(keep: Duration) -> Self {
-        Self { keep, flights: Mutex::default() }
+impl<K: Clone + Eq + Hash, V> Shared<K, V> {
+    /// Values are shared while they are made, and for `keep` after that those of which `is_kept` is true.
+    pub fn new(keep: Duration, is_kept: fn(&V) -> bool) -> Self {
+        Self { keep, is_kept, flights: Mutex::default() }
     }
 
     /// The value of the key, made by `make` unless somebody else is about to or just did.
     pub async fn get<E>(&self, key: K, make: impl Future<Output = Result<V, E>>) -> Result<Arc<V>, E> {
-        let flight = self.flight(key);
+        let flight = self.flight(key.clone());
         let mut make = std::pin::pin!(make);
         let making = AtomicBool::new(false);
         let shared = {
@@ -50,8 +51,21 @@ impl<K: Eq + Hash, V> Shared<K, V> {
             }
         };
         match shared {
-            Some((_, value)) => Ok(Arc::clone(value)),
+            Some((_, value)) => {
+                if !(self.is_kept)(value) {
+                    self.let_go(&key, &flight);
+                }
+                Ok(Arc::clone(value))
+            }
             None => make.await.map(Arc::new),
+        }
+    }
+
+    /// Lets a value go, unless another one is in its place already. Those who wait for it have it all the same.
+    fn let_go(&self, key: &K, flight: &Arc<Flight<V>>) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights.get(key).is_some_and(|present| Arc::ptr_eq(present, flight)) {
+            flights.remove(key);
         }
     }
 
@@ -87,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn makes_equal_values_once_and_different_ones_each() {
-        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let (shared, maker) = (Shared::new(LONG, |_| true), Maker(AtomicUsize::new(0)));
         let (first, second, other) = tokio::join!(
             shared.get("a", maker.make(0)),
             shared.get("a", maker.make(0)),
@@ -100,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_one_retries_a_failure() {
-        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let (shared, maker) = (Shared::new(LONG, |_| true), Maker(AtomicUsize::new(0)));
         let (first, second) = tokio::join!(shared.get("a", maker.make(1)), shared.get("a", maker.make(1)));
         assert_eq!(first.unwrap_err(), 0);
         assert_eq!(*second.unwrap(), 1);
@@ -108,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_one_goes_on_when_the_first_gives_up() {
-        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let (shared, maker) = (Shared::new(LONG, |_| true), Maker(AtomicUsize::new(0)));
         let endless = shared.get("a", std::future::pending::<Result<usize, usize>>());
         let (gave_up, made) = tokio::join!(
             async { tokio::time::timeout(Duration::from_millis(1), endless).await.is_err() },
@@ -120,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn forgets_what_is_old() {
-        let (shared, maker) = (Shared::new(Duration::ZERO), Maker(AtomicUsize::new(0)));
+        let (shared, maker) = (Shared::new(Duration::ZERO, |_| true), Maker(AtomicUsize::new(0)));
         for attempt in 0..3 {
             assert_eq!(*shared.get("a", maker.make(0)).await.unwrap(), attempt);
         }
@@ -128,8 +142,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_not_to_be_kept_is_shared_while_it_is_made() {
+        let (shared, maker) = (Shared::new(LONG, |_| false), Maker(AtomicUsize::new(0)));
+        let (first, second) = tokio::join!(shared.get("a", maker.make(0)), shared.get("a", maker.make(0)));
+        assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
+        assert!(shared.flights.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
     async fn somebody_elses_hung_attempt_is_not_waited_for() {
-        let (shared, maker) = (Shared::new(LONG), Maker(AtomicUsize::new(0)));
+        let (shared, maker) = (Shared::new(LONG, |_| true), Maker(AtomicUsize::new(0)));
         let hung = shared.get("a", std::future::pending::<Result<usize, usize>>());
         let (hung, ()) = tokio::join!(tokio::time::timeout(PATIENCE * 2, hung), async {
             tokio::task::yield_now().await;

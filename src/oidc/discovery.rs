@@ -59,11 +59,11 @@ pub(super) async fn fetch(
     };
     // Boxed, since it is moved several times on its way to being the one that is awaited.
     let request = Box::pin(async {
-        let response = net::exchange(connection, HttpRequest::get(url.clone())).await?;
+        let response = net::exchange(connection, HttpRequest::get(url.clone()), network.meter()).await?;
         expect_ok(&response, url, &network.egress(), || advice(issuer, plan.settings.provider))?;
         Ok::<_, Problem>(response)
     });
-    let response: Arc<HttpResponse> = network.documents.get(key, request).await?;
+    let response: Arc<HttpResponse> = network.document(key, request).await?;
     let (metadata, unread) = read(&response.body, url)?;
     let seen = format!("{url} has the discovery document");
     let unencrypted = "tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address";

@@ -28,7 +28,8 @@ pub(super) async fn connect<'a>(
 ) -> Option<Instance<'a>> {
     let base_url = &plan.account.base_url;
     let connection = engine::connect(report, network, base_url.endpoint(), protection(plan)).await?;
-    instance::check(report, CheckName::InstanceReachable, health(base_url, connection)).await?;
+    instance::check(report, CheckName::InstanceReachable, health(base_url, connection, network.meter()))
+        .await?;
     Some(instance(plan, network))
 }
 

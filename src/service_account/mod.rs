@@ -23,8 +23,8 @@ use crate::{
         service_account::{Credentials, ServiceAccountDetails},
     },
     engine::{
-        Env, Figures, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene, Traces,
-        Upkeep, Values,
+        Env, Figures, FirstCheck, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene,
+        Traces, Upkeep, Values,
     },
     net::{CaBundle, Trust},
     problem::Problem,
@@ -75,6 +75,7 @@ impl Kind for ServiceAccount {
     const DESTINATION: &'static str = "The env entries for programs that use W&B, which may also take the whole Secret by envFrom; mount it \
          at /var/run/secrets/auth.wandb.com where a value is the path of a file there.";
     const NEIGHBOURS: &'static [Neighbour] = &[JWT_ISSUER];
+    const FIRST_CHECK: FirstCheck = FirstCheck::AtOnce;
 
     type Parsed = Settings;
     type Plan = Plan;

@@ -238,7 +238,7 @@ pub enum Reason {
     NoUsableKey,
     /// The provider does not know the client or its secret.
     ClientRejected,
-    /// The provider's answer says neither yes nor no.
+    /// The answer says neither yes nor no, or the operator had no memory to read it in time.
     Inconclusive,
     /// The provider does not know the redirect URI for this client.
     RedirectUriRejected,
@@ -310,6 +310,7 @@ impl Reason {
     pub fn remedy(self) -> Remedy {
         match self {
             Self::TimedOut
+            | Self::Inconclusive
             | Self::NameNotResolved
             | Self::ConnectionRefused
             | Self::ConnectionFailed
@@ -338,9 +339,11 @@ impl Reason {
                 CredentialsAnswer::NotSent
             }
             Self::ServerUnavailable => CredentialsAnswer::Postponed,
-            Self::TimedOut | Self::ConnectionClosed | Self::ProtocolError | Self::ResponseTooLarge => {
-                CredentialsAnswer::Unclear
-            }
+            Self::TimedOut
+            | Self::Inconclusive
+            | Self::ConnectionClosed
+            | Self::ProtocolError
+            | Self::ResponseTooLarge => CredentialsAnswer::Unclear,
             _ => CredentialsAnswer::Refused,
         }
     }

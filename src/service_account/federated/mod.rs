@@ -150,8 +150,8 @@ pub(super) async fn probe(plan: &WholePlan, own: &Plan, scene: &Scene<'_>, repor
     let limit = plan.account.time_limit;
     let time_left = limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
     let exchanged = Box::pin(exchange(plan, own, held.as_ref(), scene, report));
-    let exchanged = tokio::time::timeout(time_left, exchanged).await.unwrap_or_else(|_| {
-        report.time_out(limit);
+    let exchanged = scene.within(time_left, exchanged).await.unwrap_or_else(|awaited| {
+        report.time_out(limit, awaited);
         Exchange::Unanswered
     });
     match exchanged {

@@ -121,33 +121,6 @@ async fn what_a_resource_refers_to_may_come_later_and_change() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_hung_server_delays_nobody_else() -> Result<()> {
-    let certificate = certificate()?;
-    let directory = directory(&certificate)?;
-    let black_hole = TcpServer::black_hole()?;
-    let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
-    put_references(&workspace, &certificate).await?;
-    for number in 0..20 {
-        let hung = ldap_config(&format!("ldaps://{}", black_hole.address()), "checkTimeout: 5m");
-        workspace.apply(&hung.replace("name: corp", &format!("name: hung-{number}"))).await?;
-    }
-    wait_until(
-        std::time::Duration::from_secs(30),
-        "every hung probe",
-        || Ok(black_hole.connections() >= 20),
-    )?;
-    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
-    workspace.wait_until_ready("LdapConfig", "corp").await?;
-    // Their time limit is longer than anything here is waited for, so it did not wait for them.
-    for number in 0..20 {
-        let hung = workspace.status("LdapConfig", &format!("hung-{number}")).await?;
-        assert_eq!(hung["observedGeneration"], Value::from(-1), "the hung probe is still under way");
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_value_that_is_none_is_refused_before_it_is_sent() -> Result<()> {
     let corp = Corp::ready("").await?;
     let before = corp.directory.bind_attempts(Slapd::SERVICE_DN)?;

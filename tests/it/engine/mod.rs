@@ -1,15 +1,19 @@
 //! The whole operator, as a process with no more rights than it needs, on a real API server.
 
 mod checking;
+mod confined;
 mod crashes;
 mod credentials;
 mod ending_namespaces;
+mod fair_shares;
 mod leadership;
+mod memory;
 mod outages;
 mod policies;
 mod publishing;
 mod quiet;
 mod refusals;
+mod restarts;
 mod secrecy;
 mod starting;
 mod statuses;

@@ -26,7 +26,7 @@ use crate::world::{
     put_references, silence, workspace,
 };
 
-fn is_write(event: &AuditEvent) -> bool {
+pub(super) fn is_write(event: &AuditEvent) -> bool {
     ["create", "update", "patch", "delete", "deletecollection"].contains(&event.verb.as_str())
         && event.resource != "leases"
 }

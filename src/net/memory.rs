@@ -1,0 +1,322 @@
+//! The memory that the answers of servers may take together.
+//!
+//! Each run of the checks counts what it receives and what parsers make of that. A little is free: all that a server
+//! says that is well and small. Who receives more needs a permit for the next size before reading on, and keeps it
+//! until the run is over, since findings are made of what was read. There are so many permits of each size that all
+//! runs together stay below the chart's limit, whatever their servers send; namespaces share them fairly. A run holds
+//! a permit of a smaller size while it waits for one of a larger, never the other way round, so that they end.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::shares::{Permit, Permits};
+
+const KIB: u64 = 1024;
+
+/// What a run may take without a permit. The engine limits how many runs there are.
+const FREE: u64 = 64 * KIB;
+
+/// What a run may take with a permit of the middle size; those of the large size last for all that one run is ever
+/// allowed to read and parse.
+const MIDDLE: u64 = 1024 * KIB;
+
+/// The permits of the middle size: together they stand for 24 MiB.
+const MIDDLE_PERMITS: usize = 24;
+
+/// The permits of the large size. A run has 8 MiB of a directory's answers at most, or what is made of two or three
+/// documents, which takes 36 MiB: all of them together stand for 108 MiB.
+const LARGE_PERMITS: usize = 3;
+
+/// What a parser may make of one document. A list of as many members of a team as fit into 1 MiB takes less.
+const PARSED: u64 = 16 * 1024 * KIB;
+
+/// The permits of all runs of the process.
+pub(super) struct AnswerMemory {
+    middle: Permits<String>,
+    large: Permits<String>,
+}
+
+impl Default for AnswerMemory {
+    fn default() -> Self {
+        Self { middle: Permits::new(MIDDLE_PERMITS), large: Permits::new(LARGE_PERMITS) }
+    }
+}
+
+/// What one run of the checks has taken.
+#[derive(Clone)]
+pub struct Meter(Arc<Run>);
+
+struct Run {
+    memory: Arc<AnswerMemory>,
+    namespace: String,
+    taken: AtomicU64,
+    /// How many permits it has, one of each size.
+    size: AtomicUsize,
+    permits: tokio::sync::Mutex<Vec<Permit<String>>>,
+    waiting: AtomicUsize,
+}
+
+/// How many permits, one of each size, so many bytes need.
+fn permits_for(taken: u64) -> usize {
+    usize::from(taken > FREE) + usize::from(taken > MIDDLE)
+}
+
+impl Meter {
+    /// A run on behalf of a namespace.
+    pub(super) fn new(memory: Arc<AnswerMemory>, namespace: &str) -> Self {
+        Self(Arc::new(Run {
+            memory,
+            namespace: namespace.to_owned(),
+            taken: AtomicU64::new(0),
+            size: AtomicUsize::new(0),
+            permits: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        }))
+    }
+
+    /// The namespace on whose behalf the run is.
+    pub(super) fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    /// Counts what is about to be taken, and waits until that is permitted.
+    pub async fn take(&self, bytes: u64) {
+        self.count(bytes);
+        self.permitted().await;
+    }
+
+    /// Counts what a parser is about to make of a document, and waits until that is permitted; whether it may be made.
+    pub async fn parse(&self, bytes: u64) -> bool {
+        let fits = bytes <= PARSED;
+        if fits {
+            self.take(bytes).await;
+        }
+        fits
+    }
+
+    /// Whether the run waits for the memory that others have.
+    pub fn is_waiting(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    fn count(&self, bytes: u64) {
+        self.0.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn is_permitted(&self) -> bool {
+        permits_for(self.0.taken.load(Ordering::Relaxed)) <= self.0.size.load(Ordering::Relaxed)
+    }
+
+    async fn permitted(&self) {
+        if self.is_permitted() {
+            return;
+        }
+        let _waiting = Waiting::begin(&self.0.waiting);
+        let mut permits = self.0.permits.lock().await;
+        while !self.is_permitted() {
+            let memory = &self.0.memory;
+            let next = if permits.is_empty() { &memory.middle } else { &memory.large };
+            permits.extend(next.take(self.0.namespace.clone()).await);
+            self.0.size.store(permits.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts who waits, also when they give up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is read before memory is asked for again.
+const READ_AT_ONCE: usize = 16 * 1024;
+
+/// A connection that reads on only as far as memory is permitted for it.
+pub struct Metered {
+    stream: TcpStream,
+    meter: Meter,
+    permission: Option<BoxFuture<'static, ()>>,
+}
+
+impl Metered {
+    pub(super) fn new(stream: TcpStream, meter: Meter) -> Self {
+        Self { stream, meter, permission: None }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if self.permission.is_none() && !self.meter.is_permitted() {
+            let meter = self.meter.clone();
+            self.permission = Some(async move { meter.permitted().await }.boxed());
+        }
+        if let Some(permission) = &mut self.permission {
+            ready!(permission.poll_unpin(context));
+            self.permission = None;
+        }
+        let size = buffer.remaining().min(READ_AT_ONCE);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(size));
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        self.meter.count(read as u64);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// At most what a parser makes of a text that may be JSON, whose smallest parts take the most: an object with one
+/// member has a node of a tree for eleven, a list has room for four values, and a value takes 32 bytes in a list that
+/// grows by doubling, and a text of its own.
+pub(super) fn parsed_size(text: &[u8]) -> u64 {
+    const OBJECT: u64 = 704;
+    const LIST: u64 = 192;
+    const MEMBER: u64 = 64;
+    const PART: u64 = 96;
+    // Nothing is made of what does not begin like JSON.
+    if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii_start().starts_with(b"[") {
+        return 0;
+    }
+    let parts = text.iter().map(|byte| match byte {
+        b'{' => OBJECT,
+        b'[' => LIST,
+        b':' => MEMBER,
+        b',' => PART,
+        _ => 1,
+    });
+    parts.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[test]
+    fn small_answers_are_free() {
+        for (taken, permits) in
+            [(0, 0), (FREE, 0), (FREE + 1, 1), (MIDDLE, 1), (MIDDLE + 1, 2), (u64::MAX, 2)]
+        {
+            assert_eq!(permits_for(taken), permits, "{taken}");
+        }
+    }
+
+    #[test]
+    fn what_is_small_on_the_wire_may_be_large_in_memory() {
+        let size = |text: &str| parsed_size(text.as_bytes());
+        assert_eq!(size("<html>{{{{{{"), 0);
+        assert_eq!(size(" \"a, b\""), 0, "a text takes what it has");
+        assert!(size("{}") >= 704);
+        assert!(size(&format!("[{}{{}}]", "{},".repeat(1000))) > 800_000);
+        // As many members as a large provider's discovery document has.
+        let members: Vec<_> = (0..60).map(|number| format!("\"member_{number}\": [\"a\", \"b\"]")).collect();
+        assert!(size(&format!("{{{}}}", members.join(", "))) < FREE * 2 / 3);
+    }
+
+    fn run(memory: &Arc<AnswerMemory>, namespace: &str) -> Meter {
+        Meter::new(Arc::clone(memory), namespace)
+    }
+
+    #[tokio::test]
+    async fn large_answers_wait_for_one_another_and_small_ones_do_not() {
+        let memory = Arc::new(AnswerMemory::default());
+        let large = [run(&memory, "a"), run(&memory, "a")];
+        for run in &large {
+            run.take(MIDDLE + 1).await;
+        }
+        let next = run(&memory, "a");
+        assert!(next.take(MIDDLE + 1).now_or_never().is_none(), "a namespace has two of three at most");
+        let mut waits = Box::pin(next.take(0));
+        assert!((&mut waits).now_or_never().is_none() && next.is_waiting());
+        assert!(run(&memory, "a").take(FREE).now_or_never().is_some());
+        assert!(run(&memory, "a").take(MIDDLE).now_or_never().is_some());
+        assert!(run(&memory, "b").take(MIDDLE + 1).now_or_never().is_some(), "another namespace has its own");
+        drop(large);
+        waits.await;
+        assert!(!next.is_waiting());
+    }
+
+    #[tokio::test]
+    async fn a_document_may_have_so_many_parts_only() {
+        let memory = Arc::new(AnswerMemory::default());
+        let run = run(&memory, "a");
+        assert!(run.parse(PARSED).await && run.parse(PARSED).await);
+        assert!(!run.parse(PARSED + 1).await);
+        let member = r#"{"id":"VXNlcjoxMjM0NTY3","username":"a","email":"a@example.org","admin":false,"accountType":"USER"},"#;
+        let members = member.repeat((1 << 20) / member.len());
+        assert!(parsed_size(format!("[{members}]").as_bytes()) < PARSED);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_read_on_once_there_is_memory() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move { server.write_all(&vec![0; 2 * 1024 * 1024]).await });
+        let memory = Arc::new(AnswerMemory::default());
+        let others = [run(&memory, "a"), run(&memory, "a")];
+        for other in &others {
+            other.take(MIDDLE + 1).await;
+        }
+        let meter = run(&memory, "a");
+        let mut stream = Metered::new(stream, meter.clone());
+        let mut read = vec![0; 2 * 1024 * 1024];
+        {
+            let mut reading = Box::pin(stream.read_exact(&mut read));
+            tokio::select! {
+                _ = &mut reading => panic!("all was read although another one has the memory"),
+                () = async { while !meter.is_waiting() { tokio::task::yield_now().await; } } => {}
+            }
+            drop(others);
+            reading.await.unwrap();
+        }
+        assert_eq!(meter.0.taken.load(Ordering::Relaxed), 2 * 1024 * 1024);
+    }
+}

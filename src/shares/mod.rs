@@ -1,0 +1,193 @@
+//! Who goes next where there is room for a few only: pure.
+//!
+//! Nobody may hold more places than are left. So one who takes all they can get leaves half of the room, two leave a
+//! third, and whoever comes anew finds a place at once; a fixed share for each would have to know how many there are.
+
+mod permits;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+};
+
+pub(crate) use permits::{Permit, Permits};
+
+/// A number of places, and who holds how many of them.
+#[derive(Debug)]
+pub(crate) struct Pool<H> {
+    free: usize,
+    held: HashMap<H, usize>,
+}
+
+impl<H: Clone + Eq + Hash> Pool<H> {
+    /// So many places, all of them free.
+    pub(crate) fn new(places: usize) -> Self {
+        Self { free: places, held: HashMap::new() }
+    }
+
+    /// Takes a place, where the holder may have another one.
+    pub(crate) fn take(&mut self, holder: &H) -> bool {
+        let fits = self.fits(holder);
+        if fits {
+            self.free -= 1;
+            *self.held.entry(holder.clone()).or_default() += 1;
+        }
+        fits
+    }
+
+    /// Gives a place back that the holder has.
+    pub(crate) fn give_back(&mut self, holder: &H) {
+        let Some(held) = self.held.get_mut(holder) else { return };
+        self.free += 1;
+        *held -= 1;
+        if *held == 0 {
+            self.held.remove(holder);
+        }
+    }
+
+    fn fits(&self, holder: &H) -> bool {
+        self.held(holder) < self.free
+    }
+
+    fn held(&self, holder: &H) -> usize {
+        self.held.get(holder).copied().unwrap_or_default()
+    }
+}
+
+/// A pool with a queue in front of it. `W` is what tells somebody that their turn has come.
+#[derive(Debug)]
+pub(crate) struct Shares<H, W> {
+    pool: Pool<H>,
+    waiting: HashMap<H, VecDeque<(u64, W)>>,
+    arrivals: u64,
+}
+
+impl<H: Clone + Eq + Hash, W> Shares<H, W> {
+    /// So many places, and nobody who waits for one.
+    pub(crate) fn new(places: usize) -> Self {
+        Self { pool: Pool::new(places), waiting: HashMap::new(), arrivals: 0 }
+    }
+
+    /// Takes a place, where the holder may have another one. Who waits already could not have had it.
+    pub(crate) fn take(&mut self, holder: &H) -> bool {
+        self.pool.take(holder)
+    }
+
+    /// Waits for a place.
+    pub(crate) fn wait(&mut self, holder: H, waiter: W) {
+        self.arrivals += 1;
+        self.waiting.entry(holder).or_default().push_back((self.arrivals, waiter));
+    }
+
+    /// Gives a place back; [`Shares::next`] tells who gets one.
+    pub(crate) fn give_back(&mut self, holder: &H) {
+        self.pool.give_back(holder);
+    }
+
+    /// Gives a place to who goes next: of those with the fewest places, who waits the longest.
+    pub(crate) fn next(&mut self) -> Option<(H, W)> {
+        let first = |(holder, queue): (&H, &VecDeque<(u64, W)>)| {
+            let (arrival, _) = queue.front()?;
+            let rank = (self.pool.held(holder), *arrival);
+            self.pool.fits(holder).then(|| (rank, holder.clone()))
+        };
+        let (_, holder) = self.waiting.iter().filter_map(first).min_by_key(|(rank, _)| *rank)?;
+        let queue = self.waiting.get_mut(&holder)?;
+        let (_, waiter) = queue.pop_front()?;
+        if queue.is_empty() {
+            self.waiting.remove(&holder);
+        }
+        self.pool.take(&holder);
+        Some((holder, waiter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Everybody who gets a place now.
+    fn called(shares: &mut Shares<&'static str, u32>) -> Vec<(&'static str, u32)> {
+        std::iter::from_fn(|| shares.next()).collect()
+    }
+
+    #[test]
+    fn who_takes_all_leaves_room_for_whoever_comes_anew() {
+        let mut shares = Shares::<_, u32>::new(64);
+        let takes = |shares: &mut Shares<_, u32>, holder| (0..100).filter(|_| shares.take(&holder)).count();
+        assert_eq!(takes(&mut shares, "a"), 32);
+        assert_eq!(takes(&mut shares, "b"), 16);
+        assert_eq!(takes(&mut shares, "c"), 8);
+        assert!(shares.take(&"d"), "a fourth one finds a place at once");
+    }
+
+    #[test]
+    fn a_single_place_is_had_by_one_after_the_other() {
+        let mut shares = Shares::new(1);
+        assert!(shares.take(&"a"));
+        assert!(!shares.take(&"a") && !shares.take(&"b"));
+        shares.wait("a", 1);
+        shares.wait("b", 2);
+        assert_eq!(called(&mut shares), []);
+        shares.give_back(&"a");
+        assert_eq!(called(&mut shares), [("a", 1)]);
+        shares.give_back(&"a");
+        assert_eq!(called(&mut shares), [("b", 2)]);
+    }
+
+    #[test]
+    fn the_one_with_the_fewest_goes_first_and_then_the_one_who_waits_the_longest() {
+        let mut shares = Shares::new(4);
+        assert!(shares.take(&"a") && shares.take(&"a") && shares.take(&"b"));
+        for (holder, waiter) in [("a", 1), ("a", 2), ("b", 3), ("c", 4), ("d", 5)] {
+            shares.wait(holder, waiter);
+        }
+        assert_eq!(called(&mut shares), [("c", 4)], "it has none yet");
+        shares.give_back(&"b");
+        assert_eq!(called(&mut shares), [("b", 3)], "it has none any more, and waits longer than the last");
+        shares.give_back(&"c");
+        assert_eq!(called(&mut shares), [("d", 5)]);
+        shares.give_back(&"a");
+        shares.give_back(&"a");
+        assert_eq!(called(&mut shares), [("a", 1)], "no more than are left");
+        shares.give_back(&"d");
+        assert_eq!(called(&mut shares), [("a", 2)]);
+    }
+
+    proptest! {
+        /// Whatever they do, nobody is passed over for ever, and places are neither lost nor made.
+        #[test]
+        fn everybody_comes_to_their_turn(places in 1usize..20, steps in prop::collection::vec((0u8..5, any::<bool>()), 1..300)) {
+            let mut shares = Shares::new(places);
+            let (mut running, mut waiting) = (Vec::new(), 0);
+            for (holder, begins) in steps {
+                if begins && shares.take(&holder) {
+                    running.push(holder);
+                } else if begins {
+                    shares.wait(holder, ());
+                    waiting += 1;
+                } else if let Some(index) = running.iter().position(|other| *other == holder) {
+                    running.swap_remove(index);
+                    shares.give_back(&holder);
+                }
+                while let Some((holder, ())) = shares.next() {
+                    running.push(holder);
+                    waiting -= 1;
+                }
+                prop_assert!(running.len() <= places);
+                prop_assert_eq!(shares.pool.free, places - running.len());
+            }
+            while let Some(holder) = running.pop() {
+                shares.give_back(&holder);
+                while let Some((holder, ())) = shares.next() {
+                    running.push(holder);
+                    waiting -= 1;
+                }
+            }
+            prop_assert_eq!(waiting, 0);
+            prop_assert!(shares.pool.held.is_empty() && shares.waiting.is_empty());
+        }
+    }
+}
