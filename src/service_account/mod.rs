@@ -139,7 +139,7 @@ impl Kind for ServiceAccount {
     async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
-                Some(instance) => Evidence::ApiKey(api_key::probe(plan, own, instance, scene, report).await),
+                Some(instance) => Evidence::ApiKey(Box::pin(api_key::probe(plan, own, instance, scene, report)).await),
                 None => Evidence::Nothing,
             },
             CredentialPlan::Federated(own) => {
@@ -161,7 +161,7 @@ impl Kind for ServiceAccount {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
                 let instance = connect::instance(plan, scene.network);
-                Evidence::ApiKey(api_key::tend(plan, own, instance, scene, evidence, report).await)
+                Evidence::ApiKey(Box::pin(api_key::tend(plan, own, instance, scene, evidence, report)).await)
             }
             (_, evidence) => evidence,
         }
