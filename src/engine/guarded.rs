@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::api::LdapConfig;
 
-    fn guarded(spec: Value, status: Value) -> Guarded<LdapConfig> {
+    fn guarded(spec: &Value, status: &Value) -> Guarded<LdapConfig> {
         serde_json::from_value(json!({
             "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig", "metadata": {"name": "corp"},
             "spec": spec, "status": status,
@@ -119,7 +119,7 @@ mod tests {
             (json!({"address": 7, "secretName": "own"}), json!({}), None, "own"),
             (json!("nothing like a spec"), json!("nor a status"), None, ""),
         ] {
-            let guarded = guarded(spec, status);
+            let guarded = guarded(&spec, &status);
             let unreadable = guarded.0.as_ref().unwrap_err();
             assert_eq!(guarded.meta().name.as_deref(), Some("corp"));
             assert_eq!(unreadable.target().map(|target| target.to_string()).as_deref(), target);
@@ -129,8 +129,10 @@ mod tests {
 
     #[test]
     fn what_can_be_read_is_itself() {
-        let guarded =
-            guarded(json!({"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org"}), json!({}));
+        let guarded = guarded(
+            &json!({"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org"}),
+            &json!({}),
+        );
         assert_eq!(guarded.0.unwrap().spec.address, "ldaps://ldap.example.com");
     }
 }

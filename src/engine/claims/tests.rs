@@ -109,7 +109,7 @@ fn works(claimant: Claimant) -> Claimant {
 }
 
 /// An object that cannot be read, with what is left of its spec and its status.
-fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: Value) -> Claimant {
+fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value) -> Claimant {
     spec["checkInterval"] = json!({"no": "duration"});
     let object: Guarded<K> = serde_json::from_value(json!({
         "apiVersion": "auth.wandb.com/v1alpha1", "kind": K::kind(&()),
@@ -500,7 +500,7 @@ fn a_place_at_a_target_goes_to_who_works() {
 #[test]
 fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
     let target = || json!({"target": to("wandb")});
-    let unread = |minute, spec| unreadable::<LdapConfig>("unread", minute, spec, json!({}));
+    let unread = |minute, spec| unreadable::<LdapConfig>("unread", minute, spec, &json!({}));
     let rival = || ldap("rival", 5, Active);
     for (what, unread, rival, expected) in [
         ("without entries", unread(1, target()), rival(), "goes on"),
@@ -531,7 +531,7 @@ fn an_account_stays_with_who_works_for_it() {
         claimant
     };
     let (old, new) = (|| account("old", Some(1), Active, "ci"), || account("new", Some(2), Active, "ci"));
-    let unread = |status: Value| {
+    let unread = |status: &Value| {
         let spec = json!({"instance": {"baseURL": "https://wandb.example.com/"}, "accountName": "ci"});
         unreadable::<ServiceAccount>("unread", 1, spec, status)
     };
@@ -550,8 +550,8 @@ fn an_account_stays_with_who_works_for_it() {
             ["lost", "has"],
         ),
         ("the younger one was edited", [old(), identified(new(), Identified::Published)], ["lost", "has"]),
-        ("what cannot be read and works", [unread(published), new()], ["has", "lost"]),
-        ("what cannot be read and never worked", [unread(json!({})), new()], ["has", "has"]),
+        ("what cannot be read and works", [unread(&published), new()], ["has", "lost"]),
+        ("what cannot be read and never worked", [unread(&json!({})), new()], ["has", "has"]),
     ] {
         assert_eq!(standings(&claimants), expected, "{what}");
     }
