@@ -43,7 +43,8 @@ impl<'a, K: Kind> Examination<'a, K> {
         if judges_values {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }
-        let probed = scene.within(limit, K::probe(plan, &scene, &mut report)).await;
+        // Boxed, since it is the largest part of a run.
+        let probed = scene.within(limit, Box::pin(K::probe(plan, &scene, &mut report))).await;
         let evidence = probed.unwrap_or_else(|awaited| {
             report.time_out(limit, awaited);
             K::Evidence::default()

@@ -139,7 +139,9 @@ impl Kind for ServiceAccount {
     async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
-                Some(instance) => Evidence::ApiKey(Box::pin(api_key::probe(plan, own, instance, scene, report)).await),
+                Some(instance) => {
+                    Evidence::ApiKey(Box::pin(api_key::probe(plan, own, instance, scene, report)).await)
+                }
                 None => Evidence::Nothing,
             },
             CredentialPlan::Federated(own) => {

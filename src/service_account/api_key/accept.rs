@@ -30,7 +30,9 @@ pub(super) async fn accept(
 ) -> Option<Accepted> {
     let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
     let others = fallbacks(own, &current, last_verified);
-    instance::check(report, CheckName::KeyAccepted, judge(plan, instance, now, current, others)).await
+    // Boxed, since pages of several requests make it large.
+    let judged = Box::pin(judge(plan, instance, now, current, others));
+    instance::check(report, CheckName::KeyAccepted, judged).await
 }
 
 fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Problem> {

@@ -45,7 +45,8 @@ pub(super) async fn rotate(
             Ok(shift.told(current.clone()).with_keys(keys))
         }
     };
-    let Some((current, keys)) = instance::check(report, CheckName::KeyRotation, outcome).await else {
+    let Some((current, keys)) = instance::check(report, CheckName::KeyRotation, Box::pin(outcome)).await
+    else {
         return evidence;
     };
     current.key.secrets().iter().for_each(|secret| report.conceal(secret));

@@ -5,9 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use test_support::{
-    ApiProxy, ControlPlane, Fault, Slapd, Workspace, condition, hostile::TcpServer, wait_until,
-};
+use test_support::{ApiProxy, ControlPlane, Fault, Slapd, Workspace, condition, hostile::TcpServer};
 
 use crate::world::{
     Corp, PASSWORD, certificate, directory, ldap_config, oidc_provider, operator, provider, put_authority,

@@ -1,5 +1,7 @@
 //! Servers that answer as much as is allowed, all at the same time.
 
+#![expect(clippy::indexing_slicing, reason = "indexing a JSON value makes the field that is not there")]
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use test_support::hostile::{HttpServer, Response, TcpServer};
