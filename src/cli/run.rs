@@ -35,7 +35,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// How long the deletion of a resource waits for a server that does not revoke its keys.
+    /// How long the deletion of a resource waits for a server that does not revoke its keys, for a successor at its target, or for pods that still need its revisions.
     #[arg(long, value_name = "DURATION", env = "WANDB_AUTH_DELETION_PATIENCE", default_value = "10m")]
     deletion_patience: Duration,
 

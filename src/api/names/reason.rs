@@ -46,9 +46,9 @@ pub enum Reason {
     Suspended,
     /// The spec contradicts itself or cannot be read.
     InvalidSpec,
-    /// An older resource claims the same place.
+    /// Another resource has the same place: an older one, or one that works.
     Superseded,
-    /// An older `OidcProvider` decides how people log in to the same target.
+    /// Another resource that is older, or works, decides how people log in to the same target.
     ConflictsWithOidc,
     /// A referenced Secret does not exist.
     SecretNotFound,
