@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use test_support::{
-    ApiProxy, ControlPlane, OpenIdClient, OpenIdProvider, Operator, Slapd, WandbServer, Workspace, condition,
+    ApiProxy, ControlPlane, Fault, OpenIdClient, OpenIdProvider, Operator, Slapd, WandbServer, Workspace,
+    condition,
 };
 
 use crate::world::{
@@ -161,6 +162,33 @@ async fn who_is_killed_after_a_status_has_told_all_who_come_after() -> Result<()
     let _second = operator(&workspace)?;
     all_refused(&workspace).await?;
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    Ok(())
+}
+
+/// The only way to a second try: nothing tells the next process what the directory answered.
+#[tokio::test]
+async fn who_is_killed_between_the_answer_and_the_status_leaves_one_more_try() -> Result<()> {
+    let directory = Slapd::builder(PASSWORD).start()?;
+    let workspace = workspace().await?;
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    apply(&workspace, &directory, names()).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let mut first = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
+    let switch = first.kill_switch()?;
+    proxy.fail(move |method, path| {
+        (method == "PATCH" && path.contains("/status")).then(|| {
+            switch.kill();
+            Fault::Close
+        })
+    });
+    first.process().wait(Duration::from_mins(1))?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    for _next in 0..2 {
+        let next = operator(&workspace)?;
+        all_refused(&workspace).await?;
+        drop(next);
+        assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 2);
+    }
     Ok(())
 }
 
