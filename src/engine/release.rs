@@ -245,10 +245,11 @@ pub(super) async fn release_unreadable<K: Kind>(
     };
     let waited = waited(context, deleted).await?;
     let left = context.waits.deletion.saturating_sub(waited);
+    let problem = Problem::new(Reason::InvalidSpec, "This version of the operator cannot read the resource.");
     if !left.is_zero() {
+        context.tell(object, &waits("Delete", &problem, left));
         return Ok(Action::requeue(left));
     }
-    let problem = Problem::new(Reason::InvalidSpec, "this version of the operator cannot read the resource.");
     for finalizer in held {
         let notice = match finalizer {
             Finalizer::Target => left_behind(&problem),

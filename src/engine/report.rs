@@ -106,6 +106,8 @@ pub enum Awaited {
     Answer,
     /// The memory that the answers to other runs have.
     Memory,
+    /// The rest of a large answer, for whose memory others waited.
+    Rest,
 }
 
 /// On whose behalf the checks talk to the other side.
@@ -234,6 +236,10 @@ impl Report {
                     format!(
                         "No answer within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets."
                     ),
+                ),
+                Awaited::Rest => (
+                    Reason::Inconclusive,
+                    "The server sends a large answer too slowly, and other checks needed the memory for theirs, so this one was ended. The operator tries again. Check that the server is healthy, and why it sends that much.".to_owned(),
                 ),
                 Awaited::Memory => (
                     Reason::Inconclusive,

@@ -42,9 +42,13 @@ impl<'a> Scene<'a> {
     /// Awaits work within a time limit; what it waited for when that was over.
     pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
         let mut work = std::pin::pin!(work);
-        let done = tokio::time::timeout(limit, work.as_mut()).await;
+        let meter = self.network.meter();
+        let done = tokio::select! {
+            done = tokio::time::timeout(limit, work.as_mut()) => done,
+            () = meter.overstays() => return Err(Awaited::Rest),
+        };
         // The work still waits as long as it is not dropped.
-        let is_waiting = self.network.meter().is_waiting();
+        let is_waiting = meter.is_waiting();
         done.map_err(|_| if is_waiting { Awaited::Memory } else { Awaited::Answer })
     }
 

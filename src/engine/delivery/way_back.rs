@@ -4,7 +4,10 @@ use kube::ResourceExt;
 
 use super::revisions::{Revision, Source};
 use crate::{
-    api::names::{CredentialsAnswer, Remedy},
+    api::{
+        CheckName, Reason,
+        names::{CredentialsAnswer, Remedy},
+    },
     api_server::Now,
     engine::{
         CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
@@ -113,7 +116,10 @@ fn answer(findings: &Findings, source: Source) -> Answer {
         Source::Resource => true,
         Source::Target => name.sends_credentials(),
     };
+    // What this operator may connect to, and what it knows of a provider, says nothing of what W&B's pods can do.
+    let is_own_rule = *reason == Reason::EgressDenied || *name == CheckName::ProviderRules;
     let is_certain = is_known
+        && !is_own_rule
         && reason.credentials_answer() == CredentialsAnswer::Refused
         && reason.remedy() == Remedy::Person;
     let found = format!("{name}: {message}");
@@ -139,6 +145,8 @@ mod tests {
             (CheckName::Bind, Some(Reason::ConnectionClosed), "unknown"),
             (CheckName::Bind, Some(Reason::ServerUnavailable), "unknown"),
             (CheckName::TcpConnects, Some(Reason::ConnectionRefused), "unknown"),
+            (CheckName::TcpConnects, Some(Reason::EgressDenied), "unknown"),
+            (CheckName::ProviderRules, Some(Reason::ProviderRuleBroken), "unknown"),
             (CheckName::DnsResolves, Some(Reason::NameNotResolved), "unknown"),
             (CheckName::TlsVerifies, Some(Reason::TlsHandshakeFailed), "unknown"),
             (CheckName::TlsVerifies, Some(Reason::UnknownAuthority), "refused"),
