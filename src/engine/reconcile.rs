@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     api::{Reason, Status, names::CredentialsAnswer},
-    api_server::Now,
     error::Error,
     net::{Consent, Terms},
     problem::Problem,
@@ -172,7 +171,7 @@ async fn examine<K: Kind>(
     }
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
-    let Now { time: now, earliest } = context.cluster.now().await?;
+    let now = context.cluster.now().await?;
     let terms = terms(object, known.as_ref(), question, checked_inputs);
     let network = context.network.seen_from(&namespace).on_terms(terms);
     let scene = Scene {
@@ -186,7 +185,6 @@ async fn examine<K: Kind>(
         last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
         unwritable: unwritable.as_ref(),
         now,
-        earliest,
     };
     let examined = tokio::select! {
         examined = look(object, context, planned, scene) => examined?,
@@ -194,7 +192,7 @@ async fn examine<K: Kind>(
     };
     context.metrics.checked(object, &examined.findings);
     let due = K::due(&planned.plan, &examined.evidence, &scene);
-    let renewal = Renewal::new(due, scene.now, Instant::now());
+    let renewal = Renewal::new(due, scene.now.time, Instant::now());
     // What the servers sent is not needed any more, and others may wait for its memory.
     drop(network);
     let share = random_share();

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::{Awaited, Finding, Values};
 use crate::{
     api_server::{Cluster, Now},
@@ -33,9 +31,7 @@ pub struct Scene<'a> {
     /// Why the Secret could not be written a short while ago: what is made for it would be lost.
     pub unwritable: Option<&'a Problem>,
     /// The time of the run.
-    pub now: Timestamp,
-    /// The earliest that it may be: what cannot be undone goes by this.
-    pub earliest: Timestamp,
+    pub now: Now,
 }
 
 impl<'a> Scene<'a> {
@@ -54,7 +50,6 @@ impl<'a> Scene<'a> {
 
     /// A scene without a cluster, in which nothing was published yet.
     pub fn without_cluster(network: &'a Network) -> Self {
-        let Now { time: now, earliest } = Now::local();
         Self {
             network,
             cluster: None,
@@ -65,8 +60,7 @@ impl<'a> Scene<'a> {
             proven: false,
             last_upkeep: None,
             unwritable: None,
-            now,
-            earliest,
+            now: Now::local(),
         }
     }
 }

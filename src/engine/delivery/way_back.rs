@@ -8,7 +8,6 @@ use crate::{
         CheckName, Reason,
         names::{CredentialsAnswer, Remedy},
     },
-    api_server::Now,
     engine::{
         CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
         fetch, reconcile::stopped,
@@ -72,10 +71,9 @@ pub(super) async fn check<K: Kind>(
     let planned = Planned::<K>::of_values(plan, values);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
-    let Now { time: now, earliest } = context.cluster.now().await?;
+    let now = context.cluster.now().await?;
     let scene = Scene {
         now,
-        earliest,
         cluster: Some(&context.cluster),
         namespace: &namespace,
         ..Scene::without_cluster(&network)
