@@ -9,8 +9,8 @@ use test_support::{
 };
 
 use crate::world::{
-    ARGUMENTS, PASSWORD, REDIRECT_URI, certificate, eventually, oidc_provider, operator, program,
-    put_references, workspace,
+    ARGUMENTS, PASSWORD, REDIRECT_URI, certificate, directory, eventually, ldap_config, oidc_provider,
+    operator, program, put_references, workspace,
 };
 
 const KIND: &str = "LdapConfig";
@@ -161,6 +161,32 @@ async fn who_is_killed_after_a_status_has_told_all_who_come_after() -> Result<()
     let _second = operator(&workspace)?;
     all_refused(&workspace).await?;
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_killed_after_a_refusal_leaves_nobody_a_refused_password_as_a_proven_one() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    put_references(&workspace, &certificate).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let mut first = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready(KIND, "corp").await?;
+    let verified = workspace.secrets().get("corp-ldap").await?;
+    let switch = first.kill_switch()?;
+    proxy.lose_answer_to(|write| write.path.contains("/status"), 1, move |_| switch.kill());
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    first.process().wait(Duration::from_mins(1))?;
+    let status = workspace.status(KIND, "corp").await?;
+    let reason = |type_: &str| condition(&status, type_).map(|one| one["reason"].clone());
+    assert_eq!(reason("Verified"), Some(json!("InvalidCredentials")), "{status}");
+    assert_eq!(reason("Ready"), Some(json!("InvalidCredentials")), "{status}");
+    let _second = operator(&workspace)?;
+    workspace.wait_for_reason(KIND, "corp", "Published", "HoldingLastVerified").await?;
+    let held = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(held.metadata.resource_version, verified.metadata.resource_version);
     Ok(())
 }
 
