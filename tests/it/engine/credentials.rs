@@ -191,6 +191,31 @@ async fn who_is_killed_after_a_refusal_leaves_nobody_a_refused_password_as_a_pro
 }
 
 #[tokio::test]
+async fn what_a_suspended_resource_saw_refused_says_nothing_of_what_works_now() -> Result<()> {
+    let directory = Slapd::builder(PASSWORD).start()?;
+    let workspace = workspace().await?;
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    let first = operator(&workspace)?;
+    apply(&workspace, &directory, ["old".to_owned()]).await?;
+    workspace.wait_for_reason(KIND, "old", "Published", "NotYetVerified").await?;
+    workspace.patch(KIND, "old", &json!({"spec": {"suspend": true}})).await?;
+    workspace.wait_for_reason(KIND, "old", "Ready", "Suspended").await?;
+    directory.set_password(Slapd::SERVICE_DN, WRONG)?;
+    apply(&workspace, &directory, ["new".to_owned()]).await?;
+    workspace.recheck(KIND, "new", "now it is right").await?;
+    workspace.wait_until_ready(KIND, "new").await?;
+    drop(first);
+    let before = directory.bind_attempts(Slapd::SERVICE_DN)?;
+    let _second = operator(&workspace)?;
+    eventually("the next check", || async {
+        Ok((directory.bind_attempts(Slapd::SERVICE_DN)? > before).then_some(()))
+    })
+    .await?;
+    workspace.wait_until_ready(KIND, "new").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn secrets_of_clients_and_keys_are_sent_once_an_interval() -> Result<()> {
     let certificate = certificate()?;
     let provider = OpenIdProvider::builder()
