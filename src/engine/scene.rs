@@ -44,8 +44,14 @@ impl<'a> Scene<'a> {
             () = meter.overstays() => return Err(Awaited::Rest),
         };
         // The work still waits as long as it is not dropped.
-        let is_waiting = meter.is_waiting();
-        done.map_err(|_| if is_waiting { Awaited::Memory } else { Awaited::Answer })
+        let awaited = if meter.is_waiting() {
+            Awaited::Memory
+        } else if self.network.awaits_others() {
+            Awaited::Others
+        } else {
+            Awaited::Answer
+        };
+        done.map_err(|_| awaited)
     }
 
     /// A scene without a cluster, in which nothing was published yet.
@@ -70,7 +76,23 @@ mod tests {
     use std::{future::pending, sync::Arc};
 
     use super::*;
-    use crate::net::{EgressPolicy, SharedNetwork};
+    use crate::net::{Consequence, EgressPolicy, Endpoint, Host, Login, Said, SharedNetwork};
+
+    #[tokio::test]
+    async fn a_run_that_waited_for_others_has_sent_nothing() {
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let network = shared.seen_from("a");
+        let login = Login {
+            server: Endpoint { host: Host::parse("ldap.example.com").unwrap(), port: 636 },
+            account: "cn=w".to_owned(),
+            secret: "password".into(),
+            consequence: Consequence::Lock,
+        };
+        let _recall = shared.credentials.begin_recall();
+        let send = network.send_once(&login, pending::<Result<(), Problem>>(), |_| Said::Accepted);
+        let outcome = Scene::without_cluster(&network).within(Duration::from_millis(20), send).await;
+        assert_eq!(outcome.err(), Some(Awaited::Others));
+    }
 
     #[tokio::test]
     async fn a_run_that_had_no_memory_in_time_says_nothing_about_the_server() {
