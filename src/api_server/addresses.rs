@@ -77,7 +77,9 @@ pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNet
                 known.tell(addresses, Instant::now());
             }
             // Whoever may not see this, or has something in between that does not pass it on.
-            Err(kube::Error::Api(_)) => known.tell(BTreeSet::new(), Instant::now()),
+            Err(kube::Error::Api(answer)) if answer.is_forbidden() || answer.is_not_found() => {
+                known.tell(BTreeSet::new(), Instant::now());
+            }
             Err(_) => {}
         }
         let policy = known.policy(service, &allowed);

@@ -19,6 +19,9 @@ use super::Registry;
 /// Time between two looks at a namespace in which resources are held.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The time that each look takes at least: there may be hundreds of namespaces.
+const PER_LOOK: Duration = Duration::from_millis(50);
+
 /// How long a namespace is not asked for that the operator has no right to see.
 const HIDDEN: Duration = Duration::from_secs(30);
 
@@ -66,12 +69,16 @@ impl Endings {
 pub async fn look_for_endings(client: Client, registry: &Registry) {
     let namespaces: Api<Namespace> = Api::all(client);
     let mut hidden: BTreeMap<String, Instant> = BTreeMap::new();
+    let mut told = BTreeSet::new();
+    let mut pause = LOOK;
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause).await;
         hidden.retain(|_, since| since.elapsed() < HIDDEN);
         let mut asked = registry.holding();
         asked.extend(registry.endings().known());
         asked.retain(|namespace| !hidden.contains_key(namespace));
+        // An operator for very many namespaces is in none of them, and outlives their end.
+        pause = LOOK.max(PER_LOOK.saturating_mul(u32::try_from(asked.len()).unwrap_or(u32::MAX)));
         let looks = futures::stream::iter(asked).map(|namespace| {
             let namespaces = &namespaces;
             async move { (look(namespaces, &namespace).await, namespace) }
@@ -86,6 +93,12 @@ pub async fn look_for_endings(client: Client, registry: &Registry) {
                 registry.wake_namespace(&namespace);
             }
             if seen == Seen::Hidden {
+                if told.insert(namespace.clone()) {
+                    tracing::warn!(
+                        namespace,
+                        "the namespace may not be looked at, so its deletion may have to wait for this operator: give it the right to get its namespaces"
+                    );
+                }
                 hidden.insert(namespace, Instant::now());
             }
         }

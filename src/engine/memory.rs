@@ -268,7 +268,12 @@ impl<K: Kind> Memory<K> {
     }
 
     /// How long this process has known that the resource leaves this target, or is being deleted.
-    pub(super) fn leaving_for(&self, object: &K, target: Option<&Target>, now: Instant) -> Duration {
+    pub(super) fn leaving_for(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        target: Option<&Target>,
+        now: Instant,
+    ) -> Duration {
         self.with(object, |entry| {
             now.saturating_duration_since(*entry.leaving.entry(target.cloned()).or_insert(now))
         })

@@ -49,8 +49,10 @@ pub enum Content {
 /// What the `Published` condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publication {
-    /// The Secret holds exactly the current spec and inputs.
+    /// The Secret holds exactly the current spec and inputs, which passed at some time.
     Current,
+    /// The Secret holds exactly the current spec and inputs, which never passed.
+    Unproven,
     /// The Secret keeps the last verified values.
     Held,
     /// There is no Secret, since the values are not verified.
@@ -79,7 +81,7 @@ pub fn decide(
         Candidate::Unproven(values)
             if policy == PublishPolicy::Always || present.as_ref() == Some(&values) =>
         {
-            (Content::Exactly(values), Publication::Current)
+            (Content::Exactly(values), Publication::Unproven)
         }
         Candidate::None | Candidate::Incomplete | Candidate::Unproven(_) => match (last_verified, present) {
             (Some(values), _) => (Content::Exactly(values.clone()), Publication::Held),
@@ -119,14 +121,14 @@ mod tests {
     fn never_replaces_what_works_by_what_does_not() {
         use Candidate::{Incomplete, None as Broken, Proven, Unproven};
         use Existing::{Missing, Ours};
-        use Publication::{Current, Held, Nothing, Withheld};
+        use Publication::{Current, Held, Nothing, Unproven as AsTheyAre, Withheld};
         use PublishPolicy::{Always, WhenVerified};
         let (old, new) = (|| values("old"), || values("new"));
         for (policy, existing, candidate, last_verified, content, publication) in [
             (WhenVerified, Missing, Proven(new()), None, "new", Current),
             (WhenVerified, Ours(old()), Proven(new()), None, "new", Current),
             (WhenVerified, Ours(old()), Unproven(new()), None, "as is", Held),
-            (WhenVerified, Ours(new()), Unproven(new()), None, "new", Current),
+            (WhenVerified, Ours(new()), Unproven(new()), None, "new", AsTheyAre),
             // Somebody edited the Secret while the last verified values are held.
             (WhenVerified, Ours(values("edited")), Unproven(new()), Some("old"), "old", Held),
             (WhenVerified, Missing, Unproven(new()), Some("old"), "old", Held),
@@ -137,8 +139,8 @@ mod tests {
             (WhenVerified, Missing, Incomplete, Some("old"), "old", Held),
             (WhenVerified, Missing, Incomplete, None, "untouched", Withheld),
             (Always, Missing, Incomplete, None, "untouched", Withheld),
-            (Always, Ours(old()), Unproven(new()), None, "new", Current),
-            (Always, Missing, Unproven(new()), None, "new", Current),
+            (Always, Ours(old()), Unproven(new()), None, "new", AsTheyAre),
+            (Always, Missing, Unproven(new()), None, "new", AsTheyAre),
             (Always, Ours(old()), Broken, None, "as is", Held),
         ] {
             assert_eq!(

@@ -62,6 +62,10 @@ pub(super) async fn run_after_acceptances<K: Kind>(
 async fn recall<K: Kind>(context: &Context<K>, store: &Store<Guarded<K>>) {
     for object in store.state() {
         let Ok(object) = &object.0 else { continue };
+        // What is not looked at any more may tell of a password that was right later.
+        if object.common().suspend || object.meta().deletion_timestamp.is_some() {
+            continue;
+        }
         if let Err(error) = recall_one(object, context).await {
             tracing::warn!(
                 kind = %K::kind(&()),

@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, Finding, Findings,
-    FirstCheck, Kind, Notice, Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal,
-    Scene, Schedule, Tenancy, Traces, Upkeep, Values, Verdict,
+    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, FirstCheck, Kind, Notice,
+    Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
+    Traces, Upkeep, Values, Verdict,
     backoff::random_share,
     claims::{Claim, Proof},
     decide,
@@ -21,11 +21,10 @@ use super::{
     reporting::Seen,
     secret::{self, Written, field_manager, secret_name},
     spread::Spread,
-    status::{Destination, Facts, Outcome, derive},
+    status::{Destination, Facts, Outcome, derive, noted},
 };
 use crate::{
-    api::{Reason, Status, names::CredentialsAnswer},
-    api_server::Now,
+    api::{Reason, names::CredentialsAnswer},
     error::Error,
     net::{Consent, Terms},
     problem::Problem,
@@ -172,7 +171,7 @@ async fn examine<K: Kind>(
     }
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
-    let Now { time: now, earliest } = context.cluster.now().await?;
+    let now = context.cluster.now().await?;
     let terms = terms(object, known.as_ref(), question, checked_inputs);
     let network = context.network.seen_from(&namespace).on_terms(terms);
     let scene = Scene {
@@ -186,7 +185,6 @@ async fn examine<K: Kind>(
         last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
         unwritable: unwritable.as_ref(),
         now,
-        earliest,
     };
     let examined = tokio::select! {
         examined = look(object, context, planned, scene) => examined?,
@@ -194,7 +192,7 @@ async fn examine<K: Kind>(
     };
     context.metrics.checked(object, &examined.findings);
     let due = K::due(&planned.plan, &examined.evidence, &scene);
-    let renewal = Renewal::new(due, scene.now, Instant::now());
+    let renewal = Renewal::new(due, scene.now.time, Instant::now());
     // What the servers sent is not needed any more, and others may wait for its memory.
     drop(network);
     let share = random_share();
@@ -205,7 +203,7 @@ async fn examine<K: Kind>(
     let answer = remembered.findings.credentials_answer();
     if answer.is_some_and(|answer| answer != CredentialsAnswer::NotSent) {
         // The status is the first thing that is written, for the process that comes after this one.
-        note_down(object, context, &remembered.findings, checked_inputs).await?;
+        note_down(object, context, &remembered, checked_inputs).await?;
     }
     Ok(remembered)
 }
@@ -278,18 +276,31 @@ async fn hold<K: Kind>(
     }
 }
 
-/// Writes what the checks found into the status, and leaves the rest of it for the end of the run.
+/// Writes what the checks found into the status, and leaves for the end of the run what they say nothing of.
 async fn note_down<K: Kind>(
     object: &K,
     context: &Context<K>,
-    findings: &Findings,
+    remembered: &Remembered<K::Evidence>,
     checked_inputs: &CheckedInputs,
 ) -> Result<(), Error> {
-    let status = Status {
-        checks: findings.list.iter().map(Finding::status).collect(),
-        checked_inputs: Some(checked_inputs.to_string()),
-        ..context.memory.previous_status(object).unwrap_or_default()
+    let common = object.common();
+    let facts = Facts {
+        generation: object.meta().generation,
+        outcome: Outcome::Checked {
+            verdict: remembered.verdict(common.failure_threshold),
+            findings: &remembered.findings,
+            checked_inputs: checked_inputs.clone(),
+        },
+        // What is published stays so where it passed before.
+        publication: remembered.proven.then_some(Publication::Current),
+        delivered: None,
+        destination: Destination::Secret,
+        looks: &[],
+        secret_name: secret_name(object),
+        threshold: common.failure_threshold,
     };
+    let previous = context.memory.previous_status(object).unwrap_or_default();
+    let status = noted(&previous, &facts, context.cluster.seconds());
     let details = context.memory.previous_details(object);
     context.report(object, &Seen::of(object), (&status, &details)).await
 }
@@ -440,7 +451,7 @@ impl Published {
         };
         let offer = match (&self.publication, values) {
             (_, None) => Offer::Nothing,
-            (Publication::Current, Some(values)) => Offer::Current(values),
+            (Publication::Current | Publication::Unproven, Some(values)) => Offer::Current(values),
             (_, Some(values)) => Offer::Held(values),
         };
         deliver(object, context, &target, offer, checks).await.map(Some)

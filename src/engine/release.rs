@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
@@ -55,7 +56,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
             _ if stays => None,
             Finalizer::Target => leave_target(object, context).await?,
             Finalizer::RemoteCredentials => {
-                let waited = waited(context, deleted).await?;
+                let waited = waited(object, context, deleted).await?;
                 revoke(object, context, context.waits.deletion.saturating_sub(waited)).await?
             }
         };
@@ -89,10 +90,19 @@ pub(super) async fn end_with_namespace<K: Kind>(
     Ok(Action::requeue(NAMESPACE_RETRY))
 }
 
-/// How long the deletion has been wanted, by the clock that wrote when that began.
-async fn waited<K: Kind>(context: &Context<K>, deleted: &Time) -> Result<Duration, Error> {
-    let now = context.cluster.now().await?.earliest;
-    Ok(Duration::try_from(now.duration_since(deleted.0)).unwrap_or_default())
+/// How long the deletion has been wanted, by the clock that wrote when that began, and as this process has seen pass.
+async fn waited<K: Kind>(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context<K>,
+    deleted: &Time,
+) -> Result<Duration, Error> {
+    let told = context.cluster.now().await?.earliest.duration_since(deleted.0);
+    Ok(longer(told, context.memory.leaving_for(object, None, Instant::now())))
+}
+
+/// A clock that was ahead when the deletion began makes nobody wait until it is that time.
+fn longer(told: SignedDuration, seen: Duration) -> Duration {
+    Duration::try_from(told).map_or(seen, |told| told.max(seen))
 }
 
 /// Who is to have what a resource leaves at its target.
@@ -212,7 +222,7 @@ async fn dismantle<K: Kind>(
     let last_verified = context.memory.last_verified(object);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
-    let Now { time: now, earliest } = context.cluster.now().await.unwrap_or_else(|_| Now::local());
+    let now = context.cluster.now().await.unwrap_or_else(|_| Now::local());
     let scene = Scene {
         network: &network,
         cluster: Some(&context.cluster),
@@ -224,7 +234,6 @@ async fn dismantle<K: Kind>(
         last_upkeep: None,
         unwritable: None,
         now,
-        earliest,
     };
     let dismantled = tokio::select! {
         dismantled = tokio::time::timeout(limit, object.dismantle(&scene)) => dismantled,
@@ -243,12 +252,13 @@ pub(super) async fn release_unreadable<K: Kind>(
     let Some(deleted) = object.meta().deletion_timestamp.as_ref().filter(|_| !held.is_empty()) else {
         return Ok(Action::await_change());
     };
-    let waited = waited(context, deleted).await?;
+    let waited = waited(object, context, deleted).await?;
     let left = context.waits.deletion.saturating_sub(waited);
+    let problem = Problem::new(Reason::InvalidSpec, "This version of the operator cannot read the resource.");
     if !left.is_zero() {
+        context.tell(object, &waits("Delete", &problem, left));
         return Ok(Action::requeue(left));
     }
-    let problem = Problem::new(Reason::InvalidSpec, "this version of the operator cannot read the resource.");
     for finalizer in held {
         let notice = match finalizer {
             Finalizer::Target => left_behind(&problem),
@@ -313,4 +323,17 @@ fn orphaned(problem: &Problem) -> Notice {
         "Orphan",
         format!("What was made at the server is left there; remove it by hand: {}", problem.message),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_waits_no_longer_than_it_was_seen_to() {
+        for (told, seen, expected) in [(70, 40, 70), (30, 40, 40), (-24 * 60 * 60, 40, 40)] {
+            let waited = longer(SignedDuration::from_secs(told), Duration::from_secs(seen));
+            assert_eq!(waited, Duration::from_secs(expected), "{told} {seen}");
+        }
+    }
 }

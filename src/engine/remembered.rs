@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Account, CheckedInputs, Examined, Finding, Findings, InputsHash, spread::Spread};
+use super::{
+    Account, CheckedInputs, Examined, Finding, Findings, InputsHash,
+    spread::Spread,
+    status::{is_proven, is_verified},
+};
 use crate::{
-    api::{CheckName, ConditionType, Status, names::CredentialsAnswer},
+    api::{CheckName, Status, names::CredentialsAnswer},
     net::{Consent, Terms, Usage},
 };
 
@@ -250,15 +254,8 @@ impl<E> Remembered<E> {
             account,
             ..Findings::default()
         };
-        let is_true = |type_: ConditionType| {
-            status
-                .conditions
-                .iter()
-                .any(|condition| condition.type_ == type_.as_str() && condition.status == "True")
-        };
-        let verified = is_true(ConditionType::Verified);
-        let proven =
-            (verified || is_true(ConditionType::Published)) && checked_inputs.agrees_with_own(status);
+        let verified = is_verified(status);
+        let proven = is_proven(status) && checked_inputs.agrees_with_own(status);
         let failures = if verified { 0 } else { threshold };
         let upkeep = [CheckName::KeyRotation, CheckName::Membership];
         let refusal = upkeep.iter().find_map(|check| findings.refusal(check)).cloned();
@@ -370,7 +367,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::{CheckResult, Reason};
+    use crate::api::{CheckResult, ConditionType, Reason};
 
     const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
@@ -559,7 +556,7 @@ mod tests {
         Condition {
             type_: type_.to_string(),
             status: status.to_owned(),
-            reason: String::new(),
+            reason: type_.to_string(),
             message: String::new(),
             last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
             observed_generation: None,
@@ -645,6 +642,9 @@ mod tests {
         let recovered = recover(&inputs.to_string(), &outage).unwrap();
         assert!(recovered.proven, "the Secret can be repaired in an outage");
         assert!(matches!(recovered.verdict(3), Verdict::Failed(_)), "and Verified does not flip");
+        let mut unverified = outage.clone();
+        unverified.iter_mut().for_each(|one| one.reason = Reason::PublishedUnverified.to_string());
+        assert!(recover(&inputs.to_string(), &unverified).is_none(), "what was never proven is not now");
         assert!(recover("spec=1 operator=0.0.0", &tolerated).is_none());
     }
 

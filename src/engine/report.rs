@@ -106,6 +106,10 @@ pub enum Awaited {
     Answer,
     /// The memory that the answers to other runs have.
     Memory,
+    /// The rest of a large answer, for whose memory others waited.
+    Rest,
+    /// What others learn of the same credentials.
+    Others,
 }
 
 /// On whose behalf the checks talk to the other side.
@@ -235,10 +239,20 @@ impl Report {
                         "No answer within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets."
                     ),
                 ),
+                Awaited::Rest => (
+                    Reason::Inconclusive,
+                    "The server sends a large answer too slowly, and other checks needed the memory for theirs, so this one was ended. The operator tries again. Check that the server is healthy, and why it sends that much.".to_owned(),
+                ),
                 Awaited::Memory => (
                     Reason::Inconclusive,
                     format!(
                         "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server, and the operator tries again. If that does not pass, look for resources whose servers send large answers slowly."
+                    ),
+                ),
+                Awaited::Others => (
+                    Reason::AwaitingAnswer,
+                    format!(
+                        "The credentials were not sent within the time limit of {limit} (checkTimeout): another resource sent the same ones and has no answer yet, or the operator has just started and still reads which ones were refused before. The operator looks again by itself."
                     ),
                 ),
             };
@@ -376,6 +390,19 @@ mod tests {
         let failure = findings.failure().unwrap();
         assert_eq!((failure.reason, failure.reason.remedy()), (Reason::Inconclusive, Remedy::Retry));
         assert!(failure.message.contains("says nothing about the server"), "{}", failure.message);
+    }
+
+    #[test]
+    fn credentials_that_waited_for_others_were_not_sent() {
+        for (awaited, expected) in
+            [(Awaited::Answer, CredentialsAnswer::Unclear), (Awaited::Others, CredentialsAnswer::NotSent)]
+        {
+            let mut report =
+                Report::new(vec![CheckName::Bind], Redactor::default()).on_behalf_of(Account::Named);
+            report.time_out(Duration::from_secs(10), awaited);
+            let findings = report.finish();
+            assert_eq!(findings.credentials_answer(), Some(expected), "{awaited:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::{Awaited, Finding, Values};
 use crate::{
     api_server::{Cluster, Now},
@@ -33,24 +31,31 @@ pub struct Scene<'a> {
     /// Why the Secret could not be written a short while ago: what is made for it would be lost.
     pub unwritable: Option<&'a Problem>,
     /// The time of the run.
-    pub now: Timestamp,
-    /// The earliest that it may be: what cannot be undone goes by this.
-    pub earliest: Timestamp,
+    pub now: Now,
 }
 
 impl<'a> Scene<'a> {
     /// Awaits work within a time limit; what it waited for when that was over.
     pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
         let mut work = std::pin::pin!(work);
-        let done = tokio::time::timeout(limit, work.as_mut()).await;
+        let meter = self.network.meter();
+        let done = tokio::select! {
+            done = tokio::time::timeout(limit, work.as_mut()) => done,
+            () = meter.overstays() => return Err(Awaited::Rest),
+        };
         // The work still waits as long as it is not dropped.
-        let is_waiting = self.network.meter().is_waiting();
-        done.map_err(|_| if is_waiting { Awaited::Memory } else { Awaited::Answer })
+        let awaited = if meter.is_waiting() {
+            Awaited::Memory
+        } else if self.network.awaits_others() {
+            Awaited::Others
+        } else {
+            Awaited::Answer
+        };
+        done.map_err(|_| awaited)
     }
 
     /// A scene without a cluster, in which nothing was published yet.
     pub fn without_cluster(network: &'a Network) -> Self {
-        let Now { time: now, earliest } = Now::local();
         Self {
             network,
             cluster: None,
@@ -61,8 +66,7 @@ impl<'a> Scene<'a> {
             proven: false,
             last_upkeep: None,
             unwritable: None,
-            now,
-            earliest,
+            now: Now::local(),
         }
     }
 }
@@ -72,7 +76,23 @@ mod tests {
     use std::{future::pending, sync::Arc};
 
     use super::*;
-    use crate::net::{EgressPolicy, SharedNetwork};
+    use crate::net::{Consequence, EgressPolicy, Endpoint, Host, Login, Said, SharedNetwork};
+
+    #[tokio::test]
+    async fn a_run_that_waited_for_others_has_sent_nothing() {
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let network = shared.seen_from("a");
+        let login = Login {
+            server: Endpoint { host: Host::parse("ldap.example.com").unwrap(), port: 636 },
+            account: "cn=w".to_owned(),
+            secret: "password".into(),
+            consequence: Consequence::Lock,
+        };
+        let _recall = shared.credentials.begin_recall();
+        let send = network.send_once(&login, pending::<Result<(), Problem>>(), |_| Said::Accepted);
+        let outcome = Scene::without_cluster(&network).within(Duration::from_millis(20), send).await;
+        assert_eq!(outcome.err(), Some(Awaited::Others));
+    }
 
     #[tokio::test]
     async fn a_run_that_had_no_memory_in_time_says_nothing_about_the_server() {

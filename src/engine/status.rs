@@ -127,7 +127,7 @@ pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> S
             .unwrap_or_default(),
     };
     let secret_ref = match &facts.publication {
-        Some(Publication::Current | Publication::Held) => {
+        Some(Publication::Current | Publication::Unproven | Publication::Held) => {
             Some(SecretReference { name: facts.secret_name.clone() })
         }
         Some(_) => None,
@@ -150,6 +150,49 @@ pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> S
         revision,
         previous_revision,
     }
+}
+
+/// The status before, with what the checks of a run found that goes on. A condition that was True and is not, or of
+/// which nothing is known with these inputs, must not stand beside them: the process may end before the run does, and
+/// the next one goes by it.
+pub fn noted(previous: &Status, facts: &Facts<'_>, now: Timestamp) -> Status {
+    let derived = derive(Some(previous), facts, now);
+    let find = |conditions: &[Condition], type_: ConditionType| {
+        conditions.iter().find(|condition| condition.type_ == type_.as_str()).cloned()
+    };
+    let mut conditions = previous.conditions.clone();
+    for type_ in [ConditionType::Verified, ConditionType::Published, ConditionType::Ready] {
+        let found = find(&derived.conditions, type_).filter(|found| found.status != State::True.as_str());
+        let told = conditions
+            .iter_mut()
+            .find(|told| told.type_ == type_.as_str() && told.status == State::True.as_str());
+        let (Some(found), Some(told)) = (found, told) else { continue };
+        *told = found;
+        if type_ == ConditionType::Ready {
+            let progress = [ConditionType::Stalled, ConditionType::Reconciling];
+            conditions.extend(progress.into_iter().filter_map(|type_| find(&derived.conditions, type_)));
+        }
+    }
+    let Status { checks, checked_inputs, .. } = derived;
+    Status { conditions, checks, checked_inputs, ..previous.clone() }
+}
+
+/// Whether a status tells that no check counts as failed.
+pub fn is_verified(status: &Status) -> bool {
+    true_reason(status, ConditionType::Verified).is_some()
+}
+
+/// Whether a status tells that the inputs it speaks of passed at some time.
+pub fn is_proven(status: &Status) -> bool {
+    is_verified(status) || true_reason(status, ConditionType::Published) == Some(Reason::Published.as_str())
+}
+
+/// The reason of a condition that is True.
+fn true_reason(status: &Status, type_: ConditionType) -> Option<&str> {
+    let is_meant = |condition: &&Condition| {
+        condition.type_ == type_.as_str() && condition.status == State::True.as_str()
+    };
+    status.conditions.iter().find(is_meant).map(|condition| condition.reason.as_str())
 }
 
 fn suspended(type_: ConditionType) -> Draft {
@@ -246,6 +289,7 @@ fn published(facts: &Facts<'_>) -> Draft {
     match &facts.publication {
         None => match &facts.outcome {
             Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
+            Outcome::Checked { .. } => Draft::not_checked(type_, ConditionType::Verified),
             _ => suspended(type_),
         },
         Some(Publication::Current) => Draft::new(
@@ -253,6 +297,14 @@ fn published(facts: &Facts<'_>) -> Draft {
             State::True,
             Reason::Published,
             format!("The Secret \"{secret}\" holds the current values."),
+        ),
+        Some(Publication::Unproven) => Draft::new(
+            type_,
+            State::True,
+            Reason::PublishedUnverified,
+            format!(
+                "The Secret \"{secret}\" holds the current values, which are not verified; see Verified."
+            ),
         ),
         Some(Publication::Held) => Draft::new(
             type_,
@@ -425,6 +477,11 @@ mod tests {
                 checked(Verdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
                 Some(Publication::Current),
             ),
+            (
+                "outage, published all the same",
+                checked(Verdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
+                Some(Publication::Unproven),
+            ),
             ("refused", failed(), Some(Publication::Withheld)),
             ("refused, held", failed(), Some(Publication::Held)),
             (
@@ -470,6 +527,51 @@ mod tests {
             }
         }
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_is_noted_of_other_inputs_leaves_nothing_true_that_was_so_of_the_ones_before() {
+        let situation = |wanted: &str, publication: Option<Publication>| {
+            let mut situations = situations().into_iter();
+            let (_, outcome, _) = situations.find(|(name, ..)| *name == wanted).unwrap();
+            facts(outcome, publication)
+        };
+        let ready = derive(None, &situation("ready", Some(Publication::Current)), Timestamp::UNIX_EPOCH);
+        let says = |status: &Status| {
+            let conditions = status.conditions.iter();
+            let skipped = ["Accepted", "ResolvedRefs"];
+            let told = conditions.filter(|condition| !skipped.contains(&condition.type_.as_str()));
+            told.map(|condition| format!("{}={} {}", condition.type_, condition.status, condition.reason))
+                .collect::<Vec<_>>()
+        };
+        let failed = ["Verified=False InvalidCredentials", "Ready=False InvalidCredentials"];
+        for (wanted, publication, proven, expected) in [
+            (
+                "refused",
+                None,
+                false,
+                vec![failed[0], "Published=Unknown NotChecked", failed[1], "Stalled=True InvalidCredentials"],
+            ),
+            (
+                "refused",
+                Some(Publication::Current),
+                true,
+                vec![failed[0], "Published=True Published", failed[1], "Stalled=True InvalidCredentials"],
+            ),
+            (
+                "tolerated",
+                Some(Publication::Current),
+                true,
+                vec!["Verified=True ChecksPassed", "Published=True Published", "Ready=True Ready"],
+            ),
+        ] {
+            let noted = noted(&ready, &situation(wanted, publication), Timestamp::UNIX_EPOCH);
+            assert_eq!(says(&noted), expected, "{wanted}");
+            assert_eq!(is_proven(&noted), proven, "{wanted}");
+            assert_eq!(noted.secret_ref, ready.secret_ref, "{wanted}");
+        }
+        let nothing = noted(&Status::default(), &situation("refused", None), Timestamp::UNIX_EPOCH);
+        assert!(nothing.conditions.is_empty() && !nothing.checks.is_empty(), "the run's end tells the rest");
     }
 
     #[test]

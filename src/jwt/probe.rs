@@ -22,7 +22,7 @@ pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -
     if let (Some(trusted), Some((_, advertised))) = (trusted, &found) {
         report.record(CheckName::KeysStrong, keys::strength(trusted, advertised));
     }
-    let genuine = samples::judge(plan, trusted, scene.now, report);
+    let genuine = samples::judge(plan, trusted, scene.now.likely, report);
     let learnt = set.map(keys::status);
     if !report.has_failed() {
         // The engine's own limit would make a failure of a server that is only slow.

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::{hmac, rand};
 use tokio::sync::watch;
 
-use super::{Endpoint, Network};
+use super::{Endpoint, Network, memory::Waiting};
 use crate::{api::Reason, problem::Problem, sensitive::Sensitive};
 
 mod decide;
@@ -35,7 +35,15 @@ pub struct Login {
 
 /// Identifies a [`Login`] in this process. It tells nothing of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LoginDigest([u8; 32]);
+struct LoginDigest([u8; 32]);
+
+/// Credentials that were not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    login: LoginDigest,
+    /// Since when that is known; nothing where only a status tells of it.
+    at: Option<Instant>,
+}
 
 /// What is known of credentials in this process.
 pub struct Credentials {
@@ -74,7 +82,7 @@ pub struct Usage {
     /// What is left of the consent that the run began with.
     pub consent: Consent,
     /// What was refused, in this run or before it.
-    pub refused: Vec<LoginDigest>,
+    pub refused: Vec<Refusal>,
 }
 
 impl Default for Credentials {
@@ -95,9 +103,11 @@ impl Default for Credentials {
 
 impl Credentials {
     /// Whether credentials among these were accepted after they had been refused.
-    pub fn were_accepted(&self, digests: &[LoginDigest]) -> bool {
+    pub fn were_accepted(&self, refusals: &[Refusal]) -> bool {
         let entries = self.entries();
-        digests.iter().any(|digest| entries.get(digest).is_some_and(Entry::is_accepted))
+        refusals
+            .iter()
+            .any(|Refusal { login, at }| entries.get(login).is_some_and(|entry| entry.is_accepted_since(*at)))
     }
 
     /// Counts the times that credentials were accepted that had been refused.
@@ -232,6 +242,7 @@ impl Network {
     ) -> Result<T, Problem> {
         let known = &self.credentials;
         if login.consequence == Consequence::Lock {
+            let _waiting = Waiting::begin(&self.awaiting_others);
             known.recalled().await;
         }
         let digest = self.login_digest(login);
@@ -245,6 +256,7 @@ impl Network {
                     return Err(not_sent(login, &problem));
                 }
                 Step::Wait => {
+                    let _waiting = Waiting::begin(&self.awaiting_others);
                     if tokio::time::timeout_at(patience, answers.changed()).await.is_err() {
                         match login.consequence {
                             Consequence::Lock => return Err(still_asked(login)),
@@ -264,13 +276,13 @@ impl Network {
     }
 
     /// Has nobody send credentials that an earlier process saw refused.
-    pub fn recall_refusal(&self, login: &Login, said: Said, problem: &Problem) -> LoginDigest {
+    pub fn recall_refusal(&self, login: &Login, said: Said, problem: &Problem) -> Refusal {
         let digest = self.login_digest(login);
         let at = (said == Said::Unclear).then(Instant::now);
         let mut entries = self.credentials.entries();
         let entry = entries.entry(digest).or_default();
         entry.verdict.get_or_insert_with(|| Verdict { said, problem: Some(problem.clone()), at });
-        digest
+        Refusal { login: digest, at: None }
     }
 
     /// Keeps what became of credentials in this run.
@@ -280,7 +292,7 @@ impl Network {
             usage.consent = Consent::None;
         }
         if matches!(said, Said::Refused | Said::Unclear) {
-            usage.refused.push(digest);
+            usage.refused.push(Refusal { login: digest, at: Some(Instant::now()) });
         }
     }
 

@@ -9,16 +9,18 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
 
 use crate::shares::{Permit, Permits};
@@ -42,6 +44,9 @@ const LARGE_PERMITS: usize = 3;
 /// What a parser may make of one document. A list of as many members of a team as fit into 1 MiB takes less.
 const PARSED: u64 = 16 * 1024 * KIB;
 
+/// How long a run may keep a permit while others wait for one. Large answers of a server that is well take seconds.
+const LONGEST: Duration = Duration::from_secs(15);
+
 /// The permits of all runs of the process.
 pub(super) struct AnswerMemory {
     middle: Permits<String>,
@@ -51,6 +56,12 @@ pub(super) struct AnswerMemory {
 impl Default for AnswerMemory {
     fn default() -> Self {
         Self { middle: Permits::new(MIDDLE_PERMITS), large: Permits::new(LARGE_PERMITS) }
+    }
+}
+
+impl AnswerMemory {
+    fn is_wanted(&self) -> bool {
+        self.middle.are_wanted() || self.large.are_wanted()
     }
 }
 
@@ -65,6 +76,8 @@ struct Run {
     /// How many permits it has, one of each size.
     size: AtomicUsize,
     permits: tokio::sync::Mutex<Vec<Permit<String>>>,
+    /// Since when it has any.
+    since: OnceLock<Instant>,
     waiting: AtomicUsize,
 }
 
@@ -82,6 +95,7 @@ impl Meter {
             taken: AtomicU64::new(0),
             size: AtomicUsize::new(0),
             permits: tokio::sync::Mutex::default(),
+            since: OnceLock::new(),
             waiting: AtomicUsize::new(0),
         }))
     }
@@ -111,6 +125,23 @@ impl Meter {
         self.0.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Waits until the run has kept memory for long that others wait for.
+    pub async fn overstays(&self) {
+        self.keeps_for(LONGEST).await;
+    }
+
+    async fn keeps_for(&self, long: Duration) {
+        let mut pause = long;
+        while !(self.has_kept(long) && self.0.memory.is_wanted()) {
+            tokio::time::sleep(pause).await;
+            pause = long.min(Duration::from_secs(1));
+        }
+    }
+
+    fn has_kept(&self, long: Duration) -> bool {
+        self.0.since.get().is_some_and(|since| since.elapsed() >= long)
+    }
+
     fn count(&self, bytes: u64) {
         self.0.taken.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -130,15 +161,16 @@ impl Meter {
             let next = if permits.is_empty() { &memory.middle } else { &memory.large };
             permits.extend(next.take(self.0.namespace.clone()).await);
             self.0.size.store(permits.len(), Ordering::Relaxed);
+            self.0.since.get_or_init(Instant::now);
         }
     }
 }
 
 /// Counts who waits, also when they give up.
-struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
+    pub(super) fn begin(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
@@ -238,6 +270,24 @@ mod tests {
     };
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_keeps_memory_for_long_is_told_only_while_others_wait() {
+        const LONG: Duration = Duration::from_millis(20);
+        let memory = Arc::new(AnswerMemory::default());
+        let [first, second, third, small] = [(); 4].map(|()| Meter::new(Arc::clone(&memory), "a"));
+        first.take(2 * MIDDLE).await;
+        second.take(2 * MIDDLE).await;
+        let ends = async |meter: &Meter| tokio::time::timeout(10 * LONG, meter.keeps_for(LONG)).await.is_ok();
+        assert!(!ends(&first).await, "nobody waits");
+        {
+            let mut waiting = std::pin::pin!(third.take(2 * MIDDLE));
+            assert!(futures::poll!(waiting.as_mut()).is_pending());
+            assert!(ends(&first).await);
+            assert!(!ends(&small).await, "what has no permit keeps nothing");
+        }
+        assert!(!ends(&first).await, "who waited gave up");
+    }
 
     #[test]
     fn small_answers_are_free() {

@@ -9,7 +9,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,7 +34,7 @@ use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
-pub use credentials::{Consent, Consequence, Credentials, Login, LoginDigest, Said, Terms, Usage};
+pub use credentials::{Consent, Consequence, Credentials, Login, Refusal, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
@@ -122,6 +122,8 @@ pub struct Network {
     /// On which terms the run may send credentials that were refused before.
     terms: Terms,
     usage: Mutex<Usage>,
+    /// How many parts of the run wait for what others learn of the same credentials, and have sent nothing.
+    awaiting_others: AtomicUsize,
     meter: Meter,
 }
 
@@ -133,12 +135,24 @@ impl Network {
 
     fn of(shared: Arc<SharedNetwork>, names: Names, namespace: &str) -> Self {
         let meter = Meter::new(Arc::clone(&shared.memory), namespace);
-        Self { shared, names, terms: Terms::default(), usage: Mutex::default(), meter }
+        Self {
+            shared,
+            names,
+            terms: Terms::default(),
+            usage: Mutex::default(),
+            awaiting_others: AtomicUsize::new(0),
+            meter,
+        }
     }
 
     /// What this run has taken of the memory for answers.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Whether the run has not sent its credentials yet, since it waits for what others learn of them.
+    pub fn awaits_others(&self) -> bool {
+        self.awaiting_others.load(Ordering::Relaxed) > 0
     }
 
     /// A public document, which `request` fetches unless another run is about to or just did.

@@ -79,6 +79,11 @@ impl<H: Clone + Eq + Hash, W> Shares<H, W> {
         self.waiting.entry(holder).or_default().push_back((self.arrivals, waiter));
     }
 
+    /// Who waits, in no order.
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = &W> {
+        self.waiting.values().flatten().map(|(_, waiter)| waiter)
+    }
+
     /// Gives a place back; [`Shares::next`] tells who gets one.
     pub(crate) fn give_back(&mut self, holder: &H) {
         self.pool.give_back(holder);

@@ -32,6 +32,11 @@ impl<H: Clone + Eq + Hash> Permits<H> {
         self.wait(holder).await.ok()
     }
 
+    /// Whether anybody waits for one.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.queue().waiters().any(|waiter| !waiter.is_closed())
+    }
+
     fn wait(&self, holder: H) -> oneshot::Receiver<Permit<H>> {
         let (sender, permit) = oneshot::channel();
         let mut queue = self.queue();

@@ -36,6 +36,8 @@ pub enum Reason {
     ChecksPassed,
     /// The Secret holds exactly the current spec and inputs.
     Published,
+    /// The Secret holds exactly the current spec and inputs, which were never verified.
+    PublishedUnverified,
     /// Everything is as the spec says.
     Ready,
 

@@ -237,6 +237,11 @@ impl Claimant {
             .filter(|_| decides_the_same && self.activity != Activity::Unreadable)
     }
 
+    /// Whether it is being deleted, or moves away.
+    pub fn is_leaving(&self) -> bool {
+        self.activity == Activity::Leaving
+    }
+
     /// Whether it did not work in the pods, and has nothing to go back to.
     pub fn has_failed(&self) -> bool {
         self.activity == Activity::Failed

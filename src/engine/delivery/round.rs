@@ -148,6 +148,9 @@ impl<K: Kind> Round<'_, K> {
         if self.would_displace_for_nothing(&seen, &standing) {
             return Ok(Some(nothing()));
         }
+        if self.would_displace_unchecked(&seen, &standing) {
+            return Ok(Some(self.waits(&seen, &standing)));
+        }
         match aim(&here, taken, wanted, &standing, &attempt) {
             Step::Nothing => Ok(Some(nothing())),
             Step::Create(number) => self.create(&seen, &here, &standing, number, taken).await,
@@ -201,10 +204,19 @@ impl<K: Kind> Round<'_, K> {
 
     /// Whether values that are not verified would take the place of a rival's that work.
     fn would_displace_for_nothing(&self, seen: &Seen, standing: &Standing) -> bool {
-        let works = |rival: &Claimant| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty();
-        !matches!(self.offer, Offer::Current(_))
-            && standing.numbers.is_empty()
-            && self.yielding.iter().any(works)
+        !matches!(self.offer, Offer::Current(_)) && self.displaced(seen, standing).next().is_some()
+    }
+
+    /// Whether values that passed some time ago would take the place of a rival's that work and would stay: what was
+    /// proven then may have ended since. Entries that go anyway are replaced at once.
+    fn would_displace_unchecked(&self, seen: &Seen, standing: &Standing) -> bool {
+        self.checks == Checks::Stale && self.displaced(seen, standing).any(|rival| !rival.is_leaving())
+    }
+
+    /// The rivals whose entries work, and which would lose them where the resource has none yet.
+    fn displaced<'b>(&'b self, seen: &'b Seen, standing: &Standing) -> impl Iterator<Item = &'b Claimant> {
+        let rivals = if standing.numbers.is_empty() { self.yielding.as_slice() } else { &[] };
+        rivals.iter().filter(|rival| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty())
     }
 
     pub(super) fn yielding_owners(&self) -> Vec<Owner> {

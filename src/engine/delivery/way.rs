@@ -55,7 +55,8 @@ impl<K: Kind> Round<'_, K> {
         if standing.numbers.contains(&delivery.number) {
             return Ok(Way::TakeOver(change, present.managers));
         }
-        if self.checks != Checks::Fresh {
+        // The values of a way back were checked when it was chosen.
+        if self.checks != Checks::Fresh && course.way_back.is_none() {
             return Ok(Way::Waits);
         }
         let is_proven = course.way_back.is_some() || matches!(course.newest.mark, Mark::RolledOut { .. });
@@ -106,7 +107,7 @@ impl<K: Kind> Round<'_, K> {
     /// Nothing of somebody else's is taken over before the checks have passed, just now.
     pub fn waits(&self, seen: &Seen, standing: &Standing) -> Delivered {
         let state = Progress::AwaitsChecks(format!(
-            "What somebody else has set at {} is taken over once every check has passed; until then it stays as it is.",
+            "What stands at {} now is replaced once every check has passed; until then it stays as it is.",
             self.target
         ));
         let revision = standing.numbers.last().copied();

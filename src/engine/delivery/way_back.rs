@@ -4,8 +4,10 @@ use kube::ResourceExt;
 
 use super::revisions::{Revision, Source};
 use crate::{
-    api::names::{CredentialsAnswer, Remedy},
-    api_server::Now,
+    api::{
+        CheckName, Reason,
+        names::{CredentialsAnswer, Remedy},
+    },
     engine::{
         CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
         fetch, reconcile::stopped,
@@ -69,10 +71,9 @@ pub(super) async fn check<K: Kind>(
     let planned = Planned::<K>::of_values(plan, values);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
-    let Now { time: now, earliest } = context.cluster.now().await?;
+    let now = context.cluster.now().await?;
     let scene = Scene {
         now,
-        earliest,
         cluster: Some(&context.cluster),
         namespace: &namespace,
         ..Scene::without_cluster(&network)
@@ -113,7 +114,10 @@ fn answer(findings: &Findings, source: Source) -> Answer {
         Source::Resource => true,
         Source::Target => name.sends_credentials(),
     };
+    // What this operator may connect to, and what it knows of a provider, says nothing of what W&B's pods can do.
+    let is_own_rule = *reason == Reason::EgressDenied || *name == CheckName::ProviderRules;
     let is_certain = is_known
+        && !is_own_rule
         && reason.credentials_answer() == CredentialsAnswer::Refused
         && reason.remedy() == Remedy::Person;
     let found = format!("{name}: {message}");
@@ -139,6 +143,8 @@ mod tests {
             (CheckName::Bind, Some(Reason::ConnectionClosed), "unknown"),
             (CheckName::Bind, Some(Reason::ServerUnavailable), "unknown"),
             (CheckName::TcpConnects, Some(Reason::ConnectionRefused), "unknown"),
+            (CheckName::TcpConnects, Some(Reason::EgressDenied), "unknown"),
+            (CheckName::ProviderRules, Some(Reason::ProviderRuleBroken), "unknown"),
             (CheckName::DnsResolves, Some(Reason::NameNotResolved), "unknown"),
             (CheckName::TlsVerifies, Some(Reason::TlsHandshakeFailed), "unknown"),
             (CheckName::TlsVerifies, Some(Reason::UnknownAuthority), "refused"),

@@ -118,12 +118,19 @@ async fn attempt<K: Kind>(
 /// Whether the entries stay for another resource, which takes them over in one step.
 async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -> Result<bool, Error> {
     let Some(claimant) = Claimant::of(object) else { return Ok(false) };
-    let others = context.registry.claimants(&object.namespace().unwrap_or_default());
+    let namespace = object.namespace().unwrap_or_default();
+    let patience = context.waits.deletion;
+    let is_over = || context.memory.leaving_for(object, Some(left), Instant::now()) >= patience;
+    // A resource of a kind that is not listed yet may be the heir.
+    if context.registry.unlisted(&namespace).is_some() && !is_absent(object, context, Some(left)).await? {
+        return Ok(!is_over());
+    }
+    let others = context.registry.claimants(&namespace);
     if claims::heir(&claimant, left, &others).is_none() || is_absent(object, context, Some(left)).await? {
         context.memory.left(object, left);
         return Ok(false);
     }
-    Ok(context.memory.leaving_for(object, Some(left), Instant::now()) < context.waits.deletion)
+    Ok(!is_over())
 }
 
 /// Takes the resource's entries out of the target; tells which revisions pods refer to once they are out.

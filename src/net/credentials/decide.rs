@@ -85,6 +85,12 @@ impl Entry {
         self.verdict.as_ref().is_some_and(|verdict| verdict.said == Said::Accepted)
     }
 
+    /// Whether they were accepted after a time, or at all where that is not known.
+    pub(super) fn is_accepted_since(&self, time: Option<Instant>) -> bool {
+        let accepted_at = self.verdict.as_ref().and_then(|verdict| verdict.at);
+        self.is_accepted() && time.is_none_or(|time| accepted_at.is_some_and(|at| at > time))
+    }
+
     pub(super) fn is_refused(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| verdict.said != Said::Accepted)
     }

@@ -107,6 +107,21 @@ async fn a_try_that_is_given_up_may_have_been_counted() {
 }
 
 #[tokio::test]
+async fn an_acceptance_that_is_older_than_an_unclear_answer_says_nothing_of_it() {
+    let server = Server::new();
+    let password = login("cn=w", "password");
+    server.send(&password, Terms::default(), true).await.unwrap();
+    let network = server.network.seen_from("team");
+    let endless = network.send_once(&password, std::future::pending::<Result<(), _>>(), said);
+    assert!(tokio::time::timeout(Duration::from_millis(20), endless).await.is_err());
+    let refused = network.usage().refused;
+    assert_eq!(refused.len(), 1);
+    assert!(!server.network.credentials.were_accepted(&refused), "it may not be sent again at once");
+    server.send(&password, Terms::default(), true).await.unwrap();
+    assert!(server.network.credentials.were_accepted(&refused));
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_the_first_one_keeps_others_waiting_for_a_while() {
     let server = Server::new();
     let password = login("cn=w", "password");
@@ -125,6 +140,14 @@ async fn who_begins_waits_for_what_statuses_tell() {
     let password = login("cn=w", "password");
     let credentials = &server.network.credentials;
     let recall = credentials.begin_recall();
+    let early = server.network.seen_from("team");
+    let waits = early.send_once(&password, async { Ok(()) }, said);
+    {
+        let mut waits = std::pin::pin!(waits);
+        assert!(tokio::time::timeout(Duration::from_millis(20), waits.as_mut()).await.is_err());
+        assert!(early.awaits_others(), "nothing was sent, which is no answer");
+    }
+    assert!(!early.awaits_others() && early.usage().refused.is_empty());
     let ((), outcome) = tokio::join!(
         async {
             tokio::task::yield_now().await;

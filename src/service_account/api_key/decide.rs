@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Current,
+    accept::whole_seconds,
     keys::{Maker, RemoteKey, identify},
     record::{Leftover, Previous, Record},
     settings::Rotation,
@@ -27,6 +28,8 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
     /// The earliest that it may be: a revoked key does not come back.
     pub earliest: Timestamp,
+    /// The latest that it may be: an overlap is not to end before it has passed.
+    pub latest: Timestamp,
 }
 
 /// The next thing to be done. The key in use must be the one that the Secret holds, and accepted.
@@ -92,13 +95,15 @@ fn fate(
     if identity.may_be(current, key) {
         return Fate::Stays;
     }
-    let Circumstances { earliest: now, patience, published, .. } = circumstances;
+    let Circumstances { now, earliest, patience, published, .. } = circumstances;
     if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
-        return if now < previous.until.0 { Fate::Spared } else { Fate::Over };
+        return if earliest < previous.until.0 { Fate::Spared } else { Fate::Over };
     }
     match key.maker {
         Maker::Others => Fate::Stays,
-        Maker::Ourselves if published.contains(&key.id) || key.is_young(now, patience) => Fate::Spared,
+        Maker::Ourselves if published.contains(&key.id) => Fate::Spared,
+        // Whoever made it wrote down the time, which may be the earliest or not.
+        Maker::Ourselves if [now, earliest].iter().any(|time| key.is_young(*time, patience)) => Fate::Spared,
         Maker::Ourselves => Fate::Over,
     }
 }
@@ -108,7 +113,7 @@ fn fate(
 pub fn grant(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let mut record = current.record.clone();
     let identity = own_id(current, listed);
-    let until = end_of_overlap(circumstances.overlap, circumstances.now);
+    let until = end_of_overlap(circumstances.overlap, circumstances.latest);
     for key in listed.iter().filter(|key| circumstances.published.contains(&key.id)) {
         let known = record.previous.iter_mut().find(|previous| previous.key_id == key.id);
         if identity.may_be(current, key) {
@@ -138,8 +143,8 @@ pub fn next_look(
 }
 
 /// In whole seconds, as a record holds it, and not a moment too early.
-fn end_of_overlap(overlap: Duration, now: Timestamp) -> Time {
-    let end = now.checked_add(overlap).unwrap_or(now);
+fn end_of_overlap(overlap: Duration, latest: Timestamp) -> Time {
+    let end = latest.checked_add(overlap).unwrap_or(latest);
     let up = i64::from(end.subsec_nanosecond() > 0);
     Time(Timestamp::from_second(end.as_second().saturating_add(up)).unwrap_or(end))
 }
@@ -192,20 +197,20 @@ fn is_due(rotation: Rotation, record: &Record, now: Timestamp) -> bool {
 
 /// The record of a key that takes the place of the one in use.
 pub fn succeed(
+    Circumstances { now, latest, .. }: Circumstances<'_>,
     overlap: Duration,
     current: &Current,
     listed: &[RemoteKey],
     (key_id, number): (String, u32),
-    now: Timestamp,
 ) -> Record {
     let (previous, leftover) = match own_id(current, listed) {
         Identity::Known(id) => {
-            let before = Previous { key_id: id.to_owned(), until: end_of_overlap(overlap, now) };
+            let before = Previous { key_id: id.to_owned(), until: end_of_overlap(overlap, latest) };
             (vec![before], current.record.leftover)
         }
         Identity::Unknown | Identity::Contradicted => (Vec::new(), Some(Leftover::Bootstrap)),
     };
-    Record { rotation: number, key_id: Some(key_id), since: Some(Time(now)), previous, leftover }
+    Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover }
 }
 
 /// The record without what is gone from the server, or in use again.

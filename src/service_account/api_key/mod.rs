@@ -41,6 +41,7 @@ use crate::{
         CheckName, DeletionPolicy,
         service_account::{AccountStatus, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
     },
+    api_server::Now,
     engine::{Checked, Inputs, Reference, RenderContext, Report, Scene, Traces, Upkeep, Values},
     instance::{ApiKey, Instance},
     sensitive::Sensitive,
@@ -129,7 +130,7 @@ pub(super) async fn probe(
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(Accepted { current, account, viewer, credential }) =
-        accept::accept(plan, own, instance, (in_use, last.clone()), scene.now, report).await
+        accept::accept(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
     else {
         return Evidence::default();
     };
@@ -178,7 +179,8 @@ fn circumstances<'a>(
     // A run has its time limit once for its checks and once for the rotation.
     let patience = plan.account.time_limit.saturating_mul(2);
     let (rotation, overlap) = (own.settings.rotation, own.settings.overlap);
-    Circumstances { rotation, overlap, patience, published, now: scene.now, earliest: scene.earliest }
+    let Now { time: now, earliest, latest, .. } = scene.now;
+    Circumstances { rotation, overlap, patience, published, now, earliest, latest }
 }
 
 /// What is to be kept up on the other side.
@@ -195,7 +197,7 @@ pub(super) fn upkeep(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
-    let is_due = next.is_some_and(|next| next <= scene.now);
+    let is_due = next.is_some_and(|next| next <= scene.now.time);
     let has_ours = current.record.key_id.is_some() || keys.iter().any(|key| key.maker == Maker::Ourselves);
     let leaves_keys = leaves_keys(&plan.account, &own.settings);
     let traces = if leaves_keys || !(is_due || has_ours) { Traces::None } else { Traces::Remote };
@@ -229,7 +231,7 @@ pub(super) fn due(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Sce
     let circumstances = circumstances(plan, own, &evidence.published, scene);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
-    next.into_iter().chain(look).filter(|time| *time > scene.now).min()
+    next.into_iter().chain(look).filter(|time| *time > scene.now.time).min()
 }
 
 /// What a run would learn: a key in words, where a person is still to make it.

@@ -6,9 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     super::Plan as WholePlan,
-    Current, Evidence, Plan,
-    accept::whole_seconds,
-    circumstances,
+    Current, Evidence, Plan, circumstances,
     decide::{Circumstances, Step, decide, next_rotation, prune, succeed},
     keys::{self, RemoteKey},
     record::{Leftover, Record},
@@ -114,8 +112,7 @@ impl Shift<'_> {
 
     /// Generates a key and tries it. One that cannot be used goes at once, as far as the server lets it.
     async fn generate(&self, number: u32, overlap: Duration, keys: &[RemoteKey]) -> Result<Current, Refusal> {
-        let now = whole_seconds(self.scene.now).map_or(self.scene.now, |now| now.0);
-        let description = keys::describe(&self.plan.account.uid, number, now);
+        let description = keys::describe(&self.plan.account.uid, number, self.circumstances.now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
         let tried = match expect_description(&made, &description) {
             Ok(()) => self.try_out(&made).await,
@@ -131,7 +128,7 @@ impl Shift<'_> {
             let message = Redactor::new(made.key.secrets()).redact(format!("{message} {fate}"));
             return Err(Refusal { problem: Problem { reason, message }, retry_after });
         }
-        let record = succeed(overlap, self.current, keys, (made.id, number), now);
+        let record = succeed(self.circumstances, overlap, self.current, keys, (made.id, number));
         Ok(Current { key: made.key, record })
     }
 

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::Reason,
+    api_server::Now,
     jwt::{Claims, Token},
     problem::Problem,
     sensitive::Sensitive,
@@ -93,6 +94,11 @@ pub(super) fn told_expiration(token: &Sensitive) -> Option<Timestamp> {
     expiration(token).filter(|end| (Timestamp::UNIX_EPOCH..Timestamp::MAX).contains(end))
 }
 
+/// When the time that is followed will be as far as the likely one is at that time.
+pub(super) fn as_followed(due: Timestamp, Now { time, likely, .. }: Now) -> Timestamp {
+    due.checked_sub(likely.duration_since(time)).unwrap_or(due)
+}
+
 fn malformed(what: &str) -> Problem {
     Problem::new(
         Reason::TokenMalformed,
@@ -142,6 +148,14 @@ mod tests {
         ] {
             let life = life(json!({"iat": begin, "exp": end}), 0.0).unwrap();
             assert_eq!(life.due(at(now)), at(due), "{begin} {end} {now}");
+        }
+    }
+
+    #[test]
+    fn a_renewal_is_not_late_while_the_time_that_is_followed_is_behind() {
+        for (likely, due) in [(1000, 4000), (8200, -3200), (900, 4100)] {
+            let now = Now { likely: at(likely), ..Now::certain(at(1000)) };
+            assert_eq!(as_followed(at(4000), now), at(due), "{likely}");
         }
     }
 

@@ -41,7 +41,7 @@ use crate::{
     sensitive::Sensitive,
 };
 use issuer::TrustedIssuer;
-use life::{Life, expiration, told_expiration};
+use life::{Life, as_followed, expiration, told_expiration};
 use obtain::{Obtained, is_meant, obtain};
 use settings::{CLIENT_SECRET, ISSUER, TOKEN, TokenSource};
 
@@ -193,7 +193,7 @@ async fn prove(own: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Hel
             return Some(Held::Doubtful(token));
         }
     };
-    let judged = claims::check(own, issuer, &published.keys, &token, scene.now);
+    let judged = claims::check(own, issuer, &published.keys, &token, scene.now.likely);
     let is_accepted = report.record(CheckName::TokenClaims, judged).is_some();
     Some(if is_accepted { Held::Sound(token) } else { Held::Refused(token) })
 }
@@ -218,7 +218,7 @@ async fn exchange(
             issuer: own.issuer.as_ref().ok().map(|issuer| &issuer.plan.settings().issuer),
             team: plan.account.home.team(),
             attribution: plan.account.attribution.as_ref(),
-            now: scene.now,
+            now: scene.now.likely,
         };
         let checked = exchange::check(&request, &mut access).await;
         if checked.as_ref().is_err_and(|refusal| exchange::REFUSALS.contains(&refusal.problem.reason)) {
@@ -237,12 +237,13 @@ async fn exchange(
 pub(super) fn due(own: &Plan, evidence: Option<&Evidence>, scene: &Scene<'_>) -> Option<Timestamp> {
     let current = own.current(scene.last_verified.into_iter().chain(scene.published));
     let token = own.choose(evidence, current)?;
-    match own.settings.source {
+    let due = match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Life::of(token).ok().map(|life| life.due(scene.now))
+            Life::of(token).ok().map(|life| life.due(scene.now.likely))
         }
-    }
+    };
+    due.map(|due| as_followed(due, scene.now))
 }
 
 /// The values; nothing without a token.

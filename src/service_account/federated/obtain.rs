@@ -41,7 +41,7 @@ pub(super) async fn obtain(
     let published = issuer.published(scene.network, plan.patience).await;
     if let Some(token) = current
         && is_of_this_source(scene)
-        && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now)
+        && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now.likely)
     {
         return describe(plan, Obtained { token: token.clone(), published });
     }

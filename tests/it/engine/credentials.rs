@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use test_support::{
-    ApiProxy, ControlPlane, OpenIdClient, OpenIdProvider, Operator, Slapd, WandbServer, Workspace, condition,
+    ApiProxy, ControlPlane, Fault, OpenIdClient, OpenIdProvider, Operator, Slapd, WandbServer, Workspace,
+    condition,
 };
 
 use crate::world::{
-    ARGUMENTS, PASSWORD, REDIRECT_URI, certificate, eventually, oidc_provider, operator, program,
-    put_references, workspace,
+    ARGUMENTS, PASSWORD, REDIRECT_URI, certificate, directory, eventually, ldap_config, oidc_provider,
+    operator, program, put_references, workspace,
 };
 
 const KIND: &str = "LdapConfig";
@@ -161,6 +162,84 @@ async fn who_is_killed_after_a_status_has_told_all_who_come_after() -> Result<()
     let _second = operator(&workspace)?;
     all_refused(&workspace).await?;
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    Ok(())
+}
+
+/// The only way to a second try: nothing tells the next process what the directory answered.
+#[tokio::test]
+async fn who_is_killed_between_the_answer_and_the_status_leaves_one_more_try() -> Result<()> {
+    let directory = Slapd::builder(PASSWORD).start()?;
+    let workspace = workspace().await?;
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    apply(&workspace, &directory, names()).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let mut first = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
+    let switch = first.kill_switch()?;
+    proxy.fail(move |method, path| {
+        (method == "PATCH" && path.contains("/status")).then(|| {
+            switch.kill();
+            Fault::Close
+        })
+    });
+    first.process().wait(Duration::from_mins(1))?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    for _next in 0..2 {
+        let next = operator(&workspace)?;
+        all_refused(&workspace).await?;
+        drop(next);
+        assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 2);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_killed_after_a_refusal_leaves_nobody_a_refused_password_as_a_proven_one() -> Result<()> {
+    let certificate = certificate()?;
+    let directory = directory(&certificate)?;
+    let workspace = workspace().await?;
+    put_references(&workspace, &certificate).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let mut first = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
+    workspace.apply(&ldap_config(&directory.ldaps_url()?, "")).await?;
+    workspace.wait_until_ready(KIND, "corp").await?;
+    let verified = workspace.secrets().get("corp-ldap").await?;
+    let switch = first.kill_switch()?;
+    proxy.lose_answer_to(|write| write.path.contains("/status"), 1, move |_| switch.kill());
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    first.process().wait(Duration::from_mins(1))?;
+    let status = workspace.status(KIND, "corp").await?;
+    let reason = |type_: &str| condition(&status, type_).map(|one| one["reason"].clone());
+    assert_eq!(reason("Verified"), Some(json!("InvalidCredentials")), "{status}");
+    assert_eq!(reason("Ready"), Some(json!("InvalidCredentials")), "{status}");
+    let _second = operator(&workspace)?;
+    workspace.wait_for_reason(KIND, "corp", "Published", "HoldingLastVerified").await?;
+    let held = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(held.metadata.resource_version, verified.metadata.resource_version);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_suspended_resource_saw_refused_says_nothing_of_what_works_now() -> Result<()> {
+    let directory = Slapd::builder(PASSWORD).start()?;
+    let workspace = workspace().await?;
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    let first = operator(&workspace)?;
+    apply(&workspace, &directory, ["old".to_owned()]).await?;
+    workspace.wait_for_reason(KIND, "old", "Published", "NotYetVerified").await?;
+    workspace.patch(KIND, "old", &json!({"spec": {"suspend": true}})).await?;
+    workspace.wait_for_reason(KIND, "old", "Ready", "Suspended").await?;
+    directory.set_password(Slapd::SERVICE_DN, WRONG)?;
+    apply(&workspace, &directory, ["new".to_owned()]).await?;
+    workspace.recheck(KIND, "new", "now it is right").await?;
+    workspace.wait_until_ready(KIND, "new").await?;
+    drop(first);
+    let before = directory.bind_attempts(Slapd::SERVICE_DN)?;
+    let _second = operator(&workspace)?;
+    eventually("the next check", || async {
+        Ok((directory.bind_attempts(Slapd::SERVICE_DN)? > before).then_some(()))
+    })
+    .await?;
+    workspace.wait_until_ready(KIND, "new").await?;
     Ok(())
 }
 

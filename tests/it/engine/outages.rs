@@ -267,5 +267,13 @@ async fn an_api_server_that_was_restored_from_a_backup_is_listed_anew() -> Resul
     operator.log().wait_for("stores an earlier state than before", PATIENCE)?;
     wait_until(PATIENCE, "the metrics of what is gone to go", || {
         Ok(!operator.get("/metrics")?.1.contains("name=\"forgotten\""))
-    })
+    })?;
+
+    // The same while no operator runs: the next one begins with what there is now.
+    drop(operator);
+    plane.restore()?;
+    let _next = workspace.start_operator(program(), &["--allow-egress", "127.0.0.0/8"])?;
+    workspace.wait_until_ready("LdapConfig", "kept").await?;
+    ensure!(workspace.secrets().get_opt("corp-ldap").await?.is_none(), "published for what is gone");
+    Ok(())
 }

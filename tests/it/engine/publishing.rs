@@ -150,14 +150,25 @@ async fn always_publishes_what_parses_but_enforces_login_only_once_verified() ->
     let mut directory = directory(&certificate)?;
     directory.stop()?;
     let workspace = workspace().await?;
-    let _operator = operator(&workspace)?;
+    let first = operator(&workspace)?;
     put_references(&workspace, &certificate).await?;
     workspace
         .apply(&ldap_config(&directory.ldaps_url()?, "publishPolicy: Always\nfailureThreshold: 1"))
         .await?;
-    workspace.wait_for_reason("LdapConfig", "corp", "Verified", "ConnectionRefused").await?;
+    workspace.wait_for_reason("LdapConfig", "corp", "Published", "PublishedUnverified").await?;
     let published = workspace.secrets().get("corp-ldap").await?;
     assert_eq!(text(&published, "LOCAL_LDAP_LOGIN"), Some("false"));
+    // A restart proves nothing.
+    drop(first);
+    let _second = operator(&workspace)?;
+    workspace.recheck("LdapConfig", "corp", "still down").await?;
+    let is_told = |status: &serde_json::Value| {
+        status["checkedInputs"].as_str().is_some_and(|inputs| inputs.contains("still down"))
+    };
+    let status = workspace.wait_for("LdapConfig", "corp", is_told).await?;
+    assert_eq!(condition(&status, "Published").context("Published")?["reason"], "PublishedUnverified");
+    let unchanged = workspace.secrets().get("corp-ldap").await?;
+    assert_eq!(unchanged.metadata.resource_version, published.metadata.resource_version);
     directory.start()?;
     workspace.recheck("LdapConfig", "corp", "up").await?;
     workspace.wait_until_ready("LdapConfig", "corp").await?;

@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn circumstances(rotation: Option<Rotation>, now: i64) -> Circumstances<'static> {
     let overlap = ROTATION.overlap;
-    Circumstances { rotation, overlap, patience: PATIENCE, published: &[], now: at(now), earliest: at(now) }
+    let (published, now) = (&[], at(now));
+    Circumstances { rotation, overlap, patience: PATIENCE, published, now, earliest: now, latest: now }
 }
 
 fn rotating(now: i64) -> Circumstances<'static> {
@@ -96,7 +97,7 @@ fn a_key_that_cannot_be_told_is_left_to_a_person() {
         decide(rotating(1100), &current, &twins),
         Step::Generate { rotation: 2, overlap: ROTATION.overlap }
     );
-    let next = succeed(ROTATION.overlap, &current, &twins, ("c".to_owned(), 2), at(1100));
+    let next = succeed(rotating(1100), ROTATION.overlap, &current, &twins, ("c".to_owned(), 2));
     assert_eq!((next.previous.clone(), next.leftover), (Vec::new(), Some(Leftover::Bootstrap)));
     let all = [&twins[..], &[listed("c", Maker::Ourselves)]].concat();
     let current = Current { key: key("c"), record: next };
@@ -137,6 +138,14 @@ fn what_another_process_may_be_about_to_publish_is_spared() {
         let keys = [listed("old", Maker::Others), made(second)];
         assert_eq!(decide(rotating(now), &current, &keys), expected, "{second} {now}");
     }
+    // The other goes by the time, or by the earliest.
+    for (second, expected) in
+        [(1100, Step::Rest), (9999, Step::Rest), (5000, Step::Revoke { key_id: "new".to_owned() })]
+    {
+        let keys = [listed("old", Maker::Others), made(second)];
+        let circumstances = Circumstances { now: at(9999), earliest: at(1100), ..circumstances(None, 1100) };
+        assert_eq!(decide(circumstances, &current, &keys), expected, "{second}");
+    }
     let keys = [listed("old", Maker::Others), made(1100)];
     assert_eq!(next_look(rotating(1104), &current, &keys), Some(at(1105)));
     assert_eq!(next_look(rotating(1105), &current, &keys), None);
@@ -174,6 +183,21 @@ fn nothing_is_revoked_while_it_may_be_too_early() {
     for (earliest, expected) in [(1099, Step::Rest), (1100, Step::Revoke { key_id: "old".to_owned() })] {
         let circumstances = Circumstances { earliest: at(earliest), ..rotating(1105) };
         assert_eq!(decide(circumstances, &current, &keys), expected, "{earliest}");
+    }
+}
+
+#[test]
+fn an_overlap_is_counted_from_the_latest_that_it_may_be() {
+    let published = ["new".to_owned()];
+    let current = Current { key: key("old"), record: record(Some("old"), None) };
+    let keys = [listed("old", Maker::Ourselves), listed("new", Maker::Ourselves)];
+    for (latest, expected) in [(1100, 1130), (9000, 9030)] {
+        let circumstances = Circumstances { published: &published, latest: at(latest), ..rotating(1100) };
+        let granted = grant(circumstances, &current, &keys);
+        assert_eq!(granted, record(Some("old"), Some(("new", expected))));
+        let next = succeed(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
+        assert_eq!(next.previous, [Previous { key_id: "old".to_owned(), until: Time(at(expected)) }]);
+        assert_eq!(next.since, Some(Time(at(1100))), "it is in use from the time on");
     }
 }
 
@@ -264,7 +288,7 @@ impl World {
                     self.generated += 1;
                     let new = format!("k{}x", self.generated);
                     let record =
-                        succeed(overlap, &current, &self.keys, (new.clone(), rotation), at(self.now));
+                        succeed(circumstances, overlap, &current, &self.keys, (new.clone(), rotation));
                     let made = Some(at(self.now));
                     self.keys.push(RemoteKey { made, ..listed(&new, Maker::Ourselves) });
                     assert!(self.keys.len() <= 3, "at most three keys");
