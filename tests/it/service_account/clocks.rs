@@ -1,9 +1,14 @@
-//! Clocks that are set wrong for a while revoke nothing.
+//! Clocks that are set wrong for a while revoke nothing, and keep no token from being renewed.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use test_support::{ApiProxy, ControlPlane, SkewedClock};
 
-use super::{KIND, Robot, eventually};
+use super::{
+    KIND, Robot, eventually,
+    federated::{FROM_ISSUER, Federation},
+};
 use crate::world::{ARGUMENTS, program};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -58,4 +63,39 @@ async fn the_api_servers_clock_is_a_day_ahead() -> Result<()> {
     let before = proxy.skewed_answers();
     robot.operator = start(&robot)?;
     expect_old_key(&robot, "after a restart", || proxy.skewed_answers() > before).await
+}
+
+/// Both clocks are behind and then corrected, as after a machine stood still.
+#[tokio::test]
+async fn a_token_is_renewed_although_its_time_is_not_followed_yet() -> Result<()> {
+    const PAUSE: i64 = 2 * 60 * 60;
+    let clock = SkewedClock::new()?;
+    let environment = clock.environment();
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    clock.set_ahead(-PAUSE)?;
+    proxy.set_clock_ahead(-PAUSE);
+    let mut federation = Federation::new(Duration::from_secs(20)).await?;
+    let start = |federation: &Federation| {
+        federation.workspace.start_operator_through_in(&proxy, program(), &ARGUMENTS, &environment)
+    };
+    federation.operator = start(&federation)?;
+    federation.operator.wait_until_ready()?;
+    federation.apply(FROM_ISSUER, "checkInterval: 1h").await?;
+    federation.ready().await?;
+    let token = federation.published().await?.remove("identity-token").context("no token")?;
+    proxy.set_clock_ahead(0);
+    clock.set_ahead(0)?;
+    let mut checks = 0;
+    eventually("another token", || {
+        checks += 1;
+        let (federation, token, value) = (&federation, &token, format!("check {checks}"));
+        async move {
+            federation.workspace.recheck(KIND, "ci", &value).await?;
+            Ok((federation.published().await?.get("identity-token") != Some(token)).then_some(()))
+        }
+    })
+    .await?;
+    federation.ready().await?;
+    Ok(())
 }

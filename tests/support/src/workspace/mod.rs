@@ -278,8 +278,19 @@ impl Workspace {
         program: &Path,
         arguments: &[&str],
     ) -> Result<Operator> {
+        self.start_operator_through_in(proxy, program, arguments, &[])
+    }
+
+    /// The same, with these environment variables beside the test's own.
+    pub fn start_operator_through_in(
+        &self,
+        proxy: &ApiProxy,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Operator> {
         let kubeconfig = operator::with_server(self.own_kubeconfig()?, &proxy.url());
-        Operator::start(program, &kubeconfig, arguments, &[])
+        Operator::start(program, &kubeconfig, arguments, environment)
     }
 
     /// The kubeconfig of a person with every right, in this namespace.
