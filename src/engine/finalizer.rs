@@ -92,8 +92,7 @@ impl<K: Kind> Context<K> {
         match set.await? {
             Presence::There => Ok(()),
             Presence::Changed { from, to } => {
-                let seen = object.resource_version();
-                self.memory.reported(object, |reported| reported.changed(&from, &to, seen.as_deref()));
+                self.memory.changed(object, &from, &to);
                 Ok(())
             }
             // What is made for a resource that is gone would stay for ever.

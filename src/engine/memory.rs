@@ -168,6 +168,16 @@ impl<K: Kind> Memory<K> {
         self.reported(object, |reported| reported.is_foreign(version.as_deref(), object.status(), &details))
     }
 
+    /// This process changed something else of this object than its status, which stays somebody else's if it is.
+    pub(super) fn changed(&self, object: &K, from: &str, to: &str) {
+        let (version, details) = (object.resource_version(), object.details());
+        self.reported(object, |reported| {
+            if !reported.is_foreign(version.as_deref(), object.status(), &details) {
+                reported.changed(from, to, version.as_deref());
+            }
+        });
+    }
+
     /// What is to be done about the status of an object that a watch brought.
     pub(super) fn judge_status(&self, object: &K, now: Instant) -> Foreign {
         let (version, details) = (object.resource_version(), object.details());
@@ -328,6 +338,27 @@ mod tests {
 
     use super::*;
     use crate::api::LdapConfig;
+
+    #[test]
+    fn a_finalizer_makes_no_status_of_somebody_else_an_own_one() {
+        let object = |version: &str, generation: i64| -> LdapConfig {
+            serde_json::from_value(json!({
+                "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+                "metadata": {"name": "corp", "namespace": "team", "uid": "u", "resourceVersion": version},
+                "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org"},
+                "status": {"observedGeneration": generation},
+            }))
+            .unwrap()
+        };
+        for (found, is_foreign) in [(1, false), (99, true)] {
+            let memory = Memory::default();
+            memory.begin_status(&object("1", 1));
+            memory.changed(&object("2", found), "2", "3");
+            for version in ["2", "3"] {
+                assert_eq!(memory.is_foreign(&object(version, found)), is_foreign, "{found} {version}");
+            }
+        }
+    }
 
     #[test]
     fn a_tug_of_war_ends_with_a_value_in_place() {

@@ -18,7 +18,6 @@ use super::{
     notices::{repaired, written as news_of},
     prepare, references, rejection,
     release::release,
-    reporting::Seen,
     secret::{self, Written, field_manager, secret_name},
     spread::Spread,
     status::{Destination, Facts, Outcome, derive, noted},
@@ -302,7 +301,7 @@ async fn note_down<K: Kind>(
     let previous = context.memory.previous_status(object).unwrap_or_default();
     let status = noted(&previous, &facts, context.cluster.seconds());
     let details = context.memory.previous_details(object);
-    context.report(object, &Seen::of(object), (&status, &details)).await
+    context.report_alone(object, (&status, &details)).await
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
@@ -533,10 +532,7 @@ async fn settle<K: Kind>(
     context.metrics.settled(object, &status, K::figures(&details));
     let before = context.memory.previous_details(object);
     if !context.memory.is_reported(object, &status, &details) {
-        if context.memory.is_foreign(object) {
-            context.clear_foreign(object, &status, &details).await?;
-        }
-        context.report(object, &Seen::of(object), (&status, &details)).await?;
+        context.report_alone(object, (&status, &details)).await?;
     }
     for notice in notice.into_iter().chain(K::news(&before, &details)) {
         context.tell(object, &notice);

@@ -89,6 +89,18 @@ impl<K: Kind> Context<K> {
         Ok(())
     }
 
+    /// The same for a run's object, after what somebody else put into its status was taken out.
+    pub(super) async fn report_alone(
+        &self,
+        object: &K,
+        (status, details): (&Status, &K::Details),
+    ) -> Result<(), Error> {
+        if self.memory.is_foreign(object) {
+            self.clear_foreign(object, status, details).await?;
+        }
+        self.report(object, &Seen::of(object), (status, details)).await
+    }
+
     async fn write(
         &self,
         object: &impl Resource<DynamicType = ()>,
@@ -130,12 +142,7 @@ impl<K: Kind> Context<K> {
     }
 
     /// Takes out of a status what somebody else put there and this process has no value for: applying leaves it.
-    pub(super) async fn clear_foreign(
-        &self,
-        object: &K,
-        status: &Status,
-        details: &K::Details,
-    ) -> Result<(), Error> {
+    async fn clear_foreign(&self, object: &K, status: &Status, details: &K::Details) -> Result<(), Error> {
         let found =
             WholeStatus { common: object.status().unwrap_or(&Status::default()), details: &object.details() }
                 .fields();

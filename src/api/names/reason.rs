@@ -322,6 +322,7 @@ impl Reason {
             | Self::AwaitingAnswer
             | Self::IssuerNotReady
             | Self::NotYetVerified
+            | Self::PublishedUnverified
             | Self::WriteRejected
             | Self::Progressing => Remedy::Retry,
             _ => Remedy::Person,
