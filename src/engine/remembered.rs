@@ -643,7 +643,9 @@ mod tests {
         assert!(recovered.proven, "the Secret can be repaired in an outage");
         assert!(matches!(recovered.verdict(3), Verdict::Failed(_)), "and Verified does not flip");
         let mut unverified = outage.clone();
-        unverified.iter_mut().for_each(|one| one.reason = Reason::PublishedUnverified.to_string());
+        for condition in &mut unverified {
+            condition.reason = Reason::PublishedUnverified.to_string();
+        }
         assert!(recover(&inputs.to_string(), &unverified).is_none(), "what was never proven is not now");
         assert!(recover("spec=1 operator=0.0.0", &tolerated).is_none());
     }
