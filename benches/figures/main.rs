@@ -1,5 +1,7 @@
 //! `cargo bench --bench figures`: what the operator costs, as a Markdown table, beside what is aimed at.
 //!
+//! One of them alone: `cargo bench --bench figures -- neighbours`.
+//!
 //! In reading order: [`table`] is what is printed, [`world`] is what is measured against, and then
 //! come the figures: [`start`], [`memory`], [`latency`] and [`neighbours`]. Nothing is asserted, since a busy
 //! machine is no bug.
@@ -36,16 +38,30 @@ async fn main() -> Result<()> {
     program_size(&mut table)?;
     eprintln!("starting the servers …");
     let world = World::start().await?;
-    eprintln!("measuring the start …");
-    start::measure(&world, &mut table).await?;
-    eprintln!("measuring memory …");
-    memory::measure(&world, &mut table).await?;
-    eprintln!("measuring the time from an edit to Ready …");
-    latency::measure(&world, &mut table).await?;
-    eprintln!("measuring the same beside neighbours that hang …");
-    neighbours::measure(&world, &mut table).await?;
+    if is_wanted("start") {
+        eprintln!("measuring the start …");
+        start::measure(&world, &mut table).await?;
+    }
+    if is_wanted("memory") {
+        eprintln!("measuring memory …");
+        memory::measure(&world, &mut table).await?;
+    }
+    if is_wanted("latency") {
+        eprintln!("measuring the time from an edit to Ready …");
+        latency::measure(&world, &mut table).await?;
+    }
+    if is_wanted("neighbours") {
+        eprintln!("measuring the same beside neighbours that hang …");
+        neighbours::measure(&world, &mut table).await?;
+    }
     print!("{table}");
     Ok(())
+}
+
+/// Whether the command line names this figure, or none at all.
+fn is_wanted(figure: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|name| name == figure)
 }
 
 fn program_size(table: &mut Table) -> Result<()> {

@@ -29,7 +29,7 @@ pub async fn measure(world: &World, table: &mut Table) -> Result<()> {
         let mut hung = world.ldap_config(&format!("hung-{number}"))?;
         let spec = hung.get_mut("spec").and_then(Value::as_object_mut).context("it has no spec")?;
         spec.insert("address".to_owned(), json!(format!("ldaps://{}", black_hole.address())));
-        spec.insert("checkTimeout".to_owned(), json!("30m"));
+        spec.insert("checkTimeout".to_owned(), json!("5m"));
         crowded.apply(&hung.to_string()).await?;
     }
     wait_until(PATIENCE, "every hung check", || Ok(black_hole.connections() >= BLACK_HOLES))?;

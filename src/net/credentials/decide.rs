@@ -132,6 +132,10 @@ pub(super) fn decide(entry: &Entry, consequence: Consequence, terms: &Terms, now
         return Step::SendAlong;
     }
     let holding = verdict.filter(|verdict| verdict.holds(consequence, terms, now));
+    // A person asked for a try, and an answer that says nothing is none: the try is made a moment later.
+    if terms.consent == Consent::Given && holding.is_some_and(|verdict| verdict.said == Said::Unclear) {
+        return Step::Wait;
+    }
     match holding.and_then(|verdict| verdict.problem.clone()) {
         Some(problem) => Step::Known(problem),
         None if entry.is_asked => Step::Wait,
@@ -214,6 +218,9 @@ mod tests {
             (Some(1700), (Nobody, Some(60)), "known"),
             (Some(1800), (Nobody, Some(60)), "send"),
             (Some(1700), (Given, Some(60)), "send"),
+            // Somebody else had this answer just now.
+            (Some(1), (Given, Some(60)), "wait"),
+            (Some(3), (Given, Some(60)), "send"),
         ] {
             assert_eq!(lock(Said::Unclear, age, terms), expected, "{age:?} {terms:?}");
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use test_support::{
-    ApiProxy, ControlPlane, Fault, OpenIdClient, OpenIdProvider, Operator, Slapd, WandbServer, Workspace,
-    condition,
+    ApiProxy, ControlPlane, Fault, KillSwitch, OpenIdClient, OpenIdProvider, Operator, Slapd, WandbServer,
+    Workspace, condition,
 };
 
 use crate::world::{
@@ -147,18 +147,26 @@ async fn the_right_password_is_sent_by_all() -> Result<()> {
     Ok(())
 }
 
+/// A namespace with resources whose password is wrong, after an operator whose life ends as this arranges it.
+async fn after_a_death(directory: &Slapd, arrange: impl FnOnce(&ApiProxy, KillSwitch)) -> Result<Workspace> {
+    let workspace = workspace().await?;
+    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
+    apply(&workspace, directory, names()).await?;
+    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
+    let mut operator = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
+    arrange(&proxy, operator.kill_switch()?);
+    operator.process().wait(Duration::from_mins(1))?;
+    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1, "{:?}", proxy.mutations());
+    Ok(workspace)
+}
+
 #[tokio::test]
 async fn who_is_killed_after_a_status_has_told_all_who_come_after() -> Result<()> {
     let directory = Slapd::builder(PASSWORD).start()?;
-    let workspace = workspace().await?;
-    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
-    apply(&workspace, &directory, names()).await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
-    let mut first = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
-    let switch = first.kill_switch()?;
-    proxy.lose_answer_to(|write| write.path.contains("/status"), 1, move |_| switch.kill());
-    first.process().wait(Duration::from_mins(1))?;
-    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1, "{:?}", proxy.mutations());
+    let workspace = after_a_death(&directory, |proxy, switch| {
+        proxy.lose_answer_to(|write| write.path.contains("/status"), 1, move |_| switch.kill());
+    })
+    .await?;
     let _second = operator(&workspace)?;
     all_refused(&workspace).await?;
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
@@ -169,20 +177,15 @@ async fn who_is_killed_after_a_status_has_told_all_who_come_after() -> Result<()
 #[tokio::test]
 async fn who_is_killed_between_the_answer_and_the_status_leaves_one_more_try() -> Result<()> {
     let directory = Slapd::builder(PASSWORD).start()?;
-    let workspace = workspace().await?;
-    workspace.put_secret("ldap-bind", &[("password", WRONG)]).await?;
-    apply(&workspace, &directory, names()).await?;
-    let proxy = ApiProxy::start(ControlPlane::shared().await?)?;
-    let mut first = workspace.start_operator_through(&proxy, program(), &ARGUMENTS)?;
-    let switch = first.kill_switch()?;
-    proxy.fail(move |method, path| {
-        (method == "PATCH" && path.contains("/status")).then(|| {
-            switch.kill();
-            Fault::Close
-        })
-    });
-    first.process().wait(Duration::from_mins(1))?;
-    assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
+    let workspace = after_a_death(&directory, |proxy, switch| {
+        proxy.fail(move |method, path| {
+            (method == "PATCH" && path.contains("/status")).then(|| {
+                switch.kill();
+                Fault::Close
+            })
+        });
+    })
+    .await?;
     for _next in 0..2 {
         let next = operator(&workspace)?;
         all_refused(&workspace).await?;

@@ -279,13 +279,11 @@ impl Scene {
 async fn never_without(installation: Installation, lives: Lives) -> Result<()> {
     let _row = row().await?;
     let mut scene = installation.open(lives).await?;
-    scene.stage.player.change_script(|pod| {
-        if refers_to(pod, "corp-ldap-2") {
-            Life::CrashLooping { exit_code: 3, message: String::new() }
-        } else {
-            Life::Ready
-        }
-    });
+    // Pods of the resource's own values wait until the scene is set.
+    scene
+        .stage
+        .player
+        .change_script(|pod| if refers_to(pod, "corp-ldap-2") { Life::NeverReady } else { Life::Ready });
 
     // Nothing is taken over while the directory is down.
     scene.stage.directory.stop()?;
@@ -305,6 +303,13 @@ async fn never_without(installation: Installation, lives: Lives) -> Result<()> {
     if is_down {
         scene.stage.directory.stop()?;
     }
+    scene.stage.player.change_script(|pod| {
+        if refers_to(pod, "corp-ldap-2") {
+            Life::CrashLooping { exit_code: 3, message: String::new() }
+        } else {
+            Life::Ready
+        }
+    });
     scene.until(Goal::Says("RolledBack")).await?;
     let status = scene.stage.workspace.status("LdapConfig", "corp").await?;
     let message = message_of(&status, "RolledOut");
