@@ -207,10 +207,10 @@ impl<K: Kind> Round<'_, K> {
         !matches!(self.offer, Offer::Current(_)) && self.displaced(seen, standing).next().is_some()
     }
 
-    /// Whether values that passed some time ago would take the place of a rival's that work and would stay: what was
-    /// proven then may have ended since. Entries that go anyway are replaced at once.
+    /// Whether values that did not pass just now would take the place of a rival's that work and would stay: what was
+    /// proven some time ago may have ended since. Entries that go anyway are replaced at once.
     fn would_displace_unchecked(&self, seen: &Seen, standing: &Standing) -> bool {
-        self.checks == Checks::Stale && self.displaced(seen, standing).any(|rival| !rival.is_leaving())
+        self.checks != Checks::Fresh && self.displaced(seen, standing).any(|rival| !rival.is_leaving())
     }
 
     /// The rivals whose entries work, and which would lose them where the resource has none yet.

@@ -86,6 +86,38 @@ async fn an_older_provider_that_was_never_verified_takes_nothing() -> Result<()>
     stage.expect_no_broken_reference()
 }
 
+/// What passed some time ago may have ended since, while nobody looked.
+#[tokio::test]
+async fn who_works_gives_way_only_to_what_passes_now() -> Result<()> {
+    let mut stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let mut login = provider(&stage, "login-authority").await?;
+    let [waiting, moved] = ["", TARGET]
+        .map(|more| oidc_provider(&login, "login-authority", &format!("checkInterval: 1h\n{more}")));
+    stage.workspace.apply(&waiting).await?;
+    stage.workspace.wait_until_ready("OidcProvider", "main").await?;
+    outlive(&stage, "OidcProvider", "main").await?;
+    stage.ready(TARGET).await?;
+    let history = History::begin(&stage).await?;
+
+    // The next process knows from the status that it passed.
+    stage.operator = None;
+    login.stop()?;
+    stage.operator = Some(operator(&stage.workspace)?);
+    let workspace = &stage.workspace;
+    workspace.apply(&moved).await?;
+    let is_told = |status: &serde_json::Value| {
+        message_of(status, "RolledOut").contains("is replaced once every check has passed")
+    };
+    workspace.wait_for("OidcProvider", "main", is_told).await?;
+    entries_come_from(&stage, "corp-ldap-1").await?;
+
+    login.start()?;
+    workspace.recheck("OidcProvider", "main", "up").await?;
+    entries_come_from(&stage, "main-oidc-1").await?;
+    expect_one_at_a_time(&history).await?;
+    stage.expect_no_broken_reference()
+}
+
 #[tokio::test]
 async fn who_lost_goes_on_being_checked() -> Result<()> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
