@@ -22,7 +22,7 @@
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
-//!   [`api_server`], [`leader`], [`server`], [`metrics`], [`open_files`] and [`telemetry`].
+//!   [`api_server`], [`leader`], [`server`], [`engine::metrics`], [`open_files`] and [`telemetry`].
 //! - [`import`]: from the settings of a running server back to the resources that say the same.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
@@ -52,7 +52,7 @@
 //!   Tests: `service_account::rotation::a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap`,
 //!   `service_account::crashes::whatever_request_is_the_last_one_key_is_left`.
 //! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
-//!   Tests: `engine::quiet::nothing_is_written_in_a_minute_apart_from_the_lease`.
+//!   Tests: `engine::requests::nothing_is_written_in_a_minute_apart_from_the_lease`.
 //! - A status is written only over one that this process has seen, and one that somebody else wrote is mended at once,
 //!   a few times; who goes on writing it is mended whenever the operator looks anyway.
 //!   Tests: `engine::statuses::a_leader_that_was_paused_writes_no_old_status`,
@@ -81,7 +81,7 @@
 //!   `oidc::documents::a_redirect_is_told_and_not_followed`.
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
-//!   Tests: `engine::quiet::secrets_and_config_maps_are_watched_as_metadata_and_read_by_name`.
+//!   Tests: `engine::requests::secrets_and_config_maps_are_watched_as_metadata_and_read_by_name`.
 //! - A Secret that is not the resource's own is never written.
 //!   Tests: `engine::publishing::somebody_elses_secret_is_left_alone`,
 //!   `delivery::workloads::a_secret_that_is_named_like_a_revision_is_somebody_elses`.
@@ -105,7 +105,7 @@
 //! - One resource decides at a target at a time, and an entry of anybody else is never changed, unless `spec.target.adopt`
 //!   asks for that. One that works is displaced only by one that works, by one change of the target, and one that
 //!   cannot be read keeps what it has.
-//!   Tests: `delivery::authority::the_next_of_a_kind_takes_over_without_a_gap`,
+//!   Tests: `delivery::precedence::the_next_of_a_kind_takes_over_without_a_gap`,
 //!   `delivery::claims::an_older_provider_that_was_never_verified_takes_nothing`,
 //!   `delivery::claims::a_deletion_while_nobody_was_there_waits_for_the_successor`,
 //!   `delivery::claims::what_cannot_be_read_keeps_its_place_and_takes_none`,
@@ -114,7 +114,7 @@
 //!   Server, or a target has entries, that must go with their resource. In a namespace that is being deleted there is
 //!   none, so that it ends although the operator's rights end with it.
 //!   Tests: `chart::rendering::values_lead_to_these_objects`, `chart::rendering::nobody_gets_what_the_security_rules_forbid`,
-//!   `engine::quiet::every_right_is_used_and_every_use_is_granted`,
+//!   `engine::requests::every_right_is_used_and_every_use_is_granted`,
 //!   `engine::publishing::deleting_removes_or_retains_the_secret`, `engine::ending_namespaces::with_the_operator_inside`.
 //! - What cannot be undone, such as a key's end, goes by the API server's time and by the time that this process has
 //!   seen pass, never by a clock that has just jumped.
@@ -135,7 +135,6 @@ pub mod issuer;
 pub mod jwt;
 pub mod ldap;
 pub mod leader;
-pub mod metrics;
 pub mod net;
 pub mod oidc;
 pub mod open_files;
@@ -145,5 +144,6 @@ pub mod sensitive;
 pub mod server;
 pub mod service_account;
 mod shares;
-pub mod target;
 pub mod telemetry;
+pub mod values;
+pub mod workloads;

@@ -16,13 +16,12 @@ use crate::{
     api_server::{self, Cluster, Writes, addresses::keep_current},
     engine::{
         Context, Events, Kind, MANAGER, Registry, Scope, Waits, Watches, control, heartbeat,
-        look_for_endings, look_for_namespace, watch_targets,
+        look_for_endings, look_for_namespace, metrics::Metrics, watch_targets,
     },
     leader::Election,
-    metrics::Metrics,
     net::{EgressPolicy, SharedNetwork},
     server::{self, Readiness},
-    target::Target,
+    workloads::Target,
 };
 
 /// How the operator is to run.

@@ -15,7 +15,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{engine::Watches, metrics::Metrics};
+use crate::engine::{Watches, metrics::Metrics};
 
 const NOT_LISTED: &str = "the resources are not listed yet";
 

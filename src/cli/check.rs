@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    examine::{Examined, Surroundings, Title},
+    dyn_resource::{Examined, Surroundings, Title},
     manifests::Manifests,
     references::References,
     sources::Sources,

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    examine::{Examinable, Loaded},
-    misfits::{drop_nulls, misfits},
+    dyn_resource::{Examinable, Loaded},
     objects,
+    schema_errors::{drop_nulls, misfits},
     yaml::{self, Document, Fault},
 };
 use crate::{

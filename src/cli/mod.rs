@@ -5,14 +5,14 @@
 mod check;
 mod cluster;
 mod crd;
-mod examine;
+mod dyn_resource;
 mod import;
 mod manifests;
-mod misfits;
 mod objects;
 mod references;
 mod render;
 mod run;
+mod schema_errors;
 mod sources;
 mod tree;
 mod yaml;

@@ -7,7 +7,7 @@ use kube::Client;
 
 use super::{
     cluster,
-    examine::{Examinable, Obstacle},
+    dyn_resource::{Examinable, Obstacle},
     manifests::Manifests,
 };
 use crate::api::{ConditionType, Reason};

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::{
     Verdict,
-    examine::{Obstacle, Rendered, Surroundings, Title},
+    dyn_resource::{Obstacle, Rendered, Surroundings, Title},
     sources::Sources,
     yaml,
 };
 use crate::{
     sensitive::Sensitive,
-    target::{Delivery, preview, stored_resource},
+    workloads::{Delivery, preview, stored_resource},
 };
 
 /// Arguments of `render`.

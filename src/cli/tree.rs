@@ -1,6 +1,6 @@
 //! The findings of `check` for people.
 
-use super::{check::Report, examine::Title};
+use super::{check::Report, dyn_resource::Title};
 use crate::api::{CheckResult, CheckStatus, Reason};
 
 /// The findings of one resource, a line a check; checks that were not reached are one line together.

@@ -5,19 +5,18 @@ use std::{sync::Arc, time::Duration};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
 use super::{
-    Claimant, Events, Kind, Memory, Notice, Registry, Tenancy,
-    backoff::{Backoff, Key},
-    claims,
-    notices::Tone,
+    Claimant, Events, Kind, Memory, Notice, Registry, Tenancy, precedence,
     rejection::{is_conflict, rejected},
-    slots::Slots,
-    turns::Turns,
+    scheduling::{
+        api_permits::Turns,
+        backoff::{Backoff, Key},
+        slots::Slots,
+    },
+    status::events::Tone,
 };
-use crate::{
-    api::CheckStatus, api_server::Cluster, error::Error, metrics::Metrics, net::SharedNetwork,
-    problem::Problem,
-};
+use crate::{api::CheckStatus, api_server::Cluster, error::Error, net::SharedNetwork, problem::Problem};
 
 /// How long is waited for what may still come right.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +109,7 @@ impl<K: Kind> Context<K> {
         let namespace = object.namespace().unwrap_or_default();
         let others = self.registry.claimants(&namespace);
         if let Some(claimant) = Claimant::of(object) {
-            self.registry.wake(&namespace, claims::partners(&claimant, &others));
+            self.registry.wake(&namespace, precedence::partners(&claimant, &others));
         }
     }
 

@@ -27,17 +27,23 @@ use tracing::Instrument;
 
 use super::{
     Context, Kind, ReferenceSource, Watches,
-    backoff::{Failure, Key, random_share, retry_after},
-    changes::{metadata, resources, users_of},
-    guarded::{Guarded, Unreadable},
-    recall::{recall_once_listed, run_after_acceptances},
+    checks::refused_credentials::{recall_once_listed, run_after_acceptances},
+    deletion::{end_with_namespace, release_unreadable},
     reconcile,
-    release::{end_with_namespace, release_unreadable},
-    reporting::Seen,
-    slots::Slot,
-    status::{Destination, Facts, Outcome, derive},
-    trouble::Place,
-    watches::{Importance, Watched},
+    scheduling::{
+        backoff::{Failure, Key, random_share, retry_after},
+        slots::Slot,
+    },
+    status::{
+        conditions::{Destination, Facts, Outcome, derive},
+        patch::Seen,
+    },
+    watching::{
+        health::{Importance, Watched},
+        triggers::{metadata, resources, users_of},
+        trouble::Place,
+        undecodable::{Guarded, Unreadable},
+    },
 };
 use crate::{
     api::{Reason, Status},

@@ -6,7 +6,7 @@ use kube::{
     core::PartialObjectMeta,
 };
 
-use super::{Context, Kind, Traces, Values, secret::field_manager};
+use super::{Context, Kind, Traces, Values, publish::secret::field_manager};
 use crate::error::{Error, in_words};
 
 /// What keeps a resource from going before its traces are gone.
@@ -78,7 +78,7 @@ impl<K: Kind> Context<K> {
         Ok(())
     }
 
-    /// Makes the resource's deletion wait for [`release`](super::release::release).
+    /// Makes the resource's deletion wait for [`release`](super::deletion::release).
     pub(super) async fn hold(&self, object: &K, finalizer: Finalizer) -> Result<(), Error> {
         if finalizer.holds(object) {
             return Ok(());

@@ -13,7 +13,7 @@ use crate::{
     api::{CheckName, CommonSpec, Reason, Status},
     net::{Login, Trust},
     problem::Problem,
-    target::Environment,
+    workloads::Environment,
 };
 
 /// A kind of custom resource: how its spec is read, proven and turned into values.

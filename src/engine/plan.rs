@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Account, CheckedInputs, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource,
-    Values, accept::accept, claims::lost_identity,
+    Values, inputs::validate::accept, precedence::lost_identity,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION},

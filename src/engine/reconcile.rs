@@ -9,18 +9,21 @@ use super::{
     Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, FirstCheck, Kind, Notice,
     Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
     Traces, Upkeep, Values, Verdict,
-    backoff::random_share,
-    claims::{Claim, Proof},
+    checks::first_check::Spread,
     decide,
+    deletion::release,
     delivery::{Checks, Delivered, Offer, Progress, claim, deliver, look_again, looks, retire},
     fetch,
     finalizer::Finalizer,
-    notices::{repaired, written as news_of},
-    prepare, references, rejection,
-    release::release,
-    secret::{self, Written, field_manager, secret_name},
-    spread::Spread,
-    status::{Destination, Facts, Outcome, derive, noted},
+    precedence::{Claim, Proof},
+    prepare,
+    publish::secret::{self, Written, field_manager, secret_name},
+    references, rejection,
+    scheduling::backoff::random_share,
+    status::{
+        conditions::{Destination, Facts, Outcome, derive, noted},
+        events::{repaired, written as news_of},
+    },
 };
 use crate::{
     api::{Reason, names::CredentialsAnswer},
@@ -28,7 +31,7 @@ use crate::{
     net::{Consent, Terms},
     problem::Problem,
     sensitive::Redactor,
-    target::Target,
+    workloads::Target,
 };
 
 /// Brings one resource to where its spec wants it, as far as that can be proven to work.

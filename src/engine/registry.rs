@@ -17,12 +17,14 @@ use tokio::sync::watch;
 
 use super::{
     Claimant, Kind, Scope,
-    endings::Endings,
     finalizer::Finalizer,
-    guarded::Guarded,
-    watches::{Watched, all_settled},
+    namespace_deletion::Endings,
+    watching::{
+        health::{Watched, all_settled},
+        undecodable::Guarded,
+    },
 };
-use crate::target::Target;
+use crate::workloads::Target;
 
 /// The resources of every kind, as the controllers of this process know them.
 #[derive(Default)]

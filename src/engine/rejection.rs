@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backoff;
+use super::scheduling::backoff;
 use crate::{
     api::Reason,
     error::in_words,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::OidcProvider,
     engine::{Env, Field, Kind, Need},
-    target::v1,
+    workloads::v1,
 };
 
 /// Which chart values are for.

@@ -1,6 +1,6 @@
 //! The values of variables that use other variables.
 
-use crate::target::{Piece, pieces};
+use crate::workloads::{Piece, pieces};
 
 /// The text with each `$(NAME)` replaced by what the variable has, and a name that is not set as it is. Nothing where
 /// a variable is set, but its value is not known.

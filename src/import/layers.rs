@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::subject::{config_map, secret};
 use crate::{
     engine::{Fetched, ObjectKey},
-    target::v1::{self, ValuesAuthor},
+    workloads::v1::{self, ValuesAuthor},
 };
 
 /// The key under which each source keeps its values, as JSON.

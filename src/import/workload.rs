@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::{Need, ObjectKey},
     problem::enumerate,
-    target::Dialect,
+    workloads::Dialect,
 };
 
 /// What a pod template tells.

@@ -4,7 +4,6 @@
 //! W&B Server does, and `endpoint` is what every endpoint that a document names must be. `mismatch` explains another issuer than expected, `keys` reads the published keys, once, and
 //! `oauth` carries requests to the token endpoint.
 
-mod accept;
 mod answer;
 mod document;
 mod endpoint;
@@ -12,14 +11,15 @@ mod keys;
 mod mismatch;
 pub(crate) mod oauth;
 mod url;
+mod validate;
 
-pub use accept::Plaintext;
 pub use keys::{BrokenKey, Key, KeyKind, KeySet, Oddity, Purpose};
 pub use url::Issuer;
+pub use validate::Plaintext;
 
-pub(crate) use accept::accept;
 pub(crate) use answer::{expect_available, expect_ok, is_unavailable, read_json};
 pub(crate) use document::{Document, TextList};
 pub(crate) use endpoint::{at, expect_encrypted};
 pub(crate) use mismatch::expect_issuer;
 pub(crate) use url::{is_https, plain_url, without_slash};
+pub(crate) use validate::accept;

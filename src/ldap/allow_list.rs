@@ -12,7 +12,7 @@ use crate::{
     api::{LdapConfigSpec, Reason},
     engine::Checked,
     problem::Problem,
-    target::{Dialect, Environment},
+    workloads::{Dialect, Environment},
 };
 
 /// Looks every group of the allow list up, and whether somebody is in it.

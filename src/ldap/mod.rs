@@ -53,7 +53,7 @@ use crate::{
     import,
     net::{CaBundle, Login, Trust},
     problem::Problem,
-    target::{Environment, SIGN_IN},
+    workloads::{Environment, SIGN_IN},
 };
 
 /// Everything that probing and rendering need.

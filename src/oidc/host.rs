@@ -1,7 +1,7 @@
 //! Whether the target serves the host of the spec: pure.
 
 use super::{RedirectUri, Settings};
-use crate::{api::Reason, engine::Checked, problem::quote, target::Environment};
+use crate::{api::Reason, engine::Checked, problem::quote, workloads::Environment};
 
 /// Compares the two, where the target tells its host. W&B Server derives its redirect URI from that, and a
 /// provider that knows another one sends nobody back.

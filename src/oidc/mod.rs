@@ -33,7 +33,7 @@ use crate::{
     net::{CaBundle, Trust},
     problem::Problem,
     sensitive::Sensitive,
-    target::{Environment, SIGN_IN},
+    workloads::{Environment, SIGN_IN},
 };
 
 /// Where the spec names the client's secret.

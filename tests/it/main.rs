@@ -15,7 +15,7 @@ mod oidc;
 mod release;
 mod samples;
 pub mod service_account;
-mod target;
 mod trust;
 mod validation;
+mod workloads;
 mod world;

@@ -9,10 +9,10 @@
 
 mod connections;
 mod documents;
-mod made_up;
 mod opinion;
 mod provider;
 mod references;
+mod scripted_provider;
 mod secrecy;
 mod unavailable;
 mod unencrypted;

@@ -3,14 +3,10 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use super::{
-    super::{
-        Verdict,
-        examine::{Rendered, Surroundings, Title},
-        manifests::Manifests,
-        references::References,
-    },
+    super::{Verdict, manifests::Manifests, references::References},
     result::Imported,
 };
+use crate::cli::dyn_resource::{Rendered, Surroundings, Title};
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
     engine::{Env, Kind},

@@ -5,11 +5,8 @@ use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenO
 use anyhow::Context;
 use serde_json::json;
 
-use super::{
-    super::{examine::MASK, yaml},
-    ImportArguments,
-    result::Imported,
-};
+use super::{super::yaml, ImportArguments, result::Imported};
+use crate::cli::dyn_resource::MASK;
 use crate::sensitive::Sensitive;
 
 /// Prints every resource; those that cannot be applied as they are, and Secrets without their values, stand there

@@ -31,7 +31,7 @@ use crate::{
         layers, made_names, resource,
         workload::{self, Company},
     },
-    target::stored_resource,
+    workloads::stored_resource,
 };
 
 /// What was asked for, and where what it refers to is read.

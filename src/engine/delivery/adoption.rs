@@ -10,7 +10,7 @@ use crate::{
     engine::{Fetched, Need, ObjectKey, Reference, Values, fetch},
     problem::Problem,
     sensitive::Sensitive,
-    target::{Holder, Part, PresentVariable, Target, ValueOrigin},
+    workloads::{Holder, Part, PresentVariable, Target, ValueOrigin},
 };
 
 /// What the last run of the checks says of taking anything over.
@@ -172,7 +172,7 @@ impl Present {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::ReferenceSource, target::WorkloadAddress};
+    use crate::{engine::ReferenceSource, workloads::WorkloadAddress};
 
     fn target() -> Target {
         Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: None })

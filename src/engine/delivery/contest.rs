@@ -5,9 +5,9 @@ use kube::ResourceExt;
 use crate::{
     engine::{
         Claimant, Context, Kind,
-        claims::{self, Claim, Proof},
+        precedence::{self, Claim, Proof},
     },
-    target::{self, Seen, Target},
+    workloads::{self, Seen, Target},
 };
 
 /// A resource among those of its namespace.
@@ -31,34 +31,34 @@ impl Contest {
         let mut all = self.others.clone();
         all.retain(|other| !other.is(&self.claimant));
         all.push(self.claimant.clone());
-        let mut others = claims::seated(&all, target, seen);
+        let mut others = precedence::seated(&all, target, seen);
         let claimant = others.pop().unwrap_or_else(|| self.claimant.clone());
         Self { claimant, others }
     }
 
     /// Whether anybody may want the same, or writes together with it.
     pub fn is_real(&self) -> bool {
-        self.others.iter().any(|other| claims::meet(&self.claimant, other))
+        self.others.iter().any(|other| precedence::meet(&self.claimant, other))
     }
 
     /// How the resource stands.
     pub fn claim(&self) -> Claim {
-        claims::judge(&self.claimant, &self.others)
+        precedence::judge(&self.claimant, &self.others)
     }
 
     /// Who writes to the target.
     pub fn leader(&self) -> &Claimant {
-        claims::leader(&self.claimant, &self.others)
+        precedence::leader(&self.claimant, &self.others)
     }
 
     /// Whether nobody's values are delivered together with those of the resource.
     pub fn is_alone(&self) -> bool {
-        claims::partners(&self.claimant, &self.others).is_empty()
+        precedence::partners(&self.claimant, &self.others).is_empty()
     }
 
     /// Whose entries give way.
     pub fn yielding(&self) -> Vec<Claimant> {
-        claims::yielding(&self.claimant, &self.others).into_iter().cloned().collect()
+        precedence::yielding(&self.claimant, &self.others).into_iter().cloned().collect()
     }
 
     /// Who has the place at once if this resource cannot use it. One that does not take all of the entries over must
@@ -67,7 +67,7 @@ impl Contest {
         let is_able = |other: &&Claimant| {
             other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
         };
-        claims::successor(&self.claimant, &self.others).filter(is_able).cloned()
+        precedence::successor(&self.claimant, &self.others).filter(is_able).cloned()
     }
 }
 
@@ -78,7 +78,7 @@ pub(in crate::engine) async fn claim<K: Kind>(object: &K, context: &Context<K>, 
     let (Some(target), true) = (&rivals.claimant.target, rivals.is_real()) else { return claim };
     let namespace = object.namespace().unwrap_or_default();
     // What keeps the target from being read is told by who delivers there.
-    match target::read(&context.client, &namespace, target).await {
+    match workloads::read(&context.client, &namespace, target).await {
         Ok(Ok(Some(seen))) => rivals.at(target, &seen).claim(),
         _ => claim,
     }

@@ -8,38 +8,38 @@
 //! is an [`obstacle`]; [`looks`] is what a look at the target tells people, and [`words`] what a delivery does.
 
 mod adoption;
-mod aim;
 mod contest;
-mod joining;
-mod looks;
-mod obstacle;
+mod error;
+mod handover;
+mod messages;
+mod plan;
+mod requeue;
 mod revisions;
-mod round;
-mod waiting;
-mod way;
-mod way_back;
+mod rollback;
+mod shared_target;
+mod step;
+mod target_checks;
 mod withdraw;
-mod words;
 
 pub(super) use adoption::Checks;
 pub(super) use contest::claim;
-pub(super) use looks::looks;
-pub(super) use waiting::{look_again, retire};
+pub(super) use requeue::{look_again, retire};
+pub(super) use target_checks::looks;
 pub(super) use withdraw::{Pace, Withdrawal, is_absent, withdraw};
 
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Context, Kind, Tenancy, Values, claims::Proof, secret::owner_in_targets};
+use super::{Context, Kind, Tenancy, Values, precedence::Proof, publish::secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     error::Error,
     problem::{Problem, quote},
-    target::{self, Environment, Target},
+    workloads::{self, Environment, Target},
 };
 
-use self::{contest::Contest, obstacle::Obstacle, round::Round};
+use self::{contest::Contest, error::Obstacle, step::Round};
 
 /// What became of the values at their target.
 pub struct Delivered {
@@ -141,15 +141,15 @@ async fn attempt<K: Kind>(
     }
     if K::TENANCY == Tenancy::Together
         && rivals.is_real()
-        && let Some(seen) = target::read(&context.client, &namespace, target).await??
+        && let Some(seen) = workloads::read(&context.client, &namespace, target).await??
     {
         rivals = rivals.at(target, &seen);
     }
     let leader = rivals.leader();
     if !leader.is(&rivals.claimant) {
-        return joining::follow(object, context, target, offer, leader).await;
+        return shared_target::follow(object, context, target, offer, leader).await;
     }
-    let joined = joining::joined(&namespace, context, &rivals, offer, target).await?;
+    let joined = shared_target::joined(&namespace, context, &rivals, offer, target).await?;
     let offer = match (K::TENANCY, &joined) {
         (Tenancy::Alone, _) => offer,
         // Every part of it was published by itself.

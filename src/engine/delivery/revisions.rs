@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{
         Claimant, Kind, Values,
-        secret::{
+        publish::secret::{
             MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, SECRET_TYPE, encoded, field_manager, owner,
             owner_in_targets, values_of,
         },
     },
-    target::{Owner, Target},
+    workloads::{Owner, Target},
 };
 
 /// Says which target a revision was made for, before anything there refers to it.

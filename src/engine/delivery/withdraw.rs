@@ -9,14 +9,14 @@ use kube::ResourceExt;
 
 use super::{
     STEPS,
-    obstacle::Obstacle,
+    error::Obstacle,
     revisions::{self, Revision},
 };
 use crate::{
-    engine::{Claimant, Context, Kind, claims, secret::owner_in_targets},
+    engine::{Claimant, Context, Kind, precedence, publish::secret::owner_in_targets},
     error::Error,
     problem::Problem,
-    target::{self, Target},
+    workloads::{self, Target},
 };
 
 /// How far the resource is out of its targets.
@@ -46,7 +46,7 @@ pub(in crate::engine) async fn is_absent<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let owner = owner_in_targets(object);
     for target in target.into_iter().flat_map(Target::objects) {
-        let seen = target::read(&context.client, &namespace, target).await?;
+        let seen = workloads::read(&context.client, &namespace, target).await?;
         if seen.ok().flatten().is_some_and(|seen| !seen.standing(&owner).numbers.is_empty()) {
             return Ok(false);
         }
@@ -126,7 +126,7 @@ async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -
         return Ok(!is_over());
     }
     let others = context.registry.claimants(&namespace);
-    if claims::heir(&claimant, left, &others).is_none() || is_absent(object, context, Some(left)).await? {
+    if precedence::heir(&claimant, left, &others).is_none() || is_absent(object, context, Some(left)).await? {
         context.memory.left(object, left);
         return Ok(false);
     }
@@ -144,9 +144,9 @@ async fn emptied<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let mut owner = owner_in_targets(object);
     for _ in 0..STEPS {
-        let Some(seen) = target::read(client, &namespace, target).await?? else {
+        let Some(seen) = workloads::read(client, &namespace, target).await?? else {
             // Its pods may live on without it.
-            return Ok(Some(target::in_use(client, &namespace, None, &owner).await??));
+            return Ok(Some(workloads::in_use(client, &namespace, None, &owner).await??));
         };
         let numbers = seen.standing(&owner).numbers;
         let unlisted = revisions::look_up(client, object, target, &numbers, revisions).await?;
@@ -156,8 +156,8 @@ async fn emptied<K: Kind>(
         }
         owner = owner.excluding(unlisted.foreign);
         match seen.change(&owner, None, &[])? {
-            None => return Ok(Some(target::in_use(client, &namespace, Some(&seen), &owner).await??)),
-            Some(change) => target::make(client, &namespace, &seen, &owner, &change).await??,
+            None => return Ok(Some(workloads::in_use(client, &namespace, Some(&seen), &owner).await??)),
+            Some(change) => workloads::make(client, &namespace, &seen, &owner, &change).await??,
         };
     }
     Ok(None)

@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Current,
-    accept::whole_seconds,
     keys::{Maker, RemoteKey, identify},
     record::{Leftover, Previous, Record},
     settings::Rotation,
+    verify::whole_seconds,
 };
 
 /// What a decision depends on beside the keys.

@@ -13,27 +13,27 @@
 //!   somebody restored an older Secret: the status tells which one was published last.
 //! - A key is sent to the server that it was published for, and to no other.
 
-mod accept;
+mod cleanup;
 mod creation;
 mod decide;
-mod dismantle;
 mod keys;
 mod membership;
 mod record;
 mod rotate;
 mod settings;
-mod told;
+mod status;
+mod verify;
 
-pub(super) use dismantle::{dismantle, traces};
+pub(super) use cleanup::{dismantle, traces};
 pub use settings::ApiKeySettings;
-pub(super) use told::{describe, news};
+pub(super) use status::{describe, news};
 
 use jiff::Timestamp;
 
-use accept::Accepted;
 use decide::{Circumstances, grant, next_look, next_rotation};
 use record::{Current, Record};
 use settings::Creation;
+use verify::Accepted;
 
 use super::{Plan as WholePlan, render as common, settings::AccountSettings};
 use crate::{
@@ -130,7 +130,7 @@ pub(super) async fn probe(
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(Accepted { current, account, viewer, credential }) =
-        accept::accept(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
+        verify::accept(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
     else {
         return Evidence::default();
     };

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Plan, issuer::TrustedIssuer, life::Life, settings::TokenSource};
+use super::{Plan, issuer::TrustedIssuer, lifetime::Life, settings::TokenSource};
 use crate::{
     api::{Reason, jwt_issuer::TokenRule},
     engine::Checked,

@@ -16,7 +16,7 @@ mod client_credentials;
 mod exchange;
 mod issuer;
 mod kubernetes;
-mod life;
+mod lifetime;
 mod obtain;
 mod settings;
 
@@ -41,7 +41,7 @@ use crate::{
     sensitive::Sensitive,
 };
 use issuer::TrustedIssuer;
-use life::{Life, as_followed, expiration, told_expiration};
+use lifetime::{Life, as_followed, expiration, told_expiration};
 use obtain::{Obtained, is_meant, obtain};
 use settings::{CLIENT_SECRET, ISSUER, TOKEN, TokenSource};
 

@@ -7,7 +7,7 @@ use super::{
     exchange::REFUSALS,
     issuer::TrustedIssuer,
     kubernetes,
-    life::{Life, expiration},
+    lifetime::{Life, expiration},
     settings::TokenSource,
 };
 use crate::{

@@ -25,7 +25,7 @@ fn promtool(arguments: &[&str]) -> Result<()> {
 
 /// The names in the one place where they stand.
 fn metrics() -> BTreeSet<&'static str> {
-    let source = include_str!("../../../src/metrics.rs");
+    let source = include_str!("../../../src/engine/metrics.rs");
     source.split('"').filter(|text| text.starts_with("wandb_auth_")).collect()
 }
 
@@ -137,10 +137,10 @@ fn an_alert_of_a_release_names_it() -> Result<()> {
 #[test]
 fn alerts_and_dashboard_read_metrics_that_there_are() -> Result<()> {
     let known: BTreeSet<String> = metrics().into_iter().map(str::to_owned).collect();
-    ensure!(known.len() >= 8, "src/metrics.rs names the metrics: {known:?}");
+    ensure!(known.len() >= 8, "src/engine/metrics.rs names the metrics: {known:?}");
     for path in ["files/rules.yaml", "files/dashboard.json"] {
         let unknown: Vec<_> = named(&file(path)?).difference(&known).cloned().collect();
-        ensure!(unknown.is_empty(), "{path} reads {unknown:?}, which src/metrics.rs does not have");
+        ensure!(unknown.is_empty(), "{path} reads {unknown:?}, which src/engine/metrics.rs does not have");
     }
     let unseen: Vec<_> = known.difference(&named(&file("files/dashboard.json")?)).cloned().collect();
     ensure!(unseen.is_empty(), "the dashboard does not show {unseen:?}");

@@ -14,19 +14,18 @@ use test_support::{
 };
 
 use super::{
-    Stage, TARGET,
-    authority::{entries_come_from, expect_handed_over},
-    entries_of, eventually,
+    Stage, TARGET, entries_of, eventually,
     history::History,
-    joining::audiences_are,
-    neighbours::{
+    other_resources::{
         apply_ldap_config, finalizers, is_gone, jwt_issuer, message_of, oidc_provider, outlive, provider,
         rotate_password, runs_with,
     },
     player_has_ready,
+    precedence::{entries_come_from, expect_handed_over},
+    shared_target::audiences_are,
 };
 use crate::{
-    engine::strangers::lax_definitions,
+    engine::undecodable::lax_definitions,
     world::{certificate, directory, operator, program, put_references},
 };
 

@@ -11,7 +11,7 @@ use test_support::{
     pods::{Life, WandbWorkload},
 };
 
-use super::{Stage, TARGET, eventually, neighbours::rolled_back, refers_to};
+use super::{Stage, TARGET, eventually, other_resources::rolled_back, refers_to};
 
 pub async fn requests(stage: &Stage) -> Result<Vec<AuditEvent>> {
     let events = ControlPlane::shared().await?.audit_in(stage.workspace.namespace())?;

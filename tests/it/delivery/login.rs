@@ -11,7 +11,7 @@ use test_support::{
 
 use super::{
     Stage, TARGET,
-    neighbours::{rotate_password, runs_with},
+    other_resources::{rotate_password, runs_with},
     player_has_ready,
 };
 use crate::world::{PASSWORD, directory, ldap_config, operator, put_references, workspace};

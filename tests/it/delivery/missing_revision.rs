@@ -11,7 +11,7 @@ use kube::{
 use serde_json::json;
 use test_support::pods::WandbWorkload;
 
-use super::{Stage, TARGET, eventually, is_ready, neighbours::is_gone, refers_to};
+use super::{Stage, TARGET, eventually, is_ready, other_resources::is_gone, refers_to};
 use crate::world::operator;
 
 #[tokio::test]

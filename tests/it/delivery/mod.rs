@@ -1,25 +1,25 @@
 //! From a resource to the pods of W&B Server, with real controllers and played pods.
 
 mod adoption;
-mod authority;
 mod claims;
 mod crashes;
 mod deadlines;
-pub mod foreign_hands;
-mod giving_way;
+pub mod edits_by_others;
 mod history;
 mod imported;
-mod joining;
 mod login;
-mod looks;
 mod missing_revision;
-pub mod neighbours;
 mod no_way_back;
+mod older_resource;
+pub mod other_resources;
+mod precedence;
 mod removal;
 mod revisions;
 mod rollback;
 mod several;
+mod shared_target;
 mod stateful_sets;
+mod target_checks;
 mod transients;
 pub mod weights_and_biases;
 mod workloads;

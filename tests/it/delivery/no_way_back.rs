@@ -9,7 +9,7 @@ use super::{
     Stage, TARGET,
     adoption::{Running, target},
     eventually,
-    neighbours::{message_of, rolled_back, rotate_password, runs_with},
+    other_resources::{message_of, rolled_back, rotate_password, runs_with},
     refers_to,
 };
 use crate::world::{PASSWORD, certificate, jwt_issuer, operator, provider, put_authority};

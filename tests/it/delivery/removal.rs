@@ -24,7 +24,7 @@ use super::{
     Stage, TARGET, entries_of, eventually,
     history::History,
     is_ready,
-    neighbours::{finalizers, is_gone, message_of},
+    other_resources::{finalizers, is_gone, message_of},
     player_has_ready,
 };
 use crate::world::{certificate, directory, operator, program, put_references};

@@ -10,7 +10,7 @@ use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 use test_support::pods::{Life, WandbWorkload};
 
-use super::{Stage, TARGET, eventually, neighbours::is_gone, refers_to};
+use super::{Stage, TARGET, eventually, other_resources::is_gone, refers_to};
 
 /// A spec whose values differ for each number.
 fn spec(number: usize) -> String {

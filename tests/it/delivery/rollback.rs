@@ -6,7 +6,7 @@ use test_support::pods::{Life, WandbWorkload};
 
 use super::{
     Stage, TARGET,
-    neighbours::{rolled_back, rotate_password, runs_with},
+    other_resources::{rolled_back, rotate_password, runs_with},
     refers_to,
 };
 

@@ -21,7 +21,7 @@ use test_support::{
 
 use super::{
     Stage, TARGET, entries_of, eventually,
-    neighbours::{is_gone, jwt_issuer, message_of, outlive, provider, rolled_back},
+    other_resources::{is_gone, jwt_issuer, message_of, outlive, provider, rolled_back},
     player_has_ready, refers_to, silence,
 };
 use crate::world::{ARGUMENTS, operator, program, row};
@@ -257,7 +257,7 @@ async fn resources_contend_for_each_workload() -> Result<()> {
     let stage = open().await?;
     stage.ready(TARGET).await?;
     outlive(&stage, "LdapConfig", "corp").await?;
-    super::neighbours::apply_ldap_config(&stage, "younger", BOTH).await?;
+    super::other_resources::apply_ldap_config(&stage, "younger", BOTH).await?;
     let status = stage.workspace.wait_for_reason("LdapConfig", "younger", "Accepted", "Superseded").await?;
     ensure!(message_of(&status, "Accepted").contains("Deployment/wandb"), "{status:#}");
     expect(&stage, Some("corp-ldap-1"), None).await?;

@@ -8,7 +8,7 @@ use test_support::pods::{Life, WandbWorkload};
 
 use super::{
     Stage, entries_of,
-    neighbours::{is_gone, rolled_back, rotate_password, runs_with},
+    other_resources::{is_gone, rolled_back, rotate_password, runs_with},
     player_has_ready, refers_to,
 };
 use crate::world::operator;

@@ -11,7 +11,7 @@ use test_support::{
 
 use super::{
     Stage, eventually,
-    neighbours::{apply_ldap_config, message_of},
+    other_resources::{apply_ldap_config, message_of},
     player_has_ready, refers_to,
 };
 use crate::world::program;
@@ -195,7 +195,7 @@ async fn what_lasts_undoes_the_rollout_once() -> Result<()> {
         Ok((scene.lists("ldapconfigs").await? > before).then_some(()))
     })
     .await?;
-    super::silence(Duration::from_secs(3), || super::foreign_hands::written(&scene.stage)).await?;
+    super::silence(Duration::from_secs(3), || super::edits_by_others::written(&scene.stage)).await?;
     for name in scene.troubles.keys() {
         scene.stage.workspace.wait_for("LdapConfig", name, is_back).await?;
     }

@@ -31,10 +31,10 @@ use test_support::{
 };
 use wandb_auth_operator::{
     api::custom_resource_definitions,
-    target::{Target, read},
+    workloads::{Target, read},
 };
 
-use super::{Stage, entries_of, eventually, neighbours::is_gone, refers_to};
+use super::{Stage, entries_of, eventually, other_resources::is_gone, refers_to};
 use crate::world::{certificate, directory, ldap_config, oidc_provider, operator, provider, put_references};
 
 const TARGET: &str = "target: {weightsAndBiases: {name: wandb}}";

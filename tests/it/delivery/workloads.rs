@@ -8,7 +8,7 @@ use test_support::pods::WandbWorkload;
 
 use super::{
     Stage, TARGET,
-    neighbours::{is_gone, rotate_password, runs_with},
+    other_resources::{is_gone, rotate_password, runs_with},
     refers_to,
 };
 

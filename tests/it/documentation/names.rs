@@ -99,8 +99,8 @@ fn contributing_names_what_exists() -> Result<()> {
     }
     ensure!(count > 50, "the pages for contributors name {count} places only");
     for (file, word) in [
-        ("src/engine/remembered.rs", "refused"),
-        ("src/engine/status.rs", "ConditionType::Ready"),
+        ("src/engine/checks/history.rs", "refused"),
+        ("src/engine/status/conditions.rs", "ConditionType::Ready"),
         ("charts/wandb-auth-operator/templates/_rules.tpl", "statefulSet"),
         ("src/service_account/api_key/decide.rs", "Revoke"),
         ("src/ldap/probe.rs", "CheckName::"),

@@ -8,7 +8,7 @@ use test_support::{
 };
 
 use crate::{
-    delivery::{Stage, TARGET, eventually, neighbours::finalizers},
+    delivery::{Stage, TARGET, eventually, other_resources::finalizers},
     world::{ARGUMENTS, ldap_config, program},
 };
 

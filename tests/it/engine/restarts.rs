@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use test_support::{AuditEvent, ControlPlane, Operator, Slapd, Workspace};
 
-use super::quiet::is_write;
+use super::requests::is_write;
 use crate::world::{
     PASSWORD, certificate, directory, eventually, jwt_issuer, ldap_config, oidc_provider, operator, provider,
     put_references, silence, workspace,

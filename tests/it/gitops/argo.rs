@@ -14,8 +14,9 @@ use test_support::{
 use super::{kubeconfig, placed, shipped};
 use crate::{
     delivery::{
-        Stage, TARGET, eventually,
-        foreign_hands::{expect_all, expect_silence, written},
+        Stage, TARGET,
+        edits_by_others::{expect_all, expect_silence, written},
+        eventually,
     },
     world::ldap_config,
 };

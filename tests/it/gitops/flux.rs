@@ -10,7 +10,7 @@ use super::{flux_expressions, kubeconfig, placed, shipped};
 use crate::{
     delivery::{
         Stage, TARGET,
-        foreign_hands::{expect_all, expect_silence, written},
+        edits_by_others::{expect_all, expect_silence, written},
     },
     world::{ldap_config, operator},
 };

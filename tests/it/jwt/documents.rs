@@ -11,9 +11,9 @@ use test_support::{
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    PATIENT, examine, examine_within,
-    made_up::{Issuer, OLDER_WELL_KNOWN, WELL_KNOWN},
-    network, spec,
+    PATIENT, examine, examine_within, network,
+    scripted_issuer::{Issuer, OLDER_WELL_KNOWN, WELL_KNOWN},
+    spec,
 };
 
 fn issuer() -> Issuer {

@@ -7,9 +7,9 @@ use test_support::{WandbServer, hostile::HttpServer, tokens::SigningKey, wandb_s
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    Examined, PATIENT, SUBJECT, examine, examine_within,
-    made_up::{Issuer, claims},
-    network, spec, with_samples,
+    Examined, PATIENT, SUBJECT, examine, examine_within, network,
+    scripted_issuer::{Issuer, claims},
+    spec, with_samples,
 };
 
 const EXCHANGE: &str = "/oidc/token";

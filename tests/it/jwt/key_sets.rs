@@ -8,9 +8,9 @@ use test_support::{
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    examine,
-    made_up::{Issuer, claims},
-    sample_check, spec, with_samples,
+    examine, sample_check,
+    scripted_issuer::{Issuer, claims},
+    spec, with_samples,
 };
 
 fn key() -> SigningKey {

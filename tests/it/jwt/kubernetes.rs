@@ -13,7 +13,7 @@ use wandb_auth_operator::api::{CheckName, Reason};
 
 use super::{
     Examined, examine,
-    made_up::{Issuer, OLDER_WELL_KNOWN, WELL_KNOWN},
+    scripted_issuer::{Issuer, OLDER_WELL_KNOWN, WELL_KNOWN},
     spec,
 };
 

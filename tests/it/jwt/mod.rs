@@ -12,10 +12,10 @@ mod documents;
 mod exchange;
 mod key_sets;
 mod kubernetes;
-mod made_up;
 mod opinion;
 mod real_tokens;
 mod rules;
+mod scripted_issuer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -10,9 +10,8 @@ use test_support::{
 use wandb_auth_operator::api::CheckResult;
 
 use super::{
-    examine, in_seconds,
-    made_up::{Issuer, claims},
-    sample_check,
+    examine, in_seconds, sample_check,
+    scripted_issuer::{Issuer, claims},
 };
 
 /// A key set with a token, and what the two are expected to say.

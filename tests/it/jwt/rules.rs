@@ -5,9 +5,9 @@ use test_support::tokens::{SigningKey, hs256, unsigned};
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    SUBJECT, examine, in_seconds,
-    made_up::{Issuer, claims},
-    sample_check, spec, with_samples,
+    SUBJECT, examine, in_seconds, sample_check,
+    scripted_issuer::{Issuer, claims},
+    spec, with_samples,
 };
 
 #[tokio::test]

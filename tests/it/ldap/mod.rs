@@ -9,11 +9,11 @@
 mod directory;
 mod directory_389;
 mod domain;
-mod expiry;
 mod hostile;
 mod limits;
 mod lockout;
 mod nested_groups;
+mod password_expiry;
 mod people;
 mod primary_groups;
 mod reading;

@@ -14,9 +14,9 @@ use test_support::{
 use wandb_auth_operator::api::{CheckName, CheckResult, Reason};
 
 use super::{
-    PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding,
-    made_up::{Provider, WELL_KNOWN, refusal, strong_key},
-    network, spec, told,
+    PATIENT, assert_failure, assert_not_reached, examine, examine_within, finding, network,
+    scripted_provider::{Provider, WELL_KNOWN, refusal, strong_key},
+    spec, told,
 };
 
 fn weak_key() -> Value {

@@ -10,7 +10,7 @@ use wandb_auth_operator::api::CheckName;
 
 use super::{
     examine,
-    made_up::{WELL_KNOWN, strong_key},
+    scripted_provider::{WELL_KNOWN, strong_key},
     spec, told,
 };
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use test_support::hostile::Response;
 use wandb_auth_operator::api::{CheckName, Reason};
 
-use super::{examine, finding, made_up::Provider, spec, told};
+use super::{examine, finding, scripted_provider::Provider, spec, told};
 
 const SECRET: &str = "pä ss+w/o:rd=%~hunter22.";
 /// The secret as forms and HTTP Basic carry it (RFC 6749 section 2.3.1), and with the other spelling of a space.

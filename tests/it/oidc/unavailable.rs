@@ -12,7 +12,7 @@ use wandb_auth_operator::api::{CheckName, Reason};
 
 use super::{
     assert_failure, assert_not_reached, examine, finding,
-    made_up::{Provider, WELL_KNOWN, refusal, strong_key},
+    scripted_provider::{Provider, WELL_KNOWN, refusal, strong_key},
     spec,
 };
 use crate::world::{operator, workspace};

@@ -9,7 +9,7 @@ use wandb_auth_operator::{
 
 use super::{
     examine, finding,
-    made_up::{Provider, strong_key},
+    scripted_provider::{Provider, strong_key},
     spec, told,
 };
 

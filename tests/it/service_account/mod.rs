@@ -6,11 +6,11 @@ mod clocks;
 mod crashes;
 mod creation;
 mod deletion;
+mod edited_secrets;
 mod federated;
 mod refusals;
 mod rotation;
 mod secrecy;
-mod strangers;
 
 use std::{
     collections::BTreeMap,

@@ -20,7 +20,7 @@ use crate::{
         eventually,
         history::History,
         is_ready,
-        neighbours::message_of,
+        other_resources::message_of,
         refers_to,
         weights_and_biases::{first_version, second_version},
     },

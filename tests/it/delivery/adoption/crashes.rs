@@ -21,7 +21,7 @@ use crate::{
         },
         eventually,
         history::History,
-        neighbours::{apply_ldap_config, outlive},
+        other_resources::{apply_ldap_config, outlive},
         player_has_ready, refers_to,
         workloads::NAMES,
     },

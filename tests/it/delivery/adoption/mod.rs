@@ -21,7 +21,7 @@ use test_support::{
 use super::{
     Stage, eventually,
     history::History,
-    neighbours::{rolled_back, runs_with},
+    other_resources::{rolled_back, runs_with},
     refers_to,
     workloads::NAMES,
 };

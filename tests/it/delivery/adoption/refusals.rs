@@ -8,9 +8,10 @@ use test_support::{condition, pods::WandbWorkload};
 
 use super::{Environment, Running, by_hand, live, published, target};
 use crate::delivery::{
-    Stage, eventually,
-    foreign_hands::{expect_silence, tools, written},
-    neighbours::{finalizers, message_of},
+    Stage,
+    edits_by_others::{expect_silence, tools, written},
+    eventually,
+    other_resources::{finalizers, message_of},
     workloads::NAMES,
 };
 

@@ -17,7 +17,7 @@ use test_support::{
 };
 
 use super::{Scene, TARGET, eventually, first_version, resources};
-use crate::{delivery::neighbours::is_gone, world::oidc_provider};
+use crate::{delivery::other_resources::is_gone, world::oidc_provider};
 
 const FIELDS: [(&str, &str); 4] = [
     ("issuerUrl", "GORILLA_OIDC_ISSUER"),

@@ -17,7 +17,7 @@ mod sources;
 use super::{Scene, eventually};
 use crate::delivery::{
     Stage,
-    neighbours::{message_of, rolled_back, rotate_password, runs_with},
+    other_resources::{message_of, rolled_back, rotate_password, runs_with},
 };
 
 pub(super) fn spec() -> Value {

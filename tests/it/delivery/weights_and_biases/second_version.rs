@@ -18,7 +18,7 @@ use super::{Scene, TARGET, entries_of, eventually};
 use crate::{
     delivery::{
         Stage, is_ready,
-        neighbours::{is_gone, message_of, rolled_back, rotate_password, runs_with},
+        other_resources::{is_gone, message_of, rolled_back, rotate_password, runs_with},
         refers_to, silence,
     },
     world::jwt_issuer,

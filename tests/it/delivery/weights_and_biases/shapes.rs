@@ -15,7 +15,7 @@ use test_support::{
 
 use super::{Scene, TARGET, eventually, resource, second_version::spec};
 use crate::{
-    delivery::{neighbours::is_gone, silence},
+    delivery::{other_resources::is_gone, silence},
     world::oidc_provider,
 };
 

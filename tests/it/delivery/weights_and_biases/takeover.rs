@@ -8,7 +8,7 @@ use test_support::{ControlPlane, WandbOperator, definitions::StoredVersion, pods
 
 use super::{Scene, eventually, first_version};
 use crate::{
-    delivery::neighbours::message_of,
+    delivery::other_resources::message_of,
     world::{CLIENT_SECRET, oidc_provider},
 };
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use wandb_auth_operator::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
     engine::{MANAGER, owner_in_targets},
-    target::Owner,
+    workloads::Owner,
 };
 
 use super::{

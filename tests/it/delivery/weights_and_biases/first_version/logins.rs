@@ -14,7 +14,7 @@ use test_support::{WandbOperator, definitions::StoredVersion, pods::Life};
 use super::{plane, spec};
 use crate::delivery::{
     eventually,
-    neighbours::{message_of, rolled_back, runs_with},
+    other_resources::{message_of, rolled_back, runs_with},
     refers_to,
     weights_and_biases::Scene,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use test_support::WandbChart;
-use wandb_auth_operator::target::v1::{Layers, ValuesAuthor, effective_environment, login_applications};
+use wandb_auth_operator::workloads::v1::{Layers, ValuesAuthor, effective_environment, login_applications};
 
 /// What the chart's ConfigMaps and the container give an application, as Kubernetes puts both together.
 fn rendered(objects: &[Value], application: &str) -> Result<BTreeMap<String, Value>> {

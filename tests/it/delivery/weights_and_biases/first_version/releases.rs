@@ -6,7 +6,7 @@ use serde_json::json;
 use test_support::{WandbOperator, definitions::StoredVersion};
 
 use super::{plane, spec};
-use crate::delivery::{neighbours::message_of, weights_and_biases::Scene};
+use crate::delivery::{other_resources::message_of, weights_and_biases::Scene};
 
 /// What a pod of the application was started with.
 async fn environment(scene: &Scene, application: &str) -> Result<std::collections::BTreeMap<String, String>> {

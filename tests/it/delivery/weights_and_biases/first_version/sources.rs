@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use test_support::{WandbOperator, definitions::StoredVersion};
 
 use super::{plane, spec};
-use crate::delivery::{eventually, neighbours::message_of, weights_and_biases::Scene};
+use crate::delivery::{eventually, other_resources::message_of, weights_and_biases::Scene};
 
 /// Writes what the System Console would.
 async fn user_spec(scene: &Scene, values: &Value) -> Result<()> {

@@ -1,0 +1,233 @@
+//! The engine's own steps, for a resource whose kind is known only once a file was read.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{FutureExt, future::BoxFuture};
+use kube::ResourceExt;
+
+use super::Verdict;
+use crate::{
+    api::{CheckResult, ConditionType},
+    api_server::Cluster,
+    engine::{
+        Claim, Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
+        RenderContext, Scene, Values, judge, owner_in_targets, prepare, read, references, secret_name,
+    },
+    net::{SharedNetwork, Terms, Trust},
+    problem::Problem,
+    sensitive::Sensitive,
+    workloads::{Owner, Target},
+};
+
+/// A resource of any kind.
+pub(super) trait Examinable: Sync {
+    /// Where it was read.
+    fn origin(&self) -> &str;
+    /// Kind, namespace and name.
+    fn title(&self) -> Title;
+    /// The resource's namespace.
+    fn namespace(&self) -> String;
+    /// What it refers to.
+    fn references(&self) -> Vec<Reference>;
+    /// Runs the checks as the controller does.
+    fn examine<'a>(
+        &'a self,
+        surroundings: Surroundings<'a>,
+        network: &'a Arc<SharedNetwork>,
+    ) -> BoxFuture<'a, Examined>;
+    /// The values as they are published once every check has passed.
+    fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle>;
+    /// What it stands in others' way with.
+    fn claimant(&self) -> Option<Claimant>;
+}
+
+/// What a resource is looked at with.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// What it refers to.
+    pub(super) objects: &'a BTreeMap<ObjectKey, Fetched>,
+    /// Every resource of the files, itself included.
+    pub(super) resources: &'a [Box<dyn Examinable>],
+    /// The cluster that references are read from, if any.
+    pub(super) cluster: Option<&'a Cluster>,
+}
+
+/// Kind, namespace and name.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(super) struct Title {
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// What kept the checks from running, and the condition that says so in a cluster.
+pub(super) struct Obstacle {
+    pub(super) condition: ConditionType,
+    pub(super) problem: Problem,
+}
+
+/// What an examination found.
+pub(super) enum Examined {
+    /// The checks did not run.
+    Obstructed(Obstacle),
+    /// The checks ran.
+    Checked(Vec<Finding>),
+}
+
+impl Examined {
+    /// How it ended.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Obstructed(_) => Verdict::NotUsable,
+            Self::Checked(findings)
+                if findings.iter().any(|finding| finding.result == CheckResult::Failed) =>
+            {
+                Verdict::Failed
+            }
+            Self::Checked(_) => Verdict::Passed,
+        }
+    }
+}
+
+/// The Secret that a resource leads to.
+pub(super) struct Rendered {
+    pub(super) secret_name: String,
+    pub(super) values: Values,
+    pub(super) environment: &'static [Env],
+    pub(super) destination: &'static str,
+    /// The resource's target and the names that it has there, if it has one.
+    pub(super) target: Option<(Target, Owner)>,
+    /// What was read of Secrets, and so is not shown.
+    pub(super) secrets: Vec<Sensitive>,
+}
+
+/// Stands for a value that is not printed.
+pub(super) const MASK: &str = "********";
+
+/// A secret of fewer characters may be a part of a longer value by chance.
+const TELLING: usize = 8;
+
+impl Rendered {
+    /// The value, unless it is or holds what was read of a Secret.
+    pub(super) fn shown<'a>(&self, value: &'a Sensitive) -> &'a str {
+        let is_within = |secret: &Sensitive| {
+            value == secret || (secret.expose().len() >= TELLING && value.expose().contains(secret.expose()))
+        };
+        if self.secrets.iter().any(is_within) { MASK } else { value.expose() }
+    }
+}
+
+/// A resource as it was read from a file.
+pub(super) struct Loaded<K> {
+    pub(super) origin: String,
+    pub(super) object: K,
+}
+
+impl<K: Kind> Loaded<K> {
+    fn prepare(
+        &self,
+        surroundings: Surroundings<'_>,
+        trust: &Trust,
+        held: Option<&Values>,
+    ) -> Result<crate::engine::Planned<K>, Obstacle> {
+        let others = surroundings.resources.iter().filter(|other| other.namespace() == self.namespace());
+        let others: Vec<_> = others.filter_map(|other| other.claimant()).collect();
+        let claim = Claimant::of(&self.object).map(|claimant| judge(&claimant, &others));
+        let prepared = prepare(&self.object, &others, surroundings.objects, trust, held.as_slice());
+        let (condition, problem) = match (prepared, claim) {
+            (Prepared::NotAccepted(problem), _) | (_, Some(Claim::Lost(problem))) => {
+                (ConditionType::Accepted, problem)
+            }
+            (Prepared::Planned(planned), _) => return Ok(planned),
+            (Prepared::Unresolved(problem), _) => (ConditionType::ResolvedRefs, problem),
+        };
+        Err(Obstacle { condition, problem })
+    }
+
+    /// The controller's checks, without what changes anything at a server.
+    async fn look(
+        &self,
+        planned: &crate::engine::Planned<K>,
+        surroundings: Surroundings<'_>,
+        published: Option<&Values>,
+        network: &Arc<SharedNetwork>,
+    ) -> Vec<Finding> {
+        let namespace = self.namespace();
+        let terms = Terms { interval: self.object.common().check_interval.get(), ..Terms::default() };
+        let network = network.seen_from(&namespace).on_terms(terms);
+        let scene = Scene {
+            cluster: surroundings.cluster,
+            namespace: &namespace,
+            published,
+            ..Scene::without_cluster(&network)
+        };
+        let limit = self.object.common().check_timeout.get();
+        let mut examination = Examination::run(planned, scene, limit).await;
+        if let Some(upkeep) = examination.upkeep() {
+            examination.leave(upkeep);
+        }
+        examination.finish().findings.list
+    }
+}
+
+impl<K: Kind> Examinable for Loaded<K> {
+    fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn title(&self) -> Title {
+        Title { kind: K::kind(&()).into_owned(), namespace: self.namespace(), name: self.object.name_any() }
+    }
+
+    fn namespace(&self) -> String {
+        self.object.namespace().unwrap_or_default()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        references(&self.object)
+    }
+
+    fn examine<'a>(
+        &'a self,
+        surroundings: Surroundings<'a>,
+        network: &'a Arc<SharedNetwork>,
+    ) -> BoxFuture<'a, Examined> {
+        async move {
+            let existing = match surroundings.cluster {
+                // Without the right to read the Secret, the checks begin as they do before the first publication.
+                Some(cluster) => read(&cluster.client, &self.object).await.ok().map(|(_, existing)| existing),
+                None => None,
+            };
+            let published = existing.as_ref().and_then(Existing::values);
+            match self.prepare(surroundings, &network.system_trust, published) {
+                Err(obstacle) => Examined::Obstructed(obstacle),
+                Ok(planned) => Examined::Checked(self.look(&planned, surroundings, published, network).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle> {
+        let planned = self.prepare(surroundings, &Trust::nobody(), None)?;
+        let context = RenderContext { verified: true, current: None };
+        let values = K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap_or_default();
+        Ok(Rendered {
+            secret_name: secret_name(&self.object),
+            values,
+            environment: K::ENVIRONMENT,
+            destination: K::DESTINATION,
+            target: self
+                .object
+                .common()
+                .target
+                .as_ref()
+                .and_then(Target::of)
+                .map(|target| (target, owner_in_targets(&self.object))),
+            secrets: planned.secrets,
+        })
+    }
+
+    fn claimant(&self) -> Option<Claimant> {
+        Claimant::of(&self.object)
+    }
+}

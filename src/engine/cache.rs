@@ -1,0 +1,388 @@
+//! What the operator remembers between runs.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kube::{Resource, ResourceExt};
+
+use super::{
+    Kind, Remembered, Values,
+    publish::secret::Written,
+    status::own_writes::{Foreign, Reported},
+};
+use crate::{
+    api::{Reason, Status},
+    problem::Problem,
+    workloads::{Sightings, Target},
+};
+
+/// Rights, quotas and policies change without an event.
+const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
+
+/// What is remembered of every resource of a kind.
+pub struct Memory<K: Kind> {
+    entries: Mutex<HashMap<(String, String), Entry<K>>>,
+}
+
+impl<K: Kind> Default for Memory<K> {
+    fn default() -> Self {
+        Self { entries: Mutex::default() }
+    }
+}
+
+struct Entry<K: Kind> {
+    /// A resource that was deleted and created again is another one.
+    uid: String,
+    remembered: Option<Remembered<K::Evidence>>,
+    last_verified: Option<Values>,
+    reported: Reported<K::Details>,
+    told: Option<String>,
+    unwritable: Option<(Problem, Instant)>,
+    /// Runs in a row in which the API server did not take a write.
+    rejections: u32,
+    /// What the Secret was made to hold, and the resource's generation then.
+    published: Option<(Option<i64>, Values)>,
+    /// What was written to the target last, and when the same was written again.
+    delivered: Option<(Attempted, Vec<Instant>)>,
+    /// What was seen to fail in the target's pods.
+    sightings: Sightings,
+    /// When this process first saw that it leaves these targets, or is being deleted.
+    leaving: BTreeMap<Option<Target>, Instant>,
+    /// When this process first took its entries out of a target, to delete it.
+    withdrawing: Option<Instant>,
+    /// The revision of which a check found last that its values do not work any more, and what it found.
+    refused_revision: Option<(u64, String)>,
+}
+
+/// A revision, if any, and the inputs with which it was delivered.
+pub(super) type Attempted = (Option<u64>, String);
+
+/// Who restores the same entries more often within the time is in a tug-of-war.
+const REPAIRS_WITHIN: Duration = Duration::from_hours(1);
+
+/// What a write to a target is to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repair {
+    /// Entries that are missing, or point elsewhere.
+    Missing,
+    /// Entries that somebody else has given another value.
+    Replaced,
+}
+
+impl Repair {
+    /// How often it is made for the same revision and inputs.
+    fn limit(self) -> usize {
+        match self {
+            Self::Missing => 3,
+            Self::Replaced => 2,
+        }
+    }
+
+    /// After how long without a write it is made once more all the same: who has set a value has one in place,
+    /// and who only takes entries away leaves the server without any.
+    fn pause(self) -> Duration {
+        match self {
+            Self::Missing => MISSING_AGAIN,
+            Self::Replaced => REPAIRS_WITHIN,
+        }
+    }
+}
+
+/// How often entries that somebody keeps taking away are put back.
+pub(super) const MISSING_AGAIN: Duration = Duration::from_mins(5);
+
+impl<K: Kind> Entry<K> {
+    fn new(uid: String) -> Self {
+        Self {
+            uid,
+            remembered: None,
+            last_verified: None,
+            reported: Reported::default(),
+            told: None,
+            unwritable: None,
+            rejections: 0,
+            published: None,
+            delivered: None,
+            sightings: Sightings::default(),
+            leaving: BTreeMap::new(),
+            withdrawing: None,
+            refused_revision: None,
+        }
+    }
+}
+
+impl<K: Kind> Memory<K> {
+    /// What the last run found.
+    pub fn recall(&self, object: &K) -> Option<Remembered<K::Evidence>> {
+        self.with(object, |entry| entry.remembered.clone())
+    }
+
+    /// Keeps what a run found.
+    pub fn remember(&self, object: &K, remembered: Remembered<K::Evidence>) {
+        self.with(object, |entry| entry.remembered = Some(remembered));
+    }
+
+    /// Keeps values that passed, to restore them while later ones do not.
+    pub fn verified(&self, object: &K, values: &Values) {
+        self.with(object, |entry| entry.last_verified = Some(values.clone()));
+    }
+
+    /// The values that passed last, whichever inputs they came from.
+    pub fn last_verified(&self, object: &K) -> Option<Values> {
+        self.with(object, |entry| entry.last_verified.clone())
+    }
+
+    /// The status that this process wrote last, or found first: a watch may not have brought it back yet, and what
+    /// somebody else wrote since is not to be built upon.
+    pub fn previous_status(&self, object: &K) -> Option<Status> {
+        let own = self.reported(object, |reported| reported.own().map(|(status, _)| status.clone()));
+        own.or_else(|| object.status().cloned())
+    }
+
+    /// The rest of the status that was written last.
+    pub fn previous_details(&self, object: &K) -> K::Details {
+        let own = self.reported(object, |reported| reported.own().map(|(_, details)| details.clone()));
+        own.unwrap_or_else(|| object.details())
+    }
+
+    /// Keeps the status with which the first run begins.
+    pub(super) fn begin_status(&self, object: &K) {
+        let details = object.details();
+        self.reported(object, |reported| reported.begin(object.status(), &details));
+    }
+
+    /// Whether this is what stands in the cluster, as far as that is known.
+    pub(super) fn is_reported(&self, object: &K, status: &Status, details: &K::Details) -> bool {
+        let (version, seen) = (object.resource_version(), object.details());
+        let standing =
+            self.reported(object, |reported| reported.standing(version.as_deref(), object.status(), &seen));
+        standing.is_some_and(|(known, known_details)| known == *status && known_details == *details)
+    }
+
+    /// Whether somebody else wrote the status of this object.
+    pub(super) fn is_foreign(&self, object: &K) -> bool {
+        let (version, details) = (object.resource_version(), object.details());
+        self.reported(object, |reported| reported.is_foreign(version.as_deref(), object.status(), &details))
+    }
+
+    /// This process changed something else of this object than its status, which stays somebody else's if it is.
+    pub(super) fn changed(&self, object: &K, from: &str, to: &str) {
+        let (version, details) = (object.resource_version(), object.details());
+        self.reported(object, |reported| {
+            if !reported.is_foreign(version.as_deref(), object.status(), &details) {
+                reported.changed(from, to, version.as_deref());
+            }
+        });
+    }
+
+    /// What is to be done about the status of an object that a watch brought.
+    pub(super) fn judge_status(&self, object: &K, now: Instant) -> Foreign {
+        let (version, details) = (object.resource_version(), object.details());
+        self.reported(object, |reported| reported.judge(version.as_deref(), object.status(), &details, now))
+    }
+
+    /// What this process wrote into the status.
+    pub(super) fn reported<T>(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        act: impl FnOnce(&mut Reported<K::Details>) -> T,
+    ) -> T {
+        self.with(object, |entry| act(&mut entry.reported))
+    }
+
+    /// Whether this was not what was told of the resource last.
+    pub fn is_news(&self, object: &K, message: &str) -> bool {
+        self.with(object, |entry| entry.told.replace(message.to_owned()).as_deref() != Some(message))
+    }
+
+    /// Keeps why the Secret could not be written.
+    pub fn refused(&self, object: &K, problem: &Problem) {
+        self.with(object, |entry| entry.unwritable = Some((problem.clone(), Instant::now())));
+    }
+
+    /// Forgets why the Secret could not be written, now that it was.
+    pub fn written(&self, object: &K, written: Written) {
+        self.with(object, |entry| {
+            let is_over =
+                |problem: &Problem| written == Written::Changed || problem.reason == Reason::WriteRejected;
+            entry.unwritable.take_if(|(problem, _)| is_over(problem));
+        });
+    }
+
+    /// Counts a run in which a write was not taken; how many there were in a row.
+    pub fn rejected(&self, object: &K) -> u32 {
+        self.with(object, |entry| {
+            entry.rejections = entry.rejections.saturating_add(1);
+            entry.rejections
+        })
+    }
+
+    /// Counts a run in which every write was taken.
+    pub fn accepted(&self, object: &K) {
+        self.with(object, |entry| entry.rejections = 0);
+    }
+
+    /// Why the Secret could not be written, if that is not long ago.
+    pub fn unwritable(&self, object: &K) -> Option<Problem> {
+        let unwritable = self.with(object, |entry| entry.unwritable.clone())?;
+        (unwritable.1.elapsed() < UNWRITABLE_LASTS).then_some(unwritable.0)
+    }
+
+    /// Whether the target may be written once more: the same only so often.
+    pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, repair: Repair, now: Instant) -> bool {
+        self.with(object, |entry| match &entry.delivered {
+            Some((last, repairs)) if last == attempt => {
+                let age = |at: &Instant| now.duration_since(*at);
+                let recent = repairs.iter().filter(|at| age(at) < REPAIRS_WITHIN).count();
+                recent < repair.limit() || repairs.last().is_none_or(|last| age(last) >= repair.pause())
+            }
+            _ => true,
+        })
+    }
+
+    /// Keeps what the Secret was made to hold; tells whether it was made to hold the same for the same spec before.
+    pub(super) fn published(&self, object: &K, values: &Values) -> bool {
+        let generation = object.meta().generation;
+        self.with(object, |entry| {
+            let before = entry.published.replace((generation, values.clone()));
+            before.is_some_and(|before| before == (generation, values.clone()))
+        })
+    }
+
+    /// Keeps that the target was written; tells whether it was written in the same way before.
+    pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) -> bool {
+        self.with(object, |entry| match &mut entry.delivered {
+            Some((last, repairs)) if *last == attempt => {
+                repairs.retain(|at| now.duration_since(*at) < REPAIRS_WITHIN);
+                repairs.push(now);
+                true
+            }
+            delivered => {
+                *delivered = Some((attempt, Vec::new()));
+                false
+            }
+        })
+    }
+
+    /// What was seen to fail in the target's pods.
+    pub(super) fn sightings(&self, object: &K) -> Sightings {
+        self.with(object, |entry| entry.sightings.clone())
+    }
+
+    /// Keeps what was seen to fail in the target's pods.
+    pub(super) fn saw(&self, object: &K, sightings: Sightings) {
+        self.with(object, |entry| entry.sightings = sightings);
+    }
+
+    /// How long this process has known that the resource leaves this target, or is being deleted.
+    pub(super) fn leaving_for(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        target: Option<&Target>,
+        now: Instant,
+    ) -> Duration {
+        self.with(object, |entry| {
+            now.saturating_duration_since(*entry.leaving.entry(target.cloned()).or_insert(now))
+        })
+    }
+
+    /// Forgets since when the resource has been leaving this target, now that it has left.
+    pub(super) fn left(&self, object: &K, target: &Target) {
+        self.with(object, |entry| entry.leaving.remove(&Some(target.clone())));
+    }
+
+    /// How long this process has been taking the entries of a deleted resource out of its target.
+    pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
+        self.with(object, |entry| now.saturating_duration_since(*entry.withdrawing.get_or_insert(now)))
+    }
+
+    /// Why the values of this revision do not work any more, where a check has found that.
+    pub(super) fn refused_revision(&self, object: &K, number: u64) -> Option<String> {
+        let refused = self.with(object, |entry| entry.refused_revision.clone());
+        refused.filter(|(refused, _)| *refused == number).map(|(_, found)| found)
+    }
+
+    /// Keeps why the values of this revision do not work any more.
+    pub(super) fn refuse_revision(&self, object: &K, number: u64, found: String) {
+        self.with(object, |entry| entry.refused_revision = Some((number, found)));
+    }
+
+    /// Forgets a resource that is gone.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        self.entries().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    fn with<T>(&self, object: &impl Resource<DynamicType = ()>, act: impl FnOnce(&mut Entry<K>) -> T) -> T {
+        let uid = object.uid().unwrap_or_default();
+        let mut entries = self.entries();
+        let key = (object.namespace().unwrap_or_default(), object.name_any());
+        let entry = entries.entry(key).or_insert_with(|| Entry::new(uid.clone()));
+        if entry.uid != uid {
+            *entry = Entry::new(uid);
+        }
+        act(entry)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Entry<K>>> {
+        // Entries are replaced as a whole, so a panic elsewhere leaves none half written.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::LdapConfig;
+
+    #[test]
+    fn a_finalizer_makes_no_status_of_somebody_else_an_own_one() {
+        let object = |version: &str, generation: i64| -> LdapConfig {
+            serde_json::from_value(json!({
+                "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+                "metadata": {"name": "corp", "namespace": "team", "uid": "u", "resourceVersion": version},
+                "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org"},
+                "status": {"observedGeneration": generation},
+            }))
+            .unwrap()
+        };
+        for (found, is_foreign) in [(1, false), (99, true)] {
+            let memory = Memory::default();
+            memory.begin_status(&object("1", 1));
+            memory.changed(&object("2", found), "2", "3");
+            for version in ["2", "3"] {
+                assert_eq!(memory.is_foreign(&object(version, found)), is_foreign, "{found} {version}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tug_of_war_ends_with_a_value_in_place() {
+        let object: LdapConfig = serde_json::from_value(json!({
+            "apiVersion": "auth.wandb.com/v1alpha1", "kind": "LdapConfig",
+            "metadata": {"name": "corp", "namespace": "team", "uid": "u"},
+            "spec": {"address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org"},
+        }))
+        .unwrap();
+        let (begin, attempt) = (Instant::now(), (Some(1), "generation=1".to_owned()));
+        for (repair, limit) in [(Repair::Missing, 3), (Repair::Replaced, 2)] {
+            let memory = Memory::default();
+            let may = |after: Duration| memory.may_deliver(&object, &attempt, repair, begin + after);
+            // The first one mends nothing.
+            for _ in 0..=limit {
+                assert!(may(Duration::ZERO), "{repair:?}");
+                memory.delivered(&object, attempt.clone(), begin);
+            }
+            assert!(!may(Duration::from_secs(1)), "{repair:?}");
+            // Where somebody only takes entries away, the server has none; a value of theirs is one.
+            assert_eq!(may(MISSING_AGAIN), repair == Repair::Missing);
+            assert!(may(REPAIRS_WITHIN), "{repair:?}");
+            let other = (Some(2), attempt.1.clone());
+            assert!(memory.may_deliver(&object, &other, repair, begin), "another revision is no repair");
+        }
+    }
+}

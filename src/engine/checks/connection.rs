@@ -1,0 +1,136 @@
+//! The checks of a connection, which every kind begins with.
+
+use rustls::pki_types::ServerName;
+
+use crate::engine::{Checked, Report};
+use crate::{
+    api::{CheckName, Reason},
+    net::{
+        self, Certificate, ChainLink, Duplex, Encrypted, Endpoint, Metered, Network, Trust, VerifiedChain,
+    },
+    problem::capitalized,
+};
+
+/// `DnsResolves`, `EgressAllowed` and `TcpConnects`.
+pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) -> Option<Metered> {
+    let addresses = report
+        .check(CheckName::DnsResolves, async {
+            let addresses = network.resolve(endpoint).await?;
+            let full = network.full_name(&endpoint.host);
+            // Which addresses would differ from run to run where a name has many.
+            let message = match &endpoint.host {
+                net::Host::Name(name) if *name == full => format!("{name} has an address."),
+                net::Host::Name(name) => {
+                    format!("{name} is {full} for the pods of this namespace, and has an address.")
+                }
+                net::Host::Address(address) => format!("{address} is an address."),
+            };
+            Ok(Checked::passed(addresses, message))
+        })
+        .await?;
+    let addresses = report.record(
+        CheckName::EgressAllowed,
+        network
+            .permit(endpoint, addresses)
+            .await
+            .map(|addresses| Checked::passed(addresses, "The operator may connect to it.")),
+    )?;
+    report
+        .check(CheckName::TcpConnects, async {
+            let stream = net::connect(endpoint, &addresses, network.meter()).await?;
+            Ok(Checked::passed(stream, format!("Port {} accepts connections.", endpoint.port)))
+        })
+        .await
+}
+
+/// `TlsVerifies`.
+pub async fn encrypt_stage<S: Duplex>(
+    report: &mut Report,
+    stream: S,
+    name: &ServerName<'static>,
+    trust: &Trust,
+) -> Option<Encrypted<S>> {
+    let (stream, chain) = report
+        .check(CheckName::TlsVerifies, async {
+            let (stream, chain) = net::encrypt(stream, name, trust).await?;
+            let described = describe(chain.as_ref(), jiff::Timestamp::now());
+            Ok(described.with((stream, chain)))
+        })
+        .await?;
+    let server = chain.as_ref().and_then(|chain| chain.links.first());
+    if let Some(not_after) = server.and_then(end) {
+        report.saw_certificate(Certificate { not_after });
+    }
+    Some(stream)
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy)]
+pub enum Protection<'a> {
+    /// Not at all.
+    Plaintext,
+    /// By TLS, with certificates of these authorities.
+    Tls(&'a Trust),
+}
+
+impl Protection<'_> {
+    /// The checks of a connection, in the order in which people read them.
+    pub fn checks(&self) -> impl Iterator<Item = CheckName> + use<> {
+        let tls = matches!(self, Self::Tls(_)).then_some(CheckName::TlsVerifies);
+        [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects].into_iter().chain(tls)
+    }
+}
+
+/// All checks of a connection to a server that speaks TLS from the start, or never.
+pub async fn connect(
+    report: &mut Report,
+    network: &Network,
+    endpoint: &Endpoint,
+    protection: Protection<'_>,
+) -> Option<Box<dyn Duplex>> {
+    let stream = reach(report, network, endpoint).await?;
+    let Protection::Tls(trust) = protection else { return Some(Box::new(stream)) };
+    // Every host that parses has a name that certificates can carry.
+    let name = endpoint.host.server_name()?;
+    Some(Box::new(encrypt_stage(report, stream, &name, trust).await?))
+}
+
+/// A certificate that ends sooner than this deserves a warning.
+const EXPIRY_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+
+/// What of an accepted chain people must know.
+fn describe(chain: Option<&VerifiedChain>, now: jiff::Timestamp) -> Checked<()> {
+    let links = chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
+    let is_soon = |link: &&ChainLink| end(link).is_some_and(|end| end.duration_since(now) < EXPIRY_WARNING);
+    if let Some(link) = links.iter().filter(is_soon).min_by_key(|link| link.not_after) {
+        return Checked::warning((), Reason::CertificateExpiresSoon, expiry(link));
+    }
+    if let Some((link, bits)) = chain.and_then(|chain| chain.weak_key.as_ref()) {
+        return Checked::warning(
+            (),
+            Reason::WeakKey,
+            format!(
+                "The key of {} has only {bits} bits. W&B Server accepts it, but other programs refuse it; issue it anew with 2048 bits or more.",
+                link.subject.what()
+            ),
+        );
+    }
+    match links.first().and_then(end) {
+        Some(end) => Checked::passed(
+            (),
+            format!("The certificate is trusted and valid until {}.", end.strftime("%Y-%m-%d")),
+        ),
+        None => Checked::passed((), "The certificate is trusted."),
+    }
+}
+
+/// The end of a certificate's validity; some are valid for ever.
+fn end(link: &ChainLink) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_second(link.not_after).ok()
+}
+
+fn expiry(link: &ChainLink) -> String {
+    let day = end(link).map(|end| end.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+    let ChainLink { subject, .. } = link;
+    capitalized(&format!("{} is valid only until {day}. {}", subject.what(), subject.renewal()))
+}

@@ -1,0 +1,111 @@
+//! Where a run happens: what checks may use beside their plan.
+
+use std::time::Duration;
+
+use crate::engine::{Awaited, Finding, Values};
+use crate::{
+    api_server::{Cluster, Now},
+    net::Network,
+    problem::Problem,
+};
+
+/// What checks may use beside their plan.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// Connections to the outside.
+    pub network: &'a Network,
+    /// The cluster; nothing for `check` without one.
+    pub cluster: Option<&'a Cluster>,
+    /// The resource's namespace.
+    pub namespace: &'a str,
+    /// What the Secret holds, if it is there and ours.
+    pub published: Option<&'a Values>,
+    /// What this process saw pass last; somebody else may have edited the Secret since, or it was never written.
+    pub last_verified: Option<&'a Values>,
+    /// What the last run found, where it had the same inputs.
+    pub last_findings: &'a [Finding],
+    /// Whether the same inputs passed before: what is published for them comes from them.
+    pub proven: bool,
+    /// How the other side refused what [`Kind::tend`](crate::engine::Kind::tend) asked, where asking again is of no use.
+    pub last_upkeep: Option<&'a Finding>,
+    /// Why the Secret could not be written a short while ago: what is made for it would be lost.
+    pub unwritable: Option<&'a Problem>,
+    /// The time of the run.
+    pub now: Now,
+}
+
+impl<'a> Scene<'a> {
+    /// Awaits work within a time limit; what it waited for when that was over.
+    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
+        let mut work = std::pin::pin!(work);
+        let meter = self.network.meter();
+        let done = tokio::select! {
+            done = tokio::time::timeout(limit, work.as_mut()) => done,
+            () = meter.overstays() => return Err(Awaited::Rest),
+        };
+        // The work still waits as long as it is not dropped.
+        let awaited = if meter.is_waiting() {
+            Awaited::Memory
+        } else if self.network.awaits_others() {
+            Awaited::Others
+        } else {
+            Awaited::Answer
+        };
+        done.map_err(|_| awaited)
+    }
+
+    /// A scene without a cluster, in which nothing was published yet.
+    pub fn without_cluster(network: &'a Network) -> Self {
+        Self {
+            network,
+            cluster: None,
+            namespace: "",
+            published: None,
+            last_verified: None,
+            last_findings: &[],
+            proven: false,
+            last_upkeep: None,
+            unwritable: None,
+            now: Now::local(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::Arc};
+
+    use super::*;
+    use crate::net::{Consequence, EgressPolicy, Endpoint, Host, Login, Said, SharedNetwork};
+
+    #[tokio::test]
+    async fn a_run_that_waited_for_others_has_sent_nothing() {
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let network = shared.seen_from("a");
+        let login = Login {
+            server: Endpoint { host: Host::parse("ldap.example.com").unwrap(), port: 636 },
+            account: "cn=w".to_owned(),
+            secret: "password".into(),
+            consequence: Consequence::Lock,
+        };
+        let _recall = shared.credentials.begin_recall();
+        let send = network.send_once(&login, pending::<Result<(), Problem>>(), |_| Said::Accepted);
+        let outcome = Scene::without_cluster(&network).within(Duration::from_millis(20), send).await;
+        assert_eq!(outcome.err(), Some(Awaited::Others));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_had_no_memory_in_time_says_nothing_about_the_server() {
+        const LARGE: u64 = 2 << 20;
+        const LIMIT: Duration = Duration::from_millis(20);
+        let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+        let [first, second, third] = [(); 3].map(|()| shared.seen_from("a"));
+        let scene = Scene::without_cluster(&third);
+        assert_eq!(scene.within(LIMIT, pending::<()>()).await, Err(Awaited::Answer));
+        first.meter().take(LARGE).await;
+        second.meter().take(LARGE).await;
+        assert_eq!(scene.within(LIMIT, third.meter().take(LARGE)).await, Err(Awaited::Memory));
+        drop(first);
+        assert_eq!(scene.within(LIMIT, third.meter().take(0)).await, Ok(()));
+    }
+}

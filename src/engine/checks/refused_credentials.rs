@@ -1,0 +1,124 @@
+//! What concerns several resources that have the same credentials: what statuses tell of ones that an earlier process
+//! saw refused, which is known before any are sent, and that refused ones turned out to be right.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::channel::mpsc;
+use kube::{
+    ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use super::report::without_advice;
+use crate::engine::{
+    Account, CheckedInputs, Context, Finding, Kind, Prepared, Remembered, fetch, prepare, references,
+    watching::{health::Watched, undecodable::Guarded},
+};
+use crate::{api::Status, error::Error, net::Said, problem::Problem};
+
+/// How long a server's full name is looked for, by which other namespaces know it.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Recalls what the statuses of a kind's resources tell, once they are listed. Whoever sends credentials waits for it
+/// from this call on.
+pub(in crate::engine) fn recall_once_listed<K: Kind>(
+    context: Arc<Context<K>>,
+    watched: Arc<Watched>,
+    store: Store<Guarded<K>>,
+) -> impl Future<Output = ()> {
+    let begun = K::CREDENTIAL.map(|_| context.network.credentials.begin_recall());
+    async move {
+        if let Some(begun) = begun {
+            watched.settled().await;
+            recall(&context, &store).await;
+            context.network.credentials.end_recall(begun);
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Has those run whose credentials turned out to be right.
+pub(in crate::engine) async fn run_after_acceptances<K: Kind>(
+    context: Arc<Context<K>>,
+    store: Store<Guarded<K>>,
+    run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
+) {
+    let credentials = &context.network.credentials;
+    let mut acceptances = credentials.acceptances();
+    // The sender lives as long as the process.
+    while acceptances.changed().await.is_ok() {
+        for object in store.state() {
+            let Ok(resource) = &object.0 else { continue };
+            let known = context.memory.recall(resource);
+            if known.is_some_and(|known| credentials.were_accepted(&known.usage.refused)) {
+                let _ = run_again.unbounded_send(ObjectRef::from_obj(&*object));
+            }
+        }
+    }
+}
+
+async fn recall<K: Kind>(context: &Context<K>, store: &Store<Guarded<K>>) {
+    for object in store.state() {
+        let Ok(object) = &object.0 else { continue };
+        // What is not looked at any more may tell of a password that was right later.
+        if object.common().suspend || object.meta().deletion_timestamp.is_some() {
+            continue;
+        }
+        if let Err(error) = recall_one(object, context).await {
+            tracing::warn!(
+                kind = %K::kind(&()),
+                namespace = object.namespace(),
+                name = object.name_any(),
+                %error,
+                "what the status tells of refused credentials could not be read"
+            );
+        }
+    }
+}
+
+async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
+    let Some((status, (said, problem))) =
+        object.status().and_then(|status| Some((status, refused_in(status)?)))
+    else {
+        return Ok(());
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    let turn = context.turns.take(&namespace).await;
+    let objects = fetch(&context.client, &namespace, &references(object)).await?;
+    drop(turn);
+    let checked_inputs = CheckedInputs::of(object, &objects);
+    let Prepared::Planned(planned) = prepare(object, &[], &objects, &context.network.system_trust, &[])
+    else {
+        return Ok(());
+    };
+    let Some(login) = K::login(&planned.plan).filter(|_| checked_inputs.has_credentials_of(status)) else {
+        return Ok(());
+    };
+    let network = context.network.seen_from(&namespace);
+    let _ = tokio::time::timeout(LOOK_UP_LIMIT, network.resolve(&login.server)).await;
+    let refused = network.recall_refusal(&login, said, &problem);
+    let terms = (planned.account, object.common().failure_threshold);
+    let recover = || Remembered::recover(status, planned.question, &checked_inputs, terms, Instant::now());
+    // A run may have come before this, and knows the refusal, too.
+    let known = context.memory.recall(object).or_else(recover);
+    if let Some(mut known) = known
+        && known.findings.credentials_answer().is_some()
+    {
+        known.usage.refused.push(refused);
+        context.memory.remember(object, known);
+    }
+    Ok(())
+}
+
+/// What a status tells of credentials that were not accepted.
+fn refused_in(status: &Status) -> Option<(Said, Problem)> {
+    let findings = status.checks.iter().filter_map(Finding::from_status);
+    findings.into_iter().find_map(|finding| {
+        finding.credentials_answer(Account::Named)?;
+        let said = Some(Said::by(finding.reason)).filter(|said| *said != Said::Nothing)?;
+        Some((said, Problem::new(finding.reason, without_advice(&finding.message))))
+    })
+}

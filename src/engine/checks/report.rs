@@ -1,0 +1,447 @@
+//! What the checks of one run found.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    api::{
+        CheckName, CheckResult, CheckStatus, Reason,
+        names::{CredentialsAnswer, Remedy},
+    },
+    net::Certificate,
+    problem::Problem,
+    sensitive::{Redactor, Sensitive},
+};
+
+/// What a check that did not fail has to say.
+pub struct Checked<T = ()> {
+    value: T,
+    concern: Option<Reason>,
+    message: String,
+}
+
+impl<T> Checked<T> {
+    /// As it should be.
+    pub fn passed(value: T, message: impl Into<String>) -> Self {
+        Self { value, concern: None, message: message.into() }
+    }
+
+    /// Works, but deserves a look.
+    pub fn warning(value: T, reason: Reason, message: impl Into<String>) -> Self {
+        Self { value, concern: Some(reason), message: message.into() }
+    }
+
+    /// What was found, without what there is to say of it.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// The same outcome with its value changed.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Checked<U> {
+        Checked { value: change(self.value), concern: self.concern, message: self.message }
+    }
+
+    /// The same outcome with another value.
+    pub fn with<U>(self, value: U) -> Checked<U> {
+        Checked { value, concern: self.concern, message: self.message }
+    }
+}
+
+/// One finding, with how long it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Which check.
+    pub name: CheckName,
+    /// How it ended.
+    pub result: CheckResult,
+    /// Why.
+    pub reason: Reason,
+    /// What was seen, what was expected and what to do next.
+    pub message: String,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Finding {
+    /// A finding that took no time and did not fail.
+    pub fn noted(name: CheckName, checked: Checked) -> Self {
+        let (result, reason) = match checked.concern {
+            Some(reason) => (CheckResult::Warning, reason),
+            None => (CheckResult::Passed, Reason::Passed),
+        };
+        Self { name, result, reason, message: checked.message, duration: Duration::ZERO }
+    }
+
+    /// What it says of this account's credentials, where the check sent them and failed.
+    pub(in crate::engine) fn credentials_answer(&self, account: Account) -> Option<CredentialsAnswer> {
+        let were_sent = account == Account::Named && self.name.sends_credentials();
+        (were_sent && self.result == CheckResult::Failed).then(|| self.reason.credentials_answer())
+    }
+
+    /// The finding as `status.checks` carries it.
+    pub fn status(&self) -> CheckStatus {
+        CheckStatus {
+            name: self.name.to_string(),
+            result: self.result,
+            reason: self.reason.to_string(),
+            message: self.message.clone(),
+        }
+    }
+}
+
+/// Collects findings while checks run; secrets are taken out of every message on the way in.
+pub struct Report {
+    order: Vec<CheckName>,
+    redactor: Redactor,
+    findings: Vec<Finding>,
+    running: Option<(CheckName, Instant)>,
+    certificate: Option<Certificate>,
+    pause: Option<Duration>,
+    account: Account,
+}
+
+/// What a run that took too long waited for last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The other side.
+    Answer,
+    /// The memory that the answers to other runs have.
+    Memory,
+    /// The rest of a large answer, for whose memory others waited.
+    Rest,
+    /// What others learn of the same credentials.
+    Others,
+}
+
+/// On whose behalf the checks talk to the other side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Account {
+    /// Nobody's.
+    #[default]
+    Anonymous,
+    /// An account's, whose credentials come from a Secret, and which the other side may lock.
+    Named,
+}
+
+/// What a person must know of credentials that were refused.
+const NOT_REPEATED: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+
+/// What a person must know of credentials whose answer is unclear.
+const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong password. The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes; only a password that worked before is tried again, after half an hour at the earliest.";
+
+/// What a person must know of credentials that the other side was in no state to judge.
+const POSTPONED: &str = "The operator tries it again after half an hour, or as soon as the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+
+/// A finding's message without what is said of when credentials are sent again.
+pub(in crate::engine) fn without_advice(message: &str) -> &str {
+    let advice = [NOT_REPEATED, NOT_REPEATED_UNCLEAR, POSTPONED];
+    advice.iter().find_map(|advice| message.strip_suffix(advice)).unwrap_or(message).trim_end()
+}
+
+impl Report {
+    /// An empty report on these checks.
+    pub fn new(order: Vec<CheckName>, redactor: Redactor) -> Self {
+        Self {
+            order,
+            redactor,
+            findings: Vec::new(),
+            running: None,
+            certificate: None,
+            pause: None,
+            account: Account::Anonymous,
+        }
+    }
+
+    /// The same report on checks that are made on behalf of this account.
+    #[must_use]
+    pub fn on_behalf_of(self, account: Account) -> Self {
+        Self { account, ..self }
+    }
+
+    /// Runs a check and records what it found. `None` means that it failed and its chain ends.
+    pub async fn check<T>(
+        &mut self,
+        name: CheckName,
+        check: impl Future<Output = Result<Checked<T>, Problem>>,
+    ) -> Option<T> {
+        self.running = Some((name.clone(), Instant::now()));
+        let outcome = check.await;
+        self.record(name, outcome)
+    }
+
+    /// Records a check that needs no network. `None` means that it failed and its chain ends.
+    pub fn record<T>(&mut self, name: CheckName, outcome: Result<Checked<T>, Problem>) -> Option<T> {
+        let (value, result, reason, message) = match outcome {
+            Ok(Checked { value, concern: None, message }) => {
+                (Some(value), CheckResult::Passed, Reason::Passed, message)
+            }
+            Ok(Checked { value, concern: Some(reason), message }) => {
+                (Some(value), CheckResult::Warning, reason, message)
+            }
+            Err(Problem { reason, message }) => (None, CheckResult::Failed, reason, message),
+        };
+        self.push(name, result, reason, message);
+        value
+    }
+
+    /// Records that the spec leaves the check out.
+    pub fn skip(&mut self, name: CheckName, message: &str) {
+        self.push(name, CheckResult::Skipped, Reason::NotRequested, message.to_owned());
+    }
+
+    /// Records the certificate that the server showed.
+    pub fn saw_certificate(&mut self, certificate: Certificate) {
+        self.certificate = Some(certificate);
+    }
+
+    /// Takes a secret out of every later message that was not among the inputs.
+    pub fn conceal(&mut self, secret: &Sensitive) {
+        self.redactor.conceal(secret);
+    }
+
+    /// Records that a server asked not to be asked again so soon (`Retry-After`).
+    pub fn pause(&mut self, duration: Duration) {
+        self.pause = self.pause.max(Some(duration));
+    }
+
+    /// Whether a check failed so far.
+    pub fn has_failed(&self) -> bool {
+        self.findings.iter().any(|finding| finding.result == CheckResult::Failed)
+    }
+
+    fn push(&mut self, name: CheckName, result: CheckResult, reason: Reason, message: String) {
+        let duration = self
+            .running
+            .take_if(|(running, _)| *running == name)
+            .map_or(Duration::ZERO, |(_, started)| started.elapsed());
+        let mut finding = Finding { name, result, reason, message: self.redactor.redact(message), duration };
+        let advice = finding.credentials_answer(self.account).and_then(|answer| match answer {
+            CredentialsAnswer::Refused => Some(NOT_REPEATED),
+            CredentialsAnswer::Unclear => Some(NOT_REPEATED_UNCLEAR),
+            CredentialsAnswer::Postponed => Some(POSTPONED),
+            CredentialsAnswer::NotSent => None,
+        });
+        if let Some(advice) = advice {
+            finding.message = format!("{} {advice}", finding.message);
+        }
+        self.findings.push(finding);
+    }
+
+    /// Ends a run that used its whole time: the check that was running is the one that failed.
+    pub fn time_out(&mut self, limit: Duration, awaited: Awaited) {
+        let running = self.running.as_ref().map(|(name, _)| name.clone());
+        let first_missing = || self.order.iter().find(|name| !self.has(name)).cloned();
+        if let Some(name) = running.or_else(first_missing) {
+            let limit = humanize(limit);
+            let (reason, message) = match awaited {
+                Awaited::Answer => (
+                    Reason::TimedOut,
+                    format!(
+                        "No answer within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets."
+                    ),
+                ),
+                Awaited::Rest => (
+                    Reason::Inconclusive,
+                    "The server sends a large answer too slowly, and other checks needed the memory for theirs, so this one was ended. The operator tries again. Check that the server is healthy, and why it sends that much.".to_owned(),
+                ),
+                Awaited::Memory => (
+                    Reason::Inconclusive,
+                    format!(
+                        "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server, and the operator tries again. If that does not pass, look for resources whose servers send large answers slowly."
+                    ),
+                ),
+                Awaited::Others => (
+                    Reason::AwaitingAnswer,
+                    format!(
+                        "The credentials were not sent within the time limit of {limit} (checkTimeout): another resource sent the same ones and has no answer yet, or the operator has just started and still reads which ones were refused before. The operator looks again by itself."
+                    ),
+                ),
+            };
+            self.push(name, CheckResult::Failed, reason, message);
+        }
+    }
+
+    fn has(&self, name: &CheckName) -> bool {
+        self.findings.iter().any(|finding| finding.name == *name)
+    }
+
+    /// Every check once, in order; the ones that were not reached are Skipped.
+    pub fn finish(mut self) -> Findings {
+        let failed = self.has_failed();
+        let missing = self.order.iter().find(|name| !self.has(name)).cloned();
+        // What was not looked at must never count as verified, whatever the reason.
+        if let (false, Some(name)) = (failed, missing) {
+            self.push(
+                name,
+                CheckResult::Failed,
+                Reason::NotReached,
+                "Not run, although no earlier check failed. That is a fault of the operator's: report it."
+                    .to_owned(),
+            );
+        }
+        let culprit = self.findings.iter().find(|finding| finding.result == CheckResult::Failed);
+        let culprit = culprit.map_or_else(String::new, |finding| finding.name.to_string());
+        let mut recorded = self.findings;
+        let mut list = Vec::with_capacity(self.order.len());
+        for name in self.order {
+            let found = recorded.iter().position(|finding| finding.name == name);
+            list.push(found.map_or_else(|| not_reached(name, &culprit), |index| recorded.remove(index)));
+        }
+        list.append(&mut recorded);
+        Findings { list, certificate: self.certificate, pause: self.pause, account: self.account }
+    }
+}
+
+fn not_reached(name: CheckName, culprit: &str) -> Finding {
+    Finding {
+        name,
+        result: CheckResult::Skipped,
+        reason: Reason::NotReached,
+        message: format!("Not run, since {culprit} failed."),
+        duration: Duration::ZERO,
+    }
+}
+
+fn humanize(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
+/// Everything that one run found, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// One finding a check.
+    pub list: Vec<Finding>,
+    /// The certificate that the server showed.
+    pub certificate: Option<Certificate>,
+    /// How long a server asked to be left alone.
+    pub pause: Option<Duration>,
+    /// On whose behalf the checks were made.
+    pub account: Account,
+}
+
+impl Findings {
+    /// The first failed check.
+    pub fn failure(&self) -> Option<&Finding> {
+        self.list.iter().find(|finding| finding.result == CheckResult::Failed)
+    }
+
+    /// What the other side said of an account's credentials, where it did not accept them.
+    pub fn credentials_answer(&self) -> Option<CredentialsAnswer> {
+        self.list.iter().find_map(|finding| finding.credentials_answer(self.account))
+    }
+
+    /// Whether a check failed that judges the values.
+    pub fn disproved(&self) -> bool {
+        self.list.iter().any(|finding| finding.result == CheckResult::Failed && finding.name.judges_values())
+    }
+
+    /// The failure of this check, where only a person can end it.
+    pub fn refusal(&self, name: &CheckName) -> Option<&Finding> {
+        let is_refused = |finding: &&Finding| {
+            finding.name == *name
+                && finding.result == CheckResult::Failed
+                && finding.reason.remedy() == Remedy::Person
+        };
+        self.list.iter().find(is_refused)
+    }
+
+    /// Whether an identity provider refused a client and its secret.
+    pub fn client_rejected(&self) -> bool {
+        self.list
+            .iter()
+            .any(|finding| finding.result == CheckResult::Failed && finding.reason == Reason::ClientRejected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_the_check_that_used_the_time_up() {
+        let mut report = Report::new(
+            vec![CheckName::DnsResolves, CheckName::TcpConnects, CheckName::Bind],
+            Redactor::default(),
+        );
+        report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));
+        let endless = report.check::<()>(CheckName::TcpConnects, std::future::pending());
+        assert!(tokio::time::timeout(Duration::from_millis(1), endless).await.is_err());
+        report.time_out(Duration::from_secs(10), Awaited::Answer);
+        let seen: Vec<_> =
+            report.finish().list.into_iter().map(|finding| (finding.name, finding.reason)).collect();
+        assert_eq!(
+            seen,
+            [
+                (CheckName::DnsResolves, Reason::Passed),
+                (CheckName::TcpConnects, Reason::TimedOut),
+                (CheckName::Bind, Reason::NotReached),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_shortage_of_memory_is_an_outage_and_nobody_s_mistake() {
+        let mut report = Report::new(vec![CheckName::Discovery], Redactor::default());
+        report.time_out(Duration::from_secs(10), Awaited::Memory);
+        let findings = report.finish();
+        let failure = findings.failure().unwrap();
+        assert_eq!((failure.reason, failure.reason.remedy()), (Reason::Inconclusive, Remedy::Retry));
+        assert!(failure.message.contains("says nothing about the server"), "{}", failure.message);
+    }
+
+    #[test]
+    fn credentials_that_waited_for_others_were_not_sent() {
+        for (awaited, expected) in
+            [(Awaited::Answer, CredentialsAnswer::Unclear), (Awaited::Others, CredentialsAnswer::NotSent)]
+        {
+            let mut report =
+                Report::new(vec![CheckName::Bind], Redactor::default()).on_behalf_of(Account::Named);
+            report.time_out(Duration::from_secs(10), awaited);
+            let findings = report.finish();
+            assert_eq!(findings.credentials_answer(), Some(expected), "{awaited:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_looked_at_never_counts_as_verified() {
+        let mut report = Report::new(vec![CheckName::DnsResolves, CheckName::Bind], Redactor::default());
+        report.record(CheckName::DnsResolves, Ok(Checked::passed((), "found")));
+        let findings = report.finish();
+        assert_eq!(findings.failure().unwrap().name, CheckName::Bind);
+    }
+
+    #[test]
+    fn says_of_each_answer_to_credentials_when_they_are_sent_again() {
+        let message = |account, reason| {
+            let report = Report::new(vec![CheckName::Bind], Redactor::default()).on_behalf_of(account);
+            let mut report = report;
+            report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
+            let findings = report.finish();
+            (findings.credentials_answer(), findings.list[0].message.clone())
+        };
+        for (reason, answer, words) in [
+            (Reason::InvalidCredentials, CredentialsAnswer::Refused, "does not try it again until"),
+            (Reason::OperationRefused, CredentialsAnswer::Refused, "does not try it again until"),
+            (Reason::TimedOut, CredentialsAnswer::Unclear, "may have counted this as a wrong password"),
+            (Reason::ProtocolError, CredentialsAnswer::Unclear, "may have counted this as a wrong password"),
+            (Reason::ServerUnavailable, CredentialsAnswer::Postponed, "tries it again after half an hour"),
+            (Reason::ConnectionFailed, CredentialsAnswer::NotSent, "No."),
+        ] {
+            let (seen, text) = message(Account::Named, reason);
+            assert_eq!(seen, Some(answer), "{reason}");
+            assert!(text.contains(words), "{text}");
+            assert_eq!(message(Account::Anonymous, reason), (None, "No.".to_owned()));
+        }
+    }
+
+    #[test]
+    fn takes_secrets_out_of_messages() {
+        let mut report = Report::new(vec![CheckName::Bind], Redactor::new(["hunter2".into()]));
+        report
+            .record::<()>(CheckName::Bind, Err(Problem::new(Reason::InvalidCredentials, "refused hunter2")));
+        assert_eq!(report.finish().list[0].message, "refused [redacted]");
+    }
+}

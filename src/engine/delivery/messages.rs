@@ -1,0 +1,148 @@
+//! What a delivery tells people.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Delivered, Progress,
+    plan::{Course, Stranded},
+    revisions::{Revision, Source, Stay},
+    step::{Round, STALE_LOOKS},
+};
+use crate::{
+    api::{RECHECK_ANNOTATION, Reason, names::EventReason},
+    engine::{
+        Claimant, Kind, Notice,
+        cache::{MISSING_AGAIN, Repair},
+    },
+    problem::{Problem, enumerate, quote},
+    workloads::{Seen, Undone},
+};
+
+impl<K: Kind> Round<'_, K> {
+    /// The entries stay for the successor, which takes them over in one step: no pod starts without any.
+    pub(super) fn given_way(&self, seen: &Seen, course: Course<'_>, successor: &Claimant) -> Delivered {
+        let evidence = course.way_back.map_or("", |way_back| way_back.evidence.as_str());
+        let state = Progress::RolledBack(format!(
+            "Revision {} did not work in the pods of {}, so this resource gives way to {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
+            course.newest.number, self.target, successor.owner.title
+        ));
+        Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
+    }
+
+    /// What is told of a resource that has no place at the target.
+    pub(super) fn without_place(&self, seen: &Seen, state: Progress) -> Delivered {
+        let revision = seen.standing(&self.owner).numbers.last().copied();
+        Delivered { revision, environment: Some(seen.environment()), ..Delivered::nothing(state) }
+    }
+
+    /// What `RolledOut` says where the target stays with what does not work.
+    pub(super) fn stays(&self, course: Course<'_>, stay: &Stay) -> Progress {
+        Progress::NoWorkingRevision(format!(
+            "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
+            course.newest.number, self.target, stay.evidence
+        ))
+    }
+
+    /// What `RolledOut` says where a way back leads nowhere any more.
+    pub(super) fn stranded(&self, stranded: Stranded<'_>) -> Progress {
+        let Stranded { newest, gone, evidence } = stranded;
+        Progress::NoWorkingRevision(format!(
+            "Revision {} does not work in the pods of {target}, and revision {gone}, to which {target} went back, was deleted, so that nothing is changed there: pods that run go on, and new ones may not start. Correct the spec or the Secrets that it refers to, and other values are tried at once; or give the annotation {RECHECK_ANNOTATION} a new value to try revision {} again. {evidence}",
+            newest.number,
+            newest.number,
+            target = self.target,
+        ))
+    }
+
+    /// What `RolledOut` says once pods run with the course.
+    pub(super) fn arrived(&self, here: &[Revision], course: Course<'_>) -> Progress {
+        let target = self.target;
+        let Some(way_back) = course.way_back else {
+            let number = course.newest.number;
+            return Progress::RolledOut(format!("The pods of {target} run with revision {number}."));
+        };
+        let is_of_before = |number: u64| {
+            here.iter().any(|revision| revision.number == number && revision.source == Source::Target)
+        };
+        let place = match course.number {
+            None => "is without the entries of this resource".to_owned(),
+            Some(number) if is_of_before(number) => {
+                format!("went back to revision {number}, which has what was there before it was taken over")
+            }
+            Some(number) => format!("went back to revision {number}"),
+        };
+        Progress::RolledBack(format!(
+            "{target} {place}, and revision {} is not tried again until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {}",
+            course.newest.number, way_back.evidence
+        ))
+    }
+
+    /// The problem that the API server says again and again that the target was changed meanwhile.
+    pub(super) fn not_taken(&self, words: &str) -> Problem {
+        Problem::new(
+            Reason::WriteRejected,
+            format!(
+                "The API server did not take the change to {}, which it says was changed meanwhile each of {STALE_LOOKS} times: {}. It is tried again by itself.",
+                self.target,
+                quote(words.trim_end_matches('.'))
+            ),
+        )
+    }
+
+    /// What is told of entries that somebody else took away or changed, and that are back.
+    pub(super) fn repaired(&self, by: &BTreeSet<String>) -> Notice {
+        let (target, title) = (self.target, &self.owner.title);
+        let note = format!(
+            "{} took the entries of {title} out of {target} or changed them; they are as they were. If that happens again and again, have that tool leave them alone, as docs/delivery/adopting says.",
+            somebody(by)
+        );
+        Notice::warning(EventReason::Repaired, "Repair", note)
+    }
+
+    /// The problem that these field managers keep undoing a change.
+    pub(super) fn tug_of_war(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
+        let by = somebody(by);
+        let (target, title) = (self.target, &self.owner.title);
+        let seen = match repair {
+            Repair::Missing => format!(
+                "{by} keeps taking the entries out of {target}, so they are put back only every {} minutes. Have that tool leave the entries of {title} alone",
+                MISSING_AGAIN.as_secs() / 60
+            ),
+            Repair::Replaced => format!(
+                "{by} keeps giving the entries of {title} at {target} values of its own, which are left in place for an hour. Take them out of what that tool applies, as docs/delivery/adopting says"
+            ),
+        };
+        Problem::new(
+            Reason::FieldConflict,
+            format!("{seen}, then give the annotation {RECHECK_ANNOTATION} a new value."),
+        )
+    }
+}
+
+/// What is told while pods are still to come.
+pub(super) fn underway(course: Course<'_>, here: &[Revision], seen: String) -> String {
+    match course.lost(here).filter(|_| course.way_back.is_none() && !course.was_there()) {
+        Some(lost) => format!(
+            "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."
+        ),
+        None => seen,
+    }
+}
+
+/// These field managers, or somebody whom nothing names.
+fn somebody(by: &BTreeSet<String>) -> String {
+    match by.len() {
+        0 => "Somebody else".to_owned(),
+        1 => format!("The field manager {}", enumerate(by)),
+        _ => format!("One of the field managers {}", enumerate(by)),
+    }
+}
+
+/// What is told while the W&B operator is to make again what somebody undid.
+pub(super) fn being_repaired(undone: &Undone) -> String {
+    format!(
+        "The field manager {} changed {}, which has not all of the entries any more. The W&B operator does not look after that by itself, so it was made to apply everything again.",
+        quote(&undone.by.by),
+        enumerate(undone.titles())
+    )
+}

@@ -1,0 +1,330 @@
+//! Which revision a target should refer to, and what its rollout says of that: pure.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::revisions::{Mark, Revision, Source, Stay, WayBack};
+use crate::{
+    problem::{enumerate, quote},
+    workloads::{Rollout, Standing},
+};
+
+/// What is to be delivered, beside what the newest revision holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Exactly that.
+    Newest,
+    /// Something else, or there is no revision yet.
+    Other,
+    /// Whatever is there: nothing else is known to work.
+    Kept,
+}
+
+/// The next step towards the target.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step<'a> {
+    /// There is nothing to deliver yet.
+    Nothing,
+    /// A revision of this number is to be made.
+    Create(u64),
+    /// A revision is to be marked.
+    Mark(&'a Revision, Mark),
+    /// The target is to be brought there.
+    Go(Course<'a>),
+    /// The target stays as it is: the revision that it went back to was deleted, and none that worked is left.
+    Stay(Stranded<'a>),
+}
+
+/// A way back that leads nowhere any more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stranded<'a> {
+    /// The newest revision, which does not work.
+    pub newest: &'a Revision,
+    /// The revision that was deleted.
+    pub gone: u64,
+    /// What was seen of the newest one.
+    pub evidence: &'a str,
+}
+
+/// Where a target is to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Course<'a> {
+    /// The newest revision.
+    pub newest: &'a Revision,
+    /// Why the target is not to refer to that one.
+    pub way_back: Option<&'a WayBack>,
+    /// The revision that it is to refer to; without one the entries are to be out.
+    pub number: Option<u64>,
+}
+
+/// What a rollout says of a course.
+#[derive(Debug, PartialEq)]
+pub(super) enum Judgement<'a> {
+    /// Pods are still to come, or do not come although they did before.
+    Underway(String),
+    /// A revision is to be marked.
+    Mark(&'a Revision, Mark),
+    /// The target is to go back to the revision of this number, if its values still work.
+    Return {
+        /// The earlier revision.
+        to: u64,
+        /// What was seen of the newest one.
+        evidence: String,
+    },
+    /// The newest revision does not work, and nothing is left to go back to.
+    Stay(&'a Stay),
+}
+
+/// What identifies an attempt: a revision that failed is not tried again before it is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// The spec and the re-check annotation.
+    pub inputs: String,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Decides the next step. `revisions` are those of the target, the oldest first.
+pub(super) fn aim<'a>(
+    revisions: &'a [Revision],
+    taken: &BTreeSet<u64>,
+    wanted: Wanted,
+    standing: &Standing,
+    attempt: &Attempt,
+) -> Step<'a> {
+    // What was read out of a target that was then not taken over leads nowhere.
+    let is_begun = |revision: &&Revision| {
+        revision.source == Source::Resource || standing.numbers.contains(&revision.number)
+    };
+    let newest = match wanted {
+        Wanted::Newest => revisions.last(),
+        Wanted::Other => None,
+        Wanted::Kept => revisions.iter().rev().find(is_begun),
+    };
+    let Some(newest) = newest else {
+        return match wanted {
+            Wanted::Kept => Step::Nothing,
+            Wanted::Newest | Wanted::Other => Step::Create(next_number(revisions, taken, standing)),
+        };
+    };
+    let moved = by_somebody_else(revisions, newest, standing, attempt);
+    if let Some(mark) = moved.or_else(|| undone_by_somebody_else(revisions, newest, standing, attempt)) {
+        return Step::Mark(newest, mark);
+    }
+    match &newest.mark {
+        // What is only kept, while the current values are not verified, is no reason to try again.
+        Mark::RolledBack(way_back) if wanted == Wanted::Newest && way_back.inputs != attempt.inputs => {
+            Step::Mark(newest, Mark::Retried { since: attempt.now })
+        }
+        Mark::Stayed(stay) if wanted == Wanted::Newest && stay.inputs != attempt.inputs => {
+            Step::Mark(newest, Mark::Retried { since: attempt.now })
+        }
+        Mark::RolledBack(way_back) => {
+            let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
+            let number = way_back.to.filter(is_there).or_else(|| proven_before(revisions, newest));
+            match (way_back.to, number) {
+                // Pods of before go on with what they have. Without entries they would be without a sign-in.
+                (Some(gone), None) => {
+                    Step::Stay(Stranded { newest, gone, evidence: way_back.evidence.as_str() })
+                }
+                _ => Step::Go(Course { newest, way_back: Some(way_back), number }),
+            }
+        }
+        _ => Step::Go(Course { newest, way_back: None, number: Some(newest.number) }),
+    }
+}
+
+/// The number of the next revision: one that no Secret has, and that nothing refers to.
+pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standing: &Standing) -> u64 {
+    let numbers = revisions.iter().map(|revision| revision.number);
+    let last = numbers.chain(standing.numbers.iter().copied()).chain(taken.iter().copied()).max();
+    last.unwrap_or(0) + 1
+}
+
+/// A person who points the entries to another revision (`kubectl rollout undo`) knows why: that is a way
+/// back like our own, and a move to the newest one is a wish to try it again.
+fn by_somebody_else(
+    revisions: &[Revision],
+    newest: &Revision,
+    standing: &Standing,
+    attempt: &Attempt,
+) -> Option<Mark> {
+    let moved = standing.moved.as_ref()?;
+    let mut numbers = standing.numbers.iter();
+    let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
+    let is_later = |time: Timestamp| moved.at.is_some_and(|at| at > time);
+    // Kubernetes keeps whole seconds, and a person may go forward in the second in which they went back.
+    let is_since = |time: Timestamp| moved.at.is_some_and(|at| at >= time);
+    if !revisions.iter().any(|revision| revision.number == *to) {
+        return None;
+    }
+    let away = *to != newest.number;
+    match &newest.mark {
+        Mark::RolledBack(way_back) if way_back.to == Some(*to) || !is_since(way_back.since) => return None,
+        Mark::RolledBack(_) if !away => return Some(Mark::Retried { since: attempt.now }),
+        Mark::RolledOut { .. } | Mark::RolledBack(_) if away => {}
+        Mark::Retried { since } | Mark::Stayed(Stay { since, .. }) if away && is_later(*since) => {}
+        Mark::Pending if away && newest.created.is_some_and(is_later) => {}
+        _ => return None,
+    }
+    let evidence =
+        format!("The field manager {} pointed the entries back to revision {to}.", quote(&moved.by));
+    Some(way_back_to(*to, evidence, attempt))
+}
+
+/// The same where the W&B operator made workloads of the target, and a person undid the rollout of those. They
+/// differ for a while whenever the target was changed, so this counts only once they were seen to be like it.
+fn undone_by_somebody_else(
+    revisions: &[Revision],
+    newest: &Revision,
+    standing: &Standing,
+    attempt: &Attempt,
+) -> Option<Mark> {
+    let undone = standing.undone.as_ref()?;
+    let mut numbers = undone.numbers.iter();
+    let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
+    let has_arrived = is_over(arrived_at(newest), standing);
+    if !has_arrived || !revisions.iter().any(|revision| revision.number == *to) {
+        return None;
+    }
+    if *to == newest.number {
+        return Some(Mark::Retried { since: attempt.now });
+    }
+    let titles = enumerate(undone.titles());
+    let evidence = format!("The field manager {} took {titles} back to revision {to}.", quote(&undone.by.by));
+    Some(way_back_to(*to, evidence, attempt))
+}
+
+fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> Mark {
+    Mark::RolledBack(WayBack {
+        to: Some(number),
+        evidence,
+        inputs: attempt.inputs.clone(),
+        since: attempt.now,
+        arrived: None,
+    })
+}
+
+/// When pods were seen to run with what the newest revision's mark says.
+fn arrived_at(newest: &Revision) -> Option<Timestamp> {
+    match &newest.mark {
+        Mark::RolledOut { at } => Some(*at),
+        Mark::RolledBack(way_back) => way_back.arrived,
+        _ => None,
+    }
+}
+
+/// Whether the target was not changed since pods arrived.
+fn is_over(arrived: Option<Timestamp>, standing: &Standing) -> bool {
+    arrived.is_some_and(|arrived| standing.applied_at.is_none_or(|applied| applied <= arrived))
+}
+
+/// What the target referred to before this revision came: the last one that pods ran with, or the one
+/// that a later one led back to with pods that ran.
+pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
+    proven_below(revisions, than.number)
+}
+
+/// The same for a revision that is yet to be made.
+pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
+    let is_usable = |number: &u64| {
+        let is_it = |revision: &&Revision| revision.number == *number;
+        revisions.iter().find(is_it).is_some_and(|it| !matches!(it.mark, Mark::Refused { .. }))
+    };
+    let mut earlier = revisions.iter().rev().filter(|revision| revision.number < number);
+    earlier.find_map(|revision| match &revision.mark {
+        Mark::RolledOut { .. } => Some(revision.number),
+        Mark::RolledBack(WayBack { to, arrived: Some(_), .. }) => to.filter(is_usable),
+        _ => None,
+    })
+}
+
+/// The revision to go back to for one that is yet to be made. Where somebody deleted it, it is named all the same:
+/// to go back to no entries would take a sign-in away.
+pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &Standing) -> Option<u64> {
+    let is_gone = |number: &&u64| revisions.iter().all(|revision| revision.number != **number);
+    proven_below(revisions, number)
+        .or_else(|| revisions.last().and_then(|newest| newest.previous))
+        .or_else(|| standing.numbers.iter().rev().find(is_gone).copied())
+}
+
+/// What was found of the revisions before this one that do not work any more, the latest first.
+fn refused_before<'a>(revisions: &'a [Revision], than: &Revision) -> Option<&'a str> {
+    let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
+    earlier.find_map(|revision| match &revision.mark {
+        Mark::Refused { evidence } | Mark::Stayed(Stay { evidence, .. }) => Some(evidence.as_str()),
+        _ => None,
+    })
+}
+
+impl<'a> Course<'a> {
+    /// Whether pods were seen to run with it, and the target was not changed since.
+    pub fn is_over(&self, standing: &Standing) -> bool {
+        is_over(arrived_at(self.newest), standing)
+    }
+
+    /// Whether pods were ever seen to run with it.
+    pub fn was_there(&self) -> bool {
+        arrived_at(self.newest).is_some()
+    }
+
+    /// The revision that it would go back to, where somebody deleted that and no other is left that worked.
+    pub fn lost(&self, revisions: &[Revision]) -> Option<u64> {
+        let is_gone = |number: &u64| revisions.iter().all(|revision| revision.number != *number);
+        let lost = self.newest.previous.filter(is_gone);
+        lost.filter(|_| proven_before(revisions, self.newest).is_none())
+    }
+
+    /// What the target's rollout means for it.
+    pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
+        let Self { newest, way_back, .. } = *self;
+        if let (Mark::Stayed(stay), Rollout::Progressing(_) | Rollout::Failed(_)) = (&newest.mark, &rollout) {
+            return Judgement::Stay(stay);
+        }
+        match (way_back, rollout) {
+            (None, Rollout::Complete) => Judgement::Mark(newest, Mark::RolledOut { at: attempt.now }),
+            (Some(way_back), Rollout::Complete) => {
+                let arrived = WayBack { arrived: Some(attempt.now), ..way_back.clone() };
+                Judgement::Mark(newest, Mark::RolledBack(arrived))
+            }
+            (Some(way_back), Rollout::Progressing(seen) | Rollout::Failed(seen)) => {
+                Judgement::Underway(format!("The target goes back: {} {seen}", way_back.evidence))
+            }
+            (None, Rollout::Progressing(seen)) => Judgement::Underway(seen),
+            // Pods ran with it before, so what keeps them now lies elsewhere.
+            (None, Rollout::Failed(seen)) if matches!(newest.mark, Mark::RolledOut { .. }) => {
+                Judgement::Underway(seen)
+            }
+            (None, Rollout::Failed(evidence)) => self.give_up(evidence, revisions, attempt),
+        }
+    }
+
+    /// What becomes of a revision that does not work: the way back, or none where earlier ones do not work either.
+    fn give_up(&self, evidence: String, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
+        if let Some(to) = proven_before(revisions, self.newest) {
+            return Judgement::Return { to, evidence };
+        }
+        let why = match (refused_before(revisions, self.newest), self.lost(revisions)) {
+            (Some(refused), _) => refused.to_owned(),
+            (None, Some(lost)) => format!("Revision {lost}, to which it would go back, was deleted."),
+            (None, None) => {
+                let (revision, mark) = self.back(None, evidence, attempt);
+                return Judgement::Mark(revision, mark);
+            }
+        };
+        let evidence = format!("{evidence} {why}");
+        let stay = Stay { evidence, inputs: attempt.inputs.clone(), since: attempt.now };
+        Judgement::Mark(self.newest, Mark::Stayed(stay))
+    }
+
+    /// The mark of a way back to an earlier revision, or to no entries.
+    pub fn back(&self, to: Option<u64>, evidence: String, attempt: &Attempt) -> (&'a Revision, Mark) {
+        let (inputs, since) = (attempt.inputs.clone(), attempt.now);
+        let way_back = WayBack { to, evidence, inputs, since, arrived: None };
+        (self.newest, Mark::RolledBack(way_back))
+    }
+}
+
+#[cfg(test)]
+mod tests;

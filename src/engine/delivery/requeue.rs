@@ -1,0 +1,107 @@
+//! When to look at a target again, and what is left in one that the spec does not name any more.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Delivered, Pace, Progress, Withdrawal, withdraw};
+use crate::{
+    api::{ConditionType, Reason, Status, names::EventReason},
+    engine::{Context, Kind, Notice, cache::MISSING_AGAIN, finalizer::Finalizer},
+    error::Error,
+    problem::Problem,
+};
+
+/// Crash loops and deadlines of pods show in no event of their workload.
+const ROLLOUT: Duration = Duration::from_secs(3);
+
+/// What takes longer waits for a person.
+const LONG: Duration = Duration::from_mins(15);
+const LONG_ROLLOUT: Duration = Duration::from_secs(30);
+
+/// How often is looked whether pods still refer to what was taken out of a target.
+const WITHDRAWAL: Duration = Duration::from_secs(10);
+
+/// How long to wait before the next look, at most.
+pub(in crate::engine) fn look_again<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    delivered: Option<&Delivered>,
+) -> Duration {
+    match delivered {
+        Some(delivered) if delivered.state.is_underway() => {
+            rollout(context.memory.previous_status(object).as_ref(), context.cluster.seconds())
+        }
+        // What somebody keeps taking away is put back now and then.
+        Some(Delivered { state: Progress::Failed(problem), .. })
+            if problem.reason == Reason::FieldConflict =>
+        {
+            MISSING_AGAIN
+        }
+        // What waits for pods to go has no condition.
+        None if Finalizer::Target.holds(object) && object.common().target.is_none() => WITHDRAWAL,
+        _ => Duration::MAX,
+    }
+}
+
+fn rollout(previous: Option<&Status>, now: Timestamp) -> Duration {
+    let conditions = previous.into_iter().flat_map(|status| &status.conditions);
+    let mut unfinished = conditions.filter(|condition| {
+        condition.type_ == ConditionType::RolledOut.as_str() && condition.status == "False"
+    });
+    let since = unfinished.next().map(|condition| condition.last_transition_time.0);
+    let waited = since.and_then(|since| Duration::try_from(now.duration_since(since)).ok());
+    if waited.is_some_and(|waited| waited > LONG) { LONG_ROLLOUT } else { ROLLOUT }
+}
+
+/// Takes the resource out of every target, since its spec names none.
+pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
+    let has_delivered = object.status().is_some_and(|status| status.revision.is_some());
+    if !has_delivered && !Finalizer::Target.holds(object) {
+        return Ok(());
+    }
+    match withdraw(object, context, None, Pace::AfterHeirs).await? {
+        Ok(Withdrawal::Complete) => context.let_go(object, &[Finalizer::Target]).await,
+        Ok(Withdrawal::PodsRemain) => Ok(()),
+        Err(problem) => {
+            if context.memory.is_news(object, &problem.message) {
+                context.tell(object, &stays(&problem));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn stays(problem: &Problem) -> Notice {
+    Notice::warning(
+        EventReason::DeliveryFailed,
+        "Withdraw",
+        format!("The entries cannot be taken out of the target that the spec had: {}", problem.message),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_looked_at_less_often() {
+        let status = |since: i64| Status {
+            conditions: vec![Condition {
+                type_: ConditionType::RolledOut.to_string(),
+                status: "False".to_owned(),
+                reason: "Progressing".to_owned(),
+                message: String::new(),
+                last_transition_time: Time(Timestamp::from_second(since).unwrap()),
+                observed_generation: None,
+            }],
+            ..Status::default()
+        };
+        let now = Timestamp::from_second(10_000).unwrap();
+        assert_eq!(rollout(None, now), ROLLOUT);
+        assert_eq!(rollout(Some(&status(9_990)), now), ROLLOUT);
+        assert_eq!(rollout(Some(&status(1)), now), LONG_ROLLOUT);
+    }
+}

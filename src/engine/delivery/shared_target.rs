@@ -1,0 +1,121 @@
+//! Several resources that write to one target together: the oldest writes what all of them have.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+
+use super::{
+    Delivered, Offer, Pace, Progress, Withdrawal,
+    contest::Contest,
+    error::Obstacle,
+    revisions::{self, Mark},
+    withdraw,
+};
+use crate::{
+    api::Reason,
+    engine::{
+        Claimant, Context, Kind, Tenancy, Values,
+        finalizer::Finalizer,
+        precedence::{self, Published},
+        publish::secret::{OWNER_ANNOTATION, values_of},
+    },
+    problem::Problem,
+    workloads::{self, Target},
+};
+
+/// The values of the resource, joined with what its partners have published.
+pub(super) async fn joined<K: Kind>(
+    namespace: &str,
+    context: &Context<K>,
+    rivals: &Contest,
+    offer: Offer<'_>,
+    target: &Target,
+) -> Result<Option<Values>, Obstacle> {
+    let Contest { claimant: own, others } = rivals;
+    let published = match offer {
+        _ if K::TENANCY == Tenancy::Alone => return Ok(None),
+        Offer::Current(values) | Offer::Held(values) => Some(values),
+        // What it published is not known now: until then nothing is taken away from anybody.
+        Offer::Nothing if own.publication == Published::Yes => return Ok(None),
+        Offer::Nothing => None,
+    };
+    if let Some(Claimant { kind, name, .. }) = precedence::unknown_partner(own, others) {
+        let told = format!(
+            "The {kind} \"{name}\" cannot be read by this version of the operator, nor where it delivers to, so {target} stays as it is. Correct that resource, or delete it."
+        );
+        return Err(Problem::new(Reason::InvalidSpec, told).into());
+    }
+    let secrets = Api::<Secret>::namespaced(context.client.clone(), namespace);
+    let mut parts: Vec<_> = published.cloned().into_iter().collect();
+    for partner in precedence::partners(own, others) {
+        let secret = secrets.get_opt(&partner.owner.secret_name).await?;
+        let is_theirs = |secret: &Secret| {
+            secret.annotations().get(OWNER_ANNOTATION) == Some(&format!("{}/{}", partner.kind, partner.name))
+        };
+        match secret.filter(is_theirs) {
+            Some(secret) => parts.push(values_of(&secret)),
+            // It is about to be written again.
+            None if partner.publication == Published::Yes => return Ok(None),
+            None => {}
+        }
+    }
+    Ok((!parts.is_empty()).then(|| K::join(&parts)))
+}
+
+/// What became of the values of a resource for which an older one writes.
+pub(super) async fn follow<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    target: &Target,
+    offer: Offer<'_>,
+    leader: &Claimant,
+) -> Result<Delivered, Obstacle> {
+    let (Offer::Current(own) | Offer::Held(own)) = offer else {
+        return Ok(Delivered::nothing(Progress::NotPublished));
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    let client = &context.client;
+    let (kind, name) = (&leader.kind, &leader.name);
+    let seen = workloads::read(client, &namespace, target).await??;
+    if let Some(theirs) = leader.target.as_ref().filter(|theirs| !target.is_within(theirs)) {
+        return Err(Obstacle::Problem(Problem::new(
+            Reason::FieldConflict,
+            format!(
+                "The older {kind} \"{name}\" writes for all of them, but to {theirs} only, and this resource names {target}. Give both the same spec.target."
+            ),
+        )));
+    }
+    let numbers = seen.as_ref().map(|seen| seen.standing(&leader.owner).numbers).unwrap_or_default();
+    let environment = seen.as_ref().map(workloads::Seen::environment);
+    let delivered = |state| Delivered { environment, ..Delivered::nothing(state) };
+    let revision = revisions::list_of(client, &namespace, leader)
+        .await?
+        .into_iter()
+        .find(|revision| numbers.iter().eq([&revision.number]));
+    let Some(revision) = revision else {
+        return Ok(delivered(Progress::Progressing(format!(
+            "The older {kind} \"{name}\" writes to {target} for all of them, and has not yet."
+        ))));
+    };
+    // What the resource delivered itself, before there was an older one, has been taken over.
+    if Finalizer::Target.holds(object)
+        && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete
+    {
+        context.let_go(object, &[Finalizer::Target]).await?;
+    }
+    let held = revisions::read(client, &namespace, &revision.name).await?;
+    let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);
+    Ok(delivered(match revision.mark {
+        _ if !has_own => Progress::Progressing(format!(
+            "The older {kind} \"{name}\" writes to {target} for all of them; its revision {} lacks the values of this one.",
+            revision.number
+        )),
+        Mark::RolledOut { .. } => Progress::RolledOut(format!(
+            "The pods of {target} run with revision {} of the older {kind} \"{name}\", which writes for all of them.",
+            revision.number
+        )),
+        _ => Progress::Progressing(format!(
+            "Revision {} of the older {kind} \"{name}\", which writes to {target} for all of them, is on its way to the pods.",
+            revision.number
+        )),
+    }))
+}

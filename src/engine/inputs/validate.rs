@@ -1,0 +1,95 @@
+//! Whether a spec makes sense by itself: pure.
+
+use std::time::Duration;
+
+use crate::engine::Kind;
+use crate::{
+    api::{CaBundle, CommonSpec, Target, schema},
+    problem::Problem,
+};
+
+/// Judges everything that the schema and its rules judge, since not every spec has met an API server.
+///
+/// The kind's own words come before the schema's, which know lengths and patterns only.
+pub(in crate::engine) fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
+    common(object.common())?;
+    let parsed = object.parse()?;
+    within_limits(object)?;
+    Ok(parsed)
+}
+
+/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
+fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
+    let Ok(spec) = serde_json::to_value(object.spec()) else {
+        return Problem::invalid_spec("spec cannot be written as JSON.");
+    };
+    let violation = schema::spec_schema(&K::kind(&()))
+        .and_then(|spec_schema| schema::violation(spec_schema, &spec, "spec"));
+    violation.map_or(Ok(()), Problem::invalid_spec)
+}
+
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
+const SHORTEST_ROLLOUT: Duration = Duration::from_secs(10);
+const LONGEST_ROLLOUT: Duration = Duration::from_hours(24);
+
+fn common(spec: &CommonSpec) -> Result<(), Problem> {
+    if spec.check_interval.get() < SHORTEST_INTERVAL {
+        return Problem::invalid_spec(format!(
+            "spec.checkInterval is {}, but must be at least 10s.",
+            spec.check_interval
+        ));
+    }
+    if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&spec.check_timeout.get()) {
+        return Problem::invalid_spec(format!(
+            "spec.checkTimeout is {}, but must be between 1s and 5m.",
+            spec.check_timeout
+        ));
+    }
+    if !(SHORTEST_ROLLOUT..=LONGEST_ROLLOUT).contains(&spec.rollout_timeout.get()) {
+        return Problem::invalid_spec(format!(
+            "spec.rolloutTimeout is {}, but must be between 10s and 24h.",
+            spec.rollout_timeout
+        ));
+    }
+    spec.tls.as_ref().map_or(Ok(()), |tls| ca_bundle(&tls.ca_bundle))?;
+    spec.target.as_ref().map_or(Ok(()), target)
+}
+
+fn ca_bundle(bundle: &CaBundle) -> Result<(), Problem> {
+    if bundle.secret_key_ref.is_some() == bundle.config_map_key_ref.is_some() {
+        return Problem::invalid_spec(
+            "spec.tls.caBundle must have exactly one of secretKeyRef and configMapKeyRef.",
+        );
+    }
+    Ok(())
+}
+
+fn target(spec: &Target) -> Result<(), Problem> {
+    let members = [spec.deployment.is_some(), spec.stateful_set.is_some(), spec.weights_and_biases.is_some()];
+    if members.into_iter().filter(|member| *member).count() != 1 {
+        return Problem::invalid_spec(
+            "spec.target must have exactly one of deployment, statefulSet and weightsAndBiases.",
+        );
+    }
+    let more = &spec.additional_containers;
+    if spec.weights_and_biases.is_some() && !more.is_empty() {
+        return Problem::invalid_spec(
+            "spec.target.additionalContainers goes with deployment or statefulSet; the W&B operator gives the values to all of its applications.",
+        );
+    }
+    if more.iter().any(|each| each.deployment.is_some() == each.stateful_set.is_some()) {
+        return Problem::invalid_spec(
+            "Each of spec.target.additionalContainers must have exactly one of deployment and statefulSet.",
+        );
+    }
+    let first = (&spec.deployment, &spec.stateful_set);
+    let more = more.iter().map(|each| (&each.deployment, &each.stateful_set));
+    let all: Vec<_> = [first].into_iter().chain(more).collect();
+    let is_repeated = |each| all.iter().filter(|other| **other == each).count() > 1;
+    if all.iter().any(|each| is_repeated(*each)) {
+        return Problem::invalid_spec("Each container of spec.target must be named once.");
+    }
+    Ok(())
+}

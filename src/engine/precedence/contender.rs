@@ -1,0 +1,345 @@
+//! A resource as far as it stands in others' way.
+
+use std::{collections::BTreeSet, fmt};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::reported::{delivered, has_failed, identified, proof, published};
+use crate::{
+    api::Reason,
+    engine::{
+        Kind, Tenancy,
+        finalizer::Finalizer,
+        publish::secret::{default_secret_name, owner_in_targets, owner_named},
+        watching::undecodable::{Guarded, Unreadable},
+    },
+    workloads::{Owner, Target},
+};
+
+/// A place that only one resource in a namespace may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// What the resource stands for, until it is deleted.
+    Identity(String),
+    /// What it decides at an object, until it is deleted or suspended.
+    Seat {
+        /// What it decides.
+        seat: &'static str,
+        /// The object, such as `Deployment/wandb`.
+        object: String,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(what) => f.write_str(what),
+            Self::Seat { seat, object } => write!(f, "{seat} of {object}"),
+        }
+    }
+}
+
+/// A resource as far as it stands in others' way.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    pub(super) created: Option<Time>,
+    pub(super) activity: Activity,
+    pub(super) places: Vec<Place>,
+    /// What those of other kinds are told that lose a place to this one.
+    pub(super) outranks: Reason,
+    /// Where it delivers to, as far as that is known.
+    pub target: Option<Target>,
+    /// What its entries are known by.
+    pub owner: Owner,
+    /// Whether it has published values, as far as its status tells.
+    pub publication: Published,
+    pub(super) proof: Proof,
+    pub(super) identified: Identified,
+    /// The objects that have entries of it.
+    pub(super) delivered: BTreeSet<String>,
+    pub(super) tenancy: Tenancy,
+    /// What it decides at any target.
+    seats: Vec<&'static str>,
+    /// What a resource may decide that cannot be read, and so may be any of this.
+    unread_seats: &'static [&'static str],
+}
+
+/// Whether a resource has published values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Its Secret was seen.
+    Yes,
+    /// Not yet.
+    No,
+}
+
+/// Whether the checks of a resource's spec passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// They passed, and fail by no more than is tolerated.
+    Verified,
+    /// They did not.
+    Unverified,
+    /// Nothing tells.
+    Unchecked,
+}
+
+/// How firmly a resource stands for its identity, as far as its status tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Identified {
+    /// It has published values for its present spec.
+    Works,
+    /// It has published values, and nobody had its place.
+    Published,
+    /// It wants to.
+    Wants,
+}
+
+/// Whether a resource takes part in anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    Active,
+    /// The pods did not come up with it, and it has nothing to go back to.
+    Failed,
+    Suspended,
+    /// It is on its way out.
+    Leaving,
+    /// This version of the operator cannot read it: it keeps what it has, and takes nothing.
+    Unreadable,
+}
+
+impl Claimant {
+    /// The resource, where it stands in anybody's way.
+    pub fn of<K: Kind>(object: &K) -> Option<Self> {
+        let target = object.common().target.as_ref().and_then(Target::of);
+        let own = object.claim().map(Place::Identity);
+        let seats = object.seats();
+        let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &seats)).collect();
+        // Who has entries in a target is in the way there even where its spec names none any more.
+        if places.is_empty() && target.is_none() && !Finalizer::Target.holds(object) {
+            return None;
+        }
+        let activity = if object.meta().deletion_timestamp.is_some() {
+            Activity::Leaving
+        } else if object.common().suspend {
+            Activity::Suspended
+        } else if object.status().is_some_and(|status| has_failed(object, status)) {
+            Activity::Failed
+        } else {
+            Activity::Active
+        };
+        let generation = object.meta().generation;
+        Some(Self {
+            kind: K::kind(&()).into_owned(),
+            name: object.name_any(),
+            created: object.meta().creation_timestamp.clone(),
+            activity,
+            places,
+            outranks: K::OUTRANKS,
+            delivered: delivered(object.status(), target.as_ref()),
+            target,
+            owner: owner_in_targets(object),
+            publication: published(object.status()),
+            proof: proof(object.status(), generation),
+            identified: identified(object.status(), generation),
+            tenancy: K::TENANCY,
+            seats,
+            unread_seats: &[],
+        })
+    }
+
+    /// The same for an object that may not be readable.
+    pub fn of_guarded<K: Kind>(object: &Guarded<K>) -> Option<Self> {
+        match &object.0 {
+            Ok(object) => Self::of(object),
+            Err(unreadable) => Self::of_unreadable::<K>(unreadable),
+        }
+    }
+
+    fn of_unreadable<K: Kind>(object: &Unreadable) -> Option<Self> {
+        let name = object.metadata.name.clone()?;
+        let target = object.target();
+        let identity = K::claim_of_unreadable(&name, &object.spec).map(Place::Identity);
+        let secret_name = object.secret_name().map(str::to_owned);
+        let secret_name = secret_name.unwrap_or_else(|| default_secret_name::<K>(&name));
+        Some(Self {
+            kind: K::kind(&()).into_owned(),
+            created: object.metadata.creation_timestamp.clone(),
+            activity: match object.metadata.deletion_timestamp {
+                Some(_) => Activity::Leaving,
+                None => Activity::Unreadable,
+            },
+            places: identity.into_iter().chain(seats_at(target.as_ref(), K::SEATS)).collect(),
+            outranks: K::OUTRANKS,
+            delivered: delivered(object.status.as_ref(), target.as_ref()),
+            target,
+            owner: owner_named::<K>(&name, secret_name),
+            publication: published(object.status.as_ref()),
+            proof: Proof::Unchecked,
+            identified: identified(object.status.as_ref(), object.metadata.generation),
+            tenancy: K::TENANCY,
+            seats: K::SEATS.to_vec(),
+            unread_seats: K::SEATS,
+            name,
+        })
+    }
+
+    /// The same, as one that wants its place whether it failed before or not.
+    #[must_use]
+    pub fn trying_again(mut self) -> Self {
+        if self.activity == Activity::Failed {
+            self.activity = Activity::Active;
+        }
+        self
+    }
+
+    /// The same as far as its identity goes.
+    pub(super) fn without_seats(&self) -> Self {
+        let mut claimant = self.clone();
+        claimant.places.retain(|place| matches!(place, Place::Identity(_)));
+        claimant
+    }
+
+    /// The same with what a run has found of its checks, which no status tells of yet.
+    #[must_use]
+    pub fn proven(self, proof: Proof) -> Self {
+        Self { proof, ..self }
+    }
+
+    /// The same, as one that is on its way out of this target.
+    pub(super) fn leaving(&self, target: &Target) -> Self {
+        Self {
+            activity: Activity::Leaving,
+            places: seats_at(Some(target), &self.seats).collect(),
+            target: Some(target.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The object of the other one's target where it has entries that give way, since its spec does not name it any
+    /// more.
+    pub(super) fn is_left_at(&self, other: &Self) -> Option<&String> {
+        let decides_the_same = self.seats.iter().any(|seat| other.seats.contains(seat))
+            || self.tenancy == Tenancy::Together && self.kind == other.kind;
+        let names = |target: &Option<Target>, object: &String| {
+            let mut objects = target.iter().flat_map(Target::objects);
+            objects.any(|named| named.to_string() == *object)
+        };
+        let is_left = |object: &&String| names(&other.target, object) && !names(&self.target, object);
+        self.delivered
+            .iter()
+            .find(is_left)
+            .filter(|_| decides_the_same && self.activity != Activity::Unreadable)
+    }
+
+    /// Whether it is being deleted, or moves away.
+    pub fn is_leaving(&self) -> bool {
+        self.activity == Activity::Leaving
+    }
+
+    /// Whether it did not work in the pods, and has nothing to go back to.
+    pub fn has_failed(&self) -> bool {
+        self.activity == Activity::Failed
+    }
+
+    /// Whether it has values to deliver at once.
+    pub fn can_deliver(&self) -> bool {
+        (self.publication == Published::Yes || self.proof == Proof::Verified) && !self.has_failed()
+    }
+
+    /// Whether it may take over what another one leaves. One that adds its values to those of others, and has none, has
+    /// nothing to take over.
+    pub(super) fn may_inherit(&self) -> bool {
+        self.tenancy == Tenancy::Alone || self.can_deliver() || self.proof == Proof::Unchecked
+    }
+
+    /// Whether it cannot be read, and its spec does not tell where it delivers to.
+    pub fn may_be_anywhere(&self) -> bool {
+        self.activity == Activity::Unreadable && self.target.is_none()
+    }
+
+    /// Whether both are the same resource.
+    pub fn is(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.name == other.name
+    }
+
+    /// Whether both deliver to an object in common.
+    pub fn shares_target(&self, other: &Self) -> bool {
+        matches!((&self.target, &other.target), (Some(a), Some(b)) if a.shares_object(b))
+    }
+
+    /// Whether this one, which cannot be read, may have a place that the other one wants.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        let seat =
+            |place: &Place| matches!(place, Place::Seat { seat, .. } if self.unread_seats.contains(seat));
+        other.places.iter().any(seat)
+    }
+
+    /// The first place that both want.
+    pub(super) fn contested(&self, other: &Self) -> Option<&Place> {
+        self.places.iter().find(|place| other.places.contains(place))
+    }
+
+    pub(super) fn holds(&self, place: &Place) -> bool {
+        match (self.activity, place) {
+            (Activity::Active, _) | (Activity::Suspended | Activity::Failed, Place::Identity(_)) => true,
+            (Activity::Unreadable, Place::Identity(_)) => self.publication == Published::Yes,
+            (Activity::Unreadable, Place::Seat { object, .. }) => self.delivered.contains(object),
+            (Activity::Suspended | Activity::Failed, Place::Seat { .. }) | (Activity::Leaving, _) => false,
+        }
+    }
+
+    /// Whether it holds any place that the other one wants.
+    pub(super) fn is_in_the_way_of(&self, other: &Self) -> bool {
+        self.contested(other).is_some_and(|place| self.holds(place))
+    }
+
+    /// What was created first comes first; what never met an API server comes last.
+    pub(super) fn seniority(&self) -> (bool, Option<&Time>, &str, &str) {
+        (self.created.is_none(), self.created.as_ref(), &self.kind, &self.name)
+    }
+
+    /// The same with what was seen of its entries at these objects of the target.
+    pub(super) fn with_entries_at(
+        mut self,
+        target: &Target,
+        objects: &BTreeSet<String>,
+        found: BTreeSet<String>,
+    ) -> Self {
+        self.delivered.retain(|object| !objects.contains(object));
+        if !self.unread_seats.is_empty() && !found.is_empty() {
+            let named = target.objects().into_iter().filter(|object| found.contains(&object.to_string()));
+            let places = named.flat_map(|object| seats_at(Some(object), self.unread_seats));
+            let further: Vec<_> = places.filter(|place| !self.places.contains(place)).collect();
+            self.places.extend(further);
+            self.target.get_or_insert_with(|| target.clone());
+        }
+        self.delivered.extend(found);
+        self
+    }
+
+    /// Gives up what it may or may not decide, as it cannot be read, where this one does.
+    pub(super) fn spare(&mut self, other: &Self) {
+        let is_doubtful = !self.unread_seats.is_empty() && self.kind != other.kind;
+        if is_doubtful && other.unread_seats.is_empty() {
+            self.places.retain(|place| match place {
+                Place::Seat { object, .. } => {
+                    !(other.delivered.contains(object) && other.places.contains(place))
+                }
+                Place::Identity(_) => true,
+            });
+        }
+    }
+}
+
+fn seats_at<'a>(target: Option<&'a Target>, seats: &'a [&'static str]) -> impl Iterator<Item = Place> + 'a {
+    target.into_iter().flat_map(Target::objects).flat_map(move |object| {
+        let place = move |seat: &&'static str| Place::Seat { seat, object: object.to_string() };
+        seats.iter().map(place)
+    })
+}

@@ -1,0 +1,327 @@
+//! Places that only one resource may hold, whatever its kind. Pure.
+//!
+//! A place at a target goes to the oldest of those that work: whose checks passed, or whose entries are there. So one
+//! that works is displaced only by one that works, and goes on until the other one's entries are in. What cannot be
+//! read keeps what it has. An identity goes to the oldest, unless a younger one works with it and that one does not.
+
+mod contender;
+mod reported;
+
+pub use contender::{Claimant, Place, Proof, Published};
+
+use std::collections::BTreeSet;
+
+use self::contender::{Activity, Identified};
+use crate::{
+    api::Reason,
+    problem::Problem,
+    workloads::{Seen, Target},
+};
+
+/// Whether several resources of a kind can write to one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenancy {
+    /// Each writes what is its own.
+    Alone,
+    /// The oldest writes what all of them have, joined.
+    Together,
+}
+
+/// How a resource stands towards those that want the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It has what it wants, and nobody older wants it.
+    Held,
+    /// It goes on, and who is told of here waits for its place, or for its being verified.
+    Watched(String),
+    /// It is the older one, and has its place as soon as it is verified.
+    Waiting(String),
+    /// Another one has its place.
+    Lost(Problem),
+}
+
+/// How much speaks for a claimant beside its age, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Merit {
+    /// It keeps what it has, as nobody can tell what that is worth.
+    Keeps,
+    /// It works, or did.
+    Works,
+    /// It published something.
+    Published,
+    /// It wants to work.
+    Wants,
+}
+
+fn merit(claimant: &Claimant, all: &[&Claimant]) -> Merit {
+    let identified = match claimant.identified {
+        Identified::Works => Merit::Works,
+        Identified::Published => Merit::Published,
+        Identified::Wants => Merit::Wants,
+    };
+    let has_seats = claimant.places.iter().any(|place| matches!(place, Place::Seat { .. }));
+    match claimant.activity {
+        Activity::Unreadable if !claimant.delivered.is_empty() => Merit::Keeps,
+        _ if !has_seats => identified,
+        _ if claimant.proof == Proof::Verified => Merit::Works,
+        // What it has there may not be what it wants now.
+        _ if claimant.delivered.is_empty() || is_outdone(claimant, all) => Merit::Wants,
+        _ => Merit::Works,
+    }
+}
+
+/// Whether a verified one has entries in the same object, and wants the same there.
+fn is_outdone(claimant: &Claimant, all: &[&Claimant]) -> bool {
+    let outdoes = |other: &&Claimant| {
+        !other.is(claimant)
+            && other.proof == Proof::Verified
+            && claimant.contested(other).is_some_and(|place| match place {
+                Place::Seat { object, .. } => other.holds(place) && other.delivered.contains(object),
+                Place::Identity(_) => false,
+            })
+    };
+    all.iter().any(outdoes)
+}
+
+/// The claimants with what was seen of their entries at a target.
+pub fn seated(claimants: &[Claimant], target: &Target, seen: &Seen) -> Vec<Claimant> {
+    let objects: BTreeSet<String> = target.objects().into_iter().map(ToString::to_string).collect();
+    let look = |claimant: &Claimant| {
+        let shares_name =
+            |other: &Claimant| !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name;
+        // Of two that want the same Secret, their entries do not tell whose they are.
+        let found = if claimants.iter().any(shares_name) {
+            claimant.delivered.intersection(&objects).cloned().collect()
+        } else {
+            seen.objects_with(&claimant.owner)
+        };
+        claimant.clone().with_entries_at(target, &objects, found)
+    };
+    let mut seated: Vec<_> = claimants.iter().map(look).collect();
+    let others = seated.clone();
+    for claimant in &mut seated {
+        for other in &others {
+            claimant.spare(other);
+        }
+    }
+    seated
+}
+
+/// Whether two resources may want the same of a target, or write there together.
+pub fn meet(a: &Claimant, b: &Claimant) -> bool {
+    !a.is(b) && (a.contested(b).is_some() || is_written_together(a, b) || a.may_meet(b) || b.may_meet(a))
+}
+
+/// The claimant itself and the others, which may include it.
+fn all<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+    others.iter().filter(|other| !other.is(claimant)).chain([claimant]).collect()
+}
+
+/// The claimants that have what they want: each in its turn, the oldest of those that work first.
+fn holders(claimants: Vec<&Claimant>) -> Vec<&Claimant> {
+    let merits: Vec<_> = claimants.iter().map(|claimant| merit(claimant, &claimants)).collect();
+    let mut ranked: Vec<_> = merits.into_iter().zip(claimants).collect();
+    ranked
+        .sort_by(|(a, first), (b, second)| a.cmp(b).then_with(|| first.seniority().cmp(&second.seniority())));
+    ranked.dedup_by(|(_, a), (_, b)| a.is(b));
+    let mut holders: Vec<&Claimant> = Vec::new();
+    for (_, claimant) in ranked {
+        if !holders.iter().any(|holder| holder.is_in_the_way_of(claimant)) {
+            holders.push(claimant);
+        }
+    }
+    holders
+}
+
+/// How the resource stands towards the others, which may include it.
+pub fn judge(claimant: &Claimant, others: &[Claimant]) -> Claim {
+    let all = all(claimant, others);
+    let holders = holders(all.clone());
+    let in_the_way = holders.iter().find(|holder| !holder.is(claimant) && holder.is_in_the_way_of(claimant));
+    let Some(holder) = in_the_way.filter(|_| !holders.iter().any(|holder| holder.is(claimant))) else {
+        return watched(claimant, &all);
+    };
+    let Some(place) = claimant.contested(holder) else { return Claim::Held };
+    match place {
+        Place::Seat { object, .. } => {
+            if claimant.delivered.contains(object) && !holder.delivered.contains(object) {
+                return Claim::Watched(takes_over(holder, place));
+            }
+            let is_older = claimant.seniority() < holder.seniority();
+            if is_older && holder.activity == Activity::Active && claimant.activity == Activity::Active {
+                return Claim::Waiting(format!(
+                    "The younger {} \"{}\" works and has {place}, which this resource takes over as soon as it is verified.",
+                    holder.kind, holder.name
+                ));
+            }
+        }
+        Place::Identity(_) => {}
+    }
+    Claim::Lost(lost(claimant, holder, place))
+}
+
+/// Who waits for the place of one that has it.
+fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
+    let seat = |other: &Claimant| {
+        claimant.contested(other).filter(|place| matches!(place, Place::Seat { .. })).cloned()
+    };
+    let is_older = |other: &&&Claimant| other.seniority() < claimant.seniority();
+    let waits = |other: &&&Claimant| match other.activity {
+        Activity::Active => seat(other).is_some(),
+        Activity::Unreadable => other.kind == claimant.kind && seat(other).is_some(),
+        Activity::Failed | Activity::Suspended | Activity::Leaving => false,
+    };
+    let older = all.iter().filter(is_older).filter(waits).min_by(|a, b| a.seniority().cmp(&b.seniority()));
+    if let Some((older, place)) = older.and_then(|older| Some((older, seat(older)?))) {
+        return Claim::Watched(takes_over(older, &place));
+    }
+    let is_leaving = |other: &Claimant| match (other.activity, seat(other)) {
+        (Activity::Leaving, Some(Place::Seat { object, .. })) if other.delivered.contains(&object) => {
+            Some(object)
+        }
+        _ => other.is_left_at(claimant).cloned(),
+    };
+    let mut others = all.iter().filter(|other| claimant.proof != Proof::Verified && !other.is(claimant));
+    let left = others.find_map(|other| Some((other, is_leaving(other)?)));
+    left.map_or(Claim::Held, |(other, object)| {
+        Claim::Watched(format!(
+            "The {} \"{}\" leaves {object}. Its entries stay there until this resource is verified and takes their place, but no longer than a deletion waits.",
+            other.kind, other.name
+        ))
+    })
+}
+
+fn takes_over(other: &Claimant, place: &Place) -> String {
+    format!(
+        "The older {} \"{}\" waits for {place} and takes it over once it is verified; this resource goes on until then. To keep this one in place, delete or suspend the other one, or change it.",
+        other.kind, other.name
+    )
+}
+
+/// What the resource is told that has lost its place.
+fn lost(claimant: &Claimant, holder: &Claimant, place: &Place) -> Problem {
+    let reason = if holder.kind == claimant.kind { Reason::Superseded } else { holder.outranks };
+    let (kind, name) = (&holder.kind, &holder.name);
+    if holder.activity == Activity::Unreadable {
+        return Problem::new(
+            reason,
+            format!(
+                "The {kind} \"{name}\" has {place}, and keeps it although this version of the operator cannot read it. Correct it, or delete one of the two."
+            ),
+        );
+    }
+    let is_older = holder.seniority() < claimant.seniority();
+    let (age, has) = if is_older { ("older", "has") } else { ("younger", "works with") };
+    let remedy = match place {
+        Place::Identity(_) => "Delete one of the two, or change this one.",
+        Place::Seat { .. } if claimant.proof != Proof::Verified => {
+            "Delete or suspend one of the two once this one is verified, or change this one."
+        }
+        Place::Seat { .. } => "Delete or suspend one of the two, or change this one.",
+    };
+    Problem::new(reason, format!("The {age} {kind} \"{name}\" {has} {place} already. {remedy}"))
+}
+
+/// Why this resource is not what it wants to be, where another one is. `others` may include it.
+pub fn lost_identity(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
+    let others: Vec<_> = others.iter().map(Claimant::without_seats).collect();
+    match judge(&claimant.without_seats(), &others) {
+        Claim::Lost(problem) => Some(problem),
+        Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => None,
+    }
+}
+
+/// Those whose entries in the same target give way to this resource's: they want its place and do not
+/// have it, or it writes for them. What cannot be read keeps its entries, unless they are in what is written for it.
+pub fn yielding<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+    let holders = holders(all(claimant, others));
+    let has =
+        |other: &Claimant, place: &Place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
+    let loses = |other: &Claimant| {
+        other.activity != Activity::Unreadable
+            && other.contested(claimant).is_some_and(|place| !has(other, place))
+    };
+    let gives_way = |other: &&Claimant| {
+        let is_contested = is_written_together(claimant, other) || loses(other);
+        !other.is(claimant)
+            && (other.shares_target(claimant) && is_contested || other.is_left_at(claimant).is_some())
+    };
+    others.iter().filter(gives_way).collect()
+}
+
+/// The one that writes to the target for this one and others of its kind, where they write together. Who wrote
+/// before goes on until the entries of an older one are there.
+pub fn leader<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> &'a Claimant {
+    let together = others.iter().filter(|other| is_written_together(claimant, other));
+    let active = together.filter(|other| other.activity == Activity::Active);
+    let oldest =
+        active.chain([claimant]).min_by(|a, b| a.seniority().cmp(&b.seniority())).unwrap_or(claimant);
+    let writes = |one: &Claimant| !one.delivered.is_empty();
+    if writes(claimant) && !writes(oldest) { claimant } else { oldest }
+}
+
+/// The others whose values are joined with this one's, the oldest first.
+pub fn partners<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+    let mut partners: Vec<_> = others
+        .iter()
+        .filter(|other| is_written_together(claimant, other) && !other.is(claimant))
+        .filter(|other| other.activity != Activity::Leaving)
+        .collect();
+    partners.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+    partners
+}
+
+/// A resource of the kind that cannot be read, where nothing tells whether its values belong to what is joined.
+pub fn unknown_partner<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
+    let is_of_kind = |other: &&Claimant| claimant.kind == other.kind && other.tenancy == Tenancy::Together;
+    others
+        .iter()
+        .filter(is_of_kind)
+        .find(|other| other.may_be_anywhere() && other.publication == Published::Yes && !other.is(claimant))
+}
+
+fn is_written_together(a: &Claimant, b: &Claimant) -> bool {
+    a.tenancy == Tenancy::Together && a.kind == b.kind && a.shares_target(b)
+}
+
+/// The resource that has this one's place in a target, or can have it as soon as this one is gone.
+pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
+    let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
+    holders(without).into_iter().find(|other| {
+        other.activity == Activity::Active
+            && other.shares_target(claimant)
+            && (other.contested(claimant).is_some() || is_written_together(claimant, other))
+    })
+}
+
+/// The resource that is to have what this one leaves at a target.
+pub fn heir<'a>(claimant: &Claimant, left: &Target, others: &'a [Claimant]) -> Option<&'a Claimant> {
+    successor(&claimant.leaving(left), others).filter(|heir| heir.may_inherit())
+}
+
+/// The claimants whose turn may come, or be over, when one changes from `before` to `now`.
+pub fn affected<'a>(
+    before: Option<&Claimant>,
+    now: Option<&Claimant>,
+    others: &'a [Claimant],
+) -> Vec<&'a Claimant> {
+    let standing = |claimant: &Claimant| {
+        (claimant.activity, claimant.places.clone(), claimant.target.clone(), claimant.created.clone())
+    };
+    // What only those ask for that want the same place.
+    let strength = |claimant: &Claimant| (claimant.proof, claimant.identified, claimant.delivered.clone());
+    let has_moved = before.map(standing) != now.map(standing);
+    if !has_moved && before.map(strength) == now.map(strength) {
+        return Vec::new();
+    }
+    let concerns = |other: &&Claimant| {
+        before.into_iter().chain(now).filter(|one| !one.is(other)).any(|one| {
+            let is_partner = is_written_together(one, other) || one.may_be_anywhere();
+            one.contested(other).is_some() || has_moved && is_partner
+        })
+    };
+    others.iter().filter(concerns).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What the published Secret is to hold: pure.
+
+pub(super) mod secret;
+
+use super::Values;
+use crate::{api::PublishPolicy, problem::Problem};
+
+/// What stands under the Secret's name now.
+pub enum Existing {
+    /// Nothing.
+    Missing,
+    /// A Secret of this resource, with its values.
+    Ours(Values),
+    /// Somebody else's Secret, or one that may not be read.
+    Untouchable(Problem),
+}
+
+impl Existing {
+    /// The values of a Secret of this resource.
+    pub fn values(&self) -> Option<&Values> {
+        match self {
+            Self::Ours(values) => Some(values),
+            Self::Missing | Self::Untouchable(_) => None,
+        }
+    }
+}
+
+/// What is known of the current values.
+pub enum Candidate {
+    /// There are none, since the spec or a reference is broken.
+    None,
+    /// They cannot be made, since a check that failed was to obtain a part of them.
+    Incomplete,
+    /// They were not proven.
+    Unproven(Values),
+    /// They passed every check, now or earlier with the same inputs.
+    Proven(Values),
+}
+
+/// What the Secret is to hold.
+#[derive(PartialEq)]
+pub enum Content {
+    /// It is not to be touched, nor made where there is none.
+    Untouched,
+    /// Whatever it holds; only whose it is may change.
+    AsIs,
+    /// Exactly these values.
+    Exactly(Values),
+}
+
+/// What the `Published` condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// The Secret holds exactly the current spec and inputs, which passed at some time.
+    Current,
+    /// The Secret holds exactly the current spec and inputs, which never passed.
+    Unproven,
+    /// The Secret keeps the last verified values.
+    Held,
+    /// There is no Secret, since the values are not verified.
+    Withheld,
+    /// There is no Secret, and no values to publish.
+    Nothing,
+    /// The Secret is not ours to write.
+    Refused(Problem),
+}
+
+/// Decides what the Secret is to hold: values that are not proven never replace values that were.
+pub fn decide(
+    policy: PublishPolicy,
+    existing: Existing,
+    candidate: Candidate,
+    last_verified: Option<&Values>,
+) -> (Content, Publication) {
+    let present = match existing {
+        Existing::Untouchable(problem) => return (Content::Untouched, Publication::Refused(problem)),
+        Existing::Missing => None,
+        Existing::Ours(values) => Some(values),
+    };
+    let has_values = !matches!(candidate, Candidate::None);
+    match candidate {
+        Candidate::Proven(values) => (Content::Exactly(values), Publication::Current),
+        Candidate::Unproven(values)
+            if policy == PublishPolicy::Always || present.as_ref() == Some(&values) =>
+        {
+            (Content::Exactly(values), Publication::Unproven)
+        }
+        Candidate::None | Candidate::Incomplete | Candidate::Unproven(_) => match (last_verified, present) {
+            (Some(values), _) => (Content::Exactly(values.clone()), Publication::Held),
+            (None, Some(_)) => (Content::AsIs, Publication::Held),
+            (None, None) if has_values => (Content::Untouched, Publication::Withheld),
+            (None, None) => (Content::Untouched, Publication::Nothing),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::Reason, sensitive::Sensitive};
+
+    fn values(text: &str) -> Values {
+        [("LDAP_ADDRESS".to_owned(), Sensitive::from(text))].into_iter().collect()
+    }
+
+    /// What `decide` says, in words that a table can hold.
+    fn outcome(
+        policy: PublishPolicy,
+        existing: Existing,
+        candidate: Candidate,
+        last_verified: Option<&str>,
+    ) -> (String, Publication) {
+        let (content, publication) = decide(policy, existing, candidate, last_verified.map(values).as_ref());
+        let content = match content {
+            Content::Untouched => "untouched".to_owned(),
+            Content::AsIs => "as is".to_owned(),
+            Content::Exactly(values) => values.get("LDAP_ADDRESS").unwrap().expose().to_owned(),
+        };
+        (content, publication)
+    }
+
+    #[test]
+    fn never_replaces_what_works_by_what_does_not() {
+        use Candidate::{Incomplete, None as Broken, Proven, Unproven};
+        use Existing::{Missing, Ours};
+        use Publication::{Current, Held, Nothing, Unproven as AsTheyAre, Withheld};
+        use PublishPolicy::{Always, WhenVerified};
+        let (old, new) = (|| values("old"), || values("new"));
+        for (policy, existing, candidate, last_verified, content, publication) in [
+            (WhenVerified, Missing, Proven(new()), None, "new", Current),
+            (WhenVerified, Ours(old()), Proven(new()), None, "new", Current),
+            (WhenVerified, Ours(old()), Unproven(new()), None, "as is", Held),
+            (WhenVerified, Ours(new()), Unproven(new()), None, "new", AsTheyAre),
+            // Somebody edited the Secret while the last verified values are held.
+            (WhenVerified, Ours(values("edited")), Unproven(new()), Some("old"), "old", Held),
+            (WhenVerified, Missing, Unproven(new()), Some("old"), "old", Held),
+            (WhenVerified, Missing, Unproven(new()), None, "untouched", Withheld),
+            (WhenVerified, Missing, Broken, None, "untouched", Nothing),
+            (WhenVerified, Ours(old()), Broken, None, "as is", Held),
+            (WhenVerified, Ours(old()), Incomplete, None, "as is", Held),
+            (WhenVerified, Missing, Incomplete, Some("old"), "old", Held),
+            (WhenVerified, Missing, Incomplete, None, "untouched", Withheld),
+            (Always, Missing, Incomplete, None, "untouched", Withheld),
+            (Always, Ours(old()), Unproven(new()), None, "new", AsTheyAre),
+            (Always, Missing, Unproven(new()), None, "new", AsTheyAre),
+            (Always, Ours(old()), Broken, None, "as is", Held),
+        ] {
+            assert_eq!(
+                outcome(policy, existing, candidate, last_verified),
+                (content.to_owned(), publication)
+            );
+        }
+    }
+
+    #[test]
+    fn never_touches_what_is_not_ours() {
+        let problem = Problem::new(Reason::SecretNotOwned, "somebody else's");
+        let (content, publication) = outcome(
+            PublishPolicy::Always,
+            Existing::Untouchable(problem.clone()),
+            Candidate::Proven(values("new")),
+            Some("old"),
+        );
+        assert_eq!((content.as_str(), publication), ("untouched", Publication::Refused(problem)));
+    }
+}

@@ -1,0 +1,240 @@
+//! How long to wait after a run that failed for reasons of our own.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use tokio::sync::Notify;
+
+use crate::engine::watching::trouble::is_unanswered;
+use crate::error::Error;
+
+/// Doubling waits, one series a resource; kube has none that knows the resource.
+#[derive(Default)]
+pub(in crate::engine) struct Backoff {
+    series: Mutex<HashMap<Key, Series>>,
+    success: Notify,
+}
+
+/// A resource's namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::engine) struct Key {
+    namespace: String,
+    name: String,
+}
+
+/// The failures of one resource since its last success.
+struct Series {
+    failures: u32,
+    failure: Failure,
+    /// Whether it was let go early once: what fails again waits for its time.
+    let_go: bool,
+}
+
+/// What a run failed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Failure {
+    /// The API server did not answer, which concerns everybody.
+    Unanswered,
+    /// Something that concerns this resource.
+    Own,
+}
+
+const FIRST: Duration = Duration::from_millis(500);
+
+/// The longest wait for an API server that does not answer.
+const LONGEST_UNANSWERED: Duration = Duration::from_secs(10);
+
+/// The longest wait for anything else.
+const LONGEST: Duration = Duration::from_mins(1);
+
+impl Key {
+    /// The resource of that name.
+    pub(in crate::engine) fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// The object's.
+    pub(in crate::engine) fn of(object: &impl Resource) -> Self {
+        Self::new(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+
+    /// The namespace.
+    pub(in crate::engine) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The object as a controller's queue knows it.
+    pub(in crate::engine) fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectRef<K> {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+impl Failure {
+    /// What an error means.
+    pub(in crate::engine) fn of(error: &Error) -> Self {
+        match error {
+            // Who is told when to come again does not come before.
+            Error::Api(error) if is_unanswered(error) && retry_after(error).is_none() => Self::Unanswered,
+            _ => Self::Own,
+        }
+    }
+}
+
+impl Backoff {
+    /// Counts a failure and tells how long to wait; `share` is a random number between 0 and 1.
+    pub(in crate::engine) fn next(&self, key: Key, failure: Failure, share: f64) -> Duration {
+        let mut all = self.series();
+        let series = all.entry(key).or_insert(Series { failures: 0, failure, let_go: false });
+        series.failure = failure;
+        let longest = match failure {
+            Failure::Unanswered => LONGEST_UNANSWERED,
+            Failure::Own => LONGEST,
+        };
+        let pause = wait(series.failures, FIRST, longest, share);
+        series.failures = series.failures.saturating_add(1);
+        pause
+    }
+
+    /// Whether a series of failures is under way.
+    pub(in crate::engine) fn is_failing(&self, key: &Key) -> bool {
+        self.series().contains_key(key)
+    }
+
+    /// Ends the series after a success, which lets the others go that the API server did not answer.
+    pub(in crate::engine) fn succeeded(&self, key: &Key) {
+        self.forget(key);
+        if self.series().values().any(Series::may_go) {
+            self.success.notify_one();
+        }
+    }
+
+    /// Forgets a resource.
+    pub(in crate::engine) fn forget(&self, key: &Key) {
+        self.series().remove(key);
+    }
+
+    /// Waits for a success while others wait for the API server.
+    pub(in crate::engine) async fn success(&self) {
+        self.success.notified().await;
+    }
+
+    /// Who waits for an API server that did not answer; each once until its next success.
+    pub(in crate::engine) fn let_go(&self) -> Vec<Key> {
+        let mut all = self.series();
+        let waiting = all.iter_mut().filter(|(_, series)| series.may_go());
+        waiting
+            .map(|(key, series)| {
+                series.let_go = true;
+                key.clone()
+            })
+            .collect()
+    }
+
+    fn series(&self) -> MutexGuard<'_, HashMap<Key, Series>> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Series {
+    fn may_go(&self) -> bool {
+        self.failure == Failure::Unanswered && !self.let_go
+    }
+}
+
+/// When the API server said to come again.
+pub(in crate::engine) fn retry_after(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else { return None };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// A pause that doubles with each failure up to the longest one, and of which a random half is left out, so that
+/// those who failed together do not come back together.
+pub(in crate::engine) fn wait(failures: u32, first: Duration, longest: Duration, share: f64) -> Duration {
+    let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
+    pause.mul_f64(f64::midpoint(1.0, share.clamp(0.0, 1.0)))
+}
+
+/// A random number between 0 and 1.
+pub(in crate::engine) fn random_share() -> f64 {
+    let random = RandomState::new().hash_one(()) >> 32;
+    u32::try_from(random).map_or(0.0, f64::from) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::{Status, response::StatusDetails};
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::new("here", name)
+    }
+
+    #[test]
+    fn doubles_up_to_a_limit_and_starts_anew_after_a_success() {
+        let backoff = Backoff::default();
+        let waits = |failure| -> Vec<_> { (0..10).map(|_| backoff.next(key("a"), failure, 1.0)).collect() };
+        let own = waits(Failure::Own);
+        assert_eq!((own[0], own[1], own[9]), (FIRST, FIRST * 2, LONGEST));
+        assert_eq!(waits(Failure::Unanswered)[9], LONGEST_UNANSWERED);
+        assert_eq!(backoff.next(key("b"), Failure::Own, 1.0), FIRST);
+        backoff.succeeded(&key("a"));
+        assert_eq!(backoff.next(key("a"), Failure::Own, 1.0), FIRST);
+    }
+
+    #[test]
+    fn those_who_failed_together_do_not_come_back_together() {
+        for (share, pause) in [(0.0, 500), (0.5, 750), (1.0, 1000)] {
+            assert_eq!(wait(1, FIRST, LONGEST, share), Duration::from_millis(pause));
+        }
+        assert!(wait(u32::MAX, FIRST, LONGEST, 0.0) >= LONGEST / 2);
+        let shares: Vec<_> = (0..8).map(|_| random_share()).collect();
+        assert!(shares.iter().any(|share| (share - shares[0]).abs() > f64::EPSILON), "{shares:?}");
+    }
+
+    #[tokio::test]
+    async fn a_success_lets_those_go_whom_the_api_server_did_not_answer() {
+        let backoff = Backoff::default();
+        backoff.next(key("unanswered"), Failure::Unanswered, 1.0);
+        backoff.next(key("refused"), Failure::Own, 1.0);
+        backoff.succeeded(&key("another"));
+        backoff.success().await;
+        assert_eq!(backoff.let_go(), [key("unanswered")]);
+        // What fails again at once waits for its time, or every success would lead to another failure.
+        backoff.next(key("unanswered"), Failure::Unanswered, 1.0);
+        assert!(backoff.let_go().is_empty());
+        backoff.succeeded(&key("unanswered"));
+        backoff.next(key("unanswered"), Failure::Unanswered, 1.0);
+        assert_eq!(backoff.let_go(), [key("unanswered")]);
+    }
+
+    #[test]
+    fn only_what_concerns_everybody_is_let_go() {
+        let answer = |code, retry_after_seconds| {
+            let details: StatusDetails =
+                serde_json::from_value(serde_json::json!({ "retryAfterSeconds": retry_after_seconds }))
+                    .unwrap();
+            let status = Status { code, details: Some(details), ..Status::default() };
+            Error::Api(kube::Error::Api(Box::new(status)))
+        };
+        for (error, failure) in [
+            (answer(503, 0), Failure::Unanswered),
+            (answer(429, 0), Failure::Unanswered),
+            (answer(429, 7), Failure::Own),
+            (answer(403, 0), Failure::Own),
+            (answer(500, 0), Failure::Own),
+            (Error::Api(kube::Error::Service("connection refused".into())), Failure::Unanswered),
+            (Error::Panicked, Failure::Own),
+        ] {
+            assert_eq!(Failure::of(&error), failure, "{error}");
+        }
+        let Error::Api(error) = answer(429, 7) else { panic!() };
+        assert_eq!(retry_after(&error), Some(Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,262 @@
+//! How many runs of one kind there are at a time, in fair shares by namespace.
+//!
+//! A run for which there is no slot is over at once, and the resource is called when it gets one: what waits costs a
+//! name and no run. A run that takes long only waits for somebody else, which costs two or three sockets and little
+//! memory. So after a second it gives its slot up for one of the many where runs linger. A resource whose last run
+//! lingered has a share apart from the others of its namespace, so that it holds up none of them when it comes again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::backoff::Key;
+use crate::shares::{Pool, Shares};
+
+/// After how long a run lingers: servers that are well answer sooner.
+pub(in crate::engine) const USUAL: Duration = Duration::from_secs(1);
+
+/// How many runs of a kind may linger at a time, and half as many of a namespace that is alone with that.
+///
+/// A run that lingers at a directory over TLS holds three sockets, one at anything else two at most. With the runs
+/// that do not linger yet, four kinds hold some three thousand of them at the worst, and what servers can make them
+/// keep stays below the memory that the chart allows.
+pub(in crate::engine) const LINGERING: usize = 160;
+
+/// The slots of one kind's runs.
+#[derive(Clone)]
+pub(in crate::engine) struct Slots(Arc<Mutex<State>>);
+
+struct State {
+    active: Shares<Holder, Waiter>,
+    lingering: Pool<String>,
+    /// Who waits for a slot.
+    waiting: HashSet<Key>,
+    /// Who was called and has not come yet.
+    called: HashMap<Key, Holder>,
+    /// Whose last run lingered.
+    slow: HashSet<Key>,
+}
+
+/// Those of a namespace who share slots with one another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Holder {
+    namespace: String,
+    pace: Pace,
+}
+
+/// How long a resource's last run took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Pace {
+    Usual,
+    Slow,
+}
+
+struct Waiter {
+    key: Key,
+    call: Box<dyn FnOnce() + Send>,
+}
+
+/// A run's slot, until it is dropped.
+pub(in crate::engine) struct Slot {
+    slots: Slots,
+    key: Key,
+    holder: Holder,
+    stay: Stay,
+    pace: Pace,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stay {
+    Active,
+    Lingering,
+}
+
+impl Slots {
+    /// So many slots for runs that do not linger.
+    pub(in crate::engine) fn new(active: u16) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            active: Shares::new(active.into()),
+            lingering: Pool::new(LINGERING),
+            waiting: HashSet::new(),
+            called: HashMap::new(),
+            slow: HashSet::new(),
+        })))
+    }
+
+    /// A slot for the resource's run; where there is none, `call` is called once there is.
+    pub(in crate::engine) fn enter(&self, key: Key, call: impl FnOnce() + Send + 'static) -> Option<Slot> {
+        let mut state = self.state();
+        let holder = state.called.remove(&key).or_else(|| {
+            let pace = if state.slow.contains(&key) { Pace::Slow } else { Pace::Usual };
+            let holder = Holder { namespace: key.namespace().to_owned(), pace };
+            if state.waiting.contains(&key) {
+                return None;
+            }
+            if state.active.take(&holder) {
+                return Some(holder);
+            }
+            state.waiting.insert(key.clone());
+            state.active.wait(holder, Waiter { key: key.clone(), call: Box::new(call) });
+            None
+        })?;
+        drop(state);
+        Some(Slot { slots: self.clone(), key, holder, stay: Stay::Active, pace: Pace::Usual })
+    }
+
+    /// Forgets a resource that is gone.
+    pub(in crate::engine) fn forget(&self, key: &Key) {
+        self.change(|state| {
+            state.slow.remove(key);
+            if let Some(holder) = state.called.remove(key) {
+                state.active.give_back(&holder);
+            }
+        });
+    }
+
+    /// Changes who holds what, and calls those who have a slot now.
+    fn change(&self, act: impl FnOnce(&mut State)) {
+        let mut calls = Vec::new();
+        {
+            let mut state = self.state();
+            act(&mut state);
+            while let Some((holder, Waiter { key, call })) = state.active.next() {
+                state.waiting.remove(&key);
+                state.called.insert(key, holder);
+                calls.push(call);
+            }
+        }
+        for call in calls {
+            call();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that happens under the lock panics half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Awaits the run, which gives its slot up once it takes long.
+    pub(in crate::engine) async fn during<T>(mut self, run: impl Future<Output = T>) -> T {
+        let mut run = std::pin::pin!(run);
+        while self.stay == Stay::Active {
+            match tokio::time::timeout(USUAL, &mut run).await {
+                Ok(outcome) => return outcome,
+                Err(_) => self.linger(),
+            }
+        }
+        run.await
+    }
+
+    /// Goes where runs linger, if there is room.
+    fn linger(&mut self) {
+        self.pace = Pace::Slow;
+        let Self { slots, holder, stay, .. } = self;
+        slots.change(|state| {
+            if state.lingering.take(&holder.namespace) {
+                state.active.give_back(holder);
+                *stay = Stay::Lingering;
+            }
+        });
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Self { slots, key, holder, stay, pace } = self;
+        slots.change(|state| {
+            match pace {
+                Pace::Usual => state.slow.remove(key),
+                Pace::Slow => state.slow.insert(key.clone()),
+            };
+            match stay {
+                Stay::Active => state.active.give_back(holder),
+                Stay::Lingering => state.lingering.give_back(&holder.namespace),
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Runs that never end, each with the resource's name.
+    fn begin(slots: &Slots, namespace: &str, names: std::ops::Range<usize>) -> Vec<Slot> {
+        names.filter_map(|number| slots.enter(Key::new(namespace, &number.to_string()), || {})).collect()
+    }
+
+    #[test]
+    fn a_full_namespace_leaves_places_for_another() {
+        let slots = Slots::new(64);
+        let full = begin(&slots, "full", 0..100);
+        assert_eq!(full.len(), 32);
+        assert_eq!(begin(&slots, "another", 0..10).len(), 10);
+    }
+
+    #[test]
+    fn who_waits_is_called_once_and_then_has_a_place() {
+        let slots = Slots::new(1);
+        let first = begin(&slots, "a", 0..1);
+        let (calls, called) = mpsc::channel();
+        for _ in 0..3 {
+            let calls = calls.clone();
+            assert!(slots.enter(Key::new("b", "waits"), move || calls.send(()).unwrap()).is_none());
+        }
+        drop(first);
+        assert_eq!(called.try_iter().count(), 1);
+        assert!(begin(&slots, "c", 0..1).is_empty(), "the slot is kept for who was called");
+        let second = slots.enter(Key::new("b", "waits"), || {});
+        assert!(second.is_some());
+        drop(second);
+        assert_eq!(begin(&slots, "c", 0..1).len(), 1);
+    }
+
+    #[test]
+    fn who_is_gone_when_called_keeps_no_place() {
+        let slots = Slots::new(1);
+        let first = begin(&slots, "a", 0..1);
+        assert!(begin(&slots, "b", 0..1).is_empty());
+        drop(first);
+        slots.forget(&Key::new("b", "0"));
+        assert_eq!(begin(&slots, "a", 0..1).len(), 1);
+    }
+
+    #[test]
+    fn a_run_that_takes_long_holds_up_nobody_of_its_namespace() {
+        let slots = Slots::new(64);
+        let mut hanging = Vec::new();
+        // Half of those who may linger are of one namespace.
+        while hanging.len() < LINGERING / 2 {
+            let mut begun = begin(&slots, "full", hanging.len()..hanging.len() + 16);
+            assert!(!begun.is_empty());
+            begun.iter_mut().for_each(Slot::linger);
+            hanging.extend(begun);
+        }
+        let full = begin(&slots, "full", 1000..2000);
+        assert_eq!(full.len(), 32, "as if none of the others ran");
+        assert_eq!(begin(&slots, "another", 0..2000).len(), 16);
+    }
+
+    #[tokio::test]
+    async fn who_took_long_the_last_time_holds_up_nobody_who_did_not() {
+        let slots = Slots::new(4);
+        for slot in begin(&slots, "a", 0..2) {
+            slot.during(tokio::time::sleep(USUAL * 2)).await;
+        }
+        let slow = begin(&slots, "a", 0..2);
+        assert_eq!(slow.len(), 2);
+        let usual = begin(&slots, "a", 2..10);
+        assert_eq!(usual.len(), 1, "its own share, as of another namespace");
+        // One that was quick again is like any other.
+        for slot in slow {
+            slot.during(async {}).await;
+        }
+        assert!(slots.state().slow.is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! Which news is worth an event: pure.
+
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::ResourceExt;
+
+use crate::engine::Publication;
+use crate::{
+    api::{ConditionType, Reason, Status, names::EventReason},
+    problem::quote,
+};
+
+/// Whether an event is good news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Normal,
+    /// Deserves a look.
+    Warning,
+}
+
+/// An event that is worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Good news or bad.
+    pub tone: Tone,
+    /// The event's reason.
+    pub reason: EventReason,
+    /// The condition's reason or what was done; events that differ in it are not joined into one.
+    pub action: String,
+    /// The event's text.
+    pub note: String,
+}
+
+impl Notice {
+    /// Something that deserves a look.
+    pub fn warning(reason: EventReason, action: &str, note: String) -> Self {
+        Self { tone: Tone::Warning, reason, action: action.to_owned(), note }
+    }
+}
+
+/// What is told of a write to the Secret; what holds without one needs no event.
+pub fn written(publication: &Publication, secret_name: &str) -> Notice {
+    let (action, note) = if *publication == Publication::Held {
+        ("Hold", format!("Wrote the Secret \"{secret_name}\" so that it keeps the last verified values."))
+    } else {
+        ("Write", format!("Wrote the current values to the Secret \"{secret_name}\"."))
+    };
+    Notice { tone: Tone::Normal, reason: EventReason::Published, action: action.to_owned(), note }
+}
+
+/// What is told of a Secret that somebody else changed or deleted, and that is right again.
+pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) -> Notice {
+    let note = match present {
+        None => {
+            format!("The Secret \"{secret_name}\" was deleted, and was made again with the published values.")
+        }
+        Some(present) => {
+            let entries = present.managed_fields().iter();
+            let others =
+                entries.filter(|entry| entry.manager.as_deref().is_some_and(|name| name != own_manager));
+            let last = others.max_by_key(|entry| entry.time.clone());
+            let last = last.and_then(|entry| entry.manager.as_deref());
+            let by =
+                last.map_or_else(String::new, |manager| format!(" by the field manager {}", quote(manager)));
+            format!("The Secret \"{secret_name}\" was changed{by}, and has the published values again.")
+        }
+    };
+    Notice::warning(EventReason::Repaired, "Repair", note)
+}
+
+/// The transitions between two statuses that are worth an event.
+pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
+    let seen = |status: Option<&Status>, type_: ConditionType| {
+        status
+            .into_iter()
+            .flat_map(|status| status.conditions.clone())
+            .find(|condition| condition.type_ == type_.as_str())
+    };
+    let mut notices = Vec::new();
+    for type_ in [
+        ConditionType::Accepted,
+        ConditionType::ResolvedRefs,
+        ConditionType::Verified,
+        ConditionType::Published,
+        ConditionType::RolledOut,
+    ] {
+        let Some(now) = seen(Some(current), type_) else { continue };
+        let before = seen(previous, type_);
+        let flipped = before.is_none_or(|before| before.status != now.status || before.reason != now.reason);
+        if flipped {
+            notices.extend(notice(type_, now));
+        }
+    }
+    notices
+}
+
+fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
+    let failed = condition.status == "False";
+    let (tone, reason) = match type_ {
+        ConditionType::Verified if condition.status == "True" => (Tone::Normal, EventReason::Verified),
+        ConditionType::Verified if failed => (Tone::Warning, EventReason::CheckFailed),
+        ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
+            (Tone::Warning, EventReason::HoldingLastVerified)
+        }
+        // Not yet verified is what the failed check says already.
+        ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
+        ConditionType::Published if failed => (Tone::Warning, EventReason::PublishFailed),
+        ConditionType::RolledOut if condition.status == "True" => (Tone::Normal, EventReason::RolledOut),
+        ConditionType::RolledOut if condition.reason == Reason::Progressing.as_str() => return None,
+        ConditionType::RolledOut if condition.reason == Reason::RolledBack.as_str() => {
+            (Tone::Warning, EventReason::RolledBack)
+        }
+        ConditionType::RolledOut if failed => (Tone::Warning, EventReason::DeliveryFailed),
+        ConditionType::Accepted if failed => (Tone::Warning, EventReason::NotAccepted),
+        ConditionType::ResolvedRefs if failed => (Tone::Warning, EventReason::UnresolvedReference),
+        _ => return None,
+    };
+    Some(Notice { tone, reason, action: condition.reason, note: condition.message })
+}

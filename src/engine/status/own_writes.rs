@@ -1,0 +1,252 @@
+//! What this process wrote into a resource's status, so that a status of somebody else is known as such: pure.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::api::Status;
+
+/// The status of a resource as this process knows it.
+pub(in crate::engine) struct Reported<D> {
+    /// What stands in the cluster, unless somebody else changed it.
+    standing: Option<(Status, D)>,
+    /// What was sent last; it may stand although no answer told so.
+    sent: Option<(Status, D)>,
+    /// The last write as the API server stored it, which may round times.
+    stored: Option<(Status, D)>,
+    /// The version that this process made by its last write.
+    head: Option<String>,
+    /// Versions that this process replaced by writes of its own. A watch may still bring them.
+    replaced: VecDeque<String>,
+    /// When somebody else's statuses were mended.
+    mended: Vec<Instant>,
+}
+
+impl<D> Default for Reported<D> {
+    fn default() -> Self {
+        Self {
+            standing: None,
+            sent: None,
+            stored: None,
+            head: None,
+            replaced: VecDeque::new(),
+            mended: Vec::new(),
+        }
+    }
+}
+
+/// What is to be done about a status that a watch brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Foreign {
+    /// It is this process's own.
+    No,
+    /// Somebody else wrote it: it is mended at once.
+    Mend,
+    /// The same, for the last time at once.
+    MendOnceMore,
+    /// Somebody else keeps writing it: it is mended by the regular runs only.
+    Leave,
+}
+
+/// More versions than a watch is late by.
+const REPLACED_VERSIONS: usize = 16;
+
+/// How often a foreign status is mended at once within [`MENDED_WITHIN`].
+const MENDED_AT_ONCE: usize = 5;
+
+/// Who writes the status more often within this time is another writer, and two writers never end.
+const MENDED_WITHIN: Duration = Duration::from_mins(10);
+
+impl<D: Clone + PartialEq> Reported<D> {
+    /// A run begins on this status: what it was before this process wrote any.
+    pub(in crate::engine) fn begin(&mut self, status: Option<&Status>, details: &D) {
+        if self.standing.is_none() {
+            self.standing = status.map(|status| (status.clone(), details.clone()));
+        }
+    }
+
+    /// A write is sent.
+    pub(in crate::engine) fn send(&mut self, status: &Status, details: &D) {
+        self.sent = Some((status.clone(), details.clone()));
+    }
+
+    /// The write was done, and made one version of another, with this in it.
+    pub(in crate::engine) fn wrote(
+        &mut self,
+        from: Option<String>,
+        to: Option<String>,
+        stored: Option<(Status, D)>,
+    ) {
+        self.stored = stored;
+        if let Some(sent) = &self.sent {
+            self.standing = Some(sent.clone());
+        }
+        self.moved(from, to);
+    }
+
+    /// This process made one version of the resource of another.
+    fn moved(&mut self, from: Option<String>, to: Option<String>) {
+        self.replaced.extend(from.filter(|from| Some(from) != to.as_ref()));
+        while self.replaced.len() > REPLACED_VERSIONS {
+            self.replaced.pop_front();
+        }
+        self.head = to;
+    }
+
+    /// This process changed something else of the resource. What came in between is somebody else's, and stays
+    /// unknown.
+    pub(in crate::engine) fn changed(&mut self, from: &str, to: &str, seen: Option<&str>) {
+        let known = self.version(seen);
+        if known.as_deref() == Some(from) {
+            self.moved(known, Some(to.to_owned()));
+        }
+    }
+
+    /// Everything was listed anew: versions that were replaced may stand again, where the cluster went back in time.
+    pub(in crate::engine) fn listed(&mut self, version: Option<&str>) {
+        if self.is_replaced(version) {
+            self.replaced.clear();
+            self.head = None;
+        }
+    }
+
+    /// The newest version that is known, where a run saw this one.
+    pub(in crate::engine) fn version(&self, seen: Option<&str>) -> Option<String> {
+        match &self.head {
+            Some(head) if self.is_replaced(seen) => Some(head.clone()),
+            _ => seen.map(str::to_owned),
+        }
+    }
+
+    fn is_replaced(&self, version: Option<&str>) -> bool {
+        version.is_some_and(|version| self.replaced.iter().any(|replaced| replaced == version))
+    }
+
+    /// Whether somebody else wrote this status.
+    pub(in crate::engine) fn is_foreign(
+        &self,
+        version: Option<&str>,
+        status: Option<&Status>,
+        details: &D,
+    ) -> bool {
+        let Some(standing) = &self.standing else { return false };
+        let is_same =
+            |(known, known_details): &(Status, D)| status == Some(known) && details == known_details;
+        let is_version = version.is_some() && self.head.as_deref() == version;
+        !is_version
+            && !self.is_replaced(version)
+            && !is_same(standing)
+            && ![&self.sent, &self.stored].into_iter().flatten().any(is_same)
+    }
+
+    /// What stands in the cluster, where this is what the run saw.
+    pub(in crate::engine) fn standing(
+        &self,
+        version: Option<&str>,
+        status: Option<&Status>,
+        details: &D,
+    ) -> Option<(Status, D)> {
+        if self.is_foreign(version, status, details) {
+            return status.map(|status| (status.clone(), details.clone()));
+        }
+        self.standing.clone()
+    }
+
+    /// What this process wrote last, or what it found at first.
+    pub(in crate::engine) fn own(&self) -> Option<&(Status, D)> {
+        self.standing.as_ref()
+    }
+
+    /// What is to be done about a status that a watch brought.
+    pub(in crate::engine) fn judge(
+        &mut self,
+        version: Option<&str>,
+        status: Option<&Status>,
+        details: &D,
+        now: Instant,
+    ) -> Foreign {
+        if !self.is_foreign(version, status, details) {
+            return Foreign::No;
+        }
+        self.mended.retain(|at| now.saturating_duration_since(*at) < MENDED_WITHIN);
+        if self.mended.len() >= MENDED_AT_ONCE {
+            return Foreign::Leave;
+        }
+        self.mended.push(now);
+        if self.mended.len() == MENDED_AT_ONCE { Foreign::MendOnceMore } else { Foreign::Mend }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(generation: i64) -> Status {
+        Status { observed_generation: Some(generation), ..Status::default() }
+    }
+
+    /// What a process knows that found version 1 with the status 0, and made versions 2 and 3 with 1 and 2 of it.
+    fn reported() -> Reported<()> {
+        let mut reported = Reported::default();
+        reported.begin(Some(&status(0)), &());
+        for (from, to, written) in [("1", "2", 1), ("2", "3", 2)] {
+            reported.send(&status(written), &());
+            reported.wrote(Some(from.to_owned()), Some(to.to_owned()), None);
+        }
+        reported
+    }
+
+    #[test]
+    fn knows_its_own_statuses_however_late_they_come() {
+        let mut reported = reported();
+        for (version, written, is_foreign) in [
+            ("1", 0, false),
+            ("2", 1, false),
+            ("3", 2, false),
+            // A person changed the spec.
+            ("4", 2, false),
+            ("4", 1, true),
+            ("4", 7, true),
+        ] {
+            let found = reported.is_foreign(Some(version), Some(&status(written)), &());
+            assert_eq!(found, is_foreign, "{version} {written}");
+        }
+        reported.send(&status(7), &());
+        assert!(!reported.is_foreign(Some("4"), Some(&status(7)), &()), "the answer may be on its way");
+        // The API server rounds.
+        reported.wrote(Some("4".to_owned()), Some("5".to_owned()), Some((status(8), ())));
+        assert!(!reported.is_foreign(Some("6"), Some(&status(8)), &()));
+        assert!(!Reported::default().is_foreign(Some("1"), Some(&status(0)), &()), "nothing is known yet");
+    }
+
+    #[test]
+    fn a_write_is_based_on_the_newest_version_that_is_known() {
+        let mut reported = reported();
+        for (seen, based_on) in [("1", "3"), ("2", "3"), ("3", "3"), ("4", "4")] {
+            assert_eq!(reported.version(Some(seen)).as_deref(), Some(based_on), "{seen}");
+        }
+        // A finalizer was set, and nobody else came in between.
+        reported.changed("3", "5", Some("1"));
+        assert_eq!(reported.version(Some("1")).as_deref(), Some("5"));
+        // Somebody came in between.
+        reported.changed("6", "7", Some("1"));
+        assert_eq!(reported.version(Some("1")).as_deref(), Some("5"));
+        // The cluster went back in time.
+        reported.listed(Some("1"));
+        assert_eq!(reported.version(Some("1")).as_deref(), Some("1"));
+        assert!(reported.is_foreign(Some("1"), Some(&status(0)), &()));
+    }
+
+    #[test]
+    fn two_writers_come_to_an_end() {
+        let mut reported = reported();
+        let begin = Instant::now();
+        let mut judge = |after| reported.judge(Some("9"), Some(&status(7)), &(), begin + after);
+        let found: Vec<_> = (0..7).map(|_| judge(Duration::ZERO)).collect();
+        let mut expected = vec![Foreign::Mend; MENDED_AT_ONCE - 1];
+        expected.extend([Foreign::MendOnceMore, Foreign::Leave, Foreign::Leave]);
+        assert_eq!(found, expected);
+        assert_eq!(judge(MENDED_WITHIN), Foreign::Mend);
+    }
+}

@@ -1,0 +1,220 @@
+//! Follows the objects of one kind: lists them, then watches for changes, for as long as it is polled.
+//!
+//! `kube::runtime::watcher` does the same, but leaves a list that hangs to the connection, goes on asking for a
+//! version that is gone (410), and does not show that it is alive while nothing changes.
+
+use std::{
+    collections::VecDeque,
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{ListParams, WatchEvent, WatchParams},
+    runtime::watcher::Event,
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::{
+    health::Watched,
+    trouble::{Place, is_gone, trouble},
+};
+use crate::engine::scheduling::backoff::{random_share, wait};
+
+/// How long the API server may go on with one watch, in seconds.
+const WATCH_SECONDS: u32 = 290;
+
+/// How long a watch may be silent. The API server sends a bookmark every minute, and a connection that was lost on
+/// the way tells nobody.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// The longest pause after failures: what the API server has or allows again is seen within seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// The shortest pause after failures.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A watch that ends sooner was not worth beginning.
+const SHORT_WATCH: Duration = Duration::from_secs(1);
+
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+
+/// Every object, and every change from then on. What goes wrong is told to `watched`, and tried again.
+pub(in crate::engine) fn follow<K>(
+    api: Api<K>,
+    place: Place,
+    watched: Arc<Watched>,
+) -> impl Stream<Item = Event<K>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let restarts = watched.restarts();
+    let follower = Follower { api, place, watched, restarts, state: State::Unknown, failures: 0 };
+    stream::unfold(follower, |mut follower| async {
+        let event = follower.next().await;
+        Some((event, follower))
+    })
+}
+
+struct Follower<K> {
+    api: Api<K>,
+    place: Place,
+    watched: Arc<Watched>,
+    restarts: watch::Receiver<u64>,
+    state: State<K>,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// How far it is.
+enum State<K> {
+    /// Nothing is known, or not any more.
+    Unknown,
+    /// The objects of a page are handed on, and then comes the next step.
+    Listing { page: VecDeque<K>, next: Next },
+    /// Everything of that version is known.
+    Listed { version: String },
+    /// Changes come.
+    Watching { version: String, since: Instant, events: BoxStream<'static, kube::Result<WatchEvent<K>>> },
+}
+
+/// What follows a page of a list.
+enum Next {
+    /// The page of that token, or the first one.
+    Page(Option<String>),
+    /// The list is complete.
+    Watch { version: String },
+}
+
+impl<K> Follower<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    async fn next(&mut self) -> Event<K> {
+        loop {
+            let event = match std::mem::replace(&mut self.state, State::Unknown) {
+                State::Unknown => {
+                    self.restarts.mark_unchanged();
+                    self.state = State::Listing { page: VecDeque::new(), next: Next::Page(None) };
+                    Some(Event::Init)
+                }
+                State::Listing { mut page, next } => match page.pop_front() {
+                    Some(object) => {
+                        self.state = State::Listing { page, next };
+                        Some(Event::InitApply(object))
+                    }
+                    None => self.turn_page(next).await,
+                },
+                State::Listed { version } => {
+                    // Whoever polls has taken in what was listed.
+                    self.watched.listed();
+                    self.begin(version).await;
+                    None
+                }
+                State::Watching { version, since, events } => self.watch(version, since, events).await,
+            };
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+
+    async fn turn_page(&mut self, next: Next) -> Option<Event<K>> {
+        let token = match next {
+            Next::Watch { version } => {
+                self.state = State::Listed { version };
+                return Some(Event::InitDone);
+            }
+            Next::Page(token) => token,
+        };
+        let parameters =
+            ListParams { limit: Some(PAGE), continue_token: token.clone(), ..ListParams::default() };
+        match self.api.list(&parameters).await {
+            Ok(list) => {
+                self.failures = 0;
+                self.watched.progressed();
+                let token = list.metadata.continue_.filter(|token| !token.is_empty());
+                let next = match token {
+                    Some(token) => Next::Page(Some(token)),
+                    None => Next::Watch { version: list.metadata.resource_version.unwrap_or_default() },
+                };
+                self.state = State::Listing { page: list.items.into(), next };
+            }
+            // A list that took too long cannot go on (410).
+            Err(error) if is_gone(&error) && token.is_some() => self.pause().await,
+            Err(error) => {
+                self.watched.failed(trouble(&error, &self.place));
+                self.pause().await;
+            }
+        }
+        None
+    }
+
+    async fn begin(&mut self, version: String) {
+        let parameters = WatchParams { timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
+        match self.api.watch(&parameters, &version).await {
+            Ok(events) => {
+                self.watched.progressed();
+                self.state = State::Watching { version, since: Instant::now(), events: events.boxed() };
+            }
+            Err(error) if is_gone(&error) => self.pause().await,
+            Err(error) => {
+                self.watched.failed(trouble(&error, &self.place));
+                self.state = State::Listed { version };
+                self.pause().await;
+            }
+        }
+    }
+
+    async fn watch(
+        &mut self,
+        version: String,
+        since: Instant,
+        mut events: BoxStream<'static, kube::Result<WatchEvent<K>>>,
+    ) -> Option<Event<K>> {
+        let next = tokio::select! {
+            next = tokio::time::timeout(SILENCE, events.next()) => next.ok().flatten(),
+            // The sender lives as long as the process.
+            _ = self.restarts.changed() => return None,
+        };
+        let (version, event) = match next {
+            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
+                (object.resource_version().unwrap_or(version), Some(Event::Apply(object)))
+            }
+            Some(Ok(WatchEvent::Deleted(object))) => {
+                (object.resource_version().unwrap_or(version), Some(Event::Delete(object)))
+            }
+            Some(Ok(WatchEvent::Bookmark(bookmark))) => (bookmark.metadata.resource_version, None),
+            Some(Ok(WatchEvent::Error(status))) if status.code == 410 => {
+                self.pause().await;
+                return None;
+            }
+            // Begun again, it says what is wrong; one that was of some use begins at once.
+            Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => {
+                self.state = State::Listed { version };
+                if since.elapsed() < SHORT_WATCH {
+                    self.pause().await;
+                }
+                return None;
+            }
+        };
+        self.failures = 0;
+        self.watched.progressed();
+        self.state = State::Watching { version, since, events };
+        event
+    }
+
+    async fn pause(&mut self) {
+        let pause = wait(self.failures, FIRST_PAUSE, LONGEST_PAUSE, random_share());
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(pause).await;
+    }
+}

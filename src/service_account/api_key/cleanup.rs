@@ -1,0 +1,142 @@
+//! Revokes what was generated for a resource that is about to go.
+
+use super::{
+    Current,
+    keys::{MARK, Maker, RemoteKey},
+    record,
+};
+use crate::{
+    api::{Reason, ServiceAccount},
+    engine::{CA_FILE, Kind, Scene, Traces, Values},
+    instance::{BaseUrl, Credential, Instance, Refusal},
+    net::{CaBundle, HttpClient, Trust},
+    problem::{Problem, enumerate},
+    service_account::settings::{AccountSettings, CredentialSettings, Settings},
+};
+
+/// Revokes every key that was generated for the resource, the published one last: it is what asks.
+///
+/// The spec may refer to what is gone already, so the Secret tells the key, the server and whom to trust.
+pub(in crate::service_account) async fn dismantle(
+    object: &ServiceAccount,
+    scene: &Scene<'_>,
+) -> Result<(), Problem> {
+    let Settings { account, credentials } = object.parse()?;
+    let CredentialSettings::ApiKey(settings) = credentials else { return Ok(()) };
+    if super::leaves_keys(&account, &settings) {
+        return Ok(());
+    }
+    let keys = known(&account, scene);
+    let published = settings.published.as_ref();
+    revoke_all(&account, &keys, published, scene).await.map_err(|Problem { reason, message }| {
+        Problem::new(
+            reason,
+            format!(
+                "The API keys of \"{}\" at {} that are described with \"{MARK} {}\" may stay valid. {message}",
+                account.account_name,
+                keys.first().map_or(&account.base_url, |(_, base_url)| base_url),
+                account.uid
+            ),
+        )
+    })
+}
+
+/// Whether keys were generated for the resource that must go with it.
+pub(in crate::service_account) fn traces(object: &ServiceAccount, published: Option<&Values>) -> Traces {
+    let Ok(Settings { account, credentials: CredentialSettings::ApiKey(settings) }) = object.parse() else {
+        return Traces::None;
+    };
+    let record = published.and_then(|values| Current::read_of(values, &account)).map(|held| held.record);
+    let has_generated = settings.published.is_some() || record.is_some_and(|record| record.key_id.is_some());
+    if has_generated && !super::leaves_keys(&account, &settings) { Traces::Remote } else { Traces::None }
+}
+
+/// The keys to ask with, and the servers that they are for: what is in use, then what else this process knows.
+fn known(account: &AccountSettings, scene: &Scene<'_>) -> Vec<(Current, BaseUrl)> {
+    let values = [scene.published, scene.last_verified];
+    let [published, last] = values.map(|values| values.and_then(Current::read));
+    let chosen = Current::choose(published.clone(), last.clone());
+    let mut keys: Vec<(Current, BaseUrl)> = Vec::new();
+    for current in [chosen, last, published].into_iter().flatten() {
+        let is_its = |values: &&Values| Current::read(values).is_some_and(|read| read.key == current.key);
+        let server = values.into_iter().flatten().find(is_its).and_then(record::server);
+        // Somebody may have edited it, and what was encrypted stays so.
+        let is_as_safe = |url: &BaseUrl| url.is_encrypted() || !account.base_url.is_encrypted();
+        let server = server.filter(is_as_safe).unwrap_or_else(|| account.base_url.clone());
+        if keys.iter().all(|(known, _)| known.key != current.key) {
+            keys.push((current, server));
+        }
+    }
+    keys
+}
+
+async fn revoke_all(
+    account: &AccountSettings,
+    keys: &[(Current, BaseUrl)],
+    published: Option<&String>,
+    scene: &Scene<'_>,
+) -> Result<(), Problem> {
+    let trust = trust(scene)?;
+    let mut refused = no_key();
+    for (current, base_url) in keys {
+        let http = HttpClient { network: scene.network, trust: &trust };
+        match revoke_with(&Instance { base_url, http }, current, &account.uid).await {
+            Err(Refusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
+            outcome => return outcome.map_err(|refusal| refusal.problem),
+        }
+    }
+    let generated: Vec<_> = keys.iter().filter_map(|(current, _)| current.record.key_id.as_ref()).collect();
+    let before = keys.iter().flat_map(|(current, _)| current.record.previous.iter());
+    let mut others: Vec<_> = before.map(|previous| &previous.key_id).chain(published).collect();
+    others.retain(|id| !generated.contains(id));
+    others.dedup();
+    match (generated.as_slice(), others.as_slice()) {
+        // It went with the others, last.
+        ([_], []) => Ok(()),
+        (_, []) => Err(refused),
+        (_, others) => Err(Problem::new(
+            refused.reason,
+            format!("{} Of these keys, {} may be left.", refused.message, enumerate(others)),
+        )),
+    }
+}
+
+async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> Result<(), Refusal> {
+    let credential = Credential::Key(current.key.clone());
+    let viewer = instance.viewer(&credential).await?;
+    let listed: Vec<_> = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, uid)).collect();
+    let (own, others): (Vec<_>, Vec<_>) =
+        listed.iter().partition(|key| current.record.key_id.as_ref() == Some(&key.id));
+    // The published key may have been generated for a resource of the same name before this one.
+    let own = own.into_iter().filter(|key| key.may_be(&current.key));
+    let others = others.into_iter().filter(|key| key.maker == Maker::Ourselves);
+    for key in others.chain(own) {
+        instance.delete_api_key(&credential, &key.id).await?;
+    }
+    Ok(())
+}
+
+/// The authorities that the published values trust.
+fn trust(scene: &Scene<'_>) -> Result<Trust, Problem> {
+    let system = &scene.network.system_trust;
+    let published = |values: Option<&Values>| values.and_then(|values| values.get(CA_FILE).cloned());
+    match published(scene.published).or_else(|| published(scene.last_verified)) {
+        None => Ok(system.clone()),
+        Some(published) => {
+            let bundle = CaBundle::certificates_of(published.expose()).ok_or_else(|| {
+                Problem::new(
+                    Reason::InvalidCABundle,
+                    format!("The published {CA_FILE} holds no certificate, so the server cannot be asked to revoke keys."),
+                )
+            })?;
+            Ok(system.with_bundle(&bundle))
+        }
+    }
+}
+
+fn no_key() -> Problem {
+    Problem::new(
+        Reason::KeyNotFound,
+        "The published Secret holds no API key, so nobody can ask the server to revoke them. Delete them in the web UI.",
+    )
+}

@@ -1,0 +1,59 @@
+//! What the status tells of a key, and what of that is news.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Current, Evidence, Plan, Presence, decide::next_rotation};
+use crate::{
+    api::{names::EventReason, service_account::ServiceAccountDetails},
+    engine::{Notice, Tone, Values},
+};
+
+/// What the status tells: of the account what was learnt last, of the key what the Secret holds.
+pub(in crate::service_account) fn describe(
+    own: &Plan,
+    evidence: Option<&Evidence>,
+    published: Option<&Values>,
+    previous: ServiceAccountDetails,
+) -> ServiceAccountDetails {
+    let account = match evidence.map(|evidence| &evidence.account) {
+        Some(Presence::Present(account)) => Some(account.clone()),
+        Some(Presence::Unknown | Presence::Absent) | None => previous.account,
+    };
+    let published = published.and_then(Current::read);
+    // Programs may still have the key that was published last, until a run has seen to that.
+    let is_seen_to = evidence.is_some_and(|evidence| {
+        evidence.keys.is_some() && evidence.current.is_some() && evidence.current == published
+    });
+    let last = previous.key_id.filter(|_| !is_seen_to);
+    let Some(Current { record, .. }) = published else {
+        return ServiceAccountDetails { account, key_id: last, ..ServiceAccountDetails::default() };
+    };
+    let next_rotation = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &record)).map(Time);
+    ServiceAccountDetails {
+        account,
+        key_id: last.or(record.key_id),
+        key_since: record.since,
+        next_rotation,
+        token_expiration: None,
+    }
+}
+
+/// The event of a key that was replaced.
+pub(in crate::service_account) fn news(
+    previous: &ServiceAccountDetails,
+    current: &ServiceAccountDetails,
+) -> Option<Notice> {
+    let key_id = current.key_id.as_ref().filter(|key_id| previous.key_id.as_ref() != Some(*key_id))?;
+    let before = previous
+        .key_id
+        .as_ref()
+        .map_or_else(|| "the key that a person copied".to_owned(), |key_id| format!("the key {key_id}"));
+    Some(Notice {
+        tone: Tone::Normal,
+        reason: EventReason::KeyRotated,
+        action: "Rotate".to_owned(),
+        note: format!(
+            "Published the new API key {key_id} in the place of {before}. Programs that read the Secret when they start take it up with their next start."
+        ),
+    })
+}

@@ -1,0 +1,148 @@
+//! Proves the key that is in use, and falls back to the one that was verified last, then to the copied one.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Current, Plan, candidate, follow, record::Record};
+use crate::service_account::Plan as WholePlan;
+use crate::{
+    api::{CheckName, Reason, service_account::AccountStatus},
+    engine::{Checked, Report},
+    instance::{self, ApiKey, Credential, Instance, Refusal, Viewer},
+    problem::{Problem, quote},
+};
+
+/// A key that the server accepted as the account's.
+pub(super) struct Accepted {
+    pub(super) current: Current,
+    pub(super) account: AccountStatus,
+    pub(super) viewer: Viewer,
+    pub(super) credential: Credential,
+}
+
+/// Records `KeyShape` and `KeyAccepted`.
+pub(super) async fn accept(
+    plan: &WholePlan,
+    own: &Plan,
+    instance: Instance<'_>,
+    (in_use, last_verified): (Option<Current>, Option<Current>),
+    now: Timestamp,
+    report: &mut Report,
+) -> Option<Accepted> {
+    let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
+    let others = fallbacks(own, &current, last_verified);
+    // Boxed, since pages of several requests make it large.
+    let judged = Box::pin(judge(plan, instance, now, current, others));
+    instance::check(report, CheckName::KeyAccepted, judged).await
+}
+
+fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Problem> {
+    let is_generated = in_use.as_ref().is_some_and(|current| current.record.key_id.is_some());
+    if let (Some(bootstrap), false) = (&own.bootstrap, is_generated) {
+        ApiKey::parse(bootstrap)?;
+    }
+    let current = candidate(own, in_use).ok_or_else(|| {
+        let (secret, key) = &own.settings.bootstrap;
+        Problem::new(
+            Reason::ManualStepRequired,
+            format!(
+                "There is no API key in \"{key}\" of the Secret \"{secret}\". Put the account's key there."
+            ),
+        )
+    })?;
+    Ok(Checked::passed(current, "The text looks like an API key."))
+}
+
+/// What else may be tried, with what is to be said of it: only generated keys are replaced unasked.
+fn fallbacks(own: &Plan, current: &Current, last_verified: Option<Current>) -> Vec<(Current, String)> {
+    let name = |current: &Current| match &current.record.key_id {
+        Some(key_id) => format!("the key {}, which was generated and published,", quote(key_id)),
+        None => "the key in the Secret".to_owned(),
+    };
+    let refused = |by: &str| {
+        format!(
+            "The server does not accept {} as the account's. {by} is accepted and takes its place. Find out who revoked the other one.",
+            name(current)
+        )
+    };
+    let last = last_verified.filter(|last| last.record.key_id.is_some() && last.key != current.key);
+    let last = last.map(|last| {
+        let message = refused("The key that was published last");
+        (last, message)
+    });
+    let is_generated = current.record.key_id.is_some();
+    let bootstrap = own.bootstrap.as_ref().filter(|_| is_generated).and_then(|text| ApiKey::parse(text).ok());
+    let bootstrap = bootstrap.filter(|key| *key != current.key).map(|key| {
+        let message = refused("The key in spec.credentials.apiKey.bootstrapSecretRef");
+        (follow(key, Some(current.clone())), message)
+    });
+    last.into_iter().chain(bootstrap).collect()
+}
+
+async fn judge(
+    plan: &WholePlan,
+    instance: Instance<'_>,
+    now: Timestamp,
+    current: Current,
+    others: Vec<(Current, String)>,
+) -> Result<Checked<Accepted>, Refusal> {
+    let refused = match view(plan, instance, now, current).await {
+        Err(refusal) if is_of_the_key(&refusal) => refusal,
+        outcome => return outcome.map(|accepted| passed(plan, accepted)),
+    };
+    for (other, message) in others {
+        match view(plan, instance, now, other).await {
+            Ok(accepted) => return Ok(Checked::warning(accepted, refused.problem.reason, message)),
+            Err(refusal) if is_of_the_key(&refusal) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(refused)
+}
+
+/// Whether another key may do better.
+fn is_of_the_key(refusal: &Refusal) -> bool {
+    matches!(refusal.problem.reason, Reason::Unauthorized | Reason::AccountMismatch)
+}
+
+fn passed(plan: &WholePlan, accepted: Accepted) -> Checked<Accepted> {
+    let name = &plan.account.account_name;
+    if accepted.viewer.username.is_none() {
+        let message = format!(
+            "The server accepts the key and does not say whose it is. Check that it is \"{name}\"'s."
+        );
+        return Checked::warning(accepted, Reason::Inconclusive, message);
+    }
+    Checked::passed(accepted, format!("The server accepts the key as \"{name}\"'s."))
+}
+
+/// Asks the server whose key it is.
+async fn view(
+    plan: &WholePlan,
+    instance: Instance<'_>,
+    now: Timestamp,
+    Current { key, record }: Current,
+) -> Result<Accepted, Refusal> {
+    let credential = Credential::Key(key.clone());
+    let viewer = instance.viewer(&credential).await?;
+    let expected = &plan.account.account_name;
+    let username = viewer.username.clone().unwrap_or_else(|| expected.clone());
+    if username != *expected {
+        let username = quote(&username);
+        return Err(Problem::new(
+            Reason::AccountMismatch,
+            format!(
+                "The key belongs to the account \"{username}\" instead of \"{expected}\". Store a key of \"{expected}\", or, if the key is the right one, set spec.accountName to \"{username}\"."
+            ),
+        )
+        .into());
+    }
+    let account = AccountStatus { id: viewer.id.clone(), username };
+    let since = record.since.clone().or_else(|| whole_seconds(now));
+    Ok(Accepted { current: Current { key, record: Record { since, ..record } }, account, viewer, credential })
+}
+
+/// The time as a record holds it.
+pub(super) fn whole_seconds(now: Timestamp) -> Option<Time> {
+    Timestamp::from_second(now.as_second()).ok().map(Time)
+}

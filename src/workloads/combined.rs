@@ -1,0 +1,265 @@
+//! Several containers and workloads that have the same values at any time: one revision serves all of them, and
+//! they go on and back as one.
+
+use std::collections::BTreeSet;
+
+use super::{Change, Delivery, Environment, Owner, PresentVariable, Seen, Standing, Target};
+use crate::problem::Problem;
+
+/// What was read of several workloads.
+#[derive(Clone, Debug)]
+pub struct Several {
+    first: Box<Part>,
+    more: Vec<Part>,
+}
+
+/// One of the workloads.
+#[derive(Clone, Debug)]
+struct Part {
+    seen: Seen,
+    reach: Reach,
+}
+
+/// Whether a delivery goes to a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It has the values.
+    Within,
+    /// It has none of them: the revision was made before the workload was a part of the target.
+    Outside,
+}
+
+impl Several {
+    /// All of these as one; the one itself where there is no other.
+    pub(super) fn of(parts: Vec<Seen>) -> Option<Seen> {
+        let mut parts = parts.into_iter();
+        let first = parts.next()?;
+        let part = |seen| Part { seen, reach: Reach::Within };
+        let more: Vec<Part> = parts.map(part).collect();
+        Some(if more.is_empty() { first } else { Seen::Several(Self { first: Box::new(part(first)), more }) })
+    }
+
+    pub(super) fn first(&self) -> &Seen {
+        &self.first.seen
+    }
+
+    /// The same, of which a delivery goes to these objects only.
+    #[must_use]
+    pub(super) fn reaching(mut self, target: &Target) -> Self {
+        for Part { seen, reach } in [&mut *self.first].into_iter().chain(&mut self.more) {
+            let is_within = target.includes(&seen.resource().kind, seen.name());
+            *reach = if is_within { Reach::Within } else { Reach::Outside };
+        }
+        self
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&Seen, Reach)> {
+        [&*self.first].into_iter().chain(&self.more).map(|part| (&part.seen, part.reach))
+    }
+
+    /// The changed parts, each with its change.
+    pub(super) fn changed<'a>(&'a self, changes: &'a [(usize, Change)]) -> Vec<(&'a Seen, &'a Change)> {
+        let of_part = |(index, change): &'a (usize, Change)| Some((self.parts().nth(*index)?.0, change));
+        changes.iter().filter_map(of_part).collect()
+    }
+
+    /// Where somebody pointed one of the parts elsewhere, that is where the whole is wanted.
+    pub(super) fn standing(&self, owner: &Owner) -> Standing {
+        let all: Vec<Standing> = self.parts().map(|(seen, _)| seen.standing(owner)).collect();
+        let moved = all.iter().filter(|standing| standing.moved.is_some());
+        let moved = moved.max_by_key(|standing| standing.moved.as_ref().and_then(|moved| moved.at));
+        let numbers = match moved {
+            Some(Standing { numbers, .. }) if numbers.len() == 1 => numbers.clone(),
+            _ => all.iter().flat_map(|standing| standing.numbers.iter().copied()).collect(),
+        };
+        Standing {
+            numbers,
+            applied_at: all.iter().filter_map(|standing| standing.applied_at).max(),
+            moved: moved.and_then(|standing| standing.moved.clone()),
+            undone: None,
+        }
+    }
+
+    /// The changes of all parts together; nothing is changed where one of them cannot be.
+    pub(super) fn change(
+        &self,
+        owner: &Owner,
+        delivery: Option<&Delivery<'_>>,
+        yielding: &[Owner],
+    ) -> Result<Option<Change>, Problem> {
+        self.together(|seen, reach| seen.change(owner, delivery.filter(|_| reach == Reach::Within), yielding))
+    }
+
+    /// The same, where the variables of everybody else that are in the way are taken over.
+    pub(super) fn take_over(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+    ) -> Result<Option<Change>, Problem> {
+        self.together(|seen, reach| match reach {
+            Reach::Within => seen.take_over(owner, delivery),
+            Reach::Outside => seen.change(owner, None, &[]),
+        })
+    }
+
+    /// What the parts that the delivery goes to have under its names.
+    pub(super) fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        let within = self.parts().filter(|(_, reach)| *reach == Reach::Within);
+        within.flat_map(|(seen, _)| seen.present(owner, delivery, yielding)).collect()
+    }
+
+    fn together(
+        &self,
+        change: impl Fn(&Seen, Reach) -> Result<Option<Change>, Problem>,
+    ) -> Result<Option<Change>, Problem> {
+        let mut changes = Vec::new();
+        let mut problems = Vec::new();
+        for (index, (seen, reach)) in self.parts().enumerate() {
+            match change(seen, reach) {
+                Ok(None) => {}
+                Ok(Some(change)) => changes.push((index, change)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        none_of(problems)?;
+        Ok((!changes.is_empty()).then_some(Change::Several(changes)))
+    }
+
+    pub(super) fn environment(&self) -> Environment {
+        Environment::merged(self.parts().map(|(seen, _)| seen.environment()))
+    }
+}
+
+/// Fails with all of the problems, under the reason of the first.
+pub(super) fn none_of(problems: impl IntoIterator<Item = Problem>) -> Result<(), Problem> {
+    let mut problems = problems.into_iter();
+    let Some(first) = problems.next() else { return Ok(()) };
+    let mut said: BTreeSet<String> = [first.message.clone()].into();
+    let message = problems.filter(|problem| said.insert(problem.message.clone()));
+    let message = message.fold(first.message.clone(), |all, next| format!("{all} {}", next.message));
+    Err(Problem { message, ..first })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::Reason,
+        workloads::{
+            WorkloadAddress,
+            workload::samples::{ADDRESS, LOGIN, changed, delivery, owner, values, workload},
+        },
+    };
+
+    fn target(name: &str) -> Target {
+        Target::Deployment(WorkloadAddress { name: name.to_owned(), container: None })
+    }
+
+    /// A Deployment with this entry for the address, if any.
+    fn part(name: &str, entry: &str) -> Seen {
+        let yaml = format!(
+            "spec: {{selector: {{}}, template: {{spec: {{containers: [{{name: main, image: i, env: [{entry}]}}]}}}}}}"
+        );
+        Seen::Workload(workload(&target(name), &yaml))
+    }
+
+    fn both(app: &str, api: &str) -> Seen {
+        Several::of(vec![part("app", app), part("api", api)]).unwrap()
+    }
+
+    const FOREIGN: &str = "{name: LOCAL_LDAP_ADDRESS, value: theirs}";
+
+    #[test]
+    fn one_is_no_several() {
+        assert!(matches!(Several::of(vec![part("app", "")]), Some(Seen::Workload(_))));
+        assert!(Several::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn all_are_changed_or_none() {
+        let full = values(&[ADDRESS]);
+        let wanted = delivery(1, &full);
+        let Some(Change::Several(changes)) = both("", "").change(&owner("corp"), Some(&wanted), &[]).unwrap()
+        else {
+            panic!("no changes")
+        };
+        assert_eq!(changes.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
+        let refused = both("", FOREIGN).change(&owner("corp"), Some(&wanted), &[]).unwrap_err();
+        assert_eq!(refused.reason, Reason::FieldConflict);
+        assert!(refused.message.contains("Deployment/api") && !refused.message.contains("Deployment/app"));
+        let refused = both(FOREIGN, FOREIGN).change(&owner("corp"), Some(&wanted), &[]).unwrap_err();
+        assert!(refused.message.contains("Deployment/api") && refused.message.contains("Deployment/app"));
+    }
+
+    /// The Deployments after every change that the delivery needs.
+    fn settled(seen: Seen, wanted: Option<&Delivery<'_>>) -> Seen {
+        let Seen::Several(several) = seen else { panic!("one") };
+        let mut parts: Vec<Part> = [*several.first].into_iter().chain(several.more).collect();
+        for _ in 0..4 {
+            let mut all = parts.clone().into_iter();
+            let whole = Several { first: Box::new(all.next().unwrap()), more: all.collect() };
+            let Some(Change::Several(changes)) = whole.change(&owner("corp"), wanted, &[]).unwrap() else {
+                return Seen::Several(whole);
+            };
+            for (index, change) in changes {
+                let Seen::Workload(seen) = &parts[index].seen else { panic!("no workload") };
+                parts[index].seen = Seen::Workload(changed(seen, &owner("corp"), &change));
+            }
+        }
+        panic!("it does not end")
+    }
+
+    #[test]
+    fn going_back_is_to_what_a_revision_was_made_for() {
+        let numbers = |seen: &Seen| {
+            let of_part = |(seen, _): (&Seen, Reach)| seen.standing(&owner("corp")).numbers;
+            seen.parts().into_iter().map(of_part).collect::<Vec<_>>()
+        };
+        let (one, two) = (values(&[ADDRESS]), values(&[ADDRESS, LOGIN]));
+        let seen = settled(both("", "").reaching(&target("app")), Some(&delivery(1, &one)));
+        assert_eq!(numbers(&seen), [[1].into(), BTreeSet::new()]);
+        let all = Target::parse("Deployment/app and Deployment/api").unwrap();
+        let seen = settled(seen.reaching(&all), Some(&delivery(2, &two)));
+        assert_eq!(numbers(&seen), [BTreeSet::from([2]), [2].into()]);
+        assert_eq!(seen.standing(&owner("corp")).numbers, [2].into());
+        let seen = settled(seen.reaching(&target("app")), Some(&delivery(1, &one)));
+        assert_eq!(numbers(&seen), [[1].into(), BTreeSet::new()]);
+        let seen = settled(seen, None);
+        assert_eq!(seen.standing(&owner("corp")), Standing::default());
+    }
+
+    #[test]
+    fn who_points_one_elsewhere_means_all() {
+        let by = |manager: &str, number: u64| {
+            format!(
+                "
+metadata:
+  managedFields:
+  - manager: {manager}
+    operation: Apply
+    time: 2026-11-01T1{number}:00:00Z
+    fieldsV1: {{f:spec: {{f:template: {{f:spec: {{f:containers: {{'k:{{\"name\":\"main\"}}': {{f:env: {{
+      'k:{{\"name\":\"LOCAL_LDAP_ADDRESS\"}}': {{.: {{}}, f:valueFrom: {{f:secretKeyRef: {{}}}}}}}}}}}}}}}}}}}}
+spec:
+  selector: {{}}
+  template: {{spec: {{containers: [{{name: main, env: [
+    {{name: LOCAL_LDAP_ADDRESS, valueFrom: {{secretKeyRef: {{name: corp-ldap-{number}, key: LOCAL_LDAP_ADDRESS}}}}}}]}}]}}}}
+"
+            )
+        };
+        let part = |name, manager, number| Seen::Workload(workload(&target(name), &by(manager, number)));
+        let ours = owner("corp").manager;
+        let seen = Several::of(vec![part("app", &ours, 2), part("api", "kubectl-rollout", 1)]).unwrap();
+        let standing = seen.standing(&owner("corp"));
+        assert_eq!(standing.numbers, [1].into());
+        assert_eq!(standing.moved.map(|moved| moved.by).as_deref(), Some("kubectl-rollout"));
+        assert_eq!(standing.applied_at, Some("2026-11-01T12:00:00Z".parse().unwrap()));
+        let seen = Several::of(vec![part("app", &ours, 2), part("api", &ours, 1)]).unwrap();
+        assert_eq!(seen.standing(&owner("corp")).numbers, [1, 2].into());
+    }
+}

@@ -1,0 +1,347 @@
+//! The effects on targets: each is one request, or a few reads.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        core::v1::Pod,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, ValidationDirective},
+    core::{ApiResource, DynamicObject},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    Change, Made, Owner, Patience, Rollout, Seen, Sightings,
+    combined::Reach,
+    references,
+    rights::forbidden,
+    rollout::{Listed, Watched, judge, judge_rendered},
+    weights_and_biases::WeightsAndBiases,
+    workload::{Controller, Workload},
+};
+use crate::{
+    api::Reason,
+    problem::{Problem, quote},
+};
+
+/// Makes the change, to the version of the target that was seen: of several objects to all or, as far as the API
+/// server tells that in a dry run, to none.
+pub async fn make(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    change: &Change,
+) -> Result<Result<Made, Problem>, kube::Error> {
+    let changes = match (seen, change) {
+        (Seen::Several(several), Change::Several(changes)) => several.changed(changes),
+        one => vec![one],
+    };
+    let runs: &[Run] = if changes.len() > 1 { &[Run::Dry, Run::Real] } else { &[Run::Real] };
+    for run in runs {
+        for (seen, change) in &changes {
+            match patch(client, namespace, seen, owner, change, *run).await? {
+                Ok(Made::Changed) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+    Ok(Ok(Made::Changed))
+}
+
+/// Whether the API server keeps what it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    Dry,
+    Real,
+}
+
+/// Changes one object.
+///
+/// Server-side apply is forced: the decision refused what belongs to somebody else, and the version that
+/// it saw is pinned.
+async fn patch(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    change: &Change,
+    run: Run,
+) -> Result<Result<Made, Problem>, kube::Error> {
+    let dry_run = run == Run::Dry;
+    let resource = seen.resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let made = match change {
+        Change::Apply(configuration) | Change::Claim(configuration) => {
+            let parameters = PatchParams { dry_run, ..PatchParams::apply(&owner.manager).force() };
+            api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
+        }
+        Change::Merge(fields) => {
+            // What the installed definition does not know is refused and not silently left out.
+            let parameters = PatchParams {
+                dry_run,
+                field_manager: Some(owner.manager.clone()),
+                field_validation: Some(ValidationDirective::Strict),
+                ..PatchParams::default()
+            };
+            api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
+        }
+        // What is several was taken apart.
+        Change::Several(_) => return Ok(Ok(Made::Stale(String::new()))),
+    };
+    match made {
+        Ok(_) => Ok(Ok(Made::Changed)),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+            Ok(Ok(Made::Stale(status.message.clone())))
+        }
+        // Admission answers 403, too, but not in these words.
+        Err(kube::Error::Api(status))
+            if status.is_forbidden() && status.message.contains(" cannot patch resource ") =>
+        {
+            Ok(Err(forbidden("change", &seen.title(), &seen.resource())))
+        }
+        Err(kube::Error::Api(status))
+            if status.is_forbidden() || status.is_invalid() || status.code == BAD_REQUEST =>
+        {
+            Ok(Err(Problem::new(
+                Reason::TargetRefused,
+                format!(
+                    "The change to {} was refused: {}. Change what refuses it, or take spec.target out and wire the Secret by hand.",
+                    seen.title(),
+                    quote(&status.message).trim_end_matches('.')
+                ),
+            )))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+const BAD_REQUEST: u16 = 400;
+
+/// Looks at what became of the owner's entries, which refer to the revision of this number or, without
+/// one, are out of the target. What fails is added to the sightings. Of several objects, the worst counts.
+pub async fn rollout(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    (owner, number): (&Owner, Option<u64>),
+    patience: Patience,
+    sightings: &mut Sightings,
+) -> Result<Result<Rollout, Problem>, kube::Error> {
+    let parts = seen.parts();
+    // Where pods of one show that it works, a workload that is scaled to zero need not.
+    let runs = parts.iter().any(|(seen, _)| seen.has_pods());
+    let mut rollouts = Vec::new();
+    for (seen, reach) in parts.into_iter().filter(|(seen, _)| !runs || seen.has_pods()) {
+        let watched = (owner, number.filter(|_| reach == Reach::Within));
+        match rollout_of_object(client, namespace, seen, watched, patience, sightings).await? {
+            Ok(rollout) => rollouts.push(rollout),
+            Err(problem) => return Ok(Err(problem)),
+        }
+    }
+    Ok(Ok(Rollout::worst(rollouts)))
+}
+
+async fn rollout_of_object(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    (owner, number): (&Owner, Option<u64>),
+    patience: Patience,
+    sightings: &mut Sightings,
+) -> Result<Result<Rollout, Problem>, kube::Error> {
+    let workload = match seen {
+        Seen::Workload(workload) => workload,
+        Seen::WeightsAndBiases(server) => {
+            let watched = Watched { owner, number, containers: &[] };
+            return rendered(client, namespace, server, watched, patience, sightings).await;
+        }
+        // What is several was taken apart.
+        Seen::Several(_) => return Ok(Ok(Rollout::Complete)),
+    };
+    let numbers = workload.standing(owner).numbers;
+    if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
+        // What was seen is not what it is to become, so its status says nothing of it.
+        return Ok(Ok(Rollout::Progressing(format!("{} is being changed.", seen.title()))));
+    }
+    let pods = match pods_of(client, namespace, workload).await? {
+        Ok(pods) => pods,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let replica_sets = match (workload.controller(), workload.controller().selector()) {
+        (Controller::Deployment(_), Some(selector)) => {
+            list::<ReplicaSet>(client, namespace, &ListParams::default().labels_from(&selector)).await?
+        }
+        _ => Ok(Vec::new()),
+    };
+    let containers = workload.container_names();
+    let watched = Watched { owner, number, containers: &containers };
+    Ok(replica_sets.map(|replica_sets| {
+        let listed = Listed { pods: &pods, replica_sets: &replica_sets };
+        judge(workload.controller(), listed, watched, patience, sightings)
+    }))
+}
+
+/// Deletes the pods of a StatefulSet that refer to revisions that may be stuck, and keep its controller from
+/// going on or back: it waits for them to become ready before it replaces any (a known limitation of
+/// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
+pub async fn unblock(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    stuck: &BTreeSet<u64>,
+) -> Result<Result<(), Problem>, kube::Error> {
+    for (seen, _) in seen.parts() {
+        if let Err(problem) = unblock_object(client, namespace, seen, owner, stuck).await? {
+            return Ok(Err(problem));
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn unblock_object(
+    client: &Client,
+    namespace: &str,
+    seen: &Seen,
+    owner: &Owner,
+    stuck: &BTreeSet<u64>,
+) -> Result<Result<(), Problem>, kube::Error> {
+    let Seen::Workload(workload) = seen else {
+        return Ok(Ok(()));
+    };
+    let Controller::StatefulSet(set) = workload.controller() else {
+        return Ok(Ok(()));
+    };
+    let pods = match pods_of(client, namespace, workload).await? {
+        Ok(pods) => pods,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    // Pods of the present template would only come again.
+    let stuck: BTreeSet<u64> = stuck - &workload.controller().revisions(owner);
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let is_meant = |pod: &&Pod| {
+        is_stuck(pod, set) && !references::revisions(pod.spec.as_ref(), owner).is_disjoint(&stuck)
+    };
+    for pod in pods.iter().filter(is_meant) {
+        let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+        let parameters = DeleteParams::default().preconditions(preconditions);
+        match api.delete(&pod.name_any(), &parameters).await {
+            Ok(_) => {}
+            // It is gone, or another one stands in its place.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                return Ok(Err(forbidden("delete", "pods", &ApiResource::erase::<Pod>(&()))));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Whether the pod is the set's, and neither ready nor on its way out.
+fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
+    let mut owners = pod.owner_references().iter();
+    let is_of_set =
+        owners.any(|owner| owner.controller == Some(true) && Some(&owner.uid) == set.metadata.uid.as_ref());
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready = conditions.into_iter().any(|each| each.type_ == "Ready" && each.status == "True");
+    is_of_set && !is_ready && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// Looks at what the W&B operator made of its resource.
+async fn rendered(
+    client: &Client,
+    namespace: &str,
+    server: &WeightsAndBiases,
+    watched: Watched<'_>,
+    patience: Patience,
+    sightings: &mut Sightings,
+) -> Result<Result<Rollout, Problem>, kube::Error> {
+    let workloads = match workloads(client, namespace).await? {
+        Ok(workloads) => server.answering_logins(workloads, watched.owner),
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let lacking = server.lacking(&workloads, watched.owner);
+    let pods = match list::<Pod>(client, namespace, &ListParams::default()).await? {
+        Ok(pods) => pods,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let replica_sets = list::<ReplicaSet>(client, namespace, &ListParams::default()).await?;
+    Ok(replica_sets.map(|replica_sets| {
+        let listed = Listed { pods: &pods, replica_sets: &replica_sets };
+        judge_rendered(&workloads, listed, watched, patience, sightings, lacking)
+    }))
+}
+
+/// Every workload of the namespace that may run W&B Server.
+pub(super) async fn workloads(
+    client: &Client,
+    namespace: &str,
+) -> Result<Result<Vec<Controller>, Problem>, kube::Error> {
+    let all = ListParams::default();
+    let deployments = match list::<Deployment>(client, namespace, &all).await? {
+        Ok(deployments) => deployments,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let sets = match list::<StatefulSet>(client, namespace, &all).await? {
+        Ok(sets) => sets,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let deployments = deployments.into_iter().map(|each| Controller::Deployment(Box::new(each)));
+    let sets = sets.into_iter().map(|each| Controller::StatefulSet(Box::new(each)));
+    Ok(Ok(deployments.chain(sets).collect()))
+}
+
+async fn pods_of(
+    client: &Client,
+    namespace: &str,
+    workload: &Workload,
+) -> Result<Result<Vec<Pod>, Problem>, kube::Error> {
+    match workload.controller().selector() {
+        Some(selector) => list(client, namespace, &ListParams::default().labels_from(&selector)).await,
+        None => Ok(Ok(Vec::new())),
+    }
+}
+
+pub(super) async fn list<K>(
+    client: &Client,
+    namespace: &str,
+    parameters: &ListParams,
+) -> Result<Result<Vec<K>, Problem>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
+        Ok(list) => Ok(Ok(list.items)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            let resource = ApiResource::erase::<K>(&());
+            Ok(Err(forbidden("list", &resource.plural, &resource)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Seen {
+    /// The object, such as `Deployment/wandb`.
+    fn title(&self) -> String {
+        format!("{}/{}", self.resource().kind, self.name())
+    }
+
+    /// Whether pods are to run; for the W&B operator's resource that is its own affair.
+    fn has_pods(&self) -> bool {
+        match self {
+            Self::Workload(workload) => workload.controller().desired_replicas() > 0,
+            Self::WeightsAndBiases(_) | Self::Several(_) => true,
+        }
+    }
+}

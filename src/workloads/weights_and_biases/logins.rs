@@ -1,0 +1,113 @@
+//! Which workloads answer logins, and what those have of the entries: pure.
+//!
+//! W&B's chart gives the same environment to every part of the server. Of these only `wandb/local` (`app`) and
+//! the API of the split services (`api`) serve `/oidc` and check passwords, so that only they tell whether
+//! people can log in.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, EnvVar};
+use kube::core::ObjectMeta;
+
+use super::{edit::WANDB_OPERATOR, v1::LOGIN_APPLICATIONS};
+use crate::workloads::{Moved, Owner, workload::Controller};
+
+/// The name of the application that a workload is.
+const APPLICATION: &str = "app.kubernetes.io/name";
+/// The release that a workload is of: the chart's release has the resource's name.
+const RELEASE: &str = "app.kubernetes.io/instance";
+/// What the chart appends to the name of the workload of `wandb/local`.
+const POSTFIX: &str = "-bc";
+
+/// The workloads of the release that answer logins.
+pub(super) fn of_release(workloads: Vec<Controller>, release: &str) -> Vec<Controller> {
+    let mut workloads = workloads;
+    workloads.retain(|each| {
+        let metadata = each.metadata();
+        release_of(metadata) == Some(release)
+            && (is_labelled(metadata) || login_containers(each).next().is_some())
+    });
+    workloads
+}
+
+/// The release that a workload which answers logins is of, as far as its metadata tell.
+pub(in crate::workloads) fn release_answering_logins(metadata: &ObjectMeta) -> Option<&str> {
+    release_of(metadata).filter(|_| is_labelled(metadata))
+}
+
+/// Those of the workloads with entries of the owner that answer logins; all of them where none is known to.
+pub(super) fn among(workloads: Vec<Controller>, owner: &Owner) -> Vec<Controller> {
+    let mut referring = workloads;
+    referring.retain(|each| !each.revisions(owner).is_empty());
+    let answers = |each: &Controller| is_labelled(each.metadata()) || login_containers(each).next().is_some();
+    if referring.iter().any(answers) {
+        referring.retain(answers);
+    }
+    referring
+}
+
+/// What a workload has instead of these variables, each of which is to refer to the Secret beside it: the
+/// revisions of the owner that it refers to there; nothing where it has all of them.
+pub(super) fn difference(
+    controller: &Controller,
+    variables: &[(&str, &str)],
+    owner: &Owner,
+) -> Option<BTreeSet<u64>> {
+    let idle = controller.desired_replicas() == 0 && controller.revisions(owner).is_empty();
+    let mut containers: Vec<_> = login_containers(controller).collect();
+    if containers.is_empty() {
+        containers = controller.containers().collect();
+    }
+    let entries = || containers.iter().flat_map(|container| variables.iter().map(|each| (*container, *each)));
+    let others = entries().filter_map(|(container, (name, secret))| {
+        let found = secret_of(container, name);
+        (found != Some(secret)).then_some(found)
+    });
+    let others: Vec<_> = others.collect();
+    let numbers = others.iter().flatten().filter_map(|secret| owner.number_of(secret));
+    (!idle && !others.is_empty()).then(|| numbers.collect())
+}
+
+/// The Secret that a variable of the container comes from; its last entry counts.
+fn secret_of<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
+    let entries = container.env.iter().flatten();
+    let last: &EnvVar = entries.rev().find(|entry| entry.name == name)?;
+    Some(last.value_from.as_ref()?.secret_key_ref.as_ref()?.name.as_str())
+}
+
+fn login_containers(controller: &Controller) -> impl Iterator<Item = &Container> {
+    controller.containers().filter(|container| LOGIN_APPLICATIONS.contains(&container.name.as_str()))
+}
+
+/// Who last changed the template of the workload.
+pub(super) fn last_change(controller: &Controller) -> Moved {
+    let has_template = |fields: &serde_json::Value| fields.pointer("/f:spec/f:template").is_some();
+    let entries = controller.metadata().managed_fields.iter().flatten();
+    let entries =
+        entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_template(&fields.0)));
+    // Times are whole seconds. What the W&B operator wrote in the same one undid nothing.
+    let newest = entries.max_by_key(|entry| {
+        let is_person = entry.manager.as_deref() != Some(WANDB_OPERATOR);
+        (entry.time.as_ref().map(|time| time.0), is_person)
+    });
+    Moved {
+        by: newest.and_then(|entry| entry.manager.clone()).unwrap_or_default(),
+        at: newest.and_then(|entry| entry.time.as_ref()).map(|time| time.0),
+    }
+}
+
+fn release_of(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.labels.as_ref()?.get(RELEASE).map(String::as_str)
+}
+
+/// Whether the name or the label is that of such an application.
+fn is_labelled(metadata: &ObjectMeta) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(APPLICATION)).map(String::as_str);
+    let name = metadata.name.as_deref().zip(release_of(metadata));
+    let name = name.and_then(|(name, release)| name.strip_prefix(release)?.strip_prefix('-'));
+    let name = name.map(|name| name.strip_suffix(POSTFIX).unwrap_or(name));
+    label.into_iter().chain(name).any(|each| LOGIN_APPLICATIONS.contains(&each))
+}
+
+#[cfg(test)]
+mod tests;

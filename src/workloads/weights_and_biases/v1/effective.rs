@@ -1,0 +1,234 @@
+//! What the W&B operator v1 and its chart make of the values of several sources: pure.
+//!
+//! The W&B operator merges the sources key by key: the first one that has a key decides, two maps are merged in
+//! turn, two lists are put together, and two values of different kinds stop it ([`misfits`]). The chart then
+//! gives each application's container, in falling precedence: `<app>.containers.<app>.env`, `<app>.env`,
+//! `<app>.extraEnv`, `global.env`, `global.extraEnv`, and below these what it makes of `global.auth` and
+//! `global.host`. A value that Go takes for empty does not count there.
+
+use std::{collections::BTreeMap, mem::discriminant};
+
+use serde_json::{Value, json};
+
+use super::sources::ValuesAuthor;
+use crate::workloads::weights_and_biases::tree;
+
+/// The values of each source, in falling precedence.
+pub type Layers<'a> = Vec<(ValuesAuthor, &'a Value)>;
+
+/// Where a value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whose values they are.
+    pub origin: ValuesAuthor,
+    /// The keys that lead there from the top of the values.
+    pub path: Vec<String>,
+}
+
+/// An environment variable as the chart writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable {
+    /// A scalar, or the rest of an entry such as `{valueFrom: …}`.
+    pub value: Value,
+    /// Where it comes from: the first source that has it.
+    pub place: Place,
+}
+
+/// The applications that answer logins: `wandb/local`, and the API of the split services.
+pub const LOGIN_APPLICATIONS: [&str; 2] = ["app", "api"];
+
+/// What the chart makes of its own settings: environment variables by the path of the value.
+const SETTINGS: [(&[&str], &[&str]); 4] = [
+    (&["global", "host"], &["HOST", "GORILLA_FRONTEND_HOST"]),
+    (&["global", "auth", "oidc", "clientId"], &["OIDC_CLIENT_ID", "GORILLA_OIDC_CLIENT_ID"]),
+    (&["global", "auth", "oidc", "issuer"], &["OIDC_ISSUER", "GORILLA_OIDC_ISSUER"]),
+    (&["global", "auth", "oidc", "authMethod"], &["OIDC_AUTH_METHOD", "GORILLA_AUTH_METHOD"]),
+];
+/// The names of the secret of the client.
+pub const SECRET_NAMES: [&str; 2] = ["OIDC_SECRET", "GORILLA_OIDC_SECRET"];
+const OIDC: [&str; 3] = ["global", "auth", "oidc"];
+/// The secret of the client, written out.
+pub const LITERAL_SECRET: &[&str] = &["global", "auth", "oidc", "secret"];
+/// How long a login lasts.
+pub const SESSION_HOURS: &[&str] = &["global", "auth", "sessionLengthHours"];
+
+/// The applications that the chart installs and that answer logins.
+pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static str> {
+    let is =
+        |path: &[&str], value: bool| at(layers, path).and_then(|(found, _)| found.as_bool()) == Some(value);
+    let is_left_out = [is(&["app", "install"], false), !is(&["global", "api", "enabled"], true)];
+    LOGIN_APPLICATIONS
+        .into_iter()
+        .zip(is_left_out)
+        .filter(|(_, is_left_out)| !is_left_out)
+        .map(|(name, _)| name)
+}
+
+/// Every environment variable that the sources give an application, by name.
+pub fn environment(layers: &Layers<'_>, application: &str) -> BTreeMap<String, Variable> {
+    let mut variables = of_settings(layers);
+    variables.extend(maps(layers, application));
+    variables
+}
+
+/// The environment variables that the sources name themselves, by name.
+pub fn maps(layers: &Layers<'_>, application: &str) -> BTreeMap<String, Variable> {
+    let weakest_first = places(application).into_iter().rev();
+    let named = weakest_first.flat_map(|path| {
+        let names = at(layers, &path).and_then(|(map, _)| map.as_object().cloned()).unwrap_or_default();
+        let found = names.into_iter().filter_map(move |(name, _)| {
+            let variable = variable(layers, &[path.as_slice(), &[&name]].concat())?;
+            Some((name, variable))
+        });
+        found.collect::<Vec<_>>()
+    });
+    named.collect()
+}
+
+/// The places of this variable that win over `global.extraEnv` in an application, the strongest first.
+pub fn above<'a>(application: &'a str, name: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    let places = places(application).into_iter().filter(|path| *path != GLOBAL_EXTRA);
+    places.map(|path| [path.as_slice(), &[name]].concat())
+}
+
+/// Every source that has something at the path.
+pub fn holders(layers: &Layers<'_>, path: &[&str]) -> Vec<Place> {
+    let has = |values: &Value| tree::find(values, path).is_some_and(|value| !is_empty(value));
+    let holders = layers.iter().filter(|(_, values)| has(values));
+    holders.map(|(origin, _)| Place::new(*origin, path)).collect()
+}
+
+/// What is at the path, with the first source that has it; nothing where Go takes it for empty.
+pub fn variable(layers: &Layers<'_>, path: &[&str]) -> Option<Variable> {
+    let (value, origin) = at(layers, path)?;
+    (!is_empty(&value)).then(|| Variable { value, place: Place::new(origin, path) })
+}
+
+/// What the sources have together at the path, with the first one that has anything there.
+pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, ValuesAuthor)> {
+    let mut found = layers.iter().filter_map(|(origin, values)| Some((*origin, tree::find(values, path)?)));
+    let (origin, first) = found.next()?;
+    let mut merged = first.clone();
+    for (_, below) in found {
+        merge(&mut merged, below, &mut Vec::new(), &mut Vec::new());
+    }
+    Some((merged, origin))
+}
+
+/// What the sources have together.
+pub fn merged(layers: &Layers<'_>) -> Value {
+    at(layers, &[]).map(|(values, _)| values).unwrap_or_default()
+}
+
+/// Where a source has a value of another kind than those before it have: there the W&B operator stops.
+pub fn misfits(layers: &Layers<'_>) -> Vec<Place> {
+    let mut layers = layers.iter();
+    let Some((_, first)) = layers.next() else { return Vec::new() };
+    let mut merged = (*first).clone();
+    let places = layers.flat_map(|(origin, values)| {
+        let mut paths = Vec::new();
+        merge(&mut merged, values, &mut Vec::new(), &mut paths);
+        paths.into_iter().map(|path| Place { origin: *origin, path })
+    });
+    places.collect()
+}
+
+/// Fills in what the first value does not have, and notes where the kinds differ.
+fn merge(over: &mut Value, under: &Value, path: &mut Vec<String>, misfits: &mut Vec<Vec<String>>) {
+    match (over, under) {
+        (Value::Object(over), Value::Object(under)) => {
+            for (key, value) in under {
+                if let Some(present) = over.get_mut(key) {
+                    path.push(key.clone());
+                    merge(present, value, path, misfits);
+                    path.pop();
+                } else {
+                    over.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        (Value::Array(over), Value::Array(under)) => over.extend(under.iter().cloned()),
+        (over, under) if discriminant(over) == discriminant(under) && !over.is_null() => {}
+        _ => misfits.push(path.clone()),
+    }
+}
+
+const GLOBAL_EXTRA: [&str; 2] = ["global", "extraEnv"];
+
+/// The maps of variables of an application, the strongest first.
+pub fn places(application: &str) -> [Vec<&str>; 5] {
+    [
+        vec![application, "containers", application, "env"],
+        vec![application, "env"],
+        vec![application, "extraEnv"],
+        vec!["global", "env"],
+        GLOBAL_EXTRA.to_vec(),
+    ]
+}
+
+/// What the chart makes of its own settings.
+fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, Variable> {
+    let mut variables = BTreeMap::new();
+    let mut insert = |names: &[&str], variable: &Variable| {
+        variables.extend(names.iter().map(|name| ((*name).to_owned(), variable.clone())));
+    };
+    // Without a client the chart makes nothing of the others.
+    let has_client = variable(layers, &[OIDC.as_slice(), &["clientId"]].concat()).is_some();
+    for (path, names) in SETTINGS {
+        if let Some(variable) = variable(layers, path)
+            && (has_client || !path.starts_with(&OIDC))
+        {
+            insert(names, &variable);
+        }
+    }
+    let secret = variable(layers, &[OIDC.as_slice(), &["oidcSecret", "name"]].concat());
+    if let Some(Variable { value: name, place }) = secret {
+        let key = at(layers, &[OIDC.as_slice(), &["oidcSecret", "secretKey"]].concat());
+        let key = key.map_or_else(|| json!("OIDC_SECRET"), |(key, _)| key);
+        let value = json!({"valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
+        insert(&SECRET_NAMES, &Variable { value, place });
+    } else if let Some(secret) = variable(layers, LITERAL_SECRET) {
+        insert(&SECRET_NAMES, &secret);
+    }
+    if let Some(Variable { value: hours, place }) = variable(layers, SESSION_HOURS) {
+        let hours = hours.as_str().map_or_else(|| hours.to_string(), ToOwned::to_owned);
+        insert(&["GORILLA_SESSION_LENGTH"], &Variable { value: json!(format!("{hours}h")), place });
+    }
+    variables
+}
+
+/// What Go's templates and mergo take for empty.
+pub fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+impl Place {
+    fn new(origin: ValuesAuthor, path: &[&str]) -> Self {
+        Self { origin, path: path.iter().map(|key| (*key).to_owned()).collect() }
+    }
+
+    /// Where that is in the `WeightsAndBiases` of this name, or in which other object, and how a person gets
+    /// there where that is the System Console.
+    pub fn describe(&self, name: &str) -> String {
+        let path = self.path.join(".");
+        let Some(object) = self.origin.object(name) else { return format!("spec.values.{path}") };
+        match self.origin {
+            ValuesAuthor::Console => {
+                let is_form = self.path.iter().map(String::as_str).take(3).eq(OIDC);
+                let page = if is_form { "Authentication" } else { "Advanced > User Spec" };
+                format!("{path} in the {object} (System Console > Settings > {page})")
+            }
+            _ => format!("{path} in the {object}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

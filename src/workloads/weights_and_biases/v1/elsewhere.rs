@@ -1,0 +1,96 @@
+//! The places of the values beside the ones that are written here: which of them win over the entries, and which the
+//! entries would silently take the place of.
+
+use serde_json::Value;
+
+use super::{
+    Layers, OIDC_SECRET, Place, Seen, ValuesAuthor, Variable, effective, login_applications, variable,
+};
+use crate::workloads::{
+    Delivery,
+    weights_and_biases::{edit::Edit, tree},
+};
+
+/// The places of a variable that win over the one that is written here, the strongest of each application first.
+pub fn stronger<'a>(applications: &'a [&'a str], name: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    applications.iter().flat_map(move |application| effective::above(application, name))
+}
+
+/// The path of a value in the resource.
+pub fn to_resource<'a>(path: &[&'a str]) -> Vec<&'a str> {
+    [&["spec", "values"], path].concat()
+}
+
+/// The path within the values.
+pub fn in_values<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
+    path.strip_prefix(&["spec", "values"]).unwrap_or(path)
+}
+
+/// Notes what the owner's entries would lose against, and what they would silently take the place of, in the
+/// sources beside the resource and in the places of the resource where nothing is written here.
+pub fn look_at_other_sources(
+    edit: &mut Edit<'_>,
+    seen: &Seen<'_>,
+    wanted: &[&str],
+    fields: &[(&[&str], Option<&str>)],
+) {
+    let edited = edit.edited().clone();
+    let layers: Layers<'_> = seen.sources.values(&edited).collect();
+    let mut places = effective::misfits(&layers);
+    let applications: Vec<_> = login_applications(&layers).collect();
+    for name in wanted {
+        let own = tree::find(&edited, &variable(name));
+        for path in stronger(&applications, name) {
+            let wins = effective::variable(&layers, &path).is_some_and(|found| Some(&found.value) != own);
+            places.extend(wins.then(|| effective::holders(&layers, &path)).into_iter().flatten());
+        }
+        let path = variable(name);
+        places.extend(below_the_resource(effective::holders(&layers, in_values(&path))));
+    }
+    let has_secret = wanted.iter().any(|name| effective::SECRET_NAMES.contains(name));
+    let secrets = [[in_values(OIDC_SECRET), &["name"]].concat(), effective::LITERAL_SECRET.to_vec()];
+    for path in secrets.iter().filter(|_| has_secret) {
+        places.extend(below_the_resource(effective::holders(&layers, path)));
+    }
+    for (path, wanted) in fields.iter().filter_map(|(path, wanted)| Some((path, (*wanted)?))) {
+        let differs = |(_, values): &(ValuesAuthor, &Value)| {
+            tree::find(values, in_values(path)).is_some_and(|found| found.as_str() != Some(wanted))
+        };
+        let others: Layers<'_> = layers.iter().copied().filter(differs).collect();
+        places.extend(below_the_resource(effective::holders(&others, in_values(path))));
+    }
+    for place in places {
+        edit.conflict_at(&place.describe(seen.name), &in_the_resource(&place));
+    }
+}
+
+/// Notes settings of the chart that a person made and that a variable would silently take the place of: unlike the chart's
+/// other fields they are not written here.
+pub fn look_at_settings(edit: &mut Edit<'_>, seen: &Seen<'_>, delivery: &Delivery<'_>, wanted: &[&str]) {
+    const SETTINGS: [&[&str]; 2] = [effective::LITERAL_SECRET, effective::SESSION_HOURS];
+    let layers = seen.layers();
+    for environment in login_applications(&layers).map(|name| effective::environment(&layers, name)) {
+        let found =
+            wanted.iter().filter_map(|name| Some((delivery.values.get(name)?, environment.get(*name)?)));
+        for (value, Variable { value: present, place }) in found {
+            let is_setting = SETTINGS.iter().any(|path| place.path == *path);
+            let is_of_person = matches!(place.origin, ValuesAuthor::Resource | ValuesAuthor::Console);
+            if is_of_person && is_setting && present.as_str() != Some(value.expose()) {
+                edit.conflict_at(&place.describe(seen.name), &in_the_resource(place));
+            }
+        }
+    }
+}
+
+/// The resource's own places are looked at where they are edited.
+fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
+    places.into_iter().filter(|place| place.origin != ValuesAuthor::Resource)
+}
+
+/// The path in the resource; nothing where the place is in another source.
+pub fn in_the_resource(place: &Place) -> Vec<&str> {
+    match place.origin {
+        ValuesAuthor::Resource => to_resource(&place.path.iter().map(String::as_str).collect::<Vec<_>>()),
+        ValuesAuthor::Console | ValuesAuthor::Managed | ValuesAuthor::Channel => Vec::new(),
+    }
+}

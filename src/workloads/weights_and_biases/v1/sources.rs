@@ -1,0 +1,183 @@
+//! Where the W&B operator v1 takes the chart and its values from, beside the resource itself.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::{api::Reason, problem::Problem, workloads::weights_and_biases::tree};
+
+/// Who wrote values of the chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValuesAuthor {
+    /// The `WeightsAndBiases` resource.
+    Resource,
+    /// The System Console, which keeps them in the Secret `<name>-spec-user`.
+    Console,
+    /// The `ConfigMap` `wandb-spec-managed`.
+    Managed,
+    /// W&B's release channel, of which the Secret `<name>-latest-cached-release` is a copy.
+    Channel,
+}
+
+/// The chart and the values of one origin.
+#[derive(Clone)]
+pub struct Source {
+    /// Who wrote them.
+    pub origin: ValuesAuthor,
+    /// The values.
+    pub values: Value,
+    /// Which chart it is; null where the origin does not say.
+    pub chart: Value,
+}
+
+/// Every source beside the resource, in falling precedence.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// What the W&B operator merges below the resource.
+    pub merged: Vec<Source>,
+    /// The chart that was installed last, where none of the sources names one.
+    pub installed: Value,
+    /// Why a source is missing here; nobody can tell then what the W&B operator makes of all.
+    pub unreadable: Option<Problem>,
+}
+
+/// The values may hold secrets.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Values and a chart as the W&B operator stores both: JSON in the entries of an object.
+type Stored = Option<(Value, Value)>;
+
+/// The `ConfigMap` with the settings that W&B manages.
+pub const MANAGED: &str = "wandb-spec-managed";
+
+impl ValuesAuthor {
+    /// The object that has the values of a resource of this name, for people; nothing for the resource.
+    pub fn object(self, name: &str) -> Option<String> {
+        match self {
+            Self::Resource => None,
+            Self::Console => Some(format!("Secret \"{}\"", user_spec(name))),
+            Self::Managed => Some(format!("ConfigMap \"{MANAGED}\"")),
+            Self::Channel => Some(format!("Secret \"{}\"", cached_release(name))),
+        }
+    }
+}
+
+/// The Secret with what the System Console wrote for the resource of this name.
+pub fn user_spec(name: &str) -> String {
+    format!("{name}-spec-user")
+}
+
+/// The Secret with what W&B's release channel offers the resource of this name.
+pub fn cached_release(name: &str) -> String {
+    format!("{name}-latest-cached-release")
+}
+
+/// Reads every source of the resource of this name. The W&B operator takes either the managed values or the
+/// channel's; which one depends on how it was started, so both count where both are there.
+pub(in crate::workloads) async fn read(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Sources, kube::Error> {
+    let mut sources = Sources::default();
+    let found = [
+        (ValuesAuthor::Console, of_secret(client, namespace, &user_spec(name)).await?),
+        (ValuesAuthor::Managed, of_config_map(client, namespace).await?),
+        (ValuesAuthor::Channel, of_secret(client, namespace, &cached_release(name)).await?),
+    ];
+    for (origin, stored) in found {
+        match stored {
+            Ok(stored) => {
+                sources.merged.extend(stored.map(|(values, chart)| Source { origin, values, chart }));
+            }
+            Err(problem) => sources.unreadable = sources.unreadable.or(Some(problem)),
+        }
+    }
+    if !sources.merged.iter().any(|source| source.chart.is_object()) {
+        let active = of_secret(client, namespace, &format!("{name}-spec-active")).await?;
+        sources.installed = active.ok().flatten().map(|(_, chart)| chart).unwrap_or_default();
+    }
+    Ok(sources)
+}
+
+async fn of_secret(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Result<Stored, Problem>, kube::Error> {
+    let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await?;
+    let data = secret.and_then(|secret| secret.data);
+    let entry = |key: &str| data.as_ref()?.get(key).map(|value| value.0.as_slice());
+    Ok(stored(&format!("Secret \"{name}\""), entry("values"), entry("chart")))
+}
+
+async fn of_config_map(client: &Client, namespace: &str) -> Result<Result<Stored, Problem>, kube::Error> {
+    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(MANAGED).await?;
+    let data = map.and_then(|map| map.data);
+    let entry = |key: &str| data.as_ref()?.get(key).map(String::as_bytes);
+    Ok(stored(&format!("ConfigMap \"{MANAGED}\""), entry("values"), entry("chart")))
+}
+
+fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<Stored, Problem> {
+    let Some(values) = values else { return Ok(None) };
+    let parse = |text: &[u8]| {
+        serde_json::from_slice::<Value>(text).map_err(|_| {
+            Problem::new(
+                Reason::TargetRefused,
+                format!(
+                    "The {object} holds values of W&B's chart that are no JSON, so neither the W&B operator nor this one can read them. Write it anew."
+                ),
+            )
+        })
+    };
+    Ok(Some((parse(values)?, chart.map(parse).transpose()?.unwrap_or_default())))
+}
+
+impl Sources {
+    /// The values of every source, those of the resource first.
+    pub fn values<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = (ValuesAuthor, &'a Value)> {
+        let own = tree::find(resource, &["spec", "values"]).map(|values| (ValuesAuthor::Resource, values));
+        own.into_iter().chain(self.merged.iter().map(|source| (source.origin, &source.values)))
+    }
+
+    /// The chart of every source, that of the resource first and the one that was installed last.
+    pub fn charts<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = &'a Value> {
+        let own = tree::find(resource, &["spec", "chart"]);
+        own.into_iter().chain(self.merged.iter().map(|source| &source.chart)).chain([&self.installed])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_the_other_operator_stores_them() {
+        let values = br#"{"global": {"host": "https://wandb.example.com"}}"#.as_slice();
+        let chart = br#"{"url": "https://charts.example.com", "name": "operator-wandb"}"#.as_slice();
+        let (found, of) = stored("Secret \"s\"", Some(values), Some(chart)).unwrap().unwrap();
+        assert_eq!(found, json!({"global": {"host": "https://wandb.example.com"}}));
+        assert_eq!(of["name"], "operator-wandb");
+        assert_eq!(stored("Secret \"s\"", Some(b"null"), None), Ok(Some((Value::Null, Value::Null))));
+        assert_eq!(stored("Secret \"s\"", None, Some(chart)), Ok(None));
+        let problem = stored("Secret \"s\"", Some(b"s3cret: yaml"), None).unwrap_err();
+        assert_eq!(problem.reason, Reason::TargetRefused);
+        assert!(problem.message.starts_with("The Secret \"s\" holds values"), "{}", problem.message);
+        assert!(!problem.message.contains("s3cret"));
+    }
+
+    #[test]
+    fn values_are_not_printed() {
+        let values = json!({"global": {"license": "s3cret"}});
+        let source = Source { origin: ValuesAuthor::Console, values, chart: Value::Null };
+        assert_eq!(format!("{source:?}"), "Source { origin: Console, .. }");
+    }
+}

@@ -1,0 +1,127 @@
+//! What of somebody else stands in the way of a delivery.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, EnvVar};
+
+use super::{
+    Workload,
+    item::{Item, Place},
+    wanted::{Wanted, place_of, reference, volumes},
+};
+use crate::{
+    api::Reason,
+    problem::{Problem, enumerate},
+    workloads::{ADVICE_TO_ADOPT, Holder, Owner},
+};
+
+impl Wanted<'_> {
+    /// Who has set the entry: the owner, one that gives way to it, or somebody else.
+    pub(super) fn holder(
+        &self,
+        seen: &Workload,
+        place: &Place,
+        entry: &EnvVar,
+        yielding: &[Owner],
+    ) -> Holder {
+        let Some((secret, _)) = reference(entry) else {
+            return if self.is_remnant(seen, place, entry) { Holder::Own } else { Holder::Other };
+        };
+        if self.owner.number_of(secret).is_some() {
+            Holder::Own
+        } else if yielding.iter().any(|owner| owner.number_of(secret).is_some()) {
+            Holder::Yielding
+        } else {
+            Holder::Other
+        }
+    }
+
+    /// Whether the entry has nothing but its name, which is left of ours: who applied another value over our
+    /// reference, and gives it up, takes only that value away.
+    fn is_remnant(&self, seen: &Workload, place: &Place, entry: &EnvVar) -> bool {
+        let has_nothing = entry.value.as_ref().is_none_or(String::is_empty) && entry.value_from.is_none();
+        let item = Item::Variable(place.clone(), entry.name.clone());
+        let mut holders = seen.ownership().holders(&item).into_iter();
+        has_nothing
+            && self.managers(seen, std::slice::from_ref(&item)).is_empty()
+            && holders.any(|entry| entry.manager.as_deref() == Some(&self.owner.manager))
+    }
+
+    /// Refuses what would change a variable of somebody else: values are never named, they may be secret.
+    pub(super) fn refuse_variables(
+        &self,
+        seen: &Workload,
+        container: &Container,
+        yielding: &[Owner],
+    ) -> Result<(), Problem> {
+        let place = place_of(&container.name);
+        let foreign: BTreeSet<&str> = container
+            .env
+            .iter()
+            .flatten()
+            .filter(|entry| self.variables.contains(&entry.name.as_str()))
+            .filter(|entry| self.holder(seen, &place, entry, yielding) == Holder::Other)
+            .map(|entry| entry.name.as_str())
+            .collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let items: Vec<_> =
+            foreign.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned())).collect();
+        // The names are the operator's own, so that all of them can stand there.
+        let names: Vec<_> = foreign.into_iter().collect();
+        let (target, container) = (seen.target(), &container.name);
+        Err(self.conflict(
+            seen,
+            &items,
+            &format!("has set {} in the container \"{container}\" of {target}", names.join(", ")),
+            "Nothing was changed there.",
+            ADVICE_TO_ADOPT,
+        ))
+    }
+
+    /// Refuses what would change a volume or a mount of somebody else.
+    pub(super) fn refuse_files(&self, seen: &Workload, container: &Container) -> Result<(), Problem> {
+        let Some(path) = &self.authorities else {
+            return Ok(());
+        };
+        let (volume, target) = (&self.owner.volume, seen.target());
+        if volumes(seen).any(|each| each.name == *volume && !self.is_ours(each)) {
+            return Err(self.conflict(
+                seen,
+                &[Item::Volume(volume.clone())],
+                &format!("has given {target} a volume \"{volume}\" of another content"),
+                "That volume is left alone.",
+                "Rename it.",
+            ));
+        }
+        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+        if let Some(mount) = mounts.iter().find(|mount| mount.mount_path == *path && mount.name != *volume) {
+            return Err(self.conflict(
+                seen,
+                &[Item::Mount(place_of(&container.name), path.clone())],
+                &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
+                "That mount is left alone.",
+                "Mount it elsewhere.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The field managers of the items, apart from the owner's.
+    pub(super) fn managers<'s>(&self, seen: &'s Workload, items: &[Item]) -> BTreeSet<&'s str> {
+        let holders = items.iter().flat_map(|item| seen.ownership().holders(item));
+        let managers = holders.filter_map(|entry| entry.manager.as_deref());
+        managers.filter(|manager| *manager != self.owner.manager).collect()
+    }
+
+    fn conflict(&self, seen: &Workload, items: &[Item], did: &str, left: &str, remedy: &str) -> Problem {
+        let managers = self.managers(seen, items);
+        let whose = if managers.is_empty() {
+            "Somebody else".to_owned()
+        } else {
+            format!("Somebody else (field manager {})", enumerate(managers))
+        };
+        Problem::new(Reason::FieldConflict, format!("{whose} {did}. {left} {remedy}"))
+    }
+}

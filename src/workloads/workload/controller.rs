@@ -1,0 +1,82 @@
+//! What Deployments and `StatefulSet`s have in common.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{Container, Pod, PodTemplateSpec},
+};
+use kube::{
+    ResourceExt,
+    core::{ObjectMeta, Selector, SelectorExt},
+};
+
+use crate::workloads::{Owner, references};
+
+/// A Deployment or a `StatefulSet`.
+#[derive(Clone, Debug)]
+pub(in crate::workloads) enum Controller {
+    Deployment(Box<Deployment>),
+    StatefulSet(Box<StatefulSet>),
+}
+
+impl Controller {
+    pub(super) fn template(&self) -> Option<&PodTemplateSpec> {
+        match self {
+            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
+            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),
+        }
+    }
+
+    /// What selects the workload's pods; nothing where it would select everything.
+    pub(in crate::workloads) fn selector(&self) -> Option<Selector> {
+        let selector = match self {
+            Self::Deployment(deployment) => &deployment.spec.as_ref()?.selector,
+            Self::StatefulSet(set) => &set.spec.as_ref()?.selector,
+        };
+        let selector = Selector::try_from(selector.clone()).ok()?;
+        (!selector.selects_all()).then_some(selector)
+    }
+
+    /// Whether the pod is one of the workload's.
+    pub(in crate::workloads) fn selects(&self, pod: &Pod) -> bool {
+        self.selector().is_some_and(|selector| selector.matches(pod.labels()))
+    }
+
+    /// The owner's revisions that the template refers to in any way.
+    pub(in crate::workloads) fn revisions(&self, owner: &Owner) -> BTreeSet<u64> {
+        references::revisions(self.template().and_then(|template| template.spec.as_ref()), owner)
+    }
+
+    /// The object's metadata.
+    pub(in crate::workloads) fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Deployment(deployment) => &deployment.metadata,
+            Self::StatefulSet(set) => &set.metadata,
+        }
+    }
+
+    /// The containers of the template, without those that run before the others.
+    pub(in crate::workloads) fn containers(&self) -> impl Iterator<Item = &Container> {
+        let pod = self.template().and_then(|template| template.spec.as_ref());
+        pod.into_iter().flat_map(|pod| &pod.containers)
+    }
+
+    /// How many pods the workload is to have.
+    pub(in crate::workloads) fn desired_replicas(&self) -> i32 {
+        let replicas = match self {
+            Self::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
+            Self::StatefulSet(set) => set.spec.as_ref().and_then(|spec| spec.replicas),
+        };
+        replicas.unwrap_or(1)
+    }
+
+    /// The object, such as `Deployment/wandb`.
+    pub(in crate::workloads) fn title(&self) -> String {
+        let kind = match self {
+            Self::Deployment(_) => "Deployment",
+            Self::StatefulSet(_) => "StatefulSet",
+        };
+        format!("{kind}/{}", self.metadata().name.as_deref().unwrap_or_default())
+    }
+}

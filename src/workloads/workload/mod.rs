@@ -1,0 +1,374 @@
+//! Deployments and `StatefulSet`s: env entries and files in the pod template.
+//!
+//! In reading order: an [`Item`] is one entry of the lists in a pod template, [`ownership`] tells which field
+//! managers have it, [`wanted`] is what a delivery makes of the template, [`conflicts`] what stands in its way,
+//! [`rewrite`] takes that over, and [`removal`] takes everything out.
+
+mod conflicts;
+mod controller;
+mod item;
+mod ownership;
+mod remarks;
+mod removal;
+mod rewrite;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::{Container, EnvVar, PodTemplateSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+pub(super) use self::controller::Controller;
+use self::{
+    item::{Item, List, references},
+    ownership::Ownership,
+    wanted::{Wanted, place_of},
+};
+use super::{
+    Change, Delivery, Dialect, Environment, Holder, Moved, Owner, PresentVariable, Standing, Target,
+    combined::none_of,
+    present::{Surroundings, origins},
+    rights::forbidden,
+};
+use crate::{
+    api::Reason,
+    problem::{Problem, enumerate},
+};
+
+/// A Deployment or a StatefulSet, as it was read.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    target: Target,
+    /// The containers that are meant; nothing stands for the only one.
+    containers: Vec<Option<String>>,
+    /// As the API server sent it, with fields that the types below may not know.
+    object: DynamicObject,
+    /// The same in types.
+    controller: Controller,
+}
+
+pub(super) async fn read(
+    client: &Client,
+    namespace: &str,
+    target: &Target,
+) -> Result<Result<Option<Workload>, Problem>, kube::Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource(target));
+    match api.get_opt(target.name()).await {
+        Ok(None) => Ok(Ok(None)),
+        Ok(Some(object)) => {
+            let workload = Workload::parse(target.clone(), object).map_err(kube::Error::SerdeError)?;
+            Ok(Ok(Some(workload)))
+        }
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            Ok(Err(forbidden("read", &target.to_string(), &resource(target))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a delivery makes of a workload that has no entry of anybody's yet.
+pub(super) fn preview(
+    target: &Target,
+    containers: &[Option<String>],
+    owner: &Owner,
+    delivery: &Delivery<'_>,
+) -> Value {
+    let resource = resource(target);
+    let containers = containers.iter().map(|named| named.as_deref().unwrap_or("<the only container>"));
+    json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": target.name()},
+        "spec": Wanted::new(containers, owner, delivery).spec(),
+    })
+}
+
+/// What a container tells.
+fn environment_of(container: &Container) -> Environment {
+    let mut literals = BTreeMap::new();
+    let mut references = BTreeSet::new();
+    for entry in container.env.iter().flatten() {
+        match (&entry.value, &entry.value_from) {
+            (_, Some(_)) => {
+                references.insert(entry.name.clone());
+            }
+            (value, None) => {
+                literals.insert(entry.name.clone(), value.clone().unwrap_or_default());
+            }
+        }
+    }
+    let host = literals.get("HOST").cloned();
+    let dialect = container.image.as_deref().map_or_else(Dialect::default, Dialect::of_image);
+    Environment { literals, references, host, dialect, remarks: None }
+}
+
+fn resource(target: &Target) -> ApiResource {
+    match target {
+        Target::StatefulSet(_) => ApiResource::erase::<StatefulSet>(&()),
+        Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
+            ApiResource::erase::<Deployment>(&())
+        }
+    }
+}
+
+impl Workload {
+    /// The object in types.
+    fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
+        let value = serde_json::to_value(&object)?;
+        let controller = match target {
+            Target::StatefulSet(_) => Controller::StatefulSet(serde_json::from_value(value)?),
+            Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
+                Controller::Deployment(serde_json::from_value(value)?)
+            }
+        };
+        let containers = target.containers_of(&target);
+        Ok(Self { target, containers, object, controller })
+    }
+
+    /// The same, with these containers in the place of the one that the target names.
+    pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
+        Self { containers, ..self }
+    }
+
+    /// How the owner's entries stand.
+    pub(super) fn standing(&self, owner: &Owner) -> Standing {
+        let ownership = self.ownership();
+        let references = references(self.template(), owner);
+        let containers = self.present_containers();
+        // A person may point other containers to a revision, which moves nothing.
+        let delivered = references.iter().filter(|(item, _)| match item {
+            Item::Variable(place, _) => {
+                place.list == List::Containers && containers.iter().any(|each| each.name == place.container)
+            }
+            Item::Volume(name) => *name == owner.volume,
+            Item::Container(_) | Item::Mount(..) => false,
+        });
+        let moved = delivered.filter_map(|(item, _)| {
+            let holders = ownership.holders_of_reference(item);
+            let ours = holders.iter().any(|entry| entry.manager.as_deref() == Some(&owner.manager));
+            let latest = holders.into_iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+            latest.filter(|_| !ours)
+        });
+        let moved = moved.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+        Standing {
+            numbers: references.iter().map(|(_, number)| *number).collect(),
+            applied_at: ownership
+                .applied(&owner.manager)
+                .and_then(|entry| entry.time.as_ref())
+                .map(|time| time.0),
+            moved: moved.map(|entry| Moved {
+                by: entry.manager.clone().unwrap_or_default(),
+                at: entry.time.as_ref().map(|time| time.0),
+            }),
+            undone: None,
+        }
+    }
+
+    /// What brings the owner's entries to the delivery, or out of the template where there is none.
+    pub(super) fn change(
+        &self,
+        owner: &Owner,
+        delivery: Option<&Delivery<'_>>,
+        yielding: &[Owner],
+    ) -> Result<Option<Change>, Problem> {
+        let Some(delivery) = delivery else {
+            return Ok(removal::change(self, owner));
+        };
+        let containers = self.containers()?;
+        let wanted = Wanted::of(&containers, owner, delivery);
+        let refused = containers.iter().map(|container| {
+            wanted.refuse_variables(self, container, yielding)?;
+            wanted.refuse_files(self, container)
+        });
+        none_of(refused.filter_map(Result::err))?;
+        Ok(self.towards(&wanted, &containers, yielding))
+    }
+
+    /// The same, where every variable that is in the way is taken over.
+    pub(super) fn take_over(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+    ) -> Result<Option<Change>, Problem> {
+        let containers = self.containers()?;
+        let wanted = Wanted::of(&containers, owner, delivery);
+        none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
+        Ok(self.towards(&wanted, &containers, &[]))
+    }
+
+    /// The next step towards what is wanted: the pod template changes in one of them, or in none.
+    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container], yielding: &[Owner]) -> Option<Change> {
+        let configuration = || self.configuration(wanted.spec());
+        if wanted.is_in_place(self, containers) {
+            return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
+        }
+        let leaves_any =
+            |owner: &Owner| references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item));
+        // Server-side apply takes away neither what stands beside our reference, nor what somebody else has or shares.
+        let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
+            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))
+            || yielding.iter().any(leaves_any);
+        if needs_rewriting {
+            return Some(Change::Merge(rewrite::patch(self, wanted, yielding)));
+        }
+        Some(Change::Apply(configuration()))
+    }
+
+    /// What the containers have under the names of the delivery, and of the owner's beside that.
+    pub(super) fn present(
+        &self,
+        owner: &Owner,
+        delivery: &Delivery<'_>,
+        yielding: &[Owner],
+    ) -> Vec<PresentVariable> {
+        let Ok(containers) = self.containers() else { return Vec::new() };
+        let wanted = Wanted::of(&containers, owner, delivery);
+        let concerns = |variable: &PresentVariable| {
+            variable.holder == Holder::Own || wanted.variables.contains(&variable.name.as_str())
+        };
+        let of_container = |container: &&Container| {
+            let entries = container.env.as_deref().unwrap_or_default();
+            let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
+            let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
+            let place = place_of(&container.name);
+            let variable = |(entry, value): (&EnvVar, _)| {
+                let item = Item::Variable(place.clone(), entry.name.clone());
+                PresentVariable {
+                    name: entry.name.clone(),
+                    container: format!("\"{}\" of {}", container.name, self.target()),
+                    holder: wanted.holder(self, &place, entry, yielding),
+                    value,
+                    managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
+                }
+            };
+            let present = entries.iter().zip(origins(entries, surroundings)).map(variable);
+            present.filter(concerns).collect::<Vec<_>>()
+        };
+        containers.iter().flat_map(of_container).collect()
+    }
+
+    /// What the target's containers and the way of its rollouts tell.
+    pub(super) fn environment(&self) -> Environment {
+        let containers = Environment::merged(self.present_containers().into_iter().map(environment_of));
+        Environment {
+            remarks: Some(remarks::interruption(&self.controller).into_iter().collect()),
+            ..containers
+        }
+    }
+
+    pub(super) fn resource(&self) -> ApiResource {
+        resource(&self.target)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.target.name()
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        self.object.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    fn template(&self) -> Option<&PodTemplateSpec> {
+        self.controller.template()
+    }
+
+    fn ownership(&self) -> Ownership<'_> {
+        Ownership::new(self.object.metadata.managed_fields.as_deref().unwrap_or_default())
+    }
+
+    /// Every container that is meant, once.
+    fn containers(&self) -> Result<Vec<&Container>, Problem> {
+        none_of(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
+        Ok(self.present_containers())
+    }
+
+    /// Those of the containers that are meant which are there, in the order of the template: server-side apply
+    /// would bring them into another one.
+    fn present_containers(&self) -> Vec<&Container> {
+        let meant = self.containers.iter().filter_map(|named| self.container(named.as_ref()).ok());
+        let meant: BTreeSet<&str> = meant.map(|container| container.name.as_str()).collect();
+        let containers = self.template().and_then(|template| template.spec.as_ref());
+        let containers = containers.into_iter().flat_map(|spec| &spec.containers);
+        containers.filter(|container| meant.contains(container.name.as_str())).collect()
+    }
+
+    /// The container of this name, or the only one.
+    fn container(&self, named: Option<&String>) -> Result<&Container, Problem> {
+        let containers = self.template().and_then(|template| template.spec.as_ref());
+        let containers = containers.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let found = match (named, containers) {
+            (Some(name), _) => containers.iter().find(|container| container.name == *name),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        found.ok_or_else(|| {
+            let seen = match named {
+                Some(name) => format!("{} has no container \"{name}\", but these", self.target),
+                None => format!("{} has several containers", self.target),
+            };
+            let listed = enumerate(containers.iter().map(|container| &container.name));
+            Problem::new(
+                Reason::ContainerNotFound,
+                format!(
+                    "{seen}: {listed}. In spec.target, set the container of {} to the one that runs W&B Server.",
+                    self.target
+                ),
+            )
+        })
+    }
+
+    /// The names of those of the containers that are meant which are there.
+    pub(super) fn container_names(&self) -> Vec<&str> {
+        self.present_containers().into_iter().map(|container| container.name.as_str()).collect()
+    }
+
+    /// A server-side apply configuration with this spec, for the version that was seen.
+    fn configuration(&self, spec: Option<Value>) -> Value {
+        let resource = self.resource();
+        let mut configuration = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": self.identity(),
+        });
+        if let (Some(spec), Some(fields)) = (spec, configuration.as_object_mut()) {
+            fields.insert("spec".to_owned(), spec);
+        }
+        configuration
+    }
+
+    /// The metadata that pins the version that was seen: a write with it fails where the object was changed,
+    /// replaced or deleted since, and never makes one.
+    fn identity(&self) -> ObjectMeta {
+        let seen = &self.object.metadata;
+        ObjectMeta {
+            name: seen.name.clone(),
+            namespace: seen.namespace.clone(),
+            uid: seen.uid.clone(),
+            resource_version: seen.resource_version.clone(),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod samples;
+#[cfg(test)]
+mod tests;
