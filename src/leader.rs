@@ -33,18 +33,18 @@ pub struct Election {
     api: Api<Lease>,
     name: String,
     identity: String,
-    seen: Option<Seen>,
+    seen: Option<SeenLease>,
 }
 
 /// The Lease as it was read last, and since when it has looked like that.
-struct Seen {
+struct SeenLease {
     lease: Lease,
     since: Instant,
 }
 
 /// What to do about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum LeaseStep {
     /// There is none.
     Create,
     /// It is ours.
@@ -56,17 +56,17 @@ enum Step {
 }
 
 /// Decides what to do about the Lease: pure.
-fn decide(identity: &str, seen: Option<(&LeaseSpec, Duration)>) -> Step {
+fn decide(identity: &str, seen: Option<(&LeaseSpec, Duration)>) -> LeaseStep {
     let Some((spec, unchanged_for)) = seen else {
-        return Step::Create;
+        return LeaseStep::Create;
     };
     match spec.holder_identity.as_deref() {
-        Some(holder) if holder == identity => Step::Renew,
-        None | Some("") => Step::TakeOver,
+        Some(holder) if holder == identity => LeaseStep::Renew,
+        None | Some("") => LeaseStep::TakeOver,
         Some(_) => {
             let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
             let duration = seconds.map_or(LEASE_DURATION, Duration::from_secs);
-            if unchanged_for > duration { Step::TakeOver } else { Step::Wait }
+            if unchanged_for > duration { LeaseStep::TakeOver } else { LeaseStep::Wait }
         }
     }
 }
@@ -87,11 +87,11 @@ impl Election {
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
                 // A leader is ready when it has listed its resources.
-                Ok(Claim::Ours) => {
+                Ok(LeaseClaim::Ours) => {
                     readiness.waits_for_listing();
                     return;
                 }
-                Ok(Claim::Contested | Claim::Theirs) => {
+                Ok(LeaseClaim::Contested | LeaseClaim::Theirs) => {
                     told = None;
                     readiness.set_ready();
                 }
@@ -117,9 +117,9 @@ impl Election {
             // Others count from before the answer, so this process does, too.
             let asked = Instant::now();
             match self.look_and_claim(RENEW_DEADLINE.saturating_sub(renewed.elapsed())).await {
-                Ok(Claim::Ours) => renewed = asked,
-                Ok(Claim::Theirs) => return,
-                Ok(Claim::Contested) => {}
+                Ok(LeaseClaim::Ours) => renewed = asked,
+                Ok(LeaseClaim::Theirs) => return,
+                Ok(LeaseClaim::Contested) => {}
                 Err(error) => tracing::warn!(error, "the Lease could not be renewed"),
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
@@ -129,38 +129,38 @@ impl Election {
     }
 
     /// Looks at the Lease once within a time limit, and claims it if it may. An error is in words.
-    async fn look_and_claim(&mut self, limit: Duration) -> Result<Claim, String> {
+    async fn look_and_claim(&mut self, limit: Duration) -> Result<LeaseClaim, String> {
         match tokio::time::timeout(limit, self.try_once()).await {
             Ok(claim) => claim.map_err(|error| in_words(&error)),
             Err(_) => Err(format!("no answer within {limit:?}")),
         }
     }
 
-    async fn try_once(&mut self) -> Result<Claim, kube::Error> {
+    async fn try_once(&mut self) -> Result<LeaseClaim, kube::Error> {
         self.look().await?;
         let now = Instant::now();
         let seen = self.seen.as_ref();
         let spec = seen.and_then(|seen| Some((seen.lease.spec.as_ref()?, now.duration_since(seen.since))));
         // A Lease without a spec is nobody's.
         let step = match (seen, spec) {
-            (Some(_), None) => Step::TakeOver,
+            (Some(_), None) => LeaseStep::TakeOver,
             _ => decide(&self.identity, spec),
         };
         let lease = self.claim(step);
         let written = match step {
-            Step::Wait => return Ok(Claim::Theirs),
-            Step::Create => self.api.create(&PostParams::default(), &lease).await,
-            Step::Renew | Step::TakeOver => {
+            LeaseStep::Wait => return Ok(LeaseClaim::Theirs),
+            LeaseStep::Create => self.api.create(&PostParams::default(), &lease).await,
+            LeaseStep::Renew | LeaseStep::TakeOver => {
                 self.api.replace(&self.name, &PostParams::default(), &lease).await
             }
         };
         match written {
             Ok(lease) => {
-                self.seen = Some(Seen { lease, since: now });
-                Ok(Claim::Ours)
+                self.seen = Some(SeenLease { lease, since: now });
+                Ok(LeaseClaim::Ours)
             }
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                Ok(Claim::Contested)
+                Ok(LeaseClaim::Contested)
             }
             Err(error) => Err(error),
         }
@@ -170,18 +170,18 @@ impl Election {
         let lease = self.api.get_opt(&self.name).await?;
         self.seen = lease.map(|lease| match self.seen.take() {
             Some(seen) if seen.lease.resource_version() == lease.resource_version() => seen,
-            _ => Seen { lease, since: Instant::now() },
+            _ => SeenLease { lease, since: Instant::now() },
         });
         Ok(())
     }
 
     /// The Lease with us as its holder.
-    fn claim(&self, step: Step) -> Lease {
+    fn claim(&self, step: LeaseStep) -> Lease {
         let mut lease = self.seen.as_ref().map(|seen| seen.lease.clone()).unwrap_or_default();
         lease.metadata.name = Some(self.name.clone());
         let now = MicroTime(Timestamp::now());
         let spec = lease.spec.get_or_insert_default();
-        if step != Step::Renew {
+        if step != LeaseStep::Renew {
             spec.acquire_time = Some(now.clone());
             spec.lease_transitions = spec.lease_transitions.map_or(Some(0), |count| count.checked_add(1));
         }
@@ -201,7 +201,7 @@ impl Election {
     async fn try_release(&mut self) -> Result<(), kube::Error> {
         // A renewal that was cut short may have been performed.
         self.look().await?;
-        let Some(Seen { lease, .. }) = self.seen.take() else { return Ok(()) };
+        let Some(SeenLease { lease, .. }) = self.seen.take() else { return Ok(()) };
         let mut released = lease;
         match &mut released.spec {
             Some(spec) if spec.holder_identity.as_deref() == Some(&self.identity) => {
@@ -217,7 +217,7 @@ impl Election {
 
 /// Whose the Lease is after a look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Claim {
+enum LeaseClaim {
     /// This process's.
     Ours,
     /// Somebody wrote it at the same time, perhaps an earlier try of this process; the next look shows.
@@ -241,13 +241,13 @@ mod tests {
     #[test]
     fn takes_only_what_is_free_or_expired() {
         let second = Duration::from_secs(1);
-        assert_eq!(decide("me", None), Step::Create);
+        assert_eq!(decide("me", None), LeaseStep::Create);
         for (holder, unchanged_for, step) in [
-            ("me", second, Step::Renew),
-            ("me", second * 60, Step::Renew),
-            ("", second, Step::TakeOver),
-            ("other", second * 10, Step::Wait),
-            ("other", second * 11, Step::TakeOver),
+            ("me", second, LeaseStep::Renew),
+            ("me", second * 60, LeaseStep::Renew),
+            ("", second, LeaseStep::TakeOver),
+            ("other", second * 10, LeaseStep::Wait),
+            ("other", second * 11, LeaseStep::TakeOver),
         ] {
             assert_eq!(
                 decide("me", Some((&held_by(holder), unchanged_for))),

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::runtime::Builder;
-use wandb_auth_operator::cli::{Arguments, Verdict, execute};
+use wandb_auth_operator::cli::{Arguments, CommandVerdict, execute};
 
 /// The resolver cannot be interrupted; a name that hangs in it must not keep the process.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -28,5 +28,5 @@ fn main() -> ExitCode {
 
 fn fail(message: &str) -> ExitCode {
     eprintln!("error: {message}");
-    Verdict::NotUsable.into()
+    CommandVerdict::NotUsable.into()
 }

@@ -15,7 +15,7 @@ use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
     api_server::{self, Cluster, Writes, addresses::keep_current},
     engine::{
-        Context, Events, Kind, MANAGER, Registry, Scope, Waits, Watches, control, heartbeat,
+        Context, Events, Kind, MANAGER, Registry, Waits, WatchScope, Watches, control, heartbeat,
         look_for_endings, look_for_namespace, metrics::Metrics, watch_targets,
     },
     leader::Election,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The namespaces that are looked after.
-    pub scopes: Vec<Scope>,
+    pub scopes: Vec<WatchScope>,
     /// Networks that may be connected to whatever they are.
     pub allow_egress: Vec<IpNet>,
     /// Runs of one kind at a time, without those that wait for an answer longer than a second.
@@ -97,7 +97,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
 
     let (events, written) = Events::start(beside.clone(), reporter());
     tasks.spawn(written);
-    let shared = Shared {
+    let shared = SharedContext {
         cluster: Cluster::new(client, config.clone()),
         network,
         metrics: Arc::clone(&metrics),
@@ -127,13 +127,13 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     // A client that sent half a request, or an API server that takes no event, must not keep the process.
     let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
     match end {
-        End::Orderly | End::CutShort { .. } => Ok(()),
-        End::Lost => anyhow::bail!("lost the leadership; start again to stand by"),
+        ControllersEnd::Orderly | ControllersEnd::CutShort { .. } => Ok(()),
+        ControllersEnd::Lost => anyhow::bail!("lost the leadership; start again to stand by"),
     }
 }
 
 /// How the controllers ended.
-enum End {
+enum ControllersEnd {
     /// On request; every run is over.
     Orderly,
     /// On request, before every run was over.
@@ -146,24 +146,24 @@ enum End {
 }
 
 /// Keeps the Lease while the controllers run, and gives it up once they write no more.
-async fn lead(election: &mut Election, running: impl Future<Output = End>) -> End {
+async fn lead(election: &mut Election, running: impl Future<Output = ControllersEnd>) -> ControllersEnd {
     let end = tokio::select! {
         end = running => end,
-        () = election.keep() => End::Lost,
+        () = election.keep() => ControllersEnd::Lost,
     };
     match end {
-        End::Orderly | End::CutShort { unanswered: 0 } => election.release().await,
-        End::CutShort { unanswered } => tracing::warn!(
+        ControllersEnd::Orderly | ControllersEnd::CutShort { unanswered: 0 } => election.release().await,
+        ControllersEnd::CutShort { unanswered } => tracing::warn!(
             unanswered,
             "the Lease is left to expire, since the API server may still perform writes that it has not answered"
         ),
-        End::Lost => {}
+        ControllersEnd::Lost => {}
     }
     end
 }
 
 /// What the controllers of every kind share.
-struct Shared<'a> {
+struct SharedContext<'a> {
     cluster: Cluster,
     network: Arc<SharedNetwork>,
     metrics: Arc<Metrics>,
@@ -183,7 +183,7 @@ struct Controllers {
 
 impl Controllers {
     /// Sets one kind up in every scope.
-    fn add<K: Kind>(mut self, shared: &Shared<'_>) -> Self {
+    fn add<K: Kind>(mut self, shared: &SharedContext<'_>) -> Self {
         let context = Context::<K>::new(
             shared.cluster.clone(),
             Arc::clone(&shared.network),
@@ -202,7 +202,7 @@ impl Controllers {
     }
 
     /// Has resources run again when what they deliver to changes.
-    fn watch_targets(mut self, shared: &Shared<'_>) -> Self {
+    fn watch_targets(mut self, shared: &SharedContext<'_>) -> Self {
         for scope in &shared.options.scopes {
             for kind in Target::KINDS {
                 let registry = Arc::clone(&shared.registry);
@@ -221,9 +221,9 @@ impl Controllers {
     }
 
     /// Looks whether the API server answers, and whether the namespaces exist and stay.
-    fn look_around(mut self, shared: &Shared<'_>, client: &Client) -> Self {
+    fn look_around(mut self, shared: &SharedContext<'_>, client: &Client) -> Self {
         for scope in &shared.options.scopes {
-            if let Scope::Namespace(namespace) = scope {
+            if let WatchScope::Namespace(namespace) = scope {
                 let looking = look_for_namespace(client.clone(), namespace.clone(), shared.watches.clone());
                 self.beside.push(looking.boxed());
             }
@@ -238,7 +238,12 @@ impl Controllers {
     }
 
     /// Keeps resources from leading the operator to the API server.
-    fn keep_out_of_the_api_server(mut self, shared: &Shared<'_>, config: Config, client: &Client) -> Self {
+    fn keep_out_of_the_api_server(
+        mut self,
+        shared: &SharedContext<'_>,
+        config: Config,
+        client: &Client,
+    ) -> Self {
         let allowed = shared.options.allow_egress.clone();
         let network = Arc::clone(&shared.network);
         self.beside.push(keep_current(config, client.clone(), network, allowed).boxed());
@@ -252,7 +257,7 @@ impl Controllers {
         readiness: Readiness,
         stopping: CancellationToken,
         writes: Writes,
-    ) -> End {
+    ) -> ControllersEnd {
         let listed = async {
             watches.listed().await;
             readiness.set_ready();
@@ -269,12 +274,12 @@ impl Controllers {
             writes.unanswered()
         };
         tokio::select! {
-            _ = join_all(self.runs) => End::Orderly,
+            _ = join_all(self.runs) => ControllersEnd::Orderly,
             unanswered = cut => {
                 tracing::warn!(unanswered, "runs were cut short, since they did not end in time");
-                End::CutShort { unanswered }
+                ControllersEnd::CutShort { unanswered }
             }
-            () = beside => End::Orderly,
+            () = beside => ControllersEnd::Orderly,
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::EnvFilter;
 use wandb_auth_operator::{
-    engine::{Scope, Waits},
+    engine::{Waits, WatchScope},
     operator::{LeaderElection, Options, operate},
 };
 
@@ -29,7 +29,7 @@ impl InProcessOperator {
         step(&format!("Running the operator; its log is {}", log.display()));
         namespace.clone_into(&mut config.default_namespace);
         let options = Options {
-            scopes: vec![Scope::Namespace(namespace.to_owned())],
+            scopes: vec![WatchScope::Namespace(namespace.to_owned())],
             // Without this it would refuse to connect to loopback addresses.
             allow_egress: vec!["127.0.0.0/8".parse()?],
             concurrency: 64,

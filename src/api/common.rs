@@ -21,7 +21,7 @@ pub struct CommonSpec {
         validation = Rule::new("!has(self.additionalContainers) || self.additionalContainers.all(each, has(each.deployment) != has(each.statefulSet))").message("each of additionalContainers must have exactly one of deployment and statefulSet"),
         validation = each_container_is_named_once()
     )]
-    pub target: Option<Target>,
+    pub target: Option<TargetSpec>,
 
     /// Name of the Secret that holds the published values. Default: `<name>-<short name of the kind>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ fn failure_threshold() -> u32 {
 /// The workload that receives the published values.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Target {
+pub struct TargetSpec {
     /// What becomes of entries of the same names that somebody else has set there: `Never` (they stay, and nothing is delivered), `Equal` (taken over where every value is the same) or `Replace` (taken over). Nothing is taken over before every check has passed, and what was there is what a failed rollout goes back to.
     #[serde(default)]
     pub adopt: AdoptionPolicy,
@@ -204,13 +204,13 @@ pub enum DeletionPolicy {
 pub struct TlsSpec {
     /// PEM certificates of authorities that are trusted in addition to the system's. No private key belongs there.
     #[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)").message("caBundle must have exactly one of secretKeyRef and configMapKeyRef"))]
-    pub ca_bundle: CaBundle,
+    pub ca_bundle: CaBundleSource,
 }
 
 /// Where the PEM certificates stand; exactly one member.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct CaBundle {
+pub struct CaBundleSource {
     /// A key of a Secret in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<KeyReference>,

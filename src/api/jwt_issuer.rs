@@ -64,7 +64,7 @@ pub struct JwtIssuerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    pub samples: Vec<Sample>,
+    pub samples: Vec<SampleSpec>,
 
     /// The W&B Server at which samples that hold a token are exchanged for real.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,7 @@ pub enum Algorithm {
     validation = Rule::new("has(self.tokenSecretRef) != has(self.claims)").message("a sample must have exactly one of tokenSecretRef and claims"),
     validation = Rule::new("!(has(self.claims) && has(self.expect.rule) && self.expect.rule == 'Signature')").message("a sample of claims has no signature that the rule Signature could refuse")
 )]
-pub struct Sample {
+pub struct SampleSpec {
     /// Names the sample in the check `Sample/<name>`.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
@@ -157,7 +157,7 @@ pub struct Sample {
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub claims: Option<Map<String, Value>>,
     /// What is expected.
-    pub expect: Expectation,
+    pub expect: TokenExpectation,
 }
 
 /// What is expected of a sample.
@@ -165,7 +165,7 @@ pub struct Sample {
 #[x_kube(
     validation = Rule::new("!(self.valid && has(self.rule))").message("rule names the rule that refuses a sample, so it needs valid: false")
 )]
-pub struct Expectation {
+pub struct TokenExpectation {
     /// Whether W&B is to accept it.
     pub valid: bool,
     /// The subject (claim `sub`) of a user or service account that it is to stand for.

@@ -76,7 +76,7 @@ pub struct LdapConfigSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
-    pub group_allow_list: Vec<GroupName>,
+    pub group_allow_list: Vec<GroupReference>,
 
     /// Puts people into the W&B teams that are named like their groups in the directory.
     #[serde(default)]
@@ -85,12 +85,12 @@ pub struct LdapConfigSpec {
     /// Where and among which entries people are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("userSearch must have baseDN, objectClass or both"))]
-    pub user_search: Option<Search>,
+    pub user_search: Option<SearchSpec>,
 
     /// Where and among which entries groups are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("groupSearch must have baseDN, objectClass or both"))]
-    pub group_search: Option<Search>,
+    pub group_search: Option<SearchSpec>,
 
     /// Whether people log in through this directory; `false` configures it for testing only.
     #[serde(default = "login")]
@@ -129,12 +129,12 @@ pub struct AttributeName(#[schemars(length(min = 1, max = 128))] pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
-pub struct GroupName(#[schemars(length(min = 1, max = 1024))] pub String);
+pub struct GroupReference(#[schemars(length(min = 1, max = 1024))] pub String);
 
 /// Where and among which entries to search.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Search {
+pub struct SearchSpec {
     /// The entry to search under. Default: `spec.baseDN`.
     #[serde(default, rename = "baseDN", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
@@ -155,12 +155,12 @@ pub struct TestUser {
     pub filter: String,
     /// What must be true of the person.
     #[serde(default)]
-    pub expect: Expectation,
+    pub expect: TestUserExpectation,
 }
 
 /// What must be true of a test user.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema)]
-pub struct Expectation {
+pub struct TestUserExpectation {
     /// The value of the e-mail attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 320))]
@@ -169,7 +169,7 @@ pub struct Expectation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
-    pub groups: Vec<GroupName>,
+    pub groups: Vec<GroupReference>,
     /// Whether the group allow list lets the person in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<bool>,

@@ -15,7 +15,8 @@ pub mod service_account;
 pub mod status;
 
 pub use common::{
-    AdoptionPolicy, CaBundle, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, Target, TlsSpec,
+    AdoptionPolicy, CaBundleSource, CommonSpec, DeletionPolicy, KeyReference, PublishPolicy, TargetSpec,
+    TlsSpec,
 };
 pub use duration::Duration;
 pub use instance::InstanceSpec;

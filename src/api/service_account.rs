@@ -55,11 +55,11 @@ pub struct ServiceAccountSpec {
     pub organization: Option<Organization>,
 
     /// How programs prove that they are this account.
-    pub credentials: Credentials,
+    pub credentials: CredentialsSpec,
 
     /// The person whom the account's runs are attributed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attribution: Option<Attribution>,
+    pub attribution: Option<AttributionSpec>,
 
     /// The fields that every kind has.
     #[serde(flatten)]
@@ -101,7 +101,7 @@ pub struct Organization {
 #[x_kube(
     validation = Rule::new("has(self.apiKey) != has(self.federated)").message("credentials must have exactly one of apiKey and federated")
 )]
-pub struct Credentials {
+pub struct CredentialsSpec {
     /// A built-in account with an API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeySpec>,
@@ -122,7 +122,7 @@ pub struct ApiKeySpec {
     /// Replaces the key from time to time. Without it the bootstrap key stays in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self.interval) > duration(self.overlap)").message("rotation.interval must be longer than rotation.overlap"))]
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<RotationSpec>,
     /// What becomes of the keys that the operator generated when this resource is deleted: `Revoke` or `Orphan`.
     #[serde(default)]
     pub deletion_policy: KeyDeletionPolicy,
@@ -138,7 +138,7 @@ pub struct CreateWith {
 
 /// When keys are replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
-pub struct Rotation {
+pub struct RotationSpec {
     /// How long a key is in use, at least 10s.
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s')").message("rotation.interval must be at least 10s"))]
     pub interval: Duration,
@@ -177,7 +177,7 @@ pub struct FederatedSpec {
     pub audience: String,
     /// Where the tokens come from.
     #[x_kube(validation = Rule::new("[has(self.secretRef), has(self.serviceAccount), has(self.clientCredentials)].filter(member, member).size() == 1").message("token must have exactly one of secretRef, serviceAccount and clientCredentials"))]
-    pub token: TokenSource,
+    pub token: TokenSourceSpec,
 }
 
 /// A `JwtIssuer` in the resource's own namespace.
@@ -191,7 +191,7 @@ pub struct IssuerReference {
 /// Where tokens come from; exactly one member.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TokenSource {
+pub struct TokenSourceSpec {
     /// The Secret's key that holds a token that somebody else keeps fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyReference>,
@@ -268,7 +268,7 @@ fn reserved_parameters() -> Rule {
 #[x_kube(
     validation = Rule::new("has(self.username) != has(self.userEmail)").message("attribution must have exactly one of username and userEmail")
 )]
-pub struct Attribution {
+pub struct AttributionSpec {
     /// The person's user name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S+$"))]

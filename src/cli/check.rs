@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    Verdict,
-    dyn_resource::{Examined, Surroundings, Title},
+    CommandVerdict,
+    dyn_resource::{CheckSurroundings, CheckedResource, Title},
     manifests::Manifests,
     references::References,
-    sources::Sources,
+    sources::SourceArgs,
     tree,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct CheckArguments {
     #[command(flatten)]
-    sources: Sources,
+    sources: SourceArgs,
 
     /// Refuse the addresses that the controller refuses.
     #[arg(long)]
@@ -47,7 +47,7 @@ enum Output {
 /// One resource's findings, as `-o json` prints them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(super) struct ResourceFindings {
     #[serde(flatten)]
     pub(super) title: Title,
     pub(super) origin: String,
@@ -70,7 +70,7 @@ pub(super) struct ObstacleReport {
 }
 
 /// Checks every resource and prints what was found; the worst one decides how it ended.
-pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<Verdict> {
+pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandVerdict> {
     let (references, manifests) = arguments.sources.read().await?;
     let network = Arc::new(SharedNetwork::new(arguments.egress()));
     let mut reports = Vec::new();
@@ -92,12 +92,12 @@ pub(super) async fn look(
     references: &References,
     manifests: &Manifests,
     network: &Arc<SharedNetwork>,
-    mut tell: impl FnMut(Report, Option<String>),
-) -> anyhow::Result<Verdict> {
-    let mut worst = Verdict::Passed;
+    mut tell: impl FnMut(ResourceFindings, Option<String>),
+) -> anyhow::Result<CommandVerdict> {
+    let mut worst = CommandVerdict::Passed;
     for resource in &manifests.resources {
         let objects = references.of(&**resource, manifests).await?;
-        let surroundings = Surroundings {
+        let surroundings = CheckSurroundings {
             objects: &objects,
             resources: &manifests.resources,
             cluster: references.cluster(),
@@ -106,10 +106,10 @@ pub(super) async fn look(
         let verdict = examined.verdict();
         worst = worst.worse(verdict);
         let advice = match &examined {
-            Examined::Obstructed(obstacle) => references.advice(obstacle, &**resource, manifests),
-            Examined::Checked(_) => None,
+            CheckedResource::Obstructed(obstacle) => references.advice(obstacle, &**resource, manifests),
+            CheckedResource::Checked(_) => None,
         };
-        tell(Report::new(resource.title(), resource.origin(), verdict, examined), advice);
+        tell(ResourceFindings::new(resource.title(), resource.origin(), verdict, examined), advice);
     }
     Ok(worst)
 }
@@ -125,16 +125,16 @@ impl CheckArguments {
     }
 }
 
-impl Report {
-    fn new(title: Title, origin: &str, verdict: Verdict, examined: Examined) -> Self {
+impl ResourceFindings {
+    fn new(title: Title, origin: &str, verdict: CommandVerdict, examined: CheckedResource) -> Self {
         let verdict = match verdict {
-            Verdict::Passed => "Passed",
-            Verdict::Failed => "Failed",
-            Verdict::NotUsable => "NotUsable",
+            CommandVerdict::Passed => "Passed",
+            CommandVerdict::Failed => "Failed",
+            CommandVerdict::NotUsable => "NotUsable",
         };
         let origin = origin.to_owned();
         match examined {
-            Examined::Obstructed(obstacle) => Self {
+            CheckedResource::Obstructed(obstacle) => Self {
                 title,
                 origin,
                 verdict,
@@ -146,7 +146,7 @@ impl Report {
                 checks: Vec::new(),
                 durations_milliseconds: Vec::new(),
             },
-            Examined::Checked(findings) => Self {
+            CheckedResource::Checked(findings) => Self {
                 title,
                 origin,
                 verdict,

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use kube::ResourceExt;
 
-use super::{Verdict, yaml};
+use super::{CommandVerdict, yaml};
 use crate::api::custom_resource_definitions;
 
 /// Arguments of `crd`.
@@ -22,14 +22,14 @@ pub struct CrdArguments {
 }
 
 /// Prints every definition as one YAML stream, or writes a file for each.
-pub(super) fn crd(arguments: &CrdArguments) -> anyhow::Result<Verdict> {
+pub(super) fn crd(arguments: &CrdArguments) -> anyhow::Result<CommandVerdict> {
     if arguments.directories.is_empty() {
         print()?;
     }
     for directory in &arguments.directories {
         write(directory)?;
     }
-    Ok(Verdict::Passed)
+    Ok(CommandVerdict::Passed)
 }
 
 fn print() -> anyhow::Result<()> {

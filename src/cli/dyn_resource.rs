@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::{FutureExt, future::BoxFuture};
 use kube::ResourceExt;
 
-use super::Verdict;
+use super::CommandVerdict;
 use crate::{
     api::{CheckResult, ConditionType},
     api_server::Cluster,
     engine::{
-        Claim, Claimant, Env, Examination, Existing, Fetched, Finding, Kind, ObjectKey, Prepared, Reference,
-        RenderContext, Scene, Values, judge, owner_in_targets, prepare, read, references, secret_name,
+        CheckContext, CheckRun, Claim, Contender, Env, Existing, Fetched, Finding, Kind, ObjectKey, Prepared,
+        Reference, RenderContext, Values, judge, owner_in_targets, prepare, read, references, secret_name,
     },
     net::{SharedNetwork, Terms, Trust},
     problem::Problem,
@@ -32,18 +32,18 @@ pub(super) trait Examinable: Sync {
     /// Runs the checks as the controller does.
     fn examine<'a>(
         &'a self,
-        surroundings: Surroundings<'a>,
+        surroundings: CheckSurroundings<'a>,
         network: &'a Arc<SharedNetwork>,
-    ) -> BoxFuture<'a, Examined>;
+    ) -> BoxFuture<'a, CheckedResource>;
     /// The values as they are published once every check has passed.
-    fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle>;
+    fn render(&self, surroundings: CheckSurroundings<'_>) -> Result<Rendered, CheckObstacle>;
     /// What it stands in others' way with.
-    fn claimant(&self) -> Option<Claimant>;
+    fn claimant(&self) -> Option<Contender>;
 }
 
 /// What a resource is looked at with.
 #[derive(Clone, Copy)]
-pub(super) struct Surroundings<'a> {
+pub(super) struct CheckSurroundings<'a> {
     /// What it refers to.
     pub(super) objects: &'a BTreeMap<ObjectKey, Fetched>,
     /// Every resource of the files, itself included.
@@ -61,30 +61,30 @@ pub(super) struct Title {
 }
 
 /// What kept the checks from running, and the condition that says so in a cluster.
-pub(super) struct Obstacle {
+pub(super) struct CheckObstacle {
     pub(super) condition: ConditionType,
     pub(super) problem: Problem,
 }
 
 /// What an examination found.
-pub(super) enum Examined {
+pub(super) enum CheckedResource {
     /// The checks did not run.
-    Obstructed(Obstacle),
+    Obstructed(CheckObstacle),
     /// The checks ran.
     Checked(Vec<Finding>),
 }
 
-impl Examined {
+impl CheckedResource {
     /// How it ended.
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> CommandVerdict {
         match self {
-            Self::Obstructed(_) => Verdict::NotUsable,
+            Self::Obstructed(_) => CommandVerdict::NotUsable,
             Self::Checked(findings)
                 if findings.iter().any(|finding| finding.result == CheckResult::Failed) =>
             {
-                Verdict::Failed
+                CommandVerdict::Failed
             }
-            Self::Checked(_) => Verdict::Passed,
+            Self::Checked(_) => CommandVerdict::Passed,
         }
     }
 }
@@ -126,13 +126,13 @@ pub(super) struct Loaded<K> {
 impl<K: Kind> Loaded<K> {
     fn prepare(
         &self,
-        surroundings: Surroundings<'_>,
+        surroundings: CheckSurroundings<'_>,
         trust: &Trust,
         held: Option<&Values>,
-    ) -> Result<crate::engine::Planned<K>, Obstacle> {
+    ) -> Result<crate::engine::Planned<K>, CheckObstacle> {
         let others = surroundings.resources.iter().filter(|other| other.namespace() == self.namespace());
         let others: Vec<_> = others.filter_map(|other| other.claimant()).collect();
-        let claim = Claimant::of(&self.object).map(|claimant| judge(&claimant, &others));
+        let claim = Contender::of(&self.object).map(|claimant| judge(&claimant, &others));
         let prepared = prepare(&self.object, &others, surroundings.objects, trust, held.as_slice());
         let (condition, problem) = match (prepared, claim) {
             (Prepared::NotAccepted(problem), _) | (_, Some(Claim::Lost(problem))) => {
@@ -141,28 +141,28 @@ impl<K: Kind> Loaded<K> {
             (Prepared::Planned(planned), _) => return Ok(planned),
             (Prepared::Unresolved(problem), _) => (ConditionType::ResolvedRefs, problem),
         };
-        Err(Obstacle { condition, problem })
+        Err(CheckObstacle { condition, problem })
     }
 
     /// The controller's checks, without what changes anything at a server.
     async fn look(
         &self,
         planned: &crate::engine::Planned<K>,
-        surroundings: Surroundings<'_>,
+        surroundings: CheckSurroundings<'_>,
         published: Option<&Values>,
         network: &Arc<SharedNetwork>,
     ) -> Vec<Finding> {
         let namespace = self.namespace();
         let terms = Terms { interval: self.object.common().check_interval.get(), ..Terms::default() };
         let network = network.seen_from(&namespace).on_terms(terms);
-        let scene = Scene {
+        let scene = CheckContext {
             cluster: surroundings.cluster,
             namespace: &namespace,
             published,
-            ..Scene::without_cluster(&network)
+            ..CheckContext::without_cluster(&network)
         };
         let limit = self.object.common().check_timeout.get();
-        let mut examination = Examination::run(planned, scene, limit).await;
+        let mut examination = CheckRun::run(planned, scene, limit).await;
         if let Some(upkeep) = examination.upkeep() {
             examination.leave(upkeep);
         }
@@ -189,9 +189,9 @@ impl<K: Kind> Examinable for Loaded<K> {
 
     fn examine<'a>(
         &'a self,
-        surroundings: Surroundings<'a>,
+        surroundings: CheckSurroundings<'a>,
         network: &'a Arc<SharedNetwork>,
-    ) -> BoxFuture<'a, Examined> {
+    ) -> BoxFuture<'a, CheckedResource> {
         async move {
             let existing = match surroundings.cluster {
                 // Without the right to read the Secret, the checks begin as they do before the first publication.
@@ -200,14 +200,16 @@ impl<K: Kind> Examinable for Loaded<K> {
             };
             let published = existing.as_ref().and_then(Existing::values);
             match self.prepare(surroundings, &network.system_trust, published) {
-                Err(obstacle) => Examined::Obstructed(obstacle),
-                Ok(planned) => Examined::Checked(self.look(&planned, surroundings, published, network).await),
+                Err(obstacle) => CheckedResource::Obstructed(obstacle),
+                Ok(planned) => {
+                    CheckedResource::Checked(self.look(&planned, surroundings, published, network).await)
+                }
             }
         }
         .boxed()
     }
 
-    fn render(&self, surroundings: Surroundings<'_>) -> Result<Rendered, Obstacle> {
+    fn render(&self, surroundings: CheckSurroundings<'_>) -> Result<Rendered, CheckObstacle> {
         let planned = self.prepare(surroundings, &Trust::nobody(), None)?;
         let context = RenderContext { verified: true, current: None };
         let values = K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap_or_default();
@@ -227,7 +229,7 @@ impl<K: Kind> Examinable for Loaded<K> {
         })
     }
 
-    fn claimant(&self) -> Option<Claimant> {
-        Claimant::of(&self.object)
+    fn claimant(&self) -> Option<Contender> {
+        Contender::of(&self.object)
     }
 }

@@ -16,11 +16,11 @@ use super::{
     dyn_resource::{Examinable, Loaded},
     objects,
     schema_errors::{drop_nulls, misfits},
-    yaml::{self, Document, Fault},
+    yaml::{self, Fault, YamlDocument},
 };
 use crate::{
     api::{GROUP, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, schema},
-    engine::{Fetched, FoundResource, Kind, Neighbour, ObjectKey, ReferenceSource},
+    engine::{Fetched, FoundResource, Kind, ObjectKey, ReferenceSource, ReferencedKind},
     problem::quote,
 };
 
@@ -56,7 +56,7 @@ impl Manifests {
     pub(super) fn add(
         &mut self,
         place: &str,
-        Document { value, repeated }: Document,
+        YamlDocument { value, repeated }: YamlDocument,
         default_namespace: &str,
     ) -> anyhow::Result<()> {
         if let Some(first) = repeated.first().filter(|_| concerns(&value)) {
@@ -157,7 +157,7 @@ impl Manifests {
             bail!("{place}: metadata.name is missing");
         }
         object.meta_mut().namespace = Some(namespace.clone());
-        if let Some(neighbour) = Neighbour::of::<K>() {
+        if let Some(neighbour) = ReferencedKind::of::<K>() {
             let source = ReferenceSource::Neighbour(neighbour);
             let key = ObjectKey { source, name: object.name_any() };
             let spec = serde_json::to_value(object.spec())?;
@@ -172,7 +172,7 @@ impl Manifests {
 /// A document, and where it was read.
 pub(super) struct Placed {
     pub(super) place: String,
-    pub(super) document: Document,
+    pub(super) document: YamlDocument,
 }
 
 /// Every document of the files that holds something; a directory stands for its YAML and JSON files, `-` for

@@ -26,7 +26,7 @@ pub use crd::CrdArguments;
 pub use import::ImportArguments;
 pub use render::RenderArguments;
 pub use run::RunArguments;
-pub use sources::Sources;
+pub use sources::SourceArgs;
 
 /// Proves, publishes and keeps the authentication settings of Weights & Biases Server on Kubernetes.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ enum Command {
 
 /// How a command that looked at something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CommandVerdict {
     /// All is well.
     Passed,
     /// A check failed.
@@ -61,7 +61,7 @@ pub enum Verdict {
     NotUsable,
 }
 
-impl Verdict {
+impl CommandVerdict {
     /// The worse of the two.
     fn worse(self, other: Self) -> Self {
         match (self, other) {
@@ -72,20 +72,20 @@ impl Verdict {
     }
 }
 
-impl From<Verdict> for ExitCode {
-    fn from(verdict: Verdict) -> Self {
+impl From<CommandVerdict> for ExitCode {
+    fn from(verdict: CommandVerdict) -> Self {
         match verdict {
-            Verdict::Passed => Self::SUCCESS,
-            Verdict::Failed => Self::from(1),
-            Verdict::NotUsable => Self::from(2),
+            CommandVerdict::Passed => Self::SUCCESS,
+            CommandVerdict::Failed => Self::from(1),
+            CommandVerdict::NotUsable => Self::from(2),
         }
     }
 }
 
 /// Runs the command. An error is for standard error and exit code 2.
-pub async fn execute(arguments: Arguments) -> anyhow::Result<Verdict> {
+pub async fn execute(arguments: Arguments) -> anyhow::Result<CommandVerdict> {
     match arguments.command {
-        Command::Run(arguments) => run::run(arguments).await.map(|()| Verdict::Passed),
+        Command::Run(arguments) => run::run(arguments).await.map(|()| CommandVerdict::Passed),
         Command::Crd(arguments) => crd::crd(&arguments),
         Command::Check(arguments) => check::check(&arguments).await,
         Command::Render(arguments) => render::render(&arguments).await,

@@ -7,7 +7,7 @@ use kube::Client;
 
 use super::{
     cluster,
-    dyn_resource::{Examinable, Obstacle},
+    dyn_resource::{CheckObstacle, Examinable},
     manifests::Manifests,
 };
 use crate::api::{ConditionType, Reason};
@@ -44,7 +44,7 @@ impl References {
     /// What to do about an obstacle beside what its own message says.
     pub(super) fn advice(
         &self,
-        obstacle: &Obstacle,
+        obstacle: &CheckObstacle,
         resource: &dyn Examinable,
         manifests: &Manifests,
     ) -> Option<String> {

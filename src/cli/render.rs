@@ -7,9 +7,9 @@ use kube::core::ApiResource;
 use serde::Serialize;
 
 use super::{
-    Verdict,
-    dyn_resource::{Obstacle, Rendered, Surroundings, Title},
-    sources::Sources,
+    CommandVerdict,
+    dyn_resource::{CheckObstacle, CheckSurroundings, Rendered, Title},
+    sources::SourceArgs,
     yaml,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct RenderArguments {
     #[command(flatten)]
-    sources: Sources,
+    sources: SourceArgs,
 
     /// Print secret values, too: passwords, keys and tokens.
     #[arg(long)]
@@ -33,14 +33,14 @@ pub struct RenderArguments {
 struct SecretManifest<'a> {
     api_version: &'static str,
     kind: &'static str,
-    metadata: Metadata<'a>,
+    metadata: RenderedMetadata<'a>,
     #[serde(rename = "type")]
     type_: &'static str,
     string_data: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Serialize)]
-struct Metadata<'a> {
+struct RenderedMetadata<'a> {
     name: &'a str,
     namespace: &'a str,
 }
@@ -65,17 +65,17 @@ struct SecretKeyRef<'a> {
 }
 
 /// Prints what every resource leads to, as if all checks had passed.
-pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdict> {
+pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<CommandVerdict> {
     let (references, manifests) = arguments.sources.read().await?;
     let stored = match references.cluster() {
         Some(cluster) => stored_resource(&cluster.client).await.ok().flatten(),
         None => None,
     };
-    let mut verdict = Verdict::Passed;
+    let mut verdict = CommandVerdict::Passed;
     let mut output = std::io::stdout().lock();
     for resource in &manifests.resources {
         let objects = references.of(&**resource, &manifests).await?;
-        let surroundings = Surroundings {
+        let surroundings = CheckSurroundings {
             objects: &objects,
             resources: &manifests.resources,
             cluster: references.cluster(),
@@ -90,14 +90,15 @@ pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Verdic
             Err(obstacle) => {
                 let advice = references.advice(&obstacle, &**resource, &manifests);
                 let advice = advice.map_or_else(String::new, |advice| format!(" {advice}"));
-                let (Title { kind, namespace, name }, Obstacle { condition, problem }) = (&title, &obstacle);
+                let (Title { kind, namespace, name }, CheckObstacle { condition, problem }) =
+                    (&title, &obstacle);
                 eprintln!(
                     "error: {kind} {namespace}/{name} ({}): {condition} is False, {}: {}{advice}",
                     resource.origin(),
                     problem.reason,
                     problem.message
                 );
-                verdict = Verdict::NotUsable;
+                verdict = CommandVerdict::NotUsable;
             }
         }
     }
@@ -113,7 +114,7 @@ fn text<'a>(
     let secret = SecretManifest {
         api_version: "v1",
         kind: "Secret",
-        metadata: Metadata { name: &rendered.secret_name, namespace: &title.namespace },
+        metadata: RenderedMetadata { name: &rendered.secret_name, namespace: &title.namespace },
         type_: "Opaque",
         string_data: rendered.values.iter().map(|(name, value)| (name, show(value))).collect(),
     };

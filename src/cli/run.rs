@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster;
 use crate::{
     api::Duration,
-    engine::{MANAGER, Scope, Waits},
+    engine::{MANAGER, Waits, WatchScope},
     open_files,
     operator::{LeaderElection, Options, operate},
     telemetry::{self, LogFormat},
@@ -74,7 +74,7 @@ pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     };
     if options.scopes.is_empty() {
         let own = namespace(&config.default_namespace).context("the namespace of the current context")?;
-        options.scopes.push(Scope::Namespace(own));
+        options.scopes.push(WatchScope::Namespace(own));
     }
     operate(config, options, stopping).await
 }
@@ -90,9 +90,9 @@ impl RunArguments {
             bail!("--all-namespaces and --namespace exclude each other; use one of them");
         }
         let scopes = if self.all_namespaces {
-            vec![Scope::Cluster]
+            vec![WatchScope::Cluster]
         } else {
-            namespaces.into_iter().map(Scope::Namespace).collect()
+            namespaces.into_iter().map(WatchScope::Namespace).collect()
         };
         let allow_egress = given(self.allow_egress)
             .map(|network| {
@@ -183,9 +183,9 @@ mod tests {
     #[test]
     fn empty_and_repeated_items_do_not_count() {
         let scopes = options(&["--namespace", "a,a,", "--allow-egress", ""]).unwrap().scopes;
-        assert_eq!(scopes, [Scope::Namespace("a".to_owned())]);
+        assert_eq!(scopes, [WatchScope::Namespace("a".to_owned())]);
         assert_eq!(options(&["--namespace", ""]).unwrap().scopes, []);
-        assert_eq!(options(&["--all-namespaces"]).unwrap().scopes, [Scope::Cluster]);
+        assert_eq!(options(&["--all-namespaces"]).unwrap().scopes, [WatchScope::Cluster]);
     }
 
     #[test]

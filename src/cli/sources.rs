@@ -8,7 +8,7 @@ use super::{manifests::Manifests, references::References};
 
 /// Files, and where what they refer to is.
 #[derive(Debug, Args)]
-pub struct Sources {
+pub struct SourceArgs {
     /// File or directory with the resources and what they refer to, or - for standard input; may be repeated.
     #[arg(short = 'f', long = "filename", value_name = "FILE|DIR", required = true)]
     files: Vec<PathBuf>,
@@ -22,7 +22,7 @@ pub struct Sources {
     from_cluster: bool,
 }
 
-impl Sources {
+impl SourceArgs {
     /// Reads the files.
     pub(super) async fn read(&self) -> anyhow::Result<(References, Manifests)> {
         let (references, namespace) = if self.from_cluster {

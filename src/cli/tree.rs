@@ -1,10 +1,10 @@
 //! The findings of `check` for people.
 
-use super::{check::Report, dyn_resource::Title};
+use super::{check::ResourceFindings, dyn_resource::Title};
 use crate::api::{CheckResult, CheckStatus, Reason};
 
 /// The findings of one resource, a line a check; checks that were not reached are one line together.
-pub(super) fn draw(report: &Report, advice: Option<&str>) -> String {
+pub(super) fn draw(report: &ResourceFindings, advice: Option<&str>) -> String {
     let Title { kind, namespace, name } = &report.title;
     let mut lines = vec![format!("{kind} {namespace}/{name}  ({})", report.origin)];
     if let Some(obstacle) = &report.obstacle {

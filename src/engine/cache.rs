@@ -9,8 +9,8 @@ use std::{
 use kube::{Resource, ResourceExt};
 
 use super::{
-    Kind, Remembered, Values,
-    publish::secret::Written,
+    CheckHistory, Kind, Values,
+    publish::secret::SecretWrite,
     status::own_writes::{Foreign, Reported},
 };
 use crate::{
@@ -23,20 +23,20 @@ use crate::{
 const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
 /// What is remembered of every resource of a kind.
-pub struct Memory<K: Kind> {
-    entries: Mutex<HashMap<(String, String), Entry<K>>>,
+pub struct ResourceCache<K: Kind> {
+    entries: Mutex<HashMap<(String, String), CacheEntry<K>>>,
 }
 
-impl<K: Kind> Default for Memory<K> {
+impl<K: Kind> Default for ResourceCache<K> {
     fn default() -> Self {
         Self { entries: Mutex::default() }
     }
 }
 
-struct Entry<K: Kind> {
+struct CacheEntry<K: Kind> {
     /// A resource that was deleted and created again is another one.
     uid: String,
-    remembered: Option<Remembered<K::Evidence>>,
+    remembered: Option<CheckHistory<K::Evidence>>,
     last_verified: Option<Values>,
     reported: Reported<K::Details>,
     told: Option<String>,
@@ -94,7 +94,7 @@ impl Repair {
 /// How often entries that somebody keeps taking away are put back.
 pub(super) const MISSING_AGAIN: Duration = Duration::from_mins(5);
 
-impl<K: Kind> Entry<K> {
+impl<K: Kind> CacheEntry<K> {
     fn new(uid: String) -> Self {
         Self {
             uid,
@@ -114,14 +114,14 @@ impl<K: Kind> Entry<K> {
     }
 }
 
-impl<K: Kind> Memory<K> {
+impl<K: Kind> ResourceCache<K> {
     /// What the last run found.
-    pub fn recall(&self, object: &K) -> Option<Remembered<K::Evidence>> {
+    pub fn recall(&self, object: &K) -> Option<CheckHistory<K::Evidence>> {
         self.with(object, |entry| entry.remembered.clone())
     }
 
     /// Keeps what a run found.
-    pub fn remember(&self, object: &K, remembered: Remembered<K::Evidence>) {
+    pub fn remember(&self, object: &K, remembered: CheckHistory<K::Evidence>) {
         self.with(object, |entry| entry.remembered = Some(remembered));
     }
 
@@ -204,10 +204,11 @@ impl<K: Kind> Memory<K> {
     }
 
     /// Forgets why the Secret could not be written, now that it was.
-    pub fn written(&self, object: &K, written: Written) {
+    pub fn written(&self, object: &K, written: SecretWrite) {
         self.with(object, |entry| {
-            let is_over =
-                |problem: &Problem| written == Written::Changed || problem.reason == Reason::WriteRejected;
+            let is_over = |problem: &Problem| {
+                written == SecretWrite::Changed || problem.reason == Reason::WriteRejected
+            };
             entry.unwritable.take_if(|(problem, _)| is_over(problem));
         });
     }
@@ -315,18 +316,22 @@ impl<K: Kind> Memory<K> {
         self.entries().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    fn with<T>(&self, object: &impl Resource<DynamicType = ()>, act: impl FnOnce(&mut Entry<K>) -> T) -> T {
+    fn with<T>(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        act: impl FnOnce(&mut CacheEntry<K>) -> T,
+    ) -> T {
         let uid = object.uid().unwrap_or_default();
         let mut entries = self.entries();
         let key = (object.namespace().unwrap_or_default(), object.name_any());
-        let entry = entries.entry(key).or_insert_with(|| Entry::new(uid.clone()));
+        let entry = entries.entry(key).or_insert_with(|| CacheEntry::new(uid.clone()));
         if entry.uid != uid {
-            *entry = Entry::new(uid);
+            *entry = CacheEntry::new(uid);
         }
         act(entry)
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), Entry<K>>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), CacheEntry<K>>> {
         // Entries are replaced as a whole, so a panic elsewhere leaves none half written.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -351,7 +356,7 @@ mod tests {
             .unwrap()
         };
         for (found, is_foreign) in [(1, false), (99, true)] {
-            let memory = Memory::default();
+            let memory = ResourceCache::default();
             memory.begin_status(&object("1", 1));
             memory.changed(&object("2", found), "2", "3");
             for version in ["2", "3"] {
@@ -370,7 +375,7 @@ mod tests {
         .unwrap();
         let (begin, attempt) = (Instant::now(), (Some(1), "generation=1".to_owned()));
         for (repair, limit) in [(Repair::Missing, 3), (Repair::Replaced, 2)] {
-            let memory = Memory::default();
+            let memory = ResourceCache::default();
             let may = |after: Duration| memory.may_deliver(&object, &attempt, repair, begin + after);
             // The first one mends nothing.
             for _ in 0..=limit {

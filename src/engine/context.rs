@@ -7,14 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 use super::{
-    Claimant, Events, Kind, Memory, Notice, Registry, Tenancy, precedence,
+    Contender, EventDraft, Events, Kind, Registry, ResourceCache, TargetSharing, precedence,
     rejection::{is_conflict, rejected},
     scheduling::{
         api_permits::Turns,
-        backoff::{Backoff, Key},
+        backoff::{Backoff, ResourceKey},
         slots::Slots,
     },
-    status::events::Tone,
+    status::events::EventType,
 };
 use crate::{api::CheckStatus, api_server::Cluster, error::Error, net::SharedNetwork, problem::Problem};
 
@@ -39,7 +39,7 @@ pub struct Context<K: Kind> {
     /// The connections to everything else.
     pub network: Arc<SharedNetwork>,
     /// What earlier runs found.
-    pub memory: Memory<K>,
+    pub memory: ResourceCache<K>,
     /// How long to wait after runs that failed for reasons of our own.
     pub(super) backoff: Backoff,
     /// What Prometheus reads.
@@ -73,7 +73,7 @@ impl<K: Kind> Context<K> {
             client: cluster.client.clone(),
             cluster,
             network,
-            memory: Memory::default(),
+            memory: ResourceCache::default(),
             backoff: Backoff::default(),
             metrics,
             events,
@@ -92,8 +92,8 @@ impl<K: Kind> Context<K> {
     }
 
     /// Every resource in the same namespace that may stand in this one's way.
-    pub(super) async fn others(&self, object: &K) -> Vec<Claimant> {
-        if Claimant::of(object).is_none() {
+    pub(super) async fn others(&self, object: &K) -> Vec<Contender> {
+        if Contender::of(object).is_none() {
             return Vec::new();
         }
         let namespace = object.namespace().unwrap_or_default();
@@ -103,12 +103,12 @@ impl<K: Kind> Context<K> {
 
     /// Has those run that write to the resource's target together with it.
     pub(super) fn wake_partners(&self, object: &K) {
-        if K::TENANCY == Tenancy::Alone {
+        if K::TENANCY == TargetSharing::Alone {
             return;
         }
         let namespace = object.namespace().unwrap_or_default();
         let others = self.registry.claimants(&namespace);
-        if let Some(claimant) = Claimant::of(object) {
+        if let Some(claimant) = Contender::of(object) {
             self.registry.wake(&namespace, precedence::partners(&claimant, &others));
         }
     }
@@ -116,7 +116,7 @@ impl<K: Kind> Context<K> {
     /// Forgets a resource that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
-        let key = Key::new(namespace, name);
+        let key = ResourceKey::new(namespace, name);
         self.backoff.forget(&key);
         self.slots.forget(&key);
         self.metrics.forget::<K>(namespace, name);
@@ -134,7 +134,9 @@ impl<K: Kind> Context<K> {
     /// instead: the next run sees what the other one wrote.
     pub(super) fn rejected(&self, object: &K, what: &str, error: Error) -> Result<Problem, Error> {
         match error {
-            Error::Api(error) if !is_conflict(&error) || self.backoff.is_failing(&Key::of(object)) => {
+            Error::Api(error)
+                if !is_conflict(&error) || self.backoff.is_failing(&ResourceKey::of(object)) =>
+            {
                 Ok(rejected(what, &error))
             }
             error => Err(error),
@@ -142,7 +144,7 @@ impl<K: Kind> Context<K> {
     }
 
     /// Has an event written, and writes the same to the log. It waits for nothing.
-    pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &Notice) {
+    pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
         Self::log(object, notice, None);
         self.events.tell(object.object_ref(&()), notice);
     }
@@ -150,15 +152,17 @@ impl<K: Kind> Context<K> {
     /// Writes what is told to the log, with the check that it is about, if it is about one.
     pub(super) fn log(
         object: &impl Resource<DynamicType = ()>,
-        notice: &Notice,
+        notice: &EventDraft,
         check: Option<&CheckStatus>,
     ) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
         let (check, check_reason) = check.map(|check| (check.name.as_str(), check.reason.as_str())).unzip();
         match notice.tone {
-            Tone::Normal => tracing::info!(%kind, namespace, name, reason, "{note}"),
-            Tone::Warning => tracing::warn!(%kind, namespace, name, reason, check, check_reason, "{note}"),
+            EventType::Normal => tracing::info!(%kind, namespace, name, reason, "{note}"),
+            EventType::Warning => {
+                tracing::warn!(%kind, namespace, name, reason, check, check_reason, "{note}")
+            }
         }
     }
 }

@@ -31,17 +31,17 @@ use super::{
     deletion::{end_with_namespace, release_unreadable},
     reconcile,
     scheduling::{
-        backoff::{Failure, Key, random_share, retry_after},
+        backoff::{Failure, ResourceKey, random_share, retry_after},
         slots::Slot,
     },
     status::{
-        conditions::{Destination, Facts, Outcome, derive},
-        patch::Seen,
+        conditions::{Destination, Outcome, StatusInputs, derive},
+        patch::SeenStatus,
     },
     watching::{
-        health::{Importance, Watched},
+        health::{Importance, WatchHandle},
         triggers::{metadata, resources, users_of},
-        trouble::Place,
+        trouble::WatchedPlace,
         undecodable::{Guarded, Unreadable},
     },
 };
@@ -53,14 +53,14 @@ use crate::{
 
 /// Which namespaces are looked after.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum WatchScope {
     /// Every namespace.
     Cluster,
     /// One namespace.
     Namespace(String),
 }
 
-impl Scope {
+impl WatchScope {
     /// Whether the namespace is in it.
     pub fn covers(&self, namespace: &str) -> bool {
         match self {
@@ -109,13 +109,13 @@ const RETURN: Duration = Duration::from_secs(2);
 /// Runs the kind's controller in a scope until the context says to stop.
 pub fn control<K: Kind>(
     context: Arc<Context<K>>,
-    scope: &Scope,
+    scope: &WatchScope,
     watches: &Watches,
 ) -> impl Future<Output = ()> + use<K> {
     let writer = Writer::<Guarded<K>>::default();
     let store = writer.as_reader();
     let (run_again, again) = mpsc::unbounded();
-    let place = Place::of::<K>(&(), scope.namespace());
+    let place = WatchedPlace::of::<K>(&(), scope.namespace());
     let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
     context.registry.add(scope.clone(), store.clone(), Arc::clone(&own), run_again.clone());
     let resources =
@@ -178,7 +178,7 @@ pub fn control<K: Kind>(
 /// had written may be gone, and no change tells.
 async fn run_after_lists<K: Kind>(
     context: Arc<Context<K>>,
-    watched: Arc<Watched>,
+    watched: Arc<WatchHandle>,
     store: Store<Guarded<K>>,
     run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) {
@@ -223,7 +223,7 @@ fn run<K: Kind>(
     present: Store<Guarded<K>>,
     calls: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> BoxFuture<'static, Result<Action, Error>> {
-    let key = Key::of(&*object);
+    let key = ResourceKey::of(&*object);
     let reference = key.reference();
     // Nobody listens any more only when the process stops.
     let call = move || drop(calls.unbounded_send(reference));
@@ -249,7 +249,7 @@ async fn in_slot<K: Kind>(
         context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
     }
     let action = outcome.unwrap_or(Err(Error::Panicked))?;
-    context.backoff.succeeded(&Key::of(&*object));
+    context.backoff.succeeded(&ResourceKey::of(&*object));
     Ok(action)
 }
 
@@ -308,7 +308,7 @@ async fn report_unreadable<K: Kind>(
             quote(&unreadable.error)
         ),
     );
-    let facts = Facts {
+    let facts = StatusInputs {
         generation: unreadable.metadata.generation,
         outcome: Outcome::NotAccepted(problem),
         publication: None,
@@ -330,7 +330,7 @@ async fn report_unreadable<K: Kind>(
         .get("status")
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
-    let seen = Seen { version: stored.resource_version(), status: previous.as_ref(), details };
+    let seen = SeenStatus { version: stored.resource_version(), status: previous.as_ref(), details };
     context.report(object, &seen, (&status, &seen.details)).await?;
     // Where only the old status was unreadable, the object can be read now.
     Ok(Action::requeue(Duration::from_secs(5)))
@@ -338,7 +338,7 @@ async fn report_unreadable<K: Kind>(
 
 fn retry<K: Kind>(object: &Guarded<K>, error: &Error, context: &Context<K>) -> Action {
     let asked_for = if let Error::Api(error) = error { retry_after(error) } else { None };
-    let wait = context.backoff.next(Key::of(object), Failure::of(error), random_share());
+    let wait = context.backoff.next(ResourceKey::of(object), Failure::of(error), random_share());
     let wait = wait.max(asked_for.unwrap_or_default());
     if !matches!(error, Error::Stopping | Error::Gone) {
         tracing::warn!(

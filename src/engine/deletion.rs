@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
-    Claimant, Context, Existing, Kind, Notice, Scene,
-    delivery::{Pace, Withdrawal, is_absent, withdraw},
+    CheckContext, Contender, Context, EventDraft, Existing, Kind,
+    delivery::{Withdrawal, WithdrawalPace, is_absent, withdraw},
     finalizer::Finalizer,
     precedence,
     publish::secret,
@@ -117,7 +117,7 @@ enum Heir {
 }
 
 async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> {
-    let claimant = Claimant::of(object);
+    let claimant = Contender::of(object);
     let Some((claimant, target)) = claimant.and_then(|claimant| Some((claimant.clone(), claimant.target?)))
     else {
         return Ok(Heir::Nobody);
@@ -162,7 +162,7 @@ async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Optio
     }
     let waited = context.memory.withdrawing_for(object, Instant::now());
     let left = context.waits.deletion.saturating_sub(waited);
-    let obstacle = match withdraw(object, context, None, Pace::AtOnce).await? {
+    let obstacle = match withdraw(object, context, None, WithdrawalPace::AtOnce).await? {
         Ok(Withdrawal::Complete) => return Ok(None),
         Ok(Withdrawal::PodsRemain) => None,
         Err(problem) => Some(problem),
@@ -224,7 +224,7 @@ async fn dismantle<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
     let now = context.cluster.now().await.unwrap_or_else(|_| Now::local());
-    let scene = Scene {
+    let scene = CheckContext {
         network: &network,
         cluster: Some(&context.cluster),
         namespace: &namespace,
@@ -287,18 +287,18 @@ fn too_slow(limit: Duration) -> Problem {
     Problem::new(Reason::TimedOut, format!("The server did not answer within {limit:?}."))
 }
 
-fn waits(action: &str, problem: &Problem, patience: Duration) -> Notice {
-    Notice::warning(
+fn waits(action: &str, problem: &Problem, patience: Duration) -> EventDraft {
+    EventDraft::warning(
         EventReason::DeletionWaits,
         action,
         format!("The deletion waits up to {patience:?}: {}", problem.message),
     )
 }
 
-fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> Notice {
+fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> EventDraft {
     let target = object.common().target.as_ref().and_then(Target::of);
     let place = target.map_or_else(|| "the target".to_owned(), |target| target.to_string());
-    Notice::warning(
+    EventDraft::warning(
         EventReason::LeftInTarget,
         "Withdraw",
         format!(
@@ -310,16 +310,16 @@ fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> Notice {
 }
 
 /// The same for a resource that cannot be read.
-fn left_behind(problem: &Problem) -> Notice {
-    Notice::warning(
+fn left_behind(problem: &Problem) -> EventDraft {
+    EventDraft::warning(
         EventReason::LeftInTarget,
         "Withdraw",
         format!("What is left in the target, and the Secrets that it refers to, stay: {}", problem.message),
     )
 }
 
-fn orphaned(problem: &Problem) -> Notice {
-    Notice::warning(
+fn orphaned(problem: &Problem) -> EventDraft {
+    EventDraft::warning(
         EventReason::CredentialsOrphaned,
         "Orphan",
         format!("What was made at the server is left there; remove it by hand: {}", problem.message),

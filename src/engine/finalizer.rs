@@ -6,7 +6,7 @@ use kube::{
     core::PartialObjectMeta,
 };
 
-use super::{Context, Kind, Traces, Values, publish::secret::field_manager};
+use super::{Context, Kind, RemoteState, Values, publish::secret::field_manager};
 use crate::error::{Error, in_words};
 
 /// What keeps a resource from going before its traces are gone.
@@ -42,7 +42,7 @@ impl Finalizer {
 
 /// Whether the very resource is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Presence {
+enum ResourcePresence {
     There,
     /// The same, and this process made one version of it of another.
     Changed {
@@ -58,7 +58,7 @@ impl<K: Kind> Context<K> {
     pub(super) async fn hold_again(&self, object: &K, published: Option<&Values>) -> Result<(), Error> {
         let has_delivered = object.common().target.is_some()
             && object.status().is_some_and(|status| status.revision.is_some());
-        let has_traces = object.traces(published) == Traces::Remote;
+        let has_traces = object.traces(published) == RemoteState::Remote;
         let needed = [(Finalizer::Target, has_delivered), (Finalizer::RemoteCredentials, has_traces)];
         for (finalizer, _) in needed.into_iter().filter(|(_, is_needed)| *is_needed) {
             match self.hold(object, finalizer).await {
@@ -90,13 +90,13 @@ impl<K: Kind> Context<K> {
             finalizers
         });
         match set.await? {
-            Presence::There => Ok(()),
-            Presence::Changed { from, to } => {
+            ResourcePresence::There => Ok(()),
+            ResourcePresence::Changed { from, to } => {
                 self.memory.changed(object, &from, &to);
                 Ok(())
             }
             // What is made for a resource that is gone would stay for ever.
-            Presence::Gone => Err(Error::Gone),
+            ResourcePresence::Gone => Err(Error::Gone),
         }
     }
 
@@ -119,18 +119,18 @@ impl<K: Kind> Context<K> {
         &self,
         object: &impl Resource<DynamicType = ()>,
         change: impl FnOnce(Vec<String>) -> Vec<String>,
-    ) -> Result<Presence, Error> {
+    ) -> Result<ResourcePresence, Error> {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let Some(current) = api.get_metadata_opt(&object.name_any()).await? else {
-            return Ok(Presence::Gone);
+            return Ok(ResourcePresence::Gone);
         };
         if current.uid() != object.uid() {
-            return Ok(Presence::Gone);
+            return Ok(ResourcePresence::Gone);
         }
         let before = current.metadata.finalizers.clone().unwrap_or_default();
         let after = change(before.clone());
         if after == before {
-            return Ok(Presence::There);
+            return Ok(ResourcePresence::There);
         }
         let patch = serde_json::json!({
             "metadata": {
@@ -143,8 +143,8 @@ impl<K: Kind> Context<K> {
             api.patch_metadata(&object.name_any(), &parameters, &Patch::Merge(patch)).await;
         match patched {
             Ok(patched) => Ok(match (current.resource_version(), patched.resource_version()) {
-                (Some(from), Some(to)) => Presence::Changed { from, to },
-                _ => Presence::There,
+                (Some(from), Some(to)) => ResourcePresence::Changed { from, to },
+                _ => ResourcePresence::There,
             }),
             // Something in between may answer so, too.
             Err(kube::Error::Api(answer)) if answer.is_not_found() => {
@@ -152,7 +152,7 @@ impl<K: Kind> Context<K> {
                 if present.is_some_and(|present| present.uid() == object.uid()) {
                     return Err(kube::Error::Api(answer).into());
                 }
-                Ok(Presence::Gone)
+                Ok(ResourcePresence::Gone)
             }
             Err(error) => Err(error.into()),
         }

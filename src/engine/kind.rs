@@ -8,7 +8,9 @@ use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Checked, Env, Inputs, Neighbour, Notice, Reference, Report, Scene, Tenancy, Values};
+use super::{
+    CheckContext, Checked, Env, EventDraft, Inputs, Reference, ReferencedKind, Report, TargetSharing, Values,
+};
 use crate::{
     api::{CheckName, CommonSpec, Reason, Status},
     net::{Login, Trust},
@@ -41,7 +43,7 @@ pub trait Kind:
     const DESTINATION: &'static str = "The env entries for the container of W&B Server.";
 
     /// The kinds of custom resources that specs of this kind refer to.
-    const NEIGHBOURS: &'static [Neighbour] = &[];
+    const NEIGHBOURS: &'static [ReferencedKind] = &[];
 
     /// The spec in types that cannot be wrong.
     type Parsed: Send + Sync;
@@ -90,7 +92,7 @@ pub trait Kind:
     const OUTRANKS: Reason = Reason::Superseded;
 
     /// Whether several resources of the kind can write to one target.
-    const TENANCY: Tenancy = Tenancy::Alone;
+    const TENANCY: TargetSharing = TargetSharing::Alone;
 
     /// The values of several resources that write to one target together, the oldest's first.
     fn join(values: &[Values]) -> Values {
@@ -133,24 +135,28 @@ pub trait Kind:
     /// Runs the checks against the real servers and records what was seen.
     fn probe(
         plan: &Self::Plan,
-        scene: &Scene<'_>,
+        scene: &CheckContext<'_>,
         report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send;
 
     /// What of the resource must go with it, as far as it and its published values tell.
-    fn traces(&self, _published: Option<&Values>) -> Traces {
-        Traces::None
+    fn traces(&self, _published: Option<&Values>) -> RemoteState {
+        RemoteState::None
     }
 
     /// What is to be kept up on the other side, if anything.
-    fn upkeep(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &Scene<'_>) -> Option<Upkeep> {
+    fn upkeep(
+        _plan: &Self::Plan,
+        _evidence: &Self::Evidence,
+        _scene: &CheckContext<'_>,
+    ) -> Option<Maintenance> {
         None
     }
 
     /// Keeps it up, and records the check that [`Kind::upkeep`] named.
     fn tend(
         _plan: &Self::Plan,
-        _scene: &Scene<'_>,
+        _scene: &CheckContext<'_>,
         evidence: Self::Evidence,
         _report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send {
@@ -159,7 +165,7 @@ pub trait Kind:
 
     /// When the values must be renewed, where they do not last. What is due although a run is just over
     /// could not be renewed, and failures then count at once.
-    fn due(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &Scene<'_>) -> Option<Timestamp> {
+    fn due(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &CheckContext<'_>) -> Option<Timestamp> {
         None
     }
 
@@ -187,17 +193,17 @@ pub trait Kind:
     }
 
     /// What is worth an event in a change of the details.
-    fn news(_previous: &Self::Details, _current: &Self::Details) -> Vec<Notice> {
+    fn news(_previous: &Self::Details, _current: &Self::Details) -> Vec<EventDraft> {
         Vec::new()
     }
 
     /// The times in the details that metrics tell of.
-    fn figures(_details: &Self::Details) -> Figures {
-        Figures::default()
+    fn figures(_details: &Self::Details) -> MetricTimestamps {
+        MetricTimestamps::default()
     }
 
     /// Takes away what the resource made on the other side, before the resource goes.
-    fn dismantle(&self, _scene: &Scene<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
+    fn dismantle(&self, _scene: &CheckContext<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
         std::future::ready(Ok(()))
     }
 }
@@ -213,7 +219,7 @@ pub enum FirstCheck {
 
 /// Times that metrics tell of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct MetricTimestamps {
     /// When the published API key came into use.
     pub api_key_since: Option<Timestamp>,
     /// When the published token expires.
@@ -222,16 +228,16 @@ pub struct Figures {
 
 /// Something to be kept up on the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upkeep {
+pub struct Maintenance {
     /// The check that tells how it went.
     pub check: CheckName,
     /// What becomes of the other side's part when the resource is deleted.
-    pub traces: Traces,
+    pub traces: RemoteState,
 }
 
 /// Whether a resource leaves something on the other side that must go with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Traces {
+pub enum RemoteState {
     /// Nothing, or nothing that is to go.
     None,
     /// The resource's deletion must wait for [`Kind::dismantle`].

@@ -19,25 +19,25 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Figures, Findings, Kind};
+use super::{Findings, Kind, MetricTimestamps};
 use crate::api::{CheckName, ConditionType, Status};
 
 /// The name of a kind; the same few for all series.
-type Kinds = Cow<'static, str>;
+type KindLabel = Cow<'static, str>;
 
 /// A check of a resource and its result.
-type Shown = HashSet<(Cow<'static, str>, &'static str)>;
+type CheckLabel = HashSet<(Cow<'static, str>, &'static str)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
-    kind: Kinds,
+    kind: KindLabel,
     namespace: Arc<str>,
     name: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
-    kind: Kinds,
+    kind: KindLabel,
     namespace: Arc<str>,
     name: Arc<str>,
     check: Cow<'static, str>,
@@ -46,13 +46,13 @@ struct CheckLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckKindLabels {
-    kind: Kinds,
+    kind: KindLabel,
     check: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
-    kind: Kinds,
+    kind: KindLabel,
 }
 
 impl ResourceLabels {
@@ -85,7 +85,7 @@ pub struct Metrics {
     /// Since when each resource's API key is in use: its age is computed when somebody reads it.
     api_keys: Mutex<HashMap<ResourceLabels, Timestamp>>,
     /// Which check series a resource has, to take the outdated ones away.
-    shown: Mutex<HashMap<ResourceLabels, Shown>>,
+    shown: Mutex<HashMap<ResourceLabels, CheckLabel>>,
     /// How long the last exposition was, and a little more.
     last_length: AtomicUsize,
 }
@@ -201,7 +201,7 @@ impl Metrics {
     }
 
     fn show(&self, resource: &ResourceLabels, findings: &Findings) {
-        let mut shown = Shown::new();
+        let mut shown = CheckLabel::new();
         for finding in &findings.list {
             let name = match finding.name {
                 CheckName::TestUser(_) | CheckName::Sample(_) => Cow::Owned(finding.name.to_string()),
@@ -219,7 +219,7 @@ impl Metrics {
     }
 
     /// Notes the status that a run came to, and the times that it tells of.
-    pub fn settled<K: Kind>(&self, object: &K, status: &Status, figures: Figures) {
+    pub fn settled<K: Kind>(&self, object: &K, status: &Status, figures: MetricTimestamps) {
         let ready = status
             .conditions
             .iter()
@@ -275,7 +275,7 @@ impl Metrics {
         self.api_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Shown>> {
+    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, CheckLabel>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,28 +29,28 @@ mod scheduling;
 mod status;
 mod watching;
 
-pub use cache::Memory;
+pub use cache::ResourceCache;
 pub use checks::connection::{Protection, connect, encrypt_stage, reach};
-pub use checks::context::Scene;
-pub use checks::history::{Question, Remembered, Renewal, Schedule, Verdict};
+pub use checks::context::CheckContext;
+pub use checks::history::{CheckHistory, CheckKey, Renewal, RunVerdict, Schedule};
 pub use checks::report::{Account, Awaited, Checked, Finding, Findings, Report};
-pub use checks::run::{Examination, Examined};
+pub use checks::run::{CheckOutcome, CheckRun};
 pub use context::{Context, Waits};
-pub use controller::{Scope, control};
+pub use controller::{WatchScope, control};
 pub use inputs::Inputs;
 pub use inputs::fingerprint::CheckedInputs;
 pub use inputs::references::{
-    Fetched, FoundResource, Need, Neighbour, ObjectKey, Reference, ReferenceSource, fetch,
+    Fetched, FoundResource, ObjectKey, Reference, ReferenceSource, ReferencedKind, Requirement, fetch,
 };
-pub use kind::{Figures, FirstCheck, Kind, RenderContext, Traces, Upkeep};
+pub use kind::{FirstCheck, Kind, Maintenance, MetricTimestamps, RemoteState, RenderContext};
 pub use namespace_deletion::look_for_endings;
 pub use plan::{InputsHash, Planned, Prepared, prepare, references};
-pub use precedence::{Claim, Claimant, Tenancy, judge};
+pub use precedence::{Claim, Contender, TargetSharing, judge};
 pub use publish::secret::{MANAGER, owner_in_targets, read, secret_name};
-pub use publish::{Candidate, Content, Existing, Publication, decide};
+pub use publish::{Candidate, Existing, Publication, SecretContent, decide};
 pub use reconcile::reconcile;
 pub use registry::Registry;
-pub use status::events::{Notice, Tone};
+pub use status::events::{EventDraft, EventType};
 pub use status::recorder::Events;
 pub use watching::heartbeat::{heartbeat, look_for_namespace};
 

@@ -34,7 +34,7 @@ pub struct Endings(watch::Sender<BTreeSet<String>>);
 
 /// What the API server says of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum NamespacePhase {
     Stays,
     Ends,
     Gone,
@@ -56,12 +56,12 @@ impl Endings {
     }
 
     /// Takes in what was seen; tells whether the namespace has just begun to end.
-    fn learn(&self, namespace: &str, seen: Seen) -> bool {
+    fn learn(&self, namespace: &str, seen: NamespacePhase) -> bool {
         self.0.send_if_modified(|ending| match seen {
-            Seen::Ends => ending.insert(namespace.to_owned()),
-            Seen::Stays | Seen::Gone => ending.remove(namespace),
-            Seen::Hidden | Seen::Unknown => false,
-        }) && seen == Seen::Ends
+            NamespacePhase::Ends => ending.insert(namespace.to_owned()),
+            NamespacePhase::Stays | NamespacePhase::Gone => ending.remove(namespace),
+            NamespacePhase::Hidden | NamespacePhase::Unknown => false,
+        }) && seen == NamespacePhase::Ends
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn look_for_endings(client: Client, registry: &Registry) {
                 );
                 registry.wake_namespace(&namespace);
             }
-            if seen == Seen::Hidden {
+            if seen == NamespacePhase::Hidden {
                 if told.insert(namespace.clone()) {
                     tracing::warn!(
                         namespace,
@@ -105,19 +105,19 @@ pub async fn look_for_endings(client: Client, registry: &Registry) {
     }
 }
 
-async fn look(namespaces: &Api<Namespace>, name: &str) -> Seen {
+async fn look(namespaces: &Api<Namespace>, name: &str) -> NamespacePhase {
     match namespaces.get_metadata_opt(name).await {
-        Ok(Some(found)) if found.meta().deletion_timestamp.is_some() => Seen::Ends,
-        Ok(Some(_)) => Seen::Stays,
-        Ok(None) => Seen::Gone,
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Seen::Hidden,
+        Ok(Some(found)) if found.meta().deletion_timestamp.is_some() => NamespacePhase::Ends,
+        Ok(Some(_)) => NamespacePhase::Stays,
+        Ok(None) => NamespacePhase::Gone,
+        Err(kube::Error::Api(status)) if status.is_forbidden() => NamespacePhase::Hidden,
         Err(error) => {
             tracing::debug!(
                 namespace = name,
                 error = crate::error::in_words(&error),
                 "the namespace is not shown"
             );
-            Seen::Unknown
+            NamespacePhase::Unknown
         }
     }
 }
@@ -130,18 +130,18 @@ mod tests {
     fn a_namespace_ends_until_it_is_gone() {
         let endings = Endings::default();
         for (seen, begins, ends) in [
-            (Seen::Stays, false, false),
-            (Seen::Unknown, false, false),
-            (Seen::Hidden, false, false),
-            (Seen::Ends, true, true),
-            (Seen::Ends, false, true),
+            (NamespacePhase::Stays, false, false),
+            (NamespacePhase::Unknown, false, false),
+            (NamespacePhase::Hidden, false, false),
+            (NamespacePhase::Ends, true, true),
+            (NamespacePhase::Ends, false, true),
             // The rights to see it went with it.
-            (Seen::Hidden, false, true),
-            (Seen::Unknown, false, true),
-            (Seen::Gone, false, false),
-            (Seen::Ends, true, true),
+            (NamespacePhase::Hidden, false, true),
+            (NamespacePhase::Unknown, false, true),
+            (NamespacePhase::Gone, false, false),
+            (NamespacePhase::Ends, true, true),
             // Another one of the same name.
-            (Seen::Stays, false, false),
+            (NamespacePhase::Stays, false, false),
         ] {
             assert_eq!(endings.learn("wandb", seen), begins, "{seen:?}");
             assert_eq!(endings.known().contains("wandb"), ends, "{seen:?}");

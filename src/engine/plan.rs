@@ -10,8 +10,8 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    Account, CheckedInputs, Claimant, Fetched, Inputs, Kind, ObjectKey, Question, Reference, ReferenceSource,
-    Values, inputs::validate::accept, precedence::lost_identity,
+    Account, CheckKey, CheckedInputs, Contender, Fetched, Inputs, Kind, ObjectKey, Reference,
+    ReferenceSource, Values, inputs::validate::accept, precedence::lost_identity,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION},
@@ -41,7 +41,7 @@ pub struct Planned<K: Kind> {
     pub(super) redactor: Redactor,
     /// Every value that was read from a Secret.
     pub(crate) secrets: Vec<Sensitive>,
-    pub(super) question: Question,
+    pub(super) question: CheckKey,
 }
 
 impl<K: Kind> Planned<K> {
@@ -58,7 +58,7 @@ impl<K: Kind> Planned<K> {
             account: Account::Anonymous,
             redactor: Redactor::new(secrets.iter().cloned()),
             secrets,
-            question: Question { inputs, spec: inputs, recheck: None, surroundings: Vec::new() },
+            question: CheckKey { inputs, spec: inputs, recheck: None, surroundings: Vec::new() },
         }
     }
 }
@@ -87,7 +87,7 @@ pub fn references<K: Kind>(object: &K) -> Vec<Reference> {
 /// same namespace that stand in anybody's way, and `held` what has been published or verified before.
 pub fn prepare<K: Kind>(
     object: &K,
-    others: &[Claimant],
+    others: &[Contender],
     objects: &BTreeMap<ObjectKey, Fetched>,
     system_trust: &Trust,
     held: &[&Values],
@@ -96,7 +96,7 @@ pub fn prepare<K: Kind>(
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
-    if let Some(problem) = Claimant::of(object).and_then(|claimant| lost_identity(&claimant, others)) {
+    if let Some(problem) = Contender::of(object).and_then(|claimant| lost_identity(&claimant, others)) {
         return Prepared::NotAccepted(problem);
     }
     let common = object.common();
@@ -108,7 +108,7 @@ pub fn prepare<K: Kind>(
     match Inputs::resolve(&references, ca_bundle.as_ref(), objects, system_trust, is_vouched_for) {
         Err(problem) => Prepared::Unresolved(problem),
         Ok(mut inputs) => Prepared::Planned(Planned {
-            question: Question {
+            question: CheckKey {
                 inputs: hash(object, &inputs),
                 spec: InputsHash(HASH_KEY.hash_one(checked_spec(object))),
                 recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),

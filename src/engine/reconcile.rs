@@ -6,22 +6,22 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Content, Context, Examination, Examined, Existing, FirstCheck, Kind, Notice,
-    Planned, Prepared, Publication, Question, Remembered, RenderContext, Renewal, Scene, Schedule, Tenancy,
-    Traces, Upkeep, Values, Verdict,
+    Candidate, CheckContext, CheckHistory, CheckKey, CheckOutcome, CheckRun, CheckedInputs, Context,
+    EventDraft, Existing, FirstCheck, Kind, Maintenance, Planned, Prepared, Publication, RemoteState,
+    RenderContext, Renewal, RunVerdict, Schedule, SecretContent, TargetSharing, Values,
     checks::first_check::Spread,
     decide,
     deletion::release,
-    delivery::{Checks, Delivered, Offer, Progress, claim, deliver, look_again, looks, retire},
+    delivery::{Checks, DeliverableValues, Delivered, Progress, claim, deliver, look_again, looks, retire},
     fetch,
     finalizer::Finalizer,
     precedence::{Claim, Proof},
     prepare,
-    publish::secret::{self, Written, field_manager, secret_name},
+    publish::secret::{self, SecretWrite, field_manager, secret_name},
     references, rejection,
     scheduling::backoff::random_share,
     status::{
-        conditions::{Destination, Facts, Outcome, derive, noted},
+        conditions::{Destination, Outcome, StatusInputs, derive, noted},
         events::{repaired, written as news_of},
     },
 };
@@ -138,14 +138,14 @@ const FRESH: Duration = Duration::from_secs(10);
 const UNCHECKED: (Checks, Proof) = (Checks::Open, Proof::Unverified);
 
 /// What the last run of the checks says of taking anything over: from somebody else, and from another resource.
-fn checks<K: Kind>(object: &K, remembered: &Remembered<K::Evidence>) -> (Checks, Proof) {
+fn checks<K: Kind>(object: &K, remembered: &CheckHistory<K::Evidence>) -> (Checks, Proof) {
     match remembered.verdict(object.common().failure_threshold) {
-        Verdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => {
+        RunVerdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => {
             (Checks::Fresh, Proof::Verified)
         }
-        Verdict::Passed => (Checks::Stale, Proof::Verified),
-        Verdict::Tolerated { .. } => (Checks::Open, Proof::Verified),
-        Verdict::Failed(_) | Verdict::Held(_) => (Checks::Open, Proof::Unverified),
+        RunVerdict::Passed => (Checks::Stale, Proof::Verified),
+        RunVerdict::Tolerated { .. } => (Checks::Open, Proof::Verified),
+        RunVerdict::Failed(_) | RunVerdict::Held(_) => (Checks::Open, Proof::Unverified),
     }
 }
 
@@ -157,12 +157,12 @@ async fn examine<K: Kind>(
     checked_inputs: &CheckedInputs,
     (published, last_verified): (Option<&Values>, Option<&Values>),
     age: Age,
-) -> Result<Remembered<K::Evidence>, Error> {
+) -> Result<CheckHistory<K::Evidence>, Error> {
     let question = &planned.question;
     let known = context.memory.recall(object).or_else(|| recover(object, context, planned, checked_inputs));
     // Credentials that were refused are right after all: that is worth a look by everybody who was told.
     let is_out_of_date =
-        |known: &Remembered<_>| context.network.credentials.were_accepted(&known.usage.refused);
+        |known: &CheckHistory<_>| context.network.credentials.were_accepted(&known.usage.refused);
     if let Some(known) = &known
         && !is_out_of_date(known)
         && known.answers(question, schedule(object), Instant::now())
@@ -176,7 +176,7 @@ async fn examine<K: Kind>(
     let now = context.cluster.now().await?;
     let terms = terms(object, known.as_ref(), question, checked_inputs);
     let network = context.network.seen_from(&namespace).on_terms(terms);
-    let scene = Scene {
+    let scene = CheckContext {
         network: &network,
         cluster: Some(&context.cluster),
         namespace: &namespace,
@@ -199,7 +199,7 @@ async fn examine<K: Kind>(
     drop(network);
     let share = random_share();
     let remembered =
-        Remembered::learn(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
+        CheckHistory::learn(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
     // Before anything is written: a run that fails by a write must not send credentials again.
     context.memory.remember(object, remembered.clone());
     let answer = remembered.findings.credentials_answer();
@@ -213,8 +213,8 @@ async fn examine<K: Kind>(
 /// On which terms this run may send credentials that were refused before.
 fn terms<K: Kind>(
     object: &K,
-    known: Option<&Remembered<K::Evidence>>,
-    question: &Question,
+    known: Option<&CheckHistory<K::Evidence>>,
+    question: &CheckKey,
     checked_inputs: &CheckedInputs,
 ) -> Terms {
     let interval = object.common().check_interval.get();
@@ -229,11 +229,11 @@ fn recover<K: Kind>(
     context: &Context<K>,
     planned: &Planned<K>,
     checked_inputs: &CheckedInputs,
-) -> Option<Remembered<K::Evidence>> {
+) -> Option<CheckHistory<K::Evidence>> {
     let now = Instant::now();
     let terms = (planned.account, object.common().failure_threshold);
     let recovered =
-        Remembered::recover(object.status()?, planned.question.clone(), checked_inputs, terms, now)?;
+        CheckHistory::recover(object.status()?, planned.question.clone(), checked_inputs, terms, now)?;
     context.metrics.recovered(object, &recovered.findings);
     Some(match K::FIRST_CHECK {
         FirstCheck::AtOnce => recovered,
@@ -249,9 +249,9 @@ async fn look<K: Kind>(
     object: &K,
     context: &Context<K>,
     planned: &Planned<K>,
-    scene: Scene<'_>,
-) -> Result<Examined<K::Evidence>, Error> {
-    let mut examination = Examination::run(planned, scene, object.common().check_timeout.get()).await;
+    scene: CheckContext<'_>,
+) -> Result<CheckOutcome<K::Evidence>, Error> {
+    let mut examination = CheckRun::run(planned, scene, object.common().check_timeout.get()).await;
     if let Some(upkeep) = examination.upkeep() {
         match hold(object, context, &upkeep).await? {
             Ok(()) => examination.tend(upkeep).await,
@@ -266,9 +266,9 @@ async fn look<K: Kind>(
 async fn hold<K: Kind>(
     object: &K,
     context: &Context<K>,
-    upkeep: &Upkeep,
+    upkeep: &Maintenance,
 ) -> Result<Result<(), Problem>, Error> {
-    if upkeep.traces != Traces::Remote {
+    if upkeep.traces != RemoteState::Remote {
         return Ok(Ok(()));
     }
     match context.hold(object, Finalizer::RemoteCredentials).await {
@@ -282,11 +282,11 @@ async fn hold<K: Kind>(
 async fn note_down<K: Kind>(
     object: &K,
     context: &Context<K>,
-    remembered: &Remembered<K::Evidence>,
+    remembered: &CheckHistory<K::Evidence>,
     checked_inputs: &CheckedInputs,
 ) -> Result<(), Error> {
     let common = object.common();
-    let facts = Facts {
+    let facts = StatusInputs {
         generation: object.meta().generation,
         outcome: Outcome::Checked {
             verdict: remembered.verdict(common.failure_threshold),
@@ -321,7 +321,7 @@ fn schedule<K: Kind>(object: &K) -> Schedule {
 /// The current values, and whether they are known to work.
 fn candidate<K: Kind>(
     planned: &Planned<K>,
-    remembered: &Remembered<K::Evidence>,
+    remembered: &CheckHistory<K::Evidence>,
     current: Option<&Values>,
 ) -> Candidate {
     let context = RenderContext { verified: remembered.proven, current };
@@ -333,11 +333,11 @@ fn candidate<K: Kind>(
 }
 
 /// What became of the Secret, and what is to be told of it.
-struct Published {
+struct PublishOutcome {
     publication: Publication,
     /// What it holds, as far as that is known.
     values: Option<Values>,
-    notice: Option<Notice>,
+    notice: Option<EventDraft>,
     /// The values that may be delivered: what it holds, where that is known to be right.
     deliverable: Option<Values>,
     /// What became of them at the target, where there is one.
@@ -351,7 +351,7 @@ async fn publish<K: Kind>(
     present: Option<&Secret>,
     existing: Existing,
     candidate: Candidate,
-) -> Result<Published, Error> {
+) -> Result<PublishOutcome, Error> {
     if let Candidate::Proven(values) = &candidate {
         context.memory.verified(object, values);
     }
@@ -359,7 +359,7 @@ async fn publish<K: Kind>(
     let policy = object.common().publish_policy;
     let held = existing.values().cloned();
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
-    if present.is_none() && matches!(wanted, Content::Exactly(_)) && !context.is_alive(object).await? {
+    if present.is_none() && matches!(wanted, SecretContent::Exactly(_)) && !context.is_alive(object).await? {
         // The garbage collector would take a Secret of a resource that is gone, again and again.
         return Err(Error::Gone);
     }
@@ -375,7 +375,7 @@ async fn publish<K: Kind>(
         Err(problem) => {
             context.memory.refused(object, &problem);
             let publication = Publication::Refused(problem);
-            return Ok(Published {
+            return Ok(PublishOutcome {
                 publication,
                 values: held,
                 notice: None,
@@ -384,31 +384,31 @@ async fn publish<K: Kind>(
             });
         }
     };
-    let deliverable = if let Content::Exactly(values) = wanted { Some(values) } else { None };
+    let deliverable = if let SecretContent::Exactly(values) = wanted { Some(values) } else { None };
     let had_it = deliverable.as_ref().is_some_and(|values| context.memory.published(object, values));
-    let notice = (written == Written::Changed).then(|| {
+    let notice = (written == SecretWrite::Changed).then(|| {
         let name = secret_name(object);
         if had_it { repaired(present, &name, &field_manager::<K>()) } else { news_of(&publication, &name) }
     });
     let values = deliverable.clone().or(held);
-    Ok(Published { publication, values, notice, deliverable, delivered: None })
+    Ok(PublishOutcome { publication, values, notice, deliverable, delivered: None })
 }
 
 /// Why the Secret was not written, without the values that the API server may have repeated.
 fn not_written<K: Kind>(
     object: &K,
     context: &Context<K>,
-    wanted: &Content,
+    wanted: &SecretContent,
     error: kube::Error,
 ) -> Result<Problem, Error> {
     let what = format!("the Secret \"{}\"", secret_name(object));
     let problem = context.rejected(object, &what, error.into())?;
-    let Content::Exactly(values) = wanted else { return Ok(problem) };
+    let SecretContent::Exactly(values) = wanted else { return Ok(problem) };
     let redactor = Redactor::new(values.iter().map(|(_, value)| value.clone()));
     Ok(Problem { message: redactor.redact(problem.message), ..problem })
 }
 
-impl Published {
+impl PublishOutcome {
     /// Why a write of this run was not taken, if one was not.
     fn rejection(&self) -> Option<&Problem> {
         let published = match &self.publication {
@@ -447,14 +447,16 @@ impl Published {
             context.wake_partners(object);
         }
         let values = match K::TENANCY {
-            Tenancy::Alone => self.deliverable.as_ref(),
+            TargetSharing::Alone => self.deliverable.as_ref(),
             // Without it, what the others have would be delivered alone.
-            Tenancy::Together => self.values.as_ref(),
+            TargetSharing::Together => self.values.as_ref(),
         };
         let offer = match (&self.publication, values) {
-            (_, None) => Offer::Nothing,
-            (Publication::Current | Publication::Unproven, Some(values)) => Offer::Current(values),
-            (_, Some(values)) => Offer::Held(values),
+            (_, None) => DeliverableValues::Nothing,
+            (Publication::Current | Publication::Unproven, Some(values)) => {
+                DeliverableValues::Current(values)
+            }
+            (_, Some(values)) => DeliverableValues::Held(values),
         };
         deliver(object, context, &target, offer, checks).await.map(Some)
     }
@@ -468,10 +470,10 @@ async fn keep<K: Kind>(
     existing: &Existing,
 ) -> Result<(), Error> {
     if matches!(existing, Existing::Ours(_))
-        && let Err(error) = secret::ensure(&context.client, object, present, &Content::AsIs).await
+        && let Err(error) = secret::ensure(&context.client, object, present, &SecretContent::AsIs).await
     {
         // A refusal shows in the conditions as soon as the resource is no longer suspended.
-        not_written(object, context, &Content::AsIs, error)?;
+        not_written(object, context, &SecretContent::AsIs, error)?;
     }
     Ok(())
 }
@@ -493,9 +495,9 @@ async fn settle<K: Kind>(
     object: &K,
     context: &Context<K>,
     (outcome, details): (Outcome<'_>, K::Details),
-    published: Option<Published>,
+    published: Option<PublishOutcome>,
 ) -> Result<Action, Error> {
-    let rejected = published.as_ref().and_then(Published::rejection).is_some();
+    let rejected = published.as_ref().and_then(PublishOutcome::rejection).is_some();
     let again = match &outcome {
         Outcome::Suspended | Outcome::NotAccepted(_) => RESYNC,
         // Rights and quotas can change without an event.
@@ -520,7 +522,7 @@ async fn settle<K: Kind>(
     let looks = environment.map(|environment| looks(object, environment)).unwrap_or_default();
     let destination =
         if object.common().target.is_some() { Destination::Target } else { Destination::Secret };
-    let facts = Facts {
+    let facts = StatusInputs {
         generation: object.meta().generation,
         outcome,
         publication,

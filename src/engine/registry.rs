@@ -16,11 +16,11 @@ use kube::{
 use tokio::sync::watch;
 
 use super::{
-    Claimant, Kind, Scope,
+    Contender, Kind, WatchScope,
     finalizer::Finalizer,
     namespace_deletion::Endings,
     watching::{
-        health::{Watched, all_settled},
+        health::{WatchHandle, all_settled},
         undecodable::Guarded,
     },
 };
@@ -41,40 +41,40 @@ pub struct Registry {
 /// One kind in one scope.
 trait Controlled: Send + Sync {
     fn covers(&self, namespace: &str) -> bool;
-    fn claimants(&self, namespace: &str) -> Vec<Claimant>;
-    fn watched(&self) -> &Watched;
-    fn wake(&self, namespace: &str, claimant: &Claimant);
+    fn claimants(&self, namespace: &str) -> Vec<Contender>;
+    fn watched(&self) -> &WatchHandle;
+    fn wake(&self, namespace: &str, claimant: &Contender);
     fn wake_all(&self);
     fn wake_namespace(&self, namespace: &str);
     fn holding(&self) -> Vec<String>;
 }
 
-struct Controller<K: Kind> {
-    scope: Scope,
+struct RegisteredController<K: Kind> {
+    scope: WatchScope,
     store: Store<Guarded<K>>,
-    watched: Arc<Watched>,
+    watched: Arc<WatchHandle>,
     runs: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 }
 
-impl<K: Kind> Controlled for Controller<K> {
+impl<K: Kind> Controlled for RegisteredController<K> {
     fn covers(&self, namespace: &str) -> bool {
         self.scope.covers(namespace)
     }
 
-    fn claimants(&self, namespace: &str) -> Vec<Claimant> {
+    fn claimants(&self, namespace: &str) -> Vec<Contender> {
         let objects = self.store.state();
         objects
             .iter()
             .filter(|object| object.namespace().as_deref() == Some(namespace))
-            .filter_map(|object| Claimant::of_guarded(object))
+            .filter_map(|object| Contender::of_guarded(object))
             .collect()
     }
 
-    fn watched(&self) -> &Watched {
+    fn watched(&self) -> &WatchHandle {
         &self.watched
     }
 
-    fn wake(&self, namespace: &str, claimant: &Claimant) {
+    fn wake(&self, namespace: &str, claimant: &Contender) {
         if claimant.kind == K::kind(&()) {
             // Nobody listens any more only when the process stops.
             let _ = self.runs.unbounded_send(ObjectRef::new(&claimant.name).within(namespace));
@@ -107,17 +107,17 @@ impl Registry {
     /// to run again.
     pub(super) fn add<K: Kind>(
         &self,
-        scope: Scope,
+        scope: WatchScope,
         store: Store<Guarded<K>>,
-        watched: Arc<Watched>,
+        watched: Arc<WatchHandle>,
         runs: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
     ) {
-        let controller = Arc::new(Controller { scope, store, watched, runs });
+        let controller = Arc::new(RegisteredController { scope, store, watched, runs });
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);
     }
 
     /// Every resource of the namespace that stands in anybody's way.
-    pub fn claimants(&self, namespace: &str) -> Vec<Claimant> {
+    pub fn claimants(&self, namespace: &str) -> Vec<Contender> {
         self.covering(namespace).iter().flat_map(|controller| controller.claimants(namespace)).collect()
     }
 
@@ -154,7 +154,7 @@ impl Registry {
     }
 
     /// Has resources run again.
-    pub fn wake<'a>(&self, namespace: &str, claimants: impl IntoIterator<Item = &'a Claimant>) {
+    pub fn wake<'a>(&self, namespace: &str, claimants: impl IntoIterator<Item = &'a Contender>) {
         let controllers = self.covering(namespace);
         for claimant in claimants {
             for controller in &controllers {
@@ -184,8 +184,9 @@ impl Registry {
     /// Has the resources run again that deliver to this object.
     pub fn target_changed(&self, namespace: &str, kind: &str, name: &str) {
         let claimants = self.claimants(namespace);
-        let delivers =
-            |claimant: &&Claimant| claimant.target.as_ref().is_some_and(|target| target.includes(kind, name));
+        let delivers = |claimant: &&Contender| {
+            claimant.target.as_ref().is_some_and(|target| target.includes(kind, name))
+        };
         self.wake(namespace, claimants.iter().filter(delivers));
     }
 

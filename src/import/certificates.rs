@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    engine::{Fetched, Need, ObjectKey},
+    engine::{Fetched, ObjectKey, Requirement},
     net::only_certificates,
 };
 
@@ -11,16 +11,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificates {
     /// What the server trusts them for.
-    pub purpose: Purpose,
+    pub purpose: TrustPurpose,
     /// Where they are.
-    pub place: Place,
+    pub place: CertificatePlace,
     /// What their absence means.
-    pub need: Need,
+    pub need: Requirement,
 }
 
 /// What certificates are trusted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum TrustPurpose {
     /// Every connection.
     Everything,
     /// The directory alone.
@@ -29,7 +29,7 @@ pub enum Purpose {
 
 /// Where certificates are.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub enum CertificatePlace {
     /// In these keys of an object.
     Keys(ObjectKey, Vec<String>),
     /// In every key of an object.
@@ -39,23 +39,23 @@ pub enum Place {
 }
 
 /// A key of an object.
-type Key = (ObjectKey, String);
+type ObjectEntry = (ObjectKey, String);
 
 impl Certificates {
-    pub(super) fn everything(place: Place) -> Self {
-        Self { purpose: Purpose::Everything, place, need: Need::Required }
+    pub(super) fn everything(place: CertificatePlace) -> Self {
+        Self { purpose: TrustPurpose::Everything, place, need: Requirement::Required }
     }
 
     /// The object that holds them.
     pub fn object(&self) -> Option<&ObjectKey> {
         match &self.place {
-            Place::Keys(object, _) | Place::Object(object) => Some(object),
-            Place::Text(_) => None,
+            CertificatePlace::Keys(object, _) | CertificatePlace::Object(object) => Some(object),
+            CertificatePlace::Text(_) => None,
         }
     }
 
     /// Each text with certificates, without anything else, and the key that holds it.
-    pub(super) fn texts(&self, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<(Option<Key>, String)> {
+    pub(super) fn texts(&self, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<(Option<ObjectEntry>, String)> {
         let of = |object: &ObjectKey, is_meant: &dyn Fn(&String) -> bool| {
             let Some(Fetched::Found { data, .. }) = objects.get(object) else { return Vec::new() };
             let meant = data.iter().filter(|(key, _)| is_meant(key));
@@ -66,9 +66,9 @@ impl Certificates {
                 .collect()
         };
         let texts = match &self.place {
-            Place::Text(text) => vec![(None, text.clone())],
-            Place::Object(object) => of(object, &|_| true),
-            Place::Keys(object, keys) => of(object, &|key| keys.contains(key)),
+            CertificatePlace::Text(text) => vec![(None, text.clone())],
+            CertificatePlace::Object(object) => of(object, &|_| true),
+            CertificatePlace::Keys(object, keys) => of(object, &|key| keys.contains(key)),
         };
         let certificates = texts.into_iter().map(|(key, text)| (key, only_certificates(&text)));
         certificates.filter(|(_, text)| !text.is_empty()).collect()

@@ -5,15 +5,15 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Certificates, Entry, EntryOrigin, Purpose, Shape,
-    certificates::Place,
+    Certificates, EntryOrigin, EnvironmentEntry, ServerShape, TrustPurpose,
+    certificates::CertificatePlace,
     resource::{listed, scalar},
     subject::{config_map, secret},
     workload,
 };
 use crate::{
     api::OidcProvider,
-    engine::{Env, Field, Kind, Need},
+    engine::{Env, Field, Kind, Requirement},
     workloads::v1,
 };
 
@@ -46,9 +46,9 @@ const SESSION_HOURS: &str = "720";
 #[derive(Debug)]
 pub struct Chosen {
     /// The shape of the server that answers logins.
-    pub shape: Shape,
+    pub shape: ServerShape,
     /// The environment.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EnvironmentEntry>,
     /// The authorities.
     pub certificates: Vec<Certificates>,
     /// Where people open W&B.
@@ -60,7 +60,7 @@ pub fn operator(values: &Value) -> Chosen {
     let at = |path: &str| values.pointer(path);
     let text = |path: &str| at(path).and_then(scalar).filter(|text| !text.is_empty());
     let is_split = at("/app/install") == Some(&Value::Bool(false));
-    let (shape, part) = if is_split { (Shape::Split, "api") } else { (Shape::Local, "app") };
+    let (shape, part) = if is_split { (ServerShape::Split, "api") } else { (ServerShape::Local, "app") };
     let mut entries = Vec::new();
     // The chart has none of the three without a client.
     if text("/global/auth/oidc/clientId").is_some() {
@@ -82,7 +82,7 @@ pub fn operator(values: &Value) -> Chosen {
     }
     if let Some(name) = text("/global/auth/oidc/oidcSecret/name") {
         let key = text("/global/auth/oidc/oidcSecret/secretKey").unwrap_or_else(|| "OIDC_SECRET".to_owned());
-        let origin = EntryOrigin::Key { object: secret(&name), key, need: Need::Required };
+        let origin = EntryOrigin::Key { object: secret(&name), key, need: Requirement::Required };
         entries.extend(under_each_name(Field::ClientSecret, &origin));
     } else if let Some(value) = text("/global/auth/oidc/secret") {
         entries.extend(under_each_name(Field::ClientSecret, &written(value)));
@@ -139,7 +139,7 @@ pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
     let extra = at("/extraEnv").and_then(Value::as_array).into_iter().flatten();
     entries.extend(extra.filter_map(|value| {
         let variable: EnvVar = serde_json::from_value(value.clone()).ok()?;
-        Some(Entry::Variable { origin: workload::origin(&variable), name: variable.name })
+        Some(EnvironmentEntry::Variable { origin: workload::origin(&variable), name: variable.name })
     }));
     let mut certificates = listed(at("/customCACerts"), None);
     if let (true, Some(name), Some(key)) = (
@@ -147,16 +147,20 @@ pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
         text("/ldap/tlsCert/configMap/name"),
         text("/ldap/tlsCert/configMap/key"),
     ) {
-        let place = Place::Keys(config_map(&name), vec![key]);
-        certificates.push(Certificates { purpose: Purpose::Directory, place, need: Need::Required });
+        let place = CertificatePlace::Keys(config_map(&name), vec![key]);
+        certificates.push(Certificates {
+            purpose: TrustPurpose::Directory,
+            place,
+            need: Requirement::Required,
+        });
     }
-    Chosen { shape: Shape::Local, entries, certificates, host: text("/host") }
+    Chosen { shape: ServerShape::Local, entries, certificates, host: text("/host") }
 }
 
 /// The legacy chart puts both secrets into one of its own.
-fn in_secret_of_the_release(entries: &mut [Entry], release: &str) {
+fn in_secret_of_the_release(entries: &mut [EnvironmentEntry], release: &str) {
     for entry in entries {
-        let Entry::Variable { name, origin } = entry else { continue };
+        let EnvironmentEntry::Variable { name, origin } = entry else { continue };
         let key = match name.as_str() {
             "LOCAL_LDAP_BIND_PW" => "LOCAL_LDAP_BIND_PW",
             "OIDC_CLIENT_SECRET" => "CLIENT_SECRET",
@@ -164,7 +168,7 @@ fn in_secret_of_the_release(entries: &mut [Entry], release: &str) {
         };
         if *origin != EntryOrigin::Text(String::new()) {
             let object = secret(&format!("{release}-secrets"));
-            *origin = EntryOrigin::Key { object, key: key.to_owned(), need: Need::Required };
+            *origin = EntryOrigin::Key { object, key: key.to_owned(), need: Requirement::Required };
         }
     }
 }
@@ -173,12 +177,12 @@ fn oidc(field: Field) -> Option<Env> {
     OidcProvider::ENVIRONMENT.iter().copied().find(|env| env.field == Some(field))
 }
 
-fn under_each_name(field: Field, origin: &EntryOrigin) -> Vec<Entry> {
+fn under_each_name(field: Field, origin: &EntryOrigin) -> Vec<EnvironmentEntry> {
     oidc(field).into_iter().flat_map(Env::names).map(|name| variable(name, origin.clone())).collect()
 }
 
-fn variable(name: &str, origin: EntryOrigin) -> Entry {
-    Entry::Variable { name: name.to_owned(), origin }
+fn variable(name: &str, origin: EntryOrigin) -> EnvironmentEntry {
+    EnvironmentEntry::Variable { name: name.to_owned(), origin }
 }
 
 /// A text as the chart writes it; what its template engine would change is not known here.
@@ -187,7 +191,7 @@ fn written(text: String) -> EntryOrigin {
 }
 
 /// An entry of a map of variables: a scalar, or what a container's variable has beside its name.
-fn entry(name: &str, value: &Value) -> Entry {
+fn entry(name: &str, value: &Value) -> EnvironmentEntry {
     let origin = match value {
         Value::Object(source) => {
             let mut source: Map<String, Value> = source.clone();
@@ -205,12 +209,12 @@ mod tests {
     use super::*;
     use crate::api::LdapConfig;
 
-    fn names(entries: &[Entry]) -> Vec<&str> {
+    fn names(entries: &[EnvironmentEntry]) -> Vec<&str> {
         entries
             .iter()
             .filter_map(|entry| match entry {
-                Entry::Variable { name, .. } => Some(name.as_str()),
-                Entry::Every { .. } => None,
+                EnvironmentEntry::Variable { name, .. } => Some(name.as_str()),
+                EnvironmentEntry::Every { .. } => None,
             })
             .collect()
     }
@@ -261,7 +265,7 @@ mod tests {
         let chosen = operator(&values);
         let of = |wanted: &str| {
             let all = chosen.entries.iter().filter_map(|entry| match entry {
-                Entry::Variable { name, origin } if name == wanted => Some(origin.clone()),
+                EnvironmentEntry::Variable { name, origin } if name == wanted => Some(origin.clone()),
                 _ => None,
             });
             all.collect::<Vec<_>>()

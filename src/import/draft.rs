@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Found, Loss, Made, Recovery, Source};
+use super::{FoundEnvironment, Loss, NewSecretKey, Recovery, VariableSource};
 use crate::{
     api::{GROUP, VERSION},
     engine::{Env, Fetched, Kind, ObjectKey, Prepared, prepare},
@@ -15,13 +15,13 @@ use crate::{
 /// A kind that can be found in the environment of a running server.
 pub trait Recoverable: Kind {
     /// Whether the environment has what this kind is for.
-    fn is_configured(found: &Found) -> bool;
+    fn is_configured(found: &FoundEnvironment) -> bool;
 
     /// Finds the fields of the spec.
-    fn recover(found: &Found, recovery: &mut Recovery<'_>);
+    fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>);
 
     /// Adds what this resource says of the server and no variable of the kind tells.
-    fn add_unsaid(&self, _found: &mut Found) {}
+    fn add_unsaid(&self, _found: &mut FoundEnvironment) {}
 
     /// Takes over from another resource what only a spec can tell: how its values are to be checked.
     fn complete(&mut self, present: &Self);
@@ -29,7 +29,7 @@ pub trait Recoverable: Kind {
 
 /// What a resource has beside what the environment tells.
 #[derive(Clone, Copy)]
-pub struct Identity<'a> {
+pub struct ResourceIdentity<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its namespace.
@@ -43,7 +43,7 @@ pub struct Identity<'a> {
 }
 
 /// A resource that says what a server has.
-pub struct Draft {
+pub struct ResourceDraft {
     /// Its kind.
     pub kind: String,
     /// Every setting of the kind.
@@ -53,7 +53,7 @@ pub struct Draft {
     /// What a person must write into it before it can be applied; usually nothing.
     pub holes: Vec<String>,
     /// The keys of Secrets that are to be made before.
-    pub made: Vec<Made>,
+    pub made: Vec<NewSecretKey>,
     /// The variables that it cannot say.
     pub losses: Vec<Loss>,
     /// What a person should know.
@@ -61,7 +61,10 @@ pub struct Draft {
 }
 
 /// The resource of a kind; nothing where the environment has nothing of it.
-pub fn draft<K: Recoverable>(found: &Found, identity: Identity<'_>) -> Option<Draft> {
+pub fn draft<K: Recoverable>(
+    found: &FoundEnvironment,
+    identity: ResourceIdentity<'_>,
+) -> Option<ResourceDraft> {
     if !K::is_configured(found) {
         return None;
     }
@@ -94,11 +97,15 @@ pub fn draft<K: Recoverable>(found: &Found, identity: Identity<'_>) -> Option<Dr
     }
     let Recovery { holes, made, losses, notes, .. } = recovery;
     let kind = K::kind(&()).into_owned();
-    Some(Draft { kind, environment: K::ENVIRONMENT, manifest, holes, made, losses, notes })
+    Some(ResourceDraft { kind, environment: K::ENVIRONMENT, manifest, holes, made, losses, notes })
 }
 
-fn manifest<K: Kind>(found: &Found, identity: Identity<'_>, recovery: &Recovery<'_>) -> Value {
-    let Identity { name, namespace, .. } = identity;
+fn manifest<K: Kind>(
+    found: &FoundEnvironment,
+    identity: ResourceIdentity<'_>,
+    recovery: &Recovery<'_>,
+) -> Value {
+    let ResourceIdentity { name, namespace, .. } = identity;
     let mut manifest = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": K::kind(&()),
@@ -115,8 +122,8 @@ fn manifest<K: Kind>(found: &Found, identity: Identity<'_>, recovery: &Recovery<
         .variables
         .values()
         .filter_map(|variable| match &variable.source {
-            Source::Secret(reference) => Some(reference.name.as_str()),
-            Source::Elsewhere => None,
+            VariableSource::Secret(reference) => Some(reference.name.as_str()),
+            VariableSource::Elsewhere => None,
         })
         .chain(recovery.made.iter().map(|made| made.reference.name.as_str()))
         .collect();
@@ -160,7 +167,7 @@ fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
 }
 
 /// Settings that have different values under their names, of which the server reads one.
-fn disagreements<K: Kind>(found: &Found) -> Vec<String> {
+fn disagreements<K: Kind>(found: &FoundEnvironment) -> Vec<String> {
     let all = K::ENVIRONMENT.iter().filter_map(|env| {
         let first = found.setting(*env)?;
         let other = found.settings(*env).find(|other| {
@@ -180,7 +187,7 @@ fn is_same(text: &str, other: Option<&str>) -> bool {
     other.is_some_and(|other| text.trim_end_matches('h') == other.trim_end_matches('h'))
 }
 
-impl Found {
+impl FoundEnvironment {
     /// Every variable of the kinds that the value of its name among the published values differs from, and
     /// whether it does: the comparison of what is there with what would be there.
     pub fn compare<'a>(

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, EntryOrigin, Shape, Subject, expansion::expand};
+use super::{EntryOrigin, EnvironmentEntry, Installation, ServerShape, expansion::expand};
 use crate::{
     api::KeyReference,
-    engine::{Env, Fetched, Need, ObjectKey, ReferenceSource},
+    engine::{Env, Fetched, ObjectKey, ReferenceSource, Requirement},
     sensitive::Sensitive,
 };
 
 /// The environment of the container that runs the server, with the values that could be read.
 #[derive(Clone)]
-pub struct Found {
+pub struct FoundEnvironment {
     /// Which names the server reads first.
-    pub shape: Shape,
+    pub shape: ServerShape,
     /// Every variable, by name.
     pub variables: BTreeMap<String, Variable>,
     /// Where people open W&B.
@@ -26,14 +26,14 @@ pub struct Found {
 #[derive(Clone)]
 pub struct Variable {
     /// Where its value stands.
-    pub source: Source,
+    pub source: VariableSource,
     /// Its value; nothing where that could not be read.
     pub value: Option<Sensitive>,
 }
 
 /// Where the value of a variable stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum VariableSource {
     /// In a key of a Secret.
     Secret(KeyReference),
     /// Somewhere that a resource cannot refer to.
@@ -53,18 +53,18 @@ pub struct Setting<'a> {
 const HOSTS: [&str; 3] = ["HOST", "GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"];
 
 /// Reads the subject's environment from the objects that it refers to.
-pub fn resolve(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Found {
+pub fn resolve(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -> FoundEnvironment {
     let mut variables = BTreeMap::new();
     for entry in &subject.entries {
         match entry {
-            Entry::Every { object, prefix } => {
+            EnvironmentEntry::Every { object, prefix } => {
                 let Some(Fetched::Found { data, .. }) = objects.get(object) else { continue };
                 for (key, bytes) in data {
                     let variable = Variable { source: source(object, key), value: text(bytes) };
                     variables.insert(format!("{prefix}{key}"), variable);
                 }
             }
-            Entry::Variable { name, origin } => {
+            EnvironmentEntry::Variable { name, origin } => {
                 if let Some(variable) = variable(origin, objects, &variables) {
                     variables.insert(name.clone(), variable);
                 }
@@ -75,7 +75,7 @@ pub fn resolve(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Fou
         |name: &&str| variables.get(*name)?.value.as_ref().map(|value| value.expose().to_owned());
     let host = subject.host.clone().or_else(|| HOSTS.iter().find_map(in_variable));
     let shape = subject.shape.unwrap_or_else(|| by_names(&variables));
-    Found { shape, host: host.filter(|host| !host.is_empty()), variables, token_issuer: None }
+    FoundEnvironment { shape, host: host.filter(|host| !host.is_empty()), variables, token_issuer: None }
 }
 
 /// The variable of one entry; nothing where it is optional and what it refers to is not there.
@@ -89,10 +89,11 @@ fn variable(
         None => is_of_service(name).then_some(None),
     };
     match origin {
-        EntryOrigin::Text(text) => {
-            Some(Variable { source: Source::Elsewhere, value: expand(text, value_of).map(Sensitive::new) })
-        }
-        EntryOrigin::Elsewhere => Some(Variable { source: Source::Elsewhere, value: None }),
+        EntryOrigin::Text(text) => Some(Variable {
+            source: VariableSource::Elsewhere,
+            value: expand(text, value_of).map(Sensitive::new),
+        }),
+        EntryOrigin::Elsewhere => Some(Variable { source: VariableSource::Elsewhere, value: None }),
         EntryOrigin::Key { object, key, need } => {
             let bytes = match objects.get(object) {
                 Some(Fetched::Found { data, .. }) => data.get(key),
@@ -100,7 +101,7 @@ fn variable(
             };
             let is_absent =
                 matches!(objects.get(object), None | Some(Fetched::Found { .. } | Fetched::Missing));
-            if bytes.is_none() && is_absent && *need == Need::Optional {
+            if bytes.is_none() && is_absent && *need == Requirement::Optional {
                 return None;
             }
             Some(Variable { source: source(object, key), value: bytes.and_then(|bytes| text(bytes)) })
@@ -113,12 +114,12 @@ fn is_of_service(name: &str) -> bool {
     ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
 }
 
-fn source(object: &ObjectKey, key: &str) -> Source {
+fn source(object: &ObjectKey, key: &str) -> VariableSource {
     match object.source {
         ReferenceSource::Secret => {
-            Source::Secret(KeyReference { name: object.name.clone(), key: key.to_owned() })
+            VariableSource::Secret(KeyReference { name: object.name.clone(), key: key.to_owned() })
         }
-        ReferenceSource::ConfigMap | ReferenceSource::Neighbour(_) => Source::Elsewhere,
+        ReferenceSource::ConfigMap | ReferenceSource::Neighbour(_) => VariableSource::Elsewhere,
     }
 }
 
@@ -127,12 +128,12 @@ fn text(bytes: &[u8]) -> Option<Sensitive> {
 }
 
 /// What the names tell of a server whose image is not known: only one shape has names with a prefix of these.
-fn by_names(variables: &BTreeMap<String, Variable>) -> Shape {
+fn by_names(variables: &BTreeMap<String, Variable>) -> ServerShape {
     let is_local = |name: &String| name.starts_with("OIDC_") || name.starts_with("LOCAL_");
-    if variables.keys().any(is_local) { Shape::Local } else { Shape::Split }
+    if variables.keys().any(is_local) { ServerShape::Local } else { ServerShape::Split }
 }
 
-impl Found {
+impl FoundEnvironment {
     /// The setting under the first of its names that has a value, in the order in which the server's shape
     /// reads them.
     pub fn setting(&self, env: Env) -> Option<Setting<'_>> {
@@ -142,8 +143,8 @@ impl Found {
     /// The setting under each of its names, in that order, empty ones included.
     pub fn settings(&self, env: Env) -> impl Iterator<Item = Setting<'_>> {
         let (first, second): (Vec<_>, Vec<_>) = match self.shape {
-            Shape::Local => (env.local.into_iter().collect(), env.split.to_vec()),
-            Shape::Split => (env.split.to_vec(), env.local.into_iter().collect()),
+            ServerShape::Local => (env.local.into_iter().collect(), env.split.to_vec()),
+            ServerShape::Split => (env.split.to_vec(), env.local.into_iter().collect()),
         };
         let second = second.into_iter().filter({
             let first = first.clone();
@@ -156,8 +157,8 @@ impl Found {
     /// The name under which the server's shape reads the setting first.
     pub fn first_name(&self, env: Env) -> Option<&'static str> {
         match self.shape {
-            Shape::Local => env.local.or_else(|| env.split.first().copied()),
-            Shape::Split => env.split.first().copied().or(env.local),
+            ServerShape::Local => env.local.or_else(|| env.split.first().copied()),
+            ServerShape::Split => env.split.first().copied().or(env.local),
         }
     }
 

@@ -1,7 +1,7 @@
 //! From the settings that a running server has to the custom resources that say the same: pure.
 //!
-//! In reading order: a [`Subject`] is what was read of a [`workload`], of W&B's [`resource`] or of the values of
-//! a [`chart`]; [`resolve`] makes the [`Found`] environment of it, as the server's container has it. Each kind
+//! In reading order: an [`Installation`] is what was read of a [`workload`], of W&B's [`resource`] or of the values of
+//! a [`chart`]; [`resolve`] makes a [`FoundEnvironment`] of it, as the server's container has it. Each kind
 //! turns that into a [`Recovery`] (`render::inverse` in the kind's slice, which uses the kind's own table of
 //! names), and [`draft`] makes the resource. [`plan_of`] goes the same way from values that were published before.
 //!
@@ -24,9 +24,9 @@ pub(crate) mod samples;
 mod subject;
 pub mod workload;
 
-pub use certificates::{Authorities, Certificates, Place, Purpose};
-pub use draft::{Comparison, Draft, Identity, Recoverable, draft};
-pub use found::{Found, Setting, Source, Variable, resolve};
+pub use certificates::{Authorities, CertificatePlace, Certificates, TrustPurpose};
+pub use draft::{Comparison, Recoverable, ResourceDraft, ResourceIdentity, draft};
+pub use found::{FoundEnvironment, Setting, Variable, VariableSource, resolve};
 pub use read_back::plan_of;
-pub use recovery::{BIND, CLIENT, Flag, Loss, Made, Recovery, made_names};
-pub use subject::{Entry, EntryOrigin, Shape, Subject};
+pub use recovery::{BIND, CLIENT, Flag, Loss, NewSecretKey, Recovery, made_names};
+pub use subject::{EntryOrigin, EnvironmentEntry, Installation, ServerShape};

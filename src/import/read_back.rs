@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Found, Made, Recoverable, Shape, Source, Variable, draft, draft::Identity, subject::secret};
+use super::{
+    FoundEnvironment, NewSecretKey, Recoverable, ServerShape, Variable, VariableSource, draft,
+    draft::ResourceIdentity, subject::secret,
+};
 use crate::{
     engine::{CA_FILE, Fetched, ObjectKey, Prepared, Values, prepare},
     net::Trust,
@@ -20,21 +23,26 @@ pub fn plan_of<K: Recoverable>(present: &K, values: &Values, system_trust: &Trus
     let names = K::ENVIRONMENT.iter().flat_map(|env| env.names());
     let variables = names.filter_map(|name| {
         let value = Some(values.get(name)?.clone());
-        Some((name.to_owned(), Variable { source: Source::Elsewhere, value }))
+        Some((name.to_owned(), Variable { source: VariableSource::Elsewhere, value }))
     });
     let variables = variables.collect();
-    let mut found = Found { shape: Shape::Local, variables, host: None, token_issuer: None };
+    let mut found = FoundEnvironment { shape: ServerShape::Local, variables, host: None, token_issuer: None };
     present.add_unsaid(&mut found);
     let mut objects = BTreeMap::new();
     let tls = values.get(CA_FILE).map(|authorities| put(&mut objects, AUTHORITIES, authorities));
     let tls = tls.map(|reference| json!({"caBundle": {"secretKeyRef": reference}}));
-    let identity =
-        Identity { name: "earlier", namespace: "", target: None, tls: tls.as_ref(), objects: &objects };
+    let identity = ResourceIdentity {
+        name: "earlier",
+        namespace: "",
+        target: None,
+        tls: tls.as_ref(),
+        objects: &objects,
+    };
     let draft = draft::<K>(&found, identity)?;
     if !draft.holes.is_empty() || !draft.losses.is_empty() {
         return None;
     }
-    for Made { reference, value } in &draft.made {
+    for NewSecretKey { reference, value } in &draft.made {
         put(&mut objects, (&reference.name, &reference.key), value);
     }
     let mut earlier: K = serde_json::from_value(draft.manifest).ok()?;

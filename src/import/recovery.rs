@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Found, Setting, Source, subject::secret};
+use super::{FoundEnvironment, Setting, VariableSource, subject::secret};
 use crate::{
     api::KeyReference,
     engine::{Env, Fetched, ObjectKey},
@@ -19,7 +19,7 @@ pub struct Recovery<'a> {
     pub(super) optional: Vec<(&'static str, Value, Vec<&'static str>)>,
     pub(super) holes: Vec<String>,
     pub(super) losses: Vec<Loss>,
-    pub(super) made: Vec<Made>,
+    pub(super) made: Vec<NewSecretKey>,
     pub(super) notes: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct Loss {
 
 /// A key of a Secret that is to be made, since its value is in no Secret today.
 #[derive(Clone, PartialEq)]
-pub struct Made {
+pub struct NewSecretKey {
     /// How the resource refers to it.
     pub reference: KeyReference,
     /// The value.
@@ -114,14 +114,14 @@ impl<'a> Recovery<'a> {
     }
 
     /// The text of a setting, under the name that counts; one that cannot be read is a loss.
-    pub fn text<'f>(&mut self, found: &'f Found, env: Env) -> Option<(&'static str, &'f str)> {
+    pub fn text<'f>(&mut self, found: &'f FoundEnvironment, env: Env) -> Option<(&'static str, &'f str)> {
         let setting = found.setting(env)?;
         let Some(value) = &setting.variable.value else {
             let why = match &setting.variable.source {
-                Source::Secret(KeyReference { name, key }) => {
+                VariableSource::Secret(KeyReference { name, key }) => {
                     format!("its value, the key {key} of the Secret {name}, could not be read")
                 }
-                Source::Elsewhere => {
+                VariableSource::Elsewhere => {
                     "its value is known in the running container only, or could not be read".to_owned()
                 }
             };
@@ -132,7 +132,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// The URL of a setting; one with a user in it may hold a password, which goes into no resource.
-    pub fn url<'f>(&mut self, found: &'f Found, env: Env) -> Option<&'f str> {
+    pub fn url<'f>(&mut self, found: &'f FoundEnvironment, env: Env) -> Option<&'f str> {
         let (name, url) = self.text(found, env)?;
         if url.contains('@') {
             self.lose(name, "it holds a user's name, which no address here has");
@@ -142,7 +142,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// True or false.
-    pub fn flag(&mut self, found: &Found, env: Env) -> Flag {
+    pub fn flag(&mut self, found: &FoundEnvironment, env: Env) -> Flag {
         if !found.is_set(env) {
             return Flag::Unset;
         }
@@ -160,9 +160,9 @@ impl<'a> Recovery<'a> {
     /// A reference to the Secret that holds the setting, or to one that is to be made for it.
     pub fn reference(&mut self, setting: Setting<'_>, purpose: &'static str, key: &str) -> Option<Value> {
         let reference = match (&setting.variable.source, &setting.variable.value) {
-            (Source::Secret(reference), _) => reference.clone(),
-            (Source::Elsewhere, Some(value)) => self.make(value, purpose, key)?,
-            (Source::Elsewhere, None) => {
+            (VariableSource::Secret(reference), _) => reference.clone(),
+            (VariableSource::Elsewhere, Some(value)) => self.make(value, purpose, key)?,
+            (VariableSource::Elsewhere, None) => {
                 self.lose(
                     setting.name,
                     "its value is known in the running container only, or could not be read",
@@ -183,7 +183,7 @@ impl<'a> Recovery<'a> {
                 }
                 continue;
             }
-            self.made.push(Made { reference: reference.clone(), value: value.clone() });
+            self.made.push(NewSecretKey { reference: reference.clone(), value: value.clone() });
             return Some(reference);
         }
         None

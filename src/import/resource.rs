@@ -4,14 +4,14 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::Value;
 
 use super::{
-    Certificates, Entry, EntryOrigin,
-    certificates::Place,
+    Certificates, EntryOrigin, EnvironmentEntry,
+    certificates::CertificatePlace,
     subject::{config_map, secret},
     workload::origin,
 };
 use crate::{
     api::OidcProvider,
-    engine::{Field, Kind, Need},
+    engine::{Field, Kind, Requirement},
 };
 
 /// The part of the resource that answers logins.
@@ -26,10 +26,10 @@ const SELECTORS: [(Field, &str); 4] = [
 ];
 
 /// The environment that the resource leads to; overrides count last.
-pub fn entries(spec: &Value) -> Vec<Entry> {
+pub fn entries(spec: &Value) -> Vec<EnvironmentEntry> {
     let selected = SELECTORS.iter().filter_map(|(field, path)| {
         let origin = selected(spec.pointer(path)?)?;
-        Some(Entry::Variable { name: first_name(*field)?.to_owned(), origin })
+        Some(EnvironmentEntry::Variable { name: first_name(*field)?.to_owned(), origin })
     });
     let scalars = [
         (Field::SessionLength, "/wandb/oidc/sessionLength"),
@@ -37,13 +37,16 @@ pub fn entries(spec: &Value) -> Vec<Entry> {
     ];
     let scalars = scalars.into_iter().filter_map(|(field, path)| {
         let text = scalar(spec.pointer(path)?).filter(|text| !text.is_empty())?;
-        Some(Entry::Variable { name: first_name(field)?.to_owned(), origin: EntryOrigin::Text(text) })
+        Some(EnvironmentEntry::Variable {
+            name: first_name(field)?.to_owned(),
+            origin: EntryOrigin::Text(text),
+        })
     });
     let overrides = ["global", APPLICATION].into_iter().flat_map(|part| {
         let list = spec.pointer(&format!("/wandb/legacyOverrides/{part}/env")).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(|entry| {
             let variable: EnvVar = serde_json::from_value(entry.clone()).ok()?;
-            Some(Entry::Variable { origin: origin(&variable), name: variable.name })
+            Some(EnvironmentEntry::Variable { origin: origin(&variable), name: variable.name })
         })
     });
     selected.chain(scalars).chain(overrides).collect()
@@ -62,9 +65,9 @@ pub fn host(spec: &Value) -> Option<String> {
 /// Certificates in a list, and in a ConfigMap by name.
 pub(super) fn listed(list: Option<&Value>, map: Option<&Value>) -> Vec<Certificates> {
     let texts = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let texts = texts.map(|text| Place::Text(text.to_owned()));
+    let texts = texts.map(|text| CertificatePlace::Text(text.to_owned()));
     let map = map.and_then(Value::as_str).filter(|name| !name.is_empty());
-    let map = map.map(|name| Place::Object(config_map(name)));
+    let map = map.map(|name| CertificatePlace::Object(config_map(name)));
     texts.chain(map).map(Certificates::everything).collect()
 }
 
@@ -78,7 +81,7 @@ fn selected(value: &Value) -> Option<EntryOrigin> {
     Some(EntryOrigin::Key {
         object: secret(word("name")?),
         key: word("key")?.to_owned(),
-        need: Need::Required,
+        need: Requirement::Required,
     })
 }
 

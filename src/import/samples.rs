@@ -28,10 +28,10 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
     let present: K = serde_json::from_value(manifest.clone()).unwrap();
     let plan = plan_of(&present, &published, &Trust::nobody()).unwrap();
     assert!(rendered::<K>(&plan) == published, "{spec} was read back otherwise");
-    for shape in [Shape::Local, Shape::Split] {
+    for shape in [ServerShape::Local, ServerShape::Split] {
         for is_literal in [true, false] {
             let found = found(&published, shape, is_literal, spec);
-            let identity = Identity {
+            let identity = ResourceIdentity {
                 name: "wandb",
                 namespace: "team",
                 target: None,
@@ -41,7 +41,7 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
             let draft = draft::<K>(&found, identity).unwrap();
             assert_eq!(draft.holes, [""; 0]);
             assert_eq!(draft.losses, []);
-            for Made { reference, value } in &draft.made {
+            for NewSecretKey { reference, value } in &draft.made {
                 let data = BTreeMap::from([(reference.key.clone(), value.expose().as_bytes().to_vec())]);
                 let made = Fetched::Found { version: String::new(), data };
                 objects.insert(subject::secret(&reference.name), made);
@@ -65,13 +65,18 @@ fn rendered<K: Recoverable>(plan: &K::Plan) -> Values {
     K::render(plan, &K::placeholders(plan), &context).unwrap()
 }
 
-fn found(published: &Values, shape: Shape, is_literal: bool, spec: &Value) -> Found {
+fn found(published: &Values, shape: ServerShape, is_literal: bool, spec: &Value) -> FoundEnvironment {
     let variables = published.iter().map(|(name, value)| {
         let in_secret = !is_literal && value.expose() == SECRET;
         let reference = crate::api::KeyReference { name: "secret".to_owned(), key: "key".to_owned() };
-        let source = if in_secret { Source::Secret(reference) } else { Source::Elsewhere };
+        let source = if in_secret { VariableSource::Secret(reference) } else { VariableSource::Elsewhere };
         (name.to_owned(), Variable { source, value: Some(Sensitive::clone(value)) })
     });
     let text = |field: &str| spec.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
-    Found { shape, variables: variables.collect(), host: text("host"), token_issuer: text("issuer") }
+    FoundEnvironment {
+        shape,
+        variables: variables.collect(),
+        host: text("host"),
+        token_issuer: text("issuer"),
+    }
 }

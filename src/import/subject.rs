@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::Certificates;
-use crate::engine::{Need, ObjectKey, ReferenceSource};
+use crate::engine::{ObjectKey, ReferenceSource, Requirement};
 
 /// One installation, as a workload, a resource or a file describes it.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct Installation {
     /// Where it was read, for messages.
     pub place: String,
     /// The namespace.
@@ -17,9 +17,9 @@ pub struct Subject {
     /// What the resources are delivered to, as `spec.target` has it, where that is known.
     pub target: Option<Value>,
     /// Which names the server reads first, where that is known.
-    pub shape: Option<Shape>,
+    pub shape: Option<ServerShape>,
     /// The environment, in the order in which entries count: a later one replaces an earlier one.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EnvironmentEntry>,
     /// The authorities that the server trusts beside the image's.
     pub certificates: Vec<Certificates>,
     /// Where people open W&B, where that is no environment variable.
@@ -32,7 +32,7 @@ pub struct Subject {
 
 /// The two shapes of W&B Server, by the names that they read first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum ServerShape {
     /// The `wandb/local` image.
     Local,
     /// The split services.
@@ -41,7 +41,7 @@ pub enum Shape {
 
 /// One entry of an environment.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub enum EnvironmentEntry {
     /// A variable.
     Variable {
         /// Its name.
@@ -70,20 +70,19 @@ pub enum EntryOrigin {
         /// The key.
         key: String,
         /// What its absence means.
-        need: Need,
+        need: Requirement,
     },
     /// It is known in the running container only.
     Elsewhere,
 }
 
-impl Subject {
+impl Installation {
     /// Every object that the environment and the authorities are read from.
     pub fn objects(&self) -> Vec<ObjectKey> {
         let of_entries = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Every { object, .. } | Entry::Variable { origin: EntryOrigin::Key { object, .. }, .. } => {
-                Some(object)
-            }
-            Entry::Variable { .. } => None,
+            EnvironmentEntry::Every { object, .. }
+            | EnvironmentEntry::Variable { origin: EntryOrigin::Key { object, .. }, .. } => Some(object),
+            EnvironmentEntry::Variable { .. } => None,
         });
         let of_certificates = self.certificates.iter().filter_map(|certificates| certificates.object());
         of_entries.chain(of_certificates).cloned().collect()

@@ -3,27 +3,27 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar, KeyToPath, PodSpec, Volume, VolumeMount};
 
 use super::{
-    Certificates, Entry, EntryOrigin, Purpose, Shape,
-    certificates::Place,
+    Certificates, EntryOrigin, EnvironmentEntry, ServerShape, TrustPurpose,
+    certificates::CertificatePlace,
     subject::{config_map, secret},
 };
 use crate::{
-    engine::{Need, ObjectKey},
+    engine::{ObjectKey, Requirement},
     problem::enumerate,
     workloads::Dialect,
 };
 
 /// What a pod template tells.
 #[derive(Debug)]
-pub struct Template {
+pub struct TemplateSettings {
     /// The container's name.
     pub container: String,
     /// Whether the pod has other containers, so that a target must name this one.
     pub company: Company,
     /// Which names the image reads first, where its name tells.
-    pub shape: Option<Shape>,
+    pub shape: Option<ServerShape>,
     /// The environment.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EnvironmentEntry>,
     /// The authorities.
     pub certificates: Vec<Certificates>,
 }
@@ -43,10 +43,10 @@ const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 const DIRECTORY_AUTHORITY: &str = "/var/run/secrets/wandb.ai/ldap";
 
 /// Reads the container of this name, or the one that runs the server.
-pub fn read(pod: &PodSpec, name: Option<&str>) -> Result<Template, String> {
+pub fn read(pod: &PodSpec, name: Option<&str>) -> Result<TemplateSettings, String> {
     let container = choose(&pod.containers, name)?;
     let company = if pod.containers.len() > 1 { Company::Others } else { Company::Alone };
-    Ok(Template {
+    Ok(TemplateSettings {
         container: container.name.clone(),
         company,
         shape: shape(container.image.as_deref().unwrap_or_default()),
@@ -77,15 +77,15 @@ fn choose<'a>(containers: &'a [Container], name: Option<&str>) -> Result<&'a Con
 }
 
 /// What an image's name tells.
-fn shape(image: &str) -> Option<Shape> {
+fn shape(image: &str) -> Option<ServerShape> {
     match Dialect::of_image(image) {
-        Dialect::Local => Some(Shape::Local),
-        Dialect::Split => Some(Shape::Split),
+        Dialect::Local => Some(ServerShape::Local),
+        Dialect::Split => Some(ServerShape::Split),
         Dialect::Both => None,
     }
 }
 
-fn entries(container: &Container) -> Vec<Entry> {
+fn entries(container: &Container) -> Vec<EnvironmentEntry> {
     let sources = container.env_from.iter().flatten();
     let every = sources.filter_map(|source| {
         let object = match (&source.secret_ref, &source.config_map_ref) {
@@ -93,13 +93,13 @@ fn entries(container: &Container) -> Vec<Entry> {
             (None, Some(reference)) => config_map(&reference.name),
             (None, None) => return None,
         };
-        Some(Entry::Every { object, prefix: source.prefix.clone().unwrap_or_default() })
+        Some(EnvironmentEntry::Every { object, prefix: source.prefix.clone().unwrap_or_default() })
     });
     let variables = container
         .env
         .iter()
         .flatten()
-        .map(|variable| Entry::Variable { name: variable.name.clone(), origin: origin(variable) });
+        .map(|variable| EnvironmentEntry::Variable { name: variable.name.clone(), origin: origin(variable) });
     every.chain(variables).collect()
 }
 
@@ -135,19 +135,19 @@ fn certificates(container: &Container, volumes: &[Volume]) -> Vec<Certificates> 
         .collect()
 }
 
-fn purpose(path: &str) -> Option<Purpose> {
+fn purpose(path: &str) -> Option<TrustPurpose> {
     let is_within = |folder: &str| {
         path.trim_end_matches('/') == folder
             || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
     };
     if is_within(AUTHORITIES) {
-        return Some(Purpose::Everything);
+        return Some(TrustPurpose::Everything);
     }
-    is_within(DIRECTORY_AUTHORITY).then_some(Purpose::Directory)
+    is_within(DIRECTORY_AUTHORITY).then_some(TrustPurpose::Directory)
 }
 
 /// The keys of a volume that a mount shows, and what their absence means.
-fn places(volume: &Volume, mount: &VolumeMount) -> Vec<(Place, Need)> {
+fn places(volume: &Volume, mount: &VolumeMount) -> Vec<(CertificatePlace, Requirement)> {
     let shown = |object: ObjectKey, items: Option<&[KeyToPath]>, optional: Option<bool>| {
         (shown(object, items, mount.sub_path.as_deref()), need(optional))
     };
@@ -168,17 +168,17 @@ fn places(volume: &Volume, mount: &VolumeMount) -> Vec<(Place, Need)> {
     own.into_iter().chain(map).chain(projected).collect()
 }
 
-fn need(optional: Option<bool>) -> Need {
-    if optional == Some(true) { Need::Optional } else { Need::Required }
+fn need(optional: Option<bool>) -> Requirement {
+    if optional == Some(true) { Requirement::Optional } else { Requirement::Required }
 }
 
-fn shown(object: ObjectKey, items: Option<&[KeyToPath]>, sub_path: Option<&str>) -> Place {
+fn shown(object: ObjectKey, items: Option<&[KeyToPath]>, sub_path: Option<&str>) -> CertificatePlace {
     match (items, sub_path) {
-        (None, None) => Place::Object(object),
-        (None, Some(path)) => Place::Keys(object, vec![path.to_owned()]),
+        (None, None) => CertificatePlace::Object(object),
+        (None, Some(path)) => CertificatePlace::Keys(object, vec![path.to_owned()]),
         (Some(items), path) => {
             let shown = items.iter().filter(|item| path.is_none_or(|path| item.path == path));
-            Place::Keys(object, shown.map(|item| item.key.clone()).collect())
+            CertificatePlace::Keys(object, shown.map(|item| item.key.clone()).collect())
         }
     }
 }
@@ -215,9 +215,9 @@ mod tests {
     #[test]
     fn images_tell_which_names_are_read_first() {
         for (image, expected) in [
-            ("wandb/local:0.75.1", Some(Shape::Local)),
-            ("registry.example.com:5000/mirror/wandb/local", Some(Shape::Local)),
-            ("us-docker.pkg.dev/wandb/megabinary@sha256:00", Some(Shape::Split)),
+            ("wandb/local:0.75.1", Some(ServerShape::Local)),
+            ("registry.example.com:5000/mirror/wandb/local", Some(ServerShape::Local)),
+            ("us-docker.pkg.dev/wandb/megabinary@sha256:00", Some(ServerShape::Split)),
             ("localhost/redis:7", None),
             ("", None),
         ] {
@@ -249,19 +249,19 @@ volumes:
 ";
         let found = read(&pod(yaml), None).unwrap().certificates;
         let keys = |object: ObjectKey, keys: &[&str]| {
-            Place::Keys(object, keys.iter().map(|key| (*key).to_owned()).collect())
+            CertificatePlace::Keys(object, keys.iter().map(|key| (*key).to_owned()).collect())
         };
         let expected = [
-            (Purpose::Everything, Place::Object(config_map("m"))),
-            (Purpose::Everything, keys(secret("s"), &["a.crt"])),
-            (Purpose::Everything, keys(secret("s"), &["k"])),
-            (Purpose::Everything, Place::Object(config_map("m"))),
-            (Purpose::Everything, keys(secret("s"), &["k"])),
-            (Purpose::Directory, keys(config_map("m"), &["ca.pem"])),
+            (TrustPurpose::Everything, CertificatePlace::Object(config_map("m"))),
+            (TrustPurpose::Everything, keys(secret("s"), &["a.crt"])),
+            (TrustPurpose::Everything, keys(secret("s"), &["k"])),
+            (TrustPurpose::Everything, CertificatePlace::Object(config_map("m"))),
+            (TrustPurpose::Everything, keys(secret("s"), &["k"])),
+            (TrustPurpose::Directory, keys(config_map("m"), &["ca.pem"])),
         ];
         assert_eq!(
             found,
-            expected.map(|(purpose, place)| Certificates { purpose, place, need: Need::Required })
+            expected.map(|(purpose, place)| Certificates { purpose, place, need: Requirement::Required })
         );
     }
 }

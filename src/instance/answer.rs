@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Credential, Refusal,
+    Credential, ServerRefusal,
     api_key::{is_key_character, is_key_sized},
     refusal::retry_after,
 };
@@ -36,7 +36,7 @@ impl Answer<'_> {
         &self,
         credential: &Credential,
         recognize: Recognize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ServerRefusal> {
         self.expect_available()?;
         match self.response.status {
             StatusCode::OK => Ok(()),
@@ -46,7 +46,7 @@ impl Answer<'_> {
                     Reason::AccessDenied,
                     "The server does not let this account do what was asked: give the account the right to, or use another one",
                 ));
-                Err(Refusal::new(
+                Err(ServerRefusal::new(
                     reason,
                     format!("{} answers with {}. {next}.", self.shown_url(), self.seen()),
                 ))
@@ -56,7 +56,7 @@ impl Answer<'_> {
     }
 
     /// Refuses what is not the answer to an exchange of tokens.
-    pub(super) fn expect_token_answer(&self) -> Result<(), Refusal> {
+    pub(super) fn expect_token_answer(&self) -> Result<(), ServerRefusal> {
         self.expect_available()?;
         let status = self.response.status;
         if status == StatusCode::OK {
@@ -66,7 +66,7 @@ impl Answer<'_> {
         if !status.is_client_error() || (is_absent && !self.is_json()) {
             return Err(self.unexpected_status());
         }
-        Err(Refusal::new(
+        Err(ServerRefusal::new(
             Reason::TokenRefused,
             format!(
                 "{} answers with {}: the server does not exchange the token. Check that its issuer is registered with the organization, that an account has exactly its subject, and that its audience is accepted.",
@@ -77,8 +77,8 @@ impl Answer<'_> {
     }
 
     /// Says that the answer is JSON of another shape.
-    pub(super) fn misshapen(&self, expected: &str) -> Refusal {
-        Refusal::new(
+    pub(super) fn misshapen(&self, expected: &str) -> ServerRefusal {
+        ServerRefusal::new(
             Reason::InvalidDocument,
             format!(
                 "{} answers with JSON of another shape; expected {expected}. Check that the server is a W&B Server, and which version.",
@@ -88,11 +88,11 @@ impl Answer<'_> {
     }
 
     /// Reads the body as a JSON object.
-    pub(super) fn object(&self, expected: &str) -> Result<Map<String, Value>, Refusal> {
+    pub(super) fn object(&self, expected: &str) -> Result<Map<String, Value>, ServerRefusal> {
         match serde_json::from_slice(&self.response.body) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => Err(self.misshapen(expected)),
-            Err(_) => Err(Refusal::new(
+            Err(_) => Err(ServerRefusal::new(
                 Reason::NotJson,
                 format!(
                     "{} answers with {} instead of JSON. Check that spec.instance.baseURL is the address of W&B Server, and that no proxy or login page answers in its place.",
@@ -121,10 +121,10 @@ impl Answer<'_> {
     }
 
     /// Refuses answers that say nothing about what was asked.
-    fn expect_available(&self) -> Result<(), Refusal> {
+    fn expect_available(&self) -> Result<(), ServerRefusal> {
         let url = self.shown_url();
         if let Some(location) = self.response.redirect() {
-            return Err(Refusal::new(
+            return Err(ServerRefusal::new(
                 Reason::Redirected,
                 format!(
                     "{url} redirects to {}, and redirects are not followed, since they could lead secrets elsewhere. Set spec.instance.baseURL to the address that answers by itself.",
@@ -136,11 +136,11 @@ impl Answer<'_> {
     }
 
     /// Refuses answers of a server that does not work now, or not for us.
-    pub(super) fn expect_working(&self) -> Result<(), Refusal> {
+    pub(super) fn expect_working(&self) -> Result<(), ServerRefusal> {
         let url = self.shown_url();
-        let refuse = |reason, message| Refusal {
+        let refuse = |reason, message| ServerRefusal {
             retry_after: retry_after(&self.response.headers, Timestamp::now()),
-            ..Refusal::new(reason, message)
+            ..ServerRefusal::new(reason, message)
         };
         match self.response.status {
             StatusCode::TOO_MANY_REQUESTS => Err(refuse(
@@ -161,8 +161,8 @@ impl Answer<'_> {
         }
     }
 
-    fn unexpected_status(&self) -> Refusal {
-        Refusal::new(
+    fn unexpected_status(&self) -> ServerRefusal {
+        ServerRefusal::new(
             Reason::UnexpectedStatus,
             format!(
                 "{} answers with {} instead of 200. Check that spec.instance.baseURL is the address of W&B Server, and the server's version.",
@@ -201,7 +201,7 @@ impl Answer<'_> {
 }
 
 /// Says that the server does not know who asks.
-pub(super) fn unauthorized(url: &Url, seen: &str, credential: &Credential) -> Refusal {
+pub(super) fn unauthorized(url: &Url, seen: &str, credential: &Credential) -> ServerRefusal {
     let next = match credential {
         Credential::Key(_) => {
             "Check that the key is one of this server's and was not deleted, and store a valid one"
@@ -209,7 +209,7 @@ pub(super) fn unauthorized(url: &Url, seen: &str, credential: &Credential) -> Re
         Credential::Token(_) => "Check that the account still exists",
     };
     let (url, noun) = (quote(url.as_str()), credential.noun());
-    Refusal::new(
+    ServerRefusal::new(
         Reason::Unauthorized,
         format!("{url} answers with {seen}: the server does not accept the {noun}. {next}."),
     )
@@ -274,7 +274,7 @@ mod tests {
         answer
     }
 
-    fn judge_query(answer: &Answer<'_>) -> Result<(), Refusal> {
+    fn judge_query(answer: &Answer<'_>) -> Result<(), ServerRefusal> {
         let token = AccessToken { token: SECRET.into(), expires_in: Duration::ZERO };
         answer.expect_query_answer(&Credential::Token(token), |_| None)
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::{AccessToken, Instance, Refusal, answer::Answer};
+use super::{AccessToken, Instance, ServerRefusal, answer::Answer};
 use crate::sensitive::{Redactor, Sensitive};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -17,7 +17,7 @@ const EXPECTED: &str = "access_token, and expires_in as a number of seconds";
 
 impl Instance<'_> {
     /// Exchanges an identity token, which is a signed JSON Web Token of an issuer that the server trusts.
-    pub async fn exchange(&self, identity_token: &Sensitive) -> Result<AccessToken, Refusal> {
+    pub async fn exchange(&self, identity_token: &Sensitive) -> Result<AccessToken, ServerRefusal> {
         let url = self.base_url.token_url();
         let headers = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    ApiKey, Credential, Instance, Refusal,
+    ApiKey, Credential, Instance, ServerRefusal,
     answer::{Answer, Recognize, message, unauthorized},
 };
 use crate::{
@@ -48,7 +48,7 @@ impl Instance<'_> {
         credential: &Credential,
         operation: &Operation,
         variables: Value,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ServerRefusal> {
         let asked = async {
             let answer = self.answer(credential, operation, variables).await?;
             let result = judge(&answer, credential, operation)?;
@@ -65,8 +65,8 @@ impl Instance<'_> {
     async fn ask_once<T>(
         &self,
         key: &ApiKey,
-        asked: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
+        asked: impl Future<Output = Result<T, ServerRefusal>>,
+    ) -> Result<T, ServerRefusal> {
         let url = self.base_url.graphql_url();
         let login = Login {
             server: endpoint_of(url)?,
@@ -80,7 +80,7 @@ impl Instance<'_> {
                 outcome => Ok(outcome),
             }
         };
-        let said = |outcome: Result<&Result<T, Refusal>, &Problem>| match outcome {
+        let said = |outcome: Result<&Result<T, ServerRefusal>, &Problem>| match outcome {
             Ok(Ok(_)) => Said::Accepted,
             Ok(Err(_)) => Said::Nothing,
             Err(_) => Said::Refused,
@@ -93,7 +93,7 @@ impl Instance<'_> {
         credential: &Credential,
         operation: &Operation,
         variables: Value,
-    ) -> Result<Answer<'_>, Refusal> {
+    ) -> Result<Answer<'_>, ServerRefusal> {
         let url = self.base_url.graphql_url();
         let headers = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -106,7 +106,11 @@ impl Instance<'_> {
 }
 
 /// The result, which is null where there is none.
-fn judge(answer: &Answer<'_>, credential: &Credential, operation: &Operation) -> Result<Value, Refusal> {
+fn judge(
+    answer: &Answer<'_>,
+    credential: &Credential,
+    operation: &Operation,
+) -> Result<Value, ServerRefusal> {
     answer.expect_query_answer(credential, operation.recognize)?;
     let mut document = answer.object(operation.expected)?;
     match document.get("errors") {
@@ -126,14 +130,14 @@ fn judge(answer: &Answer<'_>, credential: &Credential, operation: &Operation) ->
 }
 
 /// What the server says instead of a result.
-fn failed(answer: &Answer<'_>, operation: &Operation, errors: &Value) -> Refusal {
+fn failed(answer: &Answer<'_>, operation: &Operation, errors: &Value) -> ServerRefusal {
     let messages: Option<Vec<_>> = errors.as_array().and_then(|errors| errors.iter().map(message).collect());
     let Some(messages) = messages else {
         return answer.misshapen("each of its errors to have a message");
     };
     let words = messages.join("; ");
     let (reason, advice) = (operation.recognize)(&words).unwrap_or((Reason::QueryFailed, ADVICE));
-    Refusal::new(
+    ServerRefusal::new(
         reason,
         format!(
             "{} answers {} with an error: {}. {advice}.",

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::{BaseUrl, Refusal, answer::Answer};
+use super::{BaseUrl, ServerRefusal, answer::Answer};
 use crate::{
     api::Reason,
     engine::Checked,
@@ -16,7 +16,7 @@ pub async fn health(
     base_url: &BaseUrl,
     connection: Box<dyn Duplex>,
     meter: &Meter,
-) -> Result<Checked, Refusal> {
+) -> Result<Checked, ServerRefusal> {
     let url = base_url.health_url();
     let response = exchange(connection, HttpRequest::get(url.clone()), meter).await?;
     let answer = Answer { url, response, redactor: Redactor::default() };

@@ -3,7 +3,7 @@
 //! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
 //! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
 //! question and its answer, `pages` reads a list to its end, `exchange` turns an identity token into an access token, and `health` asks
-//! whether the server answers at all. All judge answers with `answer`, and give a [`Refusal`] when the
+//! whether the server answers at all. All judge answers with `answer`, and give a [`ServerRefusal`] when the
 //! server does not do what was asked, which [`check`] makes a finding of.
 //!
 //! Invariants:
@@ -29,7 +29,7 @@ pub use base_url::BaseUrl;
 pub use credential::{AccessToken, Credential};
 pub use health::health;
 pub use operations::GeneratedKey;
-pub use refusal::{Refusal, check};
+pub use refusal::{ServerRefusal, check};
 
 use hyper::{
     Method,

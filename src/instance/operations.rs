@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ApiKey, Credential, Entity, Instance, Refusal, Viewer,
+    ApiKey, Credential, Entity, Instance, ServerRefusal, Viewer,
     account::{ViewerPage, is_name},
     graphql::{Null, Operation},
 };
@@ -85,7 +85,7 @@ pub struct GeneratedKey {
 
 impl Instance<'_> {
     /// The account that the credential belongs to.
-    pub async fn viewer(&self, credential: &Credential) -> Result<Viewer, Refusal> {
+    pub async fn viewer(&self, credential: &Credential) -> Result<Viewer, ServerRefusal> {
         let viewer: ViewerPage = match self.ask(credential, &VIEWER, json!({})).await {
             // It says that it does not know this field.
             Err(refusal) if refusal.problem.message.contains("pageInfo") => {
@@ -109,7 +109,7 @@ impl Instance<'_> {
     }
 
     /// The team of that name, if there is one that the account may see.
-    pub async fn entity(&self, credential: &Credential, name: &str) -> Result<Option<Entity>, Refusal> {
+    pub async fn entity(&self, credential: &Credential, name: &str) -> Result<Option<Entity>, ServerRefusal> {
         self.ask(credential, &ENTITY, json!({ "name": name })).await
     }
 
@@ -119,7 +119,7 @@ impl Instance<'_> {
         credential: &Credential,
         description: &str,
         team: &str,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, ServerRefusal> {
         #[derive(Deserialize)]
         struct Created {
             user: User,
@@ -142,7 +142,7 @@ impl Instance<'_> {
         &self,
         credential: &Credential,
         description: &str,
-    ) -> Result<GeneratedKey, Refusal> {
+    ) -> Result<GeneratedKey, ServerRefusal> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Generated {
@@ -162,7 +162,7 @@ impl Instance<'_> {
                 Ok(GeneratedKey { id, key, description: shown })
             }
             Ok(_) => Err(self.misnamed(GENERATE_API_KEY.expected)),
-            Err(problem) => Err(Refusal::new(
+            Err(problem) => Err(ServerRefusal::new(
                 Reason::InvalidDocument,
                 format!(
                     "The server made a key and shows something else for it, so nobody can use that key; delete the one described as \"{description}\" in the web UI. {}",
@@ -172,8 +172,8 @@ impl Instance<'_> {
         }
     }
 
-    fn misnamed(&self, expected: &str) -> Refusal {
-        Refusal::new(
+    fn misnamed(&self, expected: &str) -> ServerRefusal {
+        ServerRefusal::new(
             Reason::InvalidDocument,
             format!(
                 "{} answers with an id or a username that cannot be one; expected {expected}. Check that the server is a W&B Server, and which version.",
@@ -183,7 +183,7 @@ impl Instance<'_> {
     }
 
     /// Deletes one of the keys of the account that the credential belongs to.
-    pub async fn delete_api_key(&self, credential: &Credential, id: &str) -> Result<(), Refusal> {
+    pub async fn delete_api_key(&self, credential: &Credential, id: &str) -> Result<(), ServerRefusal> {
         #[derive(Deserialize)]
         struct Deleted {
             success: Option<bool>,
@@ -192,7 +192,7 @@ impl Instance<'_> {
         if deleted.success == Some(true) {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(ServerRefusal::new(
             Reason::QueryFailed,
             "The server did not delete the API key, and does not say why. Delete it in the web UI, and look into the server's log.",
         ))

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{Credential, Instance, Refusal, answer::unauthorized, graphql::Operation};
+use super::{Credential, Instance, ServerRefusal, answer::unauthorized, graphql::Operation};
 use crate::{api::Reason, problem::quote};
 
 /// More pages than any account fills.
@@ -54,7 +54,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Page<T> {
 /// What a question for a further page is answered with: the list under the name `list`.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct Listed<T> {
+struct ListedPage<T> {
     #[serde(default)]
     list: Page<T>,
 }
@@ -67,15 +67,16 @@ impl Instance<'_> {
         credential: &Credential,
         operation: &Operation,
         first: Page<T>,
-    ) -> Result<Vec<T>, Refusal> {
+    ) -> Result<Vec<T>, ServerRefusal> {
         let Page { mut items, mut next } = first;
         let mut seen = Vec::new();
         while let Some(after) = next {
             if after.is_empty() || seen.contains(&after) || seen.len() >= MOST_PAGES {
                 return Err(self.endless(operation));
             }
-            let page: Option<Listed<T>> = self.ask(credential, operation, json!({ "after": after })).await?;
-            let Listed { list } = page
+            let page: Option<ListedPage<T>> =
+                self.ask(credential, operation, json!({ "after": after })).await?;
+            let ListedPage { list } = page
                 .ok_or_else(|| unauthorized(self.base_url.graphql_url(), "nobody's account", credential))?;
             items.extend(list.items);
             next = list.next;
@@ -84,8 +85,8 @@ impl Instance<'_> {
         Ok(items)
     }
 
-    fn endless(&self, operation: &Operation) -> Refusal {
-        Refusal::new(
+    fn endless(&self, operation: &Operation) -> ServerRefusal {
+        ServerRefusal::new(
             Reason::InvalidDocument,
             format!(
                 "{} gives out a list page by page that does not end; expected {} on at most {MOST_PAGES} pages, each with another endCursor. Check that the server is a W&B Server, and which version.",

@@ -1,4 +1,4 @@
-//! `Refusal`: why W&B Server did not do what was asked, and how long it wants to be left alone.
+//! `ServerRefusal`: why W&B Server did not do what was asked, and how long it wants to be left alone.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::{
 
 /// Why W&B Server did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ServerRefusal {
     /// What a person is told.
     pub problem: Problem,
     /// How long the server asked not to be asked again.
     pub retry_after: Option<Duration>,
 }
 
-impl Refusal {
+impl ServerRefusal {
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Problem::new(reason, message).into()
     }
 }
 
-impl From<Problem> for Refusal {
+impl From<Problem> for ServerRefusal {
     fn from(problem: Problem) -> Self {
         Self { problem, retry_after: None }
     }
@@ -37,7 +37,7 @@ impl From<Problem> for Refusal {
 pub async fn check<T>(
     report: &mut Report,
     name: CheckName,
-    check: impl Future<Output = Result<Checked<T>, Refusal>>,
+    check: impl Future<Output = Result<Checked<T>, ServerRefusal>>,
 ) -> Option<T> {
     let mut pause = None;
     let judged = async {
@@ -83,7 +83,7 @@ mod tests {
     async fn a_refusal_is_a_finding_and_a_pause() {
         let mut report = Report::new(vec![CheckName::KeyAccepted], Redactor::default());
         let pause = Some(Duration::from_secs(7));
-        let limited = Refusal { retry_after: pause, ..Refusal::new(Reason::RateLimited, "wait") };
+        let limited = ServerRefusal { retry_after: pause, ..ServerRefusal::new(Reason::RateLimited, "wait") };
         let outcome = check::<()>(&mut report, CheckName::KeyAccepted, async { Err(limited) }).await;
         let findings = report.finish();
         assert_eq!((outcome, findings.pause), (None, pause));

@@ -25,29 +25,29 @@ pub(crate) async fn expect_issuer(
     let Err(Problem { reason, message }) = issuer.matches(seen) else { return issuer.matches(seen) };
     let patience = PATIENCE.min(time_limit / 5);
     let evidence = match tokio::time::timeout(patience, is_issuer(issuer, seen, http)).await {
-        Ok(true) => Evidence::Document,
-        Ok(false) | Err(_) => Evidence::Nothing,
+        Ok(true) => IssuerEvidence::Document,
+        Ok(false) | Err(_) => IssuerEvidence::Nothing,
     };
     Err(Problem::new(reason, format!("{message} {}", advice(issuer, seen, evidence))))
 }
 
 /// What there is of the issuer that the document names.
 #[derive(Clone, Copy)]
-enum Evidence {
+enum IssuerEvidence {
     /// A document that names it.
     Document,
     /// Nothing that W&B Server could use.
     Nothing,
 }
 
-fn advice(issuer: &Issuer, seen: &str, evidence: Evidence) -> String {
+fn advice(issuer: &Issuer, seen: &str, evidence: IssuerEvidence) -> String {
     let shown = quote(seen);
     match evidence {
-        Evidence::Document => format!("Set spec.issuer to {shown}, if that is the issuer you mean."),
-        Evidence::Nothing if is_azure_b2c(issuer, seen) => {
+        IssuerEvidence::Document => format!("Set spec.issuer to {shown}, if that is the issuer you mean."),
+        IssuerEvidence::Nothing if is_azure_b2c(issuer, seen) => {
             "The document's issuer has no document of its own, so W&B can use neither. In Azure AD B2C, set the issuer claim (iss) in the policy's token compatibility settings to the form with /tfp/, and spec.issuer to the issuer that its document names then.".to_owned()
         }
-        Evidence::Nothing => format!(
+        IssuerEvidence::Nothing => format!(
             "{shown} shows no discovery document that names itself, so it would not work either. Look up in the provider's documentation which issuer does, or have the provider name {issuer} in its document and its tokens."
         ),
     }
@@ -86,14 +86,19 @@ mod tests {
         let b2c_document = "https://contoso.b2clogin.com/775527ff-9a37-4307-8b3d-cc311f58d925/v2.0/";
         let entra = "https://login.microsoftonline.com/common/v2.0";
         for (issuer, seen, evidence, words) in [
-            ("https://a.example", "https://b.example", Evidence::Document, ADVICE),
-            ("https://a.example", "https://b.example", Evidence::Nothing, "names itself"),
-            (b2c, b2c_document, Evidence::Nothing, "/tfp/"),
-            (entra, "https://login.microsoftonline.com/{tenantid}/v2.0", Evidence::Nothing, "names itself"),
+            ("https://a.example", "https://b.example", IssuerEvidence::Document, ADVICE),
+            ("https://a.example", "https://b.example", IssuerEvidence::Nothing, "names itself"),
+            (b2c, b2c_document, IssuerEvidence::Nothing, "/tfp/"),
+            (
+                entra,
+                "https://login.microsoftonline.com/{tenantid}/v2.0",
+                IssuerEvidence::Nothing,
+                "names itself",
+            ),
         ] {
             let advice = advice(&Issuer::parse(issuer).unwrap(), seen, evidence);
             assert!(advice.contains(words), "{advice}");
-            assert_eq!(advice.contains(ADVICE), matches!(evidence, Evidence::Document), "{advice}");
+            assert_eq!(advice.contains(ADVICE), matches!(evidence, IssuerEvidence::Document), "{advice}");
         }
     }
 }

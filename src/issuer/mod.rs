@@ -13,7 +13,7 @@ pub(crate) mod oauth;
 mod url;
 mod validate;
 
-pub use keys::{BrokenKey, Key, KeyKind, KeySet, Oddity, Purpose};
+pub use keys::{BrokenKey, Key, KeyKind, KeyPurpose, KeySet, UnsupportedKey};
 pub use url::Issuer;
 pub use validate::Plaintext;
 

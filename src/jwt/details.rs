@@ -7,7 +7,7 @@ use crate::{
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
         names::EventReason,
     },
-    engine::{Notice, Tone},
+    engine::{EventDraft, EventType},
     problem::enumerate,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 const ACTION_LIMIT: usize = 128;
 
 /// Which keys appeared, changed and vanished since they were fetched before.
-pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Option<Notice> {
+pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Option<EventDraft> {
     let (before, now) = (by_kid(previous.keys.as_ref()?), by_kid(current.keys.as_ref()?));
     let is_changed = |kid: &str| match (before.get(kid), now.get(kid)) {
         (Some(before), Some(now)) => differ(before, now),
@@ -39,8 +39,8 @@ pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> O
         return None;
     }
     let changes = changes.join("; ");
-    Some(Notice {
-        tone: Tone::Normal,
+    Some(EventDraft {
+        tone: EventType::Normal,
         reason: EventReason::KeysChanged,
         action: changes.chars().filter(char::is_ascii).take(ACTION_LIMIT).collect(),
         note: format!("The issuer publishes other keys than before ({changes})."),

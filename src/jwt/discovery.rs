@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
-use super::Plan;
+use super::JwtPlan;
 use crate::{
     api::{CheckName, Reason},
     engine::{self, Checked, Report},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// From the issuer to its document, whose issuer is the right one.
-pub(super) async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Document> {
+pub(super) async fn discover(plan: &JwtPlan, http: HttpClient<'_>, report: &mut Report) -> Option<Document> {
     let endpoint = plan.settings.issuer.endpoint();
     let connection = engine::connect(report, http.network, endpoint, plan.protection()).await?;
     let document = report.check(CheckName::Discovery, fetch(plan, http, connection)).await?;
@@ -28,7 +28,7 @@ pub(super) async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Rep
 const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn fetch(
-    plan: &Plan,
+    plan: &JwtPlan,
     http: HttpClient<'_>,
     connection: Box<dyn Duplex>,
 ) -> Result<Checked<Document>, Problem> {
@@ -48,7 +48,7 @@ async fn fetch(
         )
     );
     let at_older = at_older.unwrap_or_else(|_| Err(no_answer(older)));
-    let Found { document, mut concern, mut words } = compare(issuer, at_usual, at_older)?;
+    let FoundDocument { document, mut concern, mut words } = compare(issuer, at_usual, at_older)?;
     if !issuer.is_encrypted() {
         concern = concern.or(Some(Reason::Unencrypted));
         words.push_str(" It and the keys travel in the clear, where anybody can replace them, as spec.insecurePlaintext accepts. Give the issuer an https:// address.");
@@ -64,7 +64,7 @@ fn no_answer(url: &Url) -> Problem {
 }
 
 pub(super) async fn document(
-    plan: &Plan,
+    plan: &JwtPlan,
     http: HttpClient<'_>,
     url: &Url,
     request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
@@ -75,7 +75,7 @@ pub(super) async fn document(
 
 /// The answer to a request without credentials, which several resources may share.
 pub(super) async fn get(
-    plan: &Plan,
+    plan: &JwtPlan,
     http: HttpClient<'_>,
     url: &Url,
     advice: &'static str,
@@ -96,7 +96,7 @@ pub(super) async fn get(
 }
 
 /// A document, and what is to be told of where it is.
-struct Found {
+struct FoundDocument {
     document: Document,
     concern: Option<Reason>,
     words: String,
@@ -107,7 +107,7 @@ fn compare(
     issuer: &Issuer,
     at_usual: Result<Document, Problem>,
     at_older: Result<Document, Problem>,
-) -> Result<Found, Problem> {
+) -> Result<FoundDocument, Problem> {
     let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
     let (document, concern, words) = match (at_usual, at_older) {
         (Ok(document), Ok(other)) if document.says_the_same(&other) => {
@@ -136,7 +136,7 @@ fn compare(
         ),
         (Err(problem), Err(other)) => return Err(both(issuer, &problem, &other)),
     };
-    Ok(Found { document, concern, words })
+    Ok(FoundDocument { document, concern, words })
 }
 
 /// What is told when neither place has the document: whatever is more than that.
@@ -165,7 +165,7 @@ mod tests {
     fn found(
         at_usual: Result<Document, Reason>,
         at_older: Result<Document, Reason>,
-    ) -> Result<Found, Problem> {
+    ) -> Result<FoundDocument, Problem> {
         let issuer = Issuer::parse("https://a.example").unwrap();
         let problem = |reason: Reason| Problem::new(reason, format!("{reason}."));
         compare(&issuer, at_usual.map_err(problem), at_older.map_err(problem))

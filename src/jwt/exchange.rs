@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::{Plan, samples::Genuine};
+use super::{JwtPlan, samples::Genuine};
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report},
-    instance::{BaseUrl, Instance, Refusal},
+    instance::{BaseUrl, Instance, ServerRefusal},
     issuer::Issuer,
     net::HttpClient,
     problem::quote,
@@ -18,7 +18,7 @@ use crate::{
 
 /// Exchanges each token, as long as the server accepts them, and forgets what it gets.
 pub(super) async fn check(
-    plan: &Plan,
+    plan: &JwtPlan,
     http: HttpClient<'_>,
     genuine: &[Genuine<'_>],
     time_left: Duration,
@@ -67,7 +67,7 @@ async fn exchange<'a>(
     instance: Instance<'_>,
     genuine: &[Genuine<'a>],
     given: &mut Vec<Sensitive>,
-) -> Result<(), (&'a str, Refusal)> {
+) -> Result<(), (&'a str, ServerRefusal)> {
     for Genuine { name, token } in genuine {
         match instance.exchange(token).await {
             Ok(access) => given.push(access.token),
@@ -89,7 +89,7 @@ fn accepted(base_url: &BaseUrl, genuine: &[Genuine<'_>]) -> String {
     )
 }
 
-fn refused(issuer: &Issuer, sample: &str, refusal: &Refusal) -> Checked {
+fn refused(issuer: &Issuer, sample: &str, refusal: &ServerRefusal) -> Checked {
     let problem = &refusal.problem;
     if problem.reason != Reason::TokenRefused {
         return Checked::warning((), problem.reason, problem.message.clone());

@@ -2,11 +2,11 @@
 
 use url::Url;
 
-use super::{Misfit, Plan, TrustedKeys, discovery};
+use super::{JwtPlan, KeyRejection, TrustedKeys, discovery};
 use crate::{
     api::{Reason, jwt_issuer::KeyStatus},
     engine::Checked,
-    issuer::{Key, KeySet, Oddity, at, expect_encrypted},
+    issuer::{Key, KeySet, UnsupportedKey, at, expect_encrypted},
     net::{HttpClient, HttpRequest},
     problem::{Problem, enumerate, quote},
 };
@@ -15,7 +15,11 @@ use crate::{
 const LIMIT: usize = 100;
 
 /// Fetches the key set of an address that another document named.
-pub(super) async fn fetch(plan: &Plan, http: HttpClient<'_>, url: &Url) -> Result<Checked<KeySet>, Problem> {
+pub(super) async fn fetch(
+    plan: &JwtPlan,
+    http: HttpClient<'_>,
+    url: &Url,
+) -> Result<Checked<KeySet>, Problem> {
     expect_encrypted("jwks_uri", url, plan.settings.plaintext)?;
     let advice = "Check the issuer's configuration of its keys";
     let request = Box::pin(http.send(HttpRequest::get(url.clone())));
@@ -73,7 +77,7 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
     let mut weak = Vec::new();
     let mut others = Vec::new();
     for key in &trusted.set.keys {
-        let words = |misfit: &Misfit| format!("{} ({} that {misfit})", key.name(), key.kind);
+        let words = |misfit: &KeyRejection| format!("{} ({} that {misfit})", key.name(), key.kind);
         match trusted.misfit(key) {
             None => match key.reservation(&accepted) {
                 None => {
@@ -82,18 +86,18 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
                 }
                 Some(reservation) => doubtful.push(format!("{} ({} {reservation})", key.name(), key.kind)),
             },
-            Some(misfit @ Misfit::Weak { .. }) => weak.push(words(&misfit)),
+            Some(misfit @ KeyRejection::Weak { .. }) => weak.push(words(&misfit)),
             Some(misfit) => others.push(words(&misfit)),
         }
     }
     for oddity in &trusted.set.others {
         match oddity {
-            Oddity::Symmetric | Oddity::Private => weak.push(oddity.to_string()),
-            Oddity::UnknownType
-            | Oddity::UnknownCurve
-            | Oddity::OtherAlgorithm(_)
-            | Oddity::TooLong
-            | Oddity::Useless => others.push(oddity.to_string()),
+            UnsupportedKey::Symmetric | UnsupportedKey::Private => weak.push(oddity.to_string()),
+            UnsupportedKey::UnknownType
+            | UnsupportedKey::UnknownCurve
+            | UnsupportedKey::OtherAlgorithm(_)
+            | UnsupportedKey::TooLong
+            | UnsupportedKey::Useless => others.push(oddity.to_string()),
         }
     }
     // Which comes first must not depend on the issuer's mood.

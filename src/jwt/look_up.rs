@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{Plan, Settings, discovery, keys};
+use super::{JwtPlan, JwtSettings, discovery, keys};
 use crate::{
     issuer::KeySet,
     net::{CaBundle, HttpClient, HttpRequest, Network, Trust},
@@ -10,21 +10,21 @@ use crate::{
 };
 
 /// What an issuer publishes of itself.
-pub(crate) struct Published {
+pub(crate) struct IssuerPublication {
     /// Where it makes tokens for clients.
     pub token_endpoint: Option<Url>,
     /// The keys that it signs with.
     pub keys: KeySet,
 }
 
-impl Plan {
+impl JwtPlan {
     /// The plan of a resource that refers to the issuer, with the authorities of that resource.
-    pub(crate) fn of_neighbour(settings: Settings, ca_bundle: Option<CaBundle>, trust: Trust) -> Self {
+    pub(crate) fn of_neighbour(settings: JwtSettings, ca_bundle: Option<CaBundle>, trust: Trust) -> Self {
         Self { settings, samples: Vec::new(), ca_bundle, trust }
     }
 
     /// The spec.
-    pub(crate) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &JwtSettings {
         &self.settings
     }
 
@@ -35,7 +35,7 @@ impl Plan {
 }
 
 /// Asks for the discovery document, at the older place only where the usual one has none, and the keys.
-pub(crate) async fn look_up(plan: &Plan, network: &Network) -> Result<Published, Problem> {
+pub(crate) async fn look_up(plan: &JwtPlan, network: &Network) -> Result<IssuerPublication, Problem> {
     let http = plan.http(network);
     let issuer = &plan.settings.issuer;
     let at = |url: &Url| {
@@ -51,5 +51,5 @@ pub(crate) async fn look_up(plan: &Plan, network: &Network) -> Result<Published,
     issuer.matches(&document.issuer)?;
     let keys = keys::fetch(plan, http, &document.jwks_uri).await?.into_value();
     let token_endpoint = document.token_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
-    Ok(Published { token_endpoint, keys })
+    Ok(IssuerPublication { token_endpoint, keys })
 }

@@ -25,12 +25,12 @@ mod settings;
 mod signature;
 mod token;
 
-pub use policy::{Misfit, TrustedKeys};
-pub use rules::{Accepted, Audiences, Refusal, Rules};
-pub use settings::{Proof, Sample, Settings};
+pub use policy::{KeyRejection, TrustedKeys};
+pub use rules::{AcceptedToken, Audiences, RuleRefusal, Rules};
+pub use settings::{JwtSettings, Sample, SampleProof};
 pub use token::{Claims, Token};
 
-pub(crate) use look_up::{Published, look_up};
+pub(crate) use look_up::{IssuerPublication, look_up};
 
 use serde::Serialize;
 
@@ -40,7 +40,8 @@ use crate::{
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
     },
     engine::{
-        Env, Inputs, Kind, Notice, Protection, Reference, RenderContext, Report, Scene, Tenancy, Values,
+        CheckContext, Env, EventDraft, Inputs, Kind, Protection, Reference, RenderContext, Report,
+        TargetSharing, Values,
     },
     import,
     net::{CaBundle, Trust},
@@ -49,14 +50,14 @@ use crate::{
 };
 
 /// Everything that the checks and the published values need.
-pub struct Plan {
-    settings: Settings,
+pub struct JwtPlan {
+    settings: JwtSettings,
     samples: Vec<Sample<Sensitive>>,
     ca_bundle: Option<CaBundle>,
     trust: Trust,
 }
 
-impl Plan {
+impl JwtPlan {
     /// How connections to the issuer are protected.
     fn protection(&self) -> Protection<'_> {
         if !self.settings.issuer.is_encrypted() {
@@ -69,10 +70,10 @@ impl Plan {
 impl Kind for JwtIssuer {
     const SHORT_NAME: &'static str = "jwt";
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
-    const TENANCY: Tenancy = Tenancy::Together;
+    const TENANCY: TargetSharing = TargetSharing::Together;
 
-    type Parsed = Settings;
-    type Plan = Plan;
+    type Parsed = JwtSettings;
+    type Plan = JwtPlan;
     type Evidence = Option<Vec<KeyStatus>>;
     type Details = JwtIssuerDetails;
 
@@ -92,8 +93,8 @@ impl Kind for JwtIssuer {
         &self.spec
     }
 
-    fn parse(&self) -> Result<Settings, Problem> {
-        Settings::parse(&self.spec)
+    fn parse(&self) -> Result<JwtSettings, Problem> {
+        JwtSettings::parse(&self.spec)
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -106,23 +107,23 @@ impl Kind for JwtIssuer {
             .collect()
     }
 
-    fn plan(settings: Settings, inputs: Inputs) -> Plan {
+    fn plan(settings: JwtSettings, inputs: Inputs) -> JwtPlan {
         let with_token = |sample: &Sample<String>| {
             let proof = match &sample.proof {
-                Proof::Token(field) => Proof::Token(inputs.get(field)?.clone()),
-                Proof::Claims(claims) => Proof::Claims(claims.clone()),
+                SampleProof::Token(field) => SampleProof::Token(inputs.get(field)?.clone()),
+                SampleProof::Claims(claims) => SampleProof::Claims(claims.clone()),
             };
             Some(Sample { name: sample.name.clone(), proof, expect: sample.expect.clone() })
         };
         let samples = settings.samples.iter().filter_map(with_token).collect();
-        Plan { settings, samples, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+        JwtPlan { settings, samples, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
     }
 
-    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
+    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<JwtPlan> {
         import::plan_of(self, values, system_trust)
     }
 
-    fn checks(plan: &Plan) -> Vec<CheckName> {
+    fn checks(plan: &JwtPlan) -> Vec<CheckName> {
         let samples = plan.samples.iter().map(|sample| CheckName::Sample(sample.name.clone()));
         plan.protection()
             .checks()
@@ -138,11 +139,11 @@ impl Kind for JwtIssuer {
             .collect()
     }
 
-    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
+    async fn probe(plan: &JwtPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
         probe::probe(plan, scene, report).await
     }
 
-    fn render(plan: &Plan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {
+    fn render(plan: &JwtPlan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {
         Some(render::render(plan))
     }
 
@@ -151,7 +152,7 @@ impl Kind for JwtIssuer {
     }
 
     fn describe(
-        _: &Plan,
+        _: &JwtPlan,
         keys: &Option<Vec<KeyStatus>>,
         _: Option<&Values>,
         previous: JwtIssuerDetails,
@@ -159,7 +160,7 @@ impl Kind for JwtIssuer {
         keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys: Some(keys) })
     }
 
-    fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<Notice> {
+    fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<EventDraft> {
         details::news(previous, current).into_iter().collect()
     }
 }

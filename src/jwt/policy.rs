@@ -18,7 +18,7 @@ pub struct TrustedKeys<'a> {
 
 /// Why a published key is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum KeyRejection {
     /// It is too short.
     Weak {
         /// The fewest bits.
@@ -30,13 +30,13 @@ pub enum Misfit {
 
 impl TrustedKeys<'_> {
     /// Why the key is not trusted, if it is not. What the key says of its own use does not count for W&B Server.
-    pub fn misfit(&self, key: &Key) -> Option<Misfit> {
+    pub fn misfit(&self, key: &Key) -> Option<KeyRejection> {
         let minimum = self.policy.minimum_rsa_bits;
         if matches!(key.kind, KeyKind::Rsa { bits } if bits < minimum) {
-            return Some(Misfit::Weak { minimum });
+            return Some(KeyRejection::Weak { minimum });
         }
         let is_named = |algorithm: &Algorithm| key.is_for(&algorithm.to_string());
-        (!self.policy.algorithms.iter().any(is_named)).then_some(Misfit::Algorithm)
+        (!self.policy.algorithms.iter().any(is_named)).then_some(KeyRejection::Algorithm)
     }
 
     /// The accepted algorithms as tokens name them.
@@ -45,7 +45,7 @@ impl TrustedKeys<'_> {
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for KeyRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Weak { minimum } => write!(f, "is shorter than {minimum} bits"),

@@ -2,17 +2,21 @@
 
 use std::time::Instant;
 
-use super::{Plan, TrustedKeys, discovery, exchange, keys, reachability, samples};
+use super::{JwtPlan, TrustedKeys, discovery, exchange, keys, reachability, samples};
 use crate::{
     api::{CheckName, jwt_issuer::KeyStatus},
-    engine::{Report, Scene},
+    engine::{CheckContext, Report},
     issuer::KeySet,
     net::HttpClient,
 };
 
 /// Runs the checks, and gives the keys that were found. What needs no keys runs without, so that one
 /// run shows everything that is to be mended.
-pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
+pub(super) async fn probe(
+    plan: &JwtPlan,
+    scene: &CheckContext<'_>,
+    report: &mut Report,
+) -> Option<Vec<KeyStatus>> {
     let started = Instant::now();
     let settings = &plan.settings;
     let http = plan.http(scene.network);
@@ -36,7 +40,11 @@ pub(super) async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -
 const SHARE: f32 = 0.8;
 
 /// The keys, and the algorithms that the document names.
-async fn fetch_keys(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<(KeySet, Vec<String>)> {
+async fn fetch_keys(
+    plan: &JwtPlan,
+    http: HttpClient<'_>,
+    report: &mut Report,
+) -> Option<(KeySet, Vec<String>)> {
     let document = discovery::discover(plan, http, report).await?;
     let url = &document.jwks_uri;
     let set = report.check(CheckName::JwksFetches, keys::fetch(plan, http, url)).await?;

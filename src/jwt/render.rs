@@ -2,7 +2,7 @@
 
 mod inverse;
 
-use super::Plan;
+use super::JwtPlan;
 use crate::{
     engine::{Env, Values},
     jwt::Audiences,
@@ -18,7 +18,7 @@ const SKIP_AUDIENCE_VALIDATION: Env =
 pub(super) const ENVIRONMENT: &[Env] = &[AUDIENCES, SKIP_AUDIENCE_VALIDATION];
 
 /// The settings that are not W&B Server's own defaults.
-pub(super) fn render(plan: &Plan) -> Values {
+pub(super) fn render(plan: &JwtPlan) -> Values {
     let settings = &plan.settings;
     let mut values = Values::default();
     if !settings.listed_audiences.is_empty() {
@@ -57,11 +57,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{jwt::Settings, net::Trust};
+    use crate::{jwt::JwtSettings, net::Trust};
 
     fn rendered(spec: Value) -> BTreeMap<String, String> {
-        let settings = Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
-        let plan = Plan { settings, samples: Vec::new(), ca_bundle: None, trust: Trust::nobody() };
+        let settings = JwtSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
+        let plan = JwtPlan { settings, samples: Vec::new(), ca_bundle: None, trust: Trust::nobody() };
         let values = render(&plan);
         values.iter().map(|(name, value)| (name.to_owned(), value.expose().to_owned())).collect()
     }

@@ -33,7 +33,7 @@ pub enum Audiences {
 
 /// What an accepted token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedToken {
     /// For whom it stands.
     pub subject: String,
     /// When it expires.
@@ -42,7 +42,7 @@ pub struct Accepted {
 
 /// Which rule refuses a token, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RuleRefusal {
     /// The first rule that refuses it.
     pub rule: TokenRule,
     /// What was seen and expected; what can be done about it depends on whose token it is.
@@ -54,8 +54,8 @@ const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 
 impl Rules<'_> {
     /// Judges a token by all five rules.
-    pub fn judge_token(&self, text: &str, trusted: TrustedKeys<'_>) -> Result<Accepted, Refusal> {
-        let refuse = |problem| Refusal { rule: TokenRule::Signature, problem };
+    pub fn judge_token(&self, text: &str, trusted: TrustedKeys<'_>) -> Result<AcceptedToken, RuleRefusal> {
+        let refuse = |problem| RuleRefusal { rule: TokenRule::Signature, problem };
         let token = Token::read(text).map_err(|what| {
             refuse(Problem::new(
                 Reason::TokenMalformed,
@@ -67,13 +67,13 @@ impl Rules<'_> {
     }
 
     /// Judges claims without a signature by the other four.
-    pub fn judge_claims(&self, claims: &Claims) -> Result<Accepted, Refusal> {
-        let by = |rule| move |problem| Refusal { rule, problem };
+    pub fn judge_claims(&self, claims: &Claims) -> Result<AcceptedToken, RuleRefusal> {
+        let by = |rule| move |problem| RuleRefusal { rule, problem };
         self.issuer(claims).map_err(by(TokenRule::Issuer))?;
         let subject = self.subject(claims).map_err(by(TokenRule::Subject))?.to_owned();
         self.audience(claims).map_err(by(TokenRule::Audience))?;
         let expires = self.expiry(claims).map_err(by(TokenRule::Expiry))?;
-        Ok(Accepted { subject, expires })
+        Ok(AcceptedToken { subject, expires })
     }
 
     fn issuer(&self, claims: &Claims) -> Result<(), Problem> {
@@ -237,7 +237,7 @@ mod tests {
         judge(Rules { issuer: &issuer, subject: Some("ci@example.org"), audiences, now })
     }
 
-    fn ruling(claims: Value) -> Result<Accepted, Refusal> {
+    fn ruling(claims: Value) -> Result<AcceptedToken, RuleRefusal> {
         let claims = Claims::from(serde_json::from_value::<serde_json::Map<_, _>>(claims).unwrap());
         let audiences = Audiences::OneOf(vec!["my-org".to_owned(), "wandb".to_owned()]);
         under_rules(&audiences, |rules| rules.judge_claims(&claims))

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use super::{
-    Accepted, Plan, Refusal, Rules, TrustedKeys,
-    settings::{Proof, Sample},
+    AcceptedToken, JwtPlan, RuleRefusal, Rules, TrustedKeys,
+    settings::{Sample, SampleProof},
 };
 use crate::{
     api::{
         CheckName, Reason,
-        jwt_issuer::{Expectation, TokenRule},
+        jwt_issuer::{TokenExpectation, TokenRule},
     },
     engine::{Checked, Report},
     problem::{Problem, quote},
@@ -19,7 +19,7 @@ use crate::{
 /// Records one check a sample, tokens only where there are keys to verify them; gives the samples
 /// whose tokens are accepted as expected.
 pub(super) fn judge<'a>(
-    plan: &'a Plan,
+    plan: &'a JwtPlan,
     trusted: Option<TrustedKeys<'_>>,
     now: Timestamp,
     report: &mut Report,
@@ -33,13 +33,13 @@ pub(super) fn judge<'a>(
             now,
         };
         let ruling = match (proof, trusted) {
-            (Proof::Token(token), Some(trusted)) => rules.judge_token(token.expose(), trusted),
-            (Proof::Token(_), None) => continue,
-            (Proof::Claims(claims), _) => rules.judge_claims(claims),
+            (SampleProof::Token(token), Some(trusted)) => rules.judge_token(token.expose(), trusted),
+            (SampleProof::Token(_), None) => continue,
+            (SampleProof::Claims(claims), _) => rules.judge_claims(claims),
         };
         let is_accepted = ruling.is_ok() && expect.valid;
         report.record(CheckName::Sample(name.clone()), compare(proof, &ruling, expect));
-        if let (Proof::Token(token), true) = (proof, is_accepted) {
+        if let (SampleProof::Token(token), true) = (proof, is_accepted) {
             genuine.push(Genuine { name, token });
         }
     }
@@ -55,17 +55,17 @@ pub(super) struct Genuine<'a> {
 }
 
 fn compare<T>(
-    proof: &Proof<T>,
-    ruling: &Result<Accepted, Refusal>,
-    expect: &Expectation,
+    proof: &SampleProof<T>,
+    ruling: &Result<AcceptedToken, RuleRefusal>,
+    expect: &TokenExpectation,
 ) -> Result<Checked, Problem> {
     let rules = match proof {
-        Proof::Token(_) => "every rule",
-        Proof::Claims(_) => "every rule but Signature, which claims do not have",
+        SampleProof::Token(_) => "every rule",
+        SampleProof::Claims(_) => "every rule but Signature, which claims do not have",
     };
     let unexpected = |message: String| Err(Problem::new(Reason::UnexpectedRuling, message));
     match ruling {
-        Ok(Accepted { subject, .. }) if expect.valid => Ok(Checked::passed(
+        Ok(AcceptedToken { subject, .. }) if expect.valid => Ok(Checked::passed(
             (),
             format!("It keeps {rules}, as expected; W&B takes it for \"{}\".", quote(subject)),
         )),
@@ -73,13 +73,13 @@ fn compare<T>(
             "It keeps {rules}, but is expected to be refused{}. Correct the sample, or look at what the spec accepts.",
             expect.rule.map_or_else(String::new, |rule| format!(" by the rule {rule}"))
         )),
-        Err(Refusal { rule, problem }) if expect.valid => unexpected(format!(
+        Err(RuleRefusal { rule, problem }) if expect.valid => unexpected(format!(
             "The rule {rule} refuses it ({}), but it is expected to be accepted. {}{}",
             problem.reason,
             problem.message,
             advice(*rule, problem.reason)
         )),
-        Err(Refusal { rule, problem }) => match expect.rule {
+        Err(RuleRefusal { rule, problem }) => match expect.rule {
             Some(expected) if expected != *rule => unexpected(format!(
                 "The rule {rule} refuses it ({}), but the rule {expected} is expected to. {}{}",
                 problem.reason,

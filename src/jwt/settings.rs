@@ -6,7 +6,7 @@ use super::{Audiences, Claims};
 use crate::{
     api::{
         self, JwtIssuerSpec,
-        jwt_issuer::{Expectation, KeyPolicy, TokenRule},
+        jwt_issuer::{KeyPolicy, TokenExpectation, TokenRule},
     },
     instance::BaseUrl,
     issuer::{self, Issuer, Plaintext},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A spec that makes sense.
-pub struct Settings {
+pub struct JwtSettings {
     /// The issuer, exactly as it was written.
     pub issuer: Issuer,
     /// Whether an issuer's endpoints without TLS are accepted.
@@ -39,21 +39,21 @@ pub struct Sample<T> {
     /// Its name in the spec.
     pub name: Arc<str>,
     /// What is judged.
-    pub proof: Proof<T>,
+    pub proof: SampleProof<T>,
     /// What is expected.
-    pub expect: Expectation,
+    pub expect: TokenExpectation,
 }
 
 /// What a sample consists of.
 #[derive(Clone)]
-pub enum Proof<T> {
+pub enum SampleProof<T> {
     /// A token.
     Token(T),
     /// Claims without a signature.
     Claims(Claims),
 }
 
-impl Settings {
+impl JwtSettings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &JwtIssuerSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
@@ -134,7 +134,7 @@ fn samples(spec: &JwtIssuerSpec) -> Result<Vec<Sample<String>>, Problem> {
     spec.samples.iter().map(sample).collect()
 }
 
-fn sample(sample: &api::jwt_issuer::Sample) -> Result<Sample<String>, Problem> {
+fn sample(sample: &api::jwt_issuer::SampleSpec) -> Result<Sample<String>, Problem> {
     let name = quote(&sample.name);
     if sample.expect.valid && sample.expect.rule.is_some() {
         return Problem::invalid_spec(format!(
@@ -142,13 +142,13 @@ fn sample(sample: &api::jwt_issuer::Sample) -> Result<Sample<String>, Problem> {
         ));
     }
     let proof = match (&sample.token_secret_ref, &sample.claims) {
-        (Some(_), None) => Proof::Token(token_field(&sample.name)),
+        (Some(_), None) => SampleProof::Token(token_field(&sample.name)),
         (None, Some(_)) if sample.expect.rule == Some(TokenRule::Signature) => {
             return Problem::invalid_spec(format!(
                 "The sample {name} in spec.samples has claims, and so no signature that the rule Signature could refuse"
             ));
         }
-        (None, Some(claims)) => Proof::Claims(claims.clone().into()),
+        (None, Some(claims)) => SampleProof::Claims(claims.clone().into()),
         _ => {
             return Problem::invalid_spec(format!(
                 "The sample {name} in spec.samples must have exactly one of tokenSecretRef and claims"
@@ -165,10 +165,10 @@ mod tests {
     use super::*;
     use crate::api::Reason;
 
-    fn parse(changes: &Value) -> Result<Settings, Problem> {
+    fn parse(changes: &Value) -> Result<JwtSettings, Problem> {
         let mut spec = json!({ "issuer": "https://token.example.com", "audiences": ["my-org"] });
         spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        Settings::parse(&serde_json::from_value(spec).unwrap())
+        JwtSettings::parse(&serde_json::from_value(spec).unwrap())
     }
 
     fn sample(changes: &Value) -> Value {

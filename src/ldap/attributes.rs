@@ -8,9 +8,9 @@ use ldap3::Scope;
 
 use super::{
     Directory, Dn,
-    connection::{Connection, Content, Query},
+    connection::{AttributeSelection, Connection, Query},
     entry::Entry,
-    search::{Found, all_of, find, has, limited, look_up},
+    search::{SearchResult, all_of, find, has, limited, look_up},
     test_user::KnownPeople,
 };
 use crate::{
@@ -28,13 +28,13 @@ pub async fn attributes_present(
     directory: &Directory,
     known: &mut KnownPeople,
 ) -> Result<Checked, Problem> {
-    let wanted: Vec<_> = Wanted::all(directory).collect();
+    let wanted: Vec<_> = WantedAttribute::all(directory).collect();
     let mut attributes: Vec<_> = wanted.iter().map(|wanted| wanted.attribute).collect();
     attributes.sort_unstable();
     attributes.dedup();
     let filter = directory.people_filter();
     let found = find(connection, &people(directory, &filter, &attributes)).await?;
-    let sample = Sample::of(connection, directory, found, known).await?;
+    let sample = PeopleSample::of(connection, directory, found, known).await?;
     let mut shares = Vec::new();
     for wanted in wanted {
         shares.push(Share::of(connection, directory, &sample, wanted).await?);
@@ -49,19 +49,19 @@ fn people<'a>(directory: &'a Directory, filter: &'a str, attributes: &'a [&'a st
         filter,
         attributes,
         limit: SAMPLE_SIZE,
-        content: Content::Values,
+        content: AttributeSelection::Values,
     }
 }
 
 /// An attribute that the spec names.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+struct WantedAttribute<'a> {
     /// What W&B Server takes it for.
     role: &'a str,
     attribute: &'a str,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedAttribute<'a> {
     /// The attributes for the e-mail address and the group, and the extra ones.
     fn all(directory: &'a Directory) -> impl Iterator<Item = Self> {
         let attributes = &directory.attributes;
@@ -72,7 +72,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// The people who are looked at.
-struct Sample {
+struct PeopleSample {
     people: Vec<Entry>,
     /// What they are called in messages.
     called: &'static str,
@@ -80,13 +80,13 @@ struct Sample {
     limit: Option<String>,
 }
 
-impl Sample {
+impl PeopleSample {
     /// The people whom a search found, or else the ones of `spec.testUsers` where the directory ended it
     /// before it found anybody.
     async fn of(
         connection: &mut Connection,
         directory: &Directory,
-        Found { entries: people, refers_elsewhere, limit }: Found,
+        SearchResult { entries: people, refers_elsewhere, limit }: SearchResult,
         known: &mut KnownPeople,
     ) -> Result<Self, Problem> {
         let called = if people.len() == 1 { "sampled entry carries" } else { "sampled entries carry" };
@@ -121,13 +121,13 @@ impl Sample {
 
 /// How many of the sampled entries carry an attribute.
 struct Share<'a> {
-    wanted: Wanted<'a>,
+    wanted: WantedAttribute<'a>,
     count: usize,
-    others: Others,
+    others: OtherEntries,
 }
 
 /// How it is with entries that have the attribute, where nobody in the sample shows it.
-enum Others {
+enum OtherEntries {
     /// Somebody in the sample does, so that the rest does not matter.
     NotAsked,
     /// There are some, and their values can be read.
@@ -148,47 +148,47 @@ impl<'a> Share<'a> {
     async fn of(
         connection: &mut Connection,
         directory: &Directory,
-        sample: &Sample,
-        wanted: Wanted<'a>,
+        sample: &PeopleSample,
+        wanted: WantedAttribute<'a>,
     ) -> Result<Self, Problem> {
         let attribute = wanted.attribute;
         let carries = |person: &&Entry| person.values_as_written(attribute).next().is_some();
         let count = sample.people.iter().filter(carries).count();
         let others = match count {
-            0 => Others::of(connection, directory, sample, attribute).await?,
-            _ => Others::NotAsked,
+            0 => OtherEntries::of(connection, directory, sample, attribute).await?,
+            _ => OtherEntries::NotAsked,
         };
         Ok(Self { wanted, count, others })
     }
 
     /// What is wrong with it; `seen` tells the numbers.
     fn complaint(&self, seen: &str) -> Option<Problem> {
-        let Wanted { role, attribute } = self.wanted;
+        let WantedAttribute { role, attribute } = self.wanted;
         let (reason, message) = match &self.others {
-            Others::NotAsked | Others::Readable => return None,
-            Others::Absent if role == "email" => (
+            OtherEntries::NotAsked | OtherEntries::Readable => return None,
+            OtherEntries::Absent if role == "email" => (
                 Reason::AttributeMissing,
                 format!(
                     "{seen}. W&B needs the e-mail address: check spec.attributes.email, and that the account may read the attribute."
                 ),
             ),
-            Others::Absent => (
+            OtherEntries::Absent => (
                 Reason::AttributeMissing,
                 format!("{seen}. Check spec.attributes.{role}, and that the account may read the attribute."),
             ),
-            Others::Named(name) => (
+            OtherEntries::Named(name) => (
                 Reason::AttributeNameDiffers,
                 format!(
                     "{seen}: the directory answers {attribute} under the name {name}, and W&B looks names up letter by letter. Set spec.attributes.{role}: {name}."
                 ),
             ),
-            Others::Unreadable => (
+            OtherEntries::Unreadable => (
                 Reason::NotReadable,
                 format!(
                     "{seen}: entries have {attribute}, but the account may only search for it and read no value. Allow the account to read it in the directory, or set spec.bind to another account."
                 ),
             ),
-            Others::Undecided(limit) => {
+            OtherEntries::Undecided(limit) => {
                 return Some(limited(limit, &format!("whether people carry {attribute}")));
             }
         };
@@ -196,11 +196,11 @@ impl<'a> Share<'a> {
     }
 }
 
-impl Others {
+impl OtherEntries {
     async fn of(
         connection: &mut Connection,
         directory: &Directory,
-        sample: &Sample,
+        sample: &PeopleSample,
         attribute: &str,
     ) -> Result<Self, Problem> {
         let filter = all_of(&[directory.people_filter(), has(attribute)]);
@@ -237,7 +237,7 @@ impl Others {
 
 /// An attribute that nobody has or shows fails where W&B Server cannot do without it, and is a warning
 /// otherwise; one that only others than the sampled people have is a warning.
-fn judge(directory: &Directory, sample: &Sample, shares: &[Share<'_>]) -> Result<Checked, Problem> {
+fn judge(directory: &Directory, sample: &PeopleSample, shares: &[Share<'_>]) -> Result<Checked, Problem> {
     let seen = seen(sample, shares);
     let mut remarks = Vec::new();
     for share in shares {
@@ -253,7 +253,7 @@ fn judge(directory: &Directory, sample: &Sample, shares: &[Share<'_>]) -> Result
     }
     let only_others: Vec<_> = shares
         .iter()
-        .filter(|share| matches!(share.others, Others::Readable))
+        .filter(|share| matches!(share.others, OtherEntries::Readable))
         .map(|share| share.wanted.attribute)
         .collect();
     if !only_others.is_empty() {
@@ -278,8 +278,8 @@ fn judge(directory: &Directory, sample: &Sample, shares: &[Share<'_>]) -> Result
 }
 
 /// `1 of 3 sampled entries carry mail, 2 carry gidNumber`.
-fn seen(sample: &Sample, shares: &[Share<'_>]) -> String {
-    let Sample { people, called, .. } = sample;
+fn seen(sample: &PeopleSample, shares: &[Share<'_>]) -> String {
+    let PeopleSample { people, called, .. } = sample;
     let mut parts = shares.iter().map(|share| format!("{} carry {}", share.count, share.wanted.attribute));
     let first = shares.first().map_or_else(String::new, |share| {
         format!("{} of {} {called} {}", share.count, people.len(), share.wanted.attribute)

@@ -4,8 +4,8 @@ use ldap3::Scope;
 
 use super::{
     Directory, Dn,
-    connection::{Connection, Content, Query},
-    search::{ANYTHING, Found, NO_ATTRIBUTES, find},
+    connection::{AttributeSelection, Connection, Query},
+    search::{ANYTHING, NO_ATTRIBUTES, SearchResult, find},
 };
 use crate::{
     api::Reason,
@@ -48,7 +48,7 @@ async fn search_from(connection: &mut Connection, field: &str, base: &Dn) -> Res
         filter: ANYTHING,
         attributes: NO_ATTRIBUTES,
         limit: 1,
-        content: Content::Values,
+        content: AttributeSelection::Values,
     };
     let found = find(connection, &query).await.map_err(|problem| match problem.reason {
         Reason::BaseDnNotFound => Problem::new(problem.reason, format!("{field}: {}", problem.message)),
@@ -56,15 +56,15 @@ async fn search_from(connection: &mut Connection, field: &str, base: &Dn) -> Res
     })?;
     let base = quote(base.as_str());
     match found {
-        Found { entries, .. } if !entries.is_empty() => Ok(None),
-        Found { limit: Some(limit), .. } => Ok(Some(limit)),
-        Found { refers_elsewhere: true, .. } => Err(Problem::new(
+        SearchResult { entries, .. } if !entries.is_empty() => Ok(None),
+        SearchResult { limit: Some(limit), .. } => Ok(Some(limit)),
+        SearchResult { refers_elsewhere: true, .. } => Err(Problem::new(
             Reason::Referral,
             format!(
                 "{field}: the directory shows nothing at {base} and refers to other servers. Use the address of the server that has the entries."
             ),
         )),
-        Found { .. } => Err(Problem::new(
+        SearchResult { .. } => Err(Problem::new(
             Reason::NotReadable,
             format!(
                 "{field}: the directory shows nothing at {base} or below, which usually means that the account may not read it. Allow that in the directory, or check spec.bind."

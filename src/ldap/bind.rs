@@ -3,9 +3,9 @@
 use ldap3::{LdapResult, controls::RawControl};
 
 use super::{
-    BindName, Protection,
+    BindName, LdapProtection,
     connection::Connection,
-    password_policy::{Demand, PASSWORD_POLICY, PolicyResponse, PolicyWarning},
+    password_policy::{PASSWORD_POLICY, PasswordAction, PolicyResponse, PolicyWarning},
     refusal,
 };
 use crate::{
@@ -17,14 +17,14 @@ use crate::{
 };
 
 /// Who binds, and with what.
-pub struct Credentials {
+pub struct BindCredentials {
     /// The name.
     pub name: BindName,
     /// The password.
     pub password: Sensitive,
 }
 
-impl Credentials {
+impl BindCredentials {
     /// The same as every kind of server may see it.
     pub fn login(&self, server: &Endpoint) -> Login {
         // A directory serves one set of accounts at its ports for LDAP, for TLS and for the global catalog.
@@ -41,8 +41,8 @@ impl Credentials {
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.
 pub async fn bind(
     connection: &mut Connection,
-    credentials: Option<&Credentials>,
-    protection: &Protection,
+    credentials: Option<&BindCredentials>,
+    protection: &LdapProtection,
 ) -> Result<Checked, Problem> {
     let (name, password) = credentials
         .map_or(("", ""), |credentials| (credentials.name.as_str(), credentials.password.expose()));
@@ -50,7 +50,7 @@ pub async fn bind(
     let result = connection.bind(name, password, control).await?;
     let mut policy = PolicyResponse::find(&result.ctrls);
     match (result.rc, credentials) {
-        (0, Some(Credentials { name, .. })) => {
+        (0, Some(BindCredentials { name, .. })) => {
             policy.warning = policy.warning.or_else(|| warning_in_words(&result.text, name));
             match policy.demand() {
                 Some(demand) => Err(must_change_password(name, demand)),
@@ -58,7 +58,7 @@ pub async fn bind(
             }
         }
         (0, None) => Ok(accepted_anonymously(protection)),
-        (_, Some(Credentials { name, .. })) => Err(refused(name, &result, &policy)),
+        (_, Some(BindCredentials { name, .. })) => Err(refused(name, &result, &policy)),
         (_, None) => Err(anonymous_refusal(&result)),
     }
 }
@@ -76,7 +76,7 @@ fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
 /// The remark on a bind that worked, but that everybody on the way could read.
 const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way reads the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
 
-fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &Protection) -> Checked {
+fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &LdapProtection) -> Checked {
     let name = quote(name.as_str());
     let warned = warning.map(|warning| match warning {
         PolicyWarning::Expired => (
@@ -91,21 +91,21 @@ fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &Protec
     match (warned, protection) {
         (Some((reason, seen)), protection) => {
             let besides = match protection {
-                Protection::Plaintext => format!(" Besides, {UNENCRYPTED}"),
-                Protection::Tls(_) | Protection::StartTls(_) => String::new(),
+                LdapProtection::Plaintext => format!(" Besides, {UNENCRYPTED}"),
+                LdapProtection::Tls(_) | LdapProtection::StartTls(_) => String::new(),
             };
             let advice = "Change it in the directory and in the Secret.";
             Checked::warning((), reason, format!("{seen} {advice}{besides}"))
         }
-        (None, Protection::Plaintext) => unencrypted(),
+        (None, LdapProtection::Plaintext) => unencrypted(),
         (None, _) => Checked::passed((), format!("The directory accepts {name} and its password.")),
     }
 }
 
-fn accepted_anonymously(protection: &Protection) -> Checked {
+fn accepted_anonymously(protection: &LdapProtection) -> Checked {
     match protection {
-        Protection::Plaintext => unencrypted(),
-        Protection::Tls(_) | Protection::StartTls(_) => {
+        LdapProtection::Plaintext => unencrypted(),
+        LdapProtection::Tls(_) | LdapProtection::StartTls(_) => {
             Checked::passed((), "The directory accepts anonymous binds; spec.bind is not set.")
         }
     }
@@ -115,11 +115,13 @@ fn unencrypted() -> Checked {
     Checked::warning((), Reason::Unencrypted, format!("The directory accepts the bind, but {UNENCRYPTED}"))
 }
 
-fn must_change_password(name: &BindName, demand: Demand) -> Problem {
+fn must_change_password(name: &BindName, demand: PasswordAction) -> Problem {
     let name = quote(name.as_str());
     let seen = match demand {
-        Demand::Change => format!("The password of {name} must be changed before anything else is allowed."),
-        Demand::LastBinds => {
+        PasswordAction::Change => {
+            format!("The password of {name} must be changed before anything else is allowed.")
+        }
+        PasswordAction::LastBinds => {
             format!(
                 "The password of {name} has expired, and the directory accepts it for a few last binds only."
             )

@@ -63,12 +63,12 @@ pub struct Query<'a> {
     /// The most entries that are wanted.
     pub limit: u16,
     /// Whether their values are wanted.
-    pub content: Content,
+    pub content: AttributeSelection,
 }
 
 /// What is wanted of an entry's attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum AttributeSelection {
     /// Names and values.
     Values,
     /// Names only, which keeps the answer small whatever the size of the entry.
@@ -76,7 +76,7 @@ pub enum Content {
 }
 
 /// What a search gave.
-pub struct Answer {
+pub struct SearchAnswer {
     /// The entries, at most as many as were wanted.
     pub entries: Vec<Entry>,
     /// Whether the server said that some entries are elsewhere.
@@ -125,15 +125,17 @@ impl Connection {
     }
 
     /// Searches, and reads as much of the answer as is wanted.
-    pub async fn search(&mut self, query: &Query<'_>) -> Result<Answer, Problem> {
+    pub async fn search(&mut self, query: &Query<'_>) -> Result<SearchAnswer, Problem> {
         let (ldap, left) = (self.ldap.clone(), self.left.clone());
         let collected = self.run(collect(ldap, query, &left)).await?;
         let ending = match collected.end {
-            End::Result(result) => Ending::Result(result),
-            End::Surplus => Ending::Left,
+            ConnectionEnd::Result(result) => Ending::Result(result),
+            ConnectionEnd::Surplus => Ending::Left,
             // An entry has one name, so a second one of that name is nonsense.
-            End::Unfinished(_) if query.scope == Scope::Base => return Err(self.give_up(not_ldap())),
-            End::Unfinished(id) => {
+            ConnectionEnd::Unfinished(_) if query.scope == Scope::Base => {
+                return Err(self.give_up(not_ldap()));
+            }
+            ConnectionEnd::Unfinished(id) => {
                 let mut ldap = self.ldap.clone();
                 self.run(async move { ldap.abandon(id).await }).await?;
                 Ending::Left
@@ -141,7 +143,7 @@ impl Connection {
         };
         let entries = collected.entries.into_iter().map(Entry::read).collect::<Option<_>>();
         let entries = entries.ok_or_else(not_ldap)?;
-        Ok(Answer { entries, refers_elsewhere: collected.refers_elsewhere, ending })
+        Ok(SearchAnswer { entries, refers_elsewhere: collected.refers_elsewhere, ending })
     }
 
     /// Tells the server that nothing more will come.
@@ -207,10 +209,10 @@ const VALUES_LIMIT: usize = 10_000;
 struct Collected {
     entries: Vec<StructureTag>,
     refers_elsewhere: bool,
-    end: End,
+    end: ConnectionEnd,
 }
 
-enum End {
+enum ConnectionEnd {
     /// The server was through, with this result.
     Result(LdapResult),
     /// The server was through with more than is wanted.
@@ -221,8 +223,9 @@ enum End {
 
 async fn collect(mut ldap: Ldap, query: &Query<'_>, left: &AtomicI32) -> Result<Collected, LdapError> {
     const ENTRY: u64 = 4;
-    let options =
-        SearchOptions::new().sizelimit(i32::from(query.limit)).typesonly(query.content == Content::Names);
+    let options = SearchOptions::new()
+        .sizelimit(i32::from(query.limit))
+        .typesonly(query.content == AttributeSelection::Names);
     let mut stream = ldap
         .with_search_options(options)
         .streaming_search(query.base, query.scope, query.filter, query.attributes.to_vec())
@@ -239,12 +242,12 @@ async fn collect(mut ldap: Ldap, query: &Query<'_>, left: &AtomicI32) -> Result<
         // Some servers ignore the limit, and would send everybody.
         if entries.len() == usize::from(query.limit) || values > VALUES_LIMIT {
             let end = match query.scope {
-                Scope::Base => End::Unfinished(id),
+                Scope::Base => ConnectionEnd::Unfinished(id),
                 Scope::OneLevel | Scope::Subtree => {
                     left.store(id, Ordering::Relaxed);
                     match tokio::time::timeout(SURPLUS_TIME, exhaust(&mut stream)).await {
-                        Ok(through) => through.map(|()| End::Surplus)?,
-                        Err(_) => End::Unfinished(id),
+                        Ok(through) => through.map(|()| ConnectionEnd::Surplus)?,
+                        Err(_) => ConnectionEnd::Unfinished(id),
                     }
                 }
             };
@@ -254,7 +257,7 @@ async fn collect(mut ldap: Ldap, query: &Query<'_>, left: &AtomicI32) -> Result<
         values += count_primitives(&item.0);
         entries.push(item.0);
     }
-    Ok(Collected { entries, refers_elsewhere, end: End::Result(stream.finish().await) })
+    Ok(Collected { entries, refers_elsewhere, end: ConnectionEnd::Result(stream.finish().await) })
 }
 
 async fn exhaust<'a>(stream: &mut SearchStream<'a, &'a str, Vec<&'a str>>) -> Result<(), LdapError> {

@@ -11,7 +11,7 @@ pub struct Directory {
     /// The same, taken apart.
     pub url: LdapUrl,
     /// How the connection is protected.
-    pub protection: Protection,
+    pub protection: LdapProtection,
     /// The entry under which everything stands.
     pub base_dn: Dn,
     /// Who binds; nobody means anonymously.
@@ -34,7 +34,7 @@ pub struct Directory {
 
 /// How the connection is protected.
 #[derive(Clone, Debug)]
-pub enum Protection {
+pub enum LdapProtection {
     /// TLS from the first byte, with a certificate for this name.
     Tls(ServerName<'static>),
     /// TLS after the StartTLS operation, with a certificate for this name.

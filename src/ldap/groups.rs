@@ -9,12 +9,12 @@ use ldap3::Scope;
 
 use super::{
     Directory, Dn, GroupName,
-    connection::{Connection, Content, Query},
+    connection::{AttributeSelection, Connection, Query},
     entry::Entry,
     membership::{Membership, holds_only_groups, is_nested},
     primary_group::{GROUP_ATTRIBUTES, PrimaryGroup},
     search::{
-        ANYTHING, NO_ATTRIBUTES, Presence, all_of, any_of, equals, exists, find, limited, look_up,
+        ANYTHING, EntryPresence, NO_ATTRIBUTES, all_of, any_of, equals, exists, find, limited, look_up,
         look_up_names,
     },
 };
@@ -83,7 +83,7 @@ impl Group {
                     filter: &all_of(&[class, named]),
                     attributes,
                     limit: SAME_NAME_LIMIT,
-                    content: Content::Values,
+                    content: AttributeSelection::Values,
                 };
                 let found = find(connection, &query).await?;
                 limit = found.limit;
@@ -96,9 +96,9 @@ impl Group {
         let values = vec![name.as_str().to_owned()];
         let carried = Self { dns: Vec::new(), values, primary: PrimaryGroup::Never, limit };
         Ok(match carried.is_carried(connection, directory).await? {
-            Presence::Found => Some(Self { limit: None, ..carried }),
-            Presence::Undecided(limit) => Some(Self { limit: Some(limit), ..carried }),
-            Presence::NotFound => carried.limit.is_some().then_some(carried),
+            EntryPresence::Found => Some(Self { limit: None, ..carried }),
+            EntryPresence::Undecided(limit) => Some(Self { limit: Some(limit), ..carried }),
+            EntryPresence::NotFound => carried.limit.is_some().then_some(carried),
         })
     }
 
@@ -132,18 +132,18 @@ impl Group {
             return Ok(if entry.mentions(MEMBERS) { Members::Some } else { Members::Hidden });
         }
         match self.is_carried(connection, directory).await? {
-            Presence::Found => return Ok(Members::Some),
-            Presence::Undecided(limit) => return Ok(Members::Undecided(limit)),
-            Presence::NotFound => {}
+            EntryPresence::Found => return Ok(Members::Some),
+            EntryPresence::Undecided(limit) => return Ok(Members::Undecided(limit)),
+            EntryPresence::NotFound => {}
         }
         let Some(filter) = self.primary.filter() else {
             let is_unknown = self.primary == PrimaryGroup::Unknown;
             return Ok(if is_unknown { Members::Unknown } else { Members::None });
         };
         Ok(match is_anybody(connection, directory, &filter).await? {
-            Presence::Found => Members::OnlyPrimary,
-            Presence::Undecided(limit) => Members::Undecided(limit),
-            Presence::NotFound => Members::None,
+            EntryPresence::Found => Members::OnlyPrimary,
+            EntryPresence::Undecided(limit) => Members::Undecided(limit),
+            EntryPresence::NotFound => Members::None,
         })
     }
 
@@ -152,7 +152,7 @@ impl Group {
         &self,
         connection: &mut Connection,
         directory: &Directory,
-    ) -> Result<Presence, Problem> {
+    ) -> Result<EntryPresence, Problem> {
         let attribute = &directory.attributes.group;
         let carried = self.values.iter().map(|value| equals(attribute, value));
         let member_of = self.dns.iter().map(|dn| equals("memberOf", dn.as_str()));
@@ -209,14 +209,14 @@ async fn is_anybody(
     connection: &mut Connection,
     directory: &Directory,
     filter: &str,
-) -> Result<Presence, Problem> {
+) -> Result<EntryPresence, Problem> {
     let query = Query {
         base: directory.user_base().as_str(),
         scope: Scope::Subtree,
         filter: &all_of(&[directory.people_filter(), filter.to_owned()]),
         attributes: NO_ATTRIBUTES,
         limit: 1,
-        content: Content::Values,
+        content: AttributeSelection::Values,
     };
     exists(connection, &query).await
 }

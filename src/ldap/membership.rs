@@ -7,7 +7,7 @@ use ldap3::Scope;
 
 use super::{
     Directory, Dn,
-    connection::{Connection, Content, Query},
+    connection::{AttributeSelection, Connection, Query},
     entry::Entry,
     primary_group::{GROUP_ATTRIBUTES, PrimaryGroup},
     search::{NO_ATTRIBUTES, all_of, any_of, equals, find, look_up},
@@ -98,7 +98,7 @@ async fn is_by_primary_group(
         filter: &filter,
         attributes: &GROUP_ATTRIBUTES,
         limit: STEP_LIMIT,
-        content: Content::Values,
+        content: AttributeSelection::Values,
     };
     let inner = find(connection, &query).await?.entries;
     Ok(inner.into_iter().any(|group| PrimaryGroup::of(&[group]).contains(person)))
@@ -154,7 +154,7 @@ async fn names(connection: &mut Connection, base: &Dn, filter: &str) -> Result<V
         filter,
         attributes: NO_ATTRIBUTES,
         limit: STEP_LIMIT,
-        content: Content::Values,
+        content: AttributeSelection::Values,
     };
     let entries = find(connection, &query).await?.entries;
     Ok(entries.iter().filter_map(|entry| Dn::parse(&entry.dn).ok()).collect())

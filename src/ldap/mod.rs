@@ -38,8 +38,8 @@ mod start_tls;
 mod test_user;
 mod url;
 
-pub use bind::Credentials;
-pub use directory::{Attributes, Directory, ExpectedUser, Protection, SearchScope};
+pub use bind::BindCredentials;
+pub use directory::{Attributes, Directory, ExpectedUser, LdapProtection, SearchScope};
 pub use dn::Dn;
 pub use name::{BindName, GroupName};
 
@@ -49,7 +49,7 @@ use serde::Serialize;
 
 use crate::{
     api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
-    engine::{Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Scene, Values},
+    engine::{CheckContext, Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Values},
     import,
     net::{CaBundle, Login, Trust},
     problem::Problem,
@@ -57,11 +57,11 @@ use crate::{
 };
 
 /// Everything that probing and rendering need.
-pub struct Plan {
+pub struct LdapPlan {
     /// The parsed spec.
     pub directory: Directory,
     /// Who binds; nobody means anonymously.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<BindCredentials>,
     /// Which certificate authorities are trusted.
     pub trust: Trust,
     /// The spec's own authorities, to be published.
@@ -75,7 +75,7 @@ impl Kind for LdapConfig {
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
 
     type Parsed = Directory;
-    type Plan = Plan;
+    type Plan = LdapPlan;
     type Evidence = ();
     type Details = NoDetails;
 
@@ -116,12 +116,12 @@ impl Kind for LdapConfig {
         bind.map(|bind| Reference::secret(&bind.password_secret_ref, PASSWORD_FIELD)).collect()
     }
 
-    fn plan(directory: Directory, inputs: Inputs) -> Plan {
+    fn plan(directory: Directory, inputs: Inputs) -> LdapPlan {
         let password = inputs.get(PASSWORD_FIELD).cloned();
         // A name always comes with a password: resolving fails for one that is missing or empty.
         let credentials = directory.bind_name.clone().zip(password);
-        Plan {
-            credentials: credentials.map(|(name, password)| Credentials { name, password }),
+        LdapPlan {
+            credentials: credentials.map(|(name, password)| BindCredentials { name, password }),
             directory,
             trust: inputs.trust,
             ca_bundle: inputs.ca_bundle,
@@ -130,23 +130,23 @@ impl Kind for LdapConfig {
 
     const CREDENTIAL: Option<Env> = Some(render::BIND_PASSWORD);
 
-    fn login(plan: &Plan) -> Option<Login> {
+    fn login(plan: &LdapPlan) -> Option<Login> {
         plan.credentials.as_ref().map(|credentials| credentials.login(&plan.directory.url.endpoint))
     }
 
-    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
+    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<LdapPlan> {
         import::plan_of(self, values, system_trust)
     }
 
-    fn checks(plan: &Plan) -> Vec<CheckName> {
+    fn checks(plan: &LdapPlan) -> Vec<CheckName> {
         probe::checks(plan)
     }
 
-    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) {
+    async fn probe(plan: &LdapPlan, scene: &CheckContext<'_>, report: &mut Report) {
         probe::probe(plan, scene.network, report).await;
     }
 
-    fn render(plan: &Plan, (): &(), context: &RenderContext<'_>) -> Option<Values> {
+    fn render(plan: &LdapPlan, (): &(), context: &RenderContext<'_>) -> Option<Values> {
         Some(render::render(plan, context))
     }
 }

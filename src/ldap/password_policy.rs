@@ -17,7 +17,7 @@ const PASSWORD_EXPIRING: &str = "2.16.840.1.113730.3.4.5";
 
 /// Why a password that was accepted must not be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demand {
+pub enum PasswordAction {
     /// The directory allows nothing else before it is changed.
     Change,
     /// It has expired, and each further bind is one of a few last ones.
@@ -96,11 +96,11 @@ impl PolicyResponse {
     }
 
     /// Why the password of a bind that succeeded is not to be used again, if that is so.
-    pub fn demand(&self) -> Option<Demand> {
+    pub fn demand(&self) -> Option<PasswordAction> {
         match (self.error, self.warning) {
-            (Some(PolicyError::ChangeAfterReset), _) => Some(Demand::Change),
+            (Some(PolicyError::ChangeAfterReset), _) => Some(PasswordAction::Change),
             (Some(PolicyError::PasswordExpired), _) | (_, Some(PolicyWarning::GraceBinds)) => {
-                Some(Demand::LastBinds)
+                Some(PasswordAction::LastBinds)
             }
             _ => None,
         }

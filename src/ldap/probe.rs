@@ -1,7 +1,7 @@
 //! The order of the checks, and which of them depend on which.
 
 use super::{
-    Directory, Plan, Protection,
+    Directory, LdapPlan, LdapProtection,
     allow_list::group_allow_list,
     attributes::attributes_present,
     base_dn::base_dn_exists,
@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// Every check of the plan, in order.
-pub fn checks(plan: &Plan) -> Vec<CheckName> {
+pub fn checks(plan: &LdapPlan) -> Vec<CheckName> {
     let protection: &[CheckName] = match plan.directory.protection {
-        Protection::Tls(_) => &[CheckName::TlsVerifies],
-        Protection::StartTls(_) => &[CheckName::StartTls, CheckName::TlsVerifies],
-        Protection::Plaintext => &[],
+        LdapProtection::Tls(_) => &[CheckName::TlsVerifies],
+        LdapProtection::StartTls(_) => &[CheckName::StartTls, CheckName::TlsVerifies],
+        LdapProtection::Plaintext => &[],
     };
     let mut checks = vec![CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects];
     checks.extend_from_slice(protection);
@@ -38,14 +38,14 @@ pub fn checks(plan: &Plan) -> Vec<CheckName> {
 }
 
 /// Runs the checks; what is not reached is recorded by the report.
-pub async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
+pub async fn probe(plan: &LdapPlan, network: &Network, report: &mut Report) {
     let Some(mut connection) = bound(plan, network, report).await else { return };
     examine(plan, &mut connection, report).await;
     connection.close().await;
 }
 
 /// A connection on which the one bind of this run succeeded.
-async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Connection> {
+async fn bound(plan: &LdapPlan, network: &Network, report: &mut Report) -> Option<Connection> {
     let stream = protected(plan, network, report).await?;
     let Directory { url, protection, .. } = &plan.directory;
     report
@@ -69,13 +69,13 @@ async fn bound(plan: &Plan, network: &Network, report: &mut Report) -> Option<Co
 }
 
 /// A connection that is protected as the spec says.
-async fn protected(plan: &Plan, network: &Network, report: &mut Report) -> Option<Box<dyn Duplex>> {
+async fn protected(plan: &LdapPlan, network: &Network, report: &mut Report) -> Option<Box<dyn Duplex>> {
     let directory = &plan.directory;
     let stream = reach(report, network, &directory.url.endpoint).await?;
     Some(match &directory.protection {
-        Protection::Plaintext => Box::new(stream),
-        Protection::Tls(name) => Box::new(encrypt_stage(report, stream, name, &plan.trust).await?),
-        Protection::StartTls(name) => {
+        LdapProtection::Plaintext => Box::new(stream),
+        LdapProtection::Tls(name) => Box::new(encrypt_stage(report, stream, name, &plan.trust).await?),
+        LdapProtection::StartTls(name) => {
             let stream = report
                 .check(CheckName::StartTls, async {
                     let stream = start_tls(stream, network.meter()).await?;
@@ -89,7 +89,7 @@ async fn protected(plan: &Plan, network: &Network, report: &mut Report) -> Optio
 
 /// What needs the directory's contents. Attributes and groups are looked at independently of each
 /// other, so that one run shows as much as it can.
-async fn examine(plan: &Plan, connection: &mut Connection, report: &mut Report) -> Option<()> {
+async fn examine(plan: &LdapPlan, connection: &mut Connection, report: &mut Report) -> Option<()> {
     let directory = &plan.directory;
     report.check(CheckName::BaseDnExists, base_dn_exists(connection, directory)).await?;
     let mut known = KnownPeople::default();
@@ -111,7 +111,7 @@ async fn examine(plan: &Plan, connection: &mut Connection, report: &mut Report) 
 }
 
 async fn allowed_groups(
-    plan: &Plan,
+    plan: &LdapPlan,
     connection: &mut Connection,
     known: &mut KnownPeople,
     report: &mut Report,

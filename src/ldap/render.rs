@@ -2,7 +2,7 @@
 
 mod inverse;
 
-use super::{Directory, GroupName, Plan, Protection};
+use super::{Directory, GroupName, LdapPlan, LdapProtection};
 use crate::engine::{Env, RenderContext, Values};
 
 pub(super) const ADDRESS: Env =
@@ -53,7 +53,7 @@ pub(super) const ENVIRONMENT: &[Env] = &[
 
 /// Every value of the plan. A setting that is not there has no entry: the server reads an empty
 /// value as one that was made, an empty password even as a wish to bind anonymously.
-pub fn render(plan: &Plan, context: &RenderContext<'_>) -> Values {
+pub fn render(plan: &LdapPlan, context: &RenderContext<'_>) -> Values {
     let directory = &plan.directory;
     let mut values = Values::default();
     values.set(ADDRESS, directory.address.as_str());
@@ -96,10 +96,10 @@ fn attributes(directory: &Directory) -> String {
     pairs.join(",")
 }
 
-fn tls_enable(protection: &Protection) -> &'static str {
+fn tls_enable(protection: &LdapProtection) -> &'static str {
     match protection {
-        Protection::Tls(_) | Protection::StartTls(_) => "true",
-        Protection::Plaintext => "false",
+        LdapProtection::Tls(_) | LdapProtection::StartTls(_) => "true",
+        LdapProtection::Plaintext => "false",
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
         sensitive::Sensitive,
     };
 
-    fn plan(spec: &str) -> Plan {
+    fn plan(spec: &str) -> LdapPlan {
         let object: LdapConfig = serde_yaml::from_str(&format!(
             "{{apiVersion: auth.wandb.com/v1alpha1, kind: LdapConfig, metadata: {{name: corp}}, spec: {{{spec}}}}}"
         ))

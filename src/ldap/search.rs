@@ -5,7 +5,7 @@ use ldap3::Scope;
 use super::{
     Directory, Dn, GroupName,
     bind::{referred_to, said},
-    connection::{Answer, Connection, Content, Ending, Query},
+    connection::{AttributeSelection, Connection, Ending, Query, SearchAnswer},
     entry::Entry,
 };
 use crate::{
@@ -38,7 +38,7 @@ const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const ADMINISTRATIVE_LIMIT_EXCEEDED: u32 = 11;
 
 /// What a search found.
-pub struct Found {
+pub struct SearchResult {
     /// The entries.
     pub entries: Vec<Entry>,
     /// Whether the directory mentioned that others may have more. Active Directory does so in every
@@ -50,7 +50,7 @@ pub struct Found {
 
 /// Whether something is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Presence {
+pub enum EntryPresence {
     /// It is.
     Found,
     /// It is not, as far as the account may see.
@@ -59,25 +59,25 @@ pub enum Presence {
     Undecided(String),
 }
 
-impl Found {
+impl SearchResult {
     /// Whether there is any entry.
-    pub fn presence(self) -> Presence {
+    pub fn presence(self) -> EntryPresence {
         match self.limit {
-            _ if !self.entries.is_empty() => Presence::Found,
-            Some(limit) => Presence::Undecided(limit),
-            None => Presence::NotFound,
+            _ if !self.entries.is_empty() => EntryPresence::Found,
+            Some(limit) => EntryPresence::Undecided(limit),
+            None => EntryPresence::NotFound,
         }
     }
 }
 
 /// A search that found what it could; the problem of a search that could not.
-pub async fn find(connection: &mut Connection, query: &Query<'_>) -> Result<Found, Problem> {
+pub async fn find(connection: &mut Connection, query: &Query<'_>) -> Result<SearchResult, Problem> {
     let answer = connection.search(query).await?;
     judge(answer, query)
 }
 
 /// Whether there is any such entry.
-pub async fn exists(connection: &mut Connection, query: &Query<'_>) -> Result<Presence, Problem> {
+pub async fn exists(connection: &mut Connection, query: &Query<'_>) -> Result<EntryPresence, Problem> {
     Ok(find(connection, query).await?.presence())
 }
 
@@ -98,7 +98,7 @@ pub async fn look_up(
     filter: &str,
     attributes: &[&str],
 ) -> Result<Option<Entry>, Problem> {
-    look_up_with(connection, dn, filter, (attributes, Content::Values)).await
+    look_up_with(connection, dn, filter, (attributes, AttributeSelection::Values)).await
 }
 
 /// The entry of that name with the names of those attributes that the account may read.
@@ -108,14 +108,14 @@ pub async fn look_up_names(
     filter: &str,
     attributes: &[&str],
 ) -> Result<Option<Entry>, Problem> {
-    look_up_with(connection, dn, filter, (attributes, Content::Names)).await
+    look_up_with(connection, dn, filter, (attributes, AttributeSelection::Names)).await
 }
 
 async fn look_up_with(
     connection: &mut Connection,
     dn: &Dn,
     filter: &str,
-    (attributes, content): (&[&str], Content),
+    (attributes, content): (&[&str], AttributeSelection),
 ) -> Result<Option<Entry>, Problem> {
     let query = Query { base: dn.as_str(), scope: Scope::Base, filter, attributes, limit: 1, content };
     let answer = connection.search(&query).await?;
@@ -131,11 +131,11 @@ async fn look_up_with(
     }
 }
 
-fn judge(answer: Answer, query: &Query<'_>) -> Result<Found, Problem> {
-    let Answer { entries, refers_elsewhere, ending } = answer;
+fn judge(answer: SearchAnswer, query: &Query<'_>) -> Result<SearchResult, Problem> {
+    let SearchAnswer { entries, refers_elsewhere, ending } = answer;
     let result = match ending {
         Ending::Result(result) => result,
-        Ending::Left => return Ok(Found { entries, refers_elsewhere, limit: None }),
+        Ending::Left => return Ok(SearchResult { entries, refers_elsewhere, limit: None }),
     };
     let base = quote(query.base);
     let said = said(&result);
@@ -144,13 +144,13 @@ fn judge(answer: Answer, query: &Query<'_>) -> Result<Found, Problem> {
             Reason::Referral,
             format!("The directory says that {base} is on another server. Use that server's address."),
         ),
-        0 => return Ok(Found { entries, refers_elsewhere, limit: None }),
+        0 => return Ok(SearchResult { entries, refers_elsewhere, limit: None }),
         // The limit that this search asked for itself.
         SIZE_LIMIT_EXCEEDED if entries.len() >= usize::from(query.limit) => {
-            return Ok(Found { entries, refers_elsewhere, limit: None });
+            return Ok(SearchResult { entries, refers_elsewhere, limit: None });
         }
         TIME_LIMIT_EXCEEDED | SIZE_LIMIT_EXCEEDED | ADMINISTRATIVE_LIMIT_EXCEEDED => {
-            return Ok(Found { entries, refers_elsewhere, limit: Some(said) });
+            return Ok(SearchResult { entries, refers_elsewhere, limit: Some(said) });
         }
         NO_SUCH_OBJECT => (Reason::BaseDnNotFound, not_found(&base, &result.matched)),
         10 => (

@@ -3,12 +3,13 @@
 use rustls::pki_types::ServerName;
 
 use super::{
-    Attributes, BindName, Directory, Dn, ExpectedUser, GroupName, LdapUrl, Protection, Scheme, SearchScope,
+    Attributes, BindName, Directory, Dn, ExpectedUser, GroupName, LdapProtection, LdapUrl, Scheme,
+    SearchScope,
 };
 use crate::{
     api::{
         LdapConfigSpec, Reason,
-        ldap_config::{Search, TestUser},
+        ldap_config::{SearchSpec, TestUser},
     },
     problem::{Problem, quote, quote_exactly},
 };
@@ -68,23 +69,23 @@ fn without_user(address: &str) -> String {
     }
 }
 
-fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<Protection, Problem> {
+fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<LdapProtection, Problem> {
     let protection = match (url.scheme, spec.start_tls, spec.insecure_plaintext) {
         (Scheme::Ldaps, true, _) => {
             return Err(invalid(
                 "spec.startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start.",
             ));
         }
-        (Scheme::Ldaps, false, _) => Protection::Tls(server_name(url)?),
-        (Scheme::Ldap, true, _) => Protection::StartTls(server_name(url)?),
-        (Scheme::Ldap, false, true) => Protection::Plaintext,
+        (Scheme::Ldaps, false, _) => LdapProtection::Tls(server_name(url)?),
+        (Scheme::Ldap, true, _) => LdapProtection::StartTls(server_name(url)?),
+        (Scheme::Ldap, false, true) => LdapProtection::Plaintext,
         (Scheme::Ldap, false, false) => {
             return Err(invalid(
                 "An ldap:// address sends passwords in the clear: use ldaps://, set spec.startTLS: true, or set spec.insecurePlaintext: true to accept that.",
             ));
         }
     };
-    if spec.common.tls.is_some() && matches!(protection, Protection::Plaintext) {
+    if spec.common.tls.is_some() && matches!(protection, LdapProtection::Plaintext) {
         return Err(invalid(
             "spec.tls has no effect without encryption: use ldaps:// or set spec.startTLS: true.",
         ));
@@ -174,7 +175,7 @@ fn is_attribute_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".;-".contains(&byte))
 }
 
-fn search_scope(field: &str, search: Option<&Search>) -> Result<SearchScope, Problem> {
+fn search_scope(field: &str, search: Option<&SearchSpec>) -> Result<SearchScope, Problem> {
     let Some(search) = search else {
         return Ok(SearchScope { base_dn: None, object_class: None });
     };

@@ -4,7 +4,7 @@ use ldap3::Scope;
 
 use super::{
     Directory, ExpectedUser,
-    connection::{Connection, Content, Query},
+    connection::{AttributeSelection, Connection, Query},
     entry::Entry,
     groups::Group,
     membership::Membership,
@@ -151,7 +151,7 @@ async fn find_person(
         ],
         // The second one proves that the filter is not unique.
         limit: 2,
-        content: Content::Values,
+        content: AttributeSelection::Values,
     };
     let found = find(connection, &query).await?;
     let mut people = found.entries.into_iter();

@@ -19,7 +19,7 @@ use crate::{api::Reason, problem::Problem, sensitive::Sensitive};
 mod decide;
 
 pub use decide::{Consent, Consequence, Said, Terms};
-use decide::{Entry, Step, Verdict, decide};
+use decide::{CredentialEntry, CredentialVerdict, SendStep, decide};
 
 /// Credentials for an account at a server.
 pub struct Login {
@@ -39,7 +39,7 @@ struct LoginDigest([u8; 32]);
 
 /// Credentials that were not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct CredentialRefusal {
     login: LoginDigest,
     /// Since when that is known; nothing where only a status tells of it.
     at: Option<Instant>,
@@ -48,7 +48,7 @@ pub struct Refusal {
 /// What is known of credentials in this process.
 pub struct Credentials {
     key: hmac::Key,
-    entries: Mutex<HashMap<LoginDigest, Entry>>,
+    entries: Mutex<HashMap<LoginDigest, CredentialEntry>>,
     /// Counts the answers.
     answers: watch::Sender<u64>,
     /// Counts the times that credentials were accepted that had been refused.
@@ -82,7 +82,7 @@ pub struct Usage {
     /// What is left of the consent that the run began with.
     pub consent: Consent,
     /// What was refused, in this run or before it.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<CredentialRefusal>,
 }
 
 impl Default for Credentials {
@@ -103,11 +103,11 @@ impl Default for Credentials {
 
 impl Credentials {
     /// Whether credentials among these were accepted after they had been refused.
-    pub fn were_accepted(&self, refusals: &[Refusal]) -> bool {
+    pub fn were_accepted(&self, refusals: &[CredentialRefusal]) -> bool {
         let entries = self.entries();
-        refusals
-            .iter()
-            .any(|Refusal { login, at }| entries.get(login).is_some_and(|entry| entry.is_accepted_since(*at)))
+        refusals.iter().any(|CredentialRefusal { login, at }| {
+            entries.get(login).is_some_and(|entry| entry.is_accepted_since(*at))
+        })
     }
 
     /// Counts the times that credentials were accepted that had been refused.
@@ -152,19 +152,19 @@ impl Credentials {
         LoginDigest(digest)
     }
 
-    /// What to do with the credentials now; [`Step::Send`] counts them as asked for.
-    fn begin(&self, digest: LoginDigest, consequence: Consequence, terms: &Terms) -> Step {
+    /// What to do with the credentials now; [`SendStep::Send`] counts them as asked for.
+    fn begin(&self, digest: LoginDigest, consequence: Consequence, terms: &Terms) -> SendStep {
         let mut entries = self.entries();
         let entry = entries.entry(digest).or_default();
         let step = decide(entry, consequence, terms, Instant::now());
-        if step == Step::Send {
+        if step == SendStep::Send {
             entry.is_asked = true;
         }
         step
     }
 
     fn end(&self, digest: LoginDigest, said: Said, problem: Option<&Problem>) {
-        let verdict = Verdict { said, problem: problem.cloned(), at: Some(Instant::now()) };
+        let verdict = CredentialVerdict { said, problem: problem.cloned(), at: Some(Instant::now()) };
         let mut entries = self.entries();
         let entry = entries.entry(digest).or_default();
         entry.is_asked = false;
@@ -181,14 +181,14 @@ impl Credentials {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<LoginDigest, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<LoginDigest, CredentialEntry>> {
         // Entries are changed as a whole, so a panic elsewhere leaves none half written.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Forgets what was answered first where too much is known; accepted credentials go before refused ones.
-fn bound(entries: &mut HashMap<LoginDigest, Entry>) {
+fn bound(entries: &mut HashMap<LoginDigest, CredentialEntry>) {
     entries.retain(|_, entry| entry.is_asked || entry.verdict.is_some());
     while entries.len() > MOST_ENTRIES {
         let forgettable = entries.iter().filter(|(_, entry)| !entry.is_asked);
@@ -204,18 +204,18 @@ struct Try<'a> {
     network: &'a Network,
     digest: LoginDigest,
     login: &'a Login,
-    progress: Progress,
+    progress: SendProgress,
 }
 
 #[derive(PartialEq)]
-enum Progress {
+enum SendProgress {
     Sent,
     Answered,
 }
 
 impl Drop for Try<'_> {
     fn drop(&mut self) {
-        if self.progress == Progress::Answered {
+        if self.progress == SendProgress::Answered {
             return;
         }
         let said = match self.login.consequence {
@@ -250,12 +250,12 @@ impl Network {
         loop {
             let mut answers = known.answers.subscribe();
             match known.begin(digest, login.consequence, &self.terms) {
-                Step::Send | Step::SendAlong => break,
-                Step::Known(problem) => {
+                SendStep::Send | SendStep::SendAlong => break,
+                SendStep::Known(problem) => {
                     self.used(digest, Said::Refused);
                     return Err(not_sent(login, &problem));
                 }
-                Step::Wait => {
+                SendStep::Wait => {
                     let _waiting = Waiting::begin(&self.awaiting_others);
                     if tokio::time::timeout_at(patience, answers.changed()).await.is_err() {
                         match login.consequence {
@@ -266,9 +266,9 @@ impl Network {
                 }
             }
         }
-        let mut attempt = Try { network: self, digest, login, progress: Progress::Sent };
+        let mut attempt = Try { network: self, digest, login, progress: SendProgress::Sent };
         let outcome = send.await;
-        attempt.progress = Progress::Answered;
+        attempt.progress = SendProgress::Answered;
         let said = said(outcome.as_ref());
         self.used(digest, said);
         known.end(digest, said, outcome.as_ref().err());
@@ -276,13 +276,13 @@ impl Network {
     }
 
     /// Has nobody send credentials that an earlier process saw refused.
-    pub fn recall_refusal(&self, login: &Login, said: Said, problem: &Problem) -> Refusal {
+    pub fn recall_refusal(&self, login: &Login, said: Said, problem: &Problem) -> CredentialRefusal {
         let digest = self.login_digest(login);
         let at = (said == Said::Unclear).then(Instant::now);
         let mut entries = self.credentials.entries();
         let entry = entries.entry(digest).or_default();
-        entry.verdict.get_or_insert_with(|| Verdict { said, problem: Some(problem.clone()), at });
-        Refusal { login: digest, at: None }
+        entry.verdict.get_or_insert_with(|| CredentialVerdict { said, problem: Some(problem.clone()), at });
+        CredentialRefusal { login: digest, at: None }
     }
 
     /// Keeps what became of credentials in this run.
@@ -292,7 +292,7 @@ impl Network {
             usage.consent = Consent::None;
         }
         if matches!(said, Said::Refused | Said::Unclear) {
-            usage.refused.push(Refusal { login: digest, at: Some(Instant::now()) });
+            usage.refused.push(CredentialRefusal { login: digest, at: Some(Instant::now()) });
         }
     }
 

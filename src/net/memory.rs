@@ -67,9 +67,9 @@ impl AnswerMemory {
 
 /// What one run of the checks has taken.
 #[derive(Clone)]
-pub struct Meter(Arc<Run>);
+pub struct Meter(Arc<MemoryRun>);
 
-struct Run {
+struct MemoryRun {
     memory: Arc<AnswerMemory>,
     namespace: String,
     taken: AtomicU64,
@@ -89,7 +89,7 @@ fn permits_for(taken: u64) -> usize {
 impl Meter {
     /// A run on behalf of a namespace.
     pub(super) fn new(memory: Arc<AnswerMemory>, namespace: &str) -> Self {
-        Self(Arc::new(Run {
+        Self(Arc::new(MemoryRun {
             memory,
             namespace: namespace.to_owned(),
             taken: AtomicU64::new(0),

@@ -34,16 +34,16 @@ use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
-pub use credentials::{Consent, Consequence, Credentials, Login, Refusal, Said, Terms, Usage};
+pub use credentials::{Consent, Consequence, CredentialRefusal, Credentials, Login, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
 pub use shared::Shared;
-pub use tls::{Certificate, encrypt};
+pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
-    BundleFault, BundleReading, CaBundle, ChainLink, Role, Subject, Trust, VerifiedChain, certificate_fault,
-    certificates_in, only_certificates,
+    BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, Trust, VerifiedChain,
+    certificate_fault, certificates_in, only_certificates,
 };
 
 /// How long an answer counts as the answer to a request that was made a little later.

@@ -16,7 +16,7 @@ use crate::{api::Reason, problem::Problem};
 
 /// What is known of a server's verified certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Certificate {
+pub struct ServerCertificate {
     /// The end of its validity.
     pub not_after: Timestamp,
 }

@@ -1,6 +1,6 @@
 //! What the provider says that it offers.
 
-use super::{Settings, discovery::Offers};
+use super::{OidcSettings, discovery::Offers};
 use crate::{
     api::{
         Reason,
@@ -12,7 +12,7 @@ use crate::{
 
 /// Whether the provider offers the flow of the spec. W&B Server does not read what the document says of that, so
 /// only what speaks against the flow fails; what the document leaves out is a warning.
-pub(super) fn flow(settings: &Settings, offers: &Offers) -> Result<Checked, Problem> {
+pub(super) fn flow(settings: &OidcSettings, offers: &Offers) -> Result<Checked, Problem> {
     match settings.flow {
         AuthMethod::Pkce => pkce(settings.provider, offers),
         AuthMethod::Implicit => implicit(offers),
@@ -86,7 +86,7 @@ fn expect_response_type(offers: &Offers, expected: &str, need: &str) -> Result<b
 }
 
 /// Whether the provider offers the scopes that W&B asks for.
-pub(super) fn scopes(settings: &Settings, offers: &Offers) -> Result<Checked, Problem> {
+pub(super) fn scopes(settings: &OidcSettings, offers: &Offers) -> Result<Checked, Problem> {
     let Some(offered) = &offers.scopes else {
         return Ok(Checked::passed(
             (),
@@ -130,11 +130,11 @@ mod tests {
         sensitive::Redactor,
     };
 
-    fn settings(changes: &Value) -> Settings {
+    fn settings(changes: &Value) -> OidcSettings {
         let mut spec =
             json!({"issuer": "https://idp.example", "clientID": "wandb", "host": "https://wandb.example"});
         spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap()
+        OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap()
     }
 
     fn offers(changes: &Value) -> Offers {

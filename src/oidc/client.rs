@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use url::Url;
 
-use super::{Plan, discovery::Metadata};
+use super::{OidcPlan, discovery::ProviderMetadata};
 use crate::{
     api::{
         CheckName, Reason,
@@ -22,7 +22,12 @@ use crate::{
 };
 
 /// Asks the token endpoint, unless the spec leaves it out or there is nothing to ask.
-pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata, report: &mut Report) {
+pub(super) async fn check(
+    plan: &OidcPlan,
+    http: HttpClient<'_>,
+    metadata: &ProviderMetadata,
+    report: &mut Report,
+) {
     let name = CheckName::ClientCredentials;
     if !plan.settings.checks.client_credentials {
         return report.skip(name, "Not run, since spec.checks.clientCredentials is false.");
@@ -35,7 +40,7 @@ pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata
 }
 
 /// A client's secret that was refused a short while ago is not sent once more by each resource that has it.
-async fn ask_once(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
+async fn ask_once(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
     // A handshake's future is large, and several of these stand in each other.
     let asked = Box::pin(ask(plan, http, endpoint));
     let (Some(secret), Ok(server)) = (&plan.secret, endpoint_of(endpoint)) else { return asked.await };
@@ -48,29 +53,31 @@ async fn ask_once(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<C
     http.network.send_once(&login, asked, said).await
 }
 
-async fn ask(plan: &Plan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
+async fn ask(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
     let id = &plan.settings.client_id;
     let Some(secret) = &plan.secret else {
         return match request(plan, http, endpoint, ClientAuthentication::Public).await? {
-            Answer::CodeRefused(seen) => Ok(conclude(plan, &format!("the public client {id}"), "", &seen)),
-            Answer::Rejected(seen) => Err(rejected(&format!(
+            ClientAnswer::CodeRefused(seen) => {
+                Ok(conclude(plan, &format!("the public client {id}"), "", &seen))
+            }
+            ClientAnswer::Rejected(seen) => Err(rejected(&format!(
                 "The provider refuses the client {id} without a secret ({seen}). Check spec.clientID, and name the secret in spec.clientSecretRef if the client is registered with one."
             ))),
-            Answer::Unclear(seen) => Ok(unclear(&seen)),
+            ClientAnswer::Unclear(seen) => Ok(unclear(&seen)),
         };
     };
     let known = format!("the client {id} and its secret");
     // In the order in which Go's oauth2 tries them.
     let seen = match request(plan, http, endpoint, ClientAuthentication::Basic(secret)).await? {
-        Answer::CodeRefused(seen) => {
+        ClientAnswer::CodeRefused(seen) => {
             return Ok(conclude(plan, &known, ", sent as client_secret_basic", &seen));
         }
-        Answer::Unclear(seen) => return Ok(unclear(&seen)),
-        Answer::Rejected(seen) => seen,
+        ClientAnswer::Unclear(seen) => return Ok(unclear(&seen)),
+        ClientAnswer::Rejected(seen) => seen,
     };
     // Some providers accept the secret in one way only; W&B, too, tries the other one then.
     match request(plan, http, endpoint, ClientAuthentication::Post(secret)).await? {
-        Answer::CodeRefused(seen) => Ok(conclude(plan, &known, ", sent as client_secret_post", &seen)),
+        ClientAnswer::CodeRefused(seen) => Ok(conclude(plan, &known, ", sent as client_secret_post", &seen)),
         // Without the grant for codes, the refusal says nothing about the implicit flow.
         _ if plan.settings.flow == AuthMethod::Implicit => Ok(unclear(&seen)),
         _ => Err(rejected(&format!(
@@ -108,7 +115,7 @@ fn order(provider: Provider) -> Order {
 }
 
 /// What a refused code says of the client.
-fn conclude(plan: &Plan, client: &str, way: &str, seen: &str) -> Checked {
+fn conclude(plan: &OidcPlan, client: &str, way: &str, seen: &str) -> Checked {
     let provider = plan.settings.provider;
     let doubt = match order(provider) {
         Order::Client => return Checked::passed((), format!("The provider knows {client}{way}.")),
@@ -140,7 +147,7 @@ fn unclear(seen: &str) -> Checked {
 
 /// What an answer says about the client; the texts are what was seen.
 #[derive(Debug, PartialEq)]
-enum Answer {
+enum ClientAnswer {
     /// The code was refused, and the client was not.
     CodeRefused(String),
     Rejected(String),
@@ -162,11 +169,11 @@ fn made_up_code(provider: Provider) -> &'static str {
 const MADE_UP_VERIFIER: &str = "made-up-by-wandb-auth-operator-to-see-whether-it-knows-the-client";
 
 async fn request(
-    plan: &Plan,
+    plan: &OidcPlan,
     http: HttpClient<'_>,
     endpoint: &Url,
     authentication: ClientAuthentication<'_>,
-) -> Result<Answer, Problem> {
+) -> Result<ClientAnswer, Problem> {
     let settings = &plan.settings;
     let redirect_uri = settings.redirect_uri.to_string();
     let parameters = [
@@ -176,7 +183,7 @@ async fn request(
         ("code_verifier", MADE_UP_VERIFIER),
     ];
     match request_token(http, endpoint, &settings.client_id, authentication, &parameters).await? {
-        TokenAnswer::Token(_) => Ok(Answer::Unclear("a token".to_owned())),
+        TokenAnswer::Token(_) => Ok(ClientAnswer::Unclear("a token".to_owned())),
         TokenAnswer::Refused(error) => {
             let redactor = plan.secret.as_ref().map(|secret| client_redactor(&settings.client_id, secret));
             Ok(judge(&error, &redactor.unwrap_or_default()))
@@ -186,7 +193,7 @@ async fn request(
             expect_available(endpoint, status, next).map_err(|problem| at("token_endpoint", &problem))?;
             Ok(judge_status(status))
         }
-        TokenAnswer::Unknown => Ok(Answer::Unclear("JSON that is no OAuth answer".to_owned())),
+        TokenAnswer::Unknown => Ok(ClientAnswer::Unclear("JSON that is no OAuth answer".to_owned())),
     }
 }
 
@@ -196,37 +203,41 @@ async fn request(
 const ENTRA_REFUSALS: [&str; 8] =
     ["50012", "700016", "7000112", "7000215", "7000216", "7000218", "7000222", "700025"];
 
-fn judge(error: &OAuthError, redactor: &Redactor) -> Answer {
+fn judge(error: &OAuthError, redactor: &Redactor) -> ClientAnswer {
     let seen = error.words(redactor);
     match error.code.as_str() {
-        _ if error.is_entra(&ENTRA_REFUSALS) => Answer::Rejected(seen),
-        "invalid_grant" => Answer::CodeRefused(seen),
-        "invalid_client" | "unauthorized_client" => Answer::Rejected(seen),
-        _ => Answer::Unclear(seen),
+        _ if error.is_entra(&ENTRA_REFUSALS) => ClientAnswer::Rejected(seen),
+        "invalid_grant" => ClientAnswer::CodeRefused(seen),
+        "invalid_client" | "unauthorized_client" => ClientAnswer::Rejected(seen),
+        _ => ClientAnswer::Unclear(seen),
     }
 }
 
 /// Some providers refuse a client by the status alone.
-fn judge_status(status: StatusCode) -> Answer {
+fn judge_status(status: StatusCode) -> ClientAnswer {
     let seen = format!("the status {}", status.as_u16());
-    if status == StatusCode::UNAUTHORIZED { Answer::Rejected(seen) } else { Answer::Unclear(seen) }
+    if status == StatusCode::UNAUTHORIZED {
+        ClientAnswer::Rejected(seen)
+    } else {
+        ClientAnswer::Unclear(seen)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(code: &str, description: &str) -> Answer {
+    fn answer(code: &str, description: &str) -> ClientAnswer {
         judge(&OAuthError::new(code, description), &Redactor::default())
     }
 
     #[test]
     fn reads_what_providers_answer() {
         let malformed = "AADSTS9002313: Invalid request. Request is malformed or invalid. Trace ID: 1";
-        assert_eq!(answer("invalid_grant", ""), Answer::CodeRefused("invalid_grant".into()));
+        assert_eq!(answer("invalid_grant", ""), ClientAnswer::CodeRefused("invalid_grant".into()));
         assert_eq!(
             answer("invalid_grant", malformed),
-            Answer::CodeRefused(
+            ClientAnswer::CodeRefused(
                 "invalid_grant: AADSTS9002313: Invalid request. Request is malformed or invalid".into()
             )
         );
@@ -237,11 +248,11 @@ mod tests {
             ("invalid_grant", "AADSTS7000222: The provided client secret keys are expired."),
             ("invalid_client", ""),
         ] {
-            assert!(matches!(answer(code, description), Answer::Rejected(_)), "{code} {description}");
+            assert!(matches!(answer(code, description), ClientAnswer::Rejected(_)), "{code} {description}");
         }
-        assert_eq!(answer("invalid_request", ""), Answer::Unclear("invalid_request".into()));
-        assert_eq!(judge_status(StatusCode::UNAUTHORIZED), Answer::Rejected("the status 401".into()));
-        assert_eq!(judge_status(StatusCode::NOT_FOUND), Answer::Unclear("the status 404".into()));
+        assert_eq!(answer("invalid_request", ""), ClientAnswer::Unclear("invalid_request".into()));
+        assert_eq!(judge_status(StatusCode::UNAUTHORIZED), ClientAnswer::Rejected("the status 401".into()));
+        assert_eq!(judge_status(StatusCode::NOT_FOUND), ClientAnswer::Unclear("the status 404".into()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::Plan;
+use super::OidcPlan;
 use crate::{
     api::{Reason, oidc_provider::Provider},
     engine::Checked,
@@ -15,7 +15,7 @@ use crate::{
 
 /// A discovery document of a provider that people can log in with.
 #[derive(Debug)]
-pub(super) struct Metadata {
+pub(super) struct ProviderMetadata {
     /// What W&B Server reads.
     pub document: Document,
     /// Where people log in.
@@ -46,10 +46,10 @@ pub(super) struct Offers {
 /// Resources that ask for the same document at the same time share one request; the connections of
 /// the others are not used.
 pub(super) async fn fetch(
-    plan: &Plan,
+    plan: &OidcPlan,
     network: &Network,
     connection: Box<dyn Duplex>,
-) -> Result<Checked<Metadata>, Problem> {
+) -> Result<Checked<ProviderMetadata>, Problem> {
     let issuer = &plan.settings.issuer;
     let url = issuer.well_known_url();
     let key = RequestKey {
@@ -105,7 +105,7 @@ fn advice(issuer: &Issuer, provider: Provider) -> &'static str {
 }
 
 /// Reads the document; beside it, the fields that decide nothing and are not as they should be.
-fn read(body: &[u8], url: &Url) -> Result<(Metadata, Vec<&'static str>), Problem> {
+fn read(body: &[u8], url: &Url) -> Result<(ProviderMetadata, Vec<&'static str>), Problem> {
     let document = Document::read(body, url)?;
     let problem = |what: &str| {
         Problem::new(
@@ -147,7 +147,10 @@ fn read(body: &[u8], url: &Url) -> Result<(Metadata, Vec<&'static str>), Problem
         scopes: texts("scopes_supported"),
         code_challenge_methods: texts("code_challenge_methods_supported"),
     };
-    Ok((Metadata { document, authorization_endpoint, token_endpoint, userinfo_endpoint, offers }, unread))
+    Ok((
+        ProviderMetadata { document, authorization_endpoint, token_endpoint, userinfo_endpoint, offers },
+        unread,
+    ))
 }
 
 #[cfg(test)]
@@ -160,7 +163,7 @@ mod tests {
         Url::parse("https://idp.example/.well-known/openid-configuration").unwrap()
     }
 
-    fn read_with(changes: &Value) -> Result<(Metadata, Vec<&'static str>), Problem> {
+    fn read_with(changes: &Value) -> Result<(ProviderMetadata, Vec<&'static str>), Problem> {
         let mut document = json!({
             "issuer": "https://idp.example",
             "authorization_endpoint": "https://idp.example/authorize",

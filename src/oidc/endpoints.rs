@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::{Plan, discovery::Metadata};
+use super::{OidcPlan, discovery::ProviderMetadata};
 use crate::{
     api::{Reason, oidc_provider::AuthMethod},
     engine::Checked,
@@ -23,7 +23,11 @@ enum Caller {
 }
 
 /// Whether every endpoint is encrypted, known to DNS and permitted by the egress policy.
-pub(super) async fn check(plan: &Plan, network: &Network, metadata: &Metadata) -> Result<Checked, Problem> {
+pub(super) async fn check(
+    plan: &OidcPlan,
+    network: &Network,
+    metadata: &ProviderMetadata,
+) -> Result<Checked, Problem> {
     let settings = &plan.settings;
     if metadata.token_endpoint.is_none() && settings.flow == AuthMethod::Pkce {
         return Err(Problem::new(
@@ -98,7 +102,7 @@ fn known_to_browsers(endpoints: &[String]) -> String {
 const USER_INFO: &str = "userinfo_endpoint";
 
 /// The endpoints that W&B or people's browsers use.
-fn list(metadata: &Metadata) -> Vec<(&'static str, &Url, Caller)> {
+fn list(metadata: &ProviderMetadata) -> Vec<(&'static str, &Url, Caller)> {
     let mut endpoints = vec![("authorization_endpoint", &metadata.authorization_endpoint, Caller::Others)];
     endpoints.extend(metadata.token_endpoint.as_ref().map(|url| ("token_endpoint", url, Caller::Server)));
     endpoints.push(("jwks_uri", &metadata.document.jwks_uri, Caller::Server));

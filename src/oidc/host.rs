@@ -1,11 +1,11 @@
 //! Whether the target serves the host of the spec: pure.
 
-use super::{RedirectUri, Settings};
+use super::{OidcSettings, RedirectUri};
 use crate::{api::Reason, engine::Checked, problem::quote, workloads::Environment};
 
 /// Compares the two, where the target tells its host. W&B Server derives its redirect URI from that, and a
 /// provider that knows another one sends nobody back.
-pub(super) fn matches(settings: &Settings, environment: &Environment) -> Option<Checked> {
+pub(super) fn matches(settings: &OidcSettings, environment: &Environment) -> Option<Checked> {
     let served = environment.host.as_deref()?;
     let wanted = &settings.redirect_uri;
     if redirect_uri(served).is_some_and(|uri| uri.leads_to(wanted)) {
@@ -42,7 +42,7 @@ mod tests {
         let spec = serde_json::json!({
             "issuer": "https://login.example.com", "clientID": "wandb", "host": "https://wandb.example.com",
         });
-        let settings = Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
+        let settings = OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
         for (served, is_same) in [
             ("https://wandb.example.com", true),
             ("https://wandb.example.com:443/", true),

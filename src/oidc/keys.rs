@@ -1,6 +1,6 @@
 //! The keys that the provider publishes for its signatures.
 
-use super::discovery::Metadata;
+use super::discovery::ProviderMetadata;
 use crate::{
     api::Reason,
     engine::Checked,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Whether at least one published key can verify signatures of an advertised algorithm.
-pub(super) async fn check(http: HttpClient<'_>, metadata: &Metadata) -> Result<Checked, Problem> {
+pub(super) async fn check(http: HttpClient<'_>, metadata: &ProviderMetadata) -> Result<Checked, Problem> {
     let url = &metadata.document.jwks_uri;
     let response =
         http.send(HttpRequest::get(url.clone())).await.map_err(|problem| at("jwks_uri", &problem))?;

@@ -22,13 +22,15 @@ mod render;
 mod settings;
 
 pub use redirect_uri::RedirectUri;
-pub use settings::Settings;
+pub use settings::OidcSettings;
 
 use serde::Serialize;
 
 use crate::{
     api::{CheckName, CommonSpec, OidcProvider, Reason, Status, status::NoDetails},
-    engine::{Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Scene, Values},
+    engine::{
+        CheckContext, Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Values,
+    },
     import,
     net::{CaBundle, Trust},
     problem::Problem,
@@ -40,14 +42,14 @@ use crate::{
 const CLIENT_SECRET: &str = "spec.clientSecretRef";
 
 /// Everything that the checks and the published values need.
-pub struct Plan {
-    settings: Settings,
+pub struct OidcPlan {
+    settings: OidcSettings,
     secret: Option<Sensitive>,
     ca_bundle: Option<CaBundle>,
     trust: Trust,
 }
 
-impl Plan {
+impl OidcPlan {
     /// How connections to the issuer are protected.
     fn protection(&self) -> Protection<'_> {
         if !self.settings.issuer.is_encrypted() {
@@ -62,8 +64,8 @@ impl Kind for OidcProvider {
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
     const OUTRANKS: Reason = Reason::ConflictsWithOidc;
 
-    type Parsed = Settings;
-    type Plan = Plan;
+    type Parsed = OidcSettings;
+    type Plan = OidcPlan;
     type Evidence = ();
     type Details = NoDetails;
 
@@ -90,8 +92,8 @@ impl Kind for OidcProvider {
         looked.map(|checked| (CheckName::HostMatches, checked)).into_iter().collect()
     }
 
-    fn parse(&self) -> Result<Settings, Problem> {
-        Settings::parse(&self.spec)
+    fn parse(&self) -> Result<OidcSettings, Problem> {
+        OidcSettings::parse(&self.spec)
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -99,18 +101,18 @@ impl Kind for OidcProvider {
         secret.map(|reference| Reference::secret(reference, CLIENT_SECRET)).into_iter().collect()
     }
 
-    fn plan(settings: Settings, inputs: Inputs) -> Plan {
+    fn plan(settings: OidcSettings, inputs: Inputs) -> OidcPlan {
         let secret = inputs.get(CLIENT_SECRET).cloned();
-        Plan { settings, secret, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+        OidcPlan { settings, secret, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
     }
 
     const CREDENTIAL: Option<Env> = Some(render::SECRET);
 
-    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<Plan> {
+    fn plan_of(&self, values: &Values, system_trust: &Trust) -> Option<OidcPlan> {
         import::plan_of(self, values, system_trust)
     }
 
-    fn checks(plan: &Plan) -> Vec<CheckName> {
+    fn checks(plan: &OidcPlan) -> Vec<CheckName> {
         [CheckName::ProviderRules]
             .into_iter()
             .chain(plan.protection().checks())
@@ -127,11 +129,11 @@ impl Kind for OidcProvider {
             .collect()
     }
 
-    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) {
+    async fn probe(plan: &OidcPlan, scene: &CheckContext<'_>, report: &mut Report) {
         probe::probe(plan, scene.network, report).await;
     }
 
-    fn render(plan: &Plan, (): &(), _: &RenderContext<'_>) -> Option<Values> {
+    fn render(plan: &OidcPlan, (): &(), _: &RenderContext<'_>) -> Option<Values> {
         Some(render::render(plan))
     }
 }

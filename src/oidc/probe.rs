@@ -1,8 +1,8 @@
 //! The line of checks.
 
 use super::{
-    Plan, capabilities, client,
-    discovery::{self, Metadata},
+    OidcPlan, capabilities, client,
+    discovery::{self, ProviderMetadata},
     endpoints, keys, provider, redirect,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 /// Runs the checks. Whatever needs the document ends when there is none; the rest is independent, so
 /// that one run shows everything that is to be mended.
-pub(super) async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
+pub(super) async fn probe(plan: &OidcPlan, network: &Network, report: &mut Report) {
     report.record(CheckName::ProviderRules, provider::check(&plan.settings, plan.secret.as_ref()));
     let http = HttpClient { network, trust: &plan.trust };
     let Some(metadata) = discover(plan, http, report).await else { return };
@@ -27,7 +27,7 @@ pub(super) async fn probe(plan: &Plan, network: &Network, report: &mut Report) {
 }
 
 /// From the issuer to a document whose issuer is the right one and whose endpoints are permitted.
-async fn discover(plan: &Plan, http: HttpClient<'_>, report: &mut Report) -> Option<Metadata> {
+async fn discover(plan: &OidcPlan, http: HttpClient<'_>, report: &mut Report) -> Option<ProviderMetadata> {
     let (network, settings) = (http.network, &plan.settings);
     let connection = engine::connect(report, network, settings.issuer.endpoint(), plan.protection()).await?;
     let metadata = report.check(CheckName::Discovery, discovery::fetch(plan, network, connection)).await?;

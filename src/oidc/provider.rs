@@ -1,6 +1,6 @@
 //! What is known of the products that people log in with.
 
-use super::Settings;
+use super::OidcSettings;
 use crate::{
     api::{
         Reason,
@@ -61,7 +61,7 @@ fn realm(issuer: &Issuer) -> Option<&str> {
 }
 
 /// Whether the product that was chosen comes with surprises for this spec.
-pub(super) fn check(settings: &Settings, secret: Option<&Sensitive>) -> Result<Checked, Problem> {
+pub(super) fn check(settings: &OidcSettings, secret: Option<&Sensitive>) -> Result<Checked, Problem> {
     let issuer = &settings.issuer;
     let doubt = match settings.provider {
         Provider::Generic => None,
@@ -81,7 +81,7 @@ pub(super) fn check(settings: &Settings, secret: Option<&Sensitive>) -> Result<C
 }
 
 /// Which form of registration the product wants.
-fn registration(settings: &Settings, secret: Option<&Sensitive>) -> &'static str {
+fn registration(settings: &OidcSettings, secret: Option<&Sensitive>) -> &'static str {
     match (settings.provider, settings.flow, secret) {
         (Provider::Entra, AuthMethod::Pkce, None) => " on the platform Single-page application",
         (Provider::Entra, AuthMethod::Pkce, Some(_)) => " on the platform Web",
@@ -235,7 +235,7 @@ mod tests {
         let spec = json!({
             "issuer": issuer, "clientID": "wandb", "host": "https://wandb.example.com", "authMethod": flow,
         });
-        let settings = Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
+        let settings = OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
         let mut report = crate::engine::Report::new(Vec::new(), crate::sensitive::Redactor::default());
         let secret = secret.map(Sensitive::from);
         report.record(crate::api::CheckName::ProviderRules, check(&settings, secret.as_ref()));

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::header::{self, HeaderValue};
 use url::Url;
 
-use super::{Plan, RedirectUri, Settings, discovery::Metadata, settings::SCOPES};
+use super::{OidcPlan, OidcSettings, RedirectUri, discovery::ProviderMetadata, settings::SCOPES};
 use crate::{
     api::{CheckName, Reason, oidc_provider::AuthMethod},
     engine::{Checked, Report},
@@ -15,7 +15,12 @@ use crate::{
 };
 
 /// Asks the authorization endpoint, if the spec wants that.
-pub(super) async fn check(plan: &Plan, http: HttpClient<'_>, metadata: &Metadata, report: &mut Report) {
+pub(super) async fn check(
+    plan: &OidcPlan,
+    http: HttpClient<'_>,
+    metadata: &ProviderMetadata,
+    report: &mut Report,
+) {
     let name = CheckName::RedirectUri;
     let settings = &plan.settings;
     if !settings.checks.redirect_uri {
@@ -40,7 +45,7 @@ fn page_request(url: Url) -> HttpRequest {
 const UNUSED_VERIFIER: &str = "unused-since-no-code-comes-of-this-request-of-wandb-auth-operator";
 
 /// The request of W&B's login page, with `prompt=none`: an error comes back instead of a login page.
-fn authorization_url(settings: &Settings, metadata: &Metadata) -> Url {
+fn authorization_url(settings: &OidcSettings, metadata: &ProviderMetadata) -> Url {
     let redirect_uri = settings.redirect_uri.to_string();
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, UNUSED_VERIFIER.as_bytes()));
     let flow = match settings.flow {
@@ -67,7 +72,7 @@ fn authorization_url(settings: &Settings, metadata: &Metadata) -> Url {
 const NOT_LOGGED_IN: [&str; 4] =
     ["login_required", "consent_required", "interaction_required", "account_selection_required"];
 
-fn judge(settings: &Settings, asked: &Url, response: &HttpResponse) -> Result<Checked, Problem> {
+fn judge(settings: &OidcSettings, asked: &Url, response: &HttpResponse) -> Result<Checked, Problem> {
     let uri = &settings.redirect_uri;
     let error = match response.redirect() {
         Some(location) => asked.join(location).ok().and_then(|url| error_in_redirect(uri, &url)),
@@ -187,7 +192,7 @@ mod tests {
     use crate::{engine::Report, sensitive::Redactor};
 
     fn reason(status: u16, location: Option<&str>, body: &str) -> Reason {
-        let settings = Settings::parse(
+        let settings = OidcSettings::parse(
             &serde_json::from_value(
                 json!({"issuer": "https://idp.example", "clientID": "w", "host": "https://wandb.example"}),
             )

@@ -2,7 +2,7 @@
 
 mod inverse;
 
-use super::Plan;
+use super::OidcPlan;
 use crate::{
     api::oidc_provider::AuthMethod,
     engine::{Env, Field, Values},
@@ -56,7 +56,7 @@ pub(super) const ENVIRONMENT: &[Env] = &[
 ];
 
 /// Every setting in both dialects. An empty value would be read as a value, so none is ever set.
-pub(super) fn render(plan: &Plan) -> Values {
+pub(super) fn render(plan: &OidcPlan) -> Values {
     let settings = &plan.settings;
     let mut values = Values::default();
     values.set(ISSUER, settings.issuer.as_str());
@@ -99,12 +99,12 @@ mod tests {
     use super::*;
     use crate::{
         net::{CaBundle, Trust},
-        oidc::Settings,
+        oidc::OidcSettings,
     };
 
     fn rendered(spec: Value, secret: Option<&str>, ca_bundle: Option<&CaBundle>) -> BTreeMap<String, String> {
-        let plan = Plan {
-            settings: Settings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap(),
+        let plan = OidcPlan {
+            settings: OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap(),
             secret: secret.map(Into::into),
             ca_bundle: ca_bundle.cloned(),
             trust: Trust::nobody(),

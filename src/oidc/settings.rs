@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A spec that makes sense.
-pub struct Settings {
+pub struct OidcSettings {
     /// The issuer, exactly as it was written.
     pub issuer: Issuer,
     /// Whether connections without TLS are accepted.
@@ -45,7 +45,7 @@ pub struct Settings {
 /// The scopes that W&B always asks for.
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", "email"];
 
-impl Settings {
+impl OidcSettings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &OidcProviderSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
@@ -157,14 +157,14 @@ mod tests {
     use super::*;
     use crate::api::Reason;
 
-    fn parse(changes: &Value) -> Result<Settings, Problem> {
+    fn parse(changes: &Value) -> Result<OidcSettings, Problem> {
         let mut spec = json!({
             "issuer": "https://login.example.com/realms/main",
             "clientID": "wandb",
             "host": "https://wandb.example.com",
         });
         spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        Settings::parse(&serde_json::from_value(spec).unwrap())
+        OidcSettings::parse(&serde_json::from_value(spec).unwrap())
     }
 
     #[test]

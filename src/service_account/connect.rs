@@ -1,6 +1,6 @@
 //! The way to W&B Server, and whether it answers.
 
-use super::Plan;
+use super::ServiceAccountPlan;
 use crate::{
     api::CheckName,
     engine::{self, Protection, Report},
@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// The checks of every run, in the order in which people read them.
-pub(super) fn checks(plan: &Plan) -> impl Iterator<Item = CheckName> + use<> {
+pub(super) fn checks(plan: &ServiceAccountPlan) -> impl Iterator<Item = CheckName> + use<> {
     protection(plan).checks().chain([CheckName::InstanceReachable])
 }
 
-fn protection(plan: &Plan) -> Protection<'_> {
+fn protection(plan: &ServiceAccountPlan) -> Protection<'_> {
     if !plan.account.base_url.is_encrypted() {
         return Protection::Plaintext;
     }
@@ -22,7 +22,7 @@ fn protection(plan: &Plan) -> Protection<'_> {
 
 /// Reaches the server. `None` means that a check failed.
 pub(super) async fn connect<'a>(
-    plan: &'a Plan,
+    plan: &'a ServiceAccountPlan,
     network: &'a Network,
     report: &mut Report,
 ) -> Option<Instance<'a>> {
@@ -34,6 +34,6 @@ pub(super) async fn connect<'a>(
 }
 
 /// The server, for requests on connections of their own.
-pub(super) fn instance<'a>(plan: &'a Plan, network: &'a Network) -> Instance<'a> {
+pub(super) fn instance<'a>(plan: &'a ServiceAccountPlan, network: &'a Network) -> Instance<'a> {
     Instance { base_url: &plan.account.base_url, http: HttpClient { network, trust: &plan.trust } }
 }

@@ -15,26 +15,26 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use settings::{AccountSettings, CredentialSettings, Settings};
+use settings::{AccountSettings, CredentialSettings, ServiceAccountSettings};
 
 use crate::{
     api::{
         CheckName, CommonSpec, ServiceAccount, Status,
-        service_account::{Credentials, ServiceAccountDetails},
+        service_account::{CredentialsSpec, ServiceAccountDetails},
     },
     engine::{
-        Env, Figures, FirstCheck, Inputs, Kind, Neighbour, Notice, Reference, RenderContext, Report, Scene,
-        Traces, Upkeep, Values,
+        CheckContext, Env, EventDraft, FirstCheck, Inputs, Kind, Maintenance, MetricTimestamps, Reference,
+        ReferencedKind, RemoteState, RenderContext, Report, Values,
     },
     net::{CaBundle, Trust},
     problem::Problem,
 };
 
 /// The kind that a federated account refers to.
-pub(crate) const JWT_ISSUER: Neighbour = Neighbour { kind: "JwtIssuer", plural: "jwtissuers" };
+pub(crate) const JWT_ISSUER: ReferencedKind = ReferencedKind { kind: "JwtIssuer", plural: "jwtissuers" };
 
 /// Everything that probing and rendering need.
-pub struct Plan {
+pub struct ServiceAccountPlan {
     account: AccountSettings,
     credentials: CredentialPlan,
     trust: Trust,
@@ -43,28 +43,28 @@ pub struct Plan {
 
 /// How programs prove that they are the account.
 enum CredentialPlan {
-    ApiKey(api_key::Plan),
-    Federated(Box<federated::Plan>),
+    ApiKey(api_key::ApiKeyPlan),
+    Federated(Box<federated::FederatedPlan>),
 }
 
 /// What a run learns beside its findings.
 #[derive(Clone, Default)]
-pub enum Evidence {
+pub enum ServiceAccountEvidence {
     /// Nothing.
     #[default]
     Nothing,
     /// Of an API key.
-    ApiKey(api_key::Evidence),
+    ApiKey(api_key::ApiKeyEvidence),
     /// Of a token.
-    Federated(federated::Evidence),
+    Federated(federated::FederatedEvidence),
 }
 
-impl Evidence {
-    fn of_api_key(&self) -> Option<&api_key::Evidence> {
+impl ServiceAccountEvidence {
+    fn of_api_key(&self) -> Option<&api_key::ApiKeyEvidence> {
         if let Self::ApiKey(evidence) = self { Some(evidence) } else { None }
     }
 
-    fn of_token(&self) -> Option<&federated::Evidence> {
+    fn of_token(&self) -> Option<&federated::FederatedEvidence> {
         if let Self::Federated(evidence) = self { Some(evidence) } else { None }
     }
 }
@@ -74,12 +74,12 @@ impl Kind for ServiceAccount {
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
     const DESTINATION: &'static str = "The env entries for programs that use W&B, which may also take the whole Secret by envFrom; mount it \
          at /var/run/secrets/auth.wandb.com where a value is the path of a file there.";
-    const NEIGHBOURS: &'static [Neighbour] = &[JWT_ISSUER];
+    const NEIGHBOURS: &'static [ReferencedKind] = &[JWT_ISSUER];
     const FIRST_CHECK: FirstCheck = FirstCheck::AtOnce;
 
-    type Parsed = Settings;
-    type Plan = Plan;
-    type Evidence = Evidence;
+    type Parsed = ServiceAccountSettings;
+    type Plan = ServiceAccountPlan;
+    type Evidence = ServiceAccountEvidence;
     type Details = ServiceAccountDetails;
 
     fn common(&self) -> &CommonSpec {
@@ -106,29 +106,32 @@ impl Kind for ServiceAccount {
         settings::claim_of_unreadable(name, spec)
     }
 
-    fn parse(&self) -> Result<Settings, Problem> {
-        Settings::parse(self)
+    fn parse(&self) -> Result<ServiceAccountSettings, Problem> {
+        ServiceAccountSettings::parse(self)
     }
 
     fn references(&self) -> Vec<Reference> {
-        let Credentials { api_key, federated } = &self.spec.credentials;
+        let CredentialsSpec { api_key, federated } = &self.spec.credentials;
         let api_key = api_key.iter().flat_map(|spec| api_key::references(spec, &self.details()));
         api_key.chain(federated.iter().flat_map(federated::references)).collect()
     }
 
-    fn plan(Settings { account, credentials }: Settings, inputs: Inputs) -> Plan {
+    fn plan(
+        ServiceAccountSettings { account, credentials }: ServiceAccountSettings,
+        inputs: Inputs,
+    ) -> ServiceAccountPlan {
         let credentials = match credentials {
             CredentialSettings::ApiKey(settings) => {
-                CredentialPlan::ApiKey(api_key::Plan::new(settings, &inputs))
+                CredentialPlan::ApiKey(api_key::ApiKeyPlan::new(settings, &inputs))
             }
             CredentialSettings::Federated(settings) => CredentialPlan::Federated(Box::new(
-                federated::Plan::new(settings, account.time_limit, &inputs),
+                federated::FederatedPlan::new(settings, account.time_limit, &inputs),
             )),
         };
-        Plan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
+        ServiceAccountPlan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
     }
 
-    fn checks(plan: &Plan) -> Vec<CheckName> {
+    fn checks(plan: &ServiceAccountPlan) -> Vec<CheckName> {
         let own = match &plan.credentials {
             CredentialPlan::ApiKey(own) => api_key::checks(own),
             CredentialPlan::Federated(own) => federated::checks(own),
@@ -136,42 +139,61 @@ impl Kind for ServiceAccount {
         connect::checks(plan).chain(own).collect()
     }
 
-    async fn probe(plan: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
+    async fn probe(
+        plan: &ServiceAccountPlan,
+        scene: &CheckContext<'_>,
+        report: &mut Report,
+    ) -> ServiceAccountEvidence {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
-                Some(instance) => {
-                    Evidence::ApiKey(Box::pin(api_key::probe(plan, own, instance, scene, report)).await)
-                }
-                None => Evidence::Nothing,
+                Some(instance) => ServiceAccountEvidence::ApiKey(
+                    Box::pin(api_key::probe(plan, own, instance, scene, report)).await,
+                ),
+                None => ServiceAccountEvidence::Nothing,
             },
             CredentialPlan::Federated(own) => {
-                Evidence::Federated(federated::probe(plan, own, scene, report).await)
+                ServiceAccountEvidence::Federated(federated::probe(plan, own, scene, report).await)
             }
         }
     }
 
-    fn upkeep(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Upkeep> {
+    fn upkeep(
+        plan: &ServiceAccountPlan,
+        evidence: &ServiceAccountEvidence,
+        scene: &CheckContext<'_>,
+    ) -> Option<Maintenance> {
         match (&plan.credentials, evidence) {
-            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
+            (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
                 api_key::upkeep(plan, own, evidence, scene)
             }
             _ => None,
         }
     }
 
-    async fn tend(plan: &Plan, scene: &Scene<'_>, evidence: Evidence, report: &mut Report) -> Evidence {
+    async fn tend(
+        plan: &ServiceAccountPlan,
+        scene: &CheckContext<'_>,
+        evidence: ServiceAccountEvidence,
+        report: &mut Report,
+    ) -> ServiceAccountEvidence {
         match (&plan.credentials, evidence) {
-            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
+            (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
                 let instance = connect::instance(plan, scene.network);
-                Evidence::ApiKey(Box::pin(api_key::tend(plan, own, instance, scene, evidence, report)).await)
+                ServiceAccountEvidence::ApiKey(
+                    Box::pin(api_key::tend(plan, own, instance, scene, evidence, report)).await,
+                )
             }
             (_, evidence) => evidence,
         }
     }
 
-    fn due(plan: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
+    fn due(
+        plan: &ServiceAccountPlan,
+        evidence: &ServiceAccountEvidence,
+        scene: &CheckContext<'_>,
+    ) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
-            (CredentialPlan::ApiKey(own), Evidence::ApiKey(evidence)) => {
+            (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
                 api_key::due(plan, own, evidence, scene)
             }
             (CredentialPlan::Federated(own), evidence) => federated::due(own, evidence.of_token(), scene),
@@ -179,30 +201,34 @@ impl Kind for ServiceAccount {
         }
     }
 
-    fn render(plan: &Plan, evidence: &Evidence, context: &RenderContext<'_>) -> Option<Values> {
+    fn render(
+        plan: &ServiceAccountPlan,
+        evidence: &ServiceAccountEvidence,
+        context: &RenderContext<'_>,
+    ) -> Option<Values> {
         match &plan.credentials {
             CredentialPlan::ApiKey(own) => api_key::render(plan, own, evidence.of_api_key(), context),
             CredentialPlan::Federated(own) => federated::render(plan, own, evidence.of_token(), context),
         }
     }
 
-    fn renew(plan: &Plan, evidence: &Evidence, held: &Values) -> Option<Values> {
+    fn renew(plan: &ServiceAccountPlan, evidence: &ServiceAccountEvidence, held: &Values) -> Option<Values> {
         match &plan.credentials {
             CredentialPlan::ApiKey(_) => None,
             CredentialPlan::Federated(own) => federated::renew(own, evidence.of_token(), held),
         }
     }
 
-    fn placeholders(plan: &Plan) -> Evidence {
+    fn placeholders(plan: &ServiceAccountPlan) -> ServiceAccountEvidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => Evidence::ApiKey(api_key::placeholders(own)),
-            CredentialPlan::Federated(own) => Evidence::Federated(federated::placeholders(own)),
+            CredentialPlan::ApiKey(own) => ServiceAccountEvidence::ApiKey(api_key::placeholders(own)),
+            CredentialPlan::Federated(own) => ServiceAccountEvidence::Federated(federated::placeholders(own)),
         }
     }
 
     fn describe(
-        plan: &Plan,
-        evidence: &Evidence,
+        plan: &ServiceAccountPlan,
+        evidence: &ServiceAccountEvidence,
         published: Option<&Values>,
         previous: ServiceAccountDetails,
     ) -> ServiceAccountDetails {
@@ -212,22 +238,22 @@ impl Kind for ServiceAccount {
         }
     }
 
-    fn news(previous: &ServiceAccountDetails, current: &ServiceAccountDetails) -> Vec<Notice> {
+    fn news(previous: &ServiceAccountDetails, current: &ServiceAccountDetails) -> Vec<EventDraft> {
         api_key::news(previous, current).into_iter().collect()
     }
 
-    fn figures(details: &ServiceAccountDetails) -> Figures {
-        Figures {
+    fn figures(details: &ServiceAccountDetails) -> MetricTimestamps {
+        MetricTimestamps {
             api_key_since: details.key_since.as_ref().map(|since| since.0),
             token_expiration: details.token_expiration.as_ref().map(|expiration| expiration.0),
         }
     }
 
-    fn traces(&self, published: Option<&Values>) -> Traces {
+    fn traces(&self, published: Option<&Values>) -> RemoteState {
         api_key::traces(self, published)
     }
 
-    async fn dismantle(&self, scene: &Scene<'_>) -> Result<(), Problem> {
+    async fn dismantle(&self, scene: &CheckContext<'_>) -> Result<(), Problem> {
         api_key::dismantle(self, scene).await
     }
 }

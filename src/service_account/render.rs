@@ -1,6 +1,6 @@
 //! The environment variables of W&B's clients.
 
-use super::{Plan, settings::Attribution};
+use super::{ServiceAccountPlan, settings::Attribution};
 use crate::engine::{CA_FILE, Env, Values};
 
 /// Where the server is.
@@ -27,7 +27,7 @@ pub(super) const ENVIRONMENT: &[Env] =
 pub(super) const MOUNT: &str = "/var/run/secrets/auth.wandb.com";
 
 /// What every account's programs need, whatever they prove themselves with.
-pub(super) fn common(plan: &Plan) -> Values {
+pub(super) fn common(plan: &ServiceAccountPlan) -> Values {
     let mut values = Values::default();
     values.set(BASE_URL, plan.account.base_url.as_str());
     values.set(ENTITY, plan.account.home.team());

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A spec that makes sense.
-pub struct Settings {
+pub struct ServiceAccountSettings {
     /// Who the account is, and where.
     pub account: AccountSettings,
     /// How programs prove that they are the account.
@@ -31,7 +31,7 @@ pub struct AccountSettings {
     /// Identifies the resource; empty in a manifest that never met an API server.
     pub uid: String,
     /// Where the account belongs to.
-    pub home: Home,
+    pub home: Membership,
     /// The person whom the account's runs are attributed to.
     pub attribution: Option<Attribution>,
     /// The time limit of all checks together.
@@ -41,7 +41,7 @@ pub struct AccountSettings {
 }
 
 /// Where an account belongs to.
-pub enum Home {
+pub enum Membership {
     /// A team.
     Team(String),
     /// An organization.
@@ -53,7 +53,7 @@ pub enum Home {
     },
 }
 
-impl Home {
+impl Membership {
     /// The team that programs log to unless they say otherwise.
     pub fn team(&self) -> &str {
         match self {
@@ -102,7 +102,7 @@ pub enum CredentialSettings {
     Federated(FederatedSettings),
 }
 
-impl Settings {
+impl ServiceAccountSettings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(object: &ServiceAccount) -> Result<Self, Problem> {
         let spec = &object.spec;
@@ -186,10 +186,10 @@ fn tls(spec: &ServiceAccountSpec, base_url: &BaseUrl) -> Result<(), Problem> {
     Ok(())
 }
 
-fn home(spec: &ServiceAccountSpec) -> Result<Home, Problem> {
+fn home(spec: &ServiceAccountSpec) -> Result<Membership, Problem> {
     match (&spec.team, &spec.organization) {
-        (Some(team), None) => Ok(Home::Team(team.clone())),
-        (None, Some(organization)) => Ok(Home::Organization {
+        (Some(team), None) => Ok(Membership::Team(team.clone())),
+        (None, Some(organization)) => Ok(Membership::Organization {
             name: organization.name.clone(),
             default_team: organization.default_team.clone(),
         }),
@@ -197,7 +197,7 @@ fn home(spec: &ServiceAccountSpec) -> Result<Home, Problem> {
     }
 }
 
-fn attribution(spec: &service_account::Attribution) -> Result<Attribution, Problem> {
+fn attribution(spec: &service_account::AttributionSpec) -> Result<Attribution, Problem> {
     match (&spec.username, &spec.user_email) {
         (Some(username), None) => Ok(Attribution::Username(username.clone())),
         (None, Some(email)) => Ok(Attribution::UserEmail(email.clone())),
@@ -232,7 +232,7 @@ pub(super) mod tests {
 
     #[test]
     fn takes_the_defaults() {
-        let settings = Settings::parse(&object(&json!({}))).ok().unwrap();
+        let settings = ServiceAccountSettings::parse(&object(&json!({}))).ok().unwrap();
         let AccountSettings { account_name, uid, home, .. } = settings.account;
         assert_eq!((account_name.as_str(), uid.as_str(), home.team()), ("ci", "uid-1", "research"));
     }
@@ -273,7 +273,7 @@ pub(super) mod tests {
             (json!({ "credentials": {} }), "exactly one of apiKey"),
             (json!({ "attribution": {} }), "exactly one of username"),
         ] {
-            let problem = Settings::parse(&object(&changes)).err().unwrap();
+            let problem = ServiceAccountSettings::parse(&object(&changes)).err().unwrap();
             assert_eq!(problem.reason, Reason::InvalidSpec);
             assert!(problem.message.contains(word), "{changes}: {}", problem.message);
         }

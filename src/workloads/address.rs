@@ -112,7 +112,7 @@ impl Target {
     }
 
     /// The spec's target; nothing where it has no member.
-    pub fn of(spec: &api::Target) -> Option<Self> {
+    pub fn of(spec: &api::TargetSpec) -> Option<Self> {
         let address = |workload: &WorkloadTarget| WorkloadAddress {
             name: workload.name.clone(),
             container: workload.container.clone(),

@@ -3,20 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Delivery, Environment, Owner, PresentVariable, Seen, Standing, Target};
+use super::{AppliedState, Change, Delivery, Environment, Owner, PresentVariable, Target, TargetSnapshot};
 use crate::problem::Problem;
 
 /// What was read of several workloads.
 #[derive(Clone, Debug)]
 pub struct Several {
-    first: Box<Part>,
-    more: Vec<Part>,
+    first: Box<CombinedPart>,
+    more: Vec<CombinedPart>,
 }
 
 /// One of the workloads.
 #[derive(Clone, Debug)]
-struct Part {
-    seen: Seen,
+struct CombinedPart {
+    seen: TargetSnapshot,
     reach: Reach,
 }
 
@@ -31,48 +31,55 @@ pub(super) enum Reach {
 
 impl Several {
     /// All of these as one; the one itself where there is no other.
-    pub(super) fn of(parts: Vec<Seen>) -> Option<Seen> {
+    pub(super) fn of(parts: Vec<TargetSnapshot>) -> Option<TargetSnapshot> {
         let mut parts = parts.into_iter();
         let first = parts.next()?;
-        let part = |seen| Part { seen, reach: Reach::Within };
-        let more: Vec<Part> = parts.map(part).collect();
-        Some(if more.is_empty() { first } else { Seen::Several(Self { first: Box::new(part(first)), more }) })
+        let part = |seen| CombinedPart { seen, reach: Reach::Within };
+        let more: Vec<CombinedPart> = parts.map(part).collect();
+        Some(if more.is_empty() {
+            first
+        } else {
+            TargetSnapshot::Several(Self { first: Box::new(part(first)), more })
+        })
     }
 
-    pub(super) fn first(&self) -> &Seen {
+    pub(super) fn first(&self) -> &TargetSnapshot {
         &self.first.seen
     }
 
     /// The same, of which a delivery goes to these objects only.
     #[must_use]
     pub(super) fn reaching(mut self, target: &Target) -> Self {
-        for Part { seen, reach } in [&mut *self.first].into_iter().chain(&mut self.more) {
+        for CombinedPart { seen, reach } in [&mut *self.first].into_iter().chain(&mut self.more) {
             let is_within = target.includes(&seen.resource().kind, seen.name());
             *reach = if is_within { Reach::Within } else { Reach::Outside };
         }
         self
     }
 
-    pub(super) fn parts(&self) -> impl Iterator<Item = (&Seen, Reach)> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&TargetSnapshot, Reach)> {
         [&*self.first].into_iter().chain(&self.more).map(|part| (&part.seen, part.reach))
     }
 
     /// The changed parts, each with its change.
-    pub(super) fn changed<'a>(&'a self, changes: &'a [(usize, Change)]) -> Vec<(&'a Seen, &'a Change)> {
+    pub(super) fn changed<'a>(
+        &'a self,
+        changes: &'a [(usize, Change)],
+    ) -> Vec<(&'a TargetSnapshot, &'a Change)> {
         let of_part = |(index, change): &'a (usize, Change)| Some((self.parts().nth(*index)?.0, change));
         changes.iter().filter_map(of_part).collect()
     }
 
     /// Where somebody pointed one of the parts elsewhere, that is where the whole is wanted.
-    pub(super) fn standing(&self, owner: &Owner) -> Standing {
-        let all: Vec<Standing> = self.parts().map(|(seen, _)| seen.standing(owner)).collect();
+    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
+        let all: Vec<AppliedState> = self.parts().map(|(seen, _)| seen.standing(owner)).collect();
         let moved = all.iter().filter(|standing| standing.moved.is_some());
         let moved = moved.max_by_key(|standing| standing.moved.as_ref().and_then(|moved| moved.at));
         let numbers = match moved {
-            Some(Standing { numbers, .. }) if numbers.len() == 1 => numbers.clone(),
+            Some(AppliedState { numbers, .. }) if numbers.len() == 1 => numbers.clone(),
             _ => all.iter().flat_map(|standing| standing.numbers.iter().copied()).collect(),
         };
-        Standing {
+        AppliedState {
             numbers,
             applied_at: all.iter().filter_map(|standing| standing.applied_at).max(),
             moved: moved.and_then(|standing| standing.moved.clone()),
@@ -115,7 +122,7 @@ impl Several {
 
     fn together(
         &self,
-        change: impl Fn(&Seen, Reach) -> Result<Option<Change>, Problem>,
+        change: impl Fn(&TargetSnapshot, Reach) -> Result<Option<Change>, Problem>,
     ) -> Result<Option<Change>, Problem> {
         let mut changes = Vec::new();
         let mut problems = Vec::new();
@@ -161,14 +168,14 @@ mod tests {
     }
 
     /// A Deployment with this entry for the address, if any.
-    fn part(name: &str, entry: &str) -> Seen {
+    fn part(name: &str, entry: &str) -> TargetSnapshot {
         let yaml = format!(
             "spec: {{selector: {{}}, template: {{spec: {{containers: [{{name: main, image: i, env: [{entry}]}}]}}}}}}"
         );
-        Seen::Workload(workload(&target(name), &yaml))
+        TargetSnapshot::Workload(workload(&target(name), &yaml))
     }
 
-    fn both(app: &str, api: &str) -> Seen {
+    fn both(app: &str, api: &str) -> TargetSnapshot {
         Several::of(vec![part("app", app), part("api", api)]).unwrap()
     }
 
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn one_is_no_several() {
-        assert!(matches!(Several::of(vec![part("app", "")]), Some(Seen::Workload(_))));
+        assert!(matches!(Several::of(vec![part("app", "")]), Some(TargetSnapshot::Workload(_))));
         assert!(Several::of(Vec::new()).is_none());
     }
 
@@ -197,18 +204,18 @@ mod tests {
     }
 
     /// The Deployments after every change that the delivery needs.
-    fn settled(seen: Seen, wanted: Option<&Delivery<'_>>) -> Seen {
-        let Seen::Several(several) = seen else { panic!("one") };
-        let mut parts: Vec<Part> = [*several.first].into_iter().chain(several.more).collect();
+    fn settled(seen: TargetSnapshot, wanted: Option<&Delivery<'_>>) -> TargetSnapshot {
+        let TargetSnapshot::Several(several) = seen else { panic!("one") };
+        let mut parts: Vec<CombinedPart> = [*several.first].into_iter().chain(several.more).collect();
         for _ in 0..4 {
             let mut all = parts.clone().into_iter();
             let whole = Several { first: Box::new(all.next().unwrap()), more: all.collect() };
             let Some(Change::Several(changes)) = whole.change(&owner("corp"), wanted, &[]).unwrap() else {
-                return Seen::Several(whole);
+                return TargetSnapshot::Several(whole);
             };
             for (index, change) in changes {
-                let Seen::Workload(seen) = &parts[index].seen else { panic!("no workload") };
-                parts[index].seen = Seen::Workload(changed(seen, &owner("corp"), &change));
+                let TargetSnapshot::Workload(seen) = &parts[index].seen else { panic!("no workload") };
+                parts[index].seen = TargetSnapshot::Workload(changed(seen, &owner("corp"), &change));
             }
         }
         panic!("it does not end")
@@ -216,8 +223,8 @@ mod tests {
 
     #[test]
     fn going_back_is_to_what_a_revision_was_made_for() {
-        let numbers = |seen: &Seen| {
-            let of_part = |(seen, _): (&Seen, Reach)| seen.standing(&owner("corp")).numbers;
+        let numbers = |seen: &TargetSnapshot| {
+            let of_part = |(seen, _): (&TargetSnapshot, Reach)| seen.standing(&owner("corp")).numbers;
             seen.parts().into_iter().map(of_part).collect::<Vec<_>>()
         };
         let (one, two) = (values(&[ADDRESS]), values(&[ADDRESS, LOGIN]));
@@ -230,7 +237,7 @@ mod tests {
         let seen = settled(seen.reaching(&target("app")), Some(&delivery(1, &one)));
         assert_eq!(numbers(&seen), [[1].into(), BTreeSet::new()]);
         let seen = settled(seen, None);
-        assert_eq!(seen.standing(&owner("corp")), Standing::default());
+        assert_eq!(seen.standing(&owner("corp")), AppliedState::default());
     }
 
     #[test]
@@ -252,7 +259,8 @@ spec:
 "
             )
         };
-        let part = |name, manager, number| Seen::Workload(workload(&target(name), &by(manager, number)));
+        let part =
+            |name, manager, number| TargetSnapshot::Workload(workload(&target(name), &by(manager, number)));
         let ours = owner("corp").manager;
         let seen = Several::of(vec![part("app", &ours, 2), part("api", "kubectl-rollout", 1)]).unwrap();
         let standing = seen.standing(&owner("corp"));

@@ -17,13 +17,13 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Change, Made, Owner, Patience, Rollout, Seen, Sightings,
+    ApplyResult, Change, Owner, Rollout, RolloutDeadline, Sightings, TargetSnapshot,
     combined::Reach,
     references,
     rights::forbidden,
-    rollout::{Listed, Watched, judge, judge_rendered},
+    rollout::{ListedObjects, WatchedEntries, judge, judge_rendered},
     weights_and_biases::WeightsAndBiases,
-    workload::{Controller, Workload},
+    workload::{Workload, WorkloadController},
 };
 use crate::{
     api::Reason,
@@ -35,29 +35,29 @@ use crate::{
 pub async fn make(
     client: &Client,
     namespace: &str,
-    seen: &Seen,
+    seen: &TargetSnapshot,
     owner: &Owner,
     change: &Change,
-) -> Result<Result<Made, Problem>, kube::Error> {
+) -> Result<Result<ApplyResult, Problem>, kube::Error> {
     let changes = match (seen, change) {
-        (Seen::Several(several), Change::Several(changes)) => several.changed(changes),
+        (TargetSnapshot::Several(several), Change::Several(changes)) => several.changed(changes),
         one => vec![one],
     };
-    let runs: &[Run] = if changes.len() > 1 { &[Run::Dry, Run::Real] } else { &[Run::Real] };
+    let runs: &[DryRun] = if changes.len() > 1 { &[DryRun::Dry, DryRun::Real] } else { &[DryRun::Real] };
     for run in runs {
         for (seen, change) in &changes {
             match patch(client, namespace, seen, owner, change, *run).await? {
-                Ok(Made::Changed) => {}
+                Ok(ApplyResult::Changed) => {}
                 other => return Ok(other),
             }
         }
     }
-    Ok(Ok(Made::Changed))
+    Ok(Ok(ApplyResult::Changed))
 }
 
 /// Whether the API server keeps what it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Run {
+enum DryRun {
     Dry,
     Real,
 }
@@ -69,12 +69,12 @@ enum Run {
 async fn patch(
     client: &Client,
     namespace: &str,
-    seen: &Seen,
+    seen: &TargetSnapshot,
     owner: &Owner,
     change: &Change,
-    run: Run,
-) -> Result<Result<Made, Problem>, kube::Error> {
-    let dry_run = run == Run::Dry;
+    run: DryRun,
+) -> Result<Result<ApplyResult, Problem>, kube::Error> {
+    let dry_run = run == DryRun::Dry;
     let resource = seen.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let made = match change {
@@ -93,12 +93,12 @@ async fn patch(
             api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
         }
         // What is several was taken apart.
-        Change::Several(_) => return Ok(Ok(Made::Stale(String::new()))),
+        Change::Several(_) => return Ok(Ok(ApplyResult::Stale(String::new()))),
     };
     match made {
-        Ok(_) => Ok(Ok(Made::Changed)),
+        Ok(_) => Ok(Ok(ApplyResult::Changed)),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
-            Ok(Ok(Made::Stale(status.message.clone())))
+            Ok(Ok(ApplyResult::Stale(status.message.clone())))
         }
         // Admission answers 403, too, but not in these words.
         Err(kube::Error::Api(status))
@@ -129,9 +129,9 @@ const BAD_REQUEST: u16 = 400;
 pub async fn rollout(
     client: &Client,
     namespace: &str,
-    seen: &Seen,
+    seen: &TargetSnapshot,
     (owner, number): (&Owner, Option<u64>),
-    patience: Patience,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let parts = seen.parts();
@@ -151,19 +151,19 @@ pub async fn rollout(
 async fn rollout_of_object(
     client: &Client,
     namespace: &str,
-    seen: &Seen,
+    seen: &TargetSnapshot,
     (owner, number): (&Owner, Option<u64>),
-    patience: Patience,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workload = match seen {
-        Seen::Workload(workload) => workload,
-        Seen::WeightsAndBiases(server) => {
-            let watched = Watched { owner, number, containers: &[] };
+        TargetSnapshot::Workload(workload) => workload,
+        TargetSnapshot::WeightsAndBiases(server) => {
+            let watched = WatchedEntries { owner, number, containers: &[] };
             return rendered(client, namespace, server, watched, patience, sightings).await;
         }
         // What is several was taken apart.
-        Seen::Several(_) => return Ok(Ok(Rollout::Complete)),
+        TargetSnapshot::Several(_) => return Ok(Ok(Rollout::Complete)),
     };
     let numbers = workload.standing(owner).numbers;
     if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
@@ -175,15 +175,15 @@ async fn rollout_of_object(
         Err(problem) => return Ok(Err(problem)),
     };
     let replica_sets = match (workload.controller(), workload.controller().selector()) {
-        (Controller::Deployment(_), Some(selector)) => {
+        (WorkloadController::Deployment(_), Some(selector)) => {
             list::<ReplicaSet>(client, namespace, &ListParams::default().labels_from(&selector)).await?
         }
         _ => Ok(Vec::new()),
     };
     let containers = workload.container_names();
-    let watched = Watched { owner, number, containers: &containers };
+    let watched = WatchedEntries { owner, number, containers: &containers };
     Ok(replica_sets.map(|replica_sets| {
-        let listed = Listed { pods: &pods, replica_sets: &replica_sets };
+        let listed = ListedObjects { pods: &pods, replica_sets: &replica_sets };
         judge(workload.controller(), listed, watched, patience, sightings)
     }))
 }
@@ -194,7 +194,7 @@ async fn rollout_of_object(
 pub async fn unblock(
     client: &Client,
     namespace: &str,
-    seen: &Seen,
+    seen: &TargetSnapshot,
     owner: &Owner,
     stuck: &BTreeSet<u64>,
 ) -> Result<Result<(), Problem>, kube::Error> {
@@ -209,14 +209,14 @@ pub async fn unblock(
 async fn unblock_object(
     client: &Client,
     namespace: &str,
-    seen: &Seen,
+    seen: &TargetSnapshot,
     owner: &Owner,
     stuck: &BTreeSet<u64>,
 ) -> Result<Result<(), Problem>, kube::Error> {
-    let Seen::Workload(workload) = seen else {
+    let TargetSnapshot::Workload(workload) = seen else {
         return Ok(Ok(()));
     };
-    let Controller::StatefulSet(set) = workload.controller() else {
+    let WorkloadController::StatefulSet(set) = workload.controller() else {
         return Ok(Ok(()));
     };
     let pods = match pods_of(client, namespace, workload).await? {
@@ -260,8 +260,8 @@ async fn rendered(
     client: &Client,
     namespace: &str,
     server: &WeightsAndBiases,
-    watched: Watched<'_>,
-    patience: Patience,
+    watched: WatchedEntries<'_>,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let workloads = match workloads(client, namespace).await? {
@@ -275,7 +275,7 @@ async fn rendered(
     };
     let replica_sets = list::<ReplicaSet>(client, namespace, &ListParams::default()).await?;
     Ok(replica_sets.map(|replica_sets| {
-        let listed = Listed { pods: &pods, replica_sets: &replica_sets };
+        let listed = ListedObjects { pods: &pods, replica_sets: &replica_sets };
         judge_rendered(&workloads, listed, watched, patience, sightings, lacking)
     }))
 }
@@ -284,7 +284,7 @@ async fn rendered(
 pub(super) async fn workloads(
     client: &Client,
     namespace: &str,
-) -> Result<Result<Vec<Controller>, Problem>, kube::Error> {
+) -> Result<Result<Vec<WorkloadController>, Problem>, kube::Error> {
     let all = ListParams::default();
     let deployments = match list::<Deployment>(client, namespace, &all).await? {
         Ok(deployments) => deployments,
@@ -294,8 +294,8 @@ pub(super) async fn workloads(
         Ok(sets) => sets,
         Err(problem) => return Ok(Err(problem)),
     };
-    let deployments = deployments.into_iter().map(|each| Controller::Deployment(Box::new(each)));
-    let sets = sets.into_iter().map(|each| Controller::StatefulSet(Box::new(each)));
+    let deployments = deployments.into_iter().map(|each| WorkloadController::Deployment(Box::new(each)));
+    let sets = sets.into_iter().map(|each| WorkloadController::StatefulSet(Box::new(each)));
     Ok(Ok(deployments.chain(sets).collect()))
 }
 
@@ -331,7 +331,7 @@ where
     }
 }
 
-impl Seen {
+impl TargetSnapshot {
     /// The object, such as `Deployment/wandb`.
     fn title(&self) -> String {
         format!("{}/{}", self.resource().kind, self.name())

@@ -16,7 +16,7 @@ const PASSED: Duration = Duration::from_mins(1);
 
 /// What is seen to fail.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(super) enum FailureSubject {
     /// A container of the pod with this id.
     Pod(String),
     /// The workload of this title, for which no pod can be made.
@@ -25,7 +25,7 @@ pub(super) enum Subject {
 
 /// What earlier looks saw.
 #[derive(Clone, Debug, Default)]
-pub struct Sightings(BTreeMap<Subject, Sighting>);
+pub struct Sightings(BTreeMap<FailureSubject, Sighting>);
 
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
@@ -36,7 +36,7 @@ struct Sighting {
 
 impl Sightings {
     /// Keeps that the subject is seen to fail now; tells for how long it has.
-    pub(super) fn add(&mut self, subject: Subject, now: Instant) -> Duration {
+    pub(super) fn add(&mut self, subject: FailureSubject, now: Instant) -> Duration {
         self.0.retain(|_, sighting| now.saturating_duration_since(sighting.last) < PASSED);
         let sighting = self.0.entry(subject).or_insert(Sighting { first: now, last: now, times: 0 });
         sighting.last = now;
@@ -45,12 +45,12 @@ impl Sightings {
     }
 
     /// Forgets a subject that works.
-    pub(super) fn forget(&mut self, subject: &Subject) {
+    pub(super) fn forget(&mut self, subject: &FailureSubject) {
         self.0.remove(subject);
     }
 
     /// Whether the subject has failed for so long, in looks enough.
-    pub(super) fn lasts(&self, subject: &Subject, time: Duration) -> bool {
+    pub(super) fn lasts(&self, subject: &FailureSubject, time: Duration) -> bool {
         self.0.get(subject).is_some_and(|sighting| {
             sighting.times >= ENOUGH && sighting.last.saturating_duration_since(sighting.first) >= time
         })
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn time_and_looks_must_both_be_enough() {
         let begin = Instant::now();
-        let subject = Subject::Pod("1".to_owned());
+        let subject = FailureSubject::Pod("1".to_owned());
         for (seconds, lasts) in [
             (&[0, 3, 6][..], false),
             (&[0, 61], false),

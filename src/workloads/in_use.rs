@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 use kube::{Client, api::ListParams};
 
-use super::{Owner, Seen, effects::list, references::revisions};
+use super::{Owner, TargetSnapshot, effects::list, references::revisions};
 use crate::problem::Problem;
 
 /// Everything of a namespace that has pods or makes them.
@@ -34,7 +34,7 @@ struct PodMakers {
 pub async fn in_use(
     client: &Client,
     namespace: &str,
-    seen: Option<&Seen>,
+    seen: Option<&TargetSnapshot>,
     owner: &Owner,
 ) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
     let makers = match read(client, namespace).await? {

@@ -21,7 +21,7 @@ pub(super) struct FieldOwner<'a> {
 
 /// A step of a path through fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step<'a> {
+pub(super) enum FieldPathStep<'a> {
     /// A field of a structure.
     Field(&'a str),
     /// The entry of a list with this key.
@@ -52,7 +52,7 @@ impl<'a> ManagedFields<'a> {
 
 /// Whether the entry's set of fields has this path as a member: an empty map, or one with a dot in it.
 fn has(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
-    let path: Vec<_> = path.iter().copied().map(Step::Field).collect();
+    let path: Vec<_> = path.iter().copied().map(FieldPathStep::Field).collect();
     let node = fields(entry).and_then(|fields| descend(fields, &path));
     node.is_some_and(|node| node.is_empty() || node.contains_key("."))
 }
@@ -65,11 +65,11 @@ pub(super) fn fields(entry: &ManagedFieldsEntry) -> Option<&Map<String, Value>> 
 /// What is at the path.
 pub(super) fn descend<'a>(
     fields: &'a Map<String, Value>,
-    path: &[Step<'_>],
+    path: &[FieldPathStep<'_>],
 ) -> Option<&'a Map<String, Value>> {
     path.iter().try_fold(fields, |fields, step| match step {
-        Step::Field(name) => fields.get(&format!("f:{name}"))?.as_object(),
-        Step::Entry(field, value) => {
+        FieldPathStep::Field(name) => fields.get(&format!("f:{name}"))?.as_object(),
+        FieldPathStep::Entry(field, value) => {
             let found = fields.iter().find(|(key, _)| key_of(key, field).as_deref() == Some(value));
             found?.1.as_object()
         }
@@ -82,7 +82,7 @@ pub(super) fn entries<'a>(
     list: &str,
     key: &str,
 ) -> Vec<(String, &'a Map<String, Value>)> {
-    let list = descend(fields, &[Step::Field(list)]);
+    let list = descend(fields, &[FieldPathStep::Field(list)]);
     let entries = list.into_iter().flatten();
     entries.filter_map(|(name, fields)| Some((key_of(name, key)?, fields.as_object()?))).collect()
 }
@@ -165,11 +165,18 @@ mod tests {
         let found = entries(list, "env", "name");
         assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
         for (path, is_there) in [
-            (&[Step::Field("env"), Step::Entry("name", "A"), Step::Field("value")][..], true),
-            (&[Step::Field("env"), Step::Entry("name", "B")], true),
-            (&[Step::Field("env"), Step::Entry("name", "C")], false),
-            (&[Step::Field("env"), Step::Entry("port", "1")], false),
-            (&[Step::Entry("name", "A")], false),
+            (
+                &[
+                    FieldPathStep::Field("env"),
+                    FieldPathStep::Entry("name", "A"),
+                    FieldPathStep::Field("value"),
+                ][..],
+                true,
+            ),
+            (&[FieldPathStep::Field("env"), FieldPathStep::Entry("name", "B")], true),
+            (&[FieldPathStep::Field("env"), FieldPathStep::Entry("name", "C")], false),
+            (&[FieldPathStep::Field("env"), FieldPathStep::Entry("port", "1")], false),
+            (&[FieldPathStep::Entry("name", "A")], false),
         ] {
             assert_eq!(descend(list, path).is_some(), is_there, "{path:?}");
         }

@@ -1,14 +1,14 @@
 //! Where published values are delivered: Deployments, `StatefulSet`s, or the W&B operator's own resource.
 //!
 //! In reading order: [`Target`] is the address that the spec gives, [`Owner`] the resource whose entries are
-//! meant, [`Delivery`] what the target is to have. [`read`] gives a [`Seen`] target, and everything that is
+//! meant, [`Delivery`] what the target is to have. [`read`] gives a [`TargetSnapshot`], and everything that is
 //! decided of it is pure: how the owner's entries [stand](Seen::standing), which [change](Seen::change) brings
 //! them to where they should be, and what its [environment](Seen::environment) tells. [`make`] makes the
 //! change, [`rollout`] looks at what became of it. [`Several`] objects are one target for everybody else.
 //!
 //! Invariants:
 //!
-//! - An entry of somebody else is never changed, except by [`Seen::take_over`]. Ours are those that refer to a
+//! - An entry of somebody else is never changed, except by [`TargetSnapshot::take_over`]. Ours are those that refer to a
 //!   revision of the owner.
 //! - A change is made to the version of the target that was seen, or not at all.
 //! - This module never writes a Secret. It reads those with the values of W&B's chart, and no revision.
@@ -41,8 +41,8 @@ pub use expansion::{Piece, pieces};
 pub use failures::Sightings;
 pub use in_use::in_use;
 pub use owner::Owner;
-pub use present::{Holder, Part, PresentVariable, ValueOrigin};
-pub use rollout::{Patience, Rollout};
+pub use present::{EntryHolder, PresentVariable, ValueOrigin, ValuePart};
+pub use rollout::{Rollout, RolloutDeadline};
 use weights_and_biases::rendered_of;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};
 pub use workload::Workload;
@@ -64,13 +64,13 @@ pub(crate) const ADVICE_TO_ADOPT: &str = "Leave what is there in place until thi
 
 /// How the owner's entries stand in a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AppliedState {
     /// The revisions that the owner's entries refer to: none, one, or several where somebody changed some.
     pub numbers: BTreeSet<u64>,
     /// When the owner's field manager last changed the target; nothing where it owns nothing there.
     pub applied_at: Option<Timestamp>,
     /// Who else pointed the owner's entries to where they are now.
-    pub moved: Option<Moved>,
+    pub moved: Option<RepointedBy>,
     /// What was made of the target and does not have the entries as they are in it.
     pub undone: Option<Undone>,
 }
@@ -84,7 +84,7 @@ pub struct Undone {
     /// The objects, such as `Deployment/wandb`, with their generations.
     pub workloads: Vec<(String, Option<i64>)>,
     /// Who changed them last.
-    pub by: Moved,
+    pub by: RepointedBy,
 }
 
 impl Undone {
@@ -96,7 +96,7 @@ impl Undone {
 
 /// Entries that somebody else pointed to another revision, such as `kubectl rollout undo` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct RepointedBy {
     /// The field manager.
     pub by: String,
     /// When.
@@ -105,7 +105,7 @@ pub struct Moved {
 
 /// What was read of a target.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum TargetSnapshot {
     /// A Deployment or a StatefulSet.
     Workload(Workload),
     /// The W&B operator's own resource.
@@ -140,7 +140,7 @@ impl Change {
 
 /// What became of a [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Made {
+pub enum ApplyResult {
     /// The target has it.
     Changed,
     /// The target is not the one that was seen any more, in the API server's words: look again.
@@ -152,7 +152,7 @@ pub async fn read(
     client: &Client,
     namespace: &str,
     target: &Target,
-) -> Result<Result<Option<Seen>, Problem>, kube::Error> {
+) -> Result<Result<Option<TargetSnapshot>, Problem>, kube::Error> {
     let mut parts = Vec::new();
     for object in target.objects() {
         match read_object(client, namespace, object, target.containers_of(object)).await? {
@@ -169,15 +169,15 @@ async fn read_object(
     namespace: &str,
     object: &Target,
     containers: Vec<Option<String>>,
-) -> Result<Result<Option<Seen>, Problem>, kube::Error> {
+) -> Result<Result<Option<TargetSnapshot>, Problem>, kube::Error> {
     match object {
         Target::Deployment(_) | Target::StatefulSet(_) => {
             let read = workload::read(client, namespace, object).await?;
-            Ok(read.map(|seen| seen.map(|seen| Seen::Workload(seen.with_containers(containers)))))
+            Ok(read.map(|seen| seen.map(|seen| TargetSnapshot::Workload(seen.with_containers(containers)))))
         }
         Target::WeightsAndBiases { name } => Ok(weights_and_biases::read(client, namespace, name)
             .await?
-            .map(|seen| seen.map(Seen::WeightsAndBiases))),
+            .map(|seen| seen.map(TargetSnapshot::WeightsAndBiases))),
         // What is several was taken apart.
         Target::Several(_) => Ok(Ok(None)),
     }
@@ -204,7 +204,7 @@ pub fn preview(target: &Target, owner: &Owner, delivery: &Delivery<'_>) -> Vec<s
     }
 }
 
-impl Seen {
+impl TargetSnapshot {
     /// Which very objects were seen: one that was deleted and made again is another one.
     pub fn uids(&self) -> Vec<&str> {
         let parts = self.parts().into_iter();
@@ -225,7 +225,7 @@ impl Seen {
     }
 
     /// How the owner's entries stand.
-    pub fn standing(&self, owner: &Owner) -> Standing {
+    pub fn standing(&self, owner: &Owner) -> AppliedState {
         match self {
             Self::Workload(seen) => seen.standing(owner),
             Self::WeightsAndBiases(seen) => seen.standing(owner),

@@ -4,13 +4,13 @@
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt;
 
-use super::workload::Controller;
+use super::workload::WorkloadController;
 
 /// Counts the templates of a Deployment; its controller writes it on the `ReplicaSet` of each.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The label that pods of one template share.
-pub(super) struct Template {
+pub(super) struct TemplateLabel {
     label: &'static str,
     /// Nothing where the controller has not said yet which it is.
     value: Option<String>,
@@ -18,9 +18,9 @@ pub(super) struct Template {
 
 /// The newest template of a workload: the one whose `ReplicaSet` has the highest number, or the update revision of
 /// a StatefulSet.
-pub(super) fn template(controller: &Controller, replica_sets: &[ReplicaSet]) -> Template {
+pub(super) fn template(controller: &WorkloadController, replica_sets: &[ReplicaSet]) -> TemplateLabel {
     match controller {
-        Controller::Deployment(deployment) => {
+        WorkloadController::Deployment(deployment) => {
             let uid = deployment.metadata.uid.as_ref();
             let is_own = |set: &&ReplicaSet| {
                 set.owner_references()
@@ -30,16 +30,16 @@ pub(super) fn template(controller: &Controller, replica_sets: &[ReplicaSet]) -> 
             let number = |set: &&ReplicaSet| set.annotations().get(REVISION)?.parse::<u64>().ok();
             let newest = replica_sets.iter().filter(is_own).max_by_key(number);
             let label = "pod-template-hash";
-            Template { label, value: newest.and_then(|set| set.labels().get(label).cloned()) }
+            TemplateLabel { label, value: newest.and_then(|set| set.labels().get(label).cloned()) }
         }
-        Controller::StatefulSet(set) => Template {
+        WorkloadController::StatefulSet(set) => TemplateLabel {
             label: "controller-revision-hash",
             value: set.status.as_ref().and_then(|status| status.update_revision.clone()),
         },
     }
 }
 
-impl Template {
+impl TemplateLabel {
     /// Whether the pod is of this template, and to stay.
     pub(super) fn made(&self, pod: &Pod) -> bool {
         pod.metadata.deletion_timestamp.is_none()

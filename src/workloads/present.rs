@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use super::expansion::{Piece, pieces};
 use crate::{
-    engine::{Need, Reference, ReferenceSource},
+    engine::{Reference, ReferenceSource, Requirement},
     sensitive::Sensitive,
 };
 
@@ -21,7 +21,7 @@ pub struct PresentVariable {
     /// The container that has it, for messages; names are unique in one.
     pub container: String,
     /// Who has set it.
-    pub holder: Holder,
+    pub holder: EntryHolder,
     /// Where its value comes from.
     pub value: ValueOrigin,
     /// The field managers that have it, apart from the owner's.
@@ -30,7 +30,7 @@ pub struct PresentVariable {
 
 /// Who has set a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum EntryHolder {
     /// The owner of the delivery.
     Own,
     /// One that gives way to it.
@@ -43,14 +43,14 @@ pub enum Holder {
 #[derive(Clone)]
 pub enum ValueOrigin {
     /// From these parts, one after the other.
-    Parts(Vec<Part>),
+    Parts(Vec<ValuePart>),
     /// It cannot be told; why, as the end of a sentence.
     Unknown(Cow<'static, str>),
 }
 
 /// A part of a value.
 #[derive(Clone)]
-pub enum Part {
+pub enum ValuePart {
     /// It is written out.
     Text(Sensitive),
     /// It stands in a Secret or a ConfigMap.
@@ -59,14 +59,14 @@ pub enum Part {
 
 /// Where the value of each entry of a container comes from, in the order of the entries. Variables that do not stand
 /// in the list (`envFrom`, Services) can be used by it: `others` tells whether there may be any.
-pub(super) fn origins(entries: &[EnvVar], others: Surroundings) -> Vec<ValueOrigin> {
+pub(super) fn origins(entries: &[EnvVar], others: OtherSources) -> Vec<ValueOrigin> {
     let mut known: BTreeMap<&str, ValueOrigin> = BTreeMap::new();
     let mut origins = Vec::new();
     for entry in entries {
         let origin = match (entry.value.as_deref().filter(|value| !value.is_empty()), reference(entry)) {
             (Some(value), _) => expand(value, &known, others),
             (None, None) => ValueOrigin::Parts(Vec::new()),
-            (None, Some(Ok(reference))) => ValueOrigin::Parts(vec![Part::Key(reference)]),
+            (None, Some(Ok(reference))) => ValueOrigin::Parts(vec![ValuePart::Key(reference)]),
             (None, Some(Err(why))) => ValueOrigin::Unknown(why.into()),
         };
         known.insert(&entry.name, origin.clone());
@@ -77,7 +77,7 @@ pub(super) fn origins(entries: &[EnvVar], others: Surroundings) -> Vec<ValueOrig
 
 /// What else a container's variables may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Surroundings {
+pub(super) enum OtherSources {
     /// Nothing but its list.
     ListOnly,
     /// Whole Secrets or ConfigMaps (`envFrom`).
@@ -92,7 +92,7 @@ fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
         name: name.to_owned(),
         key: key.to_owned(),
         field: entry.name.clone().into(),
-        need: if optional == Some(true) { Need::Optional } else { Need::Required },
+        need: if optional == Some(true) { Requirement::Optional } else { Requirement::Required },
     };
     Some(match (&from.secret_key_ref, &from.config_map_key_ref) {
         (Some(secret), _) => Ok(key(ReferenceSource::Secret, &secret.name, &secret.key, secret.optional)),
@@ -103,7 +103,7 @@ fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
 
 /// The value as the kubelet expands it: `$(NAME)` is the variable of that name among the entries before, `$$` a
 /// dollar, and what names no variable stays as it is.
-fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: Surroundings) -> ValueOrigin {
+fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: OtherSources) -> ValueOrigin {
     let mut parts = Vec::new();
     let mut text = String::new();
     for piece in pieces(value) {
@@ -118,15 +118,14 @@ fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: Surroundings
             Some(ValueOrigin::Unknown(why)) => return ValueOrigin::Unknown(why.clone()),
             Some(ValueOrigin::Parts(of_variable)) => {
                 // Whether a variable that may be missing is there decides what the text becomes.
-                let may_be_missing =
-                    |part: &Part| matches!(part, Part::Key(reference) if reference.need == Need::Optional);
+                let may_be_missing = |part: &ValuePart| matches!(part, ValuePart::Key(reference) if reference.need == Requirement::Optional);
                 if of_variable.iter().any(may_be_missing) {
                     return ValueOrigin::Unknown(format!("it uses $({name}), which may be missing").into());
                 }
-                parts.push(Part::Text(std::mem::take(&mut text).into()));
+                parts.push(ValuePart::Text(std::mem::take(&mut text).into()));
                 parts.extend(of_variable.iter().cloned());
             }
-            None if others == Surroundings::Sources || is_of_service(name) => {
+            None if others == OtherSources::Sources || is_of_service(name) => {
                 return ValueOrigin::Unknown(
                     format!("it uses $({name}), which is not set in the same list before it").into(),
                 );
@@ -134,7 +133,7 @@ fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: Surroundings
             None => text.extend(["$(", name, ")"]),
         }
     }
-    parts.push(Part::Text(text.into()));
+    parts.push(ValuePart::Text(text.into()));
     ValueOrigin::Parts(parts)
 }
 
@@ -148,11 +147,11 @@ mod tests {
     use super::*;
 
     /// What the origins come to, with words in the place of values that stand elsewhere.
-    fn told(yaml: &str, others: Surroundings) -> Vec<String> {
+    fn told(yaml: &str, others: OtherSources) -> Vec<String> {
         let entries: Vec<EnvVar> = serde_yaml::from_str(yaml).unwrap();
-        let part = |part: &Part| match part {
-            Part::Text(text) => text.expose().to_owned(),
-            Part::Key(reference) => {
+        let part = |part: &ValuePart| match part {
+            ValuePart::Text(text) => text.expose().to_owned(),
+            ValuePart::Key(reference) => {
                 format!(
                     "<{} {} {} {:?}>",
                     reference.source.kind(),
@@ -186,7 +185,7 @@ mod tests {
             ("$()", "$()"),
         ] {
             let yaml = format!("[{{name: NAME, value: alice}}, {{name: A, value: '{value}'}}]");
-            assert_eq!(told(&yaml, Surroundings::ListOnly).last().unwrap(), expected, "{value}");
+            assert_eq!(told(&yaml, OtherSources::ListOnly).last().unwrap(), expected, "{value}");
         }
     }
 
@@ -205,7 +204,7 @@ mod tests {
 - {name: LATER, value: z}
 ";
         assert_eq!(
-            told(yaml, Surroundings::ListOnly),
+            told(yaml, OtherSources::ListOnly),
             [
                 "<Secret s k Required>",
                 "x-<Secret s k Required>-y",
@@ -219,7 +218,7 @@ mod tests {
                 "z",
             ]
         );
-        let told = told(yaml, Surroundings::Sources);
+        let told = told(yaml, OtherSources::Sources);
         assert_eq!(told.get(7).unwrap(), "? it uses $(LATER), which is not set in the same list before it");
     }
 }

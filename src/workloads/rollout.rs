@@ -14,9 +14,9 @@ use kube::ResourceExt;
 
 use super::{
     Owner,
-    failures::{Sightings, Subject},
+    failures::{FailureSubject, Sightings},
     newest, pod_failures, references,
-    workload::Controller,
+    workload::WorkloadController,
 };
 use crate::problem::enumerate;
 
@@ -33,7 +33,7 @@ pub enum Rollout {
 
 /// How long is waited for pods, where the workload sets no limit of its own.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RolloutDeadline {
     /// The longest wait.
     pub limit: Duration,
     /// How long a container must fail before that counts.
@@ -46,7 +46,7 @@ pub struct Patience {
     pub instant: Instant,
 }
 
-impl Patience {
+impl RolloutDeadline {
     /// Whether the wait has been too long.
     pub fn is_over(&self) -> bool {
         self.waited().is_some_and(|waited| waited > self.limit)
@@ -60,7 +60,7 @@ impl Patience {
 
 /// The entries whose arrival is watched.
 #[derive(Clone, Copy)]
-pub(super) struct Watched<'a> {
+pub(super) struct WatchedEntries<'a> {
     /// Whose they are.
     pub owner: &'a Owner,
     /// The revision that they refer to; without one they are out of the target.
@@ -69,7 +69,7 @@ pub(super) struct Watched<'a> {
     pub containers: &'a [&'a str],
 }
 
-impl Watched<'_> {
+impl WatchedEntries<'_> {
     /// The containers of the pod that take the entries.
     fn containers<'p>(&self, pod: &'p Pod) -> BTreeSet<&'p str> {
         let takers = pod.spec.iter().flat_map(|spec| references::takers(spec, self.owner, self.number));
@@ -85,7 +85,7 @@ impl Watched<'_> {
 
 /// What was listed beside the workloads.
 #[derive(Clone, Copy)]
-pub(super) struct Listed<'a> {
+pub(super) struct ListedObjects<'a> {
     /// Pods.
     pub pods: &'a [Pod],
     /// What Deployments make pods with: one for each of their templates.
@@ -103,7 +103,7 @@ impl Rollout {
 }
 
 /// How far the workload's own status came.
-enum Status {
+enum RolloutStatus {
     /// Every pod is of the present template and available.
     Complete,
     /// The controller has not looked at the template yet, or a person holds the rollout: only waiting helps.
@@ -132,30 +132,32 @@ enum Deadline {
 /// Judges a workload by its status, and by the pods of its newest template that have the entries: one whose
 /// container keeps failing ends the wait early.
 pub(super) fn judge(
-    controller: &Controller,
-    listed: Listed<'_>,
-    watched: Watched<'_>,
-    patience: Patience,
+    controller: &WorkloadController,
+    listed: ListedObjects<'_>,
+    watched: WatchedEntries<'_>,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Rollout {
     let number = watched.number;
     let status = match controller {
-        Controller::Deployment(deployment) => of_deployment(&controller.title(), deployment, patience),
-        Controller::StatefulSet(set) => of_stateful_set(&controller.title(), set),
+        WorkloadController::Deployment(deployment) => {
+            of_deployment(&controller.title(), deployment, patience)
+        }
+        WorkloadController::StatefulSet(set) => of_stateful_set(&controller.title(), set),
     };
     match (status, number) {
-        (Status::Complete, _) | (Status::Without(_), None) => Rollout::Complete,
-        (Status::Held(what), _) => Rollout::Progressing(what),
-        (Status::Without(why), Some(number)) => Rollout::Progressing(format!(
+        (RolloutStatus::Complete, _) | (RolloutStatus::Without(_), None) => Rollout::Complete,
+        (RolloutStatus::Held(what), _) => Rollout::Progressing(what),
+        (RolloutStatus::Without(why), Some(number)) => Rollout::Progressing(format!(
             "{why}, so no pod shows whether revision {number} works; it is looked at again when pods run."
         )),
-        (Status::Waiting { what, deadline }, _) => {
+        (RolloutStatus::Waiting { what, deadline }, _) => {
             let is_newest = newest::template(controller, listed.replica_sets);
             let newest: Vec<&Pod> =
                 listed.pods.iter().filter(|pod| watched.are_in(pod) && is_newest.made(pod)).collect();
             let begun = match number {
                 Some(_) => {
-                    Patience { since: beginning(controller, &newest, patience, sightings), ..patience }
+                    RolloutDeadline { since: beginning(controller, &newest, patience, sightings), ..patience }
                 }
                 None => patience,
             };
@@ -181,14 +183,14 @@ pub(super) fn judge(
 /// reserved, a database that is not up.
 fn lasting_failure(
     pods: &[&Pod],
-    watched: Watched<'_>,
-    patience: Patience,
+    watched: WatchedEntries<'_>,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Option<String> {
     let mut lasting = None;
     for pod in pods {
         let containers = watched.containers(pod);
-        let subject = Subject::Pod(pod.uid().unwrap_or_default());
+        let subject = FailureSubject::Pod(pod.uid().unwrap_or_default());
         match pod_failures::failing(pod, &containers) {
             Some(status) => {
                 sightings.add(subject.clone(), patience.instant);
@@ -206,12 +208,12 @@ fn lasting_failure(
 /// Since when the revision's pods are waited for; nothing where they may still come. A workload that was
 /// scaled to zero or paused makes them long after our last change, so the wait begins with the newest.
 fn beginning(
-    controller: &Controller,
+    controller: &WorkloadController,
     pods: &[&Pod],
-    patience: Patience,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Option<Timestamp> {
-    let subject = Subject::Workload(controller.title());
+    let subject = FailureSubject::Workload(controller.title());
     let created = pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref());
     match created.map(|time| time.0).max() {
         Some(newest) => {
@@ -229,28 +231,30 @@ fn beginning(
 }
 
 /// Whether no pod can be made, because of a quota or an admission policy.
-fn is_refused(controller: &Controller) -> bool {
+fn is_refused(controller: &WorkloadController) -> bool {
     match controller {
-        Controller::Deployment(deployment) => {
+        WorkloadController::Deployment(deployment) => {
             let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
             conditions.into_iter().any(|each| each.type_ == "ReplicaFailure" && each.status == "True")
         }
         // Its controller makes a pod before it says that it has looked, so one that still has none cannot.
-        Controller::StatefulSet(set) => set.status.as_ref().is_some_and(|status| status.replicas == 0),
+        WorkloadController::StatefulSet(set) => {
+            set.status.as_ref().is_some_and(|status| status.replicas == 0)
+        }
     }
 }
 
 /// Judges what the W&B operator made of its resource: those of the workloads that answer logins which refer to
 /// the owner's revisions. `lacking` says as a clause what these workloads do not have yet, if that is known.
 pub(super) fn judge_rendered(
-    workloads: &[Controller],
-    listed: Listed<'_>,
-    watched: Watched<'_>,
-    patience: Patience,
+    workloads: &[WorkloadController],
+    listed: ListedObjects<'_>,
+    watched: WatchedEntries<'_>,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
     lacking: Option<String>,
 ) -> Rollout {
-    let Watched { owner, number, .. } = watched;
+    let WatchedEntries { owner, number, .. } = watched;
     let referring: Vec<_> = workloads.iter().filter(|each| !each.revisions(owner).is_empty()).collect();
     let wanted: BTreeSet<u64> = number.into_iter().collect();
     let other = referring.iter().find(|each| each.revisions(owner) != wanted);
@@ -270,7 +274,7 @@ pub(super) fn judge_rendered(
             let telling = referring.into_iter().filter(|each| !runs || each.desired_replicas() > 0);
             return Rollout::worst(telling.map(|each| {
                 let own: Vec<_> = listed.pods.iter().filter(|pod| each.selects(pod)).cloned().collect();
-                judge(each, Listed { pods: &own, ..listed }, watched, patience, sightings)
+                judge(each, ListedObjects { pods: &own, ..listed }, watched, patience, sightings)
             }));
         }
     };
@@ -279,24 +283,24 @@ pub(super) fn judge_rendered(
 }
 
 /// As `kubectl rollout status` judges.
-fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Status {
+fn of_deployment(name: &str, deployment: &Deployment, patience: RolloutDeadline) -> RolloutStatus {
     let (Some(spec), status) = (&deployment.spec, deployment.status.clone().unwrap_or_default()) else {
-        return Status::Held(format!("{name} has no spec."));
+        return RolloutStatus::Held(format!("{name} has no spec."));
     };
     if !is_observed(deployment.metadata.generation, status.observed_generation) {
-        return Status::Held(not_observed(name));
+        return RolloutStatus::Held(not_observed(name));
     }
     let desired = spec.replicas.unwrap_or(1);
     let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
     let available = status.available_replicas.unwrap_or(0);
     if desired > 0 && updated >= desired && all <= updated && available >= updated {
-        return Status::Complete;
+        return RolloutStatus::Complete;
     }
     if spec.paused == Some(true) {
-        return Status::Held(format!("{name} is paused. Resume it with `kubectl rollout resume`."));
+        return RolloutStatus::Held(format!("{name} is paused. Resume it with `kubectl rollout resume`."));
     }
     if desired == 0 {
-        return Status::Without(format!("{name} is scaled to zero"));
+        return RolloutStatus::Without(format!("{name} is scaled to zero"));
     }
     let what = format!(
         "Pods of {name}: {desired} wanted, {updated} new, {} old, {available} available.",
@@ -314,11 +318,11 @@ fn of_deployment(name: &str, deployment: &Deployment, patience: Patience) -> Sta
         _ if has_deadline(spec.progress_deadline_seconds) => Deadline::Running,
         _ => Deadline::Patience,
     };
-    Status::Waiting { what, deadline }
+    RolloutStatus::Waiting { what, deadline }
 }
 
 /// Whether so many seconds have gone by since the wait began.
-fn has_run(seconds: Option<i32>, patience: Patience) -> bool {
+fn has_run(seconds: Option<i32>, patience: RolloutDeadline) -> bool {
     let limit = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     patience.since.is_none() || patience.waited() >= limit
 }
@@ -329,12 +333,12 @@ fn has_deadline(seconds: Option<i32>) -> bool {
 }
 
 /// As `kubectl rollout status` judges; pods below the partition stay as they are, as the spec says.
-fn of_stateful_set(name: &str, set: &StatefulSet) -> Status {
+fn of_stateful_set(name: &str, set: &StatefulSet) -> RolloutStatus {
     let (Some(spec), Some(status)) = (&set.spec, &set.status) else {
-        return Status::Held(not_observed(name));
+        return RolloutStatus::Held(not_observed(name));
     };
     if !is_observed(set.metadata.generation, status.observed_generation) {
-        return Status::Held(not_observed(name));
+        return RolloutStatus::Held(not_observed(name));
     }
     let desired = spec.replicas.unwrap_or(1);
     let strategy = spec.update_strategy.as_ref();
@@ -348,21 +352,21 @@ fn of_stateful_set(name: &str, set: &StatefulSet) -> Status {
     // With a partition, or by hand, the current revision stays the old one.
     let is_current = partition > 0 || by_hand || status.current_revision == status.update_revision;
     if desired == 0 {
-        return Status::Without(format!("{name} is scaled to zero"));
+        return RolloutStatus::Without(format!("{name} is scaled to zero"));
     }
     if due == 0 && updated == 0 {
-        return Status::Without(format!("The partition of {name} keeps all of its pods as they are"));
+        return RolloutStatus::Without(format!("The partition of {name} keeps all of its pods as they are"));
     }
     if updated >= due && available >= desired && is_current {
-        return Status::Complete;
+        return RolloutStatus::Complete;
     }
     if by_hand && updated < desired {
-        return Status::Held(format!(
+        return RolloutStatus::Held(format!(
             "{updated} of {desired} pods of {name} are new, and its updateStrategy is OnDelete. Delete its old pods by hand."
         ));
     }
     let what = format!("Pods of {name}: {due} of {desired} to be new, {updated} new, {available} available.");
-    Status::Waiting { what, deadline: Deadline::Patience }
+    RolloutStatus::Waiting { what, deadline: Deadline::Patience }
 }
 
 fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use wandb_auth_operator::{
     api::{CheckName, CheckResult, OidcProvider, Reason},
-    engine::{self, Fetched, Finding, Findings, ObjectKey, Prepared, ReferenceSource, Scene},
+    engine::{self, CheckContext, Fetched, Finding, Findings, ObjectKey, Prepared, ReferenceSource},
     net::{EgressPolicy, Network},
 };
 
@@ -71,7 +71,10 @@ async fn examine_within(
     let key = ObjectKey { source: ReferenceSource::Secret, name: "oidc".to_owned() };
     match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust, &[]) {
         Prepared::Planned(planned) => {
-            engine::Examination::run(&planned, Scene::without_cluster(network), limit).await.finish().findings
+            engine::CheckRun::run(&planned, CheckContext::without_cluster(network), limit)
+                .await
+                .finish()
+                .findings
         }
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
     }

@@ -8,4 +8,4 @@ mod reason;
 pub use check_name::CheckName;
 pub use condition_type::ConditionType;
 pub use event_reason::EventReason;
-pub use reason::{CredentialsAnswer, Reason, Remedy};
+pub use reason::{CredentialsAnswer, Reason, Resolution};

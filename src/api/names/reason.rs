@@ -4,7 +4,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// Who can end a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub enum Resolution {
     /// The spec, a referenced object or the other side's configuration must be changed by a person.
     Person,
     /// It may pass by itself, so the operator keeps trying.
@@ -309,7 +309,7 @@ impl Reason {
     }
 
     /// Whether trying again with the same inputs could end the failure.
-    pub fn remedy(self) -> Remedy {
+    pub fn remedy(self) -> Resolution {
         match self {
             Self::TimedOut
             | Self::Inconclusive
@@ -324,8 +324,8 @@ impl Reason {
             | Self::NotYetVerified
             | Self::PublishedUnverified
             | Self::WriteRejected
-            | Self::Progressing => Remedy::Retry,
-            _ => Remedy::Person,
+            | Self::Progressing => Resolution::Retry,
+            _ => Resolution::Person,
         }
     }
 

@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use super::{
-    super::{Verdict, manifests::Manifests, references::References},
+    super::{CommandVerdict, manifests::Manifests, references::References},
     result::Imported,
 };
-use crate::cli::dyn_resource::{Rendered, Surroundings, Title};
+use crate::cli::dyn_resource::{CheckSurroundings, Rendered, Title};
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
     engine::{Env, Kind},
-    import::{Comparison, Draft, Found, Shape},
+    import::{Comparison, FoundEnvironment, ResourceDraft, ServerShape},
     problem::quote,
     sensitive::Sensitive,
 };
@@ -20,8 +20,8 @@ pub(super) async fn compare(
     imported: &Imported,
     references: &References,
     manifests: &Manifests,
-) -> anyhow::Result<(String, Verdict)> {
-    let mut verdict = Verdict::Passed;
+) -> anyhow::Result<(String, CommandVerdict)> {
+    let mut verdict = CommandVerdict::Passed;
     let mut lines = vec![heading(imported)];
     lines.extend(imported.subject.notes.iter().map(|note| format!("! {note}")));
     for draft in &imported.drafts {
@@ -29,7 +29,7 @@ pub(super) async fn compare(
         lines.push(format!("{} {}", draft.kind, imported.subject.name));
         lines.extend(draft.holes.iter().map(|hole| format!("  ✗ It is not complete: {hole}")));
         if !draft.holes.is_empty() {
-            verdict = verdict.worse(Verdict::NotUsable);
+            verdict = verdict.worse(CommandVerdict::NotUsable);
         }
         let resource = manifests.resources.iter().find(|resource| {
             let Title { kind, namespace, name } = resource.title();
@@ -38,7 +38,7 @@ pub(super) async fn compare(
         if let Some(resource) = resource {
             let objects = references.of(&**resource, manifests).await?;
             let surroundings =
-                Surroundings { objects: &objects, resources: &[], cluster: references.cluster() };
+                CheckSurroundings { objects: &objects, resources: &[], cluster: references.cluster() };
             match resource.render(surroundings) {
                 Ok(rendered) => {
                     let (compared, outcome) = settings(&imported.found, draft, &rendered);
@@ -65,15 +65,19 @@ pub(super) async fn compare(
 
 fn heading(imported: &Imported) -> String {
     let shape = match imported.found.shape {
-        Shape::Local => "wandb/local",
-        Shape::Split => "the split services",
+        ServerShape::Local => "wandb/local",
+        ServerShape::Split => "the split services",
     };
     format!("Read {} as {shape}.", imported.subject.place)
 }
 
 /// A line for each setting of the kind that is set today or would be.
-fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, Verdict) {
-    let mut verdict = Verdict::Passed;
+fn settings(
+    found: &FoundEnvironment,
+    draft: &ResourceDraft,
+    rendered: &Rendered,
+) -> (Vec<String>, CommandVerdict) {
+    let mut verdict = CommandVerdict::Passed;
     let mut lines = Vec::new();
     let lost: BTreeSet<&str> = draft.losses.iter().map(|loss| loss.name.as_str()).collect();
     for env in draft.environment {
@@ -91,7 +95,7 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
             lines.push(format!("✓ {}: the same value as today{}", same.join(", "), also.unwrap_or_default()));
         }
         for name in &different {
-            verdict = Verdict::Failed;
+            verdict = CommandVerdict::Failed;
             lines.push(difference(name, found, rendered));
         }
         if !unknown.is_empty() {
@@ -113,12 +117,12 @@ fn settings(found: &Found, draft: &Draft, rendered: &Rendered) -> (Vec<String>, 
 }
 
 /// Whether a variable turns nothing on.
-fn is_off(found: &Found, name: &str) -> bool {
+fn is_off(found: &FoundEnvironment, name: &str) -> bool {
     let value = found.variables.get(name).and_then(|variable| variable.value.as_ref());
     value.is_some_and(|value| ["", "false"].contains(&value.expose()))
 }
 
-fn difference(name: &str, found: &Found, rendered: &Rendered) -> String {
+fn difference(name: &str, found: &FoundEnvironment, rendered: &Rendered) -> String {
     let wanted = rendered.values.get(name);
     let shown = wanted.map(|wanted| rendered.shown(wanted)).unwrap_or_default();
     let is_secret = wanted.is_some_and(|wanted| wanted.expose() != shown);

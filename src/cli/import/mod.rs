@@ -15,8 +15,8 @@ use clap::Args;
 
 use self::{result::Imported, subjects::Gathered};
 use super::{
-    Verdict,
-    check::{Report, look},
+    CommandVerdict,
+    check::{ResourceFindings, look},
     tree,
 };
 use crate::net::{EgressPolicy, SharedNetwork};
@@ -62,7 +62,7 @@ pub struct ImportArguments {
 }
 
 /// Prints the resources, what is to be known of them, and what the checks say of them.
-pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdict> {
+pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<CommandVerdict> {
     let mut gathered = Gathered::read(arguments).await?;
     let mut imports = Vec::new();
     for subject in std::mem::take(&mut gathered.subjects) {
@@ -78,7 +78,7 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdic
     apart(&imports)?;
     output::print(&imports, arguments)?;
     let Gathered { references, mut manifests, .. } = gathered;
-    let mut verdict = Verdict::Passed;
+    let mut verdict = CommandVerdict::Passed;
     for imported in &imports {
         imported.add_to(&mut manifests)?;
     }
@@ -92,7 +92,7 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Verdic
     }
     eprintln!("\nThe checks of the result:");
     let network = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
-    let checked = look(&references, &manifests, &network, |report: Report, advice| {
+    let checked = look(&references, &manifests, &network, |report: ResourceFindings, advice| {
         eprint!("{}", tree::draw(&report, advice.as_deref()));
     });
     Ok(verdict.worse(checked.await?))

@@ -11,26 +11,26 @@ use crate::{
 /// What runs a server, as a person names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
-    pub(super) kind: Kind,
+    pub(super) kind: InstallationKind,
     pub(super) name: String,
 }
 
 /// The kinds of what runs a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum InstallationKind {
     Deployment,
     StatefulSet,
     WeightsAndBiases,
 }
 
 /// The words for each kind, as kubectl takes them.
-const WORDS: [(Kind, &str, &[&str]); 3] = [
-    (Kind::Deployment, "Deployment", &["deployment", "deployments", "deploy"]),
-    (Kind::StatefulSet, "StatefulSet", &["statefulset", "statefulsets", "sts"]),
-    (Kind::WeightsAndBiases, "WeightsAndBiases", &["weightsandbiases", "wandb"]),
+const WORDS: [(InstallationKind, &str, &[&str]); 3] = [
+    (InstallationKind::Deployment, "Deployment", &["deployment", "deployments", "deploy"]),
+    (InstallationKind::StatefulSet, "StatefulSet", &["statefulset", "statefulsets", "sts"]),
+    (InstallationKind::WeightsAndBiases, "WeightsAndBiases", &["weightsandbiases", "wandb"]),
 ];
 
-impl Kind {
+impl InstallationKind {
     pub(super) fn name(self) -> &'static str {
         WORDS.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, name, _)| name)
     }
@@ -68,9 +68,9 @@ impl Named {
             fields.insert("container".to_owned(), container.into());
         }
         let field = match self.kind {
-            Kind::Deployment => "deployment",
-            Kind::StatefulSet => "statefulSet",
-            Kind::WeightsAndBiases => "weightsAndBiases",
+            InstallationKind::Deployment => "deployment",
+            InstallationKind::StatefulSet => "statefulSet",
+            InstallationKind::WeightsAndBiases => "weightsAndBiases",
         };
         json!({field: address, "adopt": AdoptionPolicy::Equal})
     }
@@ -83,13 +83,13 @@ mod tests {
     #[test]
     fn servers_are_named_as_kubectl_names_them() {
         for (text, expected) in [
-            ("deployment/wandb", Some(Kind::Deployment)),
-            ("deploy/wandb", Some(Kind::Deployment)),
-            ("Deployments.apps/wandb", Some(Kind::Deployment)),
-            ("statefulset/wandb", Some(Kind::StatefulSet)),
-            ("sts/wandb", Some(Kind::StatefulSet)),
-            ("weightsandbiases.apps.wandb.com/wandb", Some(Kind::WeightsAndBiases)),
-            ("wandb/wandb", Some(Kind::WeightsAndBiases)),
+            ("deployment/wandb", Some(InstallationKind::Deployment)),
+            ("deploy/wandb", Some(InstallationKind::Deployment)),
+            ("Deployments.apps/wandb", Some(InstallationKind::Deployment)),
+            ("statefulset/wandb", Some(InstallationKind::StatefulSet)),
+            ("sts/wandb", Some(InstallationKind::StatefulSet)),
+            ("weightsandbiases.apps.wandb.com/wandb", Some(InstallationKind::WeightsAndBiases)),
+            ("wandb/wandb", Some(InstallationKind::WeightsAndBiases)),
             ("wandb", None),
             ("pod/wandb", None),
             ("deployment/", None),

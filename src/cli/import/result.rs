@@ -11,37 +11,40 @@ use super::{
 };
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
-    engine::{CA_FILE, Fetched, Need, ObjectKey, ReferenceSource},
-    import::{Authorities, Draft, Found, Identity, Purpose, Subject, draft, resolve},
+    engine::{CA_FILE, Fetched, ObjectKey, ReferenceSource, Requirement},
+    import::{
+        Authorities, FoundEnvironment, Installation, ResourceDraft, ResourceIdentity, TrustPurpose, draft,
+        resolve,
+    },
     sensitive::Sensitive,
 };
 
 /// One installation.
 pub(super) struct Imported {
-    pub(super) subject: Subject,
-    pub(super) found: Found,
-    pub(super) drafts: Vec<Draft>,
+    pub(super) subject: Installation,
+    pub(super) found: FoundEnvironment,
+    pub(super) drafts: Vec<ResourceDraft>,
     /// The ConfigMaps with authorities that are to be made.
     pub(super) config_maps: Vec<Value>,
 }
 
 impl Imported {
     pub(super) fn of(
-        mut subject: Subject,
+        mut subject: Installation,
         objects: &BTreeMap<ObjectKey, Fetched>,
         arguments: &ImportArguments,
     ) -> Self {
         let mut found = resolve(&subject, objects);
         found.host = arguments.host.clone().or(found.host);
         found.token_issuer.clone_from(&arguments.jwt_issuer);
-        let for_all = |purpose: Purpose| purpose == Purpose::Everything;
+        let for_all = |purpose: TrustPurpose| purpose == TrustPurpose::Everything;
         let general = Trusted::of(&subject, objects, "authorities", for_all);
         let directory = Trusted::of(&subject, objects, "ldap-authorities", |_| true);
-        let has_own = subject.certificates.iter().any(|each| each.purpose == Purpose::Directory);
+        let has_own = subject.certificates.iter().any(|each| each.purpose == TrustPurpose::Directory);
         let directory = if has_own { &directory } else { &general };
         let tls = |trusted: &Option<Trusted>| trusted.as_ref().map(|trusted| trusted.tls.clone());
         let (directory_tls, tls) = (tls(directory), tls(&general));
-        let identity = |tls| Identity {
+        let identity = |tls| ResourceIdentity {
             name: &subject.name,
             namespace: &subject.namespace,
             target: subject.target.as_ref(),
@@ -106,14 +109,14 @@ impl Imported {
     }
 
     /// The resources that can be applied as they are.
-    pub(super) fn complete(&self) -> impl Iterator<Item = &Draft> {
+    pub(super) fn complete(&self) -> impl Iterator<Item = &ResourceDraft> {
         self.drafts.iter().filter(|draft| draft.holes.is_empty())
     }
 }
 
 /// The server trusts them, and the checks would not.
-fn unread_authorities(subject: &Subject, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<String> {
-    let missing = subject.certificates.iter().filter(|each| each.need == Need::Required);
+fn unread_authorities(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<String> {
+    let missing = subject.certificates.iter().filter(|each| each.need == Requirement::Required);
     let missing = missing.filter_map(|each| each.object());
     let missing = missing.filter(|object| !matches!(objects.get(object), Some(Fetched::Found { .. })));
     let note = |object: &ObjectKey| {
@@ -135,10 +138,10 @@ struct Trusted {
 
 impl Trusted {
     fn of(
-        subject: &Subject,
+        subject: &Installation,
         objects: &BTreeMap<ObjectKey, Fetched>,
         suffix: &str,
-        is_meant: impl Fn(Purpose) -> bool,
+        is_meant: impl Fn(TrustPurpose) -> bool,
     ) -> Option<Self> {
         let meant = subject.certificates.iter().filter(|each| is_meant(each.purpose));
         let Authorities { pem, only } = Authorities::read(meant, objects)?;

@@ -17,16 +17,16 @@ use super::{
     super::{
         manifests::{self, Manifests, Placed, named as named_paths},
         references::References,
-        yaml::Document,
+        yaml::YamlDocument,
     },
     ImportArguments,
-    named::{Kind, Named},
+    named::{InstallationKind, Named},
 };
 use crate::{
     api_server::Cluster,
-    engine::{Fetched, Need, ObjectKey, Reference},
+    engine::{Fetched, ObjectKey, Reference, Requirement},
     import::{
-        Shape, Subject,
+        Installation, ServerShape,
         chart::{self, Chart, Chosen},
         layers, made_names, resource,
         workload::{self, Company},
@@ -36,7 +36,7 @@ use crate::{
 
 /// What was asked for, and where what it refers to is read.
 pub(super) struct Gathered {
-    pub(super) subjects: Vec<Subject>,
+    pub(super) subjects: Vec<Installation>,
     pub(super) references: References,
     /// The Secrets and ConfigMaps of the files.
     pub(super) manifests: Manifests,
@@ -84,9 +84,9 @@ impl Gathered {
         let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config.clone())?;
         let resource = match named.kind {
-            Kind::Deployment => ApiResource::erase::<Deployment>(&()),
-            Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
-            Kind::WeightsAndBiases => stored_resource(&client)
+            InstallationKind::Deployment => ApiResource::erase::<Deployment>(&()),
+            InstallationKind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            InstallationKind::WeightsAndBiases => stored_resource(&client)
                 .await?
                 .context("the cluster has no WeightsAndBiases in a version that this program knows")?,
         };
@@ -111,16 +111,19 @@ impl Gathered {
     }
 
     /// The subject with what W&B's operator merges into it.
-    pub(super) async fn with_layers(&self, subject: Subject) -> anyhow::Result<Subject> {
+    pub(super) async fn with_layers(&self, subject: Installation) -> anyhow::Result<Installation> {
         let Some(values) = &subject.values else { return Ok(subject) };
         let objects = self.fetch(&subject.namespace, layers::sources(&subject.name)).await?;
         let Chosen { shape, entries, certificates, host } =
             chart::operator(&layers::merged(values, &subject.name, &objects));
-        Ok(Subject { shape: Some(shape), entries, certificates, host, ..subject })
+        Ok(Installation { shape: Some(shape), entries, certificates, host, ..subject })
     }
 
     /// The objects that the subject refers to, and those under names that new Secrets may get.
-    pub(super) async fn objects(&self, subject: &Subject) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
+    pub(super) async fn objects(
+        &self,
+        subject: &Installation,
+    ) -> anyhow::Result<BTreeMap<ObjectKey, Fetched>> {
         self.fetch(&subject.namespace, subject.objects().into_iter().chain(made_names(&subject.name))).await
     }
 
@@ -136,7 +139,7 @@ impl Gathered {
                 name,
                 key: String::new(),
                 field: "".into(),
-                need: Need::Optional,
+                need: Requirement::Optional,
             })
             .collect();
         self.references.fetch(namespace, &references, &self.manifests).await
@@ -170,8 +173,8 @@ struct File<'a> {
 
 impl File<'_> {
     /// What it tells of a server; nothing where it is about something else.
-    fn subject(&self, value: &Value) -> anyhow::Result<Option<Subject>> {
-        if let Some(kind) = Kind::of(value) {
+    fn subject(&self, value: &Value) -> anyhow::Result<Option<Installation>> {
+        if let Some(kind) = InstallationKind::of(value) {
             let name = value.pointer("/metadata/name").and_then(Value::as_str);
             let name = name.with_context(|| format!("{}: metadata.name is missing", self.place))?;
             let own = Named { kind, name: name.to_owned() };
@@ -199,7 +202,7 @@ impl File<'_> {
         Ok(Some(self.of_values(chart, value)))
     }
 
-    fn of_values(&self, chart: Chart, values: &Value) -> Subject {
+    fn of_values(&self, chart: Chart, values: &Value) -> Installation {
         let release = self.named.map(|named| named.name.as_str());
         let (chosen, chart) = match chart {
             Chart::Operator => (chart::operator(values), "operator-wandb"),
@@ -207,14 +210,14 @@ impl File<'_> {
         };
         let container = self.arguments.container.as_deref();
         let target = self.named.map(|named| match named.kind {
-            Kind::WeightsAndBiases => named.target(None),
-            Kind::Deployment | Kind::StatefulSet => named.target(container),
+            InstallationKind::WeightsAndBiases => named.target(None),
+            InstallationKind::Deployment | InstallationKind::StatefulSet => named.target(container),
         });
         let mut notes = Vec::new();
         if target.is_none() {
             notes.push("Chart values do not say what runs the server: the resources have no target, and publish Secrets only. Call again with deployment/NAME or weightsandbiases/NAME.".to_owned());
         }
-        Subject {
+        Installation {
             place: format!("the values of the chart {chart} in {}", self.place),
             namespace: self.namespace.to_owned(),
             name: release.unwrap_or("wandb").to_owned(),
@@ -230,8 +233,8 @@ fn has_no_server(value: &Value) -> bool {
     pod(value).is_some_and(|pod| pod.containers.len() > 1)
 }
 
-fn of_chosen(Chosen { shape, entries, certificates, host }: Chosen) -> Subject {
-    Subject {
+fn of_chosen(Chosen { shape, entries, certificates, host }: Chosen) -> Installation {
+    Installation {
         place: String::new(),
         namespace: String::new(),
         name: String::new(),
@@ -256,15 +259,15 @@ fn subject(
     namespace: &str,
     value: &Value,
     arguments: &ImportArguments,
-) -> anyhow::Result<Subject> {
+) -> anyhow::Result<Installation> {
     let Named { kind, name } = named;
     let container = arguments.container.as_deref();
     let (place, namespace, name) = (place.to_owned(), namespace.to_owned(), name.clone());
-    if *kind != Kind::WeightsAndBiases {
+    if *kind != InstallationKind::WeightsAndBiases {
         let pod = pod(value).with_context(|| format!("{place} has no pod template that can be read"))?;
         let read = workload::read(&pod, container).map_err(|complaint| anyhow!("{place}: {complaint}"))?;
         let container = (read.company == Company::Others).then_some(read.container.as_str());
-        return Ok(Subject {
+        return Ok(Installation {
             place: format!("the container {} of {place}", read.container),
             target: Some(named.target(container)),
             namespace,
@@ -281,22 +284,22 @@ fn subject(
     let is_first = value.get("apiVersion").and_then(Value::as_str) == Some("apps.wandb.com/v1");
     let described = if is_first {
         let values = spec.get("values").cloned().unwrap_or_default();
-        Subject { values: Some(values.clone()), ..of_chosen(chart::operator(&values)) }
+        Installation { values: Some(values.clone()), ..of_chosen(chart::operator(&values)) }
     } else {
-        Subject {
+        Installation {
             host: resource::host(&spec),
             ..of_chosen(Chosen {
-                shape: Shape::Split,
+                shape: ServerShape::Split,
                 entries: resource::entries(&spec),
                 certificates: resource::certificates(&spec),
                 host: None,
             })
         }
     };
-    Ok(Subject { place, namespace, name, target: Some(named.target(None)), ..described })
+    Ok(Installation { place, namespace, name, target: Some(named.target(None)), ..described })
 }
 
 /// A document of the program's own making.
-pub(super) fn document(value: Value) -> Document {
+pub(super) fn document(value: Value) -> YamlDocument {
     value.into()
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// One document.
-pub(crate) struct Document {
+pub(crate) struct YamlDocument {
     /// What it holds, as the JSON that kubectl makes of it.
     pub(crate) value: Value,
     /// Keys that stand twice in one map; kubectl takes the last of them, most other tools refuse the text.
@@ -26,7 +26,7 @@ pub(crate) struct Repeated {
     pub(crate) line: usize,
 }
 
-impl From<Value> for Document {
+impl From<Value> for YamlDocument {
     fn from(value: Value) -> Self {
         Self { value, repeated: Vec::new() }
     }
@@ -39,7 +39,7 @@ const DEPTH_LIMIT: usize = 200;
 const VALUE_LIMIT: usize = 1_000_000;
 
 /// Reads the first document of a text; the lines of faults are counted in it.
-pub(super) fn read(text: &str) -> Result<Document, Fault> {
+pub(super) fn read(text: &str) -> Result<YamlDocument, Fault> {
     let mut reader = Reader {
         events: Parser::new_from_str(text),
         anchors: HashMap::new(),
@@ -56,18 +56,18 @@ pub(super) fn read(text: &str) -> Result<Document, Fault> {
     }
     let first = reader.next()?;
     let value = reader.node(first, 0)?.into_value().map_err(|what| Fault::at(reader.line, what))?;
-    Ok(Document { value, repeated: reader.repeated })
+    Ok(YamlDocument { value, repeated: reader.repeated })
 }
 
 /// A value, and how many values it is made of.
 #[derive(Clone)]
 struct Node {
-    content: Content,
+    content: YamlContent,
     size: usize,
 }
 
 #[derive(Clone)]
-enum Content {
+enum YamlContent {
     Scalar(Scalar),
     Collection(Value),
 }
@@ -75,8 +75,8 @@ enum Content {
 impl Node {
     fn into_value(self) -> Result<Value, String> {
         match self.content {
-            Content::Scalar(scalar) => scalar.into_value(),
-            Content::Collection(value) => Ok(value),
+            YamlContent::Scalar(scalar) => scalar.into_value(),
+            YamlContent::Collection(value) => Ok(value),
         }
     }
 }
@@ -123,15 +123,15 @@ impl<'a> Reader<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = scalar::resolve(full(tag.as_deref()).as_deref(), style, &text);
-                (anchor, Content::Scalar(scalar.map_err(|what| self.fault(what))?), 1)
+                (anchor, YamlContent::Scalar(scalar.map_err(|what| self.fault(what))?), 1)
             }
             Event::SequenceStart(_, anchor, _) => {
                 let (items, size) = self.sequence(depth)?;
-                (anchor, Content::Collection(Value::Array(items)), size)
+                (anchor, YamlContent::Collection(Value::Array(items)), size)
             }
             Event::MappingStart(_, anchor, _) => {
                 let (map, size) = self.mapping(depth)?;
-                (anchor, Content::Collection(Value::Object(map)), size)
+                (anchor, YamlContent::Collection(Value::Object(map)), size)
             }
             _ => return Err(self.fault("a value is missing")),
         };
@@ -188,8 +188,8 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let key = match self.node(first, depth + 1)?.content {
-                Content::Scalar(scalar) => scalar.into_key().map_err(|what| self.fault(what))?,
-                Content::Collection(_) => return Err(self.fault("a map or a list cannot be a key")),
+                YamlContent::Scalar(scalar) => scalar.into_key().map_err(|what| self.fault(what))?,
+                YamlContent::Collection(_) => return Err(self.fault("a map or a list cannot be a key")),
             };
             let value = self.next()?;
             let (value, more) = self.value(value, depth)?;

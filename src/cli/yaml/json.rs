@@ -18,13 +18,13 @@ struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Values).map(Self)
+        deserializer.deserialize_any(JsonValues).map(Self)
     }
 }
 
-struct Values;
+struct JsonValues;
 
-impl<'de> Visitor<'de> for Values {
+impl<'de> Visitor<'de> for JsonValues {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

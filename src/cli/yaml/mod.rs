@@ -11,17 +11,17 @@ mod scalar;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use document::Document;
+pub(super) use document::YamlDocument;
 
 /// What begins files of some editors, and the output of some shells.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Every document of a file that holds something, with the number that it has in the file.
-pub(super) fn documents(text: &str) -> Result<Vec<(usize, Document)>, Fault> {
+pub(super) fn documents(text: &str) -> Result<Vec<(usize, YamlDocument)>, Fault> {
     if text.trim_start().starts_with('{')
         && let Ok(values) = json::values(text)
     {
-        let whole = values.into_iter().map(Document::from).enumerate();
+        let whole = values.into_iter().map(YamlDocument::from).enumerate();
         return Ok(numbered(whole));
     }
     let mut documents = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<(usize, Document)>, Fault> {
     Ok(numbered(documents.into_iter()))
 }
 
-fn numbered(documents: impl Iterator<Item = (usize, Document)>) -> Vec<(usize, Document)> {
+fn numbered(documents: impl Iterator<Item = (usize, YamlDocument)>) -> Vec<(usize, YamlDocument)> {
     documents
         .filter(|(_, document)| document.value != Value::Null)
         .map(|(index, document)| (index + 1, document))

@@ -6,7 +6,8 @@ use crate::engine::{Checked, Report};
 use crate::{
     api::{CheckName, Reason},
     net::{
-        self, Certificate, ChainLink, Duplex, Encrypted, Endpoint, Metered, Network, Trust, VerifiedChain,
+        self, ChainLink, Duplex, Encrypted, Endpoint, Metered, Network, ServerCertificate, Trust,
+        VerifiedChain,
     },
     problem::capitalized,
 };
@@ -59,7 +60,7 @@ pub async fn encrypt_stage<S: Duplex>(
         .await?;
     let server = chain.as_ref().and_then(|chain| chain.links.first());
     if let Some(not_after) = server.and_then(end) {
-        report.saw_certificate(Certificate { not_after });
+        report.saw_certificate(ServerCertificate { not_after });
     }
     Some(stream)
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// What checks may use beside their plan.
 #[derive(Clone, Copy)]
-pub struct Scene<'a> {
+pub struct CheckContext<'a> {
     /// Connections to the outside.
     pub network: &'a Network,
     /// The cluster; nothing for `check` without one.
@@ -34,7 +34,7 @@ pub struct Scene<'a> {
     pub now: Now,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> CheckContext<'a> {
     /// Awaits work within a time limit; what it waited for when that was over.
     pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
         let mut work = std::pin::pin!(work);
@@ -90,7 +90,7 @@ mod tests {
         };
         let _recall = shared.credentials.begin_recall();
         let send = network.send_once(&login, pending::<Result<(), Problem>>(), |_| Said::Accepted);
-        let outcome = Scene::without_cluster(&network).within(Duration::from_millis(20), send).await;
+        let outcome = CheckContext::without_cluster(&network).within(Duration::from_millis(20), send).await;
         assert_eq!(outcome.err(), Some(Awaited::Others));
     }
 
@@ -100,7 +100,7 @@ mod tests {
         const LIMIT: Duration = Duration::from_millis(20);
         let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
         let [first, second, third] = [(); 3].map(|()| shared.seen_from("a"));
-        let scene = Scene::without_cluster(&third);
+        let scene = CheckContext::without_cluster(&third);
         assert_eq!(scene.within(LIMIT, pending::<()>()).await, Err(Awaited::Answer));
         first.meter().take(LARGE).await;
         second.meter().take(LARGE).await;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::first_check::Spread;
 use crate::engine::{
-    Account, CheckedInputs, Examined, Finding, Findings, InputsHash,
+    Account, CheckOutcome, CheckedInputs, Finding, Findings, InputsHash,
     status::conditions::{is_proven, is_verified},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 
 /// What findings answer: the inputs, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct CheckKey {
     /// Spec and referenced contents.
     pub inputs: InputsHash,
     /// The spec alone.
@@ -33,8 +33,8 @@ pub struct Question {
 
 /// What is remembered of one resource.
 #[derive(Clone)]
-pub struct Remembered<E> {
-    question: Question,
+pub struct CheckHistory<E> {
+    question: CheckKey,
     /// What the last run of the checks found.
     pub findings: Findings,
     /// What it learnt beside that.
@@ -81,7 +81,7 @@ impl Renewal {
 
 /// How a run's findings count.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum RunVerdict {
     /// No check failed.
     Passed,
     /// A check failed, but the same inputs passed before and the threshold is not reached.
@@ -108,9 +108,9 @@ enum Retrial {
     Held,
 }
 
-impl<E> Remembered<E> {
+impl<E> CheckHistory<E> {
     /// Whether the findings answer the question and are not due for another look.
-    pub fn answers(&self, question: &Question, schedule: Schedule, now: Instant) -> bool {
+    pub fn answers(&self, question: &CheckKey, schedule: Schedule, now: Instant) -> bool {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
@@ -120,37 +120,37 @@ impl<E> Remembered<E> {
     }
 
     /// Whether the checks passed at some time with the inputs of this question.
-    pub fn is_proven(&self, question: &Question) -> bool {
+    pub fn is_proven(&self, question: &CheckKey) -> bool {
         self.proven && self.question.inputs == question.inputs
     }
 
     /// What was found, where it was with the inputs of this question.
-    pub fn findings_on(&self, question: &Question) -> &[Finding] {
+    pub fn findings_on(&self, question: &CheckKey) -> &[Finding] {
         if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
     }
 
     /// On which terms credentials that were refused may be sent now.
-    pub fn terms(&self, question: &Question, interval: Duration) -> Terms {
+    pub fn terms(&self, question: &CheckKey, interval: Duration) -> Terms {
         let is_asked = self.question.recheck != question.recheck || self.question.spec != question.spec;
         let consent = if is_asked { Consent::Given } else { self.usage.consent };
         Terms { consent, last_look: self.checked_at, interval }
     }
 
     /// How the findings count.
-    pub fn verdict(&self, threshold: u32) -> Verdict {
+    pub fn verdict(&self, threshold: u32) -> RunVerdict {
         let Some(failure) = self.findings.failure() else {
-            return Verdict::Passed;
+            return RunVerdict::Passed;
         };
         let tolerated = match self.retrial() {
-            Retrial::Held => return Verdict::Held(failure.clone()),
+            Retrial::Held => return RunVerdict::Held(failure.clone()),
             Retrial::Scheduled => threshold,
             // The second try comes after more time than the threshold usually spans.
             Retrial::Seldom => threshold.min(2),
         };
         if self.proven && self.failures < tolerated && self.renewal != Renewal::Overdue {
-            Verdict::Tolerated { failure: failure.clone(), failures: self.failures }
+            RunVerdict::Tolerated { failure: failure.clone(), failures: self.failures }
         } else {
-            Verdict::Failed(failure.clone())
+            RunVerdict::Failed(failure.clone())
         }
     }
 
@@ -169,7 +169,7 @@ impl<E> Remembered<E> {
     }
 
     /// How the other side refused to be changed when the same was asked a short while ago.
-    pub fn refused_upkeep(&self, question: &Question, now: Instant) -> Option<&Finding> {
+    pub fn refused_upkeep(&self, question: &CheckKey, now: Instant) -> Option<&Finding> {
         let (finding, since) = self.refusal.as_ref()?;
         let lasts = self.question == *question && now.saturating_duration_since(*since) < REFUSAL_LASTS;
         lasts.then_some(finding)
@@ -195,8 +195,8 @@ impl<E> Remembered<E> {
     /// What is remembered after another run.
     pub fn learn(
         previous: Option<&Self>,
-        question: Question,
-        Examined { findings, evidence, refusal, usage }: Examined<E>,
+        question: CheckKey,
+        CheckOutcome { findings, evidence, refusal, usage }: CheckOutcome<E>,
         renewal: Renewal,
         jitter: f64,
         now: Instant,
@@ -233,7 +233,7 @@ impl<E> Remembered<E> {
     /// another one may have published other values for them.
     pub fn recover(
         status: &Status,
-        question: Question,
+        question: CheckKey,
         checked_inputs: &CheckedInputs,
         (account, threshold): (Account, u32),
         now: Instant,
@@ -318,7 +318,7 @@ const SELDOM: Duration = Duration::from_mins(30);
 const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
-    fn delay<E>(self, remembered: &Remembered<E>) -> Duration {
+    fn delay<E>(self, remembered: &CheckHistory<E>) -> Duration {
         // A provider counts clients that come with a wrong secret, and only another secret helps.
         if remembered.findings.client_rejected() {
             return self.interval;
@@ -333,11 +333,11 @@ impl Schedule {
             };
         }
         match remembered.verdict(self.threshold) {
-            Verdict::Passed | Verdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
+            RunVerdict::Passed | RunVerdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
                 self.interval.min(OVERDUE_RETRY)
             }
-            Verdict::Passed | Verdict::Tolerated { .. } => self.interval,
-            Verdict::Failed(_) | Verdict::Held(_) => {
+            RunVerdict::Passed | RunVerdict::Tolerated { .. } => self.interval,
+            RunVerdict::Failed(_) | RunVerdict::Held(_) => {
                 let doublings = remembered.failures.saturating_sub(1).min(16);
                 let longest = match remembered.renewal {
                     Renewal::Overdue => self.interval.min(OVERDUE_RETRY),
@@ -371,9 +371,9 @@ mod tests {
 
     const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
-    fn question(inputs: u64) -> Question {
+    fn question(inputs: u64) -> CheckKey {
         let inputs = InputsHash::from(inputs);
-        Question { inputs, spec: inputs, recheck: None, surroundings: Vec::new() }
+        CheckKey { inputs, spec: inputs, recheck: None, surroundings: Vec::new() }
     }
 
     fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
@@ -386,38 +386,45 @@ mod tests {
         Findings { list: vec![finding], account: Account::Named, ..Findings::default() }
     }
 
-    fn examined(findings: Findings) -> Examined<()> {
-        Examined { findings, evidence: (), refusal: None, usage: Usage::default() }
+    fn examined(findings: Findings) -> CheckOutcome<()> {
+        CheckOutcome { findings, evidence: (), refusal: None, usage: Usage::default() }
     }
 
-    fn run(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
+    fn run(previous: Option<&CheckHistory<()>>, inputs: u64, reason: Option<Reason>) -> CheckHistory<()> {
         run_check(previous, inputs, (CheckName::TcpConnects, reason))
     }
 
-    fn bind(previous: Option<&Remembered<()>>, inputs: u64, reason: Option<Reason>) -> Remembered<()> {
+    fn bind(previous: Option<&CheckHistory<()>>, inputs: u64, reason: Option<Reason>) -> CheckHistory<()> {
         run_check(previous, inputs, (CheckName::Bind, reason))
     }
 
     fn run_check(
-        previous: Option<&Remembered<()>>,
+        previous: Option<&CheckHistory<()>>,
         inputs: u64,
         (name, reason): (CheckName, Option<Reason>),
-    ) -> Remembered<()> {
+    ) -> CheckHistory<()> {
         let findings = findings(name, reason);
-        Remembered::learn(previous, question(inputs), examined(findings), Renewal::Never, 0.0, Instant::now())
+        CheckHistory::learn(
+            previous,
+            question(inputs),
+            examined(findings),
+            Renewal::Never,
+            0.0,
+            Instant::now(),
+        )
     }
 
     #[test]
     fn proven_inputs_are_given_the_threshold() {
         let passed = run(None, 1, None);
         let once = run(Some(&passed), 1, Some(Reason::ConnectionRefused));
-        assert!(matches!(once.verdict(3), Verdict::Tolerated { failures: 1, .. }));
+        assert!(matches!(once.verdict(3), RunVerdict::Tolerated { failures: 1, .. }));
         let twice = run(Some(&once), 1, Some(Reason::ConnectionRefused));
-        assert!(matches!(twice.verdict(3), Verdict::Tolerated { failures: 2, .. }));
+        assert!(matches!(twice.verdict(3), RunVerdict::Tolerated { failures: 2, .. }));
         let thrice = run(Some(&twice), 1, Some(Reason::ConnectionRefused));
-        assert!(matches!(thrice.verdict(3), Verdict::Failed(_)));
+        assert!(matches!(thrice.verdict(3), RunVerdict::Failed(_)));
         assert!(thrice.proven, "the values stay proven, so that the Secret can still be repaired");
-        assert_eq!(run(Some(&thrice), 1, None).verdict(3), Verdict::Passed);
+        assert_eq!(run(Some(&thrice), 1, None).verdict(3), RunVerdict::Passed);
     }
 
     #[test]
@@ -432,7 +439,7 @@ mod tests {
     fn changed_inputs_count_at_once() {
         let passed = run(None, 1, None);
         let changed = run(Some(&passed), 2, Some(Reason::ConnectionRefused));
-        assert!(matches!(changed.verdict(3), Verdict::Failed(_)));
+        assert!(matches!(changed.verdict(3), RunVerdict::Failed(_)));
         assert!(!changed.proven);
     }
 
@@ -440,12 +447,12 @@ mod tests {
     fn refused_credentials_count_at_once_and_are_never_due() {
         let passed = run(None, 1, None);
         let refused = bind(Some(&passed), 1, Some(Reason::InvalidCredentials));
-        assert!(matches!(refused.verdict(3), Verdict::Held(_)));
+        assert!(matches!(refused.verdict(3), RunVerdict::Held(_)));
         let much_later = Instant::now() + Duration::from_secs(1_000_000);
         assert_eq!(refused.wait(SCHEDULE, much_later), None);
         assert!(refused.answers(&question(1), SCHEDULE, much_later));
         assert!(!refused.answers(&question(2), SCHEDULE, much_later));
-        let asked = Question { recheck: Some("now".into()), ..question(1) };
+        let asked = CheckKey { recheck: Some("now".into()), ..question(1) };
         assert!(!refused.answers(&asked, SCHEDULE, much_later));
     }
 
@@ -469,7 +476,7 @@ mod tests {
             (Reason::TlsHandshakeFailed, Some(FIRST_RETRY), Some(SCHEDULE.interval)),
         ] {
             let wait =
-                |remembered: &Remembered<()>| remembered.wait(SCHEDULE, remembered.checked_at.unwrap());
+                |remembered: &CheckHistory<()>| remembered.wait(SCHEDULE, remembered.checked_at.unwrap());
             assert_eq!(wait(&bind(None, 1, Some(reason))), fresh, "{reason}");
             let passed = bind(None, 1, None);
             assert_eq!(wait(&bind(Some(&passed), 1, Some(reason))), proven, "{reason}");
@@ -486,9 +493,9 @@ mod tests {
     fn an_outage_that_hides_the_answer_counts_at_its_second_run() {
         let passed = bind(None, 1, None);
         let once = bind(Some(&passed), 1, Some(Reason::ConnectionClosed));
-        assert!(matches!(once.verdict(3), Verdict::Tolerated { failures: 1, .. }));
+        assert!(matches!(once.verdict(3), RunVerdict::Tolerated { failures: 1, .. }));
         let twice = bind(Some(&once), 1, Some(Reason::ConnectionClosed));
-        assert!(matches!(twice.verdict(3), Verdict::Failed(_)));
+        assert!(matches!(twice.verdict(3), RunVerdict::Failed(_)));
         assert!(twice.proven);
     }
 
@@ -505,15 +512,15 @@ mod tests {
     fn values_that_do_not_last_are_renewed_in_time_and_failures_count_at_once() {
         let now = Instant::now();
         let soon = Renewal::At(now + Duration::from_mins(1));
-        let learn = |previous: Option<&Remembered<()>>, reason, renewal| {
+        let learn = |previous: Option<&CheckHistory<()>>, reason, renewal| {
             let findings = findings(CheckName::TokenObtained, reason);
-            Remembered::learn(previous, question(1), examined(findings), renewal, 0.0, now)
+            CheckHistory::learn(previous, question(1), examined(findings), renewal, 0.0, now)
         };
         let fresh = learn(None, None, soon);
         assert_eq!(fresh.wait(SCHEDULE, now), Some(Duration::from_mins(1)));
         assert!(!fresh.answers(&question(1), SCHEDULE, now + Duration::from_mins(1)));
         let overdue = learn(Some(&fresh), Some(Reason::ServerUnavailable), Renewal::Overdue);
-        assert!(matches!(overdue.verdict(3), Verdict::Failed(_)));
+        assert!(matches!(overdue.verdict(3), RunVerdict::Failed(_)));
         assert!(overdue.proven, "the values that were published stay");
         assert_eq!(overdue.wait(SCHEDULE, now), Some(FIRST_RETRY));
         let for_long = (0..20).fold(overdue, |previous, _| {
@@ -529,18 +536,18 @@ mod tests {
             ..findings(CheckName::KeyAccepted, Some(Reason::RateLimited))
         };
         let now = Instant::now();
-        let limited = Remembered::learn(None, question(1), examined(asked), Renewal::Never, 0.0, now);
+        let limited = CheckHistory::learn(None, question(1), examined(asked), Renewal::Never, 0.0, now);
         assert_eq!(limited.wait(SCHEDULE, now), Some(Duration::from_mins(10)));
     }
 
     #[test]
     fn a_refused_change_disproves_nothing_and_is_asked_for_again_after_an_hour() {
         let now = Instant::now();
-        let refused = |previous: Option<&Remembered<()>>, at| {
+        let refused = |previous: Option<&CheckHistory<()>>, at| {
             let findings = findings(CheckName::KeyRotation, Some(Reason::KeyCreationForbidden));
             let refusal = findings.failure().cloned();
-            let examined = Examined { findings, evidence: (), refusal, usage: Usage::default() };
-            Remembered::learn(previous, question(1), examined, Renewal::Never, 0.0, at)
+            let examined = CheckOutcome { findings, evidence: (), refusal, usage: Usage::default() };
+            CheckHistory::learn(previous, question(1), examined, Renewal::Never, 0.0, at)
         };
         let once = refused(None, now);
         assert!(once.proven, "the values are as good as before");
@@ -563,7 +570,7 @@ mod tests {
         }
     }
 
-    fn status(remembered: &Remembered<()>, inputs: &str, conditions: Vec<Condition>) -> Status {
+    fn status(remembered: &CheckHistory<()>, inputs: &str, conditions: Vec<Condition>) -> Status {
         Status {
             checks: remembered.findings.list.iter().map(Finding::status).collect(),
             checked_inputs: Some(inputs.to_owned()),
@@ -577,7 +584,7 @@ mod tests {
         let inputs = CheckedInputs::from("spec=1");
         let now = Instant::now();
         let recover = |status: &Status, account| {
-            Remembered::<()>::recover(status, question(1), &inputs, (account, 3), now)
+            CheckHistory::<()>::recover(status, question(1), &inputs, (account, 3), now)
         };
         for reason in [Reason::InvalidCredentials, Reason::OperationRefused, Reason::TimedOut] {
             let refused = bind(None, 1, Some(reason));
@@ -585,7 +592,7 @@ mod tests {
                 let status = status(&refused, &recorded, Vec::new());
                 let recovered = recover(&status, Account::Named).unwrap();
                 assert!(recovered.answers(&question(1), SCHEDULE, now));
-                assert!(matches!(recovered.verdict(3), Verdict::Held(_)));
+                assert!(matches!(recovered.verdict(3), RunVerdict::Held(_)));
                 assert!(recover(&status, Account::Anonymous).is_none());
             }
             let other = status(&refused, "spec=2 operator=0.0.0", Vec::new());
@@ -605,7 +612,7 @@ mod tests {
         ] {
             let status = status(&run, &inputs.to_string(), conditions);
             let recovered =
-                Remembered::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), now).unwrap();
+                CheckHistory::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), now).unwrap();
             assert_eq!(recovered.wait(SCHEDULE, now), Some(SELDOM));
             assert!(!recovered.answers(&question(1), SCHEDULE, now + SELDOM));
         }
@@ -634,14 +641,14 @@ mod tests {
         let outage = vec![condition(ConditionType::Verified, "False"), published];
         let recover = |recorded: &str, conditions: &[Condition]| {
             let status = status(&down, recorded, conditions.to_vec());
-            Remembered::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), Instant::now())
+            CheckHistory::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), Instant::now())
         };
         let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
         assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));
-        assert!(matches!(recovered.verdict(3), Verdict::Tolerated { .. }));
+        assert!(matches!(recovered.verdict(3), RunVerdict::Tolerated { .. }));
         let recovered = recover(&inputs.to_string(), &outage).unwrap();
         assert!(recovered.proven, "the Secret can be repaired in an outage");
-        assert!(matches!(recovered.verdict(3), Verdict::Failed(_)), "and Verified does not flip");
+        assert!(matches!(recovered.verdict(3), RunVerdict::Failed(_)), "and Verified does not flip");
         let mut unverified = outage.clone();
         for condition in &mut unverified {
             condition.reason = Reason::PublishedUnverified.to_string();
@@ -659,10 +666,10 @@ mod tests {
         };
         let passed = run(None, 1, None);
         let down = run(Some(&passed), 1, Some(Reason::ConnectionRefused));
-        let wait = |run: &Remembered<()>, recorded: &str, verified| {
+        let wait = |run: &CheckHistory<()>, recorded: &str, verified| {
             let status = status(run, recorded, conditions(verified));
             let terms = (Account::Named, 3);
-            let recovered = Remembered::<()>::recover(&status, question(1), &inputs, terms, now)?;
+            let recovered = CheckHistory::<()>::recover(&status, question(1), &inputs, terms, now)?;
             recovered.spread(Spread::new("uid", Timestamp::UNIX_EPOCH, now)).wait(SCHEDULE, now)
         };
         let same = inputs.to_string();

@@ -14,8 +14,8 @@ use kube::{
 
 use super::report::without_advice;
 use crate::engine::{
-    Account, CheckedInputs, Context, Finding, Kind, Prepared, Remembered, fetch, prepare, references,
-    watching::{health::Watched, undecodable::Guarded},
+    Account, CheckHistory, CheckedInputs, Context, Finding, Kind, Prepared, fetch, prepare, references,
+    watching::{health::WatchHandle, undecodable::Guarded},
 };
 use crate::{api::Status, error::Error, net::Said, problem::Problem};
 
@@ -26,7 +26,7 @@ const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
 /// from this call on.
 pub(in crate::engine) fn recall_once_listed<K: Kind>(
     context: Arc<Context<K>>,
-    watched: Arc<Watched>,
+    watched: Arc<WatchHandle>,
     store: Store<Guarded<K>>,
 ) -> impl Future<Output = ()> {
     let begun = K::CREDENTIAL.map(|_| context.network.credentials.begin_recall());
@@ -101,7 +101,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     let _ = tokio::time::timeout(LOOK_UP_LIMIT, network.resolve(&login.server)).await;
     let refused = network.recall_refusal(&login, said, &problem);
     let terms = (planned.account, object.common().failure_threshold);
-    let recover = || Remembered::recover(status, planned.question, &checked_inputs, terms, Instant::now());
+    let recover = || CheckHistory::recover(status, planned.question, &checked_inputs, terms, Instant::now());
     // A run may have come before this, and knows the refusal, too.
     let known = context.memory.recall(object).or_else(recover);
     if let Some(mut known) = known

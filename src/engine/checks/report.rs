@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use crate::{
     api::{
         CheckName, CheckResult, CheckStatus, Reason,
-        names::{CredentialsAnswer, Remedy},
+        names::{CredentialsAnswer, Resolution},
     },
-    net::Certificate,
+    net::ServerCertificate,
     problem::Problem,
     sensitive::{Redactor, Sensitive},
 };
@@ -94,7 +94,7 @@ pub struct Report {
     redactor: Redactor,
     findings: Vec<Finding>,
     running: Option<(CheckName, Instant)>,
-    certificate: Option<Certificate>,
+    certificate: Option<ServerCertificate>,
     pause: Option<Duration>,
     account: Account,
 }
@@ -189,7 +189,7 @@ impl Report {
     }
 
     /// Records the certificate that the server showed.
-    pub fn saw_certificate(&mut self, certificate: Certificate) {
+    pub fn saw_certificate(&mut self, certificate: ServerCertificate) {
         self.certificate = Some(certificate);
     }
 
@@ -315,7 +315,7 @@ pub struct Findings {
     /// One finding a check.
     pub list: Vec<Finding>,
     /// The certificate that the server showed.
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<ServerCertificate>,
     /// How long a server asked to be left alone.
     pub pause: Option<Duration>,
     /// On whose behalf the checks were made.
@@ -343,7 +343,7 @@ impl Findings {
         let is_refused = |finding: &&Finding| {
             finding.name == *name
                 && finding.result == CheckResult::Failed
-                && finding.reason.remedy() == Remedy::Person
+                && finding.reason.remedy() == Resolution::Person
         };
         self.list.iter().find(is_refused)
     }
@@ -388,7 +388,7 @@ mod tests {
         report.time_out(Duration::from_secs(10), Awaited::Memory);
         let findings = report.finish();
         let failure = findings.failure().unwrap();
-        assert_eq!((failure.reason, failure.reason.remedy()), (Reason::Inconclusive, Remedy::Retry));
+        assert_eq!((failure.reason, failure.reason.remedy()), (Reason::Inconclusive, Resolution::Retry));
         assert!(failure.message.contains("says nothing about the server"), "{}", failure.message);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Account, Checked, Finding, Findings, Kind, Planned, Report, Scene, Upkeep};
+use crate::engine::{Account, CheckContext, Checked, Finding, Findings, Kind, Maintenance, Planned, Report};
 use crate::{
     api::{CheckName, Reason},
     net::Usage,
@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// A run of the checks: what it found, and what is left to be kept up on the other side.
-pub struct Examination<'a, K: Kind> {
+pub struct CheckRun<'a, K: Kind> {
     plan: &'a K::Plan,
-    scene: Scene<'a>,
+    scene: CheckContext<'a>,
     limit: Duration,
     report: Report,
     evidence: K::Evidence,
@@ -20,7 +20,7 @@ pub struct Examination<'a, K: Kind> {
 }
 
 /// What an examination came to.
-pub struct Examined<E> {
+pub struct CheckOutcome<E> {
     /// What was found.
     pub findings: Findings,
     /// What was learnt beside that.
@@ -31,9 +31,9 @@ pub struct Examined<E> {
     pub usage: Usage,
 }
 
-impl<'a, K: Kind> Examination<'a, K> {
+impl<'a, K: Kind> CheckRun<'a, K> {
     /// Runs every check of the plan; `limit` bounds all of them together.
-    pub async fn run(planned: &'a Planned<K>, scene: Scene<'a>, limit: Duration) -> Self {
+    pub async fn run(planned: &'a Planned<K>, scene: CheckContext<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
         // A CA bundle need not come from a Secret, and is worth a remark all the same.
         let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
@@ -53,12 +53,12 @@ impl<'a, K: Kind> Examination<'a, K> {
     }
 
     /// What is to be kept up, if anything.
-    pub fn upkeep(&self) -> Option<Upkeep> {
+    pub fn upkeep(&self) -> Option<Maintenance> {
         K::upkeep(self.plan, &self.evidence, &self.scene)
     }
 
     /// Keeps it up, within the time limit of the checks once more.
-    pub async fn tend(&mut self, upkeep: Upkeep) {
+    pub async fn tend(&mut self, upkeep: Maintenance) {
         self.tended = Some(upkeep.check);
         let evidence = self.evidence.clone();
         let tended = K::tend(self.plan, &self.scene, evidence, &mut self.report);
@@ -69,21 +69,21 @@ impl<'a, K: Kind> Examination<'a, K> {
     }
 
     /// Tells that it could not be begun.
-    pub fn refuse(&mut self, upkeep: Upkeep, problem: Problem) {
+    pub fn refuse(&mut self, upkeep: Maintenance, problem: Problem) {
         self.report.record::<()>(upkeep.check, Err(problem));
     }
 
     /// Tells that it is left to the operator.
-    pub fn leave(&mut self, upkeep: Upkeep) {
+    pub fn leave(&mut self, upkeep: Maintenance) {
         self.report
             .skip(upkeep.check, "Left to the running operator, since it changes something at the server.");
     }
 
     /// What it came to.
-    pub fn finish(self) -> Examined<K::Evidence> {
+    pub fn finish(self) -> CheckOutcome<K::Evidence> {
         let findings = self.report.finish();
         let refusal = self.tended.and_then(|check| findings.refusal(&check).cloned());
-        Examined { findings, evidence: self.evidence, refusal, usage: self.scene.network.usage() }
+        CheckOutcome { findings, evidence: self.evidence, refusal, usage: self.scene.network.usage() }
     }
 }
 

@@ -7,10 +7,10 @@ use kube::Client;
 
 use crate::{
     api::{AdoptionPolicy, Reason},
-    engine::{Fetched, Need, ObjectKey, Reference, Values, fetch},
+    engine::{Fetched, ObjectKey, Reference, Requirement, Values, fetch},
     problem::Problem,
     sensitive::Sensitive,
-    workloads::{Holder, Part, PresentVariable, Target, ValueOrigin},
+    workloads::{EntryHolder, PresentVariable, Target, ValueOrigin, ValuePart},
 };
 
 /// What the last run of the checks says of taking anything over.
@@ -33,7 +33,7 @@ pub(super) struct Present {
 
 /// Whether somebody else has set any of the variables.
 pub(super) fn is_occupied(present: &[PresentVariable]) -> bool {
-    present.iter().any(|variable| variable.holder == Holder::Other)
+    present.iter().any(|variable| variable.holder == EntryHolder::Other)
 }
 
 /// Reads what others have set.
@@ -49,8 +49,8 @@ pub(super) async fn read(
     });
     let references: Vec<_> = parts
         .filter_map(|part| match part {
-            Part::Key(reference) => Some(reference.clone()),
-            Part::Text(_) => None,
+            ValuePart::Key(reference) => Some(reference.clone()),
+            ValuePart::Text(_) => None,
         })
         .collect();
     let objects = fetch(client, namespace, &references).await?;
@@ -69,7 +69,7 @@ fn resolve(
     let mut values = BTreeMap::new();
     let mut unknown = BTreeMap::new();
     // The revision has what is the owner's.
-    for PresentVariable { name, value, .. } in last.values().filter(|each| each.holder != Holder::Own) {
+    for PresentVariable { name, value, .. } in last.values().filter(|each| each.holder != EntryHolder::Own) {
         match value_of(value, objects) {
             Ok(None) => {}
             Ok(Some(value)) => {
@@ -84,7 +84,7 @@ fn resolve(
         }
     }
     if unknown.is_empty() {
-        let others = present.iter().filter(|variable| variable.holder == Holder::Other);
+        let others = present.iter().filter(|variable| variable.holder == EntryHolder::Other);
         let managers = others.flat_map(|variable| variable.managers.iter().cloned()).collect();
         return Ok(Present { values, managers });
     }
@@ -110,8 +110,8 @@ fn value_of(
     let mut value = String::new();
     for part in parts {
         match part {
-            Part::Text(text) => value.push_str(text.expose()),
-            Part::Key(reference) => match text_of(reference, objects)? {
+            ValuePart::Text(text) => value.push_str(text.expose()),
+            ValuePart::Key(reference) => match text_of(reference, objects)? {
                 Some(text) => value.push_str(&text),
                 None => return Ok(None),
             },
@@ -124,8 +124,8 @@ fn text_of(reference: &Reference, objects: &BTreeMap<ObjectKey, Fetched>) -> Res
     let Reference { source, name, key, need, .. } = reference;
     let kind = source.kind();
     let missing = |what: String| match need {
-        Need::Optional => Ok(None),
-        Need::Required => Err(what),
+        Requirement::Optional => Ok(None),
+        Requirement::Required => Err(what),
     };
     match objects.get(&reference.object()) {
         Some(Fetched::Found { data, .. }) => match data.get(key) {
@@ -178,16 +178,22 @@ mod tests {
         Target::Deployment(WorkloadAddress { name: "wandb".to_owned(), container: None })
     }
 
-    fn reference(name: &str, key: &str, need: Need) -> Part {
+    fn reference(name: &str, key: &str, need: Requirement) -> ValuePart {
         let source = ReferenceSource::Secret;
-        Part::Key(Reference { source, name: name.to_owned(), key: key.to_owned(), field: "".into(), need })
+        ValuePart::Key(Reference {
+            source,
+            name: name.to_owned(),
+            key: key.to_owned(),
+            field: "".into(),
+            need,
+        })
     }
 
-    fn text(text: &str) -> Part {
-        Part::Text(text.into())
+    fn text(text: &str) -> ValuePart {
+        ValuePart::Text(text.into())
     }
 
-    fn variable(name: &str, holder: Holder, parts: Vec<Part>) -> PresentVariable {
+    fn variable(name: &str, holder: EntryHolder, parts: Vec<ValuePart>) -> PresentVariable {
         let (value, managers) = (ValueOrigin::Parts(parts), ["helm".to_owned()].into());
         PresentVariable { name: name.to_owned(), container: "wandb".to_owned(), holder, value, managers }
     }
@@ -209,15 +215,15 @@ mod tests {
         let present = [
             variable(
                 "A",
-                Holder::Other,
-                vec![text("a-"), reference("there", "key", Need::Required), text("!")],
+                EntryHolder::Other,
+                vec![text("a-"), reference("there", "key", Requirement::Required), text("!")],
             ),
-            variable("B", Holder::Other, vec![text("first")]),
-            variable("C", Holder::Other, vec![reference("gone", "key", Need::Optional)]),
-            variable("D", Holder::Own, vec![reference("gone", "key", Need::Required)]),
-            variable("E", Holder::Yielding, vec![reference("there", "key", Need::Required)]),
-            variable("B", Holder::Other, vec![text("last")]),
-            variable("F", Holder::Other, Vec::new()),
+            variable("B", EntryHolder::Other, vec![text("first")]),
+            variable("C", EntryHolder::Other, vec![reference("gone", "key", Requirement::Optional)]),
+            variable("D", EntryHolder::Own, vec![reference("gone", "key", Requirement::Required)]),
+            variable("E", EntryHolder::Yielding, vec![reference("there", "key", Requirement::Required)]),
+            variable("B", EntryHolder::Other, vec![text("last")]),
+            variable("F", EntryHolder::Other, Vec::new()),
         ];
         assert!(is_occupied(&present) && !is_occupied(&present[3..5]));
         let Ok(found) = resolve(&target(), &present, &objects()) else { panic!("unreadable") };
@@ -230,12 +236,12 @@ mod tests {
         let unknown = PresentVariable {
             name: "E".to_owned(),
             container: "wandb".to_owned(),
-            holder: Holder::Other,
+            holder: EntryHolder::Other,
             value: ValueOrigin::Unknown("it comes from a field of the pod or a file".into()),
             managers: BTreeSet::new(),
         };
         let required = |name, of: &str, key: &str| {
-            variable(name, Holder::Other, vec![reference(of, key, Need::Required)])
+            variable(name, EntryHolder::Other, vec![reference(of, key, Requirement::Required)])
         };
         let present = [
             required("A", "gone", "key"),
@@ -243,10 +249,10 @@ mod tests {
             required("C", "there", "other"),
             required("D", "there", "bytes"),
             unknown,
-            variable("F", Holder::Other, vec![text("hunter2")]),
+            variable("F", EntryHolder::Other, vec![text("hunter2")]),
             PresentVariable {
                 container: "another".to_owned(),
-                ..variable("F", Holder::Other, vec![text("hunter3")])
+                ..variable("F", EntryHolder::Other, vec![text("hunter3")])
             },
         ];
         let Err(problem) = resolve(&target(), &present, &objects()) else { panic!("readable") };

@@ -4,16 +4,16 @@ use kube::ResourceExt;
 
 use crate::{
     engine::{
-        Claimant, Context, Kind,
+        Contender, Context, Kind,
         precedence::{self, Claim, Proof},
     },
-    workloads::{self, Seen, Target},
+    workloads::{self, Target, TargetSnapshot},
 };
 
 /// A resource among those of its namespace.
 pub(super) struct Contest {
-    pub claimant: Claimant,
-    pub others: Vec<Claimant>,
+    pub claimant: Contender,
+    pub others: Vec<Contender>,
 }
 
 impl Contest {
@@ -22,12 +22,12 @@ impl Contest {
     pub async fn of<K: Kind>(object: &K, context: &Context<K>, proof: Proof) -> Option<Self> {
         let others = context.others(object).await;
         // Who failed and gave way tries again only for a reason, and then claims its place again.
-        let claimant = Claimant::of(object)?.trying_again().proven(proof);
+        let claimant = Contender::of(object)?.trying_again().proven(proof);
         Some(Self { claimant, others })
     }
 
     /// The same with what was seen of everybody's entries.
-    pub fn at(&self, target: &Target, seen: &Seen) -> Self {
+    pub fn at(&self, target: &Target, seen: &TargetSnapshot) -> Self {
         let mut all = self.others.clone();
         all.retain(|other| !other.is(&self.claimant));
         all.push(self.claimant.clone());
@@ -47,7 +47,7 @@ impl Contest {
     }
 
     /// Who writes to the target.
-    pub fn leader(&self) -> &Claimant {
+    pub fn leader(&self) -> &Contender {
         precedence::leader(&self.claimant, &self.others)
     }
 
@@ -57,14 +57,14 @@ impl Contest {
     }
 
     /// Whose entries give way.
-    pub fn yielding(&self) -> Vec<Claimant> {
+    pub fn yielding(&self) -> Vec<Contender> {
         precedence::yielding(&self.claimant, &self.others).into_iter().cloned().collect()
     }
 
     /// Who has the place at once if this resource cannot use it. One that does not take all of the entries over must
     /// not keep any from being taken out.
-    pub fn successor(&self, target: &Target) -> Option<Claimant> {
-        let is_able = |other: &&Claimant| {
+    pub fn successor(&self, target: &Target) -> Option<Contender> {
+        let is_able = |other: &&Contender| {
             other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
         };
         precedence::successor(&self.claimant, &self.others).filter(is_able).cloned()

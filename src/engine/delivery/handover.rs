@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use super::{
     Delivered, Progress,
     adoption::{self, Checks, Present},
-    error::Obstacle,
-    plan::{Course, proven_before},
-    revisions::{self, Mark},
-    step::{Round, Scene},
+    error::DeliveryError,
+    plan::{DesiredRevision, proven_before},
+    revisions::{self, RevisionState},
+    step::{DeliveryRun, TargetView},
 };
 use crate::{
     api::AdoptionPolicy,
     engine::{Kind, Values},
-    workloads::{Change, Delivery, Seen, Standing},
+    workloads::{AppliedState, Change, Delivery, TargetSnapshot},
 };
 
 /// What somebody else has set of a delivery.
@@ -25,7 +25,7 @@ pub(super) enum Occupied {
 }
 
 /// What brings a target to a course.
-pub(super) enum Way {
+pub(super) enum Handover {
     /// Passed checks.
     Waits,
     /// First a revision of what is there.
@@ -36,42 +36,47 @@ pub(super) enum Way {
     TakeOver(Option<Change>, BTreeSet<String>),
 }
 
-impl<K: Kind> Round<'_, K> {
+impl<K: Kind> DeliveryRun<'_, K> {
     /// What brings the target to the course.
     pub async fn way(
         &self,
-        scene: &Scene<'_>,
-        course: Course<'_>,
+        scene: &TargetView<'_>,
+        course: DesiredRevision<'_>,
         delivery: Option<&Delivery<'_>>,
-    ) -> Result<Way, Obstacle> {
-        let Scene { seen, here, standing, .. } = scene;
+    ) -> Result<Handover, DeliveryError> {
+        let TargetView { seen, here, standing, .. } = scene;
         let plain = || seen.change(&self.owner, delivery, &self.yielding_owners());
-        let Some(delivery) = delivery else { return Ok(Way::Change(plain()?)) };
+        let Some(delivery) = delivery else { return Ok(Handover::Change(plain()?)) };
         let Occupied::Adoptable(present) = self.occupied(seen, delivery).await? else {
-            return Ok(Way::Change(plain()?));
+            return Ok(Handover::Change(plain()?));
         };
         let change = seen.take_over(&self.owner, delivery)?;
         // Who sets an entry anew that has been taken over changes nothing of what there is to go back to.
         if standing.numbers.contains(&delivery.number) {
-            return Ok(Way::TakeOver(change, present.managers));
+            return Ok(Handover::TakeOver(change, present.managers));
         }
         // The values of a way back were checked when it was chosen.
         if self.checks != Checks::Fresh && course.way_back.is_none() {
-            return Ok(Way::Waits);
+            return Ok(Handover::Waits);
         }
-        let is_proven = course.way_back.is_some() || matches!(course.newest.mark, Mark::RolledOut { .. });
+        let is_proven =
+            course.way_back.is_some() || matches!(course.newest.mark, RevisionState::RolledOut { .. });
         let managers = present.managers.clone();
         if !is_proven {
             let proven = proven_before(here, course.newest);
             if let Some(present) = self.unkept(present, standing, proven).await? {
-                return Ok(Way::Keep(present));
+                return Ok(Handover::Keep(present));
             }
         }
-        Ok(Way::TakeOver(change, managers))
+        Ok(Handover::TakeOver(change, managers))
     }
 
     /// What somebody else has set of what is to be delivered.
-    pub async fn occupied(&self, seen: &Seen, delivery: &Delivery<'_>) -> Result<Occupied, Obstacle> {
+    pub async fn occupied(
+        &self,
+        seen: &TargetSnapshot,
+        delivery: &Delivery<'_>,
+    ) -> Result<Occupied, DeliveryError> {
         let policy = self.object.common().target.as_ref().map(|target| target.adopt).unwrap_or_default();
         let present = seen.present(&self.owner, delivery, &self.yielding_owners());
         if policy == AdoptionPolicy::Never || !adoption::is_occupied(&present) {
@@ -88,9 +93,9 @@ impl<K: Kind> Round<'_, K> {
     pub async fn unkept(
         &self,
         present: Present,
-        standing: &Standing,
+        standing: &AppliedState,
         proven: Option<u64>,
-    ) -> Result<Option<Values>, Obstacle> {
+    ) -> Result<Option<Values>, DeliveryError> {
         let proven = match proven {
             Some(number) => revisions::values(&self.context.client, self.object, number).await?,
             None => None,
@@ -105,7 +110,7 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Nothing of somebody else's is taken over before the checks have passed, just now.
-    pub fn waits(&self, seen: &Seen, standing: &Standing) -> Delivered {
+    pub fn waits(&self, seen: &TargetSnapshot, standing: &AppliedState) -> Delivered {
         let state = Progress::AwaitsChecks(format!(
             "What stands at {} now is replaced once every check has passed; until then it stays as it is.",
             self.target

@@ -4,23 +4,28 @@ use std::collections::BTreeSet;
 
 use super::{
     Delivered, Progress,
-    plan::{Course, Stranded},
-    revisions::{Revision, Source, Stay},
-    step::{Round, STALE_LOOKS},
+    plan::{DesiredRevision, Stranded},
+    revisions::{FailedRevision, Revision, RevisionSource},
+    step::{DeliveryRun, STALE_LOOKS},
 };
 use crate::{
     api::{RECHECK_ANNOTATION, Reason, names::EventReason},
     engine::{
-        Claimant, Kind, Notice,
+        Contender, EventDraft, Kind,
         cache::{MISSING_AGAIN, Repair},
     },
     problem::{Problem, enumerate, quote},
-    workloads::{Seen, Undone},
+    workloads::{TargetSnapshot, Undone},
 };
 
-impl<K: Kind> Round<'_, K> {
+impl<K: Kind> DeliveryRun<'_, K> {
     /// The entries stay for the successor, which takes them over in one step: no pod starts without any.
-    pub(super) fn given_way(&self, seen: &Seen, course: Course<'_>, successor: &Claimant) -> Delivered {
+    pub(super) fn given_way(
+        &self,
+        seen: &TargetSnapshot,
+        course: DesiredRevision<'_>,
+        successor: &Contender,
+    ) -> Delivered {
         let evidence = course.way_back.map_or("", |way_back| way_back.evidence.as_str());
         let state = Progress::RolledBack(format!(
             "Revision {} did not work in the pods of {}, so this resource gives way to {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
@@ -30,13 +35,13 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// What is told of a resource that has no place at the target.
-    pub(super) fn without_place(&self, seen: &Seen, state: Progress) -> Delivered {
+    pub(super) fn without_place(&self, seen: &TargetSnapshot, state: Progress) -> Delivered {
         let revision = seen.standing(&self.owner).numbers.last().copied();
         Delivered { revision, environment: Some(seen.environment()), ..Delivered::nothing(state) }
     }
 
     /// What `RolledOut` says where the target stays with what does not work.
-    pub(super) fn stays(&self, course: Course<'_>, stay: &Stay) -> Progress {
+    pub(super) fn stays(&self, course: DesiredRevision<'_>, stay: &FailedRevision) -> Progress {
         Progress::NoWorkingRevision(format!(
             "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
             course.newest.number, self.target, stay.evidence
@@ -55,14 +60,14 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// What `RolledOut` says once pods run with the course.
-    pub(super) fn arrived(&self, here: &[Revision], course: Course<'_>) -> Progress {
+    pub(super) fn arrived(&self, here: &[Revision], course: DesiredRevision<'_>) -> Progress {
         let target = self.target;
         let Some(way_back) = course.way_back else {
             let number = course.newest.number;
             return Progress::RolledOut(format!("The pods of {target} run with revision {number}."));
         };
         let is_of_before = |number: u64| {
-            here.iter().any(|revision| revision.number == number && revision.source == Source::Target)
+            here.iter().any(|revision| revision.number == number && revision.source == RevisionSource::Target)
         };
         let place = match course.number {
             None => "is without the entries of this resource".to_owned(),
@@ -90,13 +95,13 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// What is told of entries that somebody else took away or changed, and that are back.
-    pub(super) fn repaired(&self, by: &BTreeSet<String>) -> Notice {
+    pub(super) fn repaired(&self, by: &BTreeSet<String>) -> EventDraft {
         let (target, title) = (self.target, &self.owner.title);
         let note = format!(
             "{} took the entries of {title} out of {target} or changed them; they are as they were. If that happens again and again, have that tool leave them alone, as docs/delivery/adopting says.",
             somebody(by)
         );
-        Notice::warning(EventReason::Repaired, "Repair", note)
+        EventDraft::warning(EventReason::Repaired, "Repair", note)
     }
 
     /// The problem that these field managers keep undoing a change.
@@ -120,7 +125,7 @@ impl<K: Kind> Round<'_, K> {
 }
 
 /// What is told while pods are still to come.
-pub(super) fn underway(course: Course<'_>, here: &[Revision], seen: String) -> String {
+pub(super) fn underway(course: DesiredRevision<'_>, here: &[Revision], seen: String) -> String {
     match course.lost(here).filter(|_| course.way_back.is_none() && !course.was_there()) {
         Some(lost) => format!(
             "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."

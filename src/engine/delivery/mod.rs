@@ -25,13 +25,13 @@ pub(super) use adoption::Checks;
 pub(super) use contest::claim;
 pub(super) use requeue::{look_again, retire};
 pub(super) use target_checks::looks;
-pub(super) use withdraw::{Pace, Withdrawal, is_absent, withdraw};
+pub(super) use withdraw::{Withdrawal, WithdrawalPace, is_absent, withdraw};
 
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-use super::{Context, Kind, Tenancy, Values, precedence::Proof, publish::secret::owner_in_targets};
+use super::{Context, Kind, TargetSharing, Values, precedence::Proof, publish::secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
     error::Error,
@@ -39,7 +39,7 @@ use crate::{
     workloads::{self, Environment, Target},
 };
 
-use self::{contest::Contest, error::Obstacle, step::Round};
+use self::{contest::Contest, error::DeliveryError, step::DeliveryRun};
 
 /// What became of the values at their target.
 pub struct Delivered {
@@ -96,7 +96,7 @@ const STEPS: usize = 24;
 
 /// The values that there are for a target.
 #[derive(Clone, Copy)]
-pub enum Offer<'a> {
+pub enum DeliverableValues<'a> {
     /// They may replace what is there.
     Current(&'a Values),
     /// The last verified ones, while the current ones are not verified: they keep or restore what was there.
@@ -110,13 +110,13 @@ pub(super) async fn deliver<K: Kind>(
     object: &K,
     context: &Context<K>,
     target: &Target,
-    offer: Offer<'_>,
+    offer: DeliverableValues<'_>,
     (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, Error> {
     match attempt(object, context, target, offer, (checks, proof)).await {
         Ok(delivered) => Ok(delivered),
-        Err(Obstacle::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
-        Err(Obstacle::Error(error)) => {
+        Err(DeliveryError::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
+        Err(DeliveryError::Error(error)) => {
             let what = format!("what is to be delivered to {target}");
             let problem = context.rejected(object, &what, error)?;
             Ok(Delivered::nothing(Progress::Failed(problem)))
@@ -128,9 +128,9 @@ async fn attempt<K: Kind>(
     object: &K,
     context: &Context<K>,
     target: &Target,
-    offer: Offer<'_>,
+    offer: DeliverableValues<'_>,
     (checks, proof): (Checks, Proof),
-) -> Result<Delivered, Obstacle> {
+) -> Result<Delivered, DeliveryError> {
     let namespace = object.namespace().unwrap_or_default();
     let Some(mut rivals) = Contest::of(object, context, proof).await else {
         return Ok(Delivered::nothing(Progress::NotPublished));
@@ -139,7 +139,7 @@ async fn attempt<K: Kind>(
         let waits = format!("Waits until it is known who else delivers to {target}. {unlisted}");
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
-    if K::TENANCY == Tenancy::Together
+    if K::TENANCY == TargetSharing::Together
         && rivals.is_real()
         && let Some(seen) = workloads::read(&context.client, &namespace, target).await??
     {
@@ -151,14 +151,14 @@ async fn attempt<K: Kind>(
     }
     let joined = shared_target::joined(&namespace, context, &rivals, offer, target).await?;
     let offer = match (K::TENANCY, &joined) {
-        (Tenancy::Alone, _) => offer,
+        (TargetSharing::Alone, _) => offer,
         // Every part of it was published by itself.
-        (Tenancy::Together, Some(joined)) => Offer::Current(joined),
-        (Tenancy::Together, None) => Offer::Nothing,
+        (TargetSharing::Together, Some(joined)) => DeliverableValues::Current(joined),
+        (TargetSharing::Together, None) => DeliverableValues::Nothing,
     };
     context.cluster.now().await?;
     let now = context.cluster.seconds();
-    let mut round = Round {
+    let mut round = DeliveryRun {
         object,
         context,
         namespace: &namespace,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Delivered, Pace, Progress, Withdrawal, withdraw};
+use super::{Delivered, Progress, Withdrawal, WithdrawalPace, withdraw};
 use crate::{
     api::{ConditionType, Reason, Status, names::EventReason},
-    engine::{Context, Kind, Notice, cache::MISSING_AGAIN, finalizer::Finalizer},
+    engine::{Context, EventDraft, Kind, cache::MISSING_AGAIN, finalizer::Finalizer},
     error::Error,
     problem::Problem,
 };
@@ -60,7 +60,7 @@ pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>)
     if !has_delivered && !Finalizer::Target.holds(object) {
         return Ok(());
     }
-    match withdraw(object, context, None, Pace::AfterHeirs).await? {
+    match withdraw(object, context, None, WithdrawalPace::AfterHeirs).await? {
         Ok(Withdrawal::Complete) => context.let_go(object, &[Finalizer::Target]).await,
         Ok(Withdrawal::PodsRemain) => Ok(()),
         Err(problem) => {
@@ -72,8 +72,8 @@ pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>)
     }
 }
 
-fn stays(problem: &Problem) -> Notice {
-    Notice::warning(
+fn stays(problem: &Problem) -> EventDraft {
+    EventDraft::warning(
         EventReason::DeliveryFailed,
         "Withdraw",
         format!("The entries cannot be taken out of the target that the spec had: {}", problem.message),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
-        Claimant, Kind, Values,
+        Contender, Kind, Values,
         publish::secret::{
             MANAGED_BY_LABEL, MANAGER, OWNER_ANNOTATION, SECRET_TYPE, encoded, field_manager, owner,
             owner_in_targets, values_of,
@@ -44,9 +44,9 @@ pub(super) struct Revision {
     /// What it was made for, as [`Target`] writes itself.
     pub target: String,
     /// What became of it.
-    pub mark: Mark,
+    pub mark: RevisionState,
     /// Where its values come from.
-    pub source: Source,
+    pub source: RevisionSource,
     /// The revision to go back to, as it was when this one was made: where that is gone, somebody deleted it.
     pub previous: Option<u64>,
     /// When the Secret was made.
@@ -59,7 +59,7 @@ pub(super) struct Revision {
 
 /// Where a revision's values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum RevisionSource {
     /// From the resource.
     Resource,
     /// From the target, which had them before the resource took it over.
@@ -69,7 +69,7 @@ pub(super) enum Source {
 /// What became of a revision.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Mark {
+pub(super) enum RevisionState {
     /// It is on its way, or was never tried.
     #[default]
     Pending,
@@ -84,20 +84,20 @@ pub(super) enum Mark {
         at: Timestamp,
     },
     /// The target went back to an earlier one.
-    RolledBack(WayBack),
+    RolledBack(Rollback),
     /// Its values were checked when a later one failed, and do not work any more: no way leads back to it.
     Refused {
         /// What the check found.
         evidence: String,
     },
     /// It does not work in the pods, and the target stays with it, since nothing earlier works any more.
-    Stayed(Stay),
+    Stayed(FailedRevision),
 }
 
 /// Why a target stays with a revision that does not work.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Stay {
+pub(super) struct FailedRevision {
     /// What was seen of the pods, and of the earlier revisions.
     pub evidence: String,
     /// The inputs with which it is not tried again.
@@ -109,7 +109,7 @@ pub(super) struct Stay {
 /// Why and where to a target went back.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct WayBack {
+pub(super) struct Rollback {
     /// The earlier revision; without one the entries were taken out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
@@ -156,7 +156,7 @@ pub(super) async fn list<K: Kind>(client: &Client, object: &K) -> Result<Vec<Rev
 pub(super) async fn list_of(
     client: &Client,
     namespace: &str,
-    claimant: &Claimant,
+    claimant: &Contender,
 ) -> Result<Vec<Revision>, kube::Error> {
     let api = Api::namespaced(client.clone(), namespace);
     marks(&api, &format!("{}/{}", claimant.kind, claimant.name), &claimant.owner).await
@@ -185,7 +185,11 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
         name,
         target: annotations.get(TARGET_ANNOTATION)?.clone(),
         mark: mark.unwrap_or_default(),
-        source: if annotations.contains_key(ADOPTED_ANNOTATION) { Source::Target } else { Source::Resource },
+        source: if annotations.contains_key(ADOPTED_ANNOTATION) {
+            RevisionSource::Target
+        } else {
+            RevisionSource::Resource
+        },
         previous: annotations.get(PREVIOUS_ANNOTATION).and_then(|number| number.parse().ok()),
         created: secret.creation_timestamp().map(|time| time.0),
         is_labelled: secret.labels().contains_key(MANAGED_BY_LABEL),
@@ -283,7 +287,7 @@ pub(super) async fn read(
 
 /// What became of the wish to make a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Creation {
+pub(super) enum RevisionCreation {
     /// It is there.
     Done,
     /// Another Secret has that name.
@@ -299,7 +303,7 @@ pub(super) struct Blueprint<'a> {
     /// What it holds.
     pub values: &'a Values,
     /// Where that comes from.
-    pub source: Source,
+    pub source: RevisionSource,
     /// The revision to go back to.
     pub previous: Option<u64>,
 }
@@ -311,7 +315,7 @@ pub(super) async fn create<K: Kind>(
     object: &K,
     blueprint: Blueprint<'_>,
     now: Timestamp,
-) -> Result<Creation, kube::Error> {
+) -> Result<RevisionCreation, kube::Error> {
     let Blueprint { number, target, values, source, previous } = blueprint;
     let mut secret = Secret {
         immutable: Some(true),
@@ -326,16 +330,17 @@ pub(super) async fn create<K: Kind>(
     annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
     annotations.insert(TARGET_ANNOTATION.to_owned(), target.to_string());
     annotations.extend(previous.map(|number| (PREVIOUS_ANNOTATION.to_owned(), number.to_string())));
-    if source == Source::Target {
+    if source == RevisionSource::Target {
         // Pods ran with it before it was a revision.
-        let mark = serde_json::to_string(&Mark::RolledOut { at: now }).map_err(kube::Error::SerdeError)?;
+        let mark =
+            serde_json::to_string(&RevisionState::RolledOut { at: now }).map_err(kube::Error::SerdeError)?;
         annotations.insert(ROLLOUT_ANNOTATION.to_owned(), mark);
         annotations.insert(ADOPTED_ANNOTATION.to_owned(), "true".to_owned());
     }
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
     match api(client, object).create(&parameters, &secret).await {
-        Ok(_) => Ok(Creation::Done),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Creation::Taken),
+        Ok(_) => Ok(RevisionCreation::Done),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(RevisionCreation::Taken),
         Err(error) => Err(error),
     }
 }
@@ -345,7 +350,7 @@ pub(super) async fn mark<K: Kind>(
     client: &Client,
     object: &K,
     revision: &Revision,
-    mark: &Mark,
+    mark: &RevisionState,
 ) -> Result<(), kube::Error> {
     let text = serde_json::to_string(mark).map_err(kube::Error::SerdeError)?;
     annotate(client, object, revision, ROLLOUT_ANNOTATION, &text).await
@@ -402,10 +407,10 @@ fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {
 #[cfg(test)]
 impl Revision {
     /// A revision that no API server has seen.
-    pub(super) fn for_tests(number: u64, mark: Mark, created: Timestamp) -> Self {
+    pub(super) fn for_tests(number: u64, mark: RevisionState, created: Timestamp) -> Self {
         let name = format!("corp-ldap-{number}");
         let target = "Deployment/wandb".to_owned();
-        let (source, created) = (Source::Resource, Some(created));
+        let (source, created) = (RevisionSource::Resource, Some(created));
         let is_labelled = true;
         let previous = None;
         Self { number, name, target, mark, source, previous, created, is_labelled, uid: None, version: None }

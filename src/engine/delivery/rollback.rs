@@ -2,15 +2,15 @@
 
 use kube::ResourceExt;
 
-use super::revisions::{Revision, Source};
+use super::revisions::{Revision, RevisionSource};
 use crate::{
     api::{
         CheckName, Reason,
-        names::{CredentialsAnswer, Remedy},
+        names::{CredentialsAnswer, Resolution},
     },
     engine::{
-        CA_FILE, Context, Examination, Finding, Findings, Inputs, Kind, Planned, Reference, Scene, Values,
-        fetch, reconcile::stopped,
+        CA_FILE, CheckContext, CheckRun, Context, Finding, Findings, Inputs, Kind, Planned, Reference,
+        Values, fetch, reconcile::stopped,
     },
     error::Error,
     net::Trust,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What became of the check.
-pub(super) enum Answer {
+pub(super) enum RollbackCheck {
     /// They work.
     Works,
     /// Nothing told; why, as a sentence.
@@ -35,10 +35,10 @@ pub(super) async fn check<K: Kind>(
     context: &Context<K>,
     earlier: &Revision,
     (values, newest): (&Values, Option<&Values>),
-) -> Result<Answer, Error> {
+) -> Result<RollbackCheck, Error> {
     let (number, source) = (earlier.number, earlier.source);
     if let Some(found) = context.memory.refused_revision(object, number) {
-        return Ok(Answer::Refused(found));
+        return Ok(RollbackCheck::Refused(found));
     }
     // What is known of the same credentials is not asked for again.
     if let (Some(remembered), true) =
@@ -47,7 +47,7 @@ pub(super) async fn check<K: Kind>(
         match remembered.findings.credentials_answer() {
             Some(CredentialsAnswer::Refused) => return Ok(answer(&remembered.findings, source)),
             Some(_) => {
-                return Ok(Answer::Unknown(
+                return Ok(RollbackCheck::Unknown(
                     "The server gives no clear answer to its credentials.".to_owned(),
                 ));
             }
@@ -55,15 +55,16 @@ pub(super) async fn check<K: Kind>(
         }
     }
     // What the values do not say of authorities, the server or the present spec does.
-    let is_unsaid = source == Source::Target || newest.is_none_or(|newest| newest.get(CA_FILE).is_none());
+    let is_unsaid =
+        source == RevisionSource::Target || newest.is_none_or(|newest| newest.get(CA_FILE).is_none());
     let trust =
         if is_unsaid { trusted(object, context).await? } else { Ok(context.network.system_trust.clone()) };
     let trust = match trust {
         Ok(trust) => trust,
-        Err(problem) => return Ok(Answer::Unknown(problem.message)),
+        Err(problem) => return Ok(RollbackCheck::Unknown(problem.message)),
     };
     let Some(plan) = object.plan_of(values, &trust) else {
-        return Ok(Answer::Unknown(format!(
+        return Ok(RollbackCheck::Unknown(format!(
             "A {} leaves no values that can be checked by themselves.",
             K::kind(&())
         )));
@@ -72,19 +73,19 @@ pub(super) async fn check<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
     let now = context.cluster.now().await?;
-    let scene = Scene {
+    let scene = CheckContext {
         now,
         cluster: Some(&context.cluster),
         namespace: &namespace,
-        ..Scene::without_cluster(&network)
+        ..CheckContext::without_cluster(&network)
     };
     let limit = object.common().check_timeout.get();
     let examination = tokio::select! {
-        examination = Examination::run(&planned, scene, limit) => examination,
+        examination = CheckRun::run(&planned, scene, limit) => examination,
         () = stopped(context) => return Err(Error::Stopping),
     };
     let answer = answer(&examination.finish().findings, source);
-    if let Answer::Refused(found) = &answer {
+    if let RollbackCheck::Refused(found) = &answer {
         context.memory.refuse_revision(object, number, found.clone());
     }
     Ok(answer)
@@ -108,20 +109,20 @@ fn have_same_credential<K: Kind>(values: &Values, newest: Option<&Values>) -> bo
 
 /// Only what trying again does not mend speaks against the values: the server may be down, or too slow. Values that were
 /// taken over never passed these checks, and yet pods ran with them: only refused credentials speak against those.
-fn answer(findings: &Findings, source: Source) -> Answer {
-    let Some(Finding { name, reason, message, .. }) = findings.failure() else { return Answer::Works };
+fn answer(findings: &Findings, source: RevisionSource) -> RollbackCheck {
+    let Some(Finding { name, reason, message, .. }) = findings.failure() else { return RollbackCheck::Works };
     let is_known = match source {
-        Source::Resource => true,
-        Source::Target => name.sends_credentials(),
+        RevisionSource::Resource => true,
+        RevisionSource::Target => name.sends_credentials(),
     };
     // What this operator may connect to, and what it knows of a provider, says nothing of what W&B's pods can do.
     let is_own_rule = *reason == Reason::EgressDenied || *name == CheckName::ProviderRules;
     let is_certain = is_known
         && !is_own_rule
         && reason.credentials_answer() == CredentialsAnswer::Refused
-        && reason.remedy() == Remedy::Person;
+        && reason.remedy() == Resolution::Person;
     let found = format!("{name}: {message}");
-    if is_certain { Answer::Refused(found) } else { Answer::Unknown(found) }
+    if is_certain { RollbackCheck::Refused(found) } else { RollbackCheck::Unknown(found) }
 }
 
 #[cfg(test)]
@@ -161,16 +162,16 @@ mod tests {
             report.record(check.clone(), outcome);
             let findings = report.finish();
             let told = |source| match answer(&findings, source) {
-                Answer::Works => ("works", String::new()),
-                Answer::Unknown(why) => ("unknown", why),
-                Answer::Refused(found) => ("refused", found),
+                RollbackCheck::Works => ("works", String::new()),
+                RollbackCheck::Unknown(why) => ("unknown", why),
+                RollbackCheck::Refused(found) => ("refused", found),
             };
             let of_target = match expected {
                 "refused" if !check.sends_credentials() => "unknown",
                 expected => expected,
             };
-            assert_eq!(told(Source::Target).0, of_target, "{check} {reason:?}");
-            let (word, told) = told(Source::Resource);
+            assert_eq!(told(RevisionSource::Target).0, of_target, "{check} {reason:?}");
+            let (word, told) = told(RevisionSource::Resource);
             assert_eq!(word, expected, "{check} {reason:?}");
             assert!(told.is_empty() || told == format!("{check}: Seen."), "{told}");
         }

@@ -4,18 +4,18 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 
 use super::{
-    Delivered, Offer, Pace, Progress, Withdrawal,
+    DeliverableValues, Delivered, Progress, Withdrawal, WithdrawalPace,
     contest::Contest,
-    error::Obstacle,
-    revisions::{self, Mark},
+    error::DeliveryError,
+    revisions::{self, RevisionState},
     withdraw,
 };
 use crate::{
     api::Reason,
     engine::{
-        Claimant, Context, Kind, Tenancy, Values,
+        Contender, Context, Kind, TargetSharing, Values,
         finalizer::Finalizer,
-        precedence::{self, Published},
+        precedence::{self, PublicationState},
         publish::secret::{OWNER_ANNOTATION, values_of},
     },
     problem::Problem,
@@ -27,18 +27,18 @@ pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
     rivals: &Contest,
-    offer: Offer<'_>,
+    offer: DeliverableValues<'_>,
     target: &Target,
-) -> Result<Option<Values>, Obstacle> {
+) -> Result<Option<Values>, DeliveryError> {
     let Contest { claimant: own, others } = rivals;
     let published = match offer {
-        _ if K::TENANCY == Tenancy::Alone => return Ok(None),
-        Offer::Current(values) | Offer::Held(values) => Some(values),
+        _ if K::TENANCY == TargetSharing::Alone => return Ok(None),
+        DeliverableValues::Current(values) | DeliverableValues::Held(values) => Some(values),
         // What it published is not known now: until then nothing is taken away from anybody.
-        Offer::Nothing if own.publication == Published::Yes => return Ok(None),
-        Offer::Nothing => None,
+        DeliverableValues::Nothing if own.publication == PublicationState::Yes => return Ok(None),
+        DeliverableValues::Nothing => None,
     };
-    if let Some(Claimant { kind, name, .. }) = precedence::unknown_partner(own, others) {
+    if let Some(Contender { kind, name, .. }) = precedence::unknown_partner(own, others) {
         let told = format!(
             "The {kind} \"{name}\" cannot be read by this version of the operator, nor where it delivers to, so {target} stays as it is. Correct that resource, or delete it."
         );
@@ -54,7 +54,7 @@ pub(super) async fn joined<K: Kind>(
         match secret.filter(is_theirs) {
             Some(secret) => parts.push(values_of(&secret)),
             // It is about to be written again.
-            None if partner.publication == Published::Yes => return Ok(None),
+            None if partner.publication == PublicationState::Yes => return Ok(None),
             None => {}
         }
     }
@@ -66,10 +66,10 @@ pub(super) async fn follow<K: Kind>(
     object: &K,
     context: &Context<K>,
     target: &Target,
-    offer: Offer<'_>,
-    leader: &Claimant,
-) -> Result<Delivered, Obstacle> {
-    let (Offer::Current(own) | Offer::Held(own)) = offer else {
+    offer: DeliverableValues<'_>,
+    leader: &Contender,
+) -> Result<Delivered, DeliveryError> {
+    let (DeliverableValues::Current(own) | DeliverableValues::Held(own)) = offer else {
         return Ok(Delivered::nothing(Progress::NotPublished));
     };
     let namespace = object.namespace().unwrap_or_default();
@@ -77,7 +77,7 @@ pub(super) async fn follow<K: Kind>(
     let (kind, name) = (&leader.kind, &leader.name);
     let seen = workloads::read(client, &namespace, target).await??;
     if let Some(theirs) = leader.target.as_ref().filter(|theirs| !target.is_within(theirs)) {
-        return Err(Obstacle::Problem(Problem::new(
+        return Err(DeliveryError::Problem(Problem::new(
             Reason::FieldConflict,
             format!(
                 "The older {kind} \"{name}\" writes for all of them, but to {theirs} only, and this resource names {target}. Give both the same spec.target."
@@ -85,7 +85,7 @@ pub(super) async fn follow<K: Kind>(
         )));
     }
     let numbers = seen.as_ref().map(|seen| seen.standing(&leader.owner).numbers).unwrap_or_default();
-    let environment = seen.as_ref().map(workloads::Seen::environment);
+    let environment = seen.as_ref().map(workloads::TargetSnapshot::environment);
     let delivered = |state| Delivered { environment, ..Delivered::nothing(state) };
     let revision = revisions::list_of(client, &namespace, leader)
         .await?
@@ -98,7 +98,7 @@ pub(super) async fn follow<K: Kind>(
     };
     // What the resource delivered itself, before there was an older one, has been taken over.
     if Finalizer::Target.holds(object)
-        && withdraw(object, context, None, Pace::AtOnce).await?? == Withdrawal::Complete
+        && withdraw(object, context, None, WithdrawalPace::AtOnce).await?? == Withdrawal::Complete
     {
         context.let_go(object, &[Finalizer::Target]).await?;
     }
@@ -109,7 +109,7 @@ pub(super) async fn follow<K: Kind>(
             "The older {kind} \"{name}\" writes to {target} for all of them; its revision {} lacks the values of this one.",
             revision.number
         )),
-        Mark::RolledOut { .. } => Progress::RolledOut(format!(
+        RevisionState::RolledOut { .. } => Progress::RolledOut(format!(
             "The pods of {target} run with revision {} of the older {kind} \"{name}\", which writes for all of them.",
             revision.number
         )),

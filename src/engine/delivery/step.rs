@@ -5,23 +5,25 @@ use std::{collections::BTreeSet, time::Instant};
 use jiff::Timestamp;
 
 use super::{
-    Delivered, Offer, Pace, Progress,
+    DeliverableValues, Delivered, Progress, WithdrawalPace,
     adoption::Checks,
     contest::Contest,
-    error::Obstacle,
-    handover::{Occupied, Way},
+    error::DeliveryError,
+    handover::{Handover, Occupied},
     messages,
     plan::{
-        Attempt, Course, Judgement, Step, Wanted, aim, next_number, previous_of_next, proven_before,
-        proven_below,
+        Attempt, DeliveryStep, DesiredRevision, DesiredValues, Judgement, aim, next_number, previous_of_next,
+        proven_before, proven_below,
     },
-    revisions::{self, Blueprint, Creation, Mark, Revision, Source},
-    rollback::{self, Answer},
+    revisions::{self, Blueprint, Revision, RevisionCreation, RevisionSource, RevisionState},
+    rollback::{self, RollbackCheck},
     withdraw,
 };
 use crate::{
-    engine::{Claimant, Context, Kind, Values, cache::Repair, finalizer::Finalizer, precedence::Claim},
-    workloads::{self, Change, Delivery, Made, Owner, Patience, Seen, Standing, Target},
+    engine::{Contender, Context, Kind, Values, cache::Repair, finalizer::Finalizer, precedence::Claim},
+    workloads::{
+        self, AppliedState, ApplyResult, Change, Delivery, Owner, RolloutDeadline, Target, TargetSnapshot,
+    },
 };
 
 /// Revisions that are kept for a target, as people may go back to them.
@@ -31,7 +33,7 @@ const KEPT: usize = 3;
 pub(super) const STALE_LOOKS: usize = 3;
 
 /// What every step of one run shares.
-pub(super) struct Round<'a, K: Kind> {
+pub(super) struct DeliveryRun<'a, K: Kind> {
     pub object: &'a K,
     pub context: &'a Context<K>,
     pub namespace: &'a str,
@@ -40,10 +42,10 @@ pub(super) struct Round<'a, K: Kind> {
     /// Who else wants the same.
     pub contest: Contest,
     /// Whose entries give way, as the last look shows it.
-    pub yielding: Vec<Claimant>,
+    pub yielding: Vec<Contender>,
     /// Who has the place at once if this resource cannot use it, as the last look shows it.
-    pub successor: Option<Claimant>,
-    pub offer: Offer<'a>,
+    pub successor: Option<Contender>,
+    pub offer: DeliverableValues<'a>,
     /// Whether entries of somebody else may be taken over now.
     pub checks: Checks,
     /// What a person changes to have something tried again.
@@ -66,19 +68,19 @@ enum Wrote {
 }
 
 /// What one look showed.
-pub(super) struct Scene<'a> {
-    pub seen: &'a Seen,
+pub(super) struct TargetView<'a> {
+    pub seen: &'a TargetSnapshot,
     /// The revisions that were made for objects of this target.
     pub here: &'a [Revision],
     /// Those that were made for others, too, or only for others.
     pub elsewhere: &'a [Revision],
-    pub standing: &'a Standing,
+    pub standing: &'a AppliedState,
     pub attempt: Attempt,
 }
 
-impl<K: Kind> Round<'_, K> {
+impl<K: Kind> DeliveryRun<'_, K> {
     /// Looks, and takes one step; what there is to say once there is none to take.
-    pub async fn step(&mut self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, Obstacle> {
+    pub async fn step(&mut self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
         let Some(seen) = workloads::read(client, self.namespace, self.target).await?? else {
             return Ok(Some(Delivered::nothing(Progress::Failed(workloads::missing(self.target)))));
@@ -92,7 +94,7 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Who waits for the place of the resource, if it has one here; what there is to say otherwise.
-    fn compete(&mut self, seen: &Seen) -> Result<Option<String>, Progress> {
+    fn compete(&mut self, seen: &TargetSnapshot) -> Result<Option<String>, Progress> {
         let contest = self.contest.at(self.target, seen);
         let watched = match contest.claim() {
             Claim::Held => None,
@@ -116,9 +118,9 @@ impl<K: Kind> Round<'_, K> {
     /// Decides one step, and takes it.
     async fn advance(
         &mut self,
-        seen: Seen,
+        seen: TargetSnapshot,
         taken: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, Obstacle> {
+    ) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);
@@ -153,50 +155,57 @@ impl<K: Kind> Round<'_, K> {
             return Ok(Some(self.waits(&seen, &standing)));
         }
         match aim(&here, taken, wanted, &standing, &attempt) {
-            Step::Nothing => Ok(Some(nothing())),
-            Step::Create(number) => self.create(&seen, &here, &standing, number, taken).await,
-            Step::Mark(revision, mark) => {
+            DeliveryStep::Nothing => Ok(Some(nothing())),
+            DeliveryStep::Create(number) => self.create(&seen, &here, &standing, number, taken).await,
+            DeliveryStep::Mark(revision, mark) => {
                 revisions::mark(client, self.object, revision, &mark).await?;
                 Ok(None)
             }
-            Step::Stay(stranded) => Ok(Some(Delivered {
+            DeliveryStep::Stay(stranded) => Ok(Some(Delivered {
                 state: self.stranded(stranded),
                 revision: standing.numbers.last().copied(),
                 ..nothing()
             })),
-            Step::Go(course) => {
+            DeliveryStep::Go(course) => {
                 let revision = here.iter().find(|revision| Some(revision.number) == course.number);
                 let seen = match revision.and_then(Revision::made_for) {
                     Some(target) => seen.reaching(&target),
                     None => seen,
                 };
-                let scene =
-                    Scene { seen: &seen, here: &here, elsewhere: &elsewhere, standing: &standing, attempt };
+                let scene = TargetView {
+                    seen: &seen,
+                    here: &here,
+                    elsewhere: &elsewhere,
+                    standing: &standing,
+                    attempt,
+                };
                 self.go(scene, course, held, taken).await
             }
         }
     }
 
-    fn wanted(&self, here: &[Revision], newest: Option<&Values>, standing: &Standing) -> Wanted {
+    fn wanted(&self, here: &[Revision], newest: Option<&Values>, standing: &AppliedState) -> DesiredValues {
         // What an object gets that is new in the target was not seen to work there: a revision of its own can
         // be gone back from.
         let is_for_all = here.last().is_some_and(|newest| newest.covers(self.target));
         let is_lost = |number: &u64| here.iter().all(|revision| revision.number != *number);
         match self.offer {
-            Offer::Current(values) if newest == Some(values) && is_for_all => Wanted::Newest,
-            Offer::Current(_) => Wanted::Other,
+            DeliverableValues::Current(values) if newest == Some(values) && is_for_all => {
+                DesiredValues::Newest
+            }
+            DeliverableValues::Current(_) => DesiredValues::Other,
             // What the target refers to is gone, or it never had anything.
-            Offer::Held(values)
+            DeliverableValues::Held(values)
                 if newest != Some(values) && (newest.is_none() || standing.numbers.iter().any(is_lost)) =>
             {
-                Wanted::Other
+                DesiredValues::Other
             }
-            Offer::Held(_) | Offer::Nothing => Wanted::Kept,
+            DeliverableValues::Held(_) | DeliverableValues::Nothing => DesiredValues::Kept,
         }
     }
 
     /// API servers of one cluster may differ, and what is marked now must not seem older than what they tell.
-    fn attempt(&self, standing: &Standing) -> Attempt {
+    fn attempt(&self, standing: &AppliedState) -> Attempt {
         let moved = standing.moved.as_ref().and_then(|moved| moved.at);
         let seen = standing.applied_at.into_iter().chain(moved);
         let now = seen.fold(self.context.cluster.seconds().max(self.now), Timestamp::max);
@@ -204,18 +213,23 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Whether values that are not verified would take the place of a rival's that work.
-    fn would_displace_for_nothing(&self, seen: &Seen, standing: &Standing) -> bool {
-        !matches!(self.offer, Offer::Current(_)) && self.displaced(seen, standing).next().is_some()
+    fn would_displace_for_nothing(&self, seen: &TargetSnapshot, standing: &AppliedState) -> bool {
+        !matches!(self.offer, DeliverableValues::Current(_))
+            && self.displaced(seen, standing).next().is_some()
     }
 
     /// Whether values that did not pass just now would take the place of a rival's that work and would stay: what was
     /// proven some time ago may have ended since. Entries that go anyway are replaced at once.
-    fn would_displace_unchecked(&self, seen: &Seen, standing: &Standing) -> bool {
+    fn would_displace_unchecked(&self, seen: &TargetSnapshot, standing: &AppliedState) -> bool {
         self.checks != Checks::Fresh && self.displaced(seen, standing).any(|rival| !rival.is_leaving())
     }
 
     /// The rivals whose entries work, and which would lose them where the resource has none yet.
-    fn displaced<'b>(&'b self, seen: &'b Seen, standing: &Standing) -> impl Iterator<Item = &'b Claimant> {
+    fn displaced<'b>(
+        &'b self,
+        seen: &'b TargetSnapshot,
+        standing: &AppliedState,
+    ) -> impl Iterator<Item = &'b Contender> {
         let rivals = if standing.numbers.is_empty() { self.yielding.as_slice() } else { &[] };
         rivals.iter().filter(|rival| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty())
     }
@@ -226,13 +240,15 @@ impl<K: Kind> Round<'_, K> {
 
     async fn create(
         &self,
-        seen: &Seen,
+        seen: &TargetSnapshot,
         here: &[Revision],
-        standing: &Standing,
+        standing: &AppliedState,
         number: u64,
         taken: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, Obstacle> {
-        let (Offer::Current(values) | Offer::Held(values)) = self.offer else { return Ok(None) };
+    ) -> Result<Option<Delivered>, DeliveryError> {
+        let (DeliverableValues::Current(values) | DeliverableValues::Held(values)) = self.offer else {
+            return Ok(None);
+        };
         let delivery = delivery::<K>(number, values);
         let present = match self.occupied(seen, &delivery).await? {
             // What would not be taken needs no revision.
@@ -250,8 +266,8 @@ impl<K: Kind> Round<'_, K> {
         };
         self.context.hold(self.object, Finalizer::Target).await?;
         let (values, source) = match &present {
-            Some(present) => (present, Source::Target),
-            None => (values, Source::Resource),
+            Some(present) => (present, RevisionSource::Target),
+            None => (values, RevisionSource::Resource),
         };
         let previous = previous_of_next(here, number, standing);
         self.make(Blueprint { number, target: self.target, values, source, previous }, taken).await?;
@@ -259,10 +275,10 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Makes a revision.
-    async fn make(&self, blueprint: Blueprint<'_>, taken: &mut BTreeSet<u64>) -> Result<(), Obstacle> {
+    async fn make(&self, blueprint: Blueprint<'_>, taken: &mut BTreeSet<u64>) -> Result<(), DeliveryError> {
         let number = blueprint.number;
         let client = &self.context.client;
-        if revisions::create(client, self.object, blueprint, self.now).await? == Creation::Taken {
+        if revisions::create(client, self.object, blueprint, self.now).await? == RevisionCreation::Taken {
             taken.insert(number);
         }
         Ok(())
@@ -271,13 +287,13 @@ impl<K: Kind> Round<'_, K> {
     /// Brings the target to the course; what there is to say once it is there.
     async fn go(
         &mut self,
-        scene: Scene<'_>,
-        course: Course<'_>,
+        scene: TargetView<'_>,
+        course: DesiredRevision<'_>,
         newest: Option<Values>,
         taken: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, Obstacle> {
+    ) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
-        let Scene { seen, here, elsewhere, standing, ref attempt } = scene;
+        let TargetView { seen, here, elsewhere, standing, ref attempt } = scene;
         let values = match course.number {
             Some(number) if here.last().is_some_and(|newest| newest.number == number) => newest,
             Some(number) => revisions::values(client, self.object, number).await?,
@@ -294,17 +310,17 @@ impl<K: Kind> Round<'_, K> {
             course.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
         self.context.hold(self.object, Finalizer::Target).await?;
         let (change, repair, by) = match self.way(&scene, course, delivery.as_ref()).await? {
-            Way::Waits => return Ok(Some(self.waits(seen, standing))),
-            Way::Keep(present) => {
+            Handover::Waits => return Ok(Some(self.waits(seen, standing))),
+            Handover::Keep(present) => {
                 // It becomes the newest revision, and the values to deliver another one after it.
                 let number = next_number(here, taken, standing);
                 let previous = previous_of_next(here, number, standing);
-                let (values, source) = (&present, Source::Target);
+                let (values, source) = (&present, RevisionSource::Target);
                 self.make(Blueprint { number, target: self.target, values, source, previous }, taken).await?;
                 return Ok(None);
             }
-            Way::Change(change) => (change, Repair::Missing, mover(standing)),
-            Way::TakeOver(change, managers) => (change, Repair::Replaced, managers),
+            Handover::Change(change) => (change, Repair::Missing, mover(standing)),
+            Handover::TakeOver(change, managers) => (change, Repair::Replaced, managers),
         };
         if let Some(change) = change {
             let wrote = self.write(seen, &change, course.number, repair, &by).await?;
@@ -340,7 +356,7 @@ impl<K: Kind> Round<'_, K> {
             }
         }
         if !course.is_over(standing) {
-            let patience = Patience {
+            let patience = RolloutDeadline {
                 limit: self.object.common().rollout_timeout.get(),
                 failure: self.context.waits.failure,
                 since: standing.applied_at,
@@ -375,7 +391,7 @@ impl<K: Kind> Round<'_, K> {
         self.collect(seen, here, course).await?;
         if course.way_back.is_none() && !elsewhere.is_empty() {
             // Where the new target failed, people still have the old one.
-            withdraw(self.object, self.context, Some(self.target), Pace::AfterHeirs).await??;
+            withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await??;
         }
         Ok(Some(delivered(self.arrived(here, course))))
     }
@@ -383,12 +399,12 @@ impl<K: Kind> Round<'_, K> {
     /// Goes back to an earlier revision where its values still work, and marks it where they do not.
     async fn turn_back(
         &self,
-        scene: &Scene<'_>,
-        course: Course<'_>,
+        scene: &TargetView<'_>,
+        course: DesiredRevision<'_>,
         to: u64,
         evidence: String,
         newest: Option<&Values>,
-    ) -> Result<(), Obstacle> {
+    ) -> Result<(), DeliveryError> {
         let client = &self.context.client;
         let (Some(earlier), Some(values)) = (
             scene.here.iter().find(|revision| revision.number == to),
@@ -401,17 +417,17 @@ impl<K: Kind> Round<'_, K> {
             rollback::check(self.object, self.context, earlier, (&values, newest)).await?
         } else {
             // What is wrong at the other side of one of them must not keep all of them from working again.
-            Answer::Unknown(
+            RollbackCheck::Unknown(
                 "It has values of several resources, each of which is checked by itself.".to_owned(),
             )
         };
         let (revision, mark) = match checked {
-            Answer::Refused(found) => (
+            RollbackCheck::Refused(found) => (
                 earlier,
-                Mark::Refused { evidence: format!("Revision {to} does not work any more: {found}") },
+                RevisionState::Refused { evidence: format!("Revision {to} does not work any more: {found}") },
             ),
-            Answer::Works => course.back(Some(to), evidence, &scene.attempt),
-            Answer::Unknown(why) => {
+            RollbackCheck::Works => course.back(Some(to), evidence, &scene.attempt),
+            RollbackCheck::Unknown(why) => {
                 let evidence = format!("{evidence} Whether revision {to} still works was not checked: {why}");
                 course.back(Some(to), evidence, &scene.attempt)
             }
@@ -421,7 +437,11 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Deletes the pods that keep a StatefulSet from going on.
-    async fn unblock(&self, scene: &Scene<'_>, course: Course<'_>) -> Result<(), Obstacle> {
+    async fn unblock(
+        &self,
+        scene: &TargetView<'_>,
+        course: DesiredRevision<'_>,
+    ) -> Result<(), DeliveryError> {
         let stuck = unproven(scene.here, course);
         if !stuck.is_empty() {
             workloads::unblock(&self.context.client, self.namespace, scene.seen, &self.owner, &stuck)
@@ -433,12 +453,12 @@ impl<K: Kind> Round<'_, K> {
     /// Changes the target, unless somebody else keeps undoing that.
     async fn write(
         &mut self,
-        seen: &Seen,
+        seen: &TargetSnapshot,
         change: &Change,
         number: Option<u64>,
         repair: Repair,
         by: &BTreeSet<String>,
-    ) -> Result<Wrote, Obstacle> {
+    ) -> Result<Wrote, DeliveryError> {
         // An object that was deleted and made again has nobody's entries: that is no tug-of-war.
         let attempt = (number, format!("{} objects={}", self.inputs, seen.uids().join(",")));
         let memory = &self.context.memory;
@@ -449,12 +469,12 @@ impl<K: Kind> Round<'_, K> {
         }
         let made = workloads::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
         match made {
-            Made::Changed if is_repair => {
+            ApplyResult::Changed if is_repair => {
                 let is_same = memory.delivered(self.object, attempt, Instant::now());
                 return Ok(if is_same { Wrote::Again } else { Wrote::First });
             }
-            Made::Changed => {}
-            Made::Stale(words) => {
+            ApplyResult::Changed => {}
+            ApplyResult::Stale(words) => {
                 self.stale += 1;
                 if self.stale >= STALE_LOOKS {
                     return Err(self.not_taken(&words).into());
@@ -465,7 +485,13 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Tells of entries that were in place before, and that somebody else had taken away or changed.
-    fn tell_of_repair(&self, wrote: Wrote, course: Course<'_>, standing: &Standing, by: &BTreeSet<String>) {
+    fn tell_of_repair(
+        &self,
+        wrote: Wrote,
+        course: DesiredRevision<'_>,
+        standing: &AppliedState,
+        by: &BTreeSet<String>,
+    ) {
         let were_there = course.was_there() || standing.moved.is_some();
         if wrote == Wrote::Again || wrote == Wrote::First && were_there {
             self.context.tell(self.object, &self.repaired(by));
@@ -473,8 +499,8 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.
-    async fn take_over(&self, seen: &Seen) -> Result<bool, Obstacle> {
-        for Claimant { owner, .. } in &self.yielding {
+    async fn take_over(&self, seen: &TargetSnapshot) -> Result<bool, DeliveryError> {
+        for Contender { owner, .. } in &self.yielding {
             if let Some(change) = seen.change(owner, None, &[])? {
                 workloads::make(&self.context.client, self.namespace, seen, owner, &change).await??;
                 return Ok(true);
@@ -484,7 +510,12 @@ impl<K: Kind> Round<'_, K> {
     }
 
     /// Deletes old revisions that nobody refers to, beyond those that are kept.
-    async fn collect(&self, seen: &Seen, here: &[Revision], course: Course<'_>) -> Result<(), Obstacle> {
+    async fn collect(
+        &self,
+        seen: &TargetSnapshot,
+        here: &[Revision],
+        course: DesiredRevision<'_>,
+    ) -> Result<(), DeliveryError> {
         if here.len() <= KEPT {
             return Ok(());
         }
@@ -500,13 +531,15 @@ impl<K: Kind> Round<'_, K> {
 }
 
 /// Who pointed the entries elsewhere.
-fn mover(standing: &Standing) -> BTreeSet<String> {
+fn mover(standing: &AppliedState) -> BTreeSet<String> {
     standing.moved.iter().map(|moved| moved.by.clone()).collect()
 }
 
 /// The revisions beside that of the course that pods were not seen to run with.
-fn unproven(here: &[Revision], course: Course<'_>) -> BTreeSet<u64> {
-    let is_proven = |mark: &Mark| matches!(mark, Mark::RolledOut { .. } | Mark::Refused { .. });
+fn unproven(here: &[Revision], course: DesiredRevision<'_>) -> BTreeSet<u64> {
+    let is_proven = |mark: &RevisionState| {
+        matches!(mark, RevisionState::RolledOut { .. } | RevisionState::Refused { .. })
+    };
     let unproven = here.iter().filter(|revision| !is_proven(&revision.mark));
     unproven.map(|revision| revision.number).filter(|number| Some(*number) != course.number).collect()
 }

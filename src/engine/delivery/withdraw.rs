@@ -9,11 +9,11 @@ use kube::ResourceExt;
 
 use super::{
     STEPS,
-    error::Obstacle,
+    error::DeliveryError,
     revisions::{self, Revision},
 };
 use crate::{
-    engine::{Claimant, Context, Kind, precedence, publish::secret::owner_in_targets},
+    engine::{Contender, Context, Kind, precedence, publish::secret::owner_in_targets},
     error::Error,
     problem::Problem,
     workloads::{self, Target},
@@ -30,7 +30,7 @@ pub(in crate::engine) enum Withdrawal {
 
 /// How soon entries go that others may have the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Pace {
+pub(in crate::engine) enum WithdrawalPace {
     /// Now: who was to have it had its time.
     AtOnce,
     /// As soon as an heir has taken them over in one step, or had the time for that.
@@ -60,12 +60,12 @@ pub(in crate::engine) async fn withdraw<K: Kind>(
     object: &K,
     context: &Context<K>,
     kept: Option<&Target>,
-    pace: Pace,
+    pace: WithdrawalPace,
 ) -> Result<Result<Withdrawal, Problem>, Error> {
     match attempt(object, context, kept, pace).await {
         Ok(withdrawal) => Ok(Ok(withdrawal)),
-        Err(Obstacle::Problem(problem)) => Ok(Err(problem)),
-        Err(Obstacle::Error(error)) => {
+        Err(DeliveryError::Problem(problem)) => Ok(Err(problem)),
+        Err(DeliveryError::Error(error)) => {
             context.rejected(object, "what takes the entries out of a target", error).map(Err)
         }
     }
@@ -75,21 +75,21 @@ async fn attempt<K: Kind>(
     object: &K,
     context: &Context<K>,
     kept: Option<&Target>,
-    pace: Pace,
-) -> Result<Withdrawal, Obstacle> {
+    pace: WithdrawalPace,
+) -> Result<Withdrawal, DeliveryError> {
     let client = &context.client;
     let all = revisions::list(client, object).await?;
     let is_elsewhere = |revision: &&Revision| kept.is_none_or(|kept| !revision.is_within(kept));
     let mut elsewhere: Vec<_> = all.iter().filter(is_elsewhere).cloned().collect();
     let mut targets: Vec<_> = elsewhere.iter().filter_map(Revision::made_for).collect();
     // Where somebody deleted the revisions, the spec still tells what refers to them.
-    targets.extend(Claimant::of(object).and_then(|claimant| claimant.target).filter(|_| kept.is_none()));
+    targets.extend(Contender::of(object).and_then(|claimant| claimant.target).filter(|_| kept.is_none()));
     let is_kept = |part: &Target| kept.is_some_and(|kept| part.is_within(kept));
     let objects: BTreeSet<_> =
         targets.iter().flat_map(Target::objects).filter(|part| !is_kept(part)).collect();
     let mut used = BTreeMap::new();
     for part in objects {
-        if pace == Pace::AfterHeirs && awaits_heir(object, context, part).await? {
+        if pace == WithdrawalPace::AfterHeirs && awaits_heir(object, context, part).await? {
             return Ok(Withdrawal::PodsRemain);
         }
         // Without certainty that the entries are out, nothing that they refer to goes.
@@ -117,7 +117,7 @@ async fn attempt<K: Kind>(
 
 /// Whether the entries stay for another resource, which takes them over in one step.
 async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -> Result<bool, Error> {
-    let Some(claimant) = Claimant::of(object) else { return Ok(false) };
+    let Some(claimant) = Contender::of(object) else { return Ok(false) };
     let namespace = object.namespace().unwrap_or_default();
     let patience = context.waits.deletion;
     let is_over = || context.memory.leaving_for(object, Some(left), Instant::now()) >= patience;
@@ -139,7 +139,7 @@ async fn emptied<K: Kind>(
     context: &Context<K>,
     target: &Target,
     revisions: &[Revision],
-) -> Result<Option<BTreeSet<u64>>, Obstacle> {
+) -> Result<Option<BTreeSet<u64>>, DeliveryError> {
     let client = &context.client;
     let namespace = object.namespace().unwrap_or_default();
     let mut owner = owner_in_targets(object);

@@ -11,7 +11,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use self::references::{Fetched, FoundResource, Need, ObjectKey, Reference, ReferenceSource};
+use self::references::{Fetched, FoundResource, ObjectKey, Reference, ReferenceSource, Requirement};
 use self::secret_value::{Flaw, Look};
 use super::plan::checked;
 use crate::{
@@ -61,7 +61,7 @@ impl Inputs {
                     }
                     values.push((reference.clone(), value));
                 }
-                Err(problem) if reference.need == Need::Optional && problem.reason.is_absence() => {}
+                Err(problem) if reference.need == Requirement::Optional && problem.reason.is_absence() => {}
                 Err(problem) => problems.push(problem),
             }
         }

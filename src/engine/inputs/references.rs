@@ -16,18 +16,20 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::api::{CaBundle, ConditionType, GROUP, KeyReference, TlsSpec, VERSION, common::is_object_name};
+use crate::api::{
+    CaBundleSource, ConditionType, GROUP, KeyReference, TlsSpec, VERSION, common::is_object_name,
+};
 
 /// A kind of custom resource that another kind refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Neighbour {
+pub struct ReferencedKind {
     /// The Kubernetes kind.
     pub kind: &'static str,
     /// Its name in URLs.
     pub plural: &'static str,
 }
 
-impl Neighbour {
+impl ReferencedKind {
     /// The kind of these types.
     pub fn of<K: Resource<DynamicType = ()>>() -> Option<Self> {
         match (K::kind(&()), K::plural(&())) {
@@ -50,7 +52,7 @@ pub enum ReferenceSource {
     /// A ConfigMap.
     ConfigMap,
     /// A custom resource of the operator's own.
-    Neighbour(Neighbour),
+    Neighbour(ReferencedKind),
 }
 
 impl ReferenceSource {
@@ -76,12 +78,12 @@ pub struct Reference {
     /// The path of the spec that names it, for messages.
     pub field: Cow<'static, str>,
     /// What its absence means.
-    pub need: Need,
+    pub need: Requirement,
 }
 
 /// What the absence of a referenced value means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Requirement {
     /// A problem.
     Required,
     /// That it comes later.
@@ -96,24 +98,30 @@ impl Reference {
 
     fn new(source: ReferenceSource, reference: &KeyReference, field: impl Into<Cow<'static, str>>) -> Self {
         let (name, key) = (reference.name.clone(), reference.key.clone());
-        Self { source, name, key, field: field.into(), need: Need::Required }
+        Self { source, name, key, field: field.into(), need: Requirement::Required }
     }
 
     /// A custom resource of the operator's own, as a whole.
-    pub fn neighbour(neighbour: Neighbour, name: &str, field: &'static str) -> Self {
+    pub fn neighbour(neighbour: ReferencedKind, name: &str, field: &'static str) -> Self {
         let source = ReferenceSource::Neighbour(neighbour);
-        Self { source, name: name.to_owned(), key: String::new(), field: field.into(), need: Need::Required }
+        Self {
+            source,
+            name: name.to_owned(),
+            key: String::new(),
+            field: field.into(),
+            need: Requirement::Required,
+        }
     }
 
     /// The same, where the value may come later.
     #[must_use]
     pub fn optional(self) -> Self {
-        Self { need: Need::Optional, ..self }
+        Self { need: Requirement::Optional, ..self }
     }
 
     /// The CA bundle of a spec, if it has one.
     pub fn ca_bundle(tls: Option<&TlsSpec>) -> Option<Self> {
-        let CaBundle { secret_key_ref, config_map_key_ref } = &tls?.ca_bundle;
+        let CaBundleSource { secret_key_ref, config_map_key_ref } = &tls?.ca_bundle;
         let field = "spec.tls.caBundle";
         let secret = secret_key_ref.as_ref().map(|reference| Self::secret(reference, field));
         secret.or_else(|| {

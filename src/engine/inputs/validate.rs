@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Kind;
 use crate::{
-    api::{CaBundle, CommonSpec, Target, schema},
+    api::{CaBundleSource, CommonSpec, TargetSpec, schema},
     problem::Problem,
 };
 
@@ -57,7 +57,7 @@ fn common(spec: &CommonSpec) -> Result<(), Problem> {
     spec.target.as_ref().map_or(Ok(()), target)
 }
 
-fn ca_bundle(bundle: &CaBundle) -> Result<(), Problem> {
+fn ca_bundle(bundle: &CaBundleSource) -> Result<(), Problem> {
     if bundle.secret_key_ref.is_some() == bundle.config_map_key_ref.is_some() {
         return Problem::invalid_spec(
             "spec.tls.caBundle must have exactly one of secretKeyRef and configMapKeyRef.",
@@ -66,7 +66,7 @@ fn ca_bundle(bundle: &CaBundle) -> Result<(), Problem> {
     Ok(())
 }
 
-fn target(spec: &Target) -> Result<(), Problem> {
+fn target(spec: &TargetSpec) -> Result<(), Problem> {
     let members = [spec.deployment.is_some(), spec.stateful_set.is_some(), spec.weights_and_biases.is_some()];
     if members.into_iter().filter(|member| *member).count() != 1 {
         return Problem::invalid_spec(

@@ -9,7 +9,7 @@ use super::reported::{delivered, has_failed, identified, proof, published};
 use crate::{
     api::Reason,
     engine::{
-        Kind, Tenancy,
+        Kind, TargetSharing,
         finalizer::Finalizer,
         publish::secret::{default_secret_name, owner_in_targets, owner_named},
         watching::undecodable::{Guarded, Unreadable},
@@ -19,7 +19,7 @@ use crate::{
 
 /// A place that only one resource in a namespace may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ContestedPlace {
     /// What the resource stands for, until it is deleted.
     Identity(String),
     /// What it decides at an object, until it is deleted or suspended.
@@ -31,7 +31,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ContestedPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Identity(what) => f.write_str(what),
@@ -42,14 +42,14 @@ impl fmt::Display for Place {
 
 /// A resource as far as it stands in others' way.
 #[derive(Clone, Debug)]
-pub struct Claimant {
+pub struct Contender {
     /// Its kind.
     pub kind: String,
     /// Its name.
     pub name: String,
     pub(super) created: Option<Time>,
     pub(super) activity: Activity,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<ContestedPlace>,
     /// What those of other kinds are told that lose a place to this one.
     pub(super) outranks: Reason,
     /// Where it delivers to, as far as that is known.
@@ -57,12 +57,12 @@ pub struct Claimant {
     /// What its entries are known by.
     pub owner: Owner,
     /// Whether it has published values, as far as its status tells.
-    pub publication: Published,
+    pub publication: PublicationState,
     pub(super) proof: Proof,
     pub(super) identified: Identified,
     /// The objects that have entries of it.
     pub(super) delivered: BTreeSet<String>,
-    pub(super) tenancy: Tenancy,
+    pub(super) tenancy: TargetSharing,
     /// What it decides at any target.
     seats: Vec<&'static str>,
     /// What a resource may decide that cannot be read, and so may be any of this.
@@ -71,7 +71,7 @@ pub struct Claimant {
 
 /// Whether a resource has published values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
+pub enum PublicationState {
     /// Its Secret was seen.
     Yes,
     /// Not yet.
@@ -113,11 +113,11 @@ pub(super) enum Activity {
     Unreadable,
 }
 
-impl Claimant {
+impl Contender {
     /// The resource, where it stands in anybody's way.
     pub fn of<K: Kind>(object: &K) -> Option<Self> {
         let target = object.common().target.as_ref().and_then(Target::of);
-        let own = object.claim().map(Place::Identity);
+        let own = object.claim().map(ContestedPlace::Identity);
         let seats = object.seats();
         let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &seats)).collect();
         // Who has entries in a target is in the way there even where its spec names none any more.
@@ -164,7 +164,7 @@ impl Claimant {
     fn of_unreadable<K: Kind>(object: &Unreadable) -> Option<Self> {
         let name = object.metadata.name.clone()?;
         let target = object.target();
-        let identity = K::claim_of_unreadable(&name, &object.spec).map(Place::Identity);
+        let identity = K::claim_of_unreadable(&name, &object.spec).map(ContestedPlace::Identity);
         let secret_name = object.secret_name().map(str::to_owned);
         let secret_name = secret_name.unwrap_or_else(|| default_secret_name::<K>(&name));
         Some(Self {
@@ -201,7 +201,7 @@ impl Claimant {
     /// The same as far as its identity goes.
     pub(super) fn without_seats(&self) -> Self {
         let mut claimant = self.clone();
-        claimant.places.retain(|place| matches!(place, Place::Identity(_)));
+        claimant.places.retain(|place| matches!(place, ContestedPlace::Identity(_)));
         claimant
     }
 
@@ -225,7 +225,7 @@ impl Claimant {
     /// more.
     pub(super) fn is_left_at(&self, other: &Self) -> Option<&String> {
         let decides_the_same = self.seats.iter().any(|seat| other.seats.contains(seat))
-            || self.tenancy == Tenancy::Together && self.kind == other.kind;
+            || self.tenancy == TargetSharing::Together && self.kind == other.kind;
         let names = |target: &Option<Target>, object: &String| {
             let mut objects = target.iter().flat_map(Target::objects);
             objects.any(|named| named.to_string() == *object)
@@ -249,13 +249,13 @@ impl Claimant {
 
     /// Whether it has values to deliver at once.
     pub fn can_deliver(&self) -> bool {
-        (self.publication == Published::Yes || self.proof == Proof::Verified) && !self.has_failed()
+        (self.publication == PublicationState::Yes || self.proof == Proof::Verified) && !self.has_failed()
     }
 
     /// Whether it may take over what another one leaves. One that adds its values to those of others, and has none, has
     /// nothing to take over.
     pub(super) fn may_inherit(&self) -> bool {
-        self.tenancy == Tenancy::Alone || self.can_deliver() || self.proof == Proof::Unchecked
+        self.tenancy == TargetSharing::Alone || self.can_deliver() || self.proof == Proof::Unchecked
     }
 
     /// Whether it cannot be read, and its spec does not tell where it delivers to.
@@ -275,22 +275,24 @@ impl Claimant {
 
     /// Whether this one, which cannot be read, may have a place that the other one wants.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
-        let seat =
-            |place: &Place| matches!(place, Place::Seat { seat, .. } if self.unread_seats.contains(seat));
+        let seat = |place: &ContestedPlace| matches!(place, ContestedPlace::Seat { seat, .. } if self.unread_seats.contains(seat));
         other.places.iter().any(seat)
     }
 
     /// The first place that both want.
-    pub(super) fn contested(&self, other: &Self) -> Option<&Place> {
+    pub(super) fn contested(&self, other: &Self) -> Option<&ContestedPlace> {
         self.places.iter().find(|place| other.places.contains(place))
     }
 
-    pub(super) fn holds(&self, place: &Place) -> bool {
+    pub(super) fn holds(&self, place: &ContestedPlace) -> bool {
         match (self.activity, place) {
-            (Activity::Active, _) | (Activity::Suspended | Activity::Failed, Place::Identity(_)) => true,
-            (Activity::Unreadable, Place::Identity(_)) => self.publication == Published::Yes,
-            (Activity::Unreadable, Place::Seat { object, .. }) => self.delivered.contains(object),
-            (Activity::Suspended | Activity::Failed, Place::Seat { .. }) | (Activity::Leaving, _) => false,
+            (Activity::Active, _) | (Activity::Suspended | Activity::Failed, ContestedPlace::Identity(_)) => {
+                true
+            }
+            (Activity::Unreadable, ContestedPlace::Identity(_)) => self.publication == PublicationState::Yes,
+            (Activity::Unreadable, ContestedPlace::Seat { object, .. }) => self.delivered.contains(object),
+            (Activity::Suspended | Activity::Failed, ContestedPlace::Seat { .. })
+            | (Activity::Leaving, _) => false,
         }
     }
 
@@ -328,18 +330,21 @@ impl Claimant {
         let is_doubtful = !self.unread_seats.is_empty() && self.kind != other.kind;
         if is_doubtful && other.unread_seats.is_empty() {
             self.places.retain(|place| match place {
-                Place::Seat { object, .. } => {
+                ContestedPlace::Seat { object, .. } => {
                     !(other.delivered.contains(object) && other.places.contains(place))
                 }
-                Place::Identity(_) => true,
+                ContestedPlace::Identity(_) => true,
             });
         }
     }
 }
 
-fn seats_at<'a>(target: Option<&'a Target>, seats: &'a [&'static str]) -> impl Iterator<Item = Place> + 'a {
+fn seats_at<'a>(
+    target: Option<&'a Target>,
+    seats: &'a [&'static str],
+) -> impl Iterator<Item = ContestedPlace> + 'a {
     target.into_iter().flat_map(Target::objects).flat_map(move |object| {
-        let place = move |seat: &&'static str| Place::Seat { seat, object: object.to_string() };
+        let place = move |seat: &&'static str| ContestedPlace::Seat { seat, object: object.to_string() };
         seats.iter().map(place)
     })
 }

@@ -7,7 +7,7 @@
 mod contender;
 mod reported;
 
-pub use contender::{Claimant, Place, Proof, Published};
+pub use contender::{Contender, ContestedPlace, Proof, PublicationState};
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use self::contender::{Activity, Identified};
 use crate::{
     api::Reason,
     problem::Problem,
-    workloads::{Seen, Target},
+    workloads::{Target, TargetSnapshot},
 };
 
 /// Whether several resources of a kind can write to one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tenancy {
+pub enum TargetSharing {
     /// Each writes what is its own.
     Alone,
     /// The oldest writes what all of them have, joined.
@@ -53,13 +53,13 @@ enum Merit {
     Wants,
 }
 
-fn merit(claimant: &Claimant, all: &[&Claimant]) -> Merit {
+fn merit(claimant: &Contender, all: &[&Contender]) -> Merit {
     let identified = match claimant.identified {
         Identified::Works => Merit::Works,
         Identified::Published => Merit::Published,
         Identified::Wants => Merit::Wants,
     };
-    let has_seats = claimant.places.iter().any(|place| matches!(place, Place::Seat { .. }));
+    let has_seats = claimant.places.iter().any(|place| matches!(place, ContestedPlace::Seat { .. }));
     match claimant.activity {
         Activity::Unreadable if !claimant.delivered.is_empty() => Merit::Keeps,
         _ if !has_seats => identified,
@@ -71,24 +71,24 @@ fn merit(claimant: &Claimant, all: &[&Claimant]) -> Merit {
 }
 
 /// Whether a verified one has entries in the same object, and wants the same there.
-fn is_outdone(claimant: &Claimant, all: &[&Claimant]) -> bool {
-    let outdoes = |other: &&Claimant| {
+fn is_outdone(claimant: &Contender, all: &[&Contender]) -> bool {
+    let outdoes = |other: &&Contender| {
         !other.is(claimant)
             && other.proof == Proof::Verified
             && claimant.contested(other).is_some_and(|place| match place {
-                Place::Seat { object, .. } => other.holds(place) && other.delivered.contains(object),
-                Place::Identity(_) => false,
+                ContestedPlace::Seat { object, .. } => other.holds(place) && other.delivered.contains(object),
+                ContestedPlace::Identity(_) => false,
             })
     };
     all.iter().any(outdoes)
 }
 
 /// The claimants with what was seen of their entries at a target.
-pub fn seated(claimants: &[Claimant], target: &Target, seen: &Seen) -> Vec<Claimant> {
+pub fn seated(claimants: &[Contender], target: &Target, seen: &TargetSnapshot) -> Vec<Contender> {
     let objects: BTreeSet<String> = target.objects().into_iter().map(ToString::to_string).collect();
-    let look = |claimant: &Claimant| {
+    let look = |claimant: &Contender| {
         let shares_name =
-            |other: &Claimant| !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name;
+            |other: &Contender| !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name;
         // Of two that want the same Secret, their entries do not tell whose they are.
         let found = if claimants.iter().any(shares_name) {
             claimant.delivered.intersection(&objects).cloned().collect()
@@ -108,23 +108,23 @@ pub fn seated(claimants: &[Claimant], target: &Target, seen: &Seen) -> Vec<Claim
 }
 
 /// Whether two resources may want the same of a target, or write there together.
-pub fn meet(a: &Claimant, b: &Claimant) -> bool {
+pub fn meet(a: &Contender, b: &Contender) -> bool {
     !a.is(b) && (a.contested(b).is_some() || is_written_together(a, b) || a.may_meet(b) || b.may_meet(a))
 }
 
 /// The claimant itself and the others, which may include it.
-fn all<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+fn all<'a>(claimant: &'a Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     others.iter().filter(|other| !other.is(claimant)).chain([claimant]).collect()
 }
 
 /// The claimants that have what they want: each in its turn, the oldest of those that work first.
-fn holders(claimants: Vec<&Claimant>) -> Vec<&Claimant> {
+fn holders(claimants: Vec<&Contender>) -> Vec<&Contender> {
     let merits: Vec<_> = claimants.iter().map(|claimant| merit(claimant, &claimants)).collect();
     let mut ranked: Vec<_> = merits.into_iter().zip(claimants).collect();
     ranked
         .sort_by(|(a, first), (b, second)| a.cmp(b).then_with(|| first.seniority().cmp(&second.seniority())));
     ranked.dedup_by(|(_, a), (_, b)| a.is(b));
-    let mut holders: Vec<&Claimant> = Vec::new();
+    let mut holders: Vec<&Contender> = Vec::new();
     for (_, claimant) in ranked {
         if !holders.iter().any(|holder| holder.is_in_the_way_of(claimant)) {
             holders.push(claimant);
@@ -134,7 +134,7 @@ fn holders(claimants: Vec<&Claimant>) -> Vec<&Claimant> {
 }
 
 /// How the resource stands towards the others, which may include it.
-pub fn judge(claimant: &Claimant, others: &[Claimant]) -> Claim {
+pub fn judge(claimant: &Contender, others: &[Contender]) -> Claim {
     let all = all(claimant, others);
     let holders = holders(all.clone());
     let in_the_way = holders.iter().find(|holder| !holder.is(claimant) && holder.is_in_the_way_of(claimant));
@@ -143,7 +143,7 @@ pub fn judge(claimant: &Claimant, others: &[Claimant]) -> Claim {
     };
     let Some(place) = claimant.contested(holder) else { return Claim::Held };
     match place {
-        Place::Seat { object, .. } => {
+        ContestedPlace::Seat { object, .. } => {
             if claimant.delivered.contains(object) && !holder.delivered.contains(object) {
                 return Claim::Watched(takes_over(holder, place));
             }
@@ -155,18 +155,18 @@ pub fn judge(claimant: &Claimant, others: &[Claimant]) -> Claim {
                 ));
             }
         }
-        Place::Identity(_) => {}
+        ContestedPlace::Identity(_) => {}
     }
     Claim::Lost(lost(claimant, holder, place))
 }
 
 /// Who waits for the place of one that has it.
-fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
-    let seat = |other: &Claimant| {
-        claimant.contested(other).filter(|place| matches!(place, Place::Seat { .. })).cloned()
+fn watched(claimant: &Contender, all: &[&Contender]) -> Claim {
+    let seat = |other: &Contender| {
+        claimant.contested(other).filter(|place| matches!(place, ContestedPlace::Seat { .. })).cloned()
     };
-    let is_older = |other: &&&Claimant| other.seniority() < claimant.seniority();
-    let waits = |other: &&&Claimant| match other.activity {
+    let is_older = |other: &&&Contender| other.seniority() < claimant.seniority();
+    let waits = |other: &&&Contender| match other.activity {
         Activity::Active => seat(other).is_some(),
         Activity::Unreadable => other.kind == claimant.kind && seat(other).is_some(),
         Activity::Failed | Activity::Suspended | Activity::Leaving => false,
@@ -175,8 +175,10 @@ fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
     if let Some((older, place)) = older.and_then(|older| Some((older, seat(older)?))) {
         return Claim::Watched(takes_over(older, &place));
     }
-    let is_leaving = |other: &Claimant| match (other.activity, seat(other)) {
-        (Activity::Leaving, Some(Place::Seat { object, .. })) if other.delivered.contains(&object) => {
+    let is_leaving = |other: &Contender| match (other.activity, seat(other)) {
+        (Activity::Leaving, Some(ContestedPlace::Seat { object, .. }))
+            if other.delivered.contains(&object) =>
+        {
             Some(object)
         }
         _ => other.is_left_at(claimant).cloned(),
@@ -191,7 +193,7 @@ fn watched(claimant: &Claimant, all: &[&Claimant]) -> Claim {
     })
 }
 
-fn takes_over(other: &Claimant, place: &Place) -> String {
+fn takes_over(other: &Contender, place: &ContestedPlace) -> String {
     format!(
         "The older {} \"{}\" waits for {place} and takes it over once it is verified; this resource goes on until then. To keep this one in place, delete or suspend the other one, or change it.",
         other.kind, other.name
@@ -199,7 +201,7 @@ fn takes_over(other: &Claimant, place: &Place) -> String {
 }
 
 /// What the resource is told that has lost its place.
-fn lost(claimant: &Claimant, holder: &Claimant, place: &Place) -> Problem {
+fn lost(claimant: &Contender, holder: &Contender, place: &ContestedPlace) -> Problem {
     let reason = if holder.kind == claimant.kind { Reason::Superseded } else { holder.outranks };
     let (kind, name) = (&holder.kind, &holder.name);
     if holder.activity == Activity::Unreadable {
@@ -213,18 +215,18 @@ fn lost(claimant: &Claimant, holder: &Claimant, place: &Place) -> Problem {
     let is_older = holder.seniority() < claimant.seniority();
     let (age, has) = if is_older { ("older", "has") } else { ("younger", "works with") };
     let remedy = match place {
-        Place::Identity(_) => "Delete one of the two, or change this one.",
-        Place::Seat { .. } if claimant.proof != Proof::Verified => {
+        ContestedPlace::Identity(_) => "Delete one of the two, or change this one.",
+        ContestedPlace::Seat { .. } if claimant.proof != Proof::Verified => {
             "Delete or suspend one of the two once this one is verified, or change this one."
         }
-        Place::Seat { .. } => "Delete or suspend one of the two, or change this one.",
+        ContestedPlace::Seat { .. } => "Delete or suspend one of the two, or change this one.",
     };
     Problem::new(reason, format!("The {age} {kind} \"{name}\" {has} {place} already. {remedy}"))
 }
 
 /// Why this resource is not what it wants to be, where another one is. `others` may include it.
-pub fn lost_identity(claimant: &Claimant, others: &[Claimant]) -> Option<Problem> {
-    let others: Vec<_> = others.iter().map(Claimant::without_seats).collect();
+pub fn lost_identity(claimant: &Contender, others: &[Contender]) -> Option<Problem> {
+    let others: Vec<_> = others.iter().map(Contender::without_seats).collect();
     match judge(&claimant.without_seats(), &others) {
         Claim::Lost(problem) => Some(problem),
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => None,
@@ -233,15 +235,16 @@ pub fn lost_identity(claimant: &Claimant, others: &[Claimant]) -> Option<Problem
 
 /// Those whose entries in the same target give way to this resource's: they want its place and do not
 /// have it, or it writes for them. What cannot be read keeps its entries, unless they are in what is written for it.
-pub fn yielding<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+pub fn yielding<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     let holders = holders(all(claimant, others));
-    let has =
-        |other: &Claimant, place: &Place| other.holds(place) && holders.iter().any(|holder| holder.is(other));
-    let loses = |other: &Claimant| {
+    let has = |other: &Contender, place: &ContestedPlace| {
+        other.holds(place) && holders.iter().any(|holder| holder.is(other))
+    };
+    let loses = |other: &Contender| {
         other.activity != Activity::Unreadable
             && other.contested(claimant).is_some_and(|place| !has(other, place))
     };
-    let gives_way = |other: &&Claimant| {
+    let gives_way = |other: &&Contender| {
         let is_contested = is_written_together(claimant, other) || loses(other);
         !other.is(claimant)
             && (other.shares_target(claimant) && is_contested || other.is_left_at(claimant).is_some())
@@ -251,17 +254,17 @@ pub fn yielding<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Clai
 
 /// The one that writes to the target for this one and others of its kind, where they write together. Who wrote
 /// before goes on until the entries of an older one are there.
-pub fn leader<'a>(claimant: &'a Claimant, others: &'a [Claimant]) -> &'a Claimant {
+pub fn leader<'a>(claimant: &'a Contender, others: &'a [Contender]) -> &'a Contender {
     let together = others.iter().filter(|other| is_written_together(claimant, other));
     let active = together.filter(|other| other.activity == Activity::Active);
     let oldest =
         active.chain([claimant]).min_by(|a, b| a.seniority().cmp(&b.seniority())).unwrap_or(claimant);
-    let writes = |one: &Claimant| !one.delivered.is_empty();
+    let writes = |one: &Contender| !one.delivered.is_empty();
     if writes(claimant) && !writes(oldest) { claimant } else { oldest }
 }
 
 /// The others whose values are joined with this one's, the oldest first.
-pub fn partners<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Claimant> {
+pub fn partners<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     let mut partners: Vec<_> = others
         .iter()
         .filter(|other| is_written_together(claimant, other) && !other.is(claimant))
@@ -272,20 +275,20 @@ pub fn partners<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Vec<&'a Clai
 }
 
 /// A resource of the kind that cannot be read, where nothing tells whether its values belong to what is joined.
-pub fn unknown_partner<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
-    let is_of_kind = |other: &&Claimant| claimant.kind == other.kind && other.tenancy == Tenancy::Together;
-    others
-        .iter()
-        .filter(is_of_kind)
-        .find(|other| other.may_be_anywhere() && other.publication == Published::Yes && !other.is(claimant))
+pub fn unknown_partner<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
+    let is_of_kind =
+        |other: &&Contender| claimant.kind == other.kind && other.tenancy == TargetSharing::Together;
+    others.iter().filter(is_of_kind).find(|other| {
+        other.may_be_anywhere() && other.publication == PublicationState::Yes && !other.is(claimant)
+    })
 }
 
-fn is_written_together(a: &Claimant, b: &Claimant) -> bool {
-    a.tenancy == Tenancy::Together && a.kind == b.kind && a.shares_target(b)
+fn is_written_together(a: &Contender, b: &Contender) -> bool {
+    a.tenancy == TargetSharing::Together && a.kind == b.kind && a.shares_target(b)
 }
 
 /// The resource that has this one's place in a target, or can have it as soon as this one is gone.
-pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a Claimant> {
+pub fn successor<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
     holders(without).into_iter().find(|other| {
         other.activity == Activity::Active
@@ -295,26 +298,26 @@ pub fn successor<'a>(claimant: &Claimant, others: &'a [Claimant]) -> Option<&'a 
 }
 
 /// The resource that is to have what this one leaves at a target.
-pub fn heir<'a>(claimant: &Claimant, left: &Target, others: &'a [Claimant]) -> Option<&'a Claimant> {
+pub fn heir<'a>(claimant: &Contender, left: &Target, others: &'a [Contender]) -> Option<&'a Contender> {
     successor(&claimant.leaving(left), others).filter(|heir| heir.may_inherit())
 }
 
 /// The claimants whose turn may come, or be over, when one changes from `before` to `now`.
 pub fn affected<'a>(
-    before: Option<&Claimant>,
-    now: Option<&Claimant>,
-    others: &'a [Claimant],
-) -> Vec<&'a Claimant> {
-    let standing = |claimant: &Claimant| {
+    before: Option<&Contender>,
+    now: Option<&Contender>,
+    others: &'a [Contender],
+) -> Vec<&'a Contender> {
+    let standing = |claimant: &Contender| {
         (claimant.activity, claimant.places.clone(), claimant.target.clone(), claimant.created.clone())
     };
     // What only those ask for that want the same place.
-    let strength = |claimant: &Claimant| (claimant.proof, claimant.identified, claimant.delivered.clone());
+    let strength = |claimant: &Contender| (claimant.proof, claimant.identified, claimant.delivered.clone());
     let has_moved = before.map(standing) != now.map(standing);
     if !has_moved && before.map(strength) == now.map(strength) {
         return Vec::new();
     }
-    let concerns = |other: &&Claimant| {
+    let concerns = |other: &&Contender| {
         before.into_iter().chain(now).filter(|one| !one.is(other)).any(|one| {
             let is_partner = is_written_together(one, other) || one.may_be_anywhere();
             one.contested(other).is_some() || has_moved && is_partner

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::contender::{Identified, Proof, Published};
+use super::contender::{Identified, Proof, PublicationState};
 use crate::{
     api::{ConditionType, Reason, Status},
     engine::{CheckedInputs, Kind},
@@ -18,8 +18,12 @@ fn condition(status: Option<&Status>, type_: ConditionType) -> Option<&Condition
         .find(|condition| condition.type_ == type_.as_str())
 }
 
-pub(super) fn published(status: Option<&Status>) -> Published {
-    if status.is_some_and(|status| status.secret_ref.is_some()) { Published::Yes } else { Published::No }
+pub(super) fn published(status: Option<&Status>) -> PublicationState {
+    if status.is_some_and(|status| status.secret_ref.is_some()) {
+        PublicationState::Yes
+    } else {
+        PublicationState::No
+    }
 }
 
 pub(super) fn proof(status: Option<&Status>, generation: Option<i64>) -> Proof {
@@ -41,7 +45,7 @@ pub(super) fn delivered(status: Option<&Status>, target: Option<&Target>) -> BTr
 pub(super) fn identified(status: Option<&Status>, generation: Option<i64>) -> Identified {
     let accepted = condition(status, ConditionType::Accepted);
     let had_lost = [Reason::Superseded, Reason::ConflictsWithOidc].map(Reason::as_str);
-    if published(status) == Published::No
+    if published(status) == PublicationState::No
         || accepted.is_some_and(|accepted| had_lost.contains(&accepted.reason.as_str()))
     {
         return Identified::Wants;

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{contender::Published, *};
+use super::{contender::PublicationState, *};
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
     engine::{Kind, watching::undecodable::Guarded},
@@ -20,7 +20,7 @@ use State::{Active, Failed, Leaving, Suspended};
 /// The time of creation, on a clock of minutes; nothing for what never met an API server.
 type Minute = Option<u32>;
 
-fn object<K: Kind>(name: &str, minute: Minute, state: State, mut spec: Value) -> Claimant {
+fn object<K: Kind>(name: &str, minute: Minute, state: State, mut spec: Value) -> Contender {
     let mut metadata = json!({"name": name});
     if let Some(minute) = minute {
         metadata["creationTimestamp"] = json!(format!("2026-01-01T00:{minute:02}:00Z"));
@@ -39,45 +39,45 @@ fn object<K: Kind>(name: &str, minute: Minute, state: State, mut spec: Value) ->
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }]});
     }
-    Claimant::of(&serde_json::from_value::<K>(object).unwrap()).unwrap()
+    Contender::of(&serde_json::from_value::<K>(object).unwrap()).unwrap()
 }
 
 fn to(target: &str) -> Value {
     json!({"deployment": {"name": target}})
 }
 
-fn ldap_at(target: &str, login: bool, name: &str, minute: Minute, state: State) -> Claimant {
+fn ldap_at(target: &str, login: bool, name: &str, minute: Minute, state: State) -> Contender {
     let spec = json!({
         "address": "ldaps://ldap.example.com", "baseDN": "dc=example,dc=org", "login": login, "target": to(target),
     });
     object::<LdapConfig>(name, minute, state, spec)
 }
 
-fn ldap(name: &str, minute: u32, state: State) -> Claimant {
+fn ldap(name: &str, minute: u32, state: State) -> Contender {
     ldap_at("wandb", true, name, Some(minute), state)
 }
 
-fn ldap_test_mode(name: &str, minute: u32, state: State) -> Claimant {
+fn ldap_test_mode(name: &str, minute: u32, state: State) -> Contender {
     ldap_at("wandb", false, name, Some(minute), state)
 }
 
-fn oidc(name: &str, minute: u32, state: State) -> Claimant {
+fn oidc(name: &str, minute: u32, state: State) -> Contender {
     let spec = json!({
         "issuer": "https://login.example.com", "clientID": "wandb", "host": "https://wandb.example.com", "target": to("wandb"),
     });
     object::<OidcProvider>(name, Some(minute), state, spec)
 }
 
-fn jwt_at(target: &str, name: &str, minute: u32, state: State) -> Claimant {
+fn jwt_at(target: &str, name: &str, minute: u32, state: State) -> Contender {
     let spec = json!({"issuer": "https://token.example.com", "audiences": ["a"], "target": to(target)});
     object::<JwtIssuer>(name, Some(minute), state, spec)
 }
 
-fn jwt(name: &str, minute: u32, state: State) -> Claimant {
+fn jwt(name: &str, minute: u32, state: State) -> Contender {
     jwt_at("wandb", name, minute, state)
 }
 
-fn account(name: &str, minute: Minute, state: State, account_name: &str) -> Claimant {
+fn account(name: &str, minute: Minute, state: State, account_name: &str) -> Contender {
     let spec = json!({
         "instance": {"baseURL": "https://wandb.example.com"}, "team": "t", "accountName": account_name,
         "credentials": {"apiKey": {"bootstrapSecretRef": {"name": "s", "key": "k"}, "createWith": {"adminKeySecretRef": {"name": "a", "key": "k"}}}},
@@ -85,7 +85,7 @@ fn account(name: &str, minute: Minute, state: State, account_name: &str) -> Clai
     object::<ServiceAccount>(name, minute, state, spec)
 }
 
-fn lost_to(claimant: &Claimant, claimants: &[Claimant]) -> Option<Problem> {
+fn lost_to(claimant: &Contender, claimants: &[Contender]) -> Option<Problem> {
     match judge(claimant, claimants) {
         Claim::Lost(problem) => Some(problem),
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => None,
@@ -93,23 +93,23 @@ fn lost_to(claimant: &Claimant, claimants: &[Claimant]) -> Option<Problem> {
 }
 
 /// The same with passed checks.
-fn verified(claimant: Claimant) -> Claimant {
+fn verified(claimant: Contender) -> Contender {
     claimant.proven(Proof::Verified)
 }
 
 /// The same with entries at the target.
-fn delivered(mut claimant: Claimant) -> Claimant {
+fn delivered(mut claimant: Contender) -> Contender {
     let objects = claimant.target.iter().flat_map(Target::objects).map(ToString::to_string);
     claimant.delivered = objects.collect();
     claimant
 }
 
-fn works(claimant: Claimant) -> Claimant {
+fn works(claimant: Contender) -> Contender {
     verified(delivered(claimant))
 }
 
 /// An object that cannot be read, with what is left of its spec and its status.
-fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value) -> Claimant {
+fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value) -> Contender {
     spec["checkInterval"] = json!({"no": "duration"});
     let object: Guarded<K> = serde_json::from_value(json!({
         "apiVersion": "auth.wandb.com/v1alpha1", "kind": K::kind(&()),
@@ -118,11 +118,11 @@ fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value)
     }))
     .unwrap();
     assert!(object.0.is_err());
-    Claimant::of_guarded(&object).unwrap()
+    Contender::of_guarded(&object).unwrap()
 }
 
 /// Who loses to whom, and what the loser is told.
-fn told(claimants: &[Claimant]) -> Vec<String> {
+fn told(claimants: &[Contender]) -> Vec<String> {
     let lines = claimants.iter().filter_map(|claimant| {
         let problem = lost_to(claimant, claimants)?;
         Some(format!("{}: {}: {}", claimant.name, problem.reason, problem.message))
@@ -131,10 +131,10 @@ fn told(claimants: &[Claimant]) -> Vec<String> {
 }
 
 /// The names of those that lose, with the reason.
-fn losers(claimants: &[Claimant]) -> Vec<(String, Reason)> {
+fn losers(claimants: &[Contender]) -> Vec<(String, Reason)> {
     let mut reversed = claimants.to_vec();
     reversed.reverse();
-    let losers = |claimants: &[Claimant]| {
+    let losers = |claimants: &[Contender]| {
         let losers = claimants
             .iter()
             .filter_map(|claimant| Some((claimant.name.clone(), lost_to(claimant, claimants)?.reason)));
@@ -147,11 +147,11 @@ fn losers(claimants: &[Claimant]) -> Vec<(String, Reason)> {
     found
 }
 
-fn names<'a>(claimants: impl IntoIterator<Item = &'a Claimant>) -> Vec<&'a str> {
+fn names<'a>(claimants: impl IntoIterator<Item = &'a Contender>) -> Vec<&'a str> {
     claimants.into_iter().map(|claimant| claimant.name.as_str()).collect()
 }
 
-fn yielding_names(claimant: &Claimant, others: &[Claimant]) -> Vec<String> {
+fn yielding_names(claimant: &Contender, others: &[Contender]) -> Vec<String> {
     let mut titles: Vec<_> =
         yielding(claimant, others).into_iter().map(|other| other.owner.title.clone()).collect();
     titles.sort();
@@ -322,7 +322,7 @@ fn entries_give_way_to_those_of_the_holder() {
 
 #[test]
 fn entries_that_a_spec_does_not_name_any_more_give_way() {
-    let left = |mut claimant: Claimant| {
+    let left = |mut claimant: Contender| {
         claimant.delivered = ["Deployment/wandb".to_owned()].into();
         claimant
     };
@@ -442,10 +442,10 @@ fn only_those_run_again_whose_turn_may_change() {
 }
 
 /// What a table says of each claimant, in its order.
-fn standings(claimants: &[Claimant]) -> Vec<&'static str> {
+fn standings(claimants: &[Contender]) -> Vec<&'static str> {
     let mut reversed = claimants.to_vec();
     reversed.reverse();
-    let standing = |claimant: &Claimant| {
+    let standing = |claimant: &Contender| {
         let claim = judge(claimant, claimants);
         assert_eq!(claim, judge(claimant, &reversed), "the order of a listing does not matter");
         match claim {
@@ -525,9 +525,9 @@ fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
 
 #[test]
 fn an_account_stays_with_who_works_for_it() {
-    let identified = |mut claimant: Claimant, identified| {
+    let identified = |mut claimant: Contender, identified| {
         claimant.identified = identified;
-        claimant.publication = Published::Yes;
+        claimant.publication = PublicationState::Yes;
         claimant
     };
     let (old, new) = (|| account("old", Some(1), Active, "ci"), || account("new", Some(2), Active, "ci"));
@@ -572,7 +572,7 @@ fn statuses_tell_who_works() {
                 condition("Accepted", accepted, reason), condition("Verified", verified, "")]},
         }))
         .unwrap();
-        let claimant = Claimant::of(&object).unwrap();
+        let claimant = Contender::of(&object).unwrap();
         (claimant.proof, claimant.identified)
     };
     for (status, expected) in [

@@ -39,7 +39,7 @@ pub enum Candidate {
 
 /// What the Secret is to hold.
 #[derive(PartialEq)]
-pub enum Content {
+pub enum SecretContent {
     /// It is not to be touched, nor made where there is none.
     Untouched,
     /// Whatever it holds; only whose it is may change.
@@ -71,25 +71,25 @@ pub fn decide(
     existing: Existing,
     candidate: Candidate,
     last_verified: Option<&Values>,
-) -> (Content, Publication) {
+) -> (SecretContent, Publication) {
     let present = match existing {
-        Existing::Untouchable(problem) => return (Content::Untouched, Publication::Refused(problem)),
+        Existing::Untouchable(problem) => return (SecretContent::Untouched, Publication::Refused(problem)),
         Existing::Missing => None,
         Existing::Ours(values) => Some(values),
     };
     let has_values = !matches!(candidate, Candidate::None);
     match candidate {
-        Candidate::Proven(values) => (Content::Exactly(values), Publication::Current),
+        Candidate::Proven(values) => (SecretContent::Exactly(values), Publication::Current),
         Candidate::Unproven(values)
             if policy == PublishPolicy::Always || present.as_ref() == Some(&values) =>
         {
-            (Content::Exactly(values), Publication::Unproven)
+            (SecretContent::Exactly(values), Publication::Unproven)
         }
         Candidate::None | Candidate::Incomplete | Candidate::Unproven(_) => match (last_verified, present) {
-            (Some(values), _) => (Content::Exactly(values.clone()), Publication::Held),
-            (None, Some(_)) => (Content::AsIs, Publication::Held),
-            (None, None) if has_values => (Content::Untouched, Publication::Withheld),
-            (None, None) => (Content::Untouched, Publication::Nothing),
+            (Some(values), _) => (SecretContent::Exactly(values.clone()), Publication::Held),
+            (None, Some(_)) => (SecretContent::AsIs, Publication::Held),
+            (None, None) if has_values => (SecretContent::Untouched, Publication::Withheld),
+            (None, None) => (SecretContent::Untouched, Publication::Nothing),
         },
     }
 }
@@ -112,9 +112,9 @@ mod tests {
     ) -> (String, Publication) {
         let (content, publication) = decide(policy, existing, candidate, last_verified.map(values).as_ref());
         let content = match content {
-            Content::Untouched => "untouched".to_owned(),
-            Content::AsIs => "as is".to_owned(),
-            Content::Exactly(values) => values.get("LDAP_ADDRESS").unwrap().expose().to_owned(),
+            SecretContent::Untouched => "untouched".to_owned(),
+            SecretContent::AsIs => "as is".to_owned(),
+            SecretContent::Exactly(values) => values.get("LDAP_ADDRESS").unwrap().expose().to_owned(),
         };
         (content, publication)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, ResourceExt, api::PostParams};
 
-use crate::engine::{Content, Existing, Kind, Values};
+use crate::engine::{Existing, Kind, SecretContent, Values};
 use crate::{
     api::{DeletionPolicy, Reason, common::is_object_name},
     problem::Problem,
@@ -127,7 +127,7 @@ fn is_owner<K: Kind>(reference: &OwnerReference, object: &K) -> bool {
 }
 
 /// The Secret with this content; what others put into its metadata stays.
-fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &Content) -> Secret {
+fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &SecretContent) -> Secret {
     let mut metadata = present.map(|secret| secret.metadata.clone()).unwrap_or_default();
     metadata.name = Some(secret_name(object));
     metadata.namespace = object.namespace();
@@ -137,14 +137,14 @@ fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &Content) -> 
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(OWNER_ANNOTATION.to_owned(), owner::<K>(&object.name_any()));
     let data = match content {
-        Content::Exactly(values) => {
+        SecretContent::Exactly(values) => {
             match values.record() {
                 Some(record) => annotations.insert(RECORD_ANNOTATION.to_owned(), record.to_owned()),
                 None => annotations.remove(RECORD_ANNOTATION),
             };
             Some(encoded(values))
         }
-        Content::AsIs | Content::Untouched => present.and_then(|secret| secret.data.clone()),
+        SecretContent::AsIs | SecretContent::Untouched => present.and_then(|secret| secret.data.clone()),
     };
     let mut owners = metadata.owner_references.take().unwrap_or_default();
     owners.retain(|reference| !is_owner(reference, object));
@@ -171,7 +171,7 @@ pub(in crate::engine) fn encoded(values: &Values) -> BTreeMap<String, ByteString
 
 /// Whether anything was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum SecretWrite {
     /// The Secret was created or changed.
     Changed,
     /// It was right already.
@@ -186,14 +186,14 @@ pub async fn ensure<K: Kind>(
     client: &Client,
     object: &K,
     present: Option<&Secret>,
-    content: &Content,
-) -> Result<Result<Written, Problem>, kube::Error> {
-    if matches!((content, present), (Content::AsIs, None) | (Content::Untouched, _)) {
-        return Ok(Ok(Written::Unchanged));
+    content: &SecretContent,
+) -> Result<Result<SecretWrite, Problem>, kube::Error> {
+    if matches!((content, present), (SecretContent::AsIs, None) | (SecretContent::Untouched, _)) {
+        return Ok(Ok(SecretWrite::Unchanged));
     }
     let desired = compose(present, object, content);
     if present == Some(&desired) {
-        return Ok(Ok(Written::Unchanged));
+        return Ok(Ok(SecretWrite::Unchanged));
     }
     let api = api(client, object);
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
@@ -202,7 +202,7 @@ pub async fn ensure<K: Kind>(
         Some(_) => api.replace(&secret_name(object), &parameters, &desired).await,
     };
     match written {
-        Ok(_) => Ok(Ok(Written::Changed)),
+        Ok(_) => Ok(Ok(SecretWrite::Changed)),
         Err(kube::Error::Api(status)) if status.is_invalid() && is_immutable(present) => {
             Ok(Err(Problem::new(
                 Reason::SecretImmutable,

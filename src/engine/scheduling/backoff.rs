@@ -16,13 +16,13 @@ use crate::error::Error;
 /// Doubling waits, one series a resource; kube has none that knows the resource.
 #[derive(Default)]
 pub(in crate::engine) struct Backoff {
-    series: Mutex<HashMap<Key, Series>>,
+    series: Mutex<HashMap<ResourceKey, Series>>,
     success: Notify,
 }
 
 /// A resource's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::engine) struct Key {
+pub(in crate::engine) struct ResourceKey {
     namespace: String,
     name: String,
 }
@@ -52,7 +52,7 @@ const LONGEST_UNANSWERED: Duration = Duration::from_secs(10);
 /// The longest wait for anything else.
 const LONGEST: Duration = Duration::from_mins(1);
 
-impl Key {
+impl ResourceKey {
     /// The resource of that name.
     pub(in crate::engine) fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.to_owned(), name: name.to_owned() }
@@ -87,7 +87,7 @@ impl Failure {
 
 impl Backoff {
     /// Counts a failure and tells how long to wait; `share` is a random number between 0 and 1.
-    pub(in crate::engine) fn next(&self, key: Key, failure: Failure, share: f64) -> Duration {
+    pub(in crate::engine) fn next(&self, key: ResourceKey, failure: Failure, share: f64) -> Duration {
         let mut all = self.series();
         let series = all.entry(key).or_insert(Series { failures: 0, failure, let_go: false });
         series.failure = failure;
@@ -101,12 +101,12 @@ impl Backoff {
     }
 
     /// Whether a series of failures is under way.
-    pub(in crate::engine) fn is_failing(&self, key: &Key) -> bool {
+    pub(in crate::engine) fn is_failing(&self, key: &ResourceKey) -> bool {
         self.series().contains_key(key)
     }
 
     /// Ends the series after a success, which lets the others go that the API server did not answer.
-    pub(in crate::engine) fn succeeded(&self, key: &Key) {
+    pub(in crate::engine) fn succeeded(&self, key: &ResourceKey) {
         self.forget(key);
         if self.series().values().any(Series::may_go) {
             self.success.notify_one();
@@ -114,7 +114,7 @@ impl Backoff {
     }
 
     /// Forgets a resource.
-    pub(in crate::engine) fn forget(&self, key: &Key) {
+    pub(in crate::engine) fn forget(&self, key: &ResourceKey) {
         self.series().remove(key);
     }
 
@@ -124,7 +124,7 @@ impl Backoff {
     }
 
     /// Who waits for an API server that did not answer; each once until its next success.
-    pub(in crate::engine) fn let_go(&self) -> Vec<Key> {
+    pub(in crate::engine) fn let_go(&self) -> Vec<ResourceKey> {
         let mut all = self.series();
         let waiting = all.iter_mut().filter(|(_, series)| series.may_go());
         waiting
@@ -135,7 +135,7 @@ impl Backoff {
             .collect()
     }
 
-    fn series(&self) -> MutexGuard<'_, HashMap<Key, Series>> {
+    fn series(&self) -> MutexGuard<'_, HashMap<ResourceKey, Series>> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,8 +172,8 @@ mod tests {
 
     use super::*;
 
-    fn key(name: &str) -> Key {
-        Key::new("here", name)
+    fn key(name: &str) -> ResourceKey {
+        ResourceKey::new("here", name)
     }
 
     #[test]

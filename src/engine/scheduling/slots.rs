@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::backoff::Key;
+use super::backoff::ResourceKey;
 use crate::shares::{Pool, Shares};
 
 /// After how long a run lingers: servers that are well answer sooner.
@@ -26,49 +26,49 @@ pub(in crate::engine) const LINGERING: usize = 160;
 
 /// The slots of one kind's runs.
 #[derive(Clone)]
-pub(in crate::engine) struct Slots(Arc<Mutex<State>>);
+pub(in crate::engine) struct Slots(Arc<Mutex<SlotState>>);
 
-struct State {
-    active: Shares<Holder, Waiter>,
+struct SlotState {
+    active: Shares<NamespaceShare, Waiter>,
     lingering: Pool<String>,
     /// Who waits for a slot.
-    waiting: HashSet<Key>,
+    waiting: HashSet<ResourceKey>,
     /// Who was called and has not come yet.
-    called: HashMap<Key, Holder>,
+    called: HashMap<ResourceKey, NamespaceShare>,
     /// Whose last run lingered.
-    slow: HashSet<Key>,
+    slow: HashSet<ResourceKey>,
 }
 
 /// Those of a namespace who share slots with one another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Holder {
+struct NamespaceShare {
     namespace: String,
-    pace: Pace,
+    pace: RunPace,
 }
 
 /// How long a resource's last run took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Pace {
+enum RunPace {
     Usual,
     Slow,
 }
 
 struct Waiter {
-    key: Key,
+    key: ResourceKey,
     call: Box<dyn FnOnce() + Send>,
 }
 
 /// A run's slot, until it is dropped.
 pub(in crate::engine) struct Slot {
     slots: Slots,
-    key: Key,
-    holder: Holder,
-    stay: Stay,
-    pace: Pace,
+    key: ResourceKey,
+    holder: NamespaceShare,
+    stay: SlotStay,
+    pace: RunPace,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Stay {
+enum SlotStay {
     Active,
     Lingering,
 }
@@ -76,7 +76,7 @@ enum Stay {
 impl Slots {
     /// So many slots for runs that do not linger.
     pub(in crate::engine) fn new(active: u16) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(SlotState {
             active: Shares::new(active.into()),
             lingering: Pool::new(LINGERING),
             waiting: HashSet::new(),
@@ -86,11 +86,15 @@ impl Slots {
     }
 
     /// A slot for the resource's run; where there is none, `call` is called once there is.
-    pub(in crate::engine) fn enter(&self, key: Key, call: impl FnOnce() + Send + 'static) -> Option<Slot> {
+    pub(in crate::engine) fn enter(
+        &self,
+        key: ResourceKey,
+        call: impl FnOnce() + Send + 'static,
+    ) -> Option<Slot> {
         let mut state = self.state();
         let holder = state.called.remove(&key).or_else(|| {
-            let pace = if state.slow.contains(&key) { Pace::Slow } else { Pace::Usual };
-            let holder = Holder { namespace: key.namespace().to_owned(), pace };
+            let pace = if state.slow.contains(&key) { RunPace::Slow } else { RunPace::Usual };
+            let holder = NamespaceShare { namespace: key.namespace().to_owned(), pace };
             if state.waiting.contains(&key) {
                 return None;
             }
@@ -102,11 +106,11 @@ impl Slots {
             None
         })?;
         drop(state);
-        Some(Slot { slots: self.clone(), key, holder, stay: Stay::Active, pace: Pace::Usual })
+        Some(Slot { slots: self.clone(), key, holder, stay: SlotStay::Active, pace: RunPace::Usual })
     }
 
     /// Forgets a resource that is gone.
-    pub(in crate::engine) fn forget(&self, key: &Key) {
+    pub(in crate::engine) fn forget(&self, key: &ResourceKey) {
         self.change(|state| {
             state.slow.remove(key);
             if let Some(holder) = state.called.remove(key) {
@@ -116,7 +120,7 @@ impl Slots {
     }
 
     /// Changes who holds what, and calls those who have a slot now.
-    fn change(&self, act: impl FnOnce(&mut State)) {
+    fn change(&self, act: impl FnOnce(&mut SlotState)) {
         let mut calls = Vec::new();
         {
             let mut state = self.state();
@@ -132,7 +136,7 @@ impl Slots {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         // Nothing that happens under the lock panics half way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,7 +146,7 @@ impl Slot {
     /// Awaits the run, which gives its slot up once it takes long.
     pub(in crate::engine) async fn during<T>(mut self, run: impl Future<Output = T>) -> T {
         let mut run = std::pin::pin!(run);
-        while self.stay == Stay::Active {
+        while self.stay == SlotStay::Active {
             match tokio::time::timeout(USUAL, &mut run).await {
                 Ok(outcome) => return outcome,
                 Err(_) => self.linger(),
@@ -153,12 +157,12 @@ impl Slot {
 
     /// Goes where runs linger, if there is room.
     fn linger(&mut self) {
-        self.pace = Pace::Slow;
+        self.pace = RunPace::Slow;
         let Self { slots, holder, stay, .. } = self;
         slots.change(|state| {
             if state.lingering.take(&holder.namespace) {
                 state.active.give_back(holder);
-                *stay = Stay::Lingering;
+                *stay = SlotStay::Lingering;
             }
         });
     }
@@ -169,12 +173,12 @@ impl Drop for Slot {
         let Self { slots, key, holder, stay, pace } = self;
         slots.change(|state| {
             match pace {
-                Pace::Usual => state.slow.remove(key),
-                Pace::Slow => state.slow.insert(key.clone()),
+                RunPace::Usual => state.slow.remove(key),
+                RunPace::Slow => state.slow.insert(key.clone()),
             };
             match stay {
-                Stay::Active => state.active.give_back(holder),
-                Stay::Lingering => state.lingering.give_back(&holder.namespace),
+                SlotStay::Active => state.active.give_back(holder),
+                SlotStay::Lingering => state.lingering.give_back(&holder.namespace),
             }
         });
     }
@@ -188,7 +192,9 @@ mod tests {
 
     /// Runs that never end, each with the resource's name.
     fn begin(slots: &Slots, namespace: &str, names: std::ops::Range<usize>) -> Vec<Slot> {
-        names.filter_map(|number| slots.enter(Key::new(namespace, &number.to_string()), || {})).collect()
+        names
+            .filter_map(|number| slots.enter(ResourceKey::new(namespace, &number.to_string()), || {}))
+            .collect()
     }
 
     #[test]
@@ -206,12 +212,12 @@ mod tests {
         let (calls, called) = mpsc::channel();
         for _ in 0..3 {
             let calls = calls.clone();
-            assert!(slots.enter(Key::new("b", "waits"), move || calls.send(()).unwrap()).is_none());
+            assert!(slots.enter(ResourceKey::new("b", "waits"), move || calls.send(()).unwrap()).is_none());
         }
         drop(first);
         assert_eq!(called.try_iter().count(), 1);
         assert!(begin(&slots, "c", 0..1).is_empty(), "the slot is kept for who was called");
-        let second = slots.enter(Key::new("b", "waits"), || {});
+        let second = slots.enter(ResourceKey::new("b", "waits"), || {});
         assert!(second.is_some());
         drop(second);
         assert_eq!(begin(&slots, "c", 0..1).len(), 1);
@@ -223,7 +229,7 @@ mod tests {
         let first = begin(&slots, "a", 0..1);
         assert!(begin(&slots, "b", 0..1).is_empty());
         drop(first);
-        slots.forget(&Key::new("b", "0"));
+        slots.forget(&ResourceKey::new("b", "0"));
         assert_eq!(begin(&slots, "a", 0..1).len(), 1);
     }
 

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::engine::{
-    CheckedInputs, Finding, Findings, Publication, Verdict,
+    CheckedInputs, Finding, Findings, Publication, RunVerdict,
     delivery::{Delivered, Progress},
 };
 use crate::{
-    api::{CheckResult, ConditionType, Reason, Status, names::Remedy, status::SecretReference},
+    api::{CheckResult, ConditionType, Reason, Status, names::Resolution, status::SecretReference},
     problem::Problem,
 };
 
@@ -23,7 +23,7 @@ pub enum Outcome<'a> {
     /// The checks ran, now or earlier with the same inputs.
     Checked {
         /// How the findings count.
-        verdict: Verdict,
+        verdict: RunVerdict,
         /// Every finding.
         findings: &'a Findings,
         /// What the findings speak of.
@@ -32,7 +32,7 @@ pub enum Outcome<'a> {
 }
 
 /// Everything that the status is derived from, beside the status before.
-pub struct Facts<'a> {
+pub struct StatusInputs<'a> {
     /// `metadata.generation`.
     pub generation: Option<i64>,
     /// What the run came to.
@@ -61,21 +61,21 @@ pub enum Destination {
 }
 
 /// A condition without its times.
-struct Draft {
+struct ConditionDraft {
     type_: ConditionType,
-    state: State,
+    state: ConditionState,
     reason: Reason,
     message: String,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum ConditionState {
     True,
     False,
     Unknown,
 }
 
-impl State {
+impl ConditionState {
     fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -85,22 +85,22 @@ impl State {
     }
 }
 
-impl Draft {
-    fn new(type_: ConditionType, state: State, reason: Reason, message: impl Into<String>) -> Self {
+impl ConditionDraft {
+    fn new(type_: ConditionType, state: ConditionState, reason: Reason, message: impl Into<String>) -> Self {
         Self { type_, state, reason, message: message.into() }
     }
 
     fn not_checked(type_: ConditionType, because: ConditionType) -> Self {
         Self::new(
             type_,
-            State::Unknown,
+            ConditionState::Unknown,
             Reason::NotChecked,
             format!("Not looked at, since {because} is not True."),
         )
     }
 
     fn broken(type_: ConditionType, problem: &Problem) -> Self {
-        Self::new(type_, State::False, problem.reason, problem.message.clone())
+        Self::new(type_, ConditionState::False, problem.reason, problem.message.clone())
     }
 }
 
@@ -108,7 +108,7 @@ impl Draft {
 ///
 /// Times are taken over from the status before wherever a condition's status did not flip, so that
 /// equal facts give an equal status.
-pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> Status {
+pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestamp) -> Status {
     let mut drafts = vec![accepted(facts), resolved(&facts.outcome), verified(facts), published(facts)];
     if facts.destination == Destination::Target {
         drafts.push(rolled_out(facts));
@@ -155,17 +155,18 @@ pub fn derive(previous: Option<&Status>, facts: &Facts<'_>, now: Timestamp) -> S
 /// The status before, with what the checks of a run found that goes on. A condition that was True and is not, or of
 /// which nothing is known with these inputs, must not stand beside them: the process may end before the run does, and
 /// the next one goes by it.
-pub fn noted(previous: &Status, facts: &Facts<'_>, now: Timestamp) -> Status {
+pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Status {
     let derived = derive(Some(previous), facts, now);
     let find = |conditions: &[Condition], type_: ConditionType| {
         conditions.iter().find(|condition| condition.type_ == type_.as_str()).cloned()
     };
     let mut conditions = previous.conditions.clone();
     for type_ in [ConditionType::Verified, ConditionType::Published, ConditionType::Ready] {
-        let found = find(&derived.conditions, type_).filter(|found| found.status != State::True.as_str());
+        let found =
+            find(&derived.conditions, type_).filter(|found| found.status != ConditionState::True.as_str());
         let told = conditions
             .iter_mut()
-            .find(|told| told.type_ == type_.as_str() && told.status == State::True.as_str());
+            .find(|told| told.type_ == type_.as_str() && told.status == ConditionState::True.as_str());
         let (Some(found), Some(told)) = (found, told) else { continue };
         *told = found;
         if type_ == ConditionType::Ready {
@@ -190,41 +191,44 @@ pub fn is_proven(status: &Status) -> bool {
 /// The reason of a condition that is True.
 fn true_reason(status: &Status, type_: ConditionType) -> Option<&str> {
     let is_meant = |condition: &&Condition| {
-        condition.type_ == type_.as_str() && condition.status == State::True.as_str()
+        condition.type_ == type_.as_str() && condition.status == ConditionState::True.as_str()
     };
     status.conditions.iter().find(is_meant).map(|condition| condition.reason.as_str())
 }
 
-fn suspended(type_: ConditionType) -> Draft {
-    Draft::new(
+fn suspended(type_: ConditionType) -> ConditionDraft {
+    ConditionDraft::new(
         type_,
-        State::Unknown,
+        ConditionState::Unknown,
         Reason::Suspended,
         "Nothing is checked and no value is written while spec.suspend is true. Set it to false to go on.",
     )
 }
 
-fn accepted(facts: &Facts<'_>) -> Draft {
+fn accepted(facts: &StatusInputs<'_>) -> ConditionDraft {
     let type_ = ConditionType::Accepted;
     let delivered = facts.delivered;
     match (&facts.outcome, delivered.map(|delivered| &delivered.state)) {
         (Outcome::Suspended, _) => suspended(type_),
         (Outcome::NotAccepted(problem), _) | (_, Some(Progress::Superseded(problem))) => {
-            Draft::broken(type_, problem)
+            ConditionDraft::broken(type_, problem)
         }
-        (_, Some(Progress::Waits(words))) => {
-            Draft::new(type_, State::True, Reason::Valid, format!("The spec makes sense by itself. {words}"))
-        }
+        (_, Some(Progress::Waits(words))) => ConditionDraft::new(
+            type_,
+            ConditionState::True,
+            Reason::Valid,
+            format!("The spec makes sense by itself. {words}"),
+        ),
         _ => match delivered.and_then(|delivered| delivered.watched.as_ref()) {
-            Some(words) => Draft::new(
+            Some(words) => ConditionDraft::new(
                 type_,
-                State::True,
+                ConditionState::True,
                 Reason::Valid,
                 format!("The spec makes sense by itself. {words}"),
             ),
-            None => Draft::new(
+            None => ConditionDraft::new(
                 type_,
-                State::True,
+                ConditionState::True,
                 Reason::Valid,
                 "The spec makes sense by itself, and no older resource has its place.",
             ),
@@ -232,38 +236,49 @@ fn accepted(facts: &Facts<'_>) -> Draft {
     }
 }
 
-fn resolved(outcome: &Outcome<'_>) -> Draft {
+fn resolved(outcome: &Outcome<'_>) -> ConditionDraft {
     let type_ = ConditionType::ResolvedRefs;
     match outcome {
         Outcome::Suspended => suspended(type_),
-        Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
-        Outcome::Unresolved(problem) => Draft::broken(type_, problem),
-        Outcome::Checked { .. } => {
-            Draft::new(type_, State::True, Reason::Resolved, "Every referenced key exists and parses.")
-        }
+        Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
+        Outcome::Unresolved(problem) => ConditionDraft::broken(type_, problem),
+        Outcome::Checked { .. } => ConditionDraft::new(
+            type_,
+            ConditionState::True,
+            Reason::Resolved,
+            "Every referenced key exists and parses.",
+        ),
     }
 }
 
-fn verified(facts: &Facts<'_>) -> Draft {
+fn verified(facts: &StatusInputs<'_>) -> ConditionDraft {
     let type_ = ConditionType::Verified;
     match &facts.outcome {
         Outcome::Suspended => suspended(type_),
-        Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
-        Outcome::Unresolved(_) => Draft::not_checked(type_, ConditionType::ResolvedRefs),
-        Outcome::Checked { verdict: Verdict::Passed, findings, .. } => {
-            Draft::new(type_, State::True, Reason::ChecksPassed, summary(findings, facts.looks))
-        }
-        Outcome::Checked { verdict: Verdict::Tolerated { failure, failures }, .. } => Draft::new(
+        Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
+        Outcome::Unresolved(_) => ConditionDraft::not_checked(type_, ConditionType::ResolvedRefs),
+        Outcome::Checked { verdict: RunVerdict::Passed, findings, .. } => ConditionDraft::new(
             type_,
-            State::True,
+            ConditionState::True,
+            Reason::ChecksPassed,
+            summary(findings, facts.looks),
+        ),
+        Outcome::Checked { verdict: RunVerdict::Tolerated { failure, failures }, .. } => ConditionDraft::new(
+            type_,
+            ConditionState::True,
             Reason::ChecksPassed,
             format!(
                 "The same inputs passed before; re-check {failures} of {} that may fail in a row failed: {}: {}",
                 facts.threshold, failure.name, failure.message
             ),
         ),
-        Outcome::Checked { verdict: Verdict::Failed(failure) | Verdict::Held(failure), .. } => {
-            Draft::new(type_, State::False, failure.reason, format!("{}: {}", failure.name, failure.message))
+        Outcome::Checked { verdict: RunVerdict::Failed(failure) | RunVerdict::Held(failure), .. } => {
+            ConditionDraft::new(
+                type_,
+                ConditionState::False,
+                failure.reason,
+                format!("{}: {}", failure.name, failure.message),
+            )
         }
     }
 }
@@ -283,40 +298,40 @@ fn summary(findings: &Findings, looks: &[Finding]) -> String {
     }
 }
 
-fn published(facts: &Facts<'_>) -> Draft {
+fn published(facts: &StatusInputs<'_>) -> ConditionDraft {
     let type_ = ConditionType::Published;
     let secret = &facts.secret_name;
     match &facts.publication {
         None => match &facts.outcome {
-            Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
-            Outcome::Checked { .. } => Draft::not_checked(type_, ConditionType::Verified),
+            Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
+            Outcome::Checked { .. } => ConditionDraft::not_checked(type_, ConditionType::Verified),
             _ => suspended(type_),
         },
-        Some(Publication::Current) => Draft::new(
+        Some(Publication::Current) => ConditionDraft::new(
             type_,
-            State::True,
+            ConditionState::True,
             Reason::Published,
             format!("The Secret \"{secret}\" holds the current values."),
         ),
-        Some(Publication::Unproven) => Draft::new(
+        Some(Publication::Unproven) => ConditionDraft::new(
             type_,
-            State::True,
+            ConditionState::True,
             Reason::PublishedUnverified,
             format!(
                 "The Secret \"{secret}\" holds the current values, which are not verified; see Verified."
             ),
         ),
-        Some(Publication::Held) => Draft::new(
+        Some(Publication::Held) => ConditionDraft::new(
             type_,
-            State::False,
+            ConditionState::False,
             Reason::HoldingLastVerified,
             format!(
                 "The Secret \"{secret}\" keeps the last verified values until the current ones are verified; see the conditions before this one."
             ),
         ),
-        Some(Publication::Withheld) => Draft::new(
+        Some(Publication::Withheld) => ConditionDraft::new(
             type_,
-            State::False,
+            ConditionState::False,
             Reason::NotYetVerified,
             format!("The Secret \"{secret}\" is not written before the values are verified; see Verified."),
         ),
@@ -325,51 +340,55 @@ fn published(facts: &Facts<'_>) -> Draft {
                 Outcome::Unresolved(_) => ConditionType::ResolvedRefs,
                 _ => ConditionType::Accepted,
             };
-            Draft::not_checked(type_, because)
+            ConditionDraft::not_checked(type_, because)
         }
-        Some(Publication::Refused(problem)) => Draft::broken(type_, problem),
+        Some(Publication::Refused(problem)) => ConditionDraft::broken(type_, problem),
     }
 }
 
-fn rolled_out(facts: &Facts<'_>) -> Draft {
+fn rolled_out(facts: &StatusInputs<'_>) -> ConditionDraft {
     let type_ = ConditionType::RolledOut;
     let Some(delivered) = facts.delivered else {
         return match &facts.outcome {
-            Outcome::NotAccepted(_) => Draft::not_checked(type_, ConditionType::Accepted),
+            Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
             _ => suspended(type_),
         };
     };
     match &delivered.state {
-        Progress::NotPublished => Draft::not_checked(type_, ConditionType::Published),
-        Progress::RolledOut(message) => Draft::new(type_, State::True, Reason::RolledOut, message),
+        Progress::NotPublished => ConditionDraft::not_checked(type_, ConditionType::Published),
+        Progress::RolledOut(message) => {
+            ConditionDraft::new(type_, ConditionState::True, Reason::RolledOut, message)
+        }
         Progress::Progressing(message) | Progress::AwaitsChecks(message) => {
-            Draft::new(type_, State::False, Reason::Progressing, message)
+            ConditionDraft::new(type_, ConditionState::False, Reason::Progressing, message)
         }
-        Progress::RolledBack(message) => Draft::new(type_, State::False, Reason::RolledBack, message),
+        Progress::RolledBack(message) => {
+            ConditionDraft::new(type_, ConditionState::False, Reason::RolledBack, message)
+        }
         Progress::NoWorkingRevision(message) => {
-            Draft::new(type_, State::False, Reason::NoWorkingRevision, message)
+            ConditionDraft::new(type_, ConditionState::False, Reason::NoWorkingRevision, message)
         }
-        Progress::Waits(_) => Draft::not_checked(type_, ConditionType::Verified),
-        Progress::Superseded(_) => Draft::not_checked(type_, ConditionType::Accepted),
-        Progress::Failed(problem) => Draft::broken(type_, problem),
+        Progress::Waits(_) => ConditionDraft::not_checked(type_, ConditionType::Verified),
+        Progress::Superseded(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
+        Progress::Failed(problem) => ConditionDraft::broken(type_, problem),
     }
 }
 
-fn ready(drafts: &[Draft], outcome: &Outcome<'_>) -> Draft {
+fn ready(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> ConditionDraft {
     let type_ = ConditionType::Ready;
     if matches!(outcome, Outcome::Suspended) {
         return suspended(type_);
     }
-    match drafts.iter().find(|draft| draft.state != State::True) {
+    match drafts.iter().find(|draft| draft.state != ConditionState::True) {
         None => {
             let is_delivered = drafts.iter().any(|draft| draft.type_ == ConditionType::RolledOut);
             let message =
                 if is_delivered { "Verified, published and rolled out." } else { "Verified and published." };
-            Draft::new(type_, State::True, Reason::Ready, message)
+            ConditionDraft::new(type_, ConditionState::True, Reason::Ready, message)
         }
-        Some(draft) => Draft::new(
+        Some(draft) => ConditionDraft::new(
             type_,
-            State::False,
+            ConditionState::False,
             draft.reason,
             format!("{} is {}: {}", draft.type_, draft.state.as_str(), draft.message),
         ),
@@ -377,30 +396,38 @@ fn ready(drafts: &[Draft], outcome: &Outcome<'_>) -> Draft {
 }
 
 /// `Stalled` where a person must act, `Reconciling` where the operator keeps trying, nothing where all is well.
-fn progress(drafts: &[Draft], outcome: &Outcome<'_>) -> Option<Draft> {
+fn progress(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> Option<ConditionDraft> {
     if matches!(outcome, Outcome::Suspended) {
         return None;
     }
-    let cause = drafts.iter().find(|draft| draft.state != State::True)?;
-    let is_held = matches!(outcome, Outcome::Checked { verdict: Verdict::Held(_), .. });
+    let cause = drafts.iter().find(|draft| draft.state != ConditionState::True)?;
+    let is_held = matches!(outcome, Outcome::Checked { verdict: RunVerdict::Held(_), .. });
     let remedy = match cause.type_ {
-        ConditionType::Verified if is_held => Remedy::Person,
+        ConditionType::Verified if is_held => Resolution::Person,
         _ => cause.reason.remedy(),
     };
     Some(match remedy {
-        Remedy::Person => {
-            Draft::new(ConditionType::Stalled, State::True, cause.reason, cause.message.clone())
-        }
-        Remedy::Retry => Draft::new(
+        Resolution::Person => ConditionDraft::new(
+            ConditionType::Stalled,
+            ConditionState::True,
+            cause.reason,
+            cause.message.clone(),
+        ),
+        Resolution::Retry => ConditionDraft::new(
             ConditionType::Reconciling,
-            State::True,
+            ConditionState::True,
             Reason::ProgressingWithRetry,
             cause.message.clone(),
         ),
     })
 }
 
-fn date(draft: Draft, previous: Option<&Status>, generation: Option<i64>, now: Timestamp) -> Condition {
+fn date(
+    draft: ConditionDraft,
+    previous: Option<&Status>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
     let type_ = draft.type_.as_str();
     let status = draft.state.as_str();
     let since = previous
@@ -442,14 +469,14 @@ mod tests {
 
     /// Every outcome with the publications that can go with it.
     fn situations() -> Vec<(&'static str, Outcome<'static>, Option<Publication>)> {
-        fn checked(verdict: Verdict, result: CheckResult, reason: Reason) -> Outcome<'static> {
+        fn checked(verdict: RunVerdict, result: CheckResult, reason: Reason) -> Outcome<'static> {
             let findings = Box::leak(Box::new(findings(result, reason)));
             Outcome::Checked { verdict, findings, checked_inputs: CheckedInputs::from("spec=3") }
         }
         let refused = || finding(CheckResult::Failed, Reason::InvalidCredentials);
         let down = || finding(CheckResult::Failed, Reason::ConnectionRefused);
-        let passed = || checked(Verdict::Passed, CheckResult::Passed, Reason::Passed);
-        let failed = || checked(Verdict::Held(refused()), CheckResult::Failed, Reason::InvalidCredentials);
+        let passed = || checked(RunVerdict::Passed, CheckResult::Passed, Reason::Passed);
+        let failed = || checked(RunVerdict::Held(refused()), CheckResult::Failed, Reason::InvalidCredentials);
         let unanswered = || finding(CheckResult::Failed, Reason::TimedOut);
         vec![
             ("suspended", Outcome::Suspended, None),
@@ -460,13 +487,13 @@ mod tests {
             ("ready", passed(), Some(Publication::Current)),
             (
                 "warned",
-                checked(Verdict::Passed, CheckResult::Warning, Reason::Unencrypted),
+                checked(RunVerdict::Passed, CheckResult::Warning, Reason::Unencrypted),
                 Some(Publication::Current),
             ),
             (
                 "tolerated",
                 checked(
-                    Verdict::Tolerated { failure: down(), failures: 1 },
+                    RunVerdict::Tolerated { failure: down(), failures: 1 },
                     CheckResult::Failed,
                     Reason::ConnectionRefused,
                 ),
@@ -474,27 +501,27 @@ mod tests {
             ),
             (
                 "outage",
-                checked(Verdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
+                checked(RunVerdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
                 Some(Publication::Current),
             ),
             (
                 "outage, published all the same",
-                checked(Verdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
+                checked(RunVerdict::Failed(down()), CheckResult::Failed, Reason::ConnectionRefused),
                 Some(Publication::Unproven),
             ),
             ("refused", failed(), Some(Publication::Withheld)),
             ("refused, held", failed(), Some(Publication::Held)),
             (
                 "unanswered credentials",
-                checked(Verdict::Held(unanswered()), CheckResult::Failed, Reason::TimedOut),
+                checked(RunVerdict::Held(unanswered()), CheckResult::Failed, Reason::TimedOut),
                 Some(Publication::Withheld),
             ),
             ("somebody else's Secret", passed(), Some(Publication::Refused(problem()))),
         ]
     }
 
-    fn facts(outcome: Outcome<'static>, publication: Option<Publication>) -> Facts<'static> {
-        Facts {
+    fn facts(outcome: Outcome<'static>, publication: Option<Publication>) -> StatusInputs<'static> {
+        StatusInputs {
             generation: Some(3),
             outcome,
             publication,

@@ -11,7 +11,7 @@ use crate::{
 
 /// Whether an event is good news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum EventType {
     /// As it should be.
     Normal,
     /// Deserves a look.
@@ -20,9 +20,9 @@ pub enum Tone {
 
 /// An event that is worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct EventDraft {
     /// Good news or bad.
-    pub tone: Tone,
+    pub tone: EventType,
     /// The event's reason.
     pub reason: EventReason,
     /// The condition's reason or what was done; events that differ in it are not joined into one.
@@ -31,25 +31,25 @@ pub struct Notice {
     pub note: String,
 }
 
-impl Notice {
+impl EventDraft {
     /// Something that deserves a look.
     pub fn warning(reason: EventReason, action: &str, note: String) -> Self {
-        Self { tone: Tone::Warning, reason, action: action.to_owned(), note }
+        Self { tone: EventType::Warning, reason, action: action.to_owned(), note }
     }
 }
 
 /// What is told of a write to the Secret; what holds without one needs no event.
-pub fn written(publication: &Publication, secret_name: &str) -> Notice {
+pub fn written(publication: &Publication, secret_name: &str) -> EventDraft {
     let (action, note) = if *publication == Publication::Held {
         ("Hold", format!("Wrote the Secret \"{secret_name}\" so that it keeps the last verified values."))
     } else {
         ("Write", format!("Wrote the current values to the Secret \"{secret_name}\"."))
     };
-    Notice { tone: Tone::Normal, reason: EventReason::Published, action: action.to_owned(), note }
+    EventDraft { tone: EventType::Normal, reason: EventReason::Published, action: action.to_owned(), note }
 }
 
 /// What is told of a Secret that somebody else changed or deleted, and that is right again.
-pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) -> Notice {
+pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) -> EventDraft {
     let note = match present {
         None => {
             format!("The Secret \"{secret_name}\" was deleted, and was made again with the published values.")
@@ -65,11 +65,11 @@ pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) 
             format!("The Secret \"{secret_name}\" was changed{by}, and has the published values again.")
         }
     };
-    Notice::warning(EventReason::Repaired, "Repair", note)
+    EventDraft::warning(EventReason::Repaired, "Repair", note)
 }
 
 /// The transitions between two statuses that are worth an event.
-pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
+pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<EventDraft> {
     let seen = |status: Option<&Status>, type_: ConditionType| {
         status
             .into_iter()
@@ -94,26 +94,26 @@ pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<Notice> {
     notices
 }
 
-fn notice(type_: ConditionType, condition: Condition) -> Option<Notice> {
+fn notice(type_: ConditionType, condition: Condition) -> Option<EventDraft> {
     let failed = condition.status == "False";
     let (tone, reason) = match type_ {
-        ConditionType::Verified if condition.status == "True" => (Tone::Normal, EventReason::Verified),
-        ConditionType::Verified if failed => (Tone::Warning, EventReason::CheckFailed),
+        ConditionType::Verified if condition.status == "True" => (EventType::Normal, EventReason::Verified),
+        ConditionType::Verified if failed => (EventType::Warning, EventReason::CheckFailed),
         ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
-            (Tone::Warning, EventReason::HoldingLastVerified)
+            (EventType::Warning, EventReason::HoldingLastVerified)
         }
         // Not yet verified is what the failed check says already.
         ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
-        ConditionType::Published if failed => (Tone::Warning, EventReason::PublishFailed),
-        ConditionType::RolledOut if condition.status == "True" => (Tone::Normal, EventReason::RolledOut),
+        ConditionType::Published if failed => (EventType::Warning, EventReason::PublishFailed),
+        ConditionType::RolledOut if condition.status == "True" => (EventType::Normal, EventReason::RolledOut),
         ConditionType::RolledOut if condition.reason == Reason::Progressing.as_str() => return None,
         ConditionType::RolledOut if condition.reason == Reason::RolledBack.as_str() => {
-            (Tone::Warning, EventReason::RolledBack)
+            (EventType::Warning, EventReason::RolledBack)
         }
-        ConditionType::RolledOut if failed => (Tone::Warning, EventReason::DeliveryFailed),
-        ConditionType::Accepted if failed => (Tone::Warning, EventReason::NotAccepted),
-        ConditionType::ResolvedRefs if failed => (Tone::Warning, EventReason::UnresolvedReference),
+        ConditionType::RolledOut if failed => (EventType::Warning, EventReason::DeliveryFailed),
+        ConditionType::Accepted if failed => (EventType::Warning, EventReason::NotAccepted),
+        ConditionType::ResolvedRefs if failed => (EventType::Warning, EventReason::UnresolvedReference),
         _ => return None,
     };
-    Some(Notice { tone, reason, action: condition.reason, note: condition.message })
+    Some(EventDraft { tone, reason, action: condition.reason, note: condition.message })
 }

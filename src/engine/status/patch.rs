@@ -14,7 +14,7 @@ use strum::IntoEnumIterator;
 
 use super::{events::notices, own_writes::Foreign};
 use crate::engine::{
-    Context, Kind, Notice, publish::secret::field_manager, rejection::is_conflict,
+    Context, EventDraft, Kind, publish::secret::field_manager, rejection::is_conflict,
     watching::undecodable::Guarded,
 };
 use crate::{
@@ -32,14 +32,14 @@ struct WholeStatus<'a, D> {
 }
 
 /// The status with which a run began.
-pub(in crate::engine) struct Seen<'a, D> {
+pub(in crate::engine) struct SeenStatus<'a, D> {
     /// The resource's version.
     pub(in crate::engine) version: Option<String>,
     pub(in crate::engine) status: Option<&'a Status>,
     pub(in crate::engine) details: D,
 }
 
-impl<'a, D> Seen<'a, D> {
+impl<'a, D> SeenStatus<'a, D> {
     /// The object's.
     pub(in crate::engine) fn of<K: Kind<Details = D>>(object: &'a K) -> Self {
         Self { version: object.resource_version(), status: object.status(), details: object.details() }
@@ -55,7 +55,7 @@ impl<K: Kind> Context<K> {
     pub(in crate::engine) async fn report(
         &self,
         object: &impl Resource<DynamicType = ()>,
-        seen: &Seen<'_, K::Details>,
+        seen: &SeenStatus<'_, K::Details>,
         (status, details): (&Status, &K::Details),
     ) -> Result<(), Error> {
         let previous = self.memory.reported(object, |reported| {
@@ -99,7 +99,7 @@ impl<K: Kind> Context<K> {
         if self.memory.is_foreign(object) {
             self.clear_foreign(object, status, details).await?;
         }
-        self.report(object, &Seen::of(object), (status, details)).await
+        self.report(object, &SeenStatus::of(object), (status, details)).await
     }
 
     async fn write(
@@ -130,7 +130,7 @@ impl<K: Kind> Context<K> {
     async fn version_with(
         &self,
         object: &impl Resource<DynamicType = ()>,
-        seen: &Seen<'_, K::Details>,
+        seen: &SeenStatus<'_, K::Details>,
     ) -> Result<Option<String>, Error> {
         let Some(now) = self.guarded(object).get_opt(&object.name_any()).await? else {
             return Err(Error::Gone);
@@ -206,7 +206,7 @@ pub(in crate::engine) fn mend_status<K: Kind>(
             "Somebody else keeps changing the status. It is written once more, and from now on for some minutes only when the operator looks anyway. Find out who does, such as a second operator in this namespace."
         }
     };
-    context.tell(resource, &Notice::warning(EventReason::StatusChanged, "Mend", note.to_owned()));
+    context.tell(resource, &EventDraft::warning(EventReason::StatusChanged, "Mend", note.to_owned()));
     let _ = run_again.unbounded_send(ObjectRef::from_obj(object));
 }
 

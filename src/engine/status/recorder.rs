@@ -11,7 +11,7 @@ use k8s_openapi::{
 use kube::{Api, Client, api::PostParams, runtime::events::Reporter};
 use tokio::sync::mpsc;
 
-use crate::engine::{Notice, Tone};
+use crate::engine::{EventDraft, EventType};
 use crate::error::in_words;
 
 /// How many events may wait.
@@ -41,7 +41,7 @@ impl Events {
     }
 
     /// Has an event about the object written.
-    pub(in crate::engine) fn tell(&self, regarding: ObjectReference, notice: &Notice) {
+    pub(in crate::engine) fn tell(&self, regarding: ObjectReference, notice: &EventDraft) {
         let event = event(&self.reporter, regarding, notice, Timestamp::now());
         if self.queue.try_send(event).is_err() {
             tracing::debug!("an event was dropped, since too many wait to be written");
@@ -62,10 +62,10 @@ async fn write(client: Client, mut waiting: mpsc::Receiver<Event>) {
     }
 }
 
-fn event(reporter: &Reporter, regarding: ObjectReference, notice: &Notice, now: Timestamp) -> Event {
+fn event(reporter: &Reporter, regarding: ObjectReference, notice: &EventDraft, now: Timestamp) -> Event {
     let type_ = match notice.tone {
-        Tone::Normal => "Normal",
-        Tone::Warning => "Warning",
+        EventType::Normal => "Normal",
+        EventType::Warning => "Warning",
     };
     let name = name(regarding.name.as_deref().unwrap_or_default(), now);
     Event {

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 /// Every watch of this process.
 #[derive(Clone, Debug, Default)]
-pub struct Watches(Arc<Shared>);
+pub struct Watches(Arc<SharedHealth>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedHealth {
     entries: Mutex<Entries>,
     /// Counts whenever a watch has listed, or fails, or is over a failure.
     changes: watch::Sender<u64>,
@@ -27,7 +27,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Entries {
     next: u64,
-    watches: BTreeMap<u64, Standing>,
+    watches: BTreeMap<u64, WatchState>,
     /// When the API server answered anything last.
     answered: Option<Instant>,
 }
@@ -42,7 +42,7 @@ pub enum Importance {
 }
 
 #[derive(Debug)]
-struct Standing {
+struct WatchState {
     importance: Importance,
     what: String,
     /// When it was listed first, or first after a restart.
@@ -85,11 +85,11 @@ const GRACE: Duration = Duration::from_secs(10);
 
 impl Watches {
     /// Adds a watch of that name.
-    pub fn add(&self, what: String, importance: Importance) -> Watched {
+    pub fn add(&self, what: String, importance: Importance) -> WatchHandle {
         let mut entries = self.0.entries();
         let id = entries.next;
         entries.next += 1;
-        let standing = Standing {
+        let standing = WatchState {
             importance,
             what,
             listed: None,
@@ -98,7 +98,7 @@ impl Watches {
             progress: Instant::now(),
         };
         entries.watches.insert(id, standing);
-        Watched { id, shared: Arc::clone(&self.0) }
+        WatchHandle { id, shared: Arc::clone(&self.0) }
     }
 
     /// What keeps needed watches from being listed, each cause once.
@@ -117,7 +117,7 @@ impl Watches {
 
     /// Waits until every needed watch has listed.
     pub async fn listed(&self) {
-        self.0.until(|entries| !entries.watches.values().any(Standing::is_awaited)).await;
+        self.0.until(|entries| !entries.watches.values().any(WatchState::is_awaited)).await;
     }
 
     /// The watch that was without a sign for longer than any may be, although the API server answers.
@@ -146,7 +146,7 @@ impl Watches {
     }
 }
 
-impl Standing {
+impl WatchState {
     fn is_awaited(&self) -> bool {
         self.importance == Importance::Needed && self.listed.is_none()
     }
@@ -158,7 +158,7 @@ impl Standing {
     }
 }
 
-impl Shared {
+impl SharedHealth {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,12 +175,12 @@ impl Shared {
 
 /// One watch, as long as it goes on.
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchHandle {
     id: u64,
-    shared: Arc<Shared>,
+    shared: Arc<SharedHealth>,
 }
 
-impl Watched {
+impl WatchHandle {
     /// The API server sent something for it.
     pub fn progressed(&self) {
         let ended = self.update(|watch| watch.trouble.take());
@@ -232,7 +232,7 @@ impl Watched {
 
     /// What it watches, and what keeps it from being listed, if all objects are not known.
     pub fn unsettled(&self) -> Option<String> {
-        let tell = |watch: &Standing| match &watch.trouble {
+        let tell = |watch: &WatchState| match &watch.trouble {
             Some(trouble) => trouble.words.clone(),
             None => format!("{} are not listed yet", watch.what),
         };
@@ -241,7 +241,7 @@ impl Watched {
 
     /// Waits until all objects are known.
     pub async fn settled(&self) {
-        let is_settled = |entries: &Entries| entries.watches.get(&self.id).is_none_or(Standing::is_settled);
+        let is_settled = |entries: &Entries| entries.watches.get(&self.id).is_none_or(WatchState::is_settled);
         self.shared.until(is_settled).await;
     }
 
@@ -256,7 +256,7 @@ impl Watched {
     }
 
     /// Changes it upon a sign of the API server.
-    fn update<T: Default>(&self, change: impl FnOnce(&mut Standing) -> T) -> T {
+    fn update<T: Default>(&self, change: impl FnOnce(&mut WatchState) -> T) -> T {
         let now = Instant::now();
         self.shared.entries().answered = Some(now);
         self.entry(|watch| {
@@ -266,12 +266,12 @@ impl Watched {
         .unwrap_or_default()
     }
 
-    fn entry<T>(&self, use_it: impl FnOnce(&mut Standing) -> T) -> Option<T> {
+    fn entry<T>(&self, use_it: impl FnOnce(&mut WatchState) -> T) -> Option<T> {
         self.shared.entries().watches.get_mut(&self.id).map(use_it)
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         self.shared.entries().watches.remove(&self.id);
         self.shared.changed();
@@ -279,7 +279,7 @@ impl Drop for Watched {
 }
 
 /// Waits until all of these are settled, but for those that take much longer than another one.
-pub async fn all_settled(watches: &[&Watched]) {
+pub async fn all_settled(watches: &[&WatchHandle]) {
     let newest = watches.iter().filter_map(|watched| watched.listed_at()).max();
     let patience = newest.map_or(GRACE, |listed| GRACE.saturating_sub(listed.elapsed()));
     let all = futures::future::join_all(watches.iter().map(|watched| watched.settled()));

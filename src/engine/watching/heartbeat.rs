@@ -14,7 +14,7 @@ use super::{
     health::{Cause, Importance, Trouble},
     trouble::is_unanswered,
 };
-use crate::engine::{Scope, Watches};
+use crate::engine::{WatchScope, Watches};
 
 /// Time between two questions.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// The version of a list is that of the whole store, and only a store that was restored from a backup has an earlier
 /// one than before. A watch would then wait without a word for the store to come to where it was.
-pub async fn heartbeat(client: Client, scope: Scope, watches: Watches) {
+pub async fn heartbeat(client: Client, scope: WatchScope, watches: Watches) {
     let api: Api<PartialObjectMeta<ConfigMap>> = scope.api(client);
     let mut newest = None;
     loop {

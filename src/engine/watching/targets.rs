@@ -11,8 +11,8 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{health::Importance, trouble::Place, watch::follow};
-use crate::engine::{Registry, Scope, Watches};
+use super::{health::Importance, trouble::WatchedPlace, watch::follow};
+use crate::engine::{Registry, WatchScope, Watches};
 use crate::workloads::{self, Target};
 
 /// How often is looked whether the W&B operator's resource is served by now.
@@ -22,7 +22,7 @@ const UNKNOWN_KIND_RETRY: Duration = Duration::from_secs(5);
 /// no right to watch any.
 pub async fn watch_targets(
     client: Client,
-    scope: Scope,
+    scope: WatchScope,
     kind: &'static str,
     registry: Arc<Registry>,
     watches: Watches,
@@ -32,7 +32,7 @@ pub async fn watch_targets(
         registry.until_it_matters(kind).await;
         let resource = resource(&client, kind).await;
         let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(client.clone(), &resource);
-        let place = Place::of::<PartialObjectMeta<DynamicObject>>(&resource, scope.namespace());
+        let place = WatchedPlace::of::<PartialObjectMeta<DynamicObject>>(&resource, scope.namespace());
         let own = Arc::new(watches.add(place.in_words(), Importance::Optional));
         follow(objects, place, own)
             .for_each(|event| {

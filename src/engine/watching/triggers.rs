@@ -15,22 +15,22 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    health::{Importance, Watched},
-    trouble::Place,
+    health::{Importance, WatchHandle},
+    trouble::WatchedPlace,
     undecodable::Guarded,
     watch::follow,
 };
 use crate::engine::{
-    Claimant, Context, Kind, ReferenceSource, Registry, Scope, Watches, precedence::affected,
+    Contender, Context, Kind, ReferenceSource, Registry, WatchScope, Watches, precedence::affected,
     publish::secret::owner_in_targets, references, status::patch::mend_status,
 };
 
 /// The kind's resources as they change, without what is not needed in memory.
 pub(in crate::engine) fn resources<K: Kind>(
     context: Arc<Context<K>>,
-    scope: &Scope,
+    scope: &WatchScope,
     writer: Writer<Guarded<K>>,
-    (place, watched): (Place, Arc<Watched>),
+    (place, watched): (WatchedPlace, Arc<WatchHandle>),
     run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
     let store = writer.as_reader();
@@ -88,7 +88,7 @@ fn wake_rivals<K: Kind>(
     object: &Guarded<K>,
     now: Option<&Guarded<K>>,
 ) {
-    let claimant = Claimant::of_guarded::<K>;
+    let claimant = Contender::of_guarded::<K>;
     let before = store.get(&ObjectRef::from_obj(object)).and_then(|before| claimant(&before));
     let now = now.and_then(claimant);
     if before.is_none() && now.is_none() {
@@ -103,14 +103,14 @@ fn wake_rivals<K: Kind>(
 pub(in crate::engine) fn metadata<K>(
     api: Api<PartialObjectMeta<K>>,
     kind: &<PartialObjectMeta<K> as Resource>::DynamicType,
-    scope: &Scope,
+    scope: &WatchScope,
     watches: &Watches,
 ) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + use<K>
 where
     K: Resource + Clone + Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: Resource + DeserializeOwned,
 {
-    let place = Place::of::<PartialObjectMeta<K>>(kind, scope.namespace());
+    let place = WatchedPlace::of::<PartialObjectMeta<K>>(kind, scope.namespace());
     let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
     follow(api, place, own).map(Ok).touched_objects()
 }

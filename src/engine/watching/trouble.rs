@@ -7,7 +7,7 @@ use crate::{api::GROUP, error::in_words};
 
 /// What is watched, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Place {
+pub(in crate::engine) struct WatchedPlace {
     /// The kind's name in URLs.
     pub plural: String,
     /// The API group; empty for the core.
@@ -16,7 +16,7 @@ pub(in crate::engine) struct Place {
     pub namespace: Option<String>,
 }
 
-impl Place {
+impl WatchedPlace {
     /// The objects of a kind in a namespace, or in every one.
     pub(in crate::engine) fn of<K: Resource>(kind: &K::DynamicType, namespace: Option<&str>) -> Self {
         Self {
@@ -55,7 +55,7 @@ pub(in crate::engine) fn is_unanswered(error: &kube::Error) -> bool {
 }
 
 /// What an error means for a watch there.
-pub(in crate::engine) fn trouble(error: &kube::Error, place: &Place) -> Trouble {
+pub(in crate::engine) fn trouble(error: &kube::Error, place: &WatchedPlace) -> Trouble {
     let said = in_words(error);
     let (kind, scope) = (place.kind(), place.scope());
     let (cause, words) = match error {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn says_what_to_do() {
-        let place = |group: &str, plural: &str, namespace: Option<&str>| Place {
+        let place = |group: &str, plural: &str, namespace: Option<&str>| WatchedPlace {
             plural: plural.to_owned(),
             group: group.to_owned(),
             namespace: namespace.map(str::to_owned),

@@ -34,7 +34,7 @@ pub struct Unreadable {
 impl Unreadable {
     /// Where it delivers to, as far as the spec still tells.
     pub fn target(&self) -> Option<Target> {
-        let target = serde_json::from_value::<api::Target>(self.spec.get("target")?.clone()).ok()?;
+        let target = serde_json::from_value::<api::TargetSpec>(self.spec.get("target")?.clone()).ok()?;
         Target::of(&target)
     }
 

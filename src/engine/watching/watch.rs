@@ -23,8 +23,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::{
-    health::Watched,
-    trouble::{Place, is_gone, trouble},
+    health::WatchHandle,
+    trouble::{WatchedPlace, is_gone, trouble},
 };
 use crate::engine::scheduling::backoff::{random_share, wait};
 
@@ -50,14 +50,14 @@ const PAGE: u32 = 500;
 /// Every object, and every change from then on. What goes wrong is told to `watched`, and tried again.
 pub(in crate::engine) fn follow<K>(
     api: Api<K>,
-    place: Place,
-    watched: Arc<Watched>,
+    place: WatchedPlace,
+    watched: Arc<WatchHandle>,
 ) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let restarts = watched.restarts();
-    let follower = Follower { api, place, watched, restarts, state: State::Unknown, failures: 0 };
+    let follower = Follower { api, place, watched, restarts, state: WatchPhase::Unknown, failures: 0 };
     stream::unfold(follower, |mut follower| async {
         let event = follower.next().await;
         Some((event, follower))
@@ -66,16 +66,16 @@ where
 
 struct Follower<K> {
     api: Api<K>,
-    place: Place,
-    watched: Arc<Watched>,
+    place: WatchedPlace,
+    watched: Arc<WatchHandle>,
     restarts: watch::Receiver<u64>,
-    state: State<K>,
+    state: WatchPhase<K>,
     /// Failures in a row.
     failures: u32,
 }
 
 /// How far it is.
-enum State<K> {
+enum WatchPhase<K> {
     /// Nothing is known, or not any more.
     Unknown,
     /// The objects of a page are handed on, and then comes the next step.
@@ -100,26 +100,26 @@ where
 {
     async fn next(&mut self) -> Event<K> {
         loop {
-            let event = match std::mem::replace(&mut self.state, State::Unknown) {
-                State::Unknown => {
+            let event = match std::mem::replace(&mut self.state, WatchPhase::Unknown) {
+                WatchPhase::Unknown => {
                     self.restarts.mark_unchanged();
-                    self.state = State::Listing { page: VecDeque::new(), next: Next::Page(None) };
+                    self.state = WatchPhase::Listing { page: VecDeque::new(), next: Next::Page(None) };
                     Some(Event::Init)
                 }
-                State::Listing { mut page, next } => match page.pop_front() {
+                WatchPhase::Listing { mut page, next } => match page.pop_front() {
                     Some(object) => {
-                        self.state = State::Listing { page, next };
+                        self.state = WatchPhase::Listing { page, next };
                         Some(Event::InitApply(object))
                     }
                     None => self.turn_page(next).await,
                 },
-                State::Listed { version } => {
+                WatchPhase::Listed { version } => {
                     // Whoever polls has taken in what was listed.
                     self.watched.listed();
                     self.begin(version).await;
                     None
                 }
-                State::Watching { version, since, events } => self.watch(version, since, events).await,
+                WatchPhase::Watching { version, since, events } => self.watch(version, since, events).await,
             };
             if let Some(event) = event {
                 return event;
@@ -130,7 +130,7 @@ where
     async fn turn_page(&mut self, next: Next) -> Option<Event<K>> {
         let token = match next {
             Next::Watch { version } => {
-                self.state = State::Listed { version };
+                self.state = WatchPhase::Listed { version };
                 return Some(Event::InitDone);
             }
             Next::Page(token) => token,
@@ -146,7 +146,7 @@ where
                     Some(token) => Next::Page(Some(token)),
                     None => Next::Watch { version: list.metadata.resource_version.unwrap_or_default() },
                 };
-                self.state = State::Listing { page: list.items.into(), next };
+                self.state = WatchPhase::Listing { page: list.items.into(), next };
             }
             // A list that took too long cannot go on (410).
             Err(error) if is_gone(&error) && token.is_some() => self.pause().await,
@@ -163,12 +163,12 @@ where
         match self.api.watch(&parameters, &version).await {
             Ok(events) => {
                 self.watched.progressed();
-                self.state = State::Watching { version, since: Instant::now(), events: events.boxed() };
+                self.state = WatchPhase::Watching { version, since: Instant::now(), events: events.boxed() };
             }
             Err(error) if is_gone(&error) => self.pause().await,
             Err(error) => {
                 self.watched.failed(trouble(&error, &self.place));
-                self.state = State::Listed { version };
+                self.state = WatchPhase::Listed { version };
                 self.pause().await;
             }
         }
@@ -199,7 +199,7 @@ where
             }
             // Begun again, it says what is wrong; one that was of some use begins at once.
             Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => {
-                self.state = State::Listed { version };
+                self.state = WatchPhase::Listed { version };
                 if since.elapsed() < SHORT_WATCH {
                     self.pause().await;
                 }
@@ -208,7 +208,7 @@ where
         };
         self.failures = 0;
         self.watched.progressed();
-        self.state = State::Watching { version, since, events };
+        self.state = WatchPhase::Watching { version, since, events };
         event
     }
 

@@ -8,7 +8,7 @@ use base64::{
 use serde_json::Value;
 use x509_parser::{parse_x509_certificate, public_key::PublicKey as CertifiedKey};
 
-use super::public::{PublicKey, without_zeros};
+use super::public::{VerificationKey, without_zeros};
 use crate::net;
 
 /// Go does not mind bits that belong to no byte.
@@ -34,16 +34,16 @@ pub(super) fn chain(x5c: Option<&Value>) -> Result<Vec<Vec<u8>>, String> {
 }
 
 /// Refuses certificates of another key.
-pub(super) fn expect_same_key(chain: &[Vec<u8>], key: &PublicKey) -> Result<(), String> {
+pub(super) fn expect_same_key(chain: &[Vec<u8>], key: &VerificationKey) -> Result<(), String> {
     let Some(der) = chain.first() else { return Ok(()) };
     let is_same = parse_x509_certificate(der).is_ok_and(|(_, certificate)| {
         let info = certificate.public_key();
         match (key, info.parsed()) {
-            (PublicKey::Rsa { modulus, exponent }, Ok(CertifiedKey::RSA(certified))) => {
+            (VerificationKey::Rsa { modulus, exponent }, Ok(CertifiedKey::RSA(certified))) => {
                 without_zeros(certified.modulus) == modulus && without_zeros(certified.exponent) == exponent
             }
-            (PublicKey::Rsa { .. }, _) => false,
-            (PublicKey::Point { .. } | PublicKey::Ed25519 { .. }, _) => {
+            (VerificationKey::Rsa { .. }, _) => false,
+            (VerificationKey::Point { .. } | VerificationKey::Ed25519 { .. }, _) => {
                 info.subject_public_key.data.as_ref() == key.bytes()
             }
         }

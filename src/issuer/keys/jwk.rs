@@ -7,14 +7,14 @@ use base64::{
 };
 use serde_json::{Map, Value};
 
-use super::{Key, KeyKind, Oddity, Purpose, certificates, public::PublicKey};
+use super::{Key, KeyKind, KeyPurpose, UnsupportedKey, certificates, public::VerificationKey};
 use crate::problem::quote;
 
 /// Why an entry of a key set is no public key.
 #[derive(Debug)]
 pub(super) enum Rejection {
     /// W&B Server goes on without it.
-    LeftOut(Oddity),
+    LeftOut(UnsupportedKey),
     /// W&B Server refuses the set.
     Broken(String),
 }
@@ -59,18 +59,18 @@ pub(super) fn read(value: &Value) -> Result<Key, Rejection> {
         }
         Some("oct") => {
             jwk.required("k")?;
-            return Err(Rejection::LeftOut(Oddity::Symmetric));
+            return Err(Rejection::LeftOut(UnsupportedKey::Symmetric));
         }
-        Some(_) => return Err(Rejection::LeftOut(Oddity::UnknownType)),
+        Some(_) => return Err(Rejection::LeftOut(UnsupportedKey::UnknownType)),
     };
     certificates::expect_same_key(&chain, &public)?;
     let thumbprints = [("x5t", jwk.bytes("x5t")?), ("x5t#S256", jwk.bytes("x5t#S256")?)];
     certificates::expect_thumbprints(&chain, thumbprints)?;
     if jwk.has("d") {
-        return Err(Rejection::LeftOut(Oddity::Private));
+        return Err(Rejection::LeftOut(UnsupportedKey::Private));
     }
     if !public.can_verify() {
-        return Err(Rejection::LeftOut(Oddity::Useless));
+        return Err(Rejection::LeftOut(UnsupportedKey::Useless));
     }
     Ok(Key {
         kid: jwk.text("kid")?.map(str::to_owned),
@@ -119,36 +119,36 @@ impl<'a> Jwk<'a> {
         self.bytes(name)?.ok_or_else(|| format!("it has no {name}"))
     }
 
-    fn of_another_algorithm(&self, algorithm: &str) -> Oddity {
+    fn of_another_algorithm(&self, algorithm: &str) -> UnsupportedKey {
         if self.text("kty") == Ok(Some("oct")) {
-            Oddity::Symmetric
+            UnsupportedKey::Symmetric
         } else if self.has("d") {
-            Oddity::Private
+            UnsupportedKey::Private
         } else {
-            Oddity::OtherAlgorithm(quote(algorithm))
+            UnsupportedKey::OtherAlgorithm(quote(algorithm))
         }
     }
 
-    fn purpose(&self) -> Result<Purpose, String> {
+    fn purpose(&self) -> Result<KeyPurpose, String> {
         let verifies = |operations: &Value| {
             operations.as_array().is_none_or(|list| list.iter().any(|operation| operation == "verify"))
         };
         Ok(match self.text("use")? {
-            Some("enc") => Purpose::Encryption,
-            None | Some("sig") if self.member("key_ops").is_none_or(verifies) => Purpose::Signatures,
-            _ => Purpose::Other,
+            Some("enc") => KeyPurpose::Encryption,
+            None | Some("sig") if self.member("key_ops").is_none_or(verifies) => KeyPurpose::Signatures,
+            _ => KeyPurpose::Other,
         })
     }
 
-    fn rsa(&self) -> Result<(KeyKind, PublicKey), Rejection> {
+    fn rsa(&self) -> Result<(KeyKind, VerificationKey), Rejection> {
         if self.has("d") {
             self.required("p")?;
             self.required("q")?;
         }
-        let public = PublicKey::rsa(&self.required("n")?, &self.required("e")?);
+        let public = VerificationKey::rsa(&self.required("n")?, &self.required("e")?);
         let bits = public.bits();
         if bits > LONGEST_RSA_BITS {
-            return Err(Rejection::LeftOut(Oddity::TooLong));
+            return Err(Rejection::LeftOut(UnsupportedKey::TooLong));
         }
         public
             .exponent()
@@ -157,12 +157,12 @@ impl<'a> Jwk<'a> {
         Ok((KeyKind::Rsa { bits }, public))
     }
 
-    fn elliptic_curve(&self) -> Result<(KeyKind, PublicKey), Rejection> {
+    fn elliptic_curve(&self) -> Result<(KeyKind, VerificationKey), Rejection> {
         let (kind, size) = match self.text("crv")? {
             Some("P-256") => (KeyKind::P256, 32),
             Some("P-384") => (KeyKind::P384, 48),
             Some("P-521") => (KeyKind::P521, 66),
-            _ => return Err(Rejection::LeftOut(Oddity::UnknownCurve)),
+            _ => return Err(Rejection::LeftOut(UnsupportedKey::UnknownCurve)),
         };
         let (x, y) = (self.required("x")?, self.required("y")?);
         for (name, number) in [("x", Some(&x)), ("y", Some(&y)), ("d", self.bytes("d")?.as_ref())] {
@@ -172,18 +172,18 @@ impl<'a> Jwk<'a> {
             }
         }
         let public =
-            PublicKey::point(kind, &x, &y).ok_or_else(|| "its point is not on its curve".to_owned())?;
+            VerificationKey::point(kind, &x, &y).ok_or_else(|| "its point is not on its curve".to_owned())?;
         Ok((kind, public))
     }
 
-    fn ed25519(&self) -> Result<(KeyKind, PublicKey), Rejection> {
+    fn ed25519(&self) -> Result<(KeyKind, VerificationKey), Rejection> {
         let x = self.required("x")?;
         if let Some(seed) = self.bytes("d")? {
             Ed25519KeyPair::from_seed_and_public_key(&seed, &x)
                 .map_err(|_| "its d does not belong to its x".to_owned())?;
         }
         let public =
-            PublicKey::ed25519(x).ok_or_else(|| "its x is no point that is safe to use".to_owned())?;
+            VerificationKey::ed25519(x).ok_or_else(|| "its x is no point that is safe to use".to_owned())?;
         Ok((KeyKind::Ed25519, public))
     }
 }

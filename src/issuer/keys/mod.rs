@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use url::Url;
 
-use self::public::PublicKey;
+use self::public::VerificationKey;
 use super::read_json;
 use crate::{
     api::Reason,
@@ -26,12 +26,12 @@ pub struct KeySet {
     /// The public keys.
     pub keys: Vec<Key>,
     /// What else it contains.
-    pub others: Vec<Oddity>,
+    pub others: Vec<UnsupportedKey>,
 }
 
 /// Something in a key set that verifies no signature, and does not keep the others from it.
 #[derive(Clone, Debug, PartialEq, Eq, strum::Display)]
-pub enum Oddity {
+pub enum UnsupportedKey {
     /// A secret, which belongs into no public document.
     #[strum(to_string = "a symmetric key")]
     Symmetric,
@@ -71,11 +71,11 @@ pub struct Key {
     /// Type and size.
     pub kind: KeyKind,
     /// What it says that it is for.
-    pub purpose: Purpose,
+    pub purpose: KeyPurpose,
     /// The only algorithm that it is for, if it says so.
     pub declared: Option<String>,
     thumbprint: String,
-    public: PublicKey,
+    public: VerificationKey,
 }
 
 /// Type and size of a public key.
@@ -98,7 +98,7 @@ pub enum KeyKind {
 
 /// What a key says that it is for (RFC 7517 sections 4.2 and 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum KeyPurpose {
     /// Signatures, or nothing in particular.
     Signatures,
     /// Encryption.
@@ -164,14 +164,14 @@ impl Key {
     /// verifying them with it.
     pub fn reservation(&self, algorithms: &[impl AsRef<str>]) -> Option<String> {
         match (self.purpose, &self.declared) {
-            (Purpose::Encryption, _) => Some("for encryption".to_owned()),
-            (Purpose::Other, _) => Some("for another use".to_owned()),
-            (Purpose::Signatures, Some(declared))
+            (KeyPurpose::Encryption, _) => Some("for encryption".to_owned()),
+            (KeyPurpose::Other, _) => Some("for another use".to_owned()),
+            (KeyPurpose::Signatures, Some(declared))
                 if !algorithms.iter().any(|algorithm| algorithm.as_ref() == declared) =>
             {
                 Some(format!("for {declared}"))
             }
-            (Purpose::Signatures, _) => None,
+            (KeyPurpose::Signatures, _) => None,
         }
     }
 

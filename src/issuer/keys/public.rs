@@ -16,7 +16,7 @@ use serde_json::json;
 use super::KeyKind;
 
 /// A public key as it is verified with.
-pub(super) enum PublicKey {
+pub(super) enum VerificationKey {
     /// Big-endian numbers without leading zeros.
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     /// A point that is on its curve, uncompressed (SEC 1 section 2.3.3).
@@ -29,7 +29,7 @@ pub(super) enum PublicKey {
 const SHORTEST_RSA_BITS: u32 = 1024;
 const GREATEST_EXPONENT: u64 = (1 << 31) - 1;
 
-impl PublicKey {
+impl VerificationKey {
     /// Leading zeros of the numbers mean nothing.
     pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Self {
         Self::Rsa { modulus: without_zeros(modulus).to_vec(), exponent: without_zeros(exponent).to_vec() }
@@ -193,7 +193,7 @@ mod tests {
             (&[0, 0xff, 0], 16),
             (&[0x80, 0, 0], 24),
         ] {
-            assert_eq!(PublicKey::rsa(number, &[]).bits(), expected, "{number:?}");
+            assert_eq!(VerificationKey::rsa(number, &[]).bits(), expected, "{number:?}");
         }
     }
 
@@ -207,7 +207,7 @@ mod tests {
             (&[0x80, 0, 0, 0, 0, 0, 0, 0], None),
             (&[1; 9], None),
         ] {
-            assert_eq!(PublicKey::rsa(&[], bytes).exponent(), expected, "{bytes:?}");
+            assert_eq!(VerificationKey::rsa(&[], bytes).exponent(), expected, "{bytes:?}");
         }
     }
 }

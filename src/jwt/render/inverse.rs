@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use super::{AUDIENCES, SKIP_AUDIENCE_VALIDATION};
 use crate::{
     api::JwtIssuer,
-    import::{Flag, Found, Recoverable, Recovery},
+    import::{Flag, FoundEnvironment, Recoverable, Recovery},
     issuer::is_https,
 };
 
 impl Recoverable for JwtIssuer {
-    fn is_configured(found: &Found) -> bool {
+    fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(AUDIENCES) || found.is_set(SKIP_AUDIENCE_VALIDATION)
     }
 
     /// The issuer itself is registered in W&B's own pages and stands in no variable.
-    fn recover(found: &Found, recovery: &mut Recovery<'_>) {
+    fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         let issuer = found.token_issuer.as_deref().map(Value::from);
         recovery.require(
             "issuer",
@@ -35,7 +35,7 @@ impl Recoverable for JwtIssuer {
         }
     }
 
-    fn add_unsaid(&self, found: &mut Found) {
+    fn add_unsaid(&self, found: &mut FoundEnvironment) {
         found.token_issuer = Some(self.spec.issuer.clone());
     }
 

@@ -9,15 +9,15 @@ use super::{
 use crate::{
     api::{LdapConfig, LdapConfigSpec},
     engine::Env,
-    import::{BIND, Flag, Found, Recoverable, Recovery},
+    import::{BIND, Flag, FoundEnvironment, Recoverable, Recovery},
 };
 
 impl Recoverable for LdapConfig {
-    fn is_configured(found: &Found) -> bool {
+    fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(ADDRESS)
     }
 
-    fn recover(found: &Found, recovery: &mut Recovery<'_>) {
+    fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         let address = recovery.url(found, ADDRESS);
         recovery.require(
             "address",
@@ -74,7 +74,7 @@ impl Recoverable for LdapConfig {
 }
 
 /// Encryption follows from the scheme of the address and the switch together.
-fn encryption(address: &str, found: &Found, recovery: &mut Recovery<'_>) {
+fn encryption(address: &str, found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let is_encrypted = address.starts_with("ldaps://");
     match recovery.flag(found, TLS_ENABLE) {
         Flag::Known(false) | Flag::Unset if is_encrypted => {
@@ -95,7 +95,7 @@ fn encryption(address: &str, found: &Found, recovery: &mut Recovery<'_>) {
 }
 
 /// Without a name or without a password the server binds anonymously.
-fn bind(found: &Found, recovery: &mut Recovery<'_>) {
+fn bind(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     match (found.setting(BIND_DN), found.setting(BIND_PASSWORD)) {
         (None, None) => {}
         (Some(_), Some(password)) => {
@@ -111,7 +111,7 @@ fn bind(found: &Found, recovery: &mut Recovery<'_>) {
     }
 }
 
-fn login(found: &Found, recovery: &mut Recovery<'_>) {
+fn login(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let login = match recovery.flag(found, LOGIN) {
         Flag::Known(login) => Some(login),
         Flag::Unset => Some(false),
@@ -159,7 +159,7 @@ fn groups(text: &str) -> Vec<String> {
     groups
 }
 
-fn search(field: &'static str, base: Env, class: Env, found: &Found, recovery: &mut Recovery<'_>) {
+fn search(field: &'static str, base: Env, class: Env, found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let mut search = Map::new();
     let mut names = Vec::new();
     for (member, env) in [("baseDN", base), ("objectClass", class)] {

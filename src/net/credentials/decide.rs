@@ -66,21 +66,21 @@ pub enum Consent {
 
 /// What is known of one account's credentials.
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct CredentialEntry {
     /// Whether somebody waits for the answer to them.
     pub(super) is_asked: bool,
-    pub(super) verdict: Option<Verdict>,
+    pub(super) verdict: Option<CredentialVerdict>,
 }
 
 /// An answer to them.
-pub(super) struct Verdict {
+pub(super) struct CredentialVerdict {
     pub(super) said: Said,
     pub(super) problem: Option<Problem>,
     /// When it came; nothing where only a status tells of it.
     pub(super) at: Option<Instant>,
 }
 
-impl Entry {
+impl CredentialEntry {
     pub(super) fn is_accepted(&self) -> bool {
         self.verdict.as_ref().is_some_and(|verdict| verdict.said == Said::Accepted)
     }
@@ -103,7 +103,7 @@ impl Entry {
 
 /// What to do with credentials.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum SendStep {
     /// Send them, and let others wait for the answer.
     Send,
     /// Send them beside others: they were accepted just now.
@@ -124,26 +124,31 @@ const SAME_TIME: Duration = Duration::from_secs(3);
 /// half hour.
 const UNCLEAR_LASTS: Duration = Duration::from_mins(30);
 
-pub(super) fn decide(entry: &Entry, consequence: Consequence, terms: &Terms, now: Instant) -> Step {
+pub(super) fn decide(
+    entry: &CredentialEntry,
+    consequence: Consequence,
+    terms: &Terms,
+    now: Instant,
+) -> SendStep {
     let verdict = entry.verdict.as_ref();
     if verdict
         .is_some_and(|verdict| verdict.said == Said::Accepted && verdict.is_younger(ACCEPTANCE_LASTS, now))
     {
-        return Step::SendAlong;
+        return SendStep::SendAlong;
     }
     let holding = verdict.filter(|verdict| verdict.holds(consequence, terms, now));
     // A person asked for a try, and an answer that says nothing is none: the try is made a moment later.
     if terms.consent == Consent::Given && holding.is_some_and(|verdict| verdict.said == Said::Unclear) {
-        return Step::Wait;
+        return SendStep::Wait;
     }
     match holding.and_then(|verdict| verdict.problem.clone()) {
-        Some(problem) => Step::Known(problem),
-        None if entry.is_asked => Step::Wait,
-        None => Step::Send,
+        Some(problem) => SendStep::Known(problem),
+        None if entry.is_asked => SendStep::Wait,
+        None => SendStep::Send,
     }
 }
 
-impl Verdict {
+impl CredentialVerdict {
     /// Whether it keeps a run on these terms from sending the credentials again.
     fn holds(&self, consequence: Consequence, terms: &Terms, now: Instant) -> bool {
         // Whoever looked after it was given has had it as the answer already.
@@ -184,13 +189,13 @@ mod tests {
         let now = Instant::now() + Duration::from_hours(24);
         let ago = |seconds: u32| now.checked_sub(SECOND * seconds).unwrap();
         let problem = Some(Problem::new(Reason::InvalidCredentials, "No."));
-        let verdict = Some(Verdict { said, problem, at: age.map(ago) });
+        let verdict = Some(CredentialVerdict { said, problem, at: age.map(ago) });
         let terms = Terms { consent, last_look: looked.map(ago), interval: INTERVAL };
-        match decide(&Entry { is_asked: false, verdict }, consequence, &terms, now) {
-            Step::Send => "send",
-            Step::SendAlong => "send along",
-            Step::Wait => "wait",
-            Step::Known(_) => "known",
+        match decide(&CredentialEntry { is_asked: false, verdict }, consequence, &terms, now) {
+            SendStep::Send => "send",
+            SendStep::SendAlong => "send along",
+            SendStep::Wait => "wait",
+            SendStep::Known(_) => "known",
         }
     }
 

@@ -1,6 +1,6 @@
 //! How much work one judgement may take. Pure.
 
-use super::refusal::Refusal;
+use super::refusal::TrustRefusal;
 
 /// The comparisons that are left for one server.
 ///
@@ -17,8 +17,8 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes comparisons, before they are made.
-    pub fn spend(&mut self, comparisons: usize) -> Result<(), Refusal> {
-        self.0 = self.0.checked_sub(comparisons).ok_or(Refusal::TooManyComparisons)?;
+    pub fn spend(&mut self, comparisons: usize) -> Result<(), TrustRefusal> {
+        self.0 = self.0.checked_sub(comparisons).ok_or(TrustRefusal::TooManyComparisons)?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::{
     constraints,
     key::{COMMON_RSA, LARGEST_RSA, SignatureFault},
     names, policies,
-    refusal::Refusal,
+    refusal::TrustRefusal,
 };
 
 /// Where a certificate stands in a chain.
@@ -43,21 +43,21 @@ pub struct VerifiedChain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainLink {
     /// Where it stands, and whose it is.
-    pub subject: Subject,
+    pub subject: CertificateSubject,
     /// The last second of its validity, since 1970.
     pub not_after: i64,
 }
 
 /// A certificate of a chain, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct CertificateSubject {
     /// Where it stands.
     pub role: Role,
     /// Whose it is.
     pub name: String,
 }
 
-impl Subject {
+impl CertificateSubject {
     /// The certificate in the middle of a sentence.
     pub fn what(&self) -> String {
         let name = &self.name;
@@ -91,19 +91,25 @@ pub(super) fn verify(
     trust: &Trust,
     name: &ServerName<'_>,
     now: i64,
-) -> Result<VerifiedChain, Refusal> {
-    let (server, intermediates) = presented.split_first().ok_or(Refusal::NothingPresented)?;
+) -> Result<VerifiedChain, TrustRefusal> {
+    let (server, intermediates) = presented.split_first().ok_or(TrustRefusal::NothingPresented)?;
     let link = Link { role: Role::Server, certificate: server };
     own_key(link, intermediates)?;
     validity(link, now)?;
     if !names::carries(server, name) {
-        return Err(Refusal::name(server, name));
+        return Err(TrustRefusal::name(server, name));
     }
     let chains = if trust.contains(server) {
         vec![vec![link]]
     } else {
-        let mut search =
-            Search { trust, intermediates, now, signatures: 0, chains: Vec::new(), refusals: Vec::new() };
+        let mut search = ChainSearch {
+            trust,
+            intermediates,
+            now,
+            signatures: 0,
+            chains: Vec::new(),
+            refusals: Vec::new(),
+        };
         search.extend(&[link]);
         if search.chains.is_empty() {
             return Err(search.refusal(server));
@@ -123,7 +129,7 @@ pub(super) fn verify(
     let first_end = |chain: &Vec<Link<'_>>| chain.iter().map(|link| link.certificate.not_after).min();
     match good.into_iter().max_by_key(first_end) {
         Some(chain) => Ok(describe(&chain)),
-        None => Err(refusal.unwrap_or(Refusal::NothingPresented)),
+        None => Err(refusal.unwrap_or(TrustRefusal::NothingPresented)),
     }
 }
 
@@ -134,43 +140,43 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    fn subject(self) -> Subject {
-        Subject { role: self.role, name: self.certificate.subject_name.clone() }
+    fn subject(self) -> CertificateSubject {
+        CertificateSubject { role: self.role, name: self.certificate.subject_name.clone() }
     }
 }
 
 /// Keys with which no handshake can succeed.
-fn own_key(server: Link<'_>, intermediates: &[Certificate]) -> Result<(), Refusal> {
+fn own_key(server: Link<'_>, intermediates: &[Certificate]) -> Result<(), TrustRefusal> {
     match server.certificate.key.fault() {
-        Some(SignatureFault::ShortKey(bits)) => return Err(Refusal::ShortKey(server.subject(), bits)),
-        Some(_) => return Err(Refusal::UnsupportedKey(server.subject())),
+        Some(SignatureFault::ShortKey(bits)) => return Err(TrustRefusal::ShortKey(server.subject(), bits)),
+        Some(_) => return Err(TrustRefusal::UnsupportedKey(server.subject())),
         None => {}
     }
     let presented = intermediates.iter().map(|certificate| Link { role: Role::Intermediate, certificate });
     let too_long = |link: &Link<'_>| link.certificate.key.rsa_bits().is_some_and(|bits| bits > LARGEST_RSA);
     match std::iter::once(server).chain(presented).find(too_long) {
-        Some(link) => Err(Refusal::LongKey(link.subject())),
+        Some(link) => Err(TrustRefusal::LongKey(link.subject())),
         None => Ok(()),
     }
 }
 
 /// What every certificate of a chain must be, whatever its place.
-fn validity(link: Link<'_>, now: i64) -> Result<(), Refusal> {
+fn validity(link: Link<'_>, now: i64) -> Result<(), TrustRefusal> {
     let certificate = link.certificate;
     if let Some(extension) = &certificate.unknown_critical {
-        return Err(Refusal::UnknownExtension(link.subject(), extension.clone()));
+        return Err(TrustRefusal::UnknownExtension(link.subject(), extension.clone()));
     }
     if now < certificate.not_before {
-        return Err(Refusal::NotYetValid(link.subject(), certificate.not_before));
+        return Err(TrustRefusal::NotYetValid(link.subject(), certificate.not_before));
     }
     if now > certificate.not_after {
-        return Err(Refusal::Expired(link.subject(), certificate.not_after));
+        return Err(TrustRefusal::Expired(link.subject(), certificate.not_after));
     }
     Ok(())
 }
 
 /// Whether the certificate may and did sign the one below.
-fn signature(child: &Certificate, parent: Link<'_>) -> Result<(), Refusal> {
+fn signature(child: &Certificate, parent: Link<'_>) -> Result<(), TrustRefusal> {
     let issuer = parent.certificate;
     let is_authority = match issuer.authority {
         Some(constraints) => constraints.is_authority,
@@ -178,40 +184,42 @@ fn signature(child: &Certificate, parent: Link<'_>) -> Result<(), Refusal> {
         None => issuer.version < 3,
     };
     if !is_authority {
-        return Err(Refusal::NoAuthority(parent.subject()));
+        return Err(TrustRefusal::NoAuthority(parent.subject()));
     }
     if !issuer.may_sign {
-        return Err(Refusal::NoSigning(parent.subject()));
+        return Err(TrustRefusal::NoSigning(parent.subject()));
     }
     issuer.key.verify(child.algorithm, &child.signed, &child.signature).map_err(|fault| match fault {
-        SignatureFault::Wrong => Refusal::OtherKey(parent.subject()),
-        SignatureFault::Broken(algorithm) => Refusal::BrokenSignature(child.subject_name.clone(), algorithm),
-        SignatureFault::ShortKey(bits) => Refusal::ShortKey(parent.subject(), bits),
-        SignatureFault::Unsupported => Refusal::UnsupportedKey(parent.subject()),
+        SignatureFault::Wrong => TrustRefusal::OtherKey(parent.subject()),
+        SignatureFault::Broken(algorithm) => {
+            TrustRefusal::BrokenSignature(child.subject_name.clone(), algorithm)
+        }
+        SignatureFault::ShortKey(bits) => TrustRefusal::ShortKey(parent.subject(), bits),
+        SignatureFault::Unsupported => TrustRefusal::UnsupportedKey(parent.subject()),
     })
 }
 
 /// Whether the certificate may stand above this many intermediates.
-fn place(link: Link<'_>, intermediates: usize) -> Result<(), Refusal> {
+fn place(link: Link<'_>, intermediates: usize) -> Result<(), TrustRefusal> {
     // A trusted one of an old version cannot say that it is an authority's, an intermediate has to.
     if link.role == Role::Intermediate && link.certificate.authority.is_none() {
-        return Err(Refusal::NoAuthority(link.subject()));
+        return Err(TrustRefusal::NoAuthority(link.subject()));
     }
     let limit = link.certificate.authority.and_then(|constraints| constraints.path_length);
     match limit {
         Some(limit) if usize::try_from(limit).is_ok_and(|limit| intermediates > limit) => {
-            Err(Refusal::PathTooLong(link.subject(), limit))
+            Err(TrustRefusal::PathTooLong(link.subject(), limit))
         }
         _ => Ok(()),
     }
 }
 
 /// What a chain must be as a whole.
-fn whole(chain: &[Link<'_>], budget: &mut Budget) -> Result<(), Refusal> {
+fn whole(chain: &[Link<'_>], budget: &mut Budget) -> Result<(), TrustRefusal> {
     let certificates: Vec<_> = chain.iter().map(|link| link.certificate).collect();
     policies::check(&certificates, budget)?;
     if let Some(link) = chain.iter().find(|link| !link.certificate.serves) {
-        return Err(Refusal::OtherUsage(link.subject()));
+        return Err(TrustRefusal::OtherUsage(link.subject()));
     }
     constraints::check(&certificates, budget)
 }
@@ -226,16 +234,16 @@ fn describe(chain: &[Link<'_>]) -> VerifiedChain {
     VerifiedChain { links: chain.iter().map(describe).collect(), weak_key }
 }
 
-struct Search<'a> {
+struct ChainSearch<'a> {
     trust: &'a Trust,
     intermediates: &'a [Certificate],
     now: i64,
     signatures: usize,
     chains: Vec<Vec<Link<'a>>>,
-    refusals: Vec<Refusal>,
+    refusals: Vec<TrustRefusal>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> ChainSearch<'a> {
     /// Looks for everything that the chain's last certificate may come from.
     fn extend(&mut self, chain: &[Link<'a>]) {
         let Some(Link { certificate: child, .. }) = chain.last() else { return };
@@ -247,18 +255,18 @@ impl<'a> Search<'a> {
             .filter(|link| link.certificate.subject == child.issuer && !is_in(link.certificate, chain))
             .collect();
         if candidates.is_empty() {
-            self.refusals.push(Refusal::unknown_issuer(child));
+            self.refusals.push(TrustRefusal::unknown_issuer(child));
         }
         for link in candidates {
             self.signatures += 1;
             if self.signatures > MOST_SIGNATURES {
-                self.refusals.push(Refusal::TooManySignatures);
+                self.refusals.push(TrustRefusal::TooManySignatures);
                 return;
             }
             match self.judge(chain, child, link) {
                 // What is not trusted and comes from nowhere else leads nowhere, whatever is wrong with it.
                 Err(_) if link.role == Role::Intermediate && link.certificate.is_self_issued() => {
-                    self.refusals.push(Refusal::unknown_issuer(link.certificate));
+                    self.refusals.push(TrustRefusal::unknown_issuer(link.certificate));
                 }
                 Err(refusal) => self.refusals.push(refusal),
                 Ok(()) => {
@@ -273,16 +281,16 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn judge(&self, chain: &[Link<'a>], child: &Certificate, link: Link<'a>) -> Result<(), Refusal> {
+    fn judge(&self, chain: &[Link<'a>], child: &Certificate, link: Link<'a>) -> Result<(), TrustRefusal> {
         signature(child, link)?;
         validity(link, self.now)?;
         place(link, chain.len() - 1)
     }
 
     /// The refusal that helps people most.
-    fn refusal(self, server: &Certificate) -> Refusal {
-        let first_of_the_highest = self.refusals.into_iter().rev().max_by_key(Refusal::rank);
-        first_of_the_highest.unwrap_or_else(|| Refusal::unknown_issuer(server))
+    fn refusal(self, server: &Certificate) -> TrustRefusal {
+        let first_of_the_highest = self.refusals.into_iter().rev().max_by_key(TrustRefusal::rank);
+        first_of_the_highest.unwrap_or_else(|| TrustRefusal::unknown_issuer(server))
     }
 }
 

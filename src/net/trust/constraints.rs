@@ -8,7 +8,7 @@ use super::{
     budget::Budget,
     certificate::{AlternativeNames, Certificate},
     names::is_domain,
-    refusal::Refusal,
+    refusal::TrustRefusal,
     uri::Uri,
 };
 use crate::problem::quote;
@@ -27,7 +27,7 @@ struct Subtrees {
     emails: Vec<Mailboxes>,
     uris: Vec<String>,
     networks: Vec<(Vec<u8>, Vec<u8>)>,
-    kinds: Kinds,
+    kinds: NameKinds,
 }
 
 /// The mailboxes that a constraint is about.
@@ -41,7 +41,7 @@ enum Mailboxes {
 
 /// The kinds of names among some subtrees.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Kinds {
+enum NameKinds {
     #[default]
     Known,
     /// Go does not know all of them.
@@ -61,7 +61,7 @@ impl NameConstraints {
 
     /// Whether all kinds of names are ones that Go knows.
     pub fn is_understood(&self) -> bool {
-        [&self.permitted, &self.excluded].iter().all(|subtrees| subtrees.kinds == Kinds::Known)
+        [&self.permitted, &self.excluded].iter().all(|subtrees| subtrees.kinds == NameKinds::Known)
     }
 
     /// How many comparisons it takes to judge the names.
@@ -78,8 +78,8 @@ impl NameConstraints {
 
     /// The first name that these constraints forbid.
     fn forbidden(&self, names: &AlternativeNames) -> Option<String> {
-        let judge = |shown: &str, permitted: Verdict, excluded: Verdict| {
-            let allowed = permitted != Verdict::Outside && excluded != Verdict::Within;
+        let judge = |shown: &str, permitted: ConstraintVerdict, excluded: ConstraintVerdict| {
+            let allowed = permitted != ConstraintVerdict::Outside && excluded != ConstraintVerdict::Within;
             (!allowed).then(|| quote(shown))
         };
         let address = |address: &IpAddr| {
@@ -126,14 +126,14 @@ impl NameConstraints {
 }
 
 /// Refuses a chain with a name that an authority above it forbids.
-pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), Refusal> {
+pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), TrustRefusal> {
     for (index, certificate) in chain.iter().enumerate() {
         let Some(names) = &certificate.names else { continue };
         for above in chain.iter().skip(index + 1) {
             let Some(constraints) = &above.constraints else { continue };
             budget.spend(constraints.comparisons(names))?;
             if let Some(name) = constraints.forbidden(names) {
-                return Err(Refusal::Constraint(above.subject_name.clone(), name));
+                return Err(TrustRefusal::Constraint(above.subject_name.clone(), name));
             }
         }
     }
@@ -141,18 +141,18 @@ pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), R
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Verdict {
+enum ConstraintVerdict {
     /// There are no constraints for this kind of name.
     Unconstrained,
     Within,
     Outside,
 }
 
-fn verdict<T>(constraints: &[T], covers: impl Fn(&T) -> bool) -> Verdict {
+fn verdict<T>(constraints: &[T], covers: impl Fn(&T) -> bool) -> ConstraintVerdict {
     match constraints {
-        [] => Verdict::Unconstrained,
-        _ if constraints.iter().any(covers) => Verdict::Within,
-        _ => Verdict::Outside,
+        [] => ConstraintVerdict::Unconstrained,
+        _ if constraints.iter().any(covers) => ConstraintVerdict::Within,
+        _ => ConstraintVerdict::Outside,
     }
 }
 
@@ -171,7 +171,7 @@ impl Subtrees {
                 GeneralName::DNSName(_) | GeneralName::URI(_) | GeneralName::Invalid(..) => {
                     return Err(malformed);
                 }
-                _ => read.kinds = Kinds::SomeUnknown,
+                _ => read.kinds = NameKinds::SomeUnknown,
             }
         }
         Ok(read)
@@ -276,7 +276,7 @@ mod tests {
         let mut budget = Budget::default();
         let judged = (0..1000).take_while(|_| check(&[&server, &root], &mut budget).is_ok()).count();
         assert_eq!(judged, 25, "each takes 10,000 of 250,000 comparisons");
-        assert_eq!(check(&[&server, &root], &mut budget), Err(Refusal::TooManyComparisons));
+        assert_eq!(check(&[&server, &root], &mut budget), Err(TrustRefusal::TooManyComparisons));
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
         let root = certificate(&Draft::authority("Root").name_constraints(&[], &[host_name("example")]));
         let refusal = check(&[&server, &root], &mut Budget::default()).unwrap_err();
         assert!(
-            matches!(&refusal, Refusal::Constraint(_, name) if name.chars().count() == 201),
+            matches!(&refusal, TrustRefusal::Constraint(_, name) if name.chars().count() == 201),
             "{refusal:?}"
         );
     }

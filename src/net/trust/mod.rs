@@ -25,7 +25,7 @@ use rustls::pki_types::ServerName;
 
 pub use bundle::{BundleFault, BundleReading, CaBundle, certificates_in, only_certificates};
 use certificate::Certificate;
-pub use chain::{ChainLink, Role, Subject, VerifiedChain};
+pub use chain::{CertificateSubject, ChainLink, Role, VerifiedChain};
 pub(super) use verifier::Verifier;
 
 use crate::problem::Problem;

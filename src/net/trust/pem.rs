@@ -64,14 +64,14 @@ fn next(text: &[u8], mut from: usize, lines: &mut Lines<'_>) -> Option<(Block, u
         let end = from + find(text.get(from..)?, END)?;
         let after_end = end + END.len();
         match block(text, from, end, lines) {
-            Candidate::Block(block) => return Some((block, line(text, after_end).1)),
-            Candidate::Malformed => from = after_end,
-            Candidate::Unfinished => return None,
+            PemCandidate::Block(block) => return Some((block, line(text, after_end).1)),
+            PemCandidate::Malformed => from = after_end,
+            PemCandidate::Unfinished => return None,
         }
     }
 }
 
-enum Candidate {
+enum PemCandidate {
     Block(Block),
     /// This end belongs to no block, but a later one may.
     Malformed,
@@ -80,18 +80,20 @@ enum Candidate {
 }
 
 /// The block that ends at `end`; it begins at the last `BEGIN` before.
-fn block(text: &[u8], from: usize, end: usize, lines: &mut Lines<'_>) -> Candidate {
+fn block(text: &[u8], from: usize, end: usize, lines: &mut Lines<'_>) -> PemCandidate {
     let slice = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
-    let Some(begin) = rfind(slice(from, end), BEGIN).map(|at| from + at) else { return Candidate::Malformed };
+    let Some(begin) = rfind(slice(from, end), BEGIN).map(|at| from + at) else {
+        return PemCandidate::Malformed;
+    };
     if begin > from && text.get(begin - 1) != Some(&b'\n') {
-        return Candidate::Malformed;
+        return PemCandidate::Malformed;
     }
     let (first_line, mut content) = line(text, begin + BEGIN.len());
-    let Some(label) = first_line.strip_suffix(DASHES) else { return Candidate::Malformed };
+    let Some(label) = first_line.strip_suffix(DASHES) else { return PemCandidate::Malformed };
     let mut has_headers = false;
     loop {
         if content >= text.len() {
-            return Candidate::Unfinished;
+            return PemCandidate::Unfinished;
         }
         let (header, after) = line(text, content);
         if !header.contains(&b':') {
@@ -102,18 +104,18 @@ fn block(text: &[u8], from: usize, end: usize, lines: &mut Lines<'_>) -> Candida
     }
     let after_end = end + END.len();
     if has_headers && end < content {
-        return if after_end < content { Candidate::Unfinished } else { Candidate::Malformed };
+        return if after_end < content { PemCandidate::Unfinished } else { PemCandidate::Malformed };
     }
     let last_line = slice(after_end, text.len());
     let closing = last_line.strip_prefix(label).and_then(|rest| rest.strip_prefix(DASHES));
     if closing.is_none_or(|rest| !line(rest, 0).0.is_empty()) {
-        return Candidate::Malformed;
+        return PemCandidate::Malformed;
     }
     let encoded: Vec<u8> =
         slice(content, end).iter().copied().filter(|byte| !b" \t\r\n".contains(byte)).collect();
-    let Ok(decoded) = BASE64.decode(encoded) else { return Candidate::Malformed };
+    let Ok(decoded) = BASE64.decode(encoded) else { return PemCandidate::Malformed };
     let label = String::from_utf8_lossy(label).into_owned();
-    Candidate::Block(Block { label, has_headers, content: decoded, line: lines.line_of(begin) })
+    PemCandidate::Block(Block { label, has_headers, content: decoded, line: lines.line_of(begin) })
 }
 
 /// The line at a position without white space at its end, and where the next one begins.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use x509_parser::extensions::{CertificatePolicies, PolicyMappings};
 
-use super::{budget::Budget, certificate::Certificate, refusal::Refusal};
+use super::{budget::Budget, certificate::Certificate, refusal::TrustRefusal};
 
 /// What a certificate says of policies.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ enum Mapping {
 }
 
 /// Refuses a chain, the server's certificate first, that does not satisfy what its authorities demand of policies.
-pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), Refusal> {
+pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), TrustRefusal> {
     let Some((_anchor, below)) = chain.split_last() else { return Ok(()) };
     if below.is_empty() {
         return Ok(());
@@ -75,7 +75,7 @@ pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), R
         }
         frontier = frontier.filter(|_| !policies.named.is_empty());
         if counters.explicit == 0 && frontier.is_none() {
-            return Err(Refusal::Policy);
+            return Err(TrustRefusal::Policy);
         }
         if let Some(before) = frontier.take() {
             let takes_any = counters.any > 0 || !is_server && certificate.is_self_issued();
@@ -91,7 +91,7 @@ pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), R
     let is_demanded = counters.explicit.saturating_sub(1) == 0
         || below.first().is_some_and(|server| server.policies.require_explicit == Some(0));
     if is_demanded && frontier.is_none_or(|frontier| frontier.is_empty()) {
-        return Err(Refusal::Policy);
+        return Err(TrustRefusal::Policy);
     }
     Ok(())
 }
@@ -108,7 +108,11 @@ fn step(before: &Frontier, policies: &[String], any: AnyPolicy) -> Frontier {
 }
 
 /// Applies the mappings. Nobody may map the policy for everything.
-fn map(mut frontier: Frontier, mappings: &[(String, String)], mapping: Mapping) -> Result<Frontier, Refusal> {
+fn map(
+    mut frontier: Frontier,
+    mappings: &[(String, String)],
+    mapping: Mapping,
+) -> Result<Frontier, TrustRefusal> {
     if mapping == Mapping::Inhibited {
         for (from, _) in mappings {
             frontier.remove(from);
@@ -118,7 +122,7 @@ fn map(mut frontier: Frontier, mappings: &[(String, String)], mapping: Mapping) 
     let mut mapped = Frontier::new();
     for (from, to) in mappings {
         if [from, to].into_iter().any(|policy| policy == ANY) {
-            return Err(Refusal::Policy);
+            return Err(TrustRefusal::Policy);
         }
         mapped.entry(from.clone()).or_default().insert(to.clone());
     }
@@ -173,6 +177,6 @@ mod tests {
         let judged =
             (0..1000).take_while(|_| check(&[&server, &between, &root], &mut budget).is_ok()).count();
         assert_eq!(judged, 33, "each takes 7,501 of 250,000 comparisons");
-        assert_eq!(check(&[&server, &between, &root], &mut budget), Err(Refusal::TooManyComparisons));
+        assert_eq!(check(&[&server, &between, &root], &mut budget), Err(TrustRefusal::TooManyComparisons));
     }
 }

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 
 use super::{
     certificate::Certificate,
-    chain::{Role, Subject},
+    chain::{CertificateSubject, Role},
     names,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 
 /// Why a server's certificates are not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum TrustRefusal {
     /// There is no certificate to judge.
     NothingPresented,
     /// Nobody is trusted.
@@ -25,33 +25,33 @@ pub(super) enum Refusal {
     /// Go cannot read the certificate at this place of what the server sent.
     Unreadable(usize, &'static str),
     /// The time is over, since this second.
-    Expired(Subject, i64),
+    Expired(CertificateSubject, i64),
     /// The time begins at this second.
-    NotYetValid(Subject, i64),
+    NotYetValid(CertificateSubject, i64),
     /// A critical extension that Go does not know.
-    UnknownExtension(Subject, String),
+    UnknownExtension(CertificateSubject, String),
     /// The certificate is for other names.
     OtherName { host: String, names: Vec<String>, why: OtherName },
     /// The issuer of the chain's last certificate is not known; whether that certificate issued itself.
     UnknownIssuer { issuer: String, itself: bool },
     /// An authority of this name is known, but another key signed.
-    OtherKey(Subject),
+    OtherKey(CertificateSubject),
     /// The certificate is not an authority's.
-    NoAuthority(Subject),
+    NoAuthority(CertificateSubject),
     /// The authority's key may not sign certificates.
-    NoSigning(Subject),
+    NoSigning(CertificateSubject),
     /// More intermediates stand below than the authority allows.
-    PathTooLong(Subject, u32),
+    PathTooLong(CertificateSubject, u32),
     /// The certificate of this subject is signed by a broken algorithm.
     BrokenSignature(String, &'static str),
     /// The key is too short, with this many bits.
-    ShortKey(Subject, usize),
+    ShortKey(CertificateSubject, usize),
     /// The key is longer than Go takes.
-    LongKey(Subject),
+    LongKey(CertificateSubject),
     /// The key is of a kind that is not verified with.
-    UnsupportedKey(Subject),
+    UnsupportedKey(CertificateSubject),
     /// The certificate is for other purposes than servers.
-    OtherUsage(Subject),
+    OtherUsage(CertificateSubject),
     /// The authority of this subject may not sign for this name.
     Constraint(String, String),
     /// The chain does not satisfy the policies that it demands.
@@ -75,7 +75,7 @@ pub(super) enum OtherName {
     NoAddress,
 }
 
-impl Refusal {
+impl TrustRefusal {
     /// Why a certificate is not for a host.
     pub fn name(certificate: &Certificate, host: &ServerName<'_>) -> Self {
         let address = match host {
@@ -241,7 +241,7 @@ impl Refusal {
     }
 }
 
-fn as_authority(subject: &Subject) -> &'static str {
+fn as_authority(subject: &CertificateSubject) -> &'static str {
     match subject.role {
         Role::BundleAuthority | Role::SystemAuthority => {
             "Put the certificate of the real authority into tls.caBundle, or the server's own certificate."

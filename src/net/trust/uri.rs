@@ -26,7 +26,7 @@ impl Uri {
         }
         let (scheme, rest) = scheme(address)?;
         let (rest, _query) = rest.split_once('?').unwrap_or((rest, ""));
-        unescape(fragment, Part::Other)?;
+        unescape(fragment, UriPart::Other)?;
         if !rest.starts_with('/') {
             // What follows a scheme without a slash is opaque.
             if scheme.is_some() {
@@ -46,7 +46,7 @@ impl Uri {
             }
             None => (String::new(), rest),
         };
-        unescape(path, Part::Other)?;
+        unescape(path, UriPart::Other)?;
         if is_domain(&host) { Ok(Self { host }) } else { Err(NO_DOMAIN) }
     }
 
@@ -81,7 +81,7 @@ fn host_of(scheme: Option<&str>, authority: &str) -> Result<String, &'static str
     if !user.bytes().all(is_user) {
         return Err(MALFORMED);
     }
-    unescape(user, Part::Other)?;
+    unescape(user, UriPart::Other)?;
     host_and_port(scheme, host)
 }
 
@@ -104,7 +104,7 @@ fn host_and_port(scheme: Option<&str>, text: &str) -> Result<String, &'static st
     if colon.and_then(|colon| text.get(colon..)).is_some_and(|port| !is_port(port)) {
         return Err(MALFORMED);
     }
-    unescape(text, Part::Host)
+    unescape(text, UriPart::Host)
 }
 
 fn is_port(text: &str) -> bool {
@@ -115,7 +115,7 @@ fn is_port(text: &str) -> bool {
 /// An address of IPv6, which may have a zone.
 fn scoped_address(text: &str) -> Result<String, &'static str> {
     let (address, zone) = match text.find("%25").and_then(|at| text.split_at_checked(at)) {
-        Some((address, zone)) => (address, unescape(zone, Part::Zone)?),
+        Some((address, zone)) => (address, unescape(zone, UriPart::Zone)?),
         None => (text, String::new()),
     };
     let has_name = zone.is_empty() || zone.len() > 1;
@@ -126,7 +126,7 @@ fn scoped_address(text: &str) -> Result<String, &'static str> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Part {
+enum UriPart {
     /// Escapes stand for what is not ASCII, or for a percent sign.
     Host,
     /// The zone of an address, where escapes may stand for what a host may have, too.
@@ -136,12 +136,12 @@ enum Part {
 }
 
 /// The text without escapes.
-fn unescape(text: &str, part: Part) -> Result<String, &'static str> {
+fn unescape(text: &str, part: UriPart) -> Result<String, &'static str> {
     let mut unescaped = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte != b'%' {
-            if part != Part::Other && !may_be_in_host(byte) {
+            if part != UriPart::Other && !may_be_in_host(byte) {
                 return Err(MALFORMED);
             }
             unescaped.push(byte);
@@ -151,9 +151,9 @@ fn unescape(text: &str, part: Part) -> Result<String, &'static str> {
         let (high, low) = digit().zip(digit()).ok_or(MALFORMED)?;
         let byte = u8::try_from(high * 16 + low).map_err(|_| MALFORMED)?;
         let is_allowed = match part {
-            Part::Host => !byte.is_ascii() || byte == b'%',
-            Part::Zone => b"% ".contains(&byte) || may_be_in_host(byte),
-            Part::Other => true,
+            UriPart::Host => !byte.is_ascii() || byte == b'%',
+            UriPart::Zone => b"% ".contains(&byte) || may_be_in_host(byte),
+            UriPart::Other => true,
         };
         if !is_allowed {
             return Err(MALFORMED);

@@ -13,7 +13,7 @@ use super::{
     certificate::Certificate,
     chain::{self, VerifiedChain},
     key::{Curve, Hash, PublicKey, SignatureAlgorithm},
-    refusal::Refusal,
+    refusal::TrustRefusal,
 };
 use crate::problem::Problem;
 
@@ -21,7 +21,7 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub(in crate::net) struct Verifier {
     trust: Trust,
-    outcome: OnceLock<Result<VerifiedChain, Refusal>>,
+    outcome: OnceLock<Result<VerifiedChain, TrustRefusal>>,
 }
 
 impl Verifier {
@@ -47,11 +47,11 @@ pub(super) fn judge<'a>(
     trust: &Trust,
     name: &ServerName<'_>,
     now: i64,
-) -> Result<VerifiedChain, Refusal> {
+) -> Result<VerifiedChain, TrustRefusal> {
     if trust.is_empty() {
-        return Err(Refusal::NobodyTrusted);
+        return Err(TrustRefusal::NobodyTrusted);
     }
-    let read = |(index, der)| Certificate::parse(der).map_err(|why| Refusal::Unreadable(index, why));
+    let read = |(index, der)| Certificate::parse(der).map_err(|why| TrustRefusal::Unreadable(index, why));
     let presented: Vec<_> = presented.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
     chain::verify(&presented, trust, name, now)
 }
@@ -71,8 +71,8 @@ impl ServerCertVerifier for Verifier {
         // The server's log shows what the alert says.
         let verdict = match &outcome {
             Ok(_) => Ok(ServerCertVerified::assertion()),
-            Err(Refusal::UnknownIssuer { .. }) => Err(CertificateError::UnknownIssuer),
-            Err(Refusal::Expired(..)) => Err(CertificateError::Expired),
+            Err(TrustRefusal::UnknownIssuer { .. }) => Err(CertificateError::UnknownIssuer),
+            Err(TrustRefusal::Expired(..)) => Err(CertificateError::Expired),
             Err(_) => Err(CertificateError::ApplicationVerificationFailure),
         };
         // There is one handshake, so there is nothing to be replaced.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{Duration, OidcProvider},
-    import::{CLIENT, Flag, Found, Recoverable, Recovery},
+    import::{CLIENT, Flag, FoundEnvironment, Recoverable, Recovery},
     issuer::is_https,
 };
 
@@ -16,11 +16,11 @@ use crate::{
 const UNREAD_SECRET: &str = "OIDC_CLIENT_SECRET";
 
 impl Recoverable for OidcProvider {
-    fn is_configured(found: &Found) -> bool {
+    fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(ISSUER) || found.is_set(CLIENT_ID)
     }
 
-    fn recover(found: &Found, recovery: &mut Recovery<'_>) {
+    fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         let issuer = recovery.url(found, ISSUER);
         recovery.require("issuer", issuer.map(Value::from), "the issuer's URL");
         let client = recovery.text(found, CLIENT_ID).map(|(_, client)| Value::from(client));
@@ -54,7 +54,7 @@ impl Recoverable for OidcProvider {
         }
     }
 
-    fn add_unsaid(&self, found: &mut Found) {
+    fn add_unsaid(&self, found: &mut FoundEnvironment) {
         found.host = Some(self.spec.host.clone());
     }
 
@@ -72,7 +72,7 @@ fn url(host: &str) -> String {
     if host.contains("://") { host.to_owned() } else { format!("https://{host}") }
 }
 
-fn secret(found: &Found, recovery: &mut Recovery<'_>) {
+fn secret(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     if let Some(setting) = found.setting(SECRET) {
         let reference = recovery.reference(setting, CLIENT, "secret");
         recovery.require("clientSecretRef", reference, "name and key of the Secret with the client's secret");
@@ -89,7 +89,7 @@ fn secret(found: &Found, recovery: &mut Recovery<'_>) {
 }
 
 /// Without a setting the server uses the implicit flow, unlike this operator.
-fn flow(found: &Found, recovery: &mut Recovery<'_>) {
+fn flow(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let method = match recovery.text(found, AUTH_METHOD) {
         Some((_, method @ ("pkce" | "implicit"))) => Some(method),
         Some((name, _)) => {
@@ -106,7 +106,7 @@ fn flow(found: &Found, recovery: &mut Recovery<'_>) {
 }
 
 /// A whole number of hours on its own, or a duration with a unit.
-fn session(found: &Found, recovery: &mut Recovery<'_>) {
+fn session(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let Some((name, text)) = recovery.text(found, SESSION_LENGTH) else { return };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let length = if is_number { format!("{text}h") } else { text.to_owned() };

@@ -2,16 +2,16 @@
 
 use super::{
     Current,
-    keys::{MARK, Maker, RemoteKey},
+    keys::{KeyOrigin, MARK, RemoteKey},
     record,
 };
 use crate::{
     api::{Reason, ServiceAccount},
-    engine::{CA_FILE, Kind, Scene, Traces, Values},
-    instance::{BaseUrl, Credential, Instance, Refusal},
+    engine::{CA_FILE, CheckContext, Kind, RemoteState, Values},
+    instance::{BaseUrl, Credential, Instance, ServerRefusal},
     net::{CaBundle, HttpClient, Trust},
     problem::{Problem, enumerate},
-    service_account::settings::{AccountSettings, CredentialSettings, Settings},
+    service_account::settings::{AccountSettings, CredentialSettings, ServiceAccountSettings},
 };
 
 /// Revokes every key that was generated for the resource, the published one last: it is what asks.
@@ -19,9 +19,9 @@ use crate::{
 /// The spec may refer to what is gone already, so the Secret tells the key, the server and whom to trust.
 pub(in crate::service_account) async fn dismantle(
     object: &ServiceAccount,
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
 ) -> Result<(), Problem> {
-    let Settings { account, credentials } = object.parse()?;
+    let ServiceAccountSettings { account, credentials } = object.parse()?;
     let CredentialSettings::ApiKey(settings) = credentials else { return Ok(()) };
     if super::leaves_keys(&account, &settings) {
         return Ok(());
@@ -42,17 +42,23 @@ pub(in crate::service_account) async fn dismantle(
 }
 
 /// Whether keys were generated for the resource that must go with it.
-pub(in crate::service_account) fn traces(object: &ServiceAccount, published: Option<&Values>) -> Traces {
-    let Ok(Settings { account, credentials: CredentialSettings::ApiKey(settings) }) = object.parse() else {
-        return Traces::None;
+pub(in crate::service_account) fn traces(object: &ServiceAccount, published: Option<&Values>) -> RemoteState {
+    let Ok(ServiceAccountSettings { account, credentials: CredentialSettings::ApiKey(settings) }) =
+        object.parse()
+    else {
+        return RemoteState::None;
     };
     let record = published.and_then(|values| Current::read_of(values, &account)).map(|held| held.record);
     let has_generated = settings.published.is_some() || record.is_some_and(|record| record.key_id.is_some());
-    if has_generated && !super::leaves_keys(&account, &settings) { Traces::Remote } else { Traces::None }
+    if has_generated && !super::leaves_keys(&account, &settings) {
+        RemoteState::Remote
+    } else {
+        RemoteState::None
+    }
 }
 
 /// The keys to ask with, and the servers that they are for: what is in use, then what else this process knows.
-fn known(account: &AccountSettings, scene: &Scene<'_>) -> Vec<(Current, BaseUrl)> {
+fn known(account: &AccountSettings, scene: &CheckContext<'_>) -> Vec<(Current, BaseUrl)> {
     let values = [scene.published, scene.last_verified];
     let [published, last] = values.map(|values| values.and_then(Current::read));
     let chosen = Current::choose(published.clone(), last.clone());
@@ -74,14 +80,14 @@ async fn revoke_all(
     account: &AccountSettings,
     keys: &[(Current, BaseUrl)],
     published: Option<&String>,
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
 ) -> Result<(), Problem> {
     let trust = trust(scene)?;
     let mut refused = no_key();
     for (current, base_url) in keys {
         let http = HttpClient { network: scene.network, trust: &trust };
         match revoke_with(&Instance { base_url, http }, current, &account.uid).await {
-            Err(Refusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
+            Err(ServerRefusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
             outcome => return outcome.map_err(|refusal| refusal.problem),
         }
     }
@@ -101,7 +107,7 @@ async fn revoke_all(
     }
 }
 
-async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> Result<(), Refusal> {
+async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> Result<(), ServerRefusal> {
     let credential = Credential::Key(current.key.clone());
     let viewer = instance.viewer(&credential).await?;
     let listed: Vec<_> = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, uid)).collect();
@@ -109,7 +115,7 @@ async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> R
         listed.iter().partition(|key| current.record.key_id.as_ref() == Some(&key.id));
     // The published key may have been generated for a resource of the same name before this one.
     let own = own.into_iter().filter(|key| key.may_be(&current.key));
-    let others = others.into_iter().filter(|key| key.maker == Maker::Ourselves);
+    let others = others.into_iter().filter(|key| key.maker == KeyOrigin::Ourselves);
     for key in others.chain(own) {
         instance.delete_api_key(&credential, &key.id).await?;
     }
@@ -117,7 +123,7 @@ async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> R
 }
 
 /// The authorities that the published values trust.
-fn trust(scene: &Scene<'_>) -> Result<Trust, Problem> {
+fn trust(scene: &CheckContext<'_>) -> Result<Trust, Problem> {
     let system = &scene.network.system_trust;
     let published = |values: Option<&Values>| values.and_then(|values| values.get(CA_FILE).cloned());
     match published(scene.published).or_else(|| published(scene.last_verified)) {

@@ -1,13 +1,13 @@
 //! Makes the team's account, or finds it, where there is no key of it yet.
 
 use super::{
-    super::{Plan as WholePlan, settings::AccountSettings},
-    Evidence, Plan, Presence,
+    super::{ServiceAccountPlan as WholePlan, settings::AccountSettings},
+    AccountPresence, ApiKeyEvidence, ApiKeyPlan,
 };
 use crate::{
-    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Remedy, service_account::AccountStatus},
-    engine::{Checked, Report, Scene},
-    instance::{self, ApiKey, Credential, Entity, Instance, Refusal},
+    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Resolution, service_account::AccountStatus},
+    engine::{CheckContext, Checked, Report},
+    instance::{self, ApiKey, Credential, Entity, Instance, ServerRefusal},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
@@ -16,24 +16,24 @@ use crate::{
 /// unless the account is still to be made.
 pub(super) async fn look_up(
     plan: &WholePlan,
-    own: &Plan,
+    own: &ApiKeyPlan,
     admin: &Sensitive,
     instance: Instance<'_>,
     report: &mut Report,
-) -> Evidence {
+) -> ApiKeyEvidence {
     let account = match find(plan, admin, instance).await {
-        Ok(None) => Presence::Absent,
+        Ok(None) => AccountPresence::Absent,
         Ok(Some(account)) => {
             report.record(CheckName::Membership, Ok(made(plan)));
-            Presence::Present(account)
+            AccountPresence::Present(account)
         }
         Err(refusal) => {
             instance::check::<()>(report, CheckName::Membership, async { Err(refusal) }).await;
-            return Evidence::default();
+            return ApiKeyEvidence::default();
         }
     };
     report.record::<()>(CheckName::ManualStepRequired, Err(manual_step(plan, own)));
-    Evidence { account, ..Evidence::default() }
+    ApiKeyEvidence { account, ..ApiKeyEvidence::default() }
 }
 
 /// Makes the account, and records `Membership`.
@@ -41,10 +41,10 @@ pub(super) async fn create(
     plan: &WholePlan,
     admin: &Sensitive,
     instance: Instance<'_>,
-    scene: &Scene<'_>,
-    evidence: Evidence,
+    scene: &CheckContext<'_>,
+    evidence: ApiKeyEvidence,
     report: &mut Report,
-) -> Evidence {
+) -> ApiKeyEvidence {
     let outcome = async {
         if let Some(refused) = scene.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
             return Err(Problem::new(refused.reason, refused.message.clone()).into());
@@ -53,7 +53,7 @@ pub(super) async fn create(
         Ok(made(plan).with(account))
     };
     match instance::check(report, CheckName::Membership, outcome).await {
-        Some(account) => Evidence { account: Presence::Present(account), ..evidence },
+        Some(account) => ApiKeyEvidence { account: AccountPresence::Present(account), ..evidence },
         None => evidence,
     }
 }
@@ -62,7 +62,7 @@ async fn find(
     plan: &WholePlan,
     admin: &Sensitive,
     instance: Instance<'_>,
-) -> Result<Option<AccountStatus>, Refusal> {
+) -> Result<Option<AccountStatus>, ServerRefusal> {
     let name = &plan.account.account_name;
     let team = team(plan, &credential(admin)?, instance).await?;
     let account = team.members.into_iter().find(|member| member.username.as_ref() == Some(name));
@@ -83,7 +83,11 @@ async fn find(
 /// What a server calls the kind of service accounts.
 const SERVICE: &str = "SERVICE";
 
-async fn make(plan: &WholePlan, admin: &Sensitive, instance: Instance<'_>) -> Result<AccountStatus, Refusal> {
+async fn make(
+    plan: &WholePlan,
+    admin: &Sensitive,
+    instance: Instance<'_>,
+) -> Result<AccountStatus, ServerRefusal> {
     let AccountSettings { account_name, home, .. } = &plan.account;
     let credential = credential(admin)?;
     let asked = instance.create_service_account(&credential, account_name, home.team());
@@ -114,9 +118,9 @@ async fn make(plan: &WholePlan, admin: &Sensitive, instance: Instance<'_>) -> Re
 }
 
 /// Whether the server may have made the account all the same.
-fn is_unanswered(refusal: &Refusal) -> bool {
+fn is_unanswered(refusal: &ServerRefusal) -> bool {
     let reason = refusal.problem.reason;
-    reason.remedy() == Remedy::Retry && !matches!(reason, Reason::RateLimited | Reason::ConnectionRefused)
+    reason.remedy() == Resolution::Retry && !matches!(reason, Reason::RateLimited | Reason::ConnectionRefused)
 }
 
 /// Looks whether the account was made. If it cannot be found, that is a refusal: asking again soon could make
@@ -125,8 +129,8 @@ async fn unanswered(
     plan: &WholePlan,
     admin: &Sensitive,
     instance: Instance<'_>,
-    refusal: Refusal,
-) -> Result<AccountStatus, Refusal> {
+    refusal: ServerRefusal,
+) -> Result<AccountStatus, ServerRefusal> {
     if let Ok(Some(account)) = find(plan, admin, instance).await {
         return Ok(account);
     }
@@ -144,7 +148,11 @@ async fn unanswered(
     ))
 }
 
-async fn team(plan: &WholePlan, credential: &Credential, instance: Instance<'_>) -> Result<Entity, Refusal> {
+async fn team(
+    plan: &WholePlan,
+    credential: &Credential,
+    instance: Instance<'_>,
+) -> Result<Entity, ServerRefusal> {
     let name = plan.account.home.team();
     instance.entity(credential, name).await.map_err(of_administrator)?.ok_or_else(|| {
         Problem::new(
@@ -157,14 +165,16 @@ async fn team(plan: &WholePlan, credential: &Credential, instance: Instance<'_>)
     })
 }
 
-fn credential(admin: &Sensitive) -> Result<Credential, Refusal> {
+fn credential(admin: &Sensitive) -> Result<Credential, ServerRefusal> {
     ApiKey::parse(admin).map(Credential::Key).map_err(|problem| of_administrator(problem.into()))
 }
 
 /// Tells a refusal of the administrator's key from one of the account's own.
-fn of_administrator(Refusal { problem: Problem { reason, message }, retry_after }: Refusal) -> Refusal {
+fn of_administrator(
+    ServerRefusal { problem: Problem { reason, message }, retry_after }: ServerRefusal,
+) -> ServerRefusal {
     let message = format!("With the key of spec.credentials.apiKey.createWith.adminKeySecretRef: {message}");
-    Refusal { problem: Problem { reason, message }, retry_after }
+    ServerRefusal { problem: Problem { reason, message }, retry_after }
 }
 
 /// Nobody can tell from it whether the account was made or found, so it says the same next time.
@@ -174,7 +184,7 @@ fn made(plan: &WholePlan) -> Checked {
 }
 
 /// Since 0.77 a server gives nobody a key for another account.
-fn manual_step(plan: &WholePlan, own: &Plan) -> Problem {
+fn manual_step(plan: &WholePlan, own: &ApiKeyPlan) -> Problem {
     let AccountSettings { account_name, home, base_url, .. } = &plan.account;
     let (secret, key) = &own.settings.bootstrap;
     Problem::new(

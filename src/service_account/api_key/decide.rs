@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Current,
-    keys::{Maker, RemoteKey, identify},
+    keys::{KeyOrigin, RemoteKey, identify},
     record::{Leftover, Previous, Record},
     settings::Rotation,
     verify::whole_seconds,
@@ -34,7 +34,7 @@ pub struct Circumstances<'a> {
 
 /// The next thing to be done. The key in use must be the one that the Secret holds, and accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RotationStep {
     /// Revoke this key.
     Revoke {
         /// W&B's identifier.
@@ -57,27 +57,27 @@ pub enum Step {
 /// Decides: first what runs that were cut short left behind goes, then the keys whose overlap is over, and
 /// only then another key is generated, where the spec still wants that. So there are never more than three,
 /// unless somebody restored an older Secret.
-pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Step {
+pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> RotationStep {
     let identity = own_id(current, listed);
-    if matches!(identity, Identity::Contradicted) {
-        return Step::Doubt;
+    if matches!(identity, KeyIdentity::Contradicted) {
+        return RotationStep::Doubt;
     }
     let fate = |key: &RemoteKey| fate(circumstances, current, &identity, key);
-    if let Some(key) = listed.iter().find(|key| fate(key) == Fate::Over) {
-        return Step::Revoke { key_id: key.id.clone() };
+    if let Some(key) = listed.iter().find(|key| fate(key) == KeyDisposition::Over) {
+        return RotationStep::Revoke { key_id: key.id.clone() };
     }
-    let has_company = listed.iter().any(|key| fate(key) == Fate::Spared);
+    let has_company = listed.iter().any(|key| fate(key) == KeyDisposition::Spared);
     match circumstances.rotation.filter(|rotation| is_due(*rotation, &current.record, circumstances.now)) {
         Some(Rotation { overlap, .. }) if !has_company => {
-            Step::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
+            RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
         }
-        _ => Step::Rest,
+        _ => RotationStep::Rest,
     }
 }
 
 /// What is to become of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum KeyDisposition {
     /// It is in use, or no concern of ours.
     Stays,
     /// Programs may have it still, or are about to.
@@ -89,22 +89,24 @@ enum Fate {
 fn fate(
     circumstances: Circumstances<'_>,
     current: &Current,
-    identity: &Identity<'_>,
+    identity: &KeyIdentity<'_>,
     key: &RemoteKey,
-) -> Fate {
+) -> KeyDisposition {
     if identity.may_be(current, key) {
-        return Fate::Stays;
+        return KeyDisposition::Stays;
     }
     let Circumstances { now, earliest, patience, published, .. } = circumstances;
     if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
-        return if earliest < previous.until.0 { Fate::Spared } else { Fate::Over };
+        return if earliest < previous.until.0 { KeyDisposition::Spared } else { KeyDisposition::Over };
     }
     match key.maker {
-        Maker::Others => Fate::Stays,
-        Maker::Ourselves if published.contains(&key.id) => Fate::Spared,
+        KeyOrigin::Others => KeyDisposition::Stays,
+        KeyOrigin::Ourselves if published.contains(&key.id) => KeyDisposition::Spared,
         // Whoever made it wrote down the time, which may be the earliest or not.
-        Maker::Ourselves if [now, earliest].iter().any(|time| key.is_young(*time, patience)) => Fate::Spared,
-        Maker::Ourselves => Fate::Over,
+        KeyOrigin::Ourselves if [now, earliest].iter().any(|time| key.is_young(*time, patience)) => {
+            KeyDisposition::Spared
+        }
+        KeyOrigin::Ourselves => KeyDisposition::Over,
     }
 }
 
@@ -121,7 +123,7 @@ pub fn grant(circumstances: Circumstances<'_>, current: &Current, listed: &[Remo
         }
         match known {
             Some(known) if known.until.0 < until.0 => known.until = until.clone(),
-            None if key.maker == Maker::Ourselves => {
+            None if key.maker == KeyOrigin::Ourselves => {
                 record.previous.push(Previous { key_id: key.id.clone(), until: until.clone() });
             }
             Some(_) | None => {}
@@ -150,7 +152,7 @@ fn end_of_overlap(overlap: Duration, latest: Timestamp) -> Time {
 }
 
 /// Which of the listed keys the key in use is.
-enum Identity<'a> {
+enum KeyIdentity<'a> {
     Known(&'a str),
     /// It is a key that a person copied, and cannot be told from others.
     Unknown,
@@ -159,7 +161,7 @@ enum Identity<'a> {
     Contradicted,
 }
 
-impl Identity<'_> {
+impl KeyIdentity<'_> {
     /// Whether the listed key may be the one in use.
     fn may_be(&self, current: &Current, key: &RemoteKey) -> bool {
         match self {
@@ -170,19 +172,19 @@ impl Identity<'_> {
     }
 }
 
-fn own_id<'a>(current: &Current, listed: &'a [RemoteKey]) -> Identity<'a> {
+fn own_id<'a>(current: &Current, listed: &'a [RemoteKey]) -> KeyIdentity<'a> {
     let Some(recorded) = &current.record.key_id else {
         let may_be_ours =
-            || listed.iter().any(|key| key.maker == Maker::Ourselves && key.may_be(&current.key));
+            || listed.iter().any(|key| key.maker == KeyOrigin::Ourselves && key.may_be(&current.key));
         return match identify(&current.key, listed) {
-            Some(id) => Identity::Known(id),
-            None if may_be_ours() => Identity::Contradicted,
-            None => Identity::Unknown,
+            Some(id) => KeyIdentity::Known(id),
+            None if may_be_ours() => KeyIdentity::Contradicted,
+            None => KeyIdentity::Unknown,
         };
     };
     match listed.iter().find(|key| key.id == *recorded) {
-        Some(key) if key.may_be(&current.key) => Identity::Known(&key.id),
-        _ => Identity::Contradicted,
+        Some(key) if key.may_be(&current.key) => KeyIdentity::Known(&key.id),
+        _ => KeyIdentity::Contradicted,
     }
 }
 
@@ -204,11 +206,11 @@ pub fn succeed(
     (key_id, number): (String, u32),
 ) -> Record {
     let (previous, leftover) = match own_id(current, listed) {
-        Identity::Known(id) => {
+        KeyIdentity::Known(id) => {
             let before = Previous { key_id: id.to_owned(), until: end_of_overlap(overlap, latest) };
             (vec![before], current.record.leftover)
         }
-        Identity::Unknown | Identity::Contradicted => (Vec::new(), Some(Leftover::Bootstrap)),
+        KeyIdentity::Unknown | KeyIdentity::Contradicted => (Vec::new(), Some(Leftover::Bootstrap)),
     };
     Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover }
 }
@@ -216,10 +218,10 @@ pub fn succeed(
 /// The record without what is gone from the server, or in use again.
 pub fn prune(current: &Current, listed: &[RemoteKey]) -> Record {
     let Current { record, .. } = current;
-    let in_use = if let Identity::Known(id) = own_id(current, listed) { Some(id) } else { None };
+    let in_use = if let KeyIdentity::Known(id) = own_id(current, listed) { Some(id) } else { None };
     let is_listed = |previous: &Previous| listed.iter().any(|key| key.id == previous.key_id);
     let is_before = |previous: &&Previous| is_listed(previous) && in_use != Some(&previous.key_id);
-    let is_copied = listed.iter().any(|key| key.maker == Maker::Others);
+    let is_copied = listed.iter().any(|key| key.maker == KeyOrigin::Others);
     Record {
         previous: record.previous.iter().filter(is_before).cloned().collect(),
         leftover: record.leftover.filter(|_| is_copied),

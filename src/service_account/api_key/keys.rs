@@ -17,14 +17,14 @@ pub struct RemoteKey {
     /// How the key begins, or all of it.
     pub beginning: Option<Sensitive>,
     /// Who made it.
-    pub maker: Maker,
+    pub maker: KeyOrigin,
     /// When it was made, where the operator did.
     pub made: Option<Timestamp>,
 }
 
 /// Who made a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Maker {
+pub enum KeyOrigin {
     /// The operator, for this resource.
     Ourselves,
     /// Somebody else.
@@ -36,7 +36,7 @@ impl RemoteKey {
     pub fn new(listed: &ListedKey, uid: &str) -> Self {
         let description = listed.description.as_deref().unwrap_or_default();
         let made = made_for(description, uid);
-        let maker = if made.is_some() { Maker::Ourselves } else { Maker::Others };
+        let maker = if made.is_some() { KeyOrigin::Ourselves } else { KeyOrigin::Others };
         Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), maker, made }
     }
 
@@ -88,10 +88,10 @@ pub fn identify<'a>(key: &ApiKey, listed: &'a [RemoteKey]) -> Option<&'a str> {
         return Some(&found.id);
     }
     // A person may have copied a key that the operator had made, or restored it.
-    if listed.iter().any(|listed| listed.maker == Maker::Ourselves && listed.may_be(key)) {
+    if listed.iter().any(|listed| listed.maker == KeyOrigin::Ourselves && listed.may_be(key)) {
         return None;
     }
-    let others = listed.iter().filter(|listed| listed.maker == Maker::Others);
+    let others = listed.iter().filter(|listed| listed.maker == KeyOrigin::Others);
     only(others).filter(|found| found.may_be(key)).map(|found| found.id.as_str())
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     const KEY: &str = "local-0123456789abcdef0123456789abcdef01234567";
 
-    fn listed(id: &str, beginning: Option<&str>, maker: Maker) -> RemoteKey {
+    fn listed(id: &str, beginning: Option<&str>, maker: KeyOrigin) -> RemoteKey {
         RemoteKey { id: id.to_owned(), beginning: beginning.map(Into::into), maker, made: None }
     }
 
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn identifies_a_key_only_where_that_is_certain() {
-        use Maker::{Others, Ourselves};
+        use KeyOrigin::{Others, Ourselves};
         let key = ApiKey::parse(&KEY.into()).ok().unwrap();
         for (keys, expected) in [
             // The whole key, or enough of it.

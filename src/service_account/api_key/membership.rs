@@ -1,10 +1,10 @@
 //! Whether the account, and the person whom its runs are attributed to, are in the team.
 
-use super::super::{Plan as WholePlan, settings::Home};
+use super::super::{ServiceAccountPlan as WholePlan, settings::Membership};
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report},
-    instance::{self, Credential, Entity, Instance, Refusal, Viewer},
+    instance::{self, Credential, Entity, Instance, ServerRefusal, Viewer},
     problem::{Problem, enumerate},
 };
 
@@ -24,7 +24,7 @@ async fn judge(
     instance: Instance<'_>,
     credential: &Credential,
     viewer: &Viewer,
-) -> Result<Checked, Refusal> {
+) -> Result<Checked, ServerRefusal> {
     let team = plan.account.home.team();
     let listed = viewer.teams.iter().any(|name| name == team);
     let attribution = plan.account.attribution.as_ref();
@@ -44,10 +44,10 @@ async fn judge(
     }
 }
 
-fn member_of(home: &Home) -> String {
+fn member_of(home: &Membership) -> String {
     match home {
-        Home::Team(team) => format!("The account is in the team \"{team}\"."),
-        Home::Organization { name, default_team } => {
+        Membership::Team(team) => format!("The account is in the team \"{team}\"."),
+        Membership::Organization { name, default_team } => {
             format!(
                 "The account is in the team \"{default_team}\"; whether that is a team of the organization \"{name}\" the server does not tell."
             )
@@ -58,8 +58,8 @@ fn member_of(home: &Home) -> String {
 fn not_a_member(plan: &WholePlan, viewer: &Viewer) -> Problem {
     let (account, team) = (&plan.account.account_name, plan.account.home.team());
     let (field, clicks) = match &plan.account.home {
-        Home::Team(_) => ("spec.team", "add it to the team in the web UI"),
-        Home::Organization { .. } => {
+        Membership::Team(_) => ("spec.team", "add it to the team in the web UI"),
+        Membership::Organization { .. } => {
             ("spec.organization.defaultTeam", "make that team its default team in the web UI")
         }
     };

@@ -32,21 +32,23 @@ use jiff::Timestamp;
 
 use decide::{Circumstances, grant, next_look, next_rotation};
 use record::{Current, Record};
-use settings::Creation;
-use verify::Accepted;
+use settings::AccountCreation;
+use verify::AcceptedKey;
 
-use super::{Plan as WholePlan, render as common, settings::AccountSettings};
+use super::{ServiceAccountPlan as WholePlan, render as common, settings::AccountSettings};
 use crate::{
     api::{
         CheckName, DeletionPolicy,
         service_account::{AccountStatus, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
     },
     api_server::Now,
-    engine::{Checked, Inputs, Reference, RenderContext, Report, Scene, Traces, Upkeep, Values},
+    engine::{
+        CheckContext, Checked, Inputs, Maintenance, Reference, RemoteState, RenderContext, Report, Values,
+    },
     instance::{ApiKey, Instance},
     sensitive::Sensitive,
 };
-use keys::{Maker, RemoteKey};
+use keys::{KeyOrigin, RemoteKey};
 
 /// Where the spec names the key that a person copied.
 const BOOTSTRAP: &str = "spec.credentials.apiKey.bootstrapSecretRef";
@@ -55,7 +57,7 @@ const BOOTSTRAP: &str = "spec.credentials.apiKey.bootstrapSecretRef";
 const ADMIN: &str = "spec.credentials.apiKey.createWith.adminKeySecretRef";
 
 /// What checks and rendering need of this credential.
-pub struct Plan {
+pub struct ApiKeyPlan {
     settings: ApiKeySettings,
     /// The key that a person copied, if it is there.
     bootstrap: Option<Sensitive>,
@@ -65,9 +67,9 @@ pub struct Plan {
 
 /// What a run learns beside its findings.
 #[derive(Clone, Default)]
-pub struct Evidence {
+pub struct ApiKeyEvidence {
     /// What is known of the account.
-    account: Presence,
+    account: AccountPresence,
     /// The key that the server accepted.
     current: Option<Current>,
     /// Every key of the account, where all checks before the rotation passed.
@@ -78,7 +80,7 @@ pub struct Evidence {
 
 /// Whether the server has the account.
 #[derive(Clone, Default)]
-enum Presence {
+enum AccountPresence {
     /// It was not asked, or did not tell.
     #[default]
     Unknown,
@@ -88,7 +90,7 @@ enum Presence {
     Present(AccountStatus),
 }
 
-impl Plan {
+impl ApiKeyPlan {
     /// Joins the parsed spec with the referenced values.
     pub(super) fn new(settings: ApiKeySettings, inputs: &Inputs) -> Self {
         Self { settings, bootstrap: inputs.get(BOOTSTRAP).cloned(), admin: inputs.get(ADMIN).cloned() }
@@ -107,8 +109,9 @@ pub(super) fn references(spec: &ApiKeySpec, details: &ServiceAccountDetails) -> 
 }
 
 /// The checks after the server was reached.
-pub(super) fn checks(own: &Plan) -> Vec<CheckName> {
-    let manual = (own.settings.creation == Creation::ByOperator).then_some(CheckName::ManualStepRequired);
+pub(super) fn checks(own: &ApiKeyPlan) -> Vec<CheckName> {
+    let manual =
+        (own.settings.creation == AccountCreation::ByOperator).then_some(CheckName::ManualStepRequired);
     let rotation = own.settings.rotation.map(|_| CheckName::KeyRotation);
     let always = [CheckName::KeyShape, CheckName::KeyAccepted, CheckName::Membership];
     always.into_iter().chain(manual).chain(rotation).collect()
@@ -117,11 +120,11 @@ pub(super) fn checks(own: &Plan) -> Vec<CheckName> {
 /// Runs them.
 pub(super) async fn probe(
     plan: &WholePlan,
-    own: &Plan,
+    own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
     report: &mut Report,
-) -> Evidence {
+) -> ApiKeyEvidence {
     let of_account = |values| Current::read_of(values, &plan.account);
     let (held, last) = (scene.published.and_then(of_account), scene.last_verified.and_then(of_account));
     conceal(own, [&held, &last].into_iter().flatten(), report);
@@ -129,17 +132,20 @@ pub(super) async fn probe(
     if let (Some(admin), None, None) = (&own.admin, &own.bootstrap, &in_use) {
         return creation::look_up(plan, own, admin, instance, report).await;
     }
-    let Some(Accepted { current, account, viewer, credential }) =
+    let Some(AcceptedKey { current, account, viewer, credential }) =
         verify::accept(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
     else {
-        return Evidence::default();
+        return ApiKeyEvidence::default();
     };
-    let evidence =
-        Evidence { account: Presence::Present(account), current: Some(current), ..Evidence::default() };
+    let evidence = ApiKeyEvidence {
+        account: AccountPresence::Present(account),
+        current: Some(current),
+        ..ApiKeyEvidence::default()
+    };
     if membership::check(plan, instance, &credential, &viewer, report).await.is_none() {
         return evidence;
     }
-    if own.settings.creation == Creation::ByOperator {
+    if own.settings.creation == AccountCreation::ByOperator {
         let message = "The account has an API key.";
         report.record(CheckName::ManualStepRequired, Ok(Checked::passed((), message)));
     }
@@ -152,11 +158,11 @@ pub(super) async fn probe(
     let circumstances = circumstances(plan, own, &published, scene);
     let current =
         evidence.current.map(|current| Current { record: grant(circumstances, &current, &keys), ..current });
-    Evidence { current, keys: Some(keys), published, ..evidence }
+    ApiKeyEvidence { current, keys: Some(keys), published, ..evidence }
 }
 
 /// Keeps every key that the run may send or receive out of its messages; the inputs' own are already.
-fn conceal<'a>(own: &Plan, known: impl Iterator<Item = &'a Current>, report: &mut Report) {
+fn conceal<'a>(own: &ApiKeyPlan, known: impl Iterator<Item = &'a Current>, report: &mut Report) {
     let inputs = [&own.bootstrap, &own.admin].into_iter().flatten();
     let inputs = inputs.filter_map(|text| ApiKey::parse(text).ok());
     for key in known.map(|current| current.key.clone()).chain(inputs) {
@@ -165,16 +171,16 @@ fn conceal<'a>(own: &Plan, known: impl Iterator<Item = &'a Current>, report: &mu
 }
 
 /// The generated keys that were published last, as the status, the Secret and this process know them.
-fn published_last(own: &Plan, scene: &Scene<'_>) -> Vec<String> {
+fn published_last(own: &ApiKeyPlan, scene: &CheckContext<'_>) -> Vec<String> {
     let held = [scene.published, scene.last_verified].into_iter().flatten().filter_map(Current::read);
     own.settings.published.iter().cloned().chain(held.filter_map(|held| held.record.key_id)).collect()
 }
 
 fn circumstances<'a>(
     plan: &WholePlan,
-    own: &Plan,
+    own: &ApiKeyPlan,
     published: &'a [String],
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
 ) -> Circumstances<'a> {
     // A run has its time limit once for its checks and once for the rotation.
     let patience = plan.account.time_limit.saturating_mul(2);
@@ -184,24 +190,31 @@ fn circumstances<'a>(
 }
 
 /// What is to be kept up on the other side.
-pub(super) fn upkeep(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Upkeep> {
-    if let (Presence::Absent, Some(_)) = (&evidence.account, &own.admin) {
-        return Some(Upkeep { check: CheckName::Membership, traces: Traces::None });
+pub(super) fn upkeep(
+    plan: &WholePlan,
+    own: &ApiKeyPlan,
+    evidence: &ApiKeyEvidence,
+    scene: &CheckContext<'_>,
+) -> Option<Maintenance> {
+    if let (AccountPresence::Absent, Some(_)) = (&evidence.account, &own.admin) {
+        return Some(Maintenance { check: CheckName::Membership, traces: RemoteState::None });
     }
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
     // A rotation that the spec does not want any more is still finished.
-    let is_left =
-        |key: &RemoteKey| key.maker == Maker::Ourselves && current.record.key_id.as_ref() != Some(&key.id);
+    let is_left = |key: &RemoteKey| {
+        key.maker == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
+    };
     if rotation.is_none() && current.record.previous.is_empty() && !keys.iter().any(is_left) {
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let is_due = next.is_some_and(|next| next <= scene.now.time);
-    let has_ours = current.record.key_id.is_some() || keys.iter().any(|key| key.maker == Maker::Ourselves);
+    let has_ours =
+        current.record.key_id.is_some() || keys.iter().any(|key| key.maker == KeyOrigin::Ourselves);
     let leaves_keys = leaves_keys(&plan.account, &own.settings);
-    let traces = if leaves_keys || !(is_due || has_ours) { Traces::None } else { Traces::Remote };
-    Some(Upkeep { check: CheckName::KeyRotation, traces })
+    let traces = if leaves_keys || !(is_due || has_ours) { RemoteState::None } else { RemoteState::Remote };
+    Some(Maintenance { check: CheckName::KeyRotation, traces })
 }
 
 /// Whether the keys that were generated outlive the resource: a Secret that stays must keep working.
@@ -212,13 +225,13 @@ fn leaves_keys(account: &AccountSettings, settings: &ApiKeySettings) -> bool {
 /// Keeps it up.
 pub(super) async fn tend(
     plan: &WholePlan,
-    own: &Plan,
+    own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &Scene<'_>,
-    evidence: Evidence,
+    scene: &CheckContext<'_>,
+    evidence: ApiKeyEvidence,
     report: &mut Report,
-) -> Evidence {
-    if let (Presence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
+) -> ApiKeyEvidence {
+    if let (AccountPresence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
         return creation::create(plan, admin, instance, scene, evidence, report).await;
     }
     rotate::rotate(plan, own, instance, scene, evidence, report).await
@@ -226,7 +239,12 @@ pub(super) async fn tend(
 
 /// When the key must be replaced, or another one revoked. What this run should have done and could not is
 /// not among that: the key in use lasts.
-pub(super) fn due(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Scene<'_>) -> Option<Timestamp> {
+pub(super) fn due(
+    plan: &WholePlan,
+    own: &ApiKeyPlan,
+    evidence: &ApiKeyEvidence,
+    scene: &CheckContext<'_>,
+) -> Option<Timestamp> {
     let current = evidence.current.as_ref()?;
     let circumstances = circumstances(plan, own, &evidence.published, scene);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
@@ -235,12 +253,12 @@ pub(super) fn due(plan: &WholePlan, own: &Plan, evidence: &Evidence, scene: &Sce
 }
 
 /// What a run would learn: a key in words, where a person is still to make it.
-pub(super) fn placeholders(own: &Plan) -> Evidence {
+pub(super) fn placeholders(own: &ApiKeyPlan) -> ApiKeyEvidence {
     let key = match own.bootstrap {
         Some(_) => None,
         None => ApiKey::parse(&"THE_API_KEY_THAT_A_PERSON_PUTS_INTO_THE_BOOTSTRAP_SECRET".into()).ok(),
     };
-    Evidence { current: key.map(|key| follow(key, None)), ..Evidence::default() }
+    ApiKeyEvidence { current: key.map(|key| follow(key, None)), ..ApiKeyEvidence::default() }
 }
 
 /// The values; nothing where there is no key that could be one.
@@ -248,8 +266,8 @@ pub(super) fn placeholders(own: &Plan) -> Evidence {
 /// Where a run learnt nothing, the key is the one that was in use, so that an outage changes nothing.
 pub(super) fn render(
     plan: &WholePlan,
-    own: &Plan,
-    evidence: Option<&Evidence>,
+    own: &ApiKeyPlan,
+    evidence: Option<&ApiKeyEvidence>,
     context: &RenderContext<'_>,
 ) -> Option<Values> {
     let held = || context.current.and_then(|values| Current::read_of(values, &plan.account));
@@ -263,7 +281,7 @@ pub(super) fn render(
 
 /// The key that is to be tried: a generated one goes before the one that a person copied, which is
 /// followed otherwise.
-fn candidate(own: &Plan, current: Option<Current>) -> Option<Current> {
+fn candidate(own: &ApiKeyPlan, current: Option<Current>) -> Option<Current> {
     let (Some(bootstrap), None) =
         (&own.bootstrap, current.as_ref().and_then(|current| current.record.key_id.as_ref()))
     else {

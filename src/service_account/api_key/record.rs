@@ -52,7 +52,7 @@ pub enum Leftover {
 
 /// A record as it is written: with the place where its key is one.
 #[derive(Deserialize, Serialize)]
-struct Written {
+struct WrittenRecord {
     #[serde(flatten)]
     record: Record,
     /// The server, as [`BaseUrl::root`] spells it.
@@ -67,13 +67,13 @@ impl Record {
     /// The record as it is written for the key of this account; equal records are equal texts.
     pub fn write(self, account: &AccountSettings) -> String {
         let server = Some(account.base_url.root().to_owned());
-        let written = Written { record: self, server, account: Some(account.account_name.clone()) };
+        let written = WrittenRecord { record: self, server, account: Some(account.account_name.clone()) };
         // A record has nothing that JSON cannot hold.
         serde_json::to_string(&written).unwrap_or_default()
     }
 }
 
-impl Written {
+impl WrittenRecord {
     fn read(values: &Values) -> Option<Self> {
         serde_json::from_str(values.record()?).ok()
     }
@@ -103,14 +103,14 @@ pub struct Current {
 impl Current {
     /// What published values hold, if that is a key with a readable record, of whichever account.
     pub fn read(values: &Values) -> Option<Self> {
-        let Written { record, .. } = Written::read(values)?;
+        let WrittenRecord { record, .. } = WrittenRecord::read(values)?;
         let key = API_KEY.names().next().and_then(|name| ApiKey::parse(values.get(name)?).ok())?;
         Some(Self { key, record })
     }
 
     /// The same, if it is this account's: no other server may see the key, nor is its record of any use there.
     pub fn read_of(values: &Values, account: &AccountSettings) -> Option<Self> {
-        Written::read(values).filter(|written| written.is_of(values, account))?;
+        WrittenRecord::read(values).filter(|written| written.is_of(values, account))?;
         Self::read(values)
     }
 
@@ -132,7 +132,7 @@ impl Current {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service_account::settings::{Settings, tests::object};
+    use crate::service_account::settings::{ServiceAccountSettings, tests::object};
 
     fn values(key: &str, record: &str) -> Values {
         let mut values = Values::default();
@@ -164,7 +164,7 @@ mod tests {
 
     fn account(base_url: &str, name: &str) -> AccountSettings {
         let changes = serde_json::json!({ "instance": { "baseURL": base_url }, "accountName": name });
-        Settings::parse(&object(&changes)).ok().unwrap().account
+        ServiceAccountSettings::parse(&object(&changes)).ok().unwrap().account
     }
 
     #[test]

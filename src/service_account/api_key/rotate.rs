@@ -5,17 +5,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    super::Plan as WholePlan,
-    Current, Evidence, Plan, circumstances,
-    decide::{Circumstances, Step, decide, next_rotation, prune, succeed},
+    super::ServiceAccountPlan as WholePlan,
+    ApiKeyEvidence, ApiKeyPlan, Current, circumstances,
+    decide::{Circumstances, RotationStep, decide, next_rotation, prune, succeed},
     keys::{self, RemoteKey},
     record::{Leftover, Record},
     settings::Rotation,
 };
 use crate::{
-    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Remedy},
-    engine::{Checked, Finding, Report, Scene},
-    instance::{self, Credential, GeneratedKey, Instance, Refusal},
+    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Resolution},
+    engine::{CheckContext, Checked, Finding, Report},
+    instance::{self, Credential, GeneratedKey, Instance, ServerRefusal},
     problem::{Problem, quote},
     sensitive::Redactor,
 };
@@ -25,16 +25,16 @@ use crate::{
 /// Nothing is done unless the Secret holds the key in use: what else holds a valid key nobody knows.
 pub(super) async fn rotate(
     plan: &WholePlan,
-    own: &Plan,
+    own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &Scene<'_>,
-    evidence: Evidence,
+    scene: &CheckContext<'_>,
+    evidence: ApiKeyEvidence,
     report: &mut Report,
-) -> Evidence {
+) -> ApiKeyEvidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
     let published = scene.published.and_then(|values| Current::read_of(values, &plan.account));
     let circumstances = circumstances(plan, own, &evidence.published, scene);
-    let shift = Shift { plan, circumstances, instance, scene, current };
+    let shift = RotationRun { plan, circumstances, instance, scene, current };
     let outcome = async {
         let keys = keys.clone();
         if published.as_ref() == Some(current) {
@@ -48,15 +48,15 @@ pub(super) async fn rotate(
         return evidence;
     };
     current.key.secrets().iter().for_each(|secret| report.conceal(secret));
-    Evidence { current: Some(current), keys: Some(keys), ..evidence }
+    ApiKeyEvidence { current: Some(current), keys: Some(keys), ..evidence }
 }
 
 /// One run's work on the keys of one account.
-struct Shift<'a> {
+struct RotationRun<'a> {
     plan: &'a WholePlan,
     circumstances: Circumstances<'a>,
     instance: Instance<'a>,
-    scene: &'a Scene<'a>,
+    scene: &'a CheckContext<'a>,
     /// The key in use, which the Secret holds.
     current: &'a Current,
 }
@@ -70,24 +70,24 @@ impl Checked<Current> {
     }
 }
 
-impl Shift<'_> {
-    async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, Refusal> {
+impl RotationRun<'_> {
+    async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, ServerRefusal> {
         let mut refused = self.scene.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
         loop {
             match decide(self.circumstances, self.current, &keys) {
-                Step::Rest => {
+                RotationStep::Rest => {
                     let record = prune(self.current, &keys);
                     let rested = Current { record, ..self.current.clone() };
                     return Ok(self.told(rested).with_keys(keys));
                 }
-                Step::Doubt => return Ok(self.in_doubt().with_keys(keys)),
-                Step::Revoke { key_id } => {
+                RotationStep::Doubt => return Ok(self.in_doubt().with_keys(keys)),
+                RotationStep::Revoke { key_id } => {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
                     // If it was this that the server refused, it does not any more.
                     refused = None;
                 }
-                Step::Generate { rotation, overlap } => {
+                RotationStep::Generate { rotation, overlap } => {
                     if let Some(problem) = self.scene.unwritable {
                         return Ok(self.unwritable(problem).with_keys(keys));
                     }
@@ -102,23 +102,28 @@ impl Shift<'_> {
         }
     }
 
-    async fn revoke(&self, key_id: &str) -> Result<(), Refusal> {
+    async fn revoke(&self, key_id: &str) -> Result<(), ServerRefusal> {
         let outcome = self.instance.delete_api_key(&self.credential(), key_id).await;
-        outcome.map_err(|Refusal { problem: Problem { reason, message }, retry_after }| {
+        outcome.map_err(|ServerRefusal { problem: Problem { reason, message }, retry_after }| {
             let message = format!("The old key {} stays valid: {message}", quote(key_id));
-            Refusal { problem: Problem { reason, message }, retry_after }
+            ServerRefusal { problem: Problem { reason, message }, retry_after }
         })
     }
 
     /// Generates a key and tries it. One that cannot be used goes at once, as far as the server lets it.
-    async fn generate(&self, number: u32, overlap: Duration, keys: &[RemoteKey]) -> Result<Current, Refusal> {
+    async fn generate(
+        &self,
+        number: u32,
+        overlap: Duration,
+        keys: &[RemoteKey],
+    ) -> Result<Current, ServerRefusal> {
         let description = keys::describe(&self.plan.account.uid, number, self.circumstances.now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
         let tried = match expect_description(&made, &description) {
             Ok(()) => self.try_out(&made).await,
             Err(problem) => Err(problem.into()),
         };
-        if let Err(Refusal { problem: Problem { reason, message }, retry_after }) = tried {
+        if let Err(ServerRefusal { problem: Problem { reason, message }, retry_after }) = tried {
             // What stays is found by its description next time, if it has that.
             let deleted = self.instance.delete_api_key(&self.credential(), &made.id).await;
             let fate = deleted.map_or_else(
@@ -126,13 +131,13 @@ impl Shift<'_> {
                 |()| "It was deleted at once.".to_owned(),
             );
             let message = Redactor::new(made.key.secrets()).redact(format!("{message} {fate}"));
-            return Err(Refusal { problem: Problem { reason, message }, retry_after });
+            return Err(ServerRefusal { problem: Problem { reason, message }, retry_after });
         }
         let record = succeed(self.circumstances, overlap, self.current, keys, (made.id, number));
         Ok(Current { key: made.key, record })
     }
 
-    async fn try_out(&self, made: &GeneratedKey) -> Result<(), Refusal> {
+    async fn try_out(&self, made: &GeneratedKey) -> Result<(), ServerRefusal> {
         let id = &made.id;
         let account_name = &self.plan.account.account_name;
         let viewer = self.instance.viewer(&Credential::Key(made.key.clone())).await;
@@ -191,13 +196,15 @@ impl Shift<'_> {
 }
 
 /// Says when a refusal is asked about again, where only a person can end it.
-fn tried_again(Refusal { problem: Problem { reason, mut message }, retry_after }: Refusal) -> Refusal {
-    if reason.remedy() == Remedy::Person {
+fn tried_again(
+    ServerRefusal { problem: Problem { reason, mut message }, retry_after }: ServerRefusal,
+) -> ServerRefusal {
+    if reason.remedy() == Resolution::Person {
         message = format!(
             "{message} It is tried again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value."
         );
     }
-    Refusal { problem: Problem { reason, message }, retry_after }
+    ServerRefusal { problem: Problem { reason, message }, retry_after }
 }
 
 /// A key without its description would be nobody's after a crash.
@@ -218,9 +225,12 @@ fn expect_description(made: &GeneratedKey, description: &str) -> Result<(), Prob
     ))
 }
 
-fn unusable(id: &str, Refusal { problem: Problem { reason, message }, retry_after }: Refusal) -> Refusal {
+fn unusable(
+    id: &str,
+    ServerRefusal { problem: Problem { reason, message }, retry_after }: ServerRefusal,
+) -> ServerRefusal {
     let message = format!("The server generated the key {id}, which is not published: {message}");
-    Refusal { problem: Problem { reason, message }, retry_after }
+    ServerRefusal { problem: Problem { reason, message }, retry_after }
 }
 
 fn schedule(rotation: Option<Rotation>, record: &Record) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::settings::{Home, invalid};
+use super::super::settings::{Membership, invalid};
 use crate::{
     api::service_account::{self, ApiKeySpec, KeyDeletionPolicy},
     problem::Problem,
@@ -21,7 +21,7 @@ pub struct ApiKeySettings {
     /// What becomes of generated keys when the resource is deleted.
     pub deletion_policy: KeyDeletionPolicy,
     /// Whether an administrator's key may make the account.
-    pub creation: Creation,
+    pub creation: AccountCreation,
 }
 
 /// When keys are replaced.
@@ -35,7 +35,7 @@ pub struct Rotation {
 
 /// Who makes the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Creation {
+pub enum AccountCreation {
     /// A person, in the web UI.
     ByPerson,
     /// The operator, with an administrator's key.
@@ -49,8 +49,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 
 impl ApiKeySettings {
     /// Judges the spec by itself.
-    pub fn parse(spec: &ApiKeySpec, home: &Home, published: Option<String>) -> Result<Self, Problem> {
-        if spec.create_with.is_some() && matches!(home, Home::Organization { .. }) {
+    pub fn parse(spec: &ApiKeySpec, home: &Membership, published: Option<String>) -> Result<Self, Problem> {
+        if spec.create_with.is_some() && matches!(home, Membership::Organization { .. }) {
             return invalid(
                 "createWith makes an account in a team; accounts of an organization can only be made in the web UI",
             );
@@ -63,12 +63,15 @@ impl ApiKeySettings {
             overlap: rotation.map_or(USUAL_OVERLAP, |rotation| rotation.overlap),
             published,
             deletion_policy: spec.deletion_policy,
-            creation: spec.create_with.as_ref().map_or(Creation::ByPerson, |_| Creation::ByOperator),
+            creation: spec
+                .create_with
+                .as_ref()
+                .map_or(AccountCreation::ByPerson, |_| AccountCreation::ByOperator),
         })
     }
 }
 
-fn rotation(spec: &service_account::Rotation) -> Result<Rotation, Problem> {
+fn rotation(spec: &service_account::RotationSpec) -> Result<Rotation, Problem> {
     let (interval, overlap) = (spec.interval.get(), spec.overlap.get());
     if interval < SHORTEST_INTERVAL {
         return invalid(format!("rotation.interval is {}, but must be at least 10s", spec.interval));
@@ -90,8 +93,8 @@ mod tests {
 
     #[test]
     fn every_rule_of_the_schema_has_its_sentence() {
-        let team = || Home::Team("research".to_owned());
-        let organization = Home::Organization { name: "acme".to_owned(), default_team: "x".to_owned() };
+        let team = || Membership::Team("research".to_owned());
+        let organization = Membership::Organization { name: "acme".to_owned(), default_team: "x".to_owned() };
         for (changes, home, word) in [
             (json!({ "rotation": { "interval": "9s", "overlap": "1s" } }), team(), "at least 10s"),
             (json!({ "rotation": { "interval": "24h" } }), team(), "longer than"),

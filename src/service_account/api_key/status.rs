@@ -2,22 +2,22 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Current, Evidence, Plan, Presence, decide::next_rotation};
+use super::{AccountPresence, ApiKeyEvidence, ApiKeyPlan, Current, decide::next_rotation};
 use crate::{
     api::{names::EventReason, service_account::ServiceAccountDetails},
-    engine::{Notice, Tone, Values},
+    engine::{EventDraft, EventType, Values},
 };
 
 /// What the status tells: of the account what was learnt last, of the key what the Secret holds.
 pub(in crate::service_account) fn describe(
-    own: &Plan,
-    evidence: Option<&Evidence>,
+    own: &ApiKeyPlan,
+    evidence: Option<&ApiKeyEvidence>,
     published: Option<&Values>,
     previous: ServiceAccountDetails,
 ) -> ServiceAccountDetails {
     let account = match evidence.map(|evidence| &evidence.account) {
-        Some(Presence::Present(account)) => Some(account.clone()),
-        Some(Presence::Unknown | Presence::Absent) | None => previous.account,
+        Some(AccountPresence::Present(account)) => Some(account.clone()),
+        Some(AccountPresence::Unknown | AccountPresence::Absent) | None => previous.account,
     };
     let published = published.and_then(Current::read);
     // Programs may still have the key that was published last, until a run has seen to that.
@@ -42,14 +42,14 @@ pub(in crate::service_account) fn describe(
 pub(in crate::service_account) fn news(
     previous: &ServiceAccountDetails,
     current: &ServiceAccountDetails,
-) -> Option<Notice> {
+) -> Option<EventDraft> {
     let key_id = current.key_id.as_ref().filter(|key_id| previous.key_id.as_ref() != Some(*key_id))?;
     let before = previous
         .key_id
         .as_ref()
         .map_or_else(|| "the key that a person copied".to_owned(), |key_id| format!("the key {key_id}"));
-    Some(Notice {
-        tone: Tone::Normal,
+    Some(EventDraft {
+        tone: EventType::Normal,
         reason: EventReason::KeyRotated,
         action: "Rotate".to_owned(),
         note: format!(

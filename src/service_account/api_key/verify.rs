@@ -3,17 +3,17 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Current, Plan, candidate, follow, record::Record};
-use crate::service_account::Plan as WholePlan;
+use super::{ApiKeyPlan, Current, candidate, follow, record::Record};
+use crate::service_account::ServiceAccountPlan as WholePlan;
 use crate::{
     api::{CheckName, Reason, service_account::AccountStatus},
     engine::{Checked, Report},
-    instance::{self, ApiKey, Credential, Instance, Refusal, Viewer},
+    instance::{self, ApiKey, Credential, Instance, ServerRefusal, Viewer},
     problem::{Problem, quote},
 };
 
 /// A key that the server accepted as the account's.
-pub(super) struct Accepted {
+pub(super) struct AcceptedKey {
     pub(super) current: Current,
     pub(super) account: AccountStatus,
     pub(super) viewer: Viewer,
@@ -23,12 +23,12 @@ pub(super) struct Accepted {
 /// Records `KeyShape` and `KeyAccepted`.
 pub(super) async fn accept(
     plan: &WholePlan,
-    own: &Plan,
+    own: &ApiKeyPlan,
     instance: Instance<'_>,
     (in_use, last_verified): (Option<Current>, Option<Current>),
     now: Timestamp,
     report: &mut Report,
-) -> Option<Accepted> {
+) -> Option<AcceptedKey> {
     let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
     let others = fallbacks(own, &current, last_verified);
     // Boxed, since pages of several requests make it large.
@@ -36,7 +36,7 @@ pub(super) async fn accept(
     instance::check(report, CheckName::KeyAccepted, judged).await
 }
 
-fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Problem> {
+fn shape(own: &ApiKeyPlan, in_use: Option<Current>) -> Result<Checked<Current>, Problem> {
     let is_generated = in_use.as_ref().is_some_and(|current| current.record.key_id.is_some());
     if let (Some(bootstrap), false) = (&own.bootstrap, is_generated) {
         ApiKey::parse(bootstrap)?;
@@ -54,7 +54,7 @@ fn shape(own: &Plan, in_use: Option<Current>) -> Result<Checked<Current>, Proble
 }
 
 /// What else may be tried, with what is to be said of it: only generated keys are replaced unasked.
-fn fallbacks(own: &Plan, current: &Current, last_verified: Option<Current>) -> Vec<(Current, String)> {
+fn fallbacks(own: &ApiKeyPlan, current: &Current, last_verified: Option<Current>) -> Vec<(Current, String)> {
     let name = |current: &Current| match &current.record.key_id {
         Some(key_id) => format!("the key {}, which was generated and published,", quote(key_id)),
         None => "the key in the Secret".to_owned(),
@@ -85,7 +85,7 @@ async fn judge(
     now: Timestamp,
     current: Current,
     others: Vec<(Current, String)>,
-) -> Result<Checked<Accepted>, Refusal> {
+) -> Result<Checked<AcceptedKey>, ServerRefusal> {
     let refused = match view(plan, instance, now, current).await {
         Err(refusal) if is_of_the_key(&refusal) => refusal,
         outcome => return outcome.map(|accepted| passed(plan, accepted)),
@@ -101,11 +101,11 @@ async fn judge(
 }
 
 /// Whether another key may do better.
-fn is_of_the_key(refusal: &Refusal) -> bool {
+fn is_of_the_key(refusal: &ServerRefusal) -> bool {
     matches!(refusal.problem.reason, Reason::Unauthorized | Reason::AccountMismatch)
 }
 
-fn passed(plan: &WholePlan, accepted: Accepted) -> Checked<Accepted> {
+fn passed(plan: &WholePlan, accepted: AcceptedKey) -> Checked<AcceptedKey> {
     let name = &plan.account.account_name;
     if accepted.viewer.username.is_none() {
         let message = format!(
@@ -122,7 +122,7 @@ async fn view(
     instance: Instance<'_>,
     now: Timestamp,
     Current { key, record }: Current,
-) -> Result<Accepted, Refusal> {
+) -> Result<AcceptedKey, ServerRefusal> {
     let credential = Credential::Key(key.clone());
     let viewer = instance.viewer(&credential).await?;
     let expected = &plan.account.account_name;
@@ -139,7 +139,12 @@ async fn view(
     }
     let account = AccountStatus { id: viewer.id.clone(), username };
     let since = record.since.clone().or_else(|| whole_seconds(now));
-    Ok(Accepted { current: Current { key, record: Record { since, ..record } }, account, viewer, credential })
+    Ok(AcceptedKey {
+        current: Current { key, record: Record { since, ..record } },
+        account,
+        viewer,
+        credential,
+    })
 }
 
 /// The time as a record holds it.

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Plan, issuer::TrustedIssuer, lifetime::Life, settings::TokenSource};
+use super::{FederatedPlan, issuer::TrustedIssuer, lifetime::Lifetime, settings::TokenSource};
 use crate::{
     api::{Reason, jwt_issuer::TokenRule},
     engine::Checked,
     issuer::KeySet,
-    jwt::{Accepted, Audiences, Refusal, Rules, TrustedKeys},
+    jwt::{AcceptedToken, Audiences, RuleRefusal, Rules, TrustedKeys},
     problem::{Problem, quote},
     sensitive::Sensitive,
 };
@@ -17,7 +17,7 @@ const SOON: SignedDuration = SignedDuration::from_mins(10);
 
 /// Judges a token by all five rules, and says how long it is valid.
 pub(super) fn check(
-    plan: &Plan,
+    plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     keys: &KeySet,
     token: &Sensitive,
@@ -29,9 +29,9 @@ pub(super) fn check(
         "All five rules accept the token: it stands for \"{subject}\", is meant for \"{audience}\", and is valid until {:.0}",
         accepted.expires
     );
-    let life = Life::of(token).ok();
+    let life = Lifetime::of(token).ok();
     let nearly_over = life.is_some_and(|life| life.is_nearly_over(now));
-    let short = life.is_some_and(Life::is_short);
+    let short = life.is_some_and(Lifetime::is_short);
     let advice = match plan.settings.source {
         TokenSource::Secret if nearly_over || accepted.expires.duration_since(now) < SOON => {
             "Nothing here renews it: put a new one into the Secret before then"
@@ -49,12 +49,12 @@ pub(super) fn check(
 
 /// Judges a token by all five rules.
 pub(super) fn judge(
-    plan: &Plan,
+    plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     keys: &KeySet,
     token: &Sensitive,
     now: Timestamp,
-) -> Result<Accepted, Problem> {
+) -> Result<AcceptedToken, Problem> {
     let settings = issuer.plan.settings();
     let rules = Rules {
         issuer: &settings.issuer,
@@ -64,7 +64,7 @@ pub(super) fn judge(
     };
     let trusted = TrustedKeys { set: keys, policy: &settings.keys };
     rules.judge_token(token.expose(), trusted).map_err(|refusal| {
-        let Refusal { rule, problem } = refusal;
+        let RuleRefusal { rule, problem } = refusal;
         let advice = advice(issuer, rule, problem.reason);
         Problem::new(problem.reason, format!("By the rule {rule}: {}{advice}", problem.message))
     })

@@ -12,7 +12,7 @@ use crate::{
         Plaintext, at, expect_available, expect_encrypted,
         oauth::{ClientAuthentication, TokenAnswer, client_login, client_redactor, request_token},
     },
-    jwt::{Published, Token},
+    jwt::{IssuerPublication, Token},
     net::{HttpClient, Network, Said, endpoint_of},
     problem::Problem,
     sensitive::Sensitive,
@@ -34,7 +34,7 @@ pub(super) struct Client<'a> {
 pub(super) async fn request(
     client: &Client<'_>,
     issuer: &TrustedIssuer,
-    published: &Published,
+    published: &IssuerPublication,
     network: &Network,
 ) -> Result<Sensitive, Problem> {
     let settings = issuer.plan.settings();
@@ -78,13 +78,13 @@ async fn ask_both_ways(
     endpoint: &Url,
 ) -> Result<Result<Sensitive, Problem>, Problem> {
     let seen = match ask(client, ClientAuthentication::Basic(client.secret), http, issuer, endpoint).await {
-        Ok(Answer::Token(token)) => return Ok(Ok(token)),
-        Ok(Answer::UnknownClient(seen)) => seen,
+        Ok(ClientTokenAnswer::Token(token)) => return Ok(Ok(token)),
+        Ok(ClientTokenAnswer::UnknownClient(seen)) => seen,
         Err(problem) => return Ok(Err(problem)),
     };
     match ask(client, ClientAuthentication::Post(client.secret), http, issuer, endpoint).await {
-        Ok(Answer::Token(token)) => Ok(Ok(token)),
-        Ok(Answer::UnknownClient(_)) => Err(rejected(
+        Ok(ClientTokenAnswer::Token(token)) => Ok(Ok(token)),
+        Ok(ClientTokenAnswer::UnknownClient(_)) => Err(rejected(
             client,
             &seen,
             "Check spec.credentials.federated.token.clientCredentials.clientID and the Secret, and that the secret has not expired at the issuer",
@@ -93,7 +93,7 @@ async fn ask_both_ways(
     }
 }
 
-enum Answer {
+enum ClientTokenAnswer {
     Token(Sensitive),
     /// What was seen.
     UnknownClient(String),
@@ -105,18 +105,18 @@ async fn ask(
     http: HttpClient<'_>,
     issuer: &TrustedIssuer,
     endpoint: &Url,
-) -> Result<Answer, Problem> {
+) -> Result<ClientTokenAnswer, Problem> {
     let grant = [("grant_type", "client_credentials")];
     let scope = client.scope.map(|scope| ("scope", scope));
     let more = client.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let parameters: Vec<_> = grant.into_iter().chain(scope).chain(more).collect();
     let answer = request_token(http, endpoint, client.id, way, &parameters).await;
     match answer.map_err(|problem| issuer.at(&problem))? {
-        TokenAnswer::Token(token) => Ok(Answer::Token(token)),
+        TokenAnswer::Token(token) => Ok(ClientTokenAnswer::Token(token)),
         TokenAnswer::Refused(error) => {
             let seen = error.words(&client_redactor(client.id, client.secret));
             match error.code.as_str() {
-                "invalid_client" => Ok(Answer::UnknownClient(seen)),
+                "invalid_client" => Ok(ClientTokenAnswer::UnknownClient(seen)),
                 // RFC 8707 section 2; Auth0 says that the client may not have an audience by access_denied.
                 "invalid_target" | "access_denied" => Err(rejected(
                     client,
@@ -135,7 +135,7 @@ async fn ask(
                 .map_err(|problem| issuer.at(&at("token_endpoint", &problem)))?;
             // Some providers refuse a client by the status alone.
             if status == StatusCode::UNAUTHORIZED {
-                return Ok(Answer::UnknownClient("the status 401".to_owned()));
+                return Ok(ClientTokenAnswer::UnknownClient("the status 401".to_owned()));
             }
             Err(issuer.at(&unexpected(&format!("the status {} and no JSON", status.as_u16()))))
         }

@@ -6,7 +6,7 @@ use super::{super::settings::Attribution, lifetime::expiration};
 use crate::{
     api::{Reason, service_account::AccountStatus},
     engine::Checked,
-    instance::{Credential, Instance, Refusal, Viewer},
+    instance::{Credential, Instance, ServerRefusal, Viewer},
     issuer::Issuer,
     problem::{Problem, enumerate, quote},
     sensitive::{Redactor, Sensitive},
@@ -38,7 +38,7 @@ pub(super) struct Request<'a> {
 pub(super) async fn check(
     request: &Request<'_>,
     access: &mut Option<Sensitive>,
-) -> Result<Checked<Option<AccountStatus>>, Refusal> {
+) -> Result<Checked<Option<AccountStatus>>, ServerRefusal> {
     let Request { instance, token, team, now, .. } = request;
     let given = instance.exchange(token).await.map_err(|refusal| match expiration(token) {
         Some(end) if end <= *now => expired(refusal, end),
@@ -70,7 +70,7 @@ pub(super) async fn check(
         }
         Ok(_) => Checked::warning(account, Reason::NotAMember, person.is_missing_from(team)),
         // Whom runs are attributed to keeps no account from working.
-        Err(Refusal { problem, .. }) => Checked::warning(
+        Err(ServerRefusal { problem, .. }) => Checked::warning(
             account,
             problem.reason,
             format!(
@@ -99,7 +99,7 @@ fn account(viewer: &Viewer, redactor: &Redactor) -> Option<AccountStatus> {
 }
 
 /// The rules allow clocks to differ a little, which the server need not.
-fn expired(refusal: Refusal, end: Timestamp) -> Refusal {
+fn expired(refusal: ServerRefusal, end: Timestamp) -> ServerRefusal {
     if refusal.problem.reason != Reason::TokenRefused {
         return refusal;
     }
@@ -107,11 +107,11 @@ fn expired(refusal: Refusal, end: Timestamp) -> Refusal {
         "The token expired at {end:.0} (exp), and the server refuses it: have the issuer make a new one. {}",
         refusal.problem.message
     );
-    Refusal { problem: Problem::new(Reason::TokenExpired, message), ..refusal }
+    ServerRefusal { problem: Problem::new(Reason::TokenExpired, message), ..refusal }
 }
 
 /// Says what only a person can do, since W&B has no programming interface for it.
-fn explain(refusal: Refusal, request: &Request<'_>) -> Refusal {
+fn explain(refusal: ServerRefusal, request: &Request<'_>) -> ServerRefusal {
     if refusal.problem.reason != Reason::TokenRefused {
         return refusal;
     }
@@ -123,7 +123,7 @@ fn explain(refusal: Refusal, request: &Request<'_>) -> Refusal {
         quote(request.subject),
         refusal.problem.message
     );
-    Refusal { problem: Problem::new(Reason::ManualStepRequired, message), ..refusal }
+    ServerRefusal { problem: Problem::new(Reason::ManualStepRequired, message), ..refusal }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     api::{ConditionType, JwtIssuerSpec, Reason},
     engine::{Checked, FoundResource, Inputs},
-    jwt::{self, Audiences, Published},
+    jwt::{self, Audiences, IssuerPublication},
     net::Network,
     problem::{Problem, enumerate, quote},
 };
@@ -13,13 +13,13 @@ use crate::{
 /// A `JwtIssuer` that can be asked.
 pub(super) struct TrustedIssuer {
     name: String,
-    standing: Standing,
+    standing: IssuerStanding,
     /// What its own checks work with; the authorities are those of the account's spec.
-    pub(super) plan: jwt::Plan,
+    pub(super) plan: jwt::JwtPlan,
 }
 
 /// What the `JwtIssuer` says of itself.
-enum Standing {
+enum IssuerStanding {
     /// Its checks passed.
     Verified,
     /// They did not, in the words of its condition.
@@ -36,11 +36,11 @@ impl TrustedIssuer {
         let found = inputs.resource(field).ok_or_else(|| unreadable("there is none.".to_owned()))?;
         let spec: JwtIssuerSpec = serde_json::from_value(found.spec.clone())
             .map_err(|error| unreadable(format!("{}.", quote(&error.to_string()))))?;
-        let settings = jwt::Settings::parse(&spec).map_err(|problem| unreadable(problem.message))?;
+        let settings = jwt::JwtSettings::parse(&spec).map_err(|problem| unreadable(problem.message))?;
         Ok(Self {
             name: name.to_owned(),
-            standing: Standing::of(found),
-            plan: jwt::Plan::of_neighbour(settings, inputs.ca_bundle.clone(), inputs.trust.clone()),
+            standing: IssuerStanding::of(found),
+            plan: jwt::JwtPlan::of_neighbour(settings, inputs.ca_bundle.clone(), inputs.trust.clone()),
         })
     }
 
@@ -60,17 +60,17 @@ impl TrustedIssuer {
             ));
         }
         match &self.standing {
-            Standing::Verified => Ok(Checked::passed(
+            IssuerStanding::Verified => Ok(Checked::passed(
                 (),
                 format!("The JwtIssuer \"{name}\" is verified and accepts the audience \"{shown}\"."),
             )),
-            Standing::Unknown => Ok(Checked::passed(
+            IssuerStanding::Unknown => Ok(Checked::passed(
                 (),
                 format!(
                     "The JwtIssuer \"{name}\" accepts the audience \"{shown}\". It comes from a file: its own checks tell whether it works."
                 ),
             )),
-            Standing::Unverified(seen) => Err(not_ready(format!(
+            IssuerStanding::Unverified(seen) => Err(not_ready(format!(
                 "The JwtIssuer \"{name}\" is not verified: {seen} The operator looks again as soon as that changes."
             ))),
         }
@@ -81,7 +81,7 @@ impl TrustedIssuer {
         &self,
         network: &Network,
         patience: Duration,
-    ) -> Result<Published, Problem> {
+    ) -> Result<IssuerPublication, Problem> {
         let looked_up = tokio::time::timeout(patience, jwt::look_up(&self.plan, network)).await;
         let silent = || {
             let message = "It does not say within 40 % of the time limit (checkTimeout) which keys it has. Check that it is healthy, and that nothing between it and the operator drops packets.";
@@ -103,7 +103,7 @@ impl TrustedIssuer {
     }
 }
 
-impl Standing {
+impl IssuerStanding {
     fn of(found: &FoundResource) -> Self {
         if found.is_verified() {
             return Self::Verified;

@@ -11,7 +11,7 @@ use kube::{Api, api::PostParams};
 use crate::{
     api::Reason,
     api_server::{Acceptance, Cluster},
-    engine::Scene,
+    engine::CheckContext,
     issuer::{Issuer, without_slash},
     problem::{Problem, quote},
     sensitive::Sensitive,
@@ -61,7 +61,7 @@ pub(super) async fn request(
     account: &str,
     expiration: Duration,
     audience: &str,
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
     let Some(cluster) = scene.cluster else {
         return Err(Problem::new(

@@ -14,7 +14,7 @@ use crate::{
 
 /// From when to when a token is valid, as it says itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Life {
+pub(super) struct Lifetime {
     begin: Timestamp,
     end: Timestamp,
     /// A share between 0 and 1 that spreads renewals over time, always the same for a token.
@@ -32,7 +32,7 @@ const SHORTEST_WAIT: SignedDuration = SignedDuration::from_secs(10);
 /// to about 90 seconds to bring a changed Secret there.
 const SHORTEST_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-impl Life {
+impl Lifetime {
     /// The life of a token that can be read.
     pub(super) fn of(token: &Sensitive) -> Result<Self, Problem> {
         let text = token.expose();
@@ -114,9 +114,9 @@ mod tests {
 
     use super::*;
 
-    fn life(claims: Value, jitter: f64) -> Result<Life, Problem> {
+    fn life(claims: Value, jitter: f64) -> Result<Lifetime, Problem> {
         let claims: serde_json::Map<_, _> = serde_json::from_value(claims).unwrap();
-        Life::read(&claims.into(), jitter)
+        Lifetime::read(&claims.into(), jitter)
     }
 
     fn at(second: i64) -> Timestamp {
@@ -194,7 +194,7 @@ mod tests {
             assert_eq!(problem.reason, Reason::TokenMalformed);
             assert!(problem.message.contains(word), "{}", problem.message);
         }
-        let opaque = Life::of(&"an-opaque-token".into()).unwrap_err();
+        let opaque = Lifetime::of(&"an-opaque-token".into()).unwrap_err();
         assert_eq!(opaque.reason, Reason::TokenMalformed);
         assert!(!opaque.message.contains("an-opaque-token"));
     }
@@ -205,9 +205,9 @@ mod tests {
         let token =
             |id: u32| Sensitive::new(key.sign(&json!({"iat": 0, "exp": 1_000_000, "jti": id})).unwrap());
         let first = token(1);
-        assert_eq!(Life::of(&first).unwrap(), Life::of(&first).unwrap());
+        assert_eq!(Lifetime::of(&first).unwrap(), Lifetime::of(&first).unwrap());
         let times: std::collections::BTreeSet<_> =
-            (0..10).map(|id| Life::of(&token(id)).unwrap().renewal()).collect();
+            (0..10).map(|id| Lifetime::of(&token(id)).unwrap().renewal()).collect();
         assert!(times.len() > 5 && times.iter().all(|time| (750_000..=800_000).contains(&time.as_second())));
     }
 }

@@ -29,24 +29,24 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Plan as WholePlan, connect::connect, render};
+use super::{ServiceAccountPlan as WholePlan, connect::connect, render};
 use crate::{
     api::{
         CheckName,
         service_account::{AccountStatus, ServiceAccountDetails},
     },
-    engine::{Inputs, RenderContext, Report, Scene, Values},
+    engine::{CheckContext, Inputs, RenderContext, Report, Values},
     instance,
     problem::Problem,
     sensitive::Sensitive,
 };
 use issuer::TrustedIssuer;
-use lifetime::{Life, as_followed, expiration, told_expiration};
+use lifetime::{Lifetime, as_followed, expiration, told_expiration};
 use obtain::{Obtained, is_meant, obtain};
 use settings::{CLIENT_SECRET, ISSUER, TOKEN, TokenSource};
 
 /// What checks and rendering need of this credential.
-pub struct Plan {
+pub struct FederatedPlan {
     settings: FederatedSettings,
     issuer: Result<TrustedIssuer, Problem>,
     /// The token or the client's secret, where the spec refers to one.
@@ -57,7 +57,7 @@ pub struct Plan {
 
 /// What a run learns beside its findings.
 #[derive(Clone, Default)]
-pub struct Evidence {
+pub struct FederatedEvidence {
     token: Option<Held>,
     account: Option<AccountStatus>,
 }
@@ -89,7 +89,7 @@ enum Exchange {
     Unanswered,
 }
 
-impl Plan {
+impl FederatedPlan {
     /// Joins the parsed spec with the referenced values.
     pub(super) fn new(settings: FederatedSettings, limit: Duration, inputs: &Inputs) -> Self {
         let issuer = TrustedIssuer::read(&settings.issuer, ISSUER, inputs);
@@ -109,7 +109,7 @@ impl Plan {
     /// The token that is to be published: only one that is sound replaces another one.
     fn choose<'a>(
         &'a self,
-        evidence: Option<&'a Evidence>,
+        evidence: Option<&'a FederatedEvidence>,
         current: Option<&'a Sensitive>,
     ) -> Option<&'a Sensitive> {
         if matches!(self.settings.source, TokenSource::Secret) {
@@ -134,7 +134,7 @@ const CREDENTIALS_FILE: &str = "/tmp/wandb-credentials.json";
 const ISSUER_SHARE: f32 = 0.4;
 
 /// The checks beside those of the server.
-pub(super) fn checks(_own: &Plan) -> Vec<CheckName> {
+pub(super) fn checks(_own: &FederatedPlan) -> Vec<CheckName> {
     vec![CheckName::IssuerReady, CheckName::TokenObtained, CheckName::TokenClaims, CheckName::TokenExchange]
 }
 
@@ -143,7 +143,12 @@ pub(super) fn checks(_own: &Plan) -> Vec<CheckName> {
 const SHARE: f32 = 0.8;
 
 /// Runs the checks: first those of the token, which must be renewed also while the server is away.
-pub(super) async fn probe(plan: &WholePlan, own: &Plan, scene: &Scene<'_>, report: &mut Report) -> Evidence {
+pub(super) async fn probe(
+    plan: &WholePlan,
+    own: &FederatedPlan,
+    scene: &CheckContext<'_>,
+    report: &mut Report,
+) -> FederatedEvidence {
     let started = Instant::now();
     // Boxed, since a future that is moved around should be small.
     let held = Box::pin(prove(own, scene, report)).await;
@@ -156,17 +161,17 @@ pub(super) async fn probe(plan: &WholePlan, own: &Plan, scene: &Scene<'_>, repor
     });
     match exchanged {
         Exchange::Accepted(account) => {
-            Evidence { token: held.map(|held| Held::Sound(held.into_token())), account }
+            FederatedEvidence { token: held.map(|held| Held::Sound(held.into_token())), account }
         }
         Exchange::Refused => {
-            Evidence { token: held.map(|held| Held::Refused(held.into_token())), account: None }
+            FederatedEvidence { token: held.map(|held| Held::Refused(held.into_token())), account: None }
         }
-        Exchange::Unanswered => Evidence { token: held, account: None },
+        Exchange::Unanswered => FederatedEvidence { token: held, account: None },
     }
 }
 
 /// From the `JwtIssuer` to a token and what the five rules say of it.
-async fn prove(own: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Held> {
+async fn prove(own: &FederatedPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Held> {
     let issuer = match &own.issuer {
         Ok(issuer) => issuer,
         Err(problem) => return report.record(CheckName::IssuerReady, Err(problem.clone())),
@@ -201,9 +206,9 @@ async fn prove(own: &Plan, scene: &Scene<'_>, report: &mut Report) -> Option<Hel
 /// Reaches the server, and has it exchange the token unless there is none or the rules refuse it.
 async fn exchange(
     plan: &WholePlan,
-    own: &Plan,
+    own: &FederatedPlan,
     held: Option<&Held>,
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
     report: &mut Report,
 ) -> Exchange {
     let Some(instance) = connect(plan, scene.network, report).await else { return Exchange::Unanswered };
@@ -234,13 +239,17 @@ async fn exchange(
 }
 
 /// When the token must be renewed. One that somebody else renews is looked at as it expires.
-pub(super) fn due(own: &Plan, evidence: Option<&Evidence>, scene: &Scene<'_>) -> Option<Timestamp> {
+pub(super) fn due(
+    own: &FederatedPlan,
+    evidence: Option<&FederatedEvidence>,
+    scene: &CheckContext<'_>,
+) -> Option<Timestamp> {
     let current = own.current(scene.last_verified.into_iter().chain(scene.published));
     let token = own.choose(evidence, current)?;
     let due = match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Life::of(token).ok().map(|life| life.due(scene.now.likely))
+            Lifetime::of(token).ok().map(|life| life.due(scene.now.likely))
         }
     };
     due.map(|due| as_followed(due, scene.now))
@@ -249,8 +258,8 @@ pub(super) fn due(own: &Plan, evidence: Option<&Evidence>, scene: &Scene<'_>) ->
 /// The values; nothing without a token.
 pub(super) fn render(
     plan: &WholePlan,
-    own: &Plan,
-    evidence: Option<&Evidence>,
+    own: &FederatedPlan,
+    evidence: Option<&FederatedEvidence>,
     context: &RenderContext<'_>,
 ) -> Option<Values> {
     let token = own.choose(evidence, own.current(context.current))?;
@@ -262,7 +271,11 @@ pub(super) fn render(
 }
 
 /// The values that are held with a token that lasts longer, if that is of the same account.
-pub(super) fn renew(own: &Plan, evidence: Option<&Evidence>, held: &Values) -> Option<Values> {
+pub(super) fn renew(
+    own: &FederatedPlan,
+    evidence: Option<&FederatedEvidence>,
+    held: &Values,
+) -> Option<Values> {
     let Some(Held::Sound(token)) = evidence?.token.as_ref() else { return None };
     own.current([held])?;
     let mut values = held.clone();
@@ -271,13 +284,13 @@ pub(super) fn renew(own: &Plan, evidence: Option<&Evidence>, held: &Values) -> O
 }
 
 /// What a run would learn, with words in the place of what only a run can obtain.
-pub(super) fn placeholders(_own: &Plan) -> Evidence {
-    Evidence { token: Some(Held::Sound("a token that the operator obtains".into())), account: None }
+pub(super) fn placeholders(_own: &FederatedPlan) -> FederatedEvidence {
+    FederatedEvidence { token: Some(Held::Sound("a token that the operator obtains".into())), account: None }
 }
 
 /// What the status tells of it.
 pub(super) fn describe(
-    evidence: Option<&Evidence>,
+    evidence: Option<&FederatedEvidence>,
     published: Option<&Values>,
     previous: ServiceAccountDetails,
 ) -> ServiceAccountDetails {

@@ -3,18 +3,18 @@
 use jiff::Timestamp;
 
 use super::{
-    Plan, claims, client_credentials,
+    FederatedPlan, claims, client_credentials,
     exchange::REFUSALS,
     issuer::TrustedIssuer,
     kubernetes,
-    lifetime::{Life, expiration},
+    lifetime::{Lifetime, expiration},
     settings::TokenSource,
 };
 use crate::{
     api::{CheckName, CheckResult, Reason},
     api_server::Cluster,
-    engine::{Checked, Finding, Scene},
-    jwt::{Published, Token},
+    engine::{CheckContext, Checked, Finding},
+    jwt::{IssuerPublication, Token},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -23,16 +23,16 @@ use crate::{
 pub(super) struct Obtained {
     pub(super) token: Sensitive,
     /// What the issuer publishes of itself, or why that is not known.
-    pub(super) published: Result<Published, Problem>,
+    pub(super) published: Result<IssuerPublication, Problem>,
 }
 
 /// Gets a token: a new one where `current` cannot be used any longer, and where it may be another source's
 /// than the one that the spec and the Secrets speak of now.
 pub(super) async fn obtain(
-    plan: &Plan,
+    plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     current: Option<&Sensitive>,
-    scene: &Scene<'_>,
+    scene: &CheckContext<'_>,
 ) -> Result<Checked<Obtained>, Problem> {
     if matches!(plan.settings.source, TokenSource::Kubernetes { .. }) {
         let own = scene.cluster.map(Cluster::own_audiences).unwrap_or_default();
@@ -52,7 +52,7 @@ pub(super) async fn obtain(
 }
 
 /// Says the same of a new token and, later, of the published one: equal findings are an equal status.
-fn describe(plan: &Plan, obtained: Obtained) -> Result<Checked<Obtained>, Problem> {
+fn describe(plan: &FederatedPlan, obtained: Obtained) -> Result<Checked<Obtained>, Problem> {
     let maker = match &plan.settings.source {
         TokenSource::Secret => return Ok(Checked::passed(obtained, "The Secret holds a token.")),
         TokenSource::Kubernetes { account, .. } => {
@@ -61,15 +61,15 @@ fn describe(plan: &Plan, obtained: Obtained) -> Result<Checked<Obtained>, Proble
         TokenSource::ClientCredentials { id, .. } => format!("the issuer for the client {id}"),
     };
     // Without its times, nobody would know when to renew it.
-    let renewal = Life::of(&obtained.token)?.renewal();
+    let renewal = Lifetime::of(&obtained.token)?.renewal();
     Ok(Checked::passed(obtained, format!("The token was made by {maker}, and is renewed at {renewal:.0}.")))
 }
 
 async fn make(
-    plan: &Plan,
+    plan: &FederatedPlan,
     issuer: &TrustedIssuer,
-    published: &Result<Published, Problem>,
-    scene: &Scene<'_>,
+    published: &Result<IssuerPublication, Problem>,
+    scene: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
     let secret = || {
         let missing = || Problem::new(Reason::EmptyValue, "The referenced Secret is not at hand. Check it.");
@@ -91,7 +91,7 @@ async fn make(
 
 /// Whether the token that is in use came from the source as the spec and the Secrets have it now: they passed
 /// before, or the last run with them took its token for sound, so that it took the old one's place.
-fn is_of_this_source(scene: &Scene<'_>) -> bool {
+fn is_of_this_source(scene: &CheckContext<'_>) -> bool {
     scene.proven || was_sound(scene.last_findings)
 }
 
@@ -110,21 +110,21 @@ fn was_sound(findings: &[Finding]) -> bool {
 
 /// Whether the token is due for nothing yet, as far as can be told.
 fn is_usable(
-    plan: &Plan,
+    plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     token: &Sensitive,
-    published: Option<&Published>,
+    published: Option<&IssuerPublication>,
     now: Timestamp,
 ) -> bool {
-    let is_fresh = Life::of(token).is_ok_and(|life| now < life.renewal());
+    let is_fresh = Lifetime::of(token).is_ok_and(|life| now < life.renewal());
     // A key that the issuer withdrew, or an edited Secret, is mended by a new token.
     let is_accepted =
-        |published: &Published| claims::judge(plan, issuer, &published.keys, token, now).is_ok();
+        |published: &IssuerPublication| claims::judge(plan, issuer, &published.keys, token, now).is_ok();
     is_fresh && published.is_none_or(is_accepted)
 }
 
 /// Whether the token is for the account that the spec speaks of now: who it says it is for, unproven.
-pub(super) fn is_meant(plan: &Plan, token: &Sensitive) -> bool {
+pub(super) fn is_meant(plan: &FederatedPlan, token: &Sensitive) -> bool {
     let Ok(issuer) = &plan.issuer else { return false };
     Token::read(token.expose()).is_ok_and(|token| {
         let has = |name: &str, expected: &str| token.claims.text(name) == Ok(Some(expected));

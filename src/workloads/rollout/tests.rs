@@ -11,7 +11,7 @@ fn object(yaml: &str) -> Value {
     serde_yaml::from_str(yaml).unwrap()
 }
 
-fn controller(kind: &str, spec: &str, status: &str) -> Controller {
+fn controller(kind: &str, spec: &str, status: &str) -> WorkloadController {
     let mut spec = object(&format!("{{{spec}}}"));
     spec["selector"] = json!({});
     spec["template"] = json!({});
@@ -24,8 +24,8 @@ fn controller(kind: &str, spec: &str, status: &str) -> Controller {
         "metadata": {"name": "wandb", "uid": "wandb-id", "generation": 2}, "spec": spec, "status": status,
     });
     match kind {
-        "Deployment" => Controller::Deployment(serde_json::from_value(fields).unwrap()),
-        _ => Controller::StatefulSet(serde_json::from_value(fields).unwrap()),
+        "Deployment" => WorkloadController::Deployment(serde_json::from_value(fields).unwrap()),
+        _ => WorkloadController::StatefulSet(serde_json::from_value(fields).unwrap()),
     }
 }
 
@@ -73,15 +73,15 @@ fn made(minutes: i64) -> Pod {
     pod
 }
 
-fn patience(minutes: u64) -> Patience {
+fn patience(minutes: u64) -> RolloutDeadline {
     after(Duration::from_mins(minutes))
 }
 
 /// The patience so long after our last change.
-fn after(time: Duration) -> Patience {
+fn after(time: Duration) -> RolloutDeadline {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let since: Timestamp = "2026-11-01T10:00:00.5Z".parse().unwrap();
-    Patience {
+    RolloutDeadline {
         limit: Duration::from_mins(10),
         failure: Duration::from_mins(1),
         since: Some(since),
@@ -96,19 +96,24 @@ fn owner() -> Owner {
 
 /// The judgement of one look, after those that the sightings hold.
 fn look(
-    controller: &Controller,
+    controller: &WorkloadController,
     pods: &[Pod],
     number: Option<u64>,
-    patience: Patience,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Rollout {
     let (owner, replica_sets) = (owner(), [replica_set(9, "old"), replica_set(10, "new")]);
-    let watched = Watched { owner: &owner, number, containers: &["wandb"] };
-    judge(controller, Listed { pods, replica_sets: &replica_sets }, watched, patience, sightings)
+    let watched = WatchedEntries { owner: &owner, number, containers: &["wandb"] };
+    judge(controller, ListedObjects { pods, replica_sets: &replica_sets }, watched, patience, sightings)
 }
 
 /// The judgement of the first look.
-fn judged(controller: &Controller, pods: &[Pod], number: Option<u64>, patience: Patience) -> Rollout {
+fn judged(
+    controller: &WorkloadController,
+    pods: &[Pod],
+    number: Option<u64>,
+    patience: RolloutDeadline,
+) -> Rollout {
     look(controller, pods, number, patience, &mut Sightings::default())
 }
 
@@ -287,9 +292,9 @@ fn the_worst_of_several_counts() {
 }
 
 /// A Deployment that is through or not, whose template refers to these Secrets.
-fn rendered(name: &str, secrets: &[&str], updated: i32) -> Controller {
+fn rendered(name: &str, secrets: &[&str], updated: i32) -> WorkloadController {
     let sources: Vec<_> = secrets.iter().map(|name| json!({"secretRef": {"name": name}})).collect();
-    Controller::Deployment(
+    WorkloadController::Deployment(
         serde_json::from_value(json!({
             "metadata": {"name": name, "uid": format!("{name}-id"), "generation": 2},
             "spec": {
@@ -306,17 +311,17 @@ fn rendered(name: &str, secrets: &[&str], updated: i32) -> Controller {
 }
 
 fn rendered_look(
-    workloads: &[Controller],
+    workloads: &[WorkloadController],
     pods: &[Pod],
     number: Option<u64>,
-    patience: Patience,
+    patience: RolloutDeadline,
     sightings: &mut Sightings,
 ) -> Rollout {
     let (owner, replica_sets) = (owner(), [replica_set_of("app-id", 1, "new")]);
-    let watched = Watched { owner: &owner, number, containers: &[] };
+    let watched = WatchedEntries { owner: &owner, number, containers: &[] };
     judge_rendered(
         workloads,
-        Listed { pods, replica_sets: &replica_sets },
+        ListedObjects { pods, replica_sets: &replica_sets },
         watched,
         patience,
         sightings,
@@ -345,7 +350,7 @@ fn judges_what_the_operator_of_the_server_renders() {
     insta::assert_snapshot!(found);
     // One that is scaled to zero neither proves a revision nor keeps others from doing so.
     let mut idle = rendered("idle", &["corp-ldap-2"], 0);
-    if let Controller::Deployment(deployment) = &mut idle {
+    if let WorkloadController::Deployment(deployment) = &mut idle {
         deployment.spec.as_mut().unwrap().replicas = Some(0);
     }
     let runs = rendered("api", &["corp-ldap-2"], 1);

@@ -1,6 +1,6 @@
 //! Fields that somebody else has set.
 
-use super::edit::Others;
+use super::edit::ForeignEntries;
 use crate::{
     api::Reason,
     problem::{Problem, quote},
@@ -25,10 +25,10 @@ impl Conflicts {
     }
 
     /// The problem that the fields are, if there are any.
-    pub fn into_problem(self, name: &str, owner: &Owner, others: Others) -> Option<Problem> {
+    pub fn into_problem(self, name: &str, owner: &Owner, others: ForeignEntries) -> Option<Problem> {
         let advice = match others {
-            Others::Refuse => ADVICE_TO_ADOPT,
-            Others::TakeOver => {
+            ForeignEntries::Refuse => ADVICE_TO_ADOPT,
+            ForeignEntries::TakeOver => {
                 "They cannot be taken over from there. First give the same values at the same places of the resource's own spec, which changes nothing of what the server gets, and then take them out where they are named here: from the resource they are taken over."
             }
         };

@@ -7,7 +7,7 @@ use super::{authorities, conflicts::Conflicts, origin, reference::Form, tree};
 use crate::{
     engine::MANAGER,
     problem::Problem,
-    workloads::{Holder, Owner, PresentVariable, ValueOrigin, managed_fields::ManagedFields},
+    workloads::{EntryHolder, Owner, PresentVariable, ValueOrigin, managed_fields::ManagedFields},
 };
 
 /// A field that holds a value itself.
@@ -29,14 +29,14 @@ pub(super) struct Edit<'a> {
     seen: &'a Value,
     copy: Value,
     conflicts: Conflicts,
-    others: Others,
+    others: ForeignEntries,
     /// What others have set of what is wanted.
     occupied: Vec<PresentVariable>,
 }
 
 /// What becomes of what somebody else has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Others {
+pub(super) enum ForeignEntries {
     /// It is in the way.
     Refuse,
     /// It gives its place up.
@@ -54,14 +54,14 @@ impl<'a> Edit<'a> {
     ) -> Self {
         let revision = number.map(|number| owner.revision(number));
         let conflicts = Conflicts::default();
-        let (copy, others, occupied) = (seen.clone(), Others::Refuse, Vec::new());
+        let (copy, others, occupied) = (seen.clone(), ForeignEntries::Refuse, Vec::new());
         Self { owner, yielding, revision, managed, seen, copy, conflicts, others, occupied }
     }
 
     /// The same, where others give their places up.
     #[must_use]
     pub fn taking_over(self) -> Self {
-        Self { others: Others::TakeOver, ..self }
+        Self { others: ForeignEntries::TakeOver, ..self }
     }
 
     /// What others have set of what is wanted.
@@ -81,7 +81,7 @@ impl<'a> Edit<'a> {
 
     /// Whether others give their places up.
     pub fn is_taking_over(&self) -> bool {
-        self.others == Others::TakeOver
+        self.others == ForeignEntries::TakeOver
     }
 
     /// Whether it is to become anything else.
@@ -150,13 +150,13 @@ impl<'a> Edit<'a> {
     }
 
     /// Who has set the field: the owner, one that gives way to it, or somebody else.
-    pub fn holder(&self, path: &[&str], secret: Option<&str>) -> Holder {
+    pub fn holder(&self, path: &[&str], secret: Option<&str>) -> EntryHolder {
         if self.is_own(secret) || (secret.is_none() && self.is_made_here(path)) {
-            Holder::Own
+            EntryHolder::Own
         } else if self.may_replace(secret) {
-            Holder::Yielding
+            EntryHolder::Yielding
         } else {
-            Holder::Other
+            EntryHolder::Other
         }
     }
 
@@ -256,9 +256,9 @@ impl<'a> Edit<'a> {
 
     /// Notes what somebody else has set of what is published under the name, and whether it gives its place up.
     fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: ValueOrigin) -> bool {
-        let (Others::TakeOver, Some(name)) = (self.others, name) else { return false };
+        let (ForeignEntries::TakeOver, Some(name)) = (self.others, name) else { return false };
         let managers = self.others(path).into_iter().map(str::to_owned).collect();
-        let (name, container, holder) = (name.to_owned(), path.join("."), Holder::Other);
+        let (name, container, holder) = (name.to_owned(), path.join("."), EntryHolder::Other);
         self.occupied.push(PresentVariable { name, container, holder, value, managers });
         true
     }

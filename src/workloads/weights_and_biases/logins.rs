@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar};
 use kube::core::ObjectMeta;
 
 use super::{edit::WANDB_OPERATOR, v1::LOGIN_APPLICATIONS};
-use crate::workloads::{Moved, Owner, workload::Controller};
+use crate::workloads::{Owner, RepointedBy, workload::WorkloadController};
 
 /// The name of the application that a workload is.
 const APPLICATION: &str = "app.kubernetes.io/name";
@@ -20,7 +20,7 @@ const RELEASE: &str = "app.kubernetes.io/instance";
 const POSTFIX: &str = "-bc";
 
 /// The workloads of the release that answer logins.
-pub(super) fn of_release(workloads: Vec<Controller>, release: &str) -> Vec<Controller> {
+pub(super) fn of_release(workloads: Vec<WorkloadController>, release: &str) -> Vec<WorkloadController> {
     let mut workloads = workloads;
     workloads.retain(|each| {
         let metadata = each.metadata();
@@ -36,10 +36,11 @@ pub(in crate::workloads) fn release_answering_logins(metadata: &ObjectMeta) -> O
 }
 
 /// Those of the workloads with entries of the owner that answer logins; all of them where none is known to.
-pub(super) fn among(workloads: Vec<Controller>, owner: &Owner) -> Vec<Controller> {
+pub(super) fn among(workloads: Vec<WorkloadController>, owner: &Owner) -> Vec<WorkloadController> {
     let mut referring = workloads;
     referring.retain(|each| !each.revisions(owner).is_empty());
-    let answers = |each: &Controller| is_labelled(each.metadata()) || login_containers(each).next().is_some();
+    let answers =
+        |each: &WorkloadController| is_labelled(each.metadata()) || login_containers(each).next().is_some();
     if referring.iter().any(answers) {
         referring.retain(answers);
     }
@@ -49,7 +50,7 @@ pub(super) fn among(workloads: Vec<Controller>, owner: &Owner) -> Vec<Controller
 /// What a workload has instead of these variables, each of which is to refer to the Secret beside it: the
 /// revisions of the owner that it refers to there; nothing where it has all of them.
 pub(super) fn difference(
-    controller: &Controller,
+    controller: &WorkloadController,
     variables: &[(&str, &str)],
     owner: &Owner,
 ) -> Option<BTreeSet<u64>> {
@@ -75,12 +76,12 @@ fn secret_of<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
     Some(last.value_from.as_ref()?.secret_key_ref.as_ref()?.name.as_str())
 }
 
-fn login_containers(controller: &Controller) -> impl Iterator<Item = &Container> {
+fn login_containers(controller: &WorkloadController) -> impl Iterator<Item = &Container> {
     controller.containers().filter(|container| LOGIN_APPLICATIONS.contains(&container.name.as_str()))
 }
 
 /// Who last changed the template of the workload.
-pub(super) fn last_change(controller: &Controller) -> Moved {
+pub(super) fn last_change(controller: &WorkloadController) -> RepointedBy {
     let has_template = |fields: &serde_json::Value| fields.pointer("/f:spec/f:template").is_some();
     let entries = controller.metadata().managed_fields.iter().flatten();
     let entries =
@@ -90,7 +91,7 @@ pub(super) fn last_change(controller: &Controller) -> Moved {
         let is_person = entry.manager.as_deref() != Some(WANDB_OPERATOR);
         (entry.time.as_ref().map(|time| time.0), is_person)
     });
-    Moved {
+    RepointedBy {
         by: newest.and_then(|entry| entry.manager.clone()).unwrap_or_default(),
         at: newest.and_then(|entry| entry.time.as_ref()).map(|time| time.0),
     }

@@ -28,13 +28,13 @@ use serde_json::{Value, json};
 
 use self::{
     edit::{Edit, WANDB_OPERATOR, is_operator},
-    reference::Reference,
-    shape::Shape,
+    reference::ResourceReference,
+    shape::OidcFieldShape,
     version::Version,
 };
 use super::{
-    Change, Delivery, Environment, Moved, Owner, PresentVariable, Standing, Undone, effects::workloads,
-    managed_fields::ManagedFields, rights::forbidden, workload::Controller,
+    AppliedState, Change, Delivery, Environment, Owner, PresentVariable, RepointedBy, Undone,
+    effects::workloads, managed_fields::ManagedFields, rights::forbidden, workload::WorkloadController,
 };
 use crate::problem::{Problem, enumerate};
 
@@ -43,13 +43,13 @@ use crate::problem::{Problem, enumerate};
 pub struct WeightsAndBiases {
     version: Version,
     /// What its fields for OIDC are like.
-    shape: Shape,
+    shape: OidcFieldShape,
     object: DynamicObject,
     /// What the W&B operator v1 merges with it; nothing in other versions.
-    sources: v1::Sources,
+    sources: v1::ValueSources,
     /// What the W&B operator v1 made of it to answer logins; nothing in other versions, where that operator
     /// keeps what it made as it is.
-    logins: Vec<Controller>,
+    logins: Vec<WorkloadController>,
 }
 
 /// The W&B operator's resource in the version that is stored; nothing where none can be used.
@@ -83,9 +83,9 @@ pub(super) async fn read(
     };
     let mut seen = WeightsAndBiases {
         version,
-        shape: Shape::default(),
+        shape: OidcFieldShape::default(),
         object,
-        sources: v1::Sources::default(),
+        sources: v1::ValueSources::default(),
         logins: Vec::new(),
     };
     match version {
@@ -109,11 +109,11 @@ pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec
         let mut edit = Edit::new(&seen, ManagedFields::of(&metadata), owner, Some(delivery.number), &[]);
         let edited = match version {
             Version::V1 => {
-                let seen = v1::Seen { name, object: &seen, sources: &v1::Sources::default() };
+                let seen = v1::V1Snapshot { name, object: &seen, sources: &v1::ValueSources::default() };
                 v1::edit(&mut edit, &seen, Some(delivery))
             }
             Version::V2 => {
-                v2::edit(&mut edit, Some(delivery), Shape::default());
+                v2::edit(&mut edit, Some(delivery), OidcFieldShape::default());
                 Ok(())
             }
         };
@@ -130,13 +130,13 @@ pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec
 }
 
 impl WeightsAndBiases {
-    pub(super) fn standing(&self, owner: &Owner) -> Standing {
+    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
         let own: Vec<_> = self
             .references()
             .into_iter()
             .filter_map(|reference| Some((owner.number_of(reference.secret)?, reference.path)))
             .collect();
-        Standing {
+        AppliedState {
             numbers: own.iter().map(|(number, _)| *number).collect(),
             applied_at: self.managed().last_change_by(&owner.manager),
             moved: own.iter().filter_map(|(_, path)| self.mover(path)).max_by_key(|moved| moved.at),
@@ -149,7 +149,7 @@ impl WeightsAndBiases {
         self.differences(&self.logins, owner)
     }
 
-    fn differences(&self, workloads: &[Controller], owner: &Owner) -> Option<Undone> {
+    fn differences(&self, workloads: &[WorkloadController], owner: &Owner) -> Option<Undone> {
         if self.version != Version::V1 {
             return None;
         }
@@ -180,14 +180,14 @@ impl WeightsAndBiases {
     }
 
     /// Who set the reference at the path, if it was neither this operator nor the W&B operator.
-    fn mover(&self, path: &[&str]) -> Option<Moved> {
+    fn mover(&self, path: &[&str]) -> Option<RepointedBy> {
         let owners: Vec<_> = self.managed().owners_of(path).collect();
         if owners.iter().any(|owner| is_operator(owner.manager)) {
             return None;
         }
         let people = owners.into_iter().filter(|owner| owner.manager != WANDB_OPERATOR);
         let newest = people.max_by_key(|owner| owner.at)?;
-        Some(Moved { by: newest.manager.to_owned(), at: newest.at })
+        Some(RepointedBy { by: newest.manager.to_owned(), at: newest.at })
     }
 
     pub(super) fn change(
@@ -292,19 +292,23 @@ impl WeightsAndBiases {
         }
     }
 
-    fn references(&self) -> Vec<Reference<'_>> {
+    fn references(&self) -> Vec<ResourceReference<'_>> {
         match self.version {
             Version::V1 => v1::references(&self.object.data).collect(),
             Version::V2 => v2::references(&self.object.data, self.shape),
         }
     }
 
-    fn as_v1(&self) -> v1::Seen<'_> {
-        v1::Seen { name: self.name(), object: &self.object.data, sources: &self.sources }
+    fn as_v1(&self) -> v1::V1Snapshot<'_> {
+        v1::V1Snapshot { name: self.name(), object: &self.object.data, sources: &self.sources }
     }
 
     /// Those of the namespace's workloads whose pods tell whether people can log in with the owner's entries.
-    pub(super) fn answering_logins(&self, workloads: Vec<Controller>, owner: &Owner) -> Vec<Controller> {
+    pub(super) fn answering_logins(
+        &self,
+        workloads: Vec<WorkloadController>,
+        owner: &Owner,
+    ) -> Vec<WorkloadController> {
         match self.version {
             Version::V1 => logins::of_release(workloads, self.name()),
             Version::V2 => logins::among(workloads, owner),
@@ -312,7 +316,7 @@ impl WeightsAndBiases {
     }
 
     /// What these workloads lack of the owner's entries, as a clause.
-    pub(super) fn lacking(&self, workloads: &[Controller], owner: &Owner) -> Option<String> {
+    pub(super) fn lacking(&self, workloads: &[WorkloadController], owner: &Owner) -> Option<String> {
         let different = self.differences(workloads, owner)?;
         Some(format!("{} has not all of the entries", enumerate(different.titles())))
     }

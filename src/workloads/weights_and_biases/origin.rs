@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 use super::tree;
 use crate::{
-    engine::{Need, Reference, ReferenceSource},
+    engine::{Reference, ReferenceSource, Requirement},
     workloads::{
-        Part, ValueOrigin,
-        present::{Surroundings, origins},
+        ValueOrigin, ValuePart,
+        present::{OtherSources, origins},
     },
 };
 
@@ -18,7 +18,9 @@ pub(super) fn of_field(value: &Value) -> ValueOrigin {
         Value::String(text) => {
             of_variable(&Value::Object(Map::from_iter([("value".to_owned(), text.clone().into())])))
         }
-        Value::Bool(_) | Value::Number(_) => ValueOrigin::Parts(vec![Part::Text(value.to_string().into())]),
+        Value::Bool(_) | Value::Number(_) => {
+            ValueOrigin::Parts(vec![ValuePart::Text(value.to_string().into())])
+        }
         Value::Object(fields) if fields.contains_key("value") || fields.contains_key("valueFrom") => {
             of_variable(value)
         }
@@ -31,7 +33,7 @@ pub(super) fn of_list(entries: &[Value]) -> Vec<ValueOrigin> {
     let parsed = entries.iter().map(|entry| serde_json::from_value(entry.clone()));
     match parsed.collect::<Result<Vec<EnvVar>, _>>() {
         // The W&B operator sets further variables before these.
-        Ok(variables) => origins(&variables, Surroundings::Sources),
+        Ok(variables) => origins(&variables, OtherSources::Sources),
         Err(_) => entries.iter().map(|_| UNKNOWN).collect(),
     }
 }
@@ -47,12 +49,12 @@ fn of_variable(value: &Value) -> ValueOrigin {
 /// A reference to a key of a Secret, as the resource's own fields have it.
 fn of_selector(value: &Value) -> Option<ValueOrigin> {
     let key = tree::text(value, &["key"]).or_else(|| tree::text(value, &["secretKey"]))?;
-    Some(ValueOrigin::Parts(vec![Part::Key(Reference {
+    Some(ValueOrigin::Parts(vec![ValuePart::Key(Reference {
         source: ReferenceSource::Secret,
         name: tree::text(value, &["name"])?.to_owned(),
         key: key.to_owned(),
         field: "".into(),
-        need: Need::Required,
+        need: Requirement::Required,
     })]))
 }
 
@@ -63,9 +65,9 @@ mod tests {
     use super::*;
 
     fn told(origin: &ValueOrigin) -> String {
-        let part = |part: &Part| match part {
-            Part::Text(text) => text.expose().to_owned(),
-            Part::Key(reference) => {
+        let part = |part: &ValuePart| match part {
+            ValuePart::Text(text) => text.expose().to_owned(),
+            ValuePart::Key(reference) => {
                 format!("<{} {} {}>", reference.source.kind(), reference.name, reference.key)
             }
         };

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{shape::Shape, tree};
+use super::{shape::OidcFieldShape, tree};
 
 /// How a reference to a key of a Secret is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
     /// A field for OIDC, in the shape that the installed definition has.
-    Field(Shape),
+    Field(OidcFieldShape),
     /// The source of an environment variable.
     Variable,
     /// The chart's own, for the secret of an OpenID client.
@@ -16,7 +16,7 @@ pub(super) enum Form {
 }
 
 /// A reference in the resource.
-pub(super) struct Reference<'a> {
+pub(super) struct ResourceReference<'a> {
     /// The field whose owner set it.
     pub path: Vec<&'a str>,
     /// The Secret's name.
@@ -31,8 +31,8 @@ impl Form {
     /// The reference to this key.
     pub fn to(self, secret: &str, key: &str) -> Value {
         match self {
-            Self::Field(Shape::Selector) => json!({"name": secret, "key": key}),
-            Self::Field(Shape::ValueOrSource) | Self::Variable => {
+            Self::Field(OidcFieldShape::Selector) => json!({"name": secret, "key": key}),
+            Self::Field(OidcFieldShape::ValueOrSource) | Self::Variable => {
                 json!({"valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
             }
             Self::OidcSecret => json!({"name": secret, "secretKey": key}),
@@ -43,7 +43,9 @@ impl Form {
     /// field into the other.
     pub fn says(self, value: &Value, secret: &str, key: &str) -> bool {
         let forms = match self {
-            Self::Field(_) => &[Self::Field(Shape::Selector), Self::Field(Shape::ValueOrSource)][..],
+            Self::Field(_) => {
+                &[Self::Field(OidcFieldShape::Selector), Self::Field(OidcFieldShape::ValueOrSource)][..]
+            }
             Self::Variable => &[Self::Variable],
             Self::OidcSecret => &[Self::OidcSecret],
         };
@@ -72,29 +74,33 @@ impl Form {
 
     /// The reference of a field at the path. The API server knows the owner of a selector as a whole, and the owners
     /// of each part of everything else.
-    pub fn field<'a>(shape: Shape, path: &[&'a str], value: &'a Value) -> Option<Reference<'a>> {
+    pub fn field<'a>(
+        shape: OidcFieldShape,
+        path: &[&'a str],
+        value: &'a Value,
+    ) -> Option<ResourceReference<'a>> {
         let secret = Self::Field(shape).secret(value)?;
         let part: &[&str] = match shape {
-            Shape::Selector => &[],
-            Shape::ValueOrSource if tree::find(value, SOURCE).is_some() => SOURCE,
-            Shape::ValueOrSource => &["name"],
+            OidcFieldShape::Selector => &[],
+            OidcFieldShape::ValueOrSource if tree::find(value, SOURCE).is_some() => SOURCE,
+            OidcFieldShape::ValueOrSource => &["name"],
         };
-        Some(Reference { path: [path, part].concat(), secret })
+        Some(ResourceReference { path: [path, part].concat(), secret })
     }
 
     /// The reference at the path where the API server knows owners of each field in it.
-    pub fn granular<'a>(self, path: &[&'a str], value: &'a Value) -> Option<Reference<'a>> {
+    pub fn granular<'a>(self, path: &[&'a str], value: &'a Value) -> Option<ResourceReference<'a>> {
         let secret = self.secret(value)?;
         let name: &[&str] = match self {
             Self::Variable => NAME_IN_SOURCE,
             Self::Field(_) | Self::OidcSecret => &["name"],
         };
-        Some(Reference { path: [path, name].concat(), secret })
+        Some(ResourceReference { path: [path, name].concat(), secret })
     }
 
     /// The reference at the path where the field at `owned` has one owner as a whole.
-    pub fn atomic<'a>(self, owned: &[&'a str], value: &'a Value) -> Option<Reference<'a>> {
-        Some(Reference { path: owned.to_vec(), secret: self.secret(value)? })
+    pub fn atomic<'a>(self, owned: &[&'a str], value: &'a Value) -> Option<ResourceReference<'a>> {
+        Some(ResourceReference { path: owned.to_vec(), secret: self.secret(value)? })
     }
 }
 
@@ -129,7 +135,8 @@ fn says_nothing(value: &Value) -> bool {
 mod tests {
     use super::*;
 
-    const FIELDS: [Form; 2] = [Form::Field(Shape::Selector), Form::Field(Shape::ValueOrSource)];
+    const FIELDS: [Form; 2] =
+        [Form::Field(OidcFieldShape::Selector), Form::Field(OidcFieldShape::ValueOrSource)];
 
     #[test]
     fn a_field_is_vacant_until_there_is_something_in_it() {

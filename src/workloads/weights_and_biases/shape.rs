@@ -10,7 +10,7 @@ use super::version::{GROUP, KIND};
 
 /// The shape of the fields of `spec.wandb.oidc` in the installed definition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum OidcFieldShape {
     /// A Secret key selector. It is also what is assumed where the schema cannot be read.
     #[default]
     Selector,
@@ -22,15 +22,15 @@ pub(super) enum Shape {
 const INDEX: &str = "/openapi/v3";
 
 /// The shape that is served. The schema is large, so it is read once for each hash of its content.
-pub(super) async fn served(client: &Client) -> Result<Shape, kube::Error> {
-    static KNOWN: Mutex<Option<(String, Shape)>> = Mutex::new(None);
-    let Some(index) = get(client, INDEX).await? else { return Ok(Shape::default()) };
-    let Some(address) = address_in(&index) else { return Ok(Shape::default()) };
+pub(super) async fn served(client: &Client) -> Result<OidcFieldShape, kube::Error> {
+    static KNOWN: Mutex<Option<(String, OidcFieldShape)>> = Mutex::new(None);
+    let Some(index) = get(client, INDEX).await? else { return Ok(OidcFieldShape::default()) };
+    let Some(address) = address_in(&index) else { return Ok(OidcFieldShape::default()) };
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some((_, shape)) = known.filter(|(known, _)| known == address) {
         return Ok(shape);
     }
-    let shape = get(client, address).await?.as_ref().map(Shape::of).unwrap_or_default();
+    let shape = get(client, address).await?.as_ref().map(OidcFieldShape::of).unwrap_or_default();
     if address.contains("hash=") {
         *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((address.to_owned(), shape));
     }
@@ -53,7 +53,7 @@ async fn get(client: &Client, address: &str) -> Result<Option<Value>, kube::Erro
     }
 }
 
-impl Shape {
+impl OidcFieldShape {
     /// The shape that a schema document tells.
     fn of(document: &Value) -> Self {
         let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
@@ -106,13 +106,13 @@ mod tests {
         let selector = json!({"properties": {"key": {"type": "string"}, "name": {"type": "string"}}});
         let source = json!({"properties": {"name": {"type": "string"}, "valueFrom": {"type": "object"}}});
         for (document, shape) in [
-            (document(KIND, "v2", &selector), Shape::Selector),
-            (document(KIND, "v2", &source), Shape::ValueOrSource),
-            (document(KIND, "v1", &source), Shape::Selector),
-            (document("WeightsAndBiasesList", "v2", &source), Shape::Selector),
-            (json!({}), Shape::Selector),
+            (document(KIND, "v2", &selector), OidcFieldShape::Selector),
+            (document(KIND, "v2", &source), OidcFieldShape::ValueOrSource),
+            (document(KIND, "v1", &source), OidcFieldShape::Selector),
+            (document("WeightsAndBiasesList", "v2", &source), OidcFieldShape::Selector),
+            (json!({}), OidcFieldShape::Selector),
         ] {
-            assert_eq!(Shape::of(&document), shape, "{document}");
+            assert_eq!(OidcFieldShape::of(&document), shape, "{document}");
         }
     }
 

@@ -76,13 +76,13 @@ pub(super) fn ldap_delivery(number: u64, values: &Values) -> Delivery<'_> {
 pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
     let mut seen = WeightsAndBiases {
         version,
-        shape: Shape::default(),
+        shape: OidcFieldShape::default(),
         object: serde_json::from_value(json!({
             "apiVersion": "apps.wandb.com/v0", "kind": "WeightsAndBiases",
             "metadata": {"name": "wandb", "uid": "u1", "resourceVersion": "0"},
         }))
         .unwrap(),
-        sources: v1::Sources::default(),
+        sources: v1::ValueSources::default(),
         logins: Vec::new(),
     };
     apply(&mut seen, "helm", &Value::Object(Map::from_iter([("spec".to_owned(), spec)])));
@@ -90,7 +90,7 @@ pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
 }
 
 /// The same in the second version, with the shape of the definition that is installed.
-pub(super) fn resource_with(shape: Shape, spec: Value) -> WeightsAndBiases {
+pub(super) fn resource_with(shape: OidcFieldShape, spec: Value) -> WeightsAndBiases {
     WeightsAndBiases { shape, ..resource(Version::V2, spec) }
 }
 

@@ -15,10 +15,10 @@ mod present;
 mod sources;
 
 pub use effective::{
-    LOGIN_APPLICATIONS, Layers, Place, Variable, environment as effective_environment, login_applications,
-    merged, places,
+    ChartVariable, LOGIN_APPLICATIONS, Layers, ValuePlace, environment as effective_environment,
+    login_applications, merged, places,
 };
-pub use sources::{MANAGED, Source, Sources, ValuesAuthor, cached_release, user_spec};
+pub use sources::{MANAGED, ValueSource, ValueSources, ValuesAuthor, cached_release, user_spec};
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub(super) use sources::read;
 
 use super::{
     edit::{Edit, Literal},
-    reference::{Form, Reference},
+    reference::{Form, ResourceReference},
     tree,
 };
 use crate::{
@@ -56,13 +56,13 @@ const AUTHORITIES: &[&str] = &["spec", "values", "global", "customCACerts"];
 const REAPPLY: &[&str] = &["spec", "values", "wandbAuthOperator", "reapply"];
 
 /// The resource and what the W&B operator merges with it.
-pub(super) struct Seen<'a> {
+pub(super) struct V1Snapshot<'a> {
     pub name: &'a str,
     pub object: &'a Value,
-    pub sources: &'a Sources,
+    pub sources: &'a ValueSources,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> V1Snapshot<'a> {
     fn layers(&self) -> Layers<'a> {
         self.sources.values(self.object).collect()
     }
@@ -71,7 +71,7 @@ impl<'a> Seen<'a> {
 /// Brings the entries to the delivery, or out of the resource where there is none.
 pub(super) fn edit(
     edit: &mut Edit<'_>,
-    seen: &Seen<'_>,
+    seen: &V1Snapshot<'_>,
     delivery: Option<&Delivery<'_>>,
 ) -> Result<(), Problem> {
     if delivery.is_some() {
@@ -153,7 +153,7 @@ fn is_plain_text(text: &str) -> bool {
 }
 
 /// Whether somebody else set the origins, who knows why.
-fn has_cors_origins(seen: &Seen<'_>, edit: &Edit<'_>) -> bool {
+fn has_cors_origins(seen: &V1Snapshot<'_>, edit: &Edit<'_>) -> bool {
     let path = variable(CORS_ORIGINS);
     let layers = seen.layers();
     let others = effective::holders(&layers, elsewhere::in_values(&path)).into_iter();
@@ -177,7 +177,7 @@ pub(super) fn reapply(edit: &mut Edit<'_>, cause: &str) {
 }
 
 /// Every reference to a key of a Secret among the places that are written here.
-pub(super) fn references(object: &Value) -> impl Iterator<Item = Reference<'_>> {
+pub(super) fn references(object: &Value) -> impl Iterator<Item = ResourceReference<'_>> {
     let variables = tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
     let variables = variables.filter_map(|(name, value)| Form::Variable.granular(&variable(name), value));
     let secret = tree::find(object, OIDC_SECRET);
@@ -191,7 +191,7 @@ pub(super) fn variables(object: &Value) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// What the resource and the other sources tell of the server's settings.
-pub(super) fn environment(seen: &Seen<'_>) -> Environment {
+pub(super) fn environment(seen: &V1Snapshot<'_>) -> Environment {
     let layers = seen.layers();
     let mut environment = Environment {
         host: effective::variable(&layers, &["global", "host"]).and_then(|host| scalar(&host.value)),

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     edit::{Edit, Literal},
-    reference::{Form, Reference},
-    shape::Shape,
+    reference::{Form, ResourceReference},
+    shape::OidcFieldShape,
     tree,
     v1::LOGIN_APPLICATIONS,
 };
@@ -44,7 +44,7 @@ const HOST: &[&str] = &["spec", "wandb", "hostname"];
 const HOST_VARIABLES: [&str; 2] = ["GORILLA_FRONTEND_HOST", "HOST"];
 
 /// Brings the entries to the delivery, or out of the resource where there is none.
-pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>, shape: Shape) {
+pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>, shape: OidcFieldShape) {
     let setting = |field| delivery?.settings().find(|env| env.field == Some(field));
     for (field, path, variable) in FIELDS {
         let key = setting(field).and_then(first_name);
@@ -87,7 +87,7 @@ fn applications(object: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// Every reference to a key of a Secret among the places that are written here.
-pub(super) fn references(object: &Value, shape: Shape) -> Vec<Reference<'_>> {
+pub(super) fn references(object: &Value, shape: OidcFieldShape) -> Vec<ResourceReference<'_>> {
     let fields = FIELDS.into_iter().filter_map(|(_, path, _)| {
         tree::find(object, path).and_then(|value| Form::field(shape, path, value))
     });

@@ -6,39 +6,39 @@ use k8s_openapi::api::core::v1::{Container, EnvVar};
 
 use super::{
     Workload,
-    item::{Item, Place},
-    wanted::{Wanted, place_of, reference, volumes},
+    item::{ContainerPlace, Item},
+    wanted::{WantedEntries, place_of, reference, volumes},
 };
 use crate::{
     api::Reason,
     problem::{Problem, enumerate},
-    workloads::{ADVICE_TO_ADOPT, Holder, Owner},
+    workloads::{ADVICE_TO_ADOPT, EntryHolder, Owner},
 };
 
-impl Wanted<'_> {
+impl WantedEntries<'_> {
     /// Who has set the entry: the owner, one that gives way to it, or somebody else.
     pub(super) fn holder(
         &self,
         seen: &Workload,
-        place: &Place,
+        place: &ContainerPlace,
         entry: &EnvVar,
         yielding: &[Owner],
-    ) -> Holder {
+    ) -> EntryHolder {
         let Some((secret, _)) = reference(entry) else {
-            return if self.is_remnant(seen, place, entry) { Holder::Own } else { Holder::Other };
+            return if self.is_remnant(seen, place, entry) { EntryHolder::Own } else { EntryHolder::Other };
         };
         if self.owner.number_of(secret).is_some() {
-            Holder::Own
+            EntryHolder::Own
         } else if yielding.iter().any(|owner| owner.number_of(secret).is_some()) {
-            Holder::Yielding
+            EntryHolder::Yielding
         } else {
-            Holder::Other
+            EntryHolder::Other
         }
     }
 
     /// Whether the entry has nothing but its name, which is left of ours: who applied another value over our
     /// reference, and gives it up, takes only that value away.
-    fn is_remnant(&self, seen: &Workload, place: &Place, entry: &EnvVar) -> bool {
+    fn is_remnant(&self, seen: &Workload, place: &ContainerPlace, entry: &EnvVar) -> bool {
         let has_nothing = entry.value.as_ref().is_none_or(String::is_empty) && entry.value_from.is_none();
         let item = Item::Variable(place.clone(), entry.name.clone());
         let mut holders = seen.ownership().holders(&item).into_iter();
@@ -60,7 +60,7 @@ impl Wanted<'_> {
             .iter()
             .flatten()
             .filter(|entry| self.variables.contains(&entry.name.as_str()))
-            .filter(|entry| self.holder(seen, &place, entry, yielding) == Holder::Other)
+            .filter(|entry| self.holder(seen, &place, entry, yielding) == EntryHolder::Other)
             .map(|entry| entry.name.as_str())
             .collect();
         if foreign.is_empty() {

@@ -15,12 +15,12 @@ use crate::workloads::{Owner, references};
 
 /// A Deployment or a `StatefulSet`.
 #[derive(Clone, Debug)]
-pub(in crate::workloads) enum Controller {
+pub(in crate::workloads) enum WorkloadController {
     Deployment(Box<Deployment>),
     StatefulSet(Box<StatefulSet>),
 }
 
-impl Controller {
+impl WorkloadController {
     pub(super) fn template(&self) -> Option<&PodTemplateSpec> {
         match self {
             Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),

@@ -8,18 +8,18 @@ use crate::workloads::Owner;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Item {
     /// A container.
-    Container(Place),
+    Container(ContainerPlace),
     /// An environment variable of a container.
-    Variable(Place, String),
+    Variable(ContainerPlace, String),
     /// A mount of a container, by its path.
-    Mount(Place, String),
+    Mount(ContainerPlace, String),
     /// A volume.
     Volume(String),
 }
 
 /// Where a container stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct ContainerPlace {
     pub(super) list: List,
     pub(super) container: String,
 }
@@ -59,7 +59,7 @@ pub(super) fn references(template: Option<&PodTemplateSpec>, owner: &Owner) -> V
     let variables = containers.flat_map(|(list, container)| {
         container.env.iter().flatten().filter_map(move |entry| {
             let reference = entry.value_from.as_ref()?.secret_key_ref.as_ref()?;
-            let place = Place { list, container: container.name.clone() };
+            let place = ContainerPlace { list, container: container.name.clone() };
             Some((Item::Variable(place, entry.name.clone()), owner.number_of(&reference.name)?))
         })
     });

@@ -28,16 +28,17 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-pub(super) use self::controller::Controller;
+pub(super) use self::controller::WorkloadController;
 use self::{
     item::{Item, List, references},
     ownership::Ownership,
-    wanted::{Wanted, place_of},
+    wanted::{WantedEntries, place_of},
 };
 use super::{
-    Change, Delivery, Dialect, Environment, Holder, Moved, Owner, PresentVariable, Standing, Target,
+    AppliedState, Change, Delivery, Dialect, EntryHolder, Environment, Owner, PresentVariable, RepointedBy,
+    Target,
     combined::none_of,
-    present::{Surroundings, origins},
+    present::{OtherSources, origins},
     rights::forbidden,
 };
 use crate::{
@@ -54,7 +55,7 @@ pub struct Workload {
     /// As the API server sent it, with fields that the types below may not know.
     object: DynamicObject,
     /// The same in types.
-    controller: Controller,
+    controller: WorkloadController,
 }
 
 pub(super) async fn read(
@@ -89,7 +90,7 @@ pub(super) fn preview(
         "apiVersion": resource.api_version,
         "kind": resource.kind,
         "metadata": {"name": target.name()},
-        "spec": Wanted::new(containers, owner, delivery).spec(),
+        "spec": WantedEntries::new(containers, owner, delivery).spec(),
     })
 }
 
@@ -126,9 +127,9 @@ impl Workload {
     fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
         let value = serde_json::to_value(&object)?;
         let controller = match target {
-            Target::StatefulSet(_) => Controller::StatefulSet(serde_json::from_value(value)?),
+            Target::StatefulSet(_) => WorkloadController::StatefulSet(serde_json::from_value(value)?),
             Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
-                Controller::Deployment(serde_json::from_value(value)?)
+                WorkloadController::Deployment(serde_json::from_value(value)?)
             }
         };
         let containers = target.containers_of(&target);
@@ -141,7 +142,7 @@ impl Workload {
     }
 
     /// How the owner's entries stand.
-    pub(super) fn standing(&self, owner: &Owner) -> Standing {
+    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
         let containers = self.present_containers();
@@ -160,13 +161,13 @@ impl Workload {
             latest.filter(|_| !ours)
         });
         let moved = moved.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-        Standing {
+        AppliedState {
             numbers: references.iter().map(|(_, number)| *number).collect(),
             applied_at: ownership
                 .applied(&owner.manager)
                 .and_then(|entry| entry.time.as_ref())
                 .map(|time| time.0),
-            moved: moved.map(|entry| Moved {
+            moved: moved.map(|entry| RepointedBy {
                 by: entry.manager.clone().unwrap_or_default(),
                 at: entry.time.as_ref().map(|time| time.0),
             }),
@@ -185,7 +186,7 @@ impl Workload {
             return Ok(removal::change(self, owner));
         };
         let containers = self.containers()?;
-        let wanted = Wanted::of(&containers, owner, delivery);
+        let wanted = WantedEntries::of(&containers, owner, delivery);
         let refused = containers.iter().map(|container| {
             wanted.refuse_variables(self, container, yielding)?;
             wanted.refuse_files(self, container)
@@ -201,13 +202,18 @@ impl Workload {
         delivery: &Delivery<'_>,
     ) -> Result<Option<Change>, Problem> {
         let containers = self.containers()?;
-        let wanted = Wanted::of(&containers, owner, delivery);
+        let wanted = WantedEntries::of(&containers, owner, delivery);
         none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
         Ok(self.towards(&wanted, &containers, &[]))
     }
 
     /// The next step towards what is wanted: the pod template changes in one of them, or in none.
-    fn towards(&self, wanted: &Wanted<'_>, containers: &[&Container], yielding: &[Owner]) -> Option<Change> {
+    fn towards(
+        &self,
+        wanted: &WantedEntries<'_>,
+        containers: &[&Container],
+        yielding: &[Owner],
+    ) -> Option<Change> {
         let configuration = || self.configuration(wanted.spec());
         if wanted.is_in_place(self, containers) {
             return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
@@ -232,14 +238,14 @@ impl Workload {
         yielding: &[Owner],
     ) -> Vec<PresentVariable> {
         let Ok(containers) = self.containers() else { return Vec::new() };
-        let wanted = Wanted::of(&containers, owner, delivery);
+        let wanted = WantedEntries::of(&containers, owner, delivery);
         let concerns = |variable: &PresentVariable| {
-            variable.holder == Holder::Own || wanted.variables.contains(&variable.name.as_str())
+            variable.holder == EntryHolder::Own || wanted.variables.contains(&variable.name.as_str())
         };
         let of_container = |container: &&Container| {
             let entries = container.env.as_deref().unwrap_or_default();
             let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-            let surroundings = if has_sources { Surroundings::Sources } else { Surroundings::ListOnly };
+            let surroundings = if has_sources { OtherSources::Sources } else { OtherSources::ListOnly };
             let place = place_of(&container.name);
             let variable = |(entry, value): (&EnvVar, _)| {
                 let item = Item::Variable(place.clone(), entry.name.clone());
@@ -282,7 +288,7 @@ impl Workload {
         &self.target
     }
 
-    pub(super) fn controller(&self) -> &Controller {
+    pub(super) fn controller(&self) -> &WorkloadController {
         &self.controller
     }
 

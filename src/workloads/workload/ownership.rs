@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
 
-use super::item::{Item, List, Place};
-use crate::workloads::managed_fields::{Step, descend, entries, fields};
+use super::item::{ContainerPlace, Item, List};
+use crate::workloads::managed_fields::{FieldPathStep, descend, entries, fields};
 
 /// The field managers of an object, and their fields.
 pub(super) struct Ownership<'a>(&'a [ManagedFieldsEntry]);
@@ -43,9 +43,9 @@ pub(super) fn has_spec(entry: &ManagedFieldsEntry) -> bool {
 
 /// Whether the entry has the name of the Secret that the item refers to.
 pub(super) fn has_reference(entry: &ManagedFieldsEntry, item: &Item) -> bool {
-    let steps: &[Step<'_>] = match item {
-        Item::Variable(..) => &[Step::Field("valueFrom"), Step::Field("secretKeyRef")],
-        Item::Volume(_) => &[Step::Field("secret")],
+    let steps: &[FieldPathStep<'_>] = match item {
+        Item::Variable(..) => &[FieldPathStep::Field("valueFrom"), FieldPathStep::Field("secretKeyRef")],
+        Item::Volume(_) => &[FieldPathStep::Field("secret")],
         Item::Container(_) | Item::Mount(..) => return false,
     };
     let Some(reference) = node(entry, item).and_then(|node| descend(node, steps)) else {
@@ -66,7 +66,7 @@ pub(super) fn items(entry: &ManagedFieldsEntry) -> BTreeSet<Item> {
     };
     for list in List::ALL {
         for (container, fields) in entries(pod, list.field(), "name") {
-            let place = Place { list, container };
+            let place = ContainerPlace { list, container };
             let variables = entries(fields, "env", "name");
             items.extend(variables.into_iter().map(|(name, _)| Item::Variable(place.clone(), name)));
             let mounts = entries(fields, "volumeMounts", "mountPath");
@@ -78,8 +78,8 @@ pub(super) fn items(entry: &ManagedFieldsEntry) -> BTreeSet<Item> {
     items
 }
 
-fn pod_path() -> Vec<Step<'static>> {
-    ["spec", "template", "spec"].into_iter().map(Step::Field).collect()
+fn pod_path() -> Vec<FieldPathStep<'static>> {
+    ["spec", "template", "spec"].into_iter().map(FieldPathStep::Field).collect()
 }
 
 /// Where the entry has something of the item.
@@ -87,13 +87,22 @@ fn node<'a>(entry: &'a ManagedFieldsEntry, item: &Item) -> Option<&'a Map<String
     let mut path = pod_path();
     match item {
         Item::Container(place) | Item::Variable(place, _) | Item::Mount(place, _) => {
-            path.extend([Step::Field(place.list.field()), Step::Entry("name", &place.container)]);
+            path.extend([
+                FieldPathStep::Field(place.list.field()),
+                FieldPathStep::Entry("name", &place.container),
+            ]);
         }
-        Item::Volume(name) => path.extend([Step::Field("volumes"), Step::Entry("name", name)]),
+        Item::Volume(name) => {
+            path.extend([FieldPathStep::Field("volumes"), FieldPathStep::Entry("name", name)])
+        }
     }
     match item {
-        Item::Variable(_, name) => path.extend([Step::Field("env"), Step::Entry("name", name)]),
-        Item::Mount(_, place) => path.extend([Step::Field("volumeMounts"), Step::Entry("mountPath", place)]),
+        Item::Variable(_, name) => {
+            path.extend([FieldPathStep::Field("env"), FieldPathStep::Entry("name", name)])
+        }
+        Item::Mount(_, place) => {
+            path.extend([FieldPathStep::Field("volumeMounts"), FieldPathStep::Entry("mountPath", place)])
+        }
         Item::Container(_) | Item::Volume(_) => {}
     }
     descend(fields(entry)?, &path)

@@ -5,13 +5,13 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::Controller;
+use super::WorkloadController;
 
 /// What of the workload's settings makes each rollout interrupt the service.
-pub(super) fn interruption(controller: &Controller) -> Option<String> {
+pub(super) fn interruption(controller: &WorkloadController) -> Option<String> {
     let target = controller.title();
     let (replicas, unavailable) = match controller {
-        Controller::Deployment(deployment) => {
+        WorkloadController::Deployment(deployment) => {
             let spec = deployment.spec.as_ref()?;
             let strategy = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
             if spec.replicas != Some(0) && strategy == Some("Recreate") {
@@ -21,7 +21,7 @@ pub(super) fn interruption(controller: &Controller) -> Option<String> {
             }
             (spec.replicas.unwrap_or(1), unavailable_of_deployment(spec))
         }
-        Controller::StatefulSet(set) => {
+        WorkloadController::StatefulSet(set) => {
             let spec = set.spec.as_ref()?;
             let replicas = spec.replicas.unwrap_or(1);
             if replicas == 1 {

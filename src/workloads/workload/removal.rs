@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Change, Workload,
-    item::{Item, List, Place, references},
+    item::{ContainerPlace, Item, List, references},
     ownership::has_spec,
 };
 use crate::workloads::Owner;
@@ -63,7 +63,7 @@ pub(super) fn without(seen: &Workload, is_meant: impl Fn(&str, &Item) -> bool) -
     for place in List::ALL {
         let mut containers = list(pod, place.field());
         for container in &mut containers {
-            let place = Place { list: place, container: text(container, "name") };
+            let place = ContainerPlace { list: place, container: text(container, "name") };
             retain(container, "env", |entry| {
                 let item = Item::Variable(place.clone(), text(entry, "name"));
                 !goes(entry.pointer("/valueFrom/secretKeyRef/name"), item)

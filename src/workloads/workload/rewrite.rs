@@ -5,11 +5,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::{Workload, item::Item, removal, wanted::Wanted};
+use super::{Workload, item::Item, removal, wanted::WantedEntries};
 use crate::workloads::Owner;
 
 /// The patch, for the version that was seen.
-pub(super) fn patch(seen: &Workload, wanted: &Wanted<'_>, yielding: &[Owner]) -> Value {
+pub(super) fn patch(seen: &Workload, wanted: &WantedEntries<'_>, yielding: &[Owner]) -> Value {
     let goes = |secret: &str, item: &Item| {
         wanted.owner.number_of(secret).is_some() && wanted.is_left_over(item)
             || !wanted.replaces(item) && yielding.iter().any(|owner| owner.number_of(secret).is_some())

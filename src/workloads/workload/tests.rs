@@ -72,7 +72,7 @@ fn tells_who_moved_what() {
     let at = |text: &str| Some(text.parse().unwrap());
     assert_eq!(standing.numbers, [1, 2].into());
     assert_eq!(standing.applied_at, at("2026-11-01T10:00:00Z"));
-    let moved = Moved { by: "kubectl-rollout".to_owned(), at: at("2026-11-01T11:00:00Z") };
+    let moved = RepointedBy { by: "kubectl-rollout".to_owned(), at: at("2026-11-01T11:00:00Z") };
     assert_eq!(standing.moved, Some(moved));
     // Old versions of Kubernetes track the fields of a reference.
     let granular = MOVED.replace(
@@ -89,7 +89,7 @@ fn tells_who_moved_what() {
 #[test]
 fn other_owners_have_nothing_there() {
     let seen = workload(&deployment(), MOVED);
-    assert_eq!(seen.standing(&owner("other")), Standing::default());
+    assert_eq!(seen.standing(&owner("other")), AppliedState::default());
     assert_eq!(seen.change(&owner("other"), None, &[]), Ok(None));
 }
 
@@ -113,7 +113,7 @@ metadata:
 ";
     let address = WorkloadAddress { name: "wandb".to_owned(), container: Some("wandb".to_owned()) };
     let standing = workload(&Target::Deployment(address), sidecar).standing(&owner("corp"));
-    assert_eq!(standing, Standing { numbers: [1].into(), ..Standing::default() });
+    assert_eq!(standing, AppliedState { numbers: [1].into(), ..AppliedState::default() });
 }
 
 #[test]
@@ -277,15 +277,15 @@ fn what_is_there_is_told_with_where_it_comes_from() {
     assert_eq!(
         told,
         [
-            ("LOCAL_LDAP_LOGIN", Holder::Other),
-            ("LOCAL_LDAP_ADDRESS", Holder::Other),
-            ("LOCAL_LDAP_LOGIN", Holder::Other)
+            ("LOCAL_LDAP_LOGIN", EntryHolder::Other),
+            ("LOCAL_LDAP_ADDRESS", EntryHolder::Other),
+            ("LOCAL_LDAP_LOGIN", EntryHolder::Other)
         ]
     );
     let seen = workload(&deployment(), &MOVED.replace("corp-ldap-1, key", "younger-ldap-1, key"));
     let present = seen.present(&owner("corp"), &delivery(3, &full), &[owner("younger")]);
     let told: Vec<_> = present.iter().map(|variable| (variable.name.as_str(), variable.holder)).collect();
-    assert_eq!(told, [("LOCAL_LDAP_ADDRESS", Holder::Own), ("LOCAL_LDAP_LOGIN", Holder::Yielding)]);
+    assert_eq!(told, [("LOCAL_LDAP_ADDRESS", EntryHolder::Own), ("LOCAL_LDAP_LOGIN", EntryHolder::Yielding)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Workload,
-    item::{Item, List, Place, references},
+    item::{ContainerPlace, Item, List, references},
     ownership,
 };
 use crate::{
@@ -19,19 +19,19 @@ use crate::{
 const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 
 /// The entries that a delivery consists of.
-pub(super) struct Wanted<'a> {
+pub(super) struct WantedEntries<'a> {
     pub(super) owner: &'a Owner,
     /// The containers that get them.
-    places: Vec<Place>,
+    places: Vec<ContainerPlace>,
     revision: String,
     pub(super) variables: Vec<&'static str>,
     /// The names that each container has, in their order.
-    orders: BTreeMap<Place, Vec<String>>,
+    orders: BTreeMap<ContainerPlace, Vec<String>>,
     /// The path of the file with authorities, where there are any.
     pub(super) authorities: Option<String>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedEntries<'a> {
     pub(super) fn new<'b>(
         containers: impl IntoIterator<Item = &'b str>,
         owner: &'a Owner,
@@ -66,7 +66,7 @@ impl<'a> Wanted<'a> {
             return None;
         }
         let volume = &self.owner.volume;
-        let container = |place: &Place| {
+        let container = |place: &ContainerPlace| {
             let variables = self.arranged(place).into_iter().map(
                 |name| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": self.revision, "key": name}}}),
             );
@@ -94,7 +94,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// The variables in the order that the container has already, and then those that it lacks.
-    fn arranged(&self, place: &Place) -> Vec<&'static str> {
+    fn arranged(&self, place: &ContainerPlace) -> Vec<&'static str> {
         let order = self.orders.get(place).map(Vec::as_slice).unwrap_or_default();
         let position = |name: &str| order.iter().position(|each| each == name).unwrap_or(order.len());
         let mut variables = self.variables.clone();
@@ -157,7 +157,7 @@ impl<'a> Wanted<'a> {
         if self.variables.is_empty() && self.authorities.is_none() {
             return BTreeSet::new();
         }
-        let of_container = |place: &Place| {
+        let of_container = |place: &ContainerPlace| {
             let variables =
                 self.variables.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned()));
             let mount = self.authorities.iter().map(|path| Item::Mount(place.clone(), path.clone()));
@@ -202,8 +202,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-pub(super) fn place_of(container: &str) -> Place {
-    Place { list: List::Containers, container: container.to_owned() }
+pub(super) fn place_of(container: &str) -> ContainerPlace {
+    ContainerPlace { list: List::Containers, container: container.to_owned() }
 }
 
 pub(super) fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {

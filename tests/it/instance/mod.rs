@@ -15,7 +15,7 @@ mod teams;
 use test_support::Certificate;
 use wandb_auth_operator::{
     api::InstanceSpec,
-    instance::{ApiKey, BaseUrl, Credential, Instance, Refusal},
+    instance::{ApiKey, BaseUrl, Credential, Instance, ServerRefusal},
     net::{CaBundle, EgressPolicy, HttpClient, Network, Trust},
 };
 
@@ -54,12 +54,12 @@ fn credential(key: &str) -> Credential {
 
 /// Why there is no result. The results themselves have no `Debug`, since they hold secrets.
 #[track_caller]
-fn refusal<T>(outcome: Result<T, Refusal>) -> Refusal {
+fn refusal<T>(outcome: Result<T, ServerRefusal>) -> ServerRefusal {
     outcome.err().unwrap_or_else(|| panic!("the server did what was asked"))
 }
 
 /// The result.
 #[track_caller]
-fn granted<T>(outcome: Result<T, Refusal>) -> T {
+fn granted<T>(outcome: Result<T, ServerRefusal>) -> T {
     outcome.unwrap_or_else(|refusal| panic!("{}", refusal.problem.message))
 }

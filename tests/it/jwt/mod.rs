@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use wandb_auth_operator::{
     api::{CheckName, CheckResult, JwtIssuer, Reason, jwt_issuer::KeyStatus},
-    engine::{self, Fetched, Finding, Findings, ObjectKey, Prepared, ReferenceSource, Scene},
+    engine::{self, CheckContext, Fetched, Finding, Findings, ObjectKey, Prepared, ReferenceSource},
     net::{EgressPolicy, Network},
 };
 
@@ -86,8 +86,8 @@ async fn examine_within(
     let key = ObjectKey { source: ReferenceSource::Secret, name: "tokens".to_owned() };
     match engine::prepare(&object, &[], &BTreeMap::from([(key, secret)]), &network.system_trust, &[]) {
         Prepared::Planned(planned) => {
-            let scene = Scene::without_cluster(network);
-            let examined = engine::Examination::run(&planned, scene, limit).await.finish();
+            let scene = CheckContext::without_cluster(network);
+            let examined = engine::CheckRun::run(&planned, scene, limit).await.finish();
             Examined { findings: examined.findings, keys: examined.evidence }
         }
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),

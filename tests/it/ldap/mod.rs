@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use test_support::Slapd;
 use wandb_auth_operator::{
     api::{CheckName, LdapConfig, Reason},
-    engine::{self, Fetched, Finding, Findings, ObjectKey, Planned, Prepared, ReferenceSource, Scene},
+    engine::{self, CheckContext, Fetched, Finding, Findings, ObjectKey, Planned, Prepared, ReferenceSource},
     net::{EgressPolicy, Network},
 };
 
@@ -113,7 +113,10 @@ impl Scenario {
             api_server: Vec::new(),
         });
         let planned = self.planned(&network);
-        engine::Examination::run(&planned, Scene::without_cluster(&network), limit).await.finish().findings
+        engine::CheckRun::run(&planned, CheckContext::without_cluster(&network), limit)
+            .await
+            .finish()
+            .findings
     }
 
     async fn findings(&self) -> Findings {

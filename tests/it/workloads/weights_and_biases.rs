@@ -17,7 +17,7 @@ use test_support::{
 use wandb_auth_operator::{
     api::{Reason, ldap_config::LdapConfig, oidc_provider::OidcProvider},
     engine::{Env, Kind, Values},
-    workloads::{Change, Delivery, Owner, Seen, Target, read},
+    workloads::{Change, Delivery, Owner, Target, TargetSnapshot, read},
 };
 
 fn target() -> Target {
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// The target, once API discovery tells of it.
-    async fn seen(&self) -> Result<Seen> {
+    async fn seen(&self) -> Result<TargetSnapshot> {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let found = async {
             loop {
@@ -102,7 +102,7 @@ impl World {
     }
 }
 
-fn merge_patch(seen: &Seen, owner: &Owner, delivery: Option<&Delivery<'_>>) -> Result<Value> {
+fn merge_patch(seen: &TargetSnapshot, owner: &Owner, delivery: Option<&Delivery<'_>>) -> Result<Value> {
     match seen.change(owner, delivery, &[]) {
         Ok(Some(Change::Merge(patch))) => Ok(patch),
         other => bail!("no merge patch: {other:?}"),

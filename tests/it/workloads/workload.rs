@@ -23,8 +23,8 @@ use wandb_auth_operator::{
     engine::{CA_FILE, Env, Values},
     problem::Problem,
     workloads::{
-        Change, Delivery, Made, Owner, Patience, Rollout, Seen, Sightings, Target, WorkloadAddress, in_use,
-        make, read, rollout, unblock,
+        ApplyResult, Change, Delivery, Owner, Rollout, RolloutDeadline, Sightings, Target, TargetSnapshot,
+        WorkloadAddress, in_use, make, read, rollout, unblock,
     },
 };
 
@@ -90,12 +90,12 @@ impl Delivering {
         Ok(self.deployments().get("wandb").await?)
     }
 
-    async fn seen(&self) -> Result<Seen> {
+    async fn seen(&self) -> Result<TargetSnapshot> {
         let seen = read(self.client(), self.workspace.namespace(), &self.target).await?;
         told(seen)?.context("the target")
     }
 
-    async fn make(&self, seen: &Seen, change: &Change) -> Result<Result<Made, Problem>> {
+    async fn make(&self, seen: &TargetSnapshot, change: &Change) -> Result<Result<ApplyResult, Problem>> {
         Ok(make(self.client(), self.workspace.namespace(), seen, &self.owner, change).await?)
     }
 
@@ -120,7 +120,7 @@ impl Delivering {
                 return Ok(changes);
             };
             let made = make(self.client(), self.workspace.namespace(), &seen, owner, &change).await?;
-            if told(made)? == Made::Changed {
+            if told(made)? == ApplyResult::Changed {
                 changes.push(change);
             }
             ensure!(changes.len() < 5, "it does not end: {changes:?}");
@@ -204,8 +204,8 @@ fn values_with_file() -> Values {
 }
 
 /// Ten minutes for pods, and no time for a container that fails.
-fn patience() -> Patience {
-    Patience {
+fn patience() -> RolloutDeadline {
+    RolloutDeadline {
         limit: Duration::from_mins(10),
         failure: Duration::ZERO,
         since: None,
@@ -281,7 +281,7 @@ async fn what_is_delivered_is_exactly_what_the_owner_has() -> Result<()> {
     assert_eq!(world.fields().await?, None);
     assert_eq!(
         world.seen().await?.standing(&world.owner),
-        wandb_auth_operator::workloads::Standing::default()
+        wandb_auth_operator::workloads::AppliedState::default()
     );
     Ok(())
 }
@@ -405,7 +405,7 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
     let merge = Change::Merge(json!({"metadata": metadata_of(&apply), "spec": {"replicas": 3}}));
     world.edit("kubectl-edit", |container| container.image = Some("wandb/local:other".to_owned())).await?;
     for change in [&apply, &merge] {
-        assert!(matches!(world.make(&stale, change).await?, Ok(Made::Stale(_))));
+        assert!(matches!(world.make(&stale, change).await?, Ok(ApplyResult::Stale(_))));
     }
     // Another object of the same name.
     world.deployments().delete("wandb", &DeleteParams::foreground()).await?;
@@ -415,13 +415,13 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for change in [&apply, &merge] {
-        assert!(matches!(world.make(&stale, change).await?, Ok(Made::Stale(_))));
+        assert!(matches!(world.make(&stale, change).await?, Ok(ApplyResult::Stale(_))));
     }
     assert!(world.deployments().get_opt("wandb").await?.is_none(), "nothing is created");
     assert!(told(read(world.client(), world.workspace.namespace(), &world.target).await?)?.is_none());
     world.workspace.apply(&WORKLOAD.replace("KIND", "Deployment")).await?;
     for change in [&apply, &merge] {
-        assert!(matches!(world.make(&stale, change).await?, Ok(Made::Stale(_))));
+        assert!(matches!(world.make(&stale, change).await?, Ok(ApplyResult::Stale(_))));
     }
     assert_eq!(world.fields().await?, None);
     Ok(())
@@ -456,8 +456,8 @@ async fn refusals_say_what_to_do() -> Result<()> {
         match world.make(&seen, &change).await? {
             Err(problem) => break (seen, change, problem),
             // The Deployment's controller writes its status.
-            Ok(Made::Stale(_)) => ensure!(Instant::now() < deadline, "still stale"),
-            Ok(Made::Changed) => bail!("changed"),
+            Ok(ApplyResult::Stale(_)) => ensure!(Instant::now() < deadline, "still stale"),
+            Ok(ApplyResult::Changed) => bail!("changed"),
         }
     };
     assert_eq!(problem.reason, Reason::TargetRefused);

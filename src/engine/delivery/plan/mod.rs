@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::revisions::{Mark, Revision, Source, Stay, WayBack};
+use super::revisions::{FailedRevision, Revision, RevisionSource, RevisionState, Rollback};
 use crate::{
     problem::{enumerate, quote},
-    workloads::{Rollout, Standing},
+    workloads::{AppliedState, Rollout},
 };
 
 /// What is to be delivered, beside what the newest revision holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum DesiredValues {
     /// Exactly that.
     Newest,
     /// Something else, or there is no revision yet.
@@ -23,15 +23,15 @@ pub(super) enum Wanted {
 
 /// The next step towards the target.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step<'a> {
+pub(super) enum DeliveryStep<'a> {
     /// There is nothing to deliver yet.
     Nothing,
     /// A revision of this number is to be made.
     Create(u64),
     /// A revision is to be marked.
-    Mark(&'a Revision, Mark),
+    Mark(&'a Revision, RevisionState),
     /// The target is to be brought there.
-    Go(Course<'a>),
+    Go(DesiredRevision<'a>),
     /// The target stays as it is: the revision that it went back to was deleted, and none that worked is left.
     Stay(Stranded<'a>),
 }
@@ -49,11 +49,11 @@ pub(super) struct Stranded<'a> {
 
 /// Where a target is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Course<'a> {
+pub(super) struct DesiredRevision<'a> {
     /// The newest revision.
     pub newest: &'a Revision,
     /// Why the target is not to refer to that one.
-    pub way_back: Option<&'a WayBack>,
+    pub way_back: Option<&'a Rollback>,
     /// The revision that it is to refer to; without one the entries are to be out.
     pub number: Option<u64>,
 }
@@ -64,7 +64,7 @@ pub(super) enum Judgement<'a> {
     /// Pods are still to come, or do not come although they did before.
     Underway(String),
     /// A revision is to be marked.
-    Mark(&'a Revision, Mark),
+    Mark(&'a Revision, RevisionState),
     /// The target is to go back to the revision of this number, if its values still work.
     Return {
         /// The earlier revision.
@@ -73,7 +73,7 @@ pub(super) enum Judgement<'a> {
         evidence: String,
     },
     /// The newest revision does not work, and nothing is left to go back to.
-    Stay(&'a Stay),
+    Stay(&'a FailedRevision),
 }
 
 /// What identifies an attempt: a revision that failed is not tried again before it is another one.
@@ -89,54 +89,58 @@ pub(super) struct Attempt {
 pub(super) fn aim<'a>(
     revisions: &'a [Revision],
     taken: &BTreeSet<u64>,
-    wanted: Wanted,
-    standing: &Standing,
+    wanted: DesiredValues,
+    standing: &AppliedState,
     attempt: &Attempt,
-) -> Step<'a> {
+) -> DeliveryStep<'a> {
     // What was read out of a target that was then not taken over leads nowhere.
     let is_begun = |revision: &&Revision| {
-        revision.source == Source::Resource || standing.numbers.contains(&revision.number)
+        revision.source == RevisionSource::Resource || standing.numbers.contains(&revision.number)
     };
     let newest = match wanted {
-        Wanted::Newest => revisions.last(),
-        Wanted::Other => None,
-        Wanted::Kept => revisions.iter().rev().find(is_begun),
+        DesiredValues::Newest => revisions.last(),
+        DesiredValues::Other => None,
+        DesiredValues::Kept => revisions.iter().rev().find(is_begun),
     };
     let Some(newest) = newest else {
         return match wanted {
-            Wanted::Kept => Step::Nothing,
-            Wanted::Newest | Wanted::Other => Step::Create(next_number(revisions, taken, standing)),
+            DesiredValues::Kept => DeliveryStep::Nothing,
+            DesiredValues::Newest | DesiredValues::Other => {
+                DeliveryStep::Create(next_number(revisions, taken, standing))
+            }
         };
     };
     let moved = by_somebody_else(revisions, newest, standing, attempt);
     if let Some(mark) = moved.or_else(|| undone_by_somebody_else(revisions, newest, standing, attempt)) {
-        return Step::Mark(newest, mark);
+        return DeliveryStep::Mark(newest, mark);
     }
     match &newest.mark {
         // What is only kept, while the current values are not verified, is no reason to try again.
-        Mark::RolledBack(way_back) if wanted == Wanted::Newest && way_back.inputs != attempt.inputs => {
-            Step::Mark(newest, Mark::Retried { since: attempt.now })
+        RevisionState::RolledBack(way_back)
+            if wanted == DesiredValues::Newest && way_back.inputs != attempt.inputs =>
+        {
+            DeliveryStep::Mark(newest, RevisionState::Retried { since: attempt.now })
         }
-        Mark::Stayed(stay) if wanted == Wanted::Newest && stay.inputs != attempt.inputs => {
-            Step::Mark(newest, Mark::Retried { since: attempt.now })
+        RevisionState::Stayed(stay) if wanted == DesiredValues::Newest && stay.inputs != attempt.inputs => {
+            DeliveryStep::Mark(newest, RevisionState::Retried { since: attempt.now })
         }
-        Mark::RolledBack(way_back) => {
+        RevisionState::RolledBack(way_back) => {
             let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
             let number = way_back.to.filter(is_there).or_else(|| proven_before(revisions, newest));
             match (way_back.to, number) {
                 // Pods of before go on with what they have. Without entries they would be without a sign-in.
                 (Some(gone), None) => {
-                    Step::Stay(Stranded { newest, gone, evidence: way_back.evidence.as_str() })
+                    DeliveryStep::Stay(Stranded { newest, gone, evidence: way_back.evidence.as_str() })
                 }
-                _ => Step::Go(Course { newest, way_back: Some(way_back), number }),
+                _ => DeliveryStep::Go(DesiredRevision { newest, way_back: Some(way_back), number }),
             }
         }
-        _ => Step::Go(Course { newest, way_back: None, number: Some(newest.number) }),
+        _ => DeliveryStep::Go(DesiredRevision { newest, way_back: None, number: Some(newest.number) }),
     }
 }
 
 /// The number of the next revision: one that no Secret has, and that nothing refers to.
-pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standing: &Standing) -> u64 {
+pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standing: &AppliedState) -> u64 {
     let numbers = revisions.iter().map(|revision| revision.number);
     let last = numbers.chain(standing.numbers.iter().copied()).chain(taken.iter().copied()).max();
     last.unwrap_or(0) + 1
@@ -147,9 +151,9 @@ pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standin
 fn by_somebody_else(
     revisions: &[Revision],
     newest: &Revision,
-    standing: &Standing,
+    standing: &AppliedState,
     attempt: &Attempt,
-) -> Option<Mark> {
+) -> Option<RevisionState> {
     let moved = standing.moved.as_ref()?;
     let mut numbers = standing.numbers.iter();
     let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
@@ -161,11 +165,14 @@ fn by_somebody_else(
     }
     let away = *to != newest.number;
     match &newest.mark {
-        Mark::RolledBack(way_back) if way_back.to == Some(*to) || !is_since(way_back.since) => return None,
-        Mark::RolledBack(_) if !away => return Some(Mark::Retried { since: attempt.now }),
-        Mark::RolledOut { .. } | Mark::RolledBack(_) if away => {}
-        Mark::Retried { since } | Mark::Stayed(Stay { since, .. }) if away && is_later(*since) => {}
-        Mark::Pending if away && newest.created.is_some_and(is_later) => {}
+        RevisionState::RolledBack(way_back) if way_back.to == Some(*to) || !is_since(way_back.since) => {
+            return None;
+        }
+        RevisionState::RolledBack(_) if !away => return Some(RevisionState::Retried { since: attempt.now }),
+        RevisionState::RolledOut { .. } | RevisionState::RolledBack(_) if away => {}
+        RevisionState::Retried { since } | RevisionState::Stayed(FailedRevision { since, .. })
+            if away && is_later(*since) => {}
+        RevisionState::Pending if away && newest.created.is_some_and(is_later) => {}
         _ => return None,
     }
     let evidence =
@@ -178,9 +185,9 @@ fn by_somebody_else(
 fn undone_by_somebody_else(
     revisions: &[Revision],
     newest: &Revision,
-    standing: &Standing,
+    standing: &AppliedState,
     attempt: &Attempt,
-) -> Option<Mark> {
+) -> Option<RevisionState> {
     let undone = standing.undone.as_ref()?;
     let mut numbers = undone.numbers.iter();
     let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
@@ -189,15 +196,15 @@ fn undone_by_somebody_else(
         return None;
     }
     if *to == newest.number {
-        return Some(Mark::Retried { since: attempt.now });
+        return Some(RevisionState::Retried { since: attempt.now });
     }
     let titles = enumerate(undone.titles());
     let evidence = format!("The field manager {} took {titles} back to revision {to}.", quote(&undone.by.by));
     Some(way_back_to(*to, evidence, attempt))
 }
 
-fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> Mark {
-    Mark::RolledBack(WayBack {
+fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> RevisionState {
+    RevisionState::RolledBack(Rollback {
         to: Some(number),
         evidence,
         inputs: attempt.inputs.clone(),
@@ -209,14 +216,14 @@ fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> Mark {
 /// When pods were seen to run with what the newest revision's mark says.
 fn arrived_at(newest: &Revision) -> Option<Timestamp> {
     match &newest.mark {
-        Mark::RolledOut { at } => Some(*at),
-        Mark::RolledBack(way_back) => way_back.arrived,
+        RevisionState::RolledOut { at } => Some(*at),
+        RevisionState::RolledBack(way_back) => way_back.arrived,
         _ => None,
     }
 }
 
 /// Whether the target was not changed since pods arrived.
-fn is_over(arrived: Option<Timestamp>, standing: &Standing) -> bool {
+fn is_over(arrived: Option<Timestamp>, standing: &AppliedState) -> bool {
     arrived.is_some_and(|arrived| standing.applied_at.is_none_or(|applied| applied <= arrived))
 }
 
@@ -230,19 +237,19 @@ pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u
 pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
     let is_usable = |number: &u64| {
         let is_it = |revision: &&Revision| revision.number == *number;
-        revisions.iter().find(is_it).is_some_and(|it| !matches!(it.mark, Mark::Refused { .. }))
+        revisions.iter().find(is_it).is_some_and(|it| !matches!(it.mark, RevisionState::Refused { .. }))
     };
     let mut earlier = revisions.iter().rev().filter(|revision| revision.number < number);
     earlier.find_map(|revision| match &revision.mark {
-        Mark::RolledOut { .. } => Some(revision.number),
-        Mark::RolledBack(WayBack { to, arrived: Some(_), .. }) => to.filter(is_usable),
+        RevisionState::RolledOut { .. } => Some(revision.number),
+        RevisionState::RolledBack(Rollback { to, arrived: Some(_), .. }) => to.filter(is_usable),
         _ => None,
     })
 }
 
 /// The revision to go back to for one that is yet to be made. Where somebody deleted it, it is named all the same:
 /// to go back to no entries would take a sign-in away.
-pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &Standing) -> Option<u64> {
+pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &AppliedState) -> Option<u64> {
     let is_gone = |number: &&u64| revisions.iter().all(|revision| revision.number != **number);
     proven_below(revisions, number)
         .or_else(|| revisions.last().and_then(|newest| newest.previous))
@@ -253,14 +260,16 @@ pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &S
 fn refused_before<'a>(revisions: &'a [Revision], than: &Revision) -> Option<&'a str> {
     let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
     earlier.find_map(|revision| match &revision.mark {
-        Mark::Refused { evidence } | Mark::Stayed(Stay { evidence, .. }) => Some(evidence.as_str()),
+        RevisionState::Refused { evidence } | RevisionState::Stayed(FailedRevision { evidence, .. }) => {
+            Some(evidence.as_str())
+        }
         _ => None,
     })
 }
 
-impl<'a> Course<'a> {
+impl<'a> DesiredRevision<'a> {
     /// Whether pods were seen to run with it, and the target was not changed since.
-    pub fn is_over(&self, standing: &Standing) -> bool {
+    pub fn is_over(&self, standing: &AppliedState) -> bool {
         is_over(arrived_at(self.newest), standing)
     }
 
@@ -279,21 +288,25 @@ impl<'a> Course<'a> {
     /// What the target's rollout means for it.
     pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
         let Self { newest, way_back, .. } = *self;
-        if let (Mark::Stayed(stay), Rollout::Progressing(_) | Rollout::Failed(_)) = (&newest.mark, &rollout) {
+        if let (RevisionState::Stayed(stay), Rollout::Progressing(_) | Rollout::Failed(_)) =
+            (&newest.mark, &rollout)
+        {
             return Judgement::Stay(stay);
         }
         match (way_back, rollout) {
-            (None, Rollout::Complete) => Judgement::Mark(newest, Mark::RolledOut { at: attempt.now }),
+            (None, Rollout::Complete) => {
+                Judgement::Mark(newest, RevisionState::RolledOut { at: attempt.now })
+            }
             (Some(way_back), Rollout::Complete) => {
-                let arrived = WayBack { arrived: Some(attempt.now), ..way_back.clone() };
-                Judgement::Mark(newest, Mark::RolledBack(arrived))
+                let arrived = Rollback { arrived: Some(attempt.now), ..way_back.clone() };
+                Judgement::Mark(newest, RevisionState::RolledBack(arrived))
             }
             (Some(way_back), Rollout::Progressing(seen) | Rollout::Failed(seen)) => {
                 Judgement::Underway(format!("The target goes back: {} {seen}", way_back.evidence))
             }
             (None, Rollout::Progressing(seen)) => Judgement::Underway(seen),
             // Pods ran with it before, so what keeps them now lies elsewhere.
-            (None, Rollout::Failed(seen)) if matches!(newest.mark, Mark::RolledOut { .. }) => {
+            (None, Rollout::Failed(seen)) if matches!(newest.mark, RevisionState::RolledOut { .. }) => {
                 Judgement::Underway(seen)
             }
             (None, Rollout::Failed(evidence)) => self.give_up(evidence, revisions, attempt),
@@ -314,15 +327,20 @@ impl<'a> Course<'a> {
             }
         };
         let evidence = format!("{evidence} {why}");
-        let stay = Stay { evidence, inputs: attempt.inputs.clone(), since: attempt.now };
-        Judgement::Mark(self.newest, Mark::Stayed(stay))
+        let stay = FailedRevision { evidence, inputs: attempt.inputs.clone(), since: attempt.now };
+        Judgement::Mark(self.newest, RevisionState::Stayed(stay))
     }
 
     /// The mark of a way back to an earlier revision, or to no entries.
-    pub fn back(&self, to: Option<u64>, evidence: String, attempt: &Attempt) -> (&'a Revision, Mark) {
+    pub fn back(
+        &self,
+        to: Option<u64>,
+        evidence: String,
+        attempt: &Attempt,
+    ) -> (&'a Revision, RevisionState) {
         let (inputs, since) = (attempt.inputs.clone(), attempt.now);
-        let way_back = WayBack { to, evidence, inputs, since, arrived: None };
-        (self.newest, Mark::RolledBack(way_back))
+        let way_back = Rollback { to, evidence, inputs, since, arrived: None };
+        (self.newest, RevisionState::RolledBack(way_back))
     }
 }
 

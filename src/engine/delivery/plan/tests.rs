@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::workloads::{Moved, Undone};
+use crate::workloads::{RepointedBy, Undone};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -11,56 +11,66 @@ fn attempt(inputs: &str, second: i64) -> Attempt {
     Attempt { inputs: inputs.to_owned(), now: at(second) }
 }
 
-fn revision(number: u64, mark: Mark) -> Revision {
+fn revision(number: u64, mark: RevisionState) -> Revision {
     Revision::for_tests(number, mark, at(0))
 }
 
-fn back(to: Option<u64>) -> WayBack {
-    WayBack { to, evidence: "Crashed.".to_owned(), inputs: "spec 1".to_owned(), since: at(10), arrived: None }
+fn back(to: Option<u64>) -> Rollback {
+    Rollback {
+        to,
+        evidence: "Crashed.".to_owned(),
+        inputs: "spec 1".to_owned(),
+        since: at(10),
+        arrived: None,
+    }
 }
 
-fn stay() -> Stay {
-    Stay { evidence: "Crashed.".to_owned(), inputs: "spec 1".to_owned(), since: at(10) }
+fn stay() -> FailedRevision {
+    FailedRevision { evidence: "Crashed.".to_owned(), inputs: "spec 1".to_owned(), since: at(10) }
 }
 
-fn standing(numbers: &[u64]) -> Standing {
-    Standing { numbers: numbers.iter().copied().collect(), applied_at: Some(at(5)), ..Standing::default() }
+fn standing(numbers: &[u64]) -> AppliedState {
+    AppliedState {
+        numbers: numbers.iter().copied().collect(),
+        applied_at: Some(at(5)),
+        ..AppliedState::default()
+    }
 }
 
-fn moved(numbers: &[u64], second: i64) -> Standing {
-    Standing {
-        moved: Some(Moved { by: "kubectl-rollout".to_owned(), at: Some(at(second)) }),
+fn moved(numbers: &[u64], second: i64) -> AppliedState {
+    AppliedState {
+        moved: Some(RepointedBy { by: "kubectl-rollout".to_owned(), at: Some(at(second)) }),
         ..standing(numbers)
     }
 }
 
 /// The step in words that a table can hold.
-fn step(revisions: &[Revision], wanted: Wanted, standing: &Standing, inputs: &str) -> String {
+fn step(revisions: &[Revision], wanted: DesiredValues, standing: &AppliedState, inputs: &str) -> String {
     match aim(revisions, &BTreeSet::from([7]), wanted, standing, &attempt(inputs, 99)) {
-        Step::Nothing => "nothing".to_owned(),
-        Step::Create(number) => format!("create {number}"),
-        Step::Mark(revision, Mark::RolledBack(way_back)) => {
+        DeliveryStep::Nothing => "nothing".to_owned(),
+        DeliveryStep::Create(number) => format!("create {number}"),
+        DeliveryStep::Mark(revision, RevisionState::RolledBack(way_back)) => {
             format!("mark {} back to {:?}", revision.number, way_back.to)
         }
-        Step::Mark(revision, Mark::Retried { .. }) => format!("retry {}", revision.number),
-        Step::Mark(revision, mark) => format!("mark {} {mark:?}", revision.number),
-        Step::Go(course) => format!("go to {:?}", course.number),
-        Step::Stay(Stranded { gone, .. }) => format!("stay without {gone}"),
+        DeliveryStep::Mark(revision, RevisionState::Retried { .. }) => format!("retry {}", revision.number),
+        DeliveryStep::Mark(revision, mark) => format!("mark {} {mark:?}", revision.number),
+        DeliveryStep::Go(course) => format!("go to {:?}", course.number),
+        DeliveryStep::Stay(Stranded { gone, .. }) => format!("stay without {gone}"),
     }
 }
 
 #[test]
 fn decides_one_step_from_what_is_there() {
-    use Mark::{Pending, Retried, RolledBack, RolledOut};
-    use Wanted::{Kept, Newest, Other};
+    use DesiredValues::{Kept, Newest, Other};
+    use RevisionState::{Pending, Retried, RolledBack, RolledOut};
     let proven = || revision(1, RolledOut { at: at(1) });
     let failed = |to| revision(2, RolledBack(back(to)));
-    let refused = || revision(1, Mark::Refused { evidence: "Wrong password.".to_owned() });
-    let stayed = || revision(2, Mark::Stayed(stay()));
+    let refused = || revision(1, RevisionState::Refused { evidence: "Wrong password.".to_owned() });
+    let stayed = || revision(2, RevisionState::Stayed(stay()));
     let none = || standing(&[]);
     let of_target = |number| {
         let mut revision = revision(number, RolledOut { at: at(1) });
-        revision.source = Source::Target;
+        revision.source = RevisionSource::Target;
         revision
     };
     for (revisions, wanted, standing, inputs, expected) in [
@@ -151,17 +161,17 @@ fn decides_one_step_from_what_is_there() {
 
 #[test]
 fn what_somebody_did_to_what_was_made_of_the_target_is_a_wish_once_pods_had_arrived() {
-    use Mark::{Pending, Retried, RolledBack, RolledOut};
-    let undone = |numbers: &[u64]| Standing {
+    use RevisionState::{Pending, Retried, RolledBack, RolledOut};
+    let undone = |numbers: &[u64]| AppliedState {
         undone: Some(Undone {
             numbers: numbers.iter().copied().collect(),
             workloads: vec![("Deployment/wandb-app-bc".to_owned(), Some(7))],
-            by: Moved { by: "kubectl-rollout".to_owned(), at: Some(at(20)) },
+            by: RepointedBy { by: "kubectl-rollout".to_owned(), at: Some(at(20)) },
         }),
         ..standing(&[2])
     };
     let proven = || revision(1, RolledOut { at: at(1) });
-    let arrived = |to| RolledBack(WayBack { arrived: Some(at(12)), ..back(to) });
+    let arrived = |to| RolledBack(Rollback { arrived: Some(at(12)), ..back(to) });
     for (newest, numbers, expected) in [
         (RolledOut { at: at(6) }, &[1][..], "mark 2 back to Some(1)"),
         // Forward again, and on to another one.
@@ -178,39 +188,41 @@ fn what_somebody_did_to_what_was_made_of_the_target_is_a_wish_once_pods_had_arri
         (RolledBack(back(Some(1))), &[2], "go to Some(1)"),
     ] {
         let revisions = [revision(0, RolledOut { at: at(0) }), proven(), revision(2, newest)];
-        let found = step(&revisions, Wanted::Newest, &undone(numbers), "spec 1");
+        let found = step(&revisions, DesiredValues::Newest, &undone(numbers), "spec 1");
         assert_eq!(found, expected, "{revisions:?}, {numbers:?}");
     }
 }
 
 #[test]
 fn a_rollout_is_judged_once() {
-    let revisions = [revision(1, Mark::RolledOut { at: at(1) }), revision(2, Mark::Pending)];
+    let revisions =
+        [revision(1, RevisionState::RolledOut { at: at(1) }), revision(2, RevisionState::Pending)];
     let newest = &revisions[1];
-    let forward = Course { newest, way_back: None, number: Some(2) };
+    let forward = DesiredRevision { newest, way_back: None, number: Some(2) };
     let now = attempt("spec 1", 99);
     assert_eq!(
         forward.judge(Rollout::Complete, &revisions, &now),
-        Judgement::Mark(newest, Mark::RolledOut { at: at(99) })
+        Judgement::Mark(newest, RevisionState::RolledOut { at: at(99) })
     );
     let fails = || Rollout::Failed("Crashed.".to_owned());
     assert_eq!(
         forward.judge(fails(), &revisions, &now),
         Judgement::Return { to: 1, evidence: "Crashed.".to_owned() }
     );
-    let (_, Mark::RolledBack(way_back)) = forward.back(Some(1), "Crashed.".to_owned(), &now) else {
+    let (_, RevisionState::RolledBack(way_back)) = forward.back(Some(1), "Crashed.".to_owned(), &now) else {
         panic!("not rolled back")
     };
     assert_eq!((way_back.to, way_back.inputs.as_str()), (Some(1), "spec 1"));
-    let first = Course { newest: &revisions[1], way_back: None, number: Some(2) };
-    let Judgement::Mark(_, Mark::RolledBack(way_back)) = first.judge(fails(), &revisions[1..], &now) else {
+    let first = DesiredRevision { newest: &revisions[1], way_back: None, number: Some(2) };
+    let Judgement::Mark(_, RevisionState::RolledBack(way_back)) = first.judge(fails(), &revisions[1..], &now)
+    else {
         panic!("there is nothing to check in front of the first")
     };
     assert_eq!(way_back.to, None);
-    let proven = revision(2, Mark::RolledOut { at: at(6) });
-    let proven = Course { newest: &proven, way_back: None, number: Some(2) };
+    let proven = revision(2, RevisionState::RolledOut { at: at(6) });
+    let proven = DesiredRevision { newest: &proven, way_back: None, number: Some(2) };
     assert!(proven.is_over(&standing(&[2])), "what was seen to run is not looked at again");
-    let later = Standing { applied_at: Some(at(7)), ..standing(&[2]) };
+    let later = AppliedState { applied_at: Some(at(7)), ..standing(&[2]) };
     assert!(!proven.is_over(&later), "unless the entries had to be written again");
     assert_eq!(
         proven.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now),
@@ -221,47 +233,54 @@ fn a_rollout_is_judged_once() {
 
 #[test]
 fn a_revision_that_does_not_work_any_more_is_no_way_back() {
-    let refused = |number| revision(number, Mark::Refused { evidence: format!("{number} is refused.") });
-    let proven = revision(1, Mark::RolledOut { at: at(1) });
-    let back = |to| revision(3, Mark::RolledBack(WayBack { arrived: Some(at(9)), ..back(to) }));
+    let refused =
+        |number| revision(number, RevisionState::Refused { evidence: format!("{number} is refused.") });
+    let proven = revision(1, RevisionState::RolledOut { at: at(1) });
+    let back = |to| revision(3, RevisionState::RolledBack(Rollback { arrived: Some(at(9)), ..back(to) }));
     let now = attempt("spec 1", 99);
-    let newest = |previous| revision(4, Mark::Pending).after(previous);
+    let newest = |previous| revision(4, RevisionState::Pending).after(previous);
     for (earlier, previous, expected) in [
-        (vec![refused(1), refused(2), revision(3, Mark::Pending)], None, "stays: Crashed. 2 is refused."),
+        (
+            vec![refused(1), refused(2), revision(3, RevisionState::Pending)],
+            None,
+            "stays: Crashed. 2 is refused.",
+        ),
         (vec![proven.clone(), refused(2)], None, "returns to 1"),
         (vec![proven.clone(), refused(2), back(Some(2))], Some(2), "returns to 1"),
         (
-            vec![refused(1), revision(2, Mark::Stayed(stay())), back(Some(1))],
+            vec![refused(1), revision(2, RevisionState::Stayed(stay())), back(Some(1))],
             None,
             "stays: Crashed. Crashed.",
         ),
-        (vec![revision(3, Mark::Pending)], None, "back to nothing"),
+        (vec![revision(3, RevisionState::Pending)], None, "back to nothing"),
         // Somebody deleted it.
         (vec![], Some(1), "stays: Crashed. Revision 1, to which it would go back, was deleted."),
-        (vec![revision(3, Mark::Pending)], Some(3), "back to nothing"),
+        (vec![revision(3, RevisionState::Pending)], Some(3), "back to nothing"),
         (vec![proven], Some(2), "returns to 1"),
     ] {
         let revisions = [earlier, vec![newest(previous)]].concat();
-        let course = Course { newest: revisions.last().unwrap(), way_back: None, number: Some(4) };
+        let course = DesiredRevision { newest: revisions.last().unwrap(), way_back: None, number: Some(4) };
         let judged = match course.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now) {
             Judgement::Return { to, .. } => format!("returns to {to}"),
-            Judgement::Mark(newest, Mark::Stayed(stay)) if newest.number == 4 => {
+            Judgement::Mark(newest, RevisionState::Stayed(stay)) if newest.number == 4 => {
                 format!("stays: {}", stay.evidence)
             }
-            Judgement::Mark(_, Mark::RolledBack(WayBack { to: None, .. })) => "back to nothing".to_owned(),
+            Judgement::Mark(_, RevisionState::RolledBack(Rollback { to: None, .. })) => {
+                "back to nothing".to_owned()
+            }
             other => format!("{other:?}"),
         };
         assert_eq!(judged, expected);
     }
     // It is looked at on, and a late success counts.
-    let stays = revision(4, Mark::Stayed(stay()));
-    let course = Course { newest: &stays, way_back: None, number: Some(4) };
+    let stays = revision(4, RevisionState::Stayed(stay()));
+    let course = DesiredRevision { newest: &stays, way_back: None, number: Some(4) };
     assert!(!course.is_over(&standing(&[4])));
     for rollout in [Rollout::Failed("Crashed.".to_owned()), Rollout::Progressing("Runs.".to_owned())] {
         assert_eq!(course.judge(rollout, &[], &now), Judgement::Stay(&stay()), "it does not flap");
     }
     let succeeded = course.judge(Rollout::Complete, &[], &now);
-    assert_eq!(succeeded, Judgement::Mark(&stays, Mark::RolledOut { at: at(99) }));
+    assert_eq!(succeeded, Judgement::Mark(&stays, RevisionState::RolledOut { at: at(99) }));
 }
 
 /// What can happen to a target and its revisions.
@@ -297,7 +316,7 @@ struct World {
     /// The revisions whose values the other side refuses, and how often each was tried.
     refused: std::collections::BTreeMap<u64, usize>,
     wanted: Option<(u64, Pods)>,
-    standing: Standing,
+    standing: AppliedState,
     generation: usize,
     clock: i64,
     /// Whether pods ran with entries of the owner.
@@ -320,26 +339,27 @@ impl World {
         let attempt = Attempt { inputs: self.generation.to_string(), now };
         let newest = self.revisions.last().map(|revision| self.contents[&revision.number]);
         let wanted = match (self.wanted, newest) {
-            (None, _) => Wanted::Kept,
-            (Some(wanted), Some(newest)) if wanted == newest => Wanted::Newest,
-            (Some(_), _) => Wanted::Other,
+            (None, _) => DesiredValues::Kept,
+            (Some(wanted), Some(newest)) if wanted == newest => DesiredValues::Newest,
+            (Some(_), _) => DesiredValues::Other,
         };
         let revisions = self.revisions.clone();
         let (number, mark) = match aim(&revisions, &BTreeSet::new(), wanted, &self.standing, &attempt) {
-            Step::Nothing | Step::Stay(_) => return false,
-            Step::Create(number) => {
+            DeliveryStep::Nothing | DeliveryStep::Stay(_) => return false,
+            DeliveryStep::Create(number) => {
                 self.had_entries &= !self.revisions.is_empty() || !self.standing.numbers.is_empty();
                 self.contents.insert(number, self.wanted.unwrap());
                 let previous = previous_of_next(&revisions, number, &self.standing);
-                self.revisions.push(Revision::for_tests(number, Mark::Pending, now).after(previous));
+                self.revisions.push(Revision::for_tests(number, RevisionState::Pending, now).after(previous));
                 return true;
             }
-            Step::Mark(revision, mark) => (revision.number, mark),
-            Step::Go(course) => {
+            DeliveryStep::Mark(revision, mark) => (revision.number, mark),
+            DeliveryStep::Go(course) => {
                 assert!(course.number.is_some() || !self.had_entries, "a sign-in was taken away");
                 let numbers: BTreeSet<_> = course.number.into_iter().collect();
                 if self.standing.numbers != numbers {
-                    self.standing = Standing { numbers, applied_at: Some(now), ..Standing::default() };
+                    self.standing =
+                        AppliedState { numbers, applied_at: Some(now), ..AppliedState::default() };
                     return true;
                 }
                 if course.is_over(&self.standing) {
@@ -355,7 +375,7 @@ impl World {
                     Judgement::Return { to, evidence } => {
                         if let Some(tries) = self.refused.get_mut(&to) {
                             *tries += 1;
-                            (to, Mark::Refused { evidence })
+                            (to, RevisionState::Refused { evidence })
                         } else {
                             let (revision, mark) = course.back(Some(to), evidence, &attempt);
                             (revision.number, mark)
@@ -364,7 +384,7 @@ impl World {
                 }
             }
         };
-        self.had_entries |= matches!(mark, Mark::RolledOut { .. });
+        self.had_entries |= matches!(mark, RevisionState::RolledOut { .. });
         let revision = self.revisions.iter_mut().find(|revision| revision.number == number).unwrap();
         revision.mark = mark;
         true
@@ -383,7 +403,7 @@ impl World {
                 // Where that one does not work, the person has taken the working one away.
                 self.had_entries = false;
                 self.standing.numbers = BTreeSet::from([number]);
-                self.standing.moved = Some(Moved { by: "kubectl-rollout".to_owned(), at: Some(now) });
+                self.standing.moved = Some(RepointedBy { by: "kubectl-rollout".to_owned(), at: Some(now) });
             }
             Event::Revoke(index) if !self.revisions.is_empty() => {
                 self.refused.entry(index.get(&self.revisions).number).or_default();
@@ -394,7 +414,7 @@ impl World {
                 self.refused.remove(&gone);
             }
             Event::Undo(_) | Event::Revoke(_) | Event::Delete(_) => {}
-            Event::Remove => self.standing = Standing::default(),
+            Event::Remove => self.standing = AppliedState::default(),
             Event::Kill(steps) => return Some(*steps),
         }
         None
@@ -437,16 +457,16 @@ proptest! {
         match last {
             Pods::Run => {
                 prop_assert_eq!(at, Some(newest.number));
-                let rolled_out = matches!(newest.mark, Mark::RolledOut { .. });
+                let rolled_out = matches!(newest.mark, RevisionState::RolledOut { .. });
                 prop_assert!(rolled_out);
             }
             Pods::Crash => {
-                if let Mark::Stayed(_) = &newest.mark {
+                if let RevisionState::Stayed(_) = &newest.mark {
                     prop_assert_eq!(at, Some(newest.number));
                     let was_deleted = newest.previous.is_some();
                     prop_assert!(!world.refused.is_empty() || was_deleted);
                 } else if !lost {
-                    let arrived = matches!(&newest.mark, Mark::RolledBack(WayBack { arrived: Some(_), .. }));
+                    let arrived = matches!(&newest.mark, RevisionState::RolledBack(Rollback { arrived: Some(_), .. }));
                     prop_assert!(arrived);
                     prop_assert!(at.is_none_or(|number| world.pods(number) == Pods::Run), "pods crash where it rests");
                 }

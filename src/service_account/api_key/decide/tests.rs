@@ -19,7 +19,7 @@ fn key(id: &str) -> ApiKey {
         .unwrap_or_else(|problem| panic!("{problem:?}"))
 }
 
-fn listed(id: &str, maker: Maker) -> RemoteKey {
+fn listed(id: &str, maker: KeyOrigin) -> RemoteKey {
     RemoteKey { id: id.to_owned(), beginning: Some(format!("{id:z<6}").into()), maker, made: None }
 }
 
@@ -50,35 +50,35 @@ fn record(key_id: Option<&str>, previous: Option<(&str, i64)>) -> Record {
 
 #[test]
 fn decides_one_thing_after_the_other() {
-    use Maker::{Others, Ourselves};
-    let revoke = |id: &str| Step::Revoke { key_id: id.to_owned() };
-    let generate = || Step::Generate { rotation: 2, overlap: ROTATION.overlap };
+    use KeyOrigin::{Others, Ourselves};
+    let revoke = |id: &str| RotationStep::Revoke { key_id: id.to_owned() };
+    let generate = || RotationStep::Generate { rotation: 2, overlap: ROTATION.overlap };
     let two = [listed("old", Others), listed("new", Ourselves)];
     let three = [listed("old", Others), listed("new", Ourselves), listed("lost", Ourselves)];
     for (name, record, keys, now, expected) in [
-        ("new", record(Some("new"), None), &two[1..], 1000, Step::Rest),
-        ("new", record(Some("new"), None), &two[1..], 1099, Step::Rest),
+        ("new", record(Some("new"), None), &two[1..], 1000, RotationStep::Rest),
+        ("new", record(Some("new"), None), &two[1..], 1099, RotationStep::Rest),
         ("new", record(Some("new"), None), &two[1..], 1100, generate()),
         // Somebody else's key is no concern of ours.
-        ("new", record(Some("new"), None), &two[..], 1000, Step::Rest),
+        ("new", record(Some("new"), None), &two[..], 1000, RotationStep::Rest),
         // The key before stays for as long as programs may need it, and goes then.
-        ("new", record(Some("new"), Some(("old", 1030))), &two[..], 1029, Step::Rest),
+        ("new", record(Some("new"), Some(("old", 1030))), &two[..], 1029, RotationStep::Rest),
         ("new", record(Some("new"), Some(("old", 1030))), &two[..], 1030, revoke("old")),
-        ("new", record(Some("new"), Some(("old", 1200))), &two[..], 1100, Step::Rest),
+        ("new", record(Some("new"), Some(("old", 1200))), &two[..], 1100, RotationStep::Rest),
         ("new", record(Some("new"), Some(("old", 1200))), &two[1..], 1100, generate()),
         // What a run left behind goes first.
         ("new", record(Some("new"), Some(("old", 1030))), &three[..], 1030, revoke("old")),
         ("new", record(Some("new"), Some(("old", 1130))), &three[..], 1100, revoke("lost")),
         // The key that a person copied.
-        ("old", record(None, None), &two[..1], 1000, Step::Rest),
+        ("old", record(None, None), &two[..1], 1000, RotationStep::Rest),
         ("old", record(None, None), &two[..1], 1100, generate()),
         ("old", record(None, None), &two[..], 1000, revoke("new")),
         // It may be one of ours.
-        ("new", record(None, None), &two[..], 1000, Step::Rest),
+        ("new", record(None, None), &two[..], 1000, RotationStep::Rest),
         // The record is not what the server lists.
-        ("new", record(Some("old"), None), &two[..], 1100, Step::Doubt),
-        ("new", record(Some("gone"), None), &two[..], 1100, Step::Doubt),
-        ("new", record(Some("new"), None), &[], 1100, Step::Doubt),
+        ("new", record(Some("old"), None), &two[..], 1100, RotationStep::Doubt),
+        ("new", record(Some("gone"), None), &two[..], 1100, RotationStep::Doubt),
+        ("new", record(Some("new"), None), &[], 1100, RotationStep::Doubt),
     ] {
         let current = Current { key: key(name), record };
         let seen = decide(rotating(now), &current, keys);
@@ -88,65 +88,69 @@ fn decides_one_thing_after_the_other() {
 
 #[test]
 fn a_key_that_cannot_be_told_is_left_to_a_person() {
-    let twins = [listed("a", Maker::Others), listed("b", Maker::Others)].map(|mut key| {
+    let twins = [listed("a", KeyOrigin::Others), listed("b", KeyOrigin::Others)].map(|mut key| {
         key.beginning = None;
         key
     });
     let current = Current { key: key("a"), record: record(None, None) };
     assert_eq!(
         decide(rotating(1100), &current, &twins),
-        Step::Generate { rotation: 2, overlap: ROTATION.overlap }
+        RotationStep::Generate { rotation: 2, overlap: ROTATION.overlap }
     );
     let next = succeed(rotating(1100), ROTATION.overlap, &current, &twins, ("c".to_owned(), 2));
     assert_eq!((next.previous.clone(), next.leftover), (Vec::new(), Some(Leftover::Bootstrap)));
-    let all = [&twins[..], &[listed("c", Maker::Ourselves)]].concat();
+    let all = [&twins[..], &[listed("c", KeyOrigin::Ourselves)]].concat();
     let current = Current { key: key("c"), record: next };
     assert_eq!(prune(&current, &all).leftover, Some(Leftover::Bootstrap));
     assert_eq!(prune(&current, &all[2..]).leftover, None, "somebody deleted both");
-    assert_eq!(decide(rotating(1100), &current, &all), Step::Rest);
+    assert_eq!(decide(rotating(1100), &current, &all), RotationStep::Rest);
 }
 
 #[test]
 fn without_a_rotation_only_what_was_begun_is_finished() {
-    let listed = [listed("old", Maker::Others), listed("new", Maker::Ourselves)];
+    let listed = [listed("old", KeyOrigin::Others), listed("new", KeyOrigin::Ourselves)];
     let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1030))) };
-    for (now, expected) in [(1029, Step::Rest), (1030, Step::Revoke { key_id: "old".to_owned() })] {
+    for (now, expected) in
+        [(1029, RotationStep::Rest), (1030, RotationStep::Revoke { key_id: "old".to_owned() })]
+    {
         assert_eq!(decide(circumstances(None, now), &current, &listed), expected);
     }
-    assert_eq!(decide(circumstances(None, 9999), &current, &listed[1..]), Step::Rest);
+    assert_eq!(decide(circumstances(None, 9999), &current, &listed[1..]), RotationStep::Rest);
 }
 
 #[test]
 fn a_key_that_is_in_use_again_is_not_the_one_before() {
-    let listed = [listed("old", Maker::Others)];
+    let listed = [listed("old", KeyOrigin::Others)];
     let current = Current { key: key("old"), record: record(None, Some(("old", 1030))) };
-    assert_eq!(decide(rotating(1040), &current, &listed), Step::Rest);
+    assert_eq!(decide(rotating(1040), &current, &listed), RotationStep::Rest);
     assert_eq!(prune(&current, &listed).previous, []);
 }
 
 #[test]
 fn what_another_process_may_be_about_to_publish_is_spared() {
     let current = Current { key: key("old"), record: record(None, None) };
-    let made = |second| RemoteKey { made: Some(at(second)), ..listed("new", Maker::Ourselves) };
+    let made = |second| RemoteKey { made: Some(at(second)), ..listed("new", KeyOrigin::Ourselves) };
     for (second, now, expected) in [
-        (1100, 1104, Step::Rest),
-        (1100, 1105, Step::Revoke { key_id: "new".to_owned() }),
+        (1100, 1104, RotationStep::Rest),
+        (1100, 1105, RotationStep::Revoke { key_id: "new".to_owned() }),
         // The other's clock is ahead, a little or by far.
-        (1108, 1104, Step::Rest),
-        (9999, 1104, Step::Revoke { key_id: "new".to_owned() }),
+        (1108, 1104, RotationStep::Rest),
+        (9999, 1104, RotationStep::Revoke { key_id: "new".to_owned() }),
     ] {
-        let keys = [listed("old", Maker::Others), made(second)];
+        let keys = [listed("old", KeyOrigin::Others), made(second)];
         assert_eq!(decide(rotating(now), &current, &keys), expected, "{second} {now}");
     }
     // The other goes by the time, or by the earliest.
-    for (second, expected) in
-        [(1100, Step::Rest), (9999, Step::Rest), (5000, Step::Revoke { key_id: "new".to_owned() })]
-    {
-        let keys = [listed("old", Maker::Others), made(second)];
+    for (second, expected) in [
+        (1100, RotationStep::Rest),
+        (9999, RotationStep::Rest),
+        (5000, RotationStep::Revoke { key_id: "new".to_owned() }),
+    ] {
+        let keys = [listed("old", KeyOrigin::Others), made(second)];
         let circumstances = Circumstances { now: at(9999), earliest: at(1100), ..circumstances(None, 1100) };
         assert_eq!(decide(circumstances, &current, &keys), expected, "{second}");
     }
-    let keys = [listed("old", Maker::Others), made(1100)];
+    let keys = [listed("old", KeyOrigin::Others), made(1100)];
     assert_eq!(next_look(rotating(1104), &current, &keys), Some(at(1105)));
     assert_eq!(next_look(rotating(1105), &current, &keys), None);
 }
@@ -155,7 +159,7 @@ fn what_another_process_may_be_about_to_publish_is_spared() {
 fn a_key_that_was_published_last_is_granted_its_overlap() {
     let published = ["new".to_owned()];
     let at_time = |now| Circumstances { published: &published, ..rotating(now) };
-    let keys = [listed("old", Maker::Ourselves), listed("new", Maker::Ourselves)];
+    let keys = [listed("old", KeyOrigin::Ourselves), listed("new", KeyOrigin::Ourselves)];
     let restored = |previous| Current { key: key("old"), record: record(Some("old"), previous) };
     for (previous, expected) in [
         (None, Some(("new", 1130))),
@@ -167,20 +171,22 @@ fn a_key_that_was_published_last_is_granted_its_overlap() {
         assert_eq!(granted, record(Some("old"), expected));
     }
     // Nothing is revoked before it is written down, either.
-    assert_eq!(decide(at_time(1100), &restored(None), &keys), Step::Rest);
+    assert_eq!(decide(at_time(1100), &restored(None), &keys), RotationStep::Rest);
     // What is in use, gone or somebody else's needs none.
     let current = Current { key: key("new"), record: record(Some("new"), None) };
     assert_eq!(grant(at_time(1100), &current, &keys), current.record);
     assert_eq!(grant(at_time(1100), &restored(None), &keys[..1]), restored(None).record);
-    let others = [listed("old", Maker::Ourselves), listed("new", Maker::Others)];
+    let others = [listed("old", KeyOrigin::Ourselves), listed("new", KeyOrigin::Others)];
     assert_eq!(grant(at_time(1100), &restored(None), &others), restored(None).record);
 }
 
 #[test]
 fn nothing_is_revoked_while_it_may_be_too_early() {
     let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1100))) };
-    let keys = [listed("old", Maker::Ourselves), listed("new", Maker::Ourselves)];
-    for (earliest, expected) in [(1099, Step::Rest), (1100, Step::Revoke { key_id: "old".to_owned() })] {
+    let keys = [listed("old", KeyOrigin::Ourselves), listed("new", KeyOrigin::Ourselves)];
+    for (earliest, expected) in
+        [(1099, RotationStep::Rest), (1100, RotationStep::Revoke { key_id: "old".to_owned() })]
+    {
         let circumstances = Circumstances { earliest: at(earliest), ..rotating(1105) };
         assert_eq!(decide(circumstances, &current, &keys), expected, "{earliest}");
     }
@@ -190,7 +196,7 @@ fn nothing_is_revoked_while_it_may_be_too_early() {
 fn an_overlap_is_counted_from_the_latest_that_it_may_be() {
     let published = ["new".to_owned()];
     let current = Current { key: key("old"), record: record(Some("old"), None) };
-    let keys = [listed("old", Maker::Ourselves), listed("new", Maker::Ourselves)];
+    let keys = [listed("old", KeyOrigin::Ourselves), listed("new", KeyOrigin::Ourselves)];
     for (latest, expected) in [(1100, 1130), (9000, 9030)] {
         let circumstances = Circumstances { published: &published, latest: at(latest), ..rotating(1100) };
         let granted = grant(circumstances, &current, &keys);
@@ -205,8 +211,8 @@ fn an_overlap_is_counted_from_the_latest_that_it_may_be() {
 fn a_key_that_may_be_one_of_ours_is_a_doubt() {
     let blind = |id, maker| RemoteKey { beginning: None, ..listed(id, maker) };
     let current = Current { key: key("a"), record: record(None, None) };
-    let keys = [blind("a", Maker::Others), blind("b", Maker::Ourselves)];
-    assert_eq!(decide(rotating(1100), &current, &keys), Step::Doubt);
+    let keys = [blind("a", KeyOrigin::Others), blind("b", KeyOrigin::Ourselves)];
+    assert_eq!(decide(rotating(1100), &current, &keys), RotationStep::Doubt);
 }
 
 /// An account at a server, the Secret, the status, and the clock.
@@ -227,7 +233,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let record = Record { since: Some(Time(at(0))), ..Record::default() };
-        let keys = vec![listed("first", Maker::Others)];
+        let keys = vec![listed("first", KeyOrigin::Others)];
         let secret = ("first".to_owned(), record);
         let backups = vec![secret.clone()];
         let (status, promised) = (None, HashMap::new());
@@ -278,19 +284,19 @@ impl World {
         self.status = Some(self.secret.0.clone());
         for _ in 1..effects {
             match decide(circumstances, &current, &self.keys) {
-                Step::Revoke { key_id } => {
+                RotationStep::Revoke { key_id } => {
                     assert_ne!(key_id, self.secret.0, "the published key is never revoked");
                     let promised = self.promised.get(&key_id).copied().unwrap_or_default();
                     assert!(promised <= self.now, "programs may still use {key_id}");
                     self.keys.retain(|key| key.id != key_id);
                 }
-                Step::Generate { rotation, overlap } => {
+                RotationStep::Generate { rotation, overlap } => {
                     self.generated += 1;
                     let new = format!("k{}x", self.generated);
                     let record =
                         succeed(circumstances, overlap, &current, &self.keys, (new.clone(), rotation));
                     let made = Some(at(self.now));
-                    self.keys.push(RemoteKey { made, ..listed(&new, Maker::Ourselves) });
+                    self.keys.push(RemoteKey { made, ..listed(&new, KeyOrigin::Ourselves) });
                     assert!(self.keys.len() <= 3, "at most three keys");
                     // Publishing is the second effect of the two, and the process may be dead by now.
                     if effects.is_multiple_of(2) {
@@ -299,11 +305,11 @@ impl World {
                     }
                     return;
                 }
-                Step::Rest => {
+                RotationStep::Rest => {
                     self.secret.1 = prune(&current, &self.keys);
                     return;
                 }
-                Step::Doubt => panic!("the record tells the truth"),
+                RotationStep::Doubt => panic!("the record tells the truth"),
             }
         }
     }

@@ -18,13 +18,13 @@ const READY: &str =
     "ready: true, restartCount: 3, state: {running: {}}, lastState: {terminated: {exitCode: 3}}";
 
 /// A Deployment that waits for its new pod, with no deadline of its own.
-fn waits() -> Controller {
+fn waits() -> WorkloadController {
     controller("Deployment", "replicas: 1", &format!("{SEEN}, replicas: 2, updatedReplicas: 1"))
 }
 
 /// Looks every three seconds for so many seconds, at a pod that the closure makes for each; the second of the
 /// first failure.
-fn first_failure(controller: &Controller, seconds: u64, pod: impl Fn(u64) -> Pod) -> Option<u64> {
+fn first_failure(controller: &WorkloadController, seconds: u64, pod: impl Fn(u64) -> Pod) -> Option<u64> {
     let mut sightings = Sightings::default();
     (0..=seconds).step_by(3).find(|second| {
         let patience = after(Duration::from_secs(*second));

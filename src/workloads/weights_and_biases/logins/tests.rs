@@ -6,8 +6,8 @@ fn owner() -> Owner {
     Owner::new("OidcProvider", "oidc", "manager", "main", "main-oidc".to_owned())
 }
 
-fn workload(name: &str, labels: &Value, containers: &Value, replicas: i32) -> Controller {
-    Controller::Deployment(
+fn workload(name: &str, labels: &Value, containers: &Value, replicas: i32) -> WorkloadController {
+    WorkloadController::Deployment(
         serde_json::from_value(json!({
             "metadata": {"name": name, "labels": labels, "managedFields": [
                 {"manager": "helm", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:template": {}}}},
@@ -97,7 +97,8 @@ fn where_the_applications_are_known_others_do_not_count() {
     let api = || workload("wandb-api", &json!({}), &containers("api", &entries), 1);
     let weave = || workload("wandb-weave", &json!({}), &containers("weave", &entries), 1);
     let other = || workload("other-api", &json!({}), &containers("api", &[]), 1);
-    let titles = |workloads| among(workloads, &owner()).iter().map(Controller::title).collect::<Vec<_>>();
+    let titles =
+        |workloads| among(workloads, &owner()).iter().map(WorkloadController::title).collect::<Vec<_>>();
     assert_eq!(titles(vec![api(), weave(), other()]), ["Deployment/wandb-api"]);
     assert_eq!(titles(vec![weave(), other()]), ["Deployment/wandb-weave"]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::Reason,
-    workloads::{Part, ValueOrigin},
+    workloads::{ValueOrigin, ValuePart},
 };
 
 fn bare(version: Version) -> WeightsAndBiases {
@@ -263,9 +263,9 @@ fn every_conflict_is_named() {
 
 /// Where the values come from, without showing any.
 fn sources(present: &[PresentVariable]) -> Vec<String> {
-    let part = |part: &Part| match part {
-        Part::Text(text) => text.expose().to_owned(),
-        Part::Key(reference) => format!("<{} {}>", reference.name, reference.key),
+    let part = |part: &ValuePart| match part {
+        ValuePart::Text(text) => text.expose().to_owned(),
+        ValuePart::Key(reference) => format!("<{} {}>", reference.name, reference.key),
     };
     let source = |value: &ValueOrigin| match value {
         ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
@@ -493,7 +493,7 @@ fn who_moved_an_entry_is_known() {
         }
     }
     let nothing = bare(Version::V2).standing(&oidc());
-    assert_eq!(nothing, Standing::default());
+    assert_eq!(nothing, AppliedState::default());
 }
 
 #[test]

@@ -3,28 +3,28 @@
 use super::{edit::WANDB_OPERATOR, *};
 use crate::api::Reason;
 
-const SHAPES: [Shape; 2] = [Shape::Selector, Shape::ValueOrSource];
+const SHAPES: [OidcFieldShape; 2] = [OidcFieldShape::Selector, OidcFieldShape::ValueOrSource];
 const NAMES: [&str; 4] = ["issuerUrl", "clientId", "clientSecret", "authMethod"];
 const OIDC: &[&str] = &["spec", "wandb", "oidc"];
 
 /// The resource with these contents of each field.
-fn with_fields(shape: Shape, value: &Value) -> WeightsAndBiases {
+fn with_fields(shape: OidcFieldShape, value: &Value) -> WeightsAndBiases {
     let fields: Map<_, _> = NAMES.map(|name| (name.to_owned(), value.clone())).into_iter().collect();
     resource_with(shape, json!({"wandb": {"hostname": "https://wandb.example.com", "oidc": fields}}))
 }
 
 /// The fields that refer to this Secret, whose shape is the one that is asked for.
-fn fields_to(seen: &WeightsAndBiases, shape: Shape, secret: &str) -> Vec<&'static str> {
+fn fields_to(seen: &WeightsAndBiases, shape: OidcFieldShape, secret: &str) -> Vec<&'static str> {
     let refers = |name: &&str| {
         let field =
             tree::find(&seen.object.data, OIDC).and_then(|oidc| oidc.get(*name)).unwrap_or(&Value::Null);
         let selector = match shape {
-            Shape::Selector => Some(field),
-            Shape::ValueOrSource => field.pointer("/valueFrom/secretKeyRef"),
+            OidcFieldShape::Selector => Some(field),
+            OidcFieldShape::ValueOrSource => field.pointer("/valueFrom/secretKeyRef"),
         };
         let is_whole = field
             .as_object()
-            .is_some_and(|field| field.len() == if shape == Shape::Selector { 2 } else { 1 });
+            .is_some_and(|field| field.len() == if shape == OidcFieldShape::Selector { 2 } else { 1 });
         is_whole && selector.and_then(|selector| tree::text(selector, &["name"])) == Some(secret)
     };
     NAMES.into_iter().filter(refers).collect()
@@ -36,7 +36,7 @@ fn what_nobody_set_is_taken_and_left_as_it_was() {
     for shape in SHAPES {
         for vacant in [json!({}), json!({"key": ""}), json!({"name": ""}), json!({"name": "", "key": ""})] {
             let mut seen = with_fields(shape, &vacant);
-            assert_eq!(seen.standing(&oidc()), Standing::default());
+            assert_eq!(seen.standing(&oidc()), AppliedState::default());
             deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values)));
             assert_eq!(fields_to(&seen, shape, "main-oidc-1"), ["issuerUrl", "clientId", "clientSecret"]);
             deliver(&mut seen, &oidc(), None);
@@ -75,7 +75,7 @@ fn what_somebody_set_is_theirs_in_either_shape() {
 
 #[test]
 fn the_shape_of_the_installed_definition_is_written() {
-    let mut seen = resource_with(Shape::ValueOrSource, json!({"wandb": {}}));
+    let mut seen = resource_with(OidcFieldShape::ValueOrSource, json!({"wandb": {}}));
     let patch = deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &oidc_values())));
     insta::assert_yaml_snapshot!(patch);
 }
@@ -100,7 +100,7 @@ fn an_entry_in_the_other_shape_is_ours_until_it_is_to_say_something_else() {
 #[test]
 fn what_the_wandb_operator_rewrites_was_not_moved() {
     let values = oidc_values();
-    let mut seen = resource_with(Shape::ValueOrSource, json!({"wandb": {}}));
+    let mut seen = resource_with(OidcFieldShape::ValueOrSource, json!({"wandb": {}}));
     deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values)));
     let rewritten = |secret: &str| {
         let source = json!({"secretKeyRef": {"name": secret, "key": "GORILLA_OIDC_ISSUER"}});

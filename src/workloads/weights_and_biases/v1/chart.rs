@@ -24,7 +24,7 @@ impl fmt::Display for Release {
 
 /// The release of the first chart that the W&B operator can use; nothing where that one does not tell.
 pub fn release<'a>(mut charts: impl Iterator<Item = &'a Value>) -> Option<Release> {
-    charts.find_map(Chart::of)?.release()
+    charts.find_map(ChartOrigin::of)?.release()
 }
 
 /// Refuses a release that cannot take references.
@@ -41,14 +41,14 @@ pub fn check(release: Option<Release>, name: &str) -> Result<(), Problem> {
 }
 
 /// Where a chart comes from, as the W&B operator tells them apart.
-enum Chart<'a> {
+enum ChartOrigin<'a> {
     /// A file, which tells no release.
     Local,
     /// A chart of this name in a repository or a registry.
     Remote { name: &'a str, version: &'a str },
 }
 
-impl<'a> Chart<'a> {
+impl<'a> ChartOrigin<'a> {
     /// What the W&B operator can use of it; nothing where it goes on to the next source.
     fn of(chart: &'a Value) -> Option<Self> {
         let text = |key| tree::text(chart, &[key]).filter(|text| !text.is_empty());

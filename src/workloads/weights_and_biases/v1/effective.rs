@@ -18,7 +18,7 @@ pub type Layers<'a> = Vec<(ValuesAuthor, &'a Value)>;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ValuePlace {
     /// Whose values they are.
     pub origin: ValuesAuthor,
     /// The keys that lead there from the top of the values.
@@ -27,11 +27,11 @@ pub struct Place {
 
 /// An environment variable as the chart writes it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Variable {
+pub struct ChartVariable {
     /// A scalar, or the rest of an entry such as `{valueFrom: …}`.
     pub value: Value,
     /// Where it comes from: the first source that has it.
-    pub place: Place,
+    pub place: ValuePlace,
 }
 
 /// The applications that answer logins: `wandb/local`, and the API of the split services.
@@ -65,14 +65,14 @@ pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static 
 }
 
 /// Every environment variable that the sources give an application, by name.
-pub fn environment(layers: &Layers<'_>, application: &str) -> BTreeMap<String, Variable> {
+pub fn environment(layers: &Layers<'_>, application: &str) -> BTreeMap<String, ChartVariable> {
     let mut variables = of_settings(layers);
     variables.extend(maps(layers, application));
     variables
 }
 
 /// The environment variables that the sources name themselves, by name.
-pub fn maps(layers: &Layers<'_>, application: &str) -> BTreeMap<String, Variable> {
+pub fn maps(layers: &Layers<'_>, application: &str) -> BTreeMap<String, ChartVariable> {
     let weakest_first = places(application).into_iter().rev();
     let named = weakest_first.flat_map(|path| {
         let names = at(layers, &path).and_then(|(map, _)| map.as_object().cloned()).unwrap_or_default();
@@ -92,16 +92,16 @@ pub fn above<'a>(application: &'a str, name: &'a str) -> impl Iterator<Item = Ve
 }
 
 /// Every source that has something at the path.
-pub fn holders(layers: &Layers<'_>, path: &[&str]) -> Vec<Place> {
+pub fn holders(layers: &Layers<'_>, path: &[&str]) -> Vec<ValuePlace> {
     let has = |values: &Value| tree::find(values, path).is_some_and(|value| !is_empty(value));
     let holders = layers.iter().filter(|(_, values)| has(values));
-    holders.map(|(origin, _)| Place::new(*origin, path)).collect()
+    holders.map(|(origin, _)| ValuePlace::new(*origin, path)).collect()
 }
 
 /// What is at the path, with the first source that has it; nothing where Go takes it for empty.
-pub fn variable(layers: &Layers<'_>, path: &[&str]) -> Option<Variable> {
+pub fn variable(layers: &Layers<'_>, path: &[&str]) -> Option<ChartVariable> {
     let (value, origin) = at(layers, path)?;
-    (!is_empty(&value)).then(|| Variable { value, place: Place::new(origin, path) })
+    (!is_empty(&value)).then(|| ChartVariable { value, place: ValuePlace::new(origin, path) })
 }
 
 /// What the sources have together at the path, with the first one that has anything there.
@@ -121,14 +121,14 @@ pub fn merged(layers: &Layers<'_>) -> Value {
 }
 
 /// Where a source has a value of another kind than those before it have: there the W&B operator stops.
-pub fn misfits(layers: &Layers<'_>) -> Vec<Place> {
+pub fn misfits(layers: &Layers<'_>) -> Vec<ValuePlace> {
     let mut layers = layers.iter();
     let Some((_, first)) = layers.next() else { return Vec::new() };
     let mut merged = (*first).clone();
     let places = layers.flat_map(|(origin, values)| {
         let mut paths = Vec::new();
         merge(&mut merged, values, &mut Vec::new(), &mut paths);
-        paths.into_iter().map(|path| Place { origin: *origin, path })
+        paths.into_iter().map(|path| ValuePlace { origin: *origin, path })
     });
     places.collect()
 }
@@ -167,9 +167,9 @@ pub fn places(application: &str) -> [Vec<&str>; 5] {
 }
 
 /// What the chart makes of its own settings.
-fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, Variable> {
+fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, ChartVariable> {
     let mut variables = BTreeMap::new();
-    let mut insert = |names: &[&str], variable: &Variable| {
+    let mut insert = |names: &[&str], variable: &ChartVariable| {
         variables.extend(names.iter().map(|name| ((*name).to_owned(), variable.clone())));
     };
     // Without a client the chart makes nothing of the others.
@@ -182,17 +182,17 @@ fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, Variable> {
         }
     }
     let secret = variable(layers, &[OIDC.as_slice(), &["oidcSecret", "name"]].concat());
-    if let Some(Variable { value: name, place }) = secret {
+    if let Some(ChartVariable { value: name, place }) = secret {
         let key = at(layers, &[OIDC.as_slice(), &["oidcSecret", "secretKey"]].concat());
         let key = key.map_or_else(|| json!("OIDC_SECRET"), |(key, _)| key);
         let value = json!({"valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
-        insert(&SECRET_NAMES, &Variable { value, place });
+        insert(&SECRET_NAMES, &ChartVariable { value, place });
     } else if let Some(secret) = variable(layers, LITERAL_SECRET) {
         insert(&SECRET_NAMES, &secret);
     }
-    if let Some(Variable { value: hours, place }) = variable(layers, SESSION_HOURS) {
+    if let Some(ChartVariable { value: hours, place }) = variable(layers, SESSION_HOURS) {
         let hours = hours.as_str().map_or_else(|| hours.to_string(), ToOwned::to_owned);
-        insert(&["GORILLA_SESSION_LENGTH"], &Variable { value: json!(format!("{hours}h")), place });
+        insert(&["GORILLA_SESSION_LENGTH"], &ChartVariable { value: json!(format!("{hours}h")), place });
     }
     variables
 }
@@ -209,7 +209,7 @@ pub fn is_empty(value: &Value) -> bool {
     }
 }
 
-impl Place {
+impl ValuePlace {
     fn new(origin: ValuesAuthor, path: &[&str]) -> Self {
         Self { origin, path: path.iter().map(|key| (*key).to_owned()).collect() }
     }

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    Layers, OIDC_SECRET, Place, Seen, ValuesAuthor, Variable, effective, login_applications, variable,
+    ChartVariable, Layers, OIDC_SECRET, V1Snapshot, ValuePlace, ValuesAuthor, effective, login_applications,
+    variable,
 };
 use crate::workloads::{
     Delivery,
@@ -30,7 +31,7 @@ pub fn in_values<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
 /// sources beside the resource and in the places of the resource where nothing is written here.
 pub fn look_at_other_sources(
     edit: &mut Edit<'_>,
-    seen: &Seen<'_>,
+    seen: &V1Snapshot<'_>,
     wanted: &[&str],
     fields: &[(&[&str], Option<&str>)],
 ) {
@@ -66,13 +67,18 @@ pub fn look_at_other_sources(
 
 /// Notes settings of the chart that a person made and that a variable would silently take the place of: unlike the chart's
 /// other fields they are not written here.
-pub fn look_at_settings(edit: &mut Edit<'_>, seen: &Seen<'_>, delivery: &Delivery<'_>, wanted: &[&str]) {
+pub fn look_at_settings(
+    edit: &mut Edit<'_>,
+    seen: &V1Snapshot<'_>,
+    delivery: &Delivery<'_>,
+    wanted: &[&str],
+) {
     const SETTINGS: [&[&str]; 2] = [effective::LITERAL_SECRET, effective::SESSION_HOURS];
     let layers = seen.layers();
     for environment in login_applications(&layers).map(|name| effective::environment(&layers, name)) {
         let found =
             wanted.iter().filter_map(|name| Some((delivery.values.get(name)?, environment.get(*name)?)));
-        for (value, Variable { value: present, place }) in found {
+        for (value, ChartVariable { value: present, place }) in found {
             let is_setting = SETTINGS.iter().any(|path| place.path == *path);
             let is_of_person = matches!(place.origin, ValuesAuthor::Resource | ValuesAuthor::Console);
             if is_of_person && is_setting && present.as_str() != Some(value.expose()) {
@@ -83,12 +89,12 @@ pub fn look_at_settings(edit: &mut Edit<'_>, seen: &Seen<'_>, delivery: &Deliver
 }
 
 /// The resource's own places are looked at where they are edited.
-fn below_the_resource(places: Vec<Place>) -> impl Iterator<Item = Place> {
+fn below_the_resource(places: Vec<ValuePlace>) -> impl Iterator<Item = ValuePlace> {
     places.into_iter().filter(|place| place.origin != ValuesAuthor::Resource)
 }
 
 /// The path in the resource; nothing where the place is in another source.
-pub fn in_the_resource(place: &Place) -> Vec<&str> {
+pub fn in_the_resource(place: &ValuePlace) -> Vec<&str> {
     match place.origin {
         ValuesAuthor::Resource => to_resource(&place.path.iter().map(String::as_str).collect::<Vec<_>>()),
         ValuesAuthor::Console | ValuesAuthor::Managed | ValuesAuthor::Channel => Vec::new(),

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use super::{Seen, effective, elsewhere, login_applications};
+use super::{V1Snapshot, effective, elsewhere, login_applications};
 use crate::workloads::{
-    Holder, PresentVariable, ValueOrigin,
+    EntryHolder, PresentVariable, ValueOrigin,
     weights_and_biases::{edit::Edit, origin, reference::Form},
 };
 
 /// The variables of these names, as the chart gives them to each part that answers logins. Where the chart gives
 /// none of a name, what the edit would take the place of counts.
-pub fn present(edit: Edit<'_>, seen: &Seen<'_>, names: &[&str]) -> Vec<PresentVariable> {
+pub fn present(edit: Edit<'_>, seen: &V1Snapshot<'_>, names: &[&str]) -> Vec<PresentVariable> {
     let layers = seen.layers();
     let mut present = Vec::new();
     for application in login_applications(&layers) {
         let environment = effective::environment(&layers, application);
         let wanted = environment.into_iter().filter(|(name, _)| names.contains(&name.as_str()));
-        present.extend(wanted.map(|(name, effective::Variable { value, place })| {
+        present.extend(wanted.map(|(name, effective::ChartVariable { value, place })| {
             let path = elsewhere::in_the_resource(&place);
             PresentVariable {
                 name,
@@ -28,7 +28,7 @@ pub fn present(edit: Edit<'_>, seen: &Seen<'_>, names: &[&str]) -> Vec<PresentVa
         }));
     }
     let is_known = |other: &PresentVariable| {
-        present.iter().any(|each| each.name == other.name && each.holder == Holder::Other)
+        present.iter().any(|each| each.name == other.name && each.holder == EntryHolder::Other)
     };
     let idle: Vec<_> = edit.occupied().into_iter().filter(|other| !is_known(other)).collect();
     present.extend(idle);

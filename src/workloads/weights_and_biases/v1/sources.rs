@@ -23,7 +23,7 @@ pub enum ValuesAuthor {
 
 /// The chart and the values of one origin.
 #[derive(Clone)]
-pub struct Source {
+pub struct ValueSource {
     /// Who wrote them.
     pub origin: ValuesAuthor,
     /// The values.
@@ -34,9 +34,9 @@ pub struct Source {
 
 /// Every source beside the resource, in falling precedence.
 #[derive(Clone, Debug, Default)]
-pub struct Sources {
+pub struct ValueSources {
     /// What the W&B operator merges below the resource.
-    pub merged: Vec<Source>,
+    pub merged: Vec<ValueSource>,
     /// The chart that was installed last, where none of the sources names one.
     pub installed: Value,
     /// Why a source is missing here; nobody can tell then what the W&B operator makes of all.
@@ -44,7 +44,7 @@ pub struct Sources {
 }
 
 /// The values may hold secrets.
-impl fmt::Debug for Source {
+impl fmt::Debug for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source").field("origin", &self.origin).finish_non_exhaustive()
     }
@@ -84,8 +84,8 @@ pub(in crate::workloads) async fn read(
     client: &Client,
     namespace: &str,
     name: &str,
-) -> Result<Sources, kube::Error> {
-    let mut sources = Sources::default();
+) -> Result<ValueSources, kube::Error> {
+    let mut sources = ValueSources::default();
     let found = [
         (ValuesAuthor::Console, of_secret(client, namespace, &user_spec(name)).await?),
         (ValuesAuthor::Managed, of_config_map(client, namespace).await?),
@@ -94,7 +94,7 @@ pub(in crate::workloads) async fn read(
     for (origin, stored) in found {
         match stored {
             Ok(stored) => {
-                sources.merged.extend(stored.map(|(values, chart)| Source { origin, values, chart }));
+                sources.merged.extend(stored.map(|(values, chart)| ValueSource { origin, values, chart }));
             }
             Err(problem) => sources.unreadable = sources.unreadable.or(Some(problem)),
         }
@@ -139,7 +139,7 @@ fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<S
     Ok(Some((parse(values)?, chart.map(parse).transpose()?.unwrap_or_default())))
 }
 
-impl Sources {
+impl ValueSources {
     /// The values of every source, those of the resource first.
     pub fn values<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = (ValuesAuthor, &'a Value)> {
         let own = tree::find(resource, &["spec", "values"]).map(|values| (ValuesAuthor::Resource, values));
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn values_are_not_printed() {
         let values = json!({"global": {"license": "s3cret"}});
-        let source = Source { origin: ValuesAuthor::Console, values, chart: Value::Null };
+        let source = ValueSource { origin: ValuesAuthor::Console, values, chart: Value::Null };
         assert_eq!(format!("{source:?}"), "Source { origin: Console, .. }");
     }
 }

@@ -14,7 +14,8 @@ use crate::{api::oidc_provider::OidcProvider, engine::Kind};
 /// A resource with these values, beside those of the System Console.
 fn beside(spec: Value, console: Value) -> WeightsAndBiases {
     let mut seen = resource(Version::V1, spec);
-    seen.sources.merged = vec![Source { origin: ValuesAuthor::Console, values: console, chart: Value::Null }];
+    seen.sources.merged =
+        vec![ValueSource { origin: ValuesAuthor::Console, values: console, chart: Value::Null }];
     seen
 }
 
@@ -118,7 +119,7 @@ fn what_comes_into_another_source_later_is_told_and_taking_out_still_works() {
     let mut seen = resource(Version::V1, json!({"values": {}}));
     deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &full_values())));
     let values = json!({"global": {"extraEnv": {"OIDC_ISSUER": "theirs"}}});
-    seen.sources.merged = vec![Source { origin: ValuesAuthor::Channel, values, chart: Value::Null }];
+    seen.sources.merged = vec![ValueSource { origin: ValuesAuthor::Channel, values, chart: Value::Null }];
     let message = refusal(&seen);
     assert!(message.contains(r#"in the Secret "wandb-latest-cached-release""#), "{message}");
     deliver(&mut seen, &oidc(), None);
@@ -219,7 +220,7 @@ fn a_release_that_cannot_take_references_is_refused_wherever_it_is_told() {
     let mut own = resource(Version::V1, json!({"chart": old, "values": {}}));
     let mut channel = resource(Version::V1, json!({"chart": {}, "values": {}}));
     channel.sources.merged =
-        vec![Source { origin: ValuesAuthor::Channel, values: json!({}), chart: old.clone() }];
+        vec![ValueSource { origin: ValuesAuthor::Channel, values: json!({}), chart: old.clone() }];
     let mut installed = resource(Version::V1, json!({"values": {}}));
     installed.sources.installed = old;
     for seen in [&mut own, &mut channel, &mut installed] {
@@ -258,7 +259,7 @@ fn a_repair_changes_a_value_that_the_chart_does_not_read_and_leaves_no_trace() {
     let undone = crate::workloads::Undone {
         numbers: BTreeSet::new(),
         workloads: vec![("Deployment/wandb-app-bc".to_owned(), Some(7))],
-        by: crate::workloads::Moved { by: "kubectl".to_owned(), at: None },
+        by: crate::workloads::RepointedBy { by: "kubectl".to_owned(), at: None },
     };
     let Some(crate::workloads::Change::Merge(patch)) = seen.repair(&oidc(), &undone).unwrap() else {
         panic!()

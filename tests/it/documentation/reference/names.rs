@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use strum::IntoEnumIterator;
-use wandb_auth_operator::api::{CheckName, Reason, names::Remedy};
+use wandb_auth_operator::api::{CheckName, Reason, names::Resolution};
 
 use super::{Kept, Member, NOTE, Table, check, code, members};
 
@@ -53,8 +53,8 @@ fn reasons_are_up_to_date() -> Result<()> {
         let reason = Reason::from_str(&name.name).with_context(|| name.name.clone())?;
         let ends = match reason.remedy() {
             _ if GOOD.contains(&reason) => "–",
-            Remedy::Person => "by a person",
-            Remedy::Retry => "by itself, perhaps",
+            Resolution::Person => "by a person",
+            Resolution::Retry => "by itself, perhaps",
         };
         Ok(vec![code(&name.name), name.meaning.clone(), ends.to_owned(), kept.cell(&name.name)])
     })?;

@@ -14,7 +14,9 @@ fn resource() -> Value {
 /// What an application has of the variable, as `value at place`.
 fn found(layers: &Layers<'_>, application: &str) -> String {
     let environment = environment(layers, application);
-    let Some(Variable { value, place }) = environment.get("OIDC_ISSUER") else { return "nothing".to_owned() };
+    let Some(ChartVariable { value, place }) = environment.get("OIDC_ISSUER") else {
+        return "nothing".to_owned();
+    };
     let value = tree::text(value, &["valueFrom", "secretKeyRef", "name"])
         .map_or_else(|| value.to_string(), ToOwned::to_owned);
     format!("{value} at {}", place.describe("wandb"))
@@ -180,7 +182,7 @@ fn the_chart_makes_variables_of_its_own_settings() {
 
 #[test]
 fn places_of_the_console_are_told_with_the_way_there() {
-    let of = |path: &[&str]| Place::new(ValuesAuthor::Console, path).describe("main");
+    let of = |path: &[&str]| ValuePlace::new(ValuesAuthor::Console, path).describe("main");
     assert_eq!(
         of(&["global", "auth", "oidc", "issuer"]),
         r#"global.auth.oidc.issuer in the Secret "main-spec-user" (System Console > Settings > Authentication)"#

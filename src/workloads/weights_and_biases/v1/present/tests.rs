@@ -7,8 +7,8 @@ use crate::{
     api::Reason,
     engine::{Kind, Values},
     workloads::{
-        Change, Part,
-        v1::{Source, ValuesAuthor, effective_environment},
+        Change, ValuePart,
+        v1::{ValueSource, ValuesAuthor, effective_environment},
         weights_and_biases::{
             WeightsAndBiases,
             tests::{apply, oidc, oidc_delivery, resource},
@@ -37,9 +37,9 @@ fn delivered() -> Values {
 fn told(seen: &WeightsAndBiases) -> BTreeSet<String> {
     let values = delivered();
     let present = seen.present(&oidc(), &oidc_delivery(2, &values), &[]);
-    let part = |part: &Part| match part {
-        Part::Text(text) => text.expose().to_owned(),
-        Part::Key(reference) => format!("<{}/{}>", reference.name, reference.key),
+    let part = |part: &ValuePart| match part {
+        ValuePart::Text(text) => text.expose().to_owned(),
+        ValuePart::Key(reference) => format!("<{}/{}>", reference.name, reference.key),
     };
     let value = |origin: &ValueOrigin| match origin {
         ValueOrigin::Parts(parts) => parts.iter().map(part).collect(),
@@ -155,7 +155,7 @@ fn a_stronger_place_of_another_source_stays_a_conflict() {
     for own in [json!({}), at(place, json!("theirs"))] {
         let mut seen = resource(Version::V1, json!({ "values": own }));
         let values = at(place, json!("theirs"));
-        seen.sources.merged = vec![Source { origin: ValuesAuthor::Console, values, chart: Value::Null }];
+        seen.sources.merged = vec![ValueSource { origin: ValuesAuthor::Console, values, chart: Value::Null }];
         let problem = seen.take_over(&oidc(), &oidc_delivery(2, &delivered())).unwrap_err();
         assert_eq!(problem.reason, Reason::FieldConflict);
         let named = "app.env.OIDC_ISSUER in the Secret \"wandb-spec-user\" (System Console > Settings > Advanced > User Spec)";
