@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use wandb_auth_operator::cli::{Arguments, CommandVerdict, execute};
 
 /// The resolver cannot be interrupted; a name that hangs in it must not keep the process.
-const FAREWELL: Duration = Duration::from_millis(100);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format!("the operator cannot start: {error}")),
     };
     let outcome = runtime.block_on(execute(arguments));
-    runtime.shutdown_timeout(FAREWELL);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     match outcome {
         Ok(verdict) => verdict.into(),
         Err(error) => fail(&format!("{error:#}")),

@@ -15,8 +15,8 @@ use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider, ServiceAccount},
     api_server::{self, Cluster, Writes, addresses::keep_current},
     engine::{
-        Context, Events, Kind, MANAGER, Registry, Waits, WatchScope, Watches, control, heartbeat,
-        look_for_endings, look_for_namespace, metrics::Metrics, watch_targets,
+        Context, Events, Kind, MANAGER, Registry, Waits, WatchScope, Watches, heartbeat, look_for_endings,
+        look_for_namespace, metrics::Metrics, run_controller, watch_targets,
     },
     leader::Election,
     net::{EgressPolicy, SharedNetwork},
@@ -55,7 +55,7 @@ pub enum LeaderElection {
 const RUNS_END: Duration = Duration::from_millis(2500);
 
 /// How long the HTTP server and the last events may take to end.
-const FAREWELL: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs until the token is cancelled; an error means that it could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
@@ -125,7 +125,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     served.cancel();
     tasks.close();
     // A client that sent half a request, or an API server that takes no event, must not keep the process.
-    let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait()).await;
     match end {
         ControllersEnd::Orderly | ControllersEnd::CutShort { .. } => Ok(()),
         ControllersEnd::Lost => anyhow::bail!("lost the leadership; start again to stand by"),
@@ -195,7 +195,7 @@ impl Controllers {
         );
         let context = Arc::new(context.with_runs(shared.options.concurrency));
         for scope in &shared.options.scopes {
-            let run = control(Arc::clone(&context), scope, &shared.watches);
+            let run = run_controller(Arc::clone(&context), scope, &shared.watches);
             self.runs.push(run.boxed());
         }
         self

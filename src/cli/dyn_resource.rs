@@ -163,8 +163,8 @@ impl<K: Kind> Loaded<K> {
         };
         let limit = self.object.common().check_timeout.get();
         let mut examination = CheckRun::run(planned, scene, limit).await;
-        if let Some(upkeep) = examination.upkeep() {
-            examination.leave(upkeep);
+        if let Some(maintenance) = examination.maintenance() {
+            examination.leave(maintenance);
         }
         examination.finish().findings.list
     }
@@ -210,9 +210,10 @@ impl<K: Kind> Examinable for Loaded<K> {
     }
 
     fn render(&self, surroundings: CheckSurroundings<'_>) -> Result<Rendered, CheckObstacle> {
-        let planned = self.prepare(surroundings, &Trust::nobody(), None)?;
+        let planned = self.prepare(surroundings, &Trust::empty(), None)?;
         let context = RenderContext { verified: true, current: None };
-        let values = K::render(&planned.plan, &K::placeholders(&planned.plan), &context).unwrap_or_default();
+        let values =
+            K::render(&planned.plan, &K::placeholder_evidence(&planned.plan), &context).unwrap_or_default();
         Ok(Rendered {
             secret_name: secret_name(&self.object),
             values,

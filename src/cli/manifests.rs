@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     dyn_resource::{Examinable, Loaded},
     objects,
-    schema_errors::{drop_nulls, misfits},
+    schema_errors::{drop_nulls, schema_errors},
     yaml::{self, Fault, YamlDocument},
 };
 use crate::{
@@ -144,9 +144,9 @@ impl Manifests {
     ) -> anyhow::Result<()> {
         let kind = K::kind(&());
         drop_nulls(&mut value);
-        let misfits = misfits(&kind, &value);
-        if !misfits.is_empty() {
-            bail!("{place} is not a valid {kind}: {}", misfits.join("; "));
+        let schema_errors = schema_errors(&kind, &value);
+        if !schema_errors.is_empty() {
+            bail!("{place} is not a valid {kind}: {}", schema_errors.join("; "));
         }
         let field = first_violation(&kind, &value);
         let mut object: K = decode(place, &kind, value).map_err(|error| match field {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{api::schema::spec_schema, problem::quote};
 
 /// One sentence for each field that is unknown or missing, or holds what it cannot hold.
-pub(super) fn misfits(kind: &str, object: &Value) -> Vec<String> {
+pub(super) fn schema_errors(kind: &str, object: &Value) -> Vec<String> {
     let mut found = Vec::new();
     match (spec_schema(kind), object.get("spec")) {
         (Some(schema), Some(spec)) => walk(schema, spec, "spec", &mut found),
@@ -118,7 +118,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            misfits("LdapConfig", &object),
+            schema_errors("LdapConfig", &object),
             [
                 "spec.baseDN is missing",
                 "spec.bind.passwordSecretRef is missing",
@@ -131,7 +131,7 @@ mod tests {
                 "there is no field spec.testUsers[0].whatever; check its spelling and its place",
             ]
         );
-        assert_eq!(misfits("LdapConfig", &Value::Null), ["spec is missing"]);
+        assert_eq!(schema_errors("LdapConfig", &Value::Null), ["spec is missing"]);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl<K: Kind> CacheEntry<K> {
 
 impl<K: Kind> ResourceCache<K> {
     /// What the last run found.
-    pub fn recall(&self, object: &K) -> Option<CheckHistory<K::Evidence>> {
+    pub fn history(&self, object: &K) -> Option<CheckHistory<K::Evidence>> {
         self.with(object, |entry| entry.remembered.clone())
     }
 

@@ -49,7 +49,7 @@ pub struct Context<K: Kind> {
     /// Limits how many runs there are at a time.
     pub(super) slots: Slots,
     /// Limits how many runs speak with the API server at a time.
-    pub(super) turns: Turns,
+    pub(super) api_permits: Turns,
     /// How long is waited for what may still come right.
     pub waits: Waits,
     /// Set when the process is to stop.
@@ -78,7 +78,7 @@ impl<K: Kind> Context<K> {
             metrics,
             events,
             slots: Slots::new(RUNS),
-            turns: Turns::default(),
+            api_permits: Turns::default(),
             waits,
             stopping,
             registry,
@@ -102,8 +102,8 @@ impl<K: Kind> Context<K> {
     }
 
     /// Has those run that write to the resource's target together with it.
-    pub(super) fn wake_partners(&self, object: &K) {
-        if K::TENANCY == TargetSharing::Alone {
+    pub(super) fn requeue_sharers(&self, object: &K) {
+        if K::TARGET_SHARING == TargetSharing::Exclusive {
             return;
         }
         let namespace = object.namespace().unwrap_or_default();
@@ -144,9 +144,9 @@ impl<K: Kind> Context<K> {
     }
 
     /// Has an event written, and writes the same to the log. It waits for nothing.
-    pub(super) fn tell(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
+    pub(super) fn publish_event(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
         Self::log(object, notice, None);
-        self.events.tell(object.object_ref(&()), notice);
+        self.events.publish_event(object.object_ref(&()), notice);
     }
 
     /// Writes what is told to the log, with the check that it is about, if it is about one.

@@ -107,7 +107,7 @@ const API_TIME: Duration = Duration::from_mins(1);
 const RETURN: Duration = Duration::from_secs(2);
 
 /// Runs the kind's controller in a scope until the context says to stop.
-pub fn control<K: Kind>(
+pub fn run_controller<K: Kind>(
     context: Arc<Context<K>>,
     scope: &WatchScope,
     watches: &Watches,
@@ -133,7 +133,7 @@ pub fn control<K: Kind>(
         .with_config(config)
         .watches_stream(secrets, users_of(store.clone(), ReferenceSource::Secret))
         .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap));
-    for neighbour in K::NEIGHBOURS {
+    for neighbour in K::REFERENCED_KINDS {
         let resource = neighbour.resource();
         let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &resource);
         let changes = metadata(objects, &resource, scope, watches);

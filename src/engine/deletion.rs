@@ -83,8 +83,8 @@ pub(super) async fn end_with_namespace<K: Kind>(
         let (_, existing) =
             secret::read(&context.client, resource).await.unwrap_or((None, Existing::Missing));
         let limit = resource.common().check_timeout.get().min(NAMESPACE_LIMIT);
-        if let Err(problem) = dismantle(resource, context, &existing, limit).await? {
-            context.tell(object, &orphaned(&problem));
+        if let Err(problem) = cleanup(resource, context, &existing, limit).await? {
+            context.publish_event(object, &orphaned(&problem));
         }
     }
     context.let_go(object, &Finalizer::ALL).await?;
@@ -146,7 +146,7 @@ async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option
         Heir::Waits(heir) if waited < patience => {
             let told = stays_for(object, &heir);
             if waited > HANDOVER && context.memory.is_news(object, &told.message) {
-                context.tell(object, &waits("Withdraw", &told, patience));
+                context.publish_event(object, &waits("Withdraw", &told, patience));
             }
             Some(SUCCESSOR_RETRY.min(patience.saturating_sub(waited)))
         }
@@ -177,12 +177,12 @@ async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Optio
     if !left.is_zero() {
         // Pods that are being replaced are no news.
         if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
-            context.tell(object, &waits("Withdraw", &problem, context.waits.deletion));
+            context.publish_event(object, &waits("Withdraw", &problem, context.waits.deletion));
         }
         return Ok(Some(retry.min(left)));
     }
     // Pods that still refer to a revision must be able to start again, so it stays.
-    context.tell(object, &left_in_target(object, &problem));
+    context.publish_event(object, &left_in_target(object, &problem));
     Ok(None)
 }
 
@@ -193,28 +193,28 @@ async fn revoke<K: Kind>(
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
     let namespace = object.namespace().unwrap_or_default();
-    let turn = context.turns.take(&namespace).await;
+    let turn = context.api_permits.take(&namespace).await;
     let (_, existing) = secret::read(&context.client, object).await?;
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
-    match dismantle(object, context, &existing, object.common().check_timeout.get()).await? {
+    match cleanup(object, context, &existing, object.common().check_timeout.get()).await? {
         Ok(()) => Ok(None),
         // Without a key, waiting is of no use.
         Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
-                context.tell(object, &waits("Revoke", &problem, context.waits.deletion));
+                context.publish_event(object, &waits("Revoke", &problem, context.waits.deletion));
             }
             Ok(Some(RETRY.min(left)))
         }
         Err(problem) => {
-            context.tell(object, &orphaned(&problem));
+            context.publish_event(object, &orphaned(&problem));
             Ok(None)
         }
     }
 }
 
 /// Has the other side take away what the resource made there, within a time limit and until the process stops.
-async fn dismantle<K: Kind>(
+async fn cleanup<K: Kind>(
     object: &K,
     context: &Context<K>,
     existing: &Existing,
@@ -237,7 +237,7 @@ async fn dismantle<K: Kind>(
         now,
     };
     let dismantled = tokio::select! {
-        dismantled = tokio::time::timeout(limit, object.dismantle(&scene)) => dismantled,
+        dismantled = tokio::time::timeout(limit, object.cleanup(&scene)) => dismantled,
         () = stopped(context) => return Err(Error::Stopping),
     };
     Ok(dismantled.unwrap_or_else(|_| Err(too_slow(limit))))
@@ -257,7 +257,7 @@ pub(super) async fn release_unreadable<K: Kind>(
     let left = context.waits.deletion.saturating_sub(waited);
     let problem = Problem::new(Reason::InvalidSpec, "This version of the operator cannot read the resource.");
     if !left.is_zero() {
-        context.tell(object, &waits("Delete", &problem, left));
+        context.publish_event(object, &waits("Delete", &problem, left));
         return Ok(Action::requeue(left));
     }
     for finalizer in held {
@@ -265,7 +265,7 @@ pub(super) async fn release_unreadable<K: Kind>(
             Finalizer::Target => left_behind(&problem),
             Finalizer::RemoteCredentials => orphaned(&problem),
         };
-        context.tell(object, &notice);
+        context.publish_event(object, &notice);
         context.let_go(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())

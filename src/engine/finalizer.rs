@@ -14,7 +14,7 @@ use crate::error::{Error, in_words};
 pub(super) enum Finalizer {
     /// Entries in a target, and the revisions that they refer to.
     Target,
-    /// What [`Kind::dismantle`] takes away.
+    /// What [`Kind::cleanup`] takes away.
     RemoteCredentials,
 }
 
@@ -55,11 +55,16 @@ enum ResourcePresence {
 impl<K: Kind> Context<K> {
     /// Puts back the finalizers that somebody took away while there is still something to clean up. Where that is
     /// refused, the step of the run that needs the finalizer reports it.
-    pub(super) async fn hold_again(&self, object: &K, published: Option<&Values>) -> Result<(), Error> {
+    pub(super) async fn add_finalizers_again(
+        &self,
+        object: &K,
+        published: Option<&Values>,
+    ) -> Result<(), Error> {
         let has_delivered = object.common().target.is_some()
             && object.status().is_some_and(|status| status.revision.is_some());
-        let has_traces = object.traces(published) == RemoteState::Remote;
-        let needed = [(Finalizer::Target, has_delivered), (Finalizer::RemoteCredentials, has_traces)];
+        let leaves_remote_state = object.remote_state(published) == RemoteState::Remote;
+        let needed =
+            [(Finalizer::Target, has_delivered), (Finalizer::RemoteCredentials, leaves_remote_state)];
         for (finalizer, _) in needed.into_iter().filter(|(_, is_needed)| *is_needed) {
             match self.hold(object, finalizer).await {
                 Err(Error::Api(error)) => {

@@ -20,8 +20,8 @@ use crate::{
 
 /// A kind of custom resource: how its spec is read, proven and turned into values.
 ///
-/// `probe`, `tend` and `dismantle` touch the network, everything else is pure. Only `tend` and
-/// `dismantle` change anything on the other side, and `check` calls neither.
+/// `probe`, `maintain` and `cleanup` touch the network, everything else is pure. Only `maintain` and
+/// `cleanup` change anything on the other side, and `check` calls neither.
 pub trait Kind:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + CustomResourceExt
@@ -43,7 +43,7 @@ pub trait Kind:
     const DESTINATION: &'static str = "The env entries for the container of W&B Server.";
 
     /// The kinds of custom resources that specs of this kind refer to.
-    const NEIGHBOURS: &'static [ReferencedKind] = &[];
+    const REFERENCED_KINDS: &'static [ReferencedKind] = &[];
 
     /// The spec in types that cannot be wrong.
     type Parsed: Send + Sync;
@@ -70,29 +70,29 @@ pub trait Kind:
     fn spec(&self) -> &impl Serialize;
 
     /// A place that only one resource of the kind in a namespace may hold: the oldest does.
-    fn claim(&self) -> Option<String> {
+    fn unique_identity(&self) -> Option<String> {
         None
     }
 
     /// The same for a resource that cannot be read, as far as its spec still tells.
-    fn claim_of_unreadable(_name: &str, _spec: &Value) -> Option<String> {
+    fn identity_of_undecodable(_name: &str, _spec: &Value) -> Option<String> {
         None
     }
 
     /// Everything that a resource of the kind may decide at a target, and only one resource at a time, in words for
     /// messages.
-    const SEATS: &'static [&'static str] = &[];
+    const EXCLUSIVE_SETTINGS: &'static [&'static str] = &[];
 
     /// What of it this resource decides.
-    fn seats(&self) -> Vec<&'static str> {
-        Self::SEATS.to_vec()
+    fn exclusive_settings(&self) -> Vec<&'static str> {
+        Self::EXCLUSIVE_SETTINGS.to_vec()
     }
 
     /// What those of other kinds are told that lose a place to a resource of this kind.
-    const OUTRANKS: Reason = Reason::Superseded;
+    const SUPERSEDED_REASON: Reason = Reason::Superseded;
 
     /// Whether several resources of the kind can write to one target.
-    const TENANCY: TargetSharing = TargetSharing::Alone;
+    const TARGET_SHARING: TargetSharing = TargetSharing::Exclusive;
 
     /// The values of several resources that write to one target together, the oldest's first.
     fn join(values: &[Values]) -> Values {
@@ -100,7 +100,7 @@ pub trait Kind:
     }
 
     /// What the target's settings tell of the spec.
-    fn look(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {
+    fn check_target(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {
         Vec::new()
     }
 
@@ -140,12 +140,12 @@ pub trait Kind:
     ) -> impl Future<Output = Self::Evidence> + Send;
 
     /// What of the resource must go with it, as far as it and its published values tell.
-    fn traces(&self, _published: Option<&Values>) -> RemoteState {
+    fn remote_state(&self, _published: Option<&Values>) -> RemoteState {
         RemoteState::None
     }
 
     /// What is to be kept up on the other side, if anything.
-    fn upkeep(
+    fn maintenance(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
         _scene: &CheckContext<'_>,
@@ -153,8 +153,8 @@ pub trait Kind:
         None
     }
 
-    /// Keeps it up, and records the check that [`Kind::upkeep`] named.
-    fn tend(
+    /// Keeps it up, and records the check that [`Kind::maintenance`] named.
+    fn maintain(
         _plan: &Self::Plan,
         _scene: &CheckContext<'_>,
         evidence: Self::Evidence,
@@ -165,7 +165,11 @@ pub trait Kind:
 
     /// When the values must be renewed, where they do not last. What is due although a run is just over
     /// could not be renewed, and failures then count at once.
-    fn due(_plan: &Self::Plan, _evidence: &Self::Evidence, _scene: &CheckContext<'_>) -> Option<Timestamp> {
+    fn renew_at(
+        _plan: &Self::Plan,
+        _evidence: &Self::Evidence,
+        _scene: &CheckContext<'_>,
+    ) -> Option<Timestamp> {
         None
     }
 
@@ -178,12 +182,12 @@ pub trait Kind:
     }
 
     /// What a run would learn, with words in the place of what only a run can obtain.
-    fn placeholders(_plan: &Self::Plan) -> Self::Evidence {
+    fn placeholder_evidence(_plan: &Self::Plan) -> Self::Evidence {
         Self::Evidence::default()
     }
 
     /// What the status tells beside the conditions; `previous` where this run learnt nothing new.
-    fn describe(
+    fn status_details(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
         _published: Option<&Values>,
@@ -193,17 +197,17 @@ pub trait Kind:
     }
 
     /// What is worth an event in a change of the details.
-    fn news(_previous: &Self::Details, _current: &Self::Details) -> Vec<EventDraft> {
+    fn events(_previous: &Self::Details, _current: &Self::Details) -> Vec<EventDraft> {
         Vec::new()
     }
 
     /// The times in the details that metrics tell of.
-    fn figures(_details: &Self::Details) -> MetricTimestamps {
+    fn metric_timestamps(_details: &Self::Details) -> MetricTimestamps {
         MetricTimestamps::default()
     }
 
     /// Takes away what the resource made on the other side, before the resource goes.
-    fn dismantle(&self, _scene: &CheckContext<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
+    fn cleanup(&self, _scene: &CheckContext<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
         std::future::ready(Ok(()))
     }
 }
@@ -232,7 +236,7 @@ pub struct Maintenance {
     /// The check that tells how it went.
     pub check: CheckName,
     /// What becomes of the other side's part when the resource is deleted.
-    pub traces: RemoteState,
+    pub remote_state: RemoteState,
 }
 
 /// Whether a resource leaves something on the other side that must go with it.
@@ -240,7 +244,7 @@ pub struct Maintenance {
 pub enum RemoteState {
     /// Nothing, or nothing that is to go.
     None,
-    /// The resource's deletion must wait for [`Kind::dismantle`].
+    /// The resource's deletion must wait for [`Kind::cleanup`].
     Remote,
 }
 

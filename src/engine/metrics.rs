@@ -219,7 +219,7 @@ impl Metrics {
     }
 
     /// Notes the status that a run came to, and the times that it tells of.
-    pub fn settled<K: Kind>(&self, object: &K, status: &Status, figures: MetricTimestamps) {
+    pub fn settled<K: Kind>(&self, object: &K, status: &Status, metric_timestamps: MetricTimestamps) {
         let ready = status
             .conditions
             .iter()
@@ -227,8 +227,8 @@ impl Metrics {
         let resource = labels(object);
         self.ready.get_or_create(&resource).set(i64::from(ready));
         self.suspended.get_or_create(&resource).set(i64::from(object.common().suspend));
-        set(&self.token_expiration, &resource, figures.token_expiration);
-        if let Some(since) = figures.api_key_since {
+        set(&self.token_expiration, &resource, metric_timestamps.token_expiration);
+        if let Some(since) = metric_timestamps.api_key_since {
             self.api_keys().insert(resource, since);
         } else {
             self.api_key_age.remove(&resource);

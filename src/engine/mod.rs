@@ -30,13 +30,13 @@ mod status;
 mod watching;
 
 pub use cache::ResourceCache;
-pub use checks::connection::{Protection, connect, encrypt_stage, reach};
+pub use checks::connection::{Protection, check_tls, connect, reach};
 pub use checks::context::CheckContext;
 pub use checks::history::{CheckHistory, CheckKey, Renewal, RunVerdict, Schedule};
 pub use checks::report::{Account, Awaited, Checked, Finding, Findings, Report};
 pub use checks::run::{CheckOutcome, CheckRun};
 pub use context::{Context, Waits};
-pub use controller::{WatchScope, control};
+pub use controller::{WatchScope, run_controller};
 pub use inputs::Inputs;
 pub use inputs::fingerprint::CheckedInputs;
 pub use inputs::references::{

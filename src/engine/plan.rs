@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Account, CheckKey, CheckedInputs, Contender, Fetched, Inputs, Kind, ObjectKey, Reference,
-    ReferenceSource, Values, inputs::validate::accept, precedence::lost_identity,
+    ReferenceSource, Values, inputs::validate::validate, precedence::lost_identity,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION},
@@ -58,7 +58,7 @@ impl<K: Kind> Planned<K> {
             account: Account::Anonymous,
             redactor: Redactor::new(secrets.iter().cloned()),
             secrets,
-            question: CheckKey { inputs, spec: inputs, recheck: None, surroundings: Vec::new() },
+            question: CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() },
         }
     }
 }
@@ -92,7 +92,7 @@ pub fn prepare<K: Kind>(
     system_trust: &Trust,
     held: &[&Values],
 ) -> Prepared<K> {
-    let parsed = match accept(object) {
+    let parsed = match validate(object) {
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
@@ -112,7 +112,7 @@ pub fn prepare<K: Kind>(
                 inputs: hash(object, &inputs),
                 spec: InputsHash(HASH_KEY.hash_one(checked_spec(object))),
                 recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
-                surroundings: inputs.surroundings(),
+                dependency_readiness: inputs.dependency_readiness(),
             },
             redactor: inputs.redactor(),
             secrets: inputs.secrets().cloned().collect(),
@@ -198,7 +198,7 @@ mod tests {
             (Some("a"), recorded(Some("a"), "hunter2"), false),
         ] {
             let object = object(recheck, recorded.as_deref());
-            let prepared = prepare(&object, &[], &objects("1", ENCODED), &Trust::nobody(), &[]);
+            let prepared = prepare(&object, &[], &objects("1", ENCODED), &Trust::empty(), &[]);
             match prepared {
                 Prepared::Planned(planned) => {
                     assert!(is_tried, "{recheck:?} {recorded:?}");
@@ -220,7 +220,7 @@ mod tests {
             let mut values = Values::default();
             values.set(PASSWORD, held);
             let objects = objects("2", ENCODED);
-            let prepared = prepare(&object(None, None), &[], &objects, &Trust::nobody(), &[&values]);
+            let prepared = prepare(&object(None, None), &[], &objects, &Trust::empty(), &[&values]);
             matches!(prepared, Prepared::Planned(_))
         };
         assert!(is_planned(ENCODED));

@@ -12,7 +12,9 @@ use super::{
     checks::first_check::Spread,
     decide,
     deletion::release,
-    delivery::{Checks, DeliverableValues, Delivered, Progress, claim, deliver, look_again, looks, retire},
+    delivery::{
+        Checks, DeliverableValues, Delivered, Progress, claim, deliver, looks, requeue_after, withdraw_all,
+    },
     fetch,
     finalizer::Finalizer,
     precedence::{Claim, Proof},
@@ -43,19 +45,19 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
     let others = context.others(object).await;
-    let turn = context.turns.take(&namespace).await;
+    let turn = context.api_permits.take(&namespace).await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
-        context.hold_again(object, existing.values()).await?;
-        keep(object, context, present.as_ref(), &existing).await?;
-        return settle(object, context, unchanged(object, context, Outcome::Suspended), None).await;
+        context.add_finalizers_again(object, existing.values()).await?;
+        retain_secret(object, context, present.as_ref(), &existing).await?;
+        return update_status(object, context, unchanged(object, context, Outcome::Suspended), None).await;
     }
     let references = references(object);
     let (objects, (present, existing)) = tokio::try_join!(
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
-    context.hold_again(object, existing.values()).await?;
+    context.add_finalizers_again(object, existing.values()).await?;
     let last_verified = context.memory.last_verified(object);
     let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
     let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
@@ -63,16 +65,16 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not keep a rollout that is under way from being undone.
             if problem.reason == Reason::InvalidSpec {
-                published.delivered = published.hand_over(object, context, UNCHECKED).await?;
+                published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
             }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
-            return settle(object, context, outcome, Some(published)).await;
+            return update_status(object, context, outcome, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            published.delivered = published.hand_over(object, context, UNCHECKED).await?;
+            published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
-            return settle(object, context, outcome, Some(published)).await;
+            return update_status(object, context, outcome, Some(published)).await;
         }
         Prepared::Planned(planned) => planned,
     };
@@ -82,7 +84,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = (existing.values(), last_verified.as_ref());
     let mut remembered =
         examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let mut turn = context.turns.take(&namespace).await;
+    let mut turn = context.api_permits.take(&namespace).await;
     let held = last_verified.as_ref().or(existing.values());
     // Values that are held must not end while a person looks for what is wrong with the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
@@ -97,14 +99,15 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => candidate::<K>(&planned, &remembered, held),
     };
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
-    published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
+    published.delivered = published.deliver_published(object, context, checks(object, &remembered)).await?;
     if published.awaits_checks() && checks(object, &remembered).0 == Checks::Stale {
         // What somebody else has set is not taken over on the word of a check that is old.
         let values = (published.values.as_ref(), last_verified.as_ref());
         drop(turn);
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        turn = context.turns.take(&namespace).await;
-        published.delivered = published.hand_over(object, context, checks(object, &remembered)).await?;
+        turn = context.api_permits.take(&namespace).await;
+        published.delivered =
+            published.deliver_published(object, context, checks(object, &remembered)).await?;
     }
     if let (Claim::Lost(problem), Some(delivered)) = (claim, &mut published.delivered)
         && matches!(delivered.state, Progress::Failed(_) | Progress::NotPublished)
@@ -115,9 +118,9 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let verdict = remembered.verdict(object.common().failure_threshold);
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
-    let details = K::describe(&planned.plan, &remembered.evidence, values, previous);
+    let details = K::status_details(&planned.plan, &remembered.evidence, values, previous);
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
-    let settled = settle(object, context, (outcome, details), Some(published)).await;
+    let settled = update_status(object, context, (outcome, details), Some(published)).await;
     drop(turn);
     settled
 }
@@ -159,7 +162,7 @@ async fn examine<K: Kind>(
     age: Age,
 ) -> Result<CheckHistory<K::Evidence>, Error> {
     let question = &planned.question;
-    let known = context.memory.recall(object).or_else(|| recover(object, context, planned, checked_inputs));
+    let known = context.memory.history(object).or_else(|| recover(object, context, planned, checked_inputs));
     // Credentials that were refused are right after all: that is worth a look by everybody who was told.
     let is_out_of_date =
         |known: &CheckHistory<_>| context.network.credentials.were_accepted(&known.usage.refused);
@@ -193,13 +196,13 @@ async fn examine<K: Kind>(
         () = stopped(context) => return Err(Error::Stopping),
     };
     context.metrics.checked(object, &examined.findings);
-    let due = K::due(&planned.plan, &examined.evidence, &scene);
+    let due = K::renew_at(&planned.plan, &examined.evidence, &scene);
     let renewal = Renewal::new(due, scene.now.time, Instant::now());
     // What the servers sent is not needed any more, and others may wait for its memory.
     drop(network);
     let share = random_share();
     let remembered =
-        CheckHistory::learn(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
+        CheckHistory::record(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
     // Before anything is written: a run that fails by a write must not send credentials again.
     context.memory.remember(object, remembered.clone());
     let answer = remembered.findings.credentials_answer();
@@ -252,10 +255,10 @@ async fn look<K: Kind>(
     scene: CheckContext<'_>,
 ) -> Result<CheckOutcome<K::Evidence>, Error> {
     let mut examination = CheckRun::run(planned, scene, object.common().check_timeout.get()).await;
-    if let Some(upkeep) = examination.upkeep() {
-        match hold(object, context, &upkeep).await? {
-            Ok(()) => examination.tend(upkeep).await,
-            Err(problem) => examination.refuse(upkeep, problem),
+    if let Some(maintenance) = examination.maintenance() {
+        match hold(object, context, &maintenance).await? {
+            Ok(()) => examination.maintain(maintenance).await,
+            Err(problem) => examination.refuse(maintenance, problem),
         }
     }
     Ok(examination.finish())
@@ -266,9 +269,9 @@ async fn look<K: Kind>(
 async fn hold<K: Kind>(
     object: &K,
     context: &Context<K>,
-    upkeep: &Maintenance,
+    maintenance: &Maintenance,
 ) -> Result<Result<(), Problem>, Error> {
-    if upkeep.traces != RemoteState::Remote {
+    if maintenance.remote_state != RemoteState::Remote {
         return Ok(Ok(()));
     }
     match context.hold(object, Finalizer::RemoteCredentials).await {
@@ -432,24 +435,24 @@ impl PublishOutcome {
     }
 
     /// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
-    async fn hand_over<K: Kind>(
+    async fn deliver_published<K: Kind>(
         &self,
         object: &K,
         context: &Context<K>,
         checks: (Checks, Proof),
     ) -> Result<Option<Delivered>, Error> {
         let Some(target) = object.common().target.as_ref().and_then(Target::of) else {
-            retire(object, context).await?;
+            withdraw_all(object, context).await?;
             return Ok(None);
         };
-        context.registry.matters(&target);
+        context.registry.watch_kind(&target);
         if self.notice.is_some() {
-            context.wake_partners(object);
+            context.requeue_sharers(object);
         }
-        let values = match K::TENANCY {
-            TargetSharing::Alone => self.deliverable.as_ref(),
+        let values = match K::TARGET_SHARING {
+            TargetSharing::Exclusive => self.deliverable.as_ref(),
             // Without it, what the others have would be delivered alone.
-            TargetSharing::Together => self.values.as_ref(),
+            TargetSharing::Merged => self.values.as_ref(),
         };
         let offer = match (&self.publication, values) {
             (_, None) => DeliverableValues::Nothing,
@@ -463,7 +466,7 @@ impl PublishOutcome {
 }
 
 /// Leaves the Secret's values as they are, but lets the deletion policy decide whose it is.
-async fn keep<K: Kind>(
+async fn retain_secret<K: Kind>(
     object: &K,
     context: &Context<K>,
     present: Option<&Secret>,
@@ -491,7 +494,7 @@ fn unchanged<'a, K: Kind>(
 const RESYNC: Duration = Duration::from_hours(1);
 
 /// Reports what the run came to, where that is news, and says when to run again.
-async fn settle<K: Kind>(
+async fn update_status<K: Kind>(
     object: &K,
     context: &Context<K>,
     (outcome, details): (Outcome<'_>, K::Details),
@@ -503,7 +506,7 @@ async fn settle<K: Kind>(
         // Rights and quotas can change without an event.
         Outcome::Unresolved(_) => object.common().check_interval.get(),
         Outcome::Checked { .. } => {
-            let remembered = context.memory.recall(object);
+            let remembered = context.memory.history(object);
             let wait = remembered.and_then(|remembered| remembered.wait(schedule(object), Instant::now()));
             wait.unwrap_or(RESYNC)
         }
@@ -511,7 +514,7 @@ async fn settle<K: Kind>(
     let (publication, notice, delivered) = published.map_or((None, None, None), |published| {
         (Some(published.publication), published.notice, published.delivered)
     });
-    let again = again.min(look_again(object, context, delivered.as_ref()));
+    let again = again.min(requeue_after(object, context, delivered.as_ref()));
     let again = if rejected {
         again.min(rejection::wait(context.memory.rejected(object), random_share()))
     } else {
@@ -534,13 +537,13 @@ async fn settle<K: Kind>(
     };
     let previous = context.memory.previous_status(object);
     let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
-    context.metrics.settled(object, &status, K::figures(&details));
+    context.metrics.settled(object, &status, K::metric_timestamps(&details));
     let before = context.memory.previous_details(object);
     if !context.memory.is_reported(object, &status, &details) {
         context.report_alone(object, (&status, &details)).await?;
     }
-    for notice in notice.into_iter().chain(K::news(&before, &details)) {
-        context.tell(object, &notice);
+    for notice in notice.into_iter().chain(K::events(&before, &details)) {
+        context.publish_event(object, &notice);
     }
     Ok(Action::requeue(again))
 }

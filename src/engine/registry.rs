@@ -191,7 +191,7 @@ impl Registry {
     }
 
     /// Notes that objects of the target's kinds matter from now on, and those of which they are made.
-    pub(super) fn matters(&self, target: &Target) {
+    pub(super) fn watch_kind(&self, target: &Target) {
         self.targets.send_if_modified(|kinds| {
             let before = kinds.len();
             for kind in target.parts().iter().flat_map(Target::watched_kinds) {
@@ -204,7 +204,7 @@ impl Registry {
     }
 
     /// Waits until objects of this kind matter to any resource.
-    pub async fn until_it_matters(&self, kind: &str) {
+    pub async fn wait_for_kind(&self, kind: &str) {
         // The sender lives as long as this registry.
         let _ = self.targets.subscribe().wait_for(|kinds| kinds.contains(&kind)).await;
     }

@@ -160,7 +160,7 @@ fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
         Ok(object) => object,
         Err(error) => return Some(error.to_string()),
     };
-    match prepare(&object, &[], &BTreeMap::new(), &Trust::nobody(), &[]) {
+    match prepare(&object, &[], &BTreeMap::new(), &Trust::empty(), &[]) {
         Prepared::NotAccepted(problem) => Some(problem.message),
         Prepared::Unresolved(_) | Prepared::Planned(_) => None,
     }

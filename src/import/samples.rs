@@ -26,7 +26,7 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
         BTreeMap::from([(subject::secret("secret"), Fetched::Found { version: String::new(), data })]);
     let published = values::<K>(&manifest, &objects);
     let present: K = serde_json::from_value(manifest.clone()).unwrap();
-    let plan = plan_of(&present, &published, &Trust::nobody()).unwrap();
+    let plan = plan_of(&present, &published, &Trust::empty()).unwrap();
     assert!(rendered::<K>(&plan) == published, "{spec} was read back otherwise");
     for shape in [ServerShape::Local, ServerShape::Split] {
         for is_literal in [true, false] {
@@ -54,7 +54,7 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
 
 fn values<K: Recoverable>(manifest: &Value, objects: &BTreeMap<ObjectKey, Fetched>) -> Values {
     let object: K = serde_json::from_value(manifest.clone()).unwrap();
-    match prepare(&object, &[], objects, &Trust::nobody(), &[]) {
+    match prepare(&object, &[], objects, &Trust::empty(), &[]) {
         Prepared::Planned(planned) => rendered::<K>(&planned.plan),
         Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{}", problem.message),
     }
@@ -62,7 +62,7 @@ fn values<K: Recoverable>(manifest: &Value, objects: &BTreeMap<ObjectKey, Fetche
 
 fn rendered<K: Recoverable>(plan: &K::Plan) -> Values {
     let context = RenderContext { verified: true, current: None };
-    K::render(plan, &K::placeholders(plan), &context).unwrap()
+    K::render(plan, &K::placeholder_evidence(plan), &context).unwrap()
 }
 
 fn found(published: &Values, shape: ServerShape, is_literal: bool, spec: &Value) -> FoundEnvironment {

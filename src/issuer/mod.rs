@@ -22,4 +22,4 @@ pub(crate) use document::{Document, TextList};
 pub(crate) use endpoint::{at, expect_encrypted};
 pub(crate) use mismatch::expect_issuer;
 pub(crate) use url::{is_https, plain_url, without_slash};
-pub(crate) use validate::accept;
+pub(crate) use validate::validate;

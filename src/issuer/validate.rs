@@ -23,7 +23,7 @@ impl From<bool> for Plaintext {
 const LIMIT: usize = 512;
 
 /// Judges `spec.issuer`; `risk` is what an issuer without TLS brings with it.
-pub(crate) fn accept(text: &str, plaintext: Plaintext, risk: &str) -> Result<Issuer, Problem> {
+pub(crate) fn validate(text: &str, plaintext: Plaintext, risk: &str) -> Result<Issuer, Problem> {
     let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
         return Problem::invalid_spec(format!(
             "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",

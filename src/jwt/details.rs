@@ -15,7 +15,7 @@ use crate::{
 const ACTION_LIMIT: usize = 128;
 
 /// Which keys appeared, changed and vanished since they were fetched before.
-pub(super) fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Option<EventDraft> {
+pub(super) fn events(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Option<EventDraft> {
     let (before, now) = (by_kid(previous.keys.as_ref()?), by_kid(current.keys.as_ref()?));
     let is_changed = |kid: &str| match (before.get(kid), now.get(kid)) {
         (Some(before), Some(now)) => differ(before, now),
@@ -80,9 +80,10 @@ mod tests {
     #[test]
     fn tells_what_appeared_and_vanished() {
         let details = |kids: &[&str]| details(&kids.iter().map(|kid| (*kid, None)).collect::<Vec<_>>());
-        let note =
-            |before: &[&str], now: &[&str]| news(&details(before), &details(now)).map(|notice| notice.action);
-        assert_eq!(news(&JwtIssuerDetails::default(), &details(&["a"])), None, "the first ones");
+        let note = |before: &[&str], now: &[&str]| {
+            events(&details(before), &details(now)).map(|notice| notice.action)
+        };
+        assert_eq!(events(&JwtIssuerDetails::default(), &details(&["a"])), None, "the first ones");
         assert_eq!(note(&[], &["a"]).unwrap(), "new: a");
         assert_eq!(note(&["a", "b"], &["b", "a"]), None);
         assert_eq!(note(&["a"], &["a", "b"]).unwrap(), "new: b");
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn tells_a_key_that_changed_under_its_identifier() {
         let note = |before: Option<&str>, now: Option<&str>| {
-            news(&details(&[("a", before)]), &details(&[("a", now)])).map(|notice| notice.action)
+            events(&details(&[("a", before)]), &details(&[("a", now)])).map(|notice| notice.action)
         };
         assert_eq!(note(Some("1"), Some("2")).unwrap(), "changed: a");
         assert_eq!(note(Some("1"), Some("1")), None);

@@ -70,7 +70,7 @@ impl JwtPlan {
 impl Kind for JwtIssuer {
     const SHORT_NAME: &'static str = "jwt";
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
-    const TENANCY: TargetSharing = TargetSharing::Together;
+    const TARGET_SHARING: TargetSharing = TargetSharing::Merged;
 
     type Parsed = JwtSettings;
     type Plan = JwtPlan;
@@ -151,7 +151,7 @@ impl Kind for JwtIssuer {
         render::join(values)
     }
 
-    fn describe(
+    fn status_details(
         _: &JwtPlan,
         keys: &Option<Vec<KeyStatus>>,
         _: Option<&Values>,
@@ -160,7 +160,7 @@ impl Kind for JwtIssuer {
         keys.clone().map_or(previous, |keys| JwtIssuerDetails { keys: Some(keys) })
     }
 
-    fn news(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<EventDraft> {
-        details::news(previous, current).into_iter().collect()
+    fn events(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Vec<EventDraft> {
+        details::events(previous, current).into_iter().collect()
     }
 }

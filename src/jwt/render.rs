@@ -61,7 +61,7 @@ mod tests {
 
     fn rendered(spec: Value) -> BTreeMap<String, String> {
         let settings = JwtSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap();
-        let plan = JwtPlan { settings, samples: Vec::new(), ca_bundle: None, trust: Trust::nobody() };
+        let plan = JwtPlan { settings, samples: Vec::new(), ca_bundle: None, trust: Trust::empty() };
         let values = render(&plan);
         values.iter().map(|(name, value)| (name.to_owned(), value.expose().to_owned())).collect()
     }

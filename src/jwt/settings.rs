@@ -58,7 +58,7 @@ impl JwtSettings {
     pub fn parse(spec: &JwtIssuerSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
         let risk = "keys travel in the clear, where anybody can replace them";
-        let issuer = issuer::accept(&spec.issuer, plaintext, risk)?;
+        let issuer = issuer::validate(&spec.issuer, plaintext, risk)?;
         let instance = spec.instance.as_ref().map(BaseUrl::parse).transpose()?;
         let listed_audiences = audiences(spec)?;
         if spec.keys.algorithms.is_empty() {

@@ -53,7 +53,7 @@ use crate::{
     import,
     net::{CaBundle, Login, Trust},
     problem::Problem,
-    workloads::{Environment, SIGN_IN},
+    workloads::{Environment, LOGIN_SETTINGS},
 };
 
 /// Everything that probing and rendering need.
@@ -95,14 +95,14 @@ impl Kind for LdapConfig {
         &self.spec
     }
 
-    const SEATS: &'static [&'static str] = &["the LDAP settings", SIGN_IN];
+    const EXCLUSIVE_SETTINGS: &'static [&'static str] = &["the LDAP settings", LOGIN_SETTINGS];
 
-    fn seats(&self) -> Vec<&'static str> {
-        let has_login = |seat: &&str| self.spec.login || *seat != SIGN_IN;
-        Self::SEATS.iter().copied().filter(has_login).collect()
+    fn exclusive_settings(&self) -> Vec<&'static str> {
+        let has_login = |seat: &&str| self.spec.login || *seat != LOGIN_SETTINGS;
+        Self::EXCLUSIVE_SETTINGS.iter().copied().filter(has_login).collect()
     }
 
-    fn look(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
+    fn check_target(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
         let looked = allow_list::is_read(&self.spec, environment);
         looked.map(|checked| (CheckName::AllowListRead, checked)).into_iter().collect()
     }

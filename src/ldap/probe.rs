@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::CheckName,
-    engine::{Checked, Report, encrypt_stage, reach},
+    engine::{Checked, Report, check_tls, reach},
     net::{Duplex, Network, Said},
     problem::Problem,
 };
@@ -74,7 +74,7 @@ async fn protected(plan: &LdapPlan, network: &Network, report: &mut Report) -> O
     let stream = reach(report, network, &directory.url.endpoint).await?;
     Some(match &directory.protection {
         LdapProtection::Plaintext => Box::new(stream),
-        LdapProtection::Tls(name) => Box::new(encrypt_stage(report, stream, name, &plan.trust).await?),
+        LdapProtection::Tls(name) => Box::new(check_tls(report, stream, name, &plan.trust).await?),
         LdapProtection::StartTls(name) => {
             let stream = report
                 .check(CheckName::StartTls, async {
@@ -82,7 +82,7 @@ async fn protected(plan: &LdapPlan, network: &Network, report: &mut Report) -> O
                     Ok(Checked::passed(stream, "The server is ready for encryption."))
                 })
                 .await?;
-            Box::new(encrypt_stage(report, stream, name, &plan.trust).await?)
+            Box::new(check_tls(report, stream, name, &plan.trust).await?)
         }
     })
 }

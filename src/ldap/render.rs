@@ -134,7 +134,7 @@ mod tests {
             data: BTreeMap::from([("password".into(), b"hunter2\n".to_vec())]),
         };
         let key = ObjectKey { source: ReferenceSource::Secret, name: "ldap-bind".into() };
-        match prepare(&object, &[], &BTreeMap::from([(key, secret)]), &Trust::nobody(), &[]) {
+        match prepare(&object, &[], &BTreeMap::from([(key, secret)]), &Trust::empty(), &[]) {
             Prepared::Planned(planned) => planned.plan,
             Prepared::NotAccepted(problem) | Prepared::Unresolved(problem) => panic!("{problem:?}"),
         }

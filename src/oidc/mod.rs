@@ -35,7 +35,7 @@ use crate::{
     net::{CaBundle, Trust},
     problem::Problem,
     sensitive::Sensitive,
-    workloads::{Environment, SIGN_IN},
+    workloads::{Environment, LOGIN_SETTINGS},
 };
 
 /// Where the spec names the client's secret.
@@ -62,7 +62,7 @@ impl OidcPlan {
 impl Kind for OidcProvider {
     const SHORT_NAME: &'static str = "oidc";
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
-    const OUTRANKS: Reason = Reason::ConflictsWithOidc;
+    const SUPERSEDED_REASON: Reason = Reason::ConflictsWithOidc;
 
     type Parsed = OidcSettings;
     type Plan = OidcPlan;
@@ -85,9 +85,9 @@ impl Kind for OidcProvider {
         &self.spec
     }
 
-    const SEATS: &'static [&'static str] = &["the OpenID Connect settings", SIGN_IN];
+    const EXCLUSIVE_SETTINGS: &'static [&'static str] = &["the OpenID Connect settings", LOGIN_SETTINGS];
 
-    fn look(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
+    fn check_target(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
         let looked = self.parse().ok().and_then(|settings| host::matches(&settings, environment));
         looked.map(|checked| (CheckName::HostMatches, checked)).into_iter().collect()
     }

@@ -107,7 +107,7 @@ mod tests {
             settings: OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap(),
             secret: secret.map(Into::into),
             ca_bundle: ca_bundle.cloned(),
-            trust: Trust::nobody(),
+            trust: Trust::empty(),
         };
         let values = render(&plan);
         values.iter().map(|(name, value)| (name.to_owned(), value.expose().to_owned())).collect()

@@ -49,7 +49,7 @@ impl OidcSettings {
     /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &OidcProviderSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
-        let issuer = issuer::accept(&spec.issuer, plaintext, "tokens and secrets travel in the clear")?;
+        let issuer = issuer::validate(&spec.issuer, plaintext, "tokens and secrets travel in the clear")?;
         let provider = spec.provider.unwrap_or_else(|| provider::guess(&issuer));
         if spec.provider == Some(Provider::Cognito) && spec.auth_method == AuthMethod::Implicit {
             return Problem::invalid_spec("Amazon Cognito works with spec.authMethod: pkce only");

@@ -74,7 +74,7 @@ impl Kind for ServiceAccount {
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
     const DESTINATION: &'static str = "The env entries for programs that use W&B, which may also take the whole Secret by envFrom; mount it \
          at /var/run/secrets/auth.wandb.com where a value is the path of a file there.";
-    const NEIGHBOURS: &'static [ReferencedKind] = &[JWT_ISSUER];
+    const REFERENCED_KINDS: &'static [ReferencedKind] = &[JWT_ISSUER];
     const FIRST_CHECK: FirstCheck = FirstCheck::AtOnce;
 
     type Parsed = ServiceAccountSettings;
@@ -98,12 +98,12 @@ impl Kind for ServiceAccount {
         &self.spec
     }
 
-    fn claim(&self) -> Option<String> {
-        Some(settings::claim(self))
+    fn unique_identity(&self) -> Option<String> {
+        Some(settings::unique_identity(self))
     }
 
-    fn claim_of_unreadable(name: &str, spec: &Value) -> Option<String> {
-        settings::claim_of_unreadable(name, spec)
+    fn identity_of_undecodable(name: &str, spec: &Value) -> Option<String> {
+        settings::identity_of_undecodable(name, spec)
     }
 
     fn parse(&self) -> Result<ServiceAccountSettings, Problem> {
@@ -157,20 +157,20 @@ impl Kind for ServiceAccount {
         }
     }
 
-    fn upkeep(
+    fn maintenance(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
         scene: &CheckContext<'_>,
     ) -> Option<Maintenance> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::upkeep(plan, own, evidence, scene)
+                api_key::maintenance(plan, own, evidence, scene)
             }
             _ => None,
         }
     }
 
-    async fn tend(
+    async fn maintain(
         plan: &ServiceAccountPlan,
         scene: &CheckContext<'_>,
         evidence: ServiceAccountEvidence,
@@ -180,23 +180,25 @@ impl Kind for ServiceAccount {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
                 let instance = connect::instance(plan, scene.network);
                 ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::tend(plan, own, instance, scene, evidence, report)).await,
+                    Box::pin(api_key::maintain(plan, own, instance, scene, evidence, report)).await,
                 )
             }
             (_, evidence) => evidence,
         }
     }
 
-    fn due(
+    fn renew_at(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
         scene: &CheckContext<'_>,
     ) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::due(plan, own, evidence, scene)
+                api_key::renew_at(plan, own, evidence, scene)
             }
-            (CredentialPlan::Federated(own), evidence) => federated::due(own, evidence.of_token(), scene),
+            (CredentialPlan::Federated(own), evidence) => {
+                federated::renew_at(own, evidence.of_token(), scene)
+            }
             _ => None,
         }
     }
@@ -219,41 +221,47 @@ impl Kind for ServiceAccount {
         }
     }
 
-    fn placeholders(plan: &ServiceAccountPlan) -> ServiceAccountEvidence {
+    fn placeholder_evidence(plan: &ServiceAccountPlan) -> ServiceAccountEvidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => ServiceAccountEvidence::ApiKey(api_key::placeholders(own)),
-            CredentialPlan::Federated(own) => ServiceAccountEvidence::Federated(federated::placeholders(own)),
+            CredentialPlan::ApiKey(own) => ServiceAccountEvidence::ApiKey(api_key::placeholder_evidence(own)),
+            CredentialPlan::Federated(own) => {
+                ServiceAccountEvidence::Federated(federated::placeholder_evidence(own))
+            }
         }
     }
 
-    fn describe(
+    fn status_details(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
         published: Option<&Values>,
         previous: ServiceAccountDetails,
     ) -> ServiceAccountDetails {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => api_key::describe(own, evidence.of_api_key(), published, previous),
-            CredentialPlan::Federated(_) => federated::describe(evidence.of_token(), published, previous),
+            CredentialPlan::ApiKey(own) => {
+                api_key::status_details(own, evidence.of_api_key(), published, previous)
+            }
+            CredentialPlan::Federated(_) => {
+                federated::status_details(evidence.of_token(), published, previous)
+            }
         }
     }
 
-    fn news(previous: &ServiceAccountDetails, current: &ServiceAccountDetails) -> Vec<EventDraft> {
-        api_key::news(previous, current).into_iter().collect()
+    fn events(previous: &ServiceAccountDetails, current: &ServiceAccountDetails) -> Vec<EventDraft> {
+        api_key::events(previous, current).into_iter().collect()
     }
 
-    fn figures(details: &ServiceAccountDetails) -> MetricTimestamps {
+    fn metric_timestamps(details: &ServiceAccountDetails) -> MetricTimestamps {
         MetricTimestamps {
             api_key_since: details.key_since.as_ref().map(|since| since.0),
             token_expiration: details.token_expiration.as_ref().map(|expiration| expiration.0),
         }
     }
 
-    fn traces(&self, published: Option<&Values>) -> RemoteState {
-        api_key::traces(self, published)
+    fn remote_state(&self, published: Option<&Values>) -> RemoteState {
+        api_key::remote_state(self, published)
     }
 
-    async fn dismantle(&self, scene: &CheckContext<'_>) -> Result<(), Problem> {
-        api_key::dismantle(self, scene).await
+    async fn cleanup(&self, scene: &CheckContext<'_>) -> Result<(), Problem> {
+        api_key::cleanup(self, scene).await
     }
 }

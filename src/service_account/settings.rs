@@ -137,7 +137,7 @@ impl ServiceAccountSettings {
 
 /// The account or subject that the resource stands for. Two resources for one account would revoke each
 /// other's keys.
-pub(super) fn claim(object: &ServiceAccount) -> String {
+pub(super) fn unique_identity(object: &ServiceAccount) -> String {
     let ServiceAccountSpec { instance, credentials, .. } = &object.spec;
     match &credentials.federated {
         Some(federated) => subject_at(&federated.issuer_ref.name, &federated.subject),
@@ -146,7 +146,7 @@ pub(super) fn claim(object: &ServiceAccount) -> String {
 }
 
 /// The same of a spec that cannot be read, where it still tells.
-pub(super) fn claim_of_unreadable(name: &str, spec: &Value) -> Option<String> {
+pub(super) fn identity_of_undecodable(name: &str, spec: &Value) -> Option<String> {
     let text = |path: &str| spec.pointer(path).and_then(Value::as_str);
     if spec.pointer("/credentials/federated").is_some() {
         let (issuer, subject) = ("/credentials/federated/issuerRef/name", "/credentials/federated/subject");
@@ -247,12 +247,12 @@ pub(super) mod tests {
         let spelled =
             json!({ "accountName": "bot", "instance": { "baseURL": "https://WANDB.example.com:443" } });
         for changes in [bot, slashed, spelled] {
-            assert_eq!(claim(&object(&changes)), expected);
+            assert_eq!(unique_identity(&object(&changes)), expected);
         }
         let federated =
             json!({ "issuerRef": { "name": "main" }, "subject": "s", "audience": "a", "token": {} });
         assert_eq!(
-            claim(&object(&json!({ "credentials": { "federated": federated } }))),
+            unique_identity(&object(&json!({ "credentials": { "federated": federated } }))),
             "the subject \"s\" of the JwtIssuer \"main\""
         );
     }

@@ -92,9 +92,11 @@ impl Several {
         &self,
         owner: &Owner,
         delivery: Option<&Delivery<'_>>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Result<Option<Change>, Problem> {
-        self.together(|seen, reach| seen.change(owner, delivery.filter(|_| reach == Reach::Within), yielding))
+        self.together(|seen, reach| {
+            seen.change(owner, delivery.filter(|_| reach == Reach::Within), displaced)
+        })
     }
 
     /// The same, where the variables of everybody else that are in the way are taken over.
@@ -114,10 +116,10 @@ impl Several {
         &self,
         owner: &Owner,
         delivery: &Delivery<'_>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Vec<PresentVariable> {
         let within = self.parts().filter(|(_, reach)| *reach == Reach::Within);
-        within.flat_map(|(seen, _)| seen.present(owner, delivery, yielding)).collect()
+        within.flat_map(|(seen, _)| seen.present(owner, delivery, displaced)).collect()
     }
 
     fn together(

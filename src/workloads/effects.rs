@@ -32,7 +32,7 @@ use crate::{
 
 /// Makes the change, to the version of the target that was seen: of several objects to all or, as far as the API
 /// server tells that in a dry run, to none.
-pub async fn make(
+pub async fn apply_change(
     client: &Client,
     namespace: &str,
     seen: &TargetSnapshot,
@@ -191,7 +191,7 @@ async fn rollout_of_object(
 /// Deletes the pods of a StatefulSet that refer to revisions that may be stuck, and keep its controller from
 /// going on or back: it waits for them to become ready before it replaces any (a known limitation of
 /// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
-pub async fn unblock(
+pub async fn delete_stuck_pods(
     client: &Client,
     namespace: &str,
     seen: &TargetSnapshot,

@@ -35,7 +35,7 @@ mod workload;
 pub use address::{Target, WorkloadAddress};
 pub use combined::Several;
 pub use delivery::{Delivery, Dialect};
-pub use effects::{make, rollout, unblock};
+pub use effects::{apply_change, delete_stuck_pods, rollout};
 pub use environment::Environment;
 pub use expansion::{Piece, pieces};
 pub use failures::Sightings;
@@ -57,7 +57,7 @@ use crate::workloads::combined::Reach;
 use crate::{api::Reason, problem::Problem};
 
 /// What only one resource may decide at a target: how people log in.
-pub const SIGN_IN: &str = "the sign-in";
+pub const LOGIN_SETTINGS: &str = "the sign-in";
 
 /// What to do about entries of somebody else. At no moment of it is the server without theirs and without ours.
 pub(crate) const ADVICE_TO_ADOPT: &str = "Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/delivery/adopting says.";
@@ -234,17 +234,17 @@ impl TargetSnapshot {
     }
 
     /// What brings the owner's entries to the delivery, or out of the target where there is none; nothing
-    /// where they are there. Entries of the owners in `yielding` may be taken over, all others are a problem.
+    /// where they are there. Entries of the owners in `displaced` may be taken over, all others are a problem.
     pub fn change(
         &self,
         owner: &Owner,
         delivery: Option<&Delivery<'_>>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Result<Option<Change>, Problem> {
         match self {
-            Self::Workload(seen) => seen.change(owner, delivery, yielding),
-            Self::WeightsAndBiases(seen) => seen.change(owner, delivery, yielding),
-            Self::Several(seen) => seen.change(owner, delivery, yielding),
+            Self::Workload(seen) => seen.change(owner, delivery, displaced),
+            Self::WeightsAndBiases(seen) => seen.change(owner, delivery, displaced),
+            Self::Several(seen) => seen.change(owner, delivery, displaced),
         }
     }
 
@@ -262,12 +262,12 @@ impl TargetSnapshot {
         &self,
         owner: &Owner,
         delivery: &Delivery<'_>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Vec<PresentVariable> {
         match self {
-            Self::Workload(seen) => seen.present(owner, delivery, yielding),
-            Self::Several(seen) => seen.present(owner, delivery, yielding),
-            Self::WeightsAndBiases(seen) => seen.present(owner, delivery, yielding),
+            Self::Workload(seen) => seen.present(owner, delivery, displaced),
+            Self::Several(seen) => seen.present(owner, delivery, displaced),
+            Self::WeightsAndBiases(seen) => seen.present(owner, delivery, displaced),
         }
     }
 

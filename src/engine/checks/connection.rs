@@ -45,7 +45,7 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
 }
 
 /// `TlsVerifies`.
-pub async fn encrypt_stage<S: Duplex>(
+pub async fn check_tls<S: Duplex>(
     report: &mut Report,
     stream: S,
     name: &ServerName<'static>,
@@ -93,7 +93,7 @@ pub async fn connect(
     let Protection::Tls(trust) = protection else { return Some(Box::new(stream)) };
     // Every host that parses has a name that certificates can carry.
     let name = endpoint.host.server_name()?;
-    Some(Box::new(encrypt_stage(report, stream, &name, trust).await?))
+    Some(Box::new(check_tls(report, stream, &name, trust).await?))
 }
 
 /// A certificate that ends sooner than this deserves a warning.

@@ -28,7 +28,7 @@ pub struct CheckKey {
     /// The re-check annotation.
     pub recheck: Option<String>,
     /// Which of the custom resources that the spec refers to are verified.
-    pub surroundings: Vec<bool>,
+    pub dependency_readiness: Vec<bool>,
 }
 
 /// What is remembered of one resource.
@@ -193,7 +193,7 @@ impl<E> CheckHistory<E> {
     }
 
     /// What is remembered after another run.
-    pub fn learn(
+    pub fn record(
         previous: Option<&Self>,
         question: CheckKey,
         CheckOutcome { findings, evidence, refusal, usage }: CheckOutcome<E>,
@@ -257,8 +257,8 @@ impl<E> CheckHistory<E> {
         let verified = is_verified(status);
         let proven = is_proven(status) && checked_inputs.agrees_with_own(status);
         let failures = if verified { 0 } else { threshold };
-        let upkeep = [CheckName::KeyRotation, CheckName::Membership];
-        let refusal = upkeep.iter().find_map(|check| findings.refusal(check)).cloned();
+        let maintenance = [CheckName::KeyRotation, CheckName::Membership];
+        let refusal = maintenance.iter().find_map(|check| findings.refusal(check)).cloned();
         let is_refused = refusal.is_some();
         let recovered = Self {
             question,
@@ -373,7 +373,7 @@ mod tests {
 
     fn question(inputs: u64) -> CheckKey {
         let inputs = InputsHash::from(inputs);
-        CheckKey { inputs, spec: inputs, recheck: None, surroundings: Vec::new() }
+        CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() }
     }
 
     fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
@@ -404,7 +404,7 @@ mod tests {
         (name, reason): (CheckName, Option<Reason>),
     ) -> CheckHistory<()> {
         let findings = findings(name, reason);
-        CheckHistory::learn(
+        CheckHistory::record(
             previous,
             question(inputs),
             examined(findings),
@@ -514,7 +514,7 @@ mod tests {
         let soon = Renewal::At(now + Duration::from_mins(1));
         let learn = |previous: Option<&CheckHistory<()>>, reason, renewal| {
             let findings = findings(CheckName::TokenObtained, reason);
-            CheckHistory::learn(previous, question(1), examined(findings), renewal, 0.0, now)
+            CheckHistory::record(previous, question(1), examined(findings), renewal, 0.0, now)
         };
         let fresh = learn(None, None, soon);
         assert_eq!(fresh.wait(SCHEDULE, now), Some(Duration::from_mins(1)));
@@ -536,7 +536,7 @@ mod tests {
             ..findings(CheckName::KeyAccepted, Some(Reason::RateLimited))
         };
         let now = Instant::now();
-        let limited = CheckHistory::learn(None, question(1), examined(asked), Renewal::Never, 0.0, now);
+        let limited = CheckHistory::record(None, question(1), examined(asked), Renewal::Never, 0.0, now);
         assert_eq!(limited.wait(SCHEDULE, now), Some(Duration::from_mins(10)));
     }
 
@@ -547,7 +547,7 @@ mod tests {
             let findings = findings(CheckName::KeyRotation, Some(Reason::KeyCreationForbidden));
             let refusal = findings.failure().cloned();
             let examined = CheckOutcome { findings, evidence: (), refusal, usage: Usage::default() };
-            CheckHistory::learn(previous, question(1), examined, Renewal::Never, 0.0, at)
+            CheckHistory::record(previous, question(1), examined, Renewal::Never, 0.0, at)
         };
         let once = refused(None, now);
         assert!(once.proven, "the values are as good as before");

@@ -52,7 +52,7 @@ pub(in crate::engine) async fn run_after_acceptances<K: Kind>(
     while acceptances.changed().await.is_ok() {
         for object in store.state() {
             let Ok(resource) = &object.0 else { continue };
-            let known = context.memory.recall(resource);
+            let known = context.memory.history(resource);
             if known.is_some_and(|known| credentials.were_accepted(&known.usage.refused)) {
                 let _ = run_again.unbounded_send(ObjectRef::from_obj(&*object));
             }
@@ -86,7 +86,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
         return Ok(());
     };
     let namespace = object.namespace().unwrap_or_default();
-    let turn = context.turns.take(&namespace).await;
+    let turn = context.api_permits.take(&namespace).await;
     let objects = fetch(&context.client, &namespace, &references(object)).await?;
     drop(turn);
     let checked_inputs = CheckedInputs::of(object, &objects);
@@ -103,7 +103,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     let terms = (planned.account, object.common().failure_threshold);
     let recover = || CheckHistory::recover(status, planned.question, &checked_inputs, terms, Instant::now());
     // A run may have come before this, and knows the refusal, too.
-    let known = context.memory.recall(object).or_else(recover);
+    let known = context.memory.history(object).or_else(recover);
     if let Some(mut known) = known
         && known.findings.credentials_answer().is_some()
     {

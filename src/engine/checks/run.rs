@@ -53,15 +53,15 @@ impl<'a, K: Kind> CheckRun<'a, K> {
     }
 
     /// What is to be kept up, if anything.
-    pub fn upkeep(&self) -> Option<Maintenance> {
-        K::upkeep(self.plan, &self.evidence, &self.scene)
+    pub fn maintenance(&self) -> Option<Maintenance> {
+        K::maintenance(self.plan, &self.evidence, &self.scene)
     }
 
     /// Keeps it up, within the time limit of the checks once more.
-    pub async fn tend(&mut self, upkeep: Maintenance) {
-        self.tended = Some(upkeep.check);
+    pub async fn maintain(&mut self, maintenance: Maintenance) {
+        self.tended = Some(maintenance.check);
         let evidence = self.evidence.clone();
-        let tended = K::tend(self.plan, &self.scene, evidence, &mut self.report);
+        let tended = K::maintain(self.plan, &self.scene, evidence, &mut self.report);
         match self.scene.within(self.limit, tended).await {
             Ok(evidence) => self.evidence = evidence,
             Err(awaited) => self.report.time_out(self.limit, awaited),
@@ -69,14 +69,16 @@ impl<'a, K: Kind> CheckRun<'a, K> {
     }
 
     /// Tells that it could not be begun.
-    pub fn refuse(&mut self, upkeep: Maintenance, problem: Problem) {
-        self.report.record::<()>(upkeep.check, Err(problem));
+    pub fn refuse(&mut self, maintenance: Maintenance, problem: Problem) {
+        self.report.record::<()>(maintenance.check, Err(problem));
     }
 
     /// Tells that it is left to the operator.
-    pub fn leave(&mut self, upkeep: Maintenance) {
-        self.report
-            .skip(upkeep.check, "Left to the running operator, since it changes something at the server.");
+    pub fn leave(&mut self, maintenance: Maintenance) {
+        self.report.skip(
+            maintenance.check,
+            "Left to the running operator, since it changes something at the server.",
+        );
     }
 
     /// What it came to.

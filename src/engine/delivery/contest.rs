@@ -31,7 +31,7 @@ impl Contest {
         let mut all = self.others.clone();
         all.retain(|other| !other.is(&self.claimant));
         all.push(self.claimant.clone());
-        let mut others = precedence::seated(&all, target, seen);
+        let mut others = precedence::with_entries_seen(&all, target, seen);
         let claimant = others.pop().unwrap_or_else(|| self.claimant.clone());
         Self { claimant, others }
     }
@@ -57,8 +57,8 @@ impl Contest {
     }
 
     /// Whose entries give way.
-    pub fn yielding(&self) -> Vec<Contender> {
-        precedence::yielding(&self.claimant, &self.others).into_iter().cloned().collect()
+    pub fn displaced(&self) -> Vec<Contender> {
+        precedence::displaced(&self.claimant, &self.others).into_iter().cloned().collect()
     }
 
     /// Who has the place at once if this resource cannot use it. One that does not take all of the entries over must

@@ -45,7 +45,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         delivery: Option<&Delivery<'_>>,
     ) -> Result<Handover, DeliveryError> {
         let TargetView { seen, here, standing, .. } = scene;
-        let plain = || seen.change(&self.owner, delivery, &self.yielding_owners());
+        let plain = || seen.change(&self.owner, delivery, &self.displaced_owners());
         let Some(delivery) = delivery else { return Ok(Handover::Change(plain()?)) };
         let Occupied::Adoptable(present) = self.occupied(seen, delivery).await? else {
             return Ok(Handover::Change(plain()?));
@@ -56,11 +56,11 @@ impl<K: Kind> DeliveryRun<'_, K> {
             return Ok(Handover::TakeOver(change, present.managers));
         }
         // The values of a way back were checked when it was chosen.
-        if self.checks != Checks::Fresh && course.way_back.is_none() {
+        if self.checks != Checks::Fresh && course.rollback.is_none() {
             return Ok(Handover::Waits);
         }
         let is_proven =
-            course.way_back.is_some() || matches!(course.newest.mark, RevisionState::RolledOut { .. });
+            course.rollback.is_some() || matches!(course.newest.mark, RevisionState::RolledOut { .. });
         let managers = present.managers.clone();
         if !is_proven {
             let proven = proven_before(here, course.newest);
@@ -78,7 +78,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         delivery: &Delivery<'_>,
     ) -> Result<Occupied, DeliveryError> {
         let policy = self.object.common().target.as_ref().map(|target| target.adopt).unwrap_or_default();
-        let present = seen.present(&self.owner, delivery, &self.yielding_owners());
+        let present = seen.present(&self.owner, delivery, &self.displaced_owners());
         if policy == AdoptionPolicy::Never || !adoption::is_occupied(&present) {
             return Ok(Occupied::Free);
         }

@@ -20,13 +20,13 @@ use crate::{
 
 impl<K: Kind> DeliveryRun<'_, K> {
     /// The entries stay for the successor, which takes them over in one step: no pod starts without any.
-    pub(super) fn given_way(
+    pub(super) fn displaced_by(
         &self,
         seen: &TargetSnapshot,
         course: DesiredRevision<'_>,
         successor: &Contender,
     ) -> Delivered {
-        let evidence = course.way_back.map_or("", |way_back| way_back.evidence.as_str());
+        let evidence = course.rollback.map_or("", |rollback| rollback.evidence.as_str());
         let state = Progress::RolledBack(format!(
             "Revision {} did not work in the pods of {}, so this resource gives way to {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
             course.newest.number, self.target, successor.owner.title
@@ -62,7 +62,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     /// What `RolledOut` says once pods run with the course.
     pub(super) fn arrived(&self, here: &[Revision], course: DesiredRevision<'_>) -> Progress {
         let target = self.target;
-        let Some(way_back) = course.way_back else {
+        let Some(rollback) = course.rollback else {
             let number = course.newest.number;
             return Progress::RolledOut(format!("The pods of {target} run with revision {number}."));
         };
@@ -78,7 +78,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         };
         Progress::RolledBack(format!(
             "{target} {place}, and revision {} is not tried again until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {}",
-            course.newest.number, way_back.evidence
+            course.newest.number, rollback.evidence
         ))
     }
 
@@ -105,7 +105,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     /// The problem that these field managers keep undoing a change.
-    pub(super) fn tug_of_war(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
+    pub(super) fn field_conflict(&self, repair: Repair, by: &BTreeSet<String>) -> Problem {
         let by = somebody(by);
         let (target, title) = (self.target, &self.owner.title);
         let seen = match repair {
@@ -126,7 +126,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
 
 /// What is told while pods are still to come.
 pub(super) fn underway(course: DesiredRevision<'_>, here: &[Revision], seen: String) -> String {
-    match course.lost(here).filter(|_| course.way_back.is_none() && !course.was_there()) {
+    match course.lost(here).filter(|_| course.rollback.is_none() && !course.was_there()) {
         Some(lost) => format!(
             "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."
         ),

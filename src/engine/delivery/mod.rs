@@ -1,6 +1,6 @@
 //! Delivery to a target: the published values reach the running server, and a bad rollout undoes itself.
 //!
-//! [`deliver`] is the loop: look, decide one step ([`aim`], pure), take it, look again ([`round`]). Each step is
+//! [`deliver`] is the loop: look, decide one step ([`plan`], pure), take it, look again ([`round`]). Each step is
 //! derived from what the API server holds alone: the [`revisions`] with their marks, and the target. So a
 //! process that is killed after any write leaves nothing that the next run cannot finish. [`joining`] is how
 //! several resources write together, [`adoption`] how entries of somebody else are taken over, and [`withdraw`]
@@ -23,7 +23,7 @@ mod withdraw;
 
 pub(super) use adoption::Checks;
 pub(super) use contest::claim;
-pub(super) use requeue::{look_again, retire};
+pub(super) use requeue::{requeue_after, withdraw_all};
 pub(super) use target_checks::looks;
 pub(super) use withdraw::{Withdrawal, WithdrawalPace, is_absent, withdraw};
 
@@ -113,7 +113,7 @@ pub(super) async fn deliver<K: Kind>(
     offer: DeliverableValues<'_>,
     (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, Error> {
-    match attempt(object, context, target, offer, (checks, proof)).await {
+    match try_to_deliver(object, context, target, offer, (checks, proof)).await {
         Ok(delivered) => Ok(delivered),
         Err(DeliveryError::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
         Err(DeliveryError::Error(error)) => {
@@ -124,7 +124,7 @@ pub(super) async fn deliver<K: Kind>(
     }
 }
 
-async fn attempt<K: Kind>(
+async fn try_to_deliver<K: Kind>(
     object: &K,
     context: &Context<K>,
     target: &Target,
@@ -139,7 +139,7 @@ async fn attempt<K: Kind>(
         let waits = format!("Waits until it is known who else delivers to {target}. {unlisted}");
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
-    if K::TENANCY == TargetSharing::Together
+    if K::TARGET_SHARING == TargetSharing::Merged
         && rivals.is_real()
         && let Some(seen) = workloads::read(&context.client, &namespace, target).await??
     {
@@ -147,14 +147,14 @@ async fn attempt<K: Kind>(
     }
     let leader = rivals.leader();
     if !leader.is(&rivals.claimant) {
-        return shared_target::follow(object, context, target, offer, leader).await;
+        return shared_target::report_as_follower(object, context, target, offer, leader).await;
     }
     let joined = shared_target::joined(&namespace, context, &rivals, offer, target).await?;
-    let offer = match (K::TENANCY, &joined) {
-        (TargetSharing::Alone, _) => offer,
+    let offer = match (K::TARGET_SHARING, &joined) {
+        (TargetSharing::Exclusive, _) => offer,
         // Every part of it was published by itself.
-        (TargetSharing::Together, Some(joined)) => DeliverableValues::Current(joined),
-        (TargetSharing::Together, None) => DeliverableValues::Nothing,
+        (TargetSharing::Merged, Some(joined)) => DeliverableValues::Current(joined),
+        (TargetSharing::Merged, None) => DeliverableValues::Nothing,
     };
     context.cluster.now().await?;
     let now = context.cluster.seconds();
@@ -165,7 +165,7 @@ async fn attempt<K: Kind>(
         target,
         owner: owner_in_targets(object),
         contest: rivals,
-        yielding: Vec::new(),
+        displaced: Vec::new(),
         successor: None,
         offer,
         checks,

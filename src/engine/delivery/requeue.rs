@@ -23,7 +23,7 @@ const LONG_ROLLOUT: Duration = Duration::from_secs(30);
 const WITHDRAWAL: Duration = Duration::from_secs(10);
 
 /// How long to wait before the next look, at most.
-pub(in crate::engine) fn look_again<K: Kind>(
+pub(in crate::engine) fn requeue_after<K: Kind>(
     object: &K,
     context: &Context<K>,
     delivered: Option<&Delivered>,
@@ -55,7 +55,7 @@ fn rollout(previous: Option<&Status>, now: Timestamp) -> Duration {
 }
 
 /// Takes the resource out of every target, since its spec names none.
-pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
+pub(in crate::engine) async fn withdraw_all<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
     let has_delivered = object.status().is_some_and(|status| status.revision.is_some());
     if !has_delivered && !Finalizer::Target.holds(object) {
         return Ok(());
@@ -65,7 +65,7 @@ pub(in crate::engine) async fn retire<K: Kind>(object: &K, context: &Context<K>)
         Ok(Withdrawal::PodsRemain) => Ok(()),
         Err(problem) => {
             if context.memory.is_news(object, &problem.message) {
-                context.tell(object, &stays(&problem));
+                context.publish_event(object, &stays(&problem));
             }
             Ok(())
         }

@@ -42,7 +42,7 @@ pub(super) async fn check<K: Kind>(
     }
     // What is known of the same credentials is not asked for again.
     if let (Some(remembered), true) =
-        (context.memory.recall(object), have_same_credential::<K>(values, newest))
+        (context.memory.history(object), have_same_credential::<K>(values, newest))
     {
         match remembered.findings.credentials_answer() {
             Some(CredentialsAnswer::Refused) => return Ok(answer(&remembered.findings, source)),

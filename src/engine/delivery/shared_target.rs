@@ -32,7 +32,7 @@ pub(super) async fn joined<K: Kind>(
 ) -> Result<Option<Values>, DeliveryError> {
     let Contest { claimant: own, others } = rivals;
     let published = match offer {
-        _ if K::TENANCY == TargetSharing::Alone => return Ok(None),
+        _ if K::TARGET_SHARING == TargetSharing::Exclusive => return Ok(None),
         DeliverableValues::Current(values) | DeliverableValues::Held(values) => Some(values),
         // What it published is not known now: until then nothing is taken away from anybody.
         DeliverableValues::Nothing if own.publication == PublicationState::Yes => return Ok(None),
@@ -62,7 +62,7 @@ pub(super) async fn joined<K: Kind>(
 }
 
 /// What became of the values of a resource for which an older one writes.
-pub(super) async fn follow<K: Kind>(
+pub(super) async fn report_as_follower<K: Kind>(
     object: &K,
     context: &Context<K>,
     target: &Target,

@@ -12,8 +12,8 @@ use super::{
     handover::{Handover, Occupied},
     messages,
     plan::{
-        Attempt, DeliveryStep, DesiredRevision, DesiredValues, Judgement, aim, next_number, previous_of_next,
-        proven_before, proven_below,
+        Attempt, DeliveryStep, DesiredRevision, DesiredValues, Judgement, next_number, plan,
+        previous_of_next, proven_before, proven_below,
     },
     revisions::{self, Blueprint, Revision, RevisionCreation, RevisionSource, RevisionState},
     rollback::{self, RollbackCheck},
@@ -42,7 +42,7 @@ pub(super) struct DeliveryRun<'a, K: Kind> {
     /// Who else wants the same.
     pub contest: Contest,
     /// Whose entries give way, as the last look shows it.
-    pub yielding: Vec<Contender>,
+    pub displaced: Vec<Contender>,
     /// Who has the place at once if this resource cannot use it, as the last look shows it.
     pub successor: Option<Contender>,
     pub offer: DeliverableValues<'a>,
@@ -110,7 +110,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 self.target
             )));
         }
-        self.yielding = contest.yielding();
+        self.displaced = contest.displaced();
         self.successor = contest.successor(self.target);
         Ok(watched)
     }
@@ -148,13 +148,13 @@ impl<K: Kind> DeliveryRun<'_, K> {
             environment: Some(seen.environment()),
             ..Delivered::nothing(Progress::NotPublished)
         };
-        if self.would_displace_for_nothing(&seen, &standing) {
+        if self.would_displace_working_peer(&seen, &standing) {
             return Ok(Some(nothing()));
         }
         if self.would_displace_unchecked(&seen, &standing) {
             return Ok(Some(self.waits(&seen, &standing)));
         }
-        match aim(&here, taken, wanted, &standing, &attempt) {
+        match plan(&here, taken, wanted, &standing, &attempt) {
             DeliveryStep::Nothing => Ok(Some(nothing())),
             DeliveryStep::Create(number) => self.create(&seen, &here, &standing, number, taken).await,
             DeliveryStep::Mark(revision, mark) => {
@@ -179,7 +179,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
                     standing: &standing,
                     attempt,
                 };
-                self.go(scene, course, held, taken).await
+                self.roll_out(scene, course, held, taken).await
             }
         }
     }
@@ -200,7 +200,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             {
                 DesiredValues::Other
             }
-            DeliverableValues::Held(_) | DeliverableValues::Nothing => DesiredValues::Kept,
+            DeliverableValues::Held(_) | DeliverableValues::Nothing => DesiredValues::NoChange,
         }
     }
 
@@ -213,7 +213,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     /// Whether values that are not verified would take the place of a rival's that work.
-    fn would_displace_for_nothing(&self, seen: &TargetSnapshot, standing: &AppliedState) -> bool {
+    fn would_displace_working_peer(&self, seen: &TargetSnapshot, standing: &AppliedState) -> bool {
         !matches!(self.offer, DeliverableValues::Current(_))
             && self.displaced(seen, standing).next().is_some()
     }
@@ -230,12 +230,12 @@ impl<K: Kind> DeliveryRun<'_, K> {
         seen: &'b TargetSnapshot,
         standing: &AppliedState,
     ) -> impl Iterator<Item = &'b Contender> {
-        let rivals = if standing.numbers.is_empty() { self.yielding.as_slice() } else { &[] };
+        let rivals = if standing.numbers.is_empty() { self.displaced.as_slice() } else { &[] };
         rivals.iter().filter(|rival| !rival.has_failed() && !seen.standing(&rival.owner).numbers.is_empty())
     }
 
-    pub(super) fn yielding_owners(&self) -> Vec<Owner> {
-        self.yielding.iter().map(|rival| rival.owner.clone()).collect()
+    pub(super) fn displaced_owners(&self) -> Vec<Owner> {
+        self.displaced.iter().map(|rival| rival.owner.clone()).collect()
     }
 
     async fn create(
@@ -253,7 +253,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         let present = match self.occupied(seen, &delivery).await? {
             // What would not be taken needs no revision.
             Occupied::Free => {
-                seen.change(&self.owner, Some(&delivery), &self.yielding_owners())?;
+                seen.change(&self.owner, Some(&delivery), &self.displaced_owners())?;
                 None
             }
             Occupied::Adoptable(_) if self.checks != Checks::Fresh => {
@@ -285,7 +285,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     /// Brings the target to the course; what there is to say once it is there.
-    async fn go(
+    async fn roll_out(
         &mut self,
         scene: TargetView<'_>,
         course: DesiredRevision<'_>,
@@ -304,7 +304,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             return Ok(None);
         }
         if let (None, Some(successor)) = (course.number, &self.successor) {
-            return Ok(Some(self.given_way(seen, course, successor)));
+            return Ok(Some(self.displaced_by(seen, course, successor)));
         }
         let delivery =
             course.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
@@ -327,10 +327,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
             self.tell_of_repair(wrote, course, standing, &by);
             return Ok(None);
         }
-        if course.way_back.is_none() && self.take_over(seen).await? {
+        if course.rollback.is_none() && self.take_over(seen).await? {
             return Ok(None);
         }
-        let previous = match course.way_back {
+        let previous = match course.rollback {
             Some(_) => course.number,
             None => proven_before(here, course.newest),
         };
@@ -378,18 +378,18 @@ impl<K: Kind> DeliveryRun<'_, K> {
                     return Ok(None);
                 }
                 Judgement::Underway(seen_of_it) => {
-                    self.unblock(&scene, course).await?;
+                    self.delete_stuck_pods(&scene, course).await?;
                     let told = messages::underway(course, here, seen_of_it);
                     return Ok(Some(delivered(Progress::Progressing(told))));
                 }
                 Judgement::Stay(stay) => {
-                    self.unblock(&scene, course).await?;
+                    self.delete_stuck_pods(&scene, course).await?;
                     return Ok(Some(delivered(self.stays(course, stay))));
                 }
             }
         }
         self.collect(seen, here, course).await?;
-        if course.way_back.is_none() && !elsewhere.is_empty() {
+        if course.rollback.is_none() && !elsewhere.is_empty() {
             // Where the new target failed, people still have the old one.
             withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await??;
         }
@@ -437,15 +437,21 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     /// Deletes the pods that keep a StatefulSet from going on.
-    async fn unblock(
+    async fn delete_stuck_pods(
         &self,
         scene: &TargetView<'_>,
         course: DesiredRevision<'_>,
     ) -> Result<(), DeliveryError> {
         let stuck = unproven(scene.here, course);
         if !stuck.is_empty() {
-            workloads::unblock(&self.context.client, self.namespace, scene.seen, &self.owner, &stuck)
-                .await??;
+            workloads::delete_stuck_pods(
+                &self.context.client,
+                self.namespace,
+                scene.seen,
+                &self.owner,
+                &stuck,
+            )
+            .await??;
         }
         Ok(())
     }
@@ -465,9 +471,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
         // What is only claimed is there already.
         let is_repair = !change.is_claim();
         if is_repair && !memory.may_deliver(self.object, &attempt, repair, Instant::now()) {
-            return Err(self.tug_of_war(repair, by).into());
+            return Err(self.field_conflict(repair, by).into());
         }
-        let made = workloads::make(&self.context.client, self.namespace, seen, &self.owner, change).await??;
+        let made = workloads::apply_change(&self.context.client, self.namespace, seen, &self.owner, change)
+            .await??;
         match made {
             ApplyResult::Changed if is_repair => {
                 let is_same = memory.delivered(self.object, attempt, Instant::now());
@@ -494,15 +501,15 @@ impl<K: Kind> DeliveryRun<'_, K> {
     ) {
         let were_there = course.was_there() || standing.moved.is_some();
         if wrote == Wrote::Again || wrote == Wrote::First && were_there {
-            self.context.tell(self.object, &self.repaired(by));
+            self.context.publish_event(self.object, &self.repaired(by));
         }
     }
 
     /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.
     async fn take_over(&self, seen: &TargetSnapshot) -> Result<bool, DeliveryError> {
-        for Contender { owner, .. } in &self.yielding {
+        for Contender { owner, .. } in &self.displaced {
             if let Some(change) = seen.change(owner, None, &[])? {
-                workloads::make(&self.context.client, self.namespace, seen, owner, &change).await??;
+                workloads::apply_change(&self.context.client, self.namespace, seen, owner, &change).await??;
                 return Ok(true);
             }
         }

@@ -20,8 +20,9 @@ pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -
         settings_documented(K::ENVIRONMENT, environment)
             .map(|checked| Finding::noted(CheckName::SettingsDocumented, checked)),
     );
-    findings
-        .extend(object.look(environment).into_iter().map(|(name, checked)| Finding::noted(name, checked)));
+    findings.extend(
+        object.check_target(environment).into_iter().map(|(name, checked)| Finding::noted(name, checked)),
+    );
     findings
 }
 

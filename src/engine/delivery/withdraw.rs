@@ -62,7 +62,7 @@ pub(in crate::engine) async fn withdraw<K: Kind>(
     kept: Option<&Target>,
     pace: WithdrawalPace,
 ) -> Result<Result<Withdrawal, Problem>, Error> {
-    match attempt(object, context, kept, pace).await {
+    match try_to_withdraw(object, context, kept, pace).await {
         Ok(withdrawal) => Ok(Ok(withdrawal)),
         Err(DeliveryError::Problem(problem)) => Ok(Err(problem)),
         Err(DeliveryError::Error(error)) => {
@@ -71,7 +71,7 @@ pub(in crate::engine) async fn withdraw<K: Kind>(
     }
 }
 
-async fn attempt<K: Kind>(
+async fn try_to_withdraw<K: Kind>(
     object: &K,
     context: &Context<K>,
     kept: Option<&Target>,
@@ -157,7 +157,7 @@ async fn emptied<K: Kind>(
         owner = owner.excluding(unlisted.foreign);
         match seen.change(&owner, None, &[])? {
             None => return Ok(Some(workloads::in_use(client, &namespace, Some(&seen), &owner).await??)),
-            Some(change) => workloads::make(client, &namespace, &seen, &owner, &change).await??,
+            Some(change) => workloads::apply_change(client, &namespace, &seen, &owner, &change).await??,
         };
     }
     Ok(None)

@@ -97,7 +97,7 @@ impl Inputs {
     }
 
     /// How the custom resources are that the spec refers to: news for the checks, but no other inputs.
-    pub(super) fn surroundings(&self) -> Vec<bool> {
+    pub(super) fn dependency_readiness(&self) -> Vec<bool> {
         let is_verified = |(_, found): &(_, FoundResource)| found.is_verified();
         self.resources.iter().map(is_verified).collect()
     }
@@ -297,7 +297,7 @@ mod tests {
 
     fn resolve(fetched: Fetched) -> Result<Inputs, Problem> {
         let objects = BTreeMap::from([(reference().object(), fetched)]);
-        let trust = Trust::nobody();
+        let trust = Trust::empty();
         Inputs::resolve(&[reference()], None, &objects, &trust, |_| false)
     }
 
@@ -328,7 +328,7 @@ mod tests {
         let reference = Reference { field: "spec.tls.caBundle".into(), ..Reference::secret(&bundle, FIELD) };
         let resolve = |text: &str| {
             let objects = BTreeMap::from([(reference.object(), found("ca.crt", text.as_bytes()))]);
-            Inputs::resolve(&[], Some(&reference), &objects, &Trust::nobody(), |_| false)
+            Inputs::resolve(&[], Some(&reference), &objects, &Trust::empty(), |_| false)
         };
         let authority = test_support::CertificateAuthority::new("one").unwrap();
         let pem = authority.certificate_pem();

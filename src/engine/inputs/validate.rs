@@ -11,7 +11,7 @@ use crate::{
 /// Judges everything that the schema and its rules judge, since not every spec has met an API server.
 ///
 /// The kind's own words come before the schema's, which know lengths and patterns only.
-pub(in crate::engine) fn accept<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
+pub(in crate::engine) fn validate<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
     common(object.common())?;
     let parsed = object.parse()?;
     within_limits(object)?;

@@ -23,9 +23,9 @@ pub enum ContestedPlace {
     /// What the resource stands for, until it is deleted.
     Identity(String),
     /// What it decides at an object, until it is deleted or suspended.
-    Seat {
+    Setting {
         /// What it decides.
-        seat: &'static str,
+        setting: &'static str,
         /// The object, such as `Deployment/wandb`.
         object: String,
     },
@@ -35,7 +35,7 @@ impl fmt::Display for ContestedPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Identity(what) => f.write_str(what),
-            Self::Seat { seat, object } => write!(f, "{seat} of {object}"),
+            Self::Setting { setting, object } => write!(f, "{setting} of {object}"),
         }
     }
 }
@@ -51,7 +51,7 @@ pub struct Contender {
     pub(super) activity: Activity,
     pub(super) places: Vec<ContestedPlace>,
     /// What those of other kinds are told that lose a place to this one.
-    pub(super) outranks: Reason,
+    pub(super) superseded_reason: Reason,
     /// Where it delivers to, as far as that is known.
     pub target: Option<Target>,
     /// What its entries are known by.
@@ -62,11 +62,11 @@ pub struct Contender {
     pub(super) identified: Identified,
     /// The objects that have entries of it.
     pub(super) delivered: BTreeSet<String>,
-    pub(super) tenancy: TargetSharing,
+    pub(super) target_sharing: TargetSharing,
     /// What it decides at any target.
-    seats: Vec<&'static str>,
+    exclusive_settings: Vec<&'static str>,
     /// What a resource may decide that cannot be read, and so may be any of this.
-    unread_seats: &'static [&'static str],
+    undecodable_settings: &'static [&'static str],
 }
 
 /// Whether a resource has published values.
@@ -117,9 +117,9 @@ impl Contender {
     /// The resource, where it stands in anybody's way.
     pub fn of<K: Kind>(object: &K) -> Option<Self> {
         let target = object.common().target.as_ref().and_then(Target::of);
-        let own = object.claim().map(ContestedPlace::Identity);
-        let seats = object.seats();
-        let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &seats)).collect();
+        let own = object.unique_identity().map(ContestedPlace::Identity);
+        let exclusive_settings = object.exclusive_settings();
+        let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &exclusive_settings)).collect();
         // Who has entries in a target is in the way there even where its spec names none any more.
         if places.is_empty() && target.is_none() && !Finalizer::Target.holds(object) {
             return None;
@@ -140,16 +140,16 @@ impl Contender {
             created: object.meta().creation_timestamp.clone(),
             activity,
             places,
-            outranks: K::OUTRANKS,
+            superseded_reason: K::SUPERSEDED_REASON,
             delivered: delivered(object.status(), target.as_ref()),
             target,
             owner: owner_in_targets(object),
             publication: published(object.status()),
             proof: proof(object.status(), generation),
             identified: identified(object.status(), generation),
-            tenancy: K::TENANCY,
-            seats,
-            unread_seats: &[],
+            target_sharing: K::TARGET_SHARING,
+            exclusive_settings,
+            undecodable_settings: &[],
         })
     }
 
@@ -164,7 +164,7 @@ impl Contender {
     fn of_unreadable<K: Kind>(object: &Unreadable) -> Option<Self> {
         let name = object.metadata.name.clone()?;
         let target = object.target();
-        let identity = K::claim_of_unreadable(&name, &object.spec).map(ContestedPlace::Identity);
+        let identity = K::identity_of_undecodable(&name, &object.spec).map(ContestedPlace::Identity);
         let secret_name = object.secret_name().map(str::to_owned);
         let secret_name = secret_name.unwrap_or_else(|| default_secret_name::<K>(&name));
         Some(Self {
@@ -174,17 +174,17 @@ impl Contender {
                 Some(_) => Activity::Leaving,
                 None => Activity::Unreadable,
             },
-            places: identity.into_iter().chain(seats_at(target.as_ref(), K::SEATS)).collect(),
-            outranks: K::OUTRANKS,
+            places: identity.into_iter().chain(seats_at(target.as_ref(), K::EXCLUSIVE_SETTINGS)).collect(),
+            superseded_reason: K::SUPERSEDED_REASON,
             delivered: delivered(object.status.as_ref(), target.as_ref()),
             target,
             owner: owner_named::<K>(&name, secret_name),
             publication: published(object.status.as_ref()),
             proof: Proof::Unchecked,
             identified: identified(object.status.as_ref(), object.metadata.generation),
-            tenancy: K::TENANCY,
-            seats: K::SEATS.to_vec(),
-            unread_seats: K::SEATS,
+            target_sharing: K::TARGET_SHARING,
+            exclusive_settings: K::EXCLUSIVE_SETTINGS.to_vec(),
+            undecodable_settings: K::EXCLUSIVE_SETTINGS,
             name,
         })
     }
@@ -215,7 +215,7 @@ impl Contender {
     pub(super) fn leaving(&self, target: &Target) -> Self {
         Self {
             activity: Activity::Leaving,
-            places: seats_at(Some(target), &self.seats).collect(),
+            places: seats_at(Some(target), &self.exclusive_settings).collect(),
             target: Some(target.clone()),
             ..self.clone()
         }
@@ -224,8 +224,9 @@ impl Contender {
     /// The object of the other one's target where it has entries that give way, since its spec does not name it any
     /// more.
     pub(super) fn is_left_at(&self, other: &Self) -> Option<&String> {
-        let decides_the_same = self.seats.iter().any(|seat| other.seats.contains(seat))
-            || self.tenancy == TargetSharing::Together && self.kind == other.kind;
+        let decides_the_same =
+            self.exclusive_settings.iter().any(|setting| other.exclusive_settings.contains(setting))
+                || self.target_sharing == TargetSharing::Merged && self.kind == other.kind;
         let names = |target: &Option<Target>, object: &String| {
             let mut objects = target.iter().flat_map(Target::objects);
             objects.any(|named| named.to_string() == *object)
@@ -255,7 +256,9 @@ impl Contender {
     /// Whether it may take over what another one leaves. One that adds its values to those of others, and has none, has
     /// nothing to take over.
     pub(super) fn may_inherit(&self) -> bool {
-        self.tenancy == TargetSharing::Alone || self.can_deliver() || self.proof == Proof::Unchecked
+        self.target_sharing == TargetSharing::Exclusive
+            || self.can_deliver()
+            || self.proof == Proof::Unchecked
     }
 
     /// Whether it cannot be read, and its spec does not tell where it delivers to.
@@ -275,8 +278,8 @@ impl Contender {
 
     /// Whether this one, which cannot be read, may have a place that the other one wants.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
-        let seat = |place: &ContestedPlace| matches!(place, ContestedPlace::Seat { seat, .. } if self.unread_seats.contains(seat));
-        other.places.iter().any(seat)
+        let setting = |place: &ContestedPlace| matches!(place, ContestedPlace::Setting { setting, .. } if self.undecodable_settings.contains(setting));
+        other.places.iter().any(setting)
     }
 
     /// The first place that both want.
@@ -290,8 +293,8 @@ impl Contender {
                 true
             }
             (Activity::Unreadable, ContestedPlace::Identity(_)) => self.publication == PublicationState::Yes,
-            (Activity::Unreadable, ContestedPlace::Seat { object, .. }) => self.delivered.contains(object),
-            (Activity::Suspended | Activity::Failed, ContestedPlace::Seat { .. })
+            (Activity::Unreadable, ContestedPlace::Setting { object, .. }) => self.delivered.contains(object),
+            (Activity::Suspended | Activity::Failed, ContestedPlace::Setting { .. })
             | (Activity::Leaving, _) => false,
         }
     }
@@ -302,7 +305,7 @@ impl Contender {
     }
 
     /// What was created first comes first; what never met an API server comes last.
-    pub(super) fn seniority(&self) -> (bool, Option<&Time>, &str, &str) {
+    pub(super) fn precedence_key(&self) -> (bool, Option<&Time>, &str, &str) {
         (self.created.is_none(), self.created.as_ref(), &self.kind, &self.name)
     }
 
@@ -314,9 +317,9 @@ impl Contender {
         found: BTreeSet<String>,
     ) -> Self {
         self.delivered.retain(|object| !objects.contains(object));
-        if !self.unread_seats.is_empty() && !found.is_empty() {
+        if !self.undecodable_settings.is_empty() && !found.is_empty() {
             let named = target.objects().into_iter().filter(|object| found.contains(&object.to_string()));
-            let places = named.flat_map(|object| seats_at(Some(object), self.unread_seats));
+            let places = named.flat_map(|object| seats_at(Some(object), self.undecodable_settings));
             let further: Vec<_> = places.filter(|place| !self.places.contains(place)).collect();
             self.places.extend(further);
             self.target.get_or_insert_with(|| target.clone());
@@ -327,10 +330,10 @@ impl Contender {
 
     /// Gives up what it may or may not decide, as it cannot be read, where this one does.
     pub(super) fn spare(&mut self, other: &Self) {
-        let is_doubtful = !self.unread_seats.is_empty() && self.kind != other.kind;
-        if is_doubtful && other.unread_seats.is_empty() {
+        let is_doubtful = !self.undecodable_settings.is_empty() && self.kind != other.kind;
+        if is_doubtful && other.undecodable_settings.is_empty() {
             self.places.retain(|place| match place {
-                ContestedPlace::Seat { object, .. } => {
+                ContestedPlace::Setting { object, .. } => {
                     !(other.delivered.contains(object) && other.places.contains(place))
                 }
                 ContestedPlace::Identity(_) => true,
@@ -341,10 +344,11 @@ impl Contender {
 
 fn seats_at<'a>(
     target: Option<&'a Target>,
-    seats: &'a [&'static str],
+    exclusive_settings: &'a [&'static str],
 ) -> impl Iterator<Item = ContestedPlace> + 'a {
     target.into_iter().flat_map(Target::objects).flat_map(move |object| {
-        let place = move |seat: &&'static str| ContestedPlace::Seat { seat, object: object.to_string() };
-        seats.iter().map(place)
+        let place =
+            move |setting: &&'static str| ContestedPlace::Setting { setting, object: object.to_string() };
+        exclusive_settings.iter().map(place)
     })
 }

@@ -22,9 +22,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetSharing {
     /// Each writes what is its own.
-    Alone,
+    Exclusive,
     /// The oldest writes what all of them have, joined.
-    Together,
+    Merged,
 }
 
 /// How a resource stands towards those that want the same.
@@ -59,10 +59,10 @@ fn merit(claimant: &Contender, all: &[&Contender]) -> Merit {
         Identified::Published => Merit::Published,
         Identified::Wants => Merit::Wants,
     };
-    let has_seats = claimant.places.iter().any(|place| matches!(place, ContestedPlace::Seat { .. }));
+    let has_settings = claimant.places.iter().any(|place| matches!(place, ContestedPlace::Setting { .. }));
     match claimant.activity {
         Activity::Unreadable if !claimant.delivered.is_empty() => Merit::Keeps,
-        _ if !has_seats => identified,
+        _ if !has_settings => identified,
         _ if claimant.proof == Proof::Verified => Merit::Works,
         // What it has there may not be what it wants now.
         _ if claimant.delivered.is_empty() || is_outdone(claimant, all) => Merit::Wants,
@@ -76,7 +76,9 @@ fn is_outdone(claimant: &Contender, all: &[&Contender]) -> bool {
         !other.is(claimant)
             && other.proof == Proof::Verified
             && claimant.contested(other).is_some_and(|place| match place {
-                ContestedPlace::Seat { object, .. } => other.holds(place) && other.delivered.contains(object),
+                ContestedPlace::Setting { object, .. } => {
+                    other.holds(place) && other.delivered.contains(object)
+                }
                 ContestedPlace::Identity(_) => false,
             })
     };
@@ -84,7 +86,7 @@ fn is_outdone(claimant: &Contender, all: &[&Contender]) -> bool {
 }
 
 /// The claimants with what was seen of their entries at a target.
-pub fn seated(claimants: &[Contender], target: &Target, seen: &TargetSnapshot) -> Vec<Contender> {
+pub fn with_entries_seen(claimants: &[Contender], target: &Target, seen: &TargetSnapshot) -> Vec<Contender> {
     let objects: BTreeSet<String> = target.objects().into_iter().map(ToString::to_string).collect();
     let look = |claimant: &Contender| {
         let shares_name =
@@ -97,14 +99,14 @@ pub fn seated(claimants: &[Contender], target: &Target, seen: &TargetSnapshot) -
         };
         claimant.clone().with_entries_at(target, &objects, found)
     };
-    let mut seated: Vec<_> = claimants.iter().map(look).collect();
-    let others = seated.clone();
-    for claimant in &mut seated {
+    let mut with_entries_seen: Vec<_> = claimants.iter().map(look).collect();
+    let others = with_entries_seen.clone();
+    for claimant in &mut with_entries_seen {
         for other in &others {
             claimant.spare(other);
         }
     }
-    seated
+    with_entries_seen
 }
 
 /// Whether two resources may want the same of a target, or write there together.
@@ -118,65 +120,67 @@ fn all<'a>(claimant: &'a Contender, others: &'a [Contender]) -> Vec<&'a Contende
 }
 
 /// The claimants that have what they want: each in its turn, the oldest of those that work first.
-fn holders(claimants: Vec<&Contender>) -> Vec<&Contender> {
+fn winners(claimants: Vec<&Contender>) -> Vec<&Contender> {
     let merits: Vec<_> = claimants.iter().map(|claimant| merit(claimant, &claimants)).collect();
     let mut ranked: Vec<_> = merits.into_iter().zip(claimants).collect();
-    ranked
-        .sort_by(|(a, first), (b, second)| a.cmp(b).then_with(|| first.seniority().cmp(&second.seniority())));
+    ranked.sort_by(|(a, first), (b, second)| {
+        a.cmp(b).then_with(|| first.precedence_key().cmp(&second.precedence_key()))
+    });
     ranked.dedup_by(|(_, a), (_, b)| a.is(b));
-    let mut holders: Vec<&Contender> = Vec::new();
+    let mut winners: Vec<&Contender> = Vec::new();
     for (_, claimant) in ranked {
-        if !holders.iter().any(|holder| holder.is_in_the_way_of(claimant)) {
-            holders.push(claimant);
+        if !winners.iter().any(|winner| winner.is_in_the_way_of(claimant)) {
+            winners.push(claimant);
         }
     }
-    holders
+    winners
 }
 
 /// How the resource stands towards the others, which may include it.
 pub fn judge(claimant: &Contender, others: &[Contender]) -> Claim {
     let all = all(claimant, others);
-    let holders = holders(all.clone());
-    let in_the_way = holders.iter().find(|holder| !holder.is(claimant) && holder.is_in_the_way_of(claimant));
-    let Some(holder) = in_the_way.filter(|_| !holders.iter().any(|holder| holder.is(claimant))) else {
+    let winners = winners(all.clone());
+    let in_the_way = winners.iter().find(|winner| !winner.is(claimant) && winner.is_in_the_way_of(claimant));
+    let Some(winner) = in_the_way.filter(|_| !winners.iter().any(|winner| winner.is(claimant))) else {
         return watched(claimant, &all);
     };
-    let Some(place) = claimant.contested(holder) else { return Claim::Held };
+    let Some(place) = claimant.contested(winner) else { return Claim::Held };
     match place {
-        ContestedPlace::Seat { object, .. } => {
-            if claimant.delivered.contains(object) && !holder.delivered.contains(object) {
-                return Claim::Watched(takes_over(holder, place));
+        ContestedPlace::Setting { object, .. } => {
+            if claimant.delivered.contains(object) && !winner.delivered.contains(object) {
+                return Claim::Watched(takes_over(winner, place));
             }
-            let is_older = claimant.seniority() < holder.seniority();
-            if is_older && holder.activity == Activity::Active && claimant.activity == Activity::Active {
+            let is_older = claimant.precedence_key() < winner.precedence_key();
+            if is_older && winner.activity == Activity::Active && claimant.activity == Activity::Active {
                 return Claim::Waiting(format!(
                     "The younger {} \"{}\" works and has {place}, which this resource takes over as soon as it is verified.",
-                    holder.kind, holder.name
+                    winner.kind, winner.name
                 ));
             }
         }
         ContestedPlace::Identity(_) => {}
     }
-    Claim::Lost(lost(claimant, holder, place))
+    Claim::Lost(lost(claimant, winner, place))
 }
 
 /// Who waits for the place of one that has it.
 fn watched(claimant: &Contender, all: &[&Contender]) -> Claim {
-    let seat = |other: &Contender| {
-        claimant.contested(other).filter(|place| matches!(place, ContestedPlace::Seat { .. })).cloned()
+    let setting = |other: &Contender| {
+        claimant.contested(other).filter(|place| matches!(place, ContestedPlace::Setting { .. })).cloned()
     };
-    let is_older = |other: &&&Contender| other.seniority() < claimant.seniority();
+    let is_older = |other: &&&Contender| other.precedence_key() < claimant.precedence_key();
     let waits = |other: &&&Contender| match other.activity {
-        Activity::Active => seat(other).is_some(),
-        Activity::Unreadable => other.kind == claimant.kind && seat(other).is_some(),
+        Activity::Active => setting(other).is_some(),
+        Activity::Unreadable => other.kind == claimant.kind && setting(other).is_some(),
         Activity::Failed | Activity::Suspended | Activity::Leaving => false,
     };
-    let older = all.iter().filter(is_older).filter(waits).min_by(|a, b| a.seniority().cmp(&b.seniority()));
-    if let Some((older, place)) = older.and_then(|older| Some((older, seat(older)?))) {
+    let older =
+        all.iter().filter(is_older).filter(waits).min_by(|a, b| a.precedence_key().cmp(&b.precedence_key()));
+    if let Some((older, place)) = older.and_then(|older| Some((older, setting(older)?))) {
         return Claim::Watched(takes_over(older, &place));
     }
-    let is_leaving = |other: &Contender| match (other.activity, seat(other)) {
-        (Activity::Leaving, Some(ContestedPlace::Seat { object, .. }))
+    let is_leaving = |other: &Contender| match (other.activity, setting(other)) {
+        (Activity::Leaving, Some(ContestedPlace::Setting { object, .. }))
             if other.delivered.contains(&object) =>
         {
             Some(object)
@@ -201,10 +205,10 @@ fn takes_over(other: &Contender, place: &ContestedPlace) -> String {
 }
 
 /// What the resource is told that has lost its place.
-fn lost(claimant: &Contender, holder: &Contender, place: &ContestedPlace) -> Problem {
-    let reason = if holder.kind == claimant.kind { Reason::Superseded } else { holder.outranks };
-    let (kind, name) = (&holder.kind, &holder.name);
-    if holder.activity == Activity::Unreadable {
+fn lost(claimant: &Contender, winner: &Contender, place: &ContestedPlace) -> Problem {
+    let reason = if winner.kind == claimant.kind { Reason::Superseded } else { winner.superseded_reason };
+    let (kind, name) = (&winner.kind, &winner.name);
+    if winner.activity == Activity::Unreadable {
         return Problem::new(
             reason,
             format!(
@@ -212,14 +216,14 @@ fn lost(claimant: &Contender, holder: &Contender, place: &ContestedPlace) -> Pro
             ),
         );
     }
-    let is_older = holder.seniority() < claimant.seniority();
+    let is_older = winner.precedence_key() < claimant.precedence_key();
     let (age, has) = if is_older { ("older", "has") } else { ("younger", "works with") };
     let remedy = match place {
         ContestedPlace::Identity(_) => "Delete one of the two, or change this one.",
-        ContestedPlace::Seat { .. } if claimant.proof != Proof::Verified => {
+        ContestedPlace::Setting { .. } if claimant.proof != Proof::Verified => {
             "Delete or suspend one of the two once this one is verified, or change this one."
         }
-        ContestedPlace::Seat { .. } => "Delete or suspend one of the two, or change this one.",
+        ContestedPlace::Setting { .. } => "Delete or suspend one of the two, or change this one.",
     };
     Problem::new(reason, format!("The {age} {kind} \"{name}\" {has} {place} already. {remedy}"))
 }
@@ -235,10 +239,10 @@ pub fn lost_identity(claimant: &Contender, others: &[Contender]) -> Option<Probl
 
 /// Those whose entries in the same target give way to this resource's: they want its place and do not
 /// have it, or it writes for them. What cannot be read keeps its entries, unless they are in what is written for it.
-pub fn yielding<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
-    let holders = holders(all(claimant, others));
+pub fn displaced<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
+    let winners = winners(all(claimant, others));
     let has = |other: &Contender, place: &ContestedPlace| {
-        other.holds(place) && holders.iter().any(|holder| holder.is(other))
+        other.holds(place) && winners.iter().any(|winner| winner.is(other))
     };
     let loses = |other: &Contender| {
         other.activity != Activity::Unreadable
@@ -257,8 +261,10 @@ pub fn yielding<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Co
 pub fn leader<'a>(claimant: &'a Contender, others: &'a [Contender]) -> &'a Contender {
     let together = others.iter().filter(|other| is_written_together(claimant, other));
     let active = together.filter(|other| other.activity == Activity::Active);
-    let oldest =
-        active.chain([claimant]).min_by(|a, b| a.seniority().cmp(&b.seniority())).unwrap_or(claimant);
+    let oldest = active
+        .chain([claimant])
+        .min_by(|a, b| a.precedence_key().cmp(&b.precedence_key()))
+        .unwrap_or(claimant);
     let writes = |one: &Contender| !one.delivered.is_empty();
     if writes(claimant) && !writes(oldest) { claimant } else { oldest }
 }
@@ -270,27 +276,27 @@ pub fn partners<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Co
         .filter(|other| is_written_together(claimant, other) && !other.is(claimant))
         .filter(|other| other.activity != Activity::Leaving)
         .collect();
-    partners.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+    partners.sort_by(|a, b| a.precedence_key().cmp(&b.precedence_key()));
     partners
 }
 
 /// A resource of the kind that cannot be read, where nothing tells whether its values belong to what is joined.
 pub fn unknown_partner<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let is_of_kind =
-        |other: &&Contender| claimant.kind == other.kind && other.tenancy == TargetSharing::Together;
+        |other: &&Contender| claimant.kind == other.kind && other.target_sharing == TargetSharing::Merged;
     others.iter().filter(is_of_kind).find(|other| {
         other.may_be_anywhere() && other.publication == PublicationState::Yes && !other.is(claimant)
     })
 }
 
 fn is_written_together(a: &Contender, b: &Contender) -> bool {
-    a.tenancy == TargetSharing::Together && a.kind == b.kind && a.shares_target(b)
+    a.target_sharing == TargetSharing::Merged && a.kind == b.kind && a.shares_target(b)
 }
 
 /// The resource that has this one's place in a target, or can have it as soon as this one is gone.
 pub fn successor<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
-    holders(without).into_iter().find(|other| {
+    winners(without).into_iter().find(|other| {
         other.activity == Activity::Active
             && other.shares_target(claimant)
             && (other.contested(claimant).is_some() || is_written_together(claimant, other))

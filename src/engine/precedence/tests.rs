@@ -151,9 +151,9 @@ fn names<'a>(claimants: impl IntoIterator<Item = &'a Contender>) -> Vec<&'a str>
     claimants.into_iter().map(|claimant| claimant.name.as_str()).collect()
 }
 
-fn yielding_names(claimant: &Contender, others: &[Contender]) -> Vec<String> {
+fn displaced_names(claimant: &Contender, others: &[Contender]) -> Vec<String> {
     let mut titles: Vec<_> =
-        yielding(claimant, others).into_iter().map(|other| other.owner.title.clone()).collect();
+        displaced(claimant, others).into_iter().map(|other| other.owner.title.clone()).collect();
     titles.sort();
     titles
 }
@@ -315,7 +315,7 @@ fn entries_give_way_to_those_of_the_holder() {
         let mut all = others.clone();
         all.push(claimant.clone());
         for others in [&others, &all] {
-            assert_eq!(yielding_names(&claimant, others), expected, "{what}");
+            assert_eq!(displaced_names(&claimant, others), expected, "{what}");
         }
     }
 }
@@ -336,7 +336,7 @@ fn entries_that_a_spec_does_not_name_any_more_give_way() {
         ("elsewhere", ldap_at("third", true, "b", Some(2), Active), moved(true), false),
         ("where they are wanted", ldap("b", 2, Active), works(ldap("a", 1, Active)), false),
     ] {
-        assert_eq!(!yielding(&claimant, &[other]).is_empty(), expected, "{what}");
+        assert_eq!(!displaced(&claimant, &[other]).is_empty(), expected, "{what}");
     }
     let wandb = Target::parse("Deployment/wandb").unwrap();
     let issuer = |proof| jwt("j", 2, Active).proven(proof);
@@ -512,7 +512,7 @@ fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
     ] {
         let claimants = [unread, rival];
         assert_eq!(standings(&claimants)[1], expected, "{what}");
-        assert!(yielding_names(&claimants[1], &claimants).is_empty(), "{what}: its entries stay");
+        assert!(displaced_names(&claimants[1], &claimants).is_empty(), "{what}: its entries stay");
     }
     let Claim::Lost(problem) = judge(&verified(rival()), &[delivered(unread(9, target()))]) else {
         panic!("it has the place")

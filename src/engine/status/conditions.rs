@@ -115,7 +115,10 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
     }
     drafts.push(ready(&drafts, &facts.outcome));
     drafts.extend(progress(&drafts, &facts.outcome));
-    let conditions = drafts.into_iter().map(|draft| date(draft, previous, facts.generation, now)).collect();
+    let conditions = drafts
+        .into_iter()
+        .map(|draft| with_transition_time(draft, previous, facts.generation, now))
+        .collect();
     let (checks, checked_inputs) = match &facts.outcome {
         Outcome::Checked { findings, checked_inputs, .. } => {
             let findings = findings.list.iter().chain(facts.looks);
@@ -422,7 +425,7 @@ fn progress(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> Option<Conditio
     })
 }
 
-fn date(
+fn with_transition_time(
     draft: ConditionDraft,
     previous: Option<&Status>,
     generation: Option<i64>,

@@ -85,7 +85,7 @@ impl<K: Kind> Context<K> {
         for notice in notices(previous.as_ref(), status) {
             let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
             Self::log(object, &notice, check);
-            self.events.tell(object.object_ref(&()), &notice);
+            self.events.publish_event(object.object_ref(&()), &notice);
         }
         Ok(())
     }
@@ -206,7 +206,8 @@ pub(in crate::engine) fn mend_status<K: Kind>(
             "Somebody else keeps changing the status. It is written once more, and from now on for some minutes only when the operator looks anyway. Find out who does, such as a second operator in this namespace."
         }
     };
-    context.tell(resource, &EventDraft::warning(EventReason::StatusChanged, "Mend", note.to_owned()));
+    context
+        .publish_event(resource, &EventDraft::warning(EventReason::StatusChanged, "Mend", note.to_owned()));
     let _ = run_again.unbounded_send(ObjectRef::from_obj(object));
 }
 

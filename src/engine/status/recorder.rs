@@ -41,7 +41,7 @@ impl Events {
     }
 
     /// Has an event about the object written.
-    pub(in crate::engine) fn tell(&self, regarding: ObjectReference, notice: &EventDraft) {
+    pub(in crate::engine) fn publish_event(&self, regarding: ObjectReference, notice: &EventDraft) {
         let event = event(&self.reporter, regarding, notice, Timestamp::now());
         if self.queue.try_send(event).is_err() {
             tracing::debug!("an event was dropped, since too many wait to be written");

@@ -29,7 +29,7 @@ pub async fn watch_targets(
     stopping: CancellationToken,
 ) {
     let watching = async {
-        registry.until_it_matters(kind).await;
+        registry.wait_for_kind(kind).await;
         let resource = resource(&client, kind).await;
         let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(client.clone(), &resource);
         let place = WatchedPlace::of::<PartialObjectMeta<DynamicObject>>(&resource, scope.namespace());

@@ -42,11 +42,11 @@ pub(in crate::engine) fn resources<K: Kind>(
         .inspect_ok(move |event| match event {
             watcher::Event::Apply(object) => {
                 mend_status(&context, object, &run_again);
-                wake_rivals(&context.registry, &store, object, Some(object));
+                requeue_competitors(&context.registry, &store, object, Some(object));
             }
             watcher::Event::Delete(object) => {
                 context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
-                wake_rivals(&context.registry, &store, object, None);
+                requeue_competitors(&context.registry, &store, object, None);
             }
             watcher::Event::Init => {
                 unseen = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
@@ -61,14 +61,14 @@ pub(in crate::engine) fn resources<K: Kind>(
                 if unseen.remove(&reference)
                     && before.is_some_and(|before| before.resource_version() != object.resource_version())
                 {
-                    wake_rivals(&context.registry, &store, object, Some(object));
+                    requeue_competitors(&context.registry, &store, object, Some(object));
                 }
             }
             // Their deletions were missed, and nobody else tells of them.
             watcher::Event::InitDone => {
                 for gone in unseen.drain().filter_map(|reference| store.get(&reference)) {
                     context.forget(&gone.namespace().unwrap_or_default(), &gone.name_any());
-                    wake_rivals(&context.registry, &store, &gone, None);
+                    requeue_competitors(&context.registry, &store, &gone, None);
                 }
             }
         })
@@ -82,7 +82,7 @@ pub(in crate::engine) fn resources<K: Kind>(
 }
 
 /// Has those run whose turn may come, or be over, now that this resource is another one, or gone.
-fn wake_rivals<K: Kind>(
+fn requeue_competitors<K: Kind>(
     registry: &Registry,
     store: &Store<Guarded<K>>,
     object: &Guarded<K>,

@@ -55,7 +55,7 @@ impl Trust {
     }
 
     /// No authorities at all, for plans that never dial.
-    pub fn nobody() -> Self {
+    pub fn empty() -> Self {
         Self { system: Arc::default(), added: None }
     }
 

@@ -17,7 +17,7 @@ use crate::{
 /// Revokes every key that was generated for the resource, the published one last: it is what asks.
 ///
 /// The spec may refer to what is gone already, so the Secret tells the key, the server and whom to trust.
-pub(in crate::service_account) async fn dismantle(
+pub(in crate::service_account) async fn cleanup(
     object: &ServiceAccount,
     scene: &CheckContext<'_>,
 ) -> Result<(), Problem> {
@@ -42,7 +42,10 @@ pub(in crate::service_account) async fn dismantle(
 }
 
 /// Whether keys were generated for the resource that must go with it.
-pub(in crate::service_account) fn traces(object: &ServiceAccount, published: Option<&Values>) -> RemoteState {
+pub(in crate::service_account) fn remote_state(
+    object: &ServiceAccount,
+    published: Option<&Values>,
+) -> RemoteState {
     let Ok(ServiceAccountSettings { account, credentials: CredentialSettings::ApiKey(settings) }) =
         object.parse()
     else {

@@ -63,10 +63,10 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
         return RotationStep::Doubt;
     }
     let fate = |key: &RemoteKey| fate(circumstances, current, &identity, key);
-    if let Some(key) = listed.iter().find(|key| fate(key) == KeyDisposition::Over) {
+    if let Some(key) = listed.iter().find(|key| fate(key) == KeyDisposition::Expired) {
         return RotationStep::Revoke { key_id: key.id.clone() };
     }
-    let has_company = listed.iter().any(|key| fate(key) == KeyDisposition::Spared);
+    let has_company = listed.iter().any(|key| fate(key) == KeyDisposition::InOverlap);
     match circumstances.rotation.filter(|rotation| is_due(*rotation, &current.record, circumstances.now)) {
         Some(Rotation { overlap, .. }) if !has_company => {
             RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
@@ -81,9 +81,9 @@ enum KeyDisposition {
     /// It is in use, or no concern of ours.
     Stays,
     /// Programs may have it still, or are about to.
-    Spared,
+    InOverlap,
     /// Nobody needs it.
-    Over,
+    Expired,
 }
 
 fn fate(
@@ -97,22 +97,22 @@ fn fate(
     }
     let Circumstances { now, earliest, patience, published, .. } = circumstances;
     if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
-        return if earliest < previous.until.0 { KeyDisposition::Spared } else { KeyDisposition::Over };
+        return if earliest < previous.until.0 { KeyDisposition::InOverlap } else { KeyDisposition::Expired };
     }
     match key.maker {
         KeyOrigin::Others => KeyDisposition::Stays,
-        KeyOrigin::Ourselves if published.contains(&key.id) => KeyDisposition::Spared,
+        KeyOrigin::Ourselves if published.contains(&key.id) => KeyDisposition::InOverlap,
         // Whoever made it wrote down the time, which may be the earliest or not.
         KeyOrigin::Ourselves if [now, earliest].iter().any(|time| key.is_young(*time, patience)) => {
-            KeyDisposition::Spared
+            KeyDisposition::InOverlap
         }
-        KeyOrigin::Ourselves => KeyDisposition::Over,
+        KeyOrigin::Ourselves => KeyDisposition::Expired,
     }
 }
 
 /// The record with every key that was published last and is not the one in use: somebody restored an older
 /// Secret, or the server did not accept that key for a moment. Programs may have it, whatever the record says.
-pub fn grant(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
+pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let mut record = current.record.clone();
     let identity = own_id(current, listed);
     let until = end_of_overlap(circumstances.overlap, circumstances.latest);
@@ -198,7 +198,7 @@ fn is_due(rotation: Rotation, record: &Record, now: Timestamp) -> bool {
 }
 
 /// The record of a key that takes the place of the one in use.
-pub fn succeed(
+pub fn successor_record(
     Circumstances { now, latest, .. }: Circumstances<'_>,
     overlap: Duration,
     current: &Current,

@@ -3,7 +3,7 @@
 //! In reading order: `settings` reads the spec. `record` says which key is in use, `accept` proves it,
 //! and `membership` what the account is part of; without a key, `creation` makes the account or finds it.
 //! `keys` is what the server lists, `decide` what is to be done with that, and `rotate` does it.
-//! `dismantle` ends it all, and `told` is what the status says.
+//! `cleanup` ends it all, and `told` is what the status says.
 //!
 //! Invariants:
 //! - A key is revoked only where the Secret holds another one that the server accepted just now.
@@ -24,13 +24,13 @@ mod settings;
 mod status;
 mod verify;
 
-pub(super) use cleanup::{dismantle, traces};
+pub(super) use cleanup::{cleanup, remote_state};
 pub use settings::ApiKeySettings;
-pub(super) use status::{describe, news};
+pub(super) use status::{events, status_details};
 
 use jiff::Timestamp;
 
-use decide::{Circumstances, grant, next_look, next_rotation};
+use decide::{Circumstances, extend_overlaps, next_look, next_rotation};
 use record::{Current, Record};
 use settings::AccountCreation;
 use verify::AcceptedKey;
@@ -133,7 +133,7 @@ pub(super) async fn probe(
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(AcceptedKey { current, account, viewer, credential }) =
-        verify::accept(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
+        verify::verify(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
     else {
         return ApiKeyEvidence::default();
     };
@@ -156,8 +156,9 @@ pub(super) async fn probe(
     let last = last.filter(|last| last.record.key_id.is_none());
     published.extend(last.and_then(|last| keys::identify(&last.key, &keys).map(str::to_owned)));
     let circumstances = circumstances(plan, own, &published, scene);
-    let current =
-        evidence.current.map(|current| Current { record: grant(circumstances, &current, &keys), ..current });
+    let current = evidence
+        .current
+        .map(|current| Current { record: extend_overlaps(circumstances, &current, &keys), ..current });
     ApiKeyEvidence { current, keys: Some(keys), published, ..evidence }
 }
 
@@ -190,14 +191,14 @@ fn circumstances<'a>(
 }
 
 /// What is to be kept up on the other side.
-pub(super) fn upkeep(
+pub(super) fn maintenance(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
     scene: &CheckContext<'_>,
 ) -> Option<Maintenance> {
     if let (AccountPresence::Absent, Some(_)) = (&evidence.account, &own.admin) {
-        return Some(Maintenance { check: CheckName::Membership, traces: RemoteState::None });
+        return Some(Maintenance { check: CheckName::Membership, remote_state: RemoteState::None });
     }
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
@@ -213,8 +214,9 @@ pub(super) fn upkeep(
     let has_ours =
         current.record.key_id.is_some() || keys.iter().any(|key| key.maker == KeyOrigin::Ourselves);
     let leaves_keys = leaves_keys(&plan.account, &own.settings);
-    let traces = if leaves_keys || !(is_due || has_ours) { RemoteState::None } else { RemoteState::Remote };
-    Some(Maintenance { check: CheckName::KeyRotation, traces })
+    let remote_state =
+        if leaves_keys || !(is_due || has_ours) { RemoteState::None } else { RemoteState::Remote };
+    Some(Maintenance { check: CheckName::KeyRotation, remote_state })
 }
 
 /// Whether the keys that were generated outlive the resource: a Secret that stays must keep working.
@@ -223,7 +225,7 @@ fn leaves_keys(account: &AccountSettings, settings: &ApiKeySettings) -> bool {
 }
 
 /// Keeps it up.
-pub(super) async fn tend(
+pub(super) async fn maintain(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
@@ -239,7 +241,7 @@ pub(super) async fn tend(
 
 /// When the key must be replaced, or another one revoked. What this run should have done and could not is
 /// not among that: the key in use lasts.
-pub(super) fn due(
+pub(super) fn renew_at(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
@@ -253,12 +255,12 @@ pub(super) fn due(
 }
 
 /// What a run would learn: a key in words, where a person is still to make it.
-pub(super) fn placeholders(own: &ApiKeyPlan) -> ApiKeyEvidence {
+pub(super) fn placeholder_evidence(own: &ApiKeyPlan) -> ApiKeyEvidence {
     let key = match own.bootstrap {
         Some(_) => None,
         None => ApiKey::parse(&"THE_API_KEY_THAT_A_PERSON_PUTS_INTO_THE_BOOTSTRAP_SECRET".into()).ok(),
     };
-    ApiKeyEvidence { current: key.map(|key| follow(key, None)), ..ApiKeyEvidence::default() }
+    ApiKeyEvidence { current: key.map(|key| adopt_key(key, None)), ..ApiKeyEvidence::default() }
 }
 
 /// The values; nothing where there is no key that could be one.
@@ -288,11 +290,11 @@ fn candidate(own: &ApiKeyPlan, current: Option<Current>) -> Option<Current> {
         return current;
     };
     let key = ApiKey::parse(bootstrap).ok()?;
-    Some(follow(key, current))
+    Some(adopt_key(key, current))
 }
 
 /// The key that a person copied, with what is known of it: it is new unless it is the one in use.
-fn follow(key: ApiKey, current: Option<Current>) -> Current {
+fn adopt_key(key: ApiKey, current: Option<Current>) -> Current {
     match current {
         Some(current) if current.key == key => current,
         Some(Current { record, .. }) => {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     super::ServiceAccountPlan as WholePlan,
     ApiKeyEvidence, ApiKeyPlan, Current, circumstances,
-    decide::{Circumstances, RotationStep, decide, next_rotation, prune, succeed},
+    decide::{Circumstances, RotationStep, decide, next_rotation, prune, successor_record},
     keys::{self, RemoteKey},
     record::{Leftover, Record},
     settings::Rotation,
@@ -133,7 +133,7 @@ impl RotationRun<'_> {
             let message = Redactor::new(made.key.secrets()).redact(format!("{message} {fate}"));
             return Err(ServerRefusal { problem: Problem { reason, message }, retry_after });
         }
-        let record = succeed(self.circumstances, overlap, self.current, keys, (made.id, number));
+        let record = successor_record(self.circumstances, overlap, self.current, keys, (made.id, number));
         Ok(Current { key: made.key, record })
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What the status tells: of the account what was learnt last, of the key what the Secret holds.
-pub(in crate::service_account) fn describe(
+pub(in crate::service_account) fn status_details(
     own: &ApiKeyPlan,
     evidence: Option<&ApiKeyEvidence>,
     published: Option<&Values>,
@@ -39,7 +39,7 @@ pub(in crate::service_account) fn describe(
 }
 
 /// The event of a key that was replaced.
-pub(in crate::service_account) fn news(
+pub(in crate::service_account) fn events(
     previous: &ServiceAccountDetails,
     current: &ServiceAccountDetails,
 ) -> Option<EventDraft> {

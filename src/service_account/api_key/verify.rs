@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ApiKeyPlan, Current, candidate, follow, record::Record};
+use super::{ApiKeyPlan, Current, adopt_key, candidate, record::Record};
 use crate::service_account::ServiceAccountPlan as WholePlan;
 use crate::{
     api::{CheckName, Reason, service_account::AccountStatus},
@@ -21,7 +21,7 @@ pub(super) struct AcceptedKey {
 }
 
 /// Records `KeyShape` and `KeyAccepted`.
-pub(super) async fn accept(
+pub(super) async fn verify(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
@@ -74,7 +74,7 @@ fn fallbacks(own: &ApiKeyPlan, current: &Current, last_verified: Option<Current>
     let bootstrap = own.bootstrap.as_ref().filter(|_| is_generated).and_then(|text| ApiKey::parse(text).ok());
     let bootstrap = bootstrap.filter(|key| *key != current.key).map(|key| {
         let message = refused("The key in spec.credentials.apiKey.bootstrapSecretRef");
-        (follow(key, Some(current.clone())), message)
+        (adopt_key(key, Some(current.clone())), message)
     });
     last.into_iter().chain(bootstrap).collect()
 }

@@ -66,7 +66,7 @@ impl Lifetime {
 
     /// When to look whether another one is to take its place: a token that lives for seconds does not keep
     /// the issuer busy.
-    pub(super) fn due(self, now: Timestamp) -> Timestamp {
+    pub(super) fn renew_at(self, now: Timestamp) -> Timestamp {
         let earliest = self.begin.min(now).checked_add(SHORTEST_WAIT).unwrap_or(self.end);
         self.renewal().max(earliest)
     }
@@ -147,7 +147,7 @@ mod tests {
             (1060, 1160, 1000, 1140),
         ] {
             let life = life(json!({"iat": begin, "exp": end}), 0.0).unwrap();
-            assert_eq!(life.due(at(now)), at(due), "{begin} {end} {now}");
+            assert_eq!(life.renew_at(at(now)), at(due), "{begin} {end} {now}");
         }
     }
 

@@ -239,7 +239,7 @@ async fn exchange(
 }
 
 /// When the token must be renewed. One that somebody else renews is looked at as it expires.
-pub(super) fn due(
+pub(super) fn renew_at(
     own: &FederatedPlan,
     evidence: Option<&FederatedEvidence>,
     scene: &CheckContext<'_>,
@@ -249,7 +249,7 @@ pub(super) fn due(
     let due = match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Lifetime::of(token).ok().map(|life| life.due(scene.now.likely))
+            Lifetime::of(token).ok().map(|life| life.renew_at(scene.now.likely))
         }
     };
     due.map(|due| as_followed(due, scene.now))
@@ -284,12 +284,12 @@ pub(super) fn renew(
 }
 
 /// What a run would learn, with words in the place of what only a run can obtain.
-pub(super) fn placeholders(_own: &FederatedPlan) -> FederatedEvidence {
+pub(super) fn placeholder_evidence(_own: &FederatedPlan) -> FederatedEvidence {
     FederatedEvidence { token: Some(Held::Sound("a token that the operator obtains".into())), account: None }
 }
 
 /// What the status tells of it.
-pub(super) fn describe(
+pub(super) fn status_details(
     evidence: Option<&FederatedEvidence>,
     published: Option<&Values>,
     previous: ServiceAccountDetails,

@@ -22,7 +22,7 @@ pub(super) struct Literal<'a> {
 /// A copy of the resource in which one owner's entries change.
 pub(super) struct Edit<'a> {
     owner: &'a Owner,
-    yielding: &'a [Owner],
+    displaced: &'a [Owner],
     /// The name of the Secret that the entries are to refer to.
     revision: Option<String>,
     managed: ManagedFields<'a>,
@@ -50,12 +50,12 @@ impl<'a> Edit<'a> {
         managed: ManagedFields<'a>,
         owner: &'a Owner,
         number: Option<u64>,
-        yielding: &'a [Owner],
+        displaced: &'a [Owner],
     ) -> Self {
         let revision = number.map(|number| owner.revision(number));
         let conflicts = Conflicts::default();
         let (copy, others, occupied) = (seen.clone(), ForeignEntries::Refuse, Vec::new());
-        Self { owner, yielding, revision, managed, seen, copy, conflicts, others, occupied }
+        Self { owner, displaced, revision, managed, seen, copy, conflicts, others, occupied }
     }
 
     /// The same, where others give their places up.
@@ -213,7 +213,7 @@ impl<'a> Edit<'a> {
         let path = literal.path;
         let present = tree::find(self.seen, path);
         let is_unset = present.is_some_and(|value| *value == literal.unset || value.as_str() == Some(""));
-        let mut others = self.others(path);
+        let mut others = self.foreign_managers(path);
         // The W&B operator writes what nobody set.
         others.retain(|manager| !is_unset || *manager != WANDB_OPERATOR);
         let is_foreign = !others.is_empty();
@@ -257,7 +257,7 @@ impl<'a> Edit<'a> {
     /// Notes what somebody else has set of what is published under the name, and whether it gives its place up.
     fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: ValueOrigin) -> bool {
         let (ForeignEntries::TakeOver, Some(name)) = (self.others, name) else { return false };
-        let managers = self.others(path).into_iter().map(str::to_owned).collect();
+        let managers = self.foreign_managers(path).into_iter().map(str::to_owned).collect();
         let (name, container, holder) = (name.to_owned(), path.join("."), EntryHolder::Other);
         self.occupied.push(PresentVariable { name, container, holder, value, managers });
         true
@@ -272,16 +272,16 @@ impl<'a> Edit<'a> {
 
     /// Notes that somebody else has set the field.
     fn conflict(&mut self, path: &[&str]) {
-        self.conflicts.add(&path.join("."), &self.others(path));
+        self.conflicts.add(&path.join("."), &self.foreign_managers(path));
     }
 
     /// Notes that somebody else has set a value at a place of this description, which may be a path here.
     pub fn conflict_at(&mut self, place: &str, path: &[&str]) {
-        self.conflicts.add(place, &self.others(path));
+        self.conflicts.add(place, &self.foreign_managers(path));
     }
 
     fn conflict_in_list(&mut self, path: &[&str], name: &str) {
-        self.conflicts.add(&format!("{}[{name}]", path.join(".")), &self.others(path));
+        self.conflicts.add(&format!("{}[{name}]", path.join(".")), &self.foreign_managers(path));
     }
 
     fn is_own(&self, secret: Option<&str>) -> bool {
@@ -289,12 +289,12 @@ impl<'a> Edit<'a> {
     }
 
     fn may_replace(&self, secret: Option<&str>) -> bool {
-        let yields = |secret| self.yielding.iter().any(|owner| owner.number_of(secret).is_some());
+        let yields = |secret| self.displaced.iter().any(|owner| owner.number_of(secret).is_some());
         self.is_own(secret) || secret.is_some_and(yields)
     }
 
     /// Who set the field, apart from this operator: which of its resources has a place is decided elsewhere.
-    pub fn others(&self, path: &[&str]) -> Vec<&'a str> {
+    pub fn foreign_managers(&self, path: &[&str]) -> Vec<&'a str> {
         self.managed
             .owners_of(path)
             .map(|owner| owner.manager)

@@ -194,15 +194,15 @@ impl WeightsAndBiases {
         &self,
         owner: &Owner,
         delivery: Option<&Delivery<'_>>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Result<Option<Change>, Problem> {
         let number = delivery.map(|delivery| delivery.number);
         let bare = match delivery {
-            Some(_) => self.without(yielding)?,
+            Some(_) => self.without(displaced)?,
             None => None,
         };
         let from = bare.as_ref().unwrap_or(self);
-        let edit = Edit::new(&from.object.data, from.managed(), owner, number, yielding);
+        let edit = Edit::new(&from.object.data, from.managed(), owner, number, displaced);
         let edit = from.edited(edit, delivery)?;
         if bare.is_none() {
             return self.finished(edit);
@@ -256,10 +256,10 @@ impl WeightsAndBiases {
         &self,
         owner: &Owner,
         delivery: &Delivery<'_>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Vec<PresentVariable> {
         // What keeps the delivery from being decided is told by the change.
-        let Ok(edit) = self.takeover(owner, delivery, yielding) else { return Vec::new() };
+        let Ok(edit) = self.takeover(owner, delivery, displaced) else { return Vec::new() };
         match self.version {
             Version::V1 => v1::present(edit, &self.as_v1(), &v1::names(delivery)),
             Version::V2 => edit.occupied(),
@@ -270,10 +270,10 @@ impl WeightsAndBiases {
         &'a self,
         owner: &'a Owner,
         delivery: &Delivery<'_>,
-        yielding: &'a [Owner],
+        displaced: &'a [Owner],
     ) -> Result<Edit<'a>, Problem> {
         let number = Some(delivery.number);
-        let edit = Edit::new(&self.object.data, self.managed(), owner, number, yielding).taking_over();
+        let edit = Edit::new(&self.object.data, self.managed(), owner, number, displaced).taking_over();
         self.edited(edit, Some(delivery))
     }
 

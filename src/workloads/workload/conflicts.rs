@@ -22,14 +22,14 @@ impl WantedEntries<'_> {
         seen: &Workload,
         place: &ContainerPlace,
         entry: &EnvVar,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> EntryHolder {
         let Some((secret, _)) = reference(entry) else {
             return if self.is_remnant(seen, place, entry) { EntryHolder::Own } else { EntryHolder::Other };
         };
         if self.owner.number_of(secret).is_some() {
             EntryHolder::Own
-        } else if yielding.iter().any(|owner| owner.number_of(secret).is_some()) {
+        } else if displaced.iter().any(|owner| owner.number_of(secret).is_some()) {
             EntryHolder::Yielding
         } else {
             EntryHolder::Other
@@ -52,7 +52,7 @@ impl WantedEntries<'_> {
         &self,
         seen: &Workload,
         container: &Container,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Result<(), Problem> {
         let place = place_of(&container.name);
         let foreign: BTreeSet<&str> = container
@@ -60,7 +60,7 @@ impl WantedEntries<'_> {
             .iter()
             .flatten()
             .filter(|entry| self.variables.contains(&entry.name.as_str()))
-            .filter(|entry| self.holder(seen, &place, entry, yielding) == EntryHolder::Other)
+            .filter(|entry| self.holder(seen, &place, entry, displaced) == EntryHolder::Other)
             .map(|entry| entry.name.as_str())
             .collect();
         if foreign.is_empty() {

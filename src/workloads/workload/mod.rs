@@ -180,7 +180,7 @@ impl Workload {
         &self,
         owner: &Owner,
         delivery: Option<&Delivery<'_>>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Result<Option<Change>, Problem> {
         let Some(delivery) = delivery else {
             return Ok(removal::change(self, owner));
@@ -188,11 +188,11 @@ impl Workload {
         let containers = self.containers()?;
         let wanted = WantedEntries::of(&containers, owner, delivery);
         let refused = containers.iter().map(|container| {
-            wanted.refuse_variables(self, container, yielding)?;
+            wanted.refuse_variables(self, container, displaced)?;
             wanted.refuse_files(self, container)
         });
         none_of(refused.filter_map(Result::err))?;
-        Ok(self.towards(&wanted, &containers, yielding))
+        Ok(self.towards(&wanted, &containers, displaced))
     }
 
     /// The same, where every variable that is in the way is taken over.
@@ -212,7 +212,7 @@ impl Workload {
         &self,
         wanted: &WantedEntries<'_>,
         containers: &[&Container],
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Option<Change> {
         let configuration = || self.configuration(wanted.spec());
         if wanted.is_in_place(self, containers) {
@@ -223,9 +223,9 @@ impl Workload {
         // Server-side apply takes away neither what stands beside our reference, nor what somebody else has or shares.
         let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
             || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))
-            || yielding.iter().any(leaves_any);
+            || displaced.iter().any(leaves_any);
         if needs_rewriting {
-            return Some(Change::Merge(rewrite::patch(self, wanted, yielding)));
+            return Some(Change::Merge(rewrite::patch(self, wanted, displaced)));
         }
         Some(Change::Apply(configuration()))
     }
@@ -235,7 +235,7 @@ impl Workload {
         &self,
         owner: &Owner,
         delivery: &Delivery<'_>,
-        yielding: &[Owner],
+        displaced: &[Owner],
     ) -> Vec<PresentVariable> {
         let Ok(containers) = self.containers() else { return Vec::new() };
         let wanted = WantedEntries::of(&containers, owner, delivery);
@@ -252,7 +252,7 @@ impl Workload {
                 PresentVariable {
                     name: entry.name.clone(),
                     container: format!("\"{}\" of {}", container.name, self.target()),
-                    holder: wanted.holder(self, &place, entry, yielding),
+                    holder: wanted.holder(self, &place, entry, displaced),
                     value,
                     managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
                 }

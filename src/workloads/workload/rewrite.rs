@@ -9,10 +9,10 @@ use super::{Workload, item::Item, removal, wanted::WantedEntries};
 use crate::workloads::Owner;
 
 /// The patch, for the version that was seen.
-pub(super) fn patch(seen: &Workload, wanted: &WantedEntries<'_>, yielding: &[Owner]) -> Value {
+pub(super) fn patch(seen: &Workload, wanted: &WantedEntries<'_>, displaced: &[Owner]) -> Value {
     let goes = |secret: &str, item: &Item| {
         wanted.owner.number_of(secret).is_some() && wanted.is_left_over(item)
-            || !wanted.replaces(item) && yielding.iter().any(|owner| owner.number_of(secret).is_some())
+            || !wanted.replaces(item) && displaced.iter().any(|owner| owner.number_of(secret).is_some())
     };
     let mut pod = removal::without(seen, goes);
     let spec = wanted.spec().unwrap_or_default();
@@ -38,16 +38,16 @@ pub(super) fn patch(seen: &Workload, wanted: &WantedEntries<'_>, yielding: &[Own
         }
         place(&mut pod, "volumes", "name", &volumes);
     }
-    let metadata = ObjectMeta { managed_fields: without_managers(seen, yielding), ..seen.identity() };
+    let metadata = ObjectMeta { managed_fields: without_managers(seen, displaced), ..seen.identity() };
     json!({"metadata": metadata, "spec": {"template": {"spec": pod}}})
 }
 
 /// What field managers own without those that give way, if they own anything: what takes their place would else go
 /// with them as soon as they give it up, since an entry belongs to whom has set its name.
-fn without_managers(seen: &Workload, yielding: &[Owner]) -> Option<Vec<ManagedFieldsEntry>> {
+fn without_managers(seen: &Workload, displaced: &[Owner]) -> Option<Vec<ManagedFieldsEntry>> {
     let present = seen.object.metadata.managed_fields.as_deref().unwrap_or_default();
     let gives_way = |entry: &&ManagedFieldsEntry| {
-        yielding.iter().any(|owner| entry.manager.as_ref() == Some(&owner.manager))
+        displaced.iter().any(|owner| entry.manager.as_ref() == Some(&owner.manager))
     };
     let kept: Vec<_> = present.iter().filter(|entry| !gives_way(entry)).cloned().collect();
     // An empty list would mean the one that is there.

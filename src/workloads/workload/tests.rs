@@ -174,12 +174,12 @@ fn refuses_to_change_an_entry_of_somebody_else() {
         (", valueFrom: {secretKeyRef: {name: younger-ldap-1, key: hunter2}}", true),
         (", valueFrom: {secretKeyRef: {name: corp-ldap-1, key: hunter2}}", false),
     ] {
-        let yielding: Vec<Owner> = yields.then(|| owner("younger")).into_iter().collect();
+        let displaced: Vec<Owner> = yields.then(|| owner("younger")).into_iter().collect();
         let seen = workload(&deployment(), &with_entry(entry, "helm"));
-        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &yielding);
+        let change = seen.change(&owner("corp"), Some(&delivery(3, &full)), &displaced);
         let told = change.map_or_else(|problem| problem.message, |_| "taken over".to_owned());
         assert!(!told.contains("hunter2"), "{told}");
-        writeln!(found, "{entry} {yielding}: {told}", yielding = yielding.len()).unwrap();
+        writeln!(found, "{entry} {displaced}: {told}", displaced = displaced.len()).unwrap();
     }
     insta::assert_snapshot!("conflicts", found);
 }
@@ -252,8 +252,8 @@ fn what_gives_way_goes_in_the_change_that_takes_its_place() {
     seen.object.metadata.managed_fields = Some(helm);
     let change = seen.change(&old, Some(&delivery(1, &before)), &[]).unwrap().unwrap();
     let seen = changed(&seen, &old, &change);
-    let (wanted, yielding) = (delivery(1, &after), [old.clone()]);
-    let change = seen.change(&new, Some(&wanted), &yielding).unwrap().unwrap();
+    let (wanted, displaced) = (delivery(1, &after), [old.clone()]);
+    let change = seen.change(&new, Some(&wanted), &displaced).unwrap().unwrap();
     let handed_over = changed(&seen, &new, &change);
     assert!(handed_over.standing(&old).numbers.is_empty());
     assert_eq!(handed_over.standing(&new).numbers, [1].into());
@@ -264,7 +264,7 @@ fn what_gives_way_goes_in_the_change_that_takes_its_place() {
     assert_eq!(volumes, [new.volume.as_str()]);
     assert_eq!(handed_over.change(&old, None, &[]), Ok(None), "nothing is left to give up");
     // What is left to do is to say whose everything is.
-    let claim = handed_over.change(&new, Some(&wanted), &yielding).unwrap().unwrap();
+    let claim = handed_over.change(&new, Some(&wanted), &displaced).unwrap().unwrap();
     assert!(matches!(claim, Change::Claim(_)), "{claim:?}");
 }
 

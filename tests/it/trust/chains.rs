@@ -643,11 +643,11 @@ impl Case {
         let text: String = self.bundle.iter().map(|certificate| pem(certificate)).collect();
         // A bundle of which nothing can be read has its own table.
         if let Ok(reading) = CaBundle::parse(text.as_bytes()) {
-            return Ok(Trust::nobody().with_bundle(&reading.bundle));
+            return Ok(Trust::empty().with_bundle(&reading.bundle));
         }
         let stranger = Draft::authority("a stranger").self_signed(&DraftKey::p256()?)?;
         let reading = CaBundle::parse(pem(&stranger).as_bytes()).ok().context("no bundle")?;
-        Ok(Trust::nobody().with_bundle(&reading.bundle))
+        Ok(Trust::empty().with_bundle(&reading.bundle))
     }
 
     fn server_name(&self) -> Result<ServerName<'static>> {

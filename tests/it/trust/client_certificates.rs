@@ -59,7 +59,7 @@ async fn serve(server: tokio_rustls::TlsAcceptor, stream: DuplexStream, asks: As
 async fn ask(version: &'static SupportedProtocolVersion, asks: Asks) -> Result<Result<u16, Problem>> {
     let certificate = CertificateAuthority::new("authority")?.issue(&Leaf::loopback())?;
     let reading = CaBundle::parse(certificate.authority_pem.as_bytes()).ok().context("no bundle")?;
-    let trust = Trust::nobody().with_bundle(&reading.bundle);
+    let trust = Trust::empty().with_bundle(&reading.bundle);
     let (client, peer) = tokio::io::duplex(1 << 16);
     let serving = serve(server(&certificate, version, asks)?, peer, asks);
     let url = "https://localhost/healthz";

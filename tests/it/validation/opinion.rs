@@ -36,7 +36,7 @@ fn of<K: Kind>(object: &Value) -> Opinion {
     let Ok(object) = serde_json::from_value::<K>(object.clone()) else {
         return Opinion::Undecodable;
     };
-    match prepare(&object, &[], &BTreeMap::new(), &Trust::nobody(), &[]) {
+    match prepare(&object, &[], &BTreeMap::new(), &Trust::empty(), &[]) {
         Prepared::NotAccepted(problem) => Opinion::NotAccepted(problem.message),
         _ => Opinion::Accepted,
     }

@@ -24,7 +24,7 @@ use wandb_auth_operator::{
     problem::Problem,
     workloads::{
         ApplyResult, Change, Delivery, Owner, Rollout, RolloutDeadline, Sightings, Target, TargetSnapshot,
-        WorkloadAddress, in_use, make, read, rollout, unblock,
+        WorkloadAddress, apply_change, delete_stuck_pods, in_use, read, rollout,
     },
 };
 
@@ -95,8 +95,12 @@ impl Delivering {
         told(seen)?.context("the target")
     }
 
-    async fn make(&self, seen: &TargetSnapshot, change: &Change) -> Result<Result<ApplyResult, Problem>> {
-        Ok(make(self.client(), self.workspace.namespace(), seen, &self.owner, change).await?)
+    async fn apply_change(
+        &self,
+        seen: &TargetSnapshot,
+        change: &Change,
+    ) -> Result<Result<ApplyResult, Problem>> {
+        Ok(apply_change(self.client(), self.workspace.namespace(), seen, &self.owner, change).await?)
     }
 
     /// Makes changes until there is none to make, as the operator does; what was made.
@@ -119,7 +123,7 @@ impl Delivering {
             let Some(change) = told(seen.change(owner, delivery.as_ref(), yielding))? else {
                 return Ok(changes);
             };
-            let made = make(self.client(), self.workspace.namespace(), &seen, owner, &change).await?;
+            let made = apply_change(self.client(), self.workspace.namespace(), &seen, owner, &change).await?;
             if told(made)? == ApplyResult::Changed {
                 changes.push(change);
             }
@@ -405,7 +409,7 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
     let merge = Change::Merge(json!({"metadata": metadata_of(&apply), "spec": {"replicas": 3}}));
     world.edit("kubectl-edit", |container| container.image = Some("wandb/local:other".to_owned())).await?;
     for change in [&apply, &merge] {
-        assert!(matches!(world.make(&stale, change).await?, Ok(ApplyResult::Stale(_))));
+        assert!(matches!(world.apply_change(&stale, change).await?, Ok(ApplyResult::Stale(_))));
     }
     // Another object of the same name.
     world.deployments().delete("wandb", &DeleteParams::foreground()).await?;
@@ -415,13 +419,13 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for change in [&apply, &merge] {
-        assert!(matches!(world.make(&stale, change).await?, Ok(ApplyResult::Stale(_))));
+        assert!(matches!(world.apply_change(&stale, change).await?, Ok(ApplyResult::Stale(_))));
     }
     assert!(world.deployments().get_opt("wandb").await?.is_none(), "nothing is created");
     assert!(told(read(world.client(), world.workspace.namespace(), &world.target).await?)?.is_none());
     world.workspace.apply(&WORKLOAD.replace("KIND", "Deployment")).await?;
     for change in [&apply, &merge] {
-        assert!(matches!(world.make(&stale, change).await?, Ok(ApplyResult::Stale(_))));
+        assert!(matches!(world.apply_change(&stale, change).await?, Ok(ApplyResult::Stale(_))));
     }
     assert_eq!(world.fields().await?, None);
     Ok(())
@@ -453,7 +457,7 @@ async fn refusals_say_what_to_do() -> Result<()> {
         let seen = world.seen().await?;
         let change =
             told(seen.change(&world.owner, Some(&delivery_of(2, &values())), &[]))?.context("a change")?;
-        match world.make(&seen, &change).await? {
+        match world.apply_change(&seen, &change).await? {
             Err(problem) => break (seen, change, problem),
             // The Deployment's controller writes its status.
             Ok(ApplyResult::Stale(_)) => ensure!(Instant::now() < deadline, "still stale"),
@@ -471,7 +475,7 @@ async fn refusals_say_what_to_do() -> Result<()> {
     let namespace = world.workspace.namespace();
     let mut messages = Vec::new();
     messages.extend(read(&nobody, namespace, &world.target).await?.err());
-    messages.extend(make(&nobody, namespace, &seen, &world.owner, &change).await?.err());
+    messages.extend(apply_change(&nobody, namespace, &seen, &world.owner, &change).await?.err());
     let (watched, sightings) = ((&world.owner, Some(1)), &mut Sightings::default());
     messages.extend(rollout(&nobody, namespace, &seen, watched, patience(), sightings).await?.err());
     messages.extend(in_use(&nobody, namespace, Some(&seen), &world.owner).await?.err());
@@ -516,8 +520,14 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     assert_eq!(told(anywhere)?, BTreeSet::from([1]), "whatever it belongs to");
     let seen = world.seen().await?;
     told(
-        unblock(world.client(), world.workspace.namespace(), &seen, &world.owner, &BTreeSet::from([1]))
-            .await?,
+        delete_stuck_pods(
+            world.client(),
+            world.workspace.namespace(),
+            &seen,
+            &world.owner,
+            &BTreeSet::from([1]),
+        )
+        .await?,
     )?;
     let good = world.wait_for_pod(|pod| pod.uid() != broken.uid() && !secret(pod)).await?;
     assert_eq!(world.in_use().await?, BTreeSet::new());
@@ -534,8 +544,14 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     }
     // A ready pod is not deleted, whatever it refers to.
     told(
-        unblock(world.client(), world.workspace.namespace(), &seen, &world.owner, &BTreeSet::from([1]))
-            .await?,
+        delete_stuck_pods(
+            world.client(),
+            world.workspace.namespace(),
+            &seen,
+            &world.owner,
+            &BTreeSet::from([1]),
+        )
+        .await?,
     )?;
     assert_eq!(world.wait_for_pod(|_| true).await?.uid(), good.uid());
     Ok(())

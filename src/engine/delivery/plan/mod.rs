@@ -18,7 +18,7 @@ pub(super) enum DesiredValues {
     /// Something else, or there is no revision yet.
     Other,
     /// Whatever is there: nothing else is known to work.
-    Kept,
+    NoChange,
 }
 
 /// The next step towards the target.
@@ -53,7 +53,7 @@ pub(super) struct DesiredRevision<'a> {
     /// The newest revision.
     pub newest: &'a Revision,
     /// Why the target is not to refer to that one.
-    pub way_back: Option<&'a Rollback>,
+    pub rollback: Option<&'a Rollback>,
     /// The revision that it is to refer to; without one the entries are to be out.
     pub number: Option<u64>,
 }
@@ -86,7 +86,7 @@ pub(super) struct Attempt {
 }
 
 /// Decides the next step. `revisions` are those of the target, the oldest first.
-pub(super) fn aim<'a>(
+pub(super) fn plan<'a>(
     revisions: &'a [Revision],
     taken: &BTreeSet<u64>,
     wanted: DesiredValues,
@@ -100,11 +100,11 @@ pub(super) fn aim<'a>(
     let newest = match wanted {
         DesiredValues::Newest => revisions.last(),
         DesiredValues::Other => None,
-        DesiredValues::Kept => revisions.iter().rev().find(is_begun),
+        DesiredValues::NoChange => revisions.iter().rev().find(is_begun),
     };
     let Some(newest) = newest else {
         return match wanted {
-            DesiredValues::Kept => DeliveryStep::Nothing,
+            DesiredValues::NoChange => DeliveryStep::Nothing,
             DesiredValues::Newest | DesiredValues::Other => {
                 DeliveryStep::Create(next_number(revisions, taken, standing))
             }
@@ -116,26 +116,26 @@ pub(super) fn aim<'a>(
     }
     match &newest.mark {
         // What is only kept, while the current values are not verified, is no reason to try again.
-        RevisionState::RolledBack(way_back)
-            if wanted == DesiredValues::Newest && way_back.inputs != attempt.inputs =>
+        RevisionState::RolledBack(rollback)
+            if wanted == DesiredValues::Newest && rollback.inputs != attempt.inputs =>
         {
             DeliveryStep::Mark(newest, RevisionState::Retried { since: attempt.now })
         }
         RevisionState::Stayed(stay) if wanted == DesiredValues::Newest && stay.inputs != attempt.inputs => {
             DeliveryStep::Mark(newest, RevisionState::Retried { since: attempt.now })
         }
-        RevisionState::RolledBack(way_back) => {
+        RevisionState::RolledBack(rollback) => {
             let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
-            let number = way_back.to.filter(is_there).or_else(|| proven_before(revisions, newest));
-            match (way_back.to, number) {
+            let number = rollback.to.filter(is_there).or_else(|| proven_before(revisions, newest));
+            match (rollback.to, number) {
                 // Pods of before go on with what they have. Without entries they would be without a sign-in.
                 (Some(gone), None) => {
-                    DeliveryStep::Stay(Stranded { newest, gone, evidence: way_back.evidence.as_str() })
+                    DeliveryStep::Stay(Stranded { newest, gone, evidence: rollback.evidence.as_str() })
                 }
-                _ => DeliveryStep::Go(DesiredRevision { newest, way_back: Some(way_back), number }),
+                _ => DeliveryStep::Go(DesiredRevision { newest, rollback: Some(rollback), number }),
             }
         }
-        _ => DeliveryStep::Go(DesiredRevision { newest, way_back: None, number: Some(newest.number) }),
+        _ => DeliveryStep::Go(DesiredRevision { newest, rollback: None, number: Some(newest.number) }),
     }
 }
 
@@ -165,7 +165,7 @@ fn by_somebody_else(
     }
     let away = *to != newest.number;
     match &newest.mark {
-        RevisionState::RolledBack(way_back) if way_back.to == Some(*to) || !is_since(way_back.since) => {
+        RevisionState::RolledBack(rollback) if rollback.to == Some(*to) || !is_since(rollback.since) => {
             return None;
         }
         RevisionState::RolledBack(_) if !away => return Some(RevisionState::Retried { since: attempt.now }),
@@ -177,7 +177,7 @@ fn by_somebody_else(
     }
     let evidence =
         format!("The field manager {} pointed the entries back to revision {to}.", quote(&moved.by));
-    Some(way_back_to(*to, evidence, attempt))
+    Some(rollback_to(*to, evidence, attempt))
 }
 
 /// The same where the W&B operator made workloads of the target, and a person undid the rollout of those. They
@@ -200,10 +200,10 @@ fn undone_by_somebody_else(
     }
     let titles = enumerate(undone.titles());
     let evidence = format!("The field manager {} took {titles} back to revision {to}.", quote(&undone.by.by));
-    Some(way_back_to(*to, evidence, attempt))
+    Some(rollback_to(*to, evidence, attempt))
 }
 
-fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> RevisionState {
+fn rollback_to(number: u64, evidence: String, attempt: &Attempt) -> RevisionState {
     RevisionState::RolledBack(Rollback {
         to: Some(number),
         evidence,
@@ -217,7 +217,7 @@ fn way_back_to(number: u64, evidence: String, attempt: &Attempt) -> RevisionStat
 fn arrived_at(newest: &Revision) -> Option<Timestamp> {
     match &newest.mark {
         RevisionState::RolledOut { at } => Some(*at),
-        RevisionState::RolledBack(way_back) => way_back.arrived,
+        RevisionState::RolledBack(rollback) => rollback.arrived,
         _ => None,
     }
 }
@@ -287,22 +287,22 @@ impl<'a> DesiredRevision<'a> {
 
     /// What the target's rollout means for it.
     pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
-        let Self { newest, way_back, .. } = *self;
+        let Self { newest, rollback, .. } = *self;
         if let (RevisionState::Stayed(stay), Rollout::Progressing(_) | Rollout::Failed(_)) =
             (&newest.mark, &rollout)
         {
             return Judgement::Stay(stay);
         }
-        match (way_back, rollout) {
+        match (rollback, rollout) {
             (None, Rollout::Complete) => {
                 Judgement::Mark(newest, RevisionState::RolledOut { at: attempt.now })
             }
-            (Some(way_back), Rollout::Complete) => {
-                let arrived = Rollback { arrived: Some(attempt.now), ..way_back.clone() };
+            (Some(rollback), Rollout::Complete) => {
+                let arrived = Rollback { arrived: Some(attempt.now), ..rollback.clone() };
                 Judgement::Mark(newest, RevisionState::RolledBack(arrived))
             }
-            (Some(way_back), Rollout::Progressing(seen) | Rollout::Failed(seen)) => {
-                Judgement::Underway(format!("The target goes back: {} {seen}", way_back.evidence))
+            (Some(rollback), Rollout::Progressing(seen) | Rollout::Failed(seen)) => {
+                Judgement::Underway(format!("The target goes back: {} {seen}", rollback.evidence))
             }
             (None, Rollout::Progressing(seen)) => Judgement::Underway(seen),
             // Pods ran with it before, so what keeps them now lies elsewhere.
@@ -339,8 +339,8 @@ impl<'a> DesiredRevision<'a> {
         attempt: &Attempt,
     ) -> (&'a Revision, RevisionState) {
         let (inputs, since) = (attempt.inputs.clone(), attempt.now);
-        let way_back = Rollback { to, evidence, inputs, since, arrived: None };
-        (self.newest, RevisionState::RolledBack(way_back))
+        let rollback = Rollback { to, evidence, inputs, since, arrived: None };
+        (self.newest, RevisionState::RolledBack(rollback))
     }
 }
 

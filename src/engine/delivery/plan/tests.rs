@@ -46,11 +46,11 @@ fn moved(numbers: &[u64], second: i64) -> AppliedState {
 
 /// The step in words that a table can hold.
 fn step(revisions: &[Revision], wanted: DesiredValues, standing: &AppliedState, inputs: &str) -> String {
-    match aim(revisions, &BTreeSet::from([7]), wanted, standing, &attempt(inputs, 99)) {
+    match plan(revisions, &BTreeSet::from([7]), wanted, standing, &attempt(inputs, 99)) {
         DeliveryStep::Nothing => "nothing".to_owned(),
         DeliveryStep::Create(number) => format!("create {number}"),
-        DeliveryStep::Mark(revision, RevisionState::RolledBack(way_back)) => {
-            format!("mark {} back to {:?}", revision.number, way_back.to)
+        DeliveryStep::Mark(revision, RevisionState::RolledBack(rollback)) => {
+            format!("mark {} back to {:?}", revision.number, rollback.to)
         }
         DeliveryStep::Mark(revision, RevisionState::Retried { .. }) => format!("retry {}", revision.number),
         DeliveryStep::Mark(revision, mark) => format!("mark {} {mark:?}", revision.number),
@@ -61,7 +61,7 @@ fn step(revisions: &[Revision], wanted: DesiredValues, standing: &AppliedState, 
 
 #[test]
 fn decides_one_step_from_what_is_there() {
-    use DesiredValues::{Kept, Newest, Other};
+    use DesiredValues::{Newest, NoChange, Other};
     use RevisionState::{Pending, Retried, RolledBack, RolledOut};
     let proven = || revision(1, RolledOut { at: at(1) });
     let failed = |to| revision(2, RolledBack(back(to)));
@@ -74,40 +74,40 @@ fn decides_one_step_from_what_is_there() {
         revision
     };
     for (revisions, wanted, standing, inputs, expected) in [
-        (vec![], Kept, none(), "spec 1", "nothing"),
+        (vec![], NoChange, none(), "spec 1", "nothing"),
         // A number that somebody else's Secret has, or that the target refers to, is not used again.
         (vec![], Other, none(), "spec 1", "create 8"),
         (vec![proven()], Other, standing(&[9]), "spec 1", "create 10"),
         (vec![proven()], Newest, none(), "spec 1", "go to Some(1)"),
-        (vec![proven()], Kept, none(), "spec 1", "go to Some(1)"),
+        (vec![proven()], NoChange, none(), "spec 1", "go to Some(1)"),
         (vec![proven(), revision(2, Pending)], Newest, standing(&[1]), "spec 1", "go to Some(2)"),
         (vec![proven(), failed(Some(1))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
-        (vec![proven(), failed(Some(1))], Kept, standing(&[2]), "spec 1", "go to Some(1)"),
+        (vec![proven(), failed(Some(1))], NoChange, standing(&[2]), "spec 1", "go to Some(1)"),
         (vec![failed(None)], Newest, standing(&[2]), "spec 1", "go to None"),
         // Where it was to go back to is gone, but an earlier one is known to work.
         (vec![proven(), failed(Some(9))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
         // None is: without entries people would be without a sign-in.
         (vec![failed(Some(1))], Newest, standing(&[2]), "spec 1", "stay without 1"),
         (vec![failed(Some(1))], Newest, standing(&[1]), "spec 1", "stay without 1"),
-        (vec![failed(Some(1))], Kept, standing(&[1]), "spec 2", "stay without 1"),
+        (vec![failed(Some(1))], NoChange, standing(&[1]), "spec 2", "stay without 1"),
         (vec![failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
         (vec![failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
         (vec![proven(), failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
         // Nothing works any more: it stays, until a person changes something.
         (vec![refused(), stayed()], Newest, standing(&[2]), "spec 1", "go to Some(2)"),
-        (vec![refused(), stayed()], Kept, standing(&[2]), "spec 2", "go to Some(2)"),
+        (vec![refused(), stayed()], NoChange, standing(&[2]), "spec 2", "go to Some(2)"),
         (vec![refused(), stayed()], Newest, standing(&[2]), "spec 2", "retry 2"),
         (vec![refused(), stayed()], Other, standing(&[2]), "spec 2", "create 8"),
         (vec![refused(), stayed()], Newest, moved(&[1], 20), "spec 1", "mark 2 back to Some(1)"),
         (vec![refused(), stayed()], Newest, moved(&[1], 9), "spec 1", "go to Some(2)"),
-        (vec![proven(), failed(Some(1))], Kept, standing(&[1]), "spec 2", "go to Some(1)"),
+        (vec![proven(), failed(Some(1))], NoChange, standing(&[1]), "spec 2", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
         // What was read out of a target leads nowhere where that was not taken over.
-        (vec![of_target(1)], Kept, none(), "spec 1", "nothing"),
-        (vec![of_target(1)], Kept, standing(&[1]), "spec 1", "go to Some(1)"),
+        (vec![of_target(1)], NoChange, none(), "spec 1", "nothing"),
+        (vec![of_target(1)], NoChange, standing(&[1]), "spec 1", "go to Some(1)"),
         (vec![of_target(1)], Newest, none(), "spec 1", "go to Some(1)"),
         (vec![of_target(1)], Other, none(), "spec 1", "create 8"),
-        (vec![proven(), of_target(2)], Kept, standing(&[1]), "spec 1", "go to Some(1)"),
+        (vec![proven(), of_target(2)], NoChange, standing(&[1]), "spec 1", "go to Some(1)"),
         (vec![of_target(1), failed(Some(1))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
         // A person points the entries back.
         (
@@ -198,7 +198,7 @@ fn a_rollout_is_judged_once() {
     let revisions =
         [revision(1, RevisionState::RolledOut { at: at(1) }), revision(2, RevisionState::Pending)];
     let newest = &revisions[1];
-    let forward = DesiredRevision { newest, way_back: None, number: Some(2) };
+    let forward = DesiredRevision { newest, rollback: None, number: Some(2) };
     let now = attempt("spec 1", 99);
     assert_eq!(
         forward.judge(Rollout::Complete, &revisions, &now),
@@ -209,18 +209,18 @@ fn a_rollout_is_judged_once() {
         forward.judge(fails(), &revisions, &now),
         Judgement::Return { to: 1, evidence: "Crashed.".to_owned() }
     );
-    let (_, RevisionState::RolledBack(way_back)) = forward.back(Some(1), "Crashed.".to_owned(), &now) else {
+    let (_, RevisionState::RolledBack(rollback)) = forward.back(Some(1), "Crashed.".to_owned(), &now) else {
         panic!("not rolled back")
     };
-    assert_eq!((way_back.to, way_back.inputs.as_str()), (Some(1), "spec 1"));
-    let first = DesiredRevision { newest: &revisions[1], way_back: None, number: Some(2) };
-    let Judgement::Mark(_, RevisionState::RolledBack(way_back)) = first.judge(fails(), &revisions[1..], &now)
+    assert_eq!((rollback.to, rollback.inputs.as_str()), (Some(1), "spec 1"));
+    let first = DesiredRevision { newest: &revisions[1], rollback: None, number: Some(2) };
+    let Judgement::Mark(_, RevisionState::RolledBack(rollback)) = first.judge(fails(), &revisions[1..], &now)
     else {
         panic!("there is nothing to check in front of the first")
     };
-    assert_eq!(way_back.to, None);
+    assert_eq!(rollback.to, None);
     let proven = revision(2, RevisionState::RolledOut { at: at(6) });
-    let proven = DesiredRevision { newest: &proven, way_back: None, number: Some(2) };
+    let proven = DesiredRevision { newest: &proven, rollback: None, number: Some(2) };
     assert!(proven.is_over(&standing(&[2])), "what was seen to run is not looked at again");
     let later = AppliedState { applied_at: Some(at(7)), ..standing(&[2]) };
     assert!(!proven.is_over(&later), "unless the entries had to be written again");
@@ -259,7 +259,7 @@ fn a_revision_that_does_not_work_any_more_is_no_way_back() {
         (vec![proven], Some(2), "returns to 1"),
     ] {
         let revisions = [earlier, vec![newest(previous)]].concat();
-        let course = DesiredRevision { newest: revisions.last().unwrap(), way_back: None, number: Some(4) };
+        let course = DesiredRevision { newest: revisions.last().unwrap(), rollback: None, number: Some(4) };
         let judged = match course.judge(Rollout::Failed("Crashed.".to_owned()), &revisions, &now) {
             Judgement::Return { to, .. } => format!("returns to {to}"),
             Judgement::Mark(newest, RevisionState::Stayed(stay)) if newest.number == 4 => {
@@ -274,7 +274,7 @@ fn a_revision_that_does_not_work_any_more_is_no_way_back() {
     }
     // It is looked at on, and a late success counts.
     let stays = revision(4, RevisionState::Stayed(stay()));
-    let course = DesiredRevision { newest: &stays, way_back: None, number: Some(4) };
+    let course = DesiredRevision { newest: &stays, rollback: None, number: Some(4) };
     assert!(!course.is_over(&standing(&[4])));
     for rollout in [Rollout::Failed("Crashed.".to_owned()), Rollout::Progressing("Runs.".to_owned())] {
         assert_eq!(course.judge(rollout, &[], &now), Judgement::Stay(&stay()), "it does not flap");
@@ -339,12 +339,12 @@ impl World {
         let attempt = Attempt { inputs: self.generation.to_string(), now };
         let newest = self.revisions.last().map(|revision| self.contents[&revision.number]);
         let wanted = match (self.wanted, newest) {
-            (None, _) => DesiredValues::Kept,
+            (None, _) => DesiredValues::NoChange,
             (Some(wanted), Some(newest)) if wanted == newest => DesiredValues::Newest,
             (Some(_), _) => DesiredValues::Other,
         };
         let revisions = self.revisions.clone();
-        let (number, mark) = match aim(&revisions, &BTreeSet::new(), wanted, &self.standing, &attempt) {
+        let (number, mark) = match plan(&revisions, &BTreeSet::new(), wanted, &self.standing, &attempt) {
             DeliveryStep::Nothing | DeliveryStep::Stay(_) => return false,
             DeliveryStep::Create(number) => {
                 self.had_entries &= !self.revisions.is_empty() || !self.standing.numbers.is_empty();

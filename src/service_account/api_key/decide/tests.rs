@@ -97,7 +97,7 @@ fn a_key_that_cannot_be_told_is_left_to_a_person() {
         decide(rotating(1100), &current, &twins),
         RotationStep::Generate { rotation: 2, overlap: ROTATION.overlap }
     );
-    let next = succeed(rotating(1100), ROTATION.overlap, &current, &twins, ("c".to_owned(), 2));
+    let next = successor_record(rotating(1100), ROTATION.overlap, &current, &twins, ("c".to_owned(), 2));
     assert_eq!((next.previous.clone(), next.leftover), (Vec::new(), Some(Leftover::Bootstrap)));
     let all = [&twins[..], &[listed("c", KeyOrigin::Ourselves)]].concat();
     let current = Current { key: key("c"), record: next };
@@ -167,17 +167,17 @@ fn a_key_that_was_published_last_is_granted_its_overlap() {
         (Some(("new", 1200)), Some(("new", 1200))),
     ] {
         let current = restored(previous);
-        let granted = grant(at_time(1100), &current, &keys);
+        let granted = extend_overlaps(at_time(1100), &current, &keys);
         assert_eq!(granted, record(Some("old"), expected));
     }
     // Nothing is revoked before it is written down, either.
     assert_eq!(decide(at_time(1100), &restored(None), &keys), RotationStep::Rest);
     // What is in use, gone or somebody else's needs none.
     let current = Current { key: key("new"), record: record(Some("new"), None) };
-    assert_eq!(grant(at_time(1100), &current, &keys), current.record);
-    assert_eq!(grant(at_time(1100), &restored(None), &keys[..1]), restored(None).record);
+    assert_eq!(extend_overlaps(at_time(1100), &current, &keys), current.record);
+    assert_eq!(extend_overlaps(at_time(1100), &restored(None), &keys[..1]), restored(None).record);
     let others = [listed("old", KeyOrigin::Ourselves), listed("new", KeyOrigin::Others)];
-    assert_eq!(grant(at_time(1100), &restored(None), &others), restored(None).record);
+    assert_eq!(extend_overlaps(at_time(1100), &restored(None), &others), restored(None).record);
 }
 
 #[test]
@@ -199,9 +199,9 @@ fn an_overlap_is_counted_from_the_latest_that_it_may_be() {
     let keys = [listed("old", KeyOrigin::Ourselves), listed("new", KeyOrigin::Ourselves)];
     for (latest, expected) in [(1100, 1130), (9000, 9030)] {
         let circumstances = Circumstances { published: &published, latest: at(latest), ..rotating(1100) };
-        let granted = grant(circumstances, &current, &keys);
+        let granted = extend_overlaps(circumstances, &current, &keys);
         assert_eq!(granted, record(Some("old"), Some(("new", expected))));
-        let next = succeed(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
+        let next = successor_record(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
         assert_eq!(next.previous, [Previous { key_id: "old".to_owned(), until: Time(at(expected)) }]);
         assert_eq!(next.since, Some(Time(at(1100))), "it is in use from the time on");
     }
@@ -273,7 +273,7 @@ impl World {
         if effects == 0 {
             return;
         }
-        let granted = grant(circumstances, &current, &self.keys);
+        let granted = extend_overlaps(circumstances, &current, &self.keys);
         if granted != current.record {
             self.write(id, granted.clone());
             if effects == 1 {
@@ -293,8 +293,13 @@ impl World {
                 RotationStep::Generate { rotation, overlap } => {
                     self.generated += 1;
                     let new = format!("k{}x", self.generated);
-                    let record =
-                        succeed(circumstances, overlap, &current, &self.keys, (new.clone(), rotation));
+                    let record = successor_record(
+                        circumstances,
+                        overlap,
+                        &current,
+                        &self.keys,
+                        (new.clone(), rotation),
+                    );
                     let made = Some(at(self.now));
                     self.keys.push(RemoteKey { made, ..listed(&new, KeyOrigin::Ourselves) });
                     assert!(self.keys.len() <= 3, "at most three keys");

@@ -399,12 +399,12 @@ fn owners_that_yield_are_taken_over() {
         deliver(&mut seen, &jwt(), Some(&delivery));
         let problem = seen.change(&older, Some(&delivery), &[]).unwrap_err();
         assert_eq!(problem.reason, Reason::FieldConflict);
-        let yielding = [jwt()];
-        let Some(Change::Merge(patch)) = seen.change(&older, Some(&delivery), &yielding).unwrap() else {
+        let displaced = [jwt()];
+        let Some(Change::Merge(patch)) = seen.change(&older, Some(&delivery), &displaced).unwrap() else {
             panic!("nothing is taken over")
         };
         apply(&mut seen, &older.manager, &patch);
-        assert_eq!(seen.change(&older, Some(&delivery), &yielding), Ok(None));
+        assert_eq!(seen.change(&older, Some(&delivery), &displaced), Ok(None));
         assert_eq!(seen.standing(&older).numbers, [3].into());
         assert_eq!(seen.standing(&jwt()).numbers, [].into());
         // Who was taken over has nothing to take out.

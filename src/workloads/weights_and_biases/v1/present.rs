@@ -23,7 +23,7 @@ pub fn present(edit: Edit<'_>, seen: &V1Snapshot<'_>, names: &[&str]) -> Vec<Pre
                 container: application.to_owned(),
                 holder: edit.holder(&path, Form::Variable.secret(&value)),
                 value: rendered(&value),
-                managers: edit.others(&path).into_iter().map(str::to_owned).collect(),
+                managers: edit.foreign_managers(&path).into_iter().map(str::to_owned).collect(),
             }
         }));
     }
