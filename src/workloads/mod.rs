@@ -2,9 +2,10 @@
 //!
 //! In reading order: [`Target`] is the address that the spec gives, [`Owner`] the resource whose entries are
 //! meant, [`Delivery`] what the target is to have. [`read`] gives a [`TargetSnapshot`], and everything that is
-//! decided of it is pure: how the owner's entries [stand](Seen::standing), which [change](Seen::change) brings
-//! them to where they should be, and what its [environment](Seen::environment) tells. [`make`] makes the
-//! change, [`rollout`] looks at what became of it. [`Several`] objects are one target for everybody else.
+//! decided of it is pure: which entries the owner [has there](TargetSnapshot::standing), which
+//! [change](TargetSnapshot::change) brings them to where they should be, and what its
+//! [environment](TargetSnapshot::environment) tells. [`apply_change`] makes the change, and [`rollout`] judges what became of it.
+//! [`Several`] objects are one target for everybody else.
 //!
 //! Invariants:
 //!

@@ -26,7 +26,7 @@ pub struct CheckContext<'a> {
     pub last_findings: &'a [Finding],
     /// Whether the same inputs passed before: what is published for them comes from them.
     pub proven: bool,
-    /// How the other side refused what [`Kind::maintain`](crate::engine::Kind::tend) asked, where asking again is of no use.
+    /// How the other side refused what [`Kind::maintain`](crate::engine::Kind::maintain) asked, where asking again is of no use.
     pub last_upkeep: Option<&'a Finding>,
     /// Why the Secret could not be written a short while ago: what is made for it would be lost.
     pub unwritable: Option<&'a Problem>,

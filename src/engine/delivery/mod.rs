@@ -1,11 +1,14 @@
 //! Delivery to a target: the published values reach the running server, and a bad rollout undoes itself.
 //!
-//! [`deliver`] is the loop: look, decide one step ([`plan`], pure), take it, look again ([`round`]). Each step is
-//! derived from what the API server holds alone: the [`revisions`] with their marks, and the target. So a
-//! process that is killed after any write leaves nothing that the next run cannot finish. [`joining`] is how
-//! several resources write together, [`adoption`] how entries of somebody else are taken over, and [`withdraw`]
-//! takes everything back. [`contest`] is who else wants the same there. What keeps values from a target
-//! is an [`obstacle`]; [`looks`] is what a look at the target tells people, and [`words`] what a delivery does.
+//! [`deliver`] is a loop: it reads the target, [`plan`] decides on one step (a pure function), [`step`] takes it, and the
+//! loop begins again. Each step follows from what the API server holds alone: the [`revisions`] with their states, and
+//! the target. A process that is killed after any write therefore leaves nothing that the next run cannot finish.
+//!
+//! [`contest`] finds out who else wants to write to the same target, and [`handover`] how a target gets from their
+//! entries to ours. [`shared_target`] is for resources that write together, [`adoption`] takes entries of other people
+//! over, [`rollback`] checks earlier values before they are used again, and [`withdraw`] removes everything. A
+//! [`DeliveryError`](error::DeliveryError) says what keeps values from a target, [`target_checks`] reports what the
+//! target itself tells, [`requeue`] says when to look again, and [`messages`] has the words for people.
 
 mod adoption;
 mod contest;

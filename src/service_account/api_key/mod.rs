@@ -1,9 +1,9 @@
 //! An account's API key, from the one that a person copied to the ones that replace it.
 //!
-//! In reading order: `settings` reads the spec. `record` says which key is in use, `accept` proves it,
+//! In reading order: `settings` reads the spec. `record` says which key is in use, `verify` proves it,
 //! and `membership` what the account is part of; without a key, `creation` makes the account or finds it.
 //! `keys` is what the server lists, `decide` what is to be done with that, and `rotate` does it.
-//! `cleanup` ends it all, and `told` is what the status says.
+//! `cleanup` ends it all, and `status` is what people see of it.
 //!
 //! Invariants:
 //! - A key is revoked only where the Secret holds another one that the server accepted just now.

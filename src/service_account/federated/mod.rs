@@ -1,7 +1,7 @@
 //! Tokens of an issuer that W&B Server trusts, kept fresh.
 //!
 //! In reading order: `settings` reads the spec, and `issuer` the `JwtIssuer` that it refers to. `obtain`
-//! gets a token: the published one while its `life` has not passed, or a new one from `kubernetes` or by
+//! gets a token: the published one for most of its `lifetime`, or a new one from `kubernetes` or by
 //! `client_credentials`. `claims` judges it by the five rules, and `exchange` at the server itself.
 //!
 //! Invariants:
