@@ -1,5 +1,5 @@
-//! Taking over what somebody else has set at a target: it is read out first, and becomes a revision of its own, which
-//! a rollout that fails goes back to.
+//! Adoption of variables that somebody else has set at a target. Their values are read first and become a
+//! revision of their own, to which a failed rollout goes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,21 @@ use crate::{
     workloads::{EntryHolder, PresentVariable, Target, ValueOrigin, ValuePart},
 };
 
-/// What the last run of the checks says of taking anything over.
+/// How recently the checks passed, which decides whether anything may be adopted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checks {
-    /// All of them passed just now: only then is anything taken over.
+    /// All of them passed in this run. Only then is anything adopted.
     Fresh,
-    /// All of them passed, a while ago.
+    /// All of them passed in an earlier run.
     Stale,
-    /// They did not, or were not made.
+    /// At least one did not pass, or they were not made.
     Open,
 }
 
-/// What somebody else has set at a target under the names of a delivery.
+/// What somebody else has set at a target for variables that a delivery sets.
 pub(super) struct Present {
     values: BTreeMap<String, Sensitive>,
-    /// The field managers that have set it.
+    /// The field managers that have set them.
     pub managers: BTreeSet<String>,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn is_occupied(present: &[PresentVariable]) -> bool {
     present.iter().any(|variable| variable.holder == EntryHolder::Other)
 }
 
-/// Reads what others have set.
+/// Reads the values that others have set.
 pub(super) async fn read(
     client: &Client,
     namespace: &str,
@@ -57,18 +57,18 @@ pub(super) async fn read(
     Ok(resolve(target, present, &objects))
 }
 
-/// The values of what others have set, with the objects that they come from.
+/// The values that others have set, from the objects to which their entries refer.
 fn resolve(
     target: &Target,
     present: &[PresentVariable],
     objects: &BTreeMap<ObjectKey, Fetched>,
 ) -> Result<Present, Problem> {
-    // Of two entries of a name in one container, the last one counts.
+    // Of two entries with one name in one container, Kubernetes uses the last one.
     let last: BTreeMap<_, _> =
         present.iter().map(|variable| ((&variable.name, &variable.container), variable)).collect();
     let mut values = BTreeMap::new();
     let mut unknown = BTreeMap::new();
-    // The revision has what is the owner's.
+    // The resource's own entries are left out, because their revision has their values already.
     for PresentVariable { name, value, .. } in last.values().filter(|each| each.holder != EntryHolder::Own) {
         match value_of(value, objects) {
             Ok(None) => {}
@@ -98,7 +98,7 @@ fn resolve(
     ))
 }
 
-/// The value; nothing where the variable is not set at all, and why it cannot be told.
+/// The value; `None` if the variable is not set at all, and the reason if the value cannot be determined.
 fn value_of(
     origin: &ValueOrigin,
     objects: &BTreeMap<ObjectKey, Fetched>,
@@ -142,7 +142,7 @@ fn text_of(reference: &Reference, objects: &BTreeMap<ObjectKey, Fetched>) -> Res
 }
 
 impl Present {
-    /// Whether the policy lets these values take the place of what is there.
+    /// Whether the policy allows these values to replace what is there.
     pub fn judge(&self, policy: AdoptionPolicy, values: &Values, target: &Target) -> Result<(), Problem> {
         if policy != AdoptionPolicy::Equal {
             return Ok(());
@@ -161,7 +161,8 @@ impl Present {
         ))
     }
 
-    /// What the target has as a whole: these values, and those of the revision that it refers to beside them.
+    /// The values that the target has as a whole: these, and beside them those of the revision to which it
+    /// refers.
     pub fn with(self, proven: Option<&Values>) -> Values {
         let proven = proven.into_iter().flat_map(Values::iter);
         let proven = proven.map(|(name, value)| (name.to_owned(), value.clone()));

@@ -1,4 +1,5 @@
-//! Who else wants the same of a target, and who has it: decided by what is seen there, as a status may be late.
+//! Finds the resources that compete for the same target, and decides which of them delivers. The entries in the
+//! target count, because a status may be out of date.
 
 use kube::ResourceExt;
 
@@ -10,23 +11,24 @@ use crate::{
     workloads::{self, Target, TargetSnapshot},
 };
 
-/// A resource among those of its namespace.
+/// A resource among the others of its namespace that deliver to a target.
 pub(super) struct Contest {
     pub claimant: Contender,
     pub others: Vec<Contender>,
 }
 
 impl Contest {
-    /// The resource, as one that wants its place, with what its run has found of its checks; nothing where it stands in
-    /// nobody's way.
+    /// Builds the contest for a resource that wants to deliver, with what its run has found about its checks.
+    /// Returns `None` for a resource that cannot compete with any other.
     pub async fn of<K: Kind>(object: &K, context: &Context<K>, proof: Proof) -> Option<Self> {
         let others = context.others(object).await;
-        // Who failed and gave way tries again only for a reason, and then claims its place again.
+        // A resource that failed and yielded only comes here when something gives it a reason to try again, so it
+        // competes again.
         let claimant = Contender::of(object)?.trying_again().proven(proof);
         Some(Self { claimant, others })
     }
 
-    /// The same with what was seen of everybody's entries.
+    /// The same contest, with the entries that were seen in the target.
     pub fn at(&self, target: &Target, seen: &TargetSnapshot) -> Self {
         let mut all = self.others.clone();
         all.retain(|other| !other.is(&self.claimant));
@@ -36,33 +38,33 @@ impl Contest {
         Self { claimant, others }
     }
 
-    /// Whether anybody may want the same, or writes together with it.
+    /// Whether any other resource competes with this one or shares its target.
     pub fn is_real(&self) -> bool {
         self.others.iter().any(|other| precedence::meet(&self.claimant, other))
     }
 
-    /// How the resource stands.
+    /// The result of the contest for this resource.
     pub fn claim(&self) -> Claim {
         precedence::judge(&self.claimant, &self.others)
     }
 
-    /// Who writes to the target.
+    /// The resource that writes to the target.
     pub fn leader(&self) -> &Contender {
         precedence::leader(&self.claimant, &self.others)
     }
 
-    /// Whether nobody's values are delivered together with those of the resource.
+    /// Whether no other resource's values are delivered together with this one's.
     pub fn is_alone(&self) -> bool {
         precedence::partners(&self.claimant, &self.others).is_empty()
     }
 
-    /// Whose entries give way.
+    /// The resources whose entries this one replaces.
     pub fn displaced(&self) -> Vec<Contender> {
         precedence::displaced(&self.claimant, &self.others).into_iter().cloned().collect()
     }
 
-    /// Who has the place at once if this resource cannot use it. One that does not take all of the entries over must
-    /// not keep any from being taken out.
+    /// The resource that delivers at once if this one cannot. It must cover all of this target: a resource that
+    /// takes over only some of the entries must not keep the others from being removed.
     pub fn successor(&self, target: &Target) -> Option<Contender> {
         let is_able = |other: &&Contender| {
             other.can_deliver() && other.target.as_ref().is_some_and(|theirs| target.is_within(theirs))
@@ -71,13 +73,13 @@ impl Contest {
     }
 }
 
-/// How the resource stands towards those that want the same.
+/// The result of the contest for a resource, with the entries in the target where it can be read.
 pub(in crate::engine) async fn claim<K: Kind>(object: &K, context: &Context<K>, proof: Proof) -> Claim {
     let Some(rivals) = Contest::of(object, context, proof).await else { return Claim::Held };
     let claim = rivals.claim();
     let (Some(target), true) = (&rivals.claimant.target, rivals.is_real()) else { return claim };
     let namespace = object.namespace().unwrap_or_default();
-    // What keeps the target from being read is told by who delivers there.
+    // An error in reading the target is reported by the resource that delivers there, so it is not repeated here.
     match workloads::read(&context.client, &namespace, target).await {
         Ok(Ok(Some(seen))) => rivals.at(target, &seen).claim(),
         _ => claim,

@@ -1,13 +1,14 @@
-//! What keeps values from a target: a problem of the user's, or a failure of ours.
+//! The error type of a delivery: what keeps values from a target is either a problem that the user can fix or an
+//! error that is retried.
 
 use crate::{error::Error, problem::Problem};
 
-/// What keeps values from a target.
+/// The reason why a delivery stopped.
 #[derive(Debug)]
 pub(super) enum DeliveryError {
-    /// For a person to mend.
+    /// A problem that a person must fix.
     Problem(Problem),
-    /// To be tried again.
+    /// An error after which the run is retried.
     Error(Error),
 }
 

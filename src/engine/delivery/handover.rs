@@ -1,4 +1,4 @@
-//! How a target gets to a course where somebody else has set what is to be delivered.
+//! Decides how a target gets to the desired revision where somebody else has set the same variables.
 
 use std::collections::BTreeSet;
 
@@ -16,28 +16,28 @@ use crate::{
     workloads::{AppliedState, Change, Delivery, TargetSnapshot},
 };
 
-/// What somebody else has set of a delivery.
+/// Whether somebody else has set variables that a delivery sets.
 pub(super) enum Occupied {
-    /// Nothing, or nothing that the resource may take over.
+    /// Nobody has, or nothing of it may be adopted.
     Free,
-    /// These values, which the resource may take over.
+    /// Somebody has, and these values may be adopted.
     Adoptable(Present),
 }
 
-/// What brings a target to a course.
+/// What must happen before the target has the desired revision.
 pub(super) enum Handover {
-    /// Passed checks.
+    /// The checks must pass first.
     Waits,
-    /// First a revision of what is there.
+    /// The present values must first become a revision of their own.
     Keep(Values),
-    /// This change, if any.
+    /// This change must be applied, if there is one.
     Change(Option<Change>),
-    /// This change, if any, which takes the place of what these field managers have set.
+    /// This change must be applied, if there is one. It replaces what these field managers have set.
     TakeOver(Option<Change>, BTreeSet<String>),
 }
 
 impl<K: Kind> DeliveryRun<'_, K> {
-    /// What brings the target to the course.
+    /// Decides what brings the target to the desired revision.
     pub async fn way(
         &self,
         scene: &TargetView<'_>,
@@ -51,11 +51,12 @@ impl<K: Kind> DeliveryRun<'_, K> {
             return Ok(Handover::Change(plain()?));
         };
         let change = seen.take_over(&self.owner, delivery)?;
-        // Who sets an entry anew that has been taken over changes nothing of what there is to go back to.
+        // Once our revision has been in place, a field manager that sets an entry again does not alter what a
+        // rollback restores, so the present values need not be kept.
         if standing.numbers.contains(&delivery.number) {
             return Ok(Handover::TakeOver(change, present.managers));
         }
-        // The values of a way back were checked when it was chosen.
+        // The values of a rollback were already checked when it was chosen.
         if self.checks != Checks::Fresh && course.rollback.is_none() {
             return Ok(Handover::Waits);
         }
@@ -71,7 +72,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(Handover::TakeOver(change, managers))
     }
 
-    /// What somebody else has set of what is to be delivered.
+    /// Finds what somebody else has set of the variables to deliver, and whether it may be adopted.
     pub async fn occupied(
         &self,
         seen: &TargetSnapshot,
@@ -82,14 +83,16 @@ impl<K: Kind> DeliveryRun<'_, K> {
         if policy == AdoptionPolicy::Never || !adoption::is_occupied(&present) {
             return Ok(Occupied::Free);
         }
-        // What cannot be taken over whatever its value is told first, with its place.
+        // Entries that cannot be taken over whatever their values are reported first, because that error names
+        // their place.
         seen.take_over(&self.owner, delivery)?;
         let present = adoption::read(&self.context.client, self.namespace, self.target, &present).await??;
         present.judge(policy, delivery.values, self.target)?;
         Ok(Occupied::Adoptable(present))
     }
 
-    /// What the target has as a whole, unless the revision that it would go back to is just that.
+    /// The present values of the target as a whole, unless the revision for a rollback has exactly these values
+    /// already.
     pub async fn unkept(
         &self,
         present: Present,
@@ -109,7 +112,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok((!is_kept).then_some(whole))
     }
 
-    /// Nothing of somebody else's is taken over before the checks have passed, just now.
+    /// The outcome while entries of somebody else wait for checks that pass in the same run.
     pub fn waits(&self, seen: &TargetSnapshot, standing: &AppliedState) -> Delivered {
         let state = Progress::AwaitsChecks(format!(
             "What stands at {} now is replaced once every check has passed; until then it stays as it is.",

@@ -1,4 +1,4 @@
-//! What a delivery tells people.
+//! The messages of a delivery for people: conditions, events and problems.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,8 @@ use crate::{
 };
 
 impl<K: Kind> DeliveryRun<'_, K> {
-    /// The entries stay for the successor, which takes them over in one step: no pod starts without any.
+    /// The outcome where the entries stay in place for the successor, which takes them over in one step, so that
+    /// no pod starts without any.
     pub(super) fn displaced_by(
         &self,
         seen: &TargetSnapshot,
@@ -34,13 +35,13 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
     }
 
-    /// What is told of a resource that has no place at the target.
+    /// The outcome for a resource that does not hold its exclusive setting at the target.
     pub(super) fn without_place(&self, seen: &TargetSnapshot, state: Progress) -> Delivered {
         let revision = seen.standing(&self.owner).numbers.last().copied();
         Delivered { revision, environment: Some(seen.environment()), ..Delivered::nothing(state) }
     }
 
-    /// What `RolledOut` says where the target stays with what does not work.
+    /// The `RolledOut` message where the target stays with a revision that does not work.
     pub(super) fn stays(&self, course: DesiredRevision<'_>, stay: &FailedRevision) -> Progress {
         Progress::NoWorkingRevision(format!(
             "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
@@ -48,7 +49,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         ))
     }
 
-    /// What `RolledOut` says where a way back leads nowhere any more.
+    /// The `RolledOut` message where the revision of a rollback was deleted.
     pub(super) fn stranded(&self, stranded: Stranded<'_>) -> Progress {
         let Stranded { newest, gone, evidence } = stranded;
         Progress::NoWorkingRevision(format!(
@@ -59,7 +60,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         ))
     }
 
-    /// What `RolledOut` says once pods run with the course.
+    /// The `RolledOut` message once pods run with the desired revision.
     pub(super) fn arrived(&self, here: &[Revision], course: DesiredRevision<'_>) -> Progress {
         let target = self.target;
         let Some(rollback) = course.rollback else {
@@ -82,7 +83,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         ))
     }
 
-    /// The problem that the API server says again and again that the target was changed meanwhile.
+    /// The problem that the API server reports again and again that the target was changed meanwhile.
     pub(super) fn not_taken(&self, words: &str) -> Problem {
         Problem::new(
             Reason::WriteRejected,
@@ -94,7 +95,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         )
     }
 
-    /// What is told of entries that somebody else took away or changed, and that are back.
+    /// The event that entries which somebody else removed or changed are restored.
     pub(super) fn repaired(&self, by: &BTreeSet<String>) -> EventDraft {
         let (target, title) = (self.target, &self.owner.title);
         let note = format!(
@@ -124,7 +125,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 }
 
-/// What is told while pods are still to come.
+/// The message while the rollout has not finished.
 pub(super) fn underway(course: DesiredRevision<'_>, here: &[Revision], seen: String) -> String {
     match course.lost(here).filter(|_| course.rollback.is_none() && !course.was_there()) {
         Some(lost) => format!(
@@ -134,7 +135,7 @@ pub(super) fn underway(course: DesiredRevision<'_>, here: &[Revision], seen: Str
     }
 }
 
-/// These field managers, or somebody whom nothing names.
+/// Names these field managers, or "Somebody else" if there are none.
 fn somebody(by: &BTreeSet<String>) -> String {
     match by.len() {
         0 => "Somebody else".to_owned(),
@@ -143,7 +144,7 @@ fn somebody(by: &BTreeSet<String>) -> String {
     }
 }
 
-/// What is told while the W&B operator is to make again what somebody undid.
+/// The message while the W&B operator restores what somebody undid.
 pub(super) fn being_repaired(undone: &Undone) -> String {
     format!(
         "The field manager {} changed {}, which has not all of the entries any more. The W&B operator does not look after that by itself, so it was made to apply everything again.",

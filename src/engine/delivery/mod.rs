@@ -1,14 +1,17 @@
 //! Delivery to a target: the published values reach the running server, and a bad rollout undoes itself.
 //!
-//! [`deliver`] is a loop: it reads the target, [`plan`] decides on one step (a pure function), [`step`] takes it, and the
-//! loop begins again. Each step follows from what the API server holds alone: the [`revisions`] with their states, and
-//! the target. A process that is killed after any write therefore leaves nothing that the next run cannot finish.
+//! [`deliver`] is a loop: it reads the target, [`plan`] decides on one step (a pure function), [`step`] carries
+//! it out, and the loop begins again. Each step follows from what the API server holds alone: the [`revisions`]
+//! with their states, and the target. A process that is killed after any write therefore leaves nothing that the
+//! next run cannot finish.
 //!
-//! [`contest`] finds out who else wants to write to the same target, and [`handover`] how a target gets from their
-//! entries to ours. [`shared_target`] is for resources that write together, [`adoption`] takes entries of other people
-//! over, [`rollback`] checks earlier values before they are used again, and [`withdraw`] removes everything. A
-//! [`DeliveryError`](error::DeliveryError) says what keeps values from a target, [`target_checks`] reports what the
-//! target itself tells, [`requeue`] says when to look again, and [`messages`] has the words for people.
+//! The modules in reading order: [`plan`] (decides), [`step`] (carries out), [`revisions`] (the numbered
+//! Secrets), [`contest`] (who else wants to write to the same target), [`handover`] (how a target gets from other
+//! people's entries to ours), [`adoption`] (reads entries of other people before they are taken over),
+//! [`shared_target`] (resources that write together), [`rollback`] (checks earlier values before they are used
+//! again), [`withdraw`] (removes everything), [`target_checks`] (reports what the target itself shows),
+//! [`requeue`] (when to read the target again), [`messages`] (the texts for people) and
+//! [`DeliveryError`](error::DeliveryError) (what keeps values from a target).
 
 mod adoption;
 mod contest;
@@ -44,45 +47,45 @@ use crate::{
 
 use self::{contest::Contest, error::DeliveryError, step::DeliveryRun};
 
-/// What became of the values at their target.
+/// The outcome of a delivery, as the status reports it.
 pub struct Delivered {
-    /// What `RolledOut` says.
+    /// How far the delivery came, which becomes the condition `RolledOut`.
     pub state: Progress,
-    /// The revision that the target refers to.
+    /// The revision to which the target refers.
     pub revision: Option<u64>,
-    /// The one that it would go back to.
+    /// The revision to which the target would go back.
     pub previous: Option<u64>,
-    /// What the target tells of the server's settings.
+    /// What the target shows of the server's settings.
     pub environment: Option<Environment>,
-    /// Who waits for the place that the resource has at the target, as a sentence.
+    /// A sentence about the resource that waits for the exclusive setting that this one has at the target.
     pub watched: Option<String>,
 }
 
-/// How far values came on their way to the server.
+/// How far the values have come on their way to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// There are no values to deliver yet.
     NotPublished,
-    /// Pods run with them.
+    /// Pods run with the values; a sentence.
     RolledOut(String),
-    /// Pods are still to come.
+    /// The rollout has not finished; a sentence.
     Progressing(String),
-    /// They are to take the place of what somebody else has set, once the checks have passed.
+    /// The values will replace what somebody else has set, once the checks have passed; a sentence.
     AwaitsChecks(String),
-    /// Pods run with earlier ones, since the newest did not work.
+    /// Pods run with earlier values, because the newest did not work; a sentence.
     RolledBack(String),
-    /// The newest do not work, and no earlier ones do any more.
+    /// The newest values do not work, and no earlier ones work any more; a sentence.
     NoWorkingRevision(String),
-    /// A younger resource has the place until the values are verified, as a sentence.
+    /// A younger resource keeps the exclusive setting until these values are verified; a sentence.
     Waits(String),
-    /// Another resource has the place.
+    /// Another resource has the exclusive setting.
     Superseded(Problem),
-    /// They cannot be delivered.
+    /// The values cannot be delivered.
     Failed(Problem),
 }
 
 impl Progress {
-    /// Whether there is something to wait for that no event may tell of.
+    /// Whether the delivery waits for something that no watch event may announce.
     pub fn is_underway(&self) -> bool {
         matches!(self, Self::Progressing(_) | Self::NoWorkingRevision(_))
     }
@@ -94,21 +97,23 @@ impl Delivered {
     }
 }
 
-/// More steps than any delivery takes: revision, entries, rivals' entries, marks and old revisions.
+/// The limit of steps in one run. It is more than any delivery takes: a new revision, the entries, the entries of
+/// competitors, revision states and the deletion of old revisions.
 const STEPS: usize = 24;
 
-/// The values that there are for a target.
+/// The values that a run may deliver.
 #[derive(Clone, Copy)]
 pub enum DeliverableValues<'a> {
-    /// They may replace what is there.
+    /// Values that may replace what is there.
     Current(&'a Values),
-    /// The last verified ones, while the current ones are not verified: they keep or restore what was there.
+    /// The last verified values, while the current ones are not verified: they keep or restore what was there.
     Held(&'a Values),
-    /// None that are known to work.
+    /// There are no values that are known to work.
     Nothing,
 }
 
-/// Brings the values to the target, as far as can be done now.
+/// Brings the values to the target, as far as that is possible now. A problem of the user's becomes
+/// [`Progress::Failed`]; other errors are returned.
 pub(super) async fn deliver<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -155,7 +160,7 @@ async fn try_to_deliver<K: Kind>(
     let joined = shared_target::joined(&namespace, context, &rivals, offer, target).await?;
     let offer = match (K::TARGET_SHARING, &joined) {
         (TargetSharing::Exclusive, _) => offer,
-        // Every part of it was published by itself.
+        // Each resource published its own part, so every part has passed that resource's publish policy.
         (TargetSharing::Merged, Some(joined)) => DeliverableValues::Current(joined),
         (TargetSharing::Merged, None) => DeliverableValues::Nothing,
     };
@@ -187,7 +192,7 @@ async fn try_to_deliver<K: Kind>(
     ))))
 }
 
-/// The spec and the re-check annotation: what a person changes to have something tried again.
+/// The spec generation and the re-check annotation: what a person changes to have something tried again.
 fn inputs<K: Kind>(object: &K) -> String {
     let recheck = object.annotations().get(RECHECK_ANNOTATION).map_or("", String::as_str);
     let uid = object.uid().unwrap_or_default();

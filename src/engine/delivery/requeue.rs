@@ -1,4 +1,4 @@
-//! When to look at a target again, and what is left in one that the spec does not name any more.
+//! Decides when a target is read again, and removes entries from targets that the spec does not name any more.
 
 use std::time::Duration;
 
@@ -12,17 +12,18 @@ use crate::{
     problem::Problem,
 };
 
-/// Crash loops and deadlines of pods show in no event of their workload.
+/// The interval while a rollout is running. Crash loops and expired deadlines of pods appear in no event of their
+/// workload.
 const ROLLOUT: Duration = Duration::from_secs(3);
 
-/// What takes longer waits for a person.
+/// A rollout that takes longer than this waits for a person, so the target is read at the longer interval.
 const LONG: Duration = Duration::from_mins(15);
 const LONG_ROLLOUT: Duration = Duration::from_secs(30);
 
-/// How often is looked whether pods still refer to what was taken out of a target.
+/// The interval at which pods are checked for references to revisions that were removed from a target.
 const WITHDRAWAL: Duration = Duration::from_secs(10);
 
-/// How long to wait before the next look, at most.
+/// The longest time until the target is read again.
 pub(in crate::engine) fn requeue_after<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -32,13 +33,13 @@ pub(in crate::engine) fn requeue_after<K: Kind>(
         Some(delivered) if delivered.state.is_underway() => {
             rollout(context.memory.previous_status(object).as_ref(), context.cluster.seconds())
         }
-        // What somebody keeps taking away is put back now and then.
+        // Entries that somebody else keeps removing are restored at this interval.
         Some(Delivered { state: Progress::Failed(problem), .. })
             if problem.reason == Reason::FieldConflict =>
         {
             MISSING_AGAIN
         }
-        // What waits for pods to go has no condition.
+        // A resource without a target that waits for pods to end has no condition that says so.
         None if Finalizer::Target.holds(object) && object.common().target.is_none() => WITHDRAWAL,
         _ => Duration::MAX,
     }
@@ -54,7 +55,7 @@ fn rollout(previous: Option<&Status>, now: Timestamp) -> Duration {
     if waited.is_some_and(|waited| waited > LONG) { LONG_ROLLOUT } else { ROLLOUT }
 }
 
-/// Takes the resource out of every target, since its spec names none.
+/// Removes the resource's entries from every target, since its spec names none.
 pub(in crate::engine) async fn withdraw_all<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Error> {
     let has_delivered = object.status().is_some_and(|status| status.revision.is_some());
     if !has_delivered && !Finalizer::Target.holds(object) {

@@ -1,4 +1,5 @@
-//! The numbered revisions of the published Secret: immutable, and marked with what became of them.
+//! The numbered revisions of the published Secret: immutable Secrets whose annotations record what became of
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -22,36 +23,38 @@ use crate::{
     workloads::{Owner, Target},
 };
 
-/// Says which target a revision was made for, before anything there refers to it.
+/// The annotation with the target that a revision was made for. It is set before anything there refers to the
+/// revision.
 pub(super) const TARGET_ANNOTATION: &str = "auth.wandb.com/target";
 
-/// Says what became of a revision.
+/// The annotation with the state of a revision ([`RevisionState`] as JSON).
 pub(super) const ROLLOUT_ANNOTATION: &str = "auth.wandb.com/rollout";
 
-/// Stands on a revision of what somebody else had set at the target.
+/// The annotation on a revision of values that somebody else had set at the target.
 const ADOPTED_ANNOTATION: &str = "auth.wandb.com/adopted";
 
-/// Names the revision that one was to go back to when it was made.
+/// The annotation with the number of the revision for a rollback, as of the creation of this one.
 const PREVIOUS_ANNOTATION: &str = "auth.wandb.com/previous-revision";
 
 /// A numbered, immutable copy of the published values.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Revision {
-    /// Counts up.
+    /// The number, which grows with every revision.
     pub number: u64,
     /// The Secret's name.
     pub name: String,
-    /// What it was made for, as [`Target`] writes itself.
+    /// The target that it was made for, in the text form of [`Target`].
     pub target: String,
     /// What became of it.
     pub mark: RevisionState,
     /// Where its values come from.
     pub source: RevisionSource,
-    /// The revision to go back to, as it was when this one was made: where that is gone, somebody deleted it.
+    /// The revision for a rollback, as of the creation of this one. If it does not exist any more, somebody
+    /// deleted it.
     pub previous: Option<u64>,
-    /// When the Secret was made.
+    /// When the Secret was created.
     pub created: Option<Timestamp>,
-    /// Whether it still has a label that says who manages it, whatever a tool has made of the value.
+    /// Whether it still has the label that says who manages it, with any value, because tools rewrite that value.
     is_labelled: bool,
     uid: Option<String>,
     version: Option<String>,
@@ -60,37 +63,37 @@ pub(super) struct Revision {
 /// Where a revision's values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RevisionSource {
-    /// From the resource.
+    /// The resource.
     Resource,
-    /// From the target, which had them before the resource took it over.
+    /// The target, which had these values before the resource took it over.
     Target,
 }
 
-/// What became of a revision.
+/// What became of a revision, as recorded in its annotation.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum RevisionState {
-    /// It is on its way, or was never tried.
+    /// It is being rolled out, or was never tried.
     #[default]
     Pending,
-    /// It is to be tried again, from this time on.
+    /// It is tried again since this time.
     Retried {
-        /// Since when.
+        /// When it was decided to try again.
         since: Timestamp,
     },
-    /// The target's pods ran with it at this time.
+    /// The target's pods ran with it.
     RolledOut {
-        /// When that was seen.
+        /// When that was observed.
         at: Timestamp,
     },
-    /// The target went back to an earlier one.
+    /// The target went back from it to an earlier revision.
     RolledBack(Rollback),
-    /// Its values were checked when a later one failed, and do not work any more: no way leads back to it.
+    /// Its values were checked when a later revision failed, and do not work any more: no rollback leads to it.
     Refused {
         /// What the check found.
         evidence: String,
     },
-    /// It does not work in the pods, and the target stays with it, since nothing earlier works any more.
+    /// It does not work in the pods, but the target stays with it, because no earlier revision works any more.
     Stayed(FailedRevision),
 }
 
@@ -98,44 +101,44 @@ pub(super) enum RevisionState {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FailedRevision {
-    /// What was seen of the pods, and of the earlier revisions.
+    /// What was observed of the pods, and of the earlier revisions.
     pub evidence: String,
-    /// The inputs with which it is not tried again.
+    /// The inputs with which it failed. It is not tried again before they change.
     pub inputs: String,
     /// When it was decided.
     pub since: Timestamp,
 }
 
-/// Why and where to a target went back.
+/// Why a target went back, and to which revision.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Rollback {
-    /// The earlier revision; without one the entries were taken out.
+    /// The earlier revision; without one the entries were removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
-    /// What was seen.
+    /// What was observed of the revision that failed.
     pub evidence: String,
-    /// The inputs with which it is not tried again.
+    /// The inputs with which it failed. It is not tried again before they change.
     pub inputs: String,
     /// When it was decided.
     pub since: Timestamp,
-    /// When the target's pods were back.
+    /// When the target's pods were seen to run with the earlier revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrived: Option<Timestamp>,
 }
 
 impl Revision {
-    /// What it was made for; nothing where that cannot be read.
+    /// The target that it was made for; `None` if the annotation cannot be read.
     pub fn made_for(&self) -> Option<Target> {
         Target::parse(&self.target)
     }
 
-    /// Whether it was made for an object of the target.
+    /// Whether it was made for at least one object of the target.
     pub fn shares_object(&self, target: &Target) -> bool {
         self.made_for().is_some_and(|own| own.shares_object(target))
     }
 
-    /// Whether it was made for objects of the target only.
+    /// Whether it was made for objects of this target only.
     pub fn is_within(&self, target: &Target) -> bool {
         self.made_for().is_some_and(|own| own.is_within(target))
     }
@@ -146,7 +149,7 @@ impl Revision {
     }
 }
 
-/// Reads the marks of every revision of the resource, the oldest first.
+/// Reads the metadata and states of every revision of the resource, the oldest first.
 pub(super) async fn list<K: Kind>(client: &Client, object: &K) -> Result<Vec<Revision>, kube::Error> {
     let (title, owner) = (owner::<K>(&object.name_any()), owner_in_targets(object));
     marks(&api(client, object), &title, &owner).await
@@ -163,7 +166,7 @@ pub(super) async fn list_of(
 }
 
 async fn marks(api: &Api<Secret>, title: &str, owner: &Owner) -> Result<Vec<Revision>, kube::Error> {
-    // Tools rewrite the label of who manages an object, so it must not decide what is found.
+    // Tools rewrite the label that says who manages an object, so the list does not select by that label.
     let parameters = ListParams::default().fields(&format!("type={SECRET_TYPE}"));
     let secrets = api.list_metadata(&parameters).await?;
     let mut revisions: Vec<_> =
@@ -178,7 +181,7 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
         return None;
     }
     let name = secret.name_any();
-    // A mark that somebody made unreadable is none: the revision is looked at anew.
+    // A state that somebody made unreadable counts as none, and the revision is judged anew.
     let mark = annotations.get(ROLLOUT_ANNOTATION).and_then(|mark| serde_json::from_str(mark).ok());
     Some(Revision {
         number: owner.number_of(&name)?,
@@ -198,18 +201,18 @@ fn recognise(secret: &PartialObjectMeta<Secret>, title: &str, owner: &Owner) -> 
     })
 }
 
-/// What stands under the names of revisions that are not listed.
+/// The Secrets that have the name of a revision but are not in the list.
 #[derive(Debug, Default)]
 pub(super) struct Unlisted {
     /// Secrets of somebody else.
     pub foreign: BTreeSet<u64>,
-    /// Revisions of the resource whose metadata somebody changed, and that is written anew: without it later values
-    /// would never arrive.
+    /// Revisions of the resource whose metadata somebody changed. The metadata is written again, because without
+    /// it later values would never reach the target.
     pub mended: BTreeSet<u64>,
 }
 
-/// Looks up those of the numbers that are not among the revisions or lost their label, and mends what is the
-/// resource's.
+/// Looks up the Secrets of those numbers that are not among the revisions or have lost their label, and restores
+/// the metadata of those that belong to the resource.
 pub(super) async fn look_up<K: Kind>(
     client: &Client,
     object: &K,
@@ -236,8 +239,8 @@ pub(super) async fn look_up<K: Kind>(
     Ok(unlisted)
 }
 
-/// Whether the Secret was made for the resource: by its annotation or, where that names no resource of the kind, by
-/// who wrote its data.
+/// Whether the Secret was made for the resource. The annotation decides; where it names no resource of this kind,
+/// the field manager that wrote the data does.
 fn is_made_by<K: Kind>(object: &K, secret: &PartialObjectMeta<Secret>) -> bool {
     match secret.annotations().get(OWNER_ANNOTATION) {
         Some(named) if named.starts_with(&owner::<K>("")) => *named == owner::<K>(&object.name_any()),
@@ -249,14 +252,14 @@ fn is_made_by<K: Kind>(object: &K, secret: &PartialObjectMeta<Secret>) -> bool {
     }
 }
 
-/// The metadata by which a revision is known.
+/// The metadata by which a revision is recognised.
 fn metadata_of<K: Kind>(
     object: &K,
     target: &Target,
     secret: &PartialObjectMeta<Secret>,
 ) -> serde_json::Value {
     let made_for = secret.annotations().get(TARGET_ANNOTATION).cloned().unwrap_or_else(|| target.to_string());
-    // A tool that sets another value would set it again.
+    // Another tool's value of the label is kept, because that tool would write it again.
     let managed_by = secret.labels().get(MANAGED_BY_LABEL).map_or(MANAGER, String::as_str);
     serde_json::json!({"metadata": {
         "uid": secret.uid(),
@@ -265,7 +268,7 @@ fn metadata_of<K: Kind>(
     }})
 }
 
-/// What a revision holds; nothing where it is gone.
+/// The values of a revision; `None` if it does not exist any more.
 pub(super) async fn values<K: Kind>(
     client: &Client,
     object: &K,
@@ -275,7 +278,7 @@ pub(super) async fn values<K: Kind>(
     read(client, &namespace, &owner_in_targets(object).revision(number)).await
 }
 
-/// What the revision of this name holds; nothing where it is gone.
+/// The values of the revision of this name; `None` if it does not exist any more.
 pub(super) async fn read(
     client: &Client,
     namespace: &str,
@@ -285,31 +288,31 @@ pub(super) async fn read(
     Ok(secret.map(|secret| values_of(&secret)))
 }
 
-/// What became of the wish to make a revision.
+/// The result of an attempt to create a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RevisionCreation {
-    /// It is there.
+    /// The revision exists now.
     Done,
     /// Another Secret has that name.
     Taken,
 }
 
-/// A revision to be made.
+/// A revision that must be created.
 pub(super) struct Blueprint<'a> {
-    /// Counts up.
+    /// Its number.
     pub number: u64,
-    /// What it is made for.
+    /// The target that it is made for.
     pub target: &'a Target,
-    /// What it holds.
+    /// Its values.
     pub values: &'a Values,
-    /// Where that comes from.
+    /// Where these values come from.
     pub source: RevisionSource,
-    /// The revision to go back to.
+    /// The revision for a rollback.
     pub previous: Option<u64>,
 }
 
-/// Makes a revision. It has no owner reference: pods must never lose what they refer to, however the
-/// resource goes. The resource's finalizer sees to its end.
+/// Creates a revision. It has no owner reference: pods must never lose what they refer to, however the resource
+/// is deleted. The resource's finalizer deletes the revisions in time.
 pub(super) async fn create<K: Kind>(
     client: &Client,
     object: &K,
@@ -331,7 +334,7 @@ pub(super) async fn create<K: Kind>(
     annotations.insert(TARGET_ANNOTATION.to_owned(), target.to_string());
     annotations.extend(previous.map(|number| (PREVIOUS_ANNOTATION.to_owned(), number.to_string())));
     if source == RevisionSource::Target {
-        // Pods ran with it before it was a revision.
+        // Pods ran with these values before they became a revision, so a rollback may lead to them.
         let mark =
             serde_json::to_string(&RevisionState::RolledOut { at: now }).map_err(kube::Error::SerdeError)?;
         annotations.insert(ROLLOUT_ANNOTATION.to_owned(), mark);
@@ -345,7 +348,7 @@ pub(super) async fn create<K: Kind>(
     }
 }
 
-/// Writes down what became of a revision.
+/// Records the state of a revision.
 pub(super) async fn mark<K: Kind>(
     client: &Client,
     object: &K,
@@ -356,7 +359,7 @@ pub(super) async fn mark<K: Kind>(
     annotate(client, object, revision, ROLLOUT_ANNOTATION, &text).await
 }
 
-/// Writes down that a revision is for these objects only from now on.
+/// Records that from now on a revision is for these objects only.
 pub(super) async fn limit<K: Kind>(
     client: &Client,
     object: &K,
@@ -406,7 +409,7 @@ fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {
 
 #[cfg(test)]
 impl Revision {
-    /// A revision that no API server has seen.
+    /// A revision that exists in no API server.
     pub(super) fn for_tests(number: u64, mark: RevisionState, created: Timestamp) -> Self {
         let name = format!("corp-ldap-{number}");
         let target = "Deployment/wandb".to_owned();
@@ -416,7 +419,7 @@ impl Revision {
         Self { number, name, target, mark, source, previous, created, is_labelled, uid: None, version: None }
     }
 
-    /// The same, which was to go back to this one.
+    /// The same revision, with this one for a rollback.
     pub(super) fn after(self, previous: Option<u64>) -> Self {
         Self { previous, ..self }
     }

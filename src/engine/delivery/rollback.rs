@@ -1,4 +1,5 @@
-//! Whether the values that a target would go back to still work: a password may have been rotated and revoked since.
+//! Checks whether the values that a rollback would restore still work, because a password may have been changed
+//! or revoked since.
 
 use kube::ResourceExt;
 
@@ -17,19 +18,21 @@ use crate::{
     problem::Problem,
 };
 
-/// What became of the check.
+/// The result of that check.
 pub(super) enum RollbackCheck {
-    /// They work.
+    /// The values work.
     Works,
-    /// Nothing told; why, as a sentence.
+    /// The check gave no answer; a sentence says why.
     Unknown(String),
-    /// They do not work; what was found, as a sentence.
+    /// The values do not work; a sentence says what was found.
     Refused(String),
 }
 
-/// Checks the values of an earlier revision against the servers; `newest` are those that are in the target.
+/// Checks the values of an earlier revision against the servers; `newest` are the values that are in the target
+/// now.
 ///
-/// Refused credentials are sent once: what the check finds is remembered, and marked at the revision.
+/// Refused credentials are sent only once: the result is kept in memory, and the caller records it at the
+/// revision.
 pub(super) async fn check<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -40,7 +43,7 @@ pub(super) async fn check<K: Kind>(
     if let Some(found) = context.memory.refused_revision(object, number) {
         return Ok(RollbackCheck::Refused(found));
     }
-    // What is known of the same credentials is not asked for again.
+    // If the newest values have the same credentials, their last result is used and nothing is sent again.
     if let (Some(remembered), true) =
         (context.memory.history(object), have_same_credential::<K>(values, newest))
     {
@@ -54,7 +57,8 @@ pub(super) async fn check<K: Kind>(
             None => {}
         }
     }
-    // What the values do not say of authorities, the server or the present spec does.
+    // Where the values name no certificate authorities, the server may have its own: then those of the present
+    // spec are used.
     let is_unsaid =
         source == RevisionSource::Target || newest.is_none_or(|newest| newest.get(CA_FILE).is_none());
     let trust =
@@ -91,7 +95,7 @@ pub(super) async fn check<K: Kind>(
     Ok(answer)
 }
 
-/// Whom the present spec trusts.
+/// The certificate authorities that the present spec trusts.
 async fn trusted<K: Kind>(object: &K, context: &Context<K>) -> Result<Result<Trust, Problem>, Error> {
     let bundle = Reference::ca_bundle(object.common().tls.as_ref());
     let references: Vec<_> = bundle.iter().cloned().collect();
@@ -107,15 +111,17 @@ fn have_same_credential<K: Kind>(values: &Values, newest: Option<&Values>) -> bo
     credential(values).is_some() && credential(values) == newest.and_then(credential)
 }
 
-/// Only what trying again does not mend speaks against the values: the server may be down, or too slow. Values that were
-/// taken over never passed these checks, and yet pods ran with them: only refused credentials speak against those.
+/// Values count as refused only for a failure that a retry does not fix: a server may be down or slow. Values
+/// that were adopted never passed these checks although pods ran with them, so only refused credentials count
+/// against them.
 fn answer(findings: &Findings, source: RevisionSource) -> RollbackCheck {
     let Some(Finding { name, reason, message, .. }) = findings.failure() else { return RollbackCheck::Works };
     let is_known = match source {
         RevisionSource::Resource => true,
         RevisionSource::Target => name.sends_credentials(),
     };
-    // What this operator may connect to, and what it knows of a provider, says nothing of what W&B's pods can do.
+    // A rule of this operator (the egress policy, or what it knows of a provider) does not say what W&B's pods
+    // can do.
     let is_own_rule = *reason == Reason::EgressDenied || *name == CheckName::ProviderRules;
     let is_certain = is_known
         && !is_own_rule

@@ -1,4 +1,4 @@
-//! Several resources that write to one target together: the oldest writes what all of them have.
+//! Lets several resources deliver to one target together: the oldest of them writes the values of all.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -22,7 +22,7 @@ use crate::{
     workloads::{self, Target},
 };
 
-/// The values of the resource, joined with what its partners have published.
+/// The values of the resource, joined with those that the resources that share its target have published.
 pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
@@ -34,7 +34,8 @@ pub(super) async fn joined<K: Kind>(
     let published = match offer {
         _ if K::TARGET_SHARING == TargetSharing::Exclusive => return Ok(None),
         DeliverableValues::Current(values) | DeliverableValues::Held(values) => Some(values),
-        // What it published is not known now: until then nothing is taken away from anybody.
+        // The resource has published values, but they are not known in this run. Until they are, nothing is
+        // removed from the target.
         DeliverableValues::Nothing if own.publication == PublicationState::Yes => return Ok(None),
         DeliverableValues::Nothing => None,
     };
@@ -53,7 +54,8 @@ pub(super) async fn joined<K: Kind>(
         };
         match secret.filter(is_theirs) {
             Some(secret) => parts.push(values_of(&secret)),
-            // It is about to be written again.
+            // The Secret of a published resource is missing and about to be written again, so the target stays as
+            // it is until then.
             None if partner.publication == PublicationState::Yes => return Ok(None),
             None => {}
         }
@@ -61,7 +63,7 @@ pub(super) async fn joined<K: Kind>(
     Ok((!parts.is_empty()).then(|| K::join(&parts)))
 }
 
-/// What became of the values of a resource for which an older one writes.
+/// The outcome for a resource whose values an older one writes.
 pub(super) async fn report_as_follower<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -96,7 +98,8 @@ pub(super) async fn report_as_follower<K: Kind>(
             "The older {kind} \"{name}\" writes to {target} for all of them, and has not yet."
         ))));
     };
-    // What the resource delivered itself, before there was an older one, has been taken over.
+    // Entries that the resource wrote itself, before there was an older one, have been taken over by that one, so
+    // they are removed.
     if Finalizer::Target.holds(object)
         && withdraw(object, context, None, WithdrawalPace::AtOnce).await?? == Withdrawal::Complete
     {

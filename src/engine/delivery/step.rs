@@ -1,4 +1,5 @@
-//! One run of a delivery: look, decide, take one step.
+//! One run of a delivery. Each step reads the target and the revisions, lets [`plan`] decide, and carries out one
+//! write, after which the caller begins again.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -26,60 +27,61 @@ use crate::{
     },
 };
 
-/// Revisions that are kept for a target, as people may go back to them.
+/// How many revisions are kept for a target at least, so that people can go back to them.
 const KEPT: usize = 3;
 
-/// How often in one run a target may be another one than the one that was seen.
+/// How often in one run the API server may report that the target was changed since it was read, before this is
+/// an error.
 pub(super) const STALE_LOOKS: usize = 3;
 
-/// What every step of one run shares.
+/// What every step of one delivery run shares.
 pub(super) struct DeliveryRun<'a, K: Kind> {
     pub object: &'a K,
     pub context: &'a Context<K>,
     pub namespace: &'a str,
     pub target: &'a Target,
     pub owner: Owner,
-    /// Who else wants the same.
+    /// The resources that want to deliver to the same target, and this one among them.
     pub contest: Contest,
-    /// Whose entries give way, as the last look shows it.
+    /// The resources whose entries are replaced by ours, as of the last read of the target.
     pub displaced: Vec<Contender>,
-    /// Who has the place at once if this resource cannot use it, as the last look shows it.
+    /// The resource that delivers at once if this one cannot, as of the last read of the target.
     pub successor: Option<Contender>,
     pub offer: DeliverableValues<'a>,
-    /// Whether entries of somebody else may be taken over now.
+    /// Whether the checks have passed, so that entries of somebody else may be taken over now.
     pub checks: Checks,
-    /// What a person changes to have something tried again.
+    /// The inputs that a person changes to have a failed revision tried again.
     pub inputs: String,
-    /// How often the target was another one than the one that was seen.
+    /// How often the API server has reported in this run that the target was changed since it was read.
     pub stale: usize,
-    /// The time at its beginning.
+    /// The time at the beginning of the run, in whole seconds of the API server's clock.
     pub now: Timestamp,
 }
 
-/// What a write did to the entries.
+/// What a write did to the entries of the resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wrote {
-    /// They are as they were.
+    /// The write changed no entry.
     Nothing,
-    /// They are in place, as they were not before.
+    /// The entries were written for the first time with these inputs.
     First,
-    /// They are in place again.
+    /// The same entries had been written before, so somebody else had removed or changed them.
     Again,
 }
 
-/// What one look showed.
+/// What one read of the target and of the revisions showed.
 pub(super) struct TargetView<'a> {
     pub seen: &'a TargetSnapshot,
-    /// The revisions that were made for objects of this target.
+    /// The revisions that were made for at least one object of this target.
     pub here: &'a [Revision],
-    /// Those that were made for others, too, or only for others.
+    /// The revisions that were made for at least one object that is not part of this target.
     pub elsewhere: &'a [Revision],
     pub standing: &'a AppliedState,
     pub attempt: Attempt,
 }
 
 impl<K: Kind> DeliveryRun<'_, K> {
-    /// Looks, and takes one step; what there is to say once there is none to take.
+    /// Reads the target and takes one step. Returns the outcome once there is no step left to take.
     pub async fn step(&mut self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
         let Some(seen) = workloads::read(client, self.namespace, self.target).await?? else {
@@ -93,7 +95,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(delivered.map(|delivered| Delivered { watched, ..delivered }))
     }
 
-    /// Who waits for the place of the resource, if it has one here; what there is to say otherwise.
+    /// Compares the resource with its competitors. Returns a sentence about a resource that waits for the same
+    /// exclusive setting, if this one may deliver; otherwise the state to report.
     fn compete(&mut self, seen: &TargetSnapshot) -> Result<Option<String>, Progress> {
         let contest = self.contest.at(self.target, seen);
         let watched = match contest.claim() {
@@ -132,7 +135,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         }
         taken.extend(all.iter().map(|revision| revision.number));
         if !all.is_empty() {
-            // Somebody may have taken it away.
+            // Somebody may have removed the finalizer since the revisions were made.
             self.context.hold(self.object, Finalizer::Target).await?;
         }
         let elsewhere: Vec<_> =
@@ -185,8 +188,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     fn wanted(&self, here: &[Revision], newest: Option<&Values>, standing: &AppliedState) -> DesiredValues {
-        // What an object gets that is new in the target was not seen to work there: a revision of its own can
-        // be gone back from.
+        // An object that was added to the target has not been seen to work with the newest revision. It gets a
+        // revision of its own, so that a failure there can be rolled back.
         let is_for_all = here.last().is_some_and(|newest| newest.covers(self.target));
         let is_lost = |number: &u64| here.iter().all(|revision| revision.number != *number);
         match self.offer {
@@ -194,7 +197,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 DesiredValues::Newest
             }
             DeliverableValues::Current(_) => DesiredValues::Other,
-            // What the target refers to is gone, or it never had anything.
+            // Held values are delivered only where the target refers to a revision that was deleted, or has none
+            // yet.
             DeliverableValues::Held(values)
                 if newest != Some(values) && (newest.is_none() || standing.numbers.iter().any(is_lost)) =>
             {
@@ -204,7 +208,9 @@ impl<K: Kind> DeliveryRun<'_, K> {
         }
     }
 
-    /// API servers of one cluster may differ, and what is marked now must not seem older than what they tell.
+    /// The API servers of one cluster may have different clocks: the time of an attempt is never earlier than the
+    /// times that the target itself shows, so that a new revision state does not look older than the change it
+    /// describes.
     fn attempt(&self, standing: &AppliedState) -> Attempt {
         let moved = standing.moved.as_ref().and_then(|moved| moved.at);
         let seen = standing.applied_at.into_iter().chain(moved);
@@ -212,19 +218,21 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Attempt { inputs: self.inputs.clone(), now }
     }
 
-    /// Whether values that are not verified would take the place of a rival's that work.
+    /// Whether values that are not verified would replace a competitor's values that work.
     fn would_displace_working_peer(&self, seen: &TargetSnapshot, standing: &AppliedState) -> bool {
         !matches!(self.offer, DeliverableValues::Current(_))
             && self.displaced(seen, standing).next().is_some()
     }
 
-    /// Whether values that did not pass just now would take the place of a rival's that work and would stay: what was
-    /// proven some time ago may have ended since. Entries that go anyway are replaced at once.
+    /// Whether values that did not pass their checks in this run would replace a competitor's values that work
+    /// and would otherwise stay. Checks that passed some time ago are not enough, because a password may have
+    /// been changed since. The entries of a resource that is being removed are replaced at once.
     fn would_displace_unchecked(&self, seen: &TargetSnapshot, standing: &AppliedState) -> bool {
         self.checks != Checks::Fresh && self.displaced(seen, standing).any(|rival| !rival.is_leaving())
     }
 
-    /// The rivals whose entries work, and which would lose them where the resource has none yet.
+    /// The competitors whose entries work and would be replaced. There are none once the resource has entries of
+    /// its own.
     fn displaced<'b>(
         &'b self,
         seen: &'b TargetSnapshot,
@@ -251,7 +259,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         };
         let delivery = delivery::<K>(number, values);
         let present = match self.occupied(seen, &delivery).await? {
-            // What would not be taken needs no revision.
+            // Check that the change can be applied before creating a revision for it.
             Occupied::Free => {
                 seen.change(&self.owner, Some(&delivery), &self.displaced_owners())?;
                 None
@@ -274,7 +282,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(None)
     }
 
-    /// Makes a revision.
+    /// Creates a revision. If another Secret has its name, the number is recorded as used.
     async fn make(&self, blueprint: Blueprint<'_>, taken: &mut BTreeSet<u64>) -> Result<(), DeliveryError> {
         let number = blueprint.number;
         let client = &self.context.client;
@@ -284,7 +292,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(())
     }
 
-    /// Brings the target to the course; what there is to say once it is there.
+    /// Brings the target to the desired revision. Returns the outcome once the target is there.
     async fn roll_out(
         &mut self,
         scene: TargetView<'_>,
@@ -300,7 +308,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             None => None,
         };
         if course.number.is_some() && values.is_none() {
-            // It went since it was listed.
+            // The revision was deleted since it was listed.
             return Ok(None);
         }
         if let (None, Some(successor)) = (course.number, &self.successor) {
@@ -312,7 +320,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         let (change, repair, by) = match self.way(&scene, course, delivery.as_ref()).await? {
             Handover::Waits => return Ok(Some(self.waits(seen, standing))),
             Handover::Keep(present) => {
-                // It becomes the newest revision, and the values to deliver another one after it.
+                // What is there now becomes the newest revision, and the values to deliver become another one
+                // after it.
                 let number = next_number(here, taken, standing);
                 let previous = previous_of_next(here, number, standing);
                 let (values, source) = (&present, RevisionSource::Target);
@@ -343,7 +352,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         };
         if let Some(undone) = standing.undone.as_ref().filter(|_| course.was_there()) {
             match seen.repair(&self.owner, undone)? {
-                // The W&B operator was asked for it already.
+                // The W&B operator was already asked to apply everything again.
                 None => return Ok(Some(delivered(Progress::Progressing(messages::being_repaired(undone))))),
                 Some(change) if course.is_over(standing) => {
                     let by = BTreeSet::from([undone.by.by.clone()]);
@@ -351,7 +360,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
                     self.tell_of_repair(wrote, course, standing, &by);
                     return Ok(None);
                 }
-                // What was written is on its way, which makes everything like it again.
+                // Our last write is still being rolled out, and that restores the entries everywhere.
                 Some(_) => {}
             }
         }
@@ -390,13 +399,14 @@ impl<K: Kind> DeliveryRun<'_, K> {
         }
         self.collect(seen, here, course).await?;
         if course.rollback.is_none() && !elsewhere.is_empty() {
-            // Where the new target failed, people still have the old one.
+            // The old target is left only once the new one works: if the new one fails, people can still use the
+            // old one.
             withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await??;
         }
         Ok(Some(delivered(self.arrived(here, course))))
     }
 
-    /// Goes back to an earlier revision where its values still work, and marks it where they do not.
+    /// Goes back to an earlier revision if its values still work, and otherwise marks that revision as refused.
     async fn turn_back(
         &self,
         scene: &TargetView<'_>,
@@ -410,13 +420,14 @@ impl<K: Kind> DeliveryRun<'_, K> {
             scene.here.iter().find(|revision| revision.number == to),
             revisions::values(client, self.object, to).await?,
         ) else {
-            // It went since it was listed.
+            // The revision was deleted since it was listed.
             return Ok(());
         };
         let checked = if self.contest.is_alone() {
             rollback::check(self.object, self.context, earlier, (&values, newest)).await?
         } else {
-            // What is wrong at the other side of one of them must not keep all of them from working again.
+            // A revision with values of several resources is not checked: one resource whose server rejects its
+            // values must not keep all of them from being rolled back.
             RollbackCheck::Unknown(
                 "It has values of several resources, each of which is checked by itself.".to_owned(),
             )
@@ -436,7 +447,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(())
     }
 
-    /// Deletes the pods that keep a StatefulSet from going on.
+    /// Deletes the pods of failed revisions that keep a StatefulSet from continuing its rollout.
     async fn delete_stuck_pods(
         &self,
         scene: &TargetView<'_>,
@@ -456,7 +467,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(())
     }
 
-    /// Changes the target, unless somebody else keeps undoing that.
+    /// Changes the target. Returns a problem if somebody else keeps undoing that change.
     async fn write(
         &mut self,
         seen: &TargetSnapshot,
@@ -465,10 +476,11 @@ impl<K: Kind> DeliveryRun<'_, K> {
         repair: Repair,
         by: &BTreeSet<String>,
     ) -> Result<Wrote, DeliveryError> {
-        // An object that was deleted and made again has nobody's entries: that is no tug-of-war.
+        // The identity of the objects is part of the attempt: an object that was deleted and created again has no
+        // entries, and that is not a conflict with another field manager.
         let attempt = (number, format!("{} objects={}", self.inputs, seen.uids().join(",")));
         let memory = &self.context.memory;
-        // What is only claimed is there already.
+        // A change that only claims ownership of fields finds the entries in place, so it repairs nothing.
         let is_repair = !change.is_claim();
         if is_repair && !memory.may_deliver(self.object, &attempt, repair, Instant::now()) {
             return Err(self.field_conflict(repair, by).into());
@@ -491,7 +503,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(Wrote::Nothing)
     }
 
-    /// Tells of entries that were in place before, and that somebody else had taken away or changed.
+    /// Publishes an event if entries that were in place before had been removed or changed by somebody else.
     fn tell_of_repair(
         &self,
         wrote: Wrote,
@@ -505,7 +517,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         }
     }
 
-    /// Takes out what is left of those that gave way, once our own entries are in; tells whether anything was.
+    /// Removes what is left of the entries of displaced resources, once our own entries are in place. Returns
+    /// whether anything was left.
     async fn take_over(&self, seen: &TargetSnapshot) -> Result<bool, DeliveryError> {
         for Contender { owner, .. } in &self.displaced {
             if let Some(change) = seen.change(owner, None, &[])? {
@@ -516,7 +529,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Ok(false)
     }
 
-    /// Deletes old revisions that nobody refers to, beyond those that are kept.
+    /// Deletes revisions that nothing refers to, beyond the number that is kept.
     async fn collect(
         &self,
         seen: &TargetSnapshot,
@@ -537,12 +550,12 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 }
 
-/// Who pointed the entries elsewhere.
+/// The field manager that pointed the entries to another revision.
 fn mover(standing: &AppliedState) -> BTreeSet<String> {
     standing.moved.iter().map(|moved| moved.by.clone()).collect()
 }
 
-/// The revisions beside that of the course that pods were not seen to run with.
+/// The revisions, apart from the desired one, with which pods were never seen to run.
 fn unproven(here: &[Revision], course: DesiredRevision<'_>) -> BTreeSet<u64> {
     let is_proven = |mark: &RevisionState| {
         matches!(mark, RevisionState::RolledOut { .. } | RevisionState::Refused { .. })

@@ -1,4 +1,4 @@
-//! What a look at a target tells people: pure.
+//! The checks that need only the state of the target, without a connection to anything. The functions are pure.
 
 use crate::{
     api::{CheckName, Reason},
@@ -7,10 +7,10 @@ use crate::{
     workloads::{Dialect, Environment},
 };
 
-/// W&B's own way back in, when nobody can log in any more.
+/// The setting with which W&B Server lets an administrator in when nobody can log in any more.
 const BREAK_GLASS: &str = "LOCAL_RESTORE";
 
-/// What the target tells beside how the rollout goes. Nothing of it fails a resource.
+/// The findings about the target apart from its rollout. They are notes: none of them fails a resource.
 pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -> Vec<Finding> {
     let mut findings = vec![Finding::noted(CheckName::RestoreMode, restore_mode(environment))];
     findings.extend(
@@ -56,7 +56,8 @@ fn rollout_strategy(environment: &Environment) -> Option<Checked> {
     Some(Checked::warning((), Reason::RolloutInterrupts, remarks.join(" ")))
 }
 
-/// Whether the server of the target reads every setting that it is given; nothing before it is given any.
+/// Whether W&B documents every setting that the target is given for its kind of server; `None` if it is given
+/// none.
 fn settings_documented(settings: &[Env], environment: &Environment) -> Option<Checked> {
     let is_given = |env: &&Env| env.names().any(|name| environment.references.contains(name));
     let given: Vec<&Env> = settings.iter().filter(is_given).collect();
@@ -79,7 +80,7 @@ fn settings_documented(settings: &[Env], environment: &Environment) -> Option<Ch
     ))
 }
 
-/// The server of a target, as far as it is known.
+/// The kind of server of a target, as words for a message.
 fn server(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Local => "the image wandb/local",

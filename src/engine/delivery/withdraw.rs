@@ -1,4 +1,5 @@
-//! Taking back what was delivered: from a target that is not the spec's any more, or with the resource.
+//! Removes what was delivered: from a target that the spec does not name any more, or from every target when the
+//! resource is deleted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,25 +20,25 @@ use crate::{
     workloads::{self, Target},
 };
 
-/// How far the resource is out of its targets.
+/// How far the resource has been removed from its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Withdrawal {
     /// Nothing of it is left.
     Complete,
-    /// Its entries are out, and pods of before still refer to its revisions.
+    /// Its entries are removed, or are about to be; older pods or pod templates may still refer to its revisions.
     PodsRemain,
 }
 
-/// How soon entries go that others may have the place of.
+/// How soon entries are removed that another resource may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum WithdrawalPace {
-    /// Now: who was to have it had its time.
+    /// Now: a resource that could take them over has had its time.
     AtOnce,
-    /// As soon as an heir has taken them over in one step, or had the time for that.
+    /// As soon as another resource has taken them over in one step, or the time for that has passed.
     AfterHeirs,
 }
 
-/// Whether the target has nothing of the resource, or is gone.
+/// Whether the target has no entries of the resource, or does not exist.
 pub(in crate::engine) async fn is_absent<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -54,8 +55,8 @@ pub(in crate::engine) async fn is_absent<K: Kind>(
     Ok(true)
 }
 
-/// Takes the resource's entries out of every object that is not of `kept`, and then the revisions that no pod
-/// refers to. Those that were made for objects of both stay for the ones that are kept.
+/// Removes the resource's entries from every object that is not part of `kept`, and then deletes the revisions to
+/// which no pod refers. A revision that was made for objects of both is limited to those that are kept.
 pub(in crate::engine) async fn withdraw<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -82,7 +83,7 @@ async fn try_to_withdraw<K: Kind>(
     let is_elsewhere = |revision: &&Revision| kept.is_none_or(|kept| !revision.is_within(kept));
     let mut elsewhere: Vec<_> = all.iter().filter(is_elsewhere).cloned().collect();
     let mut targets: Vec<_> = elsewhere.iter().filter_map(Revision::made_for).collect();
-    // Where somebody deleted the revisions, the spec still tells what refers to them.
+    // Where somebody deleted the revisions, the spec still says where entries may be.
     targets.extend(Contender::of(object).and_then(|claimant| claimant.target).filter(|_| kept.is_none()));
     let is_kept = |part: &Target| kept.is_some_and(|kept| part.is_within(kept));
     let objects: BTreeSet<_> =
@@ -92,7 +93,7 @@ async fn try_to_withdraw<K: Kind>(
         if pace == WithdrawalPace::AfterHeirs && awaits_heir(object, context, part).await? {
             return Ok(Withdrawal::PodsRemain);
         }
-        // Without certainty that the entries are out, nothing that they refer to goes.
+        // Revisions are deleted only when it is certain that the entries are removed.
         let Some(numbers) = emptied(object, context, part, &all).await? else {
             return Ok(Withdrawal::PodsRemain);
         };
@@ -121,7 +122,7 @@ async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -
     let namespace = object.namespace().unwrap_or_default();
     let patience = context.waits.deletion;
     let is_over = || context.memory.leaving_for(object, Some(left), Instant::now()) >= patience;
-    // A resource of a kind that is not listed yet may be the heir.
+    // Resources of a kind that is not listed yet might take the entries over.
     if context.registry.unlisted(&namespace).is_some() && !is_absent(object, context, Some(left)).await? {
         return Ok(!is_over());
     }
@@ -133,7 +134,8 @@ async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -
     Ok(!is_over())
 }
 
-/// Takes the resource's entries out of the target; tells which revisions pods refer to once they are out.
+/// Removes the resource's entries from the target. Returns the revisions to which pods refer once the entries are
+/// removed; `None` while that is not certain.
 async fn emptied<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -145,13 +147,13 @@ async fn emptied<K: Kind>(
     let mut owner = owner_in_targets(object);
     for _ in 0..STEPS {
         let Some(seen) = workloads::read(client, &namespace, target).await?? else {
-            // Its pods may live on without it.
+            // Pods of the target may outlive it.
             return Ok(Some(workloads::in_use(client, &namespace, None, &owner).await??));
         };
         let numbers = seen.standing(&owner).numbers;
         let unlisted = revisions::look_up(client, object, target, &numbers, revisions).await?;
         if !unlisted.mended.is_empty() {
-            // They are listed the next time.
+            // The revisions whose metadata was restored are in the list of the next run.
             return Ok(None);
         }
         owner = owner.excluding(unlisted.foreign);

@@ -1,4 +1,5 @@
-//! Which revision a target should refer to, and what its rollout says of that: pure.
+//! Decides which revision a target should refer to, and what the state of a rollout means for that revision. The
+//! functions are pure: they read nothing and write nothing.
 
 use std::collections::BTreeSet;
 
@@ -10,73 +11,75 @@ use crate::{
     workloads::{AppliedState, Rollout},
 };
 
-/// What is to be delivered, beside what the newest revision holds.
+/// How the values to deliver compare with those of the newest revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DesiredValues {
-    /// Exactly that.
+    /// They are the values of the newest revision.
     Newest,
-    /// Something else, or there is no revision yet.
+    /// They differ from the newest revision, or there is no revision yet.
     Other,
-    /// Whatever is there: nothing else is known to work.
+    /// There are no values that may replace what is there: the target keeps the revision that it has.
     NoChange,
 }
 
-/// The next step towards the target.
+/// The next step towards the desired state of the target.
 #[derive(Debug, PartialEq)]
 pub(super) enum DeliveryStep<'a> {
     /// There is nothing to deliver yet.
     Nothing,
-    /// A revision of this number is to be made.
+    /// A revision of this number must be created.
     Create(u64),
-    /// A revision is to be marked.
+    /// The state of a revision must be recorded.
     Mark(&'a Revision, RevisionState),
-    /// The target is to be brought there.
+    /// The target must be brought to this revision.
     Go(DesiredRevision<'a>),
-    /// The target stays as it is: the revision that it went back to was deleted, and none that worked is left.
+    /// The target stays as it is: the revision to which it went back was deleted, and no other revision that
+    /// worked is left.
     Stay(Stranded<'a>),
 }
 
-/// A way back that leads nowhere any more.
+/// A rollback whose revision was deleted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stranded<'a> {
     /// The newest revision, which does not work.
     pub newest: &'a Revision,
     /// The revision that was deleted.
     pub gone: u64,
-    /// What was seen of the newest one.
+    /// What was observed of the newest revision when it failed.
     pub evidence: &'a str,
 }
 
-/// Where a target is to be.
+/// The revision to which a target should refer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct DesiredRevision<'a> {
     /// The newest revision.
     pub newest: &'a Revision,
-    /// Why the target is not to refer to that one.
+    /// The rollback that keeps the target from the newest revision, if there is one.
     pub rollback: Option<&'a Rollback>,
-    /// The revision that it is to refer to; without one the entries are to be out.
+    /// The number of the desired revision. Without one, the entries must be removed.
     pub number: Option<u64>,
 }
 
-/// What a rollout says of a course.
+/// What the state of a rollout means for the desired revision.
 #[derive(Debug, PartialEq)]
 pub(super) enum Judgement<'a> {
-    /// Pods are still to come, or do not come although they did before.
+    /// The rollout has not finished, or pods that ran before are not available now.
     Underway(String),
-    /// A revision is to be marked.
+    /// The state of a revision must be recorded.
     Mark(&'a Revision, RevisionState),
-    /// The target is to go back to the revision of this number, if its values still work.
+    /// The target must go back to the revision of this number, if the values of that one still work.
     Return {
         /// The earlier revision.
         to: u64,
-        /// What was seen of the newest one.
+        /// What was observed of the newest revision.
         evidence: String,
     },
-    /// The newest revision does not work, and nothing is left to go back to.
+    /// The newest revision does not work, and there is no revision to go back to.
     Stay(&'a FailedRevision),
 }
 
-/// What identifies an attempt: a revision that failed is not tried again before it is another one.
+/// What identifies an attempt to deliver: a revision that failed is tried again only when the inputs have
+/// changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     /// The spec and the re-check annotation.
@@ -85,7 +88,8 @@ pub(super) struct Attempt {
     pub now: Timestamp,
 }
 
-/// Decides the next step. `revisions` are those of the target, the oldest first.
+/// Decides the next step. `revisions` are those of the target, the oldest first; `taken` are numbers that must
+/// not be used.
 pub(super) fn plan<'a>(
     revisions: &'a [Revision],
     taken: &BTreeSet<u64>,
@@ -93,7 +97,8 @@ pub(super) fn plan<'a>(
     standing: &AppliedState,
     attempt: &Attempt,
 ) -> DeliveryStep<'a> {
-    // What was read out of a target that was then not taken over leads nowhere.
+    // A revision of values that were read out of the target counts only once the target refers to it. Before
+    // that, the takeover may have been given up.
     let is_begun = |revision: &&Revision| {
         revision.source == RevisionSource::Resource || standing.numbers.contains(&revision.number)
     };
@@ -115,7 +120,7 @@ pub(super) fn plan<'a>(
         return DeliveryStep::Mark(newest, mark);
     }
     match &newest.mark {
-        // What is only kept, while the current values are not verified, is no reason to try again.
+        // Held values (the last verified ones) are no reason to try a failed revision again.
         RevisionState::RolledBack(rollback)
             if wanted == DesiredValues::Newest && rollback.inputs != attempt.inputs =>
         {
@@ -128,7 +133,8 @@ pub(super) fn plan<'a>(
             let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
             let number = rollback.to.filter(is_there).or_else(|| proven_before(revisions, newest));
             match (rollback.to, number) {
-                // Pods of before go on with what they have. Without entries they would be without a sign-in.
+                // Pods that already run keep what they have. Removing the entries would leave people without a
+                // login.
                 (Some(gone), None) => {
                     DeliveryStep::Stay(Stranded { newest, gone, evidence: rollback.evidence.as_str() })
                 }
@@ -146,8 +152,8 @@ pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standin
     last.unwrap_or(0) + 1
 }
 
-/// A person who points the entries to another revision (`kubectl rollout undo`) knows why: that is a way
-/// back like our own, and a move to the newest one is a wish to try it again.
+/// A person who points the entries to another revision (`kubectl rollout undo`) has a reason: pointing them to an
+/// earlier revision is treated as a rollback, and pointing them to the newest one as a request to try it again.
 fn by_somebody_else(
     revisions: &[Revision],
     newest: &Revision,
@@ -158,7 +164,7 @@ fn by_somebody_else(
     let mut numbers = standing.numbers.iter();
     let (Some(to), None) = (numbers.next(), numbers.next()) else { return None };
     let is_later = |time: Timestamp| moved.at.is_some_and(|at| at > time);
-    // Kubernetes keeps whole seconds, and a person may go forward in the second in which they went back.
+    // Kubernetes keeps whole seconds, and a person may go back and forward again within one second.
     let is_since = |time: Timestamp| moved.at.is_some_and(|at| at >= time);
     if !revisions.iter().any(|revision| revision.number == *to) {
         return None;
@@ -180,8 +186,9 @@ fn by_somebody_else(
     Some(rollback_to(*to, evidence, attempt))
 }
 
-/// The same where the W&B operator made workloads of the target, and a person undid the rollout of those. They
-/// differ for a while whenever the target was changed, so this counts only once they were seen to be like it.
+/// Does the same for a rollout that a person undid in the workloads that the W&B operator makes of the target.
+/// These workloads differ from the target for a while after every change of it, so a difference counts only after
+/// they had once matched.
 fn undone_by_somebody_else(
     revisions: &[Revision],
     newest: &Revision,
@@ -213,7 +220,7 @@ fn rollback_to(number: u64, evidence: String, attempt: &Attempt) -> RevisionStat
     })
 }
 
-/// When pods were seen to run with what the newest revision's mark says.
+/// When pods were seen to run with the revision that the newest revision's state names.
 fn arrived_at(newest: &Revision) -> Option<Timestamp> {
     match &newest.mark {
         RevisionState::RolledOut { at } => Some(*at),
@@ -222,18 +229,18 @@ fn arrived_at(newest: &Revision) -> Option<Timestamp> {
     }
 }
 
-/// Whether the target was not changed since pods arrived.
+/// Whether the target is unchanged since pods were seen to run with its revision.
 fn is_over(arrived: Option<Timestamp>, standing: &AppliedState) -> bool {
     arrived.is_some_and(|arrived| standing.applied_at.is_none_or(|applied| applied <= arrived))
 }
 
-/// What the target referred to before this revision came: the last one that pods ran with, or the one
-/// that a later one led back to with pods that ran.
+/// The revision to which the target referred before this one: the last one that pods ran with, or the one to
+/// which a later revision was rolled back with pods that ran.
 pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
     proven_below(revisions, than.number)
 }
 
-/// The same for a revision that is yet to be made.
+/// The same for a revision that does not exist yet.
 pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
     let is_usable = |number: &u64| {
         let is_it = |revision: &&Revision| revision.number == *number;
@@ -247,8 +254,8 @@ pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
     })
 }
 
-/// The revision to go back to for one that is yet to be made. Where somebody deleted it, it is named all the same:
-/// to go back to no entries would take a sign-in away.
+/// The revision to go back to from one that does not exist yet. A revision that somebody deleted is still named,
+/// because going back to no entries at all would take the login away.
 pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &AppliedState) -> Option<u64> {
     let is_gone = |number: &&u64| revisions.iter().all(|revision| revision.number != **number);
     proven_below(revisions, number)
@@ -256,7 +263,7 @@ pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &A
         .or_else(|| standing.numbers.iter().rev().find(is_gone).copied())
 }
 
-/// What was found of the revisions before this one that do not work any more, the latest first.
+/// The evidence of the latest earlier revision that does not work any more.
 fn refused_before<'a>(revisions: &'a [Revision], than: &Revision) -> Option<&'a str> {
     let mut earlier = revisions.iter().rev().filter(|revision| revision.number < than.number);
     earlier.find_map(|revision| match &revision.mark {
@@ -278,14 +285,14 @@ impl<'a> DesiredRevision<'a> {
         arrived_at(self.newest).is_some()
     }
 
-    /// The revision that it would go back to, where somebody deleted that and no other is left that worked.
+    /// The revision to which it would go back, if that one was deleted and no other revision that worked is left.
     pub fn lost(&self, revisions: &[Revision]) -> Option<u64> {
         let is_gone = |number: &u64| revisions.iter().all(|revision| revision.number != *number);
         let lost = self.newest.previous.filter(is_gone);
         lost.filter(|_| proven_before(revisions, self.newest).is_none())
     }
 
-    /// What the target's rollout means for it.
+    /// What the state of the target's rollout means for this revision.
     pub fn judge(&self, rollout: Rollout, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
         let Self { newest, rollback, .. } = *self;
         if let (RevisionState::Stayed(stay), Rollout::Progressing(_) | Rollout::Failed(_)) =
@@ -305,7 +312,7 @@ impl<'a> DesiredRevision<'a> {
                 Judgement::Underway(format!("The target goes back: {} {seen}", rollback.evidence))
             }
             (None, Rollout::Progressing(seen)) => Judgement::Underway(seen),
-            // Pods ran with it before, so what keeps them now lies elsewhere.
+            // Pods ran with this revision before, so the failure has another cause.
             (None, Rollout::Failed(seen)) if matches!(newest.mark, RevisionState::RolledOut { .. }) => {
                 Judgement::Underway(seen)
             }
@@ -313,7 +320,8 @@ impl<'a> DesiredRevision<'a> {
         }
     }
 
-    /// What becomes of a revision that does not work: the way back, or none where earlier ones do not work either.
+    /// Decides what follows when a revision does not work: a rollback, or none if the earlier revisions do not
+    /// work either.
     fn give_up(&self, evidence: String, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
         if let Some(to) = proven_before(revisions, self.newest) {
             return Judgement::Return { to, evidence };
@@ -331,7 +339,7 @@ impl<'a> DesiredRevision<'a> {
         Judgement::Mark(self.newest, RevisionState::Stayed(stay))
     }
 
-    /// The mark of a way back to an earlier revision, or to no entries.
+    /// The revision state that records a rollback to an earlier revision, or to no entries.
     pub fn back(
         &self,
         to: Option<u64>,

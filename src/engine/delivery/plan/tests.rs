@@ -44,7 +44,7 @@ fn moved(numbers: &[u64], second: i64) -> AppliedState {
     }
 }
 
-/// The step in words that a table can hold.
+/// The step as text, so that a table can state it.
 fn step(revisions: &[Revision], wanted: DesiredValues, standing: &AppliedState, inputs: &str) -> String {
     match plan(revisions, &BTreeSet::from([7]), wanted, standing, &attempt(inputs, 99)) {
         DeliveryStep::Nothing => "nothing".to_owned(),
@@ -84,16 +84,16 @@ fn decides_one_step_from_what_is_there() {
         (vec![proven(), failed(Some(1))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], NoChange, standing(&[2]), "spec 1", "go to Some(1)"),
         (vec![failed(None)], Newest, standing(&[2]), "spec 1", "go to None"),
-        // Where it was to go back to is gone, but an earlier one is known to work.
+        // The revision for the rollback is deleted, but an earlier one is known to work.
         (vec![proven(), failed(Some(9))], Newest, standing(&[2]), "spec 1", "go to Some(1)"),
-        // None is: without entries people would be without a sign-in.
+        // No revision that worked is left: without entries people would be without a login.
         (vec![failed(Some(1))], Newest, standing(&[2]), "spec 1", "stay without 1"),
         (vec![failed(Some(1))], Newest, standing(&[1]), "spec 1", "stay without 1"),
         (vec![failed(Some(1))], NoChange, standing(&[1]), "spec 2", "stay without 1"),
         (vec![failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
         (vec![failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
         (vec![proven(), failed(Some(1))], Newest, standing(&[1]), "spec 2", "retry 2"),
-        // Nothing works any more: it stays, until a person changes something.
+        // No revision works any more: the target stays as it is until a person changes something.
         (vec![refused(), stayed()], Newest, standing(&[2]), "spec 1", "go to Some(2)"),
         (vec![refused(), stayed()], NoChange, standing(&[2]), "spec 2", "go to Some(2)"),
         (vec![refused(), stayed()], Newest, standing(&[2]), "spec 2", "retry 2"),
@@ -102,7 +102,7 @@ fn decides_one_step_from_what_is_there() {
         (vec![refused(), stayed()], Newest, moved(&[1], 9), "spec 1", "go to Some(2)"),
         (vec![proven(), failed(Some(1))], NoChange, standing(&[1]), "spec 2", "go to Some(1)"),
         (vec![proven(), failed(Some(1))], Other, standing(&[1]), "spec 1", "create 8"),
-        // What was read out of a target leads nowhere where that was not taken over.
+        // Values that were read out of a target lead nowhere unless that target was taken over.
         (vec![of_target(1)], NoChange, none(), "spec 1", "nothing"),
         (vec![of_target(1)], NoChange, standing(&[1]), "spec 1", "go to Some(1)"),
         (vec![of_target(1)], Newest, none(), "spec 1", "go to Some(1)"),
@@ -125,9 +125,9 @@ fn decides_one_step_from_what_is_there() {
             "spec 1",
             "go to Some(2)",
         ),
-        // That was done before there was another revision to go to.
+        // The person did that before there was a newer revision, so it is not about this one.
         (vec![proven(), revision(2, Pending)], Newest, moved(&[1], 0), "spec 1", "go to Some(2)"),
-        // To where nothing is, or to several at once: that is no way back.
+        // Entries that point to a missing revision, or to several at once, are not a rollback.
         (
             vec![proven(), revision(2, RolledOut { at: at(3) })],
             Newest,
@@ -142,7 +142,7 @@ fn decides_one_step_from_what_is_there() {
             "spec 1",
             "go to Some(2)",
         ),
-        // Back where they are to be already, further back, and forward again.
+        // Entries that a person points to the desired revision, to an earlier one, and to the newest one again.
         (vec![proven(), failed(Some(1))], Newest, moved(&[1], 20), "spec 1", "go to Some(1)"),
         (
             vec![revision(0, Pending), proven(), failed(Some(1))],
@@ -174,14 +174,15 @@ fn what_somebody_did_to_what_was_made_of_the_target_is_a_wish_once_pods_had_arri
     let arrived = |to| RolledBack(Rollback { arrived: Some(at(12)), ..back(to) });
     for (newest, numbers, expected) in [
         (RolledOut { at: at(6) }, &[1][..], "mark 2 back to Some(1)"),
-        // Forward again, and on to another one.
+        // Entries that go forward again, and on to another revision.
         (arrived(Some(1)), &[2], "retry 2"),
         (arrived(None), &[1], "mark 2 back to Some(1)"),
-        // What is no revision, gone, or different for each workload is repaired instead.
+        // Entries that point to no revision, to a deleted one, or to different ones in each workload are repaired
+        // instead.
         (RolledOut { at: at(6) }, &[], "go to Some(2)"),
         (RolledOut { at: at(6) }, &[9], "go to Some(2)"),
         (RolledOut { at: at(6) }, &[0, 1], "go to Some(2)"),
-        // While what was written is still on its way, it differs anyway.
+        // While our own write is still being rolled out, the workloads differ from it anyway.
         (Pending, &[1], "go to Some(2)"),
         (Retried { since: at(3) }, &[1], "go to Some(2)"),
         (RolledOut { at: at(4) }, &[1], "go to Some(2)"),
@@ -253,7 +254,7 @@ fn a_revision_that_does_not_work_any_more_is_no_way_back() {
             "stays: Crashed. Crashed.",
         ),
         (vec![revision(3, RevisionState::Pending)], None, "back to nothing"),
-        // Somebody deleted it.
+        // Somebody deleted the revision for the rollback.
         (vec![], Some(1), "stays: Crashed. Revision 1, to which it would go back, was deleted."),
         (vec![revision(3, RevisionState::Pending)], Some(3), "back to nothing"),
         (vec![proven], Some(2), "returns to 1"),
@@ -272,7 +273,7 @@ fn a_revision_that_does_not_work_any_more_is_no_way_back() {
         };
         assert_eq!(judged, expected);
     }
-    // It is looked at on, and a late success counts.
+    // The rollout is still observed, and a late success counts.
     let stays = revision(4, RevisionState::Stayed(stay()));
     let course = DesiredRevision { newest: &stays, rollback: None, number: Some(4) };
     assert!(!course.is_over(&standing(&[4])));
@@ -286,19 +287,19 @@ fn a_revision_that_does_not_work_any_more_is_no_way_back() {
 /// What can happen to a target and its revisions.
 #[derive(Clone, Debug)]
 enum Event {
-    /// Other values are to be delivered; whether they work in the pods.
+    /// Other values must be delivered, which work in the pods or do not.
     Edit(Pods),
-    /// The spec changes without another value.
+    /// The spec changes, but the values do not.
     Retry,
     /// A person points the entries to one of the revisions.
     Undo(prop::sample::Index),
-    /// The values of one of the revisions stop working at the other side.
+    /// The servers do not accept the values of one of the revisions any more.
     Revoke(prop::sample::Index),
     /// Somebody deletes one of the revisions.
     Delete(prop::sample::Index),
-    /// Somebody takes the entries out.
+    /// Somebody removes the entries.
     Remove,
-    /// The process is killed before it has taken so many steps of the next run.
+    /// The process is killed after so many steps of the next run.
     Kill(usize),
 }
 
@@ -308,18 +309,18 @@ enum Pods {
     Crash,
 }
 
-/// A cluster in which everything happens at once, one second a step.
+/// A simulated cluster in which every change takes effect at once and a step takes one second.
 #[derive(Default)]
 struct World {
     revisions: Vec<Revision>,
     contents: std::collections::BTreeMap<u64, (u64, Pods)>,
-    /// The revisions whose values the other side refuses, and how often each was tried.
+    /// The revisions whose values the servers refuse, and how often each was tried.
     refused: std::collections::BTreeMap<u64, usize>,
     wanted: Option<(u64, Pods)>,
     standing: AppliedState,
     generation: usize,
     clock: i64,
-    /// Whether pods ran with entries of the owner.
+    /// Whether pods ran with entries of the resource.
     had_entries: bool,
 }
 
@@ -333,7 +334,7 @@ impl World {
         self.contents.get(&number).map_or(Pods::Crash, |content| content.1)
     }
 
-    /// One step; whether there was one to take.
+    /// Takes one step. Returns whether there was one to take.
     fn step(&mut self) -> bool {
         let now = self.tick();
         let attempt = Attempt { inputs: self.generation.to_string(), now };
@@ -400,7 +401,8 @@ impl World {
             Event::Retry => self.generation += 1,
             Event::Undo(index) if !self.revisions.is_empty() => {
                 let number = index.get(&self.revisions).number;
-                // Where that one does not work, the person has taken the working one away.
+                // The revision to which the person points may not work, so the entries are not required to be in
+                // place afterwards.
                 self.had_entries = false;
                 self.standing.numbers = BTreeSet::from([number]);
                 self.standing.moved = Some(RepointedBy { by: "kubectl-rollout".to_owned(), at: Some(now) });
@@ -435,7 +437,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever happens and wherever it is killed, it comes to rest, at what is wanted if that works.
+    /// Whatever happens, and wherever the process is killed, the delivery ends in a stable state, which has the
+    /// wanted values if they work.
     #[test]
     fn every_story_comes_to_rest(events in prop::collection::vec(event(), 1..20), last in prop_oneof![Just(Pods::Run), Just(Pods::Crash)]) {
         let mut world = World::default();
