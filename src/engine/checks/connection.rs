@@ -1,4 +1,4 @@
-//! The checks of a connection, which every kind begins with.
+//! The checks of a connection, with which every kind begins.
 
 use rustls::pki_types::ServerName;
 
@@ -12,13 +12,14 @@ use crate::{
     problem::capitalized,
 };
 
-/// `DnsResolves`, `EgressAllowed` and `TcpConnects`.
+/// Makes the checks `DnsResolves`, `EgressAllowed` and `TcpConnects`.
 pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) -> Option<Metered> {
     let addresses = report
         .check(CheckName::DnsResolves, async {
             let addresses = network.resolve(endpoint).await?;
             let full = network.full_name(&endpoint.host);
-            // Which addresses would differ from run to run where a name has many.
+            // The message does not name the addresses: if a name has many, they differ from run to run, and so
+            // would the status.
             let message = match &endpoint.host {
                 net::Host::Name(name) if *name == full => format!("{name} has an address."),
                 net::Host::Name(name) => {
@@ -44,7 +45,7 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
         .await
 }
 
-/// `TlsVerifies`.
+/// Makes the check `TlsVerifies`.
 pub async fn check_tls<S: Duplex>(
     report: &mut Report,
     stream: S,
@@ -68,21 +69,21 @@ pub async fn check_tls<S: Duplex>(
 /// How a connection is protected.
 #[derive(Clone, Copy)]
 pub enum Protection<'a> {
-    /// Not at all.
+    /// It is not protected.
     Plaintext,
-    /// By TLS, with certificates of these authorities.
+    /// TLS protects it, with certificates of these authorities.
     Tls(&'a Trust),
 }
 
 impl Protection<'_> {
-    /// The checks of a connection, in the order in which people read them.
+    /// The checks of such a connection, in the order in which people read them.
     pub fn checks(&self) -> impl Iterator<Item = CheckName> + use<> {
         let tls = matches!(self, Self::Tls(_)).then_some(CheckName::TlsVerifies);
         [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects].into_iter().chain(tls)
     }
 }
 
-/// All checks of a connection to a server that speaks TLS from the start, or never.
+/// Makes all checks of a connection to a server that speaks TLS from the start, or not at all.
 pub async fn connect(
     report: &mut Report,
     network: &Network,
@@ -91,15 +92,15 @@ pub async fn connect(
 ) -> Option<Box<dyn Duplex>> {
     let stream = reach(report, network, endpoint).await?;
     let Protection::Tls(trust) = protection else { return Some(Box::new(stream)) };
-    // Every host that parses has a name that certificates can carry.
+    // Every host that can be parsed has a name that certificates can carry, so this never returns early.
     let name = endpoint.host.server_name()?;
     Some(Box::new(check_tls(report, stream, &name, trust).await?))
 }
 
-/// A certificate that ends sooner than this deserves a warning.
+/// A certificate that expires sooner than this leads to a warning.
 const EXPIRY_WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
-/// What of an accepted chain people must know.
+/// What people must know about an accepted chain.
 fn describe(chain: Option<&VerifiedChain>, now: jiff::Timestamp) -> Checked<()> {
     let links = chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
     let is_soon = |link: &&ChainLink| end(link).is_some_and(|end| end.duration_since(now) < EXPIRY_WARNING);
@@ -125,7 +126,7 @@ fn describe(chain: Option<&VerifiedChain>, now: jiff::Timestamp) -> Checked<()> 
     }
 }
 
-/// The end of a certificate's validity; some are valid for ever.
+/// When a certificate expires; `None` if its time cannot be represented, as for one that is valid for ever.
 fn end(link: &ChainLink) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_second(link.not_after).ok()
 }

@@ -1,4 +1,4 @@
-//! Where a run happens: what checks may use beside their plan.
+//! The circumstances of a run: what checks may use beside their plan.
 
 use std::time::Duration;
 
@@ -14,28 +14,31 @@ use crate::{
 pub struct CheckContext<'a> {
     /// Connections to the outside.
     pub network: &'a Network,
-    /// The cluster; nothing for `check` without one.
+    /// The cluster; `None` for the command `check` without one.
     pub cluster: Option<&'a Cluster>,
     /// The resource's namespace.
     pub namespace: &'a str,
-    /// What the Secret holds, if it is there and ours.
+    /// The values in the Secret, if it exists and belongs to the resource.
     pub published: Option<&'a Values>,
-    /// What this process saw pass last; somebody else may have edited the Secret since, or it was never written.
+    /// The values that last passed in this process. The Secret may have other ones, because somebody edited it or
+    /// it was never written.
     pub last_verified: Option<&'a Values>,
-    /// What the last run found, where it had the same inputs.
+    /// The findings of the last run, if that had the same inputs.
     pub last_findings: &'a [Finding],
-    /// Whether the same inputs passed before: what is published for them comes from them.
+    /// Whether the same inputs passed before, so that the published values come from them.
     pub proven: bool,
-    /// How the other side refused what [`Kind::maintain`](crate::engine::Kind::maintain) asked, where asking again is of no use.
+    /// The refusal of the last [`Kind::maintain`](crate::engine::Kind::maintain), if repeating the request would
+    /// not help.
     pub last_upkeep: Option<&'a Finding>,
-    /// Why the Secret could not be written a short while ago: what is made for it would be lost.
+    /// Why the Secret could not be written a short while ago. Credentials that are made while that lasts would be
+    /// lost.
     pub unwritable: Option<&'a Problem>,
     /// The time of the run.
     pub now: Now,
 }
 
 impl<'a> CheckContext<'a> {
-    /// Awaits work within a time limit; what it waited for when that was over.
+    /// Awaits work within a time limit. The error says what the work was waiting for when the time was over.
     pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T, Awaited> {
         let mut work = std::pin::pin!(work);
         let meter = self.network.meter();
@@ -43,7 +46,7 @@ impl<'a> CheckContext<'a> {
             done = tokio::time::timeout(limit, work.as_mut()) => done,
             () = meter.overstays() => return Err(Awaited::Rest),
         };
-        // The work still waits as long as it is not dropped.
+        // This must be read while the work still exists, because dropping the work ends its waiting.
         let awaited = if meter.is_waiting() {
             Awaited::Memory
         } else if self.network.awaits_others() {
@@ -54,7 +57,7 @@ impl<'a> CheckContext<'a> {
         done.map_err(|_| awaited)
     }
 
-    /// A scene without a cluster, in which nothing was published yet.
+    /// A context without a cluster, in which nothing was published yet.
     pub fn without_cluster(network: &'a Network) -> Self {
         Self {
             network,

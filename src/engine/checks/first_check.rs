@@ -1,8 +1,9 @@
-//! When checks are due that an earlier process has made: pure.
+//! Decides when a process makes the checks that an earlier process has made already. The functions are pure.
 //!
-//! When it made them is not known, since a status has no times that change. So each resource has a point of its own in
-//! every interval of the clock, the same in every process: however often the process starts anew, whichever of them
-//! runs at that point makes the checks, and those of many resources are spread over the whole interval.
+//! The status does not say when the earlier process made them, because a time there would change with every run.
+//! Instead each resource has its own point in every interval of the clock, which is the same in every process.
+//! Whichever process runs at that point makes the checks, however often processes are restarted, and the checks
+//! of many resources are spread over the whole interval.
 
 use std::{
     hash::{DefaultHasher, Hasher},
@@ -11,7 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 
-/// When a process learnt from a status that the checks had passed, and of which resource.
+/// The moment at which a process learnt from the status of a resource that its checks had passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
     share: u64,
@@ -20,14 +21,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// For the resource of this uid, which was learnt of now.
+    /// The moment for the resource of this uid, which is now.
     pub fn new(uid: &str, wall: Timestamp, now: Instant) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(uid.as_bytes());
         Self { share: hasher.finish(), wall, since: now }
     }
 
-    /// How long until the checks are due, where they are to be made once in each interval.
+    /// How long to wait for the resource's next point, if checks are made once in each interval.
     pub fn wait(self, interval: Duration, now: Instant) -> Duration {
         let interval = interval.as_millis().max(1);
         let wall = u128::try_from(self.wall.as_millisecond()).unwrap_or_default();
@@ -67,7 +68,8 @@ mod tests {
     }
 
     proptest! {
-        /// The point is the same in every process, so that it is reached although each lives for a short time only.
+        /// The point is the same in every process, so that it is reached even if each process lives for a short
+        /// time only.
         #[test]
         fn a_restart_moves_nothing(uid in "[0-9a-f]{8}", start in 0i64..100_000_000_000, later in 0u64..3_600_000) {
             let now = Instant::now();
@@ -79,7 +81,7 @@ mod tests {
             let next = if later <= wait { wait } else { wait + INTERVAL };
             let expected = next.saturating_sub(later);
             prop_assert_eq!(restarted.wait(INTERVAL, now + later), expected);
-            // In the same process it is due from then on.
+            // In the process that computed it, the checks are due from that point on.
             prop_assert_eq!(Spread::new(&uid, wall, now).wait(INTERVAL, now + later), wait.saturating_sub(later));
         }
     }

@@ -1,7 +1,7 @@
-//! What is remembered of one resource's checks, so that unchanged inputs lead to no extra probe: pure.
+//! The memory of one resource's checks, so that unchanged inputs lead to no extra check. Everything here is pure.
 //!
-//! Two things outlive the process in the status: that credentials were refused or left without a clear
-//! answer, since trying them again could lock the account, and that the inputs passed, so that an
+//! Two facts outlive the process in the status. The first is that credentials were refused or got no clear
+//! answer, because sending them again could lock the account. The second is that the inputs passed, so that an
 //! outage neither counts at once nor keeps the Secret from being repaired.
 
 use std::time::{Duration, Instant};
@@ -18,58 +18,59 @@ use crate::{
     net::{Consent, Terms, Usage},
 };
 
-/// What findings answer: the inputs, and the value of the re-check annotation.
+/// The identity of findings: the inputs that they are about, and the value of the re-check annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckKey {
-    /// Spec and referenced contents.
+    /// The spec and the referenced contents.
     pub inputs: InputsHash,
     /// The spec alone.
     pub spec: InputsHash,
-    /// The re-check annotation.
+    /// The value of the re-check annotation.
     pub recheck: Option<String>,
     /// Which of the custom resources that the spec refers to are verified.
     pub dependency_readiness: Vec<bool>,
 }
 
-/// What is remembered of one resource.
+/// The remembered state of one resource's checks.
 #[derive(Clone)]
 pub struct CheckHistory<E> {
     question: CheckKey,
-    /// What the last run of the checks found.
+    /// The findings of the last run.
     pub findings: Findings,
-    /// What it learnt beside that.
+    /// What the last run obtained beside its findings.
     pub evidence: E,
     /// Whether these inputs passed at some time.
     pub proven: bool,
-    /// Failed runs in a row.
+    /// The number of failed runs in a row.
     failures: u32,
-    /// When the checks ran; nothing where only a status tells of them.
+    /// When the checks ran; `None` if they are known from a status only.
     checked_at: Option<Instant>,
-    /// Since when only a status tells that the checks passed, where they need not be made again at once.
+    /// Since when it is known from a status that the checks passed, if they need not be repeated at once.
     spread: Option<Spread>,
     /// When the values must be renewed.
     renewal: Renewal,
-    /// How the other side refused to be changed, and since when it is not asked again.
+    /// The refusal of a maintenance request, and since when the request is not repeated.
     refusal: Option<(Finding, Instant)>,
-    /// A number between 0 and 1 that spreads resources over time.
+    /// A random number between 0 and 1 that spreads the runs of resources over time.
     jitter: f64,
-    /// What became of credentials in the last run.
+    /// The answers to credentials in the last run.
     pub usage: Usage,
 }
 
 /// When values must be renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// They last as long as their inputs.
+    /// They stay valid as long as their inputs do.
     Never,
-    /// At this time.
+    /// They must be renewed at this time.
     At(Instant),
     /// The last run should have renewed them and did not.
     Overdue,
 }
 
 impl Renewal {
-    /// What the kind says after a run that is just over.
+    /// Converts the kind's answer right after a run; a time that has passed already means that the renewal
+    /// failed.
     pub fn new(due: Option<Timestamp>, now: Timestamp, instant: Instant) -> Self {
         let Some(due) = due else { return Self::Never };
         match Duration::try_from(due.duration_since(now)) {
@@ -79,7 +80,7 @@ impl Renewal {
     }
 }
 
-/// How a run's findings count.
+/// How the findings of a run count.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunVerdict {
     /// No check failed.
@@ -88,48 +89,49 @@ pub enum RunVerdict {
     Tolerated {
         /// The first failed check.
         failure: Finding,
-        /// Failed runs in a row.
+        /// The number of failed runs in a row.
         failures: u32,
     },
-    /// A check failed, and that counts.
+    /// A check failed, and the failure counts.
     Failed(Finding),
-    /// A check failed, and is not made again before a person changes something.
+    /// A check failed, and is not repeated before a person changes something.
     Held(Finding),
 }
 
-/// How soon the checks may be made again with the same inputs.
+/// How soon the checks may be repeated with the same inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retrial {
-    /// On the schedule.
+    /// They are repeated on the schedule.
     Scheduled,
-    /// After a while that outlasts the usual window in which wrong passwords are counted.
+    /// They are repeated after a time that is longer than the usual window in which servers count wrong
+    /// passwords.
     Seldom,
-    /// Not before a person changes something.
+    /// They are not repeated before a person changes something.
     Held,
 }
 
 impl<E> CheckHistory<E> {
-    /// Whether the findings answer the question and are not due for another look.
+    /// Whether the findings are for this key and the checks are not due yet.
     pub fn answers(&self, question: &CheckKey, schedule: Schedule, now: Instant) -> bool {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
-    /// How long ago the checks ran; nothing where only a status tells of them.
+    /// How long ago the checks ran; `None` if they are known from a status only.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         Some(now.saturating_duration_since(self.checked_at?))
     }
 
-    /// Whether the checks passed at some time with the inputs of this question.
+    /// Whether the checks passed at some time with the inputs of this key.
     pub fn is_proven(&self, question: &CheckKey) -> bool {
         self.proven && self.question.inputs == question.inputs
     }
 
-    /// What was found, where it was with the inputs of this question.
+    /// The findings, if they are about the inputs of this key.
     pub fn findings_on(&self, question: &CheckKey) -> &[Finding] {
         if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
     }
 
-    /// On which terms credentials that were refused may be sent now.
+    /// The terms on which credentials that were refused may be sent now.
     pub fn terms(&self, question: &CheckKey, interval: Duration) -> Terms {
         let is_asked = self.question.recheck != question.recheck || self.question.spec != question.spec;
         let consent = if is_asked { Consent::Given } else { self.usage.consent };
@@ -144,7 +146,7 @@ impl<E> CheckHistory<E> {
         let tolerated = match self.retrial() {
             Retrial::Held => return RunVerdict::Held(failure.clone()),
             Retrial::Scheduled => threshold,
-            // The second try comes after more time than the threshold usually spans.
+            // The second try comes so late that it spans more time than the threshold usually does.
             Retrial::Seldom => threshold.min(2),
         };
         if self.proven && self.failures < tolerated && self.renewal != Renewal::Overdue {
@@ -154,11 +156,11 @@ impl<E> CheckHistory<E> {
         }
     }
 
-    /// Whether sending an account's credentials again could lock the account.
+    /// How soon an account's credentials may be sent again without the risk of locking the account.
     ///
-    /// A server that was in no state to judge them has not counted them. Where the answer is unclear they
-    /// may have been counted. Credentials that passed before are in use by W&B Server, which sends them
-    /// at every login, so that a rare try more does no harm there, and an outage passes by itself.
+    /// A server that was in no state to judge them has not counted them. If the answer is unclear, they may have
+    /// been counted. Credentials that passed before are in use by W&B Server, which sends them at every login, so
+    /// one more try now and then does no harm, and the check recovers by itself after an outage.
     fn retrial(&self) -> Retrial {
         match self.findings.credentials_answer() {
             None | Some(CredentialsAnswer::NotSent) => Retrial::Scheduled,
@@ -168,14 +170,15 @@ impl<E> CheckHistory<E> {
         }
     }
 
-    /// How the other side refused to be changed when the same was asked a short while ago.
+    /// The refusal of a maintenance request, if the same was requested a short while ago.
     pub fn refused_upkeep(&self, question: &CheckKey, now: Instant) -> Option<&Finding> {
         let (finding, since) = self.refusal.as_ref()?;
         let lasts = self.question == *question && now.saturating_duration_since(*since) < REFUSAL_LASTS;
         lasts.then_some(finding)
     }
 
-    /// How long until the checks are due; never by themselves where credentials may not be sent again.
+    /// How long until the checks are due; `None` if credentials may not be sent again, so that time alone makes
+    /// them never due.
     pub fn wait(&self, schedule: Schedule, now: Instant) -> Option<Duration> {
         if self.retrial() == Retrial::Held {
             return None;
@@ -192,7 +195,7 @@ impl<E> CheckHistory<E> {
         })
     }
 
-    /// What is remembered after another run.
+    /// The history after another run.
     pub fn record(
         previous: Option<&Self>,
         question: CheckKey,
@@ -226,11 +229,11 @@ impl<E> CheckHistory<E> {
         }
     }
 
-    /// What a status tells of an earlier process's run with the same inputs.
+    /// The history that a status holds of an earlier process's run with the same inputs.
     ///
-    /// Findings are taken from it only where asking again could do harm; otherwise they are due. That
-    /// the inputs passed is taken from it only if this same version of the operator wrote it, since
-    /// another one may have published other values for them.
+    /// Findings are taken from it only where repeating the checks could do harm; other checks are due at once.
+    /// That the inputs passed is taken from it only if this same version of the operator wrote it, since another
+    /// version may have published other values for them.
     pub fn recover(
         status: &Status,
         question: CheckKey,
@@ -274,12 +277,13 @@ impl<E> CheckHistory<E> {
             usage: Usage::default(),
         };
         let retrial = recovered.retrial();
-        // How long ago they were sent is not known, so that the wait begins anew.
+        // The status does not say how long ago the credentials were sent, so the wait begins anew.
         let checked_at = (retrial == Retrial::Seldom).then_some(now);
         (retrial != Retrial::Scheduled || proven || is_refused).then_some(Self { checked_at, ..recovered })
     }
 
-    /// The same, with the checks due at the resource's own time where the status tells that nothing was wrong.
+    /// The same history, with the checks due at the resource's own point of the interval, if the status shows
+    /// that nothing was wrong.
     #[must_use]
     pub fn spread(self, spread: Spread) -> Self {
         let is_settled = self.checked_at.is_none()
@@ -292,7 +296,7 @@ impl<E> CheckHistory<E> {
     }
 }
 
-/// When to look again.
+/// The settings of the spec that decide when checks are repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     /// `spec.checkInterval`.
@@ -301,31 +305,33 @@ pub struct Schedule {
     pub threshold: u32,
 }
 
-/// The first wait after a failure; it doubles up to the interval.
+/// The first wait after a failure. It doubles with each failure, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 
-/// How long a change that was refused is not asked for again, unless something else changes.
+/// How long a maintenance request that was refused is not repeated, unless something else changes.
 const REFUSAL_LASTS: Duration = Duration::from_hours(1);
 
-/// The longest wait while values are overdue, since they may end before the next check.
+/// The longest wait while values are overdue, since they may expire before the next check.
 const OVERDUE_RETRY: Duration = Duration::from_mins(1);
 
-/// The shortest wait before credentials that got no clear answer are sent again: servers usually
-/// count wrong passwords over the last half hour.
+/// The shortest wait before credentials that got no clear answer are sent again: servers usually count wrong
+/// passwords over the last half hour.
 const SELDOM: Duration = Duration::from_mins(30);
 
-/// The share of a wait by which it may be longer.
+/// The share of a wait by which it may be extended at random.
 const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
     fn delay<E>(self, remembered: &CheckHistory<E>) -> Duration {
-        // A provider counts clients that come with a wrong secret, and only another secret helps.
+        // A provider counts requests with a wrong client secret, and only another secret helps, so quick retries
+        // are left out.
         if remembered.findings.client_rejected() {
             return self.interval;
         }
         if remembered.retrial() == Retrial::Seldom {
             return match remembered.findings.credentials_answer() {
-                // Tries on a long interval would come as regularly as the times over which servers count.
+                // Tries on a long interval could come as regularly as the windows over which servers count, so
+                // the interval is doubled.
                 Some(CredentialsAnswer::Unclear) if self.interval >= SELDOM => {
                     self.interval.saturating_mul(2)
                 }
@@ -459,20 +465,20 @@ mod tests {
     #[test]
     fn no_answer_to_credentials_but_yes_is_repeated_on_the_interval() {
         for (reason, fresh, proven) in [
-            // What was refused is held, whatever the words.
+            // Refused credentials are held, whatever the reason.
             (Reason::InvalidCredentials, None, None),
             (Reason::AccountLocked, None, None),
             (Reason::OperationRefused, None, None),
             (Reason::ConfidentialityRequired, None, None),
             (Reason::Referral, None, None),
-            // What is unclear is held, unless the same credentials passed before.
+            // Credentials with an unclear answer are held, unless the same ones passed before.
             (Reason::TimedOut, None, Some(SELDOM)),
             (Reason::ConnectionClosed, None, Some(SELDOM)),
             (Reason::ProtocolError, None, Some(SELDOM)),
             (Reason::ResponseTooLarge, None, Some(SELDOM)),
             // A server that cannot judge them has not counted them.
             (Reason::ServerUnavailable, Some(SELDOM), Some(SELDOM)),
-            // A server that refused the handshake has not even seen them.
+            // A server that refused the handshake has not received them.
             (Reason::TlsHandshakeFailed, Some(FIRST_RETRY), Some(SCHEDULE.interval)),
         ] {
             let wait =
@@ -481,7 +487,7 @@ mod tests {
             let passed = bind(None, 1, None);
             assert_eq!(wait(&bind(Some(&passed), 1, Some(reason))), proven, "{reason}");
         }
-        // What was not sent, or was sent on nobody's behalf, locks nobody out.
+        // Credentials that were not sent, or that belong to no account, lock nobody out.
         let not_sent = bind(None, 1, Some(Reason::ConnectionFailed));
         assert_eq!(SCHEDULE.delay(&not_sent), FIRST_RETRY);
         let mut anonymous = bind(None, 1, Some(Reason::TimedOut));
@@ -554,7 +560,7 @@ mod tests {
         let soon = now + REFUSAL_LASTS / 2;
         assert!(once.refused_upkeep(&question(1), soon).is_some());
         assert!(once.refused_upkeep(&question(2), soon).is_none());
-        // That it was not asked for again does not make the refusal younger.
+        // A run that did not repeat the request does not restart the time of the refusal.
         let twice = refused(Some(&once), soon);
         assert!(twice.refused_upkeep(&question(1), now + REFUSAL_LASTS).is_none());
     }

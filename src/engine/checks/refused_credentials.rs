@@ -1,5 +1,6 @@
-//! What concerns several resources that have the same credentials: what statuses tell of ones that an earlier process
-//! saw refused, which is known before any are sent, and that refused ones turned out to be right.
+//! Shares refusals of credentials between resources. Refusals that an earlier process saw are read from the
+//! statuses before any credentials are sent, and credentials that were refused and then accepted make their
+//! resources run again.
 
 use std::{
     sync::Arc,
@@ -19,11 +20,11 @@ use crate::engine::{
 };
 use crate::{api::Status, error::Error, net::Said, problem::Problem};
 
-/// How long a server's full name is looked for, by which other namespaces know it.
+/// How long the server's full name is looked up. Resources of other namespaces know the server by that name.
 const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Recalls what the statuses of a kind's resources tell, once they are listed. Whoever sends credentials waits for it
-/// from this call on.
+/// Reads the refusals from the statuses of a kind's resources, once they are listed. From this call on, every run
+/// waits for that before it sends credentials.
 pub(in crate::engine) fn recall_once_listed<K: Kind>(
     context: Arc<Context<K>>,
     watched: Arc<WatchHandle>,
@@ -40,7 +41,7 @@ pub(in crate::engine) fn recall_once_listed<K: Kind>(
     }
 }
 
-/// Has those run whose credentials turned out to be right.
+/// Runs the resources again whose refused credentials were accepted in the meantime.
 pub(in crate::engine) async fn run_after_acceptances<K: Kind>(
     context: Arc<Context<K>>,
     store: Store<Guarded<K>>,
@@ -48,7 +49,7 @@ pub(in crate::engine) async fn run_after_acceptances<K: Kind>(
 ) {
     let credentials = &context.network.credentials;
     let mut acceptances = credentials.acceptances();
-    // The sender lives as long as the process.
+    // The loop ends only with the process, which owns the sender.
     while acceptances.changed().await.is_ok() {
         for object in store.state() {
             let Ok(resource) = &object.0 else { continue };
@@ -63,7 +64,8 @@ pub(in crate::engine) async fn run_after_acceptances<K: Kind>(
 async fn recall<K: Kind>(context: &Context<K>, store: &Store<Guarded<K>>) {
     for object in store.state() {
         let Ok(object) = &object.0 else { continue };
-        // What is not looked at any more may tell of a password that was right later.
+        // A resource that is not checked any more may have an outdated status: its password may have been
+        // accepted since.
         if object.common().suspend || object.meta().deletion_timestamp.is_some() {
             continue;
         }
@@ -102,7 +104,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     let refused = network.recall_refusal(&login, said, &problem);
     let terms = (planned.account, object.common().failure_threshold);
     let recover = || CheckHistory::recover(status, planned.question, &checked_inputs, terms, Instant::now());
-    // A run may have come before this, and knows the refusal, too.
+    // A run may have come before this, and has recorded the refusal already.
     let known = context.memory.history(object).or_else(recover);
     if let Some(mut known) = known
         && known.findings.credentials_answer().is_some()
@@ -113,7 +115,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     Ok(())
 }
 
-/// What a status tells of credentials that were not accepted.
+/// The refusal of credentials that a status holds, if it holds one.
 fn refused_in(status: &Status) -> Option<(Said, Problem)> {
     let findings = status.checks.iter().filter_map(Finding::from_status);
     findings.into_iter().find_map(|finding| {

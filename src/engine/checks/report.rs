@@ -1,4 +1,4 @@
-//! What the checks of one run found.
+//! What the checks of one run found, and how findings are collected.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// What a check that did not fail has to say.
+/// The outcome of a check that did not fail.
 pub struct Checked<T = ()> {
     value: T,
     concern: Option<Reason>,
@@ -20,17 +20,17 @@ pub struct Checked<T = ()> {
 }
 
 impl<T> Checked<T> {
-    /// As it should be.
+    /// An outcome without a complaint.
     pub fn passed(value: T, message: impl Into<String>) -> Self {
         Self { value, concern: None, message: message.into() }
     }
 
-    /// Works, but deserves a look.
+    /// An outcome that works, but that a person should look at.
     pub fn warning(value: T, reason: Reason, message: impl Into<String>) -> Self {
         Self { value, concern: Some(reason), message: message.into() }
     }
 
-    /// What was found, without what there is to say of it.
+    /// The value that the check obtained, without its message.
     pub fn into_value(self) -> T {
         self.value
     }
@@ -46,23 +46,23 @@ impl<T> Checked<T> {
     }
 }
 
-/// One finding, with how long it took.
+/// The result of one check in one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// Which check.
+    /// The check.
     pub name: CheckName,
-    /// How it ended.
+    /// The result.
     pub result: CheckResult,
-    /// Why.
+    /// The reason, one word for programs.
     pub reason: Reason,
-    /// What was seen, what was expected and what to do next.
+    /// What was seen, what was expected, and what to do next.
     pub message: String,
-    /// How long it took.
+    /// How long the check took.
     pub duration: Duration,
 }
 
 impl Finding {
-    /// A finding that took no time and did not fail.
+    /// A finding that needed no network and did not fail.
     pub fn noted(name: CheckName, checked: Checked) -> Self {
         let (result, reason) = match checked.concern {
             Some(reason) => (CheckResult::Warning, reason),
@@ -71,7 +71,7 @@ impl Finding {
         Self { name, result, reason, message: checked.message, duration: Duration::ZERO }
     }
 
-    /// What it says of this account's credentials, where the check sent them and failed.
+    /// What a failure says of the account's credentials, if this check sent them.
     pub(in crate::engine) fn credentials_answer(&self, account: Account) -> Option<CredentialsAnswer> {
         let were_sent = account == Account::Named && self.name.sends_credentials();
         (were_sent && self.result == CheckResult::Failed).then(|| self.reason.credentials_answer())
@@ -88,7 +88,7 @@ impl Finding {
     }
 }
 
-/// Collects findings while checks run; secrets are taken out of every message on the way in.
+/// Collects findings while checks run, and redacts secrets in every message.
 pub struct Report {
     order: Vec<CheckName>,
     redactor: Redactor,
@@ -99,46 +99,47 @@ pub struct Report {
     account: Account,
 }
 
-/// What a run that took too long waited for last.
+/// What a run was waiting for when its time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// The other side.
+    /// An answer of the server.
     Answer,
-    /// The memory that the answers to other runs have.
+    /// Memory for a large answer, which the answers to other runs took.
     Memory,
-    /// The rest of a large answer, for whose memory others waited.
+    /// The rest of a large answer, while other runs waited for the memory that it took.
     Rest,
-    /// What others learn of the same credentials.
+    /// The answer that another resource gets to the same credentials.
     Others,
 }
 
-/// On whose behalf the checks talk to the other side.
+/// Whose credentials the checks send, if any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Account {
-    /// Nobody's.
+    /// The checks send no credentials of an account that could be locked.
     #[default]
     Anonymous,
-    /// An account's, whose credentials come from a Secret, and which the other side may lock.
+    /// The checks send the credentials of an account. They come from a Secret, and the server may lock the
+    /// account.
     Named,
 }
 
-/// What a person must know of credentials that were refused.
+/// The sentence for people about credentials that were refused.
 const NOT_REPEATED: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
-/// What a person must know of credentials whose answer is unclear.
+/// The sentence for people about credentials that got no clear answer.
 const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong password. The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes; only a password that worked before is tried again, after half an hour at the earliest.";
 
-/// What a person must know of credentials that the other side was in no state to judge.
+/// The sentence for people about credentials that the server was in no state to judge.
 const POSTPONED: &str = "The operator tries it again after half an hour, or as soon as the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
-/// A finding's message without what is said of when credentials are sent again.
+/// The message of a finding, without the sentence about when credentials are sent again.
 pub(in crate::engine) fn without_advice(message: &str) -> &str {
     let advice = [NOT_REPEATED, NOT_REPEATED_UNCLEAR, POSTPONED];
     advice.iter().find_map(|advice| message.strip_suffix(advice)).unwrap_or(message).trim_end()
 }
 
 impl Report {
-    /// An empty report on these checks.
+    /// An empty report about these checks.
     pub fn new(order: Vec<CheckName>, redactor: Redactor) -> Self {
         Self {
             order,
@@ -151,7 +152,7 @@ impl Report {
         }
     }
 
-    /// The same report on checks that are made on behalf of this account.
+    /// The same report, for checks that send this account's credentials.
     #[must_use]
     pub fn on_behalf_of(self, account: Account) -> Self {
         Self { account, ..self }
@@ -183,22 +184,22 @@ impl Report {
         value
     }
 
-    /// Records that the spec leaves the check out.
+    /// Records that a check was left out because the spec does not ask for it.
     pub fn skip(&mut self, name: CheckName, message: &str) {
         self.push(name, CheckResult::Skipped, Reason::NotRequested, message.to_owned());
     }
 
-    /// Records the certificate that the server showed.
+    /// Records the certificate that the server presented.
     pub fn saw_certificate(&mut self, certificate: ServerCertificate) {
         self.certificate = Some(certificate);
     }
 
-    /// Takes a secret out of every later message that was not among the inputs.
+    /// Redacts in every later message a secret that was not among the inputs.
     pub fn conceal(&mut self, secret: &Sensitive) {
         self.redactor.conceal(secret);
     }
 
-    /// Records that a server asked not to be asked again so soon (`Retry-After`).
+    /// Records that a server asked to wait for a time before the next request (`Retry-After`).
     pub fn pause(&mut self, duration: Duration) {
         self.pause = self.pause.max(Some(duration));
     }
@@ -226,7 +227,7 @@ impl Report {
         self.findings.push(finding);
     }
 
-    /// Ends a run that used its whole time: the check that was running is the one that failed.
+    /// Ends a run that used all of its time: the check that was running counts as failed.
     pub fn time_out(&mut self, limit: Duration, awaited: Awaited) {
         let running = self.running.as_ref().map(|(name, _)| name.clone());
         let first_missing = || self.order.iter().find(|name| !self.has(name)).cloned();
@@ -264,11 +265,11 @@ impl Report {
         self.findings.iter().any(|finding| finding.name == *name)
     }
 
-    /// Every check once, in order; the ones that were not reached are Skipped.
+    /// Every check once, in order. Checks that were not reached are Skipped.
     pub fn finish(mut self) -> Findings {
         let failed = self.has_failed();
         let missing = self.order.iter().find(|name| !self.has(name)).cloned();
-        // What was not looked at must never count as verified, whatever the reason.
+        // A check that was not made must never count as verified, whatever the reason.
         if let (false, Some(name)) = (failed, missing) {
             self.push(
                 name,
@@ -312,13 +313,13 @@ fn humanize(duration: Duration) -> String {
 /// Everything that one run found, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// One finding a check.
+    /// One finding for each check.
     pub list: Vec<Finding>,
-    /// The certificate that the server showed.
+    /// The certificate that the server presented.
     pub certificate: Option<ServerCertificate>,
-    /// How long a server asked to be left alone.
+    /// How long a server asked to wait before the next request.
     pub pause: Option<Duration>,
-    /// On whose behalf the checks were made.
+    /// Whose credentials the checks sent.
     pub account: Account,
 }
 
@@ -328,7 +329,7 @@ impl Findings {
         self.list.iter().find(|finding| finding.result == CheckResult::Failed)
     }
 
-    /// What the other side said of an account's credentials, where it did not accept them.
+    /// What the server said of an account's credentials, if it did not accept them.
     pub fn credentials_answer(&self) -> Option<CredentialsAnswer> {
         self.list.iter().find_map(|finding| finding.credentials_answer(self.account))
     }
@@ -338,7 +339,7 @@ impl Findings {
         self.list.iter().any(|finding| finding.result == CheckResult::Failed && finding.name.judges_values())
     }
 
-    /// The failure of this check, where only a person can end it.
+    /// The failure of this check, if only a person can fix its cause.
     pub fn refusal(&self, name: &CheckName) -> Option<&Finding> {
         let is_refused = |finding: &&Finding| {
             finding.name == *name

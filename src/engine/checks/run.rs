@@ -1,4 +1,4 @@
-//! One run of the checks, within its time limit.
+//! One run of the checks within its time limit, and the maintenance that follows it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     problem::Problem,
 };
 
-/// A run of the checks: what it found, and what is left to be kept up on the other side.
+/// A run of the checks: its findings, and what must still be maintained at the server.
 pub struct CheckRun<'a, K: Kind> {
     plan: &'a K::Plan,
     scene: CheckContext<'a>,
@@ -19,15 +19,15 @@ pub struct CheckRun<'a, K: Kind> {
     tended: Option<CheckName>,
 }
 
-/// What an examination came to.
+/// The outcome of a check run.
 pub struct CheckOutcome<E> {
-    /// What was found.
+    /// The findings.
     pub findings: Findings,
-    /// What was learnt beside that.
+    /// What the run obtained beside its findings.
     pub evidence: E,
-    /// How the other side refused to be changed, where only a person can end that.
+    /// The refusal of the maintenance request, if only a person can fix its cause.
     pub refusal: Option<Finding>,
-    /// What became of credentials.
+    /// The answers to credentials.
     pub usage: Usage,
 }
 
@@ -35,7 +35,7 @@ impl<'a, K: Kind> CheckRun<'a, K> {
     /// Runs every check of the plan; `limit` bounds all of them together.
     pub async fn run(planned: &'a Planned<K>, scene: CheckContext<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
-        // A CA bundle need not come from a Secret, and is worth a remark all the same.
+        // The bundle need not come from a Secret, but a remark about it still needs this check.
         let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
         let shared = judges_values.then_some(CheckName::SecretValues);
         let order = shared.into_iter().chain(K::checks(plan)).collect();
@@ -43,7 +43,7 @@ impl<'a, K: Kind> CheckRun<'a, K> {
         if judges_values {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }
-        // Boxed, since it is the largest part of a run.
+        // The future is boxed because it is the largest part of a run.
         let probed = scene.within(limit, Box::pin(K::probe(plan, &scene, &mut report))).await;
         let evidence = probed.unwrap_or_else(|awaited| {
             report.time_out(limit, awaited);
@@ -52,12 +52,12 @@ impl<'a, K: Kind> CheckRun<'a, K> {
         Self { plan, scene, limit, report, evidence, tended: None }
     }
 
-    /// What is to be kept up, if anything.
+    /// What must be maintained at the server, if anything.
     pub fn maintenance(&self) -> Option<Maintenance> {
         K::maintenance(self.plan, &self.evidence, &self.scene)
     }
 
-    /// Keeps it up, within the time limit of the checks once more.
+    /// Maintains it, again within the time limit of the checks.
     pub async fn maintain(&mut self, maintenance: Maintenance) {
         self.tended = Some(maintenance.check);
         let evidence = self.evidence.clone();
@@ -68,12 +68,12 @@ impl<'a, K: Kind> CheckRun<'a, K> {
         }
     }
 
-    /// Tells that it could not be begun.
+    /// Records that the maintenance could not be started.
     pub fn refuse(&mut self, maintenance: Maintenance, problem: Problem) {
         self.report.record::<()>(maintenance.check, Err(problem));
     }
 
-    /// Tells that it is left to the operator.
+    /// Records that the maintenance is left to the running operator.
     pub fn leave(&mut self, maintenance: Maintenance) {
         self.report.skip(
             maintenance.check,
@@ -81,7 +81,7 @@ impl<'a, K: Kind> CheckRun<'a, K> {
         );
     }
 
-    /// What it came to.
+    /// Ends the run.
     pub fn finish(self) -> CheckOutcome<K::Evidence> {
         let findings = self.report.finish();
         let refusal = self.tended.and_then(|check| findings.refusal(&check).cloned());
