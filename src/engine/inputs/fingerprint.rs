@@ -1,4 +1,4 @@
-//! What findings speak of, in a form that outlives the process: pure.
+//! The fingerprint of the inputs of a check run, in a form that outlives the process. The functions are pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,12 +18,13 @@ use crate::{
     problem::quote,
 };
 
-/// Names the object, its spec, what it refers to and the annotation that findings speak of, in a way
-/// that outlives the process.
+/// Names the object, its spec, the objects to which it refers, and the re-check annotation, in a form that the
+/// status keeps.
 ///
-/// Contents are named by a digest whose key is the identifier (`metadata.uid`) of the object that holds them: of a
-/// Secret only those know it who may read the Secret, so that nobody else can try values. What changes nothing but
-/// metadata leaves it as it is. The version beside it is for people who look for the cause of a check.
+/// Contents appear as a digest whose key is the identifier (`metadata.uid`) of the object that holds them. Only
+/// those who may read a Secret know its identifier, so nobody else can test guesses of a value against the
+/// digest. A change of metadata alone does not change the digest. The version beside it is for people who look
+/// for the cause of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedInputs {
     text: String,
@@ -31,11 +32,11 @@ pub struct CheckedInputs {
 }
 
 impl CheckedInputs {
-    /// What a run on these objects speaks of.
+    /// The inputs of a run on these objects.
     pub fn of<K: Kind>(object: &K, objects: &BTreeMap<ObjectKey, Fetched>) -> Self {
         let uid = object.uid().unwrap_or_default();
-        // Another process, made with another release of Rust, gives the same spec the same digest:
-        // otherwise an upgrade would send credentials again that were refused.
+        // A process that was built with another release of Rust computes the same digest for the same spec.
+        // Otherwise an upgrade would send credentials again that were refused.
         let spec = hexadecimal(digest(&SHA256, checked_spec(object).as_bytes()).as_ref());
         let mut text = format!("uid={uid}{SPEC_MARK}{spec}");
         let references = references(object);
@@ -56,7 +57,7 @@ impl CheckedInputs {
         Self { text, generation: object.meta().generation }
     }
 
-    /// Whether a status speaks of the re-check that the object asks for now.
+    /// Whether a status was written with the re-check that the object asks for now.
     pub fn has_recheck_of<K: Kind>(object: &K, status: &Status) -> bool {
         let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
         recorded.is_none_or(|(inputs, _)| match recheck(object).as_str() {
@@ -65,8 +66,8 @@ impl CheckedInputs {
         })
     }
 
-    /// Whether a person asks to try these inputs even if a value looks like none: by a re-check that no status
-    /// tells of yet, or that one tells of with these very inputs. So each re-check lets a value through once.
+    /// Whether a person asks to use these inputs even if a value looks like a mistake: by a re-check that no
+    /// status shows yet, or one that a status shows with these very inputs. So each re-check allows a value once.
     pub(in crate::engine) fn has_consent_of<K: Kind>(&self, object: &K) -> bool {
         let is_asked = object.annotations().contains_key(RECHECK_ANNOTATION);
         let is_used_up = |status: &Status| {
@@ -76,7 +77,7 @@ impl CheckedInputs {
         is_asked && !object.status().is_some_and(is_used_up)
     }
 
-    /// Whether a status speaks of the same, whichever version of the operator wrote it.
+    /// Whether a status was written with the same inputs, by any version of the operator.
     pub fn agrees_with(&self, status: &Status) -> bool {
         let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
         recorded.is_some_and(|(inputs, _)| {
@@ -85,13 +86,14 @@ impl CheckedInputs {
         })
     }
 
-    /// The same, for a status that this version of the operator wrote.
+    /// Whether a status was written with the same inputs by this version of the operator.
     pub fn agrees_with_own(&self, status: &Status) -> bool {
         let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
         self.agrees_with(status) && recorded.is_some_and(|(_, version)| version == env!("CARGO_PKG_VERSION"))
     }
 
-    /// Whether a status speaks of the same spec and Secrets, so that what it tells of credentials is of these.
+    /// Whether a status was written with the same spec and Secrets, so that its findings about credentials are
+    /// about these.
     pub fn has_credentials_of(&self, status: &Status) -> bool {
         let recorded = status.checked_inputs.as_deref();
         self.agrees_with(status) || recorded.is_some_and(|recorded| secrets(recorded) == secrets(&self.text))
@@ -104,9 +106,9 @@ impl CheckedInputs {
         !self.agrees_with(status) && wishes(recorded) != wishes(&self.text)
     }
 
-    /// Whether a status agrees that the release before wrote, with a shorter digest of another kind and versions of
-    /// objects instead of their contents: the generation tells instead that the spec is the same. Without this the
-    /// upgrade would send all credentials that were refused once more, at the same time. To be removed after the
+    /// Whether a status agrees that the previous release wrote. It has a shorter digest of another kind, and
+    /// versions of objects instead of their contents, so the generation shows that the spec is the same. Without
+    /// this, an upgrade would send all refused credentials once more, at the same time. Remove this after the
     /// next release.
     fn agrees_with_earlier(&self, recorded: &str, status: &Status) -> bool {
         let earlier = without_spec(recorded, EARLIER_DIGITS);
@@ -118,7 +120,7 @@ impl CheckedInputs {
     }
 }
 
-/// The first bytes of a digest as text.
+/// The first bytes of a digest in hexadecimal.
 fn hexadecimal(digest: &[u8]) -> String {
     digest.iter().take(DIGEST_BYTES).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -126,7 +128,7 @@ fn hexadecimal(digest: &[u8]) -> String {
     })
 }
 
-/// The digest of what the references lead to in an object.
+/// The digest of the contents to which the references lead in an object.
 fn contents<'a>(
     uid: &str,
     data: &BTreeMap<String, Vec<u8>>,
@@ -144,20 +146,20 @@ fn contents<'a>(
     hexadecimal(context.sign().as_ref())
 }
 
-/// Precedes the digest of a spec.
+/// The text before the digest of a spec.
 const SPEC_MARK: &str = " spec=";
 
-/// Precedes the digest of contents, after a version.
+/// The text before the digest of contents, after a version.
 const CONTENTS_MARK: char = '~';
 
-/// What stands before the re-check, word by word, and the re-check, which may hold any words.
+/// The words before the re-check, and the re-check, which may contain any words.
 fn words(text: &str) -> (impl Iterator<Item = &str>, &str) {
     let end = text.find(RECHECK_MARK).unwrap_or(text.len());
     let (objects, recheck) = text.split_at_checked(end).unwrap_or((text, ""));
     (objects.split(' '), recheck)
 }
 
-/// The text without the versions of objects that it has the contents of.
+/// The text without the versions of those objects of which it has the contents.
 fn without_versions(text: &str) -> String {
     let (words, recheck) = words(text);
     let word = |word: &str| match (word.split_once('='), word.split_once(CONTENTS_MARK)) {
@@ -167,14 +169,14 @@ fn without_versions(text: &str) -> String {
     words.map(word).collect::<Vec<_>>().join(" ") + recheck
 }
 
-/// The text without the contents of objects that it has the versions of.
+/// The text without the contents of those objects of which it has the versions.
 fn without_contents(text: &str) -> String {
     let (words, recheck) = words(text);
     let word = |word: &str| word.split_once(CONTENTS_MARK).map_or(word, |(version, _)| version).to_owned();
     words.map(word).collect::<Vec<_>>().join(" ") + recheck
 }
 
-/// What a text says of the object, its spec and its Secrets.
+/// The words of a text about the object, its spec and its Secrets.
 fn secrets(text: &str) -> Vec<String> {
     let text = without_versions(text);
     let starts = ["uid=", SPEC_MARK.trim_start(), "Secret/"];
@@ -182,16 +184,16 @@ fn secrets(text: &str) -> Vec<String> {
     words(&text).0.filter(is_meant).map(str::to_owned).collect()
 }
 
-/// What a text says of the spec and of the re-check.
+/// The parts of a text about the spec and the re-check.
 fn wishes(text: &str) -> (Option<&str>, &str) {
     let (mut words, recheck) = words(text);
     (words.find(|word| word.starts_with(SPEC_MARK.trim_start())), recheck)
 }
 
-/// How many digits the digest of a spec had in the release before.
+/// How many digits the digest of a spec had in the previous release.
 const EARLIER_DIGITS: usize = 16;
 
-/// What stands before and after a spec's digest of so many digits.
+/// The text before and after the digest of a spec with this many digits.
 fn without_spec(text: &str, digits: usize) -> Option<(&str, &str)> {
     let (before, rest) = text.split_once(SPEC_MARK)?;
     let (digest, after) = rest.split_at_checked(digits)?;
@@ -199,19 +201,19 @@ fn without_spec(text: &str, digits: usize) -> Option<(&str, &str)> {
     (is_whole && (after.is_empty() || after.starts_with(' '))).then_some((before, after))
 }
 
-/// How much of a digest is written down: enough to tell two specs of one resource apart.
+/// How many bytes of a digest are written: enough to tell two specs of one resource apart.
 const DIGEST_BYTES: usize = 16;
 
-/// Precedes the value of the re-check annotation.
+/// The text before the value of the re-check annotation.
 const RECHECK_MARK: &str = " recheck=";
 
-/// The re-check that the object asks for.
+/// The re-check for which the object asks, as text.
 fn recheck<K: Kind>(object: &K) -> String {
     let value = object.annotations().get(RECHECK_ANNOTATION);
     value.map_or_else(String::new, |value| format!("{RECHECK_MARK}{}", quote(value)))
 }
 
-/// Precedes the operator's version in [`CheckedInputs`].
+/// The text before the operator's version in [`CheckedInputs`].
 const VERSION_MARK: &str = " operator=";
 
 impl Display for CheckedInputs {
@@ -275,7 +277,7 @@ mod tests {
             ("2.uid", "hunter2\n", true),
             ("2.uid", "hunter3", false),
             ("1.uid", " hunter2", false),
-            // Who does not know the Secret's identifier cannot try passwords.
+            // Somebody who does not know the Secret's identifier cannot test passwords.
             ("1.other", "hunter2", false),
         ] {
             let now = of(Some("a"), DN, version, password);

@@ -1,4 +1,7 @@
-//! The values that references lead to, checked and cleaned: pure.
+//! Resolves the references of a spec to values, and cleans and judges them. In reading order: `references` (where
+//! references lead, and reading those objects), this module (from objects to values), `secret_value` (values that
+//! look like a mistake), `validate` (whether a spec makes sense by itself), and `fingerprint` (the identity of
+//! inputs across processes).
 
 pub(super) mod fingerprint;
 pub(super) mod references;
@@ -21,7 +24,7 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// The values that a spec refers to, checked and cleaned.
+/// The values to which a spec refers, judged and cleaned.
 pub struct Inputs {
     values: Vec<(Reference, Sensitive)>,
     resources: Vec<(Cow<'static, str>, FoundResource)>,
@@ -29,13 +32,13 @@ pub struct Inputs {
     pub remarks: Vec<Problem>,
     /// The CA bundle, if the spec has one.
     pub ca_bundle: Option<CaBundle>,
-    /// The system's authorities and those of the CA bundle.
+    /// The system's authorities together with those of the CA bundle.
     pub trust: Trust,
 }
 
 impl Inputs {
-    /// Looks every reference up. The problem's reason is the first one's; its message tells all. Something may
-    /// speak for a value that looks like none.
+    /// Looks up every reference. The problem has the reason of the first fault, and a message about all of them.
+    /// `is_vouched_for` says whether a value may be used although it looks like a mistake.
     pub fn resolve(
         references: &[Reference],
         ca_bundle: Option<&Reference>,
@@ -86,17 +89,18 @@ impl Inputs {
         Err(Problem::new(first.reason, messages.join(" ")))
     }
 
-    /// The value that a field of the spec refers to.
+    /// The value to which this field of the spec refers.
     pub fn get(&self, field: &str) -> Option<&Sensitive> {
         self.values.iter().find(|(reference, _)| reference.field == field).map(|(_, value)| value)
     }
 
-    /// The custom resource that a field of the spec refers to.
+    /// The custom resource to which this field of the spec refers.
     pub fn resource(&self, field: &str) -> Option<&FoundResource> {
         self.resources.iter().find(|(at, _)| *at == field).map(|(_, found)| found)
     }
 
-    /// How the custom resources are that the spec refers to: news for the checks, but no other inputs.
+    /// Which of the referenced custom resources are verified. A change leads to new checks, but does not count as
+    /// other inputs.
     pub(super) fn dependency_readiness(&self) -> Vec<bool> {
         let is_verified = |(_, found): &(_, FoundResource)| found.is_verified();
         self.resources.iter().map(is_verified).collect()
@@ -107,7 +111,7 @@ impl Inputs {
         self.values.iter().map(|(_, value)| value)
     }
 
-    /// Takes every value of this run out of texts.
+    /// A redactor that removes every value of this run from texts.
     pub fn redactor(&self) -> Redactor {
         Redactor::new(self.secrets().cloned())
     }
@@ -124,7 +128,8 @@ impl Hash for Inputs {
             checked(found.spec.clone()).to_string().hash(state);
         }
         self.ca_bundle.hash(state);
-        // What is left out of a bundle changes what people must know, though nothing that is published.
+        // Remarks count as inputs, because a certificate that is left out of a bundle changes what people must
+        // know, although it changes no published value.
         for remark in &self.remarks {
             remark.message.hash(state);
         }
@@ -193,7 +198,8 @@ fn invalid_bundle(reference: &Reference, fault: &BundleFault) -> Problem {
     )
 }
 
-/// What W&B Server would not read of a bundle is not published; somebody may count on it.
+/// The remark that W&B Server cannot read a part of the bundle. That part is not published, and somebody may rely
+/// on it.
 fn partly_read(reference: &Reference, passed_over: &[String]) -> Option<Problem> {
     let Reference { source, name, key, .. } = reference;
     (!passed_over.is_empty()).then(|| {
@@ -231,7 +237,8 @@ fn text(reference: &Reference, bytes: &[u8]) -> Result<String, Problem> {
     })
 }
 
-/// Refuses what is surely not the value, before it is sent once; the remark is on what may be none.
+/// Refuses a value that is certainly a mistake, before it is sent once. Returns a remark on a value that may be a
+/// mistake.
 fn judge(
     reference: &Reference,
     value: &Sensitive,
@@ -253,13 +260,13 @@ fn judge(
     }
 }
 
-/// The contents of a key as they are used.
+/// The contents of a key without one line break at the end, which is the form in which they are used.
 pub(super) fn without_line_break(raw: &[u8]) -> &[u8] {
     let line = raw.strip_suffix(b"\n");
     line.map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Drops one line break at the end, which editors and `echo` add, and warns about other white space.
+/// Removes one line break at the end, which editors and `echo` add, and warns about other white space.
 fn clean(reference: &Reference, mut raw: String) -> (Sensitive, Option<Problem>) {
     let Reference { name, key, .. } = reference;
     let before = raw.len();

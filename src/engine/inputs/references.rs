@@ -1,4 +1,4 @@
-//! References in a spec, and the reading of the objects that they lead to.
+//! The references of a spec, and reading the objects to which they lead.
 
 use std::{
     borrow::Cow,
@@ -20,17 +20,17 @@ use crate::api::{
     CaBundleSource, ConditionType, GROUP, KeyReference, TlsSpec, VERSION, common::is_object_name,
 };
 
-/// A kind of custom resource that another kind refers to.
+/// A kind of custom resource to which another kind refers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReferencedKind {
-    /// The Kubernetes kind.
+    /// Its name in manifests, such as `OidcProvider`.
     pub kind: &'static str,
-    /// Its name in URLs.
+    /// Its plural name in URLs.
     pub plural: &'static str,
 }
 
 impl ReferencedKind {
-    /// The kind of these types.
+    /// The referenced kind of a Rust type; `None` if its names are not known at compile time.
     pub fn of<K: Resource<DynamicType = ()>>() -> Option<Self> {
         match (K::kind(&()), K::plural(&())) {
             (Cow::Borrowed(kind), Cow::Borrowed(plural)) => Some(Self { kind, plural }),
@@ -38,20 +38,20 @@ impl ReferencedKind {
         }
     }
 
-    /// The kind as the client's generic types want it.
+    /// The kind in the form that the client's dynamic types need.
     pub fn resource(self) -> ApiResource {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, self.kind), self.plural)
     }
 }
 
-/// Which kind of object a reference leads to.
+/// The kind of object to which a reference leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReferenceSource {
     /// A Secret.
     Secret,
     /// A ConfigMap.
     ConfigMap,
-    /// A custom resource of the operator's own.
+    /// A custom resource of one of the operator's own kinds.
     Neighbour(ReferencedKind),
 }
 
@@ -66,32 +66,32 @@ impl ReferenceSource {
     }
 }
 
-/// One key of one object, and where the spec names it.
+/// A reference to one key of one object, and the place in the spec that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Which kind of object.
+    /// The kind of object.
     pub source: ReferenceSource,
     /// The object's name.
     pub name: String,
-    /// The key in its data; none for a custom resource.
+    /// The key in the object's data; empty for a custom resource.
     pub key: String,
-    /// The path of the spec that names it, for messages.
+    /// The path in the spec, for messages.
     pub field: Cow<'static, str>,
-    /// What its absence means.
+    /// What it means if the value does not exist.
     pub need: Requirement,
 }
 
-/// What the absence of a referenced value means.
+/// What it means that a referenced value does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// A problem.
+    /// It is a problem.
     Required,
-    /// That it comes later.
+    /// It may be added later, so it is no problem.
     Optional,
 }
 
 impl Reference {
-    /// A key of a Secret.
+    /// A reference to a key of a Secret.
     pub fn secret(reference: &KeyReference, field: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ReferenceSource::Secret, reference, field)
     }
@@ -101,7 +101,7 @@ impl Reference {
         Self { source, name, key, field: field.into(), need: Requirement::Required }
     }
 
-    /// A custom resource of the operator's own, as a whole.
+    /// A reference to a custom resource of one of the operator's own kinds, as a whole.
     pub fn neighbour(neighbour: ReferencedKind, name: &str, field: &'static str) -> Self {
         let source = ReferenceSource::Neighbour(neighbour);
         Self {
@@ -113,13 +113,13 @@ impl Reference {
         }
     }
 
-    /// The same, where the value may come later.
+    /// The same reference to a value that may be added later.
     #[must_use]
     pub fn optional(self) -> Self {
         Self { need: Requirement::Optional, ..self }
     }
 
-    /// The CA bundle of a spec, if it has one.
+    /// The reference to the CA bundle of a spec, if it has one.
     pub fn ca_bundle(tls: Option<&TlsSpec>) -> Option<Self> {
         let CaBundleSource { secret_key_ref, config_map_key_ref } = &tls?.ca_bundle;
         let field = "spec.tls.caBundle";
@@ -131,7 +131,7 @@ impl Reference {
         })
     }
 
-    /// The object without the key.
+    /// The referenced object without the key.
     pub fn object(&self) -> ObjectKey {
         ObjectKey { source: self.source, name: self.name.clone() }
     }
@@ -140,43 +140,43 @@ impl Reference {
 /// An object in the resource's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectKey {
-    /// Which kind of object.
+    /// The kind of object.
     pub source: ReferenceSource,
     /// The object's name.
     pub name: String,
 }
 
-/// What reading an object gave. It has no `Debug`: data may be secret.
+/// The result of reading an object. The type has no `Debug`, because the data may be secret.
 #[derive(Clone)]
 pub enum Fetched {
-    /// The object, with its version and data.
+    /// The object exists; this is its version and data.
     Found {
-        /// `metadata.resourceVersion`, and `metadata.uid` after a dot.
+        /// `metadata.resourceVersion` and `metadata.uid`, with a dot between them.
         version: String,
-        /// Every key.
+        /// The bytes of every key.
         data: BTreeMap<String, Vec<u8>>,
     },
-    /// The custom resource.
+    /// The custom resource exists.
     Resource(Box<FoundResource>),
     /// There is no such object.
     Missing,
-    /// The operator's account may not read it.
+    /// The operator's service account may not read it.
     Forbidden,
 }
 
-/// A custom resource of the operator's own that another one refers to.
+/// A custom resource of one of the operator's own kinds to which another one refers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundResource {
-    /// Identifies the spec: the resource's identity and its `metadata.generation`.
+    /// The version of its spec: the resource's uid and its `metadata.generation`.
     pub version: String,
     /// `spec`.
     pub spec: Value,
-    /// `status`; nothing in a manifest that never met an API server.
+    /// `status`; `None` in a manifest that no API server has processed.
     pub status: Option<Value>,
 }
 
 impl FoundResource {
-    /// The condition of a type in its status.
+    /// The condition of this type in its status.
     pub fn condition(&self, type_: ConditionType) -> Option<Condition> {
         let conditions = self.status.as_ref()?.get("conditions")?.as_array()?;
         let found = conditions
@@ -191,7 +191,7 @@ impl FoundResource {
     }
 }
 
-/// Reads each object that the references lead to, once, and all at the same time.
+/// Reads each object to which the references lead once, all at the same time.
 pub async fn fetch(
     client: &Client,
     namespace: &str,
@@ -237,7 +237,7 @@ impl From<Secret> for Fetched {
     fn from(secret: Secret) -> Self {
         let mut data: BTreeMap<_, _> =
             secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-        // Only manifests that never met an API server still carry it.
+        // `stringData` exists only in manifests that no API server has processed.
         data.extend(
             secret.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())),
         );

@@ -1,31 +1,33 @@
-//! Whether what stands in a Secret is the value, or what a tool was to make the value of: pure.
+//! Judges whether a Secret holds the value itself, or something that a tool should have replaced by the value.
+//! The functions are pure.
 //!
-//! A wrong password counts for a lock-out each time that it is sent, so what is surely none is refused before.
-//! What may be one after all only gets a remark: to refuse a password that works would lock people out.
+//! Servers count a wrong password towards a lock-out each time that it is sent, so a text that is certainly not
+//! the value is refused before. A text that may be the value only gets a remark: refusing a password that works
+//! would lock people out.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// What is wrong with a value, as the rest of a sentence about it, and what to do.
+/// What is wrong with a value, as the rest of a sentence about it, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Flaw {
-    /// What was seen; nothing of the value itself.
+    /// What was seen, without any part of the value.
     pub(in crate::engine) seen: String,
     /// What to do about it.
     pub(in crate::engine) remedy: &'static str,
 }
 
-/// What a look at a value tells.
+/// The judgement about a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Look {
     /// It may well be the value.
     Sound,
-    /// It may be the value, but deserves a look.
+    /// It may be the value, but a person should look at it.
     Doubtful(Flaw),
-    /// It is not the value.
+    /// It is certainly not the value.
     Wrong(Flaw),
 }
 
-/// Looks at a value of which the line break at its end has been taken.
+/// Judges a value, without the line break at its end.
 pub(in crate::engine) fn look(value: &str) -> Look {
     let wrong = |seen: &str, remedy| Look::Wrong(Flaw { seen: seen.to_owned(), remedy });
     let doubtful = |seen: &str, remedy| Look::Doubtful(Flaw { seen: seen.to_owned(), remedy });
@@ -67,7 +69,7 @@ pub(in crate::engine) fn look(value: &str) -> Look {
 
 const ENCODE_ONCE: &str = "Put the value itself below stringData, or encode it once below data.";
 
-/// A character that nobody sees and nobody typed.
+/// Finds a character that nobody can see and nobody typed.
 fn invisible(value: &str) -> Option<String> {
     if value.starts_with('\u{feff}') {
         return Some("begins with a byte order mark (U+FEFF), which some editors add".to_owned());
@@ -76,7 +78,8 @@ fn invisible(value: &str) -> Option<String> {
     let mut characters = value.chars().peekable();
     while let Some(character) = characters.next() {
         let next = characters.peek().copied();
-        // These shape their neighbours in emoji and in some scripts, and mean nothing beside ASCII.
+        // These characters change the shape of their neighbours in emoji and in some scripts, and mean nothing
+        // beside ASCII.
         let shapes = |neighbour: Option<char>| neighbour.is_some_and(|neighbour| !neighbour.is_ascii());
         let found = match character {
             '\t' | '\n' | '\r' => false,
@@ -107,7 +110,7 @@ fn is_unseen(character: char) -> bool {
     )
 }
 
-/// The tool whose ciphertext this is.
+/// The tool that encrypted the text, if it is a known ciphertext.
 fn ciphertext(text: &str) -> Option<&'static str> {
     let begins = |prefix: &str| text.starts_with(prefix);
     if begins("ENC[") && text.ends_with(']') {
@@ -130,7 +133,8 @@ fn ciphertext(text: &str) -> Option<&'static str> {
     }
     let bytes = BASE64_STANDARD.decode(text).ok()?;
     match bytes.as_slice() {
-        // A session key that RSA encrypted, after its length; then the rest with a tag of 16 bytes.
+        // The format is the length of a session key, the session key encrypted with RSA, and the rest with a tag
+        // of 16 bytes.
         [high, low, rest @ ..]
             if [256, 384, 512].contains(&u16::from_be_bytes([*high, *low]))
                 && rest.len() >= usize::from(u16::from_be_bytes([*high, *low])) + 16 =>
@@ -142,7 +146,7 @@ fn ciphertext(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Addresses of values that tools put in their place.
+/// The prefixes of references that tools replace by values.
 const SCHEMES: [(&str, &str); 13] = [
     ("op://", "1Password"),
     ("sm://", "Berglas"),
@@ -159,7 +163,7 @@ const SCHEMES: [(&str, &str); 13] = [
     ("doppler://", "Doppler"),
 ];
 
-/// The tool that was to replace this by the value.
+/// The tool that should have replaced this text by the value.
 fn reference(text: &str) -> Option<&'static str> {
     if text.contains(char::is_whitespace) && !text.starts_with('<') {
         return None;
@@ -183,11 +187,11 @@ fn reference(text: &str) -> Option<&'static str> {
     is_google.then_some("Google Secret Manager")
 }
 
-/// How templates enclose what they are to be filled in with.
+/// The marks with which templates enclose an expression.
 const ENCLOSURES: [(&str, &str); 6] =
     [("{{", "}}"), ("${", "}"), ("$(", ")"), ("((", "))"), ("#{", "}"), ("<%", "%>")];
 
-/// Whether the whole text is to be filled in by a tool.
+/// Whether the whole text is a template that a tool should have filled in.
 fn is_template(text: &str) -> bool {
     ENCLOSURES.iter().any(|(opening, closing)| {
         let inner = text.strip_prefix(opening).and_then(|rest| {
@@ -198,7 +202,7 @@ fn is_template(text: &str) -> bool {
     })
 }
 
-/// What stands between the marks of a template: a name, a path or a call, and no random characters.
+/// Whether the text between the marks of a template is a name, a path or a call, and not random characters.
 fn is_expression(text: &str) -> bool {
     let text = text.trim();
     let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || "_.$=-@\"'".contains(first));
@@ -206,7 +210,7 @@ fn is_expression(text: &str) -> bool {
     begins && letters >= 2 && text.chars().all(|each| each.is_ascii_graphic() || each == ' ')
 }
 
-/// Whether the text has the looks of a placeholder; a password may have them, too.
+/// Whether the text looks like a placeholder. A password may look like one, too.
 fn may_be_template(text: &str) -> bool {
     let is_name = |name: &str| {
         name.len() >= 2
@@ -230,7 +234,7 @@ fn may_be_template(text: &str) -> bool {
             .contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// How sure a guess is.
+/// How certain a judgement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Certainty {
     Sure,
@@ -239,9 +243,9 @@ enum Certainty {
 
 /// Whether the text is base64 of a readable text, beyond what chance makes of passwords.
 ///
-/// Of random bytes three in eight are printable, and one in four is a letter or a digit. So twelve printable
-/// ones in a row, or nine letters and digits, are no chance; nor are fewer where the text ends as base64 alone
-/// does, with `=`, or what it encodes ends as `echo` does, with a line break.
+/// Of random bytes, three in eight are printable and one in four is a letter or a digit. So twelve printable
+/// bytes in a row, or nine letters and digits, are no chance. Fewer are enough if the text ends with `=`, as only
+/// base64 does, or if what it encodes ends with a line break, as `echo` adds one.
 fn encoded_twice(text: &str) -> Option<Certainty> {
     let Decoded { readable, is_marked } = decode(text)?;
     let length = readable.chars().count();
@@ -257,10 +261,10 @@ fn encoded_twice(text: &str) -> Option<Certainty> {
     Some(if length >= enough && !may_be_meant { Certainty::Sure } else { Certainty::Unsure })
 }
 
-/// A readable text out of base64.
+/// A readable text that was encoded in base64.
 struct Decoded {
     readable: String,
-    /// Whether its length or a line break at its end shows that it was encoded, which chance seldom does.
+    /// Whether the padding, or a line break at the end, shows that it was encoded. Chance seldom makes either.
     is_marked: bool,
 }
 
@@ -275,11 +279,11 @@ fn decode(text: &str) -> Option<Decoded> {
         .then(|| Decoded { readable: readable.to_owned(), is_marked })
 }
 
-/// Dex's documentation has the base64 of this text as the secret of its example client.
+/// In Dex's documentation, the secret of the example client is the base64 of this text.
 const DOCUMENTED_SECRET: &str = "example-app-secret";
 
-/// Whether a program made the text up, and no person: a UUID, digits of a number, or random letters and digits.
-/// People encode such texts once to make secrets of them (`openssl rand -hex 16 | base64`).
+/// Whether a program generated the text: a UUID, the digits of a number, or random letters and digits. People
+/// encode such texts once to make secrets of them (`openssl rand -hex 16 | base64`).
 fn is_generated(text: &str) -> bool {
     let is_hexadecimal = |text: &str| text.bytes().all(|each| each.is_ascii_hexdigit());
     let groups: Vec<_> = text.split('-').collect();
@@ -290,10 +294,11 @@ fn is_generated(text: &str) -> bool {
     is_uuid || (text.len() >= SHORTEST_GENERATED && (is_hexadecimal(text) || is_random()))
 }
 
-/// Programs seldom make shorter texts up, and people seldom longer ones without any mark between words.
+/// Programs seldom generate shorter texts, and people seldom write longer ones without a mark between words.
 const SHORTEST_GENERATED: usize = 16;
 
-/// How often small letters, capital ones and digits take turns: seldom in words.
+/// How often the text changes between small letters, capital letters and other characters, which is seldom in
+/// words.
 fn changes(text: &str) -> usize {
     let kind = |each: u8| (each.is_ascii_lowercase(), each.is_ascii_uppercase());
     let kinds = text.bytes().map(kind);
@@ -388,7 +393,7 @@ mod tests {
             "local-0123456789abcdef0123456789abcdef01234567",
             "3f8a1c9e-8c0d-4b7e-9a51-0c6d1f2e3b4a",
             "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln",
-            // Of random bytes: openssl rand -base64 24, 16, 10 and 9.
+            // Output of `openssl rand -base64` with 24, 16, 10 and 9 bytes.
             "q83vASNFZ4mrze8BI0VniavN7wEjRWeJ",
             "mJh3T5pX0sQ1vR8yZkW7Lg==",
             "8f3kQZz1xYw9Vg==",
@@ -412,12 +417,12 @@ mod tests {
         for value in [
             "c2VjcmV0",
             "YS1iLWMtZC1l",
-            // openssl rand -hex 16 | base64, and the same without the line break.
+            // Output of `openssl rand -hex 16 | base64`, and the same without the line break.
             "OWYyYzRhN2IxZDNlNWY2MDcxODI5M2E0YjVjNmQ3ZTgK",
             "OWYyYzRhN2IxZDNlNWY2MDcxODI5M2E0YjVjNmQ3ZTg=",
-            // uuidgen | base64
+            // Output of `uuidgen | base64`.
             "M2Y4YTFjOWUtOGMwZC00YjdlLTlhNTEtMGM2ZDFmMmUzYjRhCg==",
-            // pwgen -s 20 1 | base64
+            // Output of `pwgen -s 20 1 | base64`.
             "eDlLdjJRYjdUbTRabjhScDNMYzYK",
             "ZXhhbXBsZS1hcHAtc2VjcmV0",
             "$LDAP_PASSWORD",

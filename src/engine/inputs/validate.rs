@@ -1,4 +1,4 @@
-//! Whether a spec makes sense by itself: pure.
+//! Validates a spec by itself, without any other object. The functions are pure.
 
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use crate::{
     problem::Problem,
 };
 
-/// Judges everything that the schema and its rules judge, since not every spec has met an API server.
+/// Checks everything that the schema of the custom resource and its validation rules check, because not every
+/// spec has been checked by an API server.
 ///
-/// The kind's own words come before the schema's, which know lengths and patterns only.
+/// The kind's own messages come before the schema's, which can only name lengths and patterns.
 pub(in crate::engine) fn validate<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
     common(object.common())?;
     let parsed = object.parse()?;
@@ -18,7 +19,8 @@ pub(in crate::engine) fn validate<K: Kind>(object: &K) -> Result<K::Parsed, Prob
     Ok(parsed)
 }
 
-/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
+/// Checks the limits of the schema. They also ensure that the name of a reference is a name: a path in its place
+/// would lead to another object.
 fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
     let Ok(spec) = serde_json::to_value(object.spec()) else {
         return Problem::invalid_spec("spec cannot be written as JSON.");
