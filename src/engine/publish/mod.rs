@@ -1,11 +1,11 @@
-//! What the published Secret is to hold: pure.
+//! Decides what the published Secret must hold. [`decide`] is pure; `secret` reads and writes the Secret itself.
 
 pub(super) mod secret;
 
 use super::Values;
 use crate::{api::PublishPolicy, problem::Problem};
 
-/// What stands under the Secret's name now.
+/// What exists under the Secret's name now.
 pub enum Existing {
     /// Nothing.
     Missing,
@@ -25,47 +25,48 @@ impl Existing {
     }
 }
 
-/// What is known of the current values.
+/// The values that a run arrived at, and whether they are verified.
 pub enum Candidate {
-    /// There are none, since the spec or a reference is broken.
+    /// There are none, because the spec or a reference is broken.
     None,
-    /// They cannot be made, since a check that failed was to obtain a part of them.
+    /// They are incomplete, because a check failed that would have obtained a part of them.
     Incomplete,
-    /// They were not proven.
+    /// The values are not verified.
     Unproven(Values),
-    /// They passed every check, now or earlier with the same inputs.
+    /// The values passed every check, now or earlier with the same inputs.
     Proven(Values),
 }
 
-/// What the Secret is to hold.
+/// What the Secret must hold.
 #[derive(PartialEq)]
 pub enum SecretContent {
-    /// It is not to be touched, nor made where there is none.
+    /// The Secret must not be changed, and not be created if it does not exist.
     Untouched,
-    /// Whatever it holds; only whose it is may change.
+    /// The data stays as it is; only the owner reference and metadata may change.
     AsIs,
     /// Exactly these values.
     Exactly(Values),
 }
 
-/// What the `Published` condition says.
+/// The state of the Secret, as the condition `Published` reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publication {
-    /// The Secret holds exactly the current spec and inputs, which passed at some time.
+    /// The Secret holds the values of the current spec and inputs, which passed their checks at some time.
     Current,
-    /// The Secret holds exactly the current spec and inputs, which never passed.
+    /// The Secret holds the values of the current spec and inputs, which never passed their checks.
     Unproven,
     /// The Secret keeps the last verified values.
     Held,
-    /// There is no Secret, since the values are not verified.
+    /// There is no Secret, because the values are not verified.
     Withheld,
     /// There is no Secret, and no values to publish.
     Nothing,
-    /// The Secret is not ours to write.
+    /// The Secret may not or cannot be written.
     Refused(Problem),
 }
 
-/// Decides what the Secret is to hold: values that are not proven never replace values that were.
+/// Decides what the Secret must hold: values that are not verified never replace values that were, unless the
+/// publish policy is `Always`.
 pub fn decide(
     policy: PublishPolicy,
     existing: Existing,
@@ -103,7 +104,7 @@ mod tests {
         [("LDAP_ADDRESS".to_owned(), Sensitive::from(text))].into_iter().collect()
     }
 
-    /// What `decide` says, in words that a table can hold.
+    /// The decision as text, so that a table can state it.
     fn outcome(
         policy: PublishPolicy,
         existing: Existing,

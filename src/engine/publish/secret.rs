@@ -1,4 +1,4 @@
-//! The published Secret: how it is read, recognised as ours and written.
+//! The published Secret: how it is read, recognised as the resource's own, and written.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::{
     workloads::Owner,
 };
 
-/// Says which resource a Secret belongs to, also when it outlives that resource.
+/// The annotation that says which resource a Secret belongs to, also when it outlives that resource.
 pub const OWNER_ANNOTATION: &str = "auth.wandb.com/owner";
 
-/// Carries what a later run must know of the values, see [`Values::set_record`].
+/// The annotation with what a later run must know of the values, see [`Values::set_record`].
 pub const RECORD_ANNOTATION: &str = "auth.wandb.com/record";
 
 /// Kubernetes' recommended label for who manages an object.
@@ -28,7 +28,7 @@ pub const MANAGER: &str = "wandb-auth-operator";
 /// The type of every published Secret.
 pub(in crate::engine) const SECRET_TYPE: &str = "Opaque";
 
-/// The field manager of a kind's writes.
+/// The field manager under which a kind writes.
 pub fn field_manager<K: Kind>() -> String {
     format!("{MANAGER}/{}", K::kind(&()).to_lowercase())
 }
@@ -39,25 +39,25 @@ pub fn secret_name<K: Kind>(object: &K) -> String {
     named.unwrap_or_else(|| default_secret_name::<K>(&object.name_any()))
 }
 
-/// The same where the spec does not say.
+/// The name of the Secret where the spec names none.
 pub(in crate::engine) fn default_secret_name<K: Kind>(name: &str) -> String {
     format!("{name}-{}", K::SHORT_NAME)
 }
 
-/// The names that the resource has in targets.
+/// The names under which the resource appears in targets.
 pub fn owner_in_targets<K: Kind>(object: &K) -> Owner {
     owner_named::<K>(&object.name_any(), secret_name(object))
 }
 
-/// The same for a resource of this name.
+/// The same names for a resource of this name.
 pub(in crate::engine) fn owner_named<K: Kind>(name: &str, secret_name: String) -> Owner {
     Owner::new(&K::kind(&()), K::SHORT_NAME, &field_manager::<K>(), name, secret_name)
 }
 
-/// Reads what stands under the Secret's name.
+/// Reads the object under the Secret's name, and judges whether it belongs to the resource.
 pub async fn read<K: Kind>(client: &Client, object: &K) -> Result<(Option<Secret>, Existing), kube::Error> {
     let name = secret_name(object);
-    // The spec is not judged yet.
+    // The spec is not validated yet, so the name may be invalid.
     if !is_object_name(&name) {
         return Ok((None, Existing::Missing));
     }
@@ -76,7 +76,7 @@ fn api<K: Kind>(client: &Client, object: &K) -> Api<Secret> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
 
-/// Whether the Secret belongs to the resource: by its controller, or by the annotation where it has none.
+/// Decides whether the Secret belongs to the resource: by its controller, or by the annotation where it has none.
 ///
 /// A resource of the same kind and name is the same owner, so that deleting and creating a resource
 /// again takes its Secret over instead of leaving the pods without it.
@@ -107,15 +107,16 @@ fn recognise<K: Kind>(secret: &Secret, object: &K) -> Existing {
     Existing::Ours(values)
 }
 
-/// What a Secret holds.
+/// The values in a Secret.
 pub(in crate::engine) fn values_of(secret: &Secret) -> Values {
     let data = secret.data.iter().flatten();
-    // Bytes that are not text can only come from a foreign edit, and differ from anything that is published.
+    // Bytes that are not text can only come from somebody else's edit. They are converted with replacement
+    // characters, and so differ from anything that is published.
     data.map(|(key, value)| (key.clone(), Sensitive::from(String::from_utf8_lossy(&value.0).into_owned())))
         .collect()
 }
 
-/// What [`OWNER_ANNOTATION`] says of the Secrets of a resource.
+/// The value of [`OWNER_ANNOTATION`] for the Secrets of a resource.
 pub(in crate::engine) fn owner<K: Kind>(name: &str) -> String {
     format!("{}/{name}", K::kind(&()))
 }
@@ -126,12 +127,12 @@ fn is_owner<K: Kind>(reference: &OwnerReference, object: &K) -> bool {
         && reference.api_version.split('/').next() == Some(&*K::group(&()))
 }
 
-/// The Secret with this content; what others put into its metadata stays.
+/// The Secret with this content. Metadata that others have added stays.
 fn compose<K: Kind>(present: Option<&Secret>, object: &K, content: &SecretContent) -> Secret {
     let mut metadata = present.map(|secret| secret.metadata.clone()).unwrap_or_default();
     metadata.name = Some(secret_name(object));
     metadata.namespace = object.namespace();
-    // A tool that sets another value would set it again.
+    // Another tool's value of the label is kept, because that tool would write it again.
     let labels = metadata.labels.get_or_insert_default();
     labels.entry(MANAGED_BY_LABEL.to_owned()).or_insert_with(|| MANAGER.to_owned());
     let annotations = metadata.annotations.get_or_insert_default();
@@ -178,10 +179,10 @@ pub enum SecretWrite {
     Unchanged,
 }
 
-/// Makes the Secret hold what it is to hold, with one write or none.
+/// Brings the Secret to this content, with one write or none.
 ///
-/// A new Secret is created and an old one replaced at the version that was read, so that nobody
-/// else's Secret or edit is overwritten unseen: then the API server answers with a conflict.
+/// A new Secret is created, and an existing one is replaced at the version that was read. If somebody else
+/// changed it meanwhile, the API server answers with a conflict, and nothing of theirs is overwritten.
 pub async fn ensure<K: Kind>(
     client: &Client,
     object: &K,
