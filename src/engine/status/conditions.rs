@@ -1,4 +1,4 @@
-//! From what a run came to, to `status`: pure.
+//! Derives the status of a resource from the outcome of a run. The functions are pure.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -43,7 +43,7 @@ pub struct StatusInputs<'a> {
     pub delivered: Option<&'a Delivered>,
     /// Whether the spec has a target.
     pub destination: Destination,
-    /// What a look at the target told.
+    /// The findings about the target.
     pub looks: &'a [Finding],
     /// Name of the published Secret.
     pub secret_name: String,
@@ -104,10 +104,10 @@ impl ConditionDraft {
     }
 }
 
-/// The status that these facts lead to.
+/// The status that follows from these inputs.
 ///
-/// Times are taken over from the status before wherever a condition's status did not flip, so that
-/// equal facts give an equal status.
+/// A condition keeps the times of the previous status unless its `status` value changed, so that equal inputs
+/// give an equal status and no write.
 pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestamp) -> Status {
     let mut drafts = vec![accepted(facts), resolved(&facts.outcome), verified(facts), published(facts)];
     if facts.destination == Destination::Target {
@@ -124,7 +124,8 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
             let findings = findings.list.iter().chain(facts.looks);
             (findings.map(Finding::status).collect(), Some(checked_inputs.to_string()))
         }
-        // The last run's findings stay, with what they speak of: a restart must not forget a refusal.
+        // The findings of the last run stay, with the inputs that they are about: a restart must not forget a
+        // refusal.
         Outcome::Suspended | Outcome::NotAccepted(_) | Outcome::Unresolved(_) => previous
             .map(|previous| (previous.checks.clone(), previous.checked_inputs.clone()))
             .unwrap_or_default(),
@@ -137,7 +138,7 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
         None => previous.and_then(|previous| previous.secret_ref.clone()),
     };
     let (revision, previous_revision) = match facts.delivered {
-        // Nothing was seen that would be news.
+        // The target was not looked at, so the condition keeps what is known.
         Some(Delivered { state: Progress::Failed(_), revision: None, .. }) | None => previous
             .filter(|_| facts.destination == Destination::Target)
             .map(|previous| (previous.revision, previous.previous_revision))
@@ -155,9 +156,9 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
     }
 }
 
-/// The status before, with what the checks of a run found that goes on. A condition that was True and is not, or of
-/// which nothing is known with these inputs, must not stand beside them: the process may end before the run does, and
-/// the next one goes by it.
+/// The previous status, with the findings of a run that is still going on. A condition that was True and no
+/// longer is, or about which nothing is known with these inputs, must not stay beside these findings: the process
+/// may end before the run does, and the next process relies on this status.
 pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Status {
     let derived = derive(Some(previous), facts, now);
     let find = |conditions: &[Condition], type_: ConditionType| {

@@ -1,4 +1,4 @@
-//! Which news is worth an event: pure.
+//! Decides which changes of a resource become events. The functions are pure.
 
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::ResourceExt;
@@ -9,12 +9,12 @@ use crate::{
     problem::quote,
 };
 
-/// Whether an event is good news.
+/// The type of an event, as Kubernetes defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
-    /// As it should be.
+    /// Something is as it should be.
     Normal,
-    /// Deserves a look.
+    /// Something that a person should look at.
     Warning,
 }
 
@@ -38,7 +38,7 @@ impl EventDraft {
     }
 }
 
-/// What is told of a write to the Secret; what holds without one needs no event.
+/// The event about a write to the Secret; a Secret that needed no write needs no event.
 pub fn written(publication: &Publication, secret_name: &str) -> EventDraft {
     let (action, note) = if *publication == Publication::Held {
         ("Hold", format!("Wrote the Secret \"{secret_name}\" so that it keeps the last verified values."))
@@ -48,7 +48,7 @@ pub fn written(publication: &Publication, secret_name: &str) -> EventDraft {
     EventDraft { tone: EventType::Normal, reason: EventReason::Published, action: action.to_owned(), note }
 }
 
-/// What is told of a Secret that somebody else changed or deleted, and that is right again.
+/// The event about a Secret that somebody else changed or deleted, and that was restored.
 pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) -> EventDraft {
     let note = match present {
         None => {
@@ -102,7 +102,8 @@ fn notice(type_: ConditionType, condition: Condition) -> Option<EventDraft> {
         ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
             (EventType::Warning, EventReason::HoldingLastVerified)
         }
-        // Not yet verified is what the failed check says already.
+        // The failed check already says that the resource is not verified yet, so this transition needs no event
+        // of its own.
         ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
         ConditionType::Published if failed => (EventType::Warning, EventReason::PublishFailed),
         ConditionType::RolledOut if condition.status == "True" => (EventType::Normal, EventReason::RolledOut),

@@ -1,4 +1,6 @@
-//! What people see: conditions, events, and the one write of a status.
+//! What people see of a resource. In reading order: `conditions` (from the outcome of a run to the status),
+//! `patch` (writing the status), `own_writes` (telling our statuses from those of others), `events` (which
+//! changes become events), and `recorder` (writing events).
 
 pub(super) mod conditions;
 pub(super) mod events;

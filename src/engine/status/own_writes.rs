@@ -1,4 +1,5 @@
-//! What this process wrote into a resource's status, so that a status of somebody else is known as such: pure.
+//! Remembers what this process wrote into a resource's status, so that a status that somebody else wrote is
+//! recognised. Everything here is pure.
 
 use std::{
     collections::VecDeque,
@@ -9,17 +10,17 @@ use crate::api::Status;
 
 /// The status of a resource as this process knows it.
 pub(in crate::engine) struct Reported<D> {
-    /// What stands in the cluster, unless somebody else changed it.
+    /// The status in the cluster, unless somebody else changed it.
     standing: Option<(Status, D)>,
-    /// What was sent last; it may stand although no answer told so.
+    /// The status that was sent last. It may be in the cluster even if no answer confirmed that.
     sent: Option<(Status, D)>,
-    /// The last write as the API server stored it, which may round times.
+    /// The last written status as the API server stored it, which may round times.
     stored: Option<(Status, D)>,
-    /// The version that this process made by its last write.
+    /// The resource version that resulted from this process's last write.
     head: Option<String>,
-    /// Versions that this process replaced by writes of its own. A watch may still bring them.
+    /// Resource versions that this process replaced by its own writes. A watch may still deliver them.
     replaced: VecDeque<String>,
-    /// When somebody else's statuses were mended.
+    /// When statuses of somebody else were repaired.
     mended: Vec<Instant>,
 }
 
@@ -36,42 +37,44 @@ impl<D> Default for Reported<D> {
     }
 }
 
-/// What is to be done about a status that a watch brought.
+/// What must be done about a status that a watch delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Foreign {
-    /// It is this process's own.
+    /// Nothing: this process wrote it.
     No,
-    /// Somebody else wrote it: it is mended at once.
+    /// Somebody else wrote it, so it is repaired at once.
     Mend,
-    /// The same, for the last time at once.
+    /// It is repaired at once, for the last time in a while.
     MendOnceMore,
-    /// Somebody else keeps writing it: it is mended by the regular runs only.
+    /// Somebody else keeps writing it, so only the regular runs repair it.
     Leave,
 }
 
-/// More versions than a watch is late by.
+/// How many replaced versions are remembered: more than a watch lags behind.
 const REPLACED_VERSIONS: usize = 16;
 
-/// How often a foreign status is mended at once within [`MENDED_WITHIN`].
+/// How often within [`MENDED_WITHIN`] a status of somebody else is repaired at once.
 const MENDED_AT_ONCE: usize = 5;
 
-/// Who writes the status more often within this time is another writer, and two writers never end.
+/// The time over which such repairs are counted. Without a limit, two writers would overwrite each other for
+/// ever.
 const MENDED_WITHIN: Duration = Duration::from_mins(10);
 
 impl<D: Clone + PartialEq> Reported<D> {
-    /// A run begins on this status: what it was before this process wrote any.
+    /// Records the status with which the first run begins, before this process has written any.
     pub(in crate::engine) fn begin(&mut self, status: Option<&Status>, details: &D) {
         if self.standing.is_none() {
             self.standing = status.map(|status| (status.clone(), details.clone()));
         }
     }
 
-    /// A write is sent.
+    /// Records that a write is being sent.
     pub(in crate::engine) fn send(&mut self, status: &Status, details: &D) {
         self.sent = Some((status.clone(), details.clone()));
     }
 
-    /// The write was done, and made one version of another, with this in it.
+    /// Records that the write succeeded: it replaced version `from` by version `to`, in which the status is
+    /// `stored`.
     pub(in crate::engine) fn wrote(
         &mut self,
         from: Option<String>,
@@ -85,7 +88,7 @@ impl<D: Clone + PartialEq> Reported<D> {
         self.moved(from, to);
     }
 
-    /// This process made one version of the resource of another.
+    /// Records that this process replaced one version of the resource by another.
     fn moved(&mut self, from: Option<String>, to: Option<String>) {
         self.replaced.extend(from.filter(|from| Some(from) != to.as_ref()));
         while self.replaced.len() > REPLACED_VERSIONS {
@@ -94,8 +97,8 @@ impl<D: Clone + PartialEq> Reported<D> {
         self.head = to;
     }
 
-    /// This process changed something else of the resource. What came in between is somebody else's, and stays
-    /// unknown.
+    /// Records that this process changed another part of the resource. If the version before that change is not
+    /// the known one, somebody else changed the resource in between, and that change must not count as known.
     pub(in crate::engine) fn changed(&mut self, from: &str, to: &str, seen: Option<&str>) {
         let known = self.version(seen);
         if known.as_deref() == Some(from) {
@@ -103,7 +106,8 @@ impl<D: Clone + PartialEq> Reported<D> {
         }
     }
 
-    /// Everything was listed anew: versions that were replaced may stand again, where the cluster went back in time.
+    /// Handles a new list of all resources. Replaced versions may be current again, if the cluster was restored
+    /// from a backup.
     pub(in crate::engine) fn listed(&mut self, version: Option<&str>) {
         if self.is_replaced(version) {
             self.replaced.clear();
@@ -111,7 +115,7 @@ impl<D: Clone + PartialEq> Reported<D> {
         }
     }
 
-    /// The newest version that is known, where a run saw this one.
+    /// The newest version that is known, given the version that a run saw.
     pub(in crate::engine) fn version(&self, seen: Option<&str>) -> Option<String> {
         match &self.head {
             Some(head) if self.is_replaced(seen) => Some(head.clone()),
@@ -140,7 +144,7 @@ impl<D: Clone + PartialEq> Reported<D> {
             && ![&self.sent, &self.stored].into_iter().flatten().any(is_same)
     }
 
-    /// What stands in the cluster, where this is what the run saw.
+    /// The status in the cluster, if it is the one that the run saw.
     pub(in crate::engine) fn standing(
         &self,
         version: Option<&str>,
@@ -153,12 +157,12 @@ impl<D: Clone + PartialEq> Reported<D> {
         self.standing.clone()
     }
 
-    /// What this process wrote last, or what it found at first.
+    /// The status that this process wrote last, or found first.
     pub(in crate::engine) fn own(&self) -> Option<&(Status, D)> {
         self.standing.as_ref()
     }
 
-    /// What is to be done about a status that a watch brought.
+    /// Decides what must be done about a status that a watch delivered.
     pub(in crate::engine) fn judge(
         &mut self,
         version: Option<&str>,
@@ -186,7 +190,8 @@ mod tests {
         Status { observed_generation: Some(generation), ..Status::default() }
     }
 
-    /// What a process knows that found version 1 with the status 0, and made versions 2 and 3 with 1 and 2 of it.
+    /// The state of a process that found version 1 with the status 0, and then wrote versions 2 and 3 with the
+    /// statuses 1 and 2.
     fn reported() -> Reported<()> {
         let mut reported = Reported::default();
         reported.begin(Some(&status(0)), &());
@@ -204,7 +209,7 @@ mod tests {
             ("1", 0, false),
             ("2", 1, false),
             ("3", 2, false),
-            // A person changed the spec.
+            // A person changed the spec, which leaves the status as it is.
             ("4", 2, false),
             ("4", 1, true),
             ("4", 7, true),
@@ -214,7 +219,7 @@ mod tests {
         }
         reported.send(&status(7), &());
         assert!(!reported.is_foreign(Some("4"), Some(&status(7)), &()), "the answer may be on its way");
-        // The API server rounds.
+        // The API server rounds times, so it may store another status than was sent.
         reported.wrote(Some("4".to_owned()), Some("5".to_owned()), Some((status(8), ())));
         assert!(!reported.is_foreign(Some("6"), Some(&status(8)), &()));
         assert!(!Reported::default().is_foreign(Some("1"), Some(&status(0)), &()), "nothing is known yet");
@@ -226,13 +231,13 @@ mod tests {
         for (seen, based_on) in [("1", "3"), ("2", "3"), ("3", "3"), ("4", "4")] {
             assert_eq!(reported.version(Some(seen)).as_deref(), Some(based_on), "{seen}");
         }
-        // A finalizer was set, and nobody else came in between.
+        // The process added a finalizer, and nobody else wrote in between.
         reported.changed("3", "5", Some("1"));
         assert_eq!(reported.version(Some("1")).as_deref(), Some("5"));
-        // Somebody came in between.
+        // Somebody else wrote in between.
         reported.changed("6", "7", Some("1"));
         assert_eq!(reported.version(Some("1")).as_deref(), Some("5"));
-        // The cluster went back in time.
+        // The cluster was restored from a backup.
         reported.listed(Some("1"));
         assert_eq!(reported.version(Some("1")).as_deref(), Some("1"));
         assert!(reported.is_foreign(Some("1"), Some(&status(0)), &()));

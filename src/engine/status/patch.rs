@@ -1,4 +1,4 @@
-//! The status in the cluster: how it is written, and what becomes of one that somebody else wrote.
+//! Writes the status of a resource, and repairs a status that somebody else wrote.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::{
     error::Error,
 };
 
-/// A status as it is written.
+/// The whole status as it is written: the part of every kind and the kind's own part.
 #[derive(Serialize)]
 struct WholeStatus<'a, D> {
     #[serde(flatten)]
@@ -31,7 +31,7 @@ struct WholeStatus<'a, D> {
     details: &'a D,
 }
 
-/// The status with which a run began.
+/// The status that a run saw at its beginning.
 pub(in crate::engine) struct SeenStatus<'a, D> {
     /// The resource's version.
     pub(in crate::engine) version: Option<String>,
@@ -40,18 +40,18 @@ pub(in crate::engine) struct SeenStatus<'a, D> {
 }
 
 impl<'a, D> SeenStatus<'a, D> {
-    /// The object's.
+    /// The status of this object.
     pub(in crate::engine) fn of<K: Kind<Details = D>>(object: &'a K) -> Self {
         Self { version: object.resource_version(), status: object.status(), details: object.details() }
     }
 }
 
-/// How often a write is based anew on a resource of which only the rest was changed meanwhile.
+/// How often a write is repeated on a newer version if only other parts of the resource were changed meanwhile.
 const TRIES: u32 = 4;
 
 impl<K: Kind> Context<K> {
-    /// Writes the status, and tells of transitions by events. A status that this process has not seen is not
-    /// overwritten: a process that was paused must not put an old one in the place of what its successor wrote.
+    /// Writes the status, and publishes events about its transitions. A status that this process has not seen is
+    /// not overwritten: a process that was paused must not replace what its successor wrote by an old status.
     pub(in crate::engine) async fn report(
         &self,
         object: &impl Resource<DynamicType = ()>,
@@ -90,7 +90,7 @@ impl<K: Kind> Context<K> {
         Ok(())
     }
 
-    /// The same for a run's object, after what somebody else put into its status was taken out.
+    /// The same for the object of a run, after fields that somebody else added to its status were removed.
     pub(in crate::engine) async fn report_alone(
         &self,
         object: &K,
@@ -112,7 +112,7 @@ impl<K: Kind> Context<K> {
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            // An object that was deleted and made again meanwhile is another one.
+            // The uid makes sure that an object that was deleted and created again meanwhile is not changed.
             "metadata": { "uid": object.uid(), "resourceVersion": version },
             "status": WholeStatus { common: status, details },
         });
@@ -121,12 +121,12 @@ impl<K: Kind> Context<K> {
         api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await
     }
 
-    /// The guard lets the answer pass even where the object's spec does not decode.
+    /// The guarded type accepts the API server's answer even if the object's spec cannot be decoded.
     fn guarded(&self, object: &impl Resource<DynamicType = ()>) -> Api<Guarded<K>> {
         Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
     }
 
-    /// The resource's version now, if its status is still one that this process knows.
+    /// The resource's current version, if its status is still one that this process knows.
     async fn version_with(
         &self,
         object: &impl Resource<DynamicType = ()>,
@@ -142,7 +142,8 @@ impl<K: Kind> Context<K> {
         Ok(version.filter(|_| is_known))
     }
 
-    /// Takes out of a status what somebody else put there and this process has no value for: applying leaves it.
+    /// Removes fields from the status that somebody else added and this process has no value for. Server-side
+    /// apply would leave them in place.
     async fn clear_foreign(&self, object: &K, status: &Status, details: &K::Details) -> Result<(), Error> {
         let found =
             WholeStatus { common: object.status().unwrap_or(&Status::default()), details: &object.details() }
@@ -174,8 +175,8 @@ impl<D: Serialize> WholeStatus<'_, D> {
     }
 }
 
-/// The fields that are only in the status that was found, as a merge patch that removes them. A condition more than
-/// there should be takes all of them out: they are written right after that.
+/// The fields that are only in the status that was found, as a merge patch that removes them. One surplus
+/// condition removes all conditions, because they are written again right after that.
 fn surplus(found: &Map<String, Value>, own: &Map<String, Value>) -> Map<String, Value> {
     let has = |fields: &Map<String, Value>, type_: ConditionType| {
         let conditions = fields.get("conditions").and_then(Value::as_array);
@@ -190,7 +191,7 @@ fn surplus(found: &Map<String, Value>, own: &Map<String, Value>) -> Map<String, 
     fields.map(|field| (field.to_owned(), Value::Null)).collect()
 }
 
-/// Has a resource run whose status somebody else wrote, so that it is mended.
+/// Runs a resource again whose status somebody else wrote, so that the status is repaired.
 pub(in crate::engine) fn mend_status<K: Kind>(
     context: &Context<K>,
     object: &Guarded<K>,
@@ -223,7 +224,7 @@ mod tests {
             (json!({"observedGeneration": 7, "conditions": [{"type": "Ready"}]}), json!({})),
             (json!({"conditions": [{"type": "Ready"}], "revision": 3}), json!({"revision": null})),
             (json!({"conditions": [{"type": "Ready"}, {"type": "Stalled"}]}), json!({"conditions": null})),
-            // Another tool's condition is its own.
+            // A condition of another tool stays.
             (json!({"conditions": [{"type": "Ready"}, {"type": "example.com/Seen"}]}), json!({})),
         ] {
             assert_eq!(Value::Object(surplus(&fields(found.clone()), &own)), expected, "{found}");

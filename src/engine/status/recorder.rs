@@ -1,5 +1,5 @@
-//! The events of the cluster. They are a courtesy, since conditions carry the same words: no run waits until one is
-//! written, and what cannot be written in time is dropped.
+//! Writes the events of the cluster. Conditions carry the same words, so events are optional: no run waits until
+//! one is written, and an event that cannot be written in time is dropped.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use tokio::sync::mpsc;
 use crate::engine::{EventDraft, EventType};
 use crate::error::in_words;
 
-/// How many events may wait.
+/// How many events may wait to be written.
 const QUEUE: usize = 1024;
 
-/// How long one may take to be written.
+/// The time limit for writing one event.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// An object's name has at most so many bytes.
+/// The most bytes that an object's name may have.
 const NAME_LIMIT: usize = 253;
 
-/// Events take notes of up to 1024 bytes; a character has at most four.
+/// The most characters of an event's note. Kubernetes allows 1024 bytes, and a character has at most four.
 const NOTE_LIMIT: usize = 256;
 
-/// Where events go to be written.
+/// The queue of events that are to be written.
 #[derive(Clone, Debug)]
 pub struct Events {
     reporter: Reporter,
@@ -34,13 +34,13 @@ pub struct Events {
 }
 
 impl Events {
-    /// The queue, and what writes its events in their order until nobody can add any.
+    /// The queue, and the future that writes its events in order until no sender is left.
     pub fn start(client: Client, reporter: Reporter) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         (Self { reporter, queue }, write(client, waiting))
     }
 
-    /// Has an event about the object written.
+    /// Queues an event about the object.
     pub(in crate::engine) fn publish_event(&self, regarding: ObjectReference, notice: &EventDraft) {
         let event = event(&self.reporter, regarding, notice, Timestamp::now());
         if self.queue.try_send(event).is_err() {
@@ -86,12 +86,12 @@ fn event(reporter: &Reporter, regarding: ObjectReference, notice: &EventDraft, n
     }
 }
 
-/// The object's name, as much of it as fits, and the time.
+/// The name of an event: the object's name, shortened if necessary, and the time.
 fn name(object: &str, now: Timestamp) -> String {
     let time = format!("{:x}", now.as_nanosecond());
     let room = NAME_LIMIT.saturating_sub(time.len() + 1);
     let object: String = object.chars().take(room).collect();
-    // Each part of a name ends with a letter or a digit.
+    // Kubernetes requires that each part of a name ends with a letter or a digit.
     format!("{}.{time}", object.trim_end_matches(['.', '-']))
 }
 
