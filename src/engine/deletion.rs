@@ -1,4 +1,5 @@
-//! The last run for one resource: what it made on the other side goes before it does.
+//! The last run for a deleted resource: cleans up its target and its remote credentials, then removes the
+//! finalizers.
 
 use std::time::{Duration, Instant};
 
@@ -23,34 +24,36 @@ use crate::{
     workloads::Target,
 };
 
-/// What the API server sets for a deletion that leaves dependents (`--cascade=orphan`).
+/// The finalizer that the API server adds for a deletion that leaves dependents (`--cascade=orphan`).
 const ORPHAN_FINALIZER: &str = "orphan";
 
-/// How often a server that does not let go is asked again.
+/// The interval at which a server that does not revoke the credentials is asked again.
 const RETRY: Duration = Duration::from_secs(15);
 
-/// How often is looked whether a successor has taken over.
+/// The interval at which is checked whether a successor has taken the entries over.
 const SUCCESSOR_RETRY: Duration = Duration::from_secs(1);
 
-/// How often is looked whether pods still refer to what is to go.
+/// The interval at which pods are checked for references to revisions that must be deleted.
 const PODS_RETRY: Duration = Duration::from_secs(2);
 
 /// How long a server may take to revoke keys when the resource's namespace is being deleted.
 const NAMESPACE_LIMIT: Duration = Duration::from_secs(2);
 
-/// How often is looked whether a namespace that is being deleted is still there.
+/// The interval at which a resource in a namespace that is being deleted is checked again.
 const NAMESPACE_RETRY: Duration = Duration::from_secs(10);
 
-/// What takes longer is told: a successor that only has its checks to make is there before.
+/// Waiting longer than this is reported by an event. A successor that only has to make its checks is usually
+/// faster.
 const HANDOVER: Duration = Duration::from_secs(15);
 
-/// Takes away what a deleted resource made elsewhere, and lets the resource go: after a while also where
-/// that fails, since a server that is gone must not hold a deletion for ever.
+/// Cleans up what a deleted resource made elsewhere, and removes its finalizers. If that fails, the finalizers
+/// are removed after a while all the same, because a server that does not exist any more must not block a
+/// deletion for ever.
 pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
     let Some(deleted) = object.meta().deletion_timestamp.as_ref() else { return Ok(Action::await_change()) };
     let is_orphaning = object.finalizers().iter().any(|finalizer| finalizer == ORPHAN_FINALIZER);
     for finalizer in Finalizer::ALL.into_iter().filter(|finalizer| finalizer.holds(object)) {
-        // What stays must keep working.
+        // Entries and credentials that are retained must keep working, so they are not cleaned up.
         let stays = is_orphaning
             || finalizer == Finalizer::Target && object.common().deletion_policy == DeletionPolicy::Retain;
         let pending = match finalizer {
@@ -69,8 +72,9 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
     Ok(Action::await_change())
 }
 
-/// Lets a resource go whose namespace is being deleted. The target goes, too, and the keys are revoked as far as the
-/// server answers at once: soon the operator has no right to let go any more.
+/// Removes the finalizers of a resource whose namespace is being deleted. The target is deleted with the
+/// namespace, and the keys are revoked only if the server answers at once, because soon the operator has no right
+/// to remove the finalizers.
 pub(super) async fn end_with_namespace<K: Kind>(
     object: &Guarded<K>,
     context: &Context<K>,
@@ -91,7 +95,8 @@ pub(super) async fn end_with_namespace<K: Kind>(
     Ok(Action::requeue(NAMESPACE_RETRY))
 }
 
-/// How long the deletion has been wanted, by the clock that wrote when that began, and as this process has seen pass.
+/// How long ago the deletion was requested: by the API server's clock, which wrote that time, or by the time that
+/// this process has measured, whichever is longer.
 async fn waited<K: Kind>(
     object: &impl Resource<DynamicType = ()>,
     context: &Context<K>,
@@ -101,18 +106,19 @@ async fn waited<K: Kind>(
     Ok(longer(told, context.memory.leaving_for(object, None, Instant::now())))
 }
 
-/// A clock that was ahead when the deletion began makes nobody wait until it is that time.
+/// If the clock was ahead when the deletion was requested, the measured time decides, so that nobody waits until
+/// that time comes.
 fn longer(told: SignedDuration, seen: Duration) -> Duration {
     Duration::try_from(told).map_or(seen, |told| told.max(seen))
 }
 
-/// Who is to have what a resource leaves at its target.
+/// The resource that takes over the entries of a deleted one.
 enum Heir {
-    /// Nobody, or who has it already.
+    /// There is none, or it has the entries already.
     Nobody,
-    /// Nobody who is known, and not every kind is listed.
+    /// None is known, but some kinds are not listed yet.
     Unknown,
-    /// The resource of this title, which is to take the entries over in one step, so that no pod starts without any.
+    /// The resource of this title. It must take the entries over in one step, so that no pod starts without any.
     Waits(String),
 }
 
@@ -123,7 +129,7 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
         return Ok(Heir::Nobody);
     };
     let namespace = object.namespace().unwrap_or_default();
-    // Who waits in vain finds below what is not listed.
+    // A timeout can be ignored here: what is not listed yet is handled below.
     let _ = tokio::time::timeout(SUCCESSOR_RETRY, context.registry.listed(&namespace)).await;
     let is_unlisted = context.registry.unlisted(&namespace).is_some();
     let others = context.registry.claimants(&namespace);
@@ -136,8 +142,9 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
     })
 }
 
-/// How long this process has waited with the entries of a deleted resource in place; nothing once they are to go. A
-/// time when no process was there to take them over does not count.
+/// How soon to check again while the entries of a deleted resource stay in place for a successor; `None` once
+/// they must be removed. Time in which no process was running does not count as waiting, because nobody could
+/// take the entries over.
 async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Duration>, Error> {
     let (patience, waited) =
         (context.waits.deletion, context.memory.leaving_for(object, None, Instant::now()));
@@ -150,12 +157,12 @@ async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option
             }
             Some(SUCCESSOR_RETRY.min(patience.saturating_sub(waited)))
         }
-        // A kind that cannot be listed must not hold the deletion, nor a successor that never works.
+        // Neither a kind that cannot be listed nor a successor that never works may block the deletion.
         Heir::Nobody | Heir::Unknown | Heir::Waits(_) => None,
     })
 }
 
-/// Takes the resource out of its target; tells when to look again, if it must be waited for.
+/// Removes the resource from its target. Returns when to check again, if the deletion must wait.
 async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Option<Duration>, Error> {
     if let Some(retry) = handed_over(object, context).await? {
         return Ok(Some(retry));
@@ -175,18 +182,18 @@ async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Optio
         )
     });
     if !left.is_zero() {
-        // Pods that are being replaced are no news.
+        // Pods that are being replaced are normal, so they are reported only after a while.
         if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
             context.publish_event(object, &waits("Withdraw", &problem, context.waits.deletion));
         }
         return Ok(Some(retry.min(left)));
     }
-    // Pods that still refer to a revision must be able to start again, so it stays.
+    // The revision stays, because pods that still refer to it must be able to start again.
     context.publish_event(object, &left_in_target(object, &problem));
     Ok(None)
 }
 
-/// Takes away what the resource made at the other side; tells when to ask again, if it must be waited for.
+/// Revokes what the resource made at a server. Returns when to ask again, if the deletion must wait.
 async fn revoke<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -195,11 +202,11 @@ async fn revoke<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let turn = context.api_permits.take(&namespace).await;
     let (_, existing) = secret::read(&context.client, object).await?;
-    // A server that hangs keeps its own resource waiting and nobody else.
+    // The permit is released before the request: a server that hangs must delay its own resource only.
     drop(turn);
     match cleanup(object, context, &existing, object.common().check_timeout.get()).await? {
         Ok(()) => Ok(None),
-        // Without a key, waiting is of no use.
+        // Without the key, waiting does not help.
         Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
                 context.publish_event(object, &waits("Revoke", &problem, context.waits.deletion));
@@ -213,7 +220,7 @@ async fn revoke<K: Kind>(
     }
 }
 
-/// Has the other side take away what the resource made there, within a time limit and until the process stops.
+/// Asks the server to remove what the resource made there, within a time limit and until the process stops.
 async fn cleanup<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -243,8 +250,8 @@ async fn cleanup<K: Kind>(
     Ok(dismantled.unwrap_or_else(|_| Err(too_slow(limit))))
 }
 
-/// The same for a resource that this version cannot read: nothing can be taken away then, only waited
-/// for the version that can.
+/// Does the same for a resource that this version cannot decode. Nothing can be cleaned up then: the deletion
+/// only waits, for a version of the operator that can decode it.
 pub(super) async fn release_unreadable<K: Kind>(
     object: &impl Resource<DynamicType = ()>,
     context: &Context<K>,
@@ -271,7 +278,7 @@ pub(super) async fn release_unreadable<K: Kind>(
     Ok(Action::await_change())
 }
 
-/// Why the entries of a deleted resource stay for a while.
+/// The problem that says why the entries of a deleted resource stay for a while.
 fn stays_for<K: Kind>(object: &K, heir: &str) -> Problem {
     let target = object.common().target.as_ref().and_then(Target::of);
     let place = target.map_or_else(|| "the target".to_owned(), |target| target.to_string());
@@ -309,7 +316,7 @@ fn left_in_target<K: Kind>(object: &K, problem: &Problem) -> EventDraft {
     )
 }
 
-/// The same for a resource that cannot be read.
+/// The same event for a resource that cannot be decoded.
 fn left_behind(problem: &Problem) -> EventDraft {
     EventDraft::warning(
         EventReason::LeftInTarget,

@@ -1,4 +1,4 @@
-//! Finalizers: a resource stays until what was made for it elsewhere is gone.
+//! Finalizers keep a deleted resource until the operator has cleaned up what it made for that resource elsewhere.
 
 use kube::{
     Api, Resource, ResourceExt,
@@ -9,12 +9,12 @@ use kube::{
 use super::{Context, Kind, RemoteState, Values, publish::secret::field_manager};
 use crate::error::{Error, in_words};
 
-/// What keeps a resource from going before its traces are gone.
+/// The finalizers that delay the deletion of a resource until the operator has cleaned up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finalizer {
-    /// Entries in a target, and the revisions that they refer to.
+    /// The resource has entries in a target, and revisions to which they refer.
     Target,
-    /// What [`Kind::cleanup`] takes away.
+    /// The resource has something at a remote server that [`Kind::cleanup`] removes.
     RemoteCredentials,
 }
 
@@ -22,7 +22,7 @@ impl Finalizer {
     /// All of them.
     pub(super) const ALL: [Self; 2] = [Self::Target, Self::RemoteCredentials];
 
-    /// Whether any of them holds the resource.
+    /// Whether the resource has any of the finalizers.
     pub(super) fn is_on(object: &impl Resource) -> bool {
         Self::ALL.into_iter().any(|finalizer| finalizer.holds(object))
     }
@@ -34,17 +34,17 @@ impl Finalizer {
         }
     }
 
-    /// Whether it holds the resource.
+    /// Whether the resource has this finalizer.
     pub(super) fn holds(self, object: &impl Resource) -> bool {
         object.finalizers().iter().any(|finalizer| finalizer == self.name())
     }
 }
 
-/// Whether the very resource is still there.
+/// Whether the resource still exists with the same uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ResourcePresence {
     There,
-    /// The same, and this process made one version of it of another.
+    /// It exists, and this process changed it from one version to another.
     Changed {
         from: String,
         to: String,
@@ -53,8 +53,8 @@ enum ResourcePresence {
 }
 
 impl<K: Kind> Context<K> {
-    /// Puts back the finalizers that somebody took away while there is still something to clean up. Where that is
-    /// refused, the step of the run that needs the finalizer reports it.
+    /// Adds finalizers again that somebody removed while there is still something to clean up. If the API server
+    /// refuses that, the step of the run that needs the finalizer reports it.
     pub(super) async fn add_finalizers_again(
         &self,
         object: &K,
@@ -83,7 +83,7 @@ impl<K: Kind> Context<K> {
         Ok(())
     }
 
-    /// Makes the resource's deletion wait for [`release`](super::deletion::release).
+    /// Adds the finalizer, so that a deletion of the resource waits for [`release`](super::deletion::release).
     pub(super) async fn hold(&self, object: &K, finalizer: Finalizer) -> Result<(), Error> {
         if finalizer.holds(object) {
             return Ok(());
@@ -100,12 +100,12 @@ impl<K: Kind> Context<K> {
                 self.memory.changed(object, &from, &to);
                 Ok(())
             }
-            // What is made for a resource that is gone would stay for ever.
+            // Anything that is made for a resource that does not exist any more would never be cleaned up.
             ResourcePresence::Gone => Err(Error::Gone),
         }
     }
 
-    /// Lets the resource's deletion go on without these.
+    /// Removes these finalizers, so that the deletion of the resource can go on.
     pub(super) async fn let_go(
         &self,
         object: &impl Resource<DynamicType = ()>,
@@ -119,7 +119,7 @@ impl<K: Kind> Context<K> {
         Ok(())
     }
 
-    /// Changes the finalizers at the version that was read, so that nobody else's is lost.
+    /// Changes the finalizers on the version that was just read, so that no finalizer of somebody else is lost.
     async fn set_finalizers(
         &self,
         object: &impl Resource<DynamicType = ()>,
@@ -151,7 +151,8 @@ impl<K: Kind> Context<K> {
                 (Some(from), Some(to)) => ResourcePresence::Changed { from, to },
                 _ => ResourcePresence::There,
             }),
-            // Something in between may answer so, too.
+            // A proxy between the operator and the API server may also answer with 404, so this is confirmed by
+            // another read.
             Err(kube::Error::Api(answer)) if answer.is_not_found() => {
                 let present = api.get_metadata_opt(&object.name_any()).await?;
                 if present.is_some_and(|present| present.uid() == object.uid()) {

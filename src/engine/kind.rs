@@ -1,4 +1,4 @@
-//! The one trait between the engine and the kinds.
+//! The trait `Kind`, through which the engine uses the four kinds of resources.
 
 use std::fmt::Debug;
 
@@ -18,10 +18,10 @@ use crate::{
     workloads::Environment,
 };
 
-/// A kind of custom resource: how its spec is read, proven and turned into values.
+/// A kind of custom resource: how its spec is parsed, verified and turned into values.
 ///
-/// `probe`, `maintain` and `cleanup` touch the network, everything else is pure. Only `maintain` and
-/// `cleanup` change anything on the other side, and `check` calls neither.
+/// `probe`, `maintain` and `cleanup` use the network; everything else is pure. Only `maintain` and `cleanup`
+/// change anything at a remote server, and the command `check` calls neither.
 pub trait Kind:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + CustomResourceExt
@@ -39,56 +39,56 @@ pub trait Kind:
     /// Every setting that the kind may publish, in the order in which people read them.
     const ENVIRONMENT: &'static [Env];
 
-    /// Where the settings go, as a sentence.
+    /// What a person does with the settings, as a sentence.
     const DESTINATION: &'static str = "The env entries for the container of W&B Server.";
 
-    /// The kinds of custom resources that specs of this kind refer to.
+    /// The kinds of custom resources to which specs of this kind refer.
     const REFERENCED_KINDS: &'static [ReferencedKind] = &[];
 
-    /// The spec in types that cannot be wrong.
+    /// The spec as validated types.
     type Parsed: Send + Sync;
 
-    /// Everything that probing and rendering need: the parsed spec and the referenced values.
+    /// The parsed spec joined with the referenced values: everything that the checks and rendering need.
     type Plan: Send + Sync;
 
-    /// What a run of the checks learns beside its findings, for the values and the status.
+    /// What a run of the checks obtains beside its findings, for the values and the status.
     type Evidence: Clone + Default + Send + Sync;
 
-    /// What the status of this kind has beside what every kind's has.
+    /// The part of the status that only this kind has.
     type Details: Serialize + DeserializeOwned + Clone + Default + PartialEq + Send + Sync;
 
-    /// The fields that every kind has.
+    /// The spec fields that every kind has.
     fn common(&self) -> &CommonSpec;
 
     /// The last written status.
     fn status(&self) -> Option<&Status>;
 
-    /// The rest of the last written status.
+    /// The kind's own part of the last written status.
     fn details(&self) -> Self::Details;
 
-    /// The spec alone, as a serializable value: with the referenced contents it is what findings depend on.
+    /// The spec as a serializable value. Findings depend on it and on the referenced contents.
     fn spec(&self) -> &impl Serialize;
 
-    /// A place that only one resource of the kind in a namespace may hold: the oldest does.
+    /// An identity that only one resource of the kind in a namespace may have. The oldest resource keeps it.
     fn unique_identity(&self) -> Option<String> {
         None
     }
 
-    /// The same for a resource that cannot be read, as far as its spec still tells.
+    /// The same identity for a resource that cannot be decoded, as far as its raw spec shows it.
     fn identity_of_undecodable(_name: &str, _spec: &Value) -> Option<String> {
         None
     }
 
-    /// Everything that a resource of the kind may decide at a target, and only one resource at a time, in words for
-    /// messages.
+    /// Everything that a resource of the kind may decide at a target, and that only one resource at a time may
+    /// decide, in words for messages.
     const EXCLUSIVE_SETTINGS: &'static [&'static str] = &[];
 
-    /// What of it this resource decides.
+    /// The exclusive settings that this resource decides.
     fn exclusive_settings(&self) -> Vec<&'static str> {
         Self::EXCLUSIVE_SETTINGS.to_vec()
     }
 
-    /// What those of other kinds are told that lose a place to a resource of this kind.
+    /// The reason in the condition of a resource of another kind that loses an exclusive setting to this kind.
     const SUPERSEDED_REASON: Reason = Reason::Superseded;
 
     /// Whether several resources of the kind can write to one target.
@@ -99,21 +99,21 @@ pub trait Kind:
         values.first().cloned().unwrap_or_default()
     }
 
-    /// What the target's settings tell of the spec.
+    /// The findings about the spec that follow from the settings of the target.
     fn check_target(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {
         Vec::new()
     }
 
-    /// Judges the spec by itself. A problem turns `Accepted` False.
+    /// Validates the spec by itself. A problem sets the condition `Accepted` to False.
     fn parse(&self) -> Result<Self::Parsed, Problem>;
 
-    /// Everything that the spec names beside `spec.tls.caBundle`.
+    /// Every object that the spec refers to, except `spec.tls.caBundle`.
     fn references(&self) -> Vec<Reference>;
 
     /// Joins the parsed spec with the referenced values.
     fn plan(parsed: Self::Parsed, inputs: Inputs) -> Self::Plan;
 
-    /// The setting that holds what the other side must not see too often, since it may lock the account.
+    /// The setting with the credentials that must not be sent too often, since the server may lock the account.
     const CREDENTIAL: Option<Env> = None;
 
     /// The credentials that the checks send, where a server may lock the account for wrong ones.
@@ -121,30 +121,32 @@ pub trait Kind:
         None
     }
 
-    /// The plan that values of before stand for, to check whether they still work; nothing where they do not tell.
+    /// The plan that earlier values correspond to, to check whether they still work; `None` if the values do not
+    /// show it.
     fn plan_of(&self, _values: &Values, _system_trust: &Trust) -> Option<Self::Plan> {
         None
     }
 
-    /// When a new process makes the checks that an earlier one made with the same inputs, and that passed.
+    /// When a new process repeats checks that an earlier one made with the same inputs and that passed.
     const FIRST_CHECK: FirstCheck = FirstCheck::Spread;
 
-    /// Every check of this plan, in the order in which people read them (`SecretValues` is the engine's own).
+    /// Every check of this plan, in the order in which people read them (`SecretValues` is added by the engine).
     fn checks(plan: &Self::Plan) -> Vec<CheckName>;
 
-    /// Runs the checks against the real servers and records what was seen.
+    /// Runs the checks against the real servers and records the findings.
     fn probe(
         plan: &Self::Plan,
         scene: &CheckContext<'_>,
         report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send;
 
-    /// What of the resource must go with it, as far as it and its published values tell.
+    /// Whether the resource leaves something at a remote server that must be removed with it, as far as the
+    /// resource and its published values show.
     fn remote_state(&self, _published: Option<&Values>) -> RemoteState {
         RemoteState::None
     }
 
-    /// What is to be kept up on the other side, if anything.
+    /// What must be maintained at the remote server, if anything.
     fn maintenance(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
@@ -153,7 +155,7 @@ pub trait Kind:
         None
     }
 
-    /// Keeps it up, and records the check that [`Kind::maintenance`] named.
+    /// Maintains it, and records the check that [`Kind::maintenance`] named.
     fn maintain(
         _plan: &Self::Plan,
         _scene: &CheckContext<'_>,
@@ -163,8 +165,8 @@ pub trait Kind:
         std::future::ready(evidence)
     }
 
-    /// When the values must be renewed, where they do not last. What is due although a run is just over
-    /// could not be renewed, and failures then count at once.
+    /// When the values must be renewed, if they expire. A time already past right after a run means that renewal
+    /// failed; failures then bypass `failureThreshold`.
     fn renew_at(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
@@ -173,20 +175,20 @@ pub trait Kind:
         None
     }
 
-    /// The values to publish; nothing where what they need is not at hand.
+    /// The values to publish; `None` if something that they need could not be obtained.
     fn render(plan: &Self::Plan, evidence: &Self::Evidence, context: &RenderContext<'_>) -> Option<Values>;
 
-    /// Values that stay published although the current ones are not proven, with what does not last renewed.
+    /// Held values with their expiring part renewed, while the current ones are not verified.
     fn renew(_plan: &Self::Plan, _evidence: &Self::Evidence, _held: &Values) -> Option<Values> {
         None
     }
 
-    /// What a run would learn, with words in the place of what only a run can obtain.
+    /// Evidence with placeholders for what only a run can obtain.
     fn placeholder_evidence(_plan: &Self::Plan) -> Self::Evidence {
         Self::Evidence::default()
     }
 
-    /// What the status tells beside the conditions; `previous` where this run learnt nothing new.
+    /// The kind's own part of the status; `previous` if this run found nothing new.
     fn status_details(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
@@ -196,32 +198,33 @@ pub trait Kind:
         previous
     }
 
-    /// What is worth an event in a change of the details.
+    /// The events for a change of the details.
     fn events(_previous: &Self::Details, _current: &Self::Details) -> Vec<EventDraft> {
         Vec::new()
     }
 
-    /// The times in the details that metrics tell of.
+    /// The times in the details that become metrics.
     fn metric_timestamps(_details: &Self::Details) -> MetricTimestamps {
         MetricTimestamps::default()
     }
 
-    /// Takes away what the resource made on the other side, before the resource goes.
+    /// Removes what the resource made at a remote server, before the resource is deleted.
     fn cleanup(&self, _scene: &CheckContext<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
         std::future::ready(Ok(()))
     }
 }
 
-/// When a new process makes checks that passed in an earlier one.
+/// When a new process repeats checks that passed in an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstCheck {
-    /// At the resource's own point of the interval, so that a restart does not make those of all resources at once.
+    /// At the resource's own point of the interval, so that a restart does not run the checks of all resources at
+    /// once.
     Spread,
-    /// At once: only a run tells what is to be renewed, and when.
+    /// At once, because only a run shows what must be renewed, and when.
     AtOnce,
 }
 
-/// Times that metrics tell of.
+/// Times that become metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MetricTimestamps {
     /// When the published API key came into use.
@@ -230,28 +233,28 @@ pub struct MetricTimestamps {
     pub token_expiration: Option<Timestamp>,
 }
 
-/// Something to be kept up on the other side.
+/// Something that must be maintained at a remote server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maintenance {
-    /// The check that tells how it went.
+    /// The check that reports the result.
     pub check: CheckName,
-    /// What becomes of the other side's part when the resource is deleted.
+    /// Whether something there must be removed when the resource is deleted.
     pub remote_state: RemoteState,
 }
 
-/// Whether a resource leaves something on the other side that must go with it.
+/// Whether a resource leaves something at a remote server that must be removed with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteState {
-    /// Nothing, or nothing that is to go.
+    /// Nothing, or nothing that must be removed.
     None,
     /// The resource's deletion must wait for [`Kind::cleanup`].
     Remote,
 }
 
-/// What rendering may depend on beside the plan and the evidence.
+/// What rendering may depend on, beside the plan and the evidence.
 pub struct RenderContext<'a> {
     /// Whether no check failed.
     pub verified: bool,
-    /// What the Secret holds now, if it is there and ours.
+    /// The values in the Secret now, if it exists and belongs to the resource.
     pub current: Option<&'a Values>,
 }

@@ -1,4 +1,4 @@
-//! What Prometheus reads. Every metric name stands here and nowhere else.
+//! The metrics for Prometheus. Every metric name is defined here and nowhere else.
 
 use std::{
     borrow::Cow,
@@ -22,10 +22,10 @@ use prometheus_client::{
 use super::{Findings, Kind, MetricTimestamps};
 use crate::api::{CheckName, ConditionType, Status};
 
-/// The name of a kind; the same few for all series.
+/// The name of a kind as a label value.
 type KindLabel = Cow<'static, str>;
 
-/// A check of a resource and its result.
+/// The series of one resource's checks: the name of each check and its result.
 type CheckLabel = HashSet<(Cow<'static, str>, &'static str)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,15 +82,16 @@ pub struct Metrics {
     certificate_not_after: Family<ResourceLabels, Seconds>,
     token_expiration: Family<ResourceLabels, Seconds>,
     api_key_age: Family<ResourceLabels, Seconds>,
-    /// Since when each resource's API key is in use: its age is computed when somebody reads it.
+    /// Since when each resource's API key is in use. The age is computed when the metrics are read.
     api_keys: Mutex<HashMap<ResourceLabels, Timestamp>>,
-    /// Which check series a resource has, to take the outdated ones away.
+    /// The check series that each resource has, so that outdated ones can be removed.
     shown: Mutex<HashMap<ResourceLabels, CheckLabel>>,
-    /// How long the last exposition was, and a little more.
+    /// The length of the last exposition plus a margin, in bytes.
     last_length: AtomicUsize,
 }
 
-/// From a millisecond on loopback to the longest time limit of a run.
+/// A histogram with buckets from a millisecond (a server on loopback) to the longest time limit of a run, in
+/// seconds.
 fn durations() -> Histogram {
     Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
 }
@@ -173,12 +174,12 @@ impl Metrics {
         self
     }
 
-    /// Notes whether this process works on resources, or stands by.
+    /// Records whether this process works on resources, or stands by.
     pub fn leads(&self, leading: bool) {
         self.leading.set(i64::from(leading));
     }
 
-    /// Notes the findings of a run.
+    /// Records the findings of a run.
     pub fn checked<K: Kind>(&self, object: &K, findings: &Findings) {
         let resource = labels(object);
         for finding in &findings.list {
@@ -195,7 +196,7 @@ impl Metrics {
         set(&self.certificate_not_after, &resource, not_after);
     }
 
-    /// Notes what an earlier process found, as far as the status tells.
+    /// Records what an earlier process found, as far as the status shows it.
     pub fn recovered<K: Kind>(&self, object: &K, findings: &Findings) {
         self.show(&labels(object), findings);
     }
@@ -218,7 +219,7 @@ impl Metrics {
         }
     }
 
-    /// Notes the status that a run came to, and the times that it tells of.
+    /// Records the status at the end of a run, and the times of its details.
     pub fn settled<K: Kind>(&self, object: &K, status: &Status, metric_timestamps: MetricTimestamps) {
         let ready = status
             .conditions
@@ -236,13 +237,13 @@ impl Metrics {
         }
     }
 
-    /// Notes how long a run took.
+    /// Records how long a run took.
     pub fn reconciled<K: Kind>(&self, duration: Duration) {
         let labels = KindLabels { kind: K::kind(&()) };
         self.reconcile_duration.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
-    /// Takes the series of a resource that is gone away.
+    /// Removes the series of a resource that does not exist any more.
     pub fn forget<K: Kind>(&self, namespace: &str, name: &str) {
         let resource = ResourceLabels { kind: K::kind(&()), namespace: namespace.into(), name: name.into() };
         for (check, result) in self.shown().remove(&resource).unwrap_or_default() {
@@ -257,14 +258,15 @@ impl Metrics {
         self.api_keys().remove(&resource);
     }
 
-    /// Everything in the OpenMetrics text format.
+    /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let now = Timestamp::now();
         for (resource, since) in self.api_keys().iter() {
             let age = now.duration_since(*since).as_secs_f64();
             self.api_key_age.get_or_create(resource).set(age.max(0.0));
         }
-        // Growing step by step would take twice the memory of a large text.
+        // The text gets its capacity at once, because growing step by step would take twice the memory of a large
+        // text.
         let mut text = String::with_capacity(self.last_length.load(Ordering::Relaxed));
         encode(&mut text, &self.registry)?;
         self.last_length.store(text.len() + text.len() / 8, Ordering::Relaxed);
@@ -280,7 +282,7 @@ impl Metrics {
     }
 }
 
-/// Sets a time, or takes the series away where there is none.
+/// Sets a time, or removes the series if there is none.
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
 fn set(family: &Family<ResourceLabels, Seconds>, resource: &ResourceLabels, time: Option<Timestamp>) {
     match time {

@@ -1,8 +1,9 @@
-//! Namespaces that are being deleted: what the operator holds there goes before its rights do.
+//! Handles namespaces that are being deleted: the operator must remove its finalizers there before it loses its
+//! rights.
 //!
-//! Kubernetes marks a namespace, waits five seconds, and then deletes what is in it in no certain order, the Roles
-//! that the operator's rights come from and the operator itself among it. Within these seconds it must let go: a
-//! resource that it holds would keep the namespace for ever.
+//! Kubernetes marks a namespace as being deleted, waits five seconds, and then deletes what is in it in no
+//! certain order, including the Roles that give the operator its rights and the operator itself. The finalizers
+//! must be removed within these seconds, because a resource that keeps one would keep the namespace for ever.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,29 +17,29 @@ use tokio::sync::watch;
 
 use super::Registry;
 
-/// Time between two looks at a namespace in which resources are held.
+/// The time between two reads of a namespace in which resources have finalizers.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The time that each look takes at least: there may be hundreds of namespaces.
+/// The additional time per namespace, because there may be hundreds of them.
 const PER_LOOK: Duration = Duration::from_millis(50);
 
-/// How long a namespace is not asked for that the operator has no right to see.
+/// How long a namespace is not read again after the API server refused to show it.
 const HIDDEN: Duration = Duration::from_secs(30);
 
-/// Namespaces that are asked for at a time.
+/// How many namespaces are read at the same time.
 const AT_A_TIME: usize = 8;
 
-/// The namespaces that are being deleted, as far as is known.
+/// The namespaces that are known to be being deleted.
 #[derive(Debug, Default)]
 pub struct Endings(watch::Sender<BTreeSet<String>>);
 
-/// What the API server says of a namespace.
+/// What the API server reports about a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NamespacePhase {
     Stays,
     Ends,
     Gone,
-    /// The right to see it is missing.
+    /// The operator has no right to read it.
     Hidden,
     /// The API server did not answer.
     Unknown,
@@ -47,7 +48,8 @@ enum NamespacePhase {
 impl Endings {
     /// Waits until the namespace is being deleted.
     pub(super) async fn of(&self, namespace: &str) {
-        // The sender lives as long as this.
+        // The result can be ignored: it is an error only once the sender is dropped, and the sender lives as long
+        // as `self`.
         let _ = self.0.subscribe().wait_for(|ending| ending.contains(namespace)).await;
     }
 
@@ -55,7 +57,7 @@ impl Endings {
         self.0.borrow().clone()
     }
 
-    /// Takes in what was seen; tells whether the namespace has just begun to end.
+    /// Records what was seen. Returns whether the deletion of the namespace has just begun.
     fn learn(&self, namespace: &str, seen: NamespacePhase) -> bool {
         self.0.send_if_modified(|ending| match seen {
             NamespacePhase::Ends => ending.insert(namespace.to_owned()),
@@ -65,7 +67,8 @@ impl Endings {
     }
 }
 
-/// Looks at every namespace in which resources are held, until it is dropped. One that ends has them run.
+/// Reads every namespace in which resources have finalizers, again and again until it is dropped. Runs the
+/// resources of a namespace whose deletion has begun.
 pub async fn look_for_endings(client: Client, registry: &Registry) {
     let namespaces: Api<Namespace> = Api::all(client);
     let mut hidden: BTreeMap<String, Instant> = BTreeMap::new();
@@ -77,7 +80,8 @@ pub async fn look_for_endings(client: Client, registry: &Registry) {
         let mut asked = registry.holding();
         asked.extend(registry.endings().known());
         asked.retain(|namespace| !hidden.contains_key(namespace));
-        // An operator for very many namespaces is in none of them, and outlives their end.
+        // An operator for very many namespaces does not run in any of them, so it keeps its rights, and longer
+        // pauses do no harm.
         pause = LOOK.max(PER_LOOK.saturating_mul(u32::try_from(asked.len()).unwrap_or(u32::MAX)));
         let looks = futures::stream::iter(asked).map(|namespace| {
             let namespaces = &namespaces;
@@ -135,12 +139,12 @@ mod tests {
             (NamespacePhase::Hidden, false, false),
             (NamespacePhase::Ends, true, true),
             (NamespacePhase::Ends, false, true),
-            // The rights to see it went with it.
+            // The right to read the namespace was deleted together with it.
             (NamespacePhase::Hidden, false, true),
             (NamespacePhase::Unknown, false, true),
             (NamespacePhase::Gone, false, false),
             (NamespacePhase::Ends, true, true),
-            // Another one of the same name.
+            // A new namespace of the same name exists.
             (NamespacePhase::Stays, false, false),
         ] {
             assert_eq!(endings.learn("wandb", seen), begins, "{seen:?}");

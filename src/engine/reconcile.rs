@@ -1,4 +1,4 @@
-//! One run for one resource: the pipeline on one screen.
+//! One run for one resource: the steps of the pipeline in their order.
 
 use std::time::{Duration, Instant};
 
@@ -36,9 +36,10 @@ use crate::{
     workloads::Target,
 };
 
-/// Brings one resource to where its spec wants it, as far as that can be proven to work.
+/// Brings one resource to the state that its spec describes, as far as the checks prove that it works.
 pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Action, Error> {
-    // What is on its way out is the garbage collector's: a Secret that it took must not come back.
+    // The dependents of a resource that is being deleted belong to the garbage collector: a Secret that it
+    // deleted must not be created again.
     if object.meta().deletion_timestamp.is_some() {
         return release(object, context).await;
     }
@@ -63,7 +64,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
         Prepared::NotAccepted(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            // A mistake in the spec must not keep a rollout that is under way from being undone.
+            // A mistake in the spec must not stop the rollback of a rollout that is under way.
             if problem.reason == Reason::InvalidSpec {
                 published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
             }
@@ -79,14 +80,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         Prepared::Planned(planned) => planned,
     };
     let checked_inputs = CheckedInputs::of(object, &objects);
-    // A server that hangs keeps its own resource waiting and nobody else.
+    // The permit is released before the checks: a server that hangs must delay its own resource only.
     drop(turn);
     let values = (existing.values(), last_verified.as_ref());
     let mut remembered =
         examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
     let mut turn = context.api_permits.take(&namespace).await;
     let held = last_verified.as_ref().or(existing.values());
-    // Values that are held must not end while a person looks for what is wrong with the current ones.
+    // Values that stay published must not expire while a person looks for the fault in the current ones.
     if let (false, Some(held)) = (remembered.proven, held)
         && let Some(renewed) = K::renew(&planned.plan, &remembered.evidence, held)
     {
@@ -94,14 +95,14 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     }
     let claim = claim(object, context, checks(object, &remembered).1).await;
     let candidate = match claim {
-        // Who has no place goes on being checked, for the time when it is free.
+        // A resource that lost its claim is still checked, so that it is ready when the claim is free.
         Claim::Lost(_) => Candidate::None,
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => candidate::<K>(&planned, &remembered, held),
     };
     let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
     published.delivered = published.deliver_published(object, context, checks(object, &remembered)).await?;
     if published.awaits_checks() && checks(object, &remembered).0 == Checks::Stale {
-        // What somebody else has set is not taken over on the word of a check that is old.
+        // Entries of somebody else are replaced only after checks that passed just now, so the checks run again.
         let values = (published.values.as_ref(), last_verified.as_ref());
         drop(turn);
         remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
@@ -112,7 +113,8 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     if let (Claim::Lost(problem), Some(delivered)) = (claim, &mut published.delivered)
         && matches!(delivered.state, Progress::Failed(_) | Progress::NotPublished)
     {
-        // Whether it could be delivered is not the question.
+        // The resource does not deliver because another one has the claim; whether delivery would have failed
+        // does not matter.
         delivered.state = Progress::Superseded(problem);
     }
     let verdict = remembered.verdict(object.common().failure_threshold);
@@ -125,22 +127,23 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     settled
 }
 
-/// How old findings may be.
+/// How old findings may be when a run uses them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Age {
-    /// As old as the spec's interval lets them be.
+    /// They may be as old as the check interval of the spec allows.
     AsScheduled,
-    /// They must be [`FRESH`], but for those that are not asked for again.
+    /// They must be younger than [`FRESH`], except for findings that must not be repeated.
     Fresh,
 }
 
-/// How long a check says that something works now.
+/// How long a passed check counts as fresh.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// What is said of taking anything over where nothing was checked.
+/// The state of the checks for runs that made none.
 const UNCHECKED: (Checks, Proof) = (Checks::Open, Proof::Unverified);
 
-/// What the last run of the checks says of taking anything over: from somebody else, and from another resource.
+/// The state of the checks for a takeover: from somebody else (first part), and from another resource (second
+/// part).
 fn checks<K: Kind>(object: &K, remembered: &CheckHistory<K::Evidence>) -> (Checks, Proof) {
     match remembered.verdict(object.common().failure_threshold) {
         RunVerdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => {
@@ -152,7 +155,8 @@ fn checks<K: Kind>(object: &K, remembered: &CheckHistory<K::Evidence>) -> (Check
     }
 }
 
-/// What the checks find: remembered where that answers the question, from the network otherwise.
+/// The findings for the current inputs: remembered ones if they are for the same inputs and not yet due,
+/// otherwise new ones.
 async fn examine<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -163,7 +167,7 @@ async fn examine<K: Kind>(
 ) -> Result<CheckHistory<K::Evidence>, Error> {
     let question = &planned.question;
     let known = context.memory.history(object).or_else(|| recover(object, context, planned, checked_inputs));
-    // Credentials that were refused are right after all: that is worth a look by everybody who was told.
+    // If credentials that were refused were accepted since, for another resource, the findings are out of date.
     let is_out_of_date =
         |known: &CheckHistory<_>| context.network.credentials.were_accepted(&known.usage.refused);
     if let Some(known) = &known
@@ -198,22 +202,24 @@ async fn examine<K: Kind>(
     context.metrics.checked(object, &examined.findings);
     let due = K::renew_at(&planned.plan, &examined.evidence, &scene);
     let renewal = Renewal::new(due, scene.now.time, Instant::now());
-    // What the servers sent is not needed any more, and others may wait for its memory.
+    // The answers of the servers are not needed any more, and other runs may wait for the memory that they take.
     drop(network);
     let share = random_share();
     let remembered =
         CheckHistory::record(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
-    // Before anything is written: a run that fails by a write must not send credentials again.
+    // Findings are remembered before anything is written: a run that fails at a write must not send credentials
+    // again.
     context.memory.remember(object, remembered.clone());
     let answer = remembered.findings.credentials_answer();
     if answer.is_some_and(|answer| answer != CredentialsAnswer::NotSent) {
-        // The status is the first thing that is written, for the process that comes after this one.
+        // The status is the first thing that is written, so that the next process knows what became of the
+        // credentials.
         note_down(object, context, &remembered, checked_inputs).await?;
     }
     Ok(remembered)
 }
 
-/// On which terms this run may send credentials that were refused before.
+/// The terms on which this run may send credentials that were refused before.
 fn terms<K: Kind>(
     object: &K,
     known: Option<&CheckHistory<K::Evidence>>,
@@ -226,7 +232,7 @@ fn terms<K: Kind>(
     known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(question, interval))
 }
 
-/// What the status tells of the checks that an earlier process made.
+/// The history that the status holds from the checks of an earlier process.
 fn recover<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -247,7 +253,7 @@ fn recover<K: Kind>(
     })
 }
 
-/// Runs the checks, and keeps up what the spec asks for on the other side.
+/// Runs the checks, and maintains what the spec asks for at the remote server.
 async fn look<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -264,8 +270,8 @@ async fn look<K: Kind>(
     Ok(examination.finish())
 }
 
-/// Makes the resource's deletion wait for what is about to be made at the server. What the checks found is not
-/// lost where that is refused.
+/// Adds the finalizer before something is made at the server. If the API server refuses that, the problem is
+/// returned beside the findings of the checks, which are not lost.
 async fn hold<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -281,7 +287,7 @@ async fn hold<K: Kind>(
     }
 }
 
-/// Writes what the checks found into the status, and leaves for the end of the run what they say nothing of.
+/// Writes the findings into the status early, and leaves everything else in it to the end of the run.
 async fn note_down<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -296,7 +302,7 @@ async fn note_down<K: Kind>(
             findings: &remembered.findings,
             checked_inputs: checked_inputs.clone(),
         },
-        // What is published stays so where it passed before.
+        // Values that passed before stay published, so the condition keeps saying so.
         publication: remembered.proven.then_some(Publication::Current),
         delivered: None,
         destination: Destination::Secret,
@@ -310,7 +316,8 @@ async fn note_down<K: Kind>(
     context.report_alone(object, (&status, &details)).await
 }
 
-/// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
+/// Waits until the process stops and a moment longer, for an answer that may be on its way. A refusal that was
+/// never recorded would be asked for again by the next process.
 pub(super) async fn stopped<K: Kind>(context: &Context<K>) {
     context.stopping.cancelled().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -321,7 +328,7 @@ fn schedule<K: Kind>(object: &K) -> Schedule {
     Schedule { interval: common.check_interval.get(), threshold: common.failure_threshold }
 }
 
-/// The current values, and whether they are known to work.
+/// The current values, and whether they are verified.
 fn candidate<K: Kind>(
     planned: &Planned<K>,
     remembered: &CheckHistory<K::Evidence>,
@@ -335,19 +342,19 @@ fn candidate<K: Kind>(
     }
 }
 
-/// What became of the Secret, and what is to be told of it.
+/// The result of publishing, and the event about it.
 struct PublishOutcome {
     publication: Publication,
-    /// What it holds, as far as that is known.
+    /// The values in the Secret, as far as they are known.
     values: Option<Values>,
     notice: Option<EventDraft>,
-    /// The values that may be delivered: what it holds, where that is known to be right.
+    /// The values that may be delivered: those in the Secret, if they are known to be the right ones.
     deliverable: Option<Values>,
-    /// What became of them at the target, where there is one.
+    /// The outcome at the target, if there is one.
     delivered: Option<Delivered>,
 }
 
-/// Makes the Secret hold what it should, and says what it holds.
+/// Brings the Secret to the content that it must have, and says what it holds.
 async fn publish<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -363,7 +370,8 @@ async fn publish<K: Kind>(
     let held = existing.values().cloned();
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
     if present.is_none() && matches!(wanted, SecretContent::Exactly(_)) && !context.is_alive(object).await? {
-        // The garbage collector would take a Secret of a resource that is gone, again and again.
+        // The garbage collector would delete the Secret of a resource that does not exist any more, again and
+        // again.
         return Err(Error::Gone);
     }
     let written = match secret::ensure(&context.client, object, present, &wanted).await {
@@ -397,7 +405,7 @@ async fn publish<K: Kind>(
     Ok(PublishOutcome { publication, values, notice, deliverable, delivered: None })
 }
 
-/// Why the Secret was not written, without the values that the API server may have repeated.
+/// The problem that the Secret was not written. Values that the API server may have repeated are redacted.
 fn not_written<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -412,7 +420,7 @@ fn not_written<K: Kind>(
 }
 
 impl PublishOutcome {
-    /// Why a write of this run was not taken, if one was not.
+    /// The problem of a write that the API server refused in this run, if there is one.
     fn rejection(&self) -> Option<&Problem> {
         let published = match &self.publication {
             Publication::Refused(problem) => Some(problem),
@@ -422,19 +430,20 @@ impl PublishOutcome {
             Some(Progress::Failed(problem)) => Some(problem),
             _ => None,
         };
-        // Rights, quotas and policies change without an event.
+        // Rights, quotas and policies change without a watch event, so these problems need a retry.
         let reasons = [Reason::WriteRejected, Reason::Forbidden, Reason::TargetRefused];
         let mut problems = published.into_iter().chain(delivered);
         problems.find(|problem| reasons.contains(&problem.reason))
     }
 
-    /// Whether a takeover waits for the checks.
+    /// Whether a takeover of somebody else's entries waits for the checks.
     fn awaits_checks(&self) -> bool {
         let delivered = self.delivered.as_ref();
         delivered.is_some_and(|delivered| matches!(delivered.state, Progress::AwaitsChecks(_)))
     }
 
-    /// Delivers what is published to the target, and takes back what is in targets that are not the spec's.
+    /// Delivers the published values to the target, and withdraws them from targets that the spec does not name
+    /// any more.
     async fn deliver_published<K: Kind>(
         &self,
         object: &K,
@@ -451,7 +460,8 @@ impl PublishOutcome {
         }
         let values = match K::TARGET_SHARING {
             TargetSharing::Exclusive => self.deliverable.as_ref(),
-            // Without it, what the others have would be delivered alone.
+            // For a merged target, fall back to what the Secret holds; otherwise the other resources' values
+            // would be delivered without ours.
             TargetSharing::Merged => self.values.as_ref(),
         };
         let offer = match (&self.publication, values) {
@@ -465,7 +475,7 @@ impl PublishOutcome {
     }
 }
 
-/// Leaves the Secret's values as they are, but lets the deletion policy decide whose it is.
+/// Leaves the Secret's values as they are, but applies the deletion policy to its owner reference.
 async fn retain_secret<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -475,13 +485,13 @@ async fn retain_secret<K: Kind>(
     if matches!(existing, Existing::Ours(_))
         && let Err(error) = secret::ensure(&context.client, object, present, &SecretContent::AsIs).await
     {
-        // A refusal shows in the conditions as soon as the resource is no longer suspended.
+        // A refusal appears in the conditions as soon as the resource is no longer suspended.
         not_written(object, context, &SecretContent::AsIs, error)?;
     }
     Ok(())
 }
 
-/// An outcome without anything new beside it.
+/// An outcome without new status details.
 fn unchanged<'a, K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -490,10 +500,10 @@ fn unchanged<'a, K: Kind>(
     (outcome, context.memory.previous_details(object))
 }
 
-/// Without this, an event that was missed would be missed for ever.
+/// The longest time between two runs, so that a watch event that was missed has no effect for longer.
 const RESYNC: Duration = Duration::from_hours(1);
 
-/// Reports what the run came to, where that is news, and says when to run again.
+/// Writes the status and the events of a run if they have changed, and returns when to run again.
 async fn update_status<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -503,7 +513,7 @@ async fn update_status<K: Kind>(
     let rejected = published.as_ref().and_then(PublishOutcome::rejection).is_some();
     let again = match &outcome {
         Outcome::Suspended | Outcome::NotAccepted(_) => RESYNC,
-        // Rights and quotas can change without an event.
+        // Rights and quotas can change without a watch event.
         Outcome::Unresolved(_) => object.common().check_interval.get(),
         Outcome::Checked { .. } => {
             let remembered = context.memory.history(object);

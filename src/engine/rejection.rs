@@ -1,4 +1,4 @@
-//! What it means that the API server did not do what was asked of it: pure.
+//! Decides what it means that the API server refused a write or did not answer. The functions are pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// The problem that something was not written; `what` is in the words of a sentence, such as `the Secret "a"`.
+/// The problem that a write was refused; `what` names the object as in a sentence, such as `the Secret "a"`.
 pub(super) fn rejected(what: &str, error: &kube::Error) -> Problem {
     let words = in_words(error);
     let words = quote(words.trim_end_matches('.'));
@@ -35,7 +35,7 @@ pub(super) fn rejected(what: &str, error: &kube::Error) -> Problem {
     }
 }
 
-/// Whether two writers met: looking again is all that it takes, unless they keep meeting.
+/// Whether two writers met. Reading the object again is enough then, unless they keep meeting.
 pub(super) fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
 }
@@ -43,8 +43,8 @@ pub(super) fn is_conflict(error: &kube::Error) -> bool {
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// How long to wait after so many rejections in a row; `share`, between 0 and 1, keeps those apart that were
-/// rejected together.
+/// How long to wait after so many rejections in a row. `share`, between 0 and 1, spreads the retries of resources
+/// that were rejected at the same time.
 pub(super) fn wait(rejections: u32, share: f64) -> Duration {
     backoff::wait(rejections.saturating_sub(1), FIRST_WAIT, LONGEST_WAIT, share)
 }

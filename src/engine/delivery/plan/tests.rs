@@ -401,8 +401,8 @@ impl World {
             Event::Retry => self.generation += 1,
             Event::Undo(index) if !self.revisions.is_empty() => {
                 let number = index.get(&self.revisions).number;
-                // The revision to which the person points may not work, so the entries are not required to be in
-                // place afterwards.
+                // The person may have chosen a revision that does not work, so no pods are known to work with
+                // entries any more.
                 self.had_entries = false;
                 self.standing.numbers = BTreeSet::from([number]);
                 self.standing.moved = Some(RepointedBy { by: "kubectl-rollout".to_owned(), at: Some(now) });
