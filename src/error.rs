@@ -1,20 +1,20 @@
-//! `Error`: a failure of ours, which is logged and tried again later.
+//! `Error`: a failure of the operator's or of the API server, which is logged and retried.
 
 use std::time::Duration;
 
-/// Something between the operator and the API server went wrong.
+/// A failure that ends a run, which is then retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server refused or did not answer.
+    /// The API server refused a request or did not answer.
     #[error("the API server did not do what was asked: {}", in_words(.0))]
     Api(#[from] kube::Error),
     /// A run took too long.
     #[error("the run was not finished after {0:?}")]
     Timeout(Duration),
-    /// The resource went while it was worked on.
+    /// The resource was deleted during the run.
     #[error("the resource was deleted meanwhile")]
     Gone,
-    /// A fault of the operator's own, which ends the run and nothing else.
+    /// A fault in the operator, which ends this run only.
     #[error("the run ended by a fault of the operator's: report it")]
     Panicked,
     /// The process is stopping.
@@ -22,8 +22,8 @@ pub enum Error {
     Stopping,
 }
 
-/// The API server's own words where there are any, since the rest of its answer repeats them, and the innermost
-/// cause of everything else.
+/// The API server's own message if there is one, because the rest of its answer repeats it; otherwise the
+/// innermost cause of the error.
 pub fn in_words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();

@@ -1,15 +1,15 @@
-//! `Problem`: a mistake of the user's or of the other side, which becomes a condition.
+//! `Problem`: a mistake of the user's, or of a remote server, which becomes a condition.
 
 use std::fmt::Write;
 
 use crate::api::Reason;
 
-/// Why something does not work, for a person to mend. It is reported, never retried as an error.
+/// Why something does not work, for a person to fix. It is reported, and never retried as an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// One word for programs.
+    /// The reason, one word for programs.
     pub reason: Reason,
-    /// What was seen, what was expected and what to do next.
+    /// What was seen, what was expected, and what to do next.
     pub message: String,
 }
 
@@ -19,20 +19,20 @@ impl Problem {
         Self { reason, message: message.into() }
     }
 
-    /// Refuses a spec; the full stop may be left out.
+    /// Refuses a spec with this message; its full stop may be left out.
     pub fn invalid_spec<T>(message: impl AsRef<str>) -> Result<T, Self> {
         let message = format!("{}.", message.as_ref().trim_end_matches('.'));
         Err(Self::new(Reason::InvalidSpec, message))
     }
 }
 
-/// The most characters of somebody else's text that a message repeats.
+/// How many characters of somebody else's text a message repeats at most.
 const QUOTE_LIMIT: usize = 200;
 
-/// Stands where a text was cut.
+/// The character that replaces the rest of a text that was cut.
 pub(crate) const CUT: &str = "…";
 
-/// Somebody else's text in a form that is safe to show: one line, printable, at most 200 characters.
+/// Somebody else's text in a form that is safe to show: one line, printable, and at most 200 characters.
 pub fn quote(remote: &str) -> String {
     let mut characters = remote
         .chars()
@@ -44,13 +44,14 @@ pub fn quote(remote: &str) -> String {
     quoted.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text with a capital letter at its start.
+/// The text with a capital first letter.
 pub(crate) fn capitalized(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-/// A value of a spec as it stands there: what [`quote`] hides, such as a line break at its end, is shown by name.
+/// A value of a spec exactly as it is: characters that [`quote`] hides, such as a line break at the end, are
+/// shown by name.
 pub fn quote_exactly(text: &str) -> String {
     let mut characters = text.chars();
     let mut quoted = String::new();
@@ -71,10 +72,10 @@ pub fn quote_exactly(text: &str) -> String {
     quoted
 }
 
-/// The most entries of somebody else's list that a message repeats.
+/// How many entries of somebody else's list a message repeats at most.
 const LISTED: usize = 10;
 
-/// Somebody else's list, for people.
+/// Somebody else's list as text for people.
 pub(crate) fn enumerate(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let items: Vec<_> = items.into_iter().map(|item| item.as_ref().to_owned()).collect();
     if items.is_empty() {
@@ -85,7 +86,7 @@ pub(crate) fn enumerate(items: impl IntoIterator<Item = impl AsRef<str>>) -> Str
     format!("{}{more}", quote(&shown.join(", ")))
 }
 
-/// Characters that change how their neighbours are displayed, or that are not displayed at all.
+/// Whether the character is not displayed at all, or changes how its neighbours are displayed.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -12,12 +12,12 @@ use crate::problem::CUT;
 pub struct Sensitive(Arc<SecretString>);
 
 impl Sensitive {
-    /// Takes the text over.
+    /// Takes ownership of the text.
     pub fn new(text: String) -> Self {
         Self(Arc::new(SecretString::from(text)))
     }
 
-    /// The text itself: only for the place that sends or stores it.
+    /// The text itself, only for the code that sends or stores it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -41,13 +41,13 @@ impl From<&str> for Sensitive {
     }
 }
 
-/// Takes secrets out of texts that are about to be shown.
+/// Removes secrets from texts that are about to be shown.
 #[derive(Clone, Default)]
 pub struct Redactor {
     secrets: Vec<Sensitive>,
 }
 
-/// Shorter values would blank out ordinary words, and protect nothing that could be called a secret.
+/// Shorter values are not redacted: that would blank out ordinary words, and a value this short is no secret.
 const SHORTEST_SECRET: usize = 4;
 
 impl Redactor {
@@ -58,10 +58,10 @@ impl Redactor {
         redactor
     }
 
-    /// Takes this secret out, too.
+    /// Adds a secret to those that are removed.
     pub fn conceal(&mut self, secret: &Sensitive) {
         self.secrets.extend(spellings(secret));
-        // A secret that contains another goes first, or its remainder would stay behind.
+        // A secret that contains another one is replaced first, or its remainder would stay.
         self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
@@ -84,7 +84,7 @@ fn spellings(secret: &Sensitive) -> Vec<Sensitive> {
     let secret = secret.expose();
     let folded = secret.split_whitespace().collect::<Vec<_>>().join(" ");
     let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    // RFC 3986 encodes three characters in another way than forms do.
+    // RFC 3986 encodes these three characters in another way than forms do.
     let percent = form.replace('+', "%20").replace('*', "%2A").replace("%7E", "~");
     let base64 = base64(secret);
     let unpadded = base64.trim_end_matches('=').to_owned();
@@ -105,7 +105,7 @@ pub(crate) fn base64(text: &str) -> String {
     }
 }
 
-/// What stays of the secret before the mark of a text that was cut in its middle.
+/// The part of the secret that is left before the cut of a text that was shortened in the middle of the secret.
 fn cut_prefix<'a>(text: &str, secret: &'a str) -> Option<&'a str> {
     let ends = secret.char_indices().map(|(end, _)| end).rev().filter(|end| *end >= SHORTEST_SECRET);
     text.match_indices(CUT).filter_map(|(cut, _)| text.get(..cut)).find_map(|before| {

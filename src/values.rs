@@ -1,17 +1,18 @@
-//! The values that are published, and the names of the environment variables that carry them.
+//! The values that are published, and the environment variables that carry them.
 
 use std::collections::BTreeMap;
 
 use crate::{net::CaBundle, sensitive::Sensitive};
 
-/// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split services).
+/// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split
+/// services).
 #[derive(Clone, Copy, Debug)]
 pub struct Env {
     /// The name that W&B documents for the `wandb/local` image.
     pub local: Option<&'static str>,
-    /// The names that W&B documents for the split services, or that they may read.
+    /// The names that W&B documents for the split services, or that these may read.
     pub split: &'static [&'static str],
-    /// The field that the W&B operator's own resource has for it, if any.
+    /// The field for it in the W&B operator's own resource, if there is one.
     pub field: Option<Field>,
 }
 
@@ -28,22 +29,23 @@ pub enum Field {
     AuthMethod,
     /// How long people stay logged in.
     SessionLength,
-    /// Whether logging in makes no account.
+    /// Whether a login creates no account.
     NoProvisioning,
 }
 
-/// The authorities' certificates among published values, for `/usr/local/share/ca-certificates/`.
+/// The name of the certificates of the authorities among the published values, a file for
+/// `/usr/local/share/ca-certificates/`.
 pub const CA_FILE: &str = "ca.crt";
 
 impl Env {
-    /// Every name of the setting, once.
+    /// Every name of the setting, without repetition.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let split = self.split.iter().copied().filter(move |name| Some(*name) != self.local);
         self.local.into_iter().chain(split)
     }
 }
 
-/// The data of a published Secret. It has no `Debug`: every value may be secret.
+/// The data of a published Secret. The type has no `Debug`, because every value may be secret.
 #[derive(Clone, Default, PartialEq)]
 pub struct Values {
     entries: BTreeMap<String, Sensitive>,
@@ -59,7 +61,7 @@ impl Values {
         }
     }
 
-    /// Sets a setting whose dialects spell the value differently.
+    /// Sets a setting whose value is written differently in the two dialects.
     pub fn set_each(&mut self, env: Env, local: impl Into<Sensitive>, split: impl Into<Sensitive>) {
         if let Some(name) = env.local {
             self.entries.insert(name.to_owned(), local.into());
@@ -70,23 +72,23 @@ impl Values {
         }
     }
 
-    /// Sets the authorities' certificates, which are meant as a file.
+    /// Sets the certificates of the authorities, which pods use as a file.
     pub fn set_authorities(&mut self, bundle: &CaBundle) {
         self.set_file(CA_FILE, bundle.pem());
     }
 
-    /// Sets an entry that is meant as a file.
+    /// Sets an entry that pods use as a file.
     pub fn set_file(&mut self, name: &str, content: impl Into<Sensitive>) {
         self.entries.insert(name.to_owned(), content.into());
     }
 
-    /// Sets what a later run must know of these values and cannot ask anybody: it is written together
-    /// with them, where everybody who may read the Secret's metadata can see it.
+    /// Sets what a later run must know of these values and cannot find out elsewhere. It is written as an
+    /// annotation of the Secret, where everybody who may read the Secret's metadata can see it.
     pub fn set_record(&mut self, record: impl Into<String>) {
         self.record = Some(record.into());
     }
 
-    /// What was recorded with the values.
+    /// What was recorded with the values, if anything.
     pub fn record(&self) -> Option<&str> {
         self.record.as_deref()
     }
@@ -96,7 +98,7 @@ impl Values {
         self.entries.get(name)
     }
 
-    /// The value of a setting, under the first of its names that has one.
+    /// The value of a setting, under the first of its names that has a value.
     pub fn setting(&self, env: Env) -> Option<&Sensitive> {
         env.names().find_map(|name| self.get(name))
     }
