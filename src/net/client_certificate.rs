@@ -1,8 +1,9 @@
-//! Servers that demand a certificate of their clients, which W&B Server does not have.
+//! Recognises servers that demand a client certificate, which W&B Server does not have.
 //!
-//! With TLS 1.3 the handshake is over for the client before the server objects, so the objection arrives
-//! where an answer is expected, and must be recognised there. Only an alert is one: Active Directory asks for
-//! a certificate on every connection without insisting, and its connections break for any other reason, too.
+//! With TLS 1.3 the handshake is over for the client before the server objects, so the objection arrives in the
+//! place of an answer and must be recognised there. Only an alert is an objection: Active Directory asks for a
+//! certificate on every connection without demanding one, and its connections may break for any other reason,
+//! too.
 
 use std::{
     error::Error,
@@ -22,23 +23,23 @@ use tokio_rustls::client::TlsStream;
 use super::Duplex;
 use crate::{api::Reason, problem::Problem};
 
-/// Whether a server asked for a client's certificate.
+/// Whether a server asked for a client certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientCertificate {
-    /// It did, which need not mean that it insists.
+    /// The server asked for one, but may go on without it.
     AskedFor,
-    /// It did not.
+    /// The server did not ask.
     NotAskedFor,
 }
 
-/// Has no certificate, and remembers whether one was asked for.
+/// Sends no certificate, and records whether the server asked for one.
 #[derive(Debug, Default)]
 pub(super) struct ClientCertificates {
     were_asked_for: AtomicBool,
 }
 
 impl ClientCertificates {
-    /// Whether the server asked for one.
+    /// Whether the server asked for a certificate.
     pub fn were_asked_for(&self) -> ClientCertificate {
         if self.were_asked_for.load(Ordering::Relaxed) {
             ClientCertificate::AskedFor
@@ -71,7 +72,7 @@ impl<S> Encrypted<S> {
         Self { stream, certificates, has_answered: false }
     }
 
-    /// Whether the server asked for a certificate, got none, and has not answered since.
+    /// Whether the server asked for a certificate, got none, and has not sent anything since.
     fn is_in_doubt(&self) -> bool {
         !self.has_answered && self.certificates.were_asked_for() == ClientCertificate::AskedFor
     }
@@ -119,12 +120,12 @@ impl<S: Duplex> AsyncWrite for Encrypted<S> {
     }
 }
 
-/// How a connection ended on which a certificate was asked for and none was sent.
+/// How a connection ended after the server had asked for a certificate and got none.
 #[derive(Clone, Copy, Debug)]
 enum WithoutCertificate {
-    /// The server objected.
+    /// The server sent an alert.
     Refused,
-    /// It said nothing, and may have had any other reason.
+    /// The server closed the connection without an alert, possibly for another reason.
     Ended,
 }
 
@@ -165,7 +166,8 @@ fn without_certificate(error: io::Error) -> io::Error {
     }
 }
 
-/// Whether servers send the alert when they miss a certificate: TLS 1.3 has one for that, but not all use it.
+/// Whether servers send this alert when a certificate is missing. TLS 1.3 has an alert for that, but not all
+/// servers use it.
 pub(super) fn is_objection(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -180,7 +182,7 @@ pub(super) fn is_objection(alert: AlertDescription) -> bool {
     )
 }
 
-/// The problem of a connection that ended without an answer after a client's certificate had been asked for.
+/// The problem of a connection that ended without an answer after the server had asked for a client certificate.
 pub fn ended_without_certificate(error: &(dyn Error + 'static)) -> Option<Problem> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -193,7 +195,7 @@ pub fn ended_without_certificate(error: &(dyn Error + 'static)) -> Option<Proble
     None
 }
 
-/// The words for an objection.
+/// The problem that the server demands a certificate.
 pub(super) fn demanded() -> Problem {
     Problem::new(
         Reason::TlsHandshakeFailed,
@@ -201,7 +203,7 @@ pub(super) fn demanded() -> Problem {
     )
 }
 
-/// The words for an end without a word.
+/// The problem that the connection ended without an alert.
 pub(super) fn ended() -> Problem {
     Problem::new(
         Reason::ConnectionClosed,

@@ -1,8 +1,9 @@
-//! What servers answered to credentials, for the whole process: a wrong password counts towards a lock-out each
-//! time that it is sent, whichever resource sends it.
+//! The answers of servers to credentials, for the whole process. Servers count a wrong password towards a
+//! lock-out each time that it is sent, whichever resource sends it.
 //!
-//! Whoever sends credentials does so through [`Network::send_once`]. Those that race for the same account wait for
-//! the first one's answer. Only keyed digests are kept, and only so many.
+//! All credentials are sent through [`Network::send_once`]. Runs that want to send the same ones at the same time
+//! wait for the answer to the first. Only keyed digests of credentials are kept, and only a limited number of
+//! them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,72 +24,75 @@ use decide::{CredentialEntry, CredentialVerdict, SendStep, decide};
 
 /// Credentials for an account at a server.
 pub struct Login {
-    /// The server. Several ports may lead to one.
+    /// The server. Several ports may lead to the same one.
     pub server: Endpoint,
-    /// The account, spelled so that equal texts mean the same one.
+    /// The account, written in such a way that equal texts mean the same account.
     pub account: String,
     /// The password, key or secret.
     pub secret: Sensitive,
-    /// What a wrong secret may lead to.
+    /// What happens after a wrong secret.
     pub consequence: Consequence,
 }
 
-/// Identifies a [`Login`] in this process. It tells nothing of the secret.
+/// Identifies a [`Login`] in this process, without revealing anything about the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct LoginDigest([u8; 32]);
 
-/// Credentials that were not accepted.
+/// A refusal of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialRefusal {
     login: LoginDigest,
-    /// Since when that is known; nothing where only a status tells of it.
+    /// When they were refused; `None` if that is known from a status only.
     at: Option<Instant>,
 }
 
-/// What is known of credentials in this process.
+/// What this process knows about credentials.
 pub struct Credentials {
     key: hmac::Key,
     entries: Mutex<HashMap<LoginDigest, CredentialEntry>>,
-    /// Counts the answers.
+    /// The number of answers so far.
     answers: watch::Sender<u64>,
-    /// Counts the times that credentials were accepted that had been refused.
+    /// How often credentials were accepted after they had been refused.
     acceptances: watch::Sender<u64>,
-    /// The kinds whose statuses may tell of refusals that this process does not know yet.
+    /// The recalls that are still running: kinds whose statuses may hold refusals that this process does not know
+    /// yet.
     recalls: watch::Sender<HashSet<u64>>,
-    /// When the first of them was added.
+    /// When the first recall began.
     recalls_since: Mutex<Option<Instant>>,
 }
 
-/// The most credentials that are remembered: many times what a cluster has, and some hundred kilobytes.
+/// How many credentials are remembered at most: many times what a cluster has, in some hundred kilobytes.
 const MOST_ENTRIES: usize = 4096;
 
 impl Consequence {
-    /// How long the answer to somebody else's try is waited for.
+    /// How long to wait for the answer that another run gets.
     fn patience(self) -> Duration {
         match self {
             Self::Lock => Duration::from_secs(5),
-            // One try more does no harm, so that nobody depends on somebody else's connection.
+            // One more try does no harm, so a run need not depend on another run's connection for long.
             Self::Refusal => Duration::from_secs(1),
         }
     }
 }
 
-/// How long is waited for what statuses tell of an earlier process: a kind that cannot be listed stops nobody.
+/// How long to wait for the refusals in the statuses of an earlier process. A kind that cannot be listed must not
+/// stop all others.
 const RECALL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What became of credentials in one run.
+/// The answers to credentials in one run.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
-    /// What is left of the consent that the run began with.
+    /// What is left of the consent with which the run began.
     pub consent: Consent,
-    /// What was refused, in this run or before it.
+    /// The credentials that were refused, in this run or before it.
     pub refused: Vec<CredentialRefusal>,
 }
 
 impl Default for Credentials {
     fn default() -> Self {
         let mut key = [0; 32];
-        // A process without random numbers cannot speak TLS either, so that nothing is ever sent.
+        // An error can be ignored: a process without random numbers cannot speak TLS either, so it never sends
+        // credentials.
         let _ = rand::fill(&mut key);
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
@@ -102,7 +106,7 @@ impl Default for Credentials {
 }
 
 impl Credentials {
-    /// Whether credentials among these were accepted after they had been refused.
+    /// Whether any of these credentials were accepted after they had been refused.
     pub fn were_accepted(&self, refusals: &[CredentialRefusal]) -> bool {
         let entries = self.entries();
         refusals.iter().any(|CredentialRefusal { login, at }| {
@@ -110,12 +114,12 @@ impl Credentials {
         })
     }
 
-    /// Counts the times that credentials were accepted that had been refused.
+    /// The number of times that refused credentials were accepted later, as a channel that reports changes.
     pub fn acceptances(&self) -> watch::Receiver<u64> {
         self.acceptances.subscribe()
     }
 
-    /// Has everybody who sends credentials wait a while until this recall is over.
+    /// Begins a recall: every run that sends credentials waits for its end, up to a limit.
     pub fn begin_recall(&self) -> u64 {
         self.recalls_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         let mut id = 0;
@@ -126,7 +130,7 @@ impl Credentials {
         id
     }
 
-    /// Every refusal that the statuses tell of is known.
+    /// Ends a recall: every refusal that the statuses hold is known now.
     pub fn end_recall(&self, id: u64) {
         self.recalls.send_modify(|recalls| {
             recalls.remove(&id);
@@ -152,7 +156,7 @@ impl Credentials {
         LoginDigest(digest)
     }
 
-    /// What to do with the credentials now; [`SendStep::Send`] counts them as asked for.
+    /// Decides what to do with the credentials. [`SendStep::Send`] marks them as being sent.
     fn begin(&self, digest: LoginDigest, consequence: Consequence, terms: &Terms) -> SendStep {
         let mut entries = self.entries();
         let entry = entries.entry(digest).or_default();
@@ -169,7 +173,8 @@ impl Credentials {
         let entry = entries.entry(digest).or_default();
         entry.is_asked = false;
         let is_over = said == Said::Accepted && entry.is_refused();
-        // Credentials that were accepted are in use by W&B Server, and one slow answer says nothing against them.
+        // One slow answer says nothing against credentials that were accepted, because W&B Server uses them all
+        // the time.
         if said != Said::Nothing && !(said == Said::Unclear && entry.is_accepted()) {
             entry.verdict = Some(verdict);
         }
@@ -182,12 +187,12 @@ impl Credentials {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<LoginDigest, CredentialEntry>> {
-        // Entries are changed as a whole, so a panic elsewhere leaves none half written.
+        // Entries are changed as a whole, so a panic elsewhere cannot leave one half changed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Forgets what was answered first where too much is known; accepted credentials go before refused ones.
+/// Removes the oldest answers beyond the limit, those of accepted credentials before those of refused ones.
 fn bound(entries: &mut HashMap<LoginDigest, CredentialEntry>) {
     entries.retain(|_, entry| entry.is_asked || entry.verdict.is_some());
     while entries.len() > MOST_ENTRIES {
@@ -199,7 +204,7 @@ fn bound(entries: &mut HashMap<LoginDigest, CredentialEntry>) {
     }
 }
 
-/// A try that is under way. One that is given up may have been counted all the same.
+/// An attempt to send credentials. If it is given up, the server may have counted it all the same.
 struct Try<'a> {
     network: &'a Network,
     digest: LoginDigest,
@@ -232,8 +237,8 @@ impl Drop for Try<'_> {
 }
 
 impl Network {
-    /// Sends credentials, unless the server has refused them: whoever sends them next is told that answer. `said`
-    /// tells what an answer means for them.
+    /// Sends credentials, unless the server has refused them; then that answer is returned without sending.
+    /// `said` decides what an answer means for the credentials.
     pub async fn send_once<T>(
         &self,
         login: &Login,
@@ -275,7 +280,7 @@ impl Network {
         outcome
     }
 
-    /// Has nobody send credentials that an earlier process saw refused.
+    /// Records that an earlier process saw these credentials refused, so that they are not sent again.
     pub fn recall_refusal(&self, login: &Login, said: Said, problem: &Problem) -> CredentialRefusal {
         let digest = self.login_digest(login);
         let at = (said == Said::Unclear).then(Instant::now);
@@ -285,7 +290,7 @@ impl Network {
         CredentialRefusal { login: digest, at: None }
     }
 
-    /// Keeps what became of credentials in this run.
+    /// Records the answer to credentials in this run.
     fn used(&self, digest: LoginDigest, said: Said) {
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         if said != Said::Nothing {
@@ -296,13 +301,13 @@ impl Network {
         }
     }
 
-    /// What became of credentials in this run: the ones that were refused, and whether a person's consent to send
+    /// The answers to credentials in this run: those that were refused, and whether a person's consent to send
     /// them is left.
     pub fn usage(&self) -> Usage {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The same network for a run on these terms.
+    /// The same network, for a run on these terms.
     #[must_use]
     pub fn on_terms(self, terms: Terms) -> Self {
         let usage = Mutex::new(Usage { consent: terms.consent, refused: Vec::new() });
@@ -318,7 +323,7 @@ impl Network {
 
 const NOT_SENT: &str = "and they were not sent again.";
 
-/// What a person must know of credentials that were not sent, beside the answer to the ones that were.
+/// The problem of credentials that were not sent, with the answer to the same ones that were sent before.
 fn not_sent(login: &Login, problem: &Problem) -> Problem {
     let Problem { reason, message } = problem;
     if message.ends_with(NOT_SENT) {

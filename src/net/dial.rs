@@ -1,4 +1,4 @@
-//! From an endpoint to a TCP connection.
+//! The way from an endpoint to a TCP connection: looking up the name, applying the egress policy, and connecting.
 
 use std::{
     fmt, io,
@@ -28,24 +28,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 /// A host name or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// A name to be resolved.
+    /// A name that must be resolved.
     Name(String),
-    /// An address.
+    /// An IP address.
     Address(IpAddr),
 }
 
 impl Host {
-    /// Reads a host as URLs spell it (IPv6 in brackets) or as people do (without).
+    /// Parses a host as URLs write it (IPv6 in brackets) or as people do (without).
     pub fn parse(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse() {
             return Some(Self::Address(address));
         }
-        // A name that no certificate can carry could never be verified.
+        // A name that no certificate can carry could never be verified, so it is refused.
         ServerName::try_from(text).ok().map(|_| Self::Name(text.to_owned()))
     }
 
-    /// The name as certificates carry it.
+    /// The host in the form in which certificates carry it.
     pub fn server_name(&self) -> Option<ServerName<'static>> {
         match self {
             Self::Name(name) => ServerName::try_from(name.clone()).ok(),
@@ -64,7 +64,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// Where a server is to be found.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// The host.
@@ -79,12 +79,12 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// How many names are looked up at a time, and half as many for a namespace that is alone with that. A lookup takes a
-/// thread of which the process has 512, and cannot be interrupted: a name whose servers do not answer holds it for as
-/// long as the resolver tries.
+/// How many names are looked up at the same time; a namespace whose lookups are the only ones may have half as
+/// many. A lookup takes one of the 512 threads of the process and cannot be interrupted: a name whose servers do
+/// not answer keeps its thread for as long as the resolver tries.
 const LOOKUPS: usize = 256;
 
-/// The lookups of all runs of the process.
+/// The permits for the lookups of all runs of the process.
 pub(super) struct Lookups(Permits<String>);
 
 impl Default for Lookups {
@@ -94,7 +94,8 @@ impl Default for Lookups {
 }
 
 impl Lookups {
-    /// Awaits a lookup on behalf of a namespace, which keeps its permit until the lookup ends by itself.
+    /// Awaits a lookup for a namespace. The permit is kept until the lookup itself ends, even if nobody awaits it
+    /// any more.
     async fn make<T: Send + 'static>(
         &self,
         namespace: &str,
@@ -110,7 +111,7 @@ impl Lookups {
     }
 }
 
-/// Every address of the endpoint, sorted, so that equal answers look equal.
+/// Every address of the endpoint, sorted, so that equal answers lead to an equal status.
 pub(super) async fn resolve(
     names: &Names,
     endpoint: &Endpoint,
@@ -134,7 +135,8 @@ pub(super) async fn resolve(
                     return Ok(addresses);
                 }
             }
-            // As Go does, go on: an answer may come from where another part of the list leads.
+            // Try the next name after an error, as Go does: another part of the search list may lead to servers
+            // that answer.
             Err(error) => seen = resolver_words(&error),
         }
     }
@@ -150,13 +152,13 @@ pub(super) async fn resolve(
     ))
 }
 
-/// The resolver's own words, without the prefix that the standard library puts before them.
+/// The resolver's own message, without the prefix that the standard library adds.
 fn resolver_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.rsplit(": ").next().unwrap_or(&text).to_lowercase()
 }
 
-/// The addresses that the policy permits; a problem when it permits none.
+/// The addresses that the policy allows; a problem if it allows none.
 pub fn permit(
     policy: &EgressPolicy,
     endpoint: &Endpoint,
@@ -186,13 +188,13 @@ pub fn permit(
     }
 }
 
-/// How long one address has before the next is tried beside it (RFC 8305 section 5).
+/// The time after which the next address is tried beside the ones before (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How many addresses are tried beside one another. A name may have thousands, and each attempt holds a socket.
+/// How many addresses are tried at the same time. A name may have thousands, and each attempt takes a socket.
 const ATTEMPTS: u32 = 8;
 
-/// A connection to the first address that answers, on which the meter counts what is read.
+/// Connects to the first address that answers. The meter counts what is read from the connection.
 pub async fn connect(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
@@ -228,14 +230,14 @@ pub async fn connect(
 }
 
 async fn attempt((index, address): (u32, SocketAddr)) -> io::Result<TcpStream> {
-    // The later ones begin as earlier ones end.
+    // The first attempts start one after the other; each later one starts when an earlier one has ended.
     if index < ATTEMPTS {
         tokio::time::sleep(ATTEMPT_DELAY * index).await;
     }
     TcpStream::connect(address).await
 }
 
-/// The operating system's words for an error, without its number.
+/// The operating system's message for an error, without its number.
 pub(super) fn os_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()

@@ -1,30 +1,37 @@
-//! Which addresses the operator may connect to (section 6 of the design, rule 2).
+//! Decides to which addresses the operator may connect.
+//!
+//! The author of a resource chooses the server to which the operator connects, and so could make it connect to
+//! what only the operator can reach. Therefore connections to special addresses (cloud metadata, link-local,
+//! loopback, unspecified, multicast and broadcast) and to the Kubernetes API server are refused, unless the
+//! person who runs the operator lists their network (`--allow-egress`). Every other address is allowed. An IPv4
+//! address that is written inside an IPv6 address is judged as that IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Refuses addresses through which a resource's author could reach what only the operator can reach.
+/// Which addresses are refused.
 #[derive(Clone, Debug)]
 pub enum EgressPolicy {
-    /// Refuses special addresses and the API server, except where a network is listed.
+    /// Refuses special addresses and the API server, except for addresses in a listed network.
     Enforced {
-        /// Networks that are allowed whatever they are.
+        /// Networks to which connections are always allowed.
         allowed: Vec<IpNet>,
-        /// Where the API server listens.
+        /// The addresses and ports of the API server.
         api_server: Vec<SocketAddr>,
     },
-    /// The same while it is not known yet where the API server listens: any address could be one of its.
+    /// Refuses everything outside of the listed networks while the API server's addresses are not known, because
+    /// any address could be one of them.
     Pending {
-        /// Networks that are allowed whatever they are.
+        /// Networks to which connections are always allowed.
         allowed: Vec<IpNet>,
     },
-    /// Refuses nothing: for a person who runs the checks with rights of their own.
+    /// Refuses nothing. A person who runs the checks has no more rights than their own.
     Unrestricted,
 }
 
 impl EgressPolicy {
-    /// Says in a few words why the address is refused, or nothing when it may be connected to.
+    /// The reason to refuse the address in a few words; `None` if connecting is allowed.
     pub fn objection(&self, address: SocketAddr) -> Option<&'static str> {
         let (allowed, api_server) = match self {
             Self::Enforced { allowed, api_server } => (allowed, Some(api_server)),
@@ -78,8 +85,8 @@ fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that an IPv6 address carries: NAT64 (RFC 6052 and 8215), SIIT (RFC 7915), 6to4 (RFC 3056) and the
-/// old IPv4-compatible form.
+/// The IPv4 address that an IPv6 address contains: NAT64 (RFC 6052 and 8215), SIIT (RFC 7915), 6to4 (RFC 3056)
+/// and the old IPv4-compatible form.
 fn carried_v4(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     match ip.segments() {

@@ -24,34 +24,35 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// The most bytes of an answer's body that are read.
+/// The most bytes that are read of an answer's body, also after decompression.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// What is asked.
+/// An HTTP request.
 pub struct HttpRequest {
     /// GET or POST.
     pub method: Method,
-    /// Where to.
+    /// The URL to request.
     pub url: Url,
-    /// Beside `Host`, `User-Agent` and `Accept-Encoding`, which are always sent.
+    /// The headers beside `Host`, `User-Agent` and `Accept-Encoding`, which are always sent.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// May hold secrets, so this type has no `Debug`.
+    /// The body. It may contain secrets, so this type has no `Debug`.
     pub body: Bytes,
 }
 
 impl HttpRequest {
     /// A GET request that asks for JSON.
     pub fn get(url: Url) -> Self {
-        // Kubernetes refuses to show its keys to who does not name their own type (RFC 7517 section 8.5).
+        // Kubernetes refuses to send its keys to a client that does not accept their own media type (RFC 7517,
+        // section 8.5).
         let accepted = HeaderValue::from_static("application/json, application/jwk-set+json");
         let headers = vec![(header::ACCEPT, accepted)];
         Self { method: Method::GET, url, headers, body: Bytes::new() }
     }
 }
 
-/// What was answered.
+/// An HTTP answer.
 pub struct HttpResponse {
-    /// The status line's code.
+    /// The status code.
     pub status: StatusCode,
     /// All headers.
     pub headers: HeaderMap,
@@ -60,7 +61,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Where a redirect leads, if this is one.
+    /// The target of a redirect, if this answer is one; empty if it names none.
     pub fn redirect(&self) -> Option<&str> {
         if !self.status.is_redirection() {
             return None;
@@ -69,8 +70,8 @@ impl HttpResponse {
     }
 }
 
-/// Sends one request on a fresh connection and reads the whole answer. The meter counts what is made of the answer;
-/// what is read of it, the connection counts.
+/// Sends one request on a fresh connection and reads the whole answer. The connection counts the memory for what
+/// is read, and the meter the memory for what is made of it.
 pub async fn exchange(
     connection: Box<dyn Duplex>,
     request: HttpRequest,
@@ -104,7 +105,7 @@ pub async fn exchange(
             .map_err(|error| body_problem(&host, error.as_ref()))?
             .to_bytes();
         let body = if is_gzip(&head.headers) {
-            // Counted first, and made only when there is room for it.
+            // The size is counted first, and the text is made only when there is memory for it.
             meter.take(decompress(&host, &body, &mut io::sink())?).await;
             let mut text = Vec::new();
             decompress(&host, &body, &mut text)?;
@@ -115,7 +116,7 @@ pub async fn exchange(
         permit_parsing(meter, &host, &body).await?;
         Ok(HttpResponse { status: head.status, headers: head.headers, body })
     };
-    // The answer itself tells when the connection breaks, except when that is before the request.
+    // If the connection breaks, the answer itself fails, except when that happens before the request is sent.
     let driver = async {
         match driver.await {
             Err(error) if spoke_first(&error) || ended_without_certificate(&error).is_some() => {
@@ -148,8 +149,8 @@ fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
     }
 }
 
-/// Whether the other side sent something before the request, as mail servers do. The library has a
-/// kind of error for that but no way to ask for it, so its text decides.
+/// Whether the server sent something before the request, as mail servers do. hyper has a kind of error for that
+/// but no way to ask for it, so the text of the error decides.
 fn spoke_first(error: &hyper::Error) -> bool {
     const TEXT: &str = "received unexpected message from connection";
     error.to_string() == TEXT || error.source().is_some_and(|cause| cause.to_string() == TEXT)
@@ -191,14 +192,16 @@ pub(super) async fn permit_parsing(meter: &Meter, host: &str, body: &[u8]) -> Re
     ))
 }
 
-/// Whether the answer is compressed, although that was not asked for. W&B Server's own client reads such answers.
+/// Whether the answer is compressed although the request did not allow that. W&B Server's own client reads such
+/// answers.
 fn is_gzip(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
-/// The limit holds for what comes out, so that a small answer cannot become a large one.
+/// Decompresses an answer. The limit applies to the decompressed size, so that a small answer cannot become a
+/// large one.
 fn decompress(host: &str, body: &[u8], into: &mut impl io::Write) -> Result<u64, Problem> {
     if body.is_empty() {
         return Ok(0);
@@ -214,23 +217,24 @@ fn decompress(host: &str, body: &[u8], into: &mut impl io::Write) -> Result<u64,
     if size > limit { Err(too_large(host)) } else { Ok(size) }
 }
 
-/// What makes two GET requests without credentials the same one.
+/// Identifies GET requests without credentials that have the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey {
-    /// Where to.
+    /// The URL.
     pub url: Url,
-    /// [`Network::identity`] of the host: a short name means another server in each namespace.
+    /// The [`Network::identity`] of the host: a short name means another server in each namespace.
     pub host: String,
-    /// The CA bundle that is trusted beside the system's authorities.
+    /// The CA bundle that is trusted in addition to the system's authorities.
     pub ca_bundle: Option<CaBundle>,
 }
 
-/// Requests to endpoints that another server named: each goes through the policy before anything is sent.
+/// Sends requests to endpoints that another server named. Each endpoint is judged by the egress policy before
+/// anything is sent.
 #[derive(Clone, Copy)]
 pub struct HttpClient<'a> {
-    /// Policy and system trust.
+    /// The egress policy and name resolution.
     pub network: &'a Network,
-    /// The authorities that certificates may come from.
+    /// The authorities whose certificates are accepted.
     pub trust: &'a Trust,
 }
 
@@ -250,7 +254,7 @@ impl HttpClient<'_> {
     }
 }
 
-/// Where an http or https URL leads.
+/// The host and port of an http or https URL.
 pub fn endpoint_of(url: &Url) -> Result<Endpoint, Problem> {
     let host = url.host_str().and_then(Host::parse).ok_or_else(|| no_host(url))?;
     let port = url.port_or_known_default().ok_or_else(|| no_host(url))?;

@@ -1,10 +1,11 @@
 //! The memory that the answers of servers may take together.
 //!
-//! Each run of the checks counts what it receives and what parsers make of that. A little is free: all that a server
-//! says that is well and small. Who receives more needs a permit for the next size before reading on, and keeps it
-//! until the run is over, since findings are made of what was read. There are so many permits of each size that all
-//! runs together stay below the chart's limit, whatever their servers send; namespaces share them fairly. A run holds
-//! a permit of a smaller size while it waits for one of a larger, never the other way round, so that they end.
+//! Each run of the checks counts what it receives and what parsers make of that. A small amount is free, which is
+//! enough for the small answers of a healthy server. A run that receives more needs a permit for the next size
+//! before it reads on, and keeps that permit until it is over, because its findings are made of what was read.
+//! There are so many permits of each size that all runs together stay below the memory limit of the chart,
+//! whatever their servers send, and namespaces share the permits fairly. A run holds a permit of a smaller size
+//! while it waits for a larger one, and never the other way round, so no deadlock can occur.
 
 use std::{
     pin::Pin,
@@ -27,27 +28,28 @@ use crate::shares::{Permit, Permits};
 
 const KIB: u64 = 1024;
 
-/// What a run may take without a permit. The engine limits how many runs there are.
+/// How many bytes a run may take without a permit. The engine limits the number of runs.
 const FREE: u64 = 64 * KIB;
 
-/// What a run may take with a permit of the middle size; those of the large size last for all that one run is ever
-/// allowed to read and parse.
+/// How many bytes a run may take with a permit of the middle size. A permit of the large size covers everything
+/// that one run is ever allowed to read and parse.
 const MIDDLE: u64 = 1024 * KIB;
 
-/// The permits of the middle size: together they stand for 24 MiB.
+/// The number of permits of the middle size. All of them together cover 24 MiB.
 const MIDDLE_PERMITS: usize = 24;
 
-/// The permits of the large size. A run has 8 MiB of a directory's answers at most, or what is made of two or three
-/// documents, which takes 36 MiB: all of them together stand for 108 MiB.
+/// The number of permits of the large size. A run takes at most 8 MiB of a directory's answers, or what is made
+/// of two or three documents, which takes 36 MiB; all permits together cover 108 MiB.
 const LARGE_PERMITS: usize = 3;
 
-/// What a parser may make of one document. A list of as many members of a team as fit into 1 MiB takes less.
+/// How many bytes a parser may make of one document. A list of as many members of a team as fit into 1 MiB takes
+/// less.
 const PARSED: u64 = 16 * 1024 * KIB;
 
-/// How long a run may keep a permit while others wait for one. Large answers of a server that is well take seconds.
+/// How long a run may keep its permits while others wait for one. Large answers of a healthy server take seconds.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// The permits of all runs of the process.
+/// The permits for all runs of the process.
 pub(super) struct AnswerMemory {
     middle: Permits<String>,
     large: Permits<String>,
@@ -65,7 +67,7 @@ impl AnswerMemory {
     }
 }
 
-/// What one run of the checks has taken.
+/// Counts the memory that one run of the checks has taken.
 #[derive(Clone)]
 pub struct Meter(Arc<MemoryRun>);
 
@@ -73,21 +75,21 @@ struct MemoryRun {
     memory: Arc<AnswerMemory>,
     namespace: String,
     taken: AtomicU64,
-    /// How many permits it has, one of each size.
+    /// The number of permits that the run has, at most one of each size.
     size: AtomicUsize,
     permits: tokio::sync::Mutex<Vec<Permit<String>>>,
-    /// Since when it has any.
+    /// When the run got its first permit.
     since: OnceLock<Instant>,
     waiting: AtomicUsize,
 }
 
-/// How many permits, one of each size, so many bytes need.
+/// How many permits, one of each size, this number of bytes needs.
 fn permits_for(taken: u64) -> usize {
     usize::from(taken > FREE) + usize::from(taken > MIDDLE)
 }
 
 impl Meter {
-    /// A run on behalf of a namespace.
+    /// The meter of a run for a namespace.
     pub(super) fn new(memory: Arc<AnswerMemory>, namespace: &str) -> Self {
         Self(Arc::new(MemoryRun {
             memory,
@@ -100,18 +102,19 @@ impl Meter {
         }))
     }
 
-    /// The namespace on whose behalf the run is.
+    /// The namespace for which the run is.
     pub(super) fn namespace(&self) -> &str {
         &self.0.namespace
     }
 
-    /// Counts what is about to be taken, and waits until that is permitted.
+    /// Counts bytes that are about to be taken, and waits until they are permitted.
     pub async fn take(&self, bytes: u64) {
         self.count(bytes);
         self.permitted().await;
     }
 
-    /// Counts what a parser is about to make of a document, and waits until that is permitted; whether it may be made.
+    /// Counts what a parser is about to make of a document, and waits until that is permitted. Returns whether
+    /// the document may be parsed.
     pub async fn parse(&self, bytes: u64) -> bool {
         let fits = bytes <= PARSED;
         if fits {
@@ -120,12 +123,12 @@ impl Meter {
         fits
     }
 
-    /// Whether the run waits for the memory that others have.
+    /// Whether the run waits for memory that other runs have.
     pub fn is_waiting(&self) -> bool {
         self.0.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits until the run has kept memory for long that others wait for.
+    /// Waits until the run has kept its permits for too long while others wait for one.
     pub async fn overstays(&self) {
         self.keeps_for(LONGEST).await;
     }
@@ -166,7 +169,7 @@ impl Meter {
     }
 }
 
-/// Counts who waits, also when they give up.
+/// Counts a waiting run, also if it gives up.
 pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -182,10 +185,10 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What is read before memory is asked for again.
+/// How many bytes are read before the memory is checked again.
 const READ_AT_ONCE: usize = 16 * 1024;
 
-/// A connection that reads on only as far as memory is permitted for it.
+/// A connection that reads on only while memory is permitted for it.
 pub struct Metered {
     stream: TcpStream,
     meter: Meter,
@@ -240,15 +243,15 @@ impl AsyncWrite for Metered {
     }
 }
 
-/// At most what a parser makes of a text that may be JSON, whose smallest parts take the most: an object with one
-/// member has a node of a tree for eleven, a list has room for four values, and a value takes 32 bytes in a list that
-/// grows by doubling, and a text of its own.
+/// An upper limit of what a parser makes of a text that may be JSON. The smallest parts take the most memory: an
+/// object with one member takes a tree node with room for eleven, a list has room for four values, and a value
+/// takes 32 bytes in a list that grows by doubling, and a text of its own.
 pub(super) fn parsed_size(text: &[u8]) -> u64 {
     const OBJECT: u64 = 704;
     const LIST: u64 = 192;
     const MEMBER: u64 = 64;
     const PART: u64 = 96;
-    // Nothing is made of what does not begin like JSON.
+    // A parser makes nothing of a text that does not begin like JSON.
     if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii_start().starts_with(b"[") {
         return 0;
     }
@@ -305,7 +308,7 @@ mod tests {
         assert_eq!(size(" \"a, b\""), 0, "a text takes what it has");
         assert!(size("{}") >= 704);
         assert!(size(&format!("[{}{{}}]", "{},".repeat(1000))) > 800_000);
-        // As many members as a large provider's discovery document has.
+        // The document has as many members as the discovery document of a large provider.
         let members: Vec<_> = (0..60).map(|number| format!("\"member_{number}\": [\"a\", \"b\"]")).collect();
         assert!(size(&format!("{{{}}}", members.join(", "))) < FREE * 2 / 3);
     }

@@ -1,8 +1,14 @@
-//! Connections to the outside: name resolution, egress policy, TLS trust and bounded HTTP.
+//! Connections to servers outside of the cluster's API: name resolution, egress policy, TLS trust and bounded
+//! HTTP.
 //!
-//! Every connection goes the same way, one step after the other, so that a failure names its step:
-//! `resolve → permit → connect → encrypt`. A name is resolved once, and the connection goes to an
-//! address that the policy has seen; nothing here resolves a second time or follows a redirect.
+//! Every connection takes the same steps in the same order, so that a failure names its step: `resolve → permit →
+//! connect → encrypt`. A name is resolved once, and the connection goes to an address that the policy has judged;
+//! nothing here resolves a second time or follows a redirect.
+//!
+//! In reading order: `names` and `dial` (from a name to a TCP connection), `egress` (which addresses are
+//! allowed), `tls`, `trust` and `client_certificate` (the handshake and its verdict), `http` (one request),
+//! `memory` (the budget for answers), `shared` (documents that several runs ask for), and `credentials` (refused
+//! ones are not sent again).
 
 use std::{
     net::SocketAddr,
@@ -46,33 +52,34 @@ pub use trust::{
     certificate_fault, certificates_in, only_certificates,
 };
 
-/// How long an answer counts as the answer to a request that was made a little later.
+/// How long an answer may also serve requests that are made a little later.
 const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
 
-/// How long is waited until it is known which addresses may be connected to.
+/// How long a run waits until the egress policy is known.
 const POLICY_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The largest body that is kept for those who come later: what is kept is in nobody's share of the memory.
+/// The largest body that is kept for later requests, in bytes. A kept body is counted in no run's share of the
+/// memory.
 const SHARED_BODY: usize = 64 * 1024;
 
-/// What connections need beside their endpoint: made once per process.
+/// What all connections of the process share.
 pub struct SharedNetwork {
-    /// Which addresses may be connected to, as far as is known now.
+    /// The egress policy, as far as it is known now.
     egress: watch::Sender<Arc<EgressPolicy>>,
     /// The system's certificate authorities.
     pub system_trust: Trust,
-    /// Public documents that several resources ask for at the same time.
+    /// Public documents that several resources request at the same time.
     documents: Shared<RequestKey, HttpResponse>,
-    /// What servers answered to credentials.
+    /// The answers of servers to credentials.
     pub credentials: Credentials,
-    /// The memory that answers may take together.
+    /// The memory that the answers to all runs may take together.
     memory: Arc<AnswerMemory>,
-    /// The names that are looked up at a time.
+    /// The limit of names that are looked up at the same time.
     lookups: Lookups,
 }
 
 impl SharedNetwork {
-    /// A network with the system's certificate authorities.
+    /// A network with this egress policy and the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
         let (egress, _) = watch::channel(Arc::new(egress));
         Self {
@@ -85,17 +92,17 @@ impl SharedNetwork {
         }
     }
 
-    /// Which addresses may be connected to, as far as is known now.
+    /// The egress policy, as far as it is known now.
     pub fn egress(&self) -> Arc<EgressPolicy> {
         Arc::clone(&self.egress.borrow())
     }
 
-    /// Sets which addresses may be connected to from now on.
+    /// Sets the egress policy from now on.
     pub fn set_egress(&self, policy: EgressPolicy) {
         self.egress.send_replace(Arc::new(policy));
     }
 
-    /// The addresses that may be connected to; a problem when there are none.
+    /// The addresses to which connections are allowed; a problem if there are none.
     pub async fn permit(
         &self,
         endpoint: &Endpoint,
@@ -103,32 +110,34 @@ impl SharedNetwork {
     ) -> Result<Vec<SocketAddr>, Problem> {
         let mut policy = self.egress.subscribe();
         let known = policy.wait_for(|policy| !matches!(**policy, EgressPolicy::Pending { .. }));
-        // Right after the start, an answer is on its way. Without one, the policy says what it is.
+        // Right after the start, the policy is about to become known. If that takes too long, the pending policy
+        // decides.
         let _ = tokio::time::timeout(POLICY_PATIENCE, known).await;
         dial::permit(&self.egress(), endpoint, addresses)
     }
 
-    /// The network as the pods of a namespace see it.
+    /// The network as the pods of this namespace see it.
     pub fn seen_from(self: &Arc<Self>, namespace: &str) -> Network {
         Network::of(Arc::clone(self), Names::of_namespace(namespace), namespace)
     }
 }
 
-/// The network as the pods of one namespace see it, for one run of the checks: host names are looked up as
-/// theirs are.
+/// The network as the pods of one namespace see it, for one run of the checks: host names are looked up in the
+/// same way as in those pods.
 pub struct Network {
     shared: Arc<SharedNetwork>,
     names: Names,
-    /// On which terms the run may send credentials that were refused before.
+    /// The terms on which the run may send credentials that were refused before.
     terms: Terms,
     usage: Mutex<Usage>,
-    /// How many parts of the run wait for what others learn of the same credentials, and have sent nothing.
+    /// How many parts of the run wait for the answer that another run gets to the same credentials, and have sent
+    /// nothing.
     awaiting_others: AtomicUsize,
     meter: Meter,
 }
 
 impl Network {
-    /// The network as this process sees it.
+    /// The network as this process itself sees it.
     pub fn new(egress: EgressPolicy) -> Self {
         Self::of(Arc::new(SharedNetwork::new(egress)), Names::default(), "")
     }
@@ -145,17 +154,18 @@ impl Network {
         }
     }
 
-    /// What this run has taken of the memory for answers.
+    /// The memory that this run has taken for answers.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// Whether the run has not sent its credentials yet, since it waits for what others learn of them.
+    /// Whether the run has not sent its credentials yet, because it waits for the answer that another run gets to
+    /// them.
     pub fn awaits_others(&self) -> bool {
         self.awaiting_others.load(Ordering::Relaxed) > 0
     }
 
-    /// A public document, which `request` fetches unless another run is about to or just did.
+    /// A public document. `request` fetches it, unless another run is fetching it or has just done so.
     pub async fn document(
         &self,
         key: RequestKey,
@@ -174,12 +184,12 @@ impl Network {
         Ok(answer)
     }
 
-    /// Every address of the endpoint, sorted, so that equal answers look equal.
+    /// Every address of the endpoint, sorted, so that equal answers lead to an equal status.
     pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
         dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await
     }
 
-    /// The full name that answered to the host's name in this run; the host itself where none is known.
+    /// The full name to which the host's name was resolved in this run; the name itself if that is not known.
     pub fn full_name(&self, host: &Host) -> String {
         match host {
             Host::Name(name) => self.names.known(name).unwrap_or_else(|| name.clone()),
@@ -187,7 +197,7 @@ impl Network {
         }
     }
 
-    /// What tells the host apart from another one of the same short name in another namespace.
+    /// A text that differs for hosts with the same short name in different namespaces.
     pub fn identity(&self, host: &Host) -> String {
         match host {
             Host::Name(name) => self.names.identity(name),

@@ -1,8 +1,9 @@
-//! Host names as the pods of a namespace look them up.
+//! Looks host names up as the pods of a namespace do.
 //!
 //! A name with few dots is completed by a search list (resolv.conf(5)), and the first entry of a pod's list is
-//! the pod's own namespace. W&B Server runs in the namespace of the resource, the operator perhaps in another:
-//! with the operator's own list, `ldap://openldap` would lead to whoever has that name beside the operator.
+//! the pod's own namespace. W&B Server runs in the namespace of the resource, and the operator perhaps in
+//! another. With the operator's own list, `ldap://openldap` would lead to a service of that name in the
+//! operator's namespace.
 
 use std::{
     collections::HashMap,
@@ -10,21 +11,21 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// A search list, and when it applies.
+/// A search list, and the number of dots from which on it applies last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SearchList {
     domains: Vec<String>,
     ndots: usize,
 }
 
-/// A name with this many dots is not completed, where the file does not say.
+/// The value of `ndots` where the file has none: a name with this many dots is tried as it is first.
 const DEFAULT_NDOTS: usize = 1;
 
-/// The C library and Go take no more.
+/// The largest value of `ndots` that the C library and Go accept.
 const MOST_NDOTS: usize = 15;
 
 impl SearchList {
-    /// Reads the text of a resolv.conf as Go does; the last search list counts.
+    /// Parses the text of a resolv.conf as Go does. The last search list counts.
     fn parse(text: &str) -> Self {
         let (mut domains, mut ndots) = (Vec::new(), DEFAULT_NDOTS);
         for line in text.lines().filter(|line| !line.starts_with(['#', ';'])) {
@@ -42,10 +43,10 @@ impl SearchList {
         Self { domains, ndots }
     }
 
-    /// The list of a pod in this namespace; nothing where this one is not of a pod.
+    /// The search list of a pod in this namespace; `None` if this list is not the list of a pod.
     ///
-    /// The kubelet writes `<namespace>.svc.<domain>`, `svc.<domain>` and `<domain>` first. Further entries
-    /// below `svc.<domain>` are somebody's own for this pod, and lead to other namespaces.
+    /// The kubelet writes `<namespace>.svc.<domain>`, `svc.<domain>` and `<domain>` first. Other entries below
+    /// `svc.<domain>` were added for the operator's own pod and lead to other namespaces, so they are left out.
     fn of_namespace(&self, namespace: &str) -> Option<Self> {
         let below = |entry: &str| entry.split_once('.').map(|(_, parent)| parent.to_owned());
         let services = self
@@ -73,25 +74,25 @@ impl SearchList {
     }
 }
 
-/// The name with the dot at its end that keeps resolvers from completing it.
+/// The name with a dot at its end, which keeps resolvers from completing it.
 fn absolute(name: &str) -> String {
     format!("{}.", name.trim_end_matches('.'))
 }
 
-/// How the names of one run are looked up.
+/// Looks up the names of one run.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// The namespace and the list of its pods; nothing outside of a cluster, where the system's own resolver
+    /// The namespace and the search list of its pods; `None` outside of a cluster, where the system's resolver
     /// completes names.
     list: Option<(String, SearchList)>,
-    /// Names that the hosts file has, which come before all lists.
+    /// The text of the hosts file, whose names come before all search lists.
     hosts: String,
-    /// What answered so far, by the name as written.
+    /// The full names that were resolved so far in this run, by the name as written.
     answered: Mutex<HashMap<String, String>>,
 }
 
 impl Names {
-    /// As the pods of the namespace look them up, if this process runs in a pod itself.
+    /// Looks names up as the pods of the namespace do, if this process runs in a pod itself.
     pub(super) fn of_namespace(namespace: &str) -> Self {
         let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
@@ -104,7 +105,7 @@ impl Names {
         Self { list, hosts, answered: Mutex::default() }
     }
 
-    /// Every name that the system's resolver is to be asked for, one after the other.
+    /// Every name for which the system's resolver must be asked, one after the other.
     pub(super) fn candidates(&self, name: &str) -> Vec<String> {
         match &self.list {
             Some((_, list)) if !self.is_in_hosts(name) => match self.known(name) {
@@ -115,24 +116,24 @@ impl Names {
         }
     }
 
-    /// The namespace whose list is used, if one is.
+    /// The namespace whose search list is used, if one is.
     pub(super) fn namespace(&self) -> Option<&str> {
         self.list.as_ref().map(|(namespace, _)| namespace.as_str())
     }
 
-    /// Keeps which name answered, so that one run means one server by a name.
+    /// Records the full name that was resolved, so that a name means the same server for the whole run.
     pub(super) fn learn(&self, name: &str, answered: &str) {
         let answered = answered.trim_end_matches('.').to_owned();
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), answered);
     }
 
-    /// The full name that answered to the name.
+    /// The full name to which the name was resolved in this run.
     pub(super) fn known(&self, name: &str) -> Option<String> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// What tells two servers of the same short name apart: the full name where this run knows it already, else
-    /// the name together with the namespace that completes it.
+    /// A text that differs for servers with the same short name: the full name if this run knows it already,
+    /// otherwise the name together with the namespace that completes it.
     pub(super) fn identity(&self, name: &str) -> String {
         match (self.known(name), self.namespace()) {
             (Some(known), _) => known,
@@ -200,7 +201,7 @@ options ndots:5
                     "a.b.c.d.e.f.corp.example.",
                 ],
             ),
-            // Of the hosts file, in any case.
+            // Names of the hosts file, whatever their case.
             ("localhost", vec!["localhost"]),
             ("alias.example", vec!["alias.example"]),
         ] {
@@ -219,7 +220,7 @@ options ndots:5
                 "search one.example\nsearch a.svc.cluster.local. svc.cluster.local.\n",
                 "x.team-a.svc.cluster.local.",
             ),
-            // Entries of the operator's own pod for other namespaces lead no team's password there.
+            // Entries of the operator's own pod for other namespaces must not lead a team's password there.
             (
                 "search a.svc.cluster.local svc.cluster.local b.svc.cluster.local\noptions ndots:5",
                 "x.team-a.svc.cluster.local.",

@@ -1,4 +1,4 @@
-//! One answer for everybody who asks the same at the same time.
+//! Shares one answer between all runs that ask for the same at the same time.
 
 use std::{
     collections::HashMap,
@@ -15,26 +15,28 @@ use tokio::{sync::OnceCell, time::sleep};
 
 /// Makes each value once for all who ask for its key at the same time, or shortly after.
 ///
-/// A failure is its asker's alone: whoever waits next makes an attempt of its own. The same holds
-/// when an asker gives up or takes long, so nobody depends on somebody else's connection.
+/// A failure is returned only to the one whose attempt failed: the next one that waits makes an attempt of its
+/// own. The same happens if an attempt is given up or takes long, so nobody depends on somebody else's
+/// connection.
 pub struct Shared<K, V> {
     keep: Duration,
     is_kept: fn(&V) -> bool,
     flights: Mutex<HashMap<K, Arc<Flight<V>>>>,
 }
 
-/// How long somebody else's attempt is waited for before one of one's own.
+/// How long to wait for somebody else's attempt before making another one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 type Flight<V> = OnceCell<(Instant, Arc<V>)>;
 
 impl<K: Clone + Eq + Hash, V> Shared<K, V> {
-    /// Values are shared while they are made, and for `keep` after that those of which `is_kept` is true.
+    /// Values are shared while they are made. Those for which `is_kept` is true are shared for the time `keep`
+    /// after that.
     pub fn new(keep: Duration, is_kept: fn(&V) -> bool) -> Self {
         Self { keep, is_kept, flights: Mutex::default() }
     }
 
-    /// The value of the key, made by `make` unless somebody else is about to or just did.
+    /// The value of the key. `make` makes it, unless somebody else is making it or has just done so.
     pub async fn get<E>(&self, key: K, make: impl Future<Output = Result<V, E>>) -> Result<Arc<V>, E> {
         let flight = self.flight(key.clone());
         let mut make = std::pin::pin!(make);
@@ -61,7 +63,7 @@ impl<K: Clone + Eq + Hash, V> Shared<K, V> {
         }
     }
 
-    /// Lets a value go, unless another one is in its place already. Those who wait for it have it all the same.
+    /// Removes a value, unless another one has replaced it already. Those who wait for the value still get it.
     fn let_go(&self, key: &K, flight: &Arc<Flight<V>>) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if flights.get(key).is_some_and(|present| Arc::ptr_eq(present, flight)) {
@@ -70,7 +72,7 @@ impl<K: Clone + Eq + Hash, V> Shared<K, V> {
     }
 
     fn flight(&self, key: K) -> Arc<Flight<V>> {
-        // A panic elsewhere leaves the map whole: every change to it is a single call.
+        // A panic elsewhere cannot leave the map half changed, because every change to it is a single call.
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         flights.retain(|_, flight| match flight.get() {
             Some((made, _)) => made.elapsed() < self.keep,

@@ -1,4 +1,4 @@
-//! The TLS handshake.
+//! The TLS handshake, and the words for its failures.
 
 use std::{io, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{api::Reason, problem::Problem};
 /// What is known of a server's verified certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerCertificate {
-    /// The end of its validity.
+    /// When it expires.
     pub not_after: Timestamp,
 }
 
@@ -33,7 +33,7 @@ pub async fn encrypt<S: Duplex>(
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone())
         .with_client_cert_resolver(client_certificates.clone());
-    // A session that is resumed skips the very verification that is wanted.
+    // A resumed session would skip the verification, which is the purpose of the handshake.
     config.resumption = rustls::client::Resumption::disabled();
     let stream =
         TlsConnector::from(Arc::new(config)).connect(name.clone(), stream).await.map_err(|error| {
@@ -43,7 +43,7 @@ pub async fn encrypt<S: Duplex>(
     Ok((Encrypted::new(stream, client_certificates), verifier.accepted()))
 }
 
-/// Why a handshake failed, apart from certificates that were refused.
+/// The problem of a handshake that failed for another reason than a refused certificate.
 fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCertificate) -> Problem {
     let failed = |message: String| Problem::new(Reason::TlsHandshakeFailed, message);
     let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -1,4 +1,4 @@
-//! Whether credentials may be sent now: pure.
+//! Decides whether credentials may be sent now. The functions are pure.
 
 use std::time::{Duration, Instant};
 
@@ -7,76 +7,77 @@ use crate::{
     problem::Problem,
 };
 
-/// What a wrong secret may lead to.
+/// What happens after a wrong secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// The server may lock the account, so that refused credentials wait for a person.
+    /// The server may lock the account, so refused credentials are not sent again before a person does something.
     Lock,
-    /// The server only refuses them, so that they are sent again on the schedule of whoever is next.
+    /// The server only refuses them, so they are sent again on the schedule of the next resource that has them.
     Refusal,
 }
 
-/// What an answer says of credentials.
+/// What an answer says about credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     /// They are right.
     Accepted,
-    /// They are refused, or what was asked with them was.
+    /// They were refused, or what was requested with them was.
     Refused,
-    /// Nothing, although they may have been judged and counted.
+    /// It says nothing, but the server may have judged and counted them.
     Unclear,
-    /// Nothing.
+    /// It says nothing, and the server has not judged them.
     Nothing,
 }
 
 impl Said {
-    /// What the failure of a check that sent credentials says of them, whoever sends them and by whichever connection.
+    /// What a failed check says about the credentials that it sent, independent of the resource and the
+    /// connection.
     pub fn by(reason: Reason) -> Self {
         match (reason, reason.credentials_answer()) {
-            // These are about the connection, or about where the account is.
+            // These reasons are about the connection, or about where the account is.
             (Reason::ConfidentialityRequired | Reason::Referral, _)
             | (_, CredentialsAnswer::NotSent | CredentialsAnswer::Postponed) => Self::Nothing,
-            // A server that is in trouble refuses what it accepts a moment later.
+            // A server that is in trouble may refuse now what it accepts a moment later.
             (Reason::OperationRefused, _) | (_, CredentialsAnswer::Unclear) => Self::Unclear,
             (_, CredentialsAnswer::Refused) => Self::Refused,
         }
     }
 }
 
-/// On which terms one run may send credentials that were refused before.
+/// The terms on which one run may send credentials that were refused before.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// Whether a person asks for it.
     pub consent: Consent,
-    /// When the resource looked last.
+    /// When the resource made its checks last.
     pub last_look: Option<Instant>,
-    /// How often the resource looks.
+    /// How often the resource makes its checks.
     pub interval: Duration,
 }
 
-/// Whether a person asks to send refused credentials again: by a re-check, or by another spec.
+/// Whether a person asks to send refused credentials again, by a re-check or by another spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consent {
-    /// No.
+    /// Nobody asks.
     #[default]
     None,
-    /// Yes, once.
+    /// A person asks for one try.
     Given,
 }
 
-/// What is known of one account's credentials.
+/// What is known about one account's credentials.
 #[derive(Default)]
 pub(super) struct CredentialEntry {
-    /// Whether somebody waits for the answer to them.
+    /// Whether a run is waiting for the answer to them.
     pub(super) is_asked: bool,
     pub(super) verdict: Option<CredentialVerdict>,
 }
 
-/// An answer to them.
+/// An answer to credentials.
 pub(super) struct CredentialVerdict {
     pub(super) said: Said,
     pub(super) problem: Option<Problem>,
-    /// When it came; nothing where only a status tells of it.
+    /// When it came; `None` if it is known from a status only.
     pub(super) at: Option<Instant>,
 }
 
@@ -85,7 +86,7 @@ impl CredentialEntry {
         self.verdict.as_ref().is_some_and(|verdict| verdict.said == Said::Accepted)
     }
 
-    /// Whether they were accepted after a time, or at all where that is not known.
+    /// Whether they were accepted after this time, or at all if the time is not known.
     pub(super) fn is_accepted_since(&self, time: Option<Instant>) -> bool {
         let accepted_at = self.verdict.as_ref().and_then(|verdict| verdict.at);
         self.is_accepted() && time.is_none_or(|time| accepted_at.is_some_and(|at| at > time))
@@ -95,7 +96,7 @@ impl CredentialEntry {
         self.verdict.as_ref().is_some_and(|verdict| verdict.said != Said::Accepted)
     }
 
-    /// What is forgotten first has the lowest rank.
+    /// The order in which entries are removed: the lowest rank first.
     pub(super) fn rank(&self) -> (bool, Option<Instant>) {
         (self.is_refused(), self.verdict.as_ref().and_then(|verdict| verdict.at))
     }
@@ -104,23 +105,23 @@ impl CredentialEntry {
 /// What to do with credentials.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SendStep {
-    /// Send them, and let others wait for the answer.
+    /// Send them, and let other runs wait for the answer.
     Send,
-    /// Send them beside others: they were accepted just now.
+    /// Send them without making others wait, because they were accepted just now.
     SendAlong,
-    /// Wait for the answer to somebody else.
+    /// Wait for the answer that another run gets.
     Wait,
-    /// Send nothing: this is what the answer would be.
+    /// Send nothing, because this would be the answer.
     Known(Problem),
 }
 
-/// How long credentials that were accepted are sent by everybody without waiting for one another.
+/// How long after an acceptance all runs may send the credentials without waiting for one another.
 const ACCEPTANCE_LASTS: Duration = Duration::from_secs(10);
 
-/// How long an answer counts for everybody whom a person asks at the same time.
+/// How long an answer also counts for the other resources that a person asks to try at the same time.
 const SAME_TIME: Duration = Duration::from_secs(3);
 
-/// How long credentials are left alone whose answer was unclear: servers usually count wrong passwords over the last
+/// How long credentials are not sent after an unclear answer: servers usually count wrong passwords over the last
 /// half hour.
 const UNCLEAR_LASTS: Duration = Duration::from_mins(30);
 
@@ -137,7 +138,8 @@ pub(super) fn decide(
         return SendStep::SendAlong;
     }
     let holding = verdict.filter(|verdict| verdict.holds(consequence, terms, now));
-    // A person asked for a try, and an answer that says nothing is none: the try is made a moment later.
+    // A person asked for a try, and an unclear answer does not tell them anything, so another try is made a
+    // moment later.
     if terms.consent == Consent::Given && holding.is_some_and(|verdict| verdict.said == Said::Unclear) {
         return SendStep::Wait;
     }
@@ -149,9 +151,9 @@ pub(super) fn decide(
 }
 
 impl CredentialVerdict {
-    /// Whether it keeps a run on these terms from sending the credentials again.
+    /// Whether this answer keeps a run on these terms from sending the credentials again.
     fn holds(&self, consequence: Consequence, terms: &Terms, now: Instant) -> bool {
-        // Whoever looked after it was given has had it as the answer already.
+        // A resource that made its checks after this answer has already reported it.
         let is_news = match (self.at, terms.last_look) {
             (Some(at), Some(last_look)) => at > last_look,
             (Some(_), None) => true,
@@ -159,7 +161,8 @@ impl CredentialVerdict {
         };
         match (self.said, consequence, terms.consent) {
             (Said::Accepted | Said::Nothing, ..) => false,
-            // Of many who are asked to send them at the same time, the first one does.
+            // If a person asks several resources for a try at the same time, only the first one sends the
+            // credentials.
             (_, _, Consent::Given) => is_news && self.is_younger(SAME_TIME, now),
             (Said::Refused, Consequence::Lock, Consent::None) => true,
             (Said::Unclear, Consequence::Lock, Consent::None) => self.is_younger(UNCLEAR_LASTS, now),
@@ -179,7 +182,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const INTERVAL: Duration = Duration::from_mins(5);
 
-    /// What is decided on an answer of an age in seconds, for a resource that looked so many seconds ago.
+    /// The decision about an answer of this age in seconds, for a resource that made its checks so many seconds
+    /// ago.
     fn step(
         said: Said,
         age: Option<u32>,
@@ -206,15 +210,15 @@ mod tests {
         for (age, terms, expected) in [
             (Some(1), (Nobody, None), "known"),
             (Some(90_000), (Nobody, Some(86_000)), "known"),
-            // Only a status tells of it.
+            // The answer is known from a status only.
             (None, (Nobody, None), "known"),
             (None, (Given, None), "send"),
-            // The resource has seen this answer.
+            // The resource has reported this answer already.
             (Some(2), (Given, Some(1)), "send"),
-            // Another one was asked at the same time, and sent them.
+            // Another resource was asked at the same time, and sent them.
             (Some(1), (Given, Some(60)), "known"),
             (Some(1), (Given, None), "known"),
-            // That answer may be out of date.
+            // The answer may be out of date.
             (Some(3), (Given, Some(60)), "send"),
         ] {
             assert_eq!(lock(Said::Refused, age, terms), expected, "{age:?} {terms:?}");
@@ -223,7 +227,7 @@ mod tests {
             (Some(1700), (Nobody, Some(60)), "known"),
             (Some(1800), (Nobody, Some(60)), "send"),
             (Some(1700), (Given, Some(60)), "send"),
-            // Somebody else had this answer just now.
+            // Another resource got this answer just now.
             (Some(1), (Given, Some(60)), "wait"),
             (Some(3), (Given, Some(60)), "send"),
         ] {
@@ -238,7 +242,7 @@ mod tests {
             (Some(1), (Nobody, None), "known"),
             (Some(1), (Nobody, Some(300)), "known"),
             (Some(300), (Nobody, None), "send"),
-            // It was this resource that sent them last, or it was told.
+            // This resource sent them last, or has reported the answer.
             (Some(60), (Nobody, Some(59)), "send"),
             (Some(60), (Given, Some(90)), "send"),
         ] {

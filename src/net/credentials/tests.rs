@@ -11,7 +11,7 @@ use crate::{
     net::{EgressPolicy, Host, SharedNetwork},
 };
 
-/// A server that answers after a moment, and counts.
+/// A server that answers after a moment, and counts the requests.
 struct Server {
     network: Arc<SharedNetwork>,
     tries: AtomicUsize,
@@ -60,7 +60,7 @@ async fn those_that_race_send_wrong_ones_once() {
         outcome.as_ref().is_err_and(|problem| problem.message.contains("they were not sent again"))
     });
     assert_eq!(told.count(), 11);
-    // Another password, and another account, is another matter.
+    // Another password or another account is judged independently.
     server.send(&login("cn=w", "other"), Terms::default(), false).await.unwrap_err();
     server.send(&login("cn=x", "wrong"), Terms::default(), false).await.unwrap_err();
     assert_eq!(server.tries(), 3);

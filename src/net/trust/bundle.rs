@@ -1,4 +1,4 @@
-//! A CA bundle, read as W&B Server reads it and written anew. Pure.
+//! Reads a CA bundle as W&B Server does, and writes only its certificates. Pure.
 
 use std::{
     collections::BTreeSet,
@@ -9,45 +9,46 @@ use std::{
 use super::{certificate::Certificate, pem};
 use crate::problem::quote;
 
-/// The certificates of a CA bundle, and nothing else of the text that they were found in.
+/// The certificates of a CA bundle, without the rest of the text in which they were found.
 ///
-/// Everything that publishes or delivers a bundle takes this type, so that a private key that somebody
-/// stored beside the certificates stays where it is.
+/// All code that publishes or delivers a bundle takes this type, so a private key that somebody stored beside the
+/// certificates is never copied.
 #[derive(Clone, Debug)]
 pub struct CaBundle {
     pem: Arc<str>,
     certificates: Arc<[Certificate]>,
 }
 
-/// A CA bundle that was read, with what it holds beside the certificates.
+/// The result of reading a CA bundle.
 #[derive(Clone, Debug)]
 pub struct BundleReading {
     /// The certificates.
     pub bundle: CaBundle,
-    /// What Go, and so W&B Server, passes over; empty where that is nothing.
+    /// Descriptions of the parts that Go, and so W&B Server, ignores; empty if there are none.
     pub passed_over: Vec<String>,
 }
 
-/// Why a text is no CA bundle.
+/// Why a text is not a CA bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleFault {
-    /// What is wrong, to be told after the bundle's own name.
+    /// What is wrong, as words that follow the bundle's name.
     pub seen: String,
-    /// What to do.
+    /// What a person should do.
     pub advice: &'static str,
 }
 
-/// The largest CA bundle that is read: many times the size of a whole system's bundle would be a mistake.
+/// The largest CA bundle that is read, in bytes. It is many times the size of a whole system's bundle, so a
+/// larger one must be a mistake.
 const BUNDLE_LIMIT: usize = 1024 * 1024;
 
-/// The most places of a bundle that a message names.
+/// How many places of a bundle a message names at most.
 const NAMED_PLACES: usize = 3;
 
 const STORE_PEM: &str =
     "Store the authorities' certificates there as PEM, each beginning with -----BEGIN CERTIFICATE-----.";
 
 impl CaBundle {
-    /// Reads a bundle. One without a certificate that Go reads is refused, and one with a private key.
+    /// Reads a bundle. A bundle is refused if it has no certificate that Go can read, or has a private key.
     pub fn parse(text: &[u8]) -> Result<BundleReading, BundleFault> {
         let fault = |seen: String| BundleFault { seen, advice: STORE_PEM };
         if text.len() > BUNDLE_LIMIT {
@@ -70,7 +71,7 @@ impl CaBundle {
         Ok(BundleReading { bundle: Self::of(certificates), passed_over: shorten(passed_over) })
     }
 
-    /// The certificates of a text that was published before, whatever else it holds.
+    /// The certificates of a text that was published before, whatever else it contains.
     pub fn certificates_of(text: &str) -> Option<Self> {
         let (certificates, _) = read(text.as_bytes());
         (!certificates.is_empty()).then(|| Self::of(certificates))
@@ -92,13 +93,13 @@ impl CaBundle {
     }
 }
 
-/// The certificates of a text that Go finds, whether it can read them or not.
+/// The certificates that Go finds in a text, whether it can read them or not.
 pub fn certificates_in(text: &str) -> Vec<Vec<u8>> {
     let blocks = pem::blocks(text.as_bytes()).into_iter();
     blocks.filter(is_certificate).map(|block| block.content).collect()
 }
 
-/// The text with nothing but its certificates.
+/// The text reduced to its certificates.
 pub fn only_certificates(text: &str) -> String {
     certificates_in(text).iter().map(|certificate| pem::encode_certificate(certificate)).collect()
 }
@@ -121,7 +122,7 @@ impl Hash for CaBundle {
     }
 }
 
-/// The certificates that Go reads, each once, and what it passes over.
+/// The certificates that Go reads, each once, and descriptions of what it ignores.
 fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
     let mut certificates: Vec<Certificate> = Vec::new();
     let mut known: BTreeSet<Arc<[u8]>> = BTreeSet::new();
@@ -155,7 +156,7 @@ fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
     (certificates, passed_over.into_iter().map(|(_, text)| text).collect())
 }
 
-/// Why a line with a `BEGIN` begins nothing.
+/// Why a line with a `BEGIN` does not begin a block.
 fn unread_line(number: usize, line: &str) -> String {
     let why = match line.split("-----BEGIN ").next().unwrap_or_default() {
         "" => "begins a block that is not complete or not well-formed",
@@ -178,7 +179,7 @@ fn private_key(text: &[u8]) -> Option<usize> {
     text.split(|byte| *byte == b'\n').position(is_key).map(|index| index + 1)
 }
 
-/// Words for a text without a line of PEM.
+/// The description of a text that has no line of PEM.
 fn no_pem(text: &[u8]) -> &'static str {
     match text {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is text in UTF-16, which W&B Server cannot read",

@@ -1,4 +1,4 @@
-//! A certificate as Go's `x509.ParseCertificate` reads it. Pure.
+//! Reads a certificate as Go's `x509.ParseCertificate` does. Pure.
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
@@ -17,64 +17,64 @@ use super::{
 };
 use crate::problem::quote;
 
-/// What of a certificate decides whether it is trusted.
+/// The parts of a certificate that decide whether it is trusted.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Certificate {
-    /// The whole certificate.
+    /// The whole certificate in DER.
     pub der: Arc<[u8]>,
-    /// 1 to 3.
+    /// The version, from 1 to 3.
     pub version: u32,
-    /// The issuer as it is encoded.
+    /// The issuer in DER.
     pub issuer: Vec<u8>,
-    /// The subject as it is encoded.
+    /// The subject in DER.
     pub subject: Vec<u8>,
-    /// The subject's key as it is encoded.
+    /// The subject's key in DER.
     pub key_info: Vec<u8>,
-    /// The subject, for people.
+    /// The subject as text for people.
     pub subject_name: String,
-    /// The issuer, for people.
+    /// The issuer as text for people.
     pub issuer_name: String,
-    /// The first second of its validity, since 1970.
+    /// The first second of its validity, in seconds since 1970.
     pub not_before: i64,
-    /// The last second of its validity, since 1970.
+    /// The last second of its validity, in seconds since 1970.
     pub not_after: i64,
     /// The subject's key.
     pub key: PublicKey,
-    /// How it is signed.
+    /// The algorithm of its signature.
     pub algorithm: SignatureAlgorithm,
-    /// What is signed.
+    /// The bytes that are signed.
     pub signed: Vec<u8>,
     /// The signature.
     pub signature: Vec<u8>,
-    /// What it says about itself as an authority.
+    /// The extension `basicConstraints`, if it has one.
     pub authority: Option<BasicConstraints>,
-    /// Whether its key usage, if any, has certSign.
+    /// Whether it has no key usage, or one with keyCertSign.
     pub may_sign: bool,
-    /// Whether its extended key usage, if any, has serverAuth.
+    /// Whether it has no extended key usage, or one with serverAuth.
     pub serves: bool,
-    /// Its names.
+    /// The extension `subjectAltName`, if it has one.
     pub names: Option<AlternativeNames>,
-    /// Which names the certificates below may carry.
+    /// The extension `nameConstraints`, if it has one: the names that certificates below it may carry.
     pub constraints: Option<NameConstraints>,
     /// Its certificate policies.
     pub policies: Policies,
-    /// A critical extension that Go does not know.
+    /// The identifier of a critical extension that Go does not know, if it has one.
     pub unknown_critical: Option<String>,
 }
 
 /// The extension `basicConstraints`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct BasicConstraints {
-    /// Whether it is an authority's certificate.
+    /// Whether the certificate is one of an authority.
     pub is_authority: bool,
-    /// How many intermediate certificates may stand below.
+    /// How many intermediate certificates may be below it.
     pub path_length: Option<u32>,
 }
 
 /// The extension `subjectAltName`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct AlternativeNames {
-    /// The extension as it is encoded.
+    /// The extension in DER.
     pub encoded: Vec<u8>,
     /// Host names.
     pub dns: Vec<String>,
@@ -93,7 +93,7 @@ impl fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// Reads a certificate. The error says why Go reads none.
+    /// Reads a certificate. The error says why Go cannot read it.
     pub fn parse(der: &[u8]) -> Result<Self, &'static str> {
         let (rest, parsed) = x509_parser::parse_x509_certificate(der).map_err(|_| "it is malformed")?;
         if !rest.is_empty() {
@@ -135,7 +135,7 @@ impl Certificate {
             policies: Policies::default(),
             unknown_critical: None,
         };
-        // Go reads extensions of the third version only.
+        // Go reads extensions only in certificates of version 3.
         if certificate.version == 3 {
             let mut known = BTreeSet::new();
             for extension in tbs.extensions() {
@@ -153,7 +153,7 @@ impl Certificate {
         self.subject == self.issuer
     }
 
-    /// The extension `subjectAltName` as it is encoded.
+    /// The extension `subjectAltName` in DER.
     pub fn encoded_names(&self) -> Option<&[u8]> {
         Some(self.names.as_ref()?.encoded.as_slice())
     }
@@ -170,7 +170,7 @@ impl Certificate {
                     path_length: constraints.path_len_constraint,
                 });
             }
-            // A usage without any bit is no usage for Go.
+            // Go treats a key usage without any bit like no key usage.
             ParsedExtension::KeyUsage(usage) => self.may_sign = usage.flags == 0 || usage.key_cert_sign(),
             ParsedExtension::ExtendedKeyUsage(usage) => {
                 let others = [
@@ -203,7 +203,7 @@ impl Certificate {
                 self.policies.inhibit_any = Some(inhibit.skip_certs);
             }
             ParsedExtension::CRLDistributionPoints(_) => {}
-            // RFC 5280 forbids to mark these critical, and Go reads no such certificate.
+            // RFC 5280 forbids marking these extensions as critical, and Go reads no certificate that does so.
             ParsedExtension::AuthorityKeyIdentifier(_)
             | ParsedExtension::SubjectKeyIdentifier(_)
             | ParsedExtension::AuthorityInfoAccess(_) => {
@@ -226,7 +226,7 @@ impl AlternativeNames {
     }
 }
 
-/// The extensions whose content Go reads, and refuses where it is malformed.
+/// The extensions whose content Go reads. It refuses a certificate in which one of them is malformed.
 const READ_BY_GO: [Oid<'_>; 13] = [
     oid!(2.5.29.14),
     oid!(2.5.29.15),
@@ -268,7 +268,7 @@ fn address(bytes: &[u8]) -> Result<IpAddr, &'static str> {
     <[u8; 16]>::try_from(bytes).map(IpAddr::from).map_err(|_| "one of its IP addresses has a wrong length")
 }
 
-/// Go reads no certificate whose subject or issuer has a character that its kind of text does not have.
+/// Go reads no certificate whose subject or issuer has a character that its string type does not allow.
 fn well_formed(name: &X509Name<'_>) -> Result<(), &'static str> {
     let is_well_formed = |value: &Any<'_>| match value.tag() {
         Tag::T61String => true,
@@ -301,7 +301,7 @@ mod tests {
 
     use super::*;
 
-    /// One with every extension that is looked into.
+    /// A certificate with every extension that is read.
     fn example() -> Vec<u8> {
         let names = [host_name("example.com")];
         Draft::authority("Root")

@@ -1,9 +1,8 @@
-//! Which chains lead from a server's certificate to a trusted authority, as Go's `x509.Certificate.Verify`
-//! decides. Pure.
+//! Finds the chains from a server's certificate to a trusted authority, as Go's `x509.Certificate.Verify` does.
+//! Pure.
 //!
-//! Go differs from what most libraries do: an authority counts with its own validity, purposes and
-//! constraints, a trusted certificate need not be an authority's to be the server's own, and one good
-//! chain is enough.
+//! Go differs from most libraries: an authority's own validity, purposes and constraints count, a trusted
+//! certificate may be the server's own without being an authority's, and one good chain is enough.
 
 use rustls::pki_types::ServerName;
 
@@ -17,48 +16,49 @@ use super::{
     refusal::TrustRefusal,
 };
 
-/// Where a certificate stands in a chain.
+/// The position of a certificate in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The server's own.
+    /// The server's own certificate.
     Server,
-    /// Between the two; the server sent it.
+    /// A certificate between the server's own and the authority's, which the server sent.
     Intermediate,
-    /// A trusted one of `tls.caBundle`.
+    /// A trusted certificate from `tls.caBundle`.
     BundleAuthority,
-    /// A trusted one of the system's.
+    /// A trusted certificate of the system.
     SystemAuthority,
 }
 
-/// A chain that verifies.
+/// A chain that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedChain {
     /// The server's certificate first, the trusted authority last.
     pub links: Vec<ChainLink>,
-    /// The length of a key of the chain that Go accepts, but much other software does not.
+    /// The certificate of the chain with a key that Go accepts but much other software does not, and the length
+    /// of that key in bits.
     pub weak_key: Option<(ChainLink, usize)>,
 }
 
 /// One certificate of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainLink {
-    /// Where it stands, and whose it is.
+    /// Its position, and whose it is.
     pub subject: CertificateSubject,
-    /// The last second of its validity, since 1970.
+    /// The last second of its validity, in seconds since 1970.
     pub not_after: i64,
 }
 
-/// A certificate of a chain, for people.
+/// A certificate of a chain, as words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSubject {
-    /// Where it stands.
+    /// Its position.
     pub role: Role,
-    /// Whose it is.
+    /// The name of its subject.
     pub name: String,
 }
 
 impl CertificateSubject {
-    /// The certificate in the middle of a sentence.
+    /// The certificate as words for the middle of a sentence.
     pub fn what(&self) -> String {
         let name = &self.name;
         match self.role {
@@ -69,7 +69,7 @@ impl CertificateSubject {
         }
     }
 
-    /// How it is replaced.
+    /// How a person renews it.
     pub fn renewal(&self) -> &'static str {
         match self.role {
             Role::Server => "Renew it on the server.",
@@ -82,10 +82,10 @@ impl CertificateSubject {
     }
 }
 
-/// The most signatures that are verified for one server, as in Go.
+/// How many signatures are verified for one server at most, as in Go.
 const MOST_SIGNATURES: usize = 100;
 
-/// Judges what a server presents, its own certificate first.
+/// Judges the certificates that a server presents, its own one first.
 pub(super) fn verify(
     presented: &[Certificate],
     trust: &Trust,
@@ -125,7 +125,7 @@ pub(super) fn verify(
             Err(refused) => refusal = refusal.or(Some(refused)),
         }
     }
-    // Clients may take any of them: the one that stays valid longest decides how long that goes well.
+    // Clients may use any of these chains, so the one that stays valid longest decides how long connections work.
     let first_end = |chain: &Vec<Link<'_>>| chain.iter().map(|link| link.certificate.not_after).min();
     match good.into_iter().max_by_key(first_end) {
         Some(chain) => Ok(describe(&chain)),
@@ -145,7 +145,7 @@ impl Link<'_> {
     }
 }
 
-/// Keys with which no handshake can succeed.
+/// Refuses keys with which no handshake can succeed.
 fn own_key(server: Link<'_>, intermediates: &[Certificate]) -> Result<(), TrustRefusal> {
     match server.certificate.key.fault() {
         Some(SignatureFault::ShortKey(bits)) => return Err(TrustRefusal::ShortKey(server.subject(), bits)),
@@ -160,7 +160,7 @@ fn own_key(server: Link<'_>, intermediates: &[Certificate]) -> Result<(), TrustR
     }
 }
 
-/// What every certificate of a chain must be, whatever its place.
+/// Judges what every certificate of a chain must fulfil, whatever its position.
 fn validity(link: Link<'_>, now: i64) -> Result<(), TrustRefusal> {
     let certificate = link.certificate;
     if let Some(extension) = &certificate.unknown_critical {
@@ -175,12 +175,12 @@ fn validity(link: Link<'_>, now: i64) -> Result<(), TrustRefusal> {
     Ok(())
 }
 
-/// Whether the certificate may and did sign the one below.
+/// Judges whether a certificate was allowed to sign the one below it, and did.
 fn signature(child: &Certificate, parent: Link<'_>) -> Result<(), TrustRefusal> {
     let issuer = parent.certificate;
     let is_authority = match issuer.authority {
         Some(constraints) => constraints.is_authority,
-        // Certificates of old versions cannot say it.
+        // Certificates before version 3 cannot say whether they are an authority's.
         None => issuer.version < 3,
     };
     if !is_authority {
@@ -199,9 +199,10 @@ fn signature(child: &Certificate, parent: Link<'_>) -> Result<(), TrustRefusal> 
     })
 }
 
-/// Whether the certificate may stand above this many intermediates.
+/// Judges whether the certificate may be above this many intermediates.
 fn place(link: Link<'_>, intermediates: usize) -> Result<(), TrustRefusal> {
-    // A trusted one of an old version cannot say that it is an authority's, an intermediate has to.
+    // A trusted certificate before version 3 cannot say that it is an authority's, so it need not; an
+    // intermediate must.
     if link.role == Role::Intermediate && link.certificate.authority.is_none() {
         return Err(TrustRefusal::NoAuthority(link.subject()));
     }
@@ -214,7 +215,7 @@ fn place(link: Link<'_>, intermediates: usize) -> Result<(), TrustRefusal> {
     }
 }
 
-/// What a chain must be as a whole.
+/// Judges a chain as a whole.
 fn whole(chain: &[Link<'_>], budget: &mut Budget) -> Result<(), TrustRefusal> {
     let certificates: Vec<_> = chain.iter().map(|link| link.certificate).collect();
     policies::check(&certificates, budget)?;
@@ -244,7 +245,7 @@ struct ChainSearch<'a> {
 }
 
 impl<'a> ChainSearch<'a> {
-    /// Looks for everything that the chain's last certificate may come from.
+    /// Continues the search with every certificate that may have issued the last one of the chain.
     fn extend(&mut self, chain: &[Link<'a>]) {
         let Some(Link { certificate: child, .. }) = chain.last() else { return };
         let intermediates =
@@ -264,7 +265,8 @@ impl<'a> ChainSearch<'a> {
                 return;
             }
             match self.judge(chain, child, link) {
-                // What is not trusted and comes from nowhere else leads nowhere, whatever is wrong with it.
+                // A self-issued certificate that is not trusted ends the chain, so its own fault is not worth
+                // reporting.
                 Err(_) if link.role == Role::Intermediate && link.certificate.is_self_issued() => {
                     self.refusals.push(TrustRefusal::unknown_issuer(link.certificate));
                 }
@@ -294,7 +296,8 @@ impl<'a> ChainSearch<'a> {
     }
 }
 
-/// Whether the chain has the same name and key already: two authorities may have signed each other.
+/// Whether the chain already has a certificate with this name and key. Two authorities may have signed each
+/// other, which would never end.
 fn is_in(candidate: &Certificate, chain: &[Link<'_>]) -> bool {
     chain.iter().any(|link| {
         let other = link.certificate;

@@ -1,4 +1,4 @@
-//! Name constraints as Go enforces them (RFC 5280, section 4.2.1.10). Pure.
+//! Enforces name constraints as Go does (RFC 5280, section 4.2.1.10). Pure.
 
 use std::net::IpAddr;
 
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::problem::quote;
 
-/// Which names the certificates below an authority may carry.
+/// The names that the certificates below an authority may carry.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct NameConstraints {
     permitted: Subtrees,
     excluded: Subtrees,
 }
 
-/// Names and networks; the names are in small letters.
+/// The names and networks of one half of the constraints. Names are in small letters.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Subtrees {
     dns: Vec<String>,
@@ -30,26 +30,26 @@ struct Subtrees {
     kinds: NameKinds,
 }
 
-/// The mailboxes that a constraint is about.
+/// The mailboxes that a constraint covers.
 #[derive(Clone, PartialEq, Eq)]
 enum Mailboxes {
-    /// One mailbox, of which only the domain is in small letters.
+    /// One mailbox. Only its domain is in small letters.
     One { local: String, domain: String },
     /// Every mailbox of a domain.
     Of(String),
 }
 
-/// The kinds of names among some subtrees.
+/// Whether Go knows all kinds of names in a set of constraints.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum NameKinds {
     #[default]
     Known,
-    /// Go does not know all of them.
+    /// Go does not know some of them.
     SomeUnknown,
 }
 
 impl NameConstraints {
-    /// Reads the extension. The error says why Go reads no certificate with it.
+    /// Reads the extension. The error says why Go cannot read the certificate.
     pub fn read(parsed: &Parsed<'_>) -> Result<Self, &'static str> {
         let [permitted, excluded] = [&parsed.permitted_subtrees, &parsed.excluded_subtrees]
             .map(|subtrees| subtrees.as_deref().unwrap_or_default());
@@ -59,12 +59,12 @@ impl NameConstraints {
         Ok(Self { permitted: Subtrees::read(permitted)?, excluded: Subtrees::read(excluded)? })
     }
 
-    /// Whether all kinds of names are ones that Go knows.
+    /// Whether Go knows all kinds of names in the constraints.
     pub fn is_understood(&self) -> bool {
         [&self.permitted, &self.excluded].iter().all(|subtrees| subtrees.kinds == NameKinds::Known)
     }
 
-    /// How many comparisons it takes to judge the names.
+    /// How many comparisons are needed to judge the names.
     fn comparisons(&self, names: &AlternativeNames) -> usize {
         let [permitted, excluded] = [&self.permitted, &self.excluded].map(|subtrees| {
             [subtrees.networks.len(), subtrees.dns.len(), subtrees.uris.len(), subtrees.emails.len()]
@@ -207,8 +207,8 @@ fn contains((network, mask): &(Vec<u8>, Vec<u8>), address: IpAddr) -> bool {
         && bytes.iter().zip(network).zip(mask).all(|((byte, network), mask)| byte & mask == network & mask)
 }
 
-/// Whether the name is the constraint's or below it; one that begins with a dot means only what is below.
-/// The constraint is in small letters.
+/// Whether the name is the constraint's name or below it. A constraint that begins with a dot covers only names
+/// below it. The constraint must be in small letters.
 fn is_below(name: &str, constraint: &str) -> bool {
     let Some(rest) = name.len().checked_sub(constraint.len()) else { return false };
     name.as_bytes().split_at_checked(rest).is_some_and(|(rest, end)| {
@@ -217,7 +217,7 @@ fn is_below(name: &str, constraint: &str) -> bool {
     })
 }
 
-/// Whether an excluded name is among those that a wildcard stands for.
+/// Whether an excluded name is among the names that a wildcard covers.
 fn covers_wildcard(wildcard: &str, constraint: &str) -> bool {
     let parents = wildcard.split_once('.').zip(constraint.split_once('.'));
     parents.is_some_and(|((_, ours), (_, theirs))| ours.eq_ignore_ascii_case(theirs))

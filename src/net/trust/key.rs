@@ -1,4 +1,4 @@
-//! Public keys of certificates, and what Go verifies with them.
+//! Reads the public keys of certificates, and verifies signatures as Go does.
 
 use aws_lc_rs::signature as aws;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey, sha2};
@@ -8,20 +8,20 @@ use x509_parser::{
     x509::{AlgorithmIdentifier, SubjectPublicKeyInfo},
 };
 
-/// The smallest RSA key that Go verifies with.
+/// The smallest RSA key, in bits, with which Go verifies.
 const SMALLEST_RSA: usize = 1024;
-/// The largest RSA key that Go's TLS takes from a server, and that aws-lc-rs takes at all.
+/// The largest RSA key, in bits, that Go's TLS accepts from a server, and that aws-lc-rs accepts at all.
 pub(super) const LARGEST_RSA: usize = 8192;
-/// The smallest RSA key that is not weak by today's rules, and that aws-lc-rs takes.
+/// The smallest RSA key, in bits, that is not weak by today's rules, and that aws-lc-rs accepts.
 pub(super) const COMMON_RSA: usize = 2048;
 
-/// A public key, as far as Go knows its kind.
+/// A public key of one of the kinds that Go knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PublicKey {
     Rsa(RsaKey),
     Ec(Curve, Vec<u8>),
     Ed25519(Vec<u8>),
-    /// A kind that Go reads but does not verify with.
+    /// A kind of key that Go reads but cannot verify signatures with.
     Other,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum PublicKey {
 pub(super) struct RsaKey {
     modulus: Vec<u8>,
     exponent: Vec<u8>,
-    /// Both in the encoding of PKCS #1.
+    /// The modulus and exponent in the encoding of PKCS #1.
     der: Vec<u8>,
 }
 
@@ -49,14 +49,14 @@ pub(super) enum Hash {
     Sha512,
 }
 
-/// How something is signed.
+/// The algorithm of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureAlgorithm {
     RsaPkcs1(Hash),
     RsaPss(Hash),
     Ecdsa(Hash),
     Ed25519,
-    /// Too weak for anybody to accept.
+    /// It is so weak that nobody accepts it.
     Broken(&'static str),
     Unknown,
 }
@@ -104,7 +104,7 @@ const SIGNATURES: [(Oid<'_>, SignatureAlgorithm); 12] = [
 ];
 
 impl PublicKey {
-    /// Reads a key. The error says why Go reads no certificate with it.
+    /// Reads a key. The error says why Go cannot read a certificate with it.
     pub fn read(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, &'static str> {
         let AlgorithmIdentifier { algorithm, parameters } = &info.algorithm;
         let data = info.subject_public_key.data.as_ref();
@@ -118,7 +118,7 @@ impl PublicKey {
             let named = parameters.as_ref().and_then(|any| any.as_oid().ok());
             let curve = CURVES.into_iter().find(|(oid, _)| named.as_ref() == Some(oid));
             let (_, curve) = curve.ok_or("its key is on an elliptic curve that Go does not know")?;
-            // Go does not read points that are compressed.
+            // Go does not read compressed points.
             if data.first() != Some(&UNCOMPRESSED) {
                 return Err("its key is not an uncompressed point of its elliptic curve");
             }
@@ -137,7 +137,7 @@ impl PublicKey {
         Ok(Self::Other)
     }
 
-    /// The length of an RSA key.
+    /// The length of an RSA key in bits.
     pub fn rsa_bits(&self) -> Option<usize> {
         match self {
             Self::Rsa(key) => Some(key.bits()),
@@ -145,7 +145,7 @@ impl PublicKey {
         }
     }
 
-    /// Why nothing that is signed with the key can be verified, whatever the algorithm.
+    /// Why no signature of this key can be verified, whatever the algorithm.
     pub fn fault(&self) -> Option<SignatureFault> {
         match self {
             Self::Rsa(key) if key.bits() < SMALLEST_RSA => Some(SignatureFault::ShortKey(key.bits())),
@@ -211,7 +211,7 @@ impl SignatureAlgorithm {
     }
 }
 
-/// Go takes one hash in every role, with a salt of its length.
+/// The hash of an RSA-PSS signature. Go requires the same hash for every purpose, and a salt of its length.
 fn pss(identifier: &AlgorithmIdentifier<'_>) -> Option<Hash> {
     let parameters = RsaSsaPssParams::try_from(identifier.parameters.as_ref()?).ok()?;
     let mask = parameters.mask_gen_algorithm().ok()?;
@@ -226,7 +226,7 @@ fn pss(identifier: &AlgorithmIdentifier<'_>) -> Option<Hash> {
 impl Curve {
     fn algorithm(self, hash: Hash) -> Option<&'static aws::EcdsaVerificationAlgorithm> {
         Some(match (self, hash) {
-            // The library for signatures does not have this curve.
+            // aws-lc-rs does not have this curve.
             (Self::P224, _) => return None,
             (Self::P256, Hash::Sha256) => &aws::ECDSA_P256_SHA256_ASN1,
             (Self::P256, Hash::Sha384) => &aws::ECDSA_P256_SHA384_ASN1,
@@ -262,7 +262,7 @@ impl RsaKey {
         BigUint::from_bytes_be(&self.modulus).bits()
     }
 
-    /// The library for signatures takes keys of common lengths only, Go others, too.
+    /// Verifies a signature. aws-lc-rs accepts only keys of common lengths, and Go others, too.
     fn verify(
         &self,
         padding: Padding,
@@ -321,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    /// Go verifies with keys of lengths that the library for signatures does not take.
+    /// Go verifies with keys of lengths that aws-lc-rs does not accept.
     #[test]
     fn short_rsa_keys_verify_in_both_paddings() {
         let private = RsaPrivateKey::new(&mut OsRng, 1024).unwrap();

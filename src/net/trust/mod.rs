@@ -1,10 +1,13 @@
-//! Whom the operator trusts, and what it makes of a server's certificates: the same as W&B Server, which is
-//! written in Go.
+//! Decides which certificates the operator trusts, in the same way as W&B Server, which is written in Go.
 //!
-//! The libraries of Go and of this program differ in many small ways (an authority's own validity, the
-//! server's own certificate as a trusted one, which text is PEM at all), and each difference would be a
-//! false verdict. So the rules stand here, over libraries that parse and verify signatures, and
-//! `tests/it/trust` compares the verdicts.
+//! The libraries of Go and of this program differ in many small ways (an authority's own validity, the server's
+//! own certificate as a trusted one, which text is PEM at all), and each difference would lead to a wrong
+//! verdict. So the rules are written here, over libraries that parse and verify signatures, and `tests/it/trust`
+//! compares the verdicts with Go's.
+//!
+//! In reading order: `pem`, `bundle` and `certificate` (reading), `key` (signatures), `chain` (the verdict),
+//! `names`, `uri`, `constraints`, `policies` and `budget` (its rules), `refusal` (the words), and `verifier` (the
+//! handshake).
 
 mod budget;
 mod bundle;
@@ -30,14 +33,14 @@ pub(super) use verifier::Verifier;
 
 use crate::problem::Problem;
 
-/// Why Go, and so W&B Server, cannot read a certificate, if it cannot.
+/// Why Go, and so W&B Server, cannot read this certificate; `None` if it can.
 pub fn certificate_fault(der: &[u8]) -> Option<&'static str> {
     Certificate::parse(der).err()
 }
 
-/// The certificate authorities that a server's certificate may come from.
+/// The certificate authorities whose certificates are accepted.
 ///
-/// Each set stays by itself: there are many resources, and copies of the system's set are large.
+/// The two sets are kept apart: there are many resources, and copies of the system's set would take much memory.
 #[derive(Clone, Debug)]
 pub struct Trust {
     system: Arc<[Certificate]>,
@@ -47,25 +50,25 @@ pub struct Trust {
 impl Trust {
     /// The system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them).
     ///
-    /// Unreadable certificates are left out: what they would have verified fails its check and says so.
+    /// Certificates that cannot be read are left out. A check that needs one of them fails and says so.
     pub fn system() -> Self {
         let found = rustls_native_certs::load_native_certs().certs;
         let readable = found.iter().filter_map(|certificate| Certificate::parse(certificate).ok());
         Self { system: readable.collect(), added: None }
     }
 
-    /// No authorities at all, for plans that never dial.
+    /// No authorities, for plans that never connect.
     pub fn empty() -> Self {
         Self { system: Arc::default(), added: None }
     }
 
-    /// These authorities and those of a bundle. The W&B pod, too, adds a bundle to its system's.
+    /// These authorities and those of a bundle. The W&B pod also adds a bundle to its system's authorities.
     #[must_use]
     pub fn with_bundle(&self, bundle: &CaBundle) -> Self {
         Self { system: self.system.clone(), added: Some(bundle.clone()) }
     }
 
-    /// Judges the certificates that a server presents, its own one first, at a time in seconds since 1970.
+    /// Judges the certificates that a server presents, its own one first. `now` is in seconds since 1970.
     pub fn judge<'a>(
         &self,
         presented: impl IntoIterator<Item = &'a [u8]>,

@@ -1,4 +1,4 @@
-//! Whether a certificate is for a host, as Go's `VerifyHostname` decides. Pure.
+//! Decides whether a certificate is for a host, as Go's `VerifyHostname` does. Pure.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 
 use super::certificate::{AlternativeNames, Certificate};
 
-/// Whether the certificate carries the name. The common name does not count.
+/// Whether the certificate is for this name. The common name does not count.
 pub(super) fn carries(certificate: &Certificate, wanted: &ServerName<'_>) -> bool {
     let Some(names) = &certificate.names else { return false };
     match wanted {
@@ -18,7 +18,7 @@ pub(super) fn carries(certificate: &Certificate, wanted: &ServerName<'_>) -> boo
     }
 }
 
-/// Whether the address stands among the host names, where it does not count.
+/// Whether the address is among the host names, where it does not count.
 pub(super) fn carries_as_text(names: &AlternativeNames, address: IpAddr) -> bool {
     names.dns.iter().any(|name| name.parse() == Ok(address))
 }
@@ -27,7 +27,7 @@ fn matches(pattern: &str, host: &str) -> bool {
     if !is_host(host.strip_suffix('.').unwrap_or(host), Wildcard::Forbidden)
         || !is_host(pattern, Wildcard::Allowed)
     {
-        // Names that are no host names are compared as they are.
+        // Names that are not host names are compared as they are.
         return !["", "."].contains(&host) && pattern.eq_ignore_ascii_case(host);
     }
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -56,7 +56,7 @@ fn is_host(name: &str, wildcard: Wildcard) -> bool {
         })
 }
 
-/// Whether Go takes the text for a domain. It may be empty.
+/// Whether Go accepts the text as a domain. It may be empty.
 pub(super) fn is_domain(name: &str) -> bool {
     !name.ends_with('.')
         && (name.is_empty() || name.split('.').all(|label| !label.is_empty()))

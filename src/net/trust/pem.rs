@@ -1,4 +1,4 @@
-//! PEM as Go's `encoding/pem` reads it: what it passes over never reaches W&B Server. Pure.
+//! Reads PEM as Go's `encoding/pem` does, because what Go ignores never reaches W&B Server. Pure.
 
 use base64::{
     Engine,
@@ -9,13 +9,13 @@ use base64::{
 /// One block of a PEM text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Block {
-    /// What stands after `BEGIN`.
+    /// The text after `BEGIN`.
     pub label: String,
-    /// Whether lines such as `Proc-Type: 4,ENCRYPTED` stand before the content.
+    /// Whether header lines such as `Proc-Type: 4,ENCRYPTED` are before the content.
     pub has_headers: bool,
     /// The decoded content.
     pub content: Vec<u8>,
-    /// The line of its `BEGIN`, counted from 1.
+    /// The line number of its `BEGIN`, counted from 1.
     pub line: usize,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn blocks(text: &[u8]) -> Vec<Block> {
     blocks
 }
 
-/// Counts the lines of a text once, however many positions are asked for in their order.
+/// Counts the lines of a text only once, for positions that are asked for in their order.
 struct Lines<'a> {
     text: &'a [u8],
     position: usize,
@@ -58,7 +58,7 @@ impl Lines<'_> {
     }
 }
 
-/// The first block from a position on, and where to go on.
+/// The first block from a position on, and the position after it.
 fn next(text: &[u8], mut from: usize, lines: &mut Lines<'_>) -> Option<(Block, usize)> {
     loop {
         let end = from + find(text.get(from..)?, END)?;
@@ -73,13 +73,13 @@ fn next(text: &[u8], mut from: usize, lines: &mut Lines<'_>) -> Option<(Block, u
 
 enum PemCandidate {
     Block(Block),
-    /// This end belongs to no block, but a later one may.
+    /// This `END` belongs to no block, but a later one may.
     Malformed,
-    /// Go gives the whole rest up.
+    /// Go ignores the whole rest of the text.
     Unfinished,
 }
 
-/// The block that ends at `end`; it begins at the last `BEGIN` before.
+/// The block that ends at `end`. It begins at the last `BEGIN` before that.
 fn block(text: &[u8], from: usize, end: usize, lines: &mut Lines<'_>) -> PemCandidate {
     let slice = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
     let Some(begin) = rfind(slice(from, end), BEGIN).map(|at| from + at) else {
@@ -118,7 +118,7 @@ fn block(text: &[u8], from: usize, end: usize, lines: &mut Lines<'_>) -> PemCand
     PemCandidate::Block(Block { label, has_headers, content: decoded, line: lines.line_of(begin) })
 }
 
-/// The line at a position without white space at its end, and where the next one begins.
+/// The line at a position, without white space at its end, and the position of the next line.
 fn line(text: &[u8], from: usize) -> (&[u8], usize) {
     let rest = text.get(from..).unwrap_or_default();
     let length = rest.iter().position(|byte| *byte == b'\n');
@@ -172,7 +172,7 @@ mod tests {
             (one.replace("-----\n", "----- \t\n"), vec![block(1)]),
             ("-----BEGIN A-----\n-----END A-----".to_owned(), vec![("A".to_owned(), vec![], 1)]),
             (format!("-----BEGIN A-----\nAQ\n{one}"), vec![block(3)]),
-            // What Go passes over.
+            // Texts that Go ignores.
             (format!("\u{feff}{one}"), vec![]),
             (format!(" {one}"), vec![]),
             (format!("{}{one}", one.trim_end()), vec![]),
@@ -189,7 +189,7 @@ mod tests {
         assert!(blocks(headers.as_bytes()).iter().all(|block| block.has_headers));
     }
 
-    /// Thousands of blocks would take minutes if the lines before each were counted anew.
+    /// Thousands of blocks would take minutes if the lines before each of them were counted anew.
     #[test]
     fn many_blocks_have_their_lines() {
         let text = "-----BEGIN A-----\n-----END A-----\n".repeat(29_000);

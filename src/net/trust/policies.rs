@@ -1,4 +1,4 @@
-//! Certificate policies as Go judges them (RFC 5280, section 6.1, with RFC 9618). Pure.
+//! Judges certificate policies as Go does (RFC 5280, section 6.1, with RFC 9618). Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,23 +6,23 @@ use x509_parser::extensions::{CertificatePolicies, PolicyMappings};
 
 use super::{budget::Budget, certificate::Certificate, refusal::TrustRefusal};
 
-/// What a certificate says of policies.
+/// What a certificate says about policies.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Policies {
     named: Vec<String>,
     mappings: Vec<(String, String)>,
-    /// After how many certificates a policy is demanded.
+    /// After how many certificates a policy is required.
     pub require_explicit: Option<u32>,
     /// After how many certificates policies may no longer be mapped.
     pub inhibit_mapping: Option<u32>,
-    /// After how many certificates the policy for everything no longer counts.
+    /// After how many certificates the policy `anyPolicy` no longer counts.
     pub inhibit_any: Option<u32>,
 }
 
 const ANY: &str = "2.5.29.32.0";
 
 impl Policies {
-    /// Reads the policies. The error says why Go reads no certificate with them.
+    /// Reads the policies. The error says why Go cannot read a certificate with them.
     pub fn read_policies(&mut self, parsed: &CertificatePolicies<'_>) -> Result<(), &'static str> {
         self.named = parsed.iter().map(|policy| policy.policy_id.to_id_string()).collect();
         if self.named.iter().collect::<BTreeSet<_>>().len() < self.named.len() {
@@ -31,7 +31,7 @@ impl Policies {
         Ok(())
     }
 
-    /// Reads which policies of the issuer equal which of the subject.
+    /// Reads which policies of the issuer are equivalent to which policies of the subject.
     pub fn read_mappings(&mut self, parsed: &PolicyMappings<'_>) {
         let pair = |mapping: &x509_parser::extensions::PolicyMapping<'_>| {
             (mapping.issuer_domain_policy.to_id_string(), mapping.subject_domain_policy.to_id_string())
@@ -40,10 +40,10 @@ impl Policies {
     }
 }
 
-/// The valid policies so far, and which policies of the next certificate continue each.
+/// The policies that are valid so far, each with the policies of the next certificate that continue it.
 type Frontier = BTreeMap<String, BTreeSet<String>>;
 
-/// What the policy for everything stands for in a certificate.
+/// What `anyPolicy` stands for in a certificate.
 #[derive(Clone, Copy, PartialEq)]
 enum AnyPolicy {
     Everything,
@@ -57,7 +57,8 @@ enum Mapping {
     Inhibited,
 }
 
-/// Refuses a chain, the server's certificate first, that does not satisfy what its authorities demand of policies.
+/// Refuses a chain, the server's certificate first, that does not fulfil the policies that its authorities
+/// require.
 pub(super) fn check(chain: &[&Certificate], budget: &mut Budget) -> Result<(), TrustRefusal> {
     let Some((_anchor, below)) = chain.split_last() else { return Ok(()) };
     if below.is_empty() {
@@ -107,7 +108,7 @@ fn step(before: &Frontier, policies: &[String], any: AnyPolicy) -> Frontier {
     after.into_iter().map(|policy| (policy.clone(), BTreeSet::from([policy]))).collect()
 }
 
-/// Applies the mappings. Nobody may map the policy for everything.
+/// Applies the mappings. `anyPolicy` may not be mapped.
 fn map(
     mut frontier: Frontier,
     mappings: &[(String, String)],
@@ -131,7 +132,7 @@ fn map(
     Ok(frontier)
 }
 
-/// How many certificates later each rule begins.
+/// After how many more certificates each rule applies.
 struct Counters {
     explicit: u32,
     mapping: u32,

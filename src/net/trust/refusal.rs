@@ -1,4 +1,4 @@
-//! Why a server's certificates are not accepted, in words for people. Pure.
+//! Explains why a server's certificates are not accepted, in words for people. Pure.
 
 use std::net::IpAddr;
 
@@ -18,65 +18,66 @@ use crate::{
 /// Why a server's certificates are not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TrustRefusal {
-    /// There is no certificate to judge.
+    /// The server presented no certificate.
     NothingPresented,
-    /// Nobody is trusted.
+    /// No authority is trusted.
     NobodyTrusted,
-    /// Go cannot read the certificate at this place of what the server sent.
+    /// Go cannot read the certificate at this position of those that the server sent.
     Unreadable(usize, &'static str),
-    /// The time is over, since this second.
+    /// The certificate expired at this second.
     Expired(CertificateSubject, i64),
-    /// The time begins at this second.
+    /// The certificate is valid only from this second on.
     NotYetValid(CertificateSubject, i64),
-    /// A critical extension that Go does not know.
+    /// The certificate has a critical extension that Go does not know.
     UnknownExtension(CertificateSubject, String),
     /// The certificate is for other names.
     OtherName { host: String, names: Vec<String>, why: OtherName },
-    /// The issuer of the chain's last certificate is not known; whether that certificate issued itself.
+    /// The issuer of the chain's last certificate is not known. `itself` is true if that certificate issued
+    /// itself.
     UnknownIssuer { issuer: String, itself: bool },
-    /// An authority of this name is known, but another key signed.
+    /// An authority of this name is known, but another key signed the certificate.
     OtherKey(CertificateSubject),
     /// The certificate is not an authority's.
     NoAuthority(CertificateSubject),
     /// The authority's key may not sign certificates.
     NoSigning(CertificateSubject),
-    /// More intermediates stand below than the authority allows.
+    /// More intermediates are below the authority than it allows.
     PathTooLong(CertificateSubject, u32),
-    /// The certificate of this subject is signed by a broken algorithm.
+    /// The certificate of this subject is signed with a broken algorithm.
     BrokenSignature(String, &'static str),
-    /// The key is too short, with this many bits.
+    /// The key is too short; it has this many bits.
     ShortKey(CertificateSubject, usize),
-    /// The key is longer than Go takes.
+    /// The key is longer than Go accepts.
     LongKey(CertificateSubject),
-    /// The key is of a kind that is not verified with.
+    /// The key is of a kind with which signatures are not verified.
     UnsupportedKey(CertificateSubject),
     /// The certificate is for other purposes than servers.
     OtherUsage(CertificateSubject),
     /// The authority of this subject may not sign for this name.
     Constraint(String, String),
-    /// The chain does not satisfy the policies that it demands.
+    /// The chain does not fulfil the policies that it requires.
     Policy,
-    /// The server sent certificates that belong to each other in too many ways.
+    /// The server sent certificates that can be combined in too many ways.
     TooManySignatures,
-    /// The names, constraints or policies of the certificates are too many to be compared.
+    /// There are too many names, constraints or policies to compare.
     TooManyComparisons,
 }
 
 /// Why a certificate is not for a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OtherName {
-    /// Its names are others.
+    /// It is for other names.
     Others,
-    /// It has no names, of which its version may be the cause.
+    /// It has no names; its version may be the cause.
     NoNames { version: u32 },
-    /// The host is an address, which stands among the host names.
+    /// The host is an address, which the certificate has only as a host name.
     AddressAsText,
-    /// The host is an address, and the certificate has only names.
+    /// The host is an address, and the certificate has only host names.
     NoAddress,
 }
 
 impl TrustRefusal {
-    /// Why a certificate is not for a host.
+    /// The refusal of a certificate that is not for this host.
     pub fn name(certificate: &Certificate, host: &ServerName<'_>) -> Self {
         let address = match host {
             ServerName::IpAddress(address) => Some(IpAddr::from(*address)),
@@ -94,12 +95,12 @@ impl TrustRefusal {
         Self::OtherName { host: host.to_str().into_owned(), names, why }
     }
 
-    /// Nobody knows who issued the certificate.
+    /// The refusal of a certificate whose issuer is not known.
     pub fn unknown_issuer(certificate: &Certificate) -> Self {
         Self::UnknownIssuer { issuer: certificate.issuer_name.clone(), itself: certificate.is_self_issued() }
     }
 
-    /// Of several refusals the most telling one counts.
+    /// How helpful the refusal is for people. Of several refusals, the one with the highest rank is reported.
     pub fn rank(&self) -> u8 {
         match self {
             Self::UnknownIssuer { itself: false, .. } => 0,
@@ -109,7 +110,7 @@ impl TrustRefusal {
         }
     }
 
-    /// The refusal as a condition tells it.
+    /// The refusal as a problem for a condition.
     pub fn problem(&self) -> Problem {
         let (reason, message) = self.words();
         Problem::new(reason, capitalized(&message))

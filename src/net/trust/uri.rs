@@ -1,16 +1,16 @@
-//! The URI of a certificate, as Go's `net/url` parses it and its `crypto/x509` takes it. Pure.
+//! Parses the URI of a certificate as Go's `net/url` does, and judges it as `crypto/x509` does. Pure.
 //!
-//! Go reads no certificate with a URI that it does not parse, and its rules are not those of browsers: a host
-//! and port without a scheme is no URI, while nearly everything is a path.
+//! Go reads no certificate with a URI that it cannot parse, and its rules are not those of browsers: a host and
+//! port without a scheme is not a URI, while nearly any text is a path.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::names::is_domain;
 
-/// What of a URI decides whether a certificate may carry it.
+/// The part of a URI that decides whether a certificate may carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Uri {
-    /// Host and port, without the escapes; empty where there are none.
+    /// The host and port with escapes decoded; empty if there are none.
     host: String,
 }
 
@@ -18,7 +18,7 @@ const MALFORMED: &str = "one of its URIs is malformed";
 const NO_DOMAIN: &str = "one of its URIs has a host that is no domain name";
 
 impl Uri {
-    /// Reads a URI in ASCII. The error says why Go reads no certificate with it.
+    /// Parses a URI in ASCII. The error says why Go cannot read a certificate with it.
     pub fn read(text: &str) -> Result<Self, &'static str> {
         let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
         if address.bytes().any(|byte| byte.is_ascii_control()) {
@@ -28,7 +28,7 @@ impl Uri {
         let (rest, _query) = rest.split_once('?').unwrap_or((rest, ""));
         unescape(fragment, UriPart::Other)?;
         if !rest.starts_with('/') {
-            // What follows a scheme without a slash is opaque.
+            // The text after a scheme is opaque if it does not begin with a slash.
             if scheme.is_some() {
                 return Ok(Self { host: String::new() });
             }
@@ -50,7 +50,8 @@ impl Uri {
         if is_domain(&host) { Ok(Self { host }) } else { Err(NO_DOMAIN) }
     }
 
-    /// The domain that constraints are matched with. A URI without a host, or with an address, has none.
+    /// The domain with which constraints are compared. A URI without a host, or with an address as the host, has
+    /// none.
     pub fn domain(&self) -> Option<&str> {
         let host = self.host.as_str();
         let domain = match host.rsplit_once(':') {
@@ -63,7 +64,7 @@ impl Uri {
     }
 }
 
-/// The scheme, and what follows it.
+/// The scheme, and the text after it.
 fn scheme(text: &str) -> Result<(Option<&str>, &str), &'static str> {
     let Some((scheme, rest)) = text.split_once(':') else { return Ok((None, text)) };
     if scheme.is_empty() {
@@ -74,7 +75,7 @@ fn scheme(text: &str) -> Result<(Option<&str>, &str), &'static str> {
     Ok(if is_scheme { (Some(scheme), rest) } else { (None, text) })
 }
 
-/// Host and port of what stands between the slashes.
+/// The host and port from the text between the slashes.
 fn host_of(scheme: Option<&str>, authority: &str) -> Result<String, &'static str> {
     let Some((user, host)) = authority.rsplit_once('@') else { return host_and_port(scheme, authority) };
     let is_user = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
@@ -99,7 +100,7 @@ fn host_and_port(scheme: Option<&str>, text: &str) -> Result<String, &'static st
     }
     let is_web =
         scheme.is_some_and(|scheme| ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)));
-    // Databases are addressed with several hosts and ports, so only addresses of the web may not have them.
+    // Databases are addressed with several hosts and ports, so only the addresses of the web are limited to one.
     let colon = if is_web { text.find(':') } else { text.rfind(':') };
     if colon.and_then(|colon| text.get(colon..)).is_some_and(|port| !is_port(port)) {
         return Err(MALFORMED);
@@ -112,7 +113,7 @@ fn is_port(text: &str) -> bool {
         || text.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// An address of IPv6, which may have a zone.
+/// An IPv6 address, which may have a zone.
 fn scoped_address(text: &str) -> Result<String, &'static str> {
     let (address, zone) = match text.find("%25").and_then(|at| text.split_at_checked(at)) {
         Some((address, zone)) => (address, unescape(zone, UriPart::Zone)?),
@@ -127,15 +128,15 @@ fn scoped_address(text: &str) -> Result<String, &'static str> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum UriPart {
-    /// Escapes stand for what is not ASCII, or for a percent sign.
+    /// Escapes may stand for characters outside of ASCII, or for a percent sign.
     Host,
-    /// The zone of an address, where escapes may stand for what a host may have, too.
+    /// The zone of an address, where escapes may also stand for characters that a host may have.
     Zone,
-    /// Escapes may stand for everything.
+    /// Escapes may stand for any character.
     Other,
 }
 
-/// The text without escapes.
+/// The text with escapes decoded.
 fn unescape(text: &str, part: UriPart) -> Result<String, &'static str> {
     let mut unescaped = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -173,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    /// Which URIs are refused stands in the table of chains, beside the verdict of Go.
+    /// Which URIs are refused is tested in the table of chains, beside the verdict of Go.
     #[test]
     fn constraints_look_at_the_domain() {
         for (uri, expected) in [
@@ -195,7 +196,8 @@ mod tests {
         }
     }
 
-    /// These are not in the table, since Go answers them with a Go value, which is no message for people.
+    /// These cases are not in that table, because Go answers them with a Go value instead of a message for
+    /// people.
     #[test]
     fn brackets_hold_an_address_and_the_name_of_its_zone() {
         for uri in ["https://[localhost]/", "https://[fe80::1%25]/", "https://[]/"] {

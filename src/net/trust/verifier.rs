@@ -1,4 +1,4 @@
-//! The verification of a server during a handshake: of its certificates, and that it has their key.
+//! Verifies a server during a handshake: its certificates, and that it has the private key for them.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::problem::Problem;
 
-/// Verifies one handshake as Go does, and keeps the outcome: rustls has no words for most of it.
+/// Verifies one handshake as Go does, and keeps the outcome, because rustls has no words for most of it.
 #[derive(Debug)]
 pub(in crate::net) struct Verifier {
     trust: Trust,
@@ -30,7 +30,7 @@ impl Verifier {
         Self { trust, outcome: OnceLock::new() }
     }
 
-    /// The chain that was accepted.
+    /// The chain that was accepted, if one was.
     pub fn accepted(&self) -> Option<VerifiedChain> {
         self.outcome.get()?.as_ref().ok().cloned()
     }
@@ -41,7 +41,7 @@ impl Verifier {
     }
 }
 
-/// Judges what a server presents, its own certificate first.
+/// Judges the certificates that a server presents, its own one first.
 pub(super) fn judge<'a>(
     presented: impl IntoIterator<Item = &'a [u8]>,
     trust: &Trust,
@@ -68,14 +68,14 @@ impl ServerCertVerifier for Verifier {
         let presented = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref);
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let outcome = judge(presented, &self.trust, server_name, now);
-        // The server's log shows what the alert says.
+        // The verdict decides which alert is sent, and the server's log shows that alert.
         let verdict = match &outcome {
             Ok(_) => Ok(ServerCertVerified::assertion()),
             Err(TrustRefusal::UnknownIssuer { .. }) => Err(CertificateError::UnknownIssuer),
             Err(TrustRefusal::Expired(..)) => Err(CertificateError::Expired),
             Err(_) => Err(CertificateError::ApplicationVerificationFailure),
         };
-        // There is one handshake, so there is nothing to be replaced.
+        // There is only one handshake, so no earlier outcome is replaced.
         let _ = self.outcome.set(outcome);
         verdict.map_err(Error::InvalidCertificate)
     }
@@ -95,7 +95,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // Since version 1.3 a scheme names the curve, too, and the old padding of RSA is not allowed.
+        // Since TLS 1.3 a scheme also names the curve, and the old padding of RSA is not allowed.
         verify_signature(message, certificate, signature, |key, algorithm| match (key, algorithm) {
             (PublicKey::Ec(curve, _), SignatureAlgorithm::Ecdsa(hash)) => matches!(
                 (curve, hash),
@@ -111,7 +111,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The schemes that Go offers.
+/// The signature schemes that Go offers.
 const SCHEMES: [(SignatureScheme, SignatureAlgorithm); 10] = [
     (SignatureScheme::RSA_PSS_SHA256, SignatureAlgorithm::RsaPss(Hash::Sha256)),
     (SignatureScheme::ECDSA_NISTP256_SHA256, SignatureAlgorithm::Ecdsa(Hash::Sha256)),
