@@ -9,13 +9,14 @@ use crate::shares::Permits;
 /// Runs of a kind that speak with the API server at a time, and half as many of a namespace that is alone with that.
 const TURNS: usize = 16;
 
-/// A turn that takes longer waits for an answer that does not come soon, and the others go on meanwhile.
+/// How long a run keeps its permit at most. A run that takes longer waits for an answer that does not come soon,
+/// and others may go on meanwhile.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// The turns of one kind.
+/// The API permits of one kind.
 pub(in crate::engine) struct Turns(Permits<String>);
 
-/// A run's turn, until it is dropped.
+/// A run's API permit, until it is dropped.
 pub(in crate::engine) struct Turn {
     _over: oneshot::Sender<()>,
 }
@@ -27,7 +28,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for a turn of the namespace's.
+    /// Waits for a permit of the namespace.
     pub(in crate::engine) async fn take(&self, namespace: &str) -> Turn {
         let permit = self.0.take(namespace.to_owned()).await;
         let (over, is_over) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! How long to wait after a run that failed for reasons of our own.
+//! Decides how long to wait after a run that failed for a reason that is no user's problem.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::engine::watching::trouble::is_unanswered;
 use crate::error::Error;
 
-/// Doubling waits, one series a resource; kube has none that knows the resource.
+/// The waits of each resource, which double with each failure. kube has no backoff that knows the resource.
 #[derive(Default)]
 pub(in crate::engine) struct Backoff {
     series: Mutex<HashMap<ResourceKey, Series>>,
@@ -31,16 +31,16 @@ pub(in crate::engine) struct ResourceKey {
 struct Series {
     failures: u32,
     failure: Failure,
-    /// Whether it was let go early once: what fails again waits for its time.
+    /// Whether it was retried early once. If it fails again, it waits for its time.
     let_go: bool,
 }
 
-/// What a run failed for.
+/// The reason for which a run failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Failure {
-    /// The API server did not answer, which concerns everybody.
+    /// The API server did not answer, which concerns all resources.
     Unanswered,
-    /// Something that concerns this resource.
+    /// Anything else, which concerns this resource only.
     Own,
 }
 
@@ -78,7 +78,7 @@ impl Failure {
     /// What an error means.
     pub(in crate::engine) fn of(error: &Error) -> Self {
         match error {
-            // Who is told when to come again does not come before.
+            // If the API server said when to retry, the resource must not be retried earlier.
             Error::Api(error) if is_unanswered(error) && retry_after(error).is_none() => Self::Unanswered,
             _ => Self::Own,
         }
@@ -86,7 +86,7 @@ impl Failure {
 }
 
 impl Backoff {
-    /// Counts a failure and tells how long to wait; `share` is a random number between 0 and 1.
+    /// Counts a failure, and returns how long to wait. `share` is a random number between 0 and 1.
     pub(in crate::engine) fn next(&self, key: ResourceKey, failure: Failure, share: f64) -> Duration {
         let mut all = self.series();
         let series = all.entry(key).or_insert(Series { failures: 0, failure, let_go: false });
@@ -100,12 +100,13 @@ impl Backoff {
         pause
     }
 
-    /// Whether a series of failures is under way.
+    /// Whether the last run of this resource failed.
     pub(in crate::engine) fn is_failing(&self, key: &ResourceKey) -> bool {
         self.series().contains_key(key)
     }
 
-    /// Ends the series after a success, which lets the others go that the API server did not answer.
+    /// Ends the series of failures after a success, and wakes [`Self::success`] if other resources still wait for
+    /// the API server.
     pub(in crate::engine) fn succeeded(&self, key: &ResourceKey) {
         self.forget(key);
         if self.series().values().any(Series::may_go) {
@@ -118,12 +119,13 @@ impl Backoff {
         self.series().remove(key);
     }
 
-    /// Waits for a success while others wait for the API server.
+    /// Waits until a run succeeds while other resources wait for the API server.
     pub(in crate::engine) async fn success(&self) {
         self.success.notified().await;
     }
 
-    /// Who waits for an API server that did not answer; each once until its next success.
+    /// The resources that wait for an API server that did not answer. Each is returned only once until its next
+    /// success.
     pub(in crate::engine) fn let_go(&self) -> Vec<ResourceKey> {
         let mut all = self.series();
         let waiting = all.iter_mut().filter(|(_, series)| series.may_go());
@@ -146,15 +148,15 @@ impl Series {
     }
 }
 
-/// When the API server said to come again.
+/// How long the API server asked to wait, if it did.
 pub(in crate::engine) fn retry_after(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else { return None };
     let seconds = status.details.as_ref()?.retry_after_seconds;
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
-/// A pause that doubles with each failure up to the longest one, and of which a random half is left out, so that
-/// those who failed together do not come back together.
+/// A wait that doubles with each failure up to the longest one. Up to half of it is left out at random, so that
+/// resources that failed together are not retried together.
 pub(in crate::engine) fn wait(failures: u32, first: Duration, longest: Duration, share: f64) -> Duration {
     let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
     pause.mul_f64(f64::midpoint(1.0, share.clamp(0.0, 1.0)))
@@ -206,7 +208,8 @@ mod tests {
         backoff.succeeded(&key("another"));
         backoff.success().await;
         assert_eq!(backoff.let_go(), [key("unanswered")]);
-        // What fails again at once waits for its time, or every success would lead to another failure.
+        // A resource that fails again after an early retry waits for its time; otherwise every success would lead
+        // to another failure.
         backoff.next(key("unanswered"), Failure::Unanswered, 1.0);
         assert!(backoff.let_go().is_empty());
         backoff.succeeded(&key("unanswered"));

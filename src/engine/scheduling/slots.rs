@@ -1,9 +1,10 @@
-//! How many runs of one kind there are at a time, in fair shares by namespace.
+//! Limits how many runs of one kind there are at a time, with fair shares for namespaces.
 //!
-//! A run for which there is no slot is over at once, and the resource is called when it gets one: what waits costs a
-//! name and no run. A run that takes long only waits for somebody else, which costs two or three sockets and little
-//! memory. So after a second it gives its slot up for one of the many where runs linger. A resource whose last run
-//! lingered has a share apart from the others of its namespace, so that it holds up none of them when it comes again.
+//! If there is no slot for a run, the run ends at once and the resource is called as soon as it gets one, so
+//! waiting takes no memory beside a name. A run that takes long mostly waits for a server, which takes two or
+//! three sockets and little memory. So after a second it gives up its slot for one of the many lingering slots. A
+//! resource whose last run lingered gets a share apart from the other resources of its namespace, so that it does
+//! not delay them the next time.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,14 +15,14 @@ use std::{
 use super::backoff::ResourceKey;
 use crate::shares::{Pool, Shares};
 
-/// After how long a run lingers: servers that are well answer sooner.
+/// The time after which a run counts as lingering. Healthy servers answer sooner.
 pub(in crate::engine) const USUAL: Duration = Duration::from_secs(1);
 
-/// How many runs of a kind may linger at a time, and half as many of a namespace that is alone with that.
+/// How many runs of a kind may linger at a time; a namespace that is the only one may have half as many.
 ///
-/// A run that lingers at a directory over TLS holds three sockets, one at anything else two at most. With the runs
-/// that do not linger yet, four kinds hold some three thousand of them at the worst, and what servers can make them
-/// keep stays below the memory that the chart allows.
+/// A lingering run takes three sockets for a directory over TLS, and at most two otherwise. Together with the
+/// active runs, four kinds take some three thousand sockets at worst, and the memory that servers can make them
+/// take stays below the limit of the chart.
 pub(in crate::engine) const LINGERING: usize = 160;
 
 /// The slots of one kind's runs.
@@ -31,15 +32,15 @@ pub(in crate::engine) struct Slots(Arc<Mutex<SlotState>>);
 struct SlotState {
     active: Shares<NamespaceShare, Waiter>,
     lingering: Pool<String>,
-    /// Who waits for a slot.
+    /// The resources that wait for a slot.
     waiting: HashSet<ResourceKey>,
-    /// Who was called and has not come yet.
+    /// The resources that were called and whose run has not begun yet.
     called: HashMap<ResourceKey, NamespaceShare>,
-    /// Whose last run lingered.
+    /// The resources whose last run lingered.
     slow: HashSet<ResourceKey>,
 }
 
-/// Those of a namespace who share slots with one another.
+/// The resources of a namespace that share their slots.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct NamespaceShare {
     namespace: String,
@@ -74,7 +75,7 @@ enum SlotStay {
 }
 
 impl Slots {
-    /// So many slots for runs that do not linger.
+    /// This number of slots for active runs.
     pub(in crate::engine) fn new(active: u16) -> Self {
         Self(Arc::new(Mutex::new(SlotState {
             active: Shares::new(active.into()),
@@ -85,7 +86,7 @@ impl Slots {
         })))
     }
 
-    /// A slot for the resource's run; where there is none, `call` is called once there is.
+    /// A slot for the resource's run. If there is none, `call` is called as soon as there is one.
     pub(in crate::engine) fn enter(
         &self,
         key: ResourceKey,
@@ -119,7 +120,7 @@ impl Slots {
         });
     }
 
-    /// Changes who holds what, and calls those who have a slot now.
+    /// Changes the slots, and calls the resources that have one now.
     fn change(&self, act: impl FnOnce(&mut SlotState)) {
         let mut calls = Vec::new();
         {
@@ -137,13 +138,13 @@ impl Slots {
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
-        // Nothing that happens under the lock panics half way through a change.
+        // A poisoned lock can be used: no code under the lock panics in the middle of a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Slot {
-    /// Awaits the run, which gives its slot up once it takes long.
+    /// Awaits the run. After [`USUAL`] the run gives up its active slot for a lingering one.
     pub(in crate::engine) async fn during<T>(mut self, run: impl Future<Output = T>) -> T {
         let mut run = std::pin::pin!(run);
         while self.stay == SlotStay::Active {
@@ -155,7 +156,7 @@ impl Slot {
         run.await
     }
 
-    /// Goes where runs linger, if there is room.
+    /// Changes to a lingering slot, if there is one.
     fn linger(&mut self) {
         self.pace = RunPace::Slow;
         let Self { slots, holder, stay, .. } = self;
@@ -237,7 +238,7 @@ mod tests {
     fn a_run_that_takes_long_holds_up_nobody_of_its_namespace() {
         let slots = Slots::new(64);
         let mut hanging = Vec::new();
-        // Half of those who may linger are of one namespace.
+        // A single namespace may have half of the lingering slots.
         while hanging.len() < LINGERING / 2 {
             let mut begun = begin(&slots, "full", hanging.len()..hanging.len() + 16);
             assert!(!begun.is_empty());
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(slow.len(), 2);
         let usual = begin(&slots, "a", 2..10);
         assert_eq!(usual.len(), 1, "its own share, as of another namespace");
-        // One that was quick again is like any other.
+        // A resource whose run was quick again is treated like any other.
         for slot in slow {
             slot.during(async {}).await;
         }

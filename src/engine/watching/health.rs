@@ -1,4 +1,4 @@
-//! How the watches of this process are doing: for the probes of a kubelet, for people, and for those who must know
+//! The state of the watches of this process: for the probes of a kubelet, for people, and for runs that must know
 //! every resource before they decide.
 
 use std::{
@@ -16,11 +16,11 @@ pub struct Watches(Arc<SharedHealth>);
 #[derive(Debug, Default)]
 struct SharedHealth {
     entries: Mutex<Entries>,
-    /// Counts whenever a watch has listed, or fails, or is over a failure.
+    /// The number of times that a watch has listed, failed, or recovered from a failure.
     changes: watch::Sender<u64>,
-    /// Counts the times that the API server came back.
+    /// The number of times that the API server came back.
     returns: watch::Sender<u64>,
-    /// Counts the times that everything must be listed anew.
+    /// The number of times that everything had to be listed again.
     restarts: watch::Sender<u64>,
 }
 
@@ -28,16 +28,16 @@ struct SharedHealth {
 struct Entries {
     next: u64,
     watches: BTreeMap<u64, WatchState>,
-    /// When the API server answered anything last.
+    /// When the API server answered anything for the last time.
     answered: Option<Instant>,
 }
 
-/// Whether the process is ready without it.
+/// Whether the process is ready without this watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Importance {
-    /// It is ready only once this was listed.
+    /// The process is ready only once this watch has listed its objects.
     Needed,
-    /// It is ready anyway.
+    /// The process is ready without it.
     Optional,
 }
 
@@ -45,42 +45,43 @@ pub enum Importance {
 struct WatchState {
     importance: Importance,
     what: String,
-    /// When it was listed first, or first after a restart.
+    /// When it listed its objects first, or first after a restart.
     listed: Option<Instant>,
     /// Whether it was ever listed.
     has_begun: bool,
     trouble: Option<Trouble>,
-    /// When the API server sent anything for it last.
+    /// When the API server sent anything for this watch for the last time.
     progress: Instant,
 }
 
 /// Why a watch cannot list, or cannot begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What it is by its nature.
+    /// The kind of trouble.
     pub cause: Cause,
-    /// The same for people, with what to do. Equal texts are told once.
+    /// The trouble in words for people, with what to do. Equal texts are logged only once.
     pub words: String,
 }
 
-/// What a watch's trouble is by its nature.
+/// The kinds of trouble of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The API server does not serve the kind, so there is no object of it.
     Missing,
-    /// The API server answered that it will not.
+    /// The API server refused the request.
     Refused,
-    /// The API server did not answer, or could not.
+    /// The API server did not answer, or was not able to.
     Unanswered,
 }
 
-/// Longer than a watch that works is without any sign: it is set up again before. See `follow`.
+/// The time without any sign of a watch after which it counts as stalled. A working watch is set up again before
+/// that, see `follow`.
 const STALLED: Duration = Duration::from_mins(2);
 
-/// How old an answer may be to say that the API server answers.
+/// How recent an answer must be to show that the API server answers now.
 const ANSWERS: Duration = Duration::from_secs(30);
 
-/// How long a run waits for the kinds that are not listed, after one that is.
+/// How long a run waits for kinds that are not listed yet, after another kind was listed.
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Watches {
@@ -120,7 +121,7 @@ impl Watches {
         self.0.until(|entries| !entries.watches.values().any(WatchState::is_awaited)).await;
     }
 
-    /// The watch that was without a sign for longer than any may be, although the API server answers.
+    /// The watch that had no sign for longer than a working watch can have, although the API server answers.
     pub fn stalled(&self, now: Instant) -> Option<String> {
         let entries = self.0.entries();
         let within = |then: Instant, limit| now.saturating_duration_since(then) <= limit;
@@ -129,18 +130,20 @@ impl Watches {
         stalled.next().map(|watch| watch.what.clone())
     }
 
-    /// Notes that the API server answered something.
+    /// Records that the API server answered something.
     pub fn answered(&self) {
         self.0.entries().answered = Some(Instant::now());
     }
 
-    /// Has every watch list anew, since what it knows may never have been.
+    /// Makes every watch list again, because the objects that it knows may not exist after a restore of the
+    /// cluster.
     pub fn restart(&self) {
         self.0.entries().watches.values_mut().for_each(|watch| watch.listed = None);
         self.0.restarts.send_modify(|count| *count += 1);
     }
 
-    /// Counts the times that the API server came back after it had not answered.
+    /// The number of times that the API server came back after it had not answered, as a channel that reports
+    /// changes.
     pub fn returns(&self) -> watch::Receiver<u64> {
         self.0.returns.subscribe()
     }
@@ -164,7 +167,8 @@ impl SharedHealth {
     }
 
     async fn until(&self, is_so: impl Fn(&Entries) -> bool) {
-        // The sender lives as long as this.
+        // The result can be ignored: it is an error only once the sender is dropped, and the sender lives as long
+        // as `self`.
         let _ = self.changes.subscribe().wait_for(|_| is_so(&self.entries())).await;
     }
 
@@ -181,7 +185,7 @@ pub struct WatchHandle {
 }
 
 impl WatchHandle {
-    /// The API server sent something for it.
+    /// Records that the API server sent something for this watch.
     pub fn progressed(&self) {
         let ended = self.update(|watch| watch.trouble.take());
         let Some(trouble) = ended else { return };
@@ -194,7 +198,7 @@ impl WatchHandle {
         self.shared.changed();
     }
 
-    /// Every object is known.
+    /// Records that the watch has listed every object.
     pub fn listed(&self) {
         self.progressed();
         self.update(|watch| {
@@ -204,12 +208,13 @@ impl WatchHandle {
         self.shared.changed();
     }
 
-    /// It could not list or begin; the same words are logged once, whichever watch they are of.
+    /// Records that the watch could not list or begin. The same words are logged once, even if several watches
+    /// have them.
     pub fn failed(&self, trouble: Trouble) {
         let is_news = !self.is_told(&trouble);
         let (cause, words) = (trouble.cause, trouble.words.clone());
         if cause == Cause::Unanswered {
-            // Whether it is stuck is judged by what it got before.
+            // An unanswered request is no sign of the API server, so the time of the last sign stays as it was.
             self.entry(|watch| watch.trouble = Some(trouble));
         } else {
             self.update(|watch| watch.trouble = Some(trouble));
@@ -230,7 +235,7 @@ impl WatchHandle {
         self.entry(|watch| watch.listed).flatten()
     }
 
-    /// What it watches, and what keeps it from being listed, if all objects are not known.
+    /// What this watch still needs before all objects are known; `None` if they are known.
     pub fn unsettled(&self) -> Option<String> {
         let tell = |watch: &WatchState| match &watch.trouble {
             Some(trouble) => trouble.words.clone(),
@@ -245,7 +250,7 @@ impl WatchHandle {
         self.shared.until(is_settled).await;
     }
 
-    /// Counts the times that it must list anew.
+    /// The number of times that everything had to be listed again, as a channel that reports changes.
     pub fn restarts(&self) -> watch::Receiver<u64> {
         self.shared.restarts.subscribe()
     }
@@ -255,7 +260,7 @@ impl WatchHandle {
         self.shared.entries().watches.values().any(|watch| watch.trouble.as_ref() == Some(trouble))
     }
 
-    /// Changes it upon a sign of the API server.
+    /// Changes the state after a sign of the API server.
     fn update<T: Default>(&self, change: impl FnOnce(&mut WatchState) -> T) -> T {
         let now = Instant::now();
         self.shared.entries().answered = Some(now);
@@ -278,12 +283,12 @@ impl Drop for WatchHandle {
     }
 }
 
-/// Waits until all of these are settled, but for those that take much longer than another one.
+/// Waits until all of these watches are settled, but not for one that takes much longer than another one.
 pub async fn all_settled(watches: &[&WatchHandle]) {
     let newest = watches.iter().filter_map(|watched| watched.listed_at()).max();
     let patience = newest.map_or(GRACE, |listed| GRACE.saturating_sub(listed.elapsed()));
     let all = futures::future::join_all(watches.iter().map(|watched| watched.settled()));
-    // Who waits in vain is told what for.
+    // A timeout can be ignored: the caller reports what is not listed.
     let _ = tokio::time::timeout(patience, all).await;
 }
 
@@ -311,7 +316,7 @@ mod tests {
         needed[1].listed();
         assert!(watches.obstacles().is_empty());
         watches.listed().await;
-        // What breaks later takes nothing back.
+        // A failure after the first list does not make the process unready.
         needed[1].failed(refused("may not list secrets"));
         assert!(watches.obstacles().is_empty());
     }

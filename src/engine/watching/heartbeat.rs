@@ -1,5 +1,5 @@
-//! Asks the API server for next to nothing from time to time: that it answers tells a watch that hangs from an API
-//! server that does, and the version of what it stores tells when that went back.
+//! Sends a very small request to the API server from time to time. An answer distinguishes a watch that hangs
+//! from an API server that does, and the version in it shows whether the cluster was restored from a backup.
 
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ use super::{
 };
 use crate::engine::{WatchScope, Watches};
 
-/// Time between two questions.
+/// The time between two requests.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Goes on until it is dropped.
+/// Runs until it is dropped.
 ///
-/// The version of a list is that of the whole store, and only a store that was restored from a backup has an earlier
-/// one than before. A watch would then wait without a word for the store to come to where it was.
+/// The resource version of a list is the version of the whole store, and only a store that was restored from a
+/// backup has an earlier one than before. A watch would then wait without any sign until the store reaches the
+/// old version again.
 pub async fn heartbeat(client: Client, scope: WatchScope, watches: Watches) {
     let api: Api<PartialObjectMeta<ConfigMap>> = scope.api(client);
     let mut newest = None;
@@ -40,23 +41,24 @@ pub async fn heartbeat(client: Client, scope: WatchScope, watches: Watches) {
                 newest = now.or(newest);
             }
             Err(error) if is_unanswered(&error) => {}
-            // A refusal is an answer.
+            // A refusal is an answer, too.
             Err(_) => watches.answered(),
         }
         tokio::time::sleep(INTERVAL).await;
     }
 }
 
-/// Time between two looks for a namespace.
+/// The time between two checks for a namespace.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How often a namespace is found empty before it is asked for by its name.
+/// How often a namespace is found empty before it is read by its name.
 const EMPTY_LOOKS: u32 = 5;
 
-/// Looks for a namespace until it exists: lists of one that does not are empty, not an error.
+/// Waits until a namespace exists, because a list of a namespace that does not exist is empty and no error.
 ///
-/// Kubernetes puts its own authority into a ConfigMap of every namespace. Only where there is none is the namespace
-/// itself asked for: that is a right which the operator usually does not have, and then it does without.
+/// Kubernetes puts its own authority into a ConfigMap of every namespace, so a namespace with a ConfigMap exists.
+/// Only if there is none, the namespace itself is read. The operator usually has no right to do that, and then it
+/// assumes that the namespace exists.
 pub async fn look_for_namespace(client: Client, name: String, watches: Watches) {
     let own = watches.add(format!("namespace {name}"), Importance::Needed);
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -65,7 +67,7 @@ pub async fn look_for_namespace(client: Client, name: String, watches: Watches) 
     loop {
         match objects.list(&ListParams::default().limit(1)).await {
             Ok(list) if list.items.is_empty() => empty += 1,
-            // The watches of the namespace say so.
+            // The watches of the namespace report this error.
             Err(error) if is_unanswered(&error) => {}
             Ok(_) | Err(_) => return own.listed(),
         }
@@ -83,7 +85,7 @@ pub async fn look_for_namespace(client: Client, name: String, watches: Watches) 
     }
 }
 
-/// Versions are numbers that grow (`Kubernetes 1.35` says so of all of them, and etcd's always were).
+/// Resource versions are numbers that grow. (Kubernetes 1.35 guarantees that for all of them; etcd's always did.)
 fn version(list: &ListMeta) -> Option<u64> {
     list.resource_version.as_ref()?.parse().ok()
 }

@@ -1,4 +1,7 @@
-//! From what happens in the cluster to runs: watches, how they are doing, and which change concerns whom.
+//! Turns changes in the cluster into runs. In reading order: `watch` (follows the objects of one kind),
+//! `triggers` (which resources a change concerns), `targets` (changes of targets), `undecodable` (objects that
+//! this version cannot decode), `health` (the state of all watches), `trouble` (the words for a watch that
+//! fails), and `heartbeat` (whether the API server answers).
 
 pub(super) mod health;
 pub(super) mod heartbeat;

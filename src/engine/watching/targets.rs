@@ -1,4 +1,4 @@
-//! Changes of targets lead to runs of the resources that deliver there.
+//! Watches targets, and runs the resources that deliver to a target that changed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use super::{health::Importance, trouble::WatchedPlace, watch::follow};
 use crate::engine::{Registry, WatchScope, Watches};
 use crate::workloads::{self, Target};
 
-/// How often is looked whether the W&B operator's resource is served by now.
+/// The interval at which is checked whether the W&B operator's resource is served by now.
 const UNKNOWN_KIND_RETRY: Duration = Duration::from_secs(5);
 
-/// Watches one kind of target in a scope, from when the first resource names one: who has no target needs
-/// no right to watch any.
+/// Watches one kind of target in a scope, from the time when the first resource names a target of that kind. An
+/// operator without targets needs no right to watch them.
 pub async fn watch_targets(
     client: Client,
     scope: WatchScope,
@@ -53,7 +53,7 @@ pub async fn watch_targets(
     }
 }
 
-/// The kind as it is served.
+/// The kind with the version in which it is served.
 async fn resource(client: &Client, kind: &str) -> ApiResource {
     match kind {
         "Deployment" => return ApiResource::erase::<Deployment>(&()),

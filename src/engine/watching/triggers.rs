@@ -25,7 +25,7 @@ use crate::engine::{
     publish::secret::owner_in_targets, references, status::patch::mend_status,
 };
 
-/// The kind's resources as they change, without what is not needed in memory.
+/// The changes of a kind's resources, without the parts that are not needed in memory.
 pub(in crate::engine) fn resources<K: Kind>(
     context: Arc<Context<K>>,
     scope: &WatchScope,
@@ -57,7 +57,7 @@ pub(in crate::engine) fn resources<K: Kind>(
                 mend_status(&context, object, &run_again);
                 let reference = ObjectRef::from_obj(object);
                 let before = store.get(&reference);
-                // A resource that is new runs by itself, and so do all of a first list.
+                // A new resource is run anyway, and so are all resources of a first list.
                 if unseen.remove(&reference)
                     && before.is_some_and(|before| before.resource_version() != object.resource_version())
                 {
@@ -74,14 +74,15 @@ pub(in crate::engine) fn resources<K: Kind>(
         })
         .reflect(writer)
         .applied_objects()
-        // A status that the operator wrote itself is no reason to run again; a finalizer that somebody took away is.
+        // A status that the operator wrote itself is no reason for another run; a finalizer that somebody removed
+        // is one.
         .predicate_filter(
             predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
             PredicateConfig::default(),
         )
 }
 
-/// Has those run whose turn may come, or be over, now that this resource is another one, or gone.
+/// Runs the resources that may gain or lose a claim because this resource changed or was deleted.
 fn requeue_competitors<K: Kind>(
     registry: &Registry,
     store: &Store<Guarded<K>>,
@@ -99,7 +100,7 @@ fn requeue_competitors<K: Kind>(
     registry.wake(&namespace, affected(before.as_ref(), now.as_ref(), &others));
 }
 
-/// Changes of objects whose contents are not of interest here.
+/// The changes of objects whose contents are not needed here.
 pub(in crate::engine) fn metadata<K>(
     api: Api<PartialObjectMeta<K>>,
     kind: &<PartialObjectMeta<K> as Resource>::DynamicType,
@@ -115,13 +116,13 @@ where
     follow(api, place, own).map(Ok).touched_objects()
 }
 
-/// Drops what `kubectl apply` and the API server keep for themselves, most of an object's size.
+/// Removes what `kubectl apply` and the API server store for their own use, which is most of an object's size.
 fn prune(object: &mut impl Resource) {
     object.managed_fields_mut().clear();
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }
 
-/// From a changed Secret or ConfigMap to the resources that read it or publish it.
+/// Finds the resources that read or publish a Secret or ConfigMap that changed.
 pub(in crate::engine) fn users_of<K: Kind, O: Resource>(
     store: Store<Guarded<K>>,
     source: ReferenceSource,
@@ -145,7 +146,7 @@ pub(in crate::engine) fn users_of<K: Kind, O: Resource>(
     }
 }
 
-/// Whether it is the Secret that the resource publishes, or one of its revisions.
+/// Whether this is the Secret that the resource publishes, or one of its revisions.
 fn is_published<K: Kind>(resource: &K, secret: &str) -> bool {
     let owner = owner_in_targets(resource);
     owner.secret_name == secret || resource.common().target.is_some() && owner.number_of(secret).is_some()

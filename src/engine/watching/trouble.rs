@@ -1,4 +1,5 @@
-//! What keeps a watch from listing or beginning, in words for the person who can change it: pure.
+//! Explains why a watch cannot list or begin, in words for the person who can change that. The functions are
+//! pure.
 
 use kube::Resource;
 
@@ -40,12 +41,12 @@ impl WatchedPlace {
     }
 }
 
-/// Whether what was asked for is so old that the API server does not know it any more.
+/// Whether the requested version is so old that the API server does not have it any more.
 pub(in crate::engine) fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 410)
 }
 
-/// Whether the API server was not reached, or could not answer at the time.
+/// Whether the API server was not reached, or was not able to answer at that time.
 pub(in crate::engine) fn is_unanswered(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => matches!(status.code, 429 | 502 | 503 | 504),
@@ -54,7 +55,7 @@ pub(in crate::engine) fn is_unanswered(error: &kube::Error) -> bool {
     }
 }
 
-/// What an error means for a watch there.
+/// The trouble that an error means for a watch of this place.
 pub(in crate::engine) fn trouble(error: &kube::Error, place: &WatchedPlace) -> Trouble {
     let said = in_words(error);
     let (kind, scope) = (place.kind(), place.scope());

@@ -1,4 +1,5 @@
-//! An object that may not decode: it is reported, its neighbours go on, and what it has stays its own.
+//! Handles an object that this version of the operator may not be able to decode. Such an object is reported,
+//! other objects are not affected, and it keeps the claims and entries that it has.
 
 use std::borrow::Cow;
 
@@ -32,13 +33,13 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// Where it delivers to, as far as the spec still tells.
+    /// Its target, as far as the spec shows it.
     pub fn target(&self) -> Option<Target> {
         let target = serde_json::from_value::<api::TargetSpec>(self.spec.get("target")?.clone()).ok()?;
         Target::of(&target)
     }
 
-    /// The name of the Secret that it has published, or was to publish.
+    /// The name of the Secret that it has published, or would have published.
     pub fn secret_name(&self) -> Option<&str> {
         let published = self.status.as_ref().and_then(|status| status.secret_ref.as_ref());
         let named = || self.spec.get("secretName").and_then(Value::as_str);

@@ -1,7 +1,7 @@
 //! Follows the objects of one kind: lists them, then watches for changes, for as long as it is polled.
 //!
-//! `kube::runtime::watcher` does the same, but leaves a list that hangs to the connection, goes on asking for a
-//! version that is gone (410), and does not show that it is alive while nothing changes.
+//! `kube::runtime::watcher` does the same, but it never gives up a list that hangs, goes on asking for a version
+//! that the API server does not have any more (410), and does not show that it is alive while nothing changes.
 
 use std::{
     collections::VecDeque,
@@ -28,26 +28,27 @@ use super::{
 };
 use crate::engine::scheduling::backoff::{random_share, wait};
 
-/// How long the API server may go on with one watch, in seconds.
+/// How long the API server may keep one watch open, in seconds.
 const WATCH_SECONDS: u32 = 290;
 
-/// How long a watch may be silent. The API server sends a bookmark every minute, and a connection that was lost on
-/// the way tells nobody.
+/// How long a watch may be silent. The API server sends a bookmark every minute, and a connection that was lost
+/// on the way ends without an error.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// The longest pause after failures: what the API server has or allows again is seen within seconds.
+/// The longest pause after failures. It is short so that a kind that is served again, or a right that was
+/// granted, has an effect within seconds.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// The shortest pause after failures.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// A watch that ends sooner was not worth beginning.
+/// A watch that ends sooner than this counts as failed, so that it is not begun again at once.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 
-/// Objects of one page of a list.
+/// The number of objects in one page of a list.
 const PAGE: u32 = 500;
 
-/// Every object, and every change from then on. What goes wrong is told to `watched`, and tried again.
+/// Streams every object, and every change from then on. Failures are reported to `watched`, and retried.
 pub(in crate::engine) fn follow<K>(
     api: Api<K>,
     place: WatchedPlace,
@@ -70,25 +71,25 @@ struct Follower<K> {
     watched: Arc<WatchHandle>,
     restarts: watch::Receiver<u64>,
     state: WatchPhase<K>,
-    /// Failures in a row.
+    /// The number of failures in a row.
     failures: u32,
 }
 
-/// How far it is.
+/// The phase of a watch.
 enum WatchPhase<K> {
-    /// Nothing is known, or not any more.
+    /// No objects are known, or not any more.
     Unknown,
-    /// The objects of a page are handed on, and then comes the next step.
+    /// The objects of a page are being passed on, and the next step follows after them.
     Listing { page: VecDeque<K>, next: Next },
-    /// Everything of that version is known.
+    /// All objects of this version are known.
     Listed { version: String },
-    /// Changes come.
+    /// Changes are being received.
     Watching { version: String, since: Instant, events: BoxStream<'static, kube::Result<WatchEvent<K>>> },
 }
 
 /// What follows a page of a list.
 enum Next {
-    /// The page of that token, or the first one.
+    /// The page of this token, or the first one.
     Page(Option<String>),
     /// The list is complete.
     Watch { version: String },
@@ -114,7 +115,7 @@ where
                     None => self.turn_page(next).await,
                 },
                 WatchPhase::Listed { version } => {
-                    // Whoever polls has taken in what was listed.
+                    // The consumer has polled again, so it has processed the whole list.
                     self.watched.listed();
                     self.begin(version).await;
                     None
@@ -148,7 +149,7 @@ where
                 };
                 self.state = WatchPhase::Listing { page: list.items.into(), next };
             }
-            // A list that took too long cannot go on (410).
+            // A list that took too long cannot be continued (410), so it begins again.
             Err(error) if is_gone(&error) && token.is_some() => self.pause().await,
             Err(error) => {
                 self.watched.failed(trouble(&error, &self.place));
