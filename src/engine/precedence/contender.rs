@@ -1,4 +1,4 @@
-//! A resource as far as it stands in others' way.
+//! A resource as a contender: what it claims, and how much its claim counts.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -17,14 +17,14 @@ use crate::{
     workloads::{Owner, Target},
 };
 
-/// A place that only one resource in a namespace may hold.
+/// Something that only one resource in a namespace may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContestedPlace {
-    /// What the resource stands for, until it is deleted.
+    /// The identity of the resource, which it has until it is deleted.
     Identity(String),
-    /// What it decides at an object, until it is deleted or suspended.
+    /// A setting at an object, which the resource decides until it is deleted or suspended.
     Setting {
-        /// What it decides.
+        /// The exclusive setting.
         setting: &'static str,
         /// The object, such as `Deployment/wandb`.
         object: String,
@@ -50,22 +50,23 @@ pub struct Contender {
     pub(super) created: Option<Time>,
     pub(super) activity: Activity,
     pub(super) places: Vec<ContestedPlace>,
-    /// What those of other kinds are told that lose a place to this one.
+    /// The reason in the condition of a resource of another kind that loses a claim to this one.
     pub(super) superseded_reason: Reason,
-    /// Where it delivers to, as far as that is known.
+    /// Its target, as far as it is known.
     pub target: Option<Target>,
-    /// What its entries are known by.
+    /// The names by which its entries are recognised.
     pub owner: Owner,
-    /// Whether it has published values, as far as its status tells.
+    /// Whether it has published values, as far as its status shows.
     pub publication: PublicationState,
     pub(super) proof: Proof,
     pub(super) identified: Identified,
-    /// The objects that have entries of it.
+    /// The objects in which it has entries.
     pub(super) delivered: BTreeSet<String>,
     pub(super) target_sharing: TargetSharing,
-    /// What it decides at any target.
+    /// The exclusive settings that it decides at any target.
     exclusive_settings: Vec<&'static str>,
-    /// What a resource may decide that cannot be read, and so may be any of this.
+    /// For a resource that cannot be decoded: all exclusive settings of its kind, because it may decide any of
+    /// them.
     undecodable_settings: &'static [&'static str],
 }
 
@@ -85,42 +86,42 @@ pub enum Proof {
     Verified,
     /// They did not.
     Unverified,
-    /// Nothing tells.
+    /// The status says nothing about it.
     Unchecked,
 }
 
-/// How firmly a resource stands for its identity, as far as its status tells.
+/// How strong the claim of a resource to its identity is, as far as its status shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Identified {
     /// It has published values for its present spec.
     Works,
-    /// It has published values, and nobody had its place.
+    /// It has published values, and did not lose its identity to another resource.
     Published,
-    /// It wants to.
+    /// It has not published values, or has lost its identity.
     Wants,
 }
 
-/// Whether a resource takes part in anything.
+/// Whether a resource takes part in the competition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     Active,
-    /// The pods did not come up with it, and it has nothing to go back to.
+    /// The pods did not become available with it, and there is no earlier revision to go back to.
     Failed,
     Suspended,
-    /// It is on its way out.
+    /// It is being deleted, or leaves the target.
     Leaving,
-    /// This version of the operator cannot read it: it keeps what it has, and takes nothing.
+    /// This version of the operator cannot decode it: it keeps what it has, and takes over nothing.
     Unreadable,
 }
 
 impl Contender {
-    /// The resource, where it stands in anybody's way.
+    /// The resource as a contender; `None` if it cannot compete with any other.
     pub fn of<K: Kind>(object: &K) -> Option<Self> {
         let target = object.common().target.as_ref().and_then(Target::of);
         let own = object.unique_identity().map(ContestedPlace::Identity);
         let exclusive_settings = object.exclusive_settings();
         let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &exclusive_settings)).collect();
-        // Who has entries in a target is in the way there even where its spec names none any more.
+        // A resource with entries in a target still competes there after its spec has stopped naming a target.
         if places.is_empty() && target.is_none() && !Finalizer::Target.holds(object) {
             return None;
         }
@@ -153,7 +154,7 @@ impl Contender {
         })
     }
 
-    /// The same for an object that may not be readable.
+    /// The same for an object that may not be decodable.
     pub fn of_guarded<K: Kind>(object: &Guarded<K>) -> Option<Self> {
         match &object.0 {
             Ok(object) => Self::of(object),
@@ -189,7 +190,7 @@ impl Contender {
         })
     }
 
-    /// The same, as one that wants its place whether it failed before or not.
+    /// The same contender, competing again although it may have failed before.
     #[must_use]
     pub fn trying_again(mut self) -> Self {
         if self.activity == Activity::Failed {
@@ -198,14 +199,14 @@ impl Contender {
         self
     }
 
-    /// The same as far as its identity goes.
+    /// The same contender with its identity as the only claim.
     pub(super) fn without_seats(&self) -> Self {
         let mut claimant = self.clone();
         claimant.places.retain(|place| matches!(place, ContestedPlace::Identity(_)));
         claimant
     }
 
-    /// The same with what a run has found of its checks, which no status tells of yet.
+    /// The same contender with the result of the checks of the current run, which no status shows yet.
     #[must_use]
     pub fn proven(self, proof: Proof) -> Self {
         Self { proof, ..self }
@@ -221,8 +222,8 @@ impl Contender {
         }
     }
 
-    /// The object of the other one's target where it has entries that give way, since its spec does not name it any
-    /// more.
+    /// An object of the other one's target in which this one still has entries although its spec does not name
+    /// the object any more, so that the other one replaces them.
     pub(super) fn is_left_at(&self, other: &Self) -> Option<&String> {
         let decides_the_same =
             self.exclusive_settings.iter().any(|setting| other.exclusive_settings.contains(setting))
@@ -243,25 +244,25 @@ impl Contender {
         self.activity == Activity::Leaving
     }
 
-    /// Whether it did not work in the pods, and has nothing to go back to.
+    /// Whether it did not work in the pods, and has no earlier revision to go back to.
     pub fn has_failed(&self) -> bool {
         self.activity == Activity::Failed
     }
 
-    /// Whether it has values to deliver at once.
+    /// Whether it has values that can be delivered at once.
     pub fn can_deliver(&self) -> bool {
         (self.publication == PublicationState::Yes || self.proof == Proof::Verified) && !self.has_failed()
     }
 
-    /// Whether it may take over what another one leaves. One that adds its values to those of others, and has none, has
-    /// nothing to take over.
+    /// Whether it may take over the entries that another one leaves. A resource that shares its target and has no
+    /// values cannot take anything over.
     pub(super) fn may_inherit(&self) -> bool {
         self.target_sharing == TargetSharing::Exclusive
             || self.can_deliver()
             || self.proof == Proof::Unchecked
     }
 
-    /// Whether it cannot be read, and its spec does not tell where it delivers to.
+    /// Whether it cannot be decoded and its target is not known.
     pub fn may_be_anywhere(&self) -> bool {
         self.activity == Activity::Unreadable && self.target.is_none()
     }
@@ -276,13 +277,13 @@ impl Contender {
         matches!((&self.target, &other.target), (Some(a), Some(b)) if a.shares_object(b))
     }
 
-    /// Whether this one, which cannot be read, may have a place that the other one wants.
+    /// Whether this one, which cannot be decoded, may decide an exclusive setting that the other one claims.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
         let setting = |place: &ContestedPlace| matches!(place, ContestedPlace::Setting { setting, .. } if self.undecodable_settings.contains(setting));
         other.places.iter().any(setting)
     }
 
-    /// The first place that both want.
+    /// The first claim that both have in common.
     pub(super) fn contested(&self, other: &Self) -> Option<&ContestedPlace> {
         self.places.iter().find(|place| other.places.contains(place))
     }
@@ -299,17 +300,18 @@ impl Contender {
         }
     }
 
-    /// Whether it holds any place that the other one wants.
+    /// Whether it holds a claim that the other one has, too.
     pub(super) fn is_in_the_way_of(&self, other: &Self) -> bool {
         self.contested(other).is_some_and(|place| self.holds(place))
     }
 
-    /// What was created first comes first; what never met an API server comes last.
+    /// The order of age: resources that were created earlier come first, and those that no API server has created
+    /// come last.
     pub(super) fn precedence_key(&self) -> (bool, Option<&Time>, &str, &str) {
         (self.created.is_none(), self.created.as_ref(), &self.kind, &self.name)
     }
 
-    /// The same with what was seen of its entries at these objects of the target.
+    /// The same contender, with the entries that were seen in these objects of the target.
     pub(super) fn with_entries_at(
         mut self,
         target: &Target,
@@ -328,7 +330,8 @@ impl Contender {
         self
     }
 
-    /// Gives up what it may or may not decide, as it cannot be read, where this one does.
+    /// Gives up a doubtful exclusive setting of a resource that cannot be decoded, if this other one is known to
+    /// decide it.
     pub(super) fn spare(&mut self, other: &Self) {
         let is_doubtful = !self.undecodable_settings.is_empty() && self.kind != other.kind;
         if is_doubtful && other.undecodable_settings.is_empty() {

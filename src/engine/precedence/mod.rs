@@ -1,8 +1,10 @@
-//! Places that only one resource may hold, whatever its kind. Pure.
+//! Decides which of several resources has what only one may have: an exclusive setting at a target, or an
+//! identity. Pure.
 //!
-//! A place at a target goes to the oldest of those that work: whose checks passed, or whose entries are there. So one
-//! that works is displaced only by one that works, and goes on until the other one's entries are in. What cannot be
-//! read keeps what it has. An identity goes to the oldest, unless a younger one works with it and that one does not.
+//! An exclusive setting goes to the oldest of the resources that work, which means that their checks passed or
+//! their entries are in the target. So a working resource is displaced only by another working one, and keeps its
+//! entries until those of the other one are in place. A resource that cannot be decoded keeps what it has. An
+//! identity goes to the oldest resource, unless a younger one works with it and the oldest does not.
 
 mod contender;
 mod reported;
@@ -27,23 +29,23 @@ pub enum TargetSharing {
     Merged,
 }
 
-/// How a resource stands towards those that want the same.
+/// The result of the comparison of a resource with its competitors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It has what it wants, and nobody older wants it.
+    /// The resource has its claims, and no older resource competes for them.
     Held,
-    /// It goes on, and who is told of here waits for its place, or for its being verified.
+    /// The resource has its claims for now; the text names another one that waits for them.
     Watched(String),
-    /// It is the older one, and has its place as soon as it is verified.
+    /// The resource is the older one, and gets its claim as soon as it is verified.
     Waiting(String),
-    /// Another one has its place.
+    /// Another resource has the claim.
     Lost(Problem),
 }
 
-/// How much speaks for a claimant beside its age, the most first.
+/// The rank of a contender before its age counts, the highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Merit {
-    /// It keeps what it has, as nobody can tell what that is worth.
+    /// It cannot be decoded, so it keeps what it has, because nobody can judge whether that works.
     Keeps,
     /// It works, or did.
     Works,
@@ -64,13 +66,14 @@ fn merit(claimant: &Contender, all: &[&Contender]) -> Merit {
         Activity::Unreadable if !claimant.delivered.is_empty() => Merit::Keeps,
         _ if !has_settings => identified,
         _ if claimant.proof == Proof::Verified => Merit::Works,
-        // What it has there may not be what it wants now.
+        // The entries that it has in the target may be from an earlier spec, so they do not count if a verified
+        // competitor has entries, too.
         _ if claimant.delivered.is_empty() || is_outdone(claimant, all) => Merit::Wants,
         _ => Merit::Works,
     }
 }
 
-/// Whether a verified one has entries in the same object, and wants the same there.
+/// Whether a verified competitor has entries in the same object for the same exclusive setting.
 fn is_outdone(claimant: &Contender, all: &[&Contender]) -> bool {
     let outdoes = |other: &&Contender| {
         !other.is(claimant)
@@ -91,7 +94,8 @@ pub fn with_entries_seen(claimants: &[Contender], target: &Target, seen: &Target
     let look = |claimant: &Contender| {
         let shares_name =
             |other: &Contender| !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name;
-        // Of two that want the same Secret, their entries do not tell whose they are.
+        // If two resources name the same Secret, the entries do not show to which of them they belong, so the
+        // statuses decide.
         let found = if claimants.iter().any(shares_name) {
             claimant.delivered.intersection(&objects).cloned().collect()
         } else {
@@ -293,7 +297,7 @@ fn is_written_together(a: &Contender, b: &Contender) -> bool {
     a.target_sharing == TargetSharing::Merged && a.kind == b.kind && a.shares_target(b)
 }
 
-/// The resource that has this one's place in a target, or can have it as soon as this one is gone.
+/// The resource that displaced this one at a target, or will as soon as this one does not claim it any more.
 pub fn successor<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
     winners(without).into_iter().find(|other| {
@@ -303,7 +307,7 @@ pub fn successor<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'
     })
 }
 
-/// The resource that is to have what this one leaves at a target.
+/// The resource that takes over the entries that this one leaves at a target.
 pub fn heir<'a>(claimant: &Contender, left: &Target, others: &'a [Contender]) -> Option<&'a Contender> {
     successor(&claimant.leaving(left), others).filter(|heir| heir.may_inherit())
 }
@@ -317,7 +321,7 @@ pub fn affected<'a>(
     let standing = |claimant: &Contender| {
         (claimant.activity, claimant.places.clone(), claimant.target.clone(), claimant.created.clone())
     };
-    // What only those ask for that want the same place.
+    // This part of the state concerns only resources that compete for the same claim.
     let strength = |claimant: &Contender| (claimant.proof, claimant.identified, claimant.delivered.clone());
     let has_moved = before.map(standing) != now.map(standing);
     if !has_moved && before.map(strength) == now.map(strength) {

@@ -1,4 +1,5 @@
-//! What a status tells of a resource's claims: it may be late, and what is seen at a target counts before it.
+//! Reads from a status what it shows about a resource's claims. A status may be out of date, so entries that are
+//! seen in a target count more.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +36,7 @@ pub(super) fn proof(status: Option<&Status>, generation: Option<i64>) -> Proof {
     }
 }
 
-/// The objects that have entries of the resource, as far as its status tells.
+/// The objects in which the resource has entries, as far as its status shows.
 pub(super) fn delivered(status: Option<&Status>, target: Option<&Target>) -> BTreeSet<String> {
     let is_there = status.is_some_and(|status| status.revision.is_some());
     let objects = target.filter(|_| is_there).into_iter().flat_map(Target::objects);
@@ -55,8 +56,8 @@ pub(super) fn identified(status: Option<&Status>, generation: Option<i64>) -> Id
     if accepted.is_some_and(is_current) { Identified::Works } else { Identified::Published }
 }
 
-/// Whether the target went back to nothing, and nobody has asked for another try since: the place is then free
-/// for who can use it.
+/// Whether the target went back to no entries, and nobody has asked for another try since. Another resource may
+/// use the exclusive settings then.
 pub(super) fn has_failed<K: Kind>(object: &K, status: &Status) -> bool {
     let rolled_back = condition(Some(status), ConditionType::RolledOut)
         .is_some_and(|condition| condition.reason == Reason::RolledBack.as_str());

@@ -6,7 +6,7 @@ use crate::{
     engine::{Kind, watching::undecodable::Guarded},
 };
 
-/// How a resource stands, beside its name and age.
+/// The state of a resource, beside its name and age.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Active,
@@ -17,7 +17,7 @@ enum State {
 
 use State::{Active, Failed, Leaving, Suspended};
 
-/// The time of creation, on a clock of minutes; nothing for what never met an API server.
+/// The time of creation, on a clock of minutes; `None` for a resource that no API server has created.
 type Minute = Option<u32>;
 
 fn object<K: Kind>(name: &str, minute: Minute, state: State, mut spec: Value) -> Contender {
@@ -108,7 +108,7 @@ fn works(claimant: Contender) -> Contender {
     verified(delivered(claimant))
 }
 
-/// An object that cannot be read, with what is left of its spec and its status.
+/// An object that cannot be decoded, with the rest of its spec and its status.
 fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value) -> Contender {
     spec["checkInterval"] = json!({"no": "duration"});
     let object: Guarded<K> = serde_json::from_value(json!({
@@ -121,7 +121,7 @@ fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value)
     Contender::of_guarded(&object).unwrap()
 }
 
-/// Who loses to whom, and what the loser is told.
+/// Which resource loses to which, and the message to the loser.
 fn told(claimants: &[Contender]) -> Vec<String> {
     let lines = claimants.iter().filter_map(|claimant| {
         let problem = lost_to(claimant, claimants)?;
@@ -192,7 +192,7 @@ fn what_does_not_take_part_holds_no_target() {
         assert_eq!(losers(&[ldap("a", 1, state), ldap("b", 2, Active)]), []);
         assert_eq!(losers(&[oidc("a", 1, state), ldap("b", 2, Active)]), []);
     }
-    // Who rests, and is younger, is told all the same what it would meet.
+    // A suspended younger resource is still shown the conflict that it would have.
     let rests = [ldap("a", 1, Active), ldap("b", 2, Suspended)];
     assert_eq!(losers(&rests), [("b".to_owned(), Reason::Superseded)]);
 }
@@ -441,7 +441,7 @@ fn only_those_run_again_whose_turn_may_change() {
     }
 }
 
-/// What a table says of each claimant, in its order.
+/// The line of a table about each contender, in their order.
 fn standings(claimants: &[Contender]) -> Vec<&'static str> {
     let mut reversed = claimants.to_vec();
     reversed.reverse();
