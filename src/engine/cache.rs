@@ -1,4 +1,4 @@
-//! What the operator remembers between runs.
+//! What the operator remembers of each resource between runs.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,7 +19,7 @@ use crate::{
     workloads::{Sightings, Target},
 };
 
-/// Rights, quotas and policies change without an event.
+/// How long a failed write of the Secret is remembered. Rights, quotas and policies change without a watch event.
 const UNWRITABLE_LASTS: Duration = Duration::from_hours(1);
 
 /// What is remembered of every resource of a kind.
@@ -41,29 +41,30 @@ struct CacheEntry<K: Kind> {
     reported: Reported<K::Details>,
     told: Option<String>,
     unwritable: Option<(Problem, Instant)>,
-    /// Runs in a row in which the API server did not take a write.
+    /// The number of runs in a row in which the API server refused a write.
     rejections: u32,
-    /// What the Secret was made to hold, and the resource's generation then.
+    /// The values that were published last, and the resource's generation at that time.
     published: Option<(Option<i64>, Values)>,
-    /// What was written to the target last, and when the same was written again.
+    /// The last attempt to deliver, and when the same was written again.
     delivered: Option<(Attempted, Vec<Instant>)>,
-    /// What was seen to fail in the target's pods.
+    /// The failures that were seen in the target's pods.
     sightings: Sightings,
-    /// When this process first saw that it leaves these targets, or is being deleted.
+    /// When this process first saw that the resource leaves these targets, or is being deleted.
     leaving: BTreeMap<Option<Target>, Instant>,
-    /// When this process first took its entries out of a target, to delete it.
+    /// When this process first removed the entries of the deleted resource from a target.
     withdrawing: Option<Instant>,
-    /// The revision of which a check found last that its values do not work any more, and what it found.
+    /// The last revision whose values were found not to work any more, and what was found.
     refused_revision: Option<(u64, String)>,
 }
 
 /// A revision, if any, and the inputs with which it was delivered.
 pub(super) type Attempted = (Option<u64>, String);
 
-/// Who restores the same entries more often within the time is in a tug-of-war.
+/// The time over which repairs of the same entries are counted. More of them mean a conflict with another field
+/// manager.
 const REPAIRS_WITHIN: Duration = Duration::from_hours(1);
 
-/// What a write to a target is to mend.
+/// The fault that a write to a target repairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
     /// Entries that are missing, or point elsewhere.
@@ -73,7 +74,7 @@ pub(super) enum Repair {
 }
 
 impl Repair {
-    /// How often it is made for the same revision and inputs.
+    /// How often the repair is made for the same revision and inputs, before the operator stops competing.
     fn limit(self) -> usize {
         match self {
             Self::Missing => 3,
@@ -81,8 +82,8 @@ impl Repair {
         }
     }
 
-    /// After how long without a write it is made once more all the same: who has set a value has one in place,
-    /// and who only takes entries away leaves the server without any.
+    /// After how long without a repair it is made once more. Entries that are missing leave the server without a
+    /// setting, so they are restored sooner than entries that somebody else replaced by a value.
     fn pause(self) -> Duration {
         match self {
             Self::Missing => MISSING_AGAIN,
@@ -91,7 +92,7 @@ impl Repair {
     }
 }
 
-/// How often entries that somebody keeps taking away are put back.
+/// How often entries that somebody keeps removing are restored.
 pub(super) const MISSING_AGAIN: Duration = Duration::from_mins(5);
 
 impl<K: Kind> CacheEntry<K> {
@@ -130,7 +131,7 @@ impl<K: Kind> ResourceCache<K> {
         self.with(object, |entry| entry.last_verified = Some(values.clone()));
     }
 
-    /// The values that passed last, whichever inputs they came from.
+    /// The values that passed last, with any inputs.
     pub fn last_verified(&self, object: &K) -> Option<Values> {
         self.with(object, |entry| entry.last_verified.clone())
     }
@@ -154,7 +155,7 @@ impl<K: Kind> ResourceCache<K> {
         self.reported(object, |reported| reported.begin(object.status(), &details));
     }
 
-    /// Whether this is what stands in the cluster, as far as that is known.
+    /// Whether the status in the cluster is this one, as far as that is known.
     pub(super) fn is_reported(&self, object: &K, status: &Status, details: &K::Details) -> bool {
         let (version, seen) = (object.resource_version(), object.details());
         let standing =
@@ -168,7 +169,8 @@ impl<K: Kind> ResourceCache<K> {
         self.reported(object, |reported| reported.is_foreign(version.as_deref(), object.status(), &details))
     }
 
-    /// This process changed something else of this object than its status, which stays somebody else's if it is.
+    /// Records that this process changed another part of this object than its status. A status of somebody else
+    /// stays marked as such.
     pub(super) fn changed(&self, object: &K, from: &str, to: &str) {
         let (version, details) = (object.resource_version(), object.details());
         self.reported(object, |reported| {
@@ -178,7 +180,7 @@ impl<K: Kind> ResourceCache<K> {
         });
     }
 
-    /// What is to be done about the status of an object that a watch brought.
+    /// Decides what must be done about the status of an object that a watch delivered.
     pub(super) fn judge_status(&self, object: &K, now: Instant) -> Foreign {
         let (version, details) = (object.resource_version(), object.details());
         self.reported(object, |reported| reported.judge(version.as_deref(), object.status(), &details, now))
@@ -193,7 +195,7 @@ impl<K: Kind> ResourceCache<K> {
         self.with(object, |entry| act(&mut entry.reported))
     }
 
-    /// Whether this was not what was told of the resource last.
+    /// Whether this message differs from the last one about the resource.
     pub fn is_news(&self, object: &K, message: &str) -> bool {
         self.with(object, |entry| entry.told.replace(message.to_owned()).as_deref() != Some(message))
     }
@@ -213,7 +215,7 @@ impl<K: Kind> ResourceCache<K> {
         });
     }
 
-    /// Counts a run in which a write was not taken; how many there were in a row.
+    /// Counts a run in which the API server refused a write. Returns how many there were in a row.
     pub fn rejected(&self, object: &K) -> u32 {
         self.with(object, |entry| {
             entry.rejections = entry.rejections.saturating_add(1);
@@ -221,7 +223,7 @@ impl<K: Kind> ResourceCache<K> {
         })
     }
 
-    /// Counts a run in which every write was taken.
+    /// Records a run in which every write succeeded.
     pub fn accepted(&self, object: &K) {
         self.with(object, |entry| entry.rejections = 0);
     }
@@ -232,7 +234,7 @@ impl<K: Kind> ResourceCache<K> {
         (unwritable.1.elapsed() < UNWRITABLE_LASTS).then_some(unwritable.0)
     }
 
-    /// Whether the target may be written once more: the same only so often.
+    /// Whether the target may be written again: the same attempt only a limited number of times.
     pub(super) fn may_deliver(&self, object: &K, attempt: &Attempted, repair: Repair, now: Instant) -> bool {
         self.with(object, |entry| match &entry.delivered {
             Some((last, repairs)) if last == attempt => {
@@ -244,7 +246,7 @@ impl<K: Kind> ResourceCache<K> {
         })
     }
 
-    /// Keeps what the Secret was made to hold; tells whether it was made to hold the same for the same spec before.
+    /// Records the published values. Returns whether the same values were published for the same spec before.
     pub(super) fn published(&self, object: &K, values: &Values) -> bool {
         let generation = object.meta().generation;
         self.with(object, |entry| {
@@ -253,7 +255,7 @@ impl<K: Kind> ResourceCache<K> {
         })
     }
 
-    /// Keeps that the target was written; tells whether it was written in the same way before.
+    /// Records a write to the target. Returns whether the same was written before.
     pub(super) fn delivered(&self, object: &K, attempt: Attempted, now: Instant) -> bool {
         self.with(object, |entry| match &mut entry.delivered {
             Some((last, repairs)) if *last == attempt => {
@@ -295,7 +297,7 @@ impl<K: Kind> ResourceCache<K> {
         self.with(object, |entry| entry.leaving.remove(&Some(target.clone())));
     }
 
-    /// How long this process has been taking the entries of a deleted resource out of its target.
+    /// How long this process has been removing the entries of a deleted resource from its target.
     pub(super) fn withdrawing_for(&self, object: &K, now: Instant) -> Duration {
         self.with(object, |entry| now.saturating_duration_since(*entry.withdrawing.get_or_insert(now)))
     }
@@ -332,7 +334,7 @@ impl<K: Kind> ResourceCache<K> {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<(String, String), CacheEntry<K>>> {
-        // Entries are replaced as a whole, so a panic elsewhere leaves none half written.
+        // Entries are replaced as a whole, so a panic elsewhere cannot leave one half changed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What every run of a kind shares, and the events of a resource.
+//! The context that all runs of a kind share, and the events of a resource.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{api::CheckStatus, api_server::Cluster, error::Error, net::SharedNetwork, problem::Problem};
 
-/// How long is waited for what may still come right.
+/// The time limits for states that may still become right by themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
     /// How long a deletion waits for a server that does not revoke what the resource made there.
@@ -27,39 +27,39 @@ pub struct Waits {
     pub failure: Duration,
 }
 
-/// Runs of a kind at a time, where nobody says how many.
+/// How many runs of a kind there are at a time by default.
 const RUNS: u16 = 64;
 
 /// What every run of a kind shares.
 pub struct Context<K: Kind> {
     /// The connection to the API server.
     pub client: Client,
-    /// The cluster that tokens are from.
+    /// The cluster in which the operator runs.
     pub(super) cluster: Cluster,
     /// The connections to everything else.
     pub network: Arc<SharedNetwork>,
-    /// What earlier runs found.
+    /// What is remembered of each resource.
     pub memory: ResourceCache<K>,
-    /// How long to wait after runs that failed for reasons of our own.
+    /// The waits after failed runs.
     pub(super) backoff: Backoff,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
-    /// Where events go.
+    /// The queue for events.
     pub events: Events,
     /// Limits how many runs there are at a time.
     pub(super) slots: Slots,
-    /// Limits how many runs speak with the API server at a time.
+    /// Limits how many runs use the API server at a time.
     pub(super) api_permits: Turns,
-    /// How long is waited for what may still come right.
+    /// The time limits for states that may still become right by themselves.
     pub waits: Waits,
-    /// Set when the process is to stop.
+    /// Cancelled when the process must stop.
     pub stopping: CancellationToken,
     /// The resources of every kind.
     pub registry: Arc<Registry>,
 }
 
 impl<K: Kind> Context<K> {
-    /// A context without memories.
+    /// A context that remembers nothing yet.
     pub fn new(
         cluster: Cluster,
         network: Arc<SharedNetwork>,
@@ -91,7 +91,7 @@ impl<K: Kind> Context<K> {
         Self { slots: Slots::new(runs), ..self }
     }
 
-    /// Every resource in the same namespace that may stand in this one's way.
+    /// Every resource in the same namespace that may compete with this one.
     pub(super) async fn others(&self, object: &K) -> Vec<Contender> {
         if Contender::of(object).is_none() {
             return Vec::new();
@@ -101,7 +101,7 @@ impl<K: Kind> Context<K> {
         self.registry.claimants(&namespace)
     }
 
-    /// Has those run that write to the resource's target together with it.
+    /// Runs the resources again that share the target of this one.
     pub(super) fn requeue_sharers(&self, object: &K) {
         if K::TARGET_SHARING == TargetSharing::Exclusive {
             return;
@@ -113,7 +113,7 @@ impl<K: Kind> Context<K> {
         }
     }
 
-    /// Forgets a resource that is gone.
+    /// Forgets a resource that does not exist any more.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.memory.forget(namespace, name);
         let key = ResourceKey::new(namespace, name);
@@ -122,7 +122,7 @@ impl<K: Kind> Context<K> {
         self.metrics.forget::<K>(namespace, name);
     }
 
-    /// Whether the very resource is there, and not on its way out.
+    /// Whether the resource still exists with the same uid and is not being deleted.
     pub(super) async fn is_alive(&self, object: &K) -> Result<bool, Error> {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let found = api.get_metadata_opt(&object.name_any()).await?;
@@ -130,8 +130,8 @@ impl<K: Kind> Context<K> {
             .is_some_and(|found| found.uid() == object.uid() && found.metadata.deletion_timestamp.is_none()))
     }
 
-    /// The problem that something was not written. Where two writers met for the first time it is an error
-    /// instead: the next run sees what the other one wrote.
+    /// The problem that a write was refused. A first conflict between two writers is returned as an error
+    /// instead, because the next run sees what the other one wrote.
     pub(super) fn rejected(&self, object: &K, what: &str, error: Error) -> Result<Problem, Error> {
         match error {
             Error::Api(error)
@@ -143,7 +143,7 @@ impl<K: Kind> Context<K> {
         }
     }
 
-    /// Has an event written, and writes the same to the log. It waits for nothing.
+    /// Publishes an event, and writes the same to the log. It does not wait for the API server.
     pub(super) fn publish_event(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
         Self::log(object, notice, None);
         self.events.publish_event(object.object_ref(&()), notice);

@@ -1,4 +1,4 @@
-//! The controllers: a run for each change that leads to one, and what follows from how it ended.
+//! The controller of a kind: starts a run for each change that leads to one, and handles how it ended.
 
 use std::{
     future::ready,
@@ -51,7 +51,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Which namespaces are looked after.
+/// The namespaces that the operator watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchScope {
     /// Every namespace.
@@ -100,10 +100,11 @@ impl WatchScope {
     }
 }
 
-/// A longer run than this hangs at the API server, for the checks have a time limit of their own.
+/// How long a run may take beside its checks, which have a time limit of their own. A longer run hangs at the API
+/// server.
 const API_TIME: Duration = Duration::from_mins(1);
 
-/// Those who waited for the API server come back one by one over this time.
+/// The time over which the resources that waited for the API server are run again, one by one.
 const RETURN: Duration = Duration::from_secs(2);
 
 /// Runs the kind's controller in a scope until the context says to stop.
@@ -150,7 +151,7 @@ pub fn run_controller<K: Kind>(
     let listing = run_after_lists(Arc::clone(&context), Arc::clone(&own), store, run_again.clone());
     let returning = bring_back(Arc::clone(&context), watches.returns(), run_again);
     let done = runs.for_each(move |outcome| {
-        // Its deletion was missed while a watch was broken.
+        // The resource was deleted while a watch was broken.
         if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
             context.forget(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
         }
@@ -163,7 +164,7 @@ pub fn run_controller<K: Kind>(
             () = listing => {}
             () = recalling => {}
             () = accepting => {}
-            // Nothing runs before the kind is listed, so there is nothing to wait for; kube waits for the list.
+            // Before the kind is listed there are no runs to wait for, but kube would wait for the list.
             () = async {
                 stopping.cancelled().await;
                 if own.has_begun() {
@@ -174,8 +175,8 @@ pub fn run_controller<K: Kind>(
     }
 }
 
-/// Has those run that waited for the kind to be listed, and, after a restart of the watches, all of the kind: what it
-/// had written may be gone, and no change tells.
+/// Runs the resources again that waited for this kind to be listed. After a restart of the watches, runs all
+/// resources of the kind: what the operator had written may not exist any more, and no watch event reports that.
 async fn run_after_lists<K: Kind>(
     context: Arc<Context<K>>,
     watched: Arc<WatchHandle>,
@@ -186,7 +187,7 @@ async fn run_after_lists<K: Kind>(
     loop {
         watched.settled().await;
         context.registry.newly_listed();
-        // The sender lives as long as the process.
+        // The result can be ignored: the sender lives as long as the process.
         let _ = restarts.changed().await;
         watched.settled().await;
         for object in store.state() {
@@ -195,7 +196,7 @@ async fn run_after_lists<K: Kind>(
     }
 }
 
-/// Has those run again whom the API server did not answer, as soon as it answers anybody.
+/// Runs the resources again whose requests the API server did not answer, as soon as it answers any request.
 async fn bring_back<K: Kind>(
     context: Arc<Context<K>>,
     mut returns: tokio::sync::watch::Receiver<u64>,
@@ -204,7 +205,7 @@ async fn bring_back<K: Kind>(
     loop {
         tokio::select! {
             () = context.backoff.success() => {}
-            // The sender lives as long as the process.
+            // The result can be ignored: the sender lives as long as the process.
             _ = returns.changed() => {}
         }
         let waiting = context.backoff.let_go();
@@ -216,7 +217,7 @@ async fn bring_back<K: Kind>(
     }
 }
 
-/// Begins a run, or has the resource called when there is a slot for one.
+/// Begins a run, or arranges that the resource is called when there is a slot for one.
 fn run<K: Kind>(
     object: Arc<Guarded<K>>,
     context: Arc<Context<K>>,
@@ -225,12 +226,11 @@ fn run<K: Kind>(
 ) -> BoxFuture<'static, Result<Action, Error>> {
     let key = ResourceKey::of(&*object);
     let reference = key.reference();
-    // Nobody listens any more only when the process stops.
+    // A failed send can be ignored: the receiver is dropped only when the process stops.
     let call = move || drop(calls.unbounded_send(reference));
     let Some(slot) = context.slots.enter(key, call) else { return ready(Ok(Action::await_change())).boxed() };
     let run = in_slot(object, context, present, slot);
-    // The controller looks at all of its runs whenever anything happens to one of them. Tasks are looked at only when
-    // something happened to themselves.
+    // Each run is a task of its own: the controller would poll all of its runs whenever one of them can continue.
     let run = AbortOnDropHandle::new(tokio::spawn(run.in_current_span()));
     run.map(|outcome| outcome.unwrap_or(Err(Error::Panicked))).boxed()
 }
@@ -257,7 +257,7 @@ async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<A
     let namespace = object.namespace().unwrap_or_default();
     tokio::select! {
         biased;
-        // Nothing that a run could still do is of any use then.
+        // Once the namespace is being deleted, the rest of the run is of no use.
         () = context.registry.endings().of(&namespace) => {}
         outcome = in_time(object, context) => return outcome,
     }
@@ -269,7 +269,7 @@ async fn limited<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<A
 async fn in_time<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<Action, Error> {
     match &object.0 {
         Ok(resource) => {
-            // The checks, and what they lead to at the server, have the limit each.
+            // The checks and the maintenance after them may take `checkTimeout` each.
             let limit = resource.common().check_timeout.get() * 2 + API_TIME;
             tokio::time::timeout(limit, reconcile(resource, context))
                 .await
@@ -281,7 +281,7 @@ async fn in_time<K: Kind>(object: &Guarded<K>, context: &Context<K>) -> Result<A
     }
 }
 
-/// An object that does not decode gets a status like any other, so that people see why nothing happens.
+/// Writes the status of an object that cannot be decoded, so that people see why nothing happens.
 async fn report_unreadable<K: Kind>(
     unreadable: &Unreadable,
     object: &Guarded<K>,
@@ -332,7 +332,7 @@ async fn report_unreadable<K: Kind>(
         .unwrap_or_default();
     let seen = SeenStatus { version: stored.resource_version(), status: previous.as_ref(), details };
     context.report(object, &seen, (&status, &seen.details)).await?;
-    // Where only the old status was unreadable, the object can be read now.
+    // If only the old status could not be decoded, the object can be decoded now.
     Ok(Action::requeue(Duration::from_secs(5)))
 }
 

@@ -1,11 +1,29 @@
-//! The pipeline that every kind shares. It knows nothing of directories, issuers or keys.
+//! The pipeline that every kind shares, from a change in the cluster to the status of a resource. It knows a kind
+//! only through the trait [`Kind`].
 //!
 //! ```text
-//! watch event → resolve (reads) → plan (pure) → probe, tend (network) → judge, publish, render (pure)
-//!             → apply (writes) → status (pure) → patch if changed → requeue
+//! watch event → resolve → plan → check → publish → deliver → status → next run
 //! ```
 //!
-//! [`reconcile`] is that line as code; every other module is one step of it.
+//! | step | what it does | effect | where |
+//! |---|---|---|---|
+//! | resolve | reads the objects to which the spec refers | reads | `inputs` ([`fetch`]) |
+//! | plan | validates the spec, and joins it with the referenced values | pure | `plan` ([`prepare`]) |
+//! | check | makes the checks at the servers, and maintains what the spec asks for there | network | `checks` |
+//! | publish | decides what the Secret holds, and writes it | one write | `publish` ([`decide`]) |
+//! | deliver | brings the published values to the pods of the target | one write a step | `delivery` |
+//! | status | derives conditions and events, and writes what has changed | one write | `status` |
+//!
+//! `reconcile` has these steps as code. In reading order:
+//!
+//! - `kind`: the trait of the kinds. `context`: what all runs of a kind share. `cache`: what is remembered of each
+//!   resource between runs.
+//! - `reconcile`: one run; `rejection`: what a refused write means for it.
+//! - `inputs`, `plan`, `checks`, `publish`, `delivery`, `status`: its steps.
+//! - `precedence`: which of several resources has what only one may have.
+//! - `deletion`, `finalizer`, `namespace_deletion`: the last run of a resource.
+//! - `watching`, `registry`, `scheduling`, `controller`: which changes lead to a run, and when it begins.
+//! - `metrics`: what Prometheus reads.
 
 pub mod metrics;
 

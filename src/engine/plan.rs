@@ -1,4 +1,4 @@
-//! From a resource and its references to a plan: pure.
+//! Turns a resource and its references into a plan. The functions are pure.
 
 use std::{
     collections::BTreeMap,
@@ -20,9 +20,9 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// How far a resource came before any check.
+/// The result of preparing a resource for its checks.
 pub enum Prepared<K: Kind> {
-    /// The spec does not make sense by itself.
+    /// The spec is not valid.
     NotAccepted(Problem),
     /// A reference leads to nothing usable.
     Unresolved(Problem),
@@ -36,7 +36,7 @@ pub struct Planned<K: Kind> {
     pub plan: K::Plan,
     /// Remarks on the values that were read.
     pub(super) remarks: Vec<Problem>,
-    /// On whose behalf the checks are made: values from a Secret belong to an account.
+    /// Whether the checks send credentials of an account: values from a Secret belong to one.
     pub(super) account: Account,
     pub(super) redactor: Redactor,
     /// Every value that was read from a Secret.
@@ -45,7 +45,8 @@ pub struct Planned<K: Kind> {
 }
 
 impl<K: Kind> Planned<K> {
-    /// The plan that values of before stand for. It is made on behalf of nobody: its checks run once.
+    /// The plan that earlier values correspond to. Its checks run only once, so they count as sending no
+    /// account's credentials.
     pub(super) fn of_values(plan: K::Plan, values: &Values) -> Self {
         let secrets: Vec<_> =
             K::CREDENTIAL.and_then(|env| values.setting(env)).cloned().into_iter().collect();
@@ -83,8 +84,8 @@ pub fn references<K: Kind>(object: &K) -> Vec<Reference> {
     references
 }
 
-/// Parses the spec, looks the references up and joins them. `others` are the resources of every kind in the
-/// same namespace that stand in anybody's way, and `held` what has been published or verified before.
+/// Parses the spec, looks the references up, and joins them. `others` are the resources of every kind in the same
+/// namespace that may compete with this one, and `held` the values that were published or verified before.
 pub fn prepare<K: Kind>(
     object: &K,
     others: &[Contender],
@@ -192,9 +193,9 @@ mod tests {
             (Some("a"), None, true),
             (Some("a"), recorded(None, ENCODED), true),
             (Some("b"), recorded(Some("a"), ENCODED), true),
-            // What came of it may be looked at again.
+            // The inputs that a status shows with this re-check may be used again.
             (Some("a"), recorded(Some("a"), ENCODED), true),
-            // Another value needs another consent.
+            // Another value needs another re-check.
             (Some("a"), recorded(Some("a"), "hunter2"), false),
         ] {
             let object = object(recheck, recorded.as_deref());

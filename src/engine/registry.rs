@@ -1,4 +1,4 @@
-//! Who else is there: the resources of every kind, and how to have them run again.
+//! The resources of every kind in this process, and how one of them makes others run again.
 
 use std::{
     collections::BTreeSet,
@@ -32,7 +32,7 @@ pub struct Registry {
     controllers: Mutex<Vec<Arc<dyn Controlled>>>,
     /// The kinds of targets that any resource named so far.
     targets: watch::Sender<Vec<&'static str>>,
-    /// Whether anybody was told to wait for a kind to be listed.
+    /// Whether any run was answered that a kind is not listed yet.
     is_awaited: AtomicBool,
     /// The namespaces that are being deleted.
     endings: Endings,
@@ -76,7 +76,7 @@ impl<K: Kind> Controlled for RegisteredController<K> {
 
     fn wake(&self, namespace: &str, claimant: &Contender) {
         if claimant.kind == K::kind(&()) {
-            // Nobody listens any more only when the process stops.
+            // A failed send can be ignored: the receiver is dropped only when the process stops.
             let _ = self.runs.unbounded_send(ObjectRef::new(&claimant.name).within(namespace));
         }
     }
@@ -116,20 +116,21 @@ impl Registry {
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);
     }
 
-    /// Every resource of the namespace that stands in anybody's way.
+    /// Every resource of the namespace that may compete with another one.
     pub fn claimants(&self, namespace: &str) -> Vec<Contender> {
         self.covering(namespace).iter().flat_map(|controller| controller.claimants(namespace)).collect()
     }
 
-    /// Waits until every kind is listed: who does not know all cannot tell the oldest. A kind that cannot be listed
-    /// is waited for some seconds only; then [`Registry::unlisted`] names it.
+    /// Waits until every kind is listed, because the oldest resource can only be found among all of them. A kind
+    /// that cannot be listed is waited for some seconds only; then [`Registry::unlisted`] names it.
     pub async fn listed(&self, namespace: &str) {
         let controllers = self.covering(namespace);
         let watches: Vec<_> = controllers.iter().map(|controller| controller.watched()).collect();
         all_settled(&watches).await;
     }
 
-    /// What keeps kinds of this namespace from being listed, if one is not. Whoever asks runs again when that changes.
+    /// The reason why some kinds of this namespace are not listed, if there is one. The caller's resource is run
+    /// again once they are.
     pub fn unlisted(&self, namespace: &str) -> Option<String> {
         let controllers = self.covering(namespace);
         let missing = || {
@@ -139,11 +140,12 @@ impl Registry {
         };
         missing()?;
         self.is_awaited.store(true, Ordering::SeqCst);
-        // Who was listed before that was noted has nobody run again.
+        // A kind may have been listed just before the flag was set, and then no run would follow, so this is
+        // checked again.
         missing()
     }
 
-    /// Has everybody run again where somebody was told to wait for a kind that is listed now.
+    /// Runs all resources again if any run was answered that a kind is not listed yet.
     pub(super) fn newly_listed(&self) {
         if self.is_awaited.swap(false, Ordering::SeqCst) {
             let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -153,7 +155,7 @@ impl Registry {
         }
     }
 
-    /// Has resources run again.
+    /// Runs these resources again.
     pub fn wake<'a>(&self, namespace: &str, claimants: impl IntoIterator<Item = &'a Contender>) {
         let controllers = self.covering(namespace);
         for claimant in claimants {
@@ -169,7 +171,7 @@ impl Registry {
         controllers.iter().flat_map(|controller| controller.holding()).collect()
     }
 
-    /// Has every resource of the namespace run again.
+    /// Runs every resource of the namespace again.
     pub(super) fn wake_namespace(&self, namespace: &str) {
         for controller in self.covering(namespace) {
             controller.wake_namespace(namespace);
@@ -181,7 +183,7 @@ impl Registry {
         &self.endings
     }
 
-    /// Has the resources run again that deliver to this object.
+    /// Runs the resources again that deliver to this object.
     pub fn target_changed(&self, namespace: &str, kind: &str, name: &str) {
         let claimants = self.claimants(namespace);
         let delivers = |claimant: &&Contender| {
@@ -190,7 +192,7 @@ impl Registry {
         self.wake(namespace, claimants.iter().filter(delivers));
     }
 
-    /// Notes that objects of the target's kinds matter from now on, and those of which they are made.
+    /// Requests watches of the target's kinds, and of the kinds from which they are made.
     pub(super) fn watch_kind(&self, target: &Target) {
         self.targets.send_if_modified(|kinds| {
             let before = kinds.len();
@@ -203,9 +205,10 @@ impl Registry {
         });
     }
 
-    /// Waits until objects of this kind matter to any resource.
+    /// Waits until a resource names a target of this kind.
     pub async fn wait_for_kind(&self, kind: &str) {
-        // The sender lives as long as this registry.
+        // The result can be ignored: it is an error only once the sender is dropped, and the sender lives as long
+        // as this registry.
         let _ = self.targets.subscribe().wait_for(|kinds| kinds.contains(&kind)).await;
     }
 
