@@ -10,6 +10,7 @@ pub mod jwt_issuer;
 pub mod ldap_config;
 pub mod names;
 pub mod oidc_provider;
+pub mod resource;
 pub mod schema;
 pub mod service_account;
 pub mod status;
@@ -24,6 +25,7 @@ pub use jwt_issuer::{JwtIssuer, JwtIssuerSpec};
 pub use ldap_config::{LdapConfig, LdapConfigSpec};
 pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
+pub use resource::AuthResource;
 pub use service_account::{ServiceAccount, ServiceAccountSpec};
 pub use status::{CheckResult, CheckStatus, Status};
 

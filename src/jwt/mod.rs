@@ -32,11 +32,9 @@ pub use token::{Claims, Token};
 
 pub(crate) use look_up::{IssuerPublication, look_up};
 
-use serde::Serialize;
-
 use crate::{
     api::{
-        CheckName, CommonSpec, JwtIssuer, Status,
+        CheckName, JwtIssuer,
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
     },
     engine::{
@@ -75,23 +73,6 @@ impl Kind for JwtIssuer {
     type Parsed = JwtSettings;
     type Plan = JwtPlan;
     type Evidence = Option<Vec<KeyStatus>>;
-    type Details = JwtIssuerDetails;
-
-    fn common(&self) -> &CommonSpec {
-        &self.spec.common
-    }
-
-    fn status(&self) -> Option<&Status> {
-        self.status.as_ref().map(|status| &status.common)
-    }
-
-    fn details(&self) -> JwtIssuerDetails {
-        self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()
-    }
-
-    fn spec(&self) -> &impl Serialize {
-        &self.spec
-    }
 
     fn parse(&self) -> Result<JwtSettings, Problem> {
         JwtSettings::parse(&self.spec)

@@ -12,14 +12,13 @@ mod render;
 mod settings;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 
 use settings::{AccountSettings, CredentialSettings, ServiceAccountSettings};
 
 use crate::{
     api::{
-        CheckName, CommonSpec, ServiceAccount, Status,
+        AuthResource, CheckName, ServiceAccount,
         service_account::{CredentialsSpec, ServiceAccountDetails},
     },
     engine::{
@@ -80,23 +79,6 @@ impl Kind for ServiceAccount {
     type Parsed = ServiceAccountSettings;
     type Plan = ServiceAccountPlan;
     type Evidence = ServiceAccountEvidence;
-    type Details = ServiceAccountDetails;
-
-    fn common(&self) -> &CommonSpec {
-        &self.spec.common
-    }
-
-    fn status(&self) -> Option<&Status> {
-        self.status.as_ref().map(|status| &status.common)
-    }
-
-    fn details(&self) -> ServiceAccountDetails {
-        self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()
-    }
-
-    fn spec(&self) -> &impl Serialize {
-        &self.spec
-    }
 
     fn unique_identity(&self) -> Option<String> {
         Some(settings::unique_identity(self))

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::{api_key::ApiKeySettings, federated::FederatedSettings};
 use crate::{
-    api::{DeletionPolicy, InstanceSpec, Reason, ServiceAccount, ServiceAccountSpec, service_account},
-    engine::Kind,
+    api::{
+        AuthResource, DeletionPolicy, InstanceSpec, Reason, ServiceAccount, ServiceAccountSpec,
+        service_account,
+    },
     instance::{BaseUrl, Member},
     issuer,
     problem::{Problem, quote_exactly},
