@@ -39,6 +39,10 @@ use kube::CustomResourceExt;
 /// The API group of every kind.
 pub const GROUP: &str = "auth.wandb.com";
 
+/// The name of the operator where Kubernetes asks for one: the first half of every field manager, the value of the label
+/// `app.kubernetes.io/managed-by`, and the controller of events.
+pub const MANAGER: &str = "wandb-auth-operator";
+
 /// The version of every kind.
 pub const VERSION: &str = "v1alpha1";
 

@@ -10,7 +10,7 @@ use super::{
     Writes, client,
     clock::{Clock, Now},
 };
-use crate::{error::in_words, jwt::Token, sensitive::Sensitive};
+use crate::{error::in_words, sensitive::Sensitive, token::Token};
 
 /// A cluster, with the operator's own right to it.
 #[derive(Clone)]

@@ -23,12 +23,11 @@ mod rules;
 mod samples;
 mod settings;
 mod signature;
-mod token;
 
+pub use crate::token::{Claims, Token};
 pub use policy::{KeyRejection, TrustedKeys};
 pub use rules::{AcceptedToken, Audiences, RuleRefusal, Rules};
 pub use settings::{JwtSettings, Sample, SampleProof};
-pub use token::{Claims, Token};
 
 pub(crate) use look_up::{IssuerPublication, look_up};
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Claims, TrustedKeys, signature, token::Token};
+use super::{Claims, Token, TrustedKeys, signature};
 use crate::{
     api::{Reason, jwt_issuer::TokenRule},
     issuer::Issuer,

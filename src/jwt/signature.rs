@@ -1,6 +1,6 @@
 //! The rule Signature: a trusted key of the issuer verifies the token.
 
-use super::{TrustedKeys, token::Token};
+use super::{Token, TrustedKeys};
 use crate::{
     api::{Reason, jwt_issuer::Algorithm},
     issuer::Key,

@@ -1,8 +1,8 @@
 //! What a target is to have.
 
 use crate::{
-    engine::{CA_FILE, Env, Values},
     sensitive::Sensitive,
+    values::{CA_FILE, Env, Values},
 };
 
 /// What a target is to have: the values of one revision, by reference.

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use super::expansion::{Piece, pieces};
 use crate::{
-    engine::{Reference, ReferenceSource, Requirement},
+    references::{Reference, ReferenceSource, Requirement},
     sensitive::Sensitive,
 };
 

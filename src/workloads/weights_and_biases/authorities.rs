@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    engine::MANAGER,
+    api::MANAGER,
     net::{certificates_in, only_certificates},
     workloads::Owner,
 };

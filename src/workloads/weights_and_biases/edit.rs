@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{authorities, conflicts::Conflicts, origin, reference::Form, tree};
 use crate::{
-    engine::MANAGER,
+    api::MANAGER,
     problem::Problem,
     workloads::{EntryHolder, Owner, PresentVariable, ValueOrigin, managed_fields::ManagedFields},
 };

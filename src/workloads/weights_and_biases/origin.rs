@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::tree;
 use crate::{
-    engine::{Reference, ReferenceSource, Requirement},
+    references::{Reference, ReferenceSource, Requirement},
     workloads::{
         ValueOrigin, ValuePart,
         present::{OtherSources, origins},

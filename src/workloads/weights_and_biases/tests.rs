@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{reference::Form, tree::merge, *};
 use crate::{
+    api::MANAGER,
     api::{jwt_issuer::JwtIssuer, ldap_config::LdapConfig, oidc_provider::OidcProvider},
-    engine::{Env, Kind, MANAGER, Values},
+    engine::Kind,
+    values::{Env, Values},
 };
 
 pub(super) const VERSIONS: [Version; 2] = [Version::V1, Version::V2];

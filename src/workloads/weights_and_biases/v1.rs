@@ -33,9 +33,9 @@ use super::{
     tree,
 };
 use crate::{
-    engine::{Env, Field},
     problem::Problem,
     sensitive::Sensitive,
+    values::{Env, Field},
     workloads::{Delivery, Dialect, Environment},
 };
 

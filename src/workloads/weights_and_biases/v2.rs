@@ -13,8 +13,8 @@ use super::{
     v1::LOGIN_APPLICATIONS,
 };
 use crate::{
-    engine::{Env, Field},
     sensitive::Sensitive,
+    values::{Env, Field},
     workloads::{Delivery, Dialect, Environment},
 };
 

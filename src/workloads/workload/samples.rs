@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Workload;
 use crate::{
-    engine::{Env, Values},
+    values::{Env, Values},
     workloads::{Change, Delivery, Owner, Target, WorkloadAddress},
 };
 

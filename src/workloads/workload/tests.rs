@@ -8,7 +8,7 @@ use super::{
     *,
 };
 use crate::{
-    engine::{CA_FILE, Env},
+    values::{CA_FILE, Env},
     workloads::WorkloadAddress,
 };
 use proptest::prelude::*;

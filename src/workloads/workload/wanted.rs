@@ -11,7 +11,7 @@ use super::{
     ownership,
 };
 use crate::{
-    engine::CA_FILE,
+    values::CA_FILE,
     workloads::{Delivery, Dialect, Owner},
 };
 

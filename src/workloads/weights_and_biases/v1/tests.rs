@@ -28,7 +28,7 @@ fn refusal(seen: &WeightsAndBiases) -> String {
 }
 
 /// As `render` makes them: with a flow.
-fn full_values() -> crate::engine::Values {
+fn full_values() -> crate::values::Values {
     let mut values = oidc_values();
     for (name, value) in [
         ("OIDC_CLIENT_ID", "wandb"),

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::Reason,
-    engine::{Kind, Values},
+    engine::Kind,
+    values::Values,
     workloads::{
         Change, ValuePart,
         v1::{ValueSource, ValuesAuthor, effective_environment},

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::problem::quote;
+use crate::quoting::quote;
 
 /// The longest token that is read; a header of HTTP has room for less.
 const LIMIT: usize = 16 * 1024;
@@ -12,17 +12,17 @@ const LIMIT: usize = 16 * 1024;
 /// A token whose parts can be read, which says nothing of their truth.
 pub struct Token<'a> {
     /// What the header says.
-    pub(super) header: Header,
+    pub(crate) header: Header,
     /// What the payload says.
     pub claims: Claims,
     /// What the signature is of.
-    pub(super) message: &'a str,
+    pub(crate) message: &'a str,
     /// In base64url.
-    pub(super) signature: &'a str,
+    pub(crate) signature: &'a str,
 }
 
 /// What of a token's header matters here; keys and addresses of keys in it are nobody's to trust.
-pub(super) struct Header {
+pub(crate) struct Header {
     pub algorithm: String,
     pub kid: Option<String>,
     /// Whether it demands extensions (RFC 7515 section 4.1.11).
@@ -130,7 +130,7 @@ impl Claims {
     }
 
     /// Other claims by whose value W&B Server may find a person.
-    pub(super) fn email_claim_with(&self, address: &str) -> Option<&str> {
+    pub(crate) fn email_claim_with(&self, address: &str) -> Option<&str> {
         let has =
             |(name, value): &(&String, &Value)| name.contains("email") && value.as_str() == Some(address);
         self.0.iter().find(has).map(|(name, _)| name.as_str())
