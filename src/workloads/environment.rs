@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Dialect;
 
+/// The setting by which W&B Server lets its administrator in with a temporary password when nobody can log in any more.
+pub const RESTORE_MODE: &str = "LOCAL_RESTORE";
+
 /// The settings of a server that a look at its target tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {

@@ -37,7 +37,7 @@ pub use address::{Target, WorkloadAddress};
 pub use combined::Several;
 pub use delivery::{Delivery, Dialect};
 pub use effects::{apply_change, delete_stuck_pods, rollout};
-pub use environment::Environment;
+pub use environment::{Environment, RESTORE_MODE};
 pub use expansion::{Piece, pieces};
 pub use failures::Sightings;
 pub use in_use::in_use;

@@ -257,8 +257,7 @@ impl<E> CheckHistory<E> {
         let verified = is_verified(status);
         let proven = is_proven(status) && checked_inputs.agrees_with_own(status);
         let failures = if verified { 0 } else { threshold };
-        let maintenance = [CheckName::KeyRotation, CheckName::Membership];
-        let refusal = maintenance.iter().find_map(|check| findings.refusal(check)).cloned();
+        let refusal = CheckName::MAINTENANCE.iter().find_map(|check| findings.refusal(check)).cloned();
         let is_refused = refusal.is_some();
         let recovered = Self {
             question,
@@ -319,8 +318,8 @@ const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
     fn delay<E>(self, remembered: &CheckHistory<E>) -> Duration {
-        // A provider counts clients that come with a wrong secret, and only another secret helps.
-        if remembered.findings.client_rejected() {
+        // The server counts wrong credentials, and only other ones help.
+        if remembered.findings.need_other_credentials() {
             return self.interval;
         }
         if remembered.retrial() == Retrial::Seldom {

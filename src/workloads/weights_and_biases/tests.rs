@@ -9,8 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{reference::Form, tree::merge, *};
 use crate::{
-    api::MANAGER,
-    api::{jwt_issuer::JwtIssuer, ldap_config::LdapConfig, oidc_provider::OidcProvider},
+    api::{MANAGER, jwt_issuer::JwtIssuer, ldap_config::LdapConfig, oidc_provider::OidcProvider},
     engine::Kind,
     values::{Env, Values},
 };
