@@ -1,9 +1,9 @@
-//! `ServiceAccount`: programs use W&B with an API key or with tokens of a trusted issuer.
+//! `ServiceAccount`: lets programs use W&B with an API key or with tokens of a trusted issuer.
 //!
-//! In reading order: `settings` turns the spec into types that cannot be wrong. `connect` begins
-//! every run: the server is reached. Then the two ways of proving who one is part: `api_key` from the
-//! key that a person copied to the ones that replace it, and `federated` from where tokens come from
-//! to their exchange. `render` makes the environment variables of W&B's clients.
+//! In reading order: `settings` parses the spec. `connect` begins the run of an account with an API key by reaching
+//! the server. After that, the two kinds of credentials differ: `api_key` manages keys, from the one that a person
+//! copied to the generated ones that replace it; `federated` obtains tokens, reaches the server through `connect`,
+//! and has it exchange them. `render` makes the environment variables of W&B's clients.
 
 mod api_key;
 mod connect;
@@ -30,10 +30,10 @@ use crate::{
     problem::Problem,
 };
 
-/// The kind that a federated account refers to.
+/// The kind to which a federated account refers.
 pub(crate) const JWT_ISSUER: ReferencedKind = ReferencedKind { kind: "JwtIssuer", plural: "jwtissuers" };
 
-/// Everything that probing and rendering need.
+/// What checks and rendering need.
 pub struct ServiceAccountPlan {
     account: AccountSettings,
     credentials: CredentialPlan,
@@ -47,15 +47,15 @@ enum CredentialPlan {
     Federated(Box<federated::FederatedPlan>),
 }
 
-/// What a run learns beside its findings.
+/// What a run finds out in addition to the results of its checks.
 #[derive(Clone, Default)]
 pub enum ServiceAccountEvidence {
-    /// Nothing.
+    /// The run found nothing out.
     #[default]
     Nothing,
-    /// Of an API key.
+    /// Evidence about an API key.
     ApiKey(api_key::ApiKeyEvidence),
-    /// Of a token.
+    /// Evidence about a token.
     Federated(federated::FederatedEvidence),
 }
 
