@@ -1,4 +1,4 @@
-//! The line of checks.
+//! Runs the checks of a `JwtIssuer` in their order.
 
 use std::time::Instant;
 
@@ -10,8 +10,8 @@ use crate::{
     net::HttpClient,
 };
 
-/// Runs the checks, and gives the keys that were found. What needs no keys runs without, so that one
-/// run shows everything that is to be mended.
+/// Runs the checks, and returns the keys that were found. Checks that need no keys run even if there are none, so
+/// that one run shows everything that must be corrected.
 pub(super) async fn probe(
     plan: &JwtPlan,
     scene: &CheckContext<'_>,
@@ -29,7 +29,8 @@ pub(super) async fn probe(
     let genuine = samples::judge(plan, trusted, scene.now.likely, report);
     let learnt = set.map(keys::status);
     if !report.has_failed() {
-        // The engine's own limit would make a failure of a server that is only slow.
+        // The exchange gets a limit of its own. By the engine's limit, a server that is only slow would count as a
+        // failure.
         let time_left = settings.time_limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
         exchange::check(plan, http, &genuine, time_left, report).await;
     }
