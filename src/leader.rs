@@ -83,7 +83,7 @@ impl Election {
     /// reach the API server must not replace one that can.
     pub async fn win(&mut self, readiness: &Readiness) {
         readiness.waits(format!("the Lease {} was not read yet", self.name));
-        let mut told = None;
+        let mut last_warning = None;
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
                 // A leader becomes ready only when it has listed its resources.
@@ -92,16 +92,16 @@ impl Election {
                     return;
                 }
                 Ok(LeaseClaim::Contested | LeaseClaim::Theirs) => {
-                    told = None;
+                    last_warning = None;
                     readiness.set_ready();
                 }
                 Err(error) => {
                     let obstacle = format!("the Lease {} could not be read or written: {error}", self.name);
                     readiness.waits(obstacle.clone());
                     // It is tried every second, but each cause is logged only once.
-                    if told.as_ref() != Some(&obstacle) {
+                    if last_warning.as_ref() != Some(&obstacle) {
                         tracing::warn!("{obstacle}");
-                        told = Some(obstacle);
+                        last_warning = Some(obstacle);
                     }
                 }
             }

@@ -32,7 +32,7 @@ struct Known {
     /// Whether an API server has answered, with or without addresses.
     is_answered: bool,
     /// The addresses that API servers reported as their own, and when each was reported last.
-    told: BTreeMap<SocketAddr, Instant>,
+    reported: BTreeMap<SocketAddr, Instant>,
 }
 
 impl Known {
@@ -42,10 +42,10 @@ impl Known {
     }
 
     /// Records the addresses that an API server reports as its own.
-    fn tell(&mut self, addresses: BTreeSet<SocketAddr>, now: Instant) {
+    fn report(&mut self, addresses: BTreeSet<SocketAddr>, now: Instant) {
         self.is_answered = true;
-        self.told.extend(addresses.into_iter().map(|address| (address, now)));
-        self.told.retain(|_, last| now.duration_since(*last) < REMEMBERED);
+        self.reported.extend(addresses.into_iter().map(|address| (address, now)));
+        self.reported.retain(|_, last| now.duration_since(*last) < REMEMBERED);
     }
 
     /// The resulting egress policy. It allows no connection before the addresses are known.
@@ -53,7 +53,7 @@ impl Known {
         let allowed = allowed.to_vec();
         match &self.resolved {
             Some(resolved) if self.is_answered => {
-                let addresses: BTreeSet<_> = resolved.iter().chain(self.told.keys()).copied().collect();
+                let addresses: BTreeSet<_> = resolved.iter().chain(self.reported.keys()).copied().collect();
                 EgressPolicy::Enforced { allowed, api_server: addresses.into_iter().chain(service).collect() }
             }
             _ => EgressPolicy::Pending { allowed },
@@ -74,11 +74,11 @@ pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNet
                 for server in servers {
                     addresses.extend(lookup_host(server.server_address).await.into_iter().flatten());
                 }
-                known.tell(addresses, Instant::now());
+                known.report(addresses, Instant::now());
             }
             // The operator may not read this, or something in front of the API server does not pass it on.
             Err(kube::Error::Api(answer)) if answer.is_forbidden() || answer.is_not_found() => {
-                known.tell(BTreeSet::new(), Instant::now());
+                known.report(BTreeSet::new(), Instant::now());
             }
             Err(_) => {}
         }
@@ -125,7 +125,7 @@ mod tests {
         let mut known = Known::default();
         assert_eq!(forbidden(&known), None);
         known.resolve(None);
-        known.tell(addresses(&["10.0.0.5:6443"]), now);
+        known.report(addresses(&["10.0.0.5:6443"]), now);
         assert_eq!(forbidden(&known), None, "its name is not resolved");
         known.resolve(Some(addresses(&["10.96.0.1:443"])));
         assert_eq!(forbidden(&known), Some(addresses(&["10.96.0.1:443", "10.0.0.5:6443"])));
@@ -139,15 +139,15 @@ mod tests {
         let start = Instant::now();
         let mut known = Known::default();
         known.resolve(Some(addresses(&["10.0.0.1:443"])));
-        known.tell(addresses(&["10.0.0.5:6443"]), start);
+        known.report(addresses(&["10.0.0.5:6443"]), start);
         // The API server moved, and another API server of the cluster answered.
         known.resolve(Some(addresses(&["10.0.0.2:443"])));
-        known.tell(addresses(&["10.0.0.6:6443"]), start + LOOK);
+        known.report(addresses(&["10.0.0.6:6443"]), start + LOOK);
         assert_eq!(forbidden(&known), Some(addresses(&["10.0.0.2:443", "10.0.0.5:6443", "10.0.0.6:6443"])));
         // A failed look-up keeps the known addresses.
         known.resolve(None);
         known.resolve(Some(BTreeSet::new()));
-        known.tell(addresses(&["10.0.0.6:6443"]), start + REMEMBERED);
+        known.report(addresses(&["10.0.0.6:6443"]), start + REMEMBERED);
         assert_eq!(forbidden(&known), Some(addresses(&["10.0.0.2:443", "10.0.0.6:6443"])));
     }
 }

@@ -9,11 +9,11 @@ use crate::{problem::quote, sensitive::Sensitive};
 pub struct Viewer {
     /// W&B's identifier of the account.
     pub id: String,
-    /// The user name.
+    /// The user name of the account.
     pub username: Option<String>,
     /// The e-mail address; service accounts may have none.
     pub email: Option<String>,
-    /// The names of its teams.
+    /// The names of the account's teams.
     pub teams: Vec<String>,
     /// The API keys of the account.
     pub api_keys: Vec<ListedKey>,

@@ -93,7 +93,7 @@ impl Document {
         })
     }
 
-    /// Whether another document is equal in all fields that matter for logins.
+    /// Whether another document is equal in what W&B Server reads of it.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         let read = |document: &Self| {
             let Self { issuer, authorization_endpoint, token_endpoint, jwks_uri, algorithms, .. } =

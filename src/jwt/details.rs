@@ -25,12 +25,12 @@ pub(super) fn events(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) ->
         one.keys().filter(|kid| !other.contains_key(*kid)).map(|kid| (*kid).to_owned()).collect()
     };
     let replaced: Vec<_> = now.keys().filter(|kid| is_changed(kid)).map(|kid| (*kid).to_owned()).collect();
-    let told =
+    let listed =
         |kids: Vec<String>, what: &str| (!kids.is_empty()).then(|| format!("{what} {}", enumerate(kids)));
     let changes: Vec<_> = [
-        told(missing_in(&now, &before), "new:"),
-        told(replaced, "changed:"),
-        told(missing_in(&before, &now), "gone:"),
+        listed(missing_in(&now, &before), "new:"),
+        listed(replaced, "changed:"),
+        listed(missing_in(&before, &now), "gone:"),
     ]
     .into_iter()
     .flatten()
@@ -80,9 +80,8 @@ mod tests {
     #[test]
     fn tells_what_appeared_and_vanished() {
         let details = |kids: &[&str]| details(&kids.iter().map(|kid| (*kid, None)).collect::<Vec<_>>());
-        let note = |before: &[&str], now: &[&str]| {
-            events(&details(before), &details(now)).map(|event| event.action)
-        };
+        let note =
+            |before: &[&str], now: &[&str]| events(&details(before), &details(now)).map(|event| event.action);
         assert_eq!(events(&JwtIssuerDetails::default(), &details(&["a"])), None, "the first ones");
         assert_eq!(note(&[], &["a"]).unwrap(), "new: a");
         assert_eq!(note(&["a", "b"], &["b", "a"]), None);

@@ -143,12 +143,12 @@ fn compare(
 /// since it says more.
 fn both(issuer: &Issuer, problem: &Problem, other: &Problem) -> Problem {
     let is_missing = |problem: &Problem| problem.reason == Reason::UnexpectedStatus;
-    let (told, elsewhere) = if is_missing(problem) && !is_missing(other) {
+    let (reported, elsewhere) = if is_missing(problem) && !is_missing(other) {
         (other, issuer.well_known_url())
     } else {
         (problem, issuer.older_well_known_url())
     };
-    Problem::new(told.reason, format!("{} {elsewhere} does not have it either.", told.message))
+    Problem::new(reported.reason, format!("{} {elsewhere} does not have it either.", reported.message))
 }
 
 #[cfg(test)]

@@ -90,14 +90,14 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
             Some(misfit) => others.push(words(&misfit)),
         }
     }
-    for oddity in &trusted.set.others {
-        match oddity {
-            UnsupportedKey::Symmetric | UnsupportedKey::Private => weak.push(oddity.to_string()),
+    for unsupported in &trusted.set.others {
+        match unsupported {
+            UnsupportedKey::Symmetric | UnsupportedKey::Private => weak.push(unsupported.to_string()),
             UnsupportedKey::UnknownType
             | UnsupportedKey::UnknownCurve
             | UnsupportedKey::OtherAlgorithm(_)
             | UnsupportedKey::TooLong
-            | UnsupportedKey::Useless => others.push(oddity.to_string()),
+            | UnsupportedKey::Useless => others.push(unsupported.to_string()),
         }
     }
     // The message must not depend on the order in which the issuer lists its keys.

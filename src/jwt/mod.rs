@@ -138,8 +138,12 @@ impl Kind for JwtIssuer {
             .collect()
     }
 
-    async fn probe(plan: &JwtPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
-        probe::probe(plan, scene, report).await
+    async fn probe(
+        plan: &JwtPlan,
+        context: &CheckContext<'_>,
+        report: &mut Report,
+    ) -> Option<Vec<KeyStatus>> {
+        probe::probe(plan, context, report).await
     }
 
     fn render(plan: &JwtPlan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {

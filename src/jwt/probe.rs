@@ -14,19 +14,19 @@ use crate::{
 /// that one run shows everything that must be corrected.
 pub(super) async fn probe(
     plan: &JwtPlan,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> Option<Vec<KeyStatus>> {
     let started = Instant::now();
     let settings = &plan.settings;
-    let http = plan.http(scene.network);
+    let http = plan.http(context.network);
     let found = fetch_keys(plan, http, report).await;
     let set = found.as_ref().map(|(set, _)| set);
     let trusted = set.map(|set| TrustedKeys { set, policy: &settings.keys });
     if let (Some(trusted), Some((_, advertised))) = (trusted, &found) {
         report.record(CheckName::KeysStrong, keys::strength(trusted, advertised));
     }
-    let genuine = samples::judge(plan, trusted, scene.now.likely, report);
+    let genuine = samples::judge(plan, trusted, context.now.likely, report);
     let learnt = set.map(keys::status);
     if !report.has_failed() {
         // The exchange gets a limit of its own. By the engine's limit, a server that is only slow would count as a

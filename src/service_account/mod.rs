@@ -141,18 +141,18 @@ impl Kind for ServiceAccount {
 
     async fn probe(
         plan: &ServiceAccountPlan,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
         report: &mut Report,
     ) -> ServiceAccountEvidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
+            CredentialPlan::ApiKey(own) => match connect::connect(plan, context.network, report).await {
                 Some(instance) => ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::probe(plan, own, instance, scene, report)).await,
+                    Box::pin(api_key::probe(plan, own, instance, context, report)).await,
                 ),
                 None => ServiceAccountEvidence::Nothing,
             },
             CredentialPlan::Federated(own) => {
-                ServiceAccountEvidence::Federated(federated::probe(plan, own, scene, report).await)
+                ServiceAccountEvidence::Federated(federated::probe(plan, own, context, report).await)
             }
         }
     }
@@ -160,11 +160,11 @@ impl Kind for ServiceAccount {
     fn maintenance(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
     ) -> Option<Maintenance> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::maintenance(plan, own, evidence, scene)
+                api_key::maintenance(plan, own, evidence, context)
             }
             _ => None,
         }
@@ -172,15 +172,15 @@ impl Kind for ServiceAccount {
 
     async fn maintain(
         plan: &ServiceAccountPlan,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
         evidence: ServiceAccountEvidence,
         report: &mut Report,
     ) -> ServiceAccountEvidence {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                let instance = connect::instance(plan, scene.network);
+                let instance = connect::instance(plan, context.network);
                 ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::maintain(plan, own, instance, scene, evidence, report)).await,
+                    Box::pin(api_key::maintain(plan, own, instance, context, evidence, report)).await,
                 )
             }
             (_, evidence) => evidence,
@@ -190,14 +190,14 @@ impl Kind for ServiceAccount {
     fn renew_at(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
     ) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::renew_at(plan, own, evidence, scene)
+                api_key::renew_at(plan, own, evidence, context)
             }
             (CredentialPlan::Federated(own), evidence) => {
-                federated::renew_at(own, evidence.of_token(), scene)
+                federated::renew_at(own, evidence.of_token(), context)
             }
             _ => None,
         }
@@ -261,7 +261,7 @@ impl Kind for ServiceAccount {
         api_key::remote_state(self, published)
     }
 
-    async fn cleanup(&self, scene: &CheckContext<'_>) -> Result<(), Problem> {
-        api_key::cleanup(self, scene).await
+    async fn cleanup(&self, context: &CheckContext<'_>) -> Result<(), Problem> {
+        api_key::cleanup(self, context).await
     }
 }

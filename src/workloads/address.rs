@@ -16,20 +16,20 @@ pub enum Target {
     StatefulSet(WorkloadAddress),
     /// The W&B operator's own resource.
     WeightsAndBiases {
-        /// Its name.
+        /// The name of that resource.
         name: String,
     },
-    /// Containers of several workloads, or several of one, which have the same values at any time. Each part
-    /// is one container.
+    /// Several containers, of one or of several workloads, that always have the same values. Each part is one
+    /// container.
     Several(Vec<Self>),
 }
 
 /// The container; `None` if the spec names none, which is valid where the pod has only one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadAddress {
-    /// The workload's name.
+    /// The name of the workload.
     pub name: String,
-    /// The container's name; nothing where the pod has only one.
+    /// The name of the container; `None` if the spec names none, which is valid if the pod has only one.
     pub container: Option<String>,
 }
 

@@ -79,10 +79,11 @@ pub(super) fn so_far(pods: &[&Pod]) -> Option<String> {
 /// Describes the pods after the deadline. `what` is what the operator was waiting for.
 pub(super) fn of_delay(pods: &[&Pod], what: &str, since: Option<Timestamp>) -> String {
     let waited = since.map(|since| format!(" The wait began at {since:.0}.")).unwrap_or_default();
-    let told = pods.iter().find_map(|pod| unschedulable(pod));
-    let told = told.or_else(|| first_telling(pods).map(|(pod, status)| of_failure(pod, status)));
-    let told = told.map(|told| format!(" {told}")).unwrap_or_default();
-    format!("{what}{waited}{told}")
+    let explanation = pods.iter().find_map(|pod| unschedulable(pod));
+    let explanation =
+        explanation.or_else(|| first_telling(pods).map(|(pod, status)| of_failure(pod, status)));
+    let explanation = explanation.map(|explanation| format!(" {explanation}")).unwrap_or_default();
+    format!("{what}{waited}{explanation}")
 }
 
 /// The first container whose state says more than that it is starting. Init containers come first, because the

@@ -16,7 +16,7 @@ use crate::{
 /// An environment variable that a container of the target has.
 #[derive(Clone)]
 pub struct PresentVariable {
-    /// Its name.
+    /// The name of the variable.
     pub name: String,
     /// The container, as messages name it. Variable names are unique within one container.
     pub container: String,

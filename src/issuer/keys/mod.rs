@@ -131,7 +131,7 @@ impl KeySet {
         for (index, value) in values.into_iter().enumerate() {
             match jwk::read(value) {
                 Ok(key) => set.keys.push(key),
-                Err(jwk::Rejection::LeftOut(oddity)) => set.others.push(oddity),
+                Err(jwk::Rejection::LeftOut(unsupported)) => set.others.push(unsupported),
                 Err(jwk::Rejection::Broken(what)) => {
                     let kid = value.get("kid").and_then(Value::as_str).filter(|kid| !kid.is_empty());
                     let name =

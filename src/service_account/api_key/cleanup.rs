@@ -21,16 +21,16 @@ use crate::{
 /// from the published Secret.
 pub(in crate::service_account) async fn cleanup(
     object: &ServiceAccount,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<(), Problem> {
     let ServiceAccountSettings { account, credentials } = object.parse()?;
     let CredentialSettings::ApiKey(settings) = credentials else { return Ok(()) };
     if super::leaves_keys(&account, &settings) {
         return Ok(());
     }
-    let keys = known(&account, scene);
+    let keys = known(&account, context);
     let published = settings.published.as_ref();
-    revoke_all(&account, &keys, published, scene).await.map_err(|Problem { reason, message }| {
+    revoke_all(&account, &keys, published, context).await.map_err(|Problem { reason, message }| {
         Problem::new(
             reason,
             format!(
@@ -64,8 +64,8 @@ pub(in crate::service_account) fn remote_state(
 
 /// The keys with which the server can be asked, each with its server: first the key in use, then the others that
 /// this process knows.
-fn known(account: &AccountSettings, scene: &CheckContext<'_>) -> Vec<(Current, BaseUrl)> {
-    let values = [scene.published, scene.last_verified];
+fn known(account: &AccountSettings, context: &CheckContext<'_>) -> Vec<(Current, BaseUrl)> {
+    let values = [context.published, context.last_verified];
     let [published, last] = values.map(|values| values.and_then(Current::read));
     let chosen = Current::choose(published.clone(), last.clone());
     let mut keys: Vec<(Current, BaseUrl)> = Vec::new();
@@ -87,12 +87,12 @@ async fn revoke_all(
     account: &AccountSettings,
     keys: &[(Current, BaseUrl)],
     published: Option<&String>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<(), Problem> {
-    let trust = trust(scene)?;
+    let trust = trust(context)?;
     let mut refused = no_key();
     for (current, base_url) in keys {
-        let http = HttpClient { network: scene.network, trust: &trust };
+        let http = HttpClient { network: context.network, trust: &trust };
         match revoke_with(&Instance { base_url, http }, current, &account.uid).await {
             Err(ServerRefusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
             outcome => return outcome.map_err(|refusal| refusal.problem),
@@ -104,7 +104,7 @@ async fn revoke_all(
     others.retain(|id| !generated.contains(id));
     others.dedup();
     match (generated.as_slice(), others.as_slice()) {
-        // The key in use revoked all other keys and then itself, so an answer that it is unknown means success.
+        // The server no longer accepts the only generated key. An earlier attempt revoked it, after all others.
         ([_], []) => Ok(()),
         (_, []) => Err(refused),
         (_, others) => Err(Problem::new(
@@ -130,10 +130,10 @@ async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> R
 }
 
 /// The authorities that the published values trust.
-fn trust(scene: &CheckContext<'_>) -> Result<Trust, Problem> {
-    let system = &scene.network.system_trust;
+fn trust(context: &CheckContext<'_>) -> Result<Trust, Problem> {
+    let system = &context.network.system_trust;
     let published = |values: Option<&Values>| values.and_then(|values| values.get(CA_FILE).cloned());
-    match published(scene.published).or_else(|| published(scene.last_verified)) {
+    match published(context.published).or_else(|| published(context.last_verified)) {
         None => Ok(system.clone()),
         Some(published) => {
             let bundle = CaBundle::certificates_of(published.expose()).ok_or_else(|| {

@@ -41,12 +41,12 @@ pub(super) async fn create(
     plan: &WholePlan,
     admin: &Sensitive,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     evidence: ApiKeyEvidence,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let outcome = async {
-        if let Some(refused) = scene.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
+        if let Some(refused) = context.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
             return Err(Problem::new(refused.reason, refused.message.clone()).into());
         }
         let account = make(plan, admin, instance).await?;

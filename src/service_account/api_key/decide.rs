@@ -37,7 +37,7 @@ pub struct Circumstances<'a> {
 pub enum RotationStep {
     /// Revoke this key.
     Revoke {
-        /// W&B's identifier.
+        /// W&B's identifier of the key.
         key_id: String,
     },
     /// Generate the next key.
@@ -62,11 +62,11 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
     if matches!(identity, KeyIdentity::Contradicted) {
         return RotationStep::Doubt;
     }
-    let fate = |key: &RemoteKey| fate(circumstances, current, &identity, key);
-    if let Some(key) = listed.iter().find(|key| fate(key) == KeyDisposition::Expired) {
+    let disposition = |key: &RemoteKey| disposition(circumstances, current, &identity, key);
+    if let Some(key) = listed.iter().find(|key| disposition(key) == KeyDisposition::Expired) {
         return RotationStep::Revoke { key_id: key.id.clone() };
     }
-    let has_company = listed.iter().any(|key| fate(key) == KeyDisposition::InOverlap);
+    let has_company = listed.iter().any(|key| disposition(key) == KeyDisposition::InOverlap);
     match circumstances.rotation.filter(|rotation| is_due(*rotation, &current.record, circumstances.now)) {
         Some(Rotation { overlap, .. }) if !has_company => {
             RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
@@ -86,7 +86,7 @@ enum KeyDisposition {
     Expired,
 }
 
-fn fate(
+fn disposition(
     circumstances: Circumstances<'_>,
     current: &Current,
     identity: &KeyIdentity<'_>,

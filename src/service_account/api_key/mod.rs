@@ -122,18 +122,18 @@ pub(super) async fn probe(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let of_account = |values| Current::read_of(values, &plan.account);
-    let (held, last) = (scene.published.and_then(of_account), scene.last_verified.and_then(of_account));
+    let (held, last) = (context.published.and_then(of_account), context.last_verified.and_then(of_account));
     conceal(own, [&held, &last].into_iter().flatten(), report);
     let in_use = Current::choose(held, last.clone());
     if let (Some(admin), None, None) = (&own.admin, &own.bootstrap, &in_use) {
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(AcceptedKey { current, account, viewer, credential }) =
-        verify::verify(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
+        verify::verify(plan, own, instance, (in_use, last.clone()), context.now.time, report).await
     else {
         return ApiKeyEvidence::default();
     };
@@ -151,11 +151,11 @@ pub(super) async fn probe(
     }
     let keys: Vec<_> =
         viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
-    let mut published = published_last(own, scene);
+    let mut published = published_last(own, context);
     // For a generated key the record has the identifier. A copied key must be found in the list.
     let last = last.filter(|last| last.record.key_id.is_none());
     published.extend(last.and_then(|last| keys::identify(&last.key, &keys).map(str::to_owned)));
-    let circumstances = circumstances(plan, own, &published, scene);
+    let circumstances = circumstances(plan, own, &published, context);
     let current = evidence
         .current
         .map(|current| Current { record: extend_overlaps(circumstances, &current, &keys), ..current });
@@ -172,8 +172,8 @@ fn conceal<'a>(own: &ApiKeyPlan, known: impl Iterator<Item = &'a Current>, repor
 }
 
 /// The generated keys that were published last, according to the status, the Secret and this process.
-fn published_last(own: &ApiKeyPlan, scene: &CheckContext<'_>) -> Vec<String> {
-    let held = [scene.published, scene.last_verified].into_iter().flatten().filter_map(Current::read);
+fn published_last(own: &ApiKeyPlan, context: &CheckContext<'_>) -> Vec<String> {
+    let held = [context.published, context.last_verified].into_iter().flatten().filter_map(Current::read);
     own.settings.published.iter().cloned().chain(held.filter_map(|held| held.record.key_id)).collect()
 }
 
@@ -181,12 +181,12 @@ fn circumstances<'a>(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     published: &'a [String],
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Circumstances<'a> {
     // A run gets its time limit twice: once for its checks, and once for the rotation.
     let patience = plan.account.time_limit.saturating_mul(2);
     let (rotation, overlap) = (own.settings.rotation, own.settings.overlap);
-    let Now { time: now, earliest, latest, .. } = scene.now;
+    let Now { time: now, earliest, latest, .. } = context.now;
     Circumstances { rotation, overlap, patience, published, now, earliest, latest }
 }
 
@@ -195,7 +195,7 @@ pub(super) fn maintenance(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Option<Maintenance> {
     if let (AccountPresence::Absent, Some(_)) = (&evidence.account, &own.admin) {
         return Some(Maintenance { check: CheckName::Membership, remote_state: RemoteState::None });
@@ -210,7 +210,7 @@ pub(super) fn maintenance(
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
-    let is_due = next.is_some_and(|next| next <= scene.now.time);
+    let is_due = next.is_some_and(|next| next <= context.now.time);
     let has_ours =
         current.record.key_id.is_some() || keys.iter().any(|key| key.maker == KeyOrigin::Ourselves);
     let leaves_keys = leaves_keys(&plan.account, &own.settings);
@@ -230,14 +230,14 @@ pub(super) async fn maintain(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     evidence: ApiKeyEvidence,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     if let (AccountPresence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
-        return creation::create(plan, admin, instance, scene, evidence, report).await;
+        return creation::create(plan, admin, instance, context, evidence, report).await;
     }
-    rotate::rotate(plan, own, instance, scene, evidence, report).await
+    rotate::rotate(plan, own, instance, context, evidence, report).await
 }
 
 /// When the key must be replaced or another one revoked. A time that has passed already is left out: this run tried
@@ -246,13 +246,13 @@ pub(super) fn renew_at(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Option<Timestamp> {
     let current = evidence.current.as_ref()?;
-    let circumstances = circumstances(plan, own, &evidence.published, scene);
+    let circumstances = circumstances(plan, own, &evidence.published, context);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
-    next.into_iter().chain(look).filter(|time| *time > scene.now.time).min()
+    next.into_iter().chain(look).filter(|time| *time > context.now.time).min()
 }
 
 /// Evidence for a preview: a placeholder for the key, if a person has yet to make it.

@@ -28,20 +28,20 @@ pub(super) async fn rotate(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     evidence: ApiKeyEvidence,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
-    let published = scene.published.and_then(|values| Current::read_of(values, &plan.account));
-    let circumstances = circumstances(plan, own, &evidence.published, scene);
-    let shift = RotationRun { plan, circumstances, instance, scene, current };
+    let published = context.published.and_then(|values| Current::read_of(values, &plan.account));
+    let circumstances = circumstances(plan, own, &evidence.published, context);
+    let run = RotationRun { plan, circumstances, instance, context, current };
     let outcome = async {
         let keys = keys.clone();
         if published.as_ref() == Some(current) {
-            shift.work(keys).await
+            run.work(keys).await
         } else {
-            Ok(shift.told(current.clone()).with_keys(keys))
+            Ok(run.told(current.clone()).with_keys(keys))
         }
     };
     let Some((current, keys)) = instance::check(report, CheckName::KeyRotation, Box::pin(outcome)).await
@@ -57,7 +57,7 @@ struct RotationRun<'a> {
     plan: &'a WholePlan,
     circumstances: Circumstances<'a>,
     instance: Instance<'a>,
-    scene: &'a CheckContext<'a>,
+    context: &'a CheckContext<'a>,
     /// The key in use, which the Secret holds.
     current: &'a Current,
 }
@@ -73,7 +73,7 @@ impl Checked<Current> {
 
 impl RotationRun<'_> {
     async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, ServerRefusal> {
-        let mut refused = self.scene.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
+        let mut refused = self.context.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
         loop {
             match decide(self.circumstances, self.current, &keys) {
                 RotationStep::Rest => {
@@ -85,14 +85,14 @@ impl RotationRun<'_> {
                 RotationStep::Revoke { key_id } => {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
-                    // The refusal may have been due to the number of keys, so a new key can be requested again.
+                    // If the earlier refusal concerned this revocation, it no longer applies.
                     refused = None;
                 }
                 RotationStep::Generate { rotation, overlap } => {
-                    if let Some(problem) = self.scene.unwritable {
+                    if let Some(problem) = self.context.unwritable {
                         return Ok(self.unwritable(problem).with_keys(keys));
                     }
-                    // After a refusal, a key is not requested again until a re-check is due.
+                    // A key that the server refused a short while ago is not requested again yet.
                     if let Some(Finding { reason, message, .. }) = refused {
                         return Err(Problem::new(*reason, message.clone()).into());
                     }

@@ -54,8 +54,8 @@ fn shape(own: &ApiKeyPlan, in_use: Option<Current>) -> Result<Checked<Current>, 
     Ok(Checked::passed(current, "The text looks like an API key."))
 }
 
-/// Other keys to try, each with the warning to report if it is accepted. A copied key has no fallback: only a
-/// generated key may be replaced without being asked.
+/// Other keys to try, each with the warning to report if it is accepted. The key that was verified last is tried only
+/// if it was generated, and the copied one only in place of a generated one.
 fn fallbacks(own: &ApiKeyPlan, current: &Current, last_verified: Option<Current>) -> Vec<(Current, String)> {
     let name = |current: &Current| match &current.record.key_id {
         Some(key_id) => format!("the key {}, which was generated and published,", quote(key_id)),

@@ -102,7 +102,7 @@ enum ClientTokenAnswer {
 
 async fn ask(
     client: &Client<'_>,
-    way: ClientAuthentication<'_>,
+    authentication: ClientAuthentication<'_>,
     http: HttpClient<'_>,
     issuer: &TrustedIssuer,
     endpoint: &Url,
@@ -111,7 +111,7 @@ async fn ask(
     let scope = client.scope.map(|scope| ("scope", scope));
     let more = client.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let parameters: Vec<_> = grant.into_iter().chain(scope).chain(more).collect();
-    let answer = request_token(http, endpoint, client.id, way, &parameters).await;
+    let answer = request_token(http, endpoint, client.id, authentication, &parameters).await;
     match answer.map_err(|problem| issuer.at(&problem))? {
         TokenAnswer::Token(token) => Ok(ClientTokenAnswer::Token(token)),
         TokenAnswer::Refused(error) => {

@@ -20,7 +20,7 @@ pub(super) struct TrustedIssuer {
 
 /// Whether the `JwtIssuer` is verified according to its status.
 enum IssuerStanding {
-    /// Its checks passed.
+    /// The checks of the `JwtIssuer` passed.
     Verified,
     /// Its checks did not pass. The text is the reason and message of its condition.
     Unverified(String),
@@ -29,7 +29,7 @@ enum IssuerStanding {
 }
 
 impl TrustedIssuer {
-    /// Reads the `JwtIssuer` to which the field refers. The problem is to be reported as the result of
+    /// Reads the `JwtIssuer` to which the field refers. The problem must be reported as the result of
     /// `IssuerReady`.
     pub(super) fn read(name: &str, field: &str, inputs: &Inputs) -> Result<Self, Problem> {
         let unreadable =

@@ -61,9 +61,9 @@ pub(super) async fn request(
     account: &str,
     expiration: Duration,
     audience: &str,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
-    let Some(cluster) = scene.cluster else {
+    let Some(cluster) = context.cluster else {
         return Err(Problem::new(
             Reason::ServerUnavailable,
             "There is no cluster that could make a token. Name one, for example with --from-cluster.",
@@ -77,7 +77,7 @@ pub(super) async fn request(
         },
         ..TokenRequest::default()
     };
-    let accounts = Api::<ServiceAccount>::namespaced(cluster.client.clone(), scene.namespace);
+    let accounts = Api::<ServiceAccount>::namespaced(cluster.client.clone(), context.namespace);
     let made = accounts.create_token_request(account, &PostParams::default(), &wanted).await;
     let made = made.map_err(|error| refused(account, &error))?;
     // An answer without a token is reported later as a malformed token.

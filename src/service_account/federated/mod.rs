@@ -147,16 +147,16 @@ const SHARE: f32 = 0.8;
 pub(super) async fn probe(
     plan: &WholePlan,
     own: &FederatedPlan,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> FederatedEvidence {
     let started = Instant::now();
     // The future is boxed, since it is large and would be moved around.
-    let held = Box::pin(prove(own, scene, report)).await;
+    let held = Box::pin(prove(own, context, report)).await;
     let limit = plan.account.time_limit;
     let time_left = limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
-    let exchanged = Box::pin(exchange(plan, own, held.as_ref(), scene, report));
-    let exchanged = scene.within(time_left, exchanged).await.unwrap_or_else(|awaited| {
+    let exchanged = Box::pin(exchange(plan, own, held.as_ref(), context, report));
+    let exchanged = context.within(time_left, exchanged).await.unwrap_or_else(|awaited| {
         report.time_out(limit, awaited);
         Exchange::Unanswered
     });
@@ -172,25 +172,25 @@ pub(super) async fn probe(
 }
 
 /// Obtains a token and judges it by the five rules.
-async fn prove(own: &FederatedPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Held> {
+async fn prove(own: &FederatedPlan, context: &CheckContext<'_>, report: &mut Report) -> Option<Held> {
     let issuer = match &own.issuer {
         Ok(issuer) => issuer,
         Err(problem) => return report.record(CheckName::IssuerReady, Err(problem.clone())),
     };
-    let current = own.current(scene.last_verified.into_iter().chain(scene.published));
+    let current = own.current(context.last_verified.into_iter().chain(context.published));
     let ready = report.record(CheckName::IssuerReady, issuer.ready(&own.settings.audience));
     // A token that programs already use is renewed even if the `JwtIssuer` is not ready, as long as the rules
     // accept it.
     if ready.is_none() && current.is_none() {
         return None;
     }
-    if matches!(own.settings.source, TokenSource::Kubernetes { .. }) && scene.cluster.is_none() {
+    if matches!(own.settings.source, TokenSource::Kubernetes { .. }) && context.cluster.is_none() {
         for check in [CheckName::TokenObtained, CheckName::TokenClaims, CheckName::TokenExchange] {
             report.skip(check, "Not run, since there is no cluster that could make a token.");
         }
         return None;
     }
-    let obtained = report.check(CheckName::TokenObtained, obtain(own, issuer, current, scene)).await?;
+    let obtained = report.check(CheckName::TokenObtained, obtain(own, issuer, current, context)).await?;
     let Obtained { token, published } = obtained;
     report.conceal(&token);
     let published = match published {
@@ -200,7 +200,7 @@ async fn prove(own: &FederatedPlan, scene: &CheckContext<'_>, report: &mut Repor
             return Some(Held::Doubtful(token));
         }
     };
-    let judged = claims::check(own, issuer, &published.keys, &token, scene.now.likely);
+    let judged = claims::check(own, issuer, &published.keys, &token, context.now.likely);
     let is_accepted = report.record(CheckName::TokenClaims, judged).is_some();
     Some(if is_accepted { Held::Sound(token) } else { Held::Refused(token) })
 }
@@ -210,10 +210,10 @@ async fn exchange(
     plan: &WholePlan,
     own: &FederatedPlan,
     held: Option<&Held>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> Exchange {
-    let Some(instance) = connect(plan, scene.network, report).await else { return Exchange::Unanswered };
+    let Some(instance) = connect(plan, context.network, report).await else { return Exchange::Unanswered };
     let Some(Held::Sound(token) | Held::Doubtful(token)) = held else { return Exchange::Unanswered };
     let mut outcome = Exchange::Unanswered;
     let mut access = None;
@@ -225,7 +225,7 @@ async fn exchange(
             issuer: own.issuer.as_ref().ok().map(|issuer| &issuer.plan.settings().issuer),
             team: plan.account.home.team(),
             attribution: plan.account.attribution.as_ref(),
-            now: scene.now.likely,
+            now: context.now.likely,
         };
         let checked = exchange::check(&request, &mut access).await;
         if checked.as_ref().is_err_and(|refusal| exchange::REFUSALS.contains(&refusal.problem.reason)) {
@@ -244,17 +244,17 @@ async fn exchange(
 pub(super) fn renew_at(
     own: &FederatedPlan,
     evidence: Option<&FederatedEvidence>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Option<Timestamp> {
-    let current = own.current(scene.last_verified.into_iter().chain(scene.published));
+    let current = own.current(context.last_verified.into_iter().chain(context.published));
     let token = own.choose(evidence, current)?;
     let due = match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Lifetime::of(token).ok().map(|life| life.renew_at(scene.now.likely))
+            Lifetime::of(token).ok().map(|life| life.renew_at(context.now.likely))
         }
     };
-    due.map(|due| as_followed(due, scene.now))
+    due.map(|due| as_followed(due, context.now))
 }
 
 /// The values to publish, or `None` without a token.

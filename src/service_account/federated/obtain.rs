@@ -32,20 +32,20 @@ pub(super) async fn obtain(
     plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     current: Option<&Sensitive>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<Checked<Obtained>, Problem> {
     if matches!(plan.settings.source, TokenSource::Kubernetes { .. }) {
-        let own = scene.cluster.map(Cluster::own_audiences).unwrap_or_default();
+        let own = context.cluster.map(Cluster::own_audiences).unwrap_or_default();
         kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer, &own)?;
     }
-    let published = issuer.published(scene.network, plan.patience).await;
+    let published = issuer.published(context.network, plan.patience).await;
     if let Some(token) = current
-        && is_of_this_source(scene)
-        && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now.likely)
+        && is_of_this_source(context)
+        && is_usable(plan, issuer, token, published.as_ref().ok(), context.now.likely)
     {
         return describe(plan, Obtained { token: token.clone(), published });
     }
-    match make(plan, issuer, &published, scene).await {
+    match make(plan, issuer, &published, context).await {
         Ok(token) => describe(plan, Obtained { token, published }),
         Err(problem) => Err(beside(current, problem)),
     }
@@ -69,7 +69,7 @@ async fn make(
     plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     published: &Result<IssuerPublication, Problem>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
     let secret = || {
         let missing = || Problem::new(Reason::EmptyValue, "The referenced Secret is not at hand. Check it.");
@@ -78,21 +78,21 @@ async fn make(
     match &plan.settings.source {
         TokenSource::Secret => secret().cloned(),
         TokenSource::Kubernetes { account, expiration } => {
-            kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
+            kubernetes::request(account, *expiration, &plan.settings.audience, context).await
         }
         TokenSource::ClientCredentials { id, scope, parameters } => {
             let published = published.as_ref().map_err(Clone::clone)?;
             let client =
                 client_credentials::Client { id, secret: secret()?, scope: scope.as_deref(), parameters };
-            client_credentials::request(&client, issuer, published, scene.network).await
+            client_credentials::request(&client, issuer, published, context.network).await
         }
     }
 }
 
 /// Whether the token in use came from the source that the spec and the Secrets name now. Either they have been
 /// verified before, or the last run with them found its token sound and published it.
-fn is_of_this_source(scene: &CheckContext<'_>) -> bool {
-    scene.proven || was_sound(scene.last_findings)
+fn is_of_this_source(context: &CheckContext<'_>) -> bool {
+    context.proven || was_sound(context.last_findings)
 }
 
 /// Whether the token of the last run was sound: the server accepted it, or the rules accepted it and the server did

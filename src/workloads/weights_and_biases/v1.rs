@@ -1,8 +1,8 @@
 //! Version v1 of the resource, which contains free-form values of the chart that the W&B operator renders.
 //!
-//! The W&B operator merges values of several sources ([`sources`]), and its chart makes the environment of them
-//! ([`effective`]). A reference is never written where another source has a scalar: that operator fails permanently
-//! if one source has a map and another a scalar in the same place. The release of the chart ([`chart`]) decides
+//! The W&B operator merges values of several sources (`sources`), and its chart makes the environment of them
+//! (`effective`). A reference is never written where another source has a scalar: that operator fails permanently
+//! if one source has a map and another a scalar in the same place. The release of the chart (`chart`) decides
 //! whether references are possible at all.
 //!
 //! The issuer, the client's id and the flow, none of which is secret, are also written into the chart's own fields.

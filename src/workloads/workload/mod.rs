@@ -249,7 +249,7 @@ impl Workload {
         let of_container = |container: &&Container| {
             let entries = container.env.as_deref().unwrap_or_default();
             let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-            let surroundings = if has_sources { OtherSources::Sources } else { OtherSources::ListOnly };
+            let other_sources = if has_sources { OtherSources::Sources } else { OtherSources::ListOnly };
             let place = place_of(&container.name);
             let variable = |(entry, value): (&EnvVar, _)| {
                 let item = Item::Variable(place.clone(), entry.name.clone());
@@ -261,7 +261,7 @@ impl Workload {
                     managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
                 }
             };
-            let present = entries.iter().zip(origins(entries, surroundings)).map(variable);
+            let present = entries.iter().zip(origins(entries, other_sources)).map(variable);
             present.filter(concerns).collect::<Vec<_>>()
         };
         containers.iter().flat_map(of_container).collect()

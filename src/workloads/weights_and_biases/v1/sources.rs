@@ -24,7 +24,7 @@ pub enum ValuesAuthor {
 /// The chart and the values of one source.
 #[derive(Clone)]
 pub struct ValueSource {
-    /// Who wrote them.
+    /// Who wrote the chart and the values.
     pub origin: ValuesAuthor,
     /// The values.
     pub values: Value,
