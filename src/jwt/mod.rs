@@ -1,14 +1,13 @@
 //! `JwtIssuer`: an issuer whose tokens W&B Server accepts instead of API keys.
 //!
-//! In reading order: `settings` turns the spec into types that cannot be wrong. `token` reads a token
-//! without believing it, `policy` says which keys are trusted, and `rules` are the five by which W&B
-//! Server accepts a token; `signature` is the first of them. `probe` is the line of checks:
-//! `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render` makes the environment
-//! variables of W&B Server, `details` what the status tells of the keys.
-//! `look_up` is what other kinds ask of the issuer.
+//! In reading order: `settings` parses the spec. `token` parses a token without verifying it, `policy` decides
+//! which keys are trusted, and `rules` are the five rules by which W&B Server accepts a token; `signature` is the
+//! first of them. `probe` runs the checks: `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render`
+//! makes the environment variables of W&B Server, and `details` the event about changed keys. `look_up` is what
+//! other kinds need from the issuer.
 //!
-//! Invariant: a token leaves the process in one place, the exchange at the instance of the spec, and
-//! only after it has kept all rules.
+//! Invariant: a token leaves the process only in the exchange at the instance of the spec, and only after all rules
+//! have accepted it.
 
 mod details;
 mod discovery;
@@ -46,7 +45,7 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// Everything that the checks and the published values need.
+/// What checks and rendering need.
 pub struct JwtPlan {
     settings: JwtSettings,
     samples: Vec<Sample<Sensitive>>,
@@ -119,8 +118,12 @@ impl Kind for JwtIssuer {
             .collect()
     }
 
-    async fn probe(plan: &JwtPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
-        probe::probe(plan, scene, report).await
+    async fn probe(
+        plan: &JwtPlan,
+        context: &CheckContext<'_>,
+        report: &mut Report,
+    ) -> Option<Vec<KeyStatus>> {
+        probe::probe(plan, context, report).await
     }
 
     fn render(plan: &JwtPlan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {
