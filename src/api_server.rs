@@ -1,5 +1,5 @@
-//! The client of the API server. Each of its requests has a time limit of its own, so that nothing of the operator
-//! waits for an answer that does not come.
+//! The client for the Kubernetes API server. Each request has a time limit of its own, so that no part of the
+//! operator waits for an answer that never comes.
 
 pub mod addresses;
 mod clock;
@@ -31,16 +31,17 @@ use kube::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service, layer::layer_fn};
 
-/// How long a read, a page of a list or the beginning of a watch may take. The API server itself refuses after 15
-/// seconds what it had no time for.
+/// The time limit for a read, for a page of a list, and for the beginning of a watch. The API server itself refuses
+/// a request after 15 seconds if it had no time for it.
 pub const READ_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a write may take. The API server gives an admission webhook up to 30 seconds.
+/// The time limit for a write. The API server gives an admission webhook up to 30 seconds.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(35);
 
 /// Makes a client whose requests end within these limits.
 ///
-/// The client retries nothing: who asks knows better how often, and reports what the API server said.
+/// The client does not retry requests: the caller knows better how often to try, and reports what the API server
+/// said.
 pub fn client(mut config: Config, writes: &Writes) -> kube::Result<Client> {
     config.default_retry = false;
     let writes = writes.clone();
@@ -53,12 +54,12 @@ pub fn client(mut config: Config, writes: &Writes) -> kube::Result<Client> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// The writes that were sent and not answered yet.
+/// Counts the writes that have been sent but not answered yet.
 #[derive(Clone, Debug, Default)]
 pub struct Writes(Arc<AtomicUsize>);
 
 impl Writes {
-    /// How many there are now.
+    /// The number of writes without an answer now.
     pub fn unanswered(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
@@ -69,7 +70,7 @@ impl Writes {
     }
 }
 
-/// One write, until its answer is there or nobody waits for it any more.
+/// A write, counted until its answer arrives or nobody waits for it any more.
 struct Write(Arc<AtomicUsize>);
 
 impl Drop for Write {
@@ -78,12 +79,12 @@ impl Drop for Write {
     }
 }
 
-/// No answer came within the time limit.
+/// The error that no answer came within the time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {0:?}")]
 struct NoAnswer(Duration);
 
-/// The service below with a time limit for each request.
+/// A service with a time limit for each request.
 struct Limited<S> {
     inner: S,
     writes: Writes,
@@ -116,7 +117,7 @@ where
         Box::pin(async move {
             let answer = timeout_at(deadline, answer).await.map_err(|_| NoAnswer(limit))?;
             drop(write);
-            // A watch goes on for minutes, and who watches sees whether anything still comes.
+            // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));
             Ok(answer.map_err(Into::into)?.map(|body| LimitedBody { body, end }))
         })
@@ -127,7 +128,7 @@ fn is_watch(query: &str) -> bool {
     query.split('&').any(|parameter| parameter == "watch=true" || parameter == "watch=1")
 }
 
-/// An answer's body that must be complete by then.
+/// The body of an answer, which must be complete before its deadline, if it has one.
 struct LimitedBody<B> {
     body: B,
     end: Option<(Duration, Pin<Box<Sleep>>)>,
@@ -168,11 +169,11 @@ mod tests {
 
     use super::*;
 
-    /// What a server does with a request.
+    /// The behaviour of a server in these tests.
     #[derive(Clone, Copy)]
     enum Server {
         Silent,
-        /// It sends the head and the first bytes of the body, and nothing more.
+        /// The server sends the head and the first bytes of the body, and then nothing more.
         Half,
     }
 

@@ -1,6 +1,6 @@
-//! Leader election with a Lease, the way client-go does it: every write carries the version that was
-//! read, and expiry is judged by this process's own clock from when it saw the Lease change last, so
-//! that clocks that differ between nodes elect nobody twice.
+//! Leader election with a Lease, in the same way as client-go. Every write carries the version that was read.
+//! Expiry is measured by this process's own clock since it last observed a change of the Lease, so clocks that
+//! differ between nodes cannot lead to two leaders.
 
 use std::time::{Duration, Instant};
 
@@ -13,22 +13,22 @@ use kube::{Api, Client, ResourceExt, api::PostParams};
 
 use crate::{error::in_words, server::Readiness};
 
-/// How long a leader that is not heard of stays leader.
+/// How long a leader that does not renew the Lease stays leader.
 const LEASE_DURATION: Duration = Duration::from_secs(10);
 
-/// How long a leader goes on without a successful renewal: less than others wait.
+/// How long a leader continues without a successful renewal. It is shorter than the time that others wait.
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 
-/// Time between two renewals by the leader.
+/// The time between two renewals by the leader.
 const RENEW_PERIOD: Duration = Duration::from_secs(2);
 
-/// How long the end of a process may wait until the Lease is given up.
+/// How long the end of the process may be delayed by giving up the Lease.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Time between two looks by one who waits: a Lease that is given back is taken within two seconds.
+/// The time between two reads by a process that waits. A Lease that was given up is taken within two seconds.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Who is to lead, and by which Lease.
+/// A candidate in the election, and the Lease that decides it.
 pub struct Election {
     api: Api<Lease>,
     name: String,
@@ -36,7 +36,7 @@ pub struct Election {
     seen: Option<SeenLease>,
 }
 
-/// The Lease as it was read last, and since when it has looked like that.
+/// The Lease as it was read last, and since when it has been unchanged.
 struct SeenLease {
     lease: Lease,
     since: Instant,
@@ -45,17 +45,17 @@ struct SeenLease {
 /// What to do about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaseStep {
-    /// There is none.
+    /// Create it, because it does not exist.
     Create,
-    /// It is ours.
+    /// Renew it, because this process holds it.
     Renew,
-    /// It is nobody's, or its holder was not heard of for too long.
+    /// Take it over, because nobody holds it or its holder has not renewed it for too long.
     TakeOver,
-    /// Somebody else leads.
+    /// Wait, because somebody else leads.
     Wait,
 }
 
-/// Decides what to do about the Lease: pure.
+/// Decides what to do about the Lease. This is pure.
 fn decide(identity: &str, seen: Option<(&LeaseSpec, Duration)>) -> LeaseStep {
     let Some((spec, unchanged_for)) = seen else {
         return LeaseStep::Create;
@@ -72,36 +72,36 @@ fn decide(identity: &str, seen: Option<(&LeaseSpec, Duration)>) -> LeaseStep {
 }
 
 impl Election {
-    /// A candidate of that identity.
+    /// A candidate with this identity.
     pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
         Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None }
     }
 
     /// Waits until this process leads.
     ///
-    /// A replica that stands by is as ready as it can be, but only once it has seen the Lease: one that
-    /// cannot reach the API server must not replace another one that can.
+    /// A replica that is on standby counts as ready, but only after it has read the Lease: a replica that cannot
+    /// reach the API server must not replace one that can.
     pub async fn win(&mut self, readiness: &Readiness) {
         readiness.waits(format!("the Lease {} was not read yet", self.name));
-        let mut told = None;
+        let mut last_warning = None;
         loop {
             match self.look_and_claim(RENEW_DEADLINE).await {
-                // A leader is ready when it has listed its resources.
+                // A leader becomes ready only when it has listed its resources.
                 Ok(LeaseClaim::Ours) => {
                     readiness.waits_for_listing();
                     return;
                 }
                 Ok(LeaseClaim::Contested | LeaseClaim::Theirs) => {
-                    told = None;
+                    last_warning = None;
                     readiness.set_ready();
                 }
                 Err(error) => {
                     let obstacle = format!("the Lease {} could not be read or written: {error}", self.name);
                     readiness.waits(obstacle.clone());
-                    // It is tried every second, and told once for each cause.
-                    if told.as_ref() != Some(&obstacle) {
+                    // It is tried every second, but each cause is logged only once.
+                    if last_warning.as_ref() != Some(&obstacle) {
                         tracing::warn!("{obstacle}");
-                        told = Some(obstacle);
+                        last_warning = Some(obstacle);
                     }
                 }
             }
@@ -109,12 +109,12 @@ impl Election {
         }
     }
 
-    /// Keeps leading until the leadership is lost.
+    /// Keeps leading, and returns when the leadership is lost.
     pub async fn keep(&mut self) {
         let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(RENEW_PERIOD).await;
-            // Others count from before the answer, so this process does, too.
+            // Others measure from the write and not from its answer, so this process must do the same.
             let asked = Instant::now();
             match self.look_and_claim(RENEW_DEADLINE.saturating_sub(renewed.elapsed())).await {
                 Ok(LeaseClaim::Ours) => renewed = asked,
@@ -128,7 +128,7 @@ impl Election {
         }
     }
 
-    /// Looks at the Lease once within a time limit, and claims it if it may. An error is in words.
+    /// Reads the Lease within a time limit, and claims it if that is allowed. The error is a text.
     async fn look_and_claim(&mut self, limit: Duration) -> Result<LeaseClaim, String> {
         match tokio::time::timeout(limit, self.try_once()).await {
             Ok(claim) => claim.map_err(|error| in_words(&error)),
@@ -141,7 +141,7 @@ impl Election {
         let now = Instant::now();
         let seen = self.seen.as_ref();
         let spec = seen.and_then(|seen| Some((seen.lease.spec.as_ref()?, now.duration_since(seen.since))));
-        // A Lease without a spec is nobody's.
+        // A Lease without a spec has no holder.
         let step = match (seen, spec) {
             (Some(_), None) => LeaseStep::TakeOver,
             _ => decide(&self.identity, spec),
@@ -175,7 +175,7 @@ impl Election {
         Ok(())
     }
 
-    /// The Lease with us as its holder.
+    /// The Lease with this process as its holder.
     fn claim(&self, step: LeaseStep) -> Lease {
         let mut lease = self.seen.as_ref().map(|seen| seen.lease.clone()).unwrap_or_default();
         lease.metadata.name = Some(self.name.clone());
@@ -199,7 +199,7 @@ impl Election {
     }
 
     async fn try_release(&mut self) -> Result<(), kube::Error> {
-        // A renewal that was cut short may have been performed.
+        // A renewal that was interrupted may still have been performed, so the Lease must be read again.
         self.look().await?;
         let Some(SeenLease { lease, .. }) = self.seen.take() else { return Ok(()) };
         let mut released = lease;
@@ -208,21 +208,21 @@ impl Election {
                 spec.holder_identity = Some(String::new());
                 spec.renew_time = Some(MicroTime(Timestamp::now()));
             }
-            // It is somebody else's by now.
+            // Somebody else holds it by now.
             _ => return Ok(()),
         }
         self.api.replace(&self.name, &PostParams::default(), &released).await.map(drop)
     }
 }
 
-/// Whose the Lease is after a look at it.
+/// Who holds the Lease after an attempt to claim it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaseClaim {
-    /// This process's.
+    /// This process holds it.
     Ours,
-    /// Somebody wrote it at the same time, perhaps an earlier try of this process; the next look shows.
+    /// Somebody wrote it at the same time, possibly an earlier attempt of this process. The next read shows who.
     Contested,
-    /// Somebody else's.
+    /// Somebody else holds it.
     Theirs,
 }
 

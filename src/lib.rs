@@ -8,6 +8,7 @@
 //!
 //! - [`api`]: the custom resources, their validation rules, and every word that programs match on
 //!   (condition types, reasons, check names). No I/O.
+//! - [`values`], [`references`], [`token`], [`quoting`]: words that every folder uses and that need none of them.
 //! - [`problem`], [`error`], [`sensitive`]: the three kinds of text that must not be mixed. A
 //!   [`Problem`](problem::Problem) is the user's and becomes a condition; an [`Error`](error::Error)
 //!   is ours and becomes a retry; a [`Sensitive`](sensitive::Sensitive) is nobody's to read.
@@ -16,13 +17,17 @@
 //! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt. Names are looked up as
 //!   the pods of the resource's namespace do, and certificates are judged as Go judges them.
 //! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
-//! - [`target`]: the workloads that published values are delivered to, and what becomes of a rollout.
+//! - [`workloads`]: the workloads that published values are delivered to, and what becomes of a rollout.
 //!   `engine::delivery` decides what goes there.
 //! - [`issuer`]: what every kind asks of an issuer of tokens.
 //! - [`ldap`], [`oidc`], [`jwt`], [`service_account`]: a slice a kind, from its spec to its checks and
 //!   its values.
 //! - [`operator`]: the process, from a cluster's address to running controllers; beside it
 //!   [`api_server`], [`leader`], [`server`], [`engine::metrics`], [`open_files`] and [`telemetry`].
+//!
+//! No folder needs one that needs it, the engine knows no kind, and a type is defined once: `tests/it/house.rs` says so.
+//! Further places:
+//!
 //! - [`import`]: from the settings of a running server back to the resources that say the same.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
@@ -140,10 +145,13 @@ pub mod oidc;
 pub mod open_files;
 pub mod operator;
 pub mod problem;
+pub mod quoting;
+pub mod references;
 pub mod sensitive;
 pub mod server;
 pub mod service_account;
 mod shares;
 pub mod telemetry;
+pub mod token;
 pub mod values;
 pub mod workloads;

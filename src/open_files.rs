@@ -1,14 +1,14 @@
-//! How many files and sockets the process may hold.
+//! Raises the limit of files and sockets that the process may have open.
 //!
-//! A check that hangs holds a socket or three. Container runtimes start processes with a soft limit of 1,024, for the
-//! sake of old programs that cannot use more, and leave it to each to raise it.
+//! A check that hangs keeps up to three sockets open. Container runtimes start processes with a soft limit of
+//! 1,024, for the sake of old programs that cannot handle more, and expect other programs to raise it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What all checks together may hold beside what else the process needs.
+/// The limit that suffices for all checks together with the other needs of the process.
 const ENOUGH: u64 = 4096;
 
-/// Raises the limit as far as the process may, and says so where that is not enough.
+/// Raises the limit to the allowed maximum, and logs a warning if that is not enough.
 pub fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = match (current, maximum) {

@@ -1,4 +1,4 @@
-//! The long-running process: from a cluster's address to running controllers.
+//! The long-running process: it starts from the address of a cluster, and runs the controllers.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,46 +24,48 @@ use crate::{
     workloads::Target,
 };
 
-/// How the operator is to run.
+/// The settings of the operator process.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The namespaces that are looked after.
+    /// The namespaces whose resources are managed.
     pub scopes: Vec<WatchScope>,
-    /// Networks that may be connected to whatever they are.
+    /// The networks to which connections are allowed, whatever addresses they contain.
     pub allow_egress: Vec<IpNet>,
-    /// Runs of one kind at a time, without those that wait for an answer longer than a second.
+    /// The number of concurrent runs of one kind, not counting those that have been waiting for an answer for more
+    /// than a second.
     pub concurrency: u16,
-    /// How long is waited for what may still come right.
+    /// How long to wait for situations that may resolve themselves.
     pub waits: Waits,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    /// The address at which `/metrics`, `/healthz` and `/readyz` are served.
     pub metrics_address: SocketAddr,
-    /// Whether replicas agree on one leader.
+    /// Whether replicas elect a leader.
     pub election: LeaderElection,
 }
 
-/// Whether replicas agree on one leader.
+/// Whether replicas elect a leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaderElection {
-    /// This is the only process.
+    /// There is no election, because this is the only process.
     Off,
-    /// By the Lease of that name in the operator's own namespace.
+    /// They elect one by the Lease of this name in the operator's own namespace.
     Lease(String),
 }
 
-/// How long runs may take to end once the process is to stop. Together with the release of the Lease and the end of
-/// the HTTP server it stays below five seconds.
+/// How long runs may take to end once the process is asked to stop. Together with giving up the Lease and the end
+/// of the HTTP server, this stays below five seconds.
 const RUNS_END: Duration = Duration::from_millis(2500);
 
 /// How long the HTTP server and the last events may take to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Runs until the token is cancelled; an error means that it could not start or lost its leadership.
+/// Runs until the token is cancelled. An error means that the process could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
     let listener = server::listen(options.metrics_address).await?;
     let network =
         Arc::new(SharedNetwork::new(EgressPolicy::Pending { allowed: options.allow_egress.clone() }));
     let namespace = config.default_namespace.clone();
-    // What runs write is counted: the Lease is given up only when nothing of it can still be done.
+    // The writes of runs are counted, because the Lease may be given up only when none of them can still be
+    // performed.
     let writes = Writes::default();
     let unusable = "the cluster's address or credentials are not usable";
     let client = api_server::client(config.clone(), &writes).context(unusable)?;
@@ -124,7 +126,8 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     metrics.leads(false);
     served.cancel();
     tasks.close();
-    // A client that sent half a request, or an API server that takes no event, must not keep the process.
+    // The wait is limited, so that a client that sent half a request, or an API server that accepts no event,
+    // cannot keep the process from ending.
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait()).await;
     match end {
         ControllersEnd::Orderly | ControllersEnd::CutShort { .. } => Ok(()),
@@ -134,18 +137,18 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
 
 /// How the controllers ended.
 enum ControllersEnd {
-    /// On request; every run is over.
+    /// They ended on request, and every run was over.
     Orderly,
-    /// On request, before every run was over.
+    /// They ended on request, before every run was over.
     CutShort {
-        /// Writes that were sent and may still be performed.
+        /// The number of writes that were sent and may still be performed.
         unanswered: usize,
     },
-    /// Somebody else leads, or the API server does not answer.
+    /// Another process leads, or the API server does not answer.
     Lost,
 }
 
-/// Keeps the Lease while the controllers run, and gives it up once they write no more.
+/// Renews the Lease while the controllers run, and gives it up when none of their writes can be performed any more.
 async fn lead(election: &mut Election, running: impl Future<Output = ControllersEnd>) -> ControllersEnd {
     let end = tokio::select! {
         end = running => end,
@@ -162,7 +165,7 @@ async fn lead(election: &mut Election, running: impl Future<Output = Controllers
     end
 }
 
-/// What the controllers of every kind share.
+/// What the controllers of all kinds share.
 struct SharedContext<'a> {
     cluster: Cluster,
     network: Arc<SharedNetwork>,
@@ -174,7 +177,7 @@ struct SharedContext<'a> {
     stopping: CancellationToken,
 }
 
-/// Controllers that are set up, and what goes on beside them.
+/// The controllers that are set up, and the tasks that run beside them.
 #[derive(Default)]
 struct Controllers {
     runs: Vec<BoxFuture<'static, ()>>,
@@ -182,7 +185,7 @@ struct Controllers {
 }
 
 impl Controllers {
-    /// Sets one kind up in every scope.
+    /// Sets up the controllers of one kind, for every scope.
     fn add<K: Kind>(mut self, shared: &SharedContext<'_>) -> Self {
         let context = Context::<K>::new(
             shared.cluster.clone(),
@@ -201,7 +204,7 @@ impl Controllers {
         self
     }
 
-    /// Has resources run again when what they deliver to changes.
+    /// Watches the targets, so that resources run again when a target changes.
     fn watch_targets(mut self, shared: &SharedContext<'_>) -> Self {
         for scope in &shared.options.scopes {
             for kind in Target::KINDS {
@@ -220,7 +223,7 @@ impl Controllers {
         self
     }
 
-    /// Looks whether the API server answers, and whether the namespaces exist and stay.
+    /// Watches whether the API server answers, and whether the namespaces exist and are not being deleted.
     fn look_around(mut self, shared: &SharedContext<'_>, client: &Client) -> Self {
         for scope in &shared.options.scopes {
             if let WatchScope::Namespace(namespace) = scope {
@@ -237,7 +240,7 @@ impl Controllers {
         self
     }
 
-    /// Keeps resources from leading the operator to the API server.
+    /// Keeps resources from making the operator connect to the API server.
     fn keep_out_of_the_api_server(
         mut self,
         shared: &SharedContext<'_>,
@@ -250,7 +253,7 @@ impl Controllers {
         self
     }
 
-    /// Runs until all have stopped, or have had their time to.
+    /// Runs until all controllers have stopped, or the time for that has passed.
     async fn run(
         self,
         watches: Watches,
@@ -270,7 +273,7 @@ impl Controllers {
         let cut = async {
             stopping.cancelled().await;
             tokio::time::sleep(RUNS_END).await;
-            // What is dropped from here on is not sent any more, but what was sent may be performed.
+            // Dropped requests are not sent any more, but the API server may still perform those that were sent.
             writes.unanswered()
         };
         tokio::select! {
@@ -284,7 +287,7 @@ impl Controllers {
     }
 }
 
-/// The pod's name, where the pod tells it.
+/// The name of the pod, if the environment contains it.
 fn pod_name() -> Option<String> {
     std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok().filter(|name| !name.is_empty())
 }
@@ -293,7 +296,7 @@ fn reporter() -> Reporter {
     Reporter { controller: MANAGER.to_owned(), instance: pod_name() }
 }
 
-/// Tells this process from its own restarts, too.
+/// A name for this process that also differs between restarts in the same pod.
 fn identity() -> String {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());

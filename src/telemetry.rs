@@ -1,4 +1,4 @@
-//! Logs.
+//! Sets up logging.
 
 use std::io::IsTerminal;
 
@@ -14,14 +14,14 @@ pub enum LogFormat {
     Text,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise. kube logs each failed request as an error, while the operator
-/// says once what is wrong, and what to do.
+/// What is logged unless `RUST_LOG` says otherwise. The kube crates are silenced because they log each failed
+/// request as an error, while the operator reports once what is wrong and what to do.
 const DEFAULT_FILTER: &str = "info,kube_client=off,kube_runtime=off";
 
-/// Starts logging to standard error; a second call in the same process changes nothing.
+/// Starts logging to standard error. A second call in the same process changes nothing.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    // Escape codes are for people's eyes: not for files, and not where somebody asked for none (no-color.org).
+    // Colours are only for terminals, and can be disabled by `NO_COLOR` (no-color.org).
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let builder =

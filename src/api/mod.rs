@@ -10,6 +10,7 @@ pub mod jwt_issuer;
 pub mod ldap_config;
 pub mod names;
 pub mod oidc_provider;
+pub mod resource;
 pub mod schema;
 pub mod service_account;
 pub mod status;
@@ -24,6 +25,7 @@ pub use jwt_issuer::{JwtIssuer, JwtIssuerSpec};
 pub use ldap_config::{LdapConfig, LdapConfigSpec};
 pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
+pub use resource::AuthResource;
 pub use service_account::{ServiceAccount, ServiceAccountSpec};
 pub use status::{CheckResult, CheckStatus, Status};
 
@@ -36,6 +38,10 @@ use kube::CustomResourceExt;
 
 /// The API group of every kind.
 pub const GROUP: &str = "auth.wandb.com";
+
+/// The name of the operator where Kubernetes asks for one: the first half of every field manager, the value of the label
+/// `app.kubernetes.io/managed-by`, and the controller of events.
+pub const MANAGER: &str = "wandb-auth-operator";
 
 /// The version of every kind.
 pub const VERSION: &str = "v1alpha1";

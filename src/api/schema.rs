@@ -12,7 +12,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{common::OBJECT_NAME, custom_resource_definitions, duration::DURATION};
-use crate::problem::quote;
+use crate::quoting::quote;
 
 static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
 

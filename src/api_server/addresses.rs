@@ -1,5 +1,5 @@
-//! Where the API server listens, kept current: the operator connects there with rights that no author of a resource
-//! has, so no resource may lead it there.
+//! Keeps the addresses of the API server current for the egress policy. The operator can connect there with rights
+//! that the author of a resource does not have, so no resource may make it connect there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,46 +14,46 @@ use tokio::net::lookup_host;
 
 use crate::net::{EgressPolicy, SharedNetwork};
 
-/// Time between two looks.
+/// The time between two look-ups.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Time between two looks while an address is still unknown.
+/// The time between two look-ups while an address is still unknown.
 const FIRST_LOOKS: Duration = Duration::from_millis(500);
 
-/// How long an address counts that an API server told of itself: each of several tells its own, and a request gets to
-/// one of them.
+/// How long an address counts that an API server reported as its own. If there are several API servers, each
+/// reports only its own address, and a request reaches only one of them.
 const REMEMBERED: Duration = Duration::from_hours(1);
 
-/// What is known of the API server's addresses.
+/// What is known about the addresses of the API server.
 #[derive(Debug, Default)]
 struct Known {
-    /// Those of the name by which the operator reaches it, as they were resolved last.
+    /// The addresses of the host name that the operator uses, as they were resolved last.
     resolved: Option<BTreeSet<SocketAddr>>,
-    /// Whether an API server was asked and answered, with addresses or without.
+    /// Whether an API server has answered, with or without addresses.
     is_answered: bool,
-    /// Those that API servers told of themselves, and when they did last.
-    told: BTreeMap<SocketAddr, Instant>,
+    /// The addresses that API servers reported as their own, and when each was reported last.
+    reported: BTreeMap<SocketAddr, Instant>,
 }
 
 impl Known {
-    /// Takes in the addresses of its name; a failed look-up changes nothing.
+    /// Records the resolved addresses of the host name. A failed look-up changes nothing.
     fn resolve(&mut self, addresses: Option<BTreeSet<SocketAddr>>) {
         self.resolved = addresses.filter(|addresses| !addresses.is_empty()).or(self.resolved.take());
     }
 
-    /// Takes in what an API server tells of itself.
-    fn tell(&mut self, addresses: BTreeSet<SocketAddr>, now: Instant) {
+    /// Records the addresses that an API server reports as its own.
+    fn report(&mut self, addresses: BTreeSet<SocketAddr>, now: Instant) {
         self.is_answered = true;
-        self.told.extend(addresses.into_iter().map(|address| (address, now)));
-        self.told.retain(|_, last| now.duration_since(*last) < REMEMBERED);
+        self.reported.extend(addresses.into_iter().map(|address| (address, now)));
+        self.reported.retain(|_, last| now.duration_since(*last) < REMEMBERED);
     }
 
-    /// The policy that follows. Nothing is open before the addresses are known.
+    /// The resulting egress policy. It allows no connection before the addresses are known.
     fn policy(&self, service: Option<SocketAddr>, allowed: &[IpNet]) -> EgressPolicy {
         let allowed = allowed.to_vec();
         match &self.resolved {
             Some(resolved) if self.is_answered => {
-                let addresses: BTreeSet<_> = resolved.iter().chain(self.told.keys()).copied().collect();
+                let addresses: BTreeSet<_> = resolved.iter().chain(self.reported.keys()).copied().collect();
                 EgressPolicy::Enforced { allowed, api_server: addresses.into_iter().chain(service).collect() }
             }
             _ => EgressPolicy::Pending { allowed },
@@ -61,7 +61,7 @@ impl Known {
     }
 }
 
-/// Keeps the network's policy at the API server's present addresses, until it is dropped.
+/// Updates the network's policy with the current addresses of the API server. This never returns.
 pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNetwork>, allowed: Vec<IpNet>) {
     let service = service();
     let mut known = Known::default();
@@ -74,11 +74,11 @@ pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNet
                 for server in servers {
                     addresses.extend(lookup_host(server.server_address).await.into_iter().flatten());
                 }
-                known.tell(addresses, Instant::now());
+                known.report(addresses, Instant::now());
             }
-            // Whoever may not see this, or has something in between that does not pass it on.
+            // The operator may not read this, or something in front of the API server does not pass it on.
             Err(kube::Error::Api(answer)) if answer.is_forbidden() || answer.is_not_found() => {
-                known.tell(BTreeSet::new(), Instant::now());
+                known.report(BTreeSet::new(), Instant::now());
             }
             Err(_) => {}
         }
@@ -89,7 +89,7 @@ pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNet
     }
 }
 
-/// The addresses of the name by which the operator reaches the API server.
+/// The addresses of the host name by which the operator reaches the API server.
 async fn resolve(config: &Config) -> Option<BTreeSet<SocketAddr>> {
     let url = &config.cluster_url;
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
@@ -97,7 +97,7 @@ async fn resolve(config: &Config) -> Option<BTreeSet<SocketAddr>> {
     Some(lookup_host((host, port)).await.ok()?.collect())
 }
 
-/// The Service, as Kubernetes tells every container when it starts.
+/// The address of the API server's Service, which Kubernetes passes to every container in environment variables.
 fn service() -> Option<SocketAddr> {
     let host: IpAddr = std::env::var("KUBERNETES_SERVICE_HOST").ok()?.parse().ok()?;
     let port = std::env::var("KUBERNETES_SERVICE_PORT").ok()?.parse().ok()?;
@@ -125,7 +125,7 @@ mod tests {
         let mut known = Known::default();
         assert_eq!(forbidden(&known), None);
         known.resolve(None);
-        known.tell(addresses(&["10.0.0.5:6443"]), now);
+        known.report(addresses(&["10.0.0.5:6443"]), now);
         assert_eq!(forbidden(&known), None, "its name is not resolved");
         known.resolve(Some(addresses(&["10.96.0.1:443"])));
         assert_eq!(forbidden(&known), Some(addresses(&["10.96.0.1:443", "10.0.0.5:6443"])));
@@ -139,15 +139,15 @@ mod tests {
         let start = Instant::now();
         let mut known = Known::default();
         known.resolve(Some(addresses(&["10.0.0.1:443"])));
-        known.tell(addresses(&["10.0.0.5:6443"]), start);
-        // It moved, and another API server of the cluster answered.
+        known.report(addresses(&["10.0.0.5:6443"]), start);
+        // The API server moved, and another API server of the cluster answered.
         known.resolve(Some(addresses(&["10.0.0.2:443"])));
-        known.tell(addresses(&["10.0.0.6:6443"]), start + LOOK);
+        known.report(addresses(&["10.0.0.6:6443"]), start + LOOK);
         assert_eq!(forbidden(&known), Some(addresses(&["10.0.0.2:443", "10.0.0.5:6443", "10.0.0.6:6443"])));
-        // A look-up that fails leaves what was known.
+        // A failed look-up keeps the known addresses.
         known.resolve(None);
         known.resolve(Some(BTreeSet::new()));
-        known.tell(addresses(&["10.0.0.6:6443"]), start + REMEMBERED);
+        known.report(addresses(&["10.0.0.6:6443"]), start + REMEMBERED);
         assert_eq!(forbidden(&known), Some(addresses(&["10.0.0.2:443", "10.0.0.6:6443"])));
     }
 }

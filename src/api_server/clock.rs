@@ -1,8 +1,8 @@
-//! The time as the API server has it. It wrote the times in the cluster's objects, so only it tells how long ago they
-//! are: the clock of this machine may be minutes ahead or behind.
+//! Follows the clock of the API server. The API server wrote the times in the cluster's objects, so their age can
+//! be judged only by its clock: the clock of this machine may be minutes ahead or behind.
 //!
-//! Any clock may be set wrong for a while. Between two readings time passes as this process measures it, and a reading
-//! that does not agree with that counts only once it has stood for long enough.
+//! Any clock may be wrong for a while. Between two readings, time is measured by this process. A reading that
+//! contradicts that measurement counts only after it has persisted for long enough.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,42 +13,42 @@ use hyper::{Request, header::DATE};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use kube::{Client, client::Body};
 
-/// How old a reading may be.
+/// The maximum age of a reading.
 const REFRESH: Duration = Duration::from_secs(5);
 
-/// Readings are whole seconds, and their answers take a while.
+/// Differences up to this size are ignored, since readings are in whole seconds and answers take some time.
 const NOISE: SignedDuration = SignedDuration::from_secs(2);
 
-/// By how much the clocks of a cluster's API servers may differ, or one of them be corrected.
+/// By how much the clocks of a cluster's API servers may differ, or one of them may be corrected, without doubt.
 const DRIFT: SignedDuration = SignedDuration::from_secs(30);
 
-/// By how much the clock of this machine may differ before it is not known which one is right.
+/// If the clock of this machine differs by more than this, it is unknown which clock is right.
 const DISAGREEMENT: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long a clock that does not agree must go on before it is believed.
+/// How long a clock must persist in contradicting the measured time before it is believed.
 const STEADY: Duration = Duration::from_mins(15);
 
-/// The present time.
+/// The current time, with its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// The time.
+    /// The current time.
     pub time: Timestamp,
-    /// The earliest that it may be, where clocks do not agree: what cannot be undone goes by this.
+    /// The earliest possible time if clocks disagree. What cannot be undone is decided by this.
     pub earliest: Timestamp,
-    /// The latest that it may be: what must last for a while is counted from this.
+    /// The latest possible time if clocks disagree. What must last for a while is counted from this.
     pub latest: Timestamp,
-    /// What the API server says just now, where this machine agrees with it, or else the time: what can be done once
-    /// more goes by this, such as the renewal of a token after a machine stood still for hours.
+    /// The last reading of the API server if it jumped and this machine agrees with it, otherwise `time`. What can
+    /// be repeated is decided by this, such as the renewal of a token after the machine was suspended for hours.
     pub likely: Timestamp,
 }
 
 impl Now {
-    /// The time of this machine, where there is no other.
+    /// The time of this machine, for use without an API server.
     pub fn local() -> Self {
         Self::certain(Timestamp::now())
     }
 
-    /// A time that nobody doubts.
+    /// A time without uncertainty.
     pub fn certain(time: Timestamp) -> Self {
         Self { time, earliest: time, latest: time, likely: time }
     }
@@ -59,7 +59,8 @@ impl Now {
 pub struct Clock(Mutex<Option<Followed>>);
 
 impl Clock {
-    /// The time, with a reading that is not old. Later readings may fail: time goes on without them.
+    /// The current time. The clock is read again if the last reading is old. Later readings may fail: the time is
+    /// then measured by this process.
     pub(super) async fn read(&self, client: &Client) -> Result<Now, kube::Error> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.filter(|known| known.last.at.elapsed() < REFRESH) {
@@ -76,7 +77,8 @@ impl Clock {
         Ok(followed.now(Instant::now()))
     }
 
-    /// The time in whole seconds, as the API server stores times; before any reading, that of this machine.
+    /// The time in whole seconds, as the API server stores times. Before any reading, it is the time of this
+    /// machine.
     pub(super) fn seconds(&self) -> Timestamp {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let time = known.map_or_else(Timestamp::now, |known| known.now(Instant::now()).time);
@@ -84,7 +86,7 @@ impl Clock {
     }
 }
 
-/// What two clocks say at a moment.
+/// The times of both clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     server: Timestamp,
@@ -93,30 +95,31 @@ struct Reading {
 }
 
 impl Reading {
-    /// Asks the API server for its time, which every answer carries (`Date`, RFC 9110 section 6.6.1).
+    /// Asks the API server for its time, which every answer contains (`Date`, RFC 9110 section 6.6.1).
     async fn take(client: &Client) -> Result<Self, kube::Error> {
         let request = Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
         let answer = client.send(request).await?;
-        // Not before: an answer that took long would make the time later than it is.
+        // The moment is taken after the answer. With the moment of the request, a slow answer would make the time
+        // later than it is.
         let at = Instant::now();
         let date = answer.headers().get(DATE).and_then(|date| parse(date.to_str().ok()?));
         let local = Timestamp::now();
-        // Something between both took it out.
+        // A proxy may have removed the header; the local time is used then.
         Ok(Self { server: date.unwrap_or(local), local, at })
     }
 }
 
-/// How much earlier and later than what is followed it may be.
+/// By how much the true time may be earlier or later than the followed time.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
     earlier: SignedDuration,
     later: SignedDuration,
-    /// Until when that counts.
+    /// When the doubt ends.
     until: Instant,
 }
 
 impl Doubt {
-    /// What follows from something that is off by this at this moment.
+    /// The doubt because of a clock that differed by `off` at this moment.
     fn about(off: SignedDuration, at: Instant) -> Self {
         let zero = SignedDuration::ZERO;
         Self { earlier: (-off).max(zero), later: off.max(zero), until: at + STEADY }
@@ -131,17 +134,18 @@ impl Doubt {
     }
 }
 
-/// A clock that is followed from its first reading on.
+/// The state of a clock that is followed since its first reading.
 #[derive(Clone, Copy, Debug)]
 struct Followed {
-    /// The time at a moment.
+    /// The time at the moment `at`.
     time: Timestamp,
     at: Instant,
     /// The last reading.
     last: Reading,
-    /// What this machine said at first, and the API server does since, against the time.
+    /// The doubt, from a disagreement with this machine's clock at the first reading, and from later readings that
+    /// contradict the followed time.
     doubt: Option<Doubt>,
-    /// By how much readings differ from what was followed so far, and since when they do.
+    /// By how much readings contradict the followed time, and since when they do.
     jump: Option<(SignedDuration, Instant)>,
 }
 

@@ -1,4 +1,4 @@
-//! The cluster as a maker of tokens: what it makes, and which of that opens its own API server.
+//! The cluster as an issuer of tokens, and whether its own API server accepts a given token.
 
 use std::sync::Arc;
 
@@ -10,47 +10,47 @@ use super::{
     Writes, client,
     clock::{Clock, Now},
 };
-use crate::{error::in_words, jwt::Token, sensitive::Sensitive};
+use crate::{error::in_words, sensitive::Sensitive, token::Token};
 
-/// A cluster, with the operator's own right to it.
+/// A cluster, with the operator's own credentials for it.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The connection with the operator's credentials.
+    /// The client with the operator's credentials.
     pub client: Client,
-    /// Where it is and whom to trust, with the operator's credentials.
+    /// The address, the trusted authorities, and the operator's credentials.
     config: Config,
     clock: Arc<Clock>,
 }
 
-/// What the API server makes of a token.
+/// Whether the API server accepts a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acceptance {
-    /// It takes the token for somebody.
+    /// The API server recognizes an identity in the token.
     Accepted,
-    /// It refuses the token.
+    /// The API server refuses the token.
     Refused,
-    /// It does not say; what was seen.
+    /// The answer does not show it. The text describes what happened.
     Unknown(String),
 }
 
 impl Cluster {
-    /// The cluster of this configuration, which the client belongs to.
+    /// The cluster of this configuration, from which the client was made.
     pub fn new(client: Client, config: Config) -> Self {
         Self { client, config, clock: Arc::default() }
     }
 
-    /// The present time of the API server.
+    /// The current time of the API server.
     pub async fn now(&self) -> kube::Result<Now> {
         self.clock.read(&self.client).await
     }
 
-    /// The same in whole seconds, as it stores times, without a new reading of its clock.
+    /// The current time of the API server in whole seconds, as it stores times, without another request.
     pub fn seconds(&self) -> Timestamp {
         self.clock.seconds()
     }
 
-    /// The audiences of the operator's own token, all of which the API server accepts. Nothing where the operator has
-    /// no token, or one that says nothing.
+    /// The audiences of the operator's own token, all of which the API server accepts. Empty if the operator has no
+    /// token, or one that does not list audiences.
     pub fn own_audiences(&self) -> Vec<String> {
         let auth = &self.config.auth_info;
         let text = match (&auth.token, &auth.token_file) {
@@ -61,12 +61,14 @@ impl Cluster {
         text.map(|text| audiences(&text)).unwrap_or_default()
     }
 
-    /// Whether the token opens the API server that it is from: it is sent there as a stranger would send it.
+    /// Whether the API server accepts the token. The request carries the token instead of the operator's
+    /// credentials.
     pub async fn accepts(&self, token: &Sensitive) -> Acceptance {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo { token: Some(token.expose().to_owned().into()), ..AuthInfo::default() };
         match ask(config).await {
-            // Whoever is not known is refused before it is looked at what is asked for.
+            // The API server authenticates a request before it considers what is requested, so any other answer
+            // means that it accepted the token.
             Ok(StatusCode::UNAUTHORIZED) => Acceptance::Refused,
             Ok(StatusCode::OK | StatusCode::FORBIDDEN) => Acceptance::Accepted,
             Ok(status) => Acceptance::Unknown(format!("it answers with the status {}", status.as_u16())),
@@ -75,7 +77,7 @@ impl Cluster {
     }
 }
 
-/// The status of a request that everybody may make who is known.
+/// The status of a request that every authenticated account may make.
 async fn ask(config: Config) -> kube::Result<StatusCode> {
     let request = Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
     Ok(client(config, &Writes::default())?.send(request).await?.status())

@@ -1,38 +1,24 @@
 //! The trait `Kind`, through which the engine uses the four kinds of resources.
 
-use std::fmt::Debug;
-
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
-use kube::{CustomResourceExt, Resource};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
     CheckContext, Checked, Env, EventDraft, Inputs, Reference, ReferencedKind, Report, TargetSharing, Values,
 };
 use crate::{
-    api::{CheckName, CommonSpec, Reason, Status},
+    api::{AuthResource, CheckName, Reason},
     net::{Login, Trust},
     problem::Problem,
     workloads::Environment,
 };
 
-/// A kind of custom resource: how its spec is parsed, verified and turned into values.
+/// A kind of custom resource: how its spec is parsed, verified and turned into values. The items are in the order
+/// of the pipeline's steps; the fields that every resource has are in [`AuthResource`].
 ///
-/// `probe`, `maintain` and `cleanup` use the network; everything else is pure. Only `maintain` and `cleanup`
-/// change anything at a remote server, and the command `check` calls neither.
-pub trait Kind:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + CustomResourceExt
-    + Serialize
-    + DeserializeOwned
-    + Clone
-    + Debug
-    + Send
-    + Sync
-    + 'static
-{
+/// `probe`, `maintain` and `cleanup` use the network, and everything else is pure. Only `maintain` and `cleanup`
+/// change anything at the remote server, and the command `check` calls neither.
+pub trait Kind: AuthResource {
     /// The short name, which is also the suffix of the default Secret name.
     const SHORT_NAME: &'static str;
 
@@ -42,32 +28,36 @@ pub trait Kind:
     /// What a person does with the settings, as a sentence.
     const DESTINATION: &'static str = "The env entries for the container of W&B Server.";
 
-    /// The kinds of custom resources to which specs of this kind refer.
-    const REFERENCED_KINDS: &'static [ReferencedKind] = &[];
-
     /// The spec as validated types.
     type Parsed: Send + Sync;
 
-    /// The parsed spec joined with the referenced values: everything that the checks and rendering need.
+    /// Everything that checks and rendering need: the parsed spec and the referenced values.
     type Plan: Send + Sync;
 
     /// What a run of the checks obtains beside its findings, for the values and the status.
     type Evidence: Clone + Default + Send + Sync;
 
-    /// The part of the status that only this kind has.
-    type Details: Serialize + DeserializeOwned + Clone + Default + PartialEq + Send + Sync;
+    // Resolve and plan.
 
-    /// The spec fields that every kind has.
-    fn common(&self) -> &CommonSpec;
+    /// The kinds of custom resources to which specs of this kind refer.
+    const REFERENCED_KINDS: &'static [ReferencedKind] = &[];
 
-    /// The last written status.
-    fn status(&self) -> Option<&Status>;
+    /// Validates the spec by itself. A problem sets the condition `Accepted` to False.
+    fn parse(&self) -> Result<Self::Parsed, Problem>;
 
-    /// The kind's own part of the last written status.
-    fn details(&self) -> Self::Details;
+    /// Every object to which the spec refers, except `spec.tls.caBundle`.
+    fn references(&self) -> Vec<Reference>;
 
-    /// The spec as a serializable value. Findings depend on it and on the referenced contents.
-    fn spec(&self) -> &impl Serialize;
+    /// Joins the parsed spec with the referenced values.
+    fn plan(parsed: Self::Parsed, inputs: Inputs) -> Self::Plan;
+
+    /// The plan that earlier published values correspond to, to check whether they still work; `None` if the
+    /// values do not show it.
+    fn plan_of(&self, _values: &Values, _system_trust: &Trust) -> Option<Self::Plan> {
+        None
+    }
+
+    // Precedence among resources.
 
     /// An identity that only one resource of the kind in a namespace may have. The oldest resource keeps it.
     fn unique_identity(&self) -> Option<String> {
@@ -79,8 +69,7 @@ pub trait Kind:
         None
     }
 
-    /// Everything that a resource of the kind may decide at a target, and that only one resource at a time may
-    /// decide, in words for messages.
+    /// Every setting of a target that only one resource may decide at a time, in words for messages.
     const EXCLUSIVE_SETTINGS: &'static [&'static str] = &[];
 
     /// The exclusive settings that this resource decides.
@@ -99,58 +88,41 @@ pub trait Kind:
         values.first().cloned().unwrap_or_default()
     }
 
-    /// The findings about the spec that follow from the settings of the target.
-    fn check_target(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {
-        Vec::new()
-    }
+    // Check.
 
-    /// Validates the spec by itself. A problem sets the condition `Accepted` to False.
-    fn parse(&self) -> Result<Self::Parsed, Problem>;
-
-    /// Every object that the spec refers to, except `spec.tls.caBundle`.
-    fn references(&self) -> Vec<Reference>;
-
-    /// Joins the parsed spec with the referenced values.
-    fn plan(parsed: Self::Parsed, inputs: Inputs) -> Self::Plan;
-
-    /// The setting with the credentials that must not be sent too often, since the server may lock the account.
+    /// The setting with the credential that the checks send, if a server may lock the account after wrong ones.
     const CREDENTIAL: Option<Env> = None;
 
-    /// The credentials that the checks send, where a server may lock the account for wrong ones.
+    /// The credentials that the checks send, if a server may lock the account after wrong ones.
     fn login(_plan: &Self::Plan) -> Option<Login> {
         None
     }
 
-    /// The plan that earlier values correspond to, to check whether they still work; `None` if the values do not
-    /// show it.
-    fn plan_of(&self, _values: &Values, _system_trust: &Trust) -> Option<Self::Plan> {
-        None
-    }
-
-    /// When a new process repeats checks that an earlier one made with the same inputs and that passed.
+    /// When a new process repeats the checks that passed in an earlier process with the same inputs.
     const FIRST_CHECK: FirstCheck = FirstCheck::Spread;
 
     /// Every check of this plan, in the order in which people read them (`SecretValues` is added by the engine).
     fn checks(plan: &Self::Plan) -> Vec<CheckName>;
 
-    /// Runs the checks against the real servers and records the findings.
+    /// Runs the checks against the real servers, and records the findings.
     fn probe(
         plan: &Self::Plan,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
         report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send;
 
-    /// Whether the resource leaves something at a remote server that must be removed with it, as far as the
-    /// resource and its published values show.
-    fn remote_state(&self, _published: Option<&Values>) -> RemoteState {
-        RemoteState::None
+    /// The findings about the spec that follow from the settings of the target.
+    fn check_target(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {
+        Vec::new()
     }
+
+    // Maintain what the resource has at the remote server.
 
     /// What must be maintained at the remote server, if anything.
     fn maintenance(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
-        _scene: &CheckContext<'_>,
+        _context: &CheckContext<'_>,
     ) -> Option<Maintenance> {
         None
     }
@@ -158,7 +130,7 @@ pub trait Kind:
     /// Maintains it, and records the check that [`Kind::maintenance`] named.
     fn maintain(
         _plan: &Self::Plan,
-        _scene: &CheckContext<'_>,
+        _context: &CheckContext<'_>,
         evidence: Self::Evidence,
         _report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send {
@@ -170,10 +142,23 @@ pub trait Kind:
     fn renew_at(
         _plan: &Self::Plan,
         _evidence: &Self::Evidence,
-        _scene: &CheckContext<'_>,
+        _context: &CheckContext<'_>,
     ) -> Option<Timestamp> {
         None
     }
+
+    /// Whether something at the remote server must be removed with the resource, as far as the resource and its
+    /// published values show.
+    fn remote_state(&self, _published: Option<&Values>) -> RemoteState {
+        RemoteState::None
+    }
+
+    /// Removes what the resource made at the remote server, before the resource is deleted.
+    fn cleanup(&self, _context: &CheckContext<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    // Publish.
 
     /// The values to publish; `None` if something that they need could not be obtained.
     fn render(plan: &Self::Plan, evidence: &Self::Evidence, context: &RenderContext<'_>) -> Option<Values>;
@@ -187,6 +172,8 @@ pub trait Kind:
     fn placeholder_evidence(_plan: &Self::Plan) -> Self::Evidence {
         Self::Evidence::default()
     }
+
+    // Status, events and metrics.
 
     /// The kind's own part of the status; `previous` if this run found nothing new.
     fn status_details(
@@ -206,11 +193,6 @@ pub trait Kind:
     /// The times in the details that become metrics.
     fn metric_timestamps(_details: &Self::Details) -> MetricTimestamps {
         MetricTimestamps::default()
-    }
-
-    /// Removes what the resource made at a remote server, before the resource is deleted.
-    fn cleanup(&self, _scene: &CheckContext<'_>) -> impl Future<Output = Result<(), Problem>> + Send {
-        std::future::ready(Ok(()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Certificates of authorities, where an installation keeps them.
+//! The certificates of authorities that an installation trusts, wherever it keeps them.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use crate::{
     net::only_certificates,
 };
 
-/// Where certificates of authorities stand.
+/// Certificates of authorities, with their place and purpose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificates {
-    /// What the server trusts them for.
+    /// For which connections the server trusts the certificates.
     pub purpose: TrustPurpose,
-    /// Where they are.
+    /// The place of the certificates.
     pub place: CertificatePlace,
-    /// What their absence means.
+    /// Whether the certificates may be missing.
     pub need: Requirement,
 }
 
-/// What certificates are trusted for.
+/// For which connections certificates are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustPurpose {
-    /// Every connection.
+    /// They are trusted for every connection.
     Everything,
-    /// The directory alone.
+    /// They are trusted only for connections to the directory.
     Directory,
 }
 
-/// Where certificates are.
+/// The place of certificates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CertificatePlace {
-    /// In these keys of an object.
+    /// These keys of an object contain them.
     Keys(ObjectKey, Vec<String>),
-    /// In every key of an object.
+    /// All keys of an object contain them.
     Object(ObjectKey),
-    /// In this text.
+    /// The text itself contains them.
     Text(String),
 }
 
-/// A key of an object.
+/// An object, and one of its keys.
 type ObjectEntry = (ObjectKey, String);
 
 impl Certificates {
@@ -46,7 +46,7 @@ impl Certificates {
         Self { purpose: TrustPurpose::Everything, place, need: Requirement::Required }
     }
 
-    /// The object that holds them.
+    /// The object that contains the certificates, if they are in one.
     pub fn object(&self) -> Option<&ObjectKey> {
         match &self.place {
             CertificatePlace::Keys(object, _) | CertificatePlace::Object(object) => Some(object),
@@ -54,7 +54,7 @@ impl Certificates {
         }
     }
 
-    /// Each text with certificates, without anything else, and the key that holds it.
+    /// The texts that contain certificates, each with its place and reduced to the certificates themselves.
     pub(super) fn texts(&self, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<(Option<ObjectEntry>, String)> {
         let of = |object: &ObjectKey, is_meant: &dyn Fn(&String) -> bool| {
             let Some(Fetched::Found { data, .. }) = objects.get(object) else { return Vec::new() };
@@ -75,16 +75,17 @@ impl Certificates {
     }
 }
 
-/// The PEM text of every certificate, with the one key that holds them all, where there is one.
+/// The PEM text of all certificates of some purpose.
 pub struct Authorities {
-    /// The certificates, each text once.
+    /// All certificates; equal texts occur only once.
     pub pem: String,
-    /// The key of the object that holds all of them, where there is one such.
+    /// The object and key that contain all of the certificates, if there is such a key. A spec can then refer to
+    /// it.
     pub only: Option<(ObjectKey, String)>,
 }
 
 impl Authorities {
-    /// Reads them; nothing where there is none.
+    /// Reads the certificates; `None` if there are none.
     pub fn read<'a>(
         certificates: impl IntoIterator<Item = &'a Certificates>,
         objects: &BTreeMap<ObjectKey, Fetched>,

@@ -1,5 +1,6 @@
-//! Values of W&B's charts: `charts/operator-wandb`, also as the W&B operator v1 has them in its resource, and
-//! the legacy `charts/wandb`. They lead to the variables that the charts' templates make of them.
+//! Reads the values of W&B's charts: `charts/operator-wandb`, whose values are also in the resource of the W&B
+//! operator v1, and the legacy `charts/wandb`. The result is the environment that the templates of the chart make
+//! of the values.
 
 use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Map, Value, json};
@@ -17,7 +18,7 @@ use crate::{
     workloads::v1,
 };
 
-/// Which chart values are for.
+/// The chart to which values belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chart {
     /// `charts/operator-wandb`.
@@ -26,11 +27,11 @@ pub enum Chart {
     Legacy,
 }
 
-/// The keys by which the legacy chart's values are known.
+/// The keys by which values of the legacy chart are recognized.
 const LEGACY_KEYS: [&str; 4] = ["sso", "ldap", "extraEnv", "customCACerts"];
 
 impl Chart {
-    /// The chart that has these keys, if any.
+    /// The chart to which these values belong, judged by their keys.
     pub fn of(values: &Value) -> Option<Self> {
         if values.get("global").is_some_and(Value::is_object) {
             return Some(Self::Operator);
@@ -39,30 +40,30 @@ impl Chart {
     }
 }
 
-/// The hours of a session in the chart's own values.
+/// The default for the hours of a session in `charts/operator-wandb`.
 const SESSION_HOURS: &str = "720";
 
-/// What values tell.
+/// The settings of the server that result from the values of a chart.
 #[derive(Debug)]
 pub struct Chosen {
     /// The shape of the server that answers logins.
     pub shape: ServerShape,
-    /// The environment.
+    /// The environment of that server.
     pub entries: Vec<EnvironmentEntry>,
-    /// The authorities.
+    /// The certificate authorities that the server trusts.
     pub certificates: Vec<Certificates>,
-    /// Where people open W&B.
+    /// The address at which people open W&B.
     pub host: Option<String>,
 }
 
-/// What the values of `charts/operator-wandb` lead to in the part that answers logins.
+/// The settings that the values of `charts/operator-wandb` give to the part of the server that answers logins.
 pub fn operator(values: &Value) -> Chosen {
     let at = |path: &str| values.pointer(path);
     let text = |path: &str| at(path).and_then(scalar).filter(|text| !text.is_empty());
     let is_split = at("/app/install") == Some(&Value::Bool(false));
     let (shape, part) = if is_split { (ServerShape::Split, "api") } else { (ServerShape::Local, "app") };
     let mut entries = Vec::new();
-    // The chart has none of the three without a client.
+    // Without a client id, the chart sets none of these three.
     if text("/global/auth/oidc/clientId").is_some() {
         for (field, path) in [
             (Field::Issuer, "/global/auth/oidc/issuer"),
@@ -73,7 +74,7 @@ pub fn operator(values: &Value) -> Chosen {
             entries.extend(under_each_name(field, &origin));
         }
     }
-    // The split services always get it, from the chart's own value where nobody gives another.
+    // The chart always sets this for the split services, and uses its own default if no value is given.
     let hours =
         text("/global/auth/sessionLengthHours").or_else(|| is_split.then(|| SESSION_HOURS.to_owned()));
     if let Some(hours) = hours {
@@ -99,7 +100,8 @@ pub fn operator(values: &Value) -> Chosen {
     }
 }
 
-/// What the values of `charts/wandb` lead to; `release` is the Deployment's name, where that is known.
+/// The settings that the values of `charts/wandb` give to the server. `release` is the name of the Deployment, if
+/// it is known.
 pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
     let at = |path: &str| values.pointer(path);
     let text = |path: &str| at(path).and_then(scalar).filter(|text| !text.is_empty());
@@ -157,7 +159,7 @@ pub fn legacy(values: &Value, release: Option<&str>) -> Chosen {
     Chosen { shape: ServerShape::Local, entries, certificates, host: text("/host") }
 }
 
-/// The legacy chart puts both secrets into one of its own.
+/// Replaces both secrets by references to the Secret into which the legacy chart writes them.
 fn in_secret_of_the_release(entries: &mut [EnvironmentEntry], release: &str) {
     for entry in entries {
         let EnvironmentEntry::Variable { name, origin } = entry else { continue };
@@ -185,12 +187,13 @@ fn variable(name: &str, origin: EntryOrigin) -> EnvironmentEntry {
     EnvironmentEntry::Variable { name: name.to_owned(), origin }
 }
 
-/// A text as the chart writes it; what its template engine would change is not known here.
+/// A text that the chart writes into a variable. If its template engine would change the text, the result is
+/// unknown here.
 fn written(text: String) -> EntryOrigin {
     if text.contains("{{") { EntryOrigin::Elsewhere } else { EntryOrigin::Text(text) }
 }
 
-/// An entry of a map of variables: a scalar, or what a container's variable has beside its name.
+/// An entry of a map of variables. Its value is a scalar, or the entry of a container's `env` without its name.
 fn entry(name: &str, value: &Value) -> EnvironmentEntry {
     let origin = match value {
         Value::Object(source) => {
@@ -232,7 +235,7 @@ mod tests {
         }
     }
 
-    /// What the legacy chart sets are names of the kinds, except the one that no server reads.
+    /// The variables that the legacy chart sets are known to the kinds, except for one that no server reads.
     #[test]
     fn the_legacy_chart_sets_known_names() {
         let values = json!({
@@ -250,7 +253,8 @@ mod tests {
         assert_eq!(unknown, ["OIDC_CLIENT_SECRET"]);
     }
 
-    /// Later entries count: what is closer to the application wins, and a map beats the chart's own fields.
+    /// The last entry of a variable counts. The order shows that a place closer to the application wins, and that a
+    /// map overrides the chart's own fields.
     #[test]
     fn the_chart_lets_the_closest_value_count() {
         let values = json!({

@@ -1,4 +1,4 @@
-//! From the fields that a kind found to a resource that the API server takes.
+//! Makes a resource that the API server accepts from the fields that a kind has found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,55 +12,55 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// A kind that can be found in the environment of a running server.
+/// A kind whose spec can be found from the environment of a running server.
 pub trait Recoverable: Kind {
-    /// Whether the environment has what this kind is for.
+    /// Whether the environment contains settings of this kind.
     fn is_configured(found: &FoundEnvironment) -> bool;
 
     /// Finds the fields of the spec.
     fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>);
 
-    /// Adds what this resource says of the server and no variable of the kind tells.
+    /// Adds to the environment what this resource says about the server and no variable of the kind contains.
     fn add_unsaid(&self, _found: &mut FoundEnvironment) {}
 
-    /// Takes over from another resource what only a spec can tell: how its values are to be checked.
+    /// Takes from another resource what no environment contains, such as how values are checked.
     fn complete(&mut self, present: &Self);
 }
 
-/// What a resource has beside what the environment tells.
+/// The parts of a resource that do not come from the environment.
 #[derive(Clone, Copy)]
 pub struct ResourceIdentity<'a> {
-    /// Its name.
+    /// The name of the resource.
     pub name: &'a str,
-    /// Its namespace.
+    /// The namespace of the resource.
     pub namespace: &'a str,
-    /// `spec.target`, where it delivers to anything.
+    /// `spec.target`, if the resource delivers to a target.
     pub target: Option<&'a Value>,
-    /// `spec.tls`, where there are authorities of one's own.
+    /// `spec.tls`, if the installation trusts authorities of its own.
     pub tls: Option<&'a Value>,
-    /// What was read, by which the names of new Secrets are chosen.
+    /// The objects that were read. New Secrets get names that these do not use.
     pub objects: &'a BTreeMap<ObjectKey, Fetched>,
 }
 
-/// A resource that says what a server has.
+/// A resource with the settings that a server has now.
 pub struct ResourceDraft {
-    /// Its kind.
+    /// The kind of the resource.
     pub kind: String,
-    /// Every setting of the kind.
+    /// Every setting that the kind can have.
     pub environment: &'static [Env],
-    /// The resource.
+    /// The resource itself.
     pub manifest: Value,
-    /// What a person must write into it before it can be applied; usually nothing.
+    /// What a person must add to the resource before it can be applied. It is usually empty.
     pub holes: Vec<String>,
-    /// The keys of Secrets that are to be made before.
+    /// The keys of Secrets that must be created before the resource is applied.
     pub made: Vec<NewSecretKey>,
-    /// The variables that it cannot say.
+    /// The variables that the resource cannot express.
     pub losses: Vec<Loss>,
-    /// What a person should know.
+    /// What a person should know about the resource.
     pub notes: Vec<String>,
 }
 
-/// The resource of a kind; nothing where the environment has nothing of it.
+/// Makes the resource of a kind; `None` if the environment has no settings of that kind.
 pub fn draft<K: Recoverable>(
     found: &FoundEnvironment,
     identity: ResourceIdentity<'_>,
@@ -90,7 +90,7 @@ pub fn draft<K: Recoverable>(
     }
     if let Some(tls) = identity.tls {
         put(&mut manifest, "tls", tls.clone());
-        // Connections without encryption have no use for authorities.
+        // If no connection is encrypted, the spec may not have `tls`, so it is removed again.
         if recovery.holes.is_empty() && complaint::<K>(&manifest).is_some() {
             take_out(&mut manifest, "tls");
         }
@@ -154,7 +154,7 @@ fn take_out(manifest: &mut Value, field: &str) {
     }
 }
 
-/// What is wrong with the resource by itself.
+/// The problem of the resource, judged without the objects to which it refers.
 fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
     let object: K = match serde_json::from_value(manifest.clone()) {
         Ok(object) => object,
@@ -166,7 +166,7 @@ fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
     }
 }
 
-/// Settings that have different values under their names, of which the server reads one.
+/// Describes settings that have different values under their names. The server reads only one of them.
 fn disagreements<K: Kind>(found: &FoundEnvironment) -> Vec<String> {
     let all = K::ENVIRONMENT.iter().filter_map(|env| {
         let first = found.setting(*env)?;
@@ -182,14 +182,14 @@ fn disagreements<K: Kind>(found: &FoundEnvironment) -> Vec<String> {
     all.collect()
 }
 
-/// Hours are written in two ways.
+/// Whether both texts mean the same. A number of hours is written with or without `h`.
 fn is_same(text: &str, other: Option<&str>) -> bool {
     other.is_some_and(|other| text.trim_end_matches('h') == other.trim_end_matches('h'))
 }
 
 impl FoundEnvironment {
-    /// Every variable of the kinds that the value of its name among the published values differs from, and
-    /// whether it does: the comparison of what is there with what would be there.
+    /// Compares every variable of these settings with the published value of the same name. Variables that neither
+    /// side has are left out.
     pub fn compare<'a>(
         &'a self,
         environment: &'static [Env],
@@ -210,17 +210,17 @@ impl FoundEnvironment {
     }
 }
 
-/// How a variable that is there stands to the published one.
+/// How a variable of the server compares with the published value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// Both have the same value.
     Same,
     /// They have different values.
     Different,
-    /// The present value could not be read.
+    /// The value of the server could not be read.
     Unknown,
-    /// It is not published, so it stays as it is.
+    /// The variable is not published, so it stays as it is.
     Left,
-    /// It is not set today.
+    /// The variable is not set at the server today.
     New,
 }

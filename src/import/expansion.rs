@@ -1,9 +1,9 @@
-//! The values of variables that use other variables.
+//! Expands references to other variables in the values of variables.
 
 use crate::workloads::{Piece, pieces};
 
-/// The text with each `$(NAME)` replaced by what the variable has, and a name that is not set as it is. Nothing where
-/// a variable is set, but its value is not known.
+/// Replaces each `$(NAME)` in the text by the value of that variable; the reference to a variable that is not set
+/// stays as it is. The result is `None` if a variable is set to an unknown value.
 pub(super) fn expand<'a>(text: &str, value_of: impl Fn(&str) -> Option<Option<&'a str>>) -> Option<String> {
     let mut expanded = String::new();
     for piece in pieces(text) {

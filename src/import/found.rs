@@ -1,4 +1,4 @@
-//! The environment that the server's container has.
+//! The environment of the container that runs the server.
 
 use std::collections::BTreeMap;
 
@@ -16,43 +16,43 @@ pub struct FoundEnvironment {
     pub shape: ServerShape,
     /// Every variable, by name.
     pub variables: BTreeMap<String, Variable>,
-    /// Where people open W&B.
+    /// The address at which people open W&B.
     pub host: Option<String>,
-    /// The issuer whose tokens are accepted, as a person gives it: it stands in no variable.
+    /// The issuer whose tokens the server accepts. A person must supply it, since no variable contains it.
     pub token_issuer: Option<String>,
 }
 
-/// One variable.
+/// An environment variable of the server.
 #[derive(Clone)]
 pub struct Variable {
-    /// Where its value stands.
+    /// Where the value comes from.
     pub source: VariableSource,
-    /// Its value; nothing where that could not be read.
+    /// The value; `None` if it could not be read.
     pub value: Option<Sensitive>,
 }
 
-/// Where the value of a variable stands.
+/// Where the value of a variable comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VariableSource {
-    /// In a key of a Secret.
+    /// A key of a Secret.
     Secret(KeyReference),
-    /// Somewhere that a resource cannot refer to.
+    /// A place to which a resource cannot refer.
     Elsewhere,
 }
 
-/// A setting of the server, under the name that counts.
+/// A setting of the server, under one of its names.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
-    /// The name.
+    /// The name of the variable.
     pub name: &'static str,
-    /// What it has.
+    /// The variable of that name.
     pub variable: &'a Variable,
 }
 
-/// The variables that say where people open W&B, in the order in which they are believed.
+/// The variables with the address at which people open W&B, in the order of preference.
 const HOSTS: [&str; 3] = ["HOST", "GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"];
 
-/// Reads the subject's environment from the objects that it refers to.
+/// Resolves the environment of an installation with the objects to which it refers.
 pub fn resolve(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -> FoundEnvironment {
     let mut variables = BTreeMap::new();
     for entry in &subject.entries {
@@ -78,7 +78,8 @@ pub fn resolve(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -
     FoundEnvironment { shape, host: host.filter(|host| !host.is_empty()), variables, token_issuer: None }
 }
 
-/// The variable of one entry; nothing where it is optional and what it refers to is not there.
+/// The variable that an entry defines; `None` if the entry is optional and the key to which it refers does not
+/// exist.
 fn variable(
     origin: &EntryOrigin,
     objects: &BTreeMap<ObjectKey, Fetched>,
@@ -109,7 +110,7 @@ fn variable(
     }
 }
 
-/// Whether Kubernetes may set a variable of this name for a Service.
+/// Whether Kubernetes may define a variable of this name for a Service.
 fn is_of_service(name: &str) -> bool {
     ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
 }
@@ -127,20 +128,20 @@ fn text(bytes: &[u8]) -> Option<Sensitive> {
     String::from_utf8(bytes.to_vec()).ok().map(Sensitive::new)
 }
 
-/// What the names tell of a server whose image is not known: only one shape has names with a prefix of these.
+/// Guesses the shape of a server with an unknown image: only names of `wandb/local` have one of these prefixes.
 fn by_names(variables: &BTreeMap<String, Variable>) -> ServerShape {
     let is_local = |name: &String| name.starts_with("OIDC_") || name.starts_with("LOCAL_");
     if variables.keys().any(is_local) { ServerShape::Local } else { ServerShape::Split }
 }
 
 impl FoundEnvironment {
-    /// The setting under the first of its names that has a value, in the order in which the server's shape
+    /// The setting under the first of its names that has a value, in the order in which this shape of the server
     /// reads them.
     pub fn setting(&self, env: Env) -> Option<Setting<'_>> {
         self.settings(env).find(|setting| !setting.is_empty())
     }
 
-    /// The setting under each of its names, in that order, empty ones included.
+    /// The setting under each of its names, in the same order. Empty ones are included.
     pub fn settings(&self, env: Env) -> impl Iterator<Item = Setting<'_>> {
         let (first, second): (Vec<_>, Vec<_>) = match self.shape {
             ServerShape::Local => (env.local.into_iter().collect(), env.split.to_vec()),
@@ -154,7 +155,7 @@ impl FoundEnvironment {
         names.filter_map(|name| Some(Setting { name, variable: self.variables.get(name)? }))
     }
 
-    /// The name under which the server's shape reads the setting first.
+    /// The name that this shape of the server reads first for the setting.
     pub fn first_name(&self, env: Env) -> Option<&'static str> {
         match self.shape {
             ServerShape::Local => env.local.or_else(|| env.split.first().copied()),
@@ -169,12 +170,12 @@ impl FoundEnvironment {
 }
 
 impl Setting<'_> {
-    /// Its value, where it could be read.
+    /// The value of the setting, if it could be read.
     pub fn text(&self) -> Option<&str> {
         self.variable.value.as_ref().map(Sensitive::expose)
     }
 
-    /// Whether it is set to nothing.
+    /// Whether the setting is known to be an empty text.
     fn is_empty(&self) -> bool {
         self.text().is_some_and(str::is_empty)
     }

@@ -1,4 +1,4 @@
-//! The other sources of chart values that W&B's operator v1 merges below those of its resource.
+//! The other sources of chart values, which W&B's operator v1 merges below those of its resource.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use crate::{
     workloads::v1::{self, ValuesAuthor},
 };
 
-/// The key under which each source keeps its values, as JSON.
+/// The key in which each source stores its values, as JSON.
 const VALUES: &str = "values";
 
 /// The objects with the values of the release channel, of W&B's managed settings and of the System Console, in
-/// rising precedence; all of them are below the resource.
+/// increasing precedence. The resource overrides all of them.
 pub fn sources(name: &str) -> [ObjectKey; 3] {
     [secret(&v1::cached_release(name)), config_map(v1::MANAGED), secret(&v1::user_spec(name))]
 }
 
-/// The values as the chart gets them.
+/// The values that the chart receives.
 pub fn merged(values: &Value, name: &str, objects: &BTreeMap<ObjectKey, Fetched>) -> Value {
     let stored = sources(name).map(|source| match objects.get(&source) {
         Some(Fetched::Found { data, .. }) => {

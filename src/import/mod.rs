@@ -1,14 +1,15 @@
-//! From the settings that a running server has to the custom resources that say the same: pure.
+//! Makes custom resources from the settings of a running server. This is pure.
 //!
-//! In reading order: an [`Installation`] is what was read of a [`workload`], of W&B's [`resource`] or of the values of
-//! a [`chart`]; [`resolve`] makes a [`FoundEnvironment`] of it, as the server's container has it. Each kind
-//! turns that into a [`Recovery`] (`render::inverse` in the kind's slice, which uses the kind's own table of
-//! names), and [`draft`] makes the resource. [`plan_of`] goes the same way from values that were published before.
+//! In reading order: an [`Installation`] is what was read from a [`workload`], from W&B's [`resource`] or from the
+//! values of a [`chart`]. [`resolve`] makes a [`FoundEnvironment`] of it, which is the environment of the server's
+//! container. Each kind turns that into a [`Recovery`] (`render::inverse` in the folder of the kind, which uses the
+//! kind's own table of names), and [`draft`] makes the resource. [`plan_of`] does the same for values that were
+//! published before.
 //!
 //! Invariants:
 //!
-//! - A setting that a spec cannot say stays where it is, and is told; it is never approximated.
-//! - A secret value goes from a Secret into no resource: the resource refers to the Secret.
+//! - A setting that a spec cannot express stays where it is, and is reported; it is never approximated.
+//! - A secret value is never copied from a Secret into a resource: the resource refers to the Secret.
 
 mod certificates;
 pub mod chart;

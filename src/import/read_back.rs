@@ -1,4 +1,4 @@
-//! From published values back to the plan that they stand for, to check whether they still work.
+//! Finds the plan from which values were published, to check whether these values still work.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,12 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// The Secret that stands for the authorities among the values, and its key.
+/// The name and key of an imaginary Secret that contains the authorities of the values.
 const AUTHORITIES: (&str, &str) = ("authorities", CA_FILE);
 
-/// The plan that the values stand for; nothing where they are not what a spec of the kind gives. What no value tells
-/// is as in the present resource; what belongs to that alone, such as samples and test users, is left out.
+/// The plan of a spec that would publish these values, or `None` if no spec of the kind would. Settings that no
+/// value contains are taken from the present resource, except for those that concern only that resource, such as
+/// samples and test users.
 pub fn plan_of<K: Recoverable>(present: &K, values: &Values, system_trust: &Trust) -> Option<K::Plan> {
     let names = K::ENVIRONMENT.iter().flat_map(|env| env.names());
     let variables = names.filter_map(|name| {
@@ -53,7 +54,7 @@ pub fn plan_of<K: Recoverable>(present: &K, values: &Values, system_trust: &Trus
     }
 }
 
-/// Puts a value where a resource can refer to it.
+/// Adds a Secret with this value to the objects, and returns the reference to it.
 fn put(objects: &mut BTreeMap<ObjectKey, Fetched>, (name, key): (&str, &str), value: &Sensitive) -> Value {
     let data = BTreeMap::from([(key.to_owned(), value.expose().as_bytes().to_vec())]);
     objects.insert(secret(name), Fetched::Found { version: String::new(), data });

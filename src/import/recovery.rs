@@ -1,4 +1,4 @@
-//! The fields of a spec, as a kind finds them in an environment.
+//! Collects the fields of a spec, as a kind finds them in an environment.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// The fields that a kind found, and what it could not say in fields.
+/// The fields that a kind has found, and the settings that it cannot express in fields.
 pub struct Recovery<'a> {
     base: &'a str,
     objects: &'a BTreeMap<ObjectKey, Fetched>,
@@ -23,44 +23,44 @@ pub struct Recovery<'a> {
     pub(super) notes: Vec<String>,
 }
 
-/// A setting that no field can say.
+/// A setting that no field can express.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// The variable.
+    /// The name of the variable.
     pub name: String,
-    /// Why.
+    /// Why no field can express it.
     pub why: String,
 }
 
-/// A key of a Secret that is to be made, since its value is in no Secret today.
+/// A key of a Secret that must be created, since no Secret contains its value today.
 #[derive(Clone, PartialEq)]
 pub struct NewSecretKey {
-    /// How the resource refers to it.
+    /// The reference to the key in the resource.
     pub reference: KeyReference,
-    /// The value.
+    /// The value of the key.
     pub value: Sensitive,
 }
 
-/// What a variable for true or false has.
+/// The value of a variable that is meant to be true or false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {
-    /// Nothing.
+    /// The variable is not set.
     Unset,
-    /// A value that Go reads (`strconv.ParseBool`).
+    /// The variable has a value that Go reads (`strconv.ParseBool`).
     Known(bool),
-    /// Something else.
+    /// The variable has any other value.
     Unknown,
 }
 
-/// The names of the Secrets that may be made, in the order in which they are tried, for each purpose.
+/// The purposes for which Secrets may be created.
 const PURPOSES: [&str; 2] = [BIND, CLIENT];
-/// A Secret with the password of the directory's account.
+/// The purpose of a Secret with the password of the directory's account; it is a part of the Secret's name.
 pub const BIND: &str = "ldap-bind";
-/// A Secret with the secret of the provider's client.
+/// The purpose of a Secret with the secret of the provider's client; it is a part of the Secret's name.
 pub const CLIENT: &str = "oidc-client";
 const ATTEMPTS: usize = 9;
 
-/// Every Secret that may be made: what is there already must be known, since nothing is replaced.
+/// Every Secret that may be created. Their present contents must be known, since no existing Secret is replaced.
 pub fn made_names(base: &str) -> impl Iterator<Item = ObjectKey> {
     PURPOSES.into_iter().flat_map(move |purpose| candidates(base, purpose))
 }
@@ -75,7 +75,7 @@ fn candidates(base: &str, purpose: &str) -> impl Iterator<Item = ObjectKey> {
 }
 
 impl<'a> Recovery<'a> {
-    /// Nothing yet; `base` is what names of new objects begin with.
+    /// An empty recovery. The names of new objects begin with `base`.
     pub(super) fn new(base: &'a str, objects: &'a BTreeMap<ObjectKey, Fetched>) -> Self {
         Self {
             base,
@@ -89,7 +89,7 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// A field without which the resource makes no sense; where there is nothing, `wanted` says what a person
+    /// Adds a field without which the resource makes no sense. If there is no value, `wanted` says what a person
     /// must write.
     pub fn require(&mut self, field: &'static str, value: Option<Value>, wanted: &str) {
         if value.is_none() {
@@ -98,22 +98,22 @@ impl<'a> Recovery<'a> {
         self.required.push((field, value.unwrap_or_else(|| json!(format!("<{wanted}>")))));
     }
 
-    /// A field that may stay away, and the variables that it says.
+    /// Adds an optional field, with the variables that it expresses.
     pub fn offer(&mut self, field: &'static str, value: Value, names: &[&'static str]) {
         self.optional.push((field, value, names.to_vec()));
     }
 
-    /// A variable that no field can say.
+    /// Records a variable that no field can express.
     pub fn lose(&mut self, name: &str, why: impl Into<String>) {
         self.losses.push(Loss { name: name.to_owned(), why: why.into() });
     }
 
-    /// What a person should know.
+    /// Records what a person should know.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    /// The text of a setting, under the name that counts; one that cannot be read is a loss.
+    /// The text of a setting, with its name. If the value could not be read, the setting is recorded as lost.
     pub fn text<'f>(&mut self, found: &'f FoundEnvironment, env: Env) -> Option<(&'static str, &'f str)> {
         let setting = found.setting(env)?;
         let Some(value) = &setting.variable.value else {
@@ -131,7 +131,8 @@ impl<'a> Recovery<'a> {
         Some((setting.name, value.expose()))
     }
 
-    /// The URL of a setting; one with a user in it may hold a password, which goes into no resource.
+    /// The URL of a setting. A URL with a user is recorded as lost, since it may contain a password, which must not
+    /// be copied into a resource.
     pub fn url<'f>(&mut self, found: &'f FoundEnvironment, env: Env) -> Option<&'f str> {
         let (name, url) = self.text(found, env)?;
         if url.contains('@') {
@@ -141,7 +142,7 @@ impl<'a> Recovery<'a> {
         Some(url)
     }
 
-    /// True or false.
+    /// The boolean value of a setting.
     pub fn flag(&mut self, found: &FoundEnvironment, env: Env) -> Flag {
         if !found.is_set(env) {
             return Flag::Unset;
@@ -157,7 +158,7 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// A reference to the Secret that holds the setting, or to one that is to be made for it.
+    /// A reference to the Secret that contains the setting, or to one that must be created for it.
     pub fn reference(&mut self, setting: Setting<'_>, purpose: &'static str, key: &str) -> Option<Value> {
         let reference = match (&setting.variable.source, &setting.variable.value) {
             (VariableSource::Secret(reference), _) => reference.clone(),
@@ -173,7 +174,8 @@ impl<'a> Recovery<'a> {
         serde_json::to_value(reference).ok()
     }
 
-    /// A key of a Secret under the first name that is free, or that holds the value already.
+    /// A reference to a new key of a Secret, under the first name that is free or whose Secret already contains the
+    /// value.
     fn make(&mut self, value: &Sensitive, purpose: &'static str, key: &str) -> Option<KeyReference> {
         for object in candidates(self.base, purpose) {
             let reference = KeyReference { name: object.name.clone(), key: key.to_owned() };

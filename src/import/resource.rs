@@ -1,4 +1,4 @@
-//! Version v2 of the W&B operator's resource.
+//! Reads version v2 of the W&B operator's resource.
 
 use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::Value;
@@ -14,10 +14,10 @@ use crate::{
     engine::{Field, Kind, Requirement},
 };
 
-/// The part of the resource that answers logins.
+/// The part of the server that answers logins.
 const APPLICATION: &str = "api";
 
-/// The fields that select a key of a Secret or, in newer definitions, hold a value.
+/// The fields that select a key of a Secret or, in newer definitions, can also contain a value.
 const SELECTORS: [(Field, &str); 4] = [
     (Field::Issuer, "/wandb/oidc/issuerUrl"),
     (Field::ClientId, "/wandb/oidc/clientId"),
@@ -25,7 +25,7 @@ const SELECTORS: [(Field, &str); 4] = [
     (Field::AuthMethod, "/wandb/oidc/authMethod"),
 ];
 
-/// The environment that the resource leads to; overrides count last.
+/// The environment that results from the resource. Overrides come last, because they win.
 pub fn entries(spec: &Value) -> Vec<EnvironmentEntry> {
     let selected = SELECTORS.iter().filter_map(|(field, path)| {
         let origin = selected(spec.pointer(path)?)?;
@@ -52,17 +52,17 @@ pub fn entries(spec: &Value) -> Vec<EnvironmentEntry> {
     selected.chain(scalars).chain(overrides).collect()
 }
 
-/// The authorities of every part.
+/// The certificate authorities of every part of the server.
 pub fn certificates(spec: &Value) -> Vec<Certificates> {
     listed(spec.pointer("/global/customCACerts"), spec.pointer("/global/caCertsConfigMap"))
 }
 
-/// Where people open W&B.
+/// The address at which people open W&B.
 pub fn host(spec: &Value) -> Option<String> {
     spec.pointer("/wandb/hostname").and_then(scalar)
 }
 
-/// Certificates in a list, and in a ConfigMap by name.
+/// The certificates in a list, and those in the ConfigMap of this name.
 pub(super) fn listed(list: Option<&Value>, map: Option<&Value>) -> Vec<Certificates> {
     let texts = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let texts = texts.map(|text| CertificatePlace::Text(text.to_owned()));
@@ -71,7 +71,8 @@ pub(super) fn listed(list: Option<&Value>, map: Option<&Value>) -> Vec<Certifica
     texts.chain(map).map(Certificates::everything).collect()
 }
 
-/// Where a selector leads; nothing where it is vacant: the W&B operator writes empty ones where nobody set any.
+/// The origin of the value of a field. It is `None` for an empty one, which the W&B operator writes into fields
+/// that nobody has set.
 fn selected(value: &Value) -> Option<EntryOrigin> {
     if let Some(text) = value.get("value").and_then(scalar).filter(|text| !text.is_empty()) {
         return Some(EntryOrigin::Text(text));
@@ -91,7 +92,7 @@ fn first_name(field: Field) -> Option<&'static str> {
     env.split.first().copied()
 }
 
-/// A scalar as it becomes the value of a variable.
+/// The text of a scalar, as it becomes the value of a variable.
 pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

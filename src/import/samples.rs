@@ -1,4 +1,4 @@
-//! Specs that go to values and come back, for the tests of each kind.
+//! A test for each kind: specs are published, and must be found again from the published values.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// What the tests' secrets hold.
+/// The value of every secret in these tests.
 const SECRET: &str = "hunter2-long";
 
-/// Publishes the spec, finds it in the published values, and demands that the second spec publishes the same:
-/// for either shape, and with every secret in a Secret or written out.
+/// Publishes the spec, finds a spec from the published values, and asserts that this second spec publishes the
+/// same. It does so for either shape of the server, and with every secret in a Secret or as plain text.
 pub fn comes_back<K: Recoverable>(spec: &Value) {
     let manifest = json!({
         "apiVersion": "auth.wandb.com/v1alpha1", "kind": K::kind(&()),

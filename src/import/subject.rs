@@ -1,36 +1,36 @@
-//! What was read of an installation, before any object that it refers to.
+//! What was read of an installation, before the objects to which it refers are read.
 
 use serde_json::Value;
 
 use super::Certificates;
 use crate::engine::{ObjectKey, ReferenceSource, Requirement};
 
-/// One installation, as a workload, a resource or a file describes it.
+/// An installation of W&B Server, as a workload, a resource or a file describes it.
 #[derive(Clone, Debug)]
 pub struct Installation {
-    /// Where it was read, for messages.
+    /// Where the description was read, for messages.
     pub place: String,
-    /// The namespace.
+    /// The namespace of the installation.
     pub namespace: String,
     /// The name that the resources get.
     pub name: String,
-    /// What the resources are delivered to, as `spec.target` has it, where that is known.
+    /// The target of the resources, in the form of `spec.target`, if it is known.
     pub target: Option<Value>,
-    /// Which names the server reads first, where that is known.
+    /// Which names the server reads first, if that is known.
     pub shape: Option<ServerShape>,
-    /// The environment, in the order in which entries count: a later one replaces an earlier one.
+    /// The environment. A later entry replaces an earlier one of the same name.
     pub entries: Vec<EnvironmentEntry>,
-    /// The authorities that the server trusts beside the image's.
+    /// The certificate authorities that the server trusts in addition to those of the image.
     pub certificates: Vec<Certificates>,
-    /// Where people open W&B, where that is no environment variable.
+    /// The address at which people open W&B, if it comes from elsewhere than an environment variable.
     pub host: Option<String>,
-    /// The chart values of a resource, which other sources are merged below.
+    /// The chart values of a resource, below which other sources must be merged.
     pub values: Option<Value>,
-    /// What a person should know of how it was read.
+    /// What a person should know about how the installation was read.
     pub notes: Vec<String>,
 }
 
-/// The two shapes of W&B Server, by the names that they read first.
+/// The two shapes of W&B Server, which differ in the names that they read first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerShape {
     /// The `wandb/local` image.
@@ -39,21 +39,21 @@ pub enum ServerShape {
     Split,
 }
 
-/// One entry of an environment.
+/// An entry of an environment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EnvironmentEntry {
-    /// A variable.
+    /// A single variable.
     Variable {
-        /// Its name.
+        /// The name of the variable.
         name: String,
-        /// Its value.
+        /// Where its value comes from.
         origin: EntryOrigin,
     },
-    /// Every key of an object as a variable.
+    /// A variable for every key of an object.
     Every {
-        /// The object.
+        /// The object with the keys.
         object: ObjectKey,
-        /// What stands before each key.
+        /// The prefix of the variables' names.
         prefix: String,
     },
 }
@@ -61,23 +61,23 @@ pub enum EnvironmentEntry {
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EntryOrigin {
-    /// It is written out.
+    /// The value is plain text.
     Text(String),
-    /// A key of a Secret or a ConfigMap.
+    /// The value is in a key of a Secret or a ConfigMap.
     Key {
-        /// The object.
+        /// The Secret or ConfigMap.
         object: ObjectKey,
-        /// The key.
+        /// The key in it.
         key: String,
-        /// What its absence means.
+        /// Whether the key may be missing.
         need: Requirement,
     },
-    /// It is known in the running container only.
+    /// The value is known only in the running container.
     Elsewhere,
 }
 
 impl Installation {
-    /// Every object that the environment and the authorities are read from.
+    /// Every object that contains parts of the environment or certificate authorities.
     pub fn objects(&self) -> Vec<ObjectKey> {
         let of_entries = self.entries.iter().filter_map(|entry| match entry {
             EnvironmentEntry::Every { object, .. }
@@ -89,12 +89,12 @@ impl Installation {
     }
 }
 
-/// A Secret.
+/// The key for the Secret of this name.
 pub(super) fn secret(name: &str) -> ObjectKey {
     ObjectKey { source: ReferenceSource::Secret, name: name.to_owned() }
 }
 
-/// A ConfigMap.
+/// The key for the ConfigMap of this name.
 pub(super) fn config_map(name: &str) -> ObjectKey {
     ObjectKey { source: ReferenceSource::ConfigMap, name: name.to_owned() }
 }

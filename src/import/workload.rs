@@ -1,4 +1,5 @@
-//! Deployments and `StatefulSet`s: the environment of the container that runs the server.
+//! Reads the environment of the container that runs the server from the pod template of a Deployment or
+//! StatefulSet.
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, KeyToPath, PodSpec, Volume, VolumeMount};
 
@@ -13,36 +14,36 @@ use crate::{
     workloads::Dialect,
 };
 
-/// What a pod template tells.
+/// The settings of the server in a pod template.
 #[derive(Debug)]
 pub struct TemplateSettings {
-    /// The container's name.
+    /// The name of the container that runs the server.
     pub container: String,
     /// Whether the pod has other containers, so that a target must name this one.
     pub company: Company,
-    /// Which names the image reads first, where its name tells.
+    /// Which names the image reads first, if its name shows that.
     pub shape: Option<ServerShape>,
-    /// The environment.
+    /// The environment of the container.
     pub entries: Vec<EnvironmentEntry>,
-    /// The authorities.
+    /// The certificate authorities that are mounted into the container.
     pub certificates: Vec<Certificates>,
 }
 
-/// Whether a pod has several containers.
+/// Whether the pod has several containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Company {
-    /// It has one.
+    /// The pod has only this container.
     Alone,
-    /// It has others.
+    /// The pod has other containers, too.
     Others,
 }
 
-/// Where the image takes authorities from at its start.
+/// The directory from which the image takes certificate authorities at its start.
 const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
-/// Where W&B's legacy chart puts the authority of the directory.
+/// The directory in which W&B's legacy chart mounts the certificate authority of the directory server.
 const DIRECTORY_AUTHORITY: &str = "/var/run/secrets/wandb.ai/ldap";
 
-/// Reads the container of this name, or the one that runs the server.
+/// Reads the container of this name or, without a name, the one that runs the server.
 pub fn read(pod: &PodSpec, name: Option<&str>) -> Result<TemplateSettings, String> {
     let container = choose(&pod.containers, name)?;
     let company = if pod.containers.len() > 1 { Company::Others } else { Company::Alone };
@@ -55,7 +56,7 @@ pub fn read(pod: &PodSpec, name: Option<&str>) -> Result<TemplateSettings, Strin
     })
 }
 
-/// The container that is named, the only one, or the only one whose image is W&B Server's.
+/// The named container or, without a name, the only container or the only one with an image of W&B Server.
 fn choose<'a>(containers: &'a [Container], name: Option<&str>) -> Result<&'a Container, String> {
     let of_server = |container: &&Container| shape(container.image.as_deref().unwrap_or_default()).is_some();
     let candidates: Vec<_> = match name {
@@ -76,7 +77,7 @@ fn choose<'a>(containers: &'a [Container], name: Option<&str>) -> Result<&'a Con
     }
 }
 
-/// What an image's name tells.
+/// The shape of the server, if the name of the image shows it.
 fn shape(image: &str) -> Option<ServerShape> {
     match Dialect::of_image(image) {
         Dialect::Local => Some(ServerShape::Local),
@@ -103,7 +104,7 @@ fn entries(container: &Container) -> Vec<EnvironmentEntry> {
     every.chain(variables).collect()
 }
 
-/// Where a variable's value comes from.
+/// Where the value of a variable comes from.
 pub(super) fn origin(variable: &EnvVar) -> EntryOrigin {
     let Some(from) = &variable.value_from else {
         return EntryOrigin::Text(variable.value.clone().unwrap_or_default());
@@ -120,7 +121,7 @@ pub(super) fn origin(variable: &EnvVar) -> EntryOrigin {
     }
 }
 
-/// What is mounted where the server looks for authorities.
+/// The certificates that are mounted where the server looks for authorities.
 fn certificates(container: &Container, volumes: &[Volume]) -> Vec<Certificates> {
     let mounts = container.volume_mounts.iter().flatten();
     mounts
@@ -146,7 +147,7 @@ fn purpose(path: &str) -> Option<TrustPurpose> {
     is_within(DIRECTORY_AUTHORITY).then_some(TrustPurpose::Directory)
 }
 
-/// The keys of a volume that a mount shows, and what their absence means.
+/// The certificates of a volume that a mount makes visible, each with whether it may be missing.
 fn places(volume: &Volume, mount: &VolumeMount) -> Vec<(CertificatePlace, Requirement)> {
     let shown = |object: ObjectKey, items: Option<&[KeyToPath]>, optional: Option<bool>| {
         (shown(object, items, mount.sub_path.as_deref()), need(optional))

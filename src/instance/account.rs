@@ -1,25 +1,25 @@
-//! What W&B Server tells of accounts and teams, as far as the operator asks. Every field may be null.
+//! What W&B Server reports about accounts and teams, as far as the operator needs it. Every field may be null.
 
 use serde::{Deserialize, Deserializer};
 
 use super::pages::Page;
 use crate::{problem::quote, sensitive::Sensitive};
 
-/// The account that a credential belongs to. It has no `Debug`: old servers list whole keys.
+/// The account to which a credential belongs. The type has no `Debug`, since old servers list whole keys.
 pub struct Viewer {
-    /// W&B's identifier.
+    /// W&B's identifier of the account.
     pub id: String,
-    /// The user name.
+    /// The user name of the account.
     pub username: Option<String>,
     /// The e-mail address; service accounts may have none.
     pub email: Option<String>,
-    /// The names of its teams.
+    /// The names of the account's teams.
     pub teams: Vec<String>,
-    /// Its keys.
+    /// The API keys of the account.
     pub api_keys: Vec<ListedKey>,
 }
 
-/// The same as the server tells it at first: with the first pages of its lists.
+/// An account as the first answer describes it, with only the first page of each list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ViewerPage {
@@ -41,31 +41,31 @@ pub(super) struct Team {
 }
 
 impl Viewer {
-    /// Everything that stands in messages and records as it is.
+    /// The texts of the server that messages and records repeat unchanged.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let keys = self.api_keys.iter().map(|key| key.id.as_str());
         [self.id.as_str()].into_iter().chain(self.username.as_deref()).chain(keys)
     }
 }
 
-/// The longest identifier or user name.
+/// The longest identifier or user name, in characters.
 const LONGEST_NAME: usize = 128;
 
-/// Whether a text can be an identifier or a user name.
+/// Whether the text can be an identifier or a user name.
 pub(super) fn is_name(text: &str) -> bool {
-    // What cannot be shown is not repeated as it is.
+    // Messages and records repeat names unchanged, so a name must not have characters that cannot be shown.
     (1..=LONGEST_NAME).contains(&text.chars().count()) && quote(text) == text
 }
 
-/// One of an account's keys, as a list shows it.
+/// An API key of the account, as the list of keys shows it.
 #[derive(Deserialize)]
 pub struct ListedKey {
-    /// W&B's identifier, by which the key is deleted.
+    /// W&B's identifier of the key, which is needed to delete it.
     pub id: String,
-    /// The first characters of the key; servers before 0.77 show all of them.
+    /// The first characters of the key. Servers before release 0.77 show all of them.
     #[serde(default, deserialize_with = "sensitive")]
     pub name: Option<Sensitive>,
-    /// What the key is for, as its maker said.
+    /// The description that the key got when it was made.
     #[serde(default)]
     pub description: Option<String>,
 }
@@ -73,16 +73,16 @@ pub struct ListedKey {
 /// A team, or the place of a person's own runs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Entity {
-    /// Who is in it.
+    /// The members of the team.
     #[serde(default, deserialize_with = "members")]
     pub members: Vec<Member>,
 }
 
-/// Somebody in a team.
+/// A member of a team.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// W&B's identifier.
+    /// W&B's identifier of the member.
     pub id: String,
     /// The user name.
     #[serde(default)]
@@ -90,14 +90,14 @@ pub struct Member {
     /// The e-mail address.
     #[serde(default)]
     pub email: Option<String>,
-    /// What it is, such as `SERVICE`.
+    /// The type of the account, such as `SERVICE`.
     #[serde(default)]
     pub account_type: Option<String>,
 }
 
 fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Member>, D::Error> {
     let members = Option::<Vec<Option<Member>>>::deserialize(deserializer)?;
-    // Whoever is named in an impossible way is not the account that is looked for.
+    // The operator looks for an account with a valid name, so members with invalid ones can be left out.
     let has_name = |member: &Member| is_name(&member.id) && member.username.as_deref().is_none_or(is_name);
     Ok(members.unwrap_or_default().into_iter().flatten().filter(has_name).collect())
 }

@@ -1,4 +1,4 @@
-//! What an answer of W&B Server says: the one place where statuses and texts of the server are judged.
+//! Judges answers of W&B Server. This is the only place that interprets the server's statuses and texts.
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -17,21 +17,21 @@ use crate::{
     sensitive::Redactor,
 };
 
-/// An answer, with what is needed to speak of it.
+/// An answer, with what is needed to describe it in messages.
 pub(super) struct Answer<'a> {
-    /// Where the request went.
+    /// The URL of the request.
     pub(super) url: &'a Url,
-    /// What came back.
+    /// The response to the request.
     pub(super) response: HttpResponse,
-    /// Takes out what the request carried.
+    /// Removes the secrets of the request from texts of the server.
     pub(super) redactor: Redactor,
 }
 
-/// What is known of the server's words for refusing: the reason, and what to do next.
+/// Recognizes the server's words for a refusal. Returns the reason, and advice about what to do next.
 pub(super) type Recognize = fn(&str) -> Option<(Reason, &'static str)>;
 
 impl Answer<'_> {
-    /// Refuses what is not the answer to a query.
+    /// Fails if this is not a successful answer to a query.
     pub(super) fn expect_query_answer(
         &self,
         credential: &Credential,
@@ -55,7 +55,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Refuses what is not the answer to an exchange of tokens.
+    /// Fails if this is not a successful answer to an exchange of tokens.
     pub(super) fn expect_token_answer(&self) -> Result<(), ServerRefusal> {
         self.expect_available()?;
         let status = self.response.status;
@@ -76,7 +76,7 @@ impl Answer<'_> {
         ))
     }
 
-    /// Says that the answer is JSON of another shape.
+    /// The problem that the answer is JSON without the expected members.
     pub(super) fn misshapen(&self, expected: &str) -> ServerRefusal {
         ServerRefusal::new(
             Reason::InvalidDocument,
@@ -87,7 +87,7 @@ impl Answer<'_> {
         )
     }
 
-    /// Reads the body as a JSON object.
+    /// Parses the body as a JSON object.
     pub(super) fn object(&self, expected: &str) -> Result<Map<String, Value>, ServerRefusal> {
         match serde_json::from_slice(&self.response.body) {
             Ok(Value::Object(object)) => Ok(object),
@@ -103,9 +103,10 @@ impl Answer<'_> {
         }
     }
 
-    /// Somebody else's text, safe to show: without secrets, on one line and short.
+    /// Makes a text of the server safe to show: without secrets, on one line, and short.
     pub(super) fn show(&self, text: &str) -> String {
-        // Long enough for what is shown. The mark lets the redactor know a secret that the end cuts.
+        // The limit is longer than what is shown. The mark at the end lets the redactor recognize a secret that is
+        // cut off there.
         const READ: usize = 4096;
         let mut characters = text.chars();
         let mut read: String = characters.by_ref().take(READ).collect();
@@ -115,12 +116,12 @@ impl Answer<'_> {
         quote(&without_keys(&self.redactor.redact(read))).trim_end_matches('.').to_owned()
     }
 
-    /// Where the request went, as messages show it.
+    /// The URL of the request, as messages show it.
     pub(super) fn shown_url(&self) -> String {
         quote(self.url.as_str())
     }
 
-    /// Refuses answers that say nothing about what was asked.
+    /// Fails if the server redirects, or cannot answer the request now.
     fn expect_available(&self) -> Result<(), ServerRefusal> {
         let url = self.shown_url();
         if let Some(location) = self.response.redirect() {
@@ -135,7 +136,7 @@ impl Answer<'_> {
         self.expect_working()
     }
 
-    /// Refuses answers of a server that does not work now, or not for us.
+    /// Fails if the server does not work now, or wants fewer requests.
     pub(super) fn expect_working(&self) -> Result<(), ServerRefusal> {
         let url = self.shown_url();
         let refuse = |reason, message| ServerRefusal {
@@ -181,7 +182,7 @@ impl Answer<'_> {
         }
     }
 
-    /// What the server says, as it says it.
+    /// The server's own words, unchanged. A web page counts as no words.
     fn words(&self) -> String {
         let body = &self.response.body;
         match serde_json::from_slice(body) {
@@ -200,7 +201,7 @@ impl Answer<'_> {
     }
 }
 
-/// Says that the server does not know who asks.
+/// The problem that the server does not accept the credential.
 pub(super) fn unauthorized(url: &Url, seen: &str, credential: &Credential) -> ServerRefusal {
     let next = match credential {
         Credential::Key(_) => {
@@ -215,7 +216,7 @@ pub(super) fn unauthorized(url: &Url, seen: &str, credential: &Credential) -> Se
     )
 }
 
-/// What an error says, in the forms of GraphQL, of OAuth (RFC 6749 section 5.2) and of simple services.
+/// The text of an error document, in the forms of GraphQL, of OAuth (RFC 6749 section 5.2) and of simple services.
 fn words_in(document: &Value) -> String {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let (words, separator) = match document.get("errors") {
@@ -226,12 +227,12 @@ fn words_in(document: &Value) -> String {
     words.join(separator)
 }
 
-/// The message of one of GraphQL's errors (its specification's section 7.1.2).
+/// The message of a GraphQL error (section 7.1.2 of the GraphQL specification).
 pub(super) fn message(error: &Value) -> Option<&str> {
     error.get("message").and_then(Value::as_str)
 }
 
-/// Takes out every word that could be a key: nobody knows yet the keys that the server just made.
+/// Replaces every word that could be a key. A redactor cannot do that for a key that the server has just made.
 fn without_keys(text: &str) -> String {
     text.split_inclusive(|character| !is_key_character(character))
         .map(|piece| {
@@ -300,7 +301,7 @@ mod tests {
             assert_eq!(answer.expect_token_answer().unwrap_err().problem.reason, token, "{status}");
         }
         assert!(judge_query(&answer(200, "")).is_ok() && answer(200, "").expect_token_answer().is_ok());
-        // An account that does not exist may be a 404, too.
+        // A server may report a missing account by the status 404.
         let refusal = answer(404, NO_ACCOUNT).expect_token_answer().unwrap_err();
         assert_eq!(refusal.problem.reason, Reason::TokenRefused);
     }
@@ -355,7 +356,7 @@ mod tests {
             shown("trace 0af7651916cd43dd8448eb211c80319c."),
             "trace 0af7651916cd43dd8448eb211c80319c"
         );
-        // The end of what is read cuts the secret.
+        // The text is cut off within the secret.
         let filling = format!("{SECRET} ").repeat(272);
         let cut = shown(&format!("{filling}{SECRET}{SECRET}{SECRET}"));
         assert!(!cut.contains("hunter"), "{cut}");

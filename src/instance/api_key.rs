@@ -1,34 +1,34 @@
-//! API keys, and what is wrong with texts that are none.
+//! API keys, and explanations of what is wrong with texts that are none.
 
 use k8s_openapi::ByteString;
 
 use crate::{api::Reason, problem::Problem, sensitive::Sensitive};
 
-/// A text of the shape that W&B's clients accept as an API key.
+/// A text with the format that W&B's clients accept as an API key.
 #[derive(Clone, PartialEq)]
 pub struct ApiKey(Sensitive);
 
-/// The fewest characters after the prefix.
+/// The minimum number of characters after the prefix.
 const SHORTEST: usize = 40;
 
 impl ApiKey {
-    /// Judges the shape. What is wrong is said without showing anything of the text.
+    /// Checks the format. The problem explains a mistake without showing any part of the text.
     pub fn parse(text: &Sensitive) -> Result<Self, Problem> {
         objection(text.expose()).map_or_else(|| Ok(Self(text.clone())), |seen| Err(malformed(&seen)))
     }
 
-    /// The key as it is published.
+    /// The key, as it is published.
     pub fn sensitive(&self) -> &Sensitive {
         &self.0
     }
 
-    /// Everything that must not be shown: a server may repeat the key without its prefix.
+    /// The texts that must be concealed. A server may repeat the key without its prefix.
     pub fn secrets(&self) -> Vec<Sensitive> {
         let bare = self.0.expose().split_once('-').map(|(_, bare)| Sensitive::from(bare));
         [self.0.clone(), Sensitive::new(self.basic())].into_iter().chain(bare).collect()
     }
 
-    /// The user and password of HTTP Basic.
+    /// The user and password for HTTP Basic authentication.
     pub(super) fn basic(&self) -> String {
         format!("api:{}", self.0.expose())
     }
@@ -43,14 +43,14 @@ fn malformed(seen: &str) -> Problem {
     )
 }
 
-/// What a text has instead of the shape of a key. Mistakes that explain the others come first.
+/// Describes why the text is no key. A mistake that explains other ones is reported first.
 fn objection(text: &str) -> Option<String> {
     if let Some(seen) = wrapping(text) {
         return Some(seen.to_owned());
     }
     let (prefix, bare) = text.split_once('-').unwrap_or(("", text));
     let start = text.chars().count() - bare.chars().count();
-    // Prefixes are not documented; whatever a terminal shows may be one.
+    // W&B does not document prefixes, so any printable ASCII characters are accepted.
     let in_prefix = prefix.chars().position(|character| !character.is_ascii_graphic());
     let in_bare = || bare.chars().position(|character| !is_key_character(character)).map(|at| start + at);
     if let Some(position) = in_prefix.or_else(in_bare) {
@@ -65,7 +65,7 @@ fn objection(text: &str) -> Option<String> {
     Some(format!("has {length} characters{place}, so it is cut, or something else"))
 }
 
-/// Whether a key's part after the prefix may contain the character.
+/// Whether the part of a key after the prefix may contain the character.
 pub(super) fn is_key_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '-' || character == '_'
 }
@@ -75,7 +75,7 @@ pub(super) fn is_key_sized(text: &str) -> bool {
     text.len() >= SHORTEST
 }
 
-/// What a key was put into before it was stored.
+/// Describes a text that contains more than the key, or the key in another form.
 fn wrapping(text: &str) -> Option<&'static str> {
     const QUOTES: [char; 3] = ['"', '\'', '`'];
     if text.is_empty() {
@@ -95,7 +95,7 @@ fn wrapping(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Three parts of base64url, of which the first begins like JSON does.
+/// Whether the text has three parts in base64url, of which the first begins like a JSON object.
 fn is_jwt(text: &str) -> bool {
     let parts: Vec<_> = text.split('.').collect();
     parts.len() == 3
@@ -103,7 +103,8 @@ fn is_jwt(text: &str) -> bool {
         && parts.iter().all(|part| !part.is_empty() && part.chars().all(is_key_character))
 }
 
-/// The characters of a real key decode to bytes that are no text.
+/// Whether the text is a key in base64. A real key is never mistaken for one, since its characters decode to bytes
+/// that are no text.
 fn is_encoded_key(text: &str) -> bool {
     let decoded = serde_json::from_value::<ByteString>(text.into()).ok();
     let inner = decoded.and_then(|ByteString(bytes)| String::from_utf8(bytes).ok());

@@ -1,4 +1,4 @@
-//! Where W&B Server is.
+//! The address of W&B Server.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// The URL that programs use as `WANDB_BASE_URL`, exactly as it was written, with the URLs below it.
+/// The URL that programs use as `WANDB_BASE_URL`, exactly as the spec has it, and the URLs derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     text: String,
@@ -21,11 +21,11 @@ pub struct BaseUrl {
     health_url: Url,
 }
 
-/// The longest URL that the schema admits.
+/// The maximum length in the schema, in characters.
 const LIMIT: usize = 512;
 
 impl BaseUrl {
-    /// Judges the spec by the rules of the schema, since `check` has no API server.
+    /// Parses the spec by the rules of the schema, since the command `check` works without an API server.
     pub fn parse(spec: &InstanceSpec) -> Result<Self, Problem> {
         let text = &spec.base_url;
         let Some(base_url) = Self::read(text).filter(|_| text.chars().count() <= LIMIT) else {
@@ -55,38 +55,39 @@ impl BaseUrl {
         })
     }
 
-    /// The text as it was written.
+    /// The text as the spec has it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The same for every spelling of one server: in lower case, without a default port or a slash at the end.
+    /// A canonical form, which is equal for every spelling of the same URL: the host in lower case, without a
+    /// default port, and without a slash at the end.
     pub fn root(&self) -> &str {
         let below = self.graphql_url.as_str();
         below.strip_suffix("/graphql").unwrap_or(below)
     }
 
-    /// Where it is to be connected to.
+    /// The host and port to connect to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Whether it is reached by https.
+    /// Whether the URL is an https URL.
     pub fn is_encrypted(&self) -> bool {
         self.graphql_url.scheme() == "https"
     }
 
-    /// Where queries go.
+    /// The URL for GraphQL queries.
     pub fn graphql_url(&self) -> &Url {
         &self.graphql_url
     }
 
-    /// Where identity tokens are exchanged (RFC 7523).
+    /// The URL at which identity tokens are exchanged (RFC 7523).
     pub fn token_url(&self) -> &Url {
         &self.token_url
     }
 
-    /// What answers as soon as the server runs, without credentials.
+    /// The URL that answers without credentials as soon as the server runs.
     pub fn health_url(&self) -> &Url {
         &self.health_url
     }

@@ -1,4 +1,4 @@
-//! What a request proves its sender with.
+//! The credentials with which requests are authenticated.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::{
     sensitive::{Redactor, Sensitive, base64},
 };
 
-/// An access token that W&B Server gave for an identity token.
+/// An access token that W&B Server gave in exchange for an identity token.
 #[derive(Clone)]
 pub struct AccessToken {
-    /// The token, in characters that a header can carry.
+    /// The token. All of its characters are allowed in a header.
     pub token: Sensitive,
-    /// How long it is valid from when it was given.
+    /// How long the token is valid, counted from when it was given.
     pub expires_in: Duration,
 }
 
-/// What a request proves its sender with.
+/// A credential for requests to W&B Server.
 #[derive(Clone)]
 pub enum Credential {
-    /// An API key, in HTTP Basic.
+    /// An API key, sent by HTTP Basic authentication.
     Key(ApiKey),
-    /// An access token, as a bearer token.
+    /// An access token, sent as a bearer token.
     Token(AccessToken),
 }
 
@@ -46,7 +46,7 @@ impl Credential {
         Ok(value)
     }
 
-    /// What people call it.
+    /// How messages name the credential.
     pub(super) fn noun(&self) -> &'static str {
         match self {
             Self::Key(_) => "API key",
@@ -54,7 +54,7 @@ impl Credential {
         }
     }
 
-    /// Takes it out of texts, in every way that requests spell it.
+    /// A redactor that removes the credential from texts, in every form in which requests contain it.
     pub(super) fn redactor(&self) -> Redactor {
         match self {
             Self::Key(key) => Redactor::new(key.secrets()),

@@ -1,4 +1,4 @@
-//! From an identity token to an access token (RFC 7523).
+//! Exchanges an identity token for an access token (RFC 7523).
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::sensitive::{Redactor, Sensitive};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// What an answer must have.
+/// The required members of an answer, for messages.
 const EXPECTED: &str = "access_token, and expires_in as a number of seconds";
 
 impl Instance<'_> {
-    /// Exchanges an identity token, which is a signed JSON Web Token of an issuer that the server trusts.
+    /// Exchanges an identity token: a signed JSON Web Token of an issuer that the server trusts.
     pub async fn exchange(&self, identity_token: &Sensitive) -> Result<AccessToken, ServerRefusal> {
         let url = self.base_url.token_url();
         let headers = vec![

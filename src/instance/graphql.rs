@@ -1,4 +1,4 @@
-//! One GraphQL request and its answer.
+//! Sends one GraphQL request, and judges its answer.
 
 use hyper::header::{self, HeaderValue};
 use serde::de::DeserializeOwned;
@@ -15,34 +15,34 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// Something that can be asked.
+/// A GraphQL operation that the operator uses.
 pub(super) struct Operation {
-    /// The field of `data` that holds the result.
+    /// The field of `data` that contains the result.
     pub(super) field: &'static str,
-    /// The document.
+    /// The GraphQL document.
     pub(super) text: &'static str,
-    /// The shape of the result, for people.
+    /// The expected result, for messages.
     pub(super) expected: &'static str,
-    /// What is known of the server's words for refusing.
+    /// Recognizes the server's words for refusing this operation.
     pub(super) recognize: Recognize,
-    /// What it means that there is no result.
+    /// The meaning of null instead of a result.
     pub(super) null: Null,
 }
 
-/// What null means in the place of a result.
+/// The meaning of null instead of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Null {
-    /// That there is none.
+    /// The requested object does not exist.
     Nothing,
-    /// That the credential is nobody's.
+    /// The credential belongs to no account.
     Unauthorized,
 }
 
-/// What a server that answered a query must be told by a person when nothing more is known.
+/// The advice about an error whose words are not recognized.
 const ADVICE: &str = "Check that the account may do this, and look into the server's log";
 
 impl Instance<'_> {
-    /// Asks once, and reads the result.
+    /// Sends the operation once, and parses the result.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         credential: &Credential,
@@ -52,7 +52,7 @@ impl Instance<'_> {
         let asked = async {
             let answer = self.answer(credential, operation, variables).await?;
             let result = judge(&answer, credential, operation)?;
-            // The parser's own words could repeat a key.
+            // The message of the parser could repeat a key, so it is dropped.
             serde_json::from_value(result).map_err(|_| answer.misshapen(operation.expected))
         };
         match credential {
@@ -61,7 +61,7 @@ impl Instance<'_> {
         }
     }
 
-    /// A key that was refused a short while ago is not sent once more by each resource that has it.
+    /// Shares a recent refusal of the key, so that several resources with the same wrong key do not all send it.
     async fn ask_once<T>(
         &self,
         key: &ApiKey,
@@ -105,7 +105,7 @@ impl Instance<'_> {
     }
 }
 
-/// The result, which is null where there is none.
+/// The result of the operation, or null if there is none.
 fn judge(
     answer: &Answer<'_>,
     credential: &Credential,
@@ -129,7 +129,7 @@ fn judge(
     }
 }
 
-/// What the server says instead of a result.
+/// The refusal for an answer with errors instead of a result.
 fn failed(answer: &Answer<'_>, operation: &Operation, errors: &Value) -> ServerRefusal {
     let messages: Option<Vec<_>> = errors.as_array().and_then(|errors| errors.iter().map(message).collect());
     let Some(messages) = messages else {

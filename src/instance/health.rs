@@ -1,4 +1,4 @@
-//! Whether W&B Server answers at all.
+//! Checks whether W&B Server answers at all.
 
 use hyper::StatusCode;
 
@@ -10,8 +10,9 @@ use crate::{
     sensitive::Redactor,
 };
 
-/// Asks for what answers as soon as the server runs. Only what says that it does not work now is a failure:
-/// what stands before a server may keep that path for itself.
+/// Requests the path that answers as soon as the server runs. Only an answer that shows that the server does not
+/// work now is a failure. Any other unexpected answer is a warning, because a proxy in front of the server may use
+/// that path itself.
 pub async fn health(
     base_url: &BaseUrl,
     connection: Box<dyn Duplex>,

@@ -1,15 +1,14 @@
-//! W&B Server as programs talk to it: queries, API keys, and the exchange of tokens.
+//! The client for W&B Server: queries, API keys, and the exchange of tokens.
 //!
-//! In reading order: [`BaseUrl`] says where the server is, [`ApiKey`] and [`Credential`] who asks.
-//! `operations` is what can be asked, and `account` what is told of accounts; `graphql` carries a
-//! question and its answer, `pages` reads a list to its end, `exchange` turns an identity token into an access token, and `health` asks
-//! whether the server answers at all. All judge answers with `answer`, and give a [`ServerRefusal`] when the
-//! server does not do what was asked, which [`check`] makes a finding of.
+//! In reading order: [`BaseUrl`] is the address of the server, and [`ApiKey`] and [`Credential`] are the
+//! credentials. `operations` has the queries and mutations, and `account` their results. `graphql` sends one of
+//! them, `pages` reads a list to its end, `exchange` turns an identity token into an access token, and `health`
+//! checks whether the server answers at all. All of them judge answers by `answer`, and return a [`ServerRefusal`]
+//! if the server does not do what was asked. [`check`] makes a finding of that.
 //!
 //! Invariants:
-//! - A question is asked once. Whoever asks decides whether and when to ask again.
-//! - A key or token is sent to the server of the spec and nowhere else, and stands in no message,
-//!   also where the server repeats it.
+//! - A request is sent once. The caller decides whether and when to send it again.
+//! - A key or token is sent only to the server of the spec. No message contains it, even if the server repeats it.
 
 mod account;
 mod answer;
@@ -42,12 +41,12 @@ use crate::{
     problem::Problem,
 };
 
-/// A W&B Server, and the way to it.
+/// A W&B Server, and how to connect to it.
 #[derive(Clone, Copy)]
 pub struct Instance<'a> {
-    /// Where it is.
+    /// The address of the server.
     pub base_url: &'a BaseUrl,
-    /// The way to it.
+    /// The client that sends the requests.
     pub http: HttpClient<'a>,
 }
 
@@ -59,7 +58,7 @@ impl Instance<'_> {
         body: String,
     ) -> Result<HttpResponse, Problem> {
         let request = HttpRequest { method: Method::POST, url: url.clone(), headers, body: body.into() };
-        // A handshake's future is large, and several of these stand in each other.
+        // The future is boxed, since nested futures with TLS handshakes are large.
         Box::pin(self.http.send(request)).await
     }
 }

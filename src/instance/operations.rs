@@ -1,4 +1,4 @@
-//! What the operator asks W&B Server.
+//! The queries and mutations that the operator sends to W&B Server.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -22,7 +22,7 @@ const VIEWER: Operation = Operation {
     null: Null::Unauthorized,
 };
 
-/// The same of a server whose lists have no pages.
+/// The same query for a server whose lists have no pages.
 const VIEWER_WITHOUT_PAGES: Operation = Operation {
     text: "query Viewer { viewer { id username email teams { edges { node { name } } } apiKeys { edges { node { id name description } } } } }",
     ..VIEWER
@@ -72,22 +72,22 @@ const DELETE_API_KEY: Operation = Operation {
     null: Null::Nothing,
 };
 
-/// A key that the server just made and never shows again.
+/// A key that the server has just made and never shows again.
 #[derive(Clone)]
 pub struct GeneratedKey {
-    /// W&B's identifier, by which the key is deleted.
+    /// W&B's identifier of the key, which is needed to delete it.
     pub id: String,
-    /// The key.
+    /// The key itself.
     pub key: ApiKey,
-    /// What the server says that it is for.
+    /// The description that the server returned for the key.
     pub description: Option<String>,
 }
 
 impl Instance<'_> {
-    /// The account that the credential belongs to.
+    /// The account to which the credential belongs.
     pub async fn viewer(&self, credential: &Credential) -> Result<Viewer, ServerRefusal> {
         let viewer: ViewerPage = match self.ask(credential, &VIEWER, json!({})).await {
-            // It says that it does not know this field.
+            // The server's error says that it does not know the field `pageInfo`.
             Err(refusal) if refusal.problem.message.contains("pageInfo") => {
                 self.ask(credential, &VIEWER_WITHOUT_PAGES, json!({})).await?
             }
@@ -99,7 +99,7 @@ impl Instance<'_> {
         let api_keys = self.rest(credential, &MORE_API_KEYS, api_keys).await?;
         let viewer = Viewer { id, username, email, teams, api_keys };
         let redactor = credential.redactor();
-        // The user name of an external account may be its subject, which is as long as its issuer wants.
+        // The user name of an external account may be its subject, whose length the issuer decides.
         let is_subject = |name: &str| {
             matches!(credential, Credential::Token(_)) && viewer.username.as_deref() == Some(name)
         };
@@ -108,12 +108,13 @@ impl Instance<'_> {
         if viewer.names().all(is_clean) { Ok(viewer) } else { Err(self.misnamed(VIEWER.expected)) }
     }
 
-    /// The team of that name, if there is one that the account may see.
+    /// The team of this name, or `None` if there is no such team that the account may see.
     pub async fn entity(&self, credential: &Credential, name: &str) -> Result<Option<Entity>, ServerRefusal> {
         self.ask(credential, &ENTITY, json!({ "name": name })).await
     }
 
-    /// Makes a service account in a team, and gives its identifier. Only an administrator of the team may.
+    /// Creates a service account in a team, and returns its identifier. Only an administrator of the team may do
+    /// that.
     pub async fn create_service_account(
         &self,
         credential: &Credential,
@@ -137,7 +138,7 @@ impl Instance<'_> {
         }
     }
 
-    /// Makes one more key for the account that the credential belongs to.
+    /// Generates another key for the account to which the credential belongs.
     pub async fn generate_api_key(
         &self,
         credential: &Credential,
@@ -182,7 +183,7 @@ impl Instance<'_> {
         )
     }
 
-    /// Deletes one of the keys of the account that the credential belongs to.
+    /// Deletes a key of the account to which the credential belongs.
     pub async fn delete_api_key(&self, credential: &Credential, id: &str) -> Result<(), ServerRefusal> {
         #[derive(Deserialize)]
         struct Deleted {
@@ -199,7 +200,7 @@ impl Instance<'_> {
     }
 }
 
-/// Reads a refusal to make a key. The server's words are not documented, so the usual ones are looked for.
+/// Recognizes a refusal to make a key. The server's words are not documented, so usual phrases are searched for.
 fn recognize_key_refusal(words: &str) -> Option<(Reason, &'static str)> {
     const NUMBER: [&str; 6] = ["too many", "more than", "maximum", "limit", "at most", "exceed"];
     const RATE: [&str; 2] = ["rate limit", "rate-limit"];

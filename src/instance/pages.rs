@@ -1,4 +1,4 @@
-//! Lists that the server gives out page by page (the Relay specification of GraphQL cursors).
+//! Reads lists that the server returns page by page (the Relay specification of GraphQL cursors).
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::json;
@@ -6,14 +6,14 @@ use serde_json::json;
 use super::{Credential, Instance, ServerRefusal, answer::unauthorized, graphql::Operation};
 use crate::{api::Reason, problem::quote};
 
-/// More pages than any account fills.
+/// The maximum number of pages that are read. No account needs that many.
 const MOST_PAGES: usize = 100;
 
-/// One page of a list.
+/// A page of a list.
 #[derive(Debug)]
 pub(super) struct Page<T> {
     items: Vec<T>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one. An empty text means that the server did not name the cursor.
     next: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Page<T> {
     }
 }
 
-/// What a question for a further page is answered with: the list under the name `list`.
+/// The answer to a query for a further page, which has the list under the name `list`.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct ListedPage<T> {
@@ -60,8 +60,8 @@ struct ListedPage<T> {
 }
 
 impl Instance<'_> {
-    /// The whole list of the credential's account that begins with this page. Only a complete list says that
-    /// something is not in it, so what cannot be read to its end is refused.
+    /// The complete list of the credential's account that begins with this page. It fails if the list cannot be
+    /// read to its end, because an incomplete list cannot show that something is missing from it.
     pub(super) async fn rest<T: DeserializeOwned>(
         &self,
         credential: &Credential,
@@ -116,7 +116,7 @@ mod tests {
                 vec![1],
                 Some("a"),
             ),
-            // Without a cursor there is no way on, which is not the end of the list.
+            // There is a next page, but no cursor for it. That is not the end of the list.
             (json!({ "pageInfo": { "hasNextPage": true } }), vec![], Some("")),
         ] {
             let page: Page<Value> = serde_json::from_value(document.clone()).unwrap();

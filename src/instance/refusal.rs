@@ -1,4 +1,4 @@
-//! `ServerRefusal`: why W&B Server did not do what was asked, and how long it wants to be left alone.
+//! `ServerRefusal`: why W&B Server did not do what was asked, and how long it wants to receive no requests.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::{
 /// Why W&B Server did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRefusal {
-    /// What a person is told.
+    /// The problem to report.
     pub problem: Problem,
-    /// How long the server asked not to be asked again.
+    /// For how long the server asked to receive no further requests.
     pub retry_after: Option<Duration>,
 }
 
@@ -32,8 +32,8 @@ impl From<Problem> for ServerRefusal {
     }
 }
 
-/// Runs a check that asks W&B Server, and leaves the server alone for as long as it asks.
-/// `None` means that the check failed and its chain ends.
+/// Runs a check that sends requests to W&B Server, and takes over the pause for which the server asks. `None` means
+/// that the check failed, so that the following checks cannot run.
 pub async fn check<T>(
     report: &mut Report,
     name: CheckName,
@@ -53,18 +53,18 @@ pub async fn check<T>(
     value
 }
 
-/// The longest pause that a server may ask for: a mistake in a header must not stop the operator for days.
+/// The longest pause that a server can ask for. A mistake in a header must not stop the operator for days.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait: a number of seconds, or a date.
+/// The pause that `Retry-After` asks for (RFC 9110 section 10.2.3), as a number of seconds or a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
-        // By the clock of whoever wrote it, where that says what time it is.
+        // The date is compared with the clock of the server that wrote it, if the answer has that time.
         let now = headers.get(DATE).and_then(|date| self::date(date.to_str().ok()?)).unwrap_or(now);
-        // A date in the past asks for nothing.
+        // A date in the past asks for no pause.
         Duration::try_from(date(text)?.duration_since(now)).unwrap_or_default()
     };
     Some(pause.min(LONGEST_PAUSE))

@@ -1,4 +1,4 @@
-//! What every answer of an issuer must be, whatever was asked.
+//! The requirements for every answer of an issuer, whatever was requested.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Refuses everything but a plain answer.
+/// Fails unless the answer has the status 200.
 pub(crate) fn expect_ok(
     response: &HttpResponse,
     url: &Url,
@@ -46,7 +46,7 @@ pub(crate) fn expect_ok(
     Ok(())
 }
 
-/// Whether the answer is how a Kubernetes API server refuses.
+/// Whether the answer is a refusal of a Kubernetes API server.
 fn is_kubernetes(response: &HttpResponse) -> bool {
     let is_refusal = matches!(response.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
@@ -54,7 +54,8 @@ fn is_kubernetes(response: &HttpResponse) -> bool {
     is_refusal && has("kind", "Status") && has("apiVersion", "v1")
 }
 
-/// W&B Server asks for documents and keys without credentials, so that is who needs the right.
+/// Advice about a refusal of Kubernetes. W&B Server requests documents and keys without credentials, so these
+/// requests must be allowed.
 fn kubernetes_advice(status: StatusCode) -> &'static str {
     if status == StatusCode::UNAUTHORIZED {
         "This is a Kubernetes API server that takes no requests without credentials (--anonymous-auth), and W&B Server has none. Allow anonymous requests for the paths of the ClusterRole system:service-account-issuer-discovery and bind that to the group system:unauthenticated, or publish its document and keys at another issuer (--service-account-issuer)"
@@ -63,8 +64,8 @@ fn kubernetes_advice(status: StatusCode) -> &'static str {
     }
 }
 
-/// Refuses an answer that says that the server does not work now, or not for us. What is to be done
-/// by somebody who does not want to wait comes last in the message.
+/// Fails if the status says that the server cannot answer now. `next` is what a person can do instead of waiting;
+/// it comes last in the message.
 pub(crate) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Result<(), Problem> {
     if !is_unavailable(status) {
         return Ok(());
@@ -79,12 +80,12 @@ pub(crate) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Res
     ))
 }
 
-/// Whether the status tells nothing about what was asked.
+/// Whether the status means that the server cannot answer now.
 pub(crate) fn is_unavailable(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// What an address in a redirect is, where the policy refuses it. Names are not resolved for this.
+/// Describes the address in a redirect, if the egress policy refuses it. Host names are not resolved for that.
 fn objection(base: &Url, location: &str, egress: &EgressPolicy) -> String {
     let endpoint = base.join(location).ok().and_then(|url| net::endpoint_of(&url).ok());
     match endpoint.map(|endpoint| (endpoint.host, endpoint.port)) {
@@ -95,10 +96,10 @@ fn objection(base: &Url, location: &str, egress: &EgressPolicy) -> String {
     }
 }
 
-/// Reads a JSON object.
+/// Parses a JSON object.
 pub(crate) fn read_json(body: &[u8], url: &Url) -> Result<Map<String, Value>, Problem> {
     let url = quote(url.as_str());
-    // Go replaces what is not UTF-8, and reads on.
+    // Go replaces invalid UTF-8 and continues, so the same is done here.
     match serde_json::from_str(&String::from_utf8_lossy(body)) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Problem::new(

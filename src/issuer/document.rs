@@ -1,4 +1,4 @@
-//! A discovery document as go-oidc reads it: its fields are few, and of those a wrong type is fatal.
+//! Reads a discovery document as go-oidc does: it uses few fields, but fails if one of them has a wrong type.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -9,42 +9,43 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// What W&B Server reads of a discovery document (OpenID Connect Discovery 1.0 section 3), and the rest of it.
+/// A discovery document (OpenID Connect Discovery 1.0 section 3): the fields that W&B Server reads, and all others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Document {
-    /// The issuer as it stands there.
+    /// The issuer that the document names.
     pub issuer: String,
-    /// Where people log in.
+    /// The URL at which people log in.
     pub authorization_endpoint: Option<String>,
-    /// Where tokens are made.
+    /// The URL at which tokens are requested.
     pub token_endpoint: Option<String>,
-    /// Where a person's claims can be asked for.
+    /// The URL at which a person's claims can be requested.
     pub userinfo_endpoint: Option<String>,
-    /// Where the keys are.
+    /// The URL of the key set.
     pub jwks_uri: Url,
-    /// The signature algorithms of ID tokens that W&B Server accepts.
+    /// The signature algorithms with which W&B Server accepts ID tokens.
     pub algorithms: Vec<String>,
     fields: Map<String, Value>,
 }
 
-/// The algorithms that go-oidc takes from a document, and the one that it takes where there is none of them.
+/// The algorithms that go-oidc accepts from a document; below, the one that it uses if the document names none of
+/// them.
 const ALGORITHMS: [&str; 10] =
     ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"];
 const DEFAULT_ALGORITHM: &str = "RS256";
 
-/// A field that is a list of texts, as far as the document has it.
+/// A field that should be a list of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TextList {
-    /// The document does not have it.
+    /// The document does not have the field.
     Absent,
-    /// Something else than a list of texts.
+    /// The field is not a list of texts.
     Mistyped,
-    /// The list.
+    /// The texts in the list.
     Texts(Vec<String>),
 }
 
 impl Document {
-    /// Reads the answer of the document's URL; the problem names the field that W&B Server fails on.
+    /// Parses the document at this URL. The problem names the field on which W&B Server fails.
     pub(crate) fn read(body: &[u8], url: &Url) -> Result<Self, Problem> {
         let fields = read_json(body, url)?;
         let problem = |what: String| {
@@ -92,7 +93,7 @@ impl Document {
         })
     }
 
-    /// Whether another document says the same in what W&B Server reads of it.
+    /// Whether another document is equal in what W&B Server reads of it.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         let read = |document: &Self| {
             let Self { issuer, authorization_endpoint, token_endpoint, jwks_uri, algorithms, .. } =
@@ -102,7 +103,7 @@ impl Document {
         read(self) == read(other)
     }
 
-    /// A field that W&B Server does not read, but which says what the provider offers.
+    /// A field that W&B Server does not read, but that describes the capabilities of the provider.
     pub(crate) fn texts(&self, name: &str) -> TextList {
         text_list(&self.fields, name)
     }
@@ -114,7 +115,7 @@ fn accepted(advertised: Vec<String>) -> Vec<String> {
     if known.is_empty() { vec![DEFAULT_ALGORITHM.to_owned()] } else { known }
 }
 
-/// A field by its name, which Go compares without regard to case where none is spelled exactly so; null is absent.
+/// A field by its name; null counts as absent. Like Go, this ignores case if no field has exactly this name.
 fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let exact = fields.get(name);
     let found = exact
@@ -124,7 +125,7 @@ fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 
 fn text_list(fields: &Map<String, Value>, name: &str) -> TextList {
     let Some(value) = field(fields, name) else { return TextList::Absent };
-    // Go reads null in a list as an empty text.
+    // Go reads null in a list of texts as an empty text.
     let texts = value.as_array().and_then(|list| {
         list.iter()
             .map(

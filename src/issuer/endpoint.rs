@@ -1,4 +1,4 @@
-//! What is asked of every endpoint that the discovery document names.
+//! The requirements for every endpoint that the discovery document names.
 
 use url::Url;
 
@@ -8,7 +8,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Whether an endpoint of the document may be asked as its URL has it.
+/// Fails if the endpoint is not encrypted although it must be, or is no http URL at all.
 pub(crate) fn expect_encrypted(name: &str, url: &Url, plaintext: Plaintext) -> Result<(), Problem> {
     let problem = |expected: &str| {
         Problem::new(
@@ -26,7 +26,7 @@ pub(crate) fn expect_encrypted(name: &str, url: &Url, plaintext: Plaintext) -> R
     }
 }
 
-/// The problem, with the endpoint that it was met at: there are several, perhaps of several servers.
+/// The problem with the name of its endpoint. The document names several, which may be on different servers.
 pub(crate) fn at(name: &str, problem: &Problem) -> Problem {
     Problem::new(problem.reason, format!("The document's {name}: {}", problem.message))
 }

@@ -1,7 +1,8 @@
-//! `IssuerMatches`: the document's issuer is the one of the spec, or what is to be done where it is not.
+//! The check `IssuerMatches`: the document's issuer must be that of the spec. If it is not, the message says what
+//! to do.
 //!
-//! Some documents name an issuer that has no document of its own (Azure AD B2C) or none at all (Entra's
-//! `common`), so an issuer is recommended only after its document was seen.
+//! Some documents name an issuer that has no document of its own (Azure AD B2C) or is no valid issuer (Entra's
+//! `common`), so an issuer is recommended only after its document was read.
 
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// The longest time that the other issuer's document is waited for.
+/// The longest time to wait for the other issuer's document.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Compares the document's issuer with the one of the spec, and looks at the other one's document where they differ.
+/// Compares the document's issuer with that of the spec. If they differ, reads the other issuer's document for the
+/// advice.
 pub(crate) async fn expect_issuer(
     issuer: &Issuer,
     seen: &str,
@@ -31,10 +33,10 @@ pub(crate) async fn expect_issuer(
     Err(Problem::new(reason, format!("{message} {}", advice(issuer, seen, evidence))))
 }
 
-/// What there is of the issuer that the document names.
+/// What was found at the issuer that the document names.
 #[derive(Clone, Copy)]
 enum IssuerEvidence {
-    /// A document that names it.
+    /// A document that names this issuer.
     Document,
     /// Nothing that W&B Server could use.
     Nothing,
@@ -53,14 +55,15 @@ fn advice(issuer: &Issuer, seen: &str, evidence: IssuerEvidence) -> String {
     }
 }
 
-/// Whether an issuer of this name has a document that names it, and is no worse than the one of the spec.
+/// Whether `seen` is an issuer whose own document names it. An issuer without TLS does not count if that of the
+/// spec has TLS.
 async fn is_issuer(issuer: &Issuer, seen: &str, http: HttpClient<'_>) -> bool {
     let Some(other) = Issuer::parse(seen).filter(|other| other.is_encrypted() || !issuer.is_encrypted())
     else {
         return false;
     };
     let url = other.well_known_url();
-    // With a slash more or less it is the same document.
+    // The two issuers differ only by a slash at the end, so they share the document, which names `seen`.
     if url == issuer.well_known_url() {
         return true;
     }

@@ -1,8 +1,9 @@
-//! What every kind asks of an issuer of tokens: its URL, its answers and its keys.
+//! What several kinds need for issuers of tokens: their URLs, answers and keys.
 //!
-//! `url` and `accept` read the spec, `answer` is what every answer must be, `document` reads the discovery document as
-//! W&B Server does, and `endpoint` is what every endpoint that a document names must be. `mismatch` explains another issuer than expected, `keys` reads the published keys, once, and
-//! `oauth` carries requests to the token endpoint.
+//! In reading order: `url` and `validate` read the spec, and `answer` has the requirements for every answer.
+//! `document` reads the discovery document as W&B Server does, and `endpoint` has the requirements for every
+//! endpoint that it names. `mismatch` explains an unexpected issuer, `keys` parses the published keys, and `oauth`
+//! sends requests to the token endpoint.
 
 mod answer;
 mod document;

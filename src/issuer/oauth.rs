@@ -1,5 +1,6 @@
-//! Requests to a token endpoint (RFC 6749 section 3.2), within our limits and without secrets in words. Answers are
-//! read as Go's oauth2 reads them: `token_type` may be missing, and the answer may be a form.
+//! Sends requests to a token endpoint (RFC 6749 section 3.2), within the limits of this process and without secrets
+//! in messages. Answers are read as Go's oauth2 library reads them: `token_type` may be missing, and the answer may
+//! be a form.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
@@ -17,30 +18,31 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// How a client proves who it is (RFC 6749 section 2.3.1).
+/// How a client authenticates (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy)]
 pub(crate) enum ClientAuthentication<'a> {
-    /// Not at all.
+    /// The client sends only its identifier.
     Public,
-    /// `client_secret_basic`.
+    /// The client sends its secret in the header (`client_secret_basic`).
     Basic(&'a Sensitive),
-    /// `client_secret_post`.
+    /// The client sends its secret in the body (`client_secret_post`).
     Post(&'a Sensitive),
 }
 
-/// What a token endpoint answers.
+/// An answer of a token endpoint.
 pub(crate) enum TokenAnswer {
     /// An access token.
     Token(Sensitive),
-    /// An error in the words of OAuth.
+    /// An error in the format of OAuth.
     Refused(OAuthError),
-    /// A status without an answer of OAuth, a redirect, or the word that the server does not work now.
+    /// An answer that is not in the format of OAuth, or a redirect, or a status that says that the server cannot
+    /// answer now.
     Status(StatusCode),
-    /// JSON that has neither a token nor an error.
+    /// A JSON or form answer without a token or error.
     Unknown,
 }
 
-/// An error of RFC 6749 section 5.2.
+/// An error (RFC 6749 section 5.2).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct OAuthError {
     /// The field `error`.
@@ -48,7 +50,7 @@ pub(crate) struct OAuthError {
     description: String,
 }
 
-/// Sends the parameters of a grant as this client.
+/// Sends the parameters of a grant on behalf of this client.
 pub(crate) async fn request_token(
     http: HttpClient<'_>,
     endpoint: &Url,
@@ -89,7 +91,7 @@ fn encode(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// HTTP Basic's pair, encoded as RFC 6749 section 2.3.1 wants it.
+/// The header for HTTP Basic authentication, encoded as RFC 6749 section 2.3.1 requires.
 fn basic(client: &str, secret: &Sensitive) -> Result<HeaderValue, Problem> {
     let pair = STANDARD.encode(format!("{}:{}", encode(client), encode(secret.expose())));
     let mut value = HeaderValue::try_from(format!("Basic {pair}"))
@@ -122,7 +124,8 @@ fn read(response: &HttpResponse) -> TokenAnswer {
     }
 }
 
-/// Some providers answer with a form, which is only told from other texts by what it has.
+/// The fields of an answer that is a form, as some providers send it. Since other texts have the same media types,
+/// it must contain a known field.
 fn form(response: &HttpResponse) -> Option<Map<String, Value>> {
     let content_type = response.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let media_type = content_type.split(';').next()?.trim().to_ascii_lowercase();
@@ -132,19 +135,19 @@ fn form(response: &HttpResponse) -> Option<Map<String, Value>> {
     (is_form && (fields.contains_key("access_token") || fields.contains_key("error"))).then_some(fields)
 }
 
-/// Takes out what the requests carried: the secret, and HTTP Basic's pair of it and the client's id,
-/// encoded as RFC 6749 section 2.3.1 wants it, and as clients do that predate that.
+/// A redactor for what the requests contain: the secret, and the pair of identifier and secret for HTTP Basic, both
+/// encoded as RFC 6749 section 2.3.1 requires and unencoded, as older clients send it.
 pub(crate) fn client_redactor(id: &str, secret: &Sensitive) -> Redactor {
     let text = secret.expose();
     let pairs = [format!("{id}:{text}"), format!("{}:{}", encode(id), encode(text))];
     Redactor::new(pairs.map(Sensitive::new).into_iter().chain([secret.clone()]))
 }
 
-/// The client as every kind of server may see it.
+/// The login of the client, by which repeated failures are recognized.
 pub(crate) fn client_login(server: Endpoint, endpoint: &Url, id: &str, secret: &Sensitive) -> Login {
     Login {
         server,
-        // Several issuers may stand behind one address.
+        // Several issuers may share one address, so the path is part of the account.
         account: format!("{} {id}", endpoint.path()),
         secret: secret.clone(),
         consequence: Consequence::Refusal,
@@ -152,13 +155,13 @@ pub(crate) fn client_login(server: Endpoint, endpoint: &Url, id: &str, secret: &
 }
 
 impl OAuthError {
-    /// An error with its description.
+    /// An error with this description.
     #[cfg(test)]
     pub(crate) fn new(code: &str, description: &str) -> Self {
         Self { code: code.to_owned(), description: description.to_owned() }
     }
 
-    /// What it says, without secrets: they go first, since what follows takes texts apart.
+    /// The text of the error without secrets. These are removed first, since the following steps split texts.
     pub(crate) fn words(&self, redactor: &Redactor) -> String {
         let description = redactor.redact(self.description.clone());
         let description = stable_part(&description);
@@ -166,7 +169,8 @@ impl OAuthError {
         if description.is_empty() { code } else { format!("{code}: {}", quote(description)) }
     }
 
-    /// Whether the description has one of these error codes of Entra, which may follow a more general one.
+    /// Whether the description contains one of these error codes of Entra. A specific code may follow a more
+    /// general one.
     pub(crate) fn is_entra(&self, numbers: &[&str]) -> bool {
         let length =
             |text: &str| text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
@@ -175,7 +179,7 @@ impl OAuthError {
     }
 }
 
-/// The part of a description that is the same each time; Entra appends identifiers and the time.
+/// The part of a description that is the same in every answer; Entra appends identifiers and the time.
 fn stable_part(description: &str) -> &str {
     let end = ["\r", "\n", "Trace ID", "Correlation ID", "Timestamp"]
         .into_iter()

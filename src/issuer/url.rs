@@ -1,4 +1,4 @@
-//! The issuer's URL.
+//! The URL of an issuer.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// An issuer, exactly as it was written: it is an identifier that is compared character by character.
+/// An issuer, exactly as it was written, because it is an identifier that is compared character by character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     text: String,
@@ -22,14 +22,14 @@ pub struct Issuer {
 }
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
-/// Where W&B's older documents look for the same.
+/// The path at which W&B's older documentation looks for the document.
 const OLDER_WELL_KNOWN: &str = "/.well-known/oidc-configuration";
 
 impl Issuer {
-    /// Reads an http or https URL without user, query and fragment.
+    /// Parses an http or https URL without user, query and fragment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let url = plain_url(text)?;
-        // One slash, as Go's libraries do: two at the end are another address.
+        // Like Go's libraries, this removes only one slash: a URL with two slashes at the end has another document.
         let below = |path: &str| Url::parse(&format!("{}{path}", without_slash(text))).ok();
         Some(Self {
             well_known_url: below(WELL_KNOWN)?,
@@ -45,7 +45,7 @@ impl Issuer {
         &self.text
     }
 
-    /// Whether it is reached by https.
+    /// Whether the URL is an https URL.
     pub fn is_encrypted(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -55,27 +55,28 @@ impl Issuer {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// The parts of its path that are not empty.
+    /// The non-empty segments of the path.
     pub fn path_segments(&self) -> Vec<&str> {
         self.url.path().split('/').filter(|segment| !segment.is_empty()).collect()
     }
 
-    /// Where its discovery document is.
+    /// The URL of the discovery document.
     pub fn well_known_url(&self) -> &Url {
         &self.well_known_url
     }
 
-    /// Where W&B's older documents expect the discovery document.
+    /// The URL at which W&B's older documentation expects the discovery document.
     pub fn older_well_known_url(&self) -> &Url {
         &self.older_well_known_url
     }
 
-    /// Where it is to be connected to.
+    /// The host and port to connect to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Whether the document's issuer is this one. What else to set is for somebody to say who has seen that issuer's document.
+    /// Checks that the document's issuer is this one. The problem does not recommend another issuer, because only a
+    /// caller that has read its document can do so.
     pub fn matches(&self, seen: &str) -> Result<Checked, Problem> {
         if seen == self.text {
             return Ok(Checked::passed((), format!("The document's issuer is exactly {self}.")));
@@ -90,7 +91,7 @@ impl Issuer {
         ))
     }
 
-    /// Says in words what another spelling has otherwise; `whose` is the other one's owner, such as `the document's`.
+    /// Describes how another spelling differs. `whose` is where it comes from, such as `the document's`.
     pub fn difference(&self, whose: &str, other: &str) -> String {
         if without_slash(other) == without_slash(&self.text) {
             return if other.ends_with('/') {
@@ -131,7 +132,7 @@ impl fmt::Display for Issuer {
     }
 }
 
-/// Whether the text is an https URL; the schema compares the scheme as it is written.
+/// Whether the text is an https URL. Like the schema, this expects the scheme in lower case.
 pub(crate) fn is_https(text: &str) -> bool {
     text.starts_with("https://")
 }
@@ -140,11 +141,11 @@ pub(crate) fn without_slash(text: &str) -> &str {
     text.strip_suffix('/').unwrap_or(text)
 }
 
-/// The schema's rule on URLs, and what a connection needs beside it.
+/// Parses a URL by the rule of the schema, and by what a connection needs in addition.
 pub(crate) fn plain_url(text: &str) -> Option<Url> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let authority = rest.split('/').next().unwrap_or_default();
-    // `Url` would quietly drop line breaks and read a backslash as a slash.
+    // `Url` would drop line breaks and read a backslash as a slash without an error.
     let unexpected = |character: char| {
         matches!(character, '?' | '#' | '\\') || character.is_whitespace() || character.is_control()
     };
@@ -159,7 +160,7 @@ pub(crate) fn plain_url(text: &str) -> Option<Url> {
     (net::endpoint_of(&url).is_ok() && url.port() != Some(0)).then_some(url)
 }
 
-/// Whether this is what follows a `%` (RFC 3986 section 2.1).
+/// Whether the text begins with two hexadecimal digits, which must follow a `%` (RFC 3986 section 2.1).
 fn begins_with_two_digits(text: &str) -> bool {
     text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2
 }

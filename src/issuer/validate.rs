@@ -1,4 +1,5 @@
-//! What a spec may say of an issuer. The schema's rules are repeated here, since `check` has no API server.
+//! Validates what a spec says about an issuer. The schema's rules are repeated here, since the command `check`
+//! works without an API server.
 
 use super::Issuer;
 use crate::problem::{Problem, quote_exactly};
@@ -6,23 +7,23 @@ use crate::problem::{Problem, quote_exactly};
 /// Whether connections without TLS are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plaintext {
-    /// Every URL must be https.
+    /// Every URL must be an https URL.
     Refused,
-    /// `insecurePlaintext: true`.
+    /// The spec has `insecurePlaintext: true`.
     Accepted,
 }
 
 impl From<bool> for Plaintext {
-    /// Reads `insecurePlaintext`.
+    /// Interprets `insecurePlaintext`.
     fn from(insecure_plaintext: bool) -> Self {
         if insecure_plaintext { Self::Accepted } else { Self::Refused }
     }
 }
 
-/// The longest URL that the schema admits.
+/// The maximum length in the schema, in characters.
 const LIMIT: usize = 512;
 
-/// Judges `spec.issuer`; `risk` is what an issuer without TLS brings with it.
+/// Validates `spec.issuer`. `risk` describes the danger of an issuer without TLS, for the message.
 pub(crate) fn validate(text: &str, plaintext: Plaintext, risk: &str) -> Result<Issuer, Problem> {
     let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
         return Problem::invalid_spec(format!(

@@ -1,4 +1,4 @@
-//! What the status tells of the keys, and when a change of them is news.
+//! The keys in the status, and the event when they change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::{
     problem::enumerate,
 };
 
-/// The most bytes of an action that an event takes.
+/// The maximum length of an event's action, in bytes.
 const ACTION_LIMIT: usize = 128;
 
-/// Which keys appeared, changed and vanished since they were fetched before.
+/// The event that keys appeared, changed or vanished since the last fetch, if any did.
 pub(super) fn events(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) -> Option<EventDraft> {
     let (before, now) = (by_kid(previous.keys.as_ref()?), by_kid(current.keys.as_ref()?));
     let is_changed = |kid: &str| match (before.get(kid), now.get(kid)) {
@@ -25,12 +25,12 @@ pub(super) fn events(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) ->
         one.keys().filter(|kid| !other.contains_key(*kid)).map(|kid| (*kid).to_owned()).collect()
     };
     let replaced: Vec<_> = now.keys().filter(|kid| is_changed(kid)).map(|kid| (*kid).to_owned()).collect();
-    let told =
+    let listed =
         |kids: Vec<String>, what: &str| (!kids.is_empty()).then(|| format!("{what} {}", enumerate(kids)));
     let changes: Vec<_> = [
-        told(missing_in(&now, &before), "new:"),
-        told(replaced, "changed:"),
-        told(missing_in(&before, &now), "gone:"),
+        listed(missing_in(&now, &before), "new:"),
+        listed(replaced, "changed:"),
+        listed(missing_in(&before, &now), "gone:"),
     ]
     .into_iter()
     .flatten()
@@ -47,7 +47,7 @@ pub(super) fn events(previous: &JwtIssuerDetails, current: &JwtIssuerDetails) ->
     })
 }
 
-/// The thumbprints of the keys with an identifier, where they are known.
+/// The thumbprints of the keys for each identifier. `None` stands for an unknown thumbprint.
 type Keys<'a> = BTreeMap<&'a str, BTreeSet<Option<&'a str>>>;
 
 fn by_kid(keys: &[KeyStatus]) -> Keys<'_> {
@@ -58,7 +58,7 @@ fn by_kid(keys: &[KeyStatus]) -> Keys<'_> {
     sorted
 }
 
-/// Whether the keys are others; a status of an earlier version has no thumbprints.
+/// Whether the keys differ. That is unknown for a status of an earlier version, which has no thumbprints.
 fn differ(before: &BTreeSet<Option<&str>>, now: &BTreeSet<Option<&str>>) -> bool {
     before != now && !before.contains(&None) && !now.contains(&None)
 }
@@ -80,9 +80,8 @@ mod tests {
     #[test]
     fn tells_what_appeared_and_vanished() {
         let details = |kids: &[&str]| details(&kids.iter().map(|kid| (*kid, None)).collect::<Vec<_>>());
-        let note = |before: &[&str], now: &[&str]| {
-            events(&details(before), &details(now)).map(|notice| notice.action)
-        };
+        let note =
+            |before: &[&str], now: &[&str]| events(&details(before), &details(now)).map(|event| event.action);
         assert_eq!(events(&JwtIssuerDetails::default(), &details(&["a"])), None, "the first ones");
         assert_eq!(note(&[], &["a"]).unwrap(), "new: a");
         assert_eq!(note(&["a", "b"], &["b", "a"]), None);
@@ -96,11 +95,11 @@ mod tests {
     #[test]
     fn tells_a_key_that_changed_under_its_identifier() {
         let note = |before: Option<&str>, now: Option<&str>| {
-            events(&details(&[("a", before)]), &details(&[("a", now)])).map(|notice| notice.action)
+            events(&details(&[("a", before)]), &details(&[("a", now)])).map(|event| event.action)
         };
         assert_eq!(note(Some("1"), Some("2")).unwrap(), "changed: a");
         assert_eq!(note(Some("1"), Some("1")), None);
-        // An earlier version of the operator wrote none.
+        // An earlier version of the operator wrote no thumbprints.
         assert_eq!(note(None, Some("1")), None);
     }
 }

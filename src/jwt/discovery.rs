@@ -1,4 +1,4 @@
-//! The discovery document of an issuer, at either of the places that W&B's documents name.
+//! Fetches the discovery document of an issuer from both of the places that W&B's documentation names.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// From the issuer to its document, whose issuer is the right one.
+/// Connects to the issuer, fetches its document, and checks that the document names the issuer of the spec.
 pub(super) async fn discover(plan: &JwtPlan, http: HttpClient<'_>, report: &mut Report) -> Option<Document> {
     let endpoint = plan.settings.issuer.endpoint();
     let connection = engine::connect(report, http.network, endpoint, plan.protection()).await?;
@@ -24,7 +24,7 @@ pub(super) async fn discover(plan: &JwtPlan, http: HttpClient<'_>, report: &mut 
     Some(document)
 }
 
-/// How long the older place is waited for: most issuers have nothing there.
+/// How long to wait for the older place. Most issuers have no document there.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn fetch(
@@ -34,7 +34,7 @@ async fn fetch(
 ) -> Result<Checked<Document>, Problem> {
     let issuer = &plan.settings.issuer;
     let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
-    // Boxed, since a future that is moved around should be small.
+    // The future is boxed, since it is large and would be moved around.
     let (at_usual, at_older) = tokio::join!(
         document(
             plan,
@@ -73,7 +73,7 @@ pub(super) async fn document(
     Document::read(&response.body, url)
 }
 
-/// The answer to a request without credentials, which several resources may share.
+/// The answer to a request without credentials. Several resources may share it.
 pub(super) async fn get(
     plan: &JwtPlan,
     http: HttpClient<'_>,
@@ -86,7 +86,7 @@ pub(super) async fn get(
         host: http.network.identity(&net::endpoint_of(url)?.host),
         ca_bundle: plan.ca_bundle.clone(),
     };
-    // Boxed, since it is moved several times on its way to being the one that is awaited.
+    // The future is boxed, since it is moved several times before it is awaited.
     let request = Box::pin(async {
         let response = request.await?;
         expect_ok(&response, url, &http.network.egress(), || advice)?;
@@ -95,14 +95,14 @@ pub(super) async fn get(
     http.network.document(key, request).await
 }
 
-/// A document, and what is to be told of where it is.
+/// A document, with the warning and the message about its places.
 struct FoundDocument {
     document: Document,
     concern: Option<Reason>,
     words: String,
 }
 
-/// Says which place has the document; one is enough.
+/// Determines which place has the document. One place is enough.
 fn compare(
     issuer: &Issuer,
     at_usual: Result<Document, Problem>,
@@ -139,15 +139,16 @@ fn compare(
     Ok(FoundDocument { document, concern, words })
 }
 
-/// What is told when neither place has the document: whatever is more than that.
+/// The problem when neither place has the document. A problem other than an unexpected status is reported first,
+/// since it says more.
 fn both(issuer: &Issuer, problem: &Problem, other: &Problem) -> Problem {
     let is_missing = |problem: &Problem| problem.reason == Reason::UnexpectedStatus;
-    let (told, elsewhere) = if is_missing(problem) && !is_missing(other) {
+    let (reported, elsewhere) = if is_missing(problem) && !is_missing(other) {
         (other, issuer.well_known_url())
     } else {
         (problem, issuer.older_well_known_url())
     };
-    Problem::new(told.reason, format!("{} {elsewhere} does not have it either.", told.message))
+    Problem::new(reported.reason, format!("{} {elsewhere} does not have it either.", reported.message))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! `TokenExchange`: whether W&B Server accepts the samples' tokens for real.
+//! The check `TokenExchange`: finds out whether W&B Server really accepts the tokens of the samples.
 //!
-//! It never fails, since the server can accept a token only after the values were published and a
-//! person has registered the issuer: a failure here would keep the values back for ever.
+//! It never fails, because the server can accept a token only after the values were published and a person has
+//! registered the issuer. A failure would keep the values from being published for ever.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// Exchanges each token, as long as the server accepts them, and forgets what it gets.
+/// Exchanges the tokens one by one until the server refuses one. The access tokens are discarded.
 pub(super) async fn check(
     plan: &JwtPlan,
     http: HttpClient<'_>,
@@ -62,7 +62,7 @@ pub(super) async fn check(
     }
 }
 
-/// What the server gives out for one sample, it must not repeat in what it says of the next.
+/// Exchanges the tokens. The message of a refusal must not contain an access token that an earlier sample got.
 async fn exchange<'a>(
     instance: Instance<'_>,
     genuine: &[Genuine<'a>],
@@ -105,7 +105,8 @@ fn refused(issuer: &Issuer, sample: &str, refusal: &ServerRefusal) -> Checked {
     )
 }
 
-/// A person must know the clicks also where nobody can tell whether they were made.
+/// The warning when it is unknown whether the issuer is registered. It explains the steps, which a person must know
+/// anyway.
 fn unseen(issuer: &Issuer) -> Checked {
     Checked::warning(
         (),
@@ -117,7 +118,7 @@ fn unseen(issuer: &Issuer) -> Checked {
     )
 }
 
-/// What only a person can do, since W&B has no programming interface for it.
+/// The steps that only a person can do, since W&B has no API for them.
 pub(super) fn clicks(issuer: &Issuer) -> String {
     format!(
         "Register the issuer once, as an administrator of the organization: in the web UI, open the organization's dashboard, then Settings, Authentication, \"Set up JWT Issuer\", enter {} and click \"Create\"; restart W&B Server after a change of the published values, which it reads when it starts.",

@@ -1,4 +1,4 @@
-//! The keys that the issuer publishes: had, strong, and to be had from where W&B Server is.
+//! The keys that the issuer publishes: fetches them, judges their strength, and lists them in the status.
 
 use url::Url;
 
@@ -11,10 +11,10 @@ use crate::{
     problem::{Problem, enumerate, quote},
 };
 
-/// More keys than any issuer has, and as many as a status has room for.
+/// The maximum number of keys. No issuer needs more, and a status has no room for more.
 const LIMIT: usize = 100;
 
-/// Fetches the key set of an address that another document named.
+/// Fetches the key set from the URL that the discovery document names.
 pub(super) async fn fetch(
     plan: &JwtPlan,
     http: HttpClient<'_>,
@@ -36,7 +36,7 @@ pub(super) async fn fetch(
             ),
         ));
     }
-    // What holds for the issuer was told with its document.
+    // If the issuer itself has no TLS, a warning was already reported with its document.
     if url.scheme() == "http" && plan.settings.issuer.is_encrypted() {
         return Ok(Checked::warning(
             set,
@@ -49,10 +49,10 @@ pub(super) async fn fetch(
     Ok(Checked::passed(set, format!("{shown} has the keys.")))
 }
 
-/// The keys as the status tells them.
+/// The keys for the status.
 pub(super) fn status(set: &KeySet) -> Vec<KeyStatus> {
     let mut keys: Vec<_> = set.keys.iter().map(key_status).collect();
-    // Some issuers list them in another order each time.
+    // Some issuers list the keys in another order in each answer, but the status must stay the same.
     keys.sort_by(|one, other| (&one.kid, &one.algorithm).cmp(&(&other.kid, &other.algorithm)));
     keys
 }
@@ -66,8 +66,8 @@ fn key_status(key: &Key) -> KeyStatus {
     }
 }
 
-/// Whether a key can be trusted, and no weak one is published beside it; `advertised` are the algorithms of the
-/// issuer's document.
+/// Checks that at least one key can be trusted, and that no weak key is published beside it. `advertised` are the
+/// algorithms of the issuer's document.
 pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Result<Checked, Problem> {
     let is_advertised = |key: &Key| advertised.iter().any(|algorithm| key.is_for(algorithm));
     let mut is_any_advertised = false;
@@ -90,17 +90,17 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
             Some(misfit) => others.push(words(&misfit)),
         }
     }
-    for oddity in &trusted.set.others {
-        match oddity {
-            UnsupportedKey::Symmetric | UnsupportedKey::Private => weak.push(oddity.to_string()),
+    for unsupported in &trusted.set.others {
+        match unsupported {
+            UnsupportedKey::Symmetric | UnsupportedKey::Private => weak.push(unsupported.to_string()),
             UnsupportedKey::UnknownType
             | UnsupportedKey::UnknownCurve
             | UnsupportedKey::OtherAlgorithm(_)
             | UnsupportedKey::TooLong
-            | UnsupportedKey::Useless => others.push(oddity.to_string()),
+            | UnsupportedKey::Useless => others.push(unsupported.to_string()),
         }
     }
-    // Which comes first must not depend on the issuer's mood.
+    // The message must not depend on the order in which the issuer lists its keys.
     for list in [&mut usable, &mut doubtful, &mut weak, &mut others] {
         list.sort_unstable();
     }

@@ -1,4 +1,4 @@
-//! What other kinds ask of an issuer that a `JwtIssuer` describes.
+//! What other kinds need from an issuer that a `JwtIssuer` describes.
 
 use url::Url;
 
@@ -9,37 +9,38 @@ use crate::{
     problem::Problem,
 };
 
-/// What an issuer publishes of itself.
+/// The document and keys of an issuer, as far as other kinds need them.
 pub(crate) struct IssuerPublication {
-    /// Where it makes tokens for clients.
+    /// The URL at which clients request tokens.
     pub token_endpoint: Option<Url>,
-    /// The keys that it signs with.
+    /// The keys with which the issuer signs.
     pub keys: KeySet,
 }
 
 impl JwtPlan {
-    /// The plan of a resource that refers to the issuer, with the authorities of that resource.
+    /// The plan for a resource that refers to the `JwtIssuer`, with the certificate authorities of that resource.
     pub(crate) fn of_neighbour(settings: JwtSettings, ca_bundle: Option<CaBundle>, trust: Trust) -> Self {
         Self { settings, samples: Vec::new(), ca_bundle, trust }
     }
 
-    /// The spec.
+    /// The parsed spec.
     pub(crate) fn settings(&self) -> &JwtSettings {
         &self.settings
     }
 
-    /// The way to the issuer.
+    /// The client for requests to the issuer.
     pub(crate) fn http<'a>(&'a self, network: &'a Network) -> HttpClient<'a> {
         HttpClient { network, trust: &self.trust }
     }
 }
 
-/// Asks for the discovery document, at the older place only where the usual one has none, and the keys.
+/// Fetches the discovery document and the keys. The older place of the document is tried only if the usual one
+/// fails.
 pub(crate) async fn look_up(plan: &JwtPlan, network: &Network) -> Result<IssuerPublication, Problem> {
     let http = plan.http(network);
     let issuer = &plan.settings.issuer;
     let at = |url: &Url| {
-        // Boxed, since a future that is moved around should be small.
+        // The future is boxed, since it is large and would be moved around.
         let request = Box::pin(http.send(HttpRequest::get(url.clone())));
         let url = url.clone();
         async move { discovery::document(plan, http, &url, request).await }

@@ -1,14 +1,13 @@
 //! `JwtIssuer`: an issuer whose tokens W&B Server accepts instead of API keys.
 //!
-//! In reading order: `settings` turns the spec into types that cannot be wrong. `token` reads a token
-//! without believing it, `policy` says which keys are trusted, and `rules` are the five by which W&B
-//! Server accepts a token; `signature` is the first of them. `probe` is the line of checks:
-//! `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render` makes the environment
-//! variables of W&B Server, `details` what the status tells of the keys.
-//! `look_up` is what other kinds ask of the issuer.
+//! In reading order: `settings` parses the spec. `token` parses a token without verifying it, `policy` decides
+//! which keys are trusted, and `rules` are the five rules by which W&B Server accepts a token; `signature` is the
+//! first of them. `probe` runs the checks: `discovery`, `keys`, `reachability`, `samples` and `exchange`. `render`
+//! makes the environment variables of W&B Server, and `details` the event about changed keys. `look_up` is what
+//! other kinds need from the issuer.
 //!
-//! Invariant: a token leaves the process in one place, the exchange at the instance of the spec, and
-//! only after it has kept all rules.
+//! Invariant: a token leaves the process only in the exchange at the instance of the spec, and only after all rules
+//! have accepted it.
 
 mod details;
 mod discovery;
@@ -23,20 +22,17 @@ mod rules;
 mod samples;
 mod settings;
 mod signature;
-mod token;
 
+pub use crate::token::{Claims, Token};
 pub use policy::{KeyRejection, TrustedKeys};
 pub use rules::{AcceptedToken, Audiences, RuleRefusal, Rules};
 pub use settings::{JwtSettings, Sample, SampleProof};
-pub use token::{Claims, Token};
 
 pub(crate) use look_up::{IssuerPublication, look_up};
 
-use serde::Serialize;
-
 use crate::{
     api::{
-        CheckName, CommonSpec, JwtIssuer, Status,
+        CheckName, JwtIssuer,
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
     },
     engine::{
@@ -49,7 +45,7 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// Everything that the checks and the published values need.
+/// What checks and rendering need.
 pub struct JwtPlan {
     settings: JwtSettings,
     samples: Vec<Sample<Sensitive>>,
@@ -75,23 +71,6 @@ impl Kind for JwtIssuer {
     type Parsed = JwtSettings;
     type Plan = JwtPlan;
     type Evidence = Option<Vec<KeyStatus>>;
-    type Details = JwtIssuerDetails;
-
-    fn common(&self) -> &CommonSpec {
-        &self.spec.common
-    }
-
-    fn status(&self) -> Option<&Status> {
-        self.status.as_ref().map(|status| &status.common)
-    }
-
-    fn details(&self) -> JwtIssuerDetails {
-        self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()
-    }
-
-    fn spec(&self) -> &impl Serialize {
-        &self.spec
-    }
 
     fn parse(&self) -> Result<JwtSettings, Problem> {
         JwtSettings::parse(&self.spec)
@@ -139,8 +118,12 @@ impl Kind for JwtIssuer {
             .collect()
     }
 
-    async fn probe(plan: &JwtPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Vec<KeyStatus>> {
-        probe::probe(plan, scene, report).await
+    async fn probe(
+        plan: &JwtPlan,
+        context: &CheckContext<'_>,
+        report: &mut Report,
+    ) -> Option<Vec<KeyStatus>> {
+        probe::probe(plan, context, report).await
     }
 
     fn render(plan: &JwtPlan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {

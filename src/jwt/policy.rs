@@ -1,4 +1,4 @@
-//! Which of the issuer's keys are trusted.
+//! Decides which of the issuer's keys are trusted.
 
 use std::fmt;
 
@@ -7,29 +7,30 @@ use crate::{
     issuer::{Key, KeyKind, KeySet},
 };
 
-/// The published keys, and what the spec asks of them.
+/// The published keys, with the requirements of the spec.
 #[derive(Clone, Copy)]
 pub struct TrustedKeys<'a> {
-    /// What the issuer publishes.
+    /// The keys that the issuer publishes.
     pub set: &'a KeySet,
-    /// `spec.keys`.
+    /// The requirements in `spec.keys`.
     pub policy: &'a KeyPolicy,
 }
 
 /// Why a published key is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyRejection {
-    /// It is too short.
+    /// The key is too short.
     Weak {
-        /// The fewest bits.
+        /// The required length, in bits.
         minimum: u32,
     },
-    /// Its type is for algorithms that are not accepted.
+    /// The type of the key is not suitable for any accepted algorithm.
     Algorithm,
 }
 
 impl TrustedKeys<'_> {
-    /// Why the key is not trusted, if it is not. What the key says of its own use does not count for W&B Server.
+    /// Why the key is not trusted, or `None` if it is. The use that the key declares does not matter, because W&B
+    /// Server ignores it.
     pub fn misfit(&self, key: &Key) -> Option<KeyRejection> {
         let minimum = self.policy.minimum_rsa_bits;
         if matches!(key.kind, KeyKind::Rsa { bits } if bits < minimum) {
@@ -39,7 +40,7 @@ impl TrustedKeys<'_> {
         (!self.policy.algorithms.iter().any(is_named)).then_some(KeyRejection::Algorithm)
     }
 
-    /// The accepted algorithms as tokens name them.
+    /// The names of the accepted algorithms, as tokens contain them.
     pub fn algorithms(&self) -> Vec<String> {
         self.policy.algorithms.iter().map(ToString::to_string).collect()
     }

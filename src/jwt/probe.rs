@@ -1,4 +1,4 @@
-//! The line of checks.
+//! Runs the checks of a `JwtIssuer` in their order.
 
 use std::time::Instant;
 
@@ -10,26 +10,27 @@ use crate::{
     net::HttpClient,
 };
 
-/// Runs the checks, and gives the keys that were found. What needs no keys runs without, so that one
-/// run shows everything that is to be mended.
+/// Runs the checks, and returns the keys that were found. Checks that need no keys run even if there are none, so
+/// that one run shows everything that must be corrected.
 pub(super) async fn probe(
     plan: &JwtPlan,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> Option<Vec<KeyStatus>> {
     let started = Instant::now();
     let settings = &plan.settings;
-    let http = plan.http(scene.network);
+    let http = plan.http(context.network);
     let found = fetch_keys(plan, http, report).await;
     let set = found.as_ref().map(|(set, _)| set);
     let trusted = set.map(|set| TrustedKeys { set, policy: &settings.keys });
     if let (Some(trusted), Some((_, advertised))) = (trusted, &found) {
         report.record(CheckName::KeysStrong, keys::strength(trusted, advertised));
     }
-    let genuine = samples::judge(plan, trusted, scene.now.likely, report);
+    let genuine = samples::judge(plan, trusted, context.now.likely, report);
     let learnt = set.map(keys::status);
     if !report.has_failed() {
-        // The engine's own limit would make a failure of a server that is only slow.
+        // The exchange gets a limit of its own. By the engine's limit, a server that is only slow would count as a
+        // failure.
         let time_left = settings.time_limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
         exchange::check(plan, http, &genuine, time_left, report).await;
     }

@@ -1,4 +1,4 @@
-//! Whether W&B Server can have the keys if it runs in another network.
+//! Checks whether W&B Server can reach the keys if it runs in another network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use crate::{
     problem::quote,
 };
 
-/// Looks at the host of the keys' address. Where W&B Server runs is not known, so nothing fails here.
+/// Judges the host of the key set's URL. It is unknown where W&B Server runs, so this check only warns.
 pub(super) async fn check(url: &Url, network: &Network) -> Checked {
     let shown = quote(url.host_str().unwrap_or_default());
     let endpoint = match net::endpoint_of(url) {
@@ -20,7 +20,8 @@ pub(super) async fn check(url: &Url, network: &Network) -> Checked {
     };
     let what = match &endpoint.host {
         Host::Name(name) if is_cluster_name(name) => Some("a name that only the cluster's own DNS knows"),
-        // The addresses themselves may be others each time.
+        // The message names only the kind of address, because the addresses themselves may change with each
+        // look-up.
         Host::Name(_) | Host::Address(_) => match network.resolve(&endpoint).await {
             Ok(addresses) => addresses.iter().find_map(|address| private(address.ip())),
             Err(problem) => return Checked::warning((), problem.reason, problem.message),
@@ -38,7 +39,7 @@ pub(super) async fn check(url: &Url, network: &Network) -> Checked {
     )
 }
 
-/// Names of Services, and names that only a search list completes.
+/// Whether the name is that of a Service, or one that only a search list completes.
 fn is_cluster_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     match name.rsplit('.').take(2).collect::<Vec<_>>().as_slice() {
@@ -47,7 +48,7 @@ fn is_cluster_name(name: &str) -> bool {
     }
 }
 
-/// What kind of address cannot be reached from other networks.
+/// Describes the address if it cannot be reached from other networks.
 fn private(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => private_v4(address),

@@ -8,7 +8,7 @@ use crate::{
     jwt::Audiences,
 };
 
-/// W&B documents one name of each for every self-managed instance.
+/// For both settings, W&B documents one name that every self-managed instance reads.
 const AUDIENCES: Env =
     Env { local: Some("FEDERATED_AUTH_AUDIENCES"), split: &["FEDERATED_AUTH_AUDIENCES"], field: None };
 const SKIP_AUDIENCE_VALIDATION: Env =
@@ -17,7 +17,7 @@ const SKIP_AUDIENCE_VALIDATION: Env =
 /// Every setting, in the order in which people read them.
 pub(super) const ENVIRONMENT: &[Env] = &[AUDIENCES, SKIP_AUDIENCE_VALIDATION];
 
-/// The settings that are not W&B Server's own defaults.
+/// The values to publish. Settings that equal W&B Server's own defaults are left out.
 pub(super) fn render(plan: &JwtPlan) -> Values {
     let settings = &plan.settings;
     let mut values = Values::default();
@@ -30,8 +30,8 @@ pub(super) fn render(plan: &JwtPlan) -> Values {
     values
 }
 
-/// What several issuers have together: every audience once, in the order in which they come, and trust as
-/// wide as the widest.
+/// Merges the values of several issuers: every audience once, in the given order. Audience validation is skipped if
+/// any issuer asks for that.
 pub(super) fn join(values: &[Values]) -> Values {
     let mut joined = Values::default();
     let of = |env: Env| values.iter().filter_map(move |values| values.get(env.local?));

@@ -1,55 +1,56 @@
-//! The five rules by which W&B Server accepts a token, in order: the first that refuses decides.
+//! The five rules by which W&B Server accepts a token. They are applied in order, and the first that refuses
+//! decides.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Claims, TrustedKeys, signature, token::Token};
+use super::{Claims, Token, TrustedKeys, signature};
 use crate::{
     api::{Reason, jwt_issuer::TokenRule},
     issuer::Issuer,
     problem::{Problem, enumerate, quote},
 };
 
-/// What the claims of a token have to be.
+/// The requirements for the claims of a token.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
-    /// Whose tokens are accepted.
+    /// The issuer whose tokens are accepted.
     pub issuer: &'a Issuer,
-    /// For whom the token has to stand, where that is known.
+    /// The expected subject, if it is known.
     pub subject: Option<&'a str>,
-    /// For whom the token may be meant.
+    /// The accepted audiences.
     pub audiences: &'a Audiences,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// For whom a token may be meant.
+/// The accepted audiences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {
-    /// For anybody: `skipAudienceValidation`.
+    /// Any audience is accepted (`skipAudienceValidation`).
     Any,
-    /// For one of these.
+    /// The token must have one of these audiences.
     OneOf(Vec<String>),
 }
 
-/// What an accepted token says.
+/// The claims of an accepted token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedToken {
-    /// For whom it stands.
+    /// The subject of the token.
     pub subject: String,
-    /// When it expires.
+    /// When the token expires.
     pub expires: Timestamp,
 }
 
-/// Which rule refuses a token, and why.
+/// The rule that refuses a token, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleRefusal {
-    /// The first rule that refuses it.
+    /// The first rule that refuses the token.
     pub rule: TokenRule,
-    /// What was seen and expected; what can be done about it depends on whose token it is.
+    /// What was seen and what was expected. The caller adds the advice, which depends on whose token it is.
     pub problem: Problem,
 }
 
-/// How far the clocks of issuer, operator and W&B Server may be apart.
+/// By how much the clocks of issuer, operator and W&B Server may differ.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 
 impl Rules<'_> {
@@ -66,7 +67,7 @@ impl Rules<'_> {
         self.judge_claims(&token.claims)
     }
 
-    /// Judges claims without a signature by the other four.
+    /// Judges claims without a signature by the other four rules.
     pub fn judge_claims(&self, claims: &Claims) -> Result<AcceptedToken, RuleRefusal> {
         let by = |rule| move |problem| RuleRefusal { rule, problem };
         self.issuer(claims).map_err(by(TokenRule::Issuer))?;
@@ -156,7 +157,7 @@ impl Rules<'_> {
                 "The token has no time of expiry (exp), which W&B wants in the future. Have the issuer set one.",
             );
         };
-        // Now is not told: equal findings are an equal status.
+        // The current time is left out of the message, so that repeated checks produce an identical status.
         if self.now.duration_since(expires) >= LEEWAY {
             return mismatch(
                 Reason::TokenExpired,
@@ -177,7 +178,7 @@ impl Rules<'_> {
     }
 }
 
-/// Takes what [`Claims`] say, as they say it.
+/// The problem of a malformed token, with the words in which [`Claims`] describe it.
 #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn malformed(what: String) -> Problem {
     Problem::new(
@@ -190,12 +191,12 @@ fn mismatch<T>(reason: Reason, message: impl Into<String>) -> Result<T, Problem>
     Err(Problem::new(reason, message))
 }
 
-/// The text in quotes, with white space and invisible characters as escapes.
+/// The text in quotation marks, with escapes for control characters and other invisible ones.
 fn visible(text: &str) -> String {
     quote(&format!("{text:?}"))
 }
 
-/// What two texts that look alike differ in.
+/// How two texts that look alike differ, if they do look alike.
 fn spelling(expected: &str, seen: &str) -> Option<&'static str> {
     let bare = |text: &str| text.split_whitespace().collect::<String>();
     if bare(expected) == bare(seen) {
@@ -222,7 +223,7 @@ mod tests {
         json!({ "iss": "https://issuer.example/x", "sub": "ci@example.org", "aud": "my-org", "exp": NOW + 300 })
     }
 
-    /// A change to null takes the claim out.
+    /// Valid claims with these changes. A change to null removes the claim.
     fn with(changes: &Value) -> Value {
         let mut claims = good();
         let fields = claims.as_object_mut().unwrap();

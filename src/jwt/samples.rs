@@ -1,4 +1,4 @@
-//! Samples: what the rules say of them, and whether that is as expected.
+//! Judges the samples of the spec by the rules, and compares the results with the expectations.
 
 use jiff::Timestamp;
 
@@ -16,8 +16,8 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// Records one check a sample, tokens only where there are keys to verify them; gives the samples
-/// whose tokens are accepted as expected.
+/// Records one check for each sample. Samples with a token are judged only if there are keys to verify it. Returns
+/// the samples whose tokens are accepted as expected.
 pub(super) fn judge<'a>(
     plan: &'a JwtPlan,
     trusted: Option<TrustedKeys<'_>>,
@@ -46,11 +46,11 @@ pub(super) fn judge<'a>(
     genuine
 }
 
-/// A sample whose token keeps all rules.
+/// A sample whose token satisfies all rules.
 pub(super) struct Genuine<'a> {
-    /// The sample's name.
+    /// The name of the sample.
     pub name: &'a str,
-    /// Its token.
+    /// The token of the sample.
     pub token: &'a Sensitive,
 }
 
@@ -94,10 +94,10 @@ fn compare<T>(
     }
 }
 
-/// What can be done about a sample that is refused.
+/// Advice about how to correct the cause of a refusal.
 fn advice(rule: TokenRule, reason: Reason) -> &'static str {
     match (rule, reason) {
-        // What is no token at all is no matter of the spec.
+        // A malformed token is not caused by the spec, so no field can be named.
         (_, Reason::TokenMalformed) | (TokenRule::Expiry, _) => "",
         (TokenRule::Signature, _) => {
             " Check that it comes from spec.issuer, and change spec.keys if such tokens are to be accepted."

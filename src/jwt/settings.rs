@@ -1,4 +1,4 @@
-//! From the spec to types that cannot be wrong.
+//! Parses the spec into types that cannot express invalid settings.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,19 +13,19 @@ use crate::{
     problem::{Problem, quote, quote_exactly},
 };
 
-/// A spec that makes sense.
+/// A valid spec.
 pub struct JwtSettings {
     /// The issuer, exactly as it was written.
     pub issuer: Issuer,
-    /// Whether an issuer's endpoints without TLS are accepted.
+    /// Whether issuer endpoints without TLS are accepted.
     pub plaintext: Plaintext,
-    /// The audiences as they are published.
+    /// The audiences that are published.
     pub listed_audiences: Vec<String>,
-    /// The audiences that W&B Server accepts then.
+    /// The audiences that W&B Server accepts with the published values.
     pub audiences: Audiences,
-    /// Which signing keys are trusted.
+    /// The requirements for trusted signing keys.
     pub keys: KeyPolicy,
-    /// Samples; each token is still the field of the spec that refers to it.
+    /// The samples. The token of a sample is represented by the field of the spec that refers to it.
     pub samples: Vec<Sample<String>>,
     /// The W&B Server at which tokens are exchanged.
     pub instance: Option<BaseUrl>,
@@ -33,28 +33,29 @@ pub struct JwtSettings {
     pub time_limit: Duration,
 }
 
-/// A token or claims, with what is expected of them.
+/// A token or claims, with the expected result of judging them.
 #[derive(Clone)]
 pub struct Sample<T> {
-    /// Its name in the spec.
+    /// The name of the sample in the spec.
     pub name: Arc<str>,
-    /// What is judged.
+    /// The token or claims to judge.
     pub proof: SampleProof<T>,
-    /// What is expected.
+    /// The expected result.
     pub expect: TokenExpectation,
 }
 
 /// What a sample consists of.
 #[derive(Clone)]
 pub enum SampleProof<T> {
-    /// A token.
+    /// A signed token.
     Token(T),
     /// Claims without a signature.
     Claims(Claims),
 }
 
 impl JwtSettings {
-    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    /// Parses and checks the spec, without its references. The schema's rules are repeated here, since the command
+    /// `check` works without an API server.
     pub fn parse(spec: &JwtIssuerSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
         let risk = "keys travel in the clear, where anybody can replace them";
@@ -78,7 +79,7 @@ impl JwtSettings {
     }
 }
 
-/// Where the spec names the token of a sample.
+/// The field of the spec that refers to the token of a sample.
 pub(super) fn token_field(sample: &str) -> String {
     format!("spec.samples[{sample}].tokenSecretRef")
 }
@@ -110,10 +111,10 @@ fn audiences(spec: &JwtIssuerSpec) -> Result<Vec<String>, Problem> {
     Ok(audiences)
 }
 
-/// W&B Server on one's own machines accepts this one beside those of the spec.
+/// A self-managed W&B Server accepts this audience in addition to those of the spec.
 const OWN_AUDIENCE: &str = "wandb";
 
-/// What W&B Server accepts with these values.
+/// The audiences that W&B Server accepts with these values.
 fn accepted_audiences(spec: &JwtIssuerSpec, listed: &[String]) -> Audiences {
     if spec.skip_audience_validation {
         return Audiences::Any;

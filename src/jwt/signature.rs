@@ -1,13 +1,13 @@
-//! The rule Signature: a trusted key of the issuer verifies the token.
+//! The rule Signature: a trusted key of the issuer must verify the token.
 
-use super::{TrustedKeys, token::Token};
+use super::{Token, TrustedKeys};
 use crate::{
     api::{Reason, jwt_issuer::Algorithm},
     issuer::Key,
     problem::{Problem, enumerate, quote},
 };
 
-/// Whether a trusted key made the token's signature; the problem says why not.
+/// Checks that a trusted key made the token's signature.
 pub(super) fn verify(token: &Token<'_>, trusted: TrustedKeys<'_>) -> Result<(), Problem> {
     let header = &token.header;
     if header.is_critical {
@@ -46,7 +46,8 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Problem> {
     Err(Problem::new(Reason::SignatureInvalid, message))
 }
 
-/// The header's own word on the algorithm counts only where the spec names the same.
+/// The algorithm in the token's header, if the spec accepts it. The header alone must not decide, because anybody
+/// can write it.
 fn trusted_algorithm(stated: &str, trusted: TrustedKeys<'_>) -> Result<String, Problem> {
     if stated.eq_ignore_ascii_case("none") {
         return invalid(
@@ -149,7 +150,7 @@ mod tests {
             let key = key.unwrap();
             let keys = [RSA.jwk().unwrap(), key.jwk().unwrap()];
             assert_eq!(judge(&key.sign(&claims()).unwrap(), &keys, &policy), Ok(()), "{algorithm}");
-            // Nobody has to name the key.
+            // The header need not name the key.
             let header = json!({ "alg": algorithm });
             let token = key.sign_with(&header, &claims()).unwrap();
             assert_eq!(judge(&token, &keys, &policy), Ok(()), "{algorithm}");
@@ -163,7 +164,7 @@ mod tests {
             let header = json!({ "alg": algorithm, "kid": "rsa" });
             assert_refused(&unsigned(&header, &claims()), &keys, &policy, &["not signed"]);
         }
-        // Signed with what everybody knows: the public key.
+        // These tokens are signed with the public key as the secret, which everybody knows.
         let header = json!({ "alg": "HS256", "kid": "rsa" });
         let modulus = keys[0]["n"].as_str().unwrap();
         for secret in [modulus.to_owned(), keys[0].to_string()] {
@@ -188,7 +189,7 @@ mod tests {
             &KeyPolicy::default(),
             &["from-the-future"],
         );
-        // The header's word does not make an RSA key one for elliptic curves.
+        // An algorithm for elliptic curves in the header does not make an RSA key suitable for it.
         let header = json!({ "alg": "ES256", "kid": "rsa" });
         let token = RSA.sign_with(&header, &claims()).unwrap();
         let words = ["is an RSA key of 2048 bits and not for ES256"];
@@ -199,10 +200,10 @@ mod tests {
     fn keys_that_are_not_to_be_trusted_verify_nothing() {
         let (key, token) = (RSA.jwk().unwrap(), RSA.sign(&claims()).unwrap());
         let default = KeyPolicy::default();
-        // W&B Server leaves out keys for algorithms that make no signatures of ID tokens.
+        // W&B Server ignores keys for algorithms that do not sign ID tokens.
         let encrypting = with(key.clone(), &json!({ "alg": "RSA-OAEP" }));
         assert_refused(&token, &[encrypting], &default, &["publishes none"]);
-        // It does not look at what else the key says of its use.
+        // W&B Server ignores other declarations of a key about its use.
         for changes in [
             json!({ "use": "enc" }),
             json!({ "use": "tls" }),

@@ -45,10 +45,8 @@ pub use name::{BindName, GroupName};
 
 pub use url::{LdapUrl, Scheme};
 
-use serde::Serialize;
-
 use crate::{
-    api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
+    api::{CheckName, LdapConfig},
     engine::{CheckContext, Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Values},
     import,
     net::{CaBundle, Login, Trust},
@@ -77,23 +75,6 @@ impl Kind for LdapConfig {
     type Parsed = Directory;
     type Plan = LdapPlan;
     type Evidence = ();
-    type Details = NoDetails;
-
-    fn common(&self) -> &CommonSpec {
-        &self.spec.common
-    }
-
-    fn status(&self) -> Option<&Status> {
-        self.status.as_ref()
-    }
-
-    fn details(&self) -> NoDetails {
-        NoDetails {}
-    }
-
-    fn spec(&self) -> &impl Serialize {
-        &self.spec
-    }
 
     const EXCLUSIVE_SETTINGS: &'static [&'static str] = &["the LDAP settings", LOGIN_SETTINGS];
 

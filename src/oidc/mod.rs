@@ -24,10 +24,8 @@ mod settings;
 pub use redirect_uri::RedirectUri;
 pub use settings::OidcSettings;
 
-use serde::Serialize;
-
 use crate::{
-    api::{CheckName, CommonSpec, OidcProvider, Reason, Status, status::NoDetails},
+    api::{CheckName, OidcProvider, Reason},
     engine::{
         CheckContext, Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Values,
     },
@@ -67,23 +65,6 @@ impl Kind for OidcProvider {
     type Parsed = OidcSettings;
     type Plan = OidcPlan;
     type Evidence = ();
-    type Details = NoDetails;
-
-    fn common(&self) -> &CommonSpec {
-        &self.spec.common
-    }
-
-    fn status(&self) -> Option<&Status> {
-        self.status.as_ref()
-    }
-
-    fn details(&self) -> NoDetails {
-        NoDetails {}
-    }
-
-    fn spec(&self) -> &impl Serialize {
-        &self.spec
-    }
 
     const EXCLUSIVE_SETTINGS: &'static [&'static str] = &["the OpenID Connect settings", LOGIN_SETTINGS];
 

@@ -1,4 +1,4 @@
-//! The way to W&B Server, and whether it answers.
+//! Connects to W&B Server, and checks that it answers.
 
 use super::ServiceAccountPlan;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     net::{HttpClient, Network},
 };
 
-/// The checks of every run, in the order in which people read them.
+/// The names of the checks with which every run begins, in their order.
 pub(super) fn checks(plan: &ServiceAccountPlan) -> impl Iterator<Item = CheckName> + use<> {
     protection(plan).checks().chain([CheckName::InstanceReachable])
 }
@@ -20,7 +20,7 @@ fn protection(plan: &ServiceAccountPlan) -> Protection<'_> {
     Protection::Tls(&plan.trust)
 }
 
-/// Reaches the server. `None` means that a check failed.
+/// Connects to the server. `None` means that a check failed.
 pub(super) async fn connect<'a>(
     plan: &'a ServiceAccountPlan,
     network: &'a Network,
@@ -33,7 +33,7 @@ pub(super) async fn connect<'a>(
     Some(instance(plan, network))
 }
 
-/// The server, for requests on connections of their own.
+/// The server for further requests, each of which uses a connection of its own.
 pub(super) fn instance<'a>(plan: &'a ServiceAccountPlan, network: &'a Network) -> Instance<'a> {
     Instance { base_url: &plan.account.base_url, http: HttpClient { network, trust: &plan.trust } }
 }

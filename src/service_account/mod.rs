@@ -1,9 +1,9 @@
-//! `ServiceAccount`: programs use W&B with an API key or with tokens of a trusted issuer.
+//! `ServiceAccount`: lets programs use W&B with an API key or with tokens of a trusted issuer.
 //!
-//! In reading order: `settings` turns the spec into types that cannot be wrong. `connect` begins
-//! every run: the server is reached. Then the two ways of proving who one is part: `api_key` from the
-//! key that a person copied to the ones that replace it, and `federated` from where tokens come from
-//! to their exchange. `render` makes the environment variables of W&B's clients.
+//! In reading order: `settings` parses the spec. `connect` begins the run of an account with an API key by reaching
+//! the server. After that, the two kinds of credentials differ: `api_key` manages keys, from the one that a person
+//! copied to the generated ones that replace it; `federated` obtains tokens, reaches the server through `connect`,
+//! and has it exchange them. `render` makes the environment variables of W&B's clients.
 
 mod api_key;
 mod connect;
@@ -12,14 +12,13 @@ mod render;
 mod settings;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 
 use settings::{AccountSettings, CredentialSettings, ServiceAccountSettings};
 
 use crate::{
     api::{
-        CheckName, CommonSpec, ServiceAccount, Status,
+        AuthResource, CheckName, ServiceAccount,
         service_account::{CredentialsSpec, ServiceAccountDetails},
     },
     engine::{
@@ -30,10 +29,10 @@ use crate::{
     problem::Problem,
 };
 
-/// The kind that a federated account refers to.
+/// The kind to which a federated account refers.
 pub(crate) const JWT_ISSUER: ReferencedKind = ReferencedKind { kind: "JwtIssuer", plural: "jwtissuers" };
 
-/// Everything that probing and rendering need.
+/// What checks and rendering need.
 pub struct ServiceAccountPlan {
     account: AccountSettings,
     credentials: CredentialPlan,
@@ -47,15 +46,15 @@ enum CredentialPlan {
     Federated(Box<federated::FederatedPlan>),
 }
 
-/// What a run learns beside its findings.
+/// What a run finds out in addition to the results of its checks.
 #[derive(Clone, Default)]
 pub enum ServiceAccountEvidence {
-    /// Nothing.
+    /// The run found nothing out.
     #[default]
     Nothing,
-    /// Of an API key.
+    /// Evidence about an API key.
     ApiKey(api_key::ApiKeyEvidence),
-    /// Of a token.
+    /// Evidence about a token.
     Federated(federated::FederatedEvidence),
 }
 
@@ -80,23 +79,6 @@ impl Kind for ServiceAccount {
     type Parsed = ServiceAccountSettings;
     type Plan = ServiceAccountPlan;
     type Evidence = ServiceAccountEvidence;
-    type Details = ServiceAccountDetails;
-
-    fn common(&self) -> &CommonSpec {
-        &self.spec.common
-    }
-
-    fn status(&self) -> Option<&Status> {
-        self.status.as_ref().map(|status| &status.common)
-    }
-
-    fn details(&self) -> ServiceAccountDetails {
-        self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()
-    }
-
-    fn spec(&self) -> &impl Serialize {
-        &self.spec
-    }
 
     fn unique_identity(&self) -> Option<String> {
         Some(settings::unique_identity(self))
@@ -141,18 +123,18 @@ impl Kind for ServiceAccount {
 
     async fn probe(
         plan: &ServiceAccountPlan,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
         report: &mut Report,
     ) -> ServiceAccountEvidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => match connect::connect(plan, scene.network, report).await {
+            CredentialPlan::ApiKey(own) => match connect::connect(plan, context.network, report).await {
                 Some(instance) => ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::probe(plan, own, instance, scene, report)).await,
+                    Box::pin(api_key::probe(plan, own, instance, context, report)).await,
                 ),
                 None => ServiceAccountEvidence::Nothing,
             },
             CredentialPlan::Federated(own) => {
-                ServiceAccountEvidence::Federated(federated::probe(plan, own, scene, report).await)
+                ServiceAccountEvidence::Federated(federated::probe(plan, own, context, report).await)
             }
         }
     }
@@ -160,11 +142,11 @@ impl Kind for ServiceAccount {
     fn maintenance(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
     ) -> Option<Maintenance> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::maintenance(plan, own, evidence, scene)
+                api_key::maintenance(plan, own, evidence, context)
             }
             _ => None,
         }
@@ -172,15 +154,15 @@ impl Kind for ServiceAccount {
 
     async fn maintain(
         plan: &ServiceAccountPlan,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
         evidence: ServiceAccountEvidence,
         report: &mut Report,
     ) -> ServiceAccountEvidence {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                let instance = connect::instance(plan, scene.network);
+                let instance = connect::instance(plan, context.network);
                 ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::maintain(plan, own, instance, scene, evidence, report)).await,
+                    Box::pin(api_key::maintain(plan, own, instance, context, evidence, report)).await,
                 )
             }
             (_, evidence) => evidence,
@@ -190,14 +172,14 @@ impl Kind for ServiceAccount {
     fn renew_at(
         plan: &ServiceAccountPlan,
         evidence: &ServiceAccountEvidence,
-        scene: &CheckContext<'_>,
+        context: &CheckContext<'_>,
     ) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::renew_at(plan, own, evidence, scene)
+                api_key::renew_at(plan, own, evidence, context)
             }
             (CredentialPlan::Federated(own), evidence) => {
-                federated::renew_at(own, evidence.of_token(), scene)
+                federated::renew_at(own, evidence.of_token(), context)
             }
             _ => None,
         }
@@ -261,7 +243,7 @@ impl Kind for ServiceAccount {
         api_key::remote_state(self, published)
     }
 
-    async fn cleanup(&self, scene: &CheckContext<'_>) -> Result<(), Problem> {
-        api_key::cleanup(self, scene).await
+    async fn cleanup(&self, context: &CheckContext<'_>) -> Result<(), Problem> {
+        api_key::cleanup(self, context).await
     }
 }

@@ -3,30 +3,30 @@
 use super::{ServiceAccountPlan, settings::Attribution};
 use crate::engine::{CA_FILE, Env, Values};
 
-/// Where the server is.
+/// The address of the server.
 pub(super) const BASE_URL: Env = Env { local: Some("WANDB_BASE_URL"), split: &[], field: None };
 const ENTITY: Env = Env { local: Some("WANDB_ENTITY"), split: &[], field: None };
 const USERNAME: Env = Env { local: Some("WANDB_USERNAME"), split: &[], field: None };
 const USER_EMAIL: Env = Env { local: Some("WANDB_USER_EMAIL"), split: &[], field: None };
 const CERTIFICATES: Env = Env { local: Some("SSL_CERT_FILE"), split: &[], field: None };
 
-/// An API key.
+/// The API key.
 pub(super) const API_KEY: Env = Env { local: Some("WANDB_API_KEY"), split: &[], field: None };
-/// Where the identity token is.
+/// The path of the file with the identity token.
 pub(super) const IDENTITY_TOKEN: Env =
     Env { local: Some("WANDB_IDENTITY_TOKEN_FILE"), split: &[], field: None };
-/// Where the client keeps the access tokens that it exchanges.
+/// The path of the file in which the client stores the access tokens that it gets.
 pub(super) const CREDENTIALS: Env = Env { local: Some("WANDB_CREDENTIALS_FILE"), split: &[], field: None };
 
-/// Every setting, in the order in which people read them. A client that finds both a key and a token
-/// refuses to work, so one is published at most.
+/// Every setting, in the order in which people read them. A client that finds both an API key and a token refuses
+/// to work, so at most one of them is published.
 pub(super) const ENVIRONMENT: &[Env] =
     &[BASE_URL, ENTITY, API_KEY, IDENTITY_TOKEN, CREDENTIALS, USERNAME, USER_EMAIL, CERTIFICATES];
 
-/// Where programs mount the Secret, wherever a value must be a file.
+/// The directory at which programs mount the Secret. Values that are paths of files refer to it.
 pub(super) const MOUNT: &str = "/var/run/secrets/auth.wandb.com";
 
-/// What every account's programs need, whatever they prove themselves with.
+/// The values for programs of every account, whatever its credentials are.
 pub(super) fn common(plan: &ServiceAccountPlan) -> Values {
     let mut values = Values::default();
     values.set(BASE_URL, plan.account.base_url.as_str());

@@ -1,4 +1,4 @@
-//! From the spec to types that cannot be wrong.
+//! Parses the spec into types that cannot express invalid settings.
 
 use std::time::Duration;
 
@@ -7,54 +7,56 @@ use serde_json::Value;
 
 use super::{api_key::ApiKeySettings, federated::FederatedSettings};
 use crate::{
-    api::{DeletionPolicy, InstanceSpec, Reason, ServiceAccount, ServiceAccountSpec, service_account},
-    engine::Kind,
+    api::{
+        AuthResource, DeletionPolicy, InstanceSpec, Reason, ServiceAccount, ServiceAccountSpec,
+        service_account,
+    },
     instance::{BaseUrl, Member},
     issuer,
     problem::{Problem, quote_exactly},
 };
 
-/// A spec that makes sense.
+/// A valid spec.
 pub struct ServiceAccountSettings {
-    /// Who the account is, and where.
+    /// The account, and the server that has it.
     pub account: AccountSettings,
     /// How programs prove that they are the account.
     pub credentials: CredentialSettings,
 }
 
-/// Who the account is, and where.
+/// The account, and the server that has it.
 pub struct AccountSettings {
-    /// The W&B Server.
+    /// The base URL of W&B Server.
     pub base_url: BaseUrl,
-    /// The account's user name.
+    /// The user name of the account.
     pub account_name: String,
-    /// Identifies the resource; empty in a manifest that never met an API server.
+    /// The UID of the resource; empty for a manifest that was never in a cluster.
     pub uid: String,
-    /// Where the account belongs to.
+    /// The team or organization to which the account belongs.
     pub home: Membership,
-    /// The person whom the account's runs are attributed to.
+    /// The person to whom the account's runs are attributed.
     pub attribution: Option<Attribution>,
     /// The time limit of all checks together.
     pub time_limit: Duration,
-    /// Whether the published Secret outlives the resource.
+    /// Whether the published Secret is kept when the resource is deleted.
     pub deletion_policy: DeletionPolicy,
 }
 
-/// Where an account belongs to.
+/// The team or organization to which an account belongs.
 pub enum Membership {
-    /// A team.
+    /// A team, by its name.
     Team(String),
     /// An organization.
     Organization {
-        /// The organization's name.
+        /// The name of the organization.
         name: String,
-        /// The team that programs log to unless they say otherwise.
+        /// The team to which programs log unless they name another one.
         default_team: String,
     },
 }
 
 impl Membership {
-    /// The team that programs log to unless they say otherwise.
+    /// The team to which programs log unless they name another one.
     pub fn team(&self) -> &str {
         match self {
             Self::Team(team) | Self::Organization { default_team: team, .. } => team,
@@ -62,11 +64,11 @@ impl Membership {
     }
 }
 
-/// The person whom runs are attributed to.
+/// The person to whom runs are attributed.
 pub enum Attribution {
-    /// By user name.
+    /// The person's user name.
     Username(String),
-    /// By e-mail address.
+    /// The person's e-mail address.
     UserEmail(String),
 }
 
@@ -81,7 +83,7 @@ impl Attribution {
         }
     }
 
-    /// What it means that nobody in the team is this person.
+    /// The message that nobody in the team is this person.
     pub(super) fn is_missing_from(&self, team: &str) -> String {
         let (field, person) = match self {
             Self::Username(username) => ("username", username),
@@ -103,7 +105,8 @@ pub enum CredentialSettings {
 }
 
 impl ServiceAccountSettings {
-    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    /// Parses and checks the spec, without its references. The schema's rules are repeated here, since the command
+    /// `check` works without an API server.
     pub fn parse(object: &ServiceAccount) -> Result<Self, Problem> {
         let spec = &object.spec;
         if spec.common.target.is_some() {
@@ -135,8 +138,8 @@ impl ServiceAccountSettings {
     }
 }
 
-/// The account or subject that the resource stands for. Two resources for one account would revoke each
-/// other's keys.
+/// The account or subject for which the resource stands. It must be unique, because two resources for one account
+/// would revoke each other's keys.
 pub(super) fn unique_identity(object: &ServiceAccount) -> String {
     let ServiceAccountSpec { instance, credentials, .. } = &object.spec;
     match &credentials.federated {
@@ -145,7 +148,7 @@ pub(super) fn unique_identity(object: &ServiceAccount) -> String {
     }
 }
 
-/// The same of a spec that cannot be read, where it still tells.
+/// The same for a spec that cannot be decoded, if the necessary fields can still be read.
 pub(super) fn identity_of_undecodable(name: &str, spec: &Value) -> Option<String> {
     let text = |path: &str| spec.pointer(path).and_then(Value::as_str);
     if spec.pointer("/credentials/federated").is_some() {
@@ -161,7 +164,7 @@ fn subject_at(issuer: &str, subject: &str) -> String {
 }
 
 fn account_at(instance: &InstanceSpec, account: &str) -> String {
-    // What cannot be parsed is not accepted anyway.
+    // An invalid URL is refused elsewhere, so the text is good enough here.
     let base_url = BaseUrl::parse(instance).map_or_else(
         |_| issuer::without_slash(&instance.base_url).to_owned(),
         |base_url| base_url.root().to_owned(),
@@ -178,7 +181,7 @@ pub(super) fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
 }
 
 fn tls(spec: &ServiceAccountSpec, base_url: &BaseUrl) -> Result<(), Problem> {
-    // The issuer of tokens may be encrypted where the server is not.
+    // `spec.tls` can still apply to the issuer of tokens, even if the server is not encrypted.
     let is_encrypted = base_url.is_encrypted() || spec.credentials.federated.is_some();
     if spec.common.tls.is_some() && !is_encrypted {
         return invalid("spec.tls has no effect on a baseURL without https://");
@@ -211,7 +214,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A resource with an API key, with these changes of its spec.
+    /// A resource with an API key, with these changes to its spec.
     pub(in super::super) fn object(changes: &Value) -> ServiceAccount {
         let mut spec = json!({
             "instance": { "baseURL": "https://wandb.example.com" },

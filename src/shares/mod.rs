@@ -1,7 +1,8 @@
-//! Who goes next where there is room for a few only: pure.
+//! Decides who is next when there is a limited number of places. This is pure.
 //!
-//! Nobody may hold more places than are left. So one who takes all they can get leaves half of the room, two leave a
-//! third, and whoever comes anew finds a place at once; a fixed share for each would have to know how many there are.
+//! Nobody may hold more places than remain free. So a single holder that takes as much as possible leaves half of
+//! the places free, two holders leave a third, and a new holder always finds a place at once. Fixed shares would
+//! require knowing the number of holders.
 
 mod permits;
 
@@ -12,7 +13,7 @@ use std::{
 
 pub(crate) use permits::{Permit, Permits};
 
-/// A number of places, and who holds how many of them.
+/// A number of places, and how many of them each holder has.
 #[derive(Debug)]
 pub(crate) struct Pool<H> {
     free: usize,
@@ -20,12 +21,12 @@ pub(crate) struct Pool<H> {
 }
 
 impl<H: Clone + Eq + Hash> Pool<H> {
-    /// So many places, all of them free.
+    /// A pool of this many places, all of them free.
     pub(crate) fn new(places: usize) -> Self {
         Self { free: places, held: HashMap::new() }
     }
 
-    /// Takes a place, where the holder may have another one.
+    /// Takes a place if the holder may have another one. Returns whether it did.
     pub(crate) fn take(&mut self, holder: &H) -> bool {
         let fits = self.fits(holder);
         if fits {
@@ -35,7 +36,7 @@ impl<H: Clone + Eq + Hash> Pool<H> {
         fits
     }
 
-    /// Gives a place back that the holder has.
+    /// Returns a place that the holder has.
     pub(crate) fn give_back(&mut self, holder: &H) {
         let Some(held) = self.held.get_mut(holder) else { return };
         self.free += 1;
@@ -54,7 +55,7 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     }
 }
 
-/// A pool with a queue in front of it. `W` is what tells somebody that their turn has come.
+/// A pool with a queue. `W` is the handle by which a waiter learns that it has got a place.
 #[derive(Debug)]
 pub(crate) struct Shares<H, W> {
     pool: Pool<H>,
@@ -63,33 +64,34 @@ pub(crate) struct Shares<H, W> {
 }
 
 impl<H: Clone + Eq + Hash, W> Shares<H, W> {
-    /// So many places, and nobody who waits for one.
+    /// A pool of this many places, with an empty queue.
     pub(crate) fn new(places: usize) -> Self {
         Self { pool: Pool::new(places), waiting: HashMap::new(), arrivals: 0 }
     }
 
-    /// Takes a place, where the holder may have another one. Who waits already could not have had it.
+    /// Takes a place if the holder may have another one, past the queue. That takes nothing from those who wait:
+    /// none of them could have had the place.
     pub(crate) fn take(&mut self, holder: &H) -> bool {
         self.pool.take(holder)
     }
 
-    /// Waits for a place.
+    /// Puts a waiter into the queue.
     pub(crate) fn wait(&mut self, holder: H, waiter: W) {
         self.arrivals += 1;
         self.waiting.entry(holder).or_default().push_back((self.arrivals, waiter));
     }
 
-    /// Who waits, in no order.
+    /// All waiters, in no particular order.
     pub(crate) fn waiters(&self) -> impl Iterator<Item = &W> {
         self.waiting.values().flatten().map(|(_, waiter)| waiter)
     }
 
-    /// Gives a place back; [`Shares::next`] tells who gets one.
+    /// Returns a place. Call [`Shares::next`] afterwards to give it to a waiter.
     pub(crate) fn give_back(&mut self, holder: &H) {
         self.pool.give_back(holder);
     }
 
-    /// Gives a place to who goes next: of those with the fewest places, who waits the longest.
+    /// Gives a place to the next waiter: of the holders with the fewest places, the one that has waited longest.
     pub(crate) fn next(&mut self) -> Option<(H, W)> {
         let first = |(holder, queue): (&H, &VecDeque<(u64, W)>)| {
             let (arrival, _) = queue.front()?;
@@ -162,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever they do, nobody is passed over for ever, and places are neither lost nor made.
+        /// Whatever the holders do, every waiter gets a place in the end, and the number of places stays the same.
         #[test]
         fn everybody_comes_to_their_turn(places in 1usize..20, steps in prop::collection::vec((0u8..5, any::<bool>()), 1..300)) {
             let mut shares = Shares::new(places);

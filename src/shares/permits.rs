@@ -1,4 +1,4 @@
-//! Permits that are waited for, in fair shares.
+//! Asynchronous permits, which are given out in fair shares.
 
 use std::{
     hash::Hash,
@@ -9,30 +9,30 @@ use tokio::sync::oneshot;
 
 use super::Shares;
 
-/// A number of permits, each of which is had by one holder at a time.
+/// A number of permits. Each has at most one holder at a time.
 pub(crate) struct Permits<H: Clone + Eq + Hash>(Arc<Mutex<Queue<H>>>);
 
 type Queue<H> = Shares<H, oneshot::Sender<Permit<H>>>;
 
-/// A permit, until it is dropped.
+/// A permit. Dropping it returns it.
 pub(crate) struct Permit<H: Clone + Eq + Hash> {
     permits: Permits<H>,
     holder: H,
 }
 
 impl<H: Clone + Eq + Hash> Permits<H> {
-    /// So many permits.
+    /// This many permits, all of them free.
     pub(crate) fn new(permits: usize) -> Self {
         Self(Arc::new(Mutex::new(Shares::new(permits))))
     }
 
-    /// Waits for one. Who waits no longer is passed over.
+    /// Waits for a permit. If the future is dropped, its place in the queue is passed over.
     pub(crate) async fn take(&self, holder: H) -> Option<Permit<H>> {
-        // The sender is dropped only after it has sent.
+        // The sender is never dropped without having sent, so this is never an error.
         self.wait(holder).await.ok()
     }
 
-    /// Whether anybody waits for one.
+    /// Whether anybody is waiting for a permit.
     pub(crate) fn are_wanted(&self) -> bool {
         self.queue().waiters().any(|waiter| !waiter.is_closed())
     }
@@ -58,7 +58,8 @@ impl<H: Clone + Eq + Hash> Permits<H> {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<H>> {
-        // Nothing that happens under the lock panics half way through a change.
+        // No code panics in the middle of a change under this lock, so a poisoned lock still guards consistent
+        // data.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,7 +68,7 @@ impl<H: Clone + Eq + Hash> Drop for Permit<H> {
     fn drop(&mut self) {
         self.permits.queue().give_back(&self.holder);
         while let Some((holder, waiter)) = self.permits.next() {
-            // A permit that nobody takes is given back as it is dropped.
+            // If the receiver is gone, the permit is dropped and thereby returned.
             let _ = waiter.send(self.permits.permit(holder));
         }
     }

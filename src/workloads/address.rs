@@ -1,4 +1,4 @@
-//! `spec.target`, as the objects that it names.
+//! The address that `spec.target` gives: which Kubernetes objects, and which of their containers, get the values.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -7,7 +7,7 @@ use kube::core::ObjectMeta;
 use super::rendered_of;
 use crate::api::{self, common::WorkloadTarget};
 
-/// What a spec names, in the resource's own namespace.
+/// The objects that `spec.target` names. They are in the namespace of the resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A Deployment.
@@ -16,20 +16,20 @@ pub enum Target {
     StatefulSet(WorkloadAddress),
     /// The W&B operator's own resource.
     WeightsAndBiases {
-        /// Its name.
+        /// The name of that resource.
         name: String,
     },
-    /// Containers of several workloads, or several of one, which have the same values at any time. Each part
-    /// is one container.
+    /// Several containers, of one or of several workloads, that always have the same values. Each part is one
+    /// container.
     Several(Vec<Self>),
 }
 
-/// A container of a workload.
+/// The container; `None` if the spec names none, which is valid where the pod has only one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadAddress {
-    /// The workload's name.
+    /// The name of the workload.
     pub name: String,
-    /// The container's name; nothing where the pod has only one.
+    /// The name of the container; `None` if the spec names none, which is valid if the pod has only one.
     pub container: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Target {
     /// The kinds of every object that can be a target.
     pub const KINDS: [&'static str; 3] = ["Deployment", "StatefulSet", "WeightsAndBiases"];
 
-    /// The kind of the object; of several, the first one's.
+    /// The kind of the object. For several objects, the kind of the first one.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Deployment(_) => "Deployment",
@@ -47,8 +47,8 @@ impl Target {
         }
     }
 
-    /// The kinds of the objects whose changes concern the target: its own, and what is made of it. Several are taken
-    /// apart first.
+    /// The kinds of objects whose changes concern this target: its own kind, and the kind of the workloads that the
+    /// W&B operator makes of it. It is empty for `Several`; the caller asks for each part.
     pub fn watched_kinds(&self) -> &'static [&'static str] {
         match self {
             Self::Deployment(_) => &["Deployment"],
@@ -58,13 +58,14 @@ impl Target {
         }
     }
 
-    /// The kind and the name of the target that an object of this kind was made of by somebody else.
+    /// The kind and name of the target from which the W&B operator made this object, or `None` for any other
+    /// object.
     pub fn source_of<'a>(kind: &str, object: &'a ObjectMeta) -> Option<(&'static str, &'a str)> {
         let name = rendered_of(object).filter(|_| kind == "Deployment")?;
         Some(("WeightsAndBiases", name))
     }
 
-    /// The name of the object; of several, the first one's.
+    /// The name of the object. For several objects, the name of the first one.
     pub fn name(&self) -> &str {
         match self {
             Self::Deployment(address) | Self::StatefulSet(address) => &address.name,
@@ -73,7 +74,7 @@ impl Target {
         }
     }
 
-    /// The container that the target names.
+    /// The container that the spec names for this target.
     fn container(&self) -> Option<&String> {
         match self {
             Self::Deployment(address) | Self::StatefulSet(address) => address.container.as_ref(),
@@ -81,7 +82,7 @@ impl Target {
         }
     }
 
-    /// Each container or object that is named.
+    /// The single containers or objects that this target consists of.
     pub fn parts(&self) -> &[Self] {
         match self {
             Self::Several(parts) => parts,
@@ -89,7 +90,7 @@ impl Target {
         }
     }
 
-    /// Each object once, in the order in which they are named.
+    /// Every object of this target, once, in the order of the spec.
     pub fn objects(&self) -> Vec<&Self> {
         let mut objects: Vec<&Self> = Vec::new();
         for part in self.parts() {
@@ -100,18 +101,18 @@ impl Target {
         objects
     }
 
-    /// The containers of the object that are named; nothing stands for the only one.
+    /// The containers of `object` that this target names. `None` in the list means the only container of the pod.
     pub(super) fn containers_of(&self, object: &Self) -> Vec<Option<String>> {
         let parts = self.parts().iter().filter(|part| part.is_same_object(object));
         parts.map(|part| part.container().cloned()).collect()
     }
 
-    /// These parts as one target; nothing where there are none.
+    /// Makes one target of these parts; `None` if there are no parts.
     fn of_parts(mut parts: Vec<Self>) -> Option<Self> {
         if parts.len() > 1 { Some(Self::Several(parts)) } else { parts.pop() }
     }
 
-    /// The spec's target; nothing where it has no member.
+    /// The target that the spec describes, or `None` if `spec.target` has no member.
     pub fn of(spec: &api::TargetSpec) -> Option<Self> {
         let address = |workload: &WorkloadTarget| WorkloadAddress {
             name: workload.name.clone(),
@@ -132,12 +133,13 @@ impl Target {
                 deployment.or(set)
             })
             .collect();
-        // The order in which a person writes them means nothing.
+        // The order of `additionalContainers` has no meaning, so equal sets make equal targets.
         more.remove(&first);
         Self::of_parts([first].into_iter().chain(more).collect())
     }
 
-    /// The target that [`Display`](fmt::Display) wrote; any container of it.
+    /// Reads a target from the text that [`Display`](fmt::Display) wrote. The text does not name containers, so the
+    /// result has none.
     pub fn parse(text: &str) -> Option<Self> {
         let parts = text.replace(LAST, SEPARATOR);
         let parts: Option<Vec<Self>> = parts.split(SEPARATOR).map(Self::parse_one).collect();
@@ -155,27 +157,27 @@ impl Target {
         }
     }
 
-    /// Whether both are the same object, whichever container they mean.
+    /// Whether both name the same object, whatever their containers are.
     fn is_same_object(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.name() == other.name()
     }
 
-    /// Whether an object of this kind and name is meant.
+    /// Whether this target includes the object of this kind and name.
     pub fn includes(&self, kind: &str, name: &str) -> bool {
         self.parts().iter().any(|part| part.kind() == kind && part.name() == name)
     }
 
-    /// Whether both have an object in common.
+    /// Whether both targets have an object in common.
     pub fn shares_object(&self, other: &Self) -> bool {
         self.parts().iter().any(|part| other.includes(part.kind(), part.name()))
     }
 
-    /// Whether every object is also one of the other's.
+    /// Whether every object of this target is also an object of `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         self.parts().iter().all(|part| other.includes(part.kind(), part.name()))
     }
 
-    /// What both have in common; nothing where that is nothing.
+    /// The objects that both targets have in common, or `None` if there are none.
     pub fn common_with(&self, other: &Self) -> Option<Self> {
         let parts = self.parts().iter().filter(|part| other.includes(part.kind(), part.name()));
         Self::of_parts(parts.cloned().collect())
@@ -185,7 +187,7 @@ impl Target {
 const SEPARATOR: &str = ", ";
 const LAST: &str = " and ";
 
-/// The object, such as `Deployment/wandb`; several as people list them.
+/// Writes the object as `Deployment/wandb`, and several objects as a list in prose.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let objects = self.objects();

@@ -1,36 +1,36 @@
-//! Several containers and workloads that have the same values at any time: one revision serves all of them, and
-//! they go on and back as one.
+//! A target of several workloads or containers. All of them always have the same values: one revision serves all,
+//! and they are rolled out and rolled back together.
 
 use std::collections::BTreeSet;
 
 use super::{AppliedState, Change, Delivery, Environment, Owner, PresentVariable, Target, TargetSnapshot};
 use crate::problem::Problem;
 
-/// What was read of several workloads.
+/// The snapshots of several workloads, which together are one target.
 #[derive(Clone, Debug)]
 pub struct Several {
     first: Box<CombinedPart>,
     more: Vec<CombinedPart>,
 }
 
-/// One of the workloads.
+/// The snapshot of one of the workloads.
 #[derive(Clone, Debug)]
 struct CombinedPart {
     seen: TargetSnapshot,
     reach: Reach,
 }
 
-/// Whether a delivery goes to a workload.
+/// Whether a delivery includes a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It has the values.
+    /// The workload gets the values of the delivery.
     Within,
-    /// It has none of them: the revision was made before the workload was a part of the target.
+    /// The workload gets no values, because the revision was made before the workload was a part of the target.
     Outside,
 }
 
 impl Several {
-    /// All of these as one; the one itself where there is no other.
+    /// Combines the snapshots into one. A single snapshot is returned as it is.
     pub(super) fn of(parts: Vec<TargetSnapshot>) -> Option<TargetSnapshot> {
         let mut parts = parts.into_iter();
         let first = parts.next()?;
@@ -47,7 +47,7 @@ impl Several {
         &self.first.seen
     }
 
-    /// The same, of which a delivery goes to these objects only.
+    /// The same snapshots, with deliveries limited to the objects of `target`.
     #[must_use]
     pub(super) fn reaching(mut self, target: &Target) -> Self {
         for CombinedPart { seen, reach } in [&mut *self.first].into_iter().chain(&mut self.more) {
@@ -61,7 +61,7 @@ impl Several {
         [&*self.first].into_iter().chain(&self.more).map(|part| (&part.seen, part.reach))
     }
 
-    /// The changed parts, each with its change.
+    /// The snapshots of the parts that change, each with its change.
     pub(super) fn changed<'a>(
         &'a self,
         changes: &'a [(usize, Change)],
@@ -70,7 +70,8 @@ impl Several {
         changes.iter().filter_map(of_part).collect()
     }
 
-    /// Where somebody pointed one of the parts elsewhere, that is where the whole is wanted.
+    /// The applied state of all parts together. If somebody repointed the entries of one part, that part decides
+    /// which revision the whole target is meant to have.
     pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
         let all: Vec<AppliedState> = self.parts().map(|(seen, _)| seen.standing(owner)).collect();
         let moved = all.iter().filter(|standing| standing.moved.is_some());
@@ -87,7 +88,7 @@ impl Several {
         }
     }
 
-    /// The changes of all parts together; nothing is changed where one of them cannot be.
+    /// Combines the changes of all parts. If one part cannot be changed, none is.
     pub(super) fn change(
         &self,
         owner: &Owner,
@@ -99,7 +100,7 @@ impl Several {
         })
     }
 
-    /// The same, where the variables of everybody else that are in the way are taken over.
+    /// Like `change`, but takes over the variables of everybody else that are in the way.
     pub(super) fn take_over(
         &self,
         owner: &Owner,
@@ -111,7 +112,7 @@ impl Several {
         })
     }
 
-    /// What the parts that the delivery goes to have under its names.
+    /// The variables that the parts within the delivery have under its names.
     pub(super) fn present(
         &self,
         owner: &Owner,
@@ -144,7 +145,7 @@ impl Several {
     }
 }
 
-/// Fails with all of the problems, under the reason of the first.
+/// Fails if there is any problem: with all of the messages, under the reason of the first.
 pub(super) fn none_of(problems: impl IntoIterator<Item = Problem>) -> Result<(), Problem> {
     let mut problems = problems.into_iter();
     let Some(first) = problems.next() else { return Ok(()) };
@@ -169,7 +170,7 @@ mod tests {
         Target::Deployment(WorkloadAddress { name: name.to_owned(), container: None })
     }
 
-    /// A Deployment with this entry for the address, if any.
+    /// A Deployment whose container has this `env` entry; an empty text means none.
     fn part(name: &str, entry: &str) -> TargetSnapshot {
         let yaml = format!(
             "spec: {{selector: {{}}, template: {{spec: {{containers: [{{name: main, image: i, env: [{entry}]}}]}}}}}}"
@@ -205,7 +206,7 @@ mod tests {
         assert!(refused.message.contains("Deployment/api") && refused.message.contains("Deployment/app"));
     }
 
-    /// The Deployments after every change that the delivery needs.
+    /// The Deployments after every change that the delivery needs has been made.
     fn settled(seen: TargetSnapshot, wanted: Option<&Delivery<'_>>) -> TargetSnapshot {
         let TargetSnapshot::Several(several) = seen else { panic!("one") };
         let mut parts: Vec<CombinedPart> = [*several.first].into_iter().chain(several.more).collect();

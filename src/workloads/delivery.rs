@@ -1,47 +1,47 @@
-//! What a target is to have.
+//! The values that a target must have, and the names under which its containers read them.
 
 use crate::{
-    engine::{CA_FILE, Env, Values},
     sensitive::Sensitive,
+    values::{CA_FILE, Env, Values},
 };
 
-/// What a target is to have: the values of one revision, by reference.
+/// The values that a target must have, which it gets as references to one revision.
 #[derive(Clone, Copy)]
 pub struct Delivery<'a> {
     /// The revision's number.
     pub number: u64,
-    /// Every setting that the owner's kind may have.
+    /// Every setting that the kind of the owner can have.
     pub environment: &'static [Env],
-    /// What the revision holds.
+    /// The values that the revision holds.
     pub values: &'a Values,
 }
 
-/// Which names a target's containers read.
+/// The set of environment variable names that the containers of a target read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// Those of the `wandb/local` image.
+    /// The names of the `wandb/local` image.
     Local,
-    /// Those of the split services, and the other one's where a setting has no name among them.
+    /// The names of the split services. A setting without a name of its own there keeps the name of `wandb/local`.
     Split,
-    /// Either: the target does not tell which image it runs, or runs both with one environment.
+    /// The names of both, because the target does not show which image it runs, or runs both with one environment.
     #[default]
     Both,
 }
 
 impl Delivery<'_> {
-    /// The settings that have a value, in the order in which people read them.
+    /// The settings that have a value, in the order in which the kind declares them.
     pub fn settings(&self) -> impl Iterator<Item = Env> + '_ {
         self.environment.iter().copied().filter(|env| env.names().any(|name| self.values.get(name).is_some()))
     }
 
-    /// The certificates that are to be a file.
+    /// The certificates that the target must get as a file.
     pub fn authorities(&self) -> Option<&Sensitive> {
         self.values.get(CA_FILE)
     }
 }
 
 impl Dialect {
-    /// The names of a setting.
+    /// The environment variables that carry this setting in this dialect.
     pub fn names(self, env: Env) -> Vec<&'static str> {
         match self {
             Self::Local => env.local.into_iter().collect(),
@@ -51,7 +51,7 @@ impl Dialect {
         }
     }
 
-    /// Whether W&B documents a name of the setting for every server of this dialect.
+    /// Whether W&B documents the setting for every server of this dialect.
     pub fn documents(self, env: Env) -> bool {
         match self {
             Self::Local => env.local.is_some(),
@@ -60,7 +60,7 @@ impl Dialect {
         }
     }
 
-    /// The dialect of a server that runs this image, as far as its name tells; mirrors keep the last part.
+    /// The dialect of a server that runs this image, judged by the last part of the image name, which mirrors keep.
     pub fn of_image(image: &str) -> Self {
         let repository = image.split('@').next().unwrap_or_default();
         let last = repository.rsplit('/').next().unwrap_or_default();
@@ -101,7 +101,7 @@ mod tests {
             let documented = [Dialect::Local, Dialect::Split, Dialect::Both].map(|each| each.documents(env));
             assert_eq!(documented, [local, split, both]);
         }
-        // One name in both is set once.
+        // A name that both dialects share must be listed only once.
         assert_eq!(env(Some("A"), &["B", "A"]).names().collect::<Vec<_>>(), ["A", "B"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The effects on targets: each is one request, or a few reads.
+//! Every request that reads the rollout of a target or changes the target. What to do is decided elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -30,8 +30,8 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Makes the change, to the version of the target that was seen: of several objects to all or, as far as the API
-/// server tells that in a dry run, to none.
+/// Makes the change, provided that the target still has the version of the snapshot. Of several objects all are
+/// changed or none: a dry run comes first and finds what the API server would refuse.
 pub async fn apply_change(
     client: &Client,
     namespace: &str,
@@ -55,17 +55,17 @@ pub async fn apply_change(
     Ok(Ok(ApplyResult::Changed))
 }
 
-/// Whether the API server keeps what it answers.
+/// Whether the API server stores the result of a patch or only validates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DryRun {
     Dry,
     Real,
 }
 
-/// Changes one object.
+/// Patches one object.
 ///
-/// Server-side apply is forced: the decision refused what belongs to somebody else, and the version that
-/// it saw is pinned.
+/// Server-side apply can be forced safely, because the decision has already refused to touch what belongs to
+/// somebody else, and the patch pins the version on which the decision was based.
 async fn patch(
     client: &Client,
     namespace: &str,
@@ -83,7 +83,8 @@ async fn patch(
             api.patch(seen.name(), &parameters, &Patch::Apply(configuration)).await
         }
         Change::Merge(fields) => {
-            // What the installed definition does not know is refused and not silently left out.
+            // Strict validation: the API server must refuse fields that the installed definition does not know,
+            // instead of dropping them silently.
             let parameters = PatchParams {
                 dry_run,
                 field_manager: Some(owner.manager.clone()),
@@ -92,7 +93,7 @@ async fn patch(
             };
             api.patch(seen.name(), &parameters, &Patch::Merge(fields)).await
         }
-        // What is several was taken apart.
+        // `apply_change` has already split a combined change into its parts.
         Change::Several(_) => return Ok(Ok(ApplyResult::Stale(String::new()))),
     };
     match made {
@@ -100,7 +101,7 @@ async fn patch(
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
             Ok(Ok(ApplyResult::Stale(status.message.clone())))
         }
-        // Admission answers 403, too, but not in these words.
+        // Admission plugins answer 403, too, but only a missing RBAC permission is worded like this.
         Err(kube::Error::Api(status))
             if status.is_forbidden() && status.message.contains(" cannot patch resource ") =>
         {
@@ -124,8 +125,9 @@ async fn patch(
 
 const BAD_REQUEST: u16 = 400;
 
-/// Looks at what became of the owner's entries, which refer to the revision of this number or, without
-/// one, are out of the target. What fails is added to the sightings. Of several objects, the worst counts.
+/// Judges the rollout of the owner's entries. With a number, the entries refer to that revision; without one, they
+/// have been removed from the target. Failures of pods are recorded in `sightings`. Of several objects, the worst
+/// state counts.
 pub async fn rollout(
     client: &Client,
     namespace: &str,
@@ -135,7 +137,8 @@ pub async fn rollout(
     sightings: &mut Sightings,
 ) -> Result<Result<Rollout, Problem>, kube::Error> {
     let parts = seen.parts();
-    // Where pods of one show that it works, a workload that is scaled to zero need not.
+    // If any workload has pods, they show whether the revision works, so workloads that are scaled to zero are left
+    // out.
     let runs = parts.iter().any(|(seen, _)| seen.has_pods());
     let mut rollouts = Vec::new();
     for (seen, reach) in parts.into_iter().filter(|(seen, _)| !runs || seen.has_pods()) {
@@ -162,12 +165,12 @@ async fn rollout_of_object(
             let watched = WatchedEntries { owner, number, containers: &[] };
             return rendered(client, namespace, server, watched, patience, sightings).await;
         }
-        // What is several was taken apart.
+        // `rollout` has already split the target into its parts.
         TargetSnapshot::Several(_) => return Ok(Ok(Rollout::Complete)),
     };
     let numbers = workload.standing(owner).numbers;
     if number.map_or(!numbers.is_empty(), |number| !numbers.contains(&number)) {
-        // What was seen is not what it is to become, so its status says nothing of it.
+        // The snapshot is older than the change, so its status says nothing about the new template.
         return Ok(Ok(Rollout::Progressing(format!("{} is being changed.", seen.title()))));
     }
     let pods = match pods_of(client, namespace, workload).await? {
@@ -188,9 +191,9 @@ async fn rollout_of_object(
     }))
 }
 
-/// Deletes the pods of a StatefulSet that refer to revisions that may be stuck, and keep its controller from
-/// going on or back: it waits for them to become ready before it replaces any (a known limitation of
-/// `StatefulSet`s, "Forced rollback" in the Kubernetes documentation).
+/// Deletes pods of a StatefulSet that refer to revisions in `stuck` and are not ready. The controller of the
+/// StatefulSet waits for such pods before it replaces any, so it can go neither on nor back (a known limitation,
+/// "Forced rollback" in the Kubernetes documentation of StatefulSets).
 pub async fn delete_stuck_pods(
     client: &Client,
     namespace: &str,
@@ -223,7 +226,7 @@ async fn unblock_object(
         Ok(pods) => pods,
         Err(problem) => return Ok(Err(problem)),
     };
-    // Pods of the present template would only come again.
+    // The controller would make pods of the current template again, so deleting them is useless.
     let stuck: BTreeSet<u64> = stuck - &workload.controller().revisions(owner);
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let is_meant = |pod: &&Pod| {
@@ -234,7 +237,7 @@ async fn unblock_object(
         let parameters = DeleteParams::default().preconditions(preconditions);
         match api.delete(&pod.name_any(), &parameters).await {
             Ok(_) => {}
-            // It is gone, or another one stands in its place.
+            // The pod is gone, or a new pod has its name.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 return Ok(Err(forbidden("delete", "pods", &ApiResource::erase::<Pod>(&()))));
@@ -245,7 +248,7 @@ async fn unblock_object(
     Ok(Ok(()))
 }
 
-/// Whether the pod is the set's, and neither ready nor on its way out.
+/// Whether the pod belongs to the set, is not ready and is not being deleted yet.
 fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
     let mut owners = pod.owner_references().iter();
     let is_of_set =
@@ -255,7 +258,7 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
     is_of_set && !is_ready && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// Looks at what the W&B operator made of its resource.
+/// Judges the workloads that the W&B operator made of its resource.
 async fn rendered(
     client: &Client,
     namespace: &str,
@@ -280,7 +283,7 @@ async fn rendered(
     }))
 }
 
-/// Every workload of the namespace that may run W&B Server.
+/// Lists every workload of the namespace that may run W&B Server.
 pub(super) async fn workloads(
     client: &Client,
     namespace: &str,
@@ -332,12 +335,13 @@ where
 }
 
 impl TargetSnapshot {
-    /// The object, such as `Deployment/wandb`.
+    /// The object as messages name it, such as `Deployment/wandb`.
     fn title(&self) -> String {
         format!("{}/{}", self.resource().kind, self.name())
     }
 
-    /// Whether pods are to run; for the W&B operator's resource that is its own affair.
+    /// Whether the target is meant to run pods. The W&B operator decides that for its own resource, so the answer
+    /// for it is always yes.
     fn has_pods(&self) -> bool {
         match self {
             Self::Workload(workload) => workload.controller().desired_replicas() > 0,

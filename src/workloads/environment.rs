@@ -1,27 +1,30 @@
-//! What a target tells of the server's settings, for people.
+//! The settings of a server that can be read off its target. They are used for checks and messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Dialect;
 
-/// The settings of a server that a look at its target tells.
+/// The setting by which W&B Server lets its administrator in with a temporary password when nobody can log in any more.
+pub const RESTORE_MODE: &str = "LOCAL_RESTORE";
+
+/// The settings of a server, as far as its target shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// The environment variables that are written out in the target, by name.
     pub literals: BTreeMap<String, String>,
-    /// The names of those whose values come from elsewhere, such as a Secret.
+    /// The names of the environment variables whose values come from elsewhere, such as a Secret.
     pub references: BTreeSet<String>,
-    /// Where people open W&B in their browsers, if the target tells it: a URL or a host name.
+    /// Where people open W&B in their browsers, if the target says so: a URL or a host name.
     pub host: Option<String>,
-    /// Which names the server reads, as far as the target tells.
+    /// Which names the server reads, as far as the target shows that.
     pub dialect: Dialect,
-    /// What about the target deserves a look before a rollout, as sentences; nothing where that was not
-    /// looked at.
+    /// What a person should consider about the target before a rollout, as sentences; `None` if that was not
+    /// examined.
     pub remarks: Option<Vec<String>>,
 }
 
 impl Environment {
-    /// What several containers tell together: a switch that is on anywhere is on.
+    /// Merges the environments of several containers. A switch that is on in any of them counts as on.
     pub(super) fn merged(environments: impl IntoIterator<Item = Self>) -> Self {
         environments.into_iter().reduce(Self::with).unwrap_or_default()
     }

@@ -1,15 +1,16 @@
-//! References to other variables in the value of a variable, as the kubelet reads them.
+//! Parses references to other variables in the value of a variable, as the kubelet does.
 
-/// A piece of a value.
+/// A piece of the value of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Text that stands for itself.
+    /// Literal text.
     Text(&'a str),
-    /// What the variable of this name has: `$(NAME)`. If there is none, the text stays as it is.
+    /// A reference `$(NAME)`, which stands for the value of the variable `NAME`. If that does not exist, the text
+    /// stays as it is.
     Variable(&'a str),
 }
 
-/// The pieces of a value, in their order. `$$` stands for a dollar.
+/// Splits a value into its pieces, in their order. `$$` is an escaped dollar.
 pub fn pieces(value: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = value;

@@ -1,29 +1,30 @@
-//! What was seen to fail, and for how long, by the looks of this process.
+//! Remembers which pods and workloads this process has observed to fail, and for how long.
 //!
-//! No time in the cluster tells since when a container fails, and the clocks of its machines differ. So it is
-//! measured from the first look on, by the monotonic clock of this process. A restart begins anew.
+//! No time in the cluster says since when a container fails, and the clocks of its machines differ. So the time is
+//! measured from the first observation, by the monotonic clock of this process. After a restart, the measurement
+//! begins anew.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// The looks that must agree before a failure counts.
+/// How many observations must agree before a failure counts.
 const ENOUGH: u32 = 3;
 
-/// A failure that was not seen for so long has passed.
+/// A failure that has not been observed for this long is over.
 const PASSED: Duration = Duration::from_mins(1);
 
-/// What is seen to fail.
+/// The pod or workload that fails.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FailureSubject {
-    /// A container of the pod with this id.
+    /// A container of the pod with this UID fails.
     Pod(String),
-    /// The workload of this title, for which no pod can be made.
+    /// No pod can be made for the workload of this title.
     Workload(String),
 }
 
-/// What earlier looks saw.
+/// The failures that this process has observed so far.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings(BTreeMap<FailureSubject, Sighting>);
 
@@ -35,7 +36,7 @@ struct Sighting {
 }
 
 impl Sightings {
-    /// Keeps that the subject is seen to fail now; tells for how long it has.
+    /// Records that the subject is failing now. Returns the time since the first observation of the failure.
     pub(super) fn add(&mut self, subject: FailureSubject, now: Instant) -> Duration {
         self.0.retain(|_, sighting| now.saturating_duration_since(sighting.last) < PASSED);
         let sighting = self.0.entry(subject).or_insert(Sighting { first: now, last: now, times: 0 });
@@ -44,12 +45,12 @@ impl Sightings {
         now.saturating_duration_since(sighting.first)
     }
 
-    /// Forgets a subject that works.
+    /// Forgets a subject that works again.
     pub(super) fn forget(&mut self, subject: &FailureSubject) {
         self.0.remove(subject);
     }
 
-    /// Whether the subject has failed for so long, in looks enough.
+    /// Whether the subject has failed for at least `time`, in enough observations.
     pub(super) fn lasts(&self, subject: &FailureSubject, time: Duration) -> bool {
         self.0.get(subject).is_some_and(|sighting| {
             sighting.times >= ENOUGH && sighting.last.saturating_duration_since(sighting.first) >= time
@@ -71,7 +72,7 @@ mod tests {
             (&[0, 30, 59], false),
             (&[0, 30, 60], true),
             (&[0, 30, 60, 61, 62], true),
-            // It was not seen for a minute, so another failure begins.
+            // More than `PASSED` lies between two observations, so the later ones are another failure.
             (&[0, 30, 90, 93, 96], false),
         ] {
             let mut sightings = Sightings::default();

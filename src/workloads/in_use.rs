@@ -1,4 +1,4 @@
-//! Which revisions must stay, since a pod refers to them or would when it is made.
+//! Finds the revisions that must be kept, because a pod refers to them or would refer to them when it is made.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use kube::{Client, api::ListParams};
 use super::{Owner, TargetSnapshot, effects::list, references::revisions};
 use crate::problem::Problem;
 
-/// Everything of a namespace that has pods or makes them.
+/// Every object of a namespace that is a pod or makes pods.
 #[derive(Debug, Default)]
 struct PodMakers {
     deployments: Vec<Deployment>,
@@ -23,14 +23,14 @@ struct PodMakers {
     daemon_sets: Vec<DaemonSet>,
     cron_jobs: Vec<CronJob>,
     replica_sets: Vec<ReplicaSet>,
-    /// The templates that `StatefulSet`s have or had.
+    /// The current and earlier pod templates of `StatefulSet`s.
     controller_revisions: Vec<ControllerRevision>,
     jobs: Vec<Job>,
     pods: Vec<Pod>,
 }
 
-/// The owner's revisions that the target, a pod of the namespace, or anything there that makes pods refers to:
-/// none of them may go.
+/// The owner's revisions that the target, a pod of the namespace, or any object there that makes pods refers to.
+/// None of them may be deleted.
 pub async fn in_use(
     client: &Client,
     namespace: &str,
@@ -46,7 +46,8 @@ pub async fn in_use(
     Ok(Ok(numbers))
 }
 
-/// Makers are read before what they make: what is missed at the maker is seen at the pod.
+/// Lists the objects. Controllers are listed before the objects that they make, so a pod that is made meanwhile is
+/// found either through its controller or itself.
 async fn read(client: &Client, namespace: &str) -> Result<Result<PodMakers, Problem>, kube::Error> {
     let all = ListParams::default();
     macro_rules! listed {
@@ -95,8 +96,9 @@ impl PodMakers {
         specs.chain(&earlier).flat_map(|spec| revisions(Some(spec), owner)).collect()
     }
 
-    /// Whether the set may make a pod yet. One of an earlier template does until its controller has seen that it
-    /// is to have none, and until the Deployment's controller has seen that the template is an earlier one.
+    /// Whether the ReplicaSet may still make pods. One of an earlier template can do so until its own controller
+    /// has observed that it must have none, and until the controller of the Deployment has observed the newer
+    /// template.
     fn makes_pods(&self, set: &ReplicaSet) -> bool {
         let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let status = set.status.as_ref();
@@ -110,8 +112,8 @@ impl PodMakers {
             })
     }
 
-    /// The templates beside the newest of which the set's controller may still make pods: the one before the
-    /// update, until every pod has the newest, and the last one that it has seen.
+    /// The older templates of which the controller of the set may still make pods: the template from before the
+    /// update, until every pod has the newest one, and the newest template that the controller has observed.
     fn earlier_templates(&self, set: &StatefulSet) -> Vec<PodSpec> {
         let status = set.status.as_ref();
         let names = status.into_iter().flat_map(|status| [&status.current_revision, &status.update_revision]);
@@ -124,7 +126,7 @@ impl PodMakers {
     }
 }
 
-/// The pod template that the history of a `StatefulSet` keeps.
+/// The pod template that a `ControllerRevision` of a `StatefulSet` keeps.
 fn template_of(history: &ControllerRevision) -> Option<PodSpec> {
     let spec = history.data.as_ref()?.0.pointer("/spec/template/spec")?;
     serde_json::from_value(spec.clone()).ok()
@@ -135,18 +137,18 @@ fn is_owned(object: &ObjectMeta, by: &ObjectMeta) -> bool {
     by.uid.is_some() && owners.into_iter().any(|owner| Some(&owner.uid) == by.uid.as_ref())
 }
 
-/// Whether the object's controller has not seen its present spec yet.
+/// Whether the controller of the object has not observed its current spec yet.
 fn lags(object: &ObjectMeta, observed: Option<i64>) -> bool {
     observed < object.generation
 }
 
-/// Whether the Job may make a pod yet.
+/// Whether the Job may still make a pod.
 fn is_unfinished(job: &Job) -> bool {
     let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     !conditions.any(|each| ["Complete", "Failed"].contains(&each.type_.as_str()) && each.status == "True")
 }
 
-/// Whether the pod is still to run or may run again.
+/// Whether the pod has not ended for good.
 fn is_alive(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     !matches!(phase, Some("Succeeded" | "Failed"))
@@ -159,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// A pod that refers to a revision.
+    /// The spec of a pod that refers to this revision.
     fn pod(number: u64) -> Value {
         json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": format!("corp-ldap-{number}")}}]}]})
     }
@@ -168,7 +170,7 @@ mod tests {
         vec![serde_json::from_value(value).unwrap()]
     }
 
-    /// A workload of this template, with what else is in its metadata, its spec and its status.
+    /// A workload whose template refers to this revision.
     fn workload(number: u64, metadata: &Value, replicas: u64, status: &Value) -> Value {
         let spec = json!({"replicas": replicas, "selector": {}, "template": {"spec": pod(number)}});
         json!({"metadata": metadata, "spec": spec, "status": status})
@@ -194,7 +196,8 @@ mod tests {
         })
     }
 
-    /// A Deployment that refers to 1, as far as its controller has seen it, and a set of an earlier template.
+    /// A Deployment whose template refers to revision 1, with a ReplicaSet of an earlier template that refers to
+    /// revision 9. The controller of the Deployment has observed generation `observed` of 2.
     fn deployment(observed: u64, replicas: u64, status: &Value) -> PodMakers {
         PodMakers {
             deployments: object(workload(1, &of("d", 2), 1, &json!({"observedGeneration": observed}))),
@@ -203,7 +206,8 @@ mod tests {
         }
     }
 
-    /// A `StatefulSet` that refers to 1, and a history of an earlier template.
+    /// A `StatefulSet` whose template refers to revision 1, with the ControllerRevision `old` that refers to
+    /// revision 9.
     fn stateful_set(current: &str, update: &str) -> PodMakers {
         let status = json!({"replicas": 1, "currentRevision": current, "updateRevision": update});
         let data = json!({"spec": {"template": {"spec": pod(9), "$patch": "replace"}}});

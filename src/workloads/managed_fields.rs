@@ -1,25 +1,25 @@
-//! Who set which field of an object, as the API server keeps it in `metadata.managedFields` (the `FieldsV1`
-//! format).
+//! Reads which field manager set which field of an object. The API server records that in `metadata.managedFields`,
+//! in the `FieldsV1` format.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::ObjectMeta;
 use serde_json::{Map, Value};
 
-/// Who set which field of an object.
+/// The field managers of an object, with the fields that each has set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ManagedFields<'a>(&'a [ManagedFieldsEntry]);
 
-/// One who set a field.
+/// A field manager that set a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FieldOwner<'a> {
     /// The field manager.
     pub manager: &'a str,
-    /// When it last changed any of its fields.
+    /// When the manager last changed any of its fields.
     pub at: Option<Timestamp>,
 }
 
-/// A step of a path through fields.
+/// A step of a path through the fields of an object.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FieldPathStep<'a> {
     /// A field of a structure.
@@ -29,13 +29,13 @@ pub(super) enum FieldPathStep<'a> {
 }
 
 impl<'a> ManagedFields<'a> {
-    /// What an object's metadata tell.
+    /// The field managers that the metadata of an object list.
     pub fn of(metadata: &'a ObjectMeta) -> Self {
         Self(metadata.managed_fields.as_deref().unwrap_or_default())
     }
 
-    /// Who set the field at this path itself: a value, a list or map that is one value for the API
-    /// server, or the map as such, whoever set what is in it.
+    /// The managers that set exactly the field at this path. The field is a single value, a list or map that the
+    /// API server treats as one value, or a map as such, whoever set the fields in it.
     pub fn owners_of(self, path: &[&str]) -> impl Iterator<Item = FieldOwner<'a>> {
         self.0.iter().filter(move |entry| has(entry, path)).map(|entry| FieldOwner {
             manager: entry.manager.as_deref().unwrap_or_default(),
@@ -43,26 +43,27 @@ impl<'a> ManagedFields<'a> {
         })
     }
 
-    /// When the manager last changed one of its fields; nothing where it has none.
+    /// When the manager last changed one of its fields, or `None` if it has none.
     pub fn last_change_by(self, manager: &str) -> Option<Timestamp> {
         let entries = self.0.iter().filter(|entry| entry.manager.as_deref() == Some(manager));
         entries.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max()
     }
 }
 
-/// Whether the entry's set of fields has this path as a member: an empty map, or one with a dot in it.
+/// Whether the field set of the entry contains exactly this path. `FieldsV1` expresses that by an empty map, or by
+/// a map that contains `.`.
 fn has(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
     let path: Vec<_> = path.iter().copied().map(FieldPathStep::Field).collect();
     let node = fields(entry).and_then(|fields| descend(fields, &path));
     node.is_some_and(|node| node.is_empty() || node.contains_key("."))
 }
 
-/// What the entry has.
+/// The fields that the manager of this entry has set.
 pub(super) fn fields(entry: &ManagedFieldsEntry) -> Option<&Map<String, Value>> {
     entry.fields_v1.as_ref()?.0.as_object()
 }
 
-/// What is at the path.
+/// The fields below the path.
 pub(super) fn descend<'a>(
     fields: &'a Map<String, Value>,
     path: &[FieldPathStep<'_>],
@@ -76,7 +77,7 @@ pub(super) fn descend<'a>(
     })
 }
 
-/// The entries of a list, by the key's value.
+/// The entries of a list, each with the value of its key.
 pub(super) fn entries<'a>(
     fields: &'a Map<String, Value>,
     list: &str,
@@ -122,7 +123,7 @@ mod tests {
         for (path, owners) in [
             (&["spec", "map", "mine"][..], &["helm", "ours"][..]),
             (&["spec", "map", "a.b/c"], &["ours"]),
-            // A part of a map is not the map.
+            // Whoever set only a field inside of the map did not set the map itself.
             (&["spec", "map"], &["ours"]),
             (&["spec", "list"], &["helm"]),
             (&["spec", "list", "x"], &[]),

@@ -1,18 +1,18 @@
-//! Where published values are delivered: Deployments, `StatefulSet`s, or the W&B operator's own resource.
+//! Delivers published values to workloads: to Deployments, `StatefulSet`s, or the W&B operator's own resource.
 //!
-//! In reading order: [`Target`] is the address that the spec gives, [`Owner`] the resource whose entries are
-//! meant, [`Delivery`] what the target is to have. [`read`] gives a [`TargetSnapshot`], and everything that is
-//! decided of it is pure: which entries the owner [has there](TargetSnapshot::standing), which
-//! [change](TargetSnapshot::change) brings them to where they should be, and what its
-//! [environment](TargetSnapshot::environment) tells. [`apply_change`] makes the change, and [`rollout`] judges what became of it.
-//! [`Several`] objects are one target for everybody else.
+//! In reading order: [`Target`] is the address that the spec gives, [`Owner`] is the resource on whose behalf a
+//! target is changed, and [`Delivery`] is what the target must have. [`read`] returns a [`TargetSnapshot`].
+//! Everything that is decided from it is pure: which entries the owner [has there](TargetSnapshot::standing), which
+//! [change](TargetSnapshot::change) the target needs, and which settings of the server its
+//! [environment](TargetSnapshot::environment) shows. [`apply_change`] makes the change, and [`rollout`] judges its
+//! result. [`Several`] combines several objects, so that callers can treat them as one target.
 //!
 //! Invariants:
 //!
-//! - An entry of somebody else is never changed, except by [`TargetSnapshot::take_over`]. Ours are those that refer to a
-//!   revision of the owner.
-//! - A change is made to the version of the target that was seen, or not at all.
-//! - This module never writes a Secret. It reads those with the values of W&B's chart, and no revision.
+//! - An entry of somebody else is never changed, except by [`TargetSnapshot::take_over`]. The owner's entries are
+//!   those that refer to one of its revisions.
+//! - A change is made to the version of the target that the snapshot shows, or not at all.
+//! - This module never writes a Secret. It reads only Secrets with the values of W&B's chart, and no revision.
 
 mod address;
 mod combined;
@@ -37,7 +37,7 @@ pub use address::{Target, WorkloadAddress};
 pub use combined::Several;
 pub use delivery::{Delivery, Dialect};
 pub use effects::{apply_change, delete_stuck_pods, rollout};
-pub use environment::Environment;
+pub use environment::{Environment, RESTORE_MODE};
 pub use expansion::{Piece, pieces};
 pub use failures::Sightings;
 pub use in_use::in_use;
@@ -57,54 +57,55 @@ use crate::workloads::combined::Reach;
 
 use crate::{api::Reason, problem::Problem};
 
-/// What only one resource may decide at a target: how people log in.
+/// What only one resource may decide at a target: how people log in. The text completes a sentence in messages.
 pub const LOGIN_SETTINGS: &str = "the sign-in";
 
-/// What to do about entries of somebody else. At no moment of it is the server without theirs and without ours.
+/// What a user can do about entries of somebody else. Throughout, the server has either the old entries or ours.
 pub(crate) const ADVICE_TO_ADOPT: &str = "Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/delivery/adopting says.";
 
-/// How the owner's entries stand in a target.
+/// Which revisions the owner's entries in a target refer to, and who changed that last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppliedState {
-    /// The revisions that the owner's entries refer to: none, one, or several where somebody changed some.
+    /// The revisions that the owner's entries refer to: none, one, or several if somebody changed only some
+    /// entries.
     pub numbers: BTreeSet<u64>,
-    /// When the owner's field manager last changed the target; nothing where it owns nothing there.
+    /// When the owner's field manager last changed the target, or `None` if it has no field there.
     pub applied_at: Option<Timestamp>,
-    /// Who else pointed the owner's entries to where they are now.
+    /// Who else pointed the owner's entries to their current revision.
     pub moved: Option<RepointedBy>,
-    /// What was made of the target and does not have the entries as they are in it.
+    /// The workloads that were made of the target, but no longer have its entries.
     pub undone: Option<Undone>,
 }
 
-/// Workloads that were made of a target and differ from it, once they were like it, because somebody else
-/// changed them. Only what nobody else corrects counts.
+/// Workloads that were made of a target and matched it, until somebody else changed them. They count only if
+/// nobody, such as the W&B operator, corrects them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
-    /// The revisions that they refer to instead.
+    /// The revisions that these workloads refer to instead.
     pub numbers: BTreeSet<u64>,
-    /// The objects, such as `Deployment/wandb`, with their generations.
+    /// The workloads, such as `Deployment/wandb`, each with its generation.
     pub workloads: Vec<(String, Option<i64>)>,
-    /// Who changed them last.
+    /// Who changed the workloads last.
     pub by: RepointedBy,
 }
 
 impl Undone {
-    /// The objects, such as `Deployment/wandb`.
+    /// The titles of the workloads, such as `Deployment/wandb`.
     pub fn titles(&self) -> impl Iterator<Item = &str> {
         self.workloads.iter().map(|(title, _)| title.as_str())
     }
 }
 
-/// Entries that somebody else pointed to another revision, such as `kubectl rollout undo` does.
+/// Records that somebody else pointed entries to another revision, as `kubectl rollout undo` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepointedBy {
-    /// The field manager.
+    /// The field manager that changed them.
     pub by: String,
-    /// When.
+    /// The time of the change.
     pub at: Option<Timestamp>,
 }
 
-/// What was read of a target.
+/// A target, as it was when it was read.
 #[derive(Clone, Debug)]
 pub enum TargetSnapshot {
     /// A Deployment or a StatefulSet.
@@ -115,21 +116,22 @@ pub enum TargetSnapshot {
     Several(Several),
 }
 
-/// A change to a target, for the version that was seen.
+/// A change to a target. It is valid only for the version of the snapshot from which it was computed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The whole of what the owner's field manager has in the target (server-side apply).
+    /// A server-side apply configuration: everything that the owner's field manager must have in the target.
     Apply(serde_json::Value),
-    /// The fields that are to be different (JSON merge patch, RFC 7386).
+    /// A JSON merge patch (RFC 7386) with the fields that must change.
     Merge(serde_json::Value),
-    /// The same as [`Change::Apply`], where the target has all of it: only whose it is changes.
+    /// Like [`Change::Apply`], where the target already has all the values, so that only the ownership of fields
+    /// changes.
     Claim(serde_json::Value),
-    /// The changes of several parts of the target, by their position: all of them or none.
+    /// The changes of several parts of the target, each with the position of its part. All are made or none.
     Several(Vec<(usize, Change)>),
 }
 
 impl Change {
-    /// Whether the target has all of it, so that only whose it is changes.
+    /// Whether the change affects only the ownership of fields, because the target already has all the values.
     pub fn is_claim(&self) -> bool {
         match self {
             Self::Claim(_) => true,
@@ -139,16 +141,18 @@ impl Change {
     }
 }
 
-/// What became of a [`Change`].
+/// The result of [`apply_change`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApplyResult {
-    /// The target has it.
+    /// The target has the change.
     Changed,
-    /// The target is not the one that was seen any more, in the API server's words: look again.
+    /// The target no longer has the version of the snapshot and must be read again. The text is the API server's
+    /// message.
     Stale(String),
 }
 
-/// Reads a target; nothing where there is none. Several are read where all of them are there.
+/// Reads a target. The result is `None` if the object does not exist. For a target of several objects, a missing
+/// one is a problem.
 pub async fn read(
     client: &Client,
     namespace: &str,
@@ -179,12 +183,12 @@ async fn read_object(
         Target::WeightsAndBiases { name } => Ok(weights_and_biases::read(client, namespace, name)
             .await?
             .map(|seen| seen.map(TargetSnapshot::WeightsAndBiases))),
-        // What is several was taken apart.
+        // `read` has already split the target into its objects.
         Target::Several(_) => Ok(Ok(None)),
     }
 }
 
-/// The problem that an object is not there.
+/// The problem that an object of the target does not exist.
 pub fn missing(object: &Target) -> Problem {
     let (kind, name) = (object.kind(), object.name());
     Problem::new(
@@ -193,8 +197,8 @@ pub fn missing(object: &Target) -> Problem {
     )
 }
 
-/// What a delivery makes of a target that has no entry of anybody's yet, for people to read: one object for
-/// each version that the target may be stored in.
+/// Shows what a delivery adds to a target that has no entries yet. It is for people to read, and has one object for
+/// each version in which the target may be stored.
 pub fn preview(target: &Target, owner: &Owner, delivery: &Delivery<'_>) -> Vec<serde_json::Value> {
     match target {
         Target::WeightsAndBiases { name } => weights_and_biases::preview(name, owner, delivery),
@@ -206,7 +210,7 @@ pub fn preview(target: &Target, owner: &Owner, delivery: &Delivery<'_>) -> Vec<s
 }
 
 impl TargetSnapshot {
-    /// Which very objects were seen: one that was deleted and made again is another one.
+    /// The UIDs of the objects. An object that was deleted and created again has another one.
     pub fn uids(&self) -> Vec<&str> {
         let parts = self.parts().into_iter();
         parts
@@ -225,7 +229,7 @@ impl TargetSnapshot {
         parts.map(|(seen, _)| format!("{}/{}", seen.resource().kind, seen.name())).collect()
     }
 
-    /// How the owner's entries stand.
+    /// Which revisions the owner's entries refer to, and who changed that last.
     pub fn standing(&self, owner: &Owner) -> AppliedState {
         match self {
             Self::Workload(seen) => seen.standing(owner),
@@ -234,8 +238,9 @@ impl TargetSnapshot {
         }
     }
 
-    /// What brings the owner's entries to the delivery, or out of the target where there is none; nothing
-    /// where they are there. Entries of the owners in `displaced` may be taken over, all others are a problem.
+    /// The change that brings the owner's entries to the delivery or, without a delivery, removes them. It is
+    /// `None` if nothing has to change. Entries of the owners in `displaced` may be taken over; entries of anybody
+    /// else are a problem.
     pub fn change(
         &self,
         owner: &Owner,
@@ -249,7 +254,7 @@ impl TargetSnapshot {
         }
     }
 
-    /// The same, where the variables of everybody else that are in the way are taken over.
+    /// Like [`change`](Self::change), but takes over the variables of everybody else that are in the way.
     pub fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
         match self {
             Self::Workload(seen) => seen.take_over(owner, delivery),
@@ -258,7 +263,7 @@ impl TargetSnapshot {
         }
     }
 
-    /// What the target has under the names of the delivery now, and of the owner's beside that.
+    /// The variables that the target has now under the names of the delivery, and all other variables of the owner.
     pub fn present(
         &self,
         owner: &Owner,
@@ -272,7 +277,7 @@ impl TargetSnapshot {
         }
     }
 
-    /// What has the workloads become like the target again; nothing where that is asked for already.
+    /// The change that makes the workloads match the target again, or `None` if that change has already been made.
     pub fn repair(&self, owner: &Owner, undone: &Undone) -> Result<Option<Change>, Problem> {
         match self {
             Self::Workload(_) | Self::Several(_) => Ok(None),
@@ -280,7 +285,7 @@ impl TargetSnapshot {
         }
     }
 
-    /// What the target tells of the server's settings.
+    /// The settings of the server, as far as the target shows them.
     pub fn environment(&self) -> Environment {
         match self {
             Self::Workload(seen) => seen.environment(),
@@ -289,8 +294,8 @@ impl TargetSnapshot {
         }
     }
 
-    /// The same, of which deliveries go to the objects of this target only: what a revision was made for is
-    /// what it is delivered to.
+    /// The same target, with deliveries limited to the objects of `target`. A rollback must reach only the objects
+    /// for which the earlier revision was made.
     #[must_use]
     pub fn reaching(self, target: &Target) -> Self {
         match self {
@@ -299,7 +304,7 @@ impl TargetSnapshot {
         }
     }
 
-    /// Each object, and whether deliveries go to it.
+    /// Each object, and whether deliveries include it.
     fn parts(&self) -> Vec<(&Self, Reach)> {
         match self {
             Self::Several(seen) => seen.parts().collect(),

@@ -1,23 +1,23 @@
-//! Which pods are of a workload's newest template: those of an earlier one are about to go, and may be broken by
-//! what the newest one mends.
+//! Finds the pods that were made of a workload's newest template. Pods of an earlier template are about to be
+//! replaced, and may fail because of a fault that the newest template corrects.
 
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt;
 
 use super::workload::WorkloadController;
 
-/// Counts the templates of a Deployment; its controller writes it on the `ReplicaSet` of each.
+/// The annotation in which the Deployment controller numbers the templates, on the ReplicaSet of each.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// The label that pods of one template share.
+/// The label whose value is the same on all pods of one template.
 pub(super) struct TemplateLabel {
     label: &'static str,
-    /// Nothing where the controller has not said yet which it is.
+    /// `None` if the controller has not set the value yet.
     value: Option<String>,
 }
 
-/// The newest template of a workload: the one whose `ReplicaSet` has the highest number, or the update revision of
-/// a StatefulSet.
+/// Identifies the newest template of a workload: for a Deployment that of the ReplicaSet with the highest number,
+/// for a StatefulSet that of the update revision.
 pub(super) fn template(controller: &WorkloadController, replica_sets: &[ReplicaSet]) -> TemplateLabel {
     match controller {
         WorkloadController::Deployment(deployment) => {
@@ -40,7 +40,7 @@ pub(super) fn template(controller: &WorkloadController, replica_sets: &[ReplicaS
 }
 
 impl TemplateLabel {
-    /// Whether the pod is of this template, and to stay.
+    /// Whether the pod was made of this template and is not being deleted.
     pub(super) fn made(&self, pod: &Pod) -> bool {
         pod.metadata.deletion_timestamp.is_none()
             && self.value.is_some()

@@ -1,32 +1,33 @@
-//! Whose entries are meant.
+//! The resource on whose behalf a target is changed, and how its entries are recognized.
 
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// The resource whose entries are meant, by the names that it has in targets.
+/// A resource that has entries in targets, by the names that it uses there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// What people call it, such as `LdapConfig corp`.
+    /// How messages name the resource, such as `LdapConfig corp`.
     pub title: String,
-    /// Its field manager in targets.
+    /// The field manager under which the operator changes targets for this resource.
     pub manager: String,
-    /// The name of its volume in pod templates.
+    /// The name of the volume that the resource has in pod templates.
     pub volume: String,
-    /// The name of its published Secret, from which those of its revisions derive.
+    /// The name of the published Secret. The names of revisions derive from it.
     pub secret_name: String,
-    /// The numbers of Secrets that are named like its revisions and are somebody else's.
+    /// Numbers that are not revisions, because a Secret of somebody else has the name that the revision would have.
     pub foreign: BTreeSet<u64>,
 }
 
-/// The longest name that the API server takes for a field manager.
+/// The length limit of the API server for the name of a field manager.
 const LONGEST_MANAGER: usize = 128;
 
-/// The longest name of a volume (a DNS label, RFC 1123).
+/// The length limit for the name of a volume (a DNS label, RFC 1123).
 const LONGEST_LABEL: usize = 63;
 
 impl Owner {
-    /// The owner of this kind and name. `manager` is the first part of the kind's field managers.
+    /// Makes the owner for a resource of this kind and name. `manager` is the prefix of the field managers of the
+    /// kind.
     pub fn new(kind: &str, short_name: &str, manager: &str, name: &str, secret_name: String) -> Self {
         Self {
             title: format!("{kind} {name}"),
@@ -37,19 +38,19 @@ impl Owner {
         }
     }
 
-    /// The owner without the Secrets of these numbers, which are named like its revisions by chance.
+    /// The owner, with these numbers excluded: Secrets of somebody else have the names of those revisions.
     #[must_use]
     pub fn excluding(mut self, numbers: impl IntoIterator<Item = u64>) -> Self {
         self.foreign.extend(numbers);
         self
     }
 
-    /// The name of a numbered revision.
+    /// The name of the revision with this number.
     pub fn revision(&self, number: u64) -> String {
         format!("{}-{number}", self.secret_name)
     }
 
-    /// The number of a revision of this owner, by its name.
+    /// The number of the revision of this name, or `None` if the Secret is no revision of this owner.
     pub fn number_of(&self, secret: &str) -> Option<u64> {
         let digits = secret.strip_prefix(&self.secret_name)?.strip_prefix('-')?;
         let number = digits.parse().ok()?;
@@ -57,7 +58,7 @@ impl Owner {
     }
 }
 
-/// The text itself where it fits, and otherwise its beginning with what tells it from others.
+/// Returns the text if it fits. Otherwise it is cut, and a hash of all of it is appended to keep it unique.
 fn shortened(text: String, limit: usize) -> String {
     if text.len() <= limit {
         return text;

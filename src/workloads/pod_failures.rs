@@ -1,6 +1,6 @@
-//! What pods tell of why they do not become available: container, reason and exit code.
+//! Describes why pods do not become available: container, reason and exit code.
 //!
-//! What a program wrote stays where it is, since it may hold secrets. Messages name the command that shows it.
+//! What a program wrote is not repeated, since it may contain secrets. Messages name the command that shows it.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting
 
 use crate::problem::quote;
 
-/// The configuration of a container refers to what the kubelet does not find, or not yet.
+/// Why a container waits if its configuration refers to something that the kubelet does not find, or not yet.
 const CONFIG_ERROR: &str = "CreateContainerConfigError";
 
-/// The reasons for which a container waits that cannot be made or started.
+/// The reasons of waiting containers that cannot be created or started.
 const UNABLE: [&str; 3] = [CONFIG_ERROR, "CreateContainerError", "RunContainerError"];
 
-/// The reason for which a container waits that ended again and again.
+/// Why a container waits that has ended repeatedly.
 const CRASHES: &str = "CrashLoopBackOff";
 
-/// The restarts after which a container has ended three times.
+/// After this number of restarts, a container has ended three times.
 const ENOUGH_RESTARTS: i32 = 2;
 
-/// The first of these containers that cannot start, or has ended.
+/// The first of these containers that cannot start or has ended.
 pub(super) fn failing<'a>(pod: &'a Pod, containers: &BTreeSet<&str>) -> Option<&'a ContainerStatus> {
     let mut own = of_containers(pod).filter(|status| containers.contains(status.name.as_str()));
     own.find(|status| !status.ready && (is_unable(status) || has_crashed(status)))
@@ -33,12 +33,12 @@ pub(super) fn are_ready(pod: &Pod, containers: &BTreeSet<&str>) -> bool {
     ready.collect::<BTreeSet<_>>().is_superset(containers)
 }
 
-/// Whether a failure that lasts is one that no time mends: a container that ends must have done so three times.
+/// Whether a lasting failure will not pass by itself. A container that ends must have done so three times.
 pub(super) fn is_conclusive(status: &ContainerStatus) -> bool {
     is_unable(status) || status.restart_count >= ENOUGH_RESTARTS
 }
 
-/// What is seen of a container that fails.
+/// Describes a container that fails.
 pub(super) fn of_failure(pod: &Pod, status: &ContainerStatus) -> String {
     let seen = match waiting(status) {
         Some(waiting) => format!("waits ({})", reason(waiting)),
@@ -54,8 +54,8 @@ pub(super) fn of_failure(pod: &Pod, status: &ContainerStatus) -> String {
             status.name
         );
     }
-    // The kubelet speaks of the names of objects and keys alone, while its words on other failures may repeat a
-    // container's command.
+    // In this case the kubelet's message contains only names of objects and keys. Its messages for other failures
+    // may repeat the command of a container.
     let said = waiting(status).filter(|waiting| reason(waiting) == CONFIG_ERROR);
     let said = said.and_then(|waiting| waiting.message.as_deref()).map(quote).filter(|said| !said.is_empty());
     let said = said.map(|said| format!(": {}", said.trim_end_matches('.'))).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) fn of_failure(pod: &Pod, status: &ContainerStatus) -> String {
     )
 }
 
-/// What is seen of the pods while they are waited for, in words that stay the same from look to look.
+/// Describes the pods during the wait. The words do not change between runs, so that the status stays the same.
 pub(super) fn so_far(pods: &[&Pod]) -> Option<String> {
     let (pod, status) = first_telling(pods)?;
     let seen = match (ended(status), waiting(status)) {
@@ -76,16 +76,18 @@ pub(super) fn so_far(pods: &[&Pod]) -> Option<String> {
     Some(format!("{} {seen}, which may pass.", title(pod, status)))
 }
 
-/// What is seen of the pods when the time is over; `what` was waited for.
+/// Describes the pods after the deadline. `what` is what the operator was waiting for.
 pub(super) fn of_delay(pods: &[&Pod], what: &str, since: Option<Timestamp>) -> String {
     let waited = since.map(|since| format!(" The wait began at {since:.0}.")).unwrap_or_default();
-    let told = pods.iter().find_map(|pod| unschedulable(pod));
-    let told = told.or_else(|| first_telling(pods).map(|(pod, status)| of_failure(pod, status)));
-    let told = told.map(|told| format!(" {told}")).unwrap_or_default();
-    format!("{what}{waited}{told}")
+    let explanation = pods.iter().find_map(|pod| unschedulable(pod));
+    let explanation =
+        explanation.or_else(|| first_telling(pods).map(|(pod, status)| of_failure(pod, status)));
+    let explanation = explanation.map(|explanation| format!(" {explanation}")).unwrap_or_default();
+    format!("{what}{waited}{explanation}")
 }
 
-/// The first container that tells more than that it starts: those that others wait for come first.
+/// The first container whose state says more than that it is starting. Init containers come first, because the
+/// others wait for them.
 fn first_telling<'a>(pods: &[&'a Pod]) -> Option<(&'a Pod, &'a ContainerStatus)> {
     pods.iter().find_map(|pod| {
         let first = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
@@ -100,7 +102,7 @@ fn is_telling(status: &ContainerStatus) -> bool {
         || waiting(status).is_some_and(|waiting| !begins.contains(&reason(waiting).as_str()))
 }
 
-/// The containers that run at the same time.
+/// The regular containers of the pod, without init containers.
 fn of_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
 }
@@ -117,7 +119,7 @@ fn is_unable(status: &ContainerStatus) -> bool {
     waiting(status).is_some_and(|waiting| UNABLE.contains(&reason(waiting).as_str()))
 }
 
-/// Whether the container has ended and does not run again yet.
+/// Whether the container has ended and is not running again yet.
 fn has_crashed(status: &ContainerStatus) -> bool {
     let has_ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
     has_ended || waiting(status).is_some_and(|waiting| reason(waiting) == CRASHES)
@@ -127,7 +129,7 @@ fn has_crashed(status: &ContainerStatus) -> bool {
 fn ended(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     let now_and_before = [&status.state, &status.last_state];
     let mut ends = now_and_before.into_iter().filter_map(|state| state.as_ref()?.terminated.as_ref());
-    // An init container that has done its work is no evidence.
+    // An init container that has completed successfully does not explain a failure.
     ends.find(|end| end.exit_code != 0 || !status.ready)
 }
 

@@ -1,4 +1,4 @@
-//! What a target has under the names of a delivery now, and where the values come from: pure.
+//! Finds what a target has under the names of a delivery now, and where those values come from. This is pure.
 
 use std::{
     borrow::Cow,
@@ -9,31 +9,31 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use super::expansion::{Piece, pieces};
 use crate::{
-    engine::{Reference, ReferenceSource, Requirement},
+    references::{Reference, ReferenceSource, Requirement},
     sensitive::Sensitive,
 };
 
-/// An environment variable that a target has.
+/// An environment variable that a container of the target has.
 #[derive(Clone)]
 pub struct PresentVariable {
-    /// Its name.
+    /// The name of the variable.
     pub name: String,
-    /// The container that has it, for messages; names are unique in one.
+    /// The container, as messages name it. Variable names are unique within one container.
     pub container: String,
-    /// Who has set it.
+    /// Who has set the variable.
     pub holder: EntryHolder,
-    /// Where its value comes from.
+    /// Where the value of the variable comes from.
     pub value: ValueOrigin,
-    /// The field managers that have it, apart from the owner's.
+    /// The field managers of the variable, except for the owner's.
     pub managers: BTreeSet<String>,
 }
 
-/// Who has set a variable.
+/// Who has set an environment variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryHolder {
     /// The owner of the delivery.
     Own,
-    /// One that gives way to it.
+    /// A resource that gives way to the owner of the delivery.
     Yielding,
     /// Somebody else.
     Other,
@@ -42,23 +42,23 @@ pub enum EntryHolder {
 /// Where the value of a variable comes from.
 #[derive(Clone)]
 pub enum ValueOrigin {
-    /// From these parts, one after the other.
+    /// The value is these parts, concatenated.
     Parts(Vec<ValuePart>),
-    /// It cannot be told; why, as the end of a sentence.
+    /// The value is unknown. The text says why, as the end of a sentence.
     Unknown(Cow<'static, str>),
 }
 
-/// A part of a value.
+/// A part of the value of a variable.
 #[derive(Clone)]
 pub enum ValuePart {
-    /// It is written out.
+    /// The target contains this part as literal text.
     Text(Sensitive),
-    /// It stands in a Secret or a ConfigMap.
+    /// The part is a key of a Secret or a ConfigMap.
     Key(Reference),
 }
 
-/// Where the value of each entry of a container comes from, in the order of the entries. Variables that do not stand
-/// in the list (`envFrom`, Services) can be used by it: `others` tells whether there may be any.
+/// Finds where the value of each entry comes from, in the order of the entries. A value can also refer to variables
+/// that are not in the list (from `envFrom` or Services); `others` says whether there may be such variables.
 pub(super) fn origins(entries: &[EnvVar], others: OtherSources) -> Vec<ValueOrigin> {
     let mut known: BTreeMap<&str, ValueOrigin> = BTreeMap::new();
     let mut origins = Vec::new();
@@ -75,16 +75,16 @@ pub(super) fn origins(entries: &[EnvVar], others: OtherSources) -> Vec<ValueOrig
     origins
 }
 
-/// What else a container's variables may come from.
+/// Whether a container has variables from other sources than its `env` list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OtherSources {
-    /// Nothing but its list.
+    /// All variables are in the `env` list.
     ListOnly,
-    /// Whole Secrets or ConfigMaps (`envFrom`).
+    /// The container also takes whole Secrets or ConfigMaps (`envFrom`).
     Sources,
 }
 
-/// The key that an entry takes its value from, or why that cannot be told; nothing for an entry that has none.
+/// The key that an entry takes its value from, or why that is unknown; `None` for an entry without `valueFrom`.
 fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
     let from = entry.value_from.as_ref()?;
     let key = |source, name: &str, key: &str, optional: Option<bool>| Reference {
@@ -101,8 +101,8 @@ fn reference(entry: &EnvVar) -> Option<Result<Reference, &'static str>> {
     })
 }
 
-/// The value as the kubelet expands it: `$(NAME)` is the variable of that name among the entries before, `$$` a
-/// dollar, and what names no variable stays as it is.
+/// Expands a value as the kubelet does: `$(NAME)` is replaced by the variable of that name if an earlier entry
+/// defines it, `$$` becomes a dollar, and a reference to an unknown variable stays as it is.
 fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: OtherSources) -> ValueOrigin {
     let mut parts = Vec::new();
     let mut text = String::new();
@@ -117,7 +117,7 @@ fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: OtherSources
         match known.get(name) {
             Some(ValueOrigin::Unknown(why)) => return ValueOrigin::Unknown(why.clone()),
             Some(ValueOrigin::Parts(of_variable)) => {
-                // Whether a variable that may be missing is there decides what the text becomes.
+                // If the variable may be missing, it is not known whether the kubelet replaces the reference.
                 let may_be_missing = |part: &ValuePart| matches!(part, ValuePart::Key(reference) if reference.need == Requirement::Optional);
                 if of_variable.iter().any(may_be_missing) {
                     return ValueOrigin::Unknown(format!("it uses $({name}), which may be missing").into());
@@ -137,7 +137,7 @@ fn expand(value: &str, known: &BTreeMap<&str, ValueOrigin>, others: OtherSources
     ValueOrigin::Parts(parts)
 }
 
-/// Whether Kubernetes may set a variable of this name for a Service.
+/// Whether Kubernetes may define a variable of this name for a Service.
 fn is_of_service(name: &str) -> bool {
     ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
 }
@@ -146,7 +146,7 @@ fn is_of_service(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What the origins come to, with words in the place of values that stand elsewhere.
+    /// The values of the entries as text, with placeholders for values that are kept elsewhere.
     fn told(yaml: &str, others: OtherSources) -> Vec<String> {
         let entries: Vec<EnvVar> = serde_yaml::from_str(yaml).unwrap();
         let part = |part: &ValuePart| match part {

@@ -1,4 +1,4 @@
-//! Which Secrets a pod refers to.
+//! Finds the Secrets to which a pod refers.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
 use super::Owner;
 
-/// The owner's revisions that pods of this spec cannot do without, whoever wrote the references.
+/// The owner's revisions to which a pod of this spec refers in any container or volume, whoever wrote the
+/// references.
 pub(super) fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
     let Some(pod) = pod else {
         return BTreeSet::new();
@@ -16,8 +17,8 @@ pub(super) fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
     names.filter_map(|name| owner.number_of(name)).collect()
 }
 
-/// The names of the containers that take entries of this revision, init containers aside: the variables, or the
-/// files where no container has a variable.
+/// The names of the containers that use this revision, without init containers: those with a variable of it or, if
+/// there are none, those that mount a volume of it.
 pub(super) fn takers<'a>(pod: &'a PodSpec, owner: &Owner, number: Option<u64>) -> Vec<&'a str> {
     let is_meant = |secret: &String| number.is_some() && owner.number_of(secret) == number;
     let by_variable = pod.containers.iter().filter(|each| of_container(each).any(is_meant));

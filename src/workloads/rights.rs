@@ -1,4 +1,4 @@
-//! What the operator needs to be allowed in a namespace with targets.
+//! The permissions that the operator needs in a namespace with targets, for the messages about missing ones.
 
 use kube::core::ApiResource;
 
@@ -6,10 +6,10 @@ use crate::{api::Reason, problem::Problem};
 
 const OF_PODS: [&str; 2] = ["list", "delete"];
 const OF_TARGETS: [&str; 4] = ["get", "list", "watch", "patch"];
-/// Of what only makes pods.
+/// For objects that only make pods.
 const OF_OTHERS: [&str; 1] = ["list"];
 
-/// The problem that the operator may not do this to that object, with all that it will need of its resource.
+/// The problem that the operator lacks a permission. It names every verb that the operator needs for the resource.
 pub(super) fn forbidden(verb: &str, object: &str, resource: &ApiResource) -> Problem {
     let verbs = verbs(resource);
     let verbs = match verbs.split_last() {

@@ -1,4 +1,4 @@
-//! What became of a change: pure judgement of workloads and pods.
+//! Judges the result of a change from the workloads and their pods. This is pure.
 
 use std::{
     collections::BTreeSet,
@@ -20,80 +20,81 @@ use super::{
 };
 use crate::problem::enumerate;
 
-/// How far a rollout came.
+/// How far a rollout has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rollout {
-    /// Every pod runs with the entries as they are.
+    /// Every pod runs with the current entries.
     Complete,
-    /// Pods are still to come; what is waited for, as a sentence.
+    /// Some pods are still missing. The sentence says what the operator is waiting for.
     Progressing(String),
-    /// The new pods do not become available; what was seen of them, as a sentence.
+    /// The new pods do not become available. The sentence describes them.
     Failed(String),
 }
 
-/// How long is waited for pods, where the workload sets no limit of its own.
+/// How long the operator waits for pods if the workload sets no limit of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct RolloutDeadline {
     /// The longest wait.
     pub limit: Duration,
-    /// How long a container must fail before that counts.
+    /// How long a container must fail before the rollout counts as failed.
     pub failure: Duration,
-    /// Since when, by the clock of the API server.
+    /// When the wait began, by the clock of the API server.
     pub since: Option<Timestamp>,
-    /// The present time by the same clock.
+    /// The current time, by the clock of the API server.
     pub now: Timestamp,
-    /// The present time by the monotonic clock of this process.
+    /// The current time, by the monotonic clock of this process.
     pub instant: Instant,
 }
 
 impl RolloutDeadline {
-    /// Whether the wait has been too long.
+    /// Whether the wait has exceeded the limit.
     pub fn is_over(&self) -> bool {
         self.waited().is_some_and(|waited| waited > self.limit)
     }
 
-    /// How long the wait has been so far.
+    /// The time since the wait began.
     fn waited(&self) -> Option<Duration> {
         Duration::try_from(self.now.duration_since(self.since?)).ok()
     }
 }
 
-/// The entries whose arrival is watched.
+/// The entries whose arrival in the pods is judged.
 #[derive(Clone, Copy)]
 pub(super) struct WatchedEntries<'a> {
-    /// Whose they are.
+    /// The resource to which the entries belong.
     pub owner: &'a Owner,
-    /// The revision that they refer to; without one they are out of the target.
+    /// The revision that the entries refer to. `None` means that the entries have been removed from the target.
     pub number: Option<u64>,
-    /// The containers that take them; any that does where there is none.
+    /// The containers that use the entries. If the list is empty, every container that refers to the revision
+    /// counts.
     pub containers: &'a [&'a str],
 }
 
 impl WatchedEntries<'_> {
-    /// The containers of the pod that take the entries.
+    /// The containers of the pod that use the entries.
     fn containers<'p>(&self, pod: &'p Pod) -> BTreeSet<&'p str> {
         let takers = pod.spec.iter().flat_map(|spec| references::takers(spec, self.owner, self.number));
         takers.filter(|name| self.containers.is_empty() || self.containers.contains(name)).collect()
     }
 
-    /// Whether the pod has the entries.
+    /// Whether the pod refers to the revision.
     fn are_in(&self, pod: &Pod) -> bool {
         self.number
             .is_some_and(|number| references::revisions(pod.spec.as_ref(), self.owner).contains(&number))
     }
 }
 
-/// What was listed beside the workloads.
+/// The objects that were listed in addition to the workloads.
 #[derive(Clone, Copy)]
 pub(super) struct ListedObjects<'a> {
-    /// Pods.
+    /// The pods.
     pub pods: &'a [Pod],
-    /// What Deployments make pods with: one for each of their templates.
+    /// The ReplicaSets. A Deployment makes pods through one for each of its templates.
     pub replica_sets: &'a [ReplicaSet],
 }
 
 impl Rollout {
-    /// The worst of several: a failure, or else what is still waited for.
+    /// The worst of several states: a failure if there is one, otherwise a rollout that is still going on.
     pub(super) fn worst(rollouts: impl IntoIterator<Item = Self>) -> Self {
         rollouts.into_iter().fold(Self::Complete, |worst, next| match (&worst, &next) {
             (Self::Failed(_), _) | (Self::Progressing(_), Self::Complete | Self::Progressing(_)) => worst,
@@ -102,35 +103,36 @@ impl Rollout {
     }
 }
 
-/// How far the workload's own status came.
+/// How far the rollout has come according to the status of the workload.
 enum RolloutStatus {
-    /// Every pod is of the present template and available.
+    /// Every pod is of the current template and available.
     Complete,
-    /// The controller has not looked at the template yet, or a person holds the rollout: only waiting helps.
+    /// The controller has not observed the template yet, or a person has stopped the rollout. The operator can only
+    /// wait.
     Held(String),
-    /// No pod is to run with the present template; why, as a clause.
+    /// No pod is meant to run with the current template. The clause says why.
     Without(String),
-    /// Pods are still to come.
+    /// Some pods are still missing.
     Waiting {
-        /// What is waited for, as a sentence.
+        /// What the operator is waiting for, as a sentence.
         what: String,
-        /// Whose clock runs.
+        /// What decides whether the wait is too long.
         deadline: Deadline,
     },
 }
 
-/// Who tells when the time for pods is over.
+/// What decides whether the wait for pods is too long.
 enum Deadline {
-    /// The patience of whoever asks.
+    /// The deadline of the caller decides.
     Patience,
-    /// The workload's own controller, which has not told so yet.
+    /// The controller of the workload decides, and its deadline has not passed yet.
     Running,
-    /// The workload's own controller, which has told so.
+    /// The controller of the workload has reported that its deadline is exceeded.
     Exceeded,
 }
 
-/// Judges a workload by its status, and by the pods of its newest template that have the entries: one whose
-/// container keeps failing ends the wait early.
+/// Judges a workload by its status, and by those pods of its newest template that have the entries. A container
+/// that keeps failing ends the wait early.
 pub(super) fn judge(
     controller: &WorkloadController,
     listed: ListedObjects<'_>,
@@ -178,9 +180,9 @@ pub(super) fn judge(
     }
 }
 
-/// What is seen of the first pod whose container has kept failing for so long that no time will mend it. What
-/// passes by itself looks the same at first: a cache of the kubelet that is not filled yet, a name that is still
-/// reserved, a database that is not up.
+/// Describes the first pod whose container has failed for so long that it will not recover by itself. Temporary
+/// causes look the same at first: a cache of the kubelet that is not filled yet, a container name that is still
+/// reserved, or a database that is not up.
 fn lasting_failure(
     pods: &[&Pod],
     watched: WatchedEntries<'_>,
@@ -205,8 +207,8 @@ fn lasting_failure(
     lasting
 }
 
-/// Since when the revision's pods are waited for; nothing where they may still come. A workload that was
-/// scaled to zero or paused makes them long after our last change, so the wait begins with the newest.
+/// When the wait for the revision's pods began, or `None` if pods can still be made. A workload that was scaled to
+/// zero or paused makes its pods long after the operator's change, so the wait begins with the newest pod.
 fn beginning(
     controller: &WorkloadController,
     pods: &[&Pod],
@@ -220,7 +222,7 @@ fn beginning(
             sightings.forget(&subject);
             patience.since.max(Some(newest))
         }
-        // Pods that are refused never come, and earlier ones may be gone.
+        // If pods are refused, none will come, and earlier ones may be gone. The wait then begins with the refusal.
         None if is_refused(controller) => {
             let lasted = sightings.add(subject, patience.instant);
             let refused = patience.now.checked_sub(lasted).unwrap_or(patience.now);
@@ -230,22 +232,23 @@ fn beginning(
     }
 }
 
-/// Whether no pod can be made, because of a quota or an admission policy.
+/// Whether a quota or an admission policy keeps the controller from making any pod.
 fn is_refused(controller: &WorkloadController) -> bool {
     match controller {
         WorkloadController::Deployment(deployment) => {
             let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
             conditions.into_iter().any(|each| each.type_ == "ReplicaFailure" && each.status == "True")
         }
-        // Its controller makes a pod before it says that it has looked, so one that still has none cannot.
+        // The controller of a StatefulSet makes a pod before it reports that it has observed the spec. So a
+        // StatefulSet with an observed spec and no pod is being refused.
         WorkloadController::StatefulSet(set) => {
             set.status.as_ref().is_some_and(|status| status.replicas == 0)
         }
     }
 }
 
-/// Judges what the W&B operator made of its resource: those of the workloads that answer logins which refer to
-/// the owner's revisions. `lacking` says as a clause what these workloads do not have yet, if that is known.
+/// Judges the workloads that the W&B operator made of its resource. Of those that answer logins, the ones count
+/// that refer to revisions of the owner. `lacking` says, as a clause, what these workloads do not have yet.
 pub(super) fn judge_rendered(
     workloads: &[WorkloadController],
     listed: ListedObjects<'_>,
@@ -269,7 +272,8 @@ pub(super) fn judge_rendered(
         }
         (Some(_), None) if let Some(lacking) = lacking => lacking,
         (_, None) => {
-            // Where pods of one show that it works, a workload that is scaled to zero need not.
+            // If any workload has pods, they show whether the revision works, so workloads that are scaled to zero
+            // are left out.
             let runs = referring.iter().any(|each| each.desired_replicas() > 0);
             let telling = referring.into_iter().filter(|each| !runs || each.desired_replicas() > 0);
             return Rollout::worst(telling.map(|each| {
@@ -282,7 +286,7 @@ pub(super) fn judge_rendered(
     if patience.is_over() { Rollout::Failed(seen) } else { Rollout::Progressing(seen) }
 }
 
-/// As `kubectl rollout status` judges.
+/// Judges a Deployment by the same rules as `kubectl rollout status`.
 fn of_deployment(name: &str, deployment: &Deployment, patience: RolloutDeadline) -> RolloutStatus {
     let (Some(spec), status) = (&deployment.spec, deployment.status.clone().unwrap_or_default()) else {
         return RolloutStatus::Held(format!("{name} has no spec."));
@@ -308,12 +312,13 @@ fn of_deployment(name: &str, deployment: &Deployment, patience: RolloutDeadline)
     );
     let progress = status.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing");
     let deadline = match progress.and_then(|condition| condition.reason.as_deref()) {
-        // That of an earlier rollout stands until pods of this one come. Times that another machine wrote do not
-        // tell them apart, but this one's cannot have come sooner.
+        // The condition of an earlier rollout remains until pods of this one are made. Comparing its time with ours
+        // would mix the clocks of two machines, but a deadline of this rollout cannot be exceeded before its
+        // seconds have gone by.
         Some("ProgressDeadlineExceeded") if has_run(spec.progress_deadline_seconds, patience) => {
             Deadline::Exceeded
         }
-        // Kubernetes sets pods no deadline that come when a finished rollout is scaled up.
+        // Kubernetes applies no deadline when a finished rollout is scaled up, so the caller's deadline applies.
         Some("ProgressDeadlineExceeded" | "NewReplicaSetAvailable") => Deadline::Patience,
         _ if has_deadline(spec.progress_deadline_seconds) => Deadline::Running,
         _ => Deadline::Patience,
@@ -321,18 +326,19 @@ fn of_deployment(name: &str, deployment: &Deployment, patience: RolloutDeadline)
     RolloutStatus::Waiting { what, deadline }
 }
 
-/// Whether so many seconds have gone by since the wait began.
+/// Whether at least this many seconds have gone by since the wait began. An unknown beginning counts as yes.
 fn has_run(seconds: Option<i32>, patience: RolloutDeadline) -> bool {
     let limit = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     patience.since.is_none() || patience.waited() >= limit
 }
 
-/// The largest number means that there is none.
+/// Whether the Deployment has a progress deadline. Kubernetes treats the largest number as no deadline.
 fn has_deadline(seconds: Option<i32>) -> bool {
     seconds.is_some_and(|seconds| seconds != i32::MAX)
 }
 
-/// As `kubectl rollout status` judges; pods below the partition stay as they are, as the spec says.
+/// Judges a StatefulSet by the same rules as `kubectl rollout status`. Pods below the partition keep their
+/// template, as the spec says.
 fn of_stateful_set(name: &str, set: &StatefulSet) -> RolloutStatus {
     let (Some(spec), Some(status)) = (&set.spec, &set.status) else {
         return RolloutStatus::Held(not_observed(name));
@@ -349,7 +355,7 @@ fn of_stateful_set(name: &str, set: &StatefulSet) -> RolloutStatus {
     let ready = status.ready_replicas.unwrap_or(0);
     let available = status.available_replicas.unwrap_or(ready).min(ready);
     let due = (desired - partition).max(0);
-    // With a partition, or by hand, the current revision stays the old one.
+    // With a partition or the strategy `OnDelete`, the current revision remains the old one.
     let is_current = partition > 0 || by_hand || status.current_revision == status.update_revision;
     if desired == 0 {
         return RolloutStatus::Without(format!("{name} is scaled to zero"));

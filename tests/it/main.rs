@@ -7,6 +7,7 @@ mod delivery;
 mod documentation;
 mod engine;
 mod gitops;
+mod house;
 mod image;
 mod instance;
 mod jwt;

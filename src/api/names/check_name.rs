@@ -99,6 +99,9 @@ pub enum CheckName {
 }
 
 impl CheckName {
+    /// The checks that report how the maintenance of a credential at the remote server went.
+    pub const MAINTENANCE: [Self; 2] = [Self::KeyRotation, Self::Membership];
+
     /// Whether the check sends the password of an account, which a server may lock after wrong ones.
     pub fn sends_credentials(&self) -> bool {
         *self == Self::Bind

@@ -334,6 +334,14 @@ impl Reason {
         matches!(self, Self::SecretNotFound | Self::ConfigMapNotFound | Self::KeyNotFound | Self::EmptyValue)
     }
 
+    /// Reasons of a resource that lost to another resource of the namespace.
+    pub const SUPERSEDED: [Self; 2] = [Self::Superseded, Self::ConflictsWithOidc];
+
+    /// Whether a provider refused a client and its secret: it counts such attempts, and only another secret helps.
+    pub fn needs_other_credentials(self) -> bool {
+        self == Self::ClientRejected
+    }
+
     /// What a check that sends credentials and fails for this reason says of them.
     pub fn credentials_answer(self) -> CredentialsAnswer {
         match self {

@@ -1,4 +1,4 @@
-//! What follows from readings that do not agree.
+//! Tests with readings that contradict each other.
 
 use kube::Config;
 use tokio::{
@@ -8,7 +8,8 @@ use tokio::{
 
 use super::*;
 
-/// What is told by a clock of which the API server says this after a while, and when it said that.
+/// The time after one reading, if the API server answers with this `Date` header after this delay; and the moment
+/// of its answer.
 async fn answered(date: &str, after: Duration) -> (Now, Instant) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -42,8 +43,8 @@ async fn tells_the_time_of_the_api_server_however_far_away_it_is() {
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Readings as (seconds since the first, what the server is ahead of the truth, what this machine is); then, by
-/// how much what follows from them is ahead.
+/// Takes readings, each as (seconds since the first, how far the server's clock is ahead of the truth, how far this
+/// machine's clock is ahead). Returns a function that says how far a resulting time is ahead.
 fn ahead(readings: &[(u64, i64, i64)]) -> impl Fn(Say) -> i64 {
     let (begin, truth) = (Instant::now(), Timestamp::from_second(1_800_000_000).unwrap());
     let mut followed: Option<Followed> = None;
@@ -63,7 +64,7 @@ fn ahead(readings: &[(u64, i64, i64)]) -> impl Fn(Say) -> i64 {
 
 type Say = fn(Now) -> Timestamp;
 
-/// How much the time is ahead, and the earliest.
+/// How far `time` and `earliest` are ahead.
 fn least(readings: &[(u64, i64, i64)]) -> (i64, i64) {
     let ahead = ahead(readings);
     (ahead(|now| now.time), ahead(|now| now.earliest))
@@ -72,32 +73,32 @@ fn least(readings: &[(u64, i64, i64)]) -> (i64, i64) {
 #[test]
 fn a_clock_that_is_wrong_for_a_while_is_not_followed() {
     for (readings, expected) in [
-        // This machine's clock says nothing as long as the API server's does.
+        // The clock of this machine does not matter while the API server's clock is consistent.
         (vec![(0, 0, 0), (10, 0, DAY)], (0, 0)),
         (vec![(0, 0, DAY)], (0, 0)),
         (vec![(0, 0, -DAY)], (0, -DAY)),
-        // A day ahead for 25 seconds.
+        // The clock is a day ahead for 25 seconds.
         (vec![(0, 0, 0), (10, DAY, DAY), (35, DAY, DAY)], (0, 0)),
         (vec![(0, 0, 0), (10, DAY, 0), (35, DAY, 0), (36, 0, 0)], (0, 0)),
         (vec![(0, 0, 0), (10, -DAY, 0), (35, -DAY, 0)], (0, -DAY)),
-        // One that goes on is believed in the end, and one that comes and goes is not.
+        // A lasting change is believed in the end, but one that comes and goes is not.
         (vec![(0, 0, 0), (10, DAY, 0), (10 + 15 * 60, DAY, 0)], (DAY, DAY)),
         (vec![(0, 0, 0), (10, DAY, 0), (500, 0, 0), (910, DAY, 0), (1000, DAY, 0)], (0, 0)),
         (vec![(0, 0, 0), (10, DAY, 0), (910, 2 * DAY, 0)], (0, 0)),
-        // Corrections, and several API servers of one cluster.
+        // These are small corrections, or different API servers of one cluster.
         (vec![(0, 0, 0), (10, 20, 0)], (20, 20)),
         (vec![(0, 0, 0), (10, 2, 0), (20, 1, 0)], (0, 0)),
-        // After a start nobody knows which of two clocks is right.
+        // After the first reading it is unknown which of the two clocks is right.
         (vec![(0, DAY, 0)], (DAY, 0)),
         (vec![(0, DAY, 0), (14 * 60, DAY, 0)], (DAY, 0)),
         (vec![(0, DAY, 0), (15 * 60, DAY, 0)], (DAY, DAY)),
         (vec![(0, 240, 0)], (240, 240)),
-        // The one that is ahead is corrected, before and after it was believed.
+        // The clock that is ahead is corrected, before and after it was believed.
         (vec![(0, DAY, 0), (600, 0, 0), (901, 0, 0)], (DAY, 0)),
         (vec![(0, DAY, 0), (600, 0, 0), (1499, 0, 0)], (DAY, 0)),
         (vec![(0, DAY, 0), (600, 0, 0), (1500, 0, 0)], (0, 0)),
         (vec![(0, DAY, DAY), (10, 0, DAY)], (DAY, 0)),
-        // Two API servers answer by turns.
+        // Two API servers answer alternately.
         (vec![(0, DAY, 0), (600, 0, 0), (890, DAY, 0), (1400, DAY, 0)], (DAY, 0)),
         (vec![(0, DAY, DAY), (600, 0, DAY), (890, DAY, DAY), (1400, DAY, DAY)], (DAY, 0)),
         (vec![(0, DAY, DAY), (600, 0, DAY), (890, DAY, DAY), (1500, DAY, DAY)], (DAY, DAY)),
@@ -110,13 +111,13 @@ fn a_clock_that_is_wrong_for_a_while_is_not_followed() {
 fn what_must_last_is_counted_from_the_latest_that_it_may_be() {
     for (readings, expected) in [
         (vec![(0, 0, 0), (10, 1, 240)], 0),
-        // The API server is behind, and then corrected.
+        // The API server's clock is behind, and is then corrected.
         (vec![(0, -DAY, 0)], 0),
         (vec![(0, -DAY, 0), (5000, -DAY, 0)], 0),
         (vec![(0, -DAY, -DAY), (10, 0, -DAY)], 0),
         (vec![(0, -DAY, -DAY), (10, 0, -DAY), (20, -DAY, -DAY)], 0),
         (vec![(0, -DAY, -DAY), (10, 0, 0), (910, 0, 0)], 0),
-        // Only what is later counts.
+        // Only a later time counts.
         (vec![(0, 0, -DAY), (10, -DAY, -DAY)], 0),
     ] {
         assert_eq!(ahead(&readings)(|now| now.latest), expected, "{readings:?}");
@@ -127,10 +128,10 @@ fn what_must_last_is_counted_from_the_latest_that_it_may_be() {
 fn what_can_be_done_again_goes_by_what_two_clocks_agree_on() {
     const PAUSE: i64 = 2 * 60 * 60;
     for (readings, expected) in [
-        // The machine stood still, and this process with it.
+        // The machine was suspended, and this process with it.
         (vec![(0, 0, 0), (10, PAUSE, PAUSE)], PAUSE),
         (vec![(0, 0, 0), (10, -PAUSE, -PAUSE)], -PAUSE),
-        // One of both is wrong.
+        // One of the two clocks is wrong.
         (vec![(0, 0, 0), (10, DAY, 0)], 0),
         (vec![(0, 0, 0), (10, 0, DAY)], 0),
         (vec![(0, 0, DAY)], 0),

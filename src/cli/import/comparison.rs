@@ -1,4 +1,4 @@
-//! Standard error: what the resources keep of the server's settings, and what not.
+//! Makes the text for standard error: which of the server's settings the resources keep, and which they do not.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -15,7 +15,8 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// Compares every variable that the server has with the one that it would have, and says what else is to be known.
+/// Compares every variable of the server with the value that the resources would publish, and adds everything else
+/// that a person should know.
 pub(super) async fn compare(
     imported: &Imported,
     references: &References,
@@ -71,7 +72,7 @@ fn heading(imported: &Imported) -> String {
     format!("Read {} as {shape}.", imported.subject.place)
 }
 
-/// A line for each setting of the kind that is set today or would be.
+/// The lines for the settings of the kind that are set today or would be set.
 fn settings(
     found: &FoundEnvironment,
     draft: &ResourceDraft,
@@ -116,7 +117,7 @@ fn settings(
     (lines, verdict)
 }
 
-/// Whether a variable turns nothing on.
+/// Whether the variable is known to be empty or false, so that it enables nothing.
 fn is_off(found: &FoundEnvironment, name: &str) -> bool {
     let value = found.variables.get(name).and_then(|variable| variable.value.as_ref());
     value.is_some_and(|value| ["", "false"].contains(&value.expose()))
@@ -138,7 +139,7 @@ fn difference(name: &str, found: &FoundEnvironment, rendered: &Rendered) -> Stri
     )
 }
 
-/// Variables of people's sign-in that no kind knows, and what stands in the way of all.
+/// The lines about sign-in variables that no kind knows, and about settings that prevent any sign-in.
 fn others(imported: &Imported) -> Vec<String> {
     let mut known: BTreeSet<&str> =
         [LdapConfig::ENVIRONMENT, OidcProvider::ENVIRONMENT, JwtIssuer::ENVIRONMENT]
@@ -171,10 +172,10 @@ fn others(imported: &Imported) -> Vec<String> {
     lines
 }
 
-/// W&B's way in when sign-in is broken.
+/// The variable that disables people's sign-in, so that W&B can be accessed when sign-in is broken.
 const RESTORE: &str = "LOCAL_RESTORE";
 
-/// What names of sign-in settings have in them.
+/// The words by which the names of sign-in settings are recognized.
 const MARKS: [&str; 6] = ["OIDC", "LDAP", "SSO", "SAML", "FEDERATED", "AUTH_METHOD"];
 
 fn is_about_sign_in(name: &str) -> bool {

@@ -1,6 +1,8 @@
-//! `import`: the resources that say what a server has already, so that adopting it changes nothing.
+//! The command `import`: prints the resources for the settings that a server has already, so that adopting them
+//! changes nothing.
 //!
-//! Standard output is a stream for `kubectl apply -f -`; everything for people goes to standard error.
+//! Standard output is a stream for `kubectl apply -f -`. Everything that is meant for people goes to standard
+//! error.
 
 mod comparison;
 mod named;
@@ -61,7 +63,7 @@ pub struct ImportArguments {
     secrets_out: Option<PathBuf>,
 }
 
-/// Prints the resources, what is to be known of them, and what the checks say of them.
+/// Prints the resources, notes about them, and the results of their checks.
 pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<CommandVerdict> {
     let mut gathered = Gathered::read(arguments).await?;
     let mut imports = Vec::new();
@@ -98,7 +100,8 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Comman
     Ok(verdict.worse(checked.await?))
 }
 
-/// Each workload gives its resources its own name, so two of one name cannot be imported together.
+/// Fails if two workloads have the same name and namespace. Each gives its name to its resources, so they cannot be
+/// imported together.
 fn apart(imports: &[Imported]) -> anyhow::Result<()> {
     for (index, imported) in imports.iter().enumerate() {
         let (name, namespace) = (&imported.subject.name, &imported.subject.namespace);

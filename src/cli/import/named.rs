@@ -1,4 +1,4 @@
-//! What runs a server, as a person names it: `KIND/NAME`.
+//! Parses the argument `KIND/NAME`, which names what runs a server.
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use crate::{
     problem::quote,
 };
 
-/// What runs a server, as a person names it.
+/// The object that runs a server, as a person names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) kind: InstallationKind,
     pub(super) name: String,
 }
 
-/// The kinds of what runs a server.
+/// The kinds of objects that can run a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstallationKind {
     Deployment,
@@ -23,7 +23,7 @@ pub(super) enum InstallationKind {
     WeightsAndBiases,
 }
 
-/// The words for each kind, as kubectl takes them.
+/// The words for each kind, which are those of kubectl.
 const WORDS: [(InstallationKind, &str, &[&str]); 3] = [
     (InstallationKind::Deployment, "Deployment", &["deployment", "deployments", "deploy"]),
     (InstallationKind::StatefulSet, "StatefulSet", &["statefulset", "statefulsets", "sts"]),
@@ -35,7 +35,7 @@ impl InstallationKind {
         WORDS.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, name, _)| name)
     }
 
-    /// The kind of a manifest.
+    /// The kind of a manifest, if it is one of these.
     pub(super) fn of(value: &Value) -> Option<Self> {
         let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
         let group = word("apiVersion").split('/').next();
@@ -46,7 +46,7 @@ impl InstallationKind {
 }
 
 impl Named {
-    /// Reads `KIND/NAME`; a kind may have its group behind it.
+    /// Parses `KIND/NAME`. The group may follow the kind, as in `deployments.apps/NAME`.
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let parsed = text.split_once('/').and_then(|(kind, name)| {
             let word = kind.split('.').next()?.to_lowercase();
@@ -61,7 +61,7 @@ impl Named {
         })
     }
 
-    /// Where the resources deliver to: what is there with the same values is taken over.
+    /// The `spec.target` of the resources. Existing variables with the same values are taken over.
     pub(super) fn target(&self, container: Option<&str>) -> Value {
         let mut address = json!({"name": self.name});
         if let (Some(fields), Some(container)) = (address.as_object_mut(), container) {

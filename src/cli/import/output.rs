@@ -1,4 +1,4 @@
-//! Standard output: what `kubectl apply -f -` takes.
+//! Prints to standard output, in a form for `kubectl apply -f -`.
 
 use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
@@ -9,10 +9,10 @@ use super::{super::yaml, ImportArguments, result::Imported};
 use crate::cli::dyn_resource::MASK;
 use crate::sensitive::Sensitive;
 
-/// Prints every resource; those that cannot be applied as they are, and Secrets without their values, stand there
-/// as comments.
+/// Prints every resource. Resources that cannot be applied as they are, and Secrets whose values are not shown, are
+/// printed as comments.
 pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow::Result<()> {
-    // A file that cannot be written must be known before anything is printed that needs it.
+    // The Secrets are written first: if their file cannot be written, nothing must be printed that needs them.
     if let Some(file) = &arguments.secrets_out {
         write_secrets(file, imports)?;
     }
@@ -62,7 +62,7 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
     Ok(())
 }
 
-/// Writes the Secrets to a file that was not there before, and that nobody else can read.
+/// Writes the Secrets to a new file that only its owner can read.
 fn write_secrets(file: &Path, imports: &[Imported]) -> anyhow::Result<()> {
     let mut text = String::new();
     for imported in imports {

@@ -1,4 +1,4 @@
-//! What one installation becomes: resources, and what must be there before them.
+//! The result of importing one installation: its resources, and the objects that they need.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,12 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// One installation.
+/// The result of importing one installation.
 pub(super) struct Imported {
     pub(super) subject: Installation,
     pub(super) found: FoundEnvironment,
     pub(super) drafts: Vec<ResourceDraft>,
-    /// The ConfigMaps with authorities that are to be made.
+    /// The ConfigMaps with certificate authorities that must be created.
     pub(super) config_maps: Vec<Value>,
 }
 
@@ -75,7 +75,7 @@ impl Imported {
         Self { subject, found, drafts, config_maps }
     }
 
-    /// The Secrets that are to be made, by name.
+    /// The Secrets that must be created, by name.
     pub(super) fn secrets(&self) -> BTreeMap<&str, BTreeMap<&str, &Sensitive>> {
         let mut secrets: BTreeMap<&str, BTreeMap<&str, &Sensitive>> = BTreeMap::new();
         for made in self.drafts.iter().flat_map(|draft| &draft.made) {
@@ -85,7 +85,7 @@ impl Imported {
         secrets
     }
 
-    /// Adds what is complete, as it was printed, and what it refers to.
+    /// Adds the complete resources, as they were printed, and the objects to which they refer.
     pub(super) fn add_to(&self, manifests: &mut Manifests) -> anyhow::Result<()> {
         let namespace = &self.subject.namespace;
         for (name, keys) in self.secrets() {
@@ -114,7 +114,7 @@ impl Imported {
     }
 }
 
-/// The server trusts them, and the checks would not.
+/// Notes about authorities that the server trusts, but the checks would not, because they could not be read.
 fn unread_authorities(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -> Vec<String> {
     let missing = subject.certificates.iter().filter(|each| each.need == Requirement::Required);
     let missing = missing.filter_map(|each| each.object());
@@ -129,10 +129,10 @@ fn unread_authorities(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetc
     missing.map(note).collect()
 }
 
-/// Authorities of one's own, as a spec refers to them.
+/// The installation's own certificate authorities, as a spec refers to them.
 struct Trusted {
     tls: Value,
-    /// The ConfigMap that is to be made for them, since they stand in several places or in none.
+    /// The ConfigMap that must be created for them, if they are in several places or in no object.
     made: Option<Value>,
 }
 

@@ -1,4 +1,4 @@
-//! What is imported: a workload or W&B's resource in the cluster, or what files have of them.
+//! Finds what is imported: a workload or W&B's resource in the cluster, or the manifests and values in files.
 
 use std::collections::BTreeMap;
 
@@ -34,11 +34,11 @@ use crate::{
     workloads::stored_resource,
 };
 
-/// What was asked for, and where what it refers to is read.
+/// The installations to import, and the sources of the objects to which they refer.
 pub(super) struct Gathered {
     pub(super) subjects: Vec<Installation>,
     pub(super) references: References,
-    /// The Secrets and ConfigMaps of the files.
+    /// The Secrets and ConfigMaps in the files.
     pub(super) manifests: Manifests,
 }
 
@@ -67,7 +67,7 @@ impl Gathered {
                 manifests.add(&place, document, &namespace)?;
             }
         }
-        // Resources of ours in the files are not what is imported.
+        // Resources of this operator in the files are not imported, and must not be checked.
         manifests.resources.clear();
         if subjects.is_empty() {
             let wanted = named.map_or_else(
@@ -110,7 +110,7 @@ impl Gathered {
         Ok(Self { subjects: vec![subject], references: References::Upcoming(cluster), manifests })
     }
 
-    /// The subject with what W&B's operator merges into it.
+    /// The installation with the values that W&B's operator merges into it.
     pub(super) async fn with_layers(&self, subject: Installation) -> anyhow::Result<Installation> {
         let Some(values) = &subject.values else { return Ok(subject) };
         let objects = self.fetch(&subject.namespace, layers::sources(&subject.name)).await?;
@@ -119,7 +119,7 @@ impl Gathered {
         Ok(Installation { shape: Some(shape), entries, certificates, host, ..subject })
     }
 
-    /// The objects that the subject refers to, and those under names that new Secrets may get.
+    /// The objects to which the installation refers, and those with names that new Secrets may get.
     pub(super) async fn objects(
         &self,
         subject: &Installation,
@@ -146,7 +146,7 @@ impl Gathered {
     }
 }
 
-/// What is made by this program counts beside what the cluster has.
+/// Lets objects that this program creates count in addition to those in the cluster.
 fn upcoming(references: References) -> References {
     match references {
         References::Cluster(cluster) => References::Upcoming(cluster),
@@ -154,7 +154,7 @@ fn upcoming(references: References) -> References {
     }
 }
 
-/// The document itself, or the items of a list.
+/// The document itself, or the items if it is a list.
 fn items(value: &Value) -> Vec<&Value> {
     let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
     match value.get("items").and_then(Value::as_array).filter(|_| is_list) {
@@ -163,7 +163,7 @@ fn items(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// A document of a file.
+/// A document of a file, with what is needed to interpret it.
 struct File<'a> {
     place: &'a str,
     namespace: &'a str,
@@ -172,7 +172,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// What it tells of a server; nothing where it is about something else.
+    /// The installation that the document describes, or `None` if it describes something else.
     fn subject(&self, value: &Value) -> anyhow::Result<Option<Installation>> {
         if let Some(kind) = InstallationKind::of(value) {
             let name = value.pointer("/metadata/name").and_then(Value::as_str);
@@ -185,7 +185,7 @@ impl File<'_> {
             let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or(self.namespace);
             let place = format!("{}/{name} in {}", kind.name(), self.place);
             return match subject(&own, &place, namespace, value, self.arguments) {
-                // Other workloads of the same files need no container of the server.
+                // Without a named target, the files may contain workloads that do not run a server.
                 Err(_) if self.named.is_none() && has_no_server(value) => Ok(None),
                 other => other.map(Some),
             };
@@ -228,7 +228,8 @@ impl File<'_> {
     }
 }
 
-/// Whether a workload has several containers, of which none has an image of W&B Server.
+/// Whether the workload has several containers. The caller already knows that no single one of them has an image of
+/// W&B Server.
 fn has_no_server(value: &Value) -> bool {
     pod(value).is_some_and(|pod| pod.containers.len() > 1)
 }
@@ -252,7 +253,7 @@ fn pod(value: &Value) -> Option<PodSpec> {
     serde_json::from_value(value.pointer("/spec/template/spec")?.clone()).ok()
 }
 
-/// What a manifest or an object of the cluster tells.
+/// The installation that a manifest or an object of the cluster describes.
 fn subject(
     named: &Named,
     place: &str,
@@ -299,7 +300,7 @@ fn subject(
     Ok(Installation { place, namespace, name, target: Some(named.target(None)), ..described })
 }
 
-/// A document of the program's own making.
+/// A document that the program itself has made.
 pub(super) fn document(value: Value) -> YamlDocument {
     value.into()
 }

@@ -260,8 +260,7 @@ impl<E> CheckHistory<E> {
         let verified = is_verified(status);
         let proven = is_proven(status) && checked_inputs.agrees_with_own(status);
         let failures = if verified { 0 } else { threshold };
-        let maintenance = [CheckName::KeyRotation, CheckName::Membership];
-        let refusal = maintenance.iter().find_map(|check| findings.refusal(check)).cloned();
+        let refusal = CheckName::MAINTENANCE.iter().find_map(|check| findings.refusal(check)).cloned();
         let is_refused = refusal.is_some();
         let recovered = Self {
             question,
@@ -323,9 +322,8 @@ const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
     fn delay<E>(self, remembered: &CheckHistory<E>) -> Duration {
-        // A provider counts requests with a wrong client secret, and only another secret helps, so quick retries
-        // are left out.
-        if remembered.findings.client_rejected() {
+        // The server counts wrong credentials and only other ones help, so quick retries are left out.
+        if remembered.findings.need_other_credentials() {
             return self.interval;
         }
         if remembered.retrial() == Retrial::Seldom {

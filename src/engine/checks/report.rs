@@ -349,11 +349,11 @@ impl Findings {
         self.list.iter().find(is_refused)
     }
 
-    /// Whether an identity provider refused a client and its secret.
-    pub fn client_rejected(&self) -> bool {
+    /// Whether a server that counts wrong credentials refused those that a check sent.
+    pub fn need_other_credentials(&self) -> bool {
         self.list
             .iter()
-            .any(|finding| finding.result == CheckResult::Failed && finding.reason == Reason::ClientRejected)
+            .any(|finding| finding.result == CheckResult::Failed && finding.reason.needs_other_credentials())
     }
 }
 

@@ -4,11 +4,8 @@ use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Env, Finding, Kind},
     problem::enumerate,
-    workloads::{Dialect, Environment},
+    workloads::{Dialect, Environment, RESTORE_MODE},
 };
-
-/// The setting with which W&B Server lets an administrator in when nobody can log in any more.
-const BREAK_GLASS: &str = "LOCAL_RESTORE";
 
 /// The findings about the target apart from its rollout. They are notes: none of them fails a resource.
 pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -> Vec<Finding> {
@@ -27,25 +24,26 @@ pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -
 }
 
 fn restore_mode(environment: &Environment) -> Checked {
-    let is_on = environment.literals.get(BREAK_GLASS).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let is_on =
+        environment.literals.get(RESTORE_MODE).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if is_on {
         return Checked::warning(
             (),
             Reason::RestoreModeOn,
             format!(
-                "{BREAK_GLASS} is true in the target: single sign-on is off, and a temporary password stands in the log. Remove it once people can log in again."
+                "{RESTORE_MODE} is true in the target: single sign-on is off, and a temporary password stands in the log. Remove it once people can log in again."
             ),
         );
     }
-    if environment.references.contains(BREAK_GLASS) {
+    if environment.references.contains(RESTORE_MODE) {
         return Checked::passed(
             (),
             format!(
-                "{BREAK_GLASS} takes its value from elsewhere, which was not read. Look there if single sign-on is off."
+                "{RESTORE_MODE} takes its value from elsewhere, which was not read. Look there if single sign-on is off."
             ),
         );
     }
-    Checked::passed((), format!("{BREAK_GLASS} is not on."))
+    Checked::passed((), format!("{RESTORE_MODE} is not on."))
 }
 
 fn rollout_strategy(environment: &Environment) -> Option<Checked> {
@@ -99,10 +97,11 @@ mod tests {
     #[test]
     fn says_only_what_was_looked_at() {
         let literal = |value: &str| Environment {
-            literals: [(BREAK_GLASS.to_owned(), value.to_owned())].into(),
+            literals: [(RESTORE_MODE.to_owned(), value.to_owned())].into(),
             ..Environment::default()
         };
-        let reference = Environment { references: [BREAK_GLASS.to_owned()].into(), ..Environment::default() };
+        let reference =
+            Environment { references: [RESTORE_MODE.to_owned()].into(), ..Environment::default() };
         let remarked = |remarks: &[&str]| Environment {
             remarks: Some(remarks.iter().map(|remark| (*remark).to_owned()).collect()),
             ..Environment::default()

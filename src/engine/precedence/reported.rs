@@ -45,7 +45,7 @@ pub(super) fn delivered(status: Option<&Status>, target: Option<&Target>) -> BTr
 
 pub(super) fn identified(status: Option<&Status>, generation: Option<i64>) -> Identified {
     let accepted = condition(status, ConditionType::Accepted);
-    let had_lost = [Reason::Superseded, Reason::ConflictsWithOidc].map(Reason::as_str);
+    let had_lost = Reason::SUPERSEDED.map(Reason::as_str);
     if published(status) == PublicationState::No
         || accepted.is_some_and(|accepted| had_lost.contains(&accepted.reason.as_str()))
     {

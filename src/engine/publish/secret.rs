@@ -22,8 +22,7 @@ pub const RECORD_ANNOTATION: &str = "auth.wandb.com/record";
 /// Kubernetes' recommended label for who manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// The value of `MANAGED_BY_LABEL`, and the first half of every field manager.
-pub const MANAGER: &str = "wandb-auth-operator";
+pub use crate::api::MANAGER;
 
 /// The type of every published Secret.
 pub(in crate::engine) const SECRET_TYPE: &str = "Opaque";

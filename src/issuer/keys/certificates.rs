@@ -1,4 +1,4 @@
-//! Certificates beside a key (`x5c`, `x5t`): go-jose refuses a key whose certificates are another one's.
+//! Checks the certificates of a key (`x5c`, `x5t`): go-jose refuses a key whose certificate belongs to another key.
 
 use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::{
@@ -11,13 +11,13 @@ use x509_parser::{parse_x509_certificate, public_key::PublicKey as CertifiedKey}
 use super::public::{VerificationKey, without_zeros};
 use crate::net;
 
-/// Go does not mind bits that belong to no byte.
+/// Base64 as Go decodes it, which ignores surplus bits at the end.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// The certificates as DER, that of the key first.
+/// The certificates in DER form. The first one is the certificate of the key itself.
 pub(super) fn chain(x5c: Option<&Value>) -> Result<Vec<Vec<u8>>, String> {
     let Some(x5c) = x5c.filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
     let list = x5c.as_array().ok_or("its x5c is not a list")?;
@@ -33,7 +33,7 @@ pub(super) fn chain(x5c: Option<&Value>) -> Result<Vec<Vec<u8>>, String> {
         .collect()
 }
 
-/// Refuses certificates of another key.
+/// Fails if the first certificate belongs to another key.
 pub(super) fn expect_same_key(chain: &[Vec<u8>], key: &VerificationKey) -> Result<(), String> {
     let Some(der) = chain.first() else { return Ok(()) };
     let is_same = parse_x509_certificate(der).is_ok_and(|(_, certificate)| {
@@ -51,7 +51,7 @@ pub(super) fn expect_same_key(chain: &[Vec<u8>], key: &VerificationKey) -> Resul
     if is_same { Ok(()) } else { Err("its certificate (x5c) is for another key".to_owned()) }
 }
 
-/// Refuses thumbprints that are none, or of another certificate than the one beside them.
+/// Fails if a thumbprint is malformed, or is not that of the first certificate.
 pub(super) fn expect_thumbprints(
     chain: &[Vec<u8>],
     thumbprints: [(&str, Option<Vec<u8>>); 2],
@@ -60,7 +60,7 @@ pub(super) fn expect_thumbprints(
     for ((name, thumbprint), algorithm) in thumbprints.into_iter().zip(algorithms) {
         let Some(thumbprint) = thumbprint.filter(|bytes| !bytes.is_empty()) else { continue };
         let length = algorithm.output_len();
-        // Some write the digits of the thumbprint instead of its bytes.
+        // Some issuers encode the hexadecimal digits of the thumbprint instead of its bytes.
         let thumbprint =
             if thumbprint.len() == 2 * length { hexadecimal(&thumbprint) } else { Some(thumbprint) };
         let thumbprint = thumbprint

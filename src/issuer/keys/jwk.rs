@@ -1,4 +1,4 @@
-//! One JSON Web Key, read member by member as go-jose reads it.
+//! Parses one JSON Web Key, member by member, as go-jose does.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::{
@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 use super::{Key, KeyKind, KeyPurpose, UnsupportedKey, certificates, public::VerificationKey};
 use crate::problem::quote;
 
-/// Why an entry of a key set is no public key.
+/// Why an entry of a key set is not a usable public key.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// W&B Server goes on without it.
+    /// W&B Server ignores the entry.
     LeftOut(UnsupportedKey),
-    /// W&B Server refuses the set.
+    /// W&B Server refuses the whole set because of it.
     Broken(String),
 }
 
@@ -25,15 +25,15 @@ impl From<String> for Rejection {
     }
 }
 
-/// The algorithms that go-oidc knows; it leaves out keys that declare another one.
+/// The algorithms that go-oidc knows. It ignores keys that declare another one.
 const ALGORITHMS: [&str; 10] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
-/// The members that are texts, and those that are bytes in base64url, whatever the type of the key.
+/// The members that must be texts, and those that must be bytes in base64url, for keys of every type.
 const TEXTS: [&str; 8] = ["use", "kty", "kid", "crv", "alg", "x5u", "x5t", "x5t#S256"];
 const BYTES: [&str; 13] = ["k", "x", "y", "n", "e", "pub", "priv", "d", "p", "q", "dp", "dq", "qi"];
 
-/// The longest RSA key that go-jose reads.
+/// The longest RSA key that go-jose reads, in bits.
 const LONGEST_RSA_BITS: u32 = 4096;
 
 pub(super) fn read(value: &Value) -> Result<Key, Rejection> {
@@ -86,7 +86,7 @@ pub(super) fn read(value: &Value) -> Result<Key, Rejection> {
 struct Jwk<'a>(&'a Map<String, Value>);
 
 impl<'a> Jwk<'a> {
-    /// Go takes null for absent.
+    /// A member; null counts as absent, as in Go.
     fn member(&self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -95,7 +95,7 @@ impl<'a> Jwk<'a> {
         self.member(name).is_some()
     }
 
-    /// A text, which Go takes for absent when it is empty.
+    /// A member that must be a text; an empty one counts as absent, as in Go.
     fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
         match self.member(name) {
             None => Ok(None),
@@ -104,7 +104,7 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    /// Bytes in base64url.
+    /// A member that must be bytes in base64url.
     fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
         match self.member(name) {
             None => Ok(None),
@@ -166,7 +166,7 @@ impl<'a> Jwk<'a> {
         };
         let (x, y) = (self.required("x")?, self.required("y")?);
         for (name, number) in [("x", Some(&x)), ("y", Some(&y)), ("d", self.bytes("d")?.as_ref())] {
-            // RFC 7518 section 6.2.1.2 wants leading zeros here.
+            // RFC 7518 section 6.2.1.2 requires the full length, with leading zeros.
             if number.is_some_and(|number| number.len() != size) {
                 return Err(format!("its {name} has not {size} bytes").into());
             }
@@ -188,7 +188,7 @@ impl<'a> Jwk<'a> {
     }
 }
 
-/// Go drops line breaks, and does not mind bits that belong to no byte.
+/// Decodes base64url as Go does: line breaks are ignored, and so are surplus bits at the end.
 fn decode(text: &str) -> Option<Vec<u8>> {
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &alphabet::URL_SAFE,

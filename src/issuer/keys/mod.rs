@@ -1,8 +1,8 @@
-//! The keys that an issuer publishes (RFC 7517), read once into types that know what they can verify.
+//! Parses the keys that an issuer publishes (RFC 7517) into types that know what they can verify.
 //!
-//! W&B Server is the measure, and so go-oidc and go-jose: they leave out keys of types and algorithms that they do
-//! not know, and read no key at all where another one is broken. They look at neither `use` nor `key_ops`, and
-//! the key's `alg` does not bind them to that algorithm.
+//! W&B Server decides what is valid, and it uses go-oidc and go-jose. These ignore keys of types and algorithms
+//! that they do not know, but read no key at all if one is broken. They ignore `use` and `key_ops`, and a key's
+//! `alg` does not restrict it to that algorithm.
 
 mod certificates;
 mod jwk;
@@ -25,65 +25,65 @@ use crate::{
 pub struct KeySet {
     /// The public keys.
     pub keys: Vec<Key>,
-    /// What else it contains.
+    /// The entries that are not usable public keys.
     pub others: Vec<UnsupportedKey>,
 }
 
-/// Something in a key set that verifies no signature, and does not keep the others from it.
+/// An entry of a key set that verifies no signature, but does not keep W&B Server from reading the others.
 #[derive(Clone, Debug, PartialEq, Eq, strum::Display)]
 pub enum UnsupportedKey {
-    /// A secret, which belongs into no public document.
+    /// The key is a secret, which must not be in a public document.
     #[strum(to_string = "a symmetric key")]
     Symmetric,
-    /// Anybody can sign with it.
+    /// The private half is published, so anybody can sign with the key.
     #[strum(to_string = "a key whose private half is published")]
     Private,
-    /// The type is not one that W&B Server knows.
+    /// W&B Server does not know the type.
     #[strum(to_string = "a key of an unknown type")]
     UnknownType,
-    /// The curve is not one that W&B Server knows.
+    /// W&B Server does not know the curve.
     #[strum(to_string = "an EC key on an unknown curve")]
     UnknownCurve,
-    /// It is for an algorithm that makes no signatures of ID tokens.
+    /// The key is for an algorithm that does not sign ID tokens.
     #[strum(to_string = "a key for {0}")]
     OtherAlgorithm(String),
-    /// go-jose leaves it out.
+    /// The RSA key is longer than go-jose reads.
     #[strum(to_string = "an RSA key of more than 4096 bits, which W&B Server does not read")]
     TooLong,
-    /// Its modulus or exponent is none of an RSA key.
+    /// The modulus or exponent is not that of a usable RSA key.
     #[strum(to_string = "an RSA key whose numbers verify nothing")]
     Useless,
 }
 
-/// A key that W&B Server fails on, and then reads none of the set.
+/// A key on which W&B Server fails, so that it reads none of the set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenKey {
-    /// Its identifier or its place.
+    /// The identifier of the key, or its position in the set.
     pub name: String,
-    /// What is wrong with it.
+    /// What is wrong with the key.
     pub what: String,
 }
 
 /// A public key.
 pub struct Key {
-    /// The identifier that tokens name it by.
+    /// The identifier by which tokens refer to the key.
     pub kid: Option<String>,
-    /// Type and size.
+    /// The type and size of the key.
     pub kind: KeyKind,
-    /// What it says that it is for.
+    /// The purpose that the key declares.
     pub purpose: KeyPurpose,
-    /// The only algorithm that it is for, if it says so.
+    /// The algorithm that the key declares (`alg`), if it does.
     pub declared: Option<String>,
     thumbprint: String,
     public: VerificationKey,
 }
 
-/// Type and size of a public key.
+/// The type and size of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// RSA.
     Rsa {
-        /// Of the modulus, without leading zeros.
+        /// The length of the modulus without leading zeros.
         bits: u32,
     },
     /// ECDSA on P-256.
@@ -96,19 +96,19 @@ pub enum KeyKind {
     Ed25519,
 }
 
-/// What a key says that it is for (RFC 7517 sections 4.2 and 4.3).
+/// The purpose that a key declares (RFC 7517 sections 4.2 and 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyPurpose {
-    /// Signatures, or nothing in particular.
+    /// Signatures, or no particular purpose.
     Signatures,
     /// Encryption.
     Encryption,
-    /// Something else.
+    /// Any other purpose.
     Other,
 }
 
 impl KeySet {
-    /// Reads the answer of the key set's URL, which is known to be a plain one.
+    /// Parses the key set at this URL. The answer must have had the status 200.
     pub fn read(body: &[u8], url: &Url) -> Result<Self, Problem> {
         let object = read_json(body, url)?;
         let shown = quote(url.as_str());
@@ -125,13 +125,13 @@ impl KeySet {
         })
     }
 
-    /// Reads the keys of a set; the error is the first one that keeps W&B Server from reading any.
+    /// Parses the keys of a set. The error is the first key because of which W&B Server would read none.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<Self, BrokenKey> {
         let mut set = Self { keys: Vec::new(), others: Vec::new() };
         for (index, value) in values.into_iter().enumerate() {
             match jwk::read(value) {
                 Ok(key) => set.keys.push(key),
-                Err(jwk::Rejection::LeftOut(oddity)) => set.others.push(oddity),
+                Err(jwk::Rejection::LeftOut(unsupported)) => set.others.push(unsupported),
                 Err(jwk::Rejection::Broken(what)) => {
                     let kid = value.get("kid").and_then(Value::as_str).filter(|kid| !kid.is_empty());
                     let name =
@@ -145,7 +145,7 @@ impl KeySet {
 }
 
 impl Key {
-    /// The key's identifier, or else its thumbprint (RFC 7638).
+    /// The key's identifier or, without one, its thumbprint (RFC 7638).
     pub fn name(&self) -> &str {
         self.kid.as_deref().unwrap_or(&self.thumbprint)
     }
@@ -155,13 +155,13 @@ impl Key {
         &self.thumbprint
     }
 
-    /// Whether W&B Server verifies signatures of the algorithm with the key: the key's type decides.
+    /// Whether W&B Server verifies signatures by this algorithm with the key. Only the type of the key decides.
     pub fn is_for(&self, algorithm: &str) -> bool {
         self.kind.algorithms().contains(&algorithm)
     }
 
-    /// What the key says against making signatures of these algorithms, which does not keep W&B Server from
-    /// verifying them with it.
+    /// A declaration of the key that contradicts its use for these algorithms. W&B Server ignores such declarations
+    /// and verifies signatures with the key anyway.
     pub fn reservation(&self, algorithms: &[impl AsRef<str>]) -> Option<String> {
         match (self.purpose, &self.declared) {
             (KeyPurpose::Encryption, _) => Some("for encryption".to_owned()),
@@ -175,7 +175,7 @@ impl Key {
         }
     }
 
-    /// Whether this key made the signature (in base64url) by an algorithm of its type.
+    /// Whether this key made the signature (in base64url), by an algorithm of the key's type.
     pub fn verifies(&self, algorithm: &str, message: &str, signature: &str) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
         self.is_for(algorithm) && self.public.verifies(algorithm, message.as_bytes(), &signature)
@@ -183,7 +183,7 @@ impl Key {
 }
 
 impl KeyKind {
-    /// The type as key sets spell it (RFC 7518 section 6.1).
+    /// The name of the type in key sets (RFC 7518 section 6.1).
     pub fn key_type(self) -> &'static str {
         match self {
             Self::Rsa { .. } => "RSA",
@@ -192,7 +192,7 @@ impl KeyKind {
         }
     }
 
-    /// The size.
+    /// The size of the key, in bits.
     pub fn bits(self) -> u32 {
         match self {
             Self::Rsa { bits } => bits,
@@ -202,7 +202,7 @@ impl KeyKind {
         }
     }
 
-    /// The algorithms of the key's type (RFC 7518 section 3.1, RFC 8037 section 3.1).
+    /// The algorithms for keys of this type (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub fn algorithms(self) -> &'static [&'static str] {
         match self {
             Self::Rsa { .. } => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
@@ -239,7 +239,7 @@ mod tests {
     const MEMBERS: [&str; 15] =
         ["kty", "crv", "n", "e", "x", "y", "d", "p", "k", "use", "alg", "kid", "key_ops", "x5c", "x5t"];
 
-    /// A key with members of all kinds, mostly of the right type.
+    /// A key with any members, whose values mostly have the right type.
     fn any_key() -> impl Strategy<Value = Value> {
         let value = prop_oneof![
             prop::collection::vec(any::<u8>(), 0..70).prop_map(|bytes| Value::from(base64url(bytes))),
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn keys_without_an_identifier_are_named_by_their_thumbprint() {
-        // RFC 7638 section 3.1.
+        // The key and its thumbprint are the example of RFC 7638 section 3.1.
         let key = json!({
             "kty": "RSA",
             "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",

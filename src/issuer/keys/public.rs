@@ -1,4 +1,4 @@
-//! The numbers of a public key, and what they verify.
+//! The numbers of a public key, and the verification of signatures with them.
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -15,40 +15,40 @@ use serde_json::json;
 
 use super::KeyKind;
 
-/// A public key as it is verified with.
+/// A public key in the form that verification needs.
 pub(super) enum VerificationKey {
-    /// Big-endian numbers without leading zeros.
+    /// An RSA key, with big-endian numbers without leading zeros.
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
-    /// A point that is on its curve, uncompressed (SEC 1 section 2.3.3).
+    /// A point on its elliptic curve, in uncompressed form (SEC 1 section 2.3.3).
     Point { bytes: Vec<u8>, parsed: ParsedPublicKey },
     /// A point of Ed25519 (RFC 8032 section 5.1.5).
     Ed25519 { bytes: Vec<u8> },
 }
 
-/// The shortest RSA key, and the greatest exponent, that Go's crypto/rsa verifies with.
+/// The shortest RSA key, and the greatest exponent, with which Go's crypto/rsa verifies.
 const SHORTEST_RSA_BITS: u32 = 1024;
 const GREATEST_EXPONENT: u64 = (1 << 31) - 1;
 
 impl VerificationKey {
-    /// Leading zeros of the numbers mean nothing.
+    /// An RSA key. Leading zeros of its numbers are dropped.
     pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Self {
         Self::Rsa { modulus: without_zeros(modulus).to_vec(), exponent: without_zeros(exponent).to_vec() }
     }
 
-    /// A point, if it is on its curve.
+    /// A point, or `None` if it is not on the curve.
     pub fn point(kind: KeyKind, x: &[u8], y: &[u8]) -> Option<Self> {
-        // SEC 1 section 2.3.3: uncompressed.
+        // The first byte 4 marks the uncompressed form (SEC 1 section 2.3.3).
         let bytes = [&[4], x, y].concat();
         let parsed = ParsedPublicKey::new(curve(kind)?, &bytes).ok()?;
         Some(Self::Point { bytes, parsed })
     }
 
-    /// A point of Ed25519, unless anybody can make signatures for it.
+    /// A point of Ed25519, or `None` if anybody could make signatures that it verifies.
     pub fn ed25519(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() == 32 && !is_low_order(&bytes)).then_some(Self::Ed25519 { bytes })
     }
 
-    /// The numbers as certificates carry them.
+    /// The bytes of the key, as certificates contain them.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Rsa { modulus, .. } => modulus,
@@ -56,7 +56,7 @@ impl VerificationKey {
         }
     }
 
-    /// The bits of an RSA key's modulus.
+    /// The length of the modulus of an RSA key, in bits; 0 for other keys.
     pub fn bits(&self) -> u32 {
         let Self::Rsa { modulus, .. } = self else { return 0 };
         let first = modulus.first().map_or(0, |byte| 8 - byte.leading_zeros());
@@ -64,7 +64,7 @@ impl VerificationKey {
         first.saturating_add(further.saturating_mul(8))
     }
 
-    /// The exponent of an RSA key, if it is one of 63 bits.
+    /// The exponent of an RSA key, if it has at most 63 bits.
     pub fn exponent(&self) -> Option<u64> {
         let Self::Rsa { exponent, .. } = self else { return None };
         let number = exponent
@@ -73,7 +73,7 @@ impl VerificationKey {
         number.filter(|number| i64::try_from(*number).is_ok())
     }
 
-    /// Whether Go's libraries verify any signature with it.
+    /// Whether Go's libraries can verify any signature with the key.
     pub fn can_verify(&self) -> bool {
         let Self::Rsa { modulus, .. } = self else { return true };
         let is_odd = |number: u64| number % 2 == 1;
@@ -94,11 +94,11 @@ impl VerificationKey {
         }
     }
 
-    /// The thumbprint (RFC 7638).
+    /// The thumbprint of the key (RFC 7638).
     pub fn thumbprint(&self, kind: KeyKind) -> String {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let key_type = kind.key_type();
-        // Members in the order of their names, as `serde_json` writes them.
+        // RFC 7638 requires the members in the order of their names, which is how `serde_json` writes them.
         let members = match self {
             Self::Rsa { modulus, exponent } => {
                 json!({ "e": encode(exponent), "kty": key_type, "n": encode(modulus) })
@@ -146,14 +146,14 @@ fn curve_name(kind: KeyKind) -> &'static str {
     }
 }
 
-/// A big-endian number without leading zeros.
+/// The big-endian number without leading zeros.
 pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
 
-/// Whether the point of Ed25519 is one of few that signatures without a private key exist for; go-jose refuses them
-/// in each of their spellings.
+/// Whether the Ed25519 point has a low order, so that signatures for it can be made without a private key. go-jose
+/// refuses these points in each of their encodings.
 fn is_low_order(point: &[u8]) -> bool {
     const ORDER_EIGHT: [[u8; 32]; 2] = [
         [
@@ -165,14 +165,14 @@ fn is_low_order(point: &[u8]) -> bool {
             0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
         ],
     ];
-    // The last byte's highest bit is the sign of the other coordinate.
+    // The highest bit of the last byte is the sign of the other coordinate, so it is ignored.
     let Some((last, rest)) = point.split_last() else { return false };
     let last = last & 0x7f;
     let Some((first, middle)) = rest.split_first() else { return false };
     let all = |expected: u8| middle.iter().all(|byte| *byte == expected);
     let is_order_eight =
         ORDER_EIGHT.iter().any(|known| known.starts_with(rest) && known.last() == Some(&last));
-    // 0 and 1, and -1, 0 and 1 with the field's prime added.
+    // These are the encodings of 0 and 1, and those of -1, 0 and 1 with the field's prime added.
     is_order_eight
         || (last == 0 && all(0) && *first <= 1)
         || (last == 0x7f && all(0xff) && (0xec..=0xee).contains(first))

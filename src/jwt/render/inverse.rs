@@ -1,4 +1,4 @@
-//! From the environment of W&B Server back to the spec that publishes it.
+//! Finds the spec that would publish a given environment of W&B Server.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ impl Recoverable for JwtIssuer {
         found.is_set(AUDIENCES) || found.is_set(SKIP_AUDIENCE_VALIDATION)
     }
 
-    /// The issuer itself is registered in W&B's own pages and stands in no variable.
+    /// Finds the fields of the spec. No variable contains the issuer, which is registered in W&B's own pages.
     fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         let issuer = found.token_issuer.as_deref().map(Value::from);
         recovery.require(

@@ -1,4 +1,4 @@
-//! Revokes what was generated for a resource that is about to go.
+//! Revokes the keys that were generated for a resource, when that resource is deleted.
 
 use super::{
     Current,
@@ -14,21 +14,23 @@ use crate::{
     service_account::settings::{AccountSettings, CredentialSettings, ServiceAccountSettings},
 };
 
-/// Revokes every key that was generated for the resource, the published one last: it is what asks.
+/// Revokes every key that was generated for the resource. The published one is revoked last, since the requests are
+/// made with it.
 ///
-/// The spec may refer to what is gone already, so the Secret tells the key, the server and whom to trust.
+/// The objects that the spec refers to may be gone already, so the key, the server and the trusted authorities come
+/// from the published Secret.
 pub(in crate::service_account) async fn cleanup(
     object: &ServiceAccount,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<(), Problem> {
     let ServiceAccountSettings { account, credentials } = object.parse()?;
     let CredentialSettings::ApiKey(settings) = credentials else { return Ok(()) };
     if super::leaves_keys(&account, &settings) {
         return Ok(());
     }
-    let keys = known(&account, scene);
+    let keys = known(&account, context);
     let published = settings.published.as_ref();
-    revoke_all(&account, &keys, published, scene).await.map_err(|Problem { reason, message }| {
+    revoke_all(&account, &keys, published, context).await.map_err(|Problem { reason, message }| {
         Problem::new(
             reason,
             format!(
@@ -41,7 +43,7 @@ pub(in crate::service_account) async fn cleanup(
     })
 }
 
-/// Whether keys were generated for the resource that must go with it.
+/// Whether keys were generated for the resource that must be revoked when it is deleted.
 pub(in crate::service_account) fn remote_state(
     object: &ServiceAccount,
     published: Option<&Values>,
@@ -60,16 +62,18 @@ pub(in crate::service_account) fn remote_state(
     }
 }
 
-/// The keys to ask with, and the servers that they are for: what is in use, then what else this process knows.
-fn known(account: &AccountSettings, scene: &CheckContext<'_>) -> Vec<(Current, BaseUrl)> {
-    let values = [scene.published, scene.last_verified];
+/// The keys with which the server can be asked, each with its server: first the key in use, then the others that
+/// this process knows.
+fn known(account: &AccountSettings, context: &CheckContext<'_>) -> Vec<(Current, BaseUrl)> {
+    let values = [context.published, context.last_verified];
     let [published, last] = values.map(|values| values.and_then(Current::read));
     let chosen = Current::choose(published.clone(), last.clone());
     let mut keys: Vec<(Current, BaseUrl)> = Vec::new();
     for current in [chosen, last, published].into_iter().flatten() {
         let is_its = |values: &&Values| Current::read(values).is_some_and(|read| read.key == current.key);
         let server = values.into_iter().flatten().find(is_its).and_then(record::server);
-        // Somebody may have edited it, and what was encrypted stays so.
+        // Somebody may have edited the Secret. A key for an encrypted server must not be sent to an unencrypted
+        // one.
         let is_as_safe = |url: &BaseUrl| url.is_encrypted() || !account.base_url.is_encrypted();
         let server = server.filter(is_as_safe).unwrap_or_else(|| account.base_url.clone());
         if keys.iter().all(|(known, _)| known.key != current.key) {
@@ -83,12 +87,12 @@ async fn revoke_all(
     account: &AccountSettings,
     keys: &[(Current, BaseUrl)],
     published: Option<&String>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<(), Problem> {
-    let trust = trust(scene)?;
+    let trust = trust(context)?;
     let mut refused = no_key();
     for (current, base_url) in keys {
-        let http = HttpClient { network: scene.network, trust: &trust };
+        let http = HttpClient { network: context.network, trust: &trust };
         match revoke_with(&Instance { base_url, http }, current, &account.uid).await {
             Err(ServerRefusal { problem, .. }) if problem.reason == Reason::Unauthorized => refused = problem,
             outcome => return outcome.map_err(|refusal| refusal.problem),
@@ -100,7 +104,7 @@ async fn revoke_all(
     others.retain(|id| !generated.contains(id));
     others.dedup();
     match (generated.as_slice(), others.as_slice()) {
-        // It went with the others, last.
+        // The server no longer accepts the only generated key. An earlier attempt revoked it, after all others.
         ([_], []) => Ok(()),
         (_, []) => Err(refused),
         (_, others) => Err(Problem::new(
@@ -116,7 +120,7 @@ async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> R
     let listed: Vec<_> = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, uid)).collect();
     let (own, others): (Vec<_>, Vec<_>) =
         listed.iter().partition(|key| current.record.key_id.as_ref() == Some(&key.id));
-    // The published key may have been generated for a resource of the same name before this one.
+    // The published key may have been generated for an earlier resource of the same name. It is revoked last, too.
     let own = own.into_iter().filter(|key| key.may_be(&current.key));
     let others = others.into_iter().filter(|key| key.maker == KeyOrigin::Ourselves);
     for key in others.chain(own) {
@@ -126,10 +130,10 @@ async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> R
 }
 
 /// The authorities that the published values trust.
-fn trust(scene: &CheckContext<'_>) -> Result<Trust, Problem> {
-    let system = &scene.network.system_trust;
+fn trust(context: &CheckContext<'_>) -> Result<Trust, Problem> {
+    let system = &context.network.system_trust;
     let published = |values: Option<&Values>| values.and_then(|values| values.get(CA_FILE).cloned());
-    match published(scene.published).or_else(|| published(scene.last_verified)) {
+    match published(context.published).or_else(|| published(context.last_verified)) {
         None => Ok(system.clone()),
         Some(published) => {
             let bundle = CaBundle::certificates_of(published.expose()).ok_or_else(|| {

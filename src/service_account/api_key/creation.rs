@@ -1,4 +1,4 @@
-//! Makes the team's account, or finds it, where there is no key of it yet.
+//! Finds or creates the account in the team, as long as there is no API key of it yet.
 
 use super::{
     super::{ServiceAccountPlan as WholePlan, settings::AccountSettings},
@@ -12,8 +12,8 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// Looks for the account, and says what a person must do. Records `ManualStepRequired`, and `Membership`
-/// unless the account is still to be made.
+/// Looks for the account, and reports what a person must do next. Records `ManualStepRequired`, and also
+/// `Membership` unless the account does not exist yet.
 pub(super) async fn look_up(
     plan: &WholePlan,
     own: &ApiKeyPlan,
@@ -36,17 +36,17 @@ pub(super) async fn look_up(
     ApiKeyEvidence { account, ..ApiKeyEvidence::default() }
 }
 
-/// Makes the account, and records `Membership`.
+/// Creates the account, and records `Membership`.
 pub(super) async fn create(
     plan: &WholePlan,
     admin: &Sensitive,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     evidence: ApiKeyEvidence,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let outcome = async {
-        if let Some(refused) = scene.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
+        if let Some(refused) = context.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
             return Err(Problem::new(refused.reason, refused.message.clone()).into());
         }
         let account = make(plan, admin, instance).await?;
@@ -80,7 +80,7 @@ async fn find(
     }
 }
 
-/// What a server calls the kind of service accounts.
+/// What a server calls the account type of service accounts.
 const SERVICE: &str = "SERVICE";
 
 async fn make(
@@ -91,7 +91,7 @@ async fn make(
     let AccountSettings { account_name, home, .. } = &plan.account;
     let credential = credential(admin)?;
     let asked = instance.create_service_account(&credential, account_name, home.team());
-    // The rest of the time is for looking whether it was made.
+    // The remaining time is reserved for checking whether the account was created, in case there is no answer.
     let made = match tokio::time::timeout(plan.account.time_limit.mul_f64(0.6), asked).await {
         Ok(made) => made,
         Err(_) => Err(Problem::new(Reason::TimedOut, "The server did not answer in time.").into()),
@@ -101,7 +101,8 @@ async fn make(
         Err(refusal) if is_unanswered(&refusal) => return unanswered(plan, admin, instance, refusal).await,
         Err(refusal) => return Err(of_administrator(refusal)),
     };
-    // A server that names accounts in its own way would be asked for another one each time.
+    // Without this check, a server that names accounts differently would be asked to create another one in every
+    // run.
     let members = team(plan, &credential, instance).await?.members;
     let username = members.into_iter().find(|member| member.id == id).and_then(|member| member.username);
     match username {
@@ -117,14 +118,14 @@ async fn make(
     }
 }
 
-/// Whether the server may have made the account all the same.
+/// Whether the server may have created the account although it did not confirm that.
 fn is_unanswered(refusal: &ServerRefusal) -> bool {
     let reason = refusal.problem.reason;
     reason.remedy() == Resolution::Retry && !matches!(reason, Reason::RateLimited | Reason::ConnectionRefused)
 }
 
-/// Looks whether the account was made. If it cannot be found, that is a refusal: asking again soon could make
-/// one account after the other.
+/// Checks whether the account was created. If it cannot be found, the result is a refusal that needs a person,
+/// because asking again soon could create one account after the other.
 async fn unanswered(
     plan: &WholePlan,
     admin: &Sensitive,
@@ -169,7 +170,7 @@ fn credential(admin: &Sensitive) -> Result<Credential, ServerRefusal> {
     ApiKey::parse(admin).map(Credential::Key).map_err(|problem| of_administrator(problem.into()))
 }
 
-/// Tells a refusal of the administrator's key from one of the account's own.
+/// Says in the message that the problem concerns the administrator's key and not the account's own.
 fn of_administrator(
     ServerRefusal { problem: Problem { reason, message }, retry_after }: ServerRefusal,
 ) -> ServerRefusal {
@@ -177,13 +178,14 @@ fn of_administrator(
     ServerRefusal { problem: Problem { reason, message }, retry_after }
 }
 
-/// Nobody can tell from it whether the account was made or found, so it says the same next time.
+/// The message does not say whether the account was created or found, so that later runs produce the same one.
 fn made(plan: &WholePlan) -> Checked {
     let AccountSettings { account_name, home, .. } = &plan.account;
     Checked::passed((), format!("The account \"{account_name}\" is in the team \"{}\".", home.team()))
 }
 
-/// Since 0.77 a server gives nobody a key for another account.
+/// The problem that a person must make the first key: since release 0.77, a server gives nobody a key for another
+/// account.
 fn manual_step(plan: &WholePlan, own: &ApiKeyPlan) -> Problem {
     let AccountSettings { account_name, home, base_url, .. } = &plan.account;
     let (secret, key) = &own.settings.bootstrap;

@@ -1,4 +1,4 @@
-//! What is to be done with an account's keys: pure.
+//! Decides what to do next with an account's keys. This is pure.
 
 use std::time::Duration;
 
@@ -13,60 +13,60 @@ use super::{
     verify::whole_seconds,
 };
 
-/// What a decision depends on beside the keys.
+/// What a decision depends on, apart from the keys.
 #[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
-    /// When the spec wants keys to be replaced, if at all.
+    /// When keys are replaced, if the spec asks for that.
     pub rotation: Option<Rotation>,
-    /// How long a key stays valid that was replaced, whoever did it.
+    /// How long a key stays valid after it was replaced, whoever replaced it.
     pub overlap: Duration,
-    /// How long another process may take to publish a key that it made.
+    /// How long another process may take to publish a key that it generated.
     pub patience: Duration,
-    /// The generated keys that are known to have been published last.
+    /// The identifiers of the generated keys that are known to have been published last.
     pub published: &'a [String],
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
-    /// The earliest that it may be: a revoked key does not come back.
+    /// The earliest possible current time. Overlaps end by this time, because a revoked key cannot be restored.
     pub earliest: Timestamp,
-    /// The latest that it may be: an overlap is not to end before it has passed.
+    /// The latest possible current time. New overlaps begin at this time, so that they are not too short.
     pub latest: Timestamp,
 }
 
-/// The next thing to be done. The key in use must be the one that the Secret holds, and accepted.
+/// The next thing to do. The key in use must be in the Secret, and the server must have accepted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotationStep {
     /// Revoke this key.
     Revoke {
-        /// W&B's identifier.
+        /// W&B's identifier of the key.
         key_id: String,
     },
-    /// Generate the key of this number.
+    /// Generate the next key.
     Generate {
-        /// How many were generated with it.
+        /// The number of the new key; it becomes [`Record::rotation`].
         rotation: u32,
-        /// How long the key before stays valid.
+        /// How long the replaced key stays valid.
         overlap: Duration,
     },
-    /// Nothing, for now.
+    /// Do nothing for now.
     Rest,
-    /// Nothing, since the server does not list the key in use as it was recorded: what else is in its list
-    /// could be that key.
+    /// Do nothing, because the server does not list the key in use as it was recorded. Any other key in the list
+    /// could be the key in use.
     Doubt,
 }
 
-/// Decides: first what runs that were cut short left behind goes, then the keys whose overlap is over, and
-/// only then another key is generated, where the spec still wants that. So there are never more than three,
-/// unless somebody restored an older Secret.
+/// Decides what to do. Keys that interrupted runs left behind and keys whose overlap has ended are revoked first.
+/// Only then another key is generated, if the spec still asks for rotation. So there are never more than three
+/// keys, unless somebody restored an older Secret.
 pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> RotationStep {
     let identity = own_id(current, listed);
     if matches!(identity, KeyIdentity::Contradicted) {
         return RotationStep::Doubt;
     }
-    let fate = |key: &RemoteKey| fate(circumstances, current, &identity, key);
-    if let Some(key) = listed.iter().find(|key| fate(key) == KeyDisposition::Expired) {
+    let disposition = |key: &RemoteKey| disposition(circumstances, current, &identity, key);
+    if let Some(key) = listed.iter().find(|key| disposition(key) == KeyDisposition::Expired) {
         return RotationStep::Revoke { key_id: key.id.clone() };
     }
-    let has_company = listed.iter().any(|key| fate(key) == KeyDisposition::InOverlap);
+    let has_company = listed.iter().any(|key| disposition(key) == KeyDisposition::InOverlap);
     match circumstances.rotation.filter(|rotation| is_due(*rotation, &current.record, circumstances.now)) {
         Some(Rotation { overlap, .. }) if !has_company => {
             RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
@@ -75,18 +75,18 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
     }
 }
 
-/// What is to become of a key.
+/// What to do with a listed key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum KeyDisposition {
-    /// It is in use, or no concern of ours.
+    /// The key is in use, or does not belong to this resource.
     Stays,
-    /// Programs may have it still, or are about to.
+    /// Programs may still use the key, or will soon.
     InOverlap,
-    /// Nobody needs it.
+    /// Nobody needs the key any more.
     Expired,
 }
 
-fn fate(
+fn disposition(
     circumstances: Circumstances<'_>,
     current: &Current,
     identity: &KeyIdentity<'_>,
@@ -102,7 +102,8 @@ fn fate(
     match key.maker {
         KeyOrigin::Others => KeyDisposition::Stays,
         KeyOrigin::Ourselves if published.contains(&key.id) => KeyDisposition::InOverlap,
-        // Whoever made it wrote down the time, which may be the earliest or not.
+        // The process that generated the key wrote its own time into the description, which may or may not have
+        // been the earliest possible one.
         KeyOrigin::Ourselves if [now, earliest].iter().any(|time| key.is_young(*time, patience)) => {
             KeyDisposition::InOverlap
         }
@@ -110,8 +111,9 @@ fn fate(
     }
 }
 
-/// The record with every key that was published last and is not the one in use: somebody restored an older
-/// Secret, or the server did not accept that key for a moment. Programs may have it, whatever the record says.
+/// The record, extended by every key that was published last but is not in use now. That happens if somebody
+/// restored an older Secret, or if the server briefly did not accept that key. Programs may still use it, so it
+/// gets an overlap, whatever the record says.
 pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let mut record = current.record.clone();
     let identity = own_id(current, listed);
@@ -132,7 +134,7 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
     record
 }
 
-/// When something is next to be done about a key that nobody needs.
+/// The next time at which a key may have to be revoked.
 pub fn next_look(
     circumstances: Circumstances<'_>,
     current: &Current,
@@ -144,7 +146,7 @@ pub fn next_look(
     untils.chain(grown).flatten().filter(|time| *time > circumstances.now).min()
 }
 
-/// In whole seconds, as a record holds it, and not a moment too early.
+/// The end of an overlap, rounded up to whole seconds, which is what a record can hold.
 fn end_of_overlap(overlap: Duration, latest: Timestamp) -> Time {
     let end = latest.checked_add(overlap).unwrap_or(latest);
     let up = i64::from(end.subsec_nanosecond() > 0);
@@ -154,15 +156,15 @@ fn end_of_overlap(overlap: Duration, latest: Timestamp) -> Time {
 /// Which of the listed keys the key in use is.
 enum KeyIdentity<'a> {
     Known(&'a str),
-    /// It is a key that a person copied, and cannot be told from others.
+    /// A person copied the key, and it cannot be told apart from other keys.
     Unknown,
-    /// It was generated, and is not in the list, or another one is in its place; or it may be one that was
-    /// generated although nothing of that was recorded.
+    /// The list contradicts the record: the generated key is missing, or another key has its identifier. This is
+    /// also the case if the key may be a generated one without a record of that.
     Contradicted,
 }
 
 impl KeyIdentity<'_> {
-    /// Whether the listed key may be the one in use.
+    /// Whether the listed key may be the key in use.
     fn may_be(&self, current: &Current, key: &RemoteKey) -> bool {
         match self {
             Self::Known(id) => key.id == *id,
@@ -188,7 +190,7 @@ fn own_id<'a>(current: &Current, listed: &'a [RemoteKey]) -> KeyIdentity<'a> {
     }
 }
 
-/// When the key in use is to be replaced.
+/// When the key in use must be replaced.
 pub fn next_rotation(rotation: Rotation, record: &Record) -> Option<Timestamp> {
     record.since.as_ref()?.0.checked_add(rotation.interval).ok()
 }
@@ -197,7 +199,7 @@ fn is_due(rotation: Rotation, record: &Record, now: Timestamp) -> bool {
     next_rotation(rotation, record).is_some_and(|due| now >= due)
 }
 
-/// The record of a key that takes the place of the one in use.
+/// The record of the new key, which replaces the key in use.
 pub fn successor_record(
     Circumstances { now, latest, .. }: Circumstances<'_>,
     overlap: Duration,
@@ -215,7 +217,7 @@ pub fn successor_record(
     Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover }
 }
 
-/// The record without what is gone from the server, or in use again.
+/// The record without previous keys that the server no longer lists or that are in use again.
 pub fn prune(current: &Current, listed: &[RemoteKey]) -> Record {
     let Current { record, .. } = current;
     let in_use = if let KeyIdentity::Known(id) = own_id(current, listed) { Some(id) } else { None };

@@ -1,4 +1,4 @@
-//! The keys that the server lists for the account: whose they are, and which one is a certain key.
+//! Interprets the keys that the server lists for the account: who made them, and which of them is a given key.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::{
 /// A key of the account, as the server lists it.
 #[derive(Clone)]
 pub struct RemoteKey {
-    /// W&B's identifier.
+    /// W&B's identifier of the key.
     pub id: String,
-    /// How the key begins, or all of it.
+    /// The beginning of the key, or all of it.
     pub beginning: Option<Sensitive>,
-    /// Who made it.
+    /// Who made the key.
     pub maker: KeyOrigin,
-    /// When it was made, where the operator did.
+    /// When the key was made, if the operator made it.
     pub made: Option<Timestamp>,
 }
 
 /// Who made a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOrigin {
-    /// The operator, for this resource.
+    /// The operator made it for this resource.
     Ourselves,
-    /// Somebody else.
+    /// Somebody else made it.
     Others,
 }
 
 impl RemoteKey {
-    /// A listed key, seen by the resource of this identity.
+    /// Interprets a listed key for the resource with this UID.
     pub fn new(listed: &ListedKey, uid: &str) -> Self {
         let description = listed.description.as_deref().unwrap_or_default();
         let made = made_for(description, uid);
@@ -40,34 +40,34 @@ impl RemoteKey {
         Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), maker, made }
     }
 
-    /// Whether another process may have made it just now, and be about to publish it. A clock that is far
-    /// ahead must not keep a key for ever.
+    /// Whether another process may have generated the key just now and be about to publish it. The difference of
+    /// times counts in both directions, so that a clock that is far ahead does not protect a key for ever.
     pub fn is_young(&self, now: Timestamp, patience: Duration) -> bool {
         self.made.is_some_and(|made| made.duration_since(now).unsigned_abs() < patience)
     }
 
-    /// Whether this may be that key, as far as its beginning tells.
+    /// Whether this may be the given key, judged by its beginning.
     pub fn may_be(&self, key: &ApiKey) -> bool {
         let text = key.sensitive().expose();
         self.beginning.as_ref().is_none_or(|beginning| text.starts_with(beginning.expose()))
     }
 }
 
-/// What is shown of a key, without the marks that may stand for the rest of it.
+/// The visible beginning of a key, without the characters that stand for the hidden rest.
 fn beginning(name: &Sensitive) -> Option<Sensitive> {
     let beginning = name.expose().trim_end_matches(['*', '.', '…']);
     (!beginning.is_empty()).then(|| beginning.into())
 }
 
-/// What stands before the resource's identity in the description of each key that is generated.
+/// The first word in the description of each generated key. The UID of the resource follows it.
 pub const MARK: &str = "wandb-auth-operator";
 
-/// What a key that is generated is described with, so that a run that is cut short leaves none behind unseen.
+/// The description of a generated key. By it, a later run finds a key that an interrupted run left behind.
 pub fn describe(uid: &str, rotation: u32, now: Timestamp) -> String {
     format!("{MARK} {uid} rotation {rotation} {}", now.strftime("%Y-%m-%dT%H:%M:%SZ"))
 }
 
-/// When a key was made, if its description is one of this resource's keys.
+/// When the key with this description was generated, or `None` if it was not generated for this resource.
 fn made_for(description: &str, uid: &str) -> Option<Timestamp> {
     let words: Vec<_> = description.split(' ').collect();
     let [MARK, of, "rotation", number, time] = words.as_slice() else { return None };
@@ -75,10 +75,10 @@ fn made_for(description: &str, uid: &str) -> Option<Timestamp> {
     time.parse().ok().filter(|_| is_ours)
 }
 
-/// The fewest characters that tell one key from another.
+/// How many characters must differ to tell one key from another.
 const DISTINCT: usize = 4;
 
-/// The identifier of a key that a person copied; nothing where it cannot be told for certain.
+/// The identifier of a key that a person copied, or `None` if it is not certain.
 pub fn identify<'a>(key: &ApiKey, listed: &'a [RemoteKey]) -> Option<&'a str> {
     let is_it = |candidate: &&RemoteKey| {
         let others = listed.iter().filter(|other| other.id != candidate.id);
@@ -87,7 +87,7 @@ pub fn identify<'a>(key: &ApiKey, listed: &'a [RemoteKey]) -> Option<&'a str> {
     if let Some(found) = only(listed.iter().filter(is_it)) {
         return Some(&found.id);
     }
-    // A person may have copied a key that the operator had made, or restored it.
+    // The person may have copied a key that the operator had generated, or restored it.
     if listed.iter().any(|listed| listed.maker == KeyOrigin::Ourselves && listed.may_be(key)) {
         return None;
     }
@@ -99,7 +99,7 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
 }
 
-/// Whether the candidate begins like the key for longer than any other key does.
+/// Whether the candidate matches the key for at least [`DISTINCT`] characters more than any other listed key.
 fn begins_alone<'a>(
     key: &ApiKey,
     candidate: &RemoteKey,
@@ -155,28 +155,28 @@ mod tests {
         use KeyOrigin::{Others, Ourselves};
         let key = ApiKey::parse(&KEY.into()).ok().unwrap();
         for (keys, expected) in [
-            // The whole key, or enough of it.
+            // The server shows the whole key, or enough of it.
             (vec![listed("a", Some(KEY), Others), listed("b", Some("local-0123"), Others)], Some("a")),
             (
                 vec![listed("a", Some("local-012345"), Others), listed("b", Some("local-998"), Others)],
                 Some("a"),
             ),
-            // A person copied a key that the operator had made.
+            // A person copied a key that the operator had generated.
             (
                 vec![listed("a", Some("local-012345"), Ourselves), listed("b", Some("local-99"), Others)],
                 Some("a"),
             ),
-            // The only one that a person can have copied.
+            // This is the only key that a person can have copied.
             (vec![listed("a", Some("local-"), Others), listed("b", Some("local-99"), Ourselves)], Some("a")),
-            // It could also be one of ours.
+            // The key could also be one that the operator generated.
             (vec![listed("a", Some("local-"), Others), listed("b", Some("local-"), Ourselves)], None),
             (vec![listed("a", None, Others), listed("b", None, Ourselves)], None),
             (vec![listed("a", None, Others)], Some("a")),
-            // Too little of it, or as much of another.
+            // The server shows too little of the key, or as much of another one.
             (vec![listed("a", Some("local-012"), Others), listed("b", Some("local-998"), Others)], None),
             (vec![listed("a", Some("local-01234"), Others), listed("b", Some("local-01239"), Others)], None),
             (vec![listed("a", None, Others), listed("b", None, Others)], None),
-            // Another key.
+            // The list has only another key.
             (vec![listed("a", Some("local-998877"), Others)], None),
             (vec![], None),
         ] {

@@ -1,4 +1,4 @@
-//! Whether the account, and the person whom its runs are attributed to, are in the team.
+//! Checks whether the account is in the team, and also the person to whom its runs are attributed.
 
 use super::super::{ServiceAccountPlan as WholePlan, settings::Membership};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     problem::{Problem, enumerate},
 };
 
-/// Records `Membership`. `None` means that the account is not in the team.
+/// Records `Membership`. `None` means that the check failed.
 pub(super) async fn check(
     plan: &WholePlan,
     instance: Instance<'_>,

@@ -1,17 +1,17 @@
-//! An account's API key, from the one that a person copied to the ones that replace it.
+//! Manages an account's API key, from the one that a person copied to the generated ones that replace it.
 //!
-//! In reading order: `settings` reads the spec. `record` says which key is in use, `verify` proves it,
-//! and `membership` what the account is part of; without a key, `creation` makes the account or finds it.
-//! `keys` is what the server lists, `decide` what is to be done with that, and `rotate` does it.
-//! `cleanup` ends it all, and `status` is what people see of it.
+//! In reading order: `settings` reads the spec. `record` determines which key is in use, `verify` proves it, and
+//! `membership` checks the team. While there is no key, `creation` finds or creates the account. `keys` interprets
+//! what the server lists, `decide` decides what to do about that, and `rotate` does it. `cleanup` revokes the keys
+//! of a deleted resource, and `status` fills the status and the events.
 //!
 //! Invariants:
-//! - A key is revoked only where the Secret holds another one that the server accepted just now.
-//! - A key that is generated carries the resource's identity, and is tried before it is published. Ours
-//!   that were never published and are not about to be were left by a run that was cut short, and go.
-//! - A key that was published stays valid for the overlap after another one took its place, also where
-//!   somebody restored an older Secret: the status tells which one was published last.
-//! - A key is sent to the server that it was published for, and to no other.
+//! - A key is revoked only while the Secret holds another one that the server has just accepted.
+//! - A generated key is described with the resource's UID, and is tried before it is published. A generated key
+//!   that was never published and is not about to be was left behind by an interrupted run, and is revoked.
+//! - A key that was published stays valid for the overlap after another one has replaced it, also if somebody
+//!   restored an older Secret. The status says which key was published last.
+//! - A key is sent only to the server for which it was published.
 
 mod cleanup;
 mod creation;
@@ -50,55 +50,55 @@ use crate::{
 };
 use keys::{KeyOrigin, RemoteKey};
 
-/// Where the spec names the key that a person copied.
+/// The field that refers to the key that a person copied.
 const BOOTSTRAP: &str = "spec.credentials.apiKey.bootstrapSecretRef";
 
-/// Where the spec names the administrator's key.
+/// The field that refers to the administrator's key.
 const ADMIN: &str = "spec.credentials.apiKey.createWith.adminKeySecretRef";
 
-/// What checks and rendering need of this credential.
+/// What checks and rendering need for this kind of credential.
 pub struct ApiKeyPlan {
     settings: ApiKeySettings,
-    /// The key that a person copied, if it is there.
+    /// The key that a person copied, if the Secret has it.
     bootstrap: Option<Sensitive>,
-    /// The administrator's key, if the spec has one.
+    /// The administrator's key, if the spec refers to one.
     admin: Option<Sensitive>,
 }
 
-/// What a run learns beside its findings.
+/// What a run finds out in addition to the results of its checks.
 #[derive(Clone, Default)]
 pub struct ApiKeyEvidence {
-    /// What is known of the account.
+    /// Whether the server has the account.
     account: AccountPresence,
     /// The key that the server accepted.
     current: Option<Current>,
-    /// Every key of the account, where all checks before the rotation passed.
+    /// Every key of the account, if all checks before the rotation passed.
     keys: Option<Vec<RemoteKey>>,
-    /// The generated keys that are known to have been published last.
+    /// The identifiers of the generated keys that are known to have been published last.
     published: Vec<String>,
 }
 
 /// Whether the server has the account.
 #[derive(Clone, Default)]
 enum AccountPresence {
-    /// It was not asked, or did not tell.
+    /// The server was not asked, or did not answer.
     #[default]
     Unknown,
-    /// It has no such account in the team.
+    /// The team has no such account.
     Absent,
-    /// It has.
+    /// The team has the account.
     Present(AccountStatus),
 }
 
 impl ApiKeyPlan {
-    /// Joins the parsed spec with the referenced values.
+    /// Combines the parsed spec with the referenced values.
     pub(super) fn new(settings: ApiKeySettings, inputs: &Inputs) -> Self {
         Self { settings, bootstrap: inputs.get(BOOTSTRAP).cloned(), admin: inputs.get(ADMIN).cloned() }
     }
 }
 
-/// Everything that the spec names. The key that a person copied may be missing where it is still to be
-/// made, or where it may have been replaced and revoked.
+/// The objects to which the spec refers. The key that a person copied is optional if the operator creates the
+/// account, so that the key cannot exist yet, or if the key may have been replaced and revoked already.
 pub(super) fn references(spec: &ApiKeySpec, details: &ServiceAccountDetails) -> Vec<Reference> {
     let bootstrap = Reference::secret(&spec.bootstrap_secret_ref, BOOTSTRAP);
     let is_replaced = spec.rotation.is_some() || details.key_id.is_some();
@@ -108,7 +108,7 @@ pub(super) fn references(spec: &ApiKeySpec, details: &ServiceAccountDetails) -> 
     [bootstrap].into_iter().chain(admin).collect()
 }
 
-/// The checks after the server was reached.
+/// The names of the checks that follow once the server was reached.
 pub(super) fn checks(own: &ApiKeyPlan) -> Vec<CheckName> {
     let manual =
         (own.settings.creation == AccountCreation::ByOperator).then_some(CheckName::ManualStepRequired);
@@ -117,23 +117,23 @@ pub(super) fn checks(own: &ApiKeyPlan) -> Vec<CheckName> {
     always.into_iter().chain(manual).chain(rotation).collect()
 }
 
-/// Runs them.
+/// Runs these checks.
 pub(super) async fn probe(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let of_account = |values| Current::read_of(values, &plan.account);
-    let (held, last) = (scene.published.and_then(of_account), scene.last_verified.and_then(of_account));
+    let (held, last) = (context.published.and_then(of_account), context.last_verified.and_then(of_account));
     conceal(own, [&held, &last].into_iter().flatten(), report);
     let in_use = Current::choose(held, last.clone());
     if let (Some(admin), None, None) = (&own.admin, &own.bootstrap, &in_use) {
         return creation::look_up(plan, own, admin, instance, report).await;
     }
     let Some(AcceptedKey { current, account, viewer, credential }) =
-        verify::verify(plan, own, instance, (in_use, last.clone()), scene.now.time, report).await
+        verify::verify(plan, own, instance, (in_use, last.clone()), context.now.time, report).await
     else {
         return ApiKeyEvidence::default();
     };
@@ -151,18 +151,18 @@ pub(super) async fn probe(
     }
     let keys: Vec<_> =
         viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
-    let mut published = published_last(own, scene);
-    // A copied key has no identifier of its own.
+    let mut published = published_last(own, context);
+    // For a generated key the record has the identifier. A copied key must be found in the list.
     let last = last.filter(|last| last.record.key_id.is_none());
     published.extend(last.and_then(|last| keys::identify(&last.key, &keys).map(str::to_owned)));
-    let circumstances = circumstances(plan, own, &published, scene);
+    let circumstances = circumstances(plan, own, &published, context);
     let current = evidence
         .current
         .map(|current| Current { record: extend_overlaps(circumstances, &current, &keys), ..current });
     ApiKeyEvidence { current, keys: Some(keys), published, ..evidence }
 }
 
-/// Keeps every key that the run may send or receive out of its messages; the inputs' own are already.
+/// Conceals every key that the run may send or receive in its messages. The raw inputs are concealed already.
 fn conceal<'a>(own: &ApiKeyPlan, known: impl Iterator<Item = &'a Current>, report: &mut Report) {
     let inputs = [&own.bootstrap, &own.admin].into_iter().flatten();
     let inputs = inputs.filter_map(|text| ApiKey::parse(text).ok());
@@ -171,9 +171,9 @@ fn conceal<'a>(own: &ApiKeyPlan, known: impl Iterator<Item = &'a Current>, repor
     }
 }
 
-/// The generated keys that were published last, as the status, the Secret and this process know them.
-fn published_last(own: &ApiKeyPlan, scene: &CheckContext<'_>) -> Vec<String> {
-    let held = [scene.published, scene.last_verified].into_iter().flatten().filter_map(Current::read);
+/// The generated keys that were published last, according to the status, the Secret and this process.
+fn published_last(own: &ApiKeyPlan, context: &CheckContext<'_>) -> Vec<String> {
+    let held = [context.published, context.last_verified].into_iter().flatten().filter_map(Current::read);
     own.settings.published.iter().cloned().chain(held.filter_map(|held| held.record.key_id)).collect()
 }
 
@@ -181,28 +181,28 @@ fn circumstances<'a>(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     published: &'a [String],
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Circumstances<'a> {
-    // A run has its time limit once for its checks and once for the rotation.
+    // A run gets its time limit twice: once for its checks, and once for the rotation.
     let patience = plan.account.time_limit.saturating_mul(2);
     let (rotation, overlap) = (own.settings.rotation, own.settings.overlap);
-    let Now { time: now, earliest, latest, .. } = scene.now;
+    let Now { time: now, earliest, latest, .. } = context.now;
     Circumstances { rotation, overlap, patience, published, now, earliest, latest }
 }
 
-/// What is to be kept up on the other side.
+/// What must be done at the server after the checks, if anything.
 pub(super) fn maintenance(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Option<Maintenance> {
     if let (AccountPresence::Absent, Some(_)) = (&evidence.account, &own.admin) {
         return Some(Maintenance { check: CheckName::Membership, remote_state: RemoteState::None });
     }
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
-    // A rotation that the spec does not want any more is still finished.
+    // A rotation that was begun is completed even if the spec no longer asks for rotation.
     let is_left = |key: &RemoteKey| {
         key.maker == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
     };
@@ -210,7 +210,7 @@ pub(super) fn maintenance(
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
-    let is_due = next.is_some_and(|next| next <= scene.now.time);
+    let is_due = next.is_some_and(|next| next <= context.now.time);
     let has_ours =
         current.record.key_id.is_some() || keys.iter().any(|key| key.maker == KeyOrigin::Ourselves);
     let leaves_keys = leaves_keys(&plan.account, &own.settings);
@@ -219,42 +219,43 @@ pub(super) fn maintenance(
     Some(Maintenance { check: CheckName::KeyRotation, remote_state })
 }
 
-/// Whether the keys that were generated outlive the resource: a Secret that stays must keep working.
+/// Whether the generated keys stay valid when the resource is deleted. If the Secret is retained, its key must keep
+/// working.
 fn leaves_keys(account: &AccountSettings, settings: &ApiKeySettings) -> bool {
     settings.deletion_policy == KeyDeletionPolicy::Orphan || account.deletion_policy == DeletionPolicy::Retain
 }
 
-/// Keeps it up.
+/// Does what `maintenance` announced.
 pub(super) async fn maintain(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     evidence: ApiKeyEvidence,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     if let (AccountPresence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
-        return creation::create(plan, admin, instance, scene, evidence, report).await;
+        return creation::create(plan, admin, instance, context, evidence, report).await;
     }
-    rotate::rotate(plan, own, instance, scene, evidence, report).await
+    rotate::rotate(plan, own, instance, context, evidence, report).await
 }
 
-/// When the key must be replaced, or another one revoked. What this run should have done and could not is
-/// not among that: the key in use lasts.
+/// When the key must be replaced or another one revoked. A time that has passed already is left out: this run tried
+/// and failed, and the key in use still works.
 pub(super) fn renew_at(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Option<Timestamp> {
     let current = evidence.current.as_ref()?;
-    let circumstances = circumstances(plan, own, &evidence.published, scene);
+    let circumstances = circumstances(plan, own, &evidence.published, context);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
-    next.into_iter().chain(look).filter(|time| *time > scene.now.time).min()
+    next.into_iter().chain(look).filter(|time| *time > context.now.time).min()
 }
 
-/// What a run would learn: a key in words, where a person is still to make it.
+/// Evidence for a preview: a placeholder for the key, if a person has yet to make it.
 pub(super) fn placeholder_evidence(own: &ApiKeyPlan) -> ApiKeyEvidence {
     let key = match own.bootstrap {
         Some(_) => None,
@@ -263,9 +264,9 @@ pub(super) fn placeholder_evidence(own: &ApiKeyPlan) -> ApiKeyEvidence {
     ApiKeyEvidence { current: key.map(|key| adopt_key(key, None)), ..ApiKeyEvidence::default() }
 }
 
-/// The values; nothing where there is no key that could be one.
+/// The values to publish, or `None` if there is no key.
 ///
-/// Where a run learnt nothing, the key is the one that was in use, so that an outage changes nothing.
+/// If the run found nothing out, the key stays the one in use, so that an outage changes nothing.
 pub(super) fn render(
     plan: &WholePlan,
     own: &ApiKeyPlan,
@@ -281,8 +282,7 @@ pub(super) fn render(
     Some(values)
 }
 
-/// The key that is to be tried: a generated one goes before the one that a person copied, which is
-/// followed otherwise.
+/// The key to try: the generated key in use if there is one, otherwise the key that a person copied.
 fn candidate(own: &ApiKeyPlan, current: Option<Current>) -> Option<Current> {
     let (Some(bootstrap), None) =
         (&own.bootstrap, current.as_ref().and_then(|current| current.record.key_id.as_ref()))
@@ -293,7 +293,8 @@ fn candidate(own: &ApiKeyPlan, current: Option<Current>) -> Option<Current> {
     Some(adopt_key(key, current))
 }
 
-/// The key that a person copied, with what is known of it: it is new unless it is the one in use.
+/// The key that a person copied, with its record. A key other than the one in use begins without identifier and
+/// time.
 fn adopt_key(key: ApiKey, current: Option<Current>) -> Current {
     match current {
         Some(current) if current.key == key => current,

@@ -1,4 +1,4 @@
-//! What is written down with a published key, and which key is the current one.
+//! What is stored in the Secret along with a published key, and which key is the current one.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
@@ -13,33 +13,34 @@ use crate::{
     },
 };
 
-/// What a later run must know of a published key and cannot ask anybody. Nothing in it is secret.
+/// What a later run must know about a published key and can learn nowhere else. It contains nothing secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// How many keys were generated before this one came into use.
+    /// How many keys had been generated when this one came into use.
     pub rotation: u32,
-    /// W&B's identifier of a generated key; none for the key that a person copied.
+    /// W&B's identifier of a generated key; `None` for the key that a person copied.
     #[serde(default, rename = "keyID", skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// When the server accepted it first, in whole seconds; nothing where it did not yet.
+    /// When the server first accepted the key, in whole seconds; `None` if it has not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// The keys before, while they may still be in use: one, unless somebody restored an older Secret.
+    /// The replaced keys whose overlap has not ended. There is one at most, unless somebody restored an older
+    /// Secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<Previous>,
-    /// The key that a person copied was replaced, and which of the account's keys it is could not be told.
+    /// Set if the key that a person copied was replaced, but could not be identified among the account's keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftover: Option<Leftover>,
 }
 
-/// A key that was replaced and is still valid.
+/// A replaced key that is still valid.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Previous {
-    /// W&B's identifier.
+    /// W&B's identifier of the key.
     #[serde(rename = "keyID")]
     pub key_id: String,
-    /// When it is to be revoked.
+    /// When the key must be revoked.
     pub until: Time,
 }
 
@@ -50,25 +51,25 @@ pub enum Leftover {
     Bootstrap,
 }
 
-/// A record as it is written: with the place where its key is one.
+/// A record as it is stored, with the server and account to which its key belongs.
 #[derive(Deserialize, Serialize)]
 struct WrittenRecord {
     #[serde(flatten)]
     record: Record,
-    /// The server, as [`BaseUrl::root`] spells it.
+    /// The server, as [`BaseUrl::root`] returns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<String>,
-    /// The account's user name.
+    /// The user name of the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
 }
 
 impl Record {
-    /// The record as it is written for the key of this account; equal records are equal texts.
+    /// The text to store with the key of this account. Equal records produce equal texts.
     pub fn write(self, account: &AccountSettings) -> String {
         let server = Some(account.base_url.root().to_owned());
         let written = WrittenRecord { record: self, server, account: Some(account.account_name.clone()) };
-        // A record has nothing that JSON cannot hold.
+        // Serialization cannot fail, since a record contains nothing that JSON cannot express.
         serde_json::to_string(&written).unwrap_or_default()
     }
 }
@@ -85,7 +86,7 @@ impl WrittenRecord {
     }
 }
 
-/// The server that published values are for.
+/// The server for which values were published.
 pub fn server(values: &Values) -> Option<BaseUrl> {
     let base_url = values.get(BASE_URL.names().next()?)?.expose().to_owned();
     BaseUrl::parse(&InstanceSpec { base_url, insecure_plaintext: true }).ok()
@@ -96,28 +97,30 @@ pub fn server(values: &Values) -> Option<BaseUrl> {
 pub struct Current {
     /// The key.
     pub key: ApiKey,
-    /// What is known of it.
+    /// What is recorded about the key.
     pub record: Record,
 }
 
 impl Current {
-    /// What published values hold, if that is a key with a readable record, of whichever account.
+    /// The key in published values, of any account; `None` if there is no key or its record is unreadable.
     pub fn read(values: &Values) -> Option<Self> {
         let WrittenRecord { record, .. } = WrittenRecord::read(values)?;
         let key = API_KEY.names().next().and_then(|name| ApiKey::parse(values.get(name)?).ok())?;
         Some(Self { key, record })
     }
 
-    /// The same, if it is this account's: no other server may see the key, nor is its record of any use there.
+    /// Like `read`, but only if the key belongs to this account. No other server may see the key, and its record is
+    /// meaningless there.
     pub fn read_of(values: &Values, account: &AccountSettings) -> Option<Self> {
         WrittenRecord::read(values).filter(|written| written.is_of(values, account))?;
         Self::read(values)
     }
 
-    /// The key that is in use, of what the Secret holds and what this process saw pass last.
+    /// Determines the key in use from the Secret and from what this process verified last.
     ///
-    /// The Secret decides, since another process may have replaced the key. Only where exactly one of
-    /// key and record is as this process knows them, somebody edited the Secret.
+    /// Normally the Secret decides, since another process may have replaced the key. But if either the key or the
+    /// record, and not both, differs from what this process knows, somebody edited the Secret, so the last verified
+    /// key counts.
     pub fn choose(published: Option<Self>, last_verified: Option<Self>) -> Option<Self> {
         match (published, last_verified) {
             (Some(published), Some(last)) if published.key == last.key || published.record == last.record => {
@@ -179,7 +182,7 @@ mod tests {
         ] {
             let account = account(base_url, name);
             assert_eq!(Current::read_of(&values("a", &record), &account).is_some(), expected, "{base_url}");
-            // A record without a place goes by the published server.
+            // A record without a server belongs to the published server.
             let mut values = values("a", r#"{"rotation":0}"#);
             values.set(BASE_URL, "https://wandb.example.com/");
             let is_there = base_url != "https://other.example.com";
@@ -194,7 +197,7 @@ mod tests {
             (Some(values("a", &one)), None, "a1"),
             (Some(values("b", &two)), Some(values("a", &one)), "b2"),
             (Some(values("a", &one)), Some(values("b", &two)), "a1"),
-            // The key or the record was edited.
+            // Somebody edited the key or the record.
             (Some(values("x", &one)), Some(values("a", &one)), "a1"),
             (Some(values("a", &two)), Some(values("a", &one)), "a1"),
             (Some(values("", "?")), Some(values("a", &one)), "a1"),

@@ -1,4 +1,4 @@
-//! Does with an account's keys what was decided.
+//! Carries out what `decide` decided about an account's keys.
 
 use std::time::Duration;
 
@@ -20,27 +20,28 @@ use crate::{
     sensitive::Redactor,
 };
 
-/// Replaces the key where that is due, and records `KeyRotation`.
+/// Replaces the key if that is due, and records `KeyRotation`.
 ///
-/// Nothing is done unless the Secret holds the key in use: what else holds a valid key nobody knows.
+/// Nothing is done unless the Secret holds the key in use, since otherwise nobody knows where else valid keys are
+/// published.
 pub(super) async fn rotate(
     plan: &WholePlan,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     evidence: ApiKeyEvidence,
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
-    let published = scene.published.and_then(|values| Current::read_of(values, &plan.account));
-    let circumstances = circumstances(plan, own, &evidence.published, scene);
-    let shift = RotationRun { plan, circumstances, instance, scene, current };
+    let published = context.published.and_then(|values| Current::read_of(values, &plan.account));
+    let circumstances = circumstances(plan, own, &evidence.published, context);
+    let run = RotationRun { plan, circumstances, instance, context, current };
     let outcome = async {
         let keys = keys.clone();
         if published.as_ref() == Some(current) {
-            shift.work(keys).await
+            run.work(keys).await
         } else {
-            Ok(shift.told(current.clone()).with_keys(keys))
+            Ok(run.told(current.clone()).with_keys(keys))
         }
     };
     let Some((current, keys)) = instance::check(report, CheckName::KeyRotation, Box::pin(outcome)).await
@@ -51,17 +52,17 @@ pub(super) async fn rotate(
     ApiKeyEvidence { current: Some(current), keys: Some(keys), ..evidence }
 }
 
-/// One run's work on the keys of one account.
+/// The work of one run on the keys of one account.
 struct RotationRun<'a> {
     plan: &'a WholePlan,
     circumstances: Circumstances<'a>,
     instance: Instance<'a>,
-    scene: &'a CheckContext<'a>,
+    context: &'a CheckContext<'a>,
     /// The key in use, which the Secret holds.
     current: &'a Current,
 }
 
-/// The key in use afterwards, and every key of the account.
+/// The key in use after the work, and every key of the account.
 type Done = (Current, Vec<RemoteKey>);
 
 impl Checked<Current> {
@@ -72,7 +73,7 @@ impl Checked<Current> {
 
 impl RotationRun<'_> {
     async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, ServerRefusal> {
-        let mut refused = self.scene.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
+        let mut refused = self.context.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
         loop {
             match decide(self.circumstances, self.current, &keys) {
                 RotationStep::Rest => {
@@ -84,14 +85,14 @@ impl RotationRun<'_> {
                 RotationStep::Revoke { key_id } => {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
-                    // If it was this that the server refused, it does not any more.
+                    // If the earlier refusal concerned this revocation, it no longer applies.
                     refused = None;
                 }
                 RotationStep::Generate { rotation, overlap } => {
-                    if let Some(problem) = self.scene.unwritable {
+                    if let Some(problem) = self.context.unwritable {
                         return Ok(self.unwritable(problem).with_keys(keys));
                     }
-                    // A key that the server refused is not asked for again so soon.
+                    // A key that the server refused a short while ago is not requested again yet.
                     if let Some(Finding { reason, message, .. }) = refused {
                         return Err(Problem::new(*reason, message.clone()).into());
                     }
@@ -110,7 +111,7 @@ impl RotationRun<'_> {
         })
     }
 
-    /// Generates a key and tries it. One that cannot be used goes at once, as far as the server lets it.
+    /// Generates a key and tries it. A key that cannot be used is deleted at once, if the server allows that.
     async fn generate(
         &self,
         number: u32,
@@ -124,7 +125,7 @@ impl RotationRun<'_> {
             Err(problem) => Err(problem.into()),
         };
         if let Err(ServerRefusal { problem: Problem { reason, message }, retry_after }) = tried {
-            // What stays is found by its description next time, if it has that.
+            // If the deletion fails, a later run finds the key by its description, provided that it has one.
             let deleted = self.instance.delete_api_key(&self.credential(), &made.id).await;
             let fate = deleted.map_or_else(
                 |refusal| format!("It could not be deleted: {}", refusal.problem.message),
@@ -158,7 +159,7 @@ impl RotationRun<'_> {
         Credential::Key(self.current.key.clone())
     }
 
-    /// The finding of keys that are as they should be.
+    /// The finding when nothing is left to do.
     fn told(&self, current: Current) -> Checked<Current> {
         if current.record.leftover == Some(Leftover::Bootstrap) {
             let account = &self.plan.account.account_name;
@@ -195,7 +196,7 @@ impl RotationRun<'_> {
     }
 }
 
-/// Says when a refusal is asked about again, where only a person can end it.
+/// Adds to the message when the operator will ask again, if only a person can correct the cause.
 fn tried_again(
     ServerRefusal { problem: Problem { reason, mut message }, retry_after }: ServerRefusal,
 ) -> ServerRefusal {
@@ -207,7 +208,8 @@ fn tried_again(
     ServerRefusal { problem: Problem { reason, message }, retry_after }
 }
 
-/// A key without its description would be nobody's after a crash.
+/// Fails if the generated key lacks its description. After a crash, nobody could know that the operator had made
+/// it.
 fn expect_description(made: &GeneratedKey, description: &str) -> Result<(), Problem> {
     if made.description.as_deref() == Some(description) {
         return Ok(());

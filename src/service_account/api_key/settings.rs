@@ -1,4 +1,4 @@
-//! From `spec.credentials.apiKey` to types that cannot be wrong.
+//! Parses `spec.credentials.apiKey` into types that cannot express invalid settings.
 
 use std::time::Duration;
 
@@ -8,19 +8,20 @@ use crate::{
     problem::Problem,
 };
 
-/// How an account's key is had and replaced.
+/// Where an account's key comes from, and how it is replaced.
 pub struct ApiKeySettings {
-    /// The Secret and the key in it that hold the API key which a person copied.
+    /// The name of the Secret with the API key that a person copied, and the key in its data.
     pub bootstrap: (String, String),
-    /// When keys are replaced.
+    /// When keys are replaced; `None` if they are not.
     pub rotation: Option<Rotation>,
-    /// How long a key stays valid that was replaced, whatever the spec says of rotation now.
+    /// How long a replaced key stays valid. It also applies to earlier replacements if the spec no longer has a
+    /// rotation.
     pub overlap: Duration,
-    /// The generated key that the status tells of: it was published last, whatever the Secret says.
+    /// The generated key that the status names: it was published last, whatever the Secret holds.
     pub published: Option<String>,
-    /// What becomes of generated keys when the resource is deleted.
+    /// Whether generated keys are revoked when the resource is deleted.
     pub deletion_policy: KeyDeletionPolicy,
-    /// Whether an administrator's key may make the account.
+    /// Who creates the account.
     pub creation: AccountCreation,
 }
 
@@ -29,26 +30,26 @@ pub struct ApiKeySettings {
 pub struct Rotation {
     /// How long a key is in use.
     pub interval: Duration,
-    /// How long the key before stays valid.
+    /// How long the replaced key stays valid.
     pub overlap: Duration,
 }
 
-/// Who makes the account.
+/// Who creates the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountCreation {
-    /// A person, in the web UI.
+    /// A person creates it, in the web UI.
     ByPerson,
-    /// The operator, with an administrator's key.
+    /// The operator creates it, with an administrator's key.
     ByOperator,
 }
 
-/// The default of `rotation.overlap`.
+/// The overlap if the spec has no rotation; it equals the default of `rotation.overlap`.
 const USUAL_OVERLAP: Duration = Duration::from_hours(24);
 
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 
 impl ApiKeySettings {
-    /// Judges the spec by itself.
+    /// Parses and checks the spec, without its references.
     pub fn parse(spec: &ApiKeySpec, home: &Membership, published: Option<String>) -> Result<Self, Problem> {
         if spec.create_with.is_some() && matches!(home, Membership::Organization { .. }) {
             return invalid(

@@ -1,4 +1,4 @@
-//! What the status tells of a key, and what of that is news.
+//! Fills the status of an account with an API key, and makes the event of a rotation.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -8,7 +8,7 @@ use crate::{
     engine::{EventDraft, EventType, Values},
 };
 
-/// What the status tells: of the account what was learnt last, of the key what the Secret holds.
+/// The details of the status: the account as a run found it last, and the key as the Secret holds it.
 pub(in crate::service_account) fn status_details(
     own: &ApiKeyPlan,
     evidence: Option<&ApiKeyEvidence>,
@@ -20,7 +20,8 @@ pub(in crate::service_account) fn status_details(
         Some(AccountPresence::Unknown | AccountPresence::Absent) | None => previous.account,
     };
     let published = published.and_then(Current::read);
-    // Programs may still have the key that was published last, until a run has seen to that.
+    // Until a run has examined all keys with the published one, programs may still use the key that was published
+    // last.
     let is_seen_to = evidence.is_some_and(|evidence| {
         evidence.keys.is_some() && evidence.current.is_some() && evidence.current == published
     });
@@ -38,7 +39,7 @@ pub(in crate::service_account) fn status_details(
     }
 }
 
-/// The event of a key that was replaced.
+/// The event that a key was replaced, if it was.
 pub(in crate::service_account) fn events(
     previous: &ServiceAccountDetails,
     current: &ServiceAccountDetails,

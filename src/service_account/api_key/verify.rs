@@ -1,4 +1,5 @@
-//! Proves the key that is in use, and falls back to the one that was verified last, then to the copied one.
+//! Proves the key in use. If the server refuses it, the key that was verified last is tried, and then the one that
+//! a person copied.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,7 +32,7 @@ pub(super) async fn verify(
 ) -> Option<AcceptedKey> {
     let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
     let others = fallbacks(own, &current, last_verified);
-    // Boxed, since pages of several requests make it large.
+    // The future is boxed, since requests of several pages make it large.
     let judged = Box::pin(judge(plan, instance, now, current, others));
     instance::check(report, CheckName::KeyAccepted, judged).await
 }
@@ -53,7 +54,8 @@ fn shape(own: &ApiKeyPlan, in_use: Option<Current>) -> Result<Checked<Current>, 
     Ok(Checked::passed(current, "The text looks like an API key."))
 }
 
-/// What else may be tried, with what is to be said of it: only generated keys are replaced unasked.
+/// Other keys to try, each with the warning to report if it is accepted. The key that was verified last is tried only
+/// if it was generated, and the copied one only in place of a generated one.
 fn fallbacks(own: &ApiKeyPlan, current: &Current, last_verified: Option<Current>) -> Vec<(Current, String)> {
     let name = |current: &Current| match &current.record.key_id {
         Some(key_id) => format!("the key {}, which was generated and published,", quote(key_id)),
@@ -100,7 +102,7 @@ async fn judge(
     Err(refused)
 }
 
-/// Whether another key may do better.
+/// Whether the refusal concerns the key itself, so that another key may be accepted.
 fn is_of_the_key(refusal: &ServerRefusal) -> bool {
     matches!(refusal.problem.reason, Reason::Unauthorized | Reason::AccountMismatch)
 }
@@ -116,7 +118,7 @@ fn passed(plan: &WholePlan, accepted: AcceptedKey) -> Checked<AcceptedKey> {
     Checked::passed(accepted, format!("The server accepts the key as \"{name}\"'s."))
 }
 
-/// Asks the server whose key it is.
+/// Asks the server to whom the key belongs.
 async fn view(
     plan: &WholePlan,
     instance: Instance<'_>,
@@ -147,7 +149,7 @@ async fn view(
     })
 }
 
-/// The time as a record holds it.
+/// The time in whole seconds, as a record holds it.
 pub(super) fn whole_seconds(now: Timestamp) -> Option<Time> {
     Timestamp::from_second(now.as_second()).ok().map(Time)
 }

@@ -1,4 +1,4 @@
-//! `TokenClaims`: the five rules by which W&B Server accepts a token.
+//! The check `TokenClaims`: judges a token by the five rules by which W&B Server accepts one.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,10 +12,10 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// A token that nobody renews deserves a warning when less than this is left of it.
+/// If a token that nobody renews expires within this time, the check warns.
 const SOON: SignedDuration = SignedDuration::from_mins(10);
 
-/// Judges a token by all five rules, and says how long it is valid.
+/// Judges a token by all five rules, and reports how long it is valid.
 pub(super) fn check(
     plan: &FederatedPlan,
     issuer: &TrustedIssuer,
@@ -70,11 +70,11 @@ pub(super) fn judge(
     })
 }
 
-/// What can be done about an account's token that is refused.
+/// Advice about how to correct the cause of a refusal.
 fn advice(issuer: &TrustedIssuer, rule: TokenRule, reason: Reason) -> String {
     let name = issuer.name();
     match (rule, reason) {
-        // What is no token at all is no matter of the spec.
+        // A malformed token is not caused by the spec, so no field can be named.
         (_, Reason::TokenMalformed) | (TokenRule::Expiry, _) => String::new(),
         (TokenRule::Signature, _) => format!(
             " Check that it comes from the issuer of the JwtIssuer \"{name}\", and change spec.keys there if such tokens are to be accepted."

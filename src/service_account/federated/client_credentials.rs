@@ -1,4 +1,4 @@
-//! Tokens that the issuer makes for a client (RFC 6749 section 4.4).
+//! Requests tokens by the client credentials grant (RFC 6749 section 4.4).
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,17 @@ use crate::{
 
 /// The client that is registered at the issuer.
 pub(super) struct Client<'a> {
-    /// Its identifier.
+    /// The identifier of the client.
     pub(super) id: &'a str,
-    /// Its secret.
+    /// The secret of the client.
     pub(super) secret: &'a Sensitive,
     /// The scopes to ask for, separated by spaces.
     pub(super) scope: Option<&'a str>,
-    /// What the issuer wants to be told beside that.
+    /// Further parameters that the issuer expects in the request.
     pub(super) parameters: &'a BTreeMap<String, String>,
 }
 
-/// Has the issuer make a token. The secret goes to the endpoint of the issuer's document only.
+/// Requests a token. The secret is sent only to the endpoint that the issuer's document names.
 pub(super) async fn request(
     client: &Client<'_>,
     issuer: &TrustedIssuer,
@@ -44,15 +44,16 @@ pub(super) async fn request(
             "The discovery document has no token_endpoint, so the issuer makes no tokens for clients. Use another source in spec.credentials.federated.token.",
         )));
     };
-    // Accepting an issuer without TLS is no word on a secret that leaves one that has it.
+    // If the spec accepts an issuer without TLS, that does not allow sending the secret in plaintext for an issuer
+    // that has TLS.
     let plaintext = if settings.issuer.is_encrypted() { Plaintext::Refused } else { settings.plaintext };
     expect_encrypted("token_endpoint", endpoint, plaintext).map_err(|problem| issuer.at(&problem))?;
     let login = client_login(endpoint_of(endpoint)?, endpoint, client.id, client.secret);
-    // A handshake's future is large, and several of these stand in each other.
+    // The future is boxed, since nested futures with TLS handshakes are large.
     let asked = Box::pin(ask_both_ways(client, issuer.plan.http(network), issuer, endpoint));
     let said = |outcome: Result<&Result<Sensitive, Problem>, &Problem>| match outcome {
         Ok(Ok(_)) => Said::Accepted,
-        // The client may be right, and what it asks for not.
+        // The client and its secret may be right although the request was refused for another reason.
         Ok(Err(_)) => Said::Nothing,
         Err(_) => Said::Refused,
     };
@@ -69,8 +70,8 @@ pub(super) async fn request(
     Ok(token)
 }
 
-/// Asks in the ways in which providers accept a secret: some only in one. The outer problem is that the client or its
-/// secret is refused, the inner one any other.
+/// Sends the secret first in the header and then in the body, since some providers accept it only one way. The
+/// outer problem means that the client or its secret was refused, and the inner one is any other problem.
 async fn ask_both_ways(
     client: &Client<'_>,
     http: HttpClient<'_>,
@@ -95,13 +96,13 @@ async fn ask_both_ways(
 
 enum ClientTokenAnswer {
     Token(Sensitive),
-    /// What was seen.
+    /// The issuer does not know the client or its secret; the text is the answer.
     UnknownClient(String),
 }
 
 async fn ask(
     client: &Client<'_>,
-    way: ClientAuthentication<'_>,
+    authentication: ClientAuthentication<'_>,
     http: HttpClient<'_>,
     issuer: &TrustedIssuer,
     endpoint: &Url,
@@ -110,14 +111,15 @@ async fn ask(
     let scope = client.scope.map(|scope| ("scope", scope));
     let more = client.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let parameters: Vec<_> = grant.into_iter().chain(scope).chain(more).collect();
-    let answer = request_token(http, endpoint, client.id, way, &parameters).await;
+    let answer = request_token(http, endpoint, client.id, authentication, &parameters).await;
     match answer.map_err(|problem| issuer.at(&problem))? {
         TokenAnswer::Token(token) => Ok(ClientTokenAnswer::Token(token)),
         TokenAnswer::Refused(error) => {
             let seen = error.words(&client_redactor(client.id, client.secret));
             match error.code.as_str() {
                 "invalid_client" => Ok(ClientTokenAnswer::UnknownClient(seen)),
-                // RFC 8707 section 2; Auth0 says that the client may not have an audience by access_denied.
+                // `invalid_target` is defined in RFC 8707 section 2. Auth0 answers `access_denied` if the client
+                // may not have an audience.
                 "invalid_target" | "access_denied" => Err(rejected(
                     client,
                     &seen,
@@ -133,7 +135,7 @@ async fn ask(
         TokenAnswer::Status(status) => {
             expect_available(endpoint, status, "look into the server's log if that does not pass")
                 .map_err(|problem| issuer.at(&at("token_endpoint", &problem)))?;
-            // Some providers refuse a client by the status alone.
+            // Some providers refuse a client only by the status code.
             if status == StatusCode::UNAUTHORIZED {
                 return Ok(ClientTokenAnswer::UnknownClient("the status 401".to_owned()));
             }

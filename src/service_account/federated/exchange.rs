@@ -1,4 +1,4 @@
-//! `TokenExchange`: whether W&B Server really gives an access token for the token.
+//! The check `TokenExchange`: W&B Server must give an access token in exchange for the identity token.
 
 use jiff::Timestamp;
 
@@ -12,29 +12,30 @@ use crate::{
     sensitive::{Redactor, Sensitive},
 };
 
-/// The reasons by which the server refuses a token, rather than not answering for now.
+/// The reasons that mean that the server refuses the token. Any other failure means that it could not answer now.
 pub(super) const REFUSALS: [Reason; 2] = [Reason::ManualStepRequired, Reason::TokenExpired];
 
-/// An exchange, and what is expected of the account that comes of it.
+/// An exchange, and what is expected of the account that results.
 pub(super) struct Request<'a> {
-    /// The server.
+    /// The server that exchanges the token.
     pub(super) instance: Instance<'a>,
-    /// What is exchanged.
+    /// The identity token.
     pub(super) token: &'a Sensitive,
-    /// Whom the token stands for.
+    /// The subject of the token.
     pub(super) subject: &'a str,
-    /// Who made it, as far as that is known.
+    /// The issuer of the token, if it is known.
     pub(super) issuer: Option<&'a Issuer>,
-    /// The team that the account is to be in.
+    /// The team in which the account must be.
     pub(super) team: &'a str,
-    /// The person whom its runs are attributed to.
+    /// The person to whom the account's runs are attributed.
     pub(super) attribution: Option<&'a Attribution>,
-    /// The time.
+    /// The current time.
     pub(super) now: Timestamp,
 }
 
-/// Exchanges the token, looks who it stands for, and leaves the access token in `access` for the report
-/// to conceal. The account is nothing where what the server calls it cannot be shown.
+/// Exchanges the token and asks the server to which account it belongs. The access token is returned in `access`,
+/// so that the caller can conceal it in the report. The account is `None` if its name or identifier cannot be
+/// shown.
 pub(super) async fn check(
     request: &Request<'_>,
     access: &mut Option<Sensitive>,
@@ -69,7 +70,7 @@ pub(super) async fn check(
             Checked::passed(account, passed)
         }
         Ok(_) => Checked::warning(account, Reason::NotAMember, person.is_missing_from(team)),
-        // Whom runs are attributed to keeps no account from working.
+        // The attribution of runs does not keep the account from working, so this is only a warning.
         Err(ServerRefusal { problem, .. }) => Checked::warning(
             account,
             problem.reason,
@@ -81,10 +82,10 @@ pub(super) async fn check(
     })
 }
 
-/// The longest name or identifier of an account that is shown.
+/// The longest name or identifier of an account that is shown, in characters.
 const LONGEST_NAME: usize = 128;
 
-/// What the server calls the account, as far as that is a name and not anything else.
+/// The account with its name, if that is safe to show.
 fn account(viewer: &Viewer, redactor: &Redactor) -> Option<AccountStatus> {
     let is_name = |text: &&String| {
         !text.is_empty()
@@ -98,7 +99,7 @@ fn account(viewer: &Viewer, redactor: &Redactor) -> Option<AccountStatus> {
     Some(AccountStatus { id: id.clone(), username: username.clone() })
 }
 
-/// The rules allow clocks to differ a little, which the server need not.
+/// Reports an expired token. The rules tolerate a difference between clocks, but the server may not.
 fn expired(refusal: ServerRefusal, end: Timestamp) -> ServerRefusal {
     if refusal.problem.reason != Reason::TokenRefused {
         return refusal;
@@ -110,7 +111,7 @@ fn expired(refusal: ServerRefusal, end: Timestamp) -> ServerRefusal {
     ServerRefusal { problem: Problem::new(Reason::TokenExpired, message), ..refusal }
 }
 
-/// Says what only a person can do, since W&B has no programming interface for it.
+/// Adds instructions for the step that only a person can do, since W&B has no API for it.
 fn explain(refusal: ServerRefusal, request: &Request<'_>) -> ServerRefusal {
     if refusal.problem.reason != Reason::TokenRefused {
         return refusal;

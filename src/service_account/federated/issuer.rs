@@ -1,4 +1,4 @@
-//! `IssuerReady`: the issuer of the tokens, as its `JwtIssuer` describes it.
+//! The check `IssuerReady`: the issuer of the tokens, as its `JwtIssuer` describes it.
 
 use std::time::Duration;
 
@@ -10,26 +10,27 @@ use crate::{
     problem::{Problem, enumerate, quote},
 };
 
-/// A `JwtIssuer` that can be asked.
+/// The issuer of the tokens, read from its `JwtIssuer`.
 pub(super) struct TrustedIssuer {
     name: String,
     standing: IssuerStanding,
-    /// What its own checks work with; the authorities are those of the account's spec.
+    /// The plan of the `JwtIssuer`, but with the certificate authorities of the account's spec.
     pub(super) plan: jwt::JwtPlan,
 }
 
-/// What the `JwtIssuer` says of itself.
+/// Whether the `JwtIssuer` is verified according to its status.
 enum IssuerStanding {
-    /// Its checks passed.
+    /// The checks of the `JwtIssuer` passed.
     Verified,
-    /// They did not, in the words of its condition.
+    /// Its checks did not pass. The text is the reason and message of its condition.
     Unverified(String),
-    /// It was read from a manifest, so nothing was checked yet.
+    /// It was read from a manifest, so that no check has run yet.
     Unknown,
 }
 
 impl TrustedIssuer {
-    /// Reads the `JwtIssuer` that the field refers to; the problem is that of `IssuerReady`.
+    /// Reads the `JwtIssuer` to which the field refers. The problem must be reported as the result of
+    /// `IssuerReady`.
     pub(super) fn read(name: &str, field: &str, inputs: &Inputs) -> Result<Self, Problem> {
         let unreadable =
             |what: String| not_ready(format!("The spec of the JwtIssuer \"{name}\" is not usable: {what}"));
@@ -44,7 +45,7 @@ impl TrustedIssuer {
         })
     }
 
-    /// Whether its checks passed, and it lists the audience.
+    /// Checks that the `JwtIssuer` is verified and lists the audience.
     pub(super) fn ready(&self, audience: &str) -> Result<Checked, Problem> {
         let name = &self.name;
         let shown = quote(audience);
@@ -76,7 +77,7 @@ impl TrustedIssuer {
         }
     }
 
-    /// What the issuer publishes of itself now.
+    /// The document and keys that the issuer publishes now.
     pub(super) async fn published(
         &self,
         network: &Network,
@@ -90,7 +91,7 @@ impl TrustedIssuer {
         looked_up.unwrap_or_else(|_| Err(silent())).map_err(|problem| self.at(&problem))
     }
 
-    /// The problem, with the server that it was met at: the instance is another one.
+    /// The problem with the issuer named in the message, to distinguish it from W&B Server.
     pub(super) fn at(&self, problem: &Problem) -> Problem {
         let (issuer, name) = (&self.plan.settings().issuer, &self.name);
         let message = format!("The issuer {issuer} of the JwtIssuer \"{name}\": {}", problem.message);
@@ -108,7 +109,7 @@ impl IssuerStanding {
         if found.is_verified() {
             return Self::Verified;
         }
-        // Every resource that met an API server has a status.
+        // Every resource in a cluster gets a status, so one without a status comes from a manifest.
         if found.status.is_none() {
             return Self::Unknown;
         }

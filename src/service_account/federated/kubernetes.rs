@@ -1,4 +1,4 @@
-//! Tokens that Kubernetes makes for its service accounts (`TokenRequest`).
+//! Requests tokens from Kubernetes for its service accounts (`TokenRequest`).
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// How audiences begin that API servers have by default.
+/// The prefix of the audiences that API servers have by default.
 const API_SERVER: &str = "https://kubernetes.default.svc";
 
-/// Refuses an audience with which the token would be a credential for the cluster's own API server, as far as that is
-/// known beforehand: `own` are the audiences of the operator's own token.
+/// Refuses audiences with which the token would be a credential for the cluster's own API server, as far as these
+/// are known in advance. `own` are the audiences of the operator's own token.
 pub(super) fn permit(audience: &str, issuer: &Issuer, own: &[String]) -> Result<(), Problem> {
     let is_issuer = without_slash(audience) == without_slash(issuer.as_str());
     let is_own = own.iter().any(|own| own == audience);
@@ -41,7 +41,7 @@ fn opens_the_cluster(audience: &str) -> Problem {
     )
 }
 
-/// Refuses a token that the API server itself accepts, or may accept.
+/// Refuses a token that the API server itself accepts, or whose acceptance is unknown.
 async fn expect_stranger(cluster: &Cluster, token: &Sensitive, audience: &str) -> Result<(), Problem> {
     match cluster.accepts(token).await {
         Acceptance::Refused => Ok(()),
@@ -56,14 +56,14 @@ async fn expect_stranger(cluster: &Cluster, token: &Sensitive, audience: &str) -
     }
 }
 
-/// Has Kubernetes make a token for the service account, for one audience.
+/// Requests a token for the service account, with one audience.
 pub(super) async fn request(
     account: &str,
     expiration: Duration,
     audience: &str,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
-    let Some(cluster) = scene.cluster else {
+    let Some(cluster) = context.cluster else {
         return Err(Problem::new(
             Reason::ServerUnavailable,
             "There is no cluster that could make a token. Name one, for example with --from-cluster.",
@@ -77,10 +77,10 @@ pub(super) async fn request(
         },
         ..TokenRequest::default()
     };
-    let accounts = Api::<ServiceAccount>::namespaced(cluster.client.clone(), scene.namespace);
+    let accounts = Api::<ServiceAccount>::namespaced(cluster.client.clone(), context.namespace);
     let made = accounts.create_token_request(account, &PostParams::default(), &wanted).await;
     let made = made.map_err(|error| refused(account, &error))?;
-    // An answer without a token is told as one that is no token.
+    // An answer without a token is reported later as a malformed token.
     let token = Sensitive::new(made.status.map(|status| status.token).unwrap_or_default());
     if !token.expose().is_empty() {
         expect_stranger(cluster, &token, audience).await?;

@@ -1,4 +1,4 @@
-//! The life of a token: how much of it has passed, and when it is to be renewed.
+//! The lifetime of a token, and when it must be renewed.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
@@ -12,32 +12,32 @@ use crate::{
     sensitive::Sensitive,
 };
 
-/// From when to when a token is valid, as it says itself.
+/// The time during which a token is valid according to its claims.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Lifetime {
     begin: Timestamp,
     end: Timestamp,
-    /// A share between 0 and 1 that spreads renewals over time, always the same for a token.
+    /// A fraction between 0 and 1 that spreads renewals over time. It is always the same for the same token.
     jitter: f64,
 }
 
-/// The share of its life after which a token is renewed at the latest.
+/// The share of its lifetime after which a token is renewed at the latest.
 const RENEWAL: f64 = 0.8;
-/// How much of its life a token may be renewed before that.
+/// By how much of its lifetime the renewal may come earlier than that.
 const JITTER: f64 = 0.05;
 
 /// The shortest time between two tokens.
 const SHORTEST_WAIT: SignedDuration = SignedDuration::from_secs(10);
-/// With less, the tenth of its life that is left for the way to the pods is too short: the kubelet takes up
-/// to about 90 seconds to bring a changed Secret there.
+/// With a shorter lifetime, the time between renewal and expiry may be too short for the way to the pods: the
+/// kubelet takes up to about 90 seconds to update a changed Secret there.
 const SHORTEST_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Lifetime {
-    /// The life of a token that can be read.
+    /// The lifetime of a token. The token must be readable.
     pub(super) fn of(token: &Sensitive) -> Result<Self, Problem> {
         let text = token.expose();
         let read = Token::read(text).map_err(|what| malformed(&what))?;
-        // The keys of this hash are fixed, so that every process gives a token the same number.
+        // The keys of this hash are fixed, so that every process computes the same number for a token.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text) >> 32;
         let jitter = u32::try_from(hash).map_or(0.0, f64::from) / f64::from(u32::MAX);
         Self::read(&read.claims, jitter)
@@ -56,7 +56,7 @@ impl Lifetime {
         Ok(Self { begin, end, jitter })
     }
 
-    /// When another one is to take its place.
+    /// When the token should be replaced.
     pub(super) fn renewal(self) -> Timestamp {
         let length = self.end.duration_since(self.begin).max(SignedDuration::ZERO);
         let share = RENEWAL - JITTER * self.jitter;
@@ -64,37 +64,37 @@ impl Lifetime {
         self.begin.checked_add(passed).unwrap_or(self.end).min(self.end)
     }
 
-    /// When to look whether another one is to take its place: a token that lives for seconds does not keep
-    /// the issuer busy.
+    /// When to replace the token, but not too soon after it was made, so that a token that lives for seconds does
+    /// not keep the issuer busy.
     pub(super) fn renew_at(self, now: Timestamp) -> Timestamp {
         let earliest = self.begin.min(now).checked_add(SHORTEST_WAIT).unwrap_or(self.end);
         self.renewal().max(earliest)
     }
 
-    /// Whether it may expire in a pod before its successor is there.
+    /// Whether the token may expire in a pod before its successor arrives there.
     pub(super) fn is_short(self) -> bool {
         self.end.duration_since(self.begin) < SHORTEST_LIFE
     }
 
-    /// Whether less than a fifth of it is left.
+    /// Whether less than a fifth of the lifetime is left.
     pub(super) fn is_nearly_over(self, now: Timestamp) -> bool {
         let length = self.end.duration_since(self.begin).as_secs_f64();
         self.end.duration_since(now).as_secs_f64() < length * (1.0 - RENEWAL)
     }
 }
 
-/// When a token says that it expires.
+/// When the token expires according to its claims.
 pub(super) fn expiration(token: &Sensitive) -> Option<Timestamp> {
     Token::read(token.expose()).ok()?.claims.time("exp").ok()?
 }
 
-/// When a token says that it expires, where the API server takes that for a time.
+/// When the token expires according to its claims, if the API server accepts that time in a status.
 pub(super) fn told_expiration(token: &Sensitive) -> Option<Timestamp> {
-    // Later times than the last one that can be written are read as that one.
+    // A time after the last representable one is read as exactly that one, so it is excluded.
     expiration(token).filter(|end| (Timestamp::UNIX_EPOCH..Timestamp::MAX).contains(end))
 }
 
-/// When the time that is followed will be as far as the likely one is at that time.
+/// Converts a time on the likely clock into the same moment on the clock that the engine follows.
 pub(super) fn as_followed(due: Timestamp, Now { time, likely, .. }: Now) -> Timestamp {
     due.checked_sub(likely.duration_since(time)).unwrap_or(due)
 }
@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(seen.as_second(), renewal, "{seen}");
         }
         assert_eq!(life(json!({"nbf": 1000, "exp": 1100}), 0.0).unwrap().renewal(), at(1080));
-        // A token that ends before it begins is due when it ends.
+        // A token that ends before it begins is renewed when it ends.
         assert_eq!(life(json!({"iat": 1000, "exp": 900}), 0.0).unwrap().renewal(), at(900));
     }
 
@@ -140,7 +140,7 @@ mod tests {
             (1000, 1100, 1000, 1080),
             (1000, 1001, 1000, 1010),
             (1000, 1001, 1020, 1010),
-            // What could not be renewed stays due.
+            // A token that could not be renewed remains due.
             (1000, 1100, 1090, 1080),
             // The issuer's clock is ahead.
             (5000, 1001, 1000, 1010),

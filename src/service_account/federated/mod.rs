@@ -1,14 +1,14 @@
-//! Tokens of an issuer that W&B Server trusts, kept fresh.
+//! Keeps a token of an issuer that W&B Server trusts fresh.
 //!
-//! In reading order: `settings` reads the spec, and `issuer` the `JwtIssuer` that it refers to. `obtain`
-//! gets a token: the published one for most of its `lifetime`, or a new one from `kubernetes` or by
-//! `client_credentials`. `claims` judges it by the five rules, and `exchange` at the server itself.
+//! In reading order: `settings` reads the spec, and `issuer` reads the `JwtIssuer` to which it refers. `obtain`
+//! gets a token: the published one for most of its `lifetime`, otherwise a new one from `kubernetes` or by
+//! `client_credentials`. `claims` judges it by the five rules, and `exchange` tries it at the server itself.
 //!
 //! Invariants:
-//! - A token that the five rules accept is replaced by one that they accept, and by nothing else.
-//! - What can be renewed does not wait for what cannot be reached: neither the server nor the
-//!   `JwtIssuer`'s own checks keep a token in use from being renewed.
-//! - A token leaves the process in the published Secret and in the exchange, a client's secret only to
+//! - A token that the five rules accept is replaced only by another one that they accept.
+//! - An outage elsewhere does not delay a renewal: neither the server nor the `JwtIssuer`'s own checks can prevent
+//!   the renewal of a token in use.
+//! - A token leaves the process only in the published Secret and in the exchange. A client's secret is sent only to
 //!   the endpoint that the issuer's own document names.
 
 mod claims;
@@ -45,31 +45,31 @@ use lifetime::{Lifetime, as_followed, expiration, told_expiration};
 use obtain::{Obtained, is_meant, obtain};
 use settings::{CLIENT_SECRET, ISSUER, TOKEN, TokenSource};
 
-/// What checks and rendering need of this credential.
+/// What checks and rendering need for this kind of credential.
 pub struct FederatedPlan {
     settings: FederatedSettings,
     issuer: Result<TrustedIssuer, Problem>,
-    /// The token or the client's secret, where the spec refers to one.
+    /// The token or the client's secret, if the spec refers to one.
     secret: Option<Sensitive>,
-    /// How long the issuer may take to say what it publishes.
+    /// How long the issuer may take to answer with its document and keys.
     patience: Duration,
 }
 
-/// What a run learns beside its findings.
+/// What a run finds out in addition to the results of its checks.
 #[derive(Clone, Default)]
 pub struct FederatedEvidence {
     token: Option<Held>,
     account: Option<AccountStatus>,
 }
 
-/// A token that a run had in its hands.
+/// A token that a run obtained, with the verdict about it.
 #[derive(Clone)]
 enum Held {
-    /// The five rules accept it and the server did not refuse it, or the server accepts it.
+    /// The five rules accept the token and the server did not refuse it, or the server accepts it.
     Sound(Sensitive),
-    /// Nobody can tell, since the issuer's keys are not known.
+    /// The verdict is open, since the issuer's keys are unknown.
     Doubtful(Sensitive),
-    /// The rules or the server refuse it.
+    /// The rules or the server refuse the token.
     Refused(Sensitive),
 }
 
@@ -81,23 +81,23 @@ impl Held {
     }
 }
 
-/// What the server made of a token.
+/// The server's answer to a token.
 enum Exchange {
-    /// The account, where what the server calls it can be shown.
+    /// The server accepted it. The account is `None` if its name cannot be shown.
     Accepted(Option<AccountStatus>),
     Refused,
     Unanswered,
 }
 
 impl FederatedPlan {
-    /// Joins the parsed spec with the referenced values.
+    /// Combines the parsed spec with the referenced values.
     pub(super) fn new(settings: FederatedSettings, limit: Duration, inputs: &Inputs) -> Self {
         let issuer = TrustedIssuer::read(&settings.issuer, ISSUER, inputs);
         let secret = inputs.get(TOKEN).or_else(|| inputs.get(CLIENT_SECRET)).cloned();
         Self { settings, issuer, secret, patience: limit.mul_f32(ISSUER_SHARE) }
     }
 
-    /// The token among these values that can go on being used, as far as it says itself.
+    /// The first token in these values that is meant for the account of the spec, judged by its own claims.
     fn current<'a>(&self, values: impl IntoIterator<Item = &'a Values>) -> Option<&'a Sensitive> {
         if matches!(self.settings.source, TokenSource::Secret) {
             return None;
@@ -106,7 +106,7 @@ impl FederatedPlan {
         tokens.into_iter().find(|token| is_meant(self, token))
     }
 
-    /// The token that is to be published: only one that is sound replaces another one.
+    /// The token to publish. Only a sound token replaces another one.
     fn choose<'a>(
         &'a self,
         evidence: Option<&'a FederatedEvidence>,
@@ -123,39 +123,40 @@ impl FederatedPlan {
     }
 }
 
-/// The Secret's key that holds the token.
+/// The key of the token in the Secret.
 const TOKEN_FILE: &str = "identity-token";
 
-/// Where the client keeps the access tokens that it exchanges: the Secret's own directory is read-only.
+/// Where the client stores the access tokens that it gets. It cannot be in the Secret's directory, which is
+/// read-only.
 const CREDENTIALS_FILE: &str = "/tmp/wandb-credentials.json";
 
-/// The share of the time limit that the issuer may take for its document and keys: with a token from
-/// elsewhere, the server itself can tell what they would.
+/// The share of the time limit that the issuer may take for its document and keys. It is limited because, for a
+/// token from elsewhere, the server itself can judge the token without them.
 const ISSUER_SHARE: f32 = 0.4;
 
-/// The checks beside those of the server.
+/// The names of all checks, without those of the connection to the server.
 pub(super) fn checks(_own: &FederatedPlan) -> Vec<CheckName> {
     vec![CheckName::IssuerReady, CheckName::TokenObtained, CheckName::TokenClaims, CheckName::TokenExchange]
 }
 
-/// The share of the remaining time that the server may take: a token that was just made must not be lost
-/// to the engine's own limit.
+/// The share of the remaining time that the server may take. The rest is reserve: if the engine's own limit ended
+/// the run, a token that was just made would be lost.
 const SHARE: f32 = 0.8;
 
-/// Runs the checks: first those of the token, which must be renewed also while the server is away.
+/// Runs the checks. Those of the token come first, because it must be renewed even while the server is unavailable.
 pub(super) async fn probe(
     plan: &WholePlan,
     own: &FederatedPlan,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> FederatedEvidence {
     let started = Instant::now();
-    // Boxed, since a future that is moved around should be small.
-    let held = Box::pin(prove(own, scene, report)).await;
+    // The future is boxed, since it is large and would be moved around.
+    let held = Box::pin(prove(own, context, report)).await;
     let limit = plan.account.time_limit;
     let time_left = limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
-    let exchanged = Box::pin(exchange(plan, own, held.as_ref(), scene, report));
-    let exchanged = scene.within(time_left, exchanged).await.unwrap_or_else(|awaited| {
+    let exchanged = Box::pin(exchange(plan, own, held.as_ref(), context, report));
+    let exchanged = context.within(time_left, exchanged).await.unwrap_or_else(|awaited| {
         report.time_out(limit, awaited);
         Exchange::Unanswered
     });
@@ -170,25 +171,26 @@ pub(super) async fn probe(
     }
 }
 
-/// From the `JwtIssuer` to a token and what the five rules say of it.
-async fn prove(own: &FederatedPlan, scene: &CheckContext<'_>, report: &mut Report) -> Option<Held> {
+/// Obtains a token and judges it by the five rules.
+async fn prove(own: &FederatedPlan, context: &CheckContext<'_>, report: &mut Report) -> Option<Held> {
     let issuer = match &own.issuer {
         Ok(issuer) => issuer,
         Err(problem) => return report.record(CheckName::IssuerReady, Err(problem.clone())),
     };
-    let current = own.current(scene.last_verified.into_iter().chain(scene.published));
+    let current = own.current(context.last_verified.into_iter().chain(context.published));
     let ready = report.record(CheckName::IssuerReady, issuer.ready(&own.settings.audience));
-    // What programs use already is kept alive, as long as the rules accept it.
+    // A token that programs already use is renewed even if the `JwtIssuer` is not ready, as long as the rules
+    // accept it.
     if ready.is_none() && current.is_none() {
         return None;
     }
-    if matches!(own.settings.source, TokenSource::Kubernetes { .. }) && scene.cluster.is_none() {
+    if matches!(own.settings.source, TokenSource::Kubernetes { .. }) && context.cluster.is_none() {
         for check in [CheckName::TokenObtained, CheckName::TokenClaims, CheckName::TokenExchange] {
             report.skip(check, "Not run, since there is no cluster that could make a token.");
         }
         return None;
     }
-    let obtained = report.check(CheckName::TokenObtained, obtain(own, issuer, current, scene)).await?;
+    let obtained = report.check(CheckName::TokenObtained, obtain(own, issuer, current, context)).await?;
     let Obtained { token, published } = obtained;
     report.conceal(&token);
     let published = match published {
@@ -198,20 +200,20 @@ async fn prove(own: &FederatedPlan, scene: &CheckContext<'_>, report: &mut Repor
             return Some(Held::Doubtful(token));
         }
     };
-    let judged = claims::check(own, issuer, &published.keys, &token, scene.now.likely);
+    let judged = claims::check(own, issuer, &published.keys, &token, context.now.likely);
     let is_accepted = report.record(CheckName::TokenClaims, judged).is_some();
     Some(if is_accepted { Held::Sound(token) } else { Held::Refused(token) })
 }
 
-/// Reaches the server, and has it exchange the token unless there is none or the rules refuse it.
+/// Connects to the server and has it exchange the token, unless there is no token or the rules refuse it.
 async fn exchange(
     plan: &WholePlan,
     own: &FederatedPlan,
     held: Option<&Held>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
     report: &mut Report,
 ) -> Exchange {
-    let Some(instance) = connect(plan, scene.network, report).await else { return Exchange::Unanswered };
+    let Some(instance) = connect(plan, context.network, report).await else { return Exchange::Unanswered };
     let Some(Held::Sound(token) | Held::Doubtful(token)) = held else { return Exchange::Unanswered };
     let mut outcome = Exchange::Unanswered;
     let mut access = None;
@@ -223,7 +225,7 @@ async fn exchange(
             issuer: own.issuer.as_ref().ok().map(|issuer| &issuer.plan.settings().issuer),
             team: plan.account.home.team(),
             attribution: plan.account.attribution.as_ref(),
-            now: scene.now.likely,
+            now: context.now.likely,
         };
         let checked = exchange::check(&request, &mut access).await;
         if checked.as_ref().is_err_and(|refusal| exchange::REFUSALS.contains(&refusal.problem.reason)) {
@@ -238,24 +240,24 @@ async fn exchange(
     account.map_or(outcome, Exchange::Accepted)
 }
 
-/// When the token must be renewed. One that somebody else renews is looked at as it expires.
+/// When the token must be renewed. A token that somebody else renews is checked again when it expires.
 pub(super) fn renew_at(
     own: &FederatedPlan,
     evidence: Option<&FederatedEvidence>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Option<Timestamp> {
-    let current = own.current(scene.last_verified.into_iter().chain(scene.published));
+    let current = own.current(context.last_verified.into_iter().chain(context.published));
     let token = own.choose(evidence, current)?;
     let due = match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Lifetime::of(token).ok().map(|life| life.renew_at(scene.now.likely))
+            Lifetime::of(token).ok().map(|life| life.renew_at(context.now.likely))
         }
     };
-    due.map(|due| as_followed(due, scene.now))
+    due.map(|due| as_followed(due, context.now))
 }
 
-/// The values; nothing without a token.
+/// The values to publish, or `None` without a token.
 pub(super) fn render(
     plan: &WholePlan,
     own: &FederatedPlan,
@@ -270,7 +272,7 @@ pub(super) fn render(
     Some(values)
 }
 
-/// The values that are held with a token that lasts longer, if that is of the same account.
+/// The published values with a newer token, provided that they are for the same account.
 pub(super) fn renew(
     own: &FederatedPlan,
     evidence: Option<&FederatedEvidence>,
@@ -283,12 +285,12 @@ pub(super) fn renew(
     Some(values)
 }
 
-/// What a run would learn, with words in the place of what only a run can obtain.
+/// Evidence for a preview: a placeholder for the token, which only a run can obtain.
 pub(super) fn placeholder_evidence(_own: &FederatedPlan) -> FederatedEvidence {
     FederatedEvidence { token: Some(Held::Sound("a token that the operator obtains".into())), account: None }
 }
 
-/// What the status tells of it.
+/// The details of the status.
 pub(super) fn status_details(
     evidence: Option<&FederatedEvidence>,
     published: Option<&Values>,

@@ -1,4 +1,4 @@
-//! `TokenObtained`: the token that is published already, or a new one from where tokens come from.
+//! The check `TokenObtained`: the published token, or a new one from the source in the spec.
 
 use jiff::Timestamp;
 
@@ -22,36 +22,36 @@ use crate::{
 /// A token, and what is needed to judge it.
 pub(super) struct Obtained {
     pub(super) token: Sensitive,
-    /// What the issuer publishes of itself, or why that is not known.
+    /// The document and keys that the issuer publishes, or why they are unknown.
     pub(super) published: Result<IssuerPublication, Problem>,
 }
 
-/// Gets a token: a new one where `current` cannot be used any longer, and where it may be another source's
-/// than the one that the spec and the Secrets speak of now.
+/// Returns `current` while it can be used. Otherwise, or if it may come from another source than the one that the
+/// spec and the Secrets name now, gets a new token.
 pub(super) async fn obtain(
     plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     current: Option<&Sensitive>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<Checked<Obtained>, Problem> {
     if matches!(plan.settings.source, TokenSource::Kubernetes { .. }) {
-        let own = scene.cluster.map(Cluster::own_audiences).unwrap_or_default();
+        let own = context.cluster.map(Cluster::own_audiences).unwrap_or_default();
         kubernetes::permit(&plan.settings.audience, &issuer.plan.settings().issuer, &own)?;
     }
-    let published = issuer.published(scene.network, plan.patience).await;
+    let published = issuer.published(context.network, plan.patience).await;
     if let Some(token) = current
-        && is_of_this_source(scene)
-        && is_usable(plan, issuer, token, published.as_ref().ok(), scene.now.likely)
+        && is_of_this_source(context)
+        && is_usable(plan, issuer, token, published.as_ref().ok(), context.now.likely)
     {
         return describe(plan, Obtained { token: token.clone(), published });
     }
-    match make(plan, issuer, &published, scene).await {
+    match make(plan, issuer, &published, context).await {
         Ok(token) => describe(plan, Obtained { token, published }),
         Err(problem) => Err(beside(current, problem)),
     }
 }
 
-/// Says the same of a new token and, later, of the published one: equal findings are an equal status.
+/// The finding says the same about a new token and later about the published one, so that the status stays equal.
 fn describe(plan: &FederatedPlan, obtained: Obtained) -> Result<Checked<Obtained>, Problem> {
     let maker = match &plan.settings.source {
         TokenSource::Secret => return Ok(Checked::passed(obtained, "The Secret holds a token.")),
@@ -60,7 +60,7 @@ fn describe(plan: &FederatedPlan, obtained: Obtained) -> Result<Checked<Obtained
         }
         TokenSource::ClientCredentials { id, .. } => format!("the issuer for the client {id}"),
     };
-    // Without its times, nobody would know when to renew it.
+    // A token without these times is refused, since it would be unknown when to renew it.
     let renewal = Lifetime::of(&obtained.token)?.renewal();
     Ok(Checked::passed(obtained, format!("The token was made by {maker}, and is renewed at {renewal:.0}.")))
 }
@@ -69,7 +69,7 @@ async fn make(
     plan: &FederatedPlan,
     issuer: &TrustedIssuer,
     published: &Result<IssuerPublication, Problem>,
-    scene: &CheckContext<'_>,
+    context: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
     let secret = || {
         let missing = || Problem::new(Reason::EmptyValue, "The referenced Secret is not at hand. Check it.");
@@ -78,25 +78,25 @@ async fn make(
     match &plan.settings.source {
         TokenSource::Secret => secret().cloned(),
         TokenSource::Kubernetes { account, expiration } => {
-            kubernetes::request(account, *expiration, &plan.settings.audience, scene).await
+            kubernetes::request(account, *expiration, &plan.settings.audience, context).await
         }
         TokenSource::ClientCredentials { id, scope, parameters } => {
             let published = published.as_ref().map_err(Clone::clone)?;
             let client =
                 client_credentials::Client { id, secret: secret()?, scope: scope.as_deref(), parameters };
-            client_credentials::request(&client, issuer, published, scene.network).await
+            client_credentials::request(&client, issuer, published, context.network).await
         }
     }
 }
 
-/// Whether the token that is in use came from the source as the spec and the Secrets have it now: they passed
-/// before, or the last run with them took its token for sound, so that it took the old one's place.
-fn is_of_this_source(scene: &CheckContext<'_>) -> bool {
-    scene.proven || was_sound(scene.last_findings)
+/// Whether the token in use came from the source that the spec and the Secrets name now. Either they have been
+/// verified before, or the last run with them found its token sound and published it.
+fn is_of_this_source(context: &CheckContext<'_>) -> bool {
+    context.proven || was_sound(context.last_findings)
 }
 
-/// Whether the token of the run was sound: the server accepted it, or the rules did and the server did not
-/// refuse it.
+/// Whether the token of the last run was sound: the server accepted it, or the rules accepted it and the server did
+/// not refuse it.
 fn was_sound(findings: &[Finding]) -> bool {
     let found = |name: &CheckName| findings.iter().find(|finding| finding.name == *name);
     let succeeded = |name: &CheckName| {
@@ -108,7 +108,7 @@ fn was_sound(findings: &[Finding]) -> bool {
         && (succeeded(&CheckName::TokenExchange) || (succeeded(&CheckName::TokenClaims) && !is_refused))
 }
 
-/// Whether the token is due for nothing yet, as far as can be told.
+/// Whether the token need not be replaced yet, as far as that is known.
 fn is_usable(
     plan: &FederatedPlan,
     issuer: &TrustedIssuer,
@@ -117,13 +117,13 @@ fn is_usable(
     now: Timestamp,
 ) -> bool {
     let is_fresh = Lifetime::of(token).is_ok_and(|life| now < life.renewal());
-    // A key that the issuer withdrew, or an edited Secret, is mended by a new token.
+    // If the issuer withdrew the key, or somebody edited the Secret, a new token corrects that.
     let is_accepted =
         |published: &IssuerPublication| claims::judge(plan, issuer, &published.keys, token, now).is_ok();
     is_fresh && published.is_none_or(is_accepted)
 }
 
-/// Whether the token is for the account that the spec speaks of now: who it says it is for, unproven.
+/// Whether the token is meant for the account that the spec names now, judged by its claims without verification.
 pub(super) fn is_meant(plan: &FederatedPlan, token: &Sensitive) -> bool {
     let Ok(issuer) = &plan.issuer else { return false };
     Token::read(token.expose()).is_ok_and(|token| {
@@ -134,7 +134,7 @@ pub(super) fn is_meant(plan: &FederatedPlan, token: &Sensitive) -> bool {
     })
 }
 
-/// The problem, with how long the token that stays published is valid.
+/// Adds to the problem how long the published token remains valid.
 fn beside(current: Option<&Sensitive>, problem: Problem) -> Problem {
     let Some(end) = current.and_then(expiration) else { return problem };
     let Problem { reason, message } = problem;
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// The findings of a run: the obtained token, what the rules say of it, and what the server does.
+    /// The findings of a run that obtained a token, with these results of the rules and of the server.
     fn run(claims: Option<Reason>, exchange: Option<Reason>) -> Vec<Finding> {
         let finding = |name, failure: Option<Reason>| Finding {
             name,
@@ -181,7 +181,7 @@ mod tests {
             (None, Some(Reason::ManualStepRequired), false),
             (None, Some(Reason::TokenExpired), false),
             (Some(Reason::SubjectMismatch), Some(Reason::NotReached), false),
-            // The server itself can tell what the issuer's keys would.
+            // The server itself can judge a token without the issuer's keys.
             (Some(Reason::TimedOut), None, true),
             (Some(Reason::TimedOut), Some(Reason::NotReached), false),
         ] {

@@ -1,4 +1,4 @@
-//! From the spec to types that cannot be wrong.
+//! Parses `spec.credentials.federated` into types that cannot express invalid settings.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,48 +13,48 @@ use crate::{
     problem::{Problem, quote},
 };
 
-/// Where the spec names the `JwtIssuer`.
+/// The field that refers to the `JwtIssuer`.
 pub(super) const ISSUER: &str = "spec.credentials.federated.issuerRef";
-/// Where the spec names the token that somebody else keeps fresh.
+/// The field that refers to a token that somebody else keeps fresh.
 pub(super) const TOKEN: &str = "spec.credentials.federated.token.secretRef";
-/// Where the spec names the client's secret.
+/// The field that refers to the client's secret.
 pub(super) const CLIENT_SECRET: &str = "spec.credentials.federated.token.clientCredentials.clientSecretRef";
 
-/// Who the account is, and where its tokens come from.
+/// The identity of the account, and the source of its tokens.
 pub struct FederatedSettings {
     /// The name of the `JwtIssuer`.
     pub issuer: String,
-    /// The subject of the tokens, exactly.
+    /// The exact subject of the tokens.
     pub subject: String,
     /// The audience of the tokens.
     pub audience: String,
-    /// Where they come from.
+    /// The source of the tokens.
     pub source: TokenSource,
 }
 
-/// Where tokens come from.
+/// A source of tokens.
 pub enum TokenSource {
-    /// Somebody else puts them into a Secret.
+    /// Somebody else puts tokens into a Secret.
     Secret,
-    /// Kubernetes makes them.
+    /// Kubernetes issues the tokens.
     Kubernetes {
-        /// For this service account of the cluster.
+        /// The Kubernetes service account for which they are issued.
         account: String,
-        /// How long each is to live.
+        /// The requested lifetime of each token.
         expiration: Duration,
     },
-    /// The issuer makes them for a client.
+    /// The issuer gives tokens to a client.
     ClientCredentials {
-        /// The client.
+        /// The identifier of the client.
         id: String,
-        /// The scopes to ask for.
+        /// The scopes to ask for, separated by spaces.
         scope: Option<String>,
-        /// What the issuer wants to be told beside that.
+        /// Further parameters that the issuer expects in the request.
         parameters: BTreeMap<String, String>,
     },
 }
 
-/// The limits of the schema.
+/// The limits of the schema. Lengths are in characters.
 const SUBJECT_LIMIT: usize = 512;
 const AUDIENCE_LIMIT: usize = 256;
 const FIELD_LIMIT: usize = 512;
@@ -65,7 +65,8 @@ const SHORTEST: Duration = Duration::from_mins(10);
 const LONGEST: Duration = Duration::from_hours(24);
 
 impl FederatedSettings {
-    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    /// Parses and checks the spec, without its references. The schema's rules are repeated here, since the command
+    /// `check` works without an API server.
     pub fn parse(spec: &FederatedSpec) -> Result<Self, Problem> {
         let token = &spec.token;
         let source = match (&token.secret_ref, &token.service_account, &token.client_credentials) {
@@ -87,7 +88,7 @@ impl FederatedSettings {
     }
 }
 
-/// Everything that the spec names.
+/// The objects to which the spec refers.
 pub fn references(spec: &FederatedSpec) -> Vec<Reference> {
     let secret = |reference: &KeyReference, field: &'static str| Reference::secret(reference, field);
     let token = spec.token.secret_ref.iter().map(|reference| secret(reference, TOKEN));
@@ -165,7 +166,7 @@ fn parameters(client: &ClientCredentialsToken) -> Result<BTreeMap<String, String
     Ok(parameters)
 }
 
-/// RFC 6749 section 3.3.
+/// Whether the text is a valid scope parameter (RFC 6749 section 3.3).
 fn is_scope(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     text.len() <= FIELD_LIMIT

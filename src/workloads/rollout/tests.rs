@@ -46,7 +46,7 @@ fn replica_set_of(uid: &str, number: u64, hash: &str) -> ReplicaSet {
     .unwrap()
 }
 
-/// A pod of the newest template whose container has this status, and the entries of revision 2.
+/// A pod of the newest template, with the entries of revision 2 and a container of this status.
 fn pod(name: &str, container: &str) -> Pod {
     let container =
         object(&format!("{{name: wandb, image: i, imageID: i, ready: false, restartCount: 0, {container}}}"));
@@ -65,7 +65,7 @@ fn pod(name: &str, container: &str) -> Pod {
     .unwrap()
 }
 
-/// A pod that was made this long after our last change, and says nothing more.
+/// A pod that was created this many minutes after the operator's change, and has no other sign of its state.
 fn made(minutes: i64) -> Pod {
     let mut pod = pod("wandb-a", "state: {running: {}}");
     let since = patience(0).since.unwrap();
@@ -77,7 +77,7 @@ fn patience(minutes: u64) -> RolloutDeadline {
     after(Duration::from_mins(minutes))
 }
 
-/// The patience so long after our last change.
+/// The deadline as it is this long after the operator's change.
 fn after(time: Duration) -> RolloutDeadline {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let since: Timestamp = "2026-11-01T10:00:00.5Z".parse().unwrap();
@@ -94,7 +94,7 @@ fn owner() -> Owner {
     Owner::new("LdapConfig", "ldap", "manager", "corp", "corp-ldap".to_owned())
 }
 
-/// The judgement of one look, after those that the sightings hold.
+/// The result of one run, after the failures that the sightings already hold.
 fn look(
     controller: &WorkloadController,
     pods: &[Pod],
@@ -107,7 +107,7 @@ fn look(
     judge(controller, ListedObjects { pods, replica_sets: &replica_sets }, watched, patience, sightings)
 }
 
-/// The judgement of the first look.
+/// The result of the first run.
 fn judged(
     controller: &WorkloadController,
     pods: &[Pod],
@@ -153,7 +153,7 @@ fn judges_the_status_of_a_deployment() {
         ("progressDeadlineSeconds: 2147483647", format!("{SEEN}, replicas: 1"), 9),
         ("progressDeadlineSeconds: 2147483647", format!("{SEEN}, replicas: 1"), 11),
         ("progressDeadlineSeconds: 3", exceeded("2026-11-01T10:00:00Z"), 1),
-        // Whoever wrote it may have another clock, so its time does not tell that of the rollout before.
+        // The condition may have been written by another clock, so its time cannot say to which rollout it belongs.
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T09:50:00Z"), 9),
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T10:10:00Z"), 9),
         ("progressDeadlineSeconds: 600", exceeded("2026-11-01T09:50:00Z"), 10),
@@ -201,7 +201,7 @@ fn judges_the_status_of_a_stateful_set() {
     insta::assert_snapshot!(found);
 }
 
-/// The revision that is delivered, if any.
+/// The text for the revision that is delivered, or that there is none.
 fn revision(number: Option<u64>) -> String {
     number.map_or_else(|| "no revision".to_owned(), |number| format!("revision {number}"))
 }
@@ -223,7 +223,7 @@ fn no_pod_proves_no_revision() {
         ("StatefulSet", "replicas: 0", format!("{seen}, {set}")),
         ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 2")),
         ("StatefulSet", partition, format!("{seen}, {set}, readyReplicas: 0")),
-        // The pods are of the present template anyway.
+        // The pods are of the current template already.
         ("StatefulSet", partition, format!("{seen}, {set}, updatedReplicas: 2, readyReplicas: 2")),
     ];
     let mut found = String::new();
@@ -250,7 +250,7 @@ fn the_wait_begins_with_the_newest_pod() {
         ("StatefulSet", "", &set, &[60], 71, true),
         ("StatefulSet", "", &set, &[0, 60], 69, false),
         ("StatefulSet", "", &set, &[], 71, false),
-        // It cannot make any.
+        // The controller cannot make any pod.
         ("StatefulSet", "", &none, &[], 69, false),
         ("StatefulSet", "", &none, &[], 71, true),
         ("Deployment", "", &plain, &[60], 69, false),
@@ -258,16 +258,17 @@ fn the_wait_begins_with_the_newest_pod() {
         ("Deployment", "", &plain, &[], 71, false),
         ("Deployment", "", &refused, &[], 69, false),
         ("Deployment", "", &refused, &[], 71, true),
-        // Kubernetes has a deadline for rollouts, and none for scaling.
+        // Kubernetes has a deadline for rollouts, but none for scaling.
         ("Deployment", "progressDeadlineSeconds: 600", &plain, &[60], 71, false),
         ("Deployment", "progressDeadlineSeconds: 600", &scaled, &[60], 69, false),
         ("Deployment", "progressDeadlineSeconds: 600", &scaled, &[60], 71, true),
-        // Our change is what counts where it came later than the pods.
+        // The operator's change counts if it came later than the pods.
         ("StatefulSet", "", &set, &[-60], 9, false),
     ] {
         let pods: Vec<_> = pods.iter().map(|minutes| made(*minutes)).collect();
         let (controller, mut sightings) = (controller(kind, spec, status), Sightings::default());
-        // Pods that are refused are waited for since that is seen, and looked at again and again.
+        // If pods are refused, the wait begins when that is first observed, so several runs come before the last
+        // one.
         for minute in 60..minutes {
             look(&controller, &pods, Some(2), after(Duration::from_secs(60 * minute + 1)), &mut sightings);
             look(&controller, &pods, Some(2), after(Duration::from_secs(60 * minute + 31)), &mut sightings);
@@ -291,7 +292,7 @@ fn the_worst_of_several_counts() {
     assert_eq!(Rollout::worst([waits(), fails(), Rollout::Complete, waits()]), fails());
 }
 
-/// A Deployment that is through or not, whose template refers to these Secrets.
+/// A Deployment whose template refers to these Secrets, with this number of updated pods.
 fn rendered(name: &str, secrets: &[&str], updated: i32) -> WorkloadController {
     let sources: Vec<_> = secrets.iter().map(|name| json!({"secretRef": {"name": name}})).collect();
     WorkloadController::Deployment(
@@ -348,7 +349,7 @@ fn judges_what_the_operator_of_the_server_renders() {
         writeln!(found, "{}, {minutes} min: {}", revision(number), told(&rollout)).unwrap();
     }
     insta::assert_snapshot!(found);
-    // One that is scaled to zero neither proves a revision nor keeps others from doing so.
+    // A workload that is scaled to zero neither proves a revision nor keeps other workloads from doing so.
     let mut idle = rendered("idle", &["corp-ldap-2"], 0);
     if let WorkloadController::Deployment(deployment) = &mut idle {
         deployment.spec.as_mut().unwrap().replicas = Some(0);
@@ -359,7 +360,7 @@ fn judges_what_the_operator_of_the_server_renders() {
         assert_eq!(rollout == Rollout::Complete, completes, "{rollout:?}");
         assert!(!matches!(rollout, Rollout::Failed(_)));
     }
-    // Pods count for the workload that selects them.
+    // A pod counts for the workload whose selector matches it.
     let mut crashing = pod("p", "restartCount: 9, state: {waiting: {reason: CrashLoopBackOff}}");
     crashing.metadata.labels.get_or_insert_default().insert("app".to_owned(), "app".to_owned());
     for (name, fails) in [("app", true), ("api", false)] {

@@ -1,20 +1,21 @@
-//! Lists of authorities' certificates: which entry is the owner's, and whether one is needed.
+//! Maintains the owner's entry in lists of certificate authorities, and decides whether one is needed.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::{
-    engine::MANAGER,
+    api::MANAGER,
     net::{certificates_in, only_certificates},
     workloads::Owner,
 };
 
-/// The list with the owner's entry as it should be; without certificates there is none.
+/// Returns the list with the owner's entry brought up to date. Without certificates, the owner has no entry.
 ///
-/// What stands outside of PEM blocks is a comment to everybody who reads certificates, so the first line
-/// can say whose entry it is. Where somebody else listed the same certificates, another entry is not
-/// needed (as the server reads them); those of the other resources of this operator do not count, since they go with them.
+/// Programs that read certificates ignore text outside of PEM blocks, so the first line of an entry can name its
+/// owner. No entry is needed if somebody else has listed the same certificates, since the server reads all entries.
+/// Entries of other resources of this operator do not count for that, because they are removed together with their
+/// resource.
 pub(super) fn listed(present: &[Value], owner: &Owner, certificates: Option<&str>) -> Vec<Value> {
     let mark = format!("# {}", owner.manager);
     let is_own = |entry: &Value| first_line(entry) == Some(mark.as_str());
@@ -40,7 +41,7 @@ fn first_line(entry: &Value) -> Option<&str> {
     entry.as_str()?.lines().next().map(str::trim_end)
 }
 
-/// Whether somebody who is none of this operator's resources listed every one of these certificates.
+/// Whether every one of these certificates is in an entry that belongs to no resource of this operator.
 fn are_listed(present: &[Value], pem: &str) -> bool {
     let ours = format!("# {MANAGER}/");
     let others =
@@ -50,7 +51,7 @@ fn are_listed(present: &[Value], pem: &str) -> bool {
     !wanted.is_empty() && wanted.is_subset(&listed)
 }
 
-/// The certificates themselves, however their lines are broken.
+/// The decoded certificates, so that line breaks make no difference.
 fn blocks(pem: &str) -> BTreeSet<Vec<u8>> {
     certificates_in(pem).into_iter().collect()
 }
@@ -61,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// What looks like a certificate to those who do not look into it.
+    /// A PEM block that is not a real certificate.
     fn pem(content: &str) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n")
     }
@@ -83,17 +84,18 @@ mod tests {
             (vec![], None, vec![]),
             (vec![], Some("AAAA"), vec![&mine]),
             (vec![&b], Some("AAAA"), vec![&b, &mine]),
-            // Replaced where it stands, and said once.
+            // The entry is replaced in its position, and duplicates of it are removed.
             (vec![&mine_b, &b], Some("AAAA"), vec![&mine, &b]),
             (vec![&mine, &b, &mine], Some("AAAA"), vec![&mine, &b]),
             (vec![&mine, &b], None, vec![&b]),
-            // Somebody else has it.
+            // Somebody else has listed the certificate, so no entry is needed.
             (vec![&a], Some("AAAA"), vec![&a]),
             (vec![&both], Some("AAAA"), vec![&both]),
             (vec![&both], None, vec![&both]),
-            // They got it later: no reason for another rollout.
+            // Somebody else lists the certificate later. The entry stays, because removing it would cause another
+            // rollout.
             (vec![&a, &mine], Some("AAAA"), vec![&a, &mine]),
-            // Another resource's entry may go at any time.
+            // The entry of another resource does not count, because it may be removed at any time.
             (vec![&other], Some("AAAA"), vec![&other, &mine]),
             (vec![&other, &mine], None, vec![&other]),
         ] {

@@ -1,4 +1,4 @@
-//! Fields that somebody else has set.
+//! Collects fields that somebody else has set, and makes one problem of them.
 
 use super::edit::ForeignEntries;
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
     workloads::{ADVICE_TO_ADOPT, Owner},
 };
 
-/// Fields that somebody else has set, with who did where that is known.
+/// Fields that somebody else has set, as texts with the field managers where these are known.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts(Vec<String>);
 
 impl Conflicts {
-    /// Notes a field, once.
+    /// Adds a field, unless it has been added already.
     pub fn add(&mut self, field: &str, managers: &[&str]) {
         let field = quote(field);
         let text = match managers {
@@ -24,7 +24,7 @@ impl Conflicts {
         }
     }
 
-    /// The problem that the fields are, if there are any.
+    /// The problem that reports the fields, or `None` if there are none.
     pub fn into_problem(self, name: &str, owner: &Owner, others: ForeignEntries) -> Option<Problem> {
         let advice = match others {
             ForeignEntries::Refuse => ADVICE_TO_ADOPT,

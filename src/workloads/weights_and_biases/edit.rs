@@ -1,50 +1,50 @@
-//! One owner's entries in a copy of the resource: each step looks at what was seen, and either puts the
-//! owner's entry there, or takes it out, or notes that somebody else has the place.
+//! Edits a copy of the resource for one owner. Each step compares one place with the original, and then puts the
+//! owner's entry there, removes it, or records that somebody else has set the place.
 
 use serde_json::{Value, json};
 
 use super::{authorities, conflicts::Conflicts, origin, reference::Form, tree};
 use crate::{
-    engine::MANAGER,
+    api::MANAGER,
     problem::Problem,
     workloads::{EntryHolder, Owner, PresentVariable, ValueOrigin, managed_fields::ManagedFields},
 };
 
-/// A field that holds a value itself.
+/// A field that contains its value itself, instead of referring to a Secret.
 pub(super) struct Literal<'a> {
     pub path: &'a [&'a str],
-    /// The name under which its value is published, where it is.
+    /// The environment variable under which the same value is published, if there is one.
     pub name: Option<&'a str>,
-    /// What it holds while nobody sets it; null for nothing.
+    /// The value of the field while nobody sets it; null means that it is absent.
     pub unset: Value,
 }
 
-/// A copy of the resource in which one owner's entries change.
+/// A copy of the resource in which the entries of one owner change.
 pub(super) struct Edit<'a> {
     owner: &'a Owner,
     displaced: &'a [Owner],
-    /// The name of the Secret that the entries are to refer to.
+    /// The name of the Secret to which the entries must refer.
     revision: Option<String>,
     managed: ManagedFields<'a>,
     seen: &'a Value,
     copy: Value,
     conflicts: Conflicts,
     others: ForeignEntries,
-    /// What others have set of what is wanted.
+    /// The variables that others have set and that the owner needs.
     occupied: Vec<PresentVariable>,
 }
 
-/// What becomes of what somebody else has set.
+/// What to do with entries that somebody else has set where the owner needs its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ForeignEntries {
-    /// It is in the way.
+    /// Report them as a conflict.
     Refuse,
-    /// It gives its place up.
+    /// Replace them.
     TakeOver,
 }
 
 impl<'a> Edit<'a> {
-    /// A copy as it was seen.
+    /// Begins with an unchanged copy of the resource.
     pub fn new(
         seen: &'a Value,
         managed: ManagedFields<'a>,
@@ -58,59 +58,60 @@ impl<'a> Edit<'a> {
         Self { owner, displaced, revision, managed, seen, copy, conflicts, others, occupied }
     }
 
-    /// The same, where others give their places up.
+    /// The same edit, which now replaces the entries of others.
     #[must_use]
     pub fn taking_over(self) -> Self {
         Self { others: ForeignEntries::TakeOver, ..self }
     }
 
-    /// What others have set of what is wanted.
+    /// The variables that others have set and that the owner needs.
     pub fn occupied(self) -> Vec<PresentVariable> {
         self.occupied
     }
 
-    /// What was seen.
+    /// The original resource.
     pub fn seen(&self) -> &'a Value {
         self.seen
     }
 
-    /// What it is to become.
+    /// The edited copy.
     pub fn edited(&self) -> &Value {
         &self.copy
     }
 
-    /// Whether others give their places up.
+    /// Whether entries of others are replaced.
     pub fn is_taking_over(&self) -> bool {
         self.others == ForeignEntries::TakeOver
     }
 
-    /// Whether it is to become anything else.
+    /// Whether the edit has changed anything.
     pub fn is_changed(&self) -> bool {
         self.copy != *self.seen
     }
 
-    /// The merge patch of the changes.
+    /// The merge patch of all changes, or the problem if there were conflicts.
     pub fn finish(self, name: &str) -> Result<Option<Value>, Problem> {
         let change = tree::difference(self.seen, &self.copy);
         self.conflicts.into_problem(name, self.owner, self.others).map_or(Ok(change), Err)
     }
 
-    /// The same for an object that has more than what was edited. What takes the place of an entry there stands where
-    /// that stood.
+    /// Like `finish`, for a `base` that has more entries than the edited object. An entry that replaces one of
+    /// `base` gets its position.
     pub fn finish_over(mut self, base: &Value, name: &str) -> Result<Option<Value>, Problem> {
         tree::keep_order(base, &mut self.copy);
         let change = tree::difference(base, &self.copy);
         self.conflicts.into_problem(name, self.owner, self.others).map_or(Ok(change), Err)
     }
 
-    /// The field refers to this key, or not to the owner.
+    /// Makes the field refer to this key. Without a key, a reference of the owner is removed.
     pub fn reference(&mut self, path: &[&str], form: Form, key: Option<&str>) {
         let present = tree::find(self.seen, path).filter(|value| !form.is_vacant(value));
         self.refer(path, form, present, key);
     }
 
-    /// The field refers to this key, or not to the owner. Under a variable of the owner that beats the field there
-    /// is nothing but what came with that variable by conversion from the first version.
+    /// Makes a typed field refer to this key, or removes a reference of the owner. If the list at `list` has a
+    /// variable of the owner called `name`, that variable overrides the field, so a foreign value in the field is
+    /// only a by-product of the conversion from the first version and may be replaced.
     pub fn field(&mut self, path: &[&str], form: Form, key: Option<&str>, (list, name): (&[&str], &str)) {
         let is_beaten = tree::list(self.seen, list).iter().any(|entry| {
             tree::text(entry, &["name"]) == Some(name) && self.is_own(Form::Variable.secret(entry))
@@ -140,8 +141,8 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// A variable at the path gives way to another place of the owner, over which it would win. Whose it is otherwise
-    /// is for the caller to tell.
+    /// Removes the variable at the path, which would otherwise override an entry of the owner elsewhere. A variable
+    /// of somebody else stays; the caller must report it.
     pub fn give_way(&mut self, path: &[&str]) {
         let Some(present) = tree::find(self.seen, path) else { return };
         if self.is_taking_over() || self.may_replace(Form::Variable.secret(present)) {
@@ -149,7 +150,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Who has set the field: the owner, one that gives way to it, or somebody else.
+    /// Who has set the field: the owner, a resource that gives way to it, or somebody else.
     pub fn holder(&self, path: &[&str], secret: Option<&str>) -> EntryHolder {
         if self.is_own(secret) || (secret.is_none() && self.is_made_here(path)) {
             EntryHolder::Own
@@ -160,7 +161,8 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Nobody sets these environment variables, since another place of the owner stands for them.
+    /// Checks that nobody else sets these environment variables in the list, since the owner has an entry for them
+    /// in another place.
     pub fn vacant_variables(&mut self, path: &[&str], names: &[&str]) {
         let entries = tree::list(self.seen, path);
         for (entry, value) in entries.iter().zip(origin::of_list(entries)) {
@@ -174,7 +176,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// The list of environment variables has these of the owner, each from the key of its name.
+    /// Makes the list of environment variables contain these of the owner. Each refers to the key of its own name.
     pub fn variables(&mut self, path: &[&str], names: &[&str]) {
         let form = Form::Variable;
         let entry = |name: &str| {
@@ -190,14 +192,14 @@ impl<'a> Edit<'a> {
             let name = tree::text(present, &["name"]).unwrap_or_default();
             let secret = form.secret(present);
             let is_wanted = self.revision.is_some() && names.contains(&name);
-            // Another place stands for it.
+            // The owner has an entry for this variable in another place.
             if displaced.iter().any(|other| other == name) {
                 continue;
             }
             if is_wanted && !self.may_replace(secret) && !self.takes_over(path, Some(name), value) {
                 self.conflict_in_list(path, name);
             } else if is_wanted || self.is_own(secret) {
-                // The first entry of a name keeps its place, and a second one goes.
+                // The first entry of a name keeps its position, and duplicates are removed.
                 let position = wanted.iter().position(|(wanted, _)| *wanted == name);
                 entries.extend(position.map(|position| wanted.remove(position).1));
             } else {
@@ -208,13 +210,13 @@ impl<'a> Edit<'a> {
         self.put_list(path, entries);
     }
 
-    /// The field holds this value, or none of the owner's.
+    /// Makes the field contain this value. Without a value, the owner's value is removed.
     pub fn literal(&mut self, literal: &Literal<'_>, wanted: Option<Value>) {
         let path = literal.path;
         let present = tree::find(self.seen, path);
         let is_unset = present.is_some_and(|value| *value == literal.unset || value.as_str() == Some(""));
         let mut others = self.foreign_managers(path);
-        // The W&B operator writes what nobody set.
+        // The W&B operator writes the default into fields that nobody has set.
         others.retain(|manager| !is_unset || *manager != WANDB_OPERATOR);
         let is_foreign = !others.is_empty();
         match (present, wanted) {
@@ -227,7 +229,7 @@ impl<'a> Edit<'a> {
                 self.conflict(path);
             }
             (_, Some(wanted)) => self.put(path, wanted),
-            // The API server puts the default back, so that the field never goes.
+            // The API server restores the default, so removing it again would never end.
             (Some(_), None) if is_unset || is_foreign => {}
             (Some(_), None) => {
                 let mut owners = self.managed.owners_of(path);
@@ -239,7 +241,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// The list of authorities has these certificates.
+    /// Makes the list of certificate authorities contain these certificates.
     pub fn authorities(&mut self, path: &[&str], certificates: Option<&str>) {
         match tree::find(self.seen, path) {
             Some(present) if !present.is_array() => {
@@ -254,7 +256,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Notes what somebody else has set of what is published under the name, and whether it gives its place up.
+    /// If foreign entries are replaced, records the variable that somebody else has set and returns true.
     fn takes_over(&mut self, path: &[&str], name: Option<&str>, value: ValueOrigin) -> bool {
         let (ForeignEntries::TakeOver, Some(name)) = (self.others, name) else { return false };
         let managers = self.foreign_managers(path).into_iter().map(str::to_owned).collect();
@@ -263,19 +265,20 @@ impl<'a> Edit<'a> {
         true
     }
 
-    /// The names of what gives its place at the path up.
+    /// The names of the variables at the path that are being replaced.
     fn displaced(&self, path: &[&str]) -> Vec<String> {
         let container = path.join(".");
         let here = self.occupied.iter().filter(|other| other.container == container);
         here.map(|other| other.name.clone()).collect()
     }
 
-    /// Notes that somebody else has set the field.
+    /// Records that somebody else has set the field.
     fn conflict(&mut self, path: &[&str]) {
         self.conflicts.add(&path.join("."), &self.foreign_managers(path));
     }
 
-    /// Notes that somebody else has set a value at a place of this description, which may be a path here.
+    /// Records that somebody else has set a value in the place of this description. The path is that of the place
+    /// in the resource, or empty if it is in another object.
     pub fn conflict_at(&mut self, place: &str, path: &[&str]) {
         self.conflicts.add(place, &self.foreign_managers(path));
     }
@@ -293,7 +296,8 @@ impl<'a> Edit<'a> {
         self.is_own(secret) || secret.is_some_and(yields)
     }
 
-    /// Who set the field, apart from this operator: which of its resources has a place is decided elsewhere.
+    /// The field managers that set the field, without those of this operator. Which resource of this operator has a
+    /// place is decided elsewhere.
     pub fn foreign_managers(&self, path: &[&str]) -> Vec<&'a str> {
         self.managed
             .owners_of(path)
@@ -320,7 +324,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Takes the field out, and the maps around it that were made for it and are empty now.
+    /// Removes the field, and the maps around it that this operator created and that are empty now.
     fn take_out(&mut self, path: &[&str]) {
         tree::remove(&mut self.copy, path);
         let Some((_, parent)) = path.split_last() else { return };
@@ -331,18 +335,18 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Whether this operator made the field, and nobody else says that it is to be there.
+    /// Whether only this operator has set the field, so that nobody else wants it to exist.
     pub fn is_made_here(&self, path: &[&str]) -> bool {
         let mut owners = self.managed.owners_of(path).peekable();
         owners.peek().is_some() && owners.all(|owner| is_operator(owner.manager))
     }
 }
 
-/// The field manager of the W&B operator, which is the name of its program. It writes entries anew, and points none
-/// of them elsewhere.
+/// The field manager of the W&B operator, which is the name of its program. It rewrites entries, but never points
+/// one to another revision.
 pub(super) const WANDB_OPERATOR: &str = "manager";
 
-/// Whether a field manager is one of this operator's.
+/// Whether the field manager belongs to a resource of this operator.
 pub(super) fn is_operator(manager: &str) -> bool {
     manager.strip_prefix(MANAGER).is_some_and(|rest| rest.starts_with('/'))
 }

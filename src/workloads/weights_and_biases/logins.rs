@@ -1,8 +1,8 @@
-//! Which workloads answer logins, and what those have of the entries: pure.
+//! Finds the workloads that answer logins, and which of the entries they have. This is pure.
 //!
-//! W&B's chart gives the same environment to every part of the server. Of these only `wandb/local` (`app`) and
-//! the API of the split services (`api`) serve `/oidc` and check passwords, so that only they tell whether
-//! people can log in.
+//! W&B's chart gives the same environment to every part of the server. Only `wandb/local` (`app`) and the API of
+//! the split services (`api`) serve `/oidc` and check passwords, so only these parts show whether people can log
+//! in.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use kube::core::ObjectMeta;
 use super::{edit::WANDB_OPERATOR, v1::LOGIN_APPLICATIONS};
 use crate::workloads::{Owner, RepointedBy, workload::WorkloadController};
 
-/// The name of the application that a workload is.
+/// The label with the name of the application that a workload runs.
 const APPLICATION: &str = "app.kubernetes.io/name";
-/// The release that a workload is of: the chart's release has the resource's name.
+/// The label with the Helm release of a workload. The release of the chart has the name of the resource.
 const RELEASE: &str = "app.kubernetes.io/instance";
-/// What the chart appends to the name of the workload of `wandb/local`.
+/// The suffix that the chart appends to the name of the workload of `wandb/local`.
 const POSTFIX: &str = "-bc";
 
 /// The workloads of the release that answer logins.
@@ -30,12 +30,13 @@ pub(super) fn of_release(workloads: Vec<WorkloadController>, release: &str) -> V
     workloads
 }
 
-/// The release that a workload which answers logins is of, as far as its metadata tell.
+/// The release of a workload that answers logins, as far as its metadata show that.
 pub(in crate::workloads) fn release_answering_logins(metadata: &ObjectMeta) -> Option<&str> {
     release_of(metadata).filter(|_| is_labelled(metadata))
 }
 
-/// Those of the workloads with entries of the owner that answer logins; all of them where none is known to.
+/// The workloads with entries of the owner that answer logins, or all with entries if none is known to answer
+/// logins.
 pub(super) fn among(workloads: Vec<WorkloadController>, owner: &Owner) -> Vec<WorkloadController> {
     let mut referring = workloads;
     referring.retain(|each| !each.revisions(owner).is_empty());
@@ -47,8 +48,8 @@ pub(super) fn among(workloads: Vec<WorkloadController>, owner: &Owner) -> Vec<Wo
     referring
 }
 
-/// What a workload has instead of these variables, each of which is to refer to the Secret beside it: the
-/// revisions of the owner that it refers to there; nothing where it has all of them.
+/// Compares the workload with these variables, each of which must come from the Secret beside it. Returns the
+/// revisions of the owner that other variables refer to instead, or `None` if there is no difference.
 pub(super) fn difference(
     controller: &WorkloadController,
     variables: &[(&str, &str)],
@@ -69,7 +70,8 @@ pub(super) fn difference(
     (!idle && !others.is_empty()).then(|| numbers.collect())
 }
 
-/// The Secret that a variable of the container comes from; its last entry counts.
+/// The Secret from which the variable of the container comes. If the name occurs several times, the last entry
+/// counts.
 fn secret_of<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
     let entries = container.env.iter().flatten();
     let last: &EnvVar = entries.rev().find(|entry| entry.name == name)?;
@@ -80,13 +82,14 @@ fn login_containers(controller: &WorkloadController) -> impl Iterator<Item = &Co
     controller.containers().filter(|container| LOGIN_APPLICATIONS.contains(&container.name.as_str()))
 }
 
-/// Who last changed the template of the workload.
+/// The last change of the workload's pod template.
 pub(super) fn last_change(controller: &WorkloadController) -> RepointedBy {
     let has_template = |fields: &serde_json::Value| fields.pointer("/f:spec/f:template").is_some();
     let entries = controller.metadata().managed_fields.iter().flatten();
     let entries =
         entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_template(&fields.0)));
-    // Times are whole seconds. What the W&B operator wrote in the same one undid nothing.
+    // Times in `managedFields` are whole seconds. If a person and the W&B operator wrote in the same second, the
+    // person counts.
     let newest = entries.max_by_key(|entry| {
         let is_person = entry.manager.as_deref() != Some(WANDB_OPERATOR);
         (entry.time.as_ref().map(|time| time.0), is_person)
@@ -101,7 +104,7 @@ fn release_of(metadata: &ObjectMeta) -> Option<&str> {
     metadata.labels.as_ref()?.get(RELEASE).map(String::as_str)
 }
 
-/// Whether the name or the label is that of such an application.
+/// Whether the label or the name of the workload is that of an application which answers logins.
 fn is_labelled(metadata: &ObjectMeta) -> bool {
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(APPLICATION)).map(String::as_str);
     let name = metadata.name.as_deref().zip(release_of(metadata));

@@ -1,9 +1,12 @@
-//! The W&B operator's own resource, in the version that is stored.
+//! Delivers values to the W&B operator's own resource, in the version in which it is stored.
 //!
-//! In reading order: [`version`] tells the version and [`shape`] what its fields are like, [`v1`] and [`v2`] where
-//! each setting stands in it, and [`edit`] how an entry comes and goes; [`reference`], [`origin`], [`authorities`],
-//! [`conflicts`] and [`tree`] are its parts. A change is a merge patch with the version that was seen, since the list of environment
-//! variables is one value that several resources share.
+//! In reading order: [`version`] finds the version and [`shape`] the shape of its OIDC fields; [`v1`] and [`v2`]
+//! know where each setting belongs in the resource; [`edit`] puts entries there and removes them, with the help of
+//! [`reference`], [`origin`], [`authorities`], [`conflicts`] and [`tree`]; [`logins`] finds the workloads that show
+//! whether people can log in.
+//!
+//! A change is a merge patch that pins the version of the snapshot, because several resources share the list of
+//! environment variables, which the API server treats as one value.
 
 mod authorities;
 mod conflicts;
@@ -42,22 +45,24 @@ use crate::problem::{Problem, enumerate};
 #[derive(Clone, Debug)]
 pub struct WeightsAndBiases {
     version: Version,
-    /// What its fields for OIDC are like.
+    /// The shape of its fields for OIDC.
     shape: OidcFieldShape,
     object: DynamicObject,
-    /// What the W&B operator v1 merges with it; nothing in other versions.
+    /// The other sources of values that the W&B operator v1 merges with the resource. It is empty in other
+    /// versions.
     sources: v1::ValueSources,
-    /// What the W&B operator v1 made of it to answer logins; nothing in other versions, where that operator
-    /// keeps what it made as it is.
+    /// The workloads that the W&B operator v1 made of the resource and that answer logins. It is empty in other
+    /// versions, where that operator itself corrects changes of its workloads.
     logins: Vec<WorkloadController>,
 }
 
-/// The W&B operator's resource in the version that is stored; nothing where none can be used.
+/// The W&B operator's resource in the version that is stored, or `None` if there is no usable version.
 pub async fn stored_resource(client: &Client) -> Result<Option<ApiResource>, kube::Error> {
     Ok(version::stored(client).await?.ok().flatten().map(Version::resource))
 }
 
-/// The `WeightsAndBiases` that a Deployment was made of by the W&B operator v1, if it answers logins.
+/// The name of the `WeightsAndBiases` of which the W&B operator v1 made this Deployment, if the Deployment answers
+/// logins.
 pub fn rendered_of(deployment: &ObjectMeta) -> Option<&str> {
     logins::release_answering_logins(deployment)
 }
@@ -101,7 +106,7 @@ pub(super) async fn read(
     Ok(Ok(Some(seen)))
 }
 
-/// What a delivery makes of a resource that has nothing of anybody's yet, in each version.
+/// Shows what a delivery adds to a resource without any entries, in each version.
 pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec<Value> {
     let seen = json!({});
     let object = |version: Version| {
@@ -117,7 +122,7 @@ pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec
                 Ok(())
             }
         };
-        // Nothing of somebody else's can be in the way of an empty resource.
+        // An empty resource has no foreign entries, so that no conflict is possible.
         let edited = edited.and_then(|()| edit.finish(name));
         let mut object = edited.ok().flatten().unwrap_or_else(|| json!({}));
         let resource = version.resource();
@@ -144,7 +149,7 @@ impl WeightsAndBiases {
         }
     }
 
-    /// What the workloads that answer logins have instead of what the resource says of the owner.
+    /// The workloads that answer logins but differ from what the resource says about the owner's entries.
     fn undone(&self, owner: &Owner) -> Option<Undone> {
         self.differences(&self.logins, owner)
     }
@@ -168,7 +173,7 @@ impl WeightsAndBiases {
         })
     }
 
-    /// Makes the W&B operator v1 apply everything again, which it does for a change of the resource only.
+    /// Makes the W&B operator v1 apply its chart again, which it does only after a change of the resource.
     pub(super) fn repair(&self, owner: &Owner, undone: &Undone) -> Result<Option<Change>, Problem> {
         let mut edit = Edit::new(&self.object.data, self.managed(), owner, None, &[]);
         let generation = |(title, generation): &(String, Option<i64>)| {
@@ -179,7 +184,7 @@ impl WeightsAndBiases {
         Ok(edit.finish(self.name())?.map(|patch| Change::Merge(self.for_this_version(patch))))
     }
 
-    /// Who set the reference at the path, if it was neither this operator nor the W&B operator.
+    /// Who set the reference at the path, if that was neither this operator nor the W&B operator.
     fn mover(&self, path: &[&str]) -> Option<RepointedBy> {
         let owners: Vec<_> = self.managed().owners_of(path).collect();
         if owners.iter().any(|owner| is_operator(owner.manager)) {
@@ -211,8 +216,8 @@ impl WeightsAndBiases {
         Ok(patch.map(|patch| Change::Merge(self.for_this_version(patch))))
     }
 
-    /// The resource as it is once the entries of these owners are out; nothing where they have none. One change leads
-    /// from theirs to those of whoever takes their place.
+    /// The resource without the entries of these owners, or `None` if they have none. With it, one single change
+    /// replaces their entries by those of the resource that supersedes them.
     fn without(&self, owners: &[Owner]) -> Result<Option<Self>, Problem> {
         let mut bare: Option<Self> = None;
         for owner in owners {
@@ -228,7 +233,7 @@ impl WeightsAndBiases {
         Ok(bare)
     }
 
-    /// The resource with the entries of the delivery.
+    /// Applies the delivery to the copy.
     fn edited<'a>(&'a self, edit: Edit<'a>, delivery: Option<&Delivery<'_>>) -> Result<Edit<'a>, Problem> {
         let mut edit = edit;
         match self.version {
@@ -242,7 +247,7 @@ impl WeightsAndBiases {
         Ok(edit.finish(self.name())?.map(|patch| Change::Merge(self.for_this_version(patch))))
     }
 
-    /// The same, where what others have set is taken over.
+    /// Like `change`, but takes over the entries of others.
     pub(super) fn take_over(
         &self,
         owner: &Owner,
@@ -251,14 +256,14 @@ impl WeightsAndBiases {
         self.finished(self.takeover(owner, delivery, &[])?)
     }
 
-    /// What others have set of what is to be delivered.
+    /// The variables that others have set and that the delivery needs.
     pub(super) fn present(
         &self,
         owner: &Owner,
         delivery: &Delivery<'_>,
         displaced: &[Owner],
     ) -> Vec<PresentVariable> {
-        // What keeps the delivery from being decided is told by the change.
+        // A problem that prevents this is reported by `change`.
         let Ok(edit) = self.takeover(owner, delivery, displaced) else { return Vec::new() };
         match self.version {
             Version::V1 => v1::present(edit, &self.as_v1(), &v1::names(delivery)),
@@ -277,7 +282,7 @@ impl WeightsAndBiases {
         self.edited(edit, Some(delivery))
     }
 
-    /// The patch for the object and the version that was seen, and for no other.
+    /// Makes the patch valid only for the object and version of the snapshot.
     fn for_this_version(&self, mut patch: Value) -> Value {
         let metadata = &self.object.metadata;
         let identity = json!({"resourceVersion": metadata.resource_version, "uid": metadata.uid});
@@ -303,7 +308,7 @@ impl WeightsAndBiases {
         v1::V1Snapshot { name: self.name(), object: &self.object.data, sources: &self.sources }
     }
 
-    /// Those of the namespace's workloads whose pods tell whether people can log in with the owner's entries.
+    /// The workloads of the namespace whose pods show whether people can log in with the owner's entries.
     pub(super) fn answering_logins(
         &self,
         workloads: Vec<WorkloadController>,
@@ -315,7 +320,7 @@ impl WeightsAndBiases {
         }
     }
 
-    /// What these workloads lack of the owner's entries, as a clause.
+    /// Says, as a clause, which of these workloads lack entries of the owner.
     pub(super) fn lacking(&self, workloads: &[WorkloadController], owner: &Owner) -> Option<String> {
         let different = self.differences(workloads, owner)?;
         Some(format!("{} has not all of the entries", enumerate(different.titles())))

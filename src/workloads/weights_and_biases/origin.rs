@@ -1,18 +1,18 @@
-//! Where the values come from that somebody else has set in the resource.
+//! Finds where the values come from that somebody else has set in the resource.
 
 use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Map, Value};
 
 use super::tree;
 use crate::{
-    engine::{Reference, ReferenceSource, Requirement},
+    references::{Reference, ReferenceSource, Requirement},
     workloads::{
         ValueOrigin, ValuePart,
         present::{OtherSources, origins},
     },
 };
 
-/// Where the value of a field comes from, in any of the forms that fields of the resource have.
+/// The origin of the value of a field, in any of the forms that fields of the resource have.
 pub(super) fn of_field(value: &Value) -> ValueOrigin {
     match value {
         Value::String(text) => {
@@ -28,11 +28,12 @@ pub(super) fn of_field(value: &Value) -> ValueOrigin {
     }
 }
 
-/// Where the values of a list of environment variables come from, in its order.
+/// The origins of the values in a list of environment variables, in its order.
 pub(super) fn of_list(entries: &[Value]) -> Vec<ValueOrigin> {
     let parsed = entries.iter().map(|entry| serde_json::from_value(entry.clone()));
     match parsed.collect::<Result<Vec<EnvVar>, _>>() {
-        // The W&B operator sets further variables before these.
+        // The W&B operator puts further variables before these, so a reference may mean one that is not in the
+        // list.
         Ok(variables) => origins(&variables, OtherSources::Sources),
         Err(_) => entries.iter().map(|_| UNKNOWN).collect(),
     }
@@ -46,7 +47,7 @@ fn of_variable(value: &Value) -> ValueOrigin {
     of_list(&[entry]).pop().unwrap_or(UNKNOWN)
 }
 
-/// A reference to a key of a Secret, as the resource's own fields have it.
+/// The origin of a reference to a key of a Secret, in the forms that fields of the resource have.
 fn of_selector(value: &Value) -> Option<ValueOrigin> {
     let key = tree::text(value, &["key"]).or_else(|| tree::text(value, &["secretKey"]))?;
     Some(ValueOrigin::Parts(vec![ValuePart::Key(Reference {

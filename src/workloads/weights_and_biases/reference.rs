@@ -1,34 +1,34 @@
-//! The forms in which the resource refers to a key of a Secret.
+//! Writes and reads references to a key of a Secret, in the forms that the resource has for them.
 
 use serde_json::{Value, json};
 
 use super::{shape::OidcFieldShape, tree};
 
-/// How a reference to a key of a Secret is written.
+/// A form of a reference to a key of a Secret.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
-    /// A field for OIDC, in the shape that the installed definition has.
+    /// A field for OIDC, in the shape of the installed definition.
     Field(OidcFieldShape),
-    /// The source of an environment variable.
+    /// An environment variable with `valueFrom`.
     Variable,
-    /// The chart's own, for the secret of an OpenID client.
+    /// The chart's own form for the secret of an OpenID Connect client.
     OidcSecret,
 }
 
-/// A reference in the resource.
+/// A reference that the resource contains.
 pub(super) struct ResourceReference<'a> {
-    /// The field whose owner set it.
+    /// The field whose field manager counts as the author of the reference.
     pub path: Vec<&'a str>,
-    /// The Secret's name.
+    /// The name of the Secret.
     pub secret: &'a str,
 }
 
-/// Where a field or a variable that takes its value from elsewhere names the source.
+/// Where a field or variable names the source of its value.
 const SOURCE: &[&str] = &["valueFrom", "secretKeyRef"];
 const NAME_IN_SOURCE: &[&str] = &["valueFrom", "secretKeyRef", "name"];
 
 impl Form {
-    /// The reference to this key.
+    /// Makes the reference to this key.
     pub fn to(self, secret: &str, key: &str) -> Value {
         match self {
             Self::Field(OidcFieldShape::Selector) => json!({"name": secret, "key": key}),
@@ -39,8 +39,8 @@ impl Form {
         }
     }
 
-    /// Whether the value is the reference to this key, in whichever shape: the W&B operator rewrites the one of a
-    /// field into the other.
+    /// Whether the value is a reference to this key. Both shapes of a field count, because the W&B operator
+    /// rewrites one into the other.
     pub fn says(self, value: &Value, secret: &str, key: &str) -> bool {
         let forms = match self {
             Self::Field(_) => {
@@ -53,7 +53,7 @@ impl Form {
         forms.iter().any(|form| form.to(secret, key) == value)
     }
 
-    /// Whether nobody set the field: the W&B operator writes all that it knows, also with nothing in it.
+    /// Whether nobody has set the field. The W&B operator writes every field that it knows, also empty ones.
     pub fn is_vacant(self, value: &Value) -> bool {
         match self {
             Self::Field(_) => says_nothing(value),
@@ -61,10 +61,10 @@ impl Form {
         }
     }
 
-    /// The name of the Secret that the value refers to, if it is such a reference.
+    /// The name of the Secret to which the value refers, or `None` if it is no such reference.
     pub fn secret(self, value: &Value) -> Option<&str> {
         match self {
-            // A value of its own is what counts.
+            // A literal value has precedence over a reference.
             Self::Field(_) if named(value, &["value"]).is_some() => None,
             Self::Field(_) => named(value, NAME_IN_SOURCE).or_else(|| named(value, &["name"])),
             Self::Variable => tree::text(value, NAME_IN_SOURCE),
@@ -72,8 +72,8 @@ impl Form {
         }
     }
 
-    /// The reference of a field at the path. The API server knows the owner of a selector as a whole, and the owners
-    /// of each part of everything else.
+    /// The reference in the field at the path. The API server tracks a selector as one value, and everything else
+    /// by its members.
     pub fn field<'a>(
         shape: OidcFieldShape,
         path: &[&'a str],
@@ -88,7 +88,7 @@ impl Form {
         Some(ResourceReference { path: [path, part].concat(), secret })
     }
 
-    /// The reference at the path where the API server knows owners of each field in it.
+    /// The reference at the path, where the API server tracks the managers of every member.
     pub fn granular<'a>(self, path: &[&'a str], value: &'a Value) -> Option<ResourceReference<'a>> {
         let secret = self.secret(value)?;
         let name: &[&str] = match self {
@@ -98,18 +98,18 @@ impl Form {
         Some(ResourceReference { path: [path, name].concat(), secret })
     }
 
-    /// The reference at the path where the field at `owned` has one owner as a whole.
+    /// The reference at the path, where the API server tracks the field at `owned` as one value.
     pub fn atomic<'a>(self, owned: &[&'a str], value: &'a Value) -> Option<ResourceReference<'a>> {
         Some(ResourceReference { path: owned.to_vec(), secret: self.secret(value)? })
     }
 }
 
-/// The text at the path, if there is something in it.
+/// The text at the path, unless it is empty.
 fn named<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     tree::text(value, path).filter(|text| !text.is_empty())
 }
 
-/// The reference without the words that it is not optional, which W&B's conversion adds.
+/// The reference without `optional: false`, which W&B's conversion adds.
 fn as_required(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -121,7 +121,7 @@ fn as_required(value: &Value) -> Value {
     }
 }
 
-/// Whether neither a value nor a part of a reference is there.
+/// Whether the value contains neither a literal nor any part of a reference.
 fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -1,4 +1,5 @@
-//! In which shape the fields for OIDC refer to a key of a Secret: the schema that is served tells it to everybody.
+//! Finds the shape in which the fields for OIDC refer to a key of a Secret. The schema that the API server serves
+//! shows it without any permission.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,17 +12,17 @@ use super::version::{GROUP, KIND};
 /// The shape of the fields of `spec.wandb.oidc` in the installed definition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OidcFieldShape {
-    /// A Secret key selector. It is also what is assumed where the schema cannot be read.
+    /// A Secret key selector. This is also the assumption if the schema cannot be read.
     #[default]
     Selector,
-    /// A value or its source, of which a selector is one.
+    /// Either a literal value or its source, which can be a selector.
     ValueOrSource,
 }
 
-/// The index of the schemas, each by the path of its version.
+/// The path of the index of schemas, which lists the schema of every group and version.
 const INDEX: &str = "/openapi/v3";
 
-/// The shape that is served. The schema is large, so it is read once for each hash of its content.
+/// The shape in the served schema. The schema is large, so it is read only once for each hash of its content.
 pub(super) async fn served(client: &Client) -> Result<OidcFieldShape, kube::Error> {
     static KNOWN: Mutex<Option<(String, OidcFieldShape)>> = Mutex::new(None);
     let Some(index) = get(client, INDEX).await? else { return Ok(OidcFieldShape::default()) };
@@ -37,13 +38,13 @@ pub(super) async fn served(client: &Client) -> Result<OidcFieldShape, kube::Erro
     Ok(shape)
 }
 
-/// Where the schema of the second version is.
+/// The path of the schema of the second version.
 fn address_in(index: &Value) -> Option<&str> {
     index.get("paths")?.get(format!("apis/{GROUP}/v2"))?.get("serverRelativeURL")?.as_str()
 }
 
-/// The document, or nothing where there is none to be had. Every account may read it, unless somebody saw to it that
-/// it may not.
+/// Reads the document. It is `None` if it does not exist or may not be read: by default every account may read it,
+/// but an administrator can change that.
 async fn get(client: &Client, address: &str) -> Result<Option<Value>, kube::Error> {
     let request = Request::get(address).body(Vec::new()).map_err(kube::Error::HttpError)?;
     match client.request(request).await {
@@ -54,7 +55,7 @@ async fn get(client: &Client, address: &str) -> Result<Option<Value>, kube::Erro
 }
 
 impl OidcFieldShape {
-    /// The shape that a schema document tells.
+    /// The shape in this schema document.
     fn of(document: &Value) -> Self {
         let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
         let mut schemas = schemas.into_iter().flat_map(serde_json::Map::values);
@@ -73,7 +74,7 @@ impl OidcFieldShape {
     }
 }
 
-/// Whether it is the schema of the W&B operator's own resource in the second version.
+/// Whether this is the schema of the W&B operator's own resource in the second version.
 fn is_resource(schema: &Value) -> bool {
     let names = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
     let is = |name: &Value, field: &str, text: &str| name.get(field).and_then(Value::as_str) == Some(text);

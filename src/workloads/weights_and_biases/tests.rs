@@ -1,4 +1,4 @@
-//! What both versions have in common, and what each of them writes.
+//! Tests of what both versions have in common, and of what each of them writes.
 
 mod cases;
 mod fields;
@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::{reference::Form, tree::merge, *};
 use crate::{
-    api::{jwt_issuer::JwtIssuer, ldap_config::LdapConfig, oidc_provider::OidcProvider},
-    engine::{Env, Kind, MANAGER, Values},
+    api::{MANAGER, jwt_issuer::JwtIssuer, ldap_config::LdapConfig, oidc_provider::OidcProvider},
+    engine::Kind,
+    values::{Env, Values},
 };
 
 pub(super) const VERSIONS: [Version; 2] = [Version::V1, Version::V2];
@@ -37,7 +38,7 @@ fn has_any(env: &Env, names: &[&str]) -> bool {
     env.names().any(|name| names.contains(&name))
 }
 
-/// These settings under all their names, with values that nobody may see in a message.
+/// These settings under all of their names. The values must not appear in any message.
 pub(super) fn values(environment: &'static [Env], settings: &[&str]) -> Values {
     let mut values = Values::default();
     for env in environment.iter().filter(|env| has_any(env, settings)) {
@@ -46,7 +47,7 @@ pub(super) fn values(environment: &'static [Env], settings: &[&str]) -> Values {
     values
 }
 
-/// What a confidential client needs, and one thing for which v2 has no field.
+/// The values of a confidential client, and one setting for which v2 has no field.
 pub(super) fn oidc_values() -> Values {
     let settings = ["OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_SECRET", "GORILLA_USE_IDENTIFIER_CLAIMS"];
     let mut values = values(OidcProvider::ENVIRONMENT, &settings);
@@ -72,7 +73,7 @@ pub(super) fn ldap_delivery(number: u64, values: &Values) -> Delivery<'_> {
     Delivery { number, environment: LdapConfig::ENVIRONMENT, values }
 }
 
-/// A resource of that version with this spec, made by `helm`.
+/// A resource of this version with this spec, created by `helm`.
 pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
     let mut seen = WeightsAndBiases {
         version,
@@ -89,12 +90,12 @@ pub(super) fn resource(version: Version, spec: Value) -> WeightsAndBiases {
     seen
 }
 
-/// The same in the second version, with the shape of the definition that is installed.
+/// A resource of the second version, for an installed definition of this shape.
 pub(super) fn resource_with(shape: OidcFieldShape, spec: Value) -> WeightsAndBiases {
     WeightsAndBiases { shape, ..resource(Version::V2, spec) }
 }
 
-/// What the API server makes of a merge patch by this manager: the fields that it changes are the manager's.
+/// Applies a merge patch of this manager as the API server does: the manager then owns the changed fields.
 pub(super) fn apply(seen: &mut WeightsAndBiases, manager: &str, patch: &Value) {
     let before = seen.object.data.clone();
     let mut after = before.clone();
@@ -120,7 +121,7 @@ pub(super) fn apply(seen: &mut WeightsAndBiases, manager: &str, patch: &Value) {
     seen.object.data = after;
 }
 
-/// What a manager owns after a change: a value or list that changed is the changer's alone.
+/// The fields that a manager owns after a change. A value or list that changed belongs to the changer alone.
 fn owned(set: &Value, before: &Value, after: &Value, is_changer: bool) -> Option<Value> {
     let Some(map) = after.as_object().filter(|map| !map.is_empty()) else {
         let had = set.as_object().is_some_and(Map::is_empty) && before == after && !before.is_null();
@@ -141,7 +142,7 @@ fn owned(set: &Value, before: &Value, after: &Value, is_changer: bool) -> Option
     (!result.is_empty()).then_some(Value::Object(result))
 }
 
-/// The patch, without the version that it is for.
+/// The patch of the change, without the pinned version.
 pub(super) fn patch_of(
     seen: &WeightsAndBiases,
     owner: &Owner,
@@ -157,7 +158,7 @@ pub(super) fn patch_of(
     }))
 }
 
-/// Brings the owner's entries to the delivery, and shows that nothing is left to do.
+/// Makes the change to the delivery, and asserts that no further change is needed.
 pub(super) fn deliver(
     seen: &mut WeightsAndBiases,
     owner: &Owner,

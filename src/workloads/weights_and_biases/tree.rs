@@ -1,10 +1,10 @@
-//! Free-form JSON: fields by their path, and what a merge patch has to say.
+//! Functions for free-form JSON: access to fields by their path, and merge patches.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// The value at the path; null is nothing.
+/// The value at the path; null counts as absent.
 pub(super) fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, name| value.get(*name)).filter(|value| !value.is_null())
 }
@@ -14,18 +14,18 @@ pub(super) fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     find(value, path).and_then(Value::as_str)
 }
 
-/// The entries of the list at the path.
+/// The entries of the list at the path; empty if there is no list.
 pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     find(value, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The first part of the path that is no map, so that nothing can be put below it.
+/// The shortest beginning of the path that has a value other than a map, so that nothing can be put below it.
 pub(super) fn obstacle<'p, 's>(value: &Value, path: &'p [&'s str]) -> Option<&'p [&'s str]> {
     let parents = (1..path.len()).filter_map(|length| path.get(..length));
     parents.into_iter().find(|parent| find(value, parent).is_some_and(|value| !value.is_object()))
 }
 
-/// Puts the value there, in new maps where there are none.
+/// Puts the value at the path. Maps that are missing on the way are created.
 pub(super) fn put(value: &mut Value, path: &[&str], new: Value) {
     let Some((first, rest)) = path.split_first() else {
         *value = new;
@@ -39,7 +39,7 @@ pub(super) fn put(value: &mut Value, path: &[&str], new: Value) {
     }
 }
 
-/// Takes out what is there.
+/// Removes the value at the path.
 pub(super) fn remove(value: &mut Value, path: &[&str]) {
     let Some((last, parents)) = path.split_last() else { return };
     let parent = parents.iter().try_fold(value, |value, name| value.get_mut(*name));
@@ -48,8 +48,8 @@ pub(super) fn remove(value: &mut Value, path: &[&str]) {
     }
 }
 
-/// Brings lists of named entries into the order that they have in the first value, with what is new at the end. A list
-/// that has a name twice is left as it is.
+/// Sorts lists of named entries into the order of the first value, followed by the new entries. A list that
+/// contains a name twice is left as it is.
 pub(super) fn keep_order(order: &Value, value: &mut Value) {
     match (order, value) {
         (Value::Object(order), Value::Object(fields)) => {
@@ -74,7 +74,7 @@ pub(super) fn keep_order(order: &Value, value: &mut Value) {
     }
 }
 
-/// The merge patch (RFC 7386) that makes the second value of the first; nothing where they are equal.
+/// The merge patch (RFC 7386) that turns the first value into the second, or `None` if they are equal.
 pub(super) fn difference(from: &Value, to: &Value) -> Option<Value> {
     if from == to {
         return None;
@@ -88,7 +88,7 @@ pub(super) fn difference(from: &Value, to: &Value) -> Option<Value> {
     Some(gone.chain(changed).collect())
 }
 
-/// What an API server makes of a merge patch, word for word as in RFC 7386.
+/// Applies a merge patch by the algorithm of RFC 7386, as an API server does.
 #[cfg(test)]
 pub(super) fn merge(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// JSON as it may be stored: a merge patch cannot say null.
+    /// JSON without null, which a merge patch cannot express.
     fn document() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![any::<bool>().prop_map(Value::from), "[a-c]{0,2}".prop_map(Value::from)];
         leaf.prop_recursive(4, 24, 4, |inner| {

@@ -1,12 +1,13 @@
-//! Version v1: free-form values of the chart that the W&B operator renders.
+//! Version v1 of the resource, which contains free-form values of the chart that the W&B operator renders.
 //!
 //! The W&B operator merges values of several sources (`sources`), and its chart makes the environment of them
-//! (`effective`). A reference is never written beside a scalar: that operator fails for good where one source has
-//! a map and another a scalar. The release of the chart (`chart`) decides whether references can be taken at all.
+//! (`effective`). A reference is never written where another source has a scalar: that operator fails permanently
+//! if one source has a map and another a scalar in the same place. The release of the chart (`chart`) decides
+//! whether references are possible at all.
 //!
-//! The issuer, the client's id and the flow, of which none is secret, also go into the chart's own fields: from
-//! them the chart makes what a login needs beside the variables, such as `GORILLA_CORS_ORIGINS` from release
-//! 0.41.3 on. The variables win over what the chart makes of its fields, so that both are the same.
+//! The issuer, the client's id and the flow, none of which is secret, are also written into the chart's own fields.
+//! From these the chart makes other settings that a login needs, such as `GORILLA_CORS_ORIGINS` from release 0.41.3
+//! on. The variables override what the chart makes of its fields, so both have the same values.
 
 mod chart;
 mod effective;
@@ -33,29 +34,30 @@ use super::{
     tree,
 };
 use crate::{
-    engine::{Env, Field},
     problem::Problem,
     sensitive::Sensitive,
+    values::{Env, Field},
     workloads::{Delivery, Dialect, Environment},
 };
 
-/// The environment of every part of the server: a map of names.
+/// The environment of every part of the server, as a map from names to values.
 const ENVIRONMENT: &[&str] = &["spec", "values", "global", "extraEnv"];
-/// The chart makes both spellings of the client's secret from it, from release 0.38.0 on.
+/// From this reference the chart makes both spellings of the client's secret, from release 0.38.0 on.
 const OIDC_SECRET: &[&str] = &["spec", "values", "global", "auth", "oidc", "oidcSecret"];
-/// Settings for which the chart has values of its own, from which it makes the same variables.
+/// The chart's own fields for settings, from which it makes the same variables.
 const OWN_FIELDS: [(Field, &[&str]); 3] = [
     (Field::Issuer, &["spec", "values", "global", "auth", "oidc", "issuer"]),
     (Field::ClientId, &["spec", "values", "global", "auth", "oidc", "clientId"]),
     (Field::AuthMethod, &["spec", "values", "global", "auth", "oidc", "authMethod"]),
 ];
-/// What the chart makes of its own fields, for a client's id that it cannot render.
+/// The variable that the chart makes of its own fields. The operator sets it itself if the chart cannot render the
+/// client's id.
 const CORS_ORIGINS: &str = "GORILLA_CORS_ORIGINS";
 const AUTHORITIES: &[&str] = &["spec", "values", "global", "customCACerts"];
-/// A value that the chart does not read. A new one makes the W&B operator apply everything again.
+/// A value that the chart does not read. A new value makes the W&B operator apply the chart again.
 const REAPPLY: &[&str] = &["spec", "values", "wandbAuthOperator", "reapply"];
 
-/// The resource and what the W&B operator merges with it.
+/// The resource, and the other sources of values that the W&B operator merges with it.
 pub(super) struct V1Snapshot<'a> {
     pub name: &'a str,
     pub object: &'a Value,
@@ -68,14 +70,14 @@ impl<'a> V1Snapshot<'a> {
     }
 }
 
-/// Brings the entries to the delivery, or out of the resource where there is none.
+/// Applies the delivery to the copy or, without a delivery, removes the owner's entries.
 pub(super) fn edit(
     edit: &mut Edit<'_>,
     seen: &V1Snapshot<'_>,
     delivery: Option<&Delivery<'_>>,
 ) -> Result<(), Problem> {
     if delivery.is_some() {
-        // Taking entries out needs to know nothing of other sources.
+        // The other sources matter only for a delivery. Removing entries must work even if they cannot be read.
         seen.sources.unreadable.clone().map_or(Ok(()), Err)?;
         chart::check(chart::release(seen.sources.charts(seen.object)), seen.name)?;
     }
@@ -96,7 +98,8 @@ pub(super) fn edit(
     }
     let setting = |field| settings.iter().copied().find(|env| env.field == Some(field));
     let first_name = |env: Env| Dialect::Split.names(env).first().copied();
-    // The chart makes a Secret of the one that is written out, unless another one is named: pods of before have it.
+    // If the secret is written out, the chart makes a Secret of it, and the pods refer to that one until they are
+    // replaced. Naming another Secret here would remove it.
     let has_literal_secret = effective::variable(&layers, effective::LITERAL_SECRET).is_some();
     let secret = setting(Field::ClientSecret).filter(|_| !has_literal_secret);
     edit.reference(OIDC_SECRET, Form::OidcSecret, secret.and_then(first_name));
@@ -120,13 +123,13 @@ pub(super) fn edit(
         }
     }
     if delivery.is_none() || edit.is_changed() {
-        // The change itself is reason enough to apply everything again.
+        // This change makes the W&B operator apply the chart anyway, so an earlier request to do so can go.
         edit.literal(&Literal { path: REAPPLY, name: None, unset: Value::Null }, None);
     }
     Ok(())
 }
 
-/// The variables of a delivery.
+/// The names of the variables that the delivery consists of.
 pub(super) fn names(delivery: &Delivery<'_>) -> Vec<&'static str> {
     let names = delivery.settings().flat_map(|env| Dialect::Both.names(env));
     names.filter(|name| delivery.values.get(name).is_some()).collect()
@@ -136,12 +139,13 @@ fn variable(name: &str) -> Vec<&str> {
     [ENVIRONMENT, &[name]].concat()
 }
 
-/// Whether the chart can render the text as a client's id: it writes the text once bare and once quoted into
-/// YAML, where a text that looks like a number or a switch is none.
+/// Whether the chart can render the text as a client's id. It writes the text into YAML both unquoted and quoted;
+/// unquoted, a text that looks like a number or a boolean is no longer a text.
 fn is_plain_text(text: &str) -> bool {
     const SWITCHES: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
     let is_allowed = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    // Numbers have only letters of these: hexadecimal, octal, binary, with an exponent, or infinite.
+    // A numeral in YAML contains no other letters than those of hexadecimal, octal, binary, exponents and infinity,
+    // so one of these letters shows that the text is no number.
     let is_of_no_number =
         |character: char| matches!(character.to_ascii_lowercase(), 'g'..='m' | 'p'..='w' | 'y' | 'z');
     let looks_like_an_identifier =
@@ -152,7 +156,7 @@ fn is_plain_text(text: &str) -> bool {
         && (text.contains(is_of_no_number) || looks_like_an_identifier)
 }
 
-/// Whether somebody else set the origins, who knows why.
+/// Whether somebody else has set the allowed origins, which must then not be changed.
 fn has_cors_origins(seen: &V1Snapshot<'_>, edit: &Edit<'_>) -> bool {
     let path = variable(CORS_ORIGINS);
     let layers = seen.layers();
@@ -163,20 +167,21 @@ fn has_cors_origins(seen: &V1Snapshot<'_>, edit: &Edit<'_>) -> bool {
     others.next().is_some() || winners.any(|path| effective::variable(&layers, &path).is_some())
 }
 
-/// What the chart makes of its own fields: further origins, the host, and that of a form that is posted across
-/// origins. The chart's template engine fills the host in.
+/// The value that the chart makes of its own fields: the further origins, the host, and `null`, which is the origin
+/// of a form that is posted across origins. The chart's template engine fills in the host.
 fn cors_origins(layers: &Layers<'_>) -> Value {
     let further = effective::at(layers, &["app", "extraCors"]).map(|(list, _)| list);
     let further = further.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     Value::from(further.chain(["{{ .Values.global.host }}", "null"]).collect::<Vec<_>>().join(","))
 }
 
-/// Makes the W&B operator apply everything again, because of this.
+/// Makes the W&B operator apply the chart again. `cause` is written into the resource, so that the same cause does
+/// so once.
 pub(super) fn reapply(edit: &mut Edit<'_>, cause: &str) {
     edit.literal(&Literal { path: REAPPLY, name: None, unset: Value::Null }, Some(Value::from(cause)));
 }
 
-/// Every reference to a key of a Secret among the places that are written here.
+/// Every reference to a key of a Secret in those places of the resource that this operator writes.
 pub(super) fn references(object: &Value) -> impl Iterator<Item = ResourceReference<'_>> {
     let variables = tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
     let variables = variables.filter_map(|(name, value)| Form::Variable.granular(&variable(name), value));
@@ -184,13 +189,13 @@ pub(super) fn references(object: &Value) -> impl Iterator<Item = ResourceReferen
     variables.chain(secret.and_then(|value| Form::OidcSecret.granular(OIDC_SECRET, value)))
 }
 
-/// The environment variables of the resource that refer to a Secret, with its name.
+/// The environment variables of the resource that refer to a Secret, each with the name of the Secret.
 pub(super) fn variables(object: &Value) -> impl Iterator<Item = (&str, &str)> {
     let variables = tree::find(object, ENVIRONMENT).and_then(Value::as_object).into_iter().flatten();
     variables.filter_map(|(name, value)| Some((name.as_str(), Form::Variable.secret(value)?)))
 }
 
-/// What the resource and the other sources tell of the server's settings.
+/// The settings of the server that the resource and the other sources show.
 pub(super) fn environment(seen: &V1Snapshot<'_>) -> Environment {
     let layers = seen.layers();
     let mut environment = Environment {
@@ -210,7 +215,7 @@ pub(super) fn environment(seen: &V1Snapshot<'_>) -> Environment {
     environment
 }
 
-/// A scalar as the chart writes it into an environment variable.
+/// The text that the chart makes of a scalar for an environment variable.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,7 +1,8 @@
-//! Version v2: typed fields of its own for OIDC, and lists of environment variables for all else.
+//! Version v2 of the resource, which has typed fields for OIDC, and lists of environment variables for everything
+//! else.
 //!
-//! What one application gets beats what all get, and that beats the fields. So entries stand in the fields and in
-//! the list of all, and the lists of single applications must not say anything else.
+//! The list of a single application overrides the list of all applications, which overrides the fields. So entries
+//! are put into the fields and the list of all, and the lists of single applications must not contradict them.
 
 use serde_json::{Map, Value, json};
 
@@ -13,12 +14,12 @@ use super::{
     v1::LOGIN_APPLICATIONS,
 };
 use crate::{
-    engine::{Env, Field},
     sensitive::Sensitive,
+    values::{Env, Field},
     workloads::{Delivery, Dialect, Environment},
 };
 
-/// Settings whose field refers to a key of a Secret, and the variable that the W&B operator makes of it.
+/// The settings whose field refers to a key of a Secret, each with the variable that the W&B operator makes of it.
 const FIELDS: [(Field, &[&str], &str); 4] = [
     (Field::Issuer, &["spec", "wandb", "oidc", "issuerUrl"], "GORILLA_OIDC_ISSUER"),
     (Field::ClientId, &["spec", "wandb", "oidc", "clientId"], "GORILLA_OIDC_CLIENT_ID"),
@@ -35,15 +36,15 @@ const NO_PROVISIONING: Literal<'_> = Literal {
     name: Some("GORILLA_DISABLE_SSO_PROVISIONING"),
     unset: Value::Bool(false),
 };
-/// The environments of the server's parts: a list each, and one for all of them.
+/// The environments of the parts of the server: one list for each, and one for all of them.
 const OVERRIDES: &[&str] = &["spec", "wandb", "legacyOverrides"];
 const ALL: &str = "global";
 const AUTHORITIES: &[&str] = &["spec", "global", "customCACerts"];
 const HOST: &[&str] = &["spec", "wandb", "hostname"];
-/// The variables that tell the server where people open it, the one that it looks at first in front.
+/// The variables with the address at which people open the server. The server prefers the first one.
 const HOST_VARIABLES: [&str; 2] = ["GORILLA_FRONTEND_HOST", "HOST"];
 
-/// Brings the entries to the delivery, or out of the resource where there is none.
+/// Applies the delivery to the copy or, without a delivery, removes the owner's entries.
 pub(super) fn edit(edit: &mut Edit<'_>, delivery: Option<&Delivery<'_>>, shape: OidcFieldShape) {
     let setting = |field| delivery?.settings().find(|env| env.field == Some(field));
     for (field, path, variable) in FIELDS {
@@ -75,7 +76,7 @@ fn first_name(env: Env) -> Option<&'static str> {
     Dialect::Split.names(env).first().copied()
 }
 
-/// The list of environment variables of an application, or of all; each list is owned as a whole.
+/// The list of environment variables of an application, or of all. The API server tracks each list as one value.
 fn variables_of(application: &str) -> Vec<&str> {
     [OVERRIDES, &[application, "env"]].concat()
 }
@@ -86,7 +87,7 @@ fn applications(object: &Value) -> impl Iterator<Item = &str> {
     overrides.into_iter().flat_map(Map::keys).map(String::as_str).filter(|name| *name != ALL)
 }
 
-/// Every reference to a key of a Secret among the places that are written here.
+/// Every reference to a key of a Secret in those places of the resource that this operator writes.
 pub(super) fn references(object: &Value, shape: OidcFieldShape) -> Vec<ResourceReference<'_>> {
     let fields = FIELDS.into_iter().filter_map(|(_, path, _)| {
         tree::find(object, path).and_then(|value| Form::field(shape, path, value))
@@ -99,8 +100,8 @@ pub(super) fn references(object: &Value, shape: OidcFieldShape) -> Vec<ResourceR
     fields.chain(variables).collect()
 }
 
-/// What the resource tells of the server's settings: those of all applications, and over them those of the ones that
-/// answer logins.
+/// The settings of the server that the resource shows: those of all applications, overridden by those of the
+/// applications that answer logins.
 pub(super) fn environment(object: &Value) -> Environment {
     let mut environment = Environment { dialect: Dialect::Split, ..Environment::default() };
     for application in [ALL].into_iter().chain(LOGIN_APPLICATIONS) {

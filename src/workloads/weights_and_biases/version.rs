@@ -1,4 +1,4 @@
-//! In which version the resource is stored: API discovery tells it to everybody.
+//! Finds the version in which the resource is stored. API discovery shows it without any permission.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -16,7 +16,7 @@ pub(super) const GROUP: &str = "apps.wandb.com";
 pub(super) const KIND: &str = "WeightsAndBiases";
 pub(super) const PLURAL: &str = "weightsandbiases";
 
-/// A version of the resource that has a shape known here.
+/// A version of the resource that this operator can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     V1,
@@ -44,7 +44,7 @@ impl Version {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, self.name(), KIND), PLURAL)
     }
 
-    /// What every version's entry in API discovery carries while this one is stored.
+    /// The storage version hash that API discovery shows in every version while this one is stored.
     fn storage_hash(self) -> String {
         let text = format!("{GROUP}/{}/{KIND}", self.name());
         let hash: Vec<u8> = digest(&SHA256, text.as_bytes()).as_ref().iter().copied().take(8).collect();
@@ -52,7 +52,7 @@ impl Version {
     }
 }
 
-/// The version to read and write; nothing where the resource is not defined.
+/// The version to read and write, or `None` if the resource is not defined in the cluster.
 pub(super) async fn stored(client: &Client) -> Result<Result<Option<Version>, Problem>, kube::Error> {
     let groups = client.list_api_groups().await?.groups;
     let versions = groups.into_iter().filter(|group| group.name == GROUP).flat_map(|group| group.versions);
@@ -60,7 +60,7 @@ pub(super) async fn stored(client: &Client) -> Result<Result<Option<Version>, Pr
     for version in versions {
         let resources = match client.list_api_group_resources(&version.group_version).await {
             Ok(list) => list.resources,
-            // It went since the groups were listed.
+            // The version was removed after the groups had been listed.
             Err(kube::Error::Api(status)) if status.is_not_found() => continue,
             Err(error) => return Err(error),
         };
@@ -71,10 +71,10 @@ pub(super) async fn stored(client: &Client) -> Result<Result<Option<Version>, Pr
     Ok(choose(&served))
 }
 
-/// The stored version, or the newest one where it is not told or cannot be read.
+/// The stored version or, if that is unknown to discovery or to this operator, the newest known one.
 ///
-/// What is written in another version than the stored one passes through the W&B operator's conversion,
-/// which does not keep everything.
+/// A write in another version than the stored one passes through the W&B operator's conversion, which loses some
+/// fields.
 fn choose(served: &[Served]) -> Result<Option<Version>, Problem> {
     let known: Vec<_> = Version::NEWEST_FIRST
         .into_iter()
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_the_api_server() {
-        // Seen in the discovery of kube-apiserver 1.36.3 with either version stored.
+        // These hashes were taken from the discovery of kube-apiserver 1.36.3, with each version stored.
         assert_eq!(Version::V1.storage_hash(), "IsfumVxaWKE=");
         assert_eq!(Version::V2.storage_hash(), "l6xBj27rRhQ=");
     }
@@ -115,7 +115,7 @@ mod tests {
             (&["v1", "v2"][..], Some(v1.as_str()), Ok(Some(Version::V1))),
             (&["v2", "v1"], Some(&v2), Ok(Some(Version::V2))),
             (&["v1"], Some(&v1), Ok(Some(Version::V1))),
-            // Stored in one that is not served, not known or not told.
+            // The stored version is not served, not known here, or not shown by discovery.
             (&["v2"], Some(&v1), Ok(Some(Version::V2))),
             (&["v1", "v2"], Some(other), Ok(Some(Version::V2))),
             (&["v1", "v2"], None, Ok(Some(Version::V2))),

@@ -1,4 +1,4 @@
-//! What of somebody else stands in the way of a delivery.
+//! Finds the entries of somebody else that are in the way of a delivery.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl WantedEntries<'_> {
-    /// Who has set the entry: the owner, one that gives way to it, or somebody else.
+    /// Who has set the entry: the owner, a resource that gives way to it, or somebody else.
     pub(super) fn holder(
         &self,
         seen: &Workload,
@@ -36,8 +36,8 @@ impl WantedEntries<'_> {
         }
     }
 
-    /// Whether the entry has nothing but its name, which is left of ours: who applied another value over our
-    /// reference, and gives it up, takes only that value away.
+    /// Whether the entry has only a name, and that name is left of ours. This happens if somebody applies a value
+    /// over our reference and later gives it up: the API server then removes only that value.
     fn is_remnant(&self, seen: &Workload, place: &ContainerPlace, entry: &EnvVar) -> bool {
         let has_nothing = entry.value.as_ref().is_none_or(String::is_empty) && entry.value_from.is_none();
         let item = Item::Variable(place.clone(), entry.name.clone());
@@ -47,7 +47,8 @@ impl WantedEntries<'_> {
             && holders.any(|entry| entry.manager.as_deref() == Some(&self.owner.manager))
     }
 
-    /// Refuses what would change a variable of somebody else: values are never named, they may be secret.
+    /// Fails if the delivery would change variables of somebody else. Messages never contain values, which may be
+    /// secret.
     pub(super) fn refuse_variables(
         &self,
         seen: &Workload,
@@ -68,7 +69,7 @@ impl WantedEntries<'_> {
         }
         let items: Vec<_> =
             foreign.iter().map(|name| Item::Variable(place.clone(), (*name).to_owned())).collect();
-        // The names are the operator's own, so that all of them can stand there.
+        // The names are ones that the operator itself uses, so a message can contain all of them.
         let names: Vec<_> = foreign.into_iter().collect();
         let (target, container) = (seen.target(), &container.name);
         Err(self.conflict(
@@ -80,7 +81,7 @@ impl WantedEntries<'_> {
         ))
     }
 
-    /// Refuses what would change a volume or a mount of somebody else.
+    /// Fails if the delivery would change a volume or a mount of somebody else.
     pub(super) fn refuse_files(&self, seen: &Workload, container: &Container) -> Result<(), Problem> {
         let Some(path) = &self.authorities else {
             return Ok(());
@@ -108,7 +109,7 @@ impl WantedEntries<'_> {
         Ok(())
     }
 
-    /// The field managers of the items, apart from the owner's.
+    /// The field managers of the items, except for the owner's.
     pub(super) fn managers<'s>(&self, seen: &'s Workload, items: &[Item]) -> BTreeSet<&'s str> {
         let holders = items.iter().flat_map(|item| seen.ownership().holders(item));
         let managers = holders.filter_map(|entry| entry.manager.as_deref());

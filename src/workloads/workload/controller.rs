@@ -1,4 +1,4 @@
-//! What Deployments and `StatefulSet`s have in common.
+//! What Deployments and `StatefulSet`s have in common, behind one type.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ impl WorkloadController {
         }
     }
 
-    /// What selects the workload's pods; nothing where it would select everything.
+    /// The selector of the workload's pods, or `None` if it would select every pod.
     pub(in crate::workloads) fn selector(&self) -> Option<Selector> {
         let selector = match self {
             Self::Deployment(deployment) => &deployment.spec.as_ref()?.selector,
@@ -38,12 +38,12 @@ impl WorkloadController {
         (!selector.selects_all()).then_some(selector)
     }
 
-    /// Whether the pod is one of the workload's.
+    /// Whether the pod belongs to the workload, judged by its labels.
     pub(in crate::workloads) fn selects(&self, pod: &Pod) -> bool {
         self.selector().is_some_and(|selector| selector.matches(pod.labels()))
     }
 
-    /// The owner's revisions that the template refers to in any way.
+    /// The owner's revisions to which the template refers in any way.
     pub(in crate::workloads) fn revisions(&self, owner: &Owner) -> BTreeSet<u64> {
         references::revisions(self.template().and_then(|template| template.spec.as_ref()), owner)
     }
@@ -56,13 +56,13 @@ impl WorkloadController {
         }
     }
 
-    /// The containers of the template, without those that run before the others.
+    /// The containers of the template, without init containers.
     pub(in crate::workloads) fn containers(&self) -> impl Iterator<Item = &Container> {
         let pod = self.template().and_then(|template| template.spec.as_ref());
         pod.into_iter().flat_map(|pod| &pod.containers)
     }
 
-    /// How many pods the workload is to have.
+    /// How many pods the workload should have.
     pub(in crate::workloads) fn desired_replicas(&self) -> i32 {
         let replicas = match self {
             Self::Deployment(deployment) => deployment.spec.as_ref().and_then(|spec| spec.replicas),
@@ -71,7 +71,7 @@ impl WorkloadController {
         replicas.unwrap_or(1)
     }
 
-    /// The object, such as `Deployment/wandb`.
+    /// The object as messages name it, such as `Deployment/wandb`.
     pub(in crate::workloads) fn title(&self) -> String {
         let kind = match self {
             Self::Deployment(_) => "Deployment",

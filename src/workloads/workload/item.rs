@@ -1,4 +1,4 @@
-//! One entry of the lists in a pod template.
+//! Entries of the lists in a pod template, by their identity.
 
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 
@@ -11,20 +11,20 @@ pub(super) enum Item {
     Container(ContainerPlace),
     /// An environment variable of a container.
     Variable(ContainerPlace, String),
-    /// A mount of a container, by its path.
+    /// A volume mount of a container, by its path.
     Mount(ContainerPlace, String),
-    /// A volume.
+    /// A volume of the pod.
     Volume(String),
 }
 
-/// Where a container stands.
+/// Which container of the pod template is meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ContainerPlace {
     pub(super) list: List,
     pub(super) container: String,
 }
 
-/// The lists of containers.
+/// A list of containers in a pod spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum List {
     Containers,
@@ -34,7 +34,7 @@ pub(super) enum List {
 impl List {
     pub(super) const ALL: [Self; 2] = [Self::Containers, Self::InitContainers];
 
-    /// The list's field.
+    /// The name of the list in a pod spec.
     pub(super) fn field(self) -> &'static str {
         match self {
             Self::Containers => "containers",
@@ -50,7 +50,8 @@ impl List {
     }
 }
 
-/// The entries that refer to the owner's revisions, and to which: those are the owner's.
+/// The entries that refer to revisions of the owner, each with the number of its revision. These entries are the
+/// owner's.
 pub(super) fn references(template: Option<&PodTemplateSpec>, owner: &Owner) -> Vec<(Item, u64)> {
     let Some(pod) = template.and_then(|template| template.spec.as_ref()) else {
         return Vec::new();

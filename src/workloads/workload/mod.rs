@@ -1,8 +1,9 @@
-//! Deployments and `StatefulSet`s: env entries and files in the pod template.
+//! Delivers values to Deployments and `StatefulSet`s, as `env` entries and files in the pod template.
 //!
-//! In reading order: an [`Item`] is one entry of the lists in a pod template, [`ownership`] tells which field
-//! managers have it, [`wanted`] is what a delivery makes of the template, [`conflicts`] what stands in its way,
-//! [`rewrite`] takes that over, and [`removal`] takes everything out.
+//! In reading order: [`controller`] wraps both types, an [`Item`] is one entry of the lists in a pod template,
+//! [`ownership`] finds the field managers of an entry, [`wanted`] is what a delivery makes of the template,
+//! [`conflicts`] finds what is in its way, [`rewrite`] takes that over, [`removal`] takes everything out, and
+//! [`remarks`] finds settings that make rollouts interrupt the service.
 
 mod conflicts;
 mod controller;
@@ -50,11 +51,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Workload {
     target: Target,
-    /// The containers that are meant; nothing stands for the only one.
+    /// The containers that the target names. `None` in the list means the only container of the pod.
     containers: Vec<Option<String>>,
-    /// As the API server sent it, with fields that the types below may not know.
+    /// The object as the API server sent it, with fields that the typed form may not know.
     object: DynamicObject,
-    /// The same in types.
+    /// The same object in typed form.
     controller: WorkloadController,
 }
 
@@ -77,7 +78,7 @@ pub(super) async fn read(
     }
 }
 
-/// What a delivery makes of a workload that has no entry of anybody's yet.
+/// Shows what a delivery adds to a workload that has no entries yet.
 pub(super) fn preview(
     target: &Target,
     containers: &[Option<String>],
@@ -94,7 +95,7 @@ pub(super) fn preview(
     })
 }
 
-/// What a container tells.
+/// The settings of the server that this container shows.
 fn environment_of(container: &Container) -> Environment {
     let mut literals = BTreeMap::new();
     let mut references = BTreeSet::new();
@@ -123,7 +124,7 @@ fn resource(target: &Target) -> ApiResource {
 }
 
 impl Workload {
-    /// The object in types.
+    /// Converts the object to its typed form.
     fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
         let value = serde_json::to_value(&object)?;
         let controller = match target {
@@ -136,17 +137,17 @@ impl Workload {
         Ok(Self { target, containers, object, controller })
     }
 
-    /// The same, with these containers in the place of the one that the target names.
+    /// The same workload, with these containers instead of the one that the target names.
     pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
         Self { containers, ..self }
     }
 
-    /// How the owner's entries stand.
+    /// Which revisions the owner's entries refer to, and who changed that last.
     pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
         let containers = self.present_containers();
-        // A person may point other containers to a revision, which moves nothing.
+        // A person may refer to a revision in other containers, too. That does not repoint the delivered entries.
         let delivered = references.iter().filter(|(item, _)| match item {
             Item::Variable(place, _) => {
                 place.list == List::Containers && containers.iter().any(|each| each.name == place.container)
@@ -175,7 +176,8 @@ impl Workload {
         }
     }
 
-    /// What brings the owner's entries to the delivery, or out of the template where there is none.
+    /// The change that brings the owner's entries to the delivery or, without a delivery, removes them from the
+    /// template.
     pub(super) fn change(
         &self,
         owner: &Owner,
@@ -195,7 +197,7 @@ impl Workload {
         Ok(self.towards(&wanted, &containers, displaced))
     }
 
-    /// The same, where every variable that is in the way is taken over.
+    /// Like `change`, but takes over every variable that is in the way.
     pub(super) fn take_over(
         &self,
         owner: &Owner,
@@ -207,7 +209,7 @@ impl Workload {
         Ok(self.towards(&wanted, &containers, &[]))
     }
 
-    /// The next step towards what is wanted: the pod template changes in one of them, or in none.
+    /// The next change on the way to the wanted entries. At most one of these changes modifies the pod template.
     fn towards(
         &self,
         wanted: &WantedEntries<'_>,
@@ -220,7 +222,8 @@ impl Workload {
         }
         let leaves_any =
             |owner: &Owner| references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item));
-        // Server-side apply takes away neither what stands beside our reference, nor what somebody else has or shares.
+        // Server-side apply cannot remove a value that stands beside our reference, nor entries that somebody else
+        // has or shares.
         let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
             || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))
             || displaced.iter().any(leaves_any);
@@ -230,7 +233,8 @@ impl Workload {
         Some(Change::Apply(configuration()))
     }
 
-    /// What the containers have under the names of the delivery, and of the owner's beside that.
+    /// The variables that the containers have under the names of the delivery, and all other variables of the
+    /// owner.
     pub(super) fn present(
         &self,
         owner: &Owner,
@@ -245,7 +249,7 @@ impl Workload {
         let of_container = |container: &&Container| {
             let entries = container.env.as_deref().unwrap_or_default();
             let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-            let surroundings = if has_sources { OtherSources::Sources } else { OtherSources::ListOnly };
+            let other_sources = if has_sources { OtherSources::Sources } else { OtherSources::ListOnly };
             let place = place_of(&container.name);
             let variable = |(entry, value): (&EnvVar, _)| {
                 let item = Item::Variable(place.clone(), entry.name.clone());
@@ -257,13 +261,13 @@ impl Workload {
                     managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
                 }
             };
-            let present = entries.iter().zip(origins(entries, surroundings)).map(variable);
+            let present = entries.iter().zip(origins(entries, other_sources)).map(variable);
             present.filter(concerns).collect::<Vec<_>>()
         };
         containers.iter().flat_map(of_container).collect()
     }
 
-    /// What the target's containers and the way of its rollouts tell.
+    /// The settings of the server that the containers show, with remarks about how a rollout would go.
     pub(super) fn environment(&self) -> Environment {
         let containers = Environment::merged(self.present_containers().into_iter().map(environment_of));
         Environment {
@@ -300,14 +304,14 @@ impl Workload {
         Ownership::new(self.object.metadata.managed_fields.as_deref().unwrap_or_default())
     }
 
-    /// Every container that is meant, once.
+    /// The containers that the target names, each once. It is a problem if one of them does not exist.
     fn containers(&self) -> Result<Vec<&Container>, Problem> {
         none_of(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
         Ok(self.present_containers())
     }
 
-    /// Those of the containers that are meant which are there, in the order of the template: server-side apply
-    /// would bring them into another one.
+    /// The containers that the target names and that exist, in the order of the template. Server-side apply would
+    /// reorder the template to follow any other order.
     fn present_containers(&self) -> Vec<&Container> {
         let meant = self.containers.iter().filter_map(|named| self.container(named.as_ref()).ok());
         let meant: BTreeSet<&str> = meant.map(|container| container.name.as_str()).collect();
@@ -316,7 +320,7 @@ impl Workload {
         containers.filter(|container| meant.contains(container.name.as_str())).collect()
     }
 
-    /// The container of this name, or the only one.
+    /// The container of this name or, without a name, the only container.
     fn container(&self, named: Option<&String>) -> Result<&Container, Problem> {
         let containers = self.template().and_then(|template| template.spec.as_ref());
         let containers = containers.map(|spec| spec.containers.as_slice()).unwrap_or_default();
@@ -341,12 +345,12 @@ impl Workload {
         })
     }
 
-    /// The names of those of the containers that are meant which are there.
+    /// The names of the containers that the target names and that exist.
     pub(super) fn container_names(&self) -> Vec<&str> {
         self.present_containers().into_iter().map(|container| container.name.as_str()).collect()
     }
 
-    /// A server-side apply configuration with this spec, for the version that was seen.
+    /// A server-side apply configuration with this spec. It pins the version of the snapshot.
     fn configuration(&self, spec: Option<Value>) -> Value {
         let resource = self.resource();
         let mut configuration = json!({
@@ -360,8 +364,8 @@ impl Workload {
         configuration
     }
 
-    /// The metadata that pins the version that was seen: a write with it fails where the object was changed,
-    /// replaced or deleted since, and never makes one.
+    /// Metadata that pins the version of the snapshot: a write with it fails if the object was changed, replaced or
+    /// deleted since, and it never creates an object.
     fn identity(&self) -> ObjectMeta {
         let seen = &self.object.metadata;
         ObjectMeta {

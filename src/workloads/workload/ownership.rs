@@ -1,4 +1,4 @@
-//! Which field managers have which items of a pod template.
+//! Finds which field managers have which items of a pod template.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::item::{ContainerPlace, Item, List};
 use crate::workloads::managed_fields::{FieldPathStep, descend, entries, fields};
 
-/// The field managers of an object, and their fields.
+/// The field managers of an object, with the fields that each has.
 pub(super) struct Ownership<'a>(&'a [ManagedFieldsEntry]);
 
 impl<'a> Ownership<'a> {
@@ -16,7 +16,7 @@ impl<'a> Ownership<'a> {
         Self(entries)
     }
 
-    /// What the manager has by server-side apply.
+    /// The fields that the manager has by server-side apply.
     pub(super) fn applied(&self, manager: &str) -> Option<&'a ManagedFieldsEntry> {
         self.0.iter().find(|entry| {
             entry.manager.as_deref() == Some(manager)
@@ -25,23 +25,23 @@ impl<'a> Ownership<'a> {
         })
     }
 
-    /// The entries that have the item or something in it.
+    /// The entries of field managers that have the item or anything in it.
     pub(super) fn holders(&self, item: &Item) -> Vec<&'a ManagedFieldsEntry> {
         self.0.iter().filter(|entry| node(entry, item).is_some()).collect()
     }
 
-    /// The entries that have the name of the Secret that the item refers to.
+    /// The entries of field managers that have the Secret name to which the item refers.
     pub(super) fn holders_of_reference(&self, item: &Item) -> Vec<&'a ManagedFieldsEntry> {
         self.0.iter().filter(|entry| has_reference(entry, item)).collect()
     }
 }
 
-/// Whether the entry has anything of the spec.
+/// Whether the field manager has any field of the spec.
 pub(super) fn has_spec(entry: &ManagedFieldsEntry) -> bool {
     fields(entry).is_some_and(|fields| fields.contains_key("f:spec"))
 }
 
-/// Whether the entry has the name of the Secret that the item refers to.
+/// Whether the field manager has the Secret name to which the item refers.
 pub(super) fn has_reference(entry: &ManagedFieldsEntry, item: &Item) -> bool {
     let steps: &[FieldPathStep<'_>] = match item {
         Item::Variable(..) => &[FieldPathStep::Field("valueFrom"), FieldPathStep::Field("secretKeyRef")],
@@ -52,13 +52,13 @@ pub(super) fn has_reference(entry: &ManagedFieldsEntry, item: &Item) -> bool {
         return false;
     };
     match item {
-        // The reference is one field as a whole, except in old versions of Kubernetes.
+        // The API server tracks the reference as one field; old versions of Kubernetes track its members.
         Item::Variable(..) => reference.is_empty() || reference.contains_key("f:name"),
         _ => reference.contains_key("f:secretName"),
     }
 }
 
-/// Every item of the pod template of which the entry has something.
+/// Every item of the pod template of which the field manager has any field.
 pub(super) fn items(entry: &ManagedFieldsEntry) -> BTreeSet<Item> {
     let mut items = BTreeSet::new();
     let Some(pod) = fields(entry).and_then(|fields| descend(fields, &pod_path())) else {
@@ -82,7 +82,7 @@ fn pod_path() -> Vec<FieldPathStep<'static>> {
     ["spec", "template", "spec"].into_iter().map(FieldPathStep::Field).collect()
 }
 
-/// Where the entry has something of the item.
+/// The fields of the item that the field manager has, or `None` if it has none.
 fn node<'a>(entry: &'a ManagedFieldsEntry, item: &Item) -> Option<&'a Map<String, Value>> {
     let mut path = pod_path();
     match item {

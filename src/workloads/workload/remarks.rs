@@ -1,4 +1,4 @@
-//! What about a workload deserves a look before a rollout.
+//! Finds settings of a workload that a person should know about before a rollout.
 
 use k8s_openapi::{
     api::apps::v1::{DeploymentSpec, StatefulSetSpec},
@@ -7,7 +7,7 @@ use k8s_openapi::{
 
 use super::WorkloadController;
 
-/// What of the workload's settings makes each rollout interrupt the service.
+/// Describes the setting because of which every rollout of the workload interrupts the service, if there is one.
 pub(super) fn interruption(controller: &WorkloadController) -> Option<String> {
     let target = controller.title();
     let (replicas, unavailable) = match controller {
@@ -43,7 +43,7 @@ pub(super) fn interruption(controller: &WorkloadController) -> Option<String> {
     })
 }
 
-/// How many pods a rolling update may take at once.
+/// How many pods a rolling update of the Deployment may take away at once.
 fn unavailable_of_deployment(spec: &DeploymentSpec) -> i64 {
     let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
     let replicas = spec.replicas.unwrap_or(1);
@@ -53,28 +53,28 @@ fn unavailable_of_deployment(spec: &DeploymentSpec) -> i64 {
     };
     let unavailable = amount(rolling.and_then(|rolling| rolling.max_unavailable.as_ref()), Rounding::Down);
     let surge = amount(rolling.and_then(|rolling| rolling.max_surge.as_ref()), Rounding::Up);
-    // Where neither would let a rollout begin, Kubernetes takes maxUnavailable as one.
+    // If neither limit would let a rollout begin, Kubernetes treats maxUnavailable as one.
     if surge == 0 { unavailable.max(1) } else { unavailable }
 }
 
-/// The same for a StatefulSet, where that can be set.
+/// How many pods a rolling update of the StatefulSet may take away at once, where Kubernetes supports setting that.
 fn unavailable_of_stateful_set(spec: &StatefulSetSpec) -> i64 {
     let rolling = spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
     let set = rolling.and_then(|rolling| rolling.max_unavailable.as_ref());
     set.map_or(1, |set| amount_of(set, spec.replicas.unwrap_or(1), Rounding::Up))
 }
 
-/// What a Deployment has for both limits unless they are set.
+/// The default of both limits of a Deployment.
 const DEFAULT_SHARE: &str = "25%";
 
-/// What becomes of a share that is no whole number of pods.
+/// How to round a share that is no whole number of pods.
 #[derive(Clone, Copy)]
 enum Rounding {
     Up,
     Down,
 }
 
-/// The number of pods that a number or a share such as `25%` means.
+/// The number of pods for a limit that is given as a number or as a share such as `25%`.
 fn amount_of(value: &IntOrString, replicas: i32, rounding: Rounding) -> i64 {
     match value {
         IntOrString::Int(number) => i64::from(*number),

@@ -1,10 +1,10 @@
-//! How the owner's entries leave a pod template.
+//! Removes the owner's entries from a pod template.
 //!
-//! Applying a configuration without them takes out what only the owner's manager has, which is everything
-//! in the common case. What somebody else has, too (`kubectl rollout undo` takes what it changes), stays
-//! through that, and applying it once more would not take it away from them, since equal values are shared.
-//! So such entries are taken out by a patch of the lists as they were seen, all at once to replace the pods
-//! once. What the manager has left then goes by applying nothing in the next round.
+//! Applying a configuration without the entries removes those that only the owner's field manager has, which
+//! usually is all of them. Entries that another manager has, too, remain (`kubectl rollout undo` becomes a manager
+//! of what it changes). Applying them again would not help, since managers share equal values. Such entries are
+//! therefore removed by one patch of the lists as the snapshot shows them, so that the pods are replaced only once.
+//! The remaining fields of the owner's manager are removed in the next run, by applying an empty configuration.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::workloads::Owner;
 
-/// The next step of taking out everything of the owner; nothing where there is nothing.
+/// The next change that removes entries of the owner, or `None` if none are left.
 pub(super) fn change(seen: &Workload, owner: &Owner) -> Option<Change> {
     if is_shared(seen, owner, |_| true) {
         let pod = without(seen, |secret, _| owner.number_of(secret).is_some());
@@ -28,7 +28,7 @@ pub(super) fn change(seen: &Workload, owner: &Owner) -> Option<Change> {
     applied.map(|_| Change::Apply(seen.configuration(None)))
 }
 
-/// Whether any of the owner's entries that are meant would stay where the owner's manager gives it up.
+/// Whether any of the owner's entries for which `is_meant` holds would remain when the owner's manager gives it up.
 pub(super) fn is_shared(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item) -> bool) -> bool {
     let ownership = seen.ownership();
     let has_others = |item: &Item| {
@@ -39,12 +39,12 @@ pub(super) fn is_shared(seen: &Workload, owner: &Owner, is_meant: impl Fn(&Item)
     references(seen.template(), owner).iter().any(|(item, _)| is_meant(item) && has_others(item))
 }
 
-/// The pod template's volumes, as they were seen.
+/// The volumes of the pod template, as the snapshot shows them.
 pub(super) fn volumes(seen: &Workload) -> Vec<Value> {
     list(seen.object.data.pointer("/spec/template/spec"), "volumes")
 }
 
-/// The lists of the pod as they are without the entries of Secrets that are meant.
+/// The lists of the pod spec without the entries whose Secret and item match `is_meant`.
 pub(super) fn without(seen: &Workload, is_meant: impl Fn(&str, &Item) -> bool) -> Value {
     let goes = |secret: Option<&Value>, item| {
         secret.and_then(Value::as_str).is_some_and(|secret| is_meant(secret, &item))

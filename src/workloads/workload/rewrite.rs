@@ -1,6 +1,6 @@
-//! The one patch that makes the lists of a pod template exactly what a delivery wants, whoever had its entries: each
-//! keeps its place, so that there is no version of the template without it. What is left of those that give way goes
-//! with it, so that there is none with the entries of both.
+//! Makes one patch that gives the lists of a pod template exactly the wanted entries, whoever had set them before.
+//! Replaced entries keep their positions. Since it is one patch, no version of the template lacks an entry, and
+//! none has the entries of both the owner and a resource that gives way to it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Workload, item::Item, removal, wanted::WantedEntries};
 use crate::workloads::Owner;
 
-/// The patch, for the version that was seen.
+/// The patch. It pins the version of the snapshot.
 pub(super) fn patch(seen: &Workload, wanted: &WantedEntries<'_>, displaced: &[Owner]) -> Value {
     let goes = |secret: &str, item: &Item| {
         wanted.owner.number_of(secret).is_some() && wanted.is_left_over(item)
@@ -42,15 +42,16 @@ pub(super) fn patch(seen: &Workload, wanted: &WantedEntries<'_>, displaced: &[Ow
     json!({"metadata": metadata, "spec": {"template": {"spec": pod}}})
 }
 
-/// What field managers own without those that give way, if they own anything: what takes their place would else go
-/// with them as soon as they give it up, since an entry belongs to whom has set its name.
+/// The field managers of the object without those that give way, or `None` if `managedFields` need not change. An
+/// entry belongs to the manager that set its name, so without this the new entry would be removed as soon as the
+/// displaced manager gives up the old one.
 fn without_managers(seen: &Workload, displaced: &[Owner]) -> Option<Vec<ManagedFieldsEntry>> {
     let present = seen.object.metadata.managed_fields.as_deref().unwrap_or_default();
     let gives_way = |entry: &&ManagedFieldsEntry| {
         displaced.iter().any(|owner| entry.manager.as_ref() == Some(&owner.manager))
     };
     let kept: Vec<_> = present.iter().filter(|entry| !gives_way(entry)).cloned().collect();
-    // An empty list would mean the one that is there.
+    // The API server ignores an empty list and keeps the managers.
     (kept.len() < present.len() && !kept.is_empty()).then_some(kept)
 }
 
@@ -58,7 +59,8 @@ fn list(fields: Option<&Value>, name: &str) -> Vec<Value> {
     fields.and_then(|fields| fields.get(name)?.as_array()).cloned().unwrap_or_default()
 }
 
-/// Puts the entries into the list: where one of the same key is, or at its end. A second one of a key goes.
+/// Puts the wanted entries into the list: in the position of an entry with the same key, or at the end. Duplicates
+/// of a key are removed.
 fn place(fields: &mut Value, name: &str, key: &str, wanted: &[Value]) {
     if wanted.is_empty() {
         return;

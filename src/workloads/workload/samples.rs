@@ -1,11 +1,11 @@
-//! Workloads and deliveries for tests, and an API server that does as much as they need.
+//! Workloads and deliveries for tests, and a minimal imitation of the API server.
 
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::Workload;
 use crate::{
-    engine::{Env, Values},
+    values::{Env, Values},
     workloads::{Change, Delivery, Owner, Target, WorkloadAddress},
 };
 
@@ -52,7 +52,7 @@ pub(in crate::workloads) fn delivery(number: u64, values: &Values) -> Delivery<'
     Delivery { number, environment: ENVIRONMENT, values }
 }
 
-/// What becomes of a workload by a change of the owner's, as far as entries with keys go.
+/// The workload after the API server has made a change of the owner, as far as entries with keys are concerned.
 pub(in crate::workloads) fn changed(seen: &Workload, owner: &Owner, change: &Change) -> Workload {
     let mut object = serde_json::to_value(&seen.object).unwrap();
     let mut managers: Vec<Value> =
@@ -86,13 +86,13 @@ pub(in crate::workloads) fn changed(seen: &Workload, owner: &Owner, change: &Cha
     after.with_containers(seen.containers.clone())
 }
 
-/// What identifies an entry of a list, such as `k:{"name":"HOST"}`; nothing for lists that are one value.
+/// The key of a list entry, such as `k:{"name":"HOST"}`, or `None` for entries of lists that are one value.
 fn key(entry: &Value) -> Option<String> {
     let field = ["mountPath", "name"].into_iter().find(|field| entry.get(field).is_some())?;
     Some(format!("k:{}", json!({field: entry[field]})))
 }
 
-/// The fields of a configuration, as `managedFields` has them.
+/// The fields of a configuration in the form of `managedFields`.
 fn owned(value: &Value) -> Value {
     let mut fields = serde_json::Map::new();
     match value {
@@ -115,7 +115,7 @@ fn owned(value: &Value) -> Value {
     fields.into()
 }
 
-/// Takes out the entries of lists that were owned and are no more; nobody else owns entries here.
+/// Removes the list entries that the owner had and no longer has. In these samples nobody else owns entries.
 fn withdraw(value: &mut Value, before: &Value, after: &Value) {
     let Some(before) = before.as_object() else { return };
     for (field, before) in before {

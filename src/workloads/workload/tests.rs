@@ -8,12 +8,13 @@ use super::{
     *,
 };
 use crate::{
-    engine::{CA_FILE, Env},
+    values::{CA_FILE, Env},
     workloads::WorkloadAddress,
 };
 use proptest::prelude::*;
 
-/// As an API server tells it after an apply and a `kubectl rollout undo` that changed one entry and the volume.
+/// The fields as an API server reports them after an apply and a `kubectl rollout undo` that changed one entry and
+/// the volume.
 const MOVED: &str = r#"
 metadata:
   managedFields:
@@ -74,7 +75,7 @@ fn tells_who_moved_what() {
     assert_eq!(standing.applied_at, at("2026-11-01T10:00:00Z"));
     let moved = RepointedBy { by: "kubectl-rollout".to_owned(), at: at("2026-11-01T11:00:00Z") };
     assert_eq!(standing.moved, Some(moved));
-    // Old versions of Kubernetes track the fields of a reference.
+    // Old versions of Kubernetes track the members of a reference.
     let granular = MOVED.replace(
         "{'k:{\"name\":\"LOCAL_LDAP_LOGIN\"}': {f:valueFrom: {f:secretKeyRef: {}}}}",
         "{'k:{\"name\":\"LOCAL_LDAP_LOGIN\"}': {f:valueFrom: {f:secretKeyRef: {f:name: {}}}}}",
@@ -143,7 +144,7 @@ fn applies_the_names_of_both_dialects_that_have_a_value() {
     insta::assert_json_snapshot!("apply", change_of(&change));
 }
 
-/// A template whose container has this entry for an address, by this field manager.
+/// A template whose container has this entry for an address, set by this field manager.
 fn with_entry(entry: &str, manager: &str) -> String {
     format!(
         "
@@ -184,7 +185,7 @@ fn refuses_to_change_an_entry_of_somebody_else() {
     insta::assert_snapshot!("conflicts", found);
 }
 
-/// What a container has before it is taken over: every way in which somebody may have set a variable.
+/// A container before it is taken over, with every way in which somebody may have set a variable.
 const BROWNFIELD: &str = "
 spec:
   selector: {}
@@ -229,7 +230,7 @@ fn one_patch_takes_over_every_entry_where_it_stands() {
     let change = seen.take_over(&owner("corp"), &delivery);
     insta::assert_json_snapshot!("taken_over", change_of(&change));
     let after = changed(&seen, &owner("corp"), &change.unwrap().unwrap());
-    // The next step only says whose they are.
+    // The next change affects only the ownership of fields.
     let claim = after.change(&owner("corp"), Some(&delivery), &[]).unwrap().unwrap();
     assert!(matches!(claim, Change::Claim(_)), "{claim:?}");
     let claimed = changed(&after, &owner("corp"), &claim);
@@ -263,7 +264,7 @@ fn what_gives_way_goes_in_the_change_that_takes_its_place() {
     let volumes: Vec<_> = pod.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
     assert_eq!(volumes, [new.volume.as_str()]);
     assert_eq!(handed_over.change(&old, None, &[]), Ok(None), "nothing is left to give up");
-    // What is left to do is to say whose everything is.
+    // Only the ownership of fields is left to change.
     let claim = handed_over.change(&new, Some(&wanted), &displaced).unwrap().unwrap();
     assert!(matches!(claim, Change::Claim(_)), "{claim:?}");
 }
@@ -342,7 +343,7 @@ fn every_container_that_is_meant_is_in_one_change() {
     };
     let mut full = values(&[ADDRESS]);
     full.set_file(CA_FILE, "certificates");
-    // Whoever names a container twice means it once.
+    // Naming a container twice has the same effect as naming it once.
     let change = meant(&["two", "one", "two"]).change(&owner("corp"), Some(&delivery(3, &full)), &[]);
     insta::assert_json_snapshot!("several_containers", change_of(&change));
     let missing = meant(&["one", "four", "five"]).change(&owner("corp"), Some(&delivery(3, &full)), &[]);
@@ -371,7 +372,7 @@ fn tells_which_rollouts_interrupt_the_service() {
         (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}", true),
         (deployment(), "replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}", false),
         (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 100%, maxSurge: 1}}", true),
-        // Kubernetes would make no progress with neither, and ends one first.
+        // If both are zero, Kubernetes could make no progress, so it ends one pod first.
         (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 0%, maxSurge: 0%}}", true),
         (deployment(), "replicas: 1, strategy: {rollingUpdate: {maxUnavailable: 25%, maxSurge: 0}}", true),
         (deployment(), "replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 2, maxSurge: 1}}", true),
@@ -393,7 +394,7 @@ fn tells_which_rollouts_interrupt_the_service() {
     }
 }
 
-/// The workload after every change that the delivery needs, and how many those are.
+/// The workload after every change that the delivery needs, and the number of changes.
 fn settled(mut seen: Workload, delivery: Option<&Delivery<'_>>) -> (Workload, usize) {
     for count in 0..4 {
         match seen.change(&owner("corp"), delivery, &[]).unwrap() {

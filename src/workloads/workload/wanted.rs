@@ -1,4 +1,4 @@
-//! What a delivery makes of a pod template.
+//! The entries that a delivery needs in a pod template, and whether the template has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ use super::{
     ownership,
 };
 use crate::{
-    engine::CA_FILE,
+    values::CA_FILE,
     workloads::{Delivery, Dialect, Owner},
 };
 
-/// Where the image looks for authorities at its start.
+/// The directory in which the image looks for certificate authorities at its start.
 const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 
 /// The entries that a delivery consists of.
 pub(super) struct WantedEntries<'a> {
     pub(super) owner: &'a Owner,
-    /// The containers that get them.
+    /// The containers that get the entries.
     places: Vec<ContainerPlace>,
     revision: String,
     pub(super) variables: Vec<&'static str>,
-    /// The names that each container has, in their order.
+    /// The variable names that each container has now, in their order.
     orders: BTreeMap<ContainerPlace, Vec<String>>,
-    /// The path of the file with authorities, where there are any.
+    /// The path at which the certificate authorities are mounted, if there are any.
     pub(super) authorities: Option<String>,
 }
 
@@ -48,8 +48,8 @@ impl<'a> WantedEntries<'a> {
         }
     }
 
-    /// The delivery to these containers, in the order that they have already: another one would be another pod
-    /// template.
+    /// The entries for these containers. Variables keep the order that the containers have now, because another
+    /// order would be another pod template and replace the pods.
     pub(super) fn of(containers: &[&Container], owner: &'a Owner, delivery: &Delivery<'_>) -> Self {
         let names = containers.iter().map(|container| container.name.as_str());
         let mut orders = BTreeMap::new();
@@ -60,7 +60,7 @@ impl<'a> WantedEntries<'a> {
         Self { orders, ..Self::new(names, owner, delivery) }
     }
 
-    /// The spec of the server-side apply configuration; nothing where nothing is wanted.
+    /// The spec of the server-side apply configuration, or `None` if there are no entries.
     pub(super) fn spec(&self) -> Option<Value> {
         if self.items().is_empty() {
             return None;
@@ -93,7 +93,7 @@ impl<'a> WantedEntries<'a> {
         Some(json!({"template": {"spec": pod}}))
     }
 
-    /// The variables in the order that the container has already, and then those that it lacks.
+    /// The variables in the order that the container has now, followed by those that it lacks.
     fn arranged(&self, place: &ContainerPlace) -> Vec<&'static str> {
         let order = self.orders.get(place).map(Vec::as_slice).unwrap_or_default();
         let position = |name: &str| order.iter().position(|each| each == name).unwrap_or(order.len());
@@ -102,7 +102,8 @@ impl<'a> WantedEntries<'a> {
         variables
     }
 
-    /// Whether the item is one that this delivery, unlike an earlier one, has nothing for.
+    /// Whether the item lies in a place that this delivery writes to, but is not part of the delivery. It is then
+    /// left from an earlier one.
     pub(super) fn is_left_over(&self, item: &Item) -> bool {
         let is_delivered = match item {
             Item::Variable(place, _) | Item::Mount(place, _) | Item::Container(place) => {
@@ -113,12 +114,12 @@ impl<'a> WantedEntries<'a> {
         is_delivered && !self.items().contains(item)
     }
 
-    /// Whether the delivery has an entry in the place of this one.
+    /// Whether the delivery includes an entry with the identity of this item.
     pub(super) fn replaces(&self, item: &Item) -> bool {
         self.items().contains(item)
     }
 
-    /// Whether the template has all of this, and nothing left over.
+    /// Whether the template has all of the entries, and none that is left from an earlier delivery.
     pub(super) fn is_in_place(&self, seen: &Workload, containers: &[&Container]) -> bool {
         let applied = seen.ownership().applied(&self.owner.manager).map(ownership::items).unwrap_or_default();
         let items = self.items();
@@ -142,7 +143,7 @@ impl<'a> WantedEntries<'a> {
         variables && mount
     }
 
-    /// Whether the owner's manager has exactly this.
+    /// Whether the owner's manager has exactly these entries.
     pub(super) fn is_owned(&self, seen: &Workload) -> bool {
         let Some(applied) = seen.ownership().applied(&self.owner.manager) else {
             return self.items().is_empty();
@@ -152,7 +153,7 @@ impl<'a> WantedEntries<'a> {
         references.all(|item| ownership::has_reference(applied, item)) && ownership::items(applied) == items
     }
 
-    /// What the owner's manager is to have.
+    /// The items that the owner's manager must have.
     fn items(&self) -> BTreeSet<Item> {
         if self.variables.is_empty() && self.authorities.is_none() {
             return BTreeSet::new();
@@ -167,8 +168,8 @@ impl<'a> WantedEntries<'a> {
         self.places.iter().flat_map(of_container).chain(volume).collect()
     }
 
-    /// Whether a reference that is applied would come to stand beside something else: a value, another source, or a
-    /// second entry of the name.
+    /// Whether an applied reference would conflict with what the container has under the name: a value, another
+    /// source, or a second entry.
     pub(super) fn is_obstructed(&self, container: &Container) -> bool {
         let has_other = |entry: &EnvVar| {
             entry.value.as_ref().is_some_and(|value| !value.is_empty())
@@ -210,7 +211,7 @@ pub(super) fn volumes(seen: &Workload) -> impl Iterator<Item = &Volume> {
     seen.template().and_then(|template| template.spec.as_ref()?.volumes.as_ref()).into_iter().flatten()
 }
 
-/// The Secret and key that an entry refers to.
+/// The Secret and key to which an entry refers.
 pub(super) fn reference(entry: &EnvVar) -> Option<(&String, &str)> {
     let reference = entry.value_from.as_ref()?.secret_key_ref.as_ref()?;
     Some((&reference.name, &reference.key))

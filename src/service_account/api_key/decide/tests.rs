@@ -1,4 +1,4 @@
-//! Tables of single decisions, and whole lives of an account with crashes anywhere.
+//! Tests with tables of single decisions, and with random histories of an account in which runs crash anywhere.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A key that begins with its identifier.
+/// A key whose text begins with its identifier.
 fn key(id: &str) -> ApiKey {
     ApiKey::parse(&format!("{id:z<6}{}", "0".repeat(40)).into())
         .unwrap_or_else(|problem| panic!("{problem:?}"))
@@ -59,23 +59,23 @@ fn decides_one_thing_after_the_other() {
         ("new", record(Some("new"), None), &two[1..], 1000, RotationStep::Rest),
         ("new", record(Some("new"), None), &two[1..], 1099, RotationStep::Rest),
         ("new", record(Some("new"), None), &two[1..], 1100, generate()),
-        // Somebody else's key is no concern of ours.
+        // A key that somebody else made is left alone.
         ("new", record(Some("new"), None), &two[..], 1000, RotationStep::Rest),
-        // The key before stays for as long as programs may need it, and goes then.
+        // The previous key stays valid during its overlap, and is revoked afterwards.
         ("new", record(Some("new"), Some(("old", 1030))), &two[..], 1029, RotationStep::Rest),
         ("new", record(Some("new"), Some(("old", 1030))), &two[..], 1030, revoke("old")),
         ("new", record(Some("new"), Some(("old", 1200))), &two[..], 1100, RotationStep::Rest),
         ("new", record(Some("new"), Some(("old", 1200))), &two[1..], 1100, generate()),
-        // What a run left behind goes first.
+        // A key that an interrupted run left behind is revoked first.
         ("new", record(Some("new"), Some(("old", 1030))), &three[..], 1030, revoke("old")),
         ("new", record(Some("new"), Some(("old", 1130))), &three[..], 1100, revoke("lost")),
-        // The key that a person copied.
+        // The key in use is the one that a person copied.
         ("old", record(None, None), &two[..1], 1000, RotationStep::Rest),
         ("old", record(None, None), &two[..1], 1100, generate()),
         ("old", record(None, None), &two[..], 1000, revoke("new")),
-        // It may be one of ours.
+        // The copied key may be one that the operator generated.
         ("new", record(None, None), &two[..], 1000, RotationStep::Rest),
-        // The record is not what the server lists.
+        // The record contradicts the list of the server.
         ("new", record(Some("old"), None), &two[..], 1100, RotationStep::Doubt),
         ("new", record(Some("gone"), None), &two[..], 1100, RotationStep::Doubt),
         ("new", record(Some("new"), None), &[], 1100, RotationStep::Doubt),
@@ -133,14 +133,14 @@ fn what_another_process_may_be_about_to_publish_is_spared() {
     for (second, now, expected) in [
         (1100, 1104, RotationStep::Rest),
         (1100, 1105, RotationStep::Revoke { key_id: "new".to_owned() }),
-        // The other's clock is ahead, a little or by far.
+        // The clock of the process that generated the key is a little ahead, or far ahead.
         (1108, 1104, RotationStep::Rest),
         (9999, 1104, RotationStep::Revoke { key_id: "new".to_owned() }),
     ] {
         let keys = [listed("old", KeyOrigin::Others), made(second)];
         assert_eq!(decide(rotating(now), &current, &keys), expected, "{second} {now}");
     }
-    // The other goes by the time, or by the earliest.
+    // The other process may have used the current time, or the earliest possible one.
     for (second, expected) in [
         (1100, RotationStep::Rest),
         (9999, RotationStep::Rest),
@@ -170,9 +170,9 @@ fn a_key_that_was_published_last_is_granted_its_overlap() {
         let granted = extend_overlaps(at_time(1100), &current, &keys);
         assert_eq!(granted, record(Some("old"), expected));
     }
-    // Nothing is revoked before it is written down, either.
+    // Until the overlap is recorded, nothing is revoked either.
     assert_eq!(decide(at_time(1100), &restored(None), &keys), RotationStep::Rest);
-    // What is in use, gone or somebody else's needs none.
+    // A key that is in use, gone, or made by somebody else needs no overlap.
     let current = Current { key: key("new"), record: record(Some("new"), None) };
     assert_eq!(extend_overlaps(at_time(1100), &current, &keys), current.record);
     assert_eq!(extend_overlaps(at_time(1100), &restored(None), &keys[..1]), restored(None).record);
@@ -215,16 +215,16 @@ fn a_key_that_may_be_one_of_ours_is_a_doubt() {
     assert_eq!(decide(rotating(1100), &current, &keys), RotationStep::Doubt);
 }
 
-/// An account at a server, the Secret, the status, and the clock.
+/// An account at a server, with the Secret, the status and the clock.
 struct World {
     keys: Vec<RemoteKey>,
-    /// The key in the Secret, by its identifier, with its record.
+    /// The identifier of the key in the Secret, with its record.
     secret: (String, Record),
-    /// Everything that the Secret held.
+    /// Everything that the Secret has held so far.
     backups: Vec<(String, Record)>,
-    /// The key that the status tells of, or the process where that is a copied one.
+    /// The key that the status names; for a copied key, the one that the process remembers.
     status: Option<String>,
-    /// Until when programs may use a key that was published.
+    /// Until when each published key must stay valid.
     promised: HashMap<String, i64>,
     generated: u32,
     now: i64,
@@ -244,7 +244,7 @@ impl World {
         i64::try_from(ROTATION.overlap.as_secs()).unwrap()
     }
 
-    /// Puts something else into the Secret.
+    /// Changes the contents of the Secret.
     fn write(&mut self, id: String, record: Record) {
         if id != self.secret.0 {
             self.promised.insert(self.secret.0.clone(), self.now + Self::overlap());
@@ -253,18 +253,18 @@ impl World {
         self.backups.push(self.secret.clone());
     }
 
-    /// Somebody restores what the Secret held, with a key that still works.
+    /// Somebody restores earlier contents of the Secret whose key still works.
     fn restore(&mut self, choice: usize) {
         let works = |(id, _): &&(String, Record)| self.keys.iter().any(|key| key.id == *id);
         let working: Vec<_> = self.backups.iter().filter(works).cloned().collect();
         let (id, record) = working[choice % working.len()].clone();
-        // Another record of the same key is an edit, which the process mends.
+        // Another record for the same key would be an edit, which the process corrects.
         if id != self.secret.0 {
             self.write(id, record);
         }
     }
 
-    /// A run that ends after so many effects, as a process does that is killed.
+    /// A run that ends after this number of effects, as if the process were killed.
     fn run(&mut self, effects: usize) {
         let (id, record) = self.secret.clone();
         let published: Vec<_> = self.status.iter().cloned().collect();
@@ -303,7 +303,7 @@ impl World {
                     let made = Some(at(self.now));
                     self.keys.push(RemoteKey { made, ..listed(&new, KeyOrigin::Ourselves) });
                     assert!(self.keys.len() <= 3, "at most three keys");
-                    // Publishing is the second effect of the two, and the process may be dead by now.
+                    // Publishing is the second of two effects, and the process may have been killed before it.
                     if effects.is_multiple_of(2) {
                         self.status = Some(new.clone());
                         self.write(new, record);
@@ -335,11 +335,11 @@ proptest! {
             if let Some(choice) = backup {
                 world.restore(choice);
             }
-            // An operator that is there sees what was restored before it is restored again.
+            // A running operator notices restored contents before somebody restores others.
             world.run(if backup.is_some() { effects.max(2) } else { effects });
             prop_assert!(world.is_valid(), "the published key is valid at every instant");
         }
-        // Left alone, it comes to one key: the published one. A rotation may fall due meanwhile.
+        // Without further disturbance only the published key remains. A rotation may become due meanwhile.
         for _ in 0..9 {
             world.run(100);
             if world.keys.len() == 1 {

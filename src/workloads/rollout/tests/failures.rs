@@ -1,8 +1,8 @@
-//! Containers that fail for a while, or for good: situations by times.
+//! Tests with containers that fail temporarily or permanently, at different times.
 
 use super::*;
 
-/// What the kubelet says of a container in each kind of trouble, and how long that was the case.
+/// The statuses that the kubelet reports for a container in each kind of trouble.
 const CONFIG: &str =
     "state: {waiting: {reason: CreateContainerConfigError, message: 'secret \"corp-ldap-2\" not found'}}";
 const CACHE: &str = "state: {waiting: {reason: CreateContainerConfigError, message: 'failed to sync secret cache: timed out waiting for the condition'}}";
@@ -17,13 +17,13 @@ const RUNS: &str =
 const READY: &str =
     "ready: true, restartCount: 3, state: {running: {}}, lastState: {terminated: {exitCode: 3}}";
 
-/// A Deployment that waits for its new pod, with no deadline of its own.
+/// A Deployment that waits for its new pod and has no deadline of its own.
 fn waits() -> WorkloadController {
     controller("Deployment", "replicas: 1", &format!("{SEEN}, replicas: 2, updatedReplicas: 1"))
 }
 
-/// Looks every three seconds for so many seconds, at a pod that the closure makes for each; the second of the
-/// first failure.
+/// Judges a pod every three seconds, up to this number of seconds. The closure makes the pod for each second.
+/// Returns the second of the first failure.
 fn first_failure(controller: &WorkloadController, seconds: u64, pod: impl Fn(u64) -> Pod) -> Option<u64> {
     let mut sightings = Sightings::default();
     (0..=seconds).step_by(3).find(|second| {
@@ -46,12 +46,12 @@ fn what_passes_within_half_a_minute_is_no_failure_and_what_lasts_is_one() {
 fn a_container_that_runs_between_its_crashes_still_crashes() {
     let crashing = |second: u64| pod("wandb-a", if second.is_multiple_of(9) { ENDED } else { RUNS });
     assert_eq!(first_failure(&waits(), 300, crashing), Some(63));
-    // It ran for longer than a minute, so the next crash is another failure.
+    // The container ran for more than a minute in between, so the next crash is another failure.
     let seldom = |second: u64| pod("wandb-a", if second.is_multiple_of(66) { ENDED } else { RUNS });
     assert_eq!(first_failure(&waits(), 590, seldom), None);
     let recovers = |second: u64| pod("wandb-a", if second.is_multiple_of(30) { READY } else { LOOP });
     assert_eq!(first_failure(&waits(), 590, recovers), None);
-    // It has ended twice only.
+    // The container has ended only twice.
     let twice = LOOP.replace("restartCount: 2", "restartCount: 1");
     assert_eq!(first_failure(&waits(), 590, |_| pod("wandb-a", &twice)), None);
 }
@@ -62,7 +62,7 @@ fn another_pod_is_another_failure() {
     assert_eq!(first_failure(&waits(), 590, replaced), None);
 }
 
-/// The same pod, with the trouble in the container beside the one that takes the entries, or before it.
+/// A healthy pod, except that a container other than the one with the entries has this status.
 fn beside(trouble: &str, field: &str) -> Pod {
     let mut pod = serde_json::to_value(pod("wandb-a", READY)).unwrap();
     let status =
@@ -122,14 +122,15 @@ fn only_pods_of_the_newest_template_are_evidence() {
         };
         assert_eq!(first_failure(&controller, 300, of_before), None, "{kind}");
     }
-    // What somebody else's ReplicaSet counts says nothing, and without one of its own nothing is known.
+    // A ReplicaSet of another Deployment does not count, and without a ReplicaSet of its own the template is
+    // unknown.
     let replica_sets =
         [replica_set(3, "old"), replica_set(12, "new"), replica_set_of("other", 99, "foreign")];
     let made = |sets: &[ReplicaSet]| newest::template(&waits(), sets).made(&pod("wandb-a", LOOP));
     assert!(made(&replica_sets) && !made(&replica_sets[..1]) && !made(&replica_sets[2..]) && !made(&[]));
 }
 
-/// The operator's own clock is nowhere in this: all that is compared comes from the API server.
+/// The clock of the operator's machine is not involved: all times that are compared come from the API server.
 #[test]
 fn the_deadline_is_kept_to_the_second() {
     let running = |_| pod("wandb-a", "state: {running: {}}");

@@ -42,14 +42,14 @@ fn only_two_applications_answer_logins() {
     let table = [
         (workload("wandb-app-bc", &of_chart("app"), &plain("app"), 1), true),
         (workload("wandb-api", &of_chart("api"), &plain("api"), 1), true),
-        // By the container, the label or the name alone.
+        // The container, the label or the name alone is enough.
         (workload("x", &of_chart("renamed"), &plain("app"), 1), true),
         (workload("x", &of_chart("app"), &plain("renamed"), 1), true),
         (workload("wandb-app-bc", &json!({RELEASE: "wandb"}), &plain("app-bc"), 1), true),
         (workload("wandb-console", &of_chart("console"), &plain("console"), 1), false),
         (workload("wandb-weave", &of_chart("weave"), &plain("weave"), 1), false),
         (workload("wandb-parquet", &of_chart("parquet"), &plain("parquet"), 1), false),
-        // Of another release, or of nobody's.
+        // These belong to another release, or to none.
         (workload("other-api", &json!({RELEASE: "other", APPLICATION: "api"}), &plain("api"), 1), false),
         (workload("api", &json!({APPLICATION: "api"}), &plain("api"), 1), false),
     ];
@@ -72,9 +72,9 @@ fn what_a_workload_has_instead_is_known() {
         (&[("A", "main-oidc-2")], 1, Some([].into())),
         (&[("A", "main-oidc-2"), ("B", "theirs")], 1, Some([].into())),
         (&[], 1, Some([].into())),
-        // The last entry of a name counts.
+        // If a name occurs several times, the last entry counts.
         (&[("A", "theirs"), ("A", "main-oidc-2"), ("B", "main-oidc-2")], 1, None),
-        // A leftover that runs nothing.
+        // A workload that is scaled to zero and has no entries is a leftover.
         (&[], 0, None),
         (&[("A", "main-oidc-1")], 0, Some([1].into())),
     ] {

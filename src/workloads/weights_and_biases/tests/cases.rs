@@ -1,4 +1,4 @@
-//! Cases by example.
+//! Tests by example.
 
 use super::*;
 use crate::{
@@ -15,7 +15,7 @@ fn bare(version: Version) -> WeightsAndBiases {
     }
 }
 
-/// The resource with what the `OidcProvider` and the `LdapConfig` deliver.
+/// A resource with the entries of the `OidcProvider` and the `LdapConfig`.
 fn full(version: Version) -> WeightsAndBiases {
     let mut seen = bare(version);
     let (oidc_values, ldap_values) = (oidc_values(), ldap_values());
@@ -176,13 +176,13 @@ fn what_is_taken_out_leaves_the_other_ones_entries() {
     }
 }
 
-/// What the problem says when the `OidcProvider` is to be delivered to a resource with this spec.
+/// The message of the problem when the `OidcProvider` is delivered to a resource with this spec.
 fn refusal(version: Version, spec: Value) -> String {
     let mut seen = resource(version, spec);
     let problem = patch_of(&seen, &oidc(), Some(&oidc_delivery(1, &oidc_values()))).unwrap_err();
     assert_eq!(problem.reason, Reason::FieldConflict);
     assert!(!problem.message.contains("theirs"), "{}", problem.message);
-    // What is somebody else's is left alone when ours is taken out.
+    // Removing our entries leaves those of somebody else alone.
     assert_eq!(deliver(&mut seen, &oidc(), None), None);
     problem.message
 }
@@ -210,7 +210,7 @@ fn what_somebody_else_has_set_is_named() {
             values(json!({"auth": {"oidc": {"oidcSecret": {"name": "theirs", "secretKey": "k"}}}})),
             "spec.values.global.auth.oidc.oidcSecret (by helm)",
         ),
-        // The chart makes the same variables from these.
+        // The chart makes the same variables of these fields.
         (
             Version::V1,
             values(json!({"auth": {"oidc": {"clientId": "theirs", "issuer": ""}}})),
@@ -261,7 +261,7 @@ fn every_conflict_is_named() {
     insta::assert_snapshot!(refusal(Version::V2, json!({"wandb": {"oidc": fields}})), @r#"Somebody else has set what OidcProvider main delivers to the WeightsAndBiases "wandb": spec.wandb.oidc.issuerUrl (by helm), spec.wandb.oidc.clientId (by helm), spec.wandb.oidc.clientSecret (by helm), spec.wandb.oidc.sessionLength (by helm). Nothing was changed there. Leave what is there in place until this resource has taken it over: set spec.target.adopt to Equal (where the values are the same) or to Replace, as docs/delivery/adopting says."#);
 }
 
-/// Where the values come from, without showing any.
+/// The origins of the values.
 fn sources(present: &[PresentVariable]) -> Vec<String> {
     let part = |part: &ValuePart| match part {
         ValuePart::Text(text) => text.expose().to_owned(),
@@ -311,7 +311,8 @@ fn what_others_have_set_is_told_and_taken_over_by_one_patch() {
     let after = taken(&seen, &wanted);
     assert_eq!(patch_of(&after, &oidc(), Some(&wanted)), Ok(None));
     assert!(after.present(&oidc(), &wanted, &[]).is_empty());
-    // The same as where nothing was there before, beside what is not delivered.
+    // The result equals a delivery to a resource without earlier entries, apart from settings that are not
+    // delivered.
     let mut bare = resource(Version::V2, json!({"wandb": {}}));
     let others = json!({"spec": {"wandb": {"legacyOverrides": {"global": {"env": [
         {"name": "HOST", "value": "https://wandb.example.com"},
@@ -320,7 +321,7 @@ fn what_others_have_set_is_told_and_taken_over_by_one_patch() {
     deliver(&mut bare, &oidc(), Some(&wanted));
     assert_eq!(after.object.data, bare.object.data);
 
-    // What stands where it may not is refused as before.
+    // A value of a wrong type above the field is still refused.
     spec["wandb"]["oidc"] = json!("theirs");
     let refused = resource(Version::V2, spec).take_over(&oidc(), &wanted);
     assert_eq!(refused.map_err(|problem| problem.reason), Err(Reason::FieldConflict));
@@ -350,7 +351,7 @@ fn scalars_of_the_first_version_are_taken_over() {
 #[test]
 fn literal_fields_that_nobody_owns_may_be_set_and_equal_ones_stay() {
     for (length, disabled, manager, is_changed) in [
-        // Defaults of the API server.
+        // These are the defaults of the API server.
         ("720h", false, None, true),
         ("8h", true, Some("helm"), false),
         ("1h", false, Some("wandb-auth-operator/oidcprovider/former"), true),
@@ -371,7 +372,7 @@ fn literal_fields_that_nobody_owns_may_be_set_and_equal_ones_stay() {
         assert_eq!(tree::find(&patch, &session).is_some(), is_changed, "{length}");
         assert_eq!(tree::find(&patch, &security).is_some(), is_changed, "{length}");
         assert_eq!(other.object.data, seen.object.data);
-        // Equal values of somebody else were not taken over.
+        // Values of somebody else that are equal to ours were not taken over.
         deliver(&mut other, &oidc(), None);
         assert_eq!(tree::find(&other.object.data, &session).is_none(), is_changed, "{length}");
     }
@@ -381,7 +382,7 @@ fn literal_fields_that_nobody_owns_may_be_set_and_equal_ones_stay() {
 fn a_default_that_comes_back_is_no_reason_for_another_change() {
     let mut seen = full(Version::V2);
     let manager = oidc().manager;
-    // The API server fills the map in, in the name of the one who made it.
+    // The API server restores the default, in the name of the manager that created the map.
     apply(&mut seen, &manager, &json!({"spec": {"wandb": {"security": {"hideUpgradeBanner": false}}}}));
     deliver(&mut seen, &oidc(), None);
     apply(&mut seen, &manager, &json!({"spec": {"wandb": {"security": {"disableSSOProvisioning": false}}}}));
@@ -407,7 +408,7 @@ fn owners_that_yield_are_taken_over() {
         assert_eq!(seen.change(&older, Some(&delivery), &displaced), Ok(None));
         assert_eq!(seen.standing(&older).numbers, [3].into());
         assert_eq!(seen.standing(&jwt()).numbers, [].into());
-        // Who was taken over has nothing to take out.
+        // The owner that was replaced has nothing left to remove.
         assert_eq!(deliver(&mut seen, &jwt(), None), None);
     }
 }
@@ -487,7 +488,7 @@ fn who_moved_an_entry_is_known() {
         let standing = seen.standing(&oidc());
         assert_eq!(standing.numbers, [1, 2].into());
         assert_eq!(seen.standing(&ldap()).moved, None);
-        // The form of v2 is one value for the API server; the double of it knows maps only.
+        // In v2 the API server treats this form as one value, but the imitation in these tests knows only maps.
         if version == Version::V1 {
             assert_eq!(standing.moved.map(|moved| moved.by).as_deref(), Some("kubectl-edit"));
         }

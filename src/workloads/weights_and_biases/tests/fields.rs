@@ -1,4 +1,4 @@
-//! The fields for OIDC of the second version: what is in them while nobody set them, and their two shapes.
+//! Tests of the OIDC fields of the second version: their contents while nobody has set them, and their two shapes.
 
 use super::{edit::WANDB_OPERATOR, *};
 use crate::api::Reason;
@@ -7,13 +7,13 @@ const SHAPES: [OidcFieldShape; 2] = [OidcFieldShape::Selector, OidcFieldShape::V
 const NAMES: [&str; 4] = ["issuerUrl", "clientId", "clientSecret", "authMethod"];
 const OIDC: &[&str] = &["spec", "wandb", "oidc"];
 
-/// The resource with these contents of each field.
+/// A resource in which each field has this value.
 fn with_fields(shape: OidcFieldShape, value: &Value) -> WeightsAndBiases {
     let fields: Map<_, _> = NAMES.map(|name| (name.to_owned(), value.clone())).into_iter().collect();
     resource_with(shape, json!({"wandb": {"hostname": "https://wandb.example.com", "oidc": fields}}))
 }
 
-/// The fields that refer to this Secret, whose shape is the one that is asked for.
+/// The fields that refer to this Secret in exactly this shape.
 fn fields_to(seen: &WeightsAndBiases, shape: OidcFieldShape, secret: &str) -> Vec<&'static str> {
     let refers = |name: &&str| {
         let field =
@@ -40,7 +40,7 @@ fn what_nobody_set_is_taken_and_left_as_it_was() {
             deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values)));
             assert_eq!(fields_to(&seen, shape, "main-oidc-1"), ["issuerUrl", "clientId", "clientSecret"]);
             deliver(&mut seen, &oidc(), None);
-            // The W&B operator writes what is gone, and that is nothing to do.
+            // The W&B operator writes removed fields again as empty ones, which needs no further change.
             let again = json!({"spec": {"wandb": {"oidc": {
                 "issuerUrl": vacant, "clientId": vacant, "clientSecret": vacant,
             }}}});
@@ -107,7 +107,7 @@ fn what_the_wandb_operator_rewrites_was_not_moved() {
         json!({"spec": {"wandb": {"oidc": {"issuerUrl": {"valueFrom": source}}}}})
     };
     for (manager, by) in [(WANDB_OPERATOR, None), ("kubectl-edit", Some("kubectl-edit"))] {
-        // Anew, so that it has one owner.
+        // The field is removed first, so that the new value has only one manager.
         apply(&mut seen, manager, &json!({"spec": {"wandb": {"oidc": {"issuerUrl": null}}}}));
         apply(&mut seen, manager, &rewritten("main-oidc-1"));
         let moved = seen.standing(&oidc()).moved;

@@ -1,4 +1,4 @@
-//! The environments of single applications in the second version, which beat everything else.
+//! Tests of the environments of single applications in the second version, which override everything else.
 
 use super::*;
 use crate::api::Reason;
@@ -30,7 +30,7 @@ fn what_beats_a_delivery_is_named_with_its_place() {
     let oidc_delivery = oidc_delivery(1, &oidc_values);
     let ldap_delivery = ldap_delivery(1, &ldap_values);
     for (owner, delivery, application, name) in [
-        // One that a field stands for, and one of the list of all.
+        // The first two have a field, and the others are in the list of all applications.
         (oidc(), &oidc_delivery, "api", "GORILLA_OIDC_ISSUER"),
         (oidc(), &oidc_delivery, "api", "GORILLA_SESSION_LENGTH"),
         (oidc(), &oidc_delivery, "app", "GORILLA_USE_IDENTIFIER_CLAIMS"),
@@ -76,11 +76,11 @@ fn what_is_ours_in_the_environment_of_an_application_goes_with_the_delivery() {
 
 #[test]
 fn a_converted_delivery_goes_on_in_the_new_place() {
-    // As the conversion leaves what was delivered to the first version.
+    // This is what W&B's conversion makes of a delivery to the first version.
     let names = ["GORILLA_OIDC_CLIENT_ID", "GORILLA_OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_ISSUER"];
     let mut list: Vec<_> = names.map(|name| reference(name, "main-oidc-1")).into();
     list.push(reference("LDAP_ADDRESS", "corp-ldap-1"));
-    // What stood in the chart's own fields is in a Secret of W&B's.
+    // The conversion moved the values of the chart's own fields into a Secret of W&B.
     let converted = |key: &str| json!({"name": "wandb-oidc-converted", "key": key});
     let spec = json!({"wandb": {
         "oidc": {
@@ -97,7 +97,7 @@ fn a_converted_delivery_goes_on_in_the_new_place() {
     assert_eq!(tree::find(&deleted.object.data, &["spec", "wandb", "oidc"]), Some(&json!({})));
     assert_eq!(names_in(&deleted, "global"), ["LDAP_ADDRESS"]);
     let patch = deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &oidc_values()))).unwrap();
-    // The secret stands where it is to be.
+    // The secret is in the right place already.
     assert_eq!(tree::find(&patch, &["spec", "wandb", "oidc", "clientSecret"]), None);
     let oidc_fields = tree::find(&seen.object.data, &["spec", "wandb", "oidc"]).unwrap();
     for name in ["issuerUrl", "clientId", "clientSecret"] {
@@ -120,7 +120,7 @@ fn what_the_applications_that_answer_logins_get_is_told() {
         (json!({"api": {"env": [on]}}), Some("true"), Some("https://wandb.example.com")),
         (json!({"app": {"env": [on]}}), Some("true"), Some("https://wandb.example.com")),
         (json!({"executor": {"env": [on]}}), None, Some("https://wandb.example.com")),
-        // What one application gets counts.
+        // The environment of an application overrides that of all.
         (
             json!({"global": {"env": [on]}, "api": {"env": [host("LOCAL_RESTORE", "false")]}}),
             Some("false"),

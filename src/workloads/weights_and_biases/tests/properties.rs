@@ -1,4 +1,4 @@
-//! What holds whatever else is in the resource.
+//! Properties that hold whatever else the resource contains.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof!["[a-z]{0,3}".prop_map(Value::from), any::<bool>().prop_map(Value::from)]
 }
 
-/// Entries of others for the list of v2 and the map of v1; their names are none of ours.
+/// Entries of others for the list of v2 and the map of v1. Their names differ from ours.
 fn foreign_names() -> impl Strategy<Value = Vec<(String, Value)>> {
     let reference = "[b-d]{1,4}-(ldap|oidc)(-[0-9a-z])?".prop_map(|name| Form::Variable.to(&name, "k"));
     prop::collection::vec(("X_[A-C]{1,2}", prop_oneof![scalar(), reference]), 0..5)
@@ -58,7 +58,7 @@ proptest! {
         deliver(&mut seen, &oidc(), Some(&oidc_delivery(numbers.0, &oidc_values)));
         deliver(&mut seen, &ldap(), Some(&ldap_delivery(numbers.0, &ldap_values)));
         deliver(&mut seen, &oidc(), Some(&oidc_delivery(numbers.1, &oidc_values)));
-        // The other one's entries are as they were, and there is nothing more to do for it.
+        // The entries of the other owner are unchanged, and need no further change.
         prop_assert_eq!(seen.standing(&ldap()).numbers, [numbers.0].into());
         prop_assert_eq!(seen.standing(&oidc()).numbers, [numbers.1].into());
         prop_assert_eq!(deliver(&mut seen, &ldap(), Some(&ldap_delivery(numbers.0, &ldap_values))), None);
@@ -66,7 +66,7 @@ proptest! {
         prop_assert_eq!(deliver(&mut seen, &ldap(), Some(&ldap_delivery(numbers.0, &ldap_values))), None);
         deliver(&mut seen, &ldap(), None);
         prop_assert_eq!(seen.standing(&oidc()).numbers.len() + seen.standing(&ldap()).numbers.len(), 0);
-        // A list that somebody made empty is as good as none, since the last one to change it owns it.
+        // A list that somebody emptied counts as absent, since the last manager to change it owns it.
         let lists: &[&[&str]] = match version {
             Version::V1 => &[&["spec", "values", "global", "customCACerts"]],
             Version::V2 => &[

@@ -1,4 +1,4 @@
-//! Which release of W&B's chart is installed, as far as the sources tell: pure.
+//! Finds which release of W&B's chart is installed, and whether it supports references to Secrets. This is pure.
 
 use std::fmt;
 
@@ -6,14 +6,15 @@ use serde_json::Value;
 
 use crate::{api::Reason, problem::Problem, workloads::weights_and_biases::tree};
 
-/// A release of the chart.
+/// A release of the chart: major, minor and patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release(u64, u64, u64);
 
-/// Earlier ones write a reference into a variable of `wandb/local` as the text `map[valueFrom:…]`.
+/// The first release that supports references. Earlier ones write a reference into a variable of `wandb/local` as
+/// the text `map[valueFrom:…]`.
 const TAKES_REFERENCES: Release = Release(0, 33, 0);
 
-/// The name of the chart that the releases are of.
+/// The name of W&B's chart. Charts of other names have other release numbers.
 const NAME: &str = "operator-wandb";
 
 impl fmt::Display for Release {
@@ -22,12 +23,12 @@ impl fmt::Display for Release {
     }
 }
 
-/// The release of the first chart that the W&B operator can use; nothing where that one does not tell.
+/// The release of the first chart that the W&B operator can use, or `None` if the release of that chart is unknown.
 pub fn release<'a>(mut charts: impl Iterator<Item = &'a Value>) -> Option<Release> {
     charts.find_map(ChartOrigin::of)?.release()
 }
 
-/// Refuses a release that cannot take references.
+/// Fails if the release does not support references. An unknown release passes.
 pub fn check(release: Option<Release>, name: &str) -> Result<(), Problem> {
     match release {
         Some(release) if release < TAKES_REFERENCES => Err(Problem::new(
@@ -40,16 +41,16 @@ pub fn check(release: Option<Release>, name: &str) -> Result<(), Problem> {
     }
 }
 
-/// Where a chart comes from, as the W&B operator tells them apart.
+/// The location of a chart, as the W&B operator interprets it.
 enum ChartOrigin<'a> {
-    /// A file, which tells no release.
+    /// A file, whose release is unknown.
     Local,
     /// A chart of this name in a repository or a registry.
     Remote { name: &'a str, version: &'a str },
 }
 
 impl<'a> ChartOrigin<'a> {
-    /// What the W&B operator can use of it; nothing where it goes on to the next source.
+    /// The location that the W&B operator can use, or `None` if it would continue with the next source.
     fn of(chart: &'a Value) -> Option<Self> {
         let text = |key| tree::text(chart, &[key]).filter(|text| !text.is_empty());
         if text("path").is_some() {
@@ -72,7 +73,7 @@ impl<'a> ChartOrigin<'a> {
     }
 }
 
-/// The numbers of a version; a range or a word is none.
+/// Parses a complete version. A range or a word gives `None`.
 fn parse(version: &str) -> Option<Release> {
     let version = version.strip_prefix('v').unwrap_or(version);
     let numbers = version.split(['-', '+']).next()?;
@@ -103,14 +104,14 @@ mod tests {
             (in_repository("0.32.9-rc.1+build"), found),
             (json!({"url": "oci://example.com/charts/operator-wandb", "version": "0.32.9"}), found),
             (json!({"url": "oci://example.com/charts/operator-wandb:0.32.9"}), found),
-            // The newest one, a range, a digest, a file and another chart say nothing.
+            // The latest version, a range, a digest, a file and another chart do not show the release.
             (in_repository(""), None),
             (in_repository("0.32.x"), None),
             (in_repository("~0.32"), None),
             (json!({"url": "oci://example.com/charts/operator-wandb@sha256:00"}), None),
             (json!({"path": "/charts/operator-wandb-0.32.9.tgz"}), None),
             (json!({"url": "https://charts.example.com", "name": "our-wandb", "version": "0.1.0"}), None),
-            // What the W&B operator cannot use leaves it to the next source.
+            // The W&B operator cannot use these, so it continues with the next source.
             (json!({"url": "https://charts.example.com", "version": "0.32.9"}), parse("0.43.8")),
             (json!({}), parse("0.43.8")),
             (Value::Null, parse("0.43.8")),

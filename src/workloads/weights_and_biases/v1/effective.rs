@@ -1,10 +1,11 @@
-//! What the W&B operator v1 and its chart make of the values of several sources: pure.
+//! Computes the environment that the W&B operator v1 and its chart make of the values of several sources. This is
+//! pure.
 //!
-//! The W&B operator merges the sources key by key: the first one that has a key decides, two maps are merged in
-//! turn, two lists are put together, and two values of different kinds stop it ([`misfits`]). The chart then
-//! gives each application's container, in falling precedence: `<app>.containers.<app>.env`, `<app>.env`,
-//! `<app>.extraEnv`, `global.env`, `global.extraEnv`, and below these what it makes of `global.auth` and
-//! `global.host`. A value that Go takes for empty does not count there.
+//! The W&B operator merges the sources key by key: the first source that has a key decides, two maps are merged
+//! recursively, two lists are concatenated, and two values of different kinds make it stop ([`misfits`]). The chart
+//! then fills the container of each application from, in falling precedence: `<app>.containers.<app>.env`,
+//! `<app>.env`, `<app>.extraEnv`, `global.env`, `global.extraEnv`, and finally from what it makes of `global.auth`
+//! and `global.host`. A value that Go considers empty does not count there.
 
 use std::{collections::BTreeMap, mem::discriminant};
 
@@ -16,43 +17,43 @@ use crate::workloads::weights_and_biases::tree;
 /// The values of each source, in falling precedence.
 pub type Layers<'a> = Vec<(ValuesAuthor, &'a Value)>;
 
-/// Where a value stands.
+/// The place of a value in one of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValuePlace {
-    /// Whose values they are.
+    /// The author of the source.
     pub origin: ValuesAuthor,
-    /// The keys that lead there from the top of the values.
+    /// The keys that lead to the value from the root of the values.
     pub path: Vec<String>,
 }
 
 /// An environment variable as the chart writes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChartVariable {
-    /// A scalar, or the rest of an entry such as `{valueFrom: …}`.
+    /// A scalar, or the rest of an entry, such as `{valueFrom: …}`.
     pub value: Value,
-    /// Where it comes from: the first source that has it.
+    /// The place of the value, in the first source that has it.
     pub place: ValuePlace,
 }
 
 /// The applications that answer logins: `wandb/local`, and the API of the split services.
 pub const LOGIN_APPLICATIONS: [&str; 2] = ["app", "api"];
 
-/// What the chart makes of its own settings: environment variables by the path of the value.
+/// The chart's own settings, each with the environment variables that the chart makes of it.
 const SETTINGS: [(&[&str], &[&str]); 4] = [
     (&["global", "host"], &["HOST", "GORILLA_FRONTEND_HOST"]),
     (&["global", "auth", "oidc", "clientId"], &["OIDC_CLIENT_ID", "GORILLA_OIDC_CLIENT_ID"]),
     (&["global", "auth", "oidc", "issuer"], &["OIDC_ISSUER", "GORILLA_OIDC_ISSUER"]),
     (&["global", "auth", "oidc", "authMethod"], &["OIDC_AUTH_METHOD", "GORILLA_AUTH_METHOD"]),
 ];
-/// The names of the secret of the client.
+/// The environment variables for the secret of the OpenID Connect client.
 pub const SECRET_NAMES: [&str; 2] = ["OIDC_SECRET", "GORILLA_OIDC_SECRET"];
 const OIDC: [&str; 3] = ["global", "auth", "oidc"];
-/// The secret of the client, written out.
+/// The value with the secret of the client as plain text.
 pub const LITERAL_SECRET: &[&str] = &["global", "auth", "oidc", "secret"];
-/// How long a login lasts.
+/// The value that sets how long a login lasts, in hours.
 pub const SESSION_HOURS: &[&str] = &["global", "auth", "sessionLengthHours"];
 
-/// The applications that the chart installs and that answer logins.
+/// The applications that answer logins and that the chart installs with these values.
 pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static str> {
     let is =
         |path: &[&str], value: bool| at(layers, path).and_then(|(found, _)| found.as_bool()) == Some(value);
@@ -64,14 +65,14 @@ pub fn login_applications(layers: &Layers<'_>) -> impl Iterator<Item = &'static 
         .map(|(name, _)| name)
 }
 
-/// Every environment variable that the sources give an application, by name.
+/// Every environment variable that the sources give to an application, by name.
 pub fn environment(layers: &Layers<'_>, application: &str) -> BTreeMap<String, ChartVariable> {
     let mut variables = of_settings(layers);
     variables.extend(maps(layers, application));
     variables
 }
 
-/// The environment variables that the sources name themselves, by name.
+/// The environment variables that the sources name explicitly, without those made of the chart's own settings.
 pub fn maps(layers: &Layers<'_>, application: &str) -> BTreeMap<String, ChartVariable> {
     let weakest_first = places(application).into_iter().rev();
     let named = weakest_first.flat_map(|path| {
@@ -85,26 +86,26 @@ pub fn maps(layers: &Layers<'_>, application: &str) -> BTreeMap<String, ChartVar
     named.collect()
 }
 
-/// The places of this variable that win over `global.extraEnv` in an application, the strongest first.
+/// The places of this variable that override `global.extraEnv` in an application, the strongest first.
 pub fn above<'a>(application: &'a str, name: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
     let places = places(application).into_iter().filter(|path| *path != GLOBAL_EXTRA);
     places.map(|path| [path.as_slice(), &[name]].concat())
 }
 
-/// Every source that has something at the path.
+/// The places at this path in every source that has a non-empty value there.
 pub fn holders(layers: &Layers<'_>, path: &[&str]) -> Vec<ValuePlace> {
     let has = |values: &Value| tree::find(values, path).is_some_and(|value| !is_empty(value));
     let holders = layers.iter().filter(|(_, values)| has(values));
     holders.map(|(origin, _)| ValuePlace::new(*origin, path)).collect()
 }
 
-/// What is at the path, with the first source that has it; nothing where Go takes it for empty.
+/// The merged value at the path, with the first source that has it, or `None` if Go considers the value empty.
 pub fn variable(layers: &Layers<'_>, path: &[&str]) -> Option<ChartVariable> {
     let (value, origin) = at(layers, path)?;
     (!is_empty(&value)).then(|| ChartVariable { value, place: ValuePlace::new(origin, path) })
 }
 
-/// What the sources have together at the path, with the first one that has anything there.
+/// The merged value of all sources at the path, with the first source that has anything there.
 pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, ValuesAuthor)> {
     let mut found = layers.iter().filter_map(|(origin, values)| Some((*origin, tree::find(values, path)?)));
     let (origin, first) = found.next()?;
@@ -115,12 +116,12 @@ pub fn at(layers: &Layers<'_>, path: &[&str]) -> Option<(Value, ValuesAuthor)> {
     Some((merged, origin))
 }
 
-/// What the sources have together.
+/// The merged values of all sources.
 pub fn merged(layers: &Layers<'_>) -> Value {
     at(layers, &[]).map(|(values, _)| values).unwrap_or_default()
 }
 
-/// Where a source has a value of another kind than those before it have: there the W&B operator stops.
+/// The places where a source has a value of another kind than the sources before it. The W&B operator stops there.
 pub fn misfits(layers: &Layers<'_>) -> Vec<ValuePlace> {
     let mut layers = layers.iter();
     let Some((_, first)) = layers.next() else { return Vec::new() };
@@ -133,7 +134,7 @@ pub fn misfits(layers: &Layers<'_>) -> Vec<ValuePlace> {
     places.collect()
 }
 
-/// Fills in what the first value does not have, and notes where the kinds differ.
+/// Adds to `over` what it lacks from `under`, and records the paths where the kinds of values differ.
 fn merge(over: &mut Value, under: &Value, path: &mut Vec<String>, misfits: &mut Vec<Vec<String>>) {
     match (over, under) {
         (Value::Object(over), Value::Object(under)) => {
@@ -155,7 +156,7 @@ fn merge(over: &mut Value, under: &Value, path: &mut Vec<String>, misfits: &mut 
 
 const GLOBAL_EXTRA: [&str; 2] = ["global", "extraEnv"];
 
-/// The maps of variables of an application, the strongest first.
+/// The maps of environment variables of an application, the strongest first.
 pub fn places(application: &str) -> [Vec<&str>; 5] {
     [
         vec![application, "containers", application, "env"],
@@ -166,13 +167,13 @@ pub fn places(application: &str) -> [Vec<&str>; 5] {
     ]
 }
 
-/// What the chart makes of its own settings.
+/// The environment variables that the chart makes of its own settings.
 fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, ChartVariable> {
     let mut variables = BTreeMap::new();
     let mut insert = |names: &[&str], variable: &ChartVariable| {
         variables.extend(names.iter().map(|name| ((*name).to_owned(), variable.clone())));
     };
-    // Without a client the chart makes nothing of the others.
+    // Without a client id, the chart ignores its other OIDC settings.
     let has_client = variable(layers, &[OIDC.as_slice(), &["clientId"]].concat()).is_some();
     for (path, names) in SETTINGS {
         if let Some(variable) = variable(layers, path)
@@ -197,7 +198,7 @@ fn of_settings(layers: &Layers<'_>) -> BTreeMap<String, ChartVariable> {
     variables
 }
 
-/// What Go's templates and mergo take for empty.
+/// Whether Go's templates and the library mergo consider the value empty.
 pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -214,8 +215,8 @@ impl ValuePlace {
         Self { origin, path: path.iter().map(|key| (*key).to_owned()).collect() }
     }
 
-    /// Where that is in the `WeightsAndBiases` of this name, or in which other object, and how a person gets
-    /// there where that is the System Console.
+    /// Describes the place for people: the path in the `WeightsAndBiases` of this name, or the other object and,
+    /// for the System Console, the page on which a person can change the value.
     pub fn describe(&self, name: &str) -> String {
         let path = self.path.join(".");
         let Some(object) = self.origin.object(name) else { return format!("spec.values.{path}") };

@@ -1,5 +1,5 @@
-//! The places of the values beside the ones that are written here: which of them win over the entries, and which the
-//! entries would silently take the place of.
+//! Finds conflicts in places of the values that the operator does not write: values there that would override the
+//! entries, and values that the entries would silently override.
 
 use serde_json::Value;
 
@@ -12,23 +12,24 @@ use crate::workloads::{
     weights_and_biases::{edit::Edit, tree},
 };
 
-/// The places of a variable that win over the one that is written here, the strongest of each application first.
+/// The places of a variable that override the one that the operator writes, the strongest of each application
+/// first.
 pub fn stronger<'a>(applications: &'a [&'a str], name: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
     applications.iter().flat_map(move |application| effective::above(application, name))
 }
 
-/// The path of a value in the resource.
+/// The path in the resource of this path within the values.
 pub fn to_resource<'a>(path: &[&'a str]) -> Vec<&'a str> {
     [&["spec", "values"], path].concat()
 }
 
-/// The path within the values.
+/// The path within the values of this path in the resource.
 pub fn in_values<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
     path.strip_prefix(&["spec", "values"]).unwrap_or(path)
 }
 
-/// Notes what the owner's entries would lose against, and what they would silently take the place of, in the
-/// sources beside the resource and in the places of the resource where nothing is written here.
+/// Records as conflicts what would override the owner's entries, and what these would silently override. It
+/// examines the other sources, and the places of the resource that the operator does not write.
 pub fn look_at_other_sources(
     edit: &mut Edit<'_>,
     seen: &V1Snapshot<'_>,
@@ -65,8 +66,8 @@ pub fn look_at_other_sources(
     }
 }
 
-/// Notes settings of the chart that a person made and that a variable would silently take the place of: unlike the chart's
-/// other fields they are not written here.
+/// Records as conflicts the settings of the chart that a person made and that a variable of the delivery would
+/// silently override. These are the settings that the operator does not write into the chart's own fields.
 pub fn look_at_settings(
     edit: &mut Edit<'_>,
     seen: &V1Snapshot<'_>,
@@ -88,12 +89,13 @@ pub fn look_at_settings(
     }
 }
 
-/// The resource's own places are looked at where they are edited.
+/// The places in other sources than the resource. The places of the resource itself are checked where they are
+/// edited.
 fn below_the_resource(places: Vec<ValuePlace>) -> impl Iterator<Item = ValuePlace> {
     places.into_iter().filter(|place| place.origin != ValuesAuthor::Resource)
 }
 
-/// The path in the resource; nothing where the place is in another source.
+/// The path in the resource; empty if the place is in another source.
 pub fn in_the_resource(place: &ValuePlace) -> Vec<&str> {
     match place.origin {
         ValuesAuthor::Resource => to_resource(&place.path.iter().map(String::as_str).collect::<Vec<_>>()),

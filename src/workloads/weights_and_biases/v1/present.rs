@@ -1,4 +1,5 @@
-//! What the parts that answer logins have of a delivery now, wherever in the values it stands: pure.
+//! Finds what the parts of the server that answer logins have now under the names of a delivery, wherever in the
+//! values that comes from. This is pure.
 
 use serde_json::Value;
 
@@ -8,8 +9,8 @@ use crate::workloads::{
     weights_and_biases::{edit::Edit, origin, reference::Form},
 };
 
-/// The variables of these names, as the chart gives them to each part that answers logins. Where the chart gives
-/// none of a name, what the edit would take the place of counts.
+/// The variables of these names, as the chart gives them to each part that answers logins. If the chart gives none
+/// of a name, a value that the edit would replace counts instead.
 pub fn present(edit: Edit<'_>, seen: &V1Snapshot<'_>, names: &[&str]) -> Vec<PresentVariable> {
     let layers = seen.layers();
     let mut present = Vec::new();
@@ -35,10 +36,10 @@ pub fn present(edit: Edit<'_>, seen: &V1Snapshot<'_>, names: &[&str]) -> Vec<Pre
     present
 }
 
-/// From here on Go writes a number of a chart's values with an exponent.
+/// From this size on, Go prints a number in the chart's values with an exponent.
 const PLAIN_NUMBERS: f64 = 1e6;
 
-/// Where the value comes from that the chart makes of this one.
+/// The origin of the value that the chart makes of this one.
 fn rendered(value: &Value) -> ValueOrigin {
     let is_plain = |number: &serde_json::Number| {
         number.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < PLAIN_NUMBERS)

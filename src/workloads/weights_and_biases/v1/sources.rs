@@ -1,4 +1,4 @@
-//! Where the W&B operator v1 takes the chart and its values from, beside the resource itself.
+//! Reads the other sources from which the W&B operator v1 takes the chart and its values.
 
 use std::fmt;
 
@@ -11,53 +11,53 @@ use crate::{api::Reason, problem::Problem, workloads::weights_and_biases::tree};
 /// Who wrote values of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValuesAuthor {
-    /// The `WeightsAndBiases` resource.
+    /// The `WeightsAndBiases` resource itself.
     Resource,
-    /// The System Console, which keeps them in the Secret `<name>-spec-user`.
+    /// The System Console, which keeps its values in the Secret `<name>-spec-user`.
     Console,
     /// The `ConfigMap` `wandb-spec-managed`.
     Managed,
-    /// W&B's release channel, of which the Secret `<name>-latest-cached-release` is a copy.
+    /// W&B's release channel, of which the Secret `<name>-latest-cached-release` holds a copy.
     Channel,
 }
 
-/// The chart and the values of one origin.
+/// The chart and the values of one source.
 #[derive(Clone)]
 pub struct ValueSource {
-    /// Who wrote them.
+    /// Who wrote the chart and the values.
     pub origin: ValuesAuthor,
     /// The values.
     pub values: Value,
-    /// Which chart it is; null where the origin does not say.
+    /// Which chart the source names; null if it names none.
     pub chart: Value,
 }
 
-/// Every source beside the resource, in falling precedence.
+/// The sources in addition to the resource, in falling precedence.
 #[derive(Clone, Debug, Default)]
 pub struct ValueSources {
-    /// What the W&B operator merges below the resource.
+    /// The sources that the W&B operator merges below the resource.
     pub merged: Vec<ValueSource>,
-    /// The chart that was installed last, where none of the sources names one.
+    /// The chart that was installed last. It is read only if none of the sources names a chart.
     pub installed: Value,
-    /// Why a source is missing here; nobody can tell then what the W&B operator makes of all.
+    /// Why a source could not be read. The merged values are unknown then.
     pub unreadable: Option<Problem>,
 }
 
-/// The values may hold secrets.
+/// Prints only the author, because the values may contain secrets.
 impl fmt::Debug for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
-/// Values and a chart as the W&B operator stores both: JSON in the entries of an object.
+/// Values and a chart, which the W&B operator stores as JSON in the entries of an object.
 type Stored = Option<(Value, Value)>;
 
 /// The `ConfigMap` with the settings that W&B manages.
 pub const MANAGED: &str = "wandb-spec-managed";
 
 impl ValuesAuthor {
-    /// The object that has the values of a resource of this name, for people; nothing for the resource.
+    /// The object with the values for a resource of this name, as messages name it; `None` for the resource itself.
     pub fn object(self, name: &str) -> Option<String> {
         match self {
             Self::Resource => None,
@@ -68,18 +68,18 @@ impl ValuesAuthor {
     }
 }
 
-/// The Secret with what the System Console wrote for the resource of this name.
+/// The name of the Secret with the values that the System Console wrote for the resource of this name.
 pub fn user_spec(name: &str) -> String {
     format!("{name}-spec-user")
 }
 
-/// The Secret with what W&B's release channel offers the resource of this name.
+/// The name of the Secret with the copy of W&B's release channel for the resource of this name.
 pub fn cached_release(name: &str) -> String {
     format!("{name}-latest-cached-release")
 }
 
-/// Reads every source of the resource of this name. The W&B operator takes either the managed values or the
-/// channel's; which one depends on how it was started, so both count where both are there.
+/// Reads every source for the resource of this name. The W&B operator takes either the managed values or those of
+/// the channel, depending on how it was started. If both exist, both count.
 pub(in crate::workloads) async fn read(
     client: &Client,
     namespace: &str,
@@ -140,13 +140,14 @@ fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<S
 }
 
 impl ValueSources {
-    /// The values of every source, those of the resource first.
+    /// The values of every source, beginning with those of the resource.
     pub fn values<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = (ValuesAuthor, &'a Value)> {
         let own = tree::find(resource, &["spec", "values"]).map(|values| (ValuesAuthor::Resource, values));
         own.into_iter().chain(self.merged.iter().map(|source| (source.origin, &source.values)))
     }
 
-    /// The chart of every source, that of the resource first and the one that was installed last.
+    /// The chart of every source, beginning with that of the resource and ending with the one that was installed
+    /// last.
     pub fn charts<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = &'a Value> {
         let own = tree::find(resource, &["spec", "chart"]);
         own.into_iter().chain(self.merged.iter().map(|source| &source.chart)).chain([&self.installed])

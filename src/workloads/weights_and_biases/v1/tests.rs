@@ -11,7 +11,7 @@ use crate::{
 };
 use crate::{api::oidc_provider::OidcProvider, engine::Kind};
 
-/// A resource with these values, beside those of the System Console.
+/// A resource with these values, and a System Console with those.
 fn beside(spec: Value, console: Value) -> WeightsAndBiases {
     let mut seen = resource(Version::V1, spec);
     seen.sources.merged =
@@ -19,7 +19,7 @@ fn beside(spec: Value, console: Value) -> WeightsAndBiases {
     seen
 }
 
-/// Why the `OidcProvider` cannot be delivered; a refused change leaves the resource as it is.
+/// The problem because of which the `OidcProvider` cannot be delivered.
 fn refusal(seen: &WeightsAndBiases) -> String {
     let problem = patch_of(seen, &oidc(), Some(&oidc_delivery(1, &full_values()))).unwrap_err();
     assert_eq!(problem.reason, Reason::FieldConflict);
@@ -27,8 +27,8 @@ fn refusal(seen: &WeightsAndBiases) -> String {
     problem.message
 }
 
-/// As `render` makes them: with a flow.
-fn full_values() -> crate::engine::Values {
+/// The values of a provider with a flow.
+fn full_values() -> crate::values::Values {
     let mut values = oidc_values();
     for (name, value) in [
         ("OIDC_CLIENT_ID", "wandb"),
@@ -87,7 +87,7 @@ fn what_wins_over_the_entries_is_named_with_its_place() {
             at(&["global", "auth", "oidc", "secret"]),
             r#"global.auth.oidc.secret in the Secret "wandb-spec-user" (System Console > Settings > Authentication)"#,
         ),
-        // A scalar where ours would be a map, and above it.
+        // A scalar is in the place where ours would be a map, or above it.
         (json!({}), at(&["global", "extraEnv"]), r#"global.extraEnv in the Secret "wandb-spec-user""#),
         (json!({}), at(&["global", "auth"]), r#"global.auth in the Secret "wandb-spec-user""#),
     ] {
@@ -101,7 +101,7 @@ fn what_does_not_win_is_no_conflict() {
     for console in [
         json!({"global": {"host": "https://wandb.example.com", "extraEnv": {"LIMIT": 5, "OIDC_ISSUER": ""}}}),
         json!({"console": {"env": {"OIDC_ISSUER": "theirs"}}, "api": {"env": {"OIDC_ISSUER": "theirs"}}}),
-        // The very same as ours.
+        // These are equal to ours.
         json!({"global": {"auth": {"oidc": {
             "clientId": "wandb", "issuer": "https://login.example.com", "authMethod": "pkce",
         }}}}),
@@ -109,7 +109,7 @@ fn what_does_not_win_is_no_conflict() {
         let is_empty_scalar = console.pointer("/global/extraEnv/OIDC_ISSUER").is_some();
         let seen = beside(json!({"values": {}}), console.clone());
         let change = patch_of(&seen, &oidc(), Some(&oidc_delivery(1, &full_values())));
-        // Even an empty text stops the W&B operator beside a map.
+        // Even an empty text makes the W&B operator stop if another source has a map there.
         assert_eq!(change.is_err(), is_empty_scalar, "{console}");
     }
 }
@@ -142,7 +142,7 @@ fn the_charts_own_fields_have_what_the_variables_have() {
         assert_eq!(entry, Some(&Form::Variable.to("main-oidc-1", name)));
     }
     assert_eq!(tree::find(&patch, &variable(CORS_ORIGINS)), None);
-    // The other resource leaves them alone.
+    // The delivery of the other resource does not change them.
     assert_eq!(deliver(&mut seen, &ldap(), None), None);
     deliver(&mut seen, &oidc(), None);
     assert_eq!(
@@ -163,7 +163,7 @@ fn a_client_that_the_chart_cannot_render_gets_the_variable_that_the_chart_would_
             json!({"app": {"extraCors": ["https://a.example.com"]}}),
             Some("https://a.example.com,{{ .Values.global.host }},null"),
         ),
-        // Somebody else's stays.
+        // The value of somebody else stays.
         (
             json!({"api": {"env": {"GORILLA_CORS_ORIGINS": "theirs"}}, "app": {"install": false}, "global": {"api": {"enabled": true}}}),
             None,
@@ -266,7 +266,7 @@ fn a_repair_changes_a_value_that_the_chart_does_not_read_and_leaves_no_trace() {
     };
     assert_eq!(tree::text(&patch, REAPPLY), Some("Deployment/wandb-app-bc at generation 7"));
     apply(&mut seen, &oidc().manager, &patch);
-    // Once is enough, for every resource that delivers there.
+    // After one resource has requested the repair, no resource requests it again.
     assert_eq!(seen.repair(&oidc(), &undone), Ok(None));
     assert_eq!(seen.repair(&ldap(), &undone), Ok(None));
     assert_eq!(deliver(&mut seen, &oidc(), Some(&oidc_delivery(1, &values))), None);

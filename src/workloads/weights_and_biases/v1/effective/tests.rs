@@ -11,7 +11,7 @@ fn resource() -> Value {
     json!({"global": {"extraEnv": {"OIDC_ISSUER": reference(OURS)}}})
 }
 
-/// What an application has of the variable, as `value at place`.
+/// The value of the variable in an application, as `value at place`.
 fn found(layers: &Layers<'_>, application: &str) -> String {
     let environment = environment(layers, application);
     let Some(ChartVariable { value, place }) = environment.get("OIDC_ISSUER") else {
@@ -32,7 +32,7 @@ fn the_strongest_place_of_the_strongest_source_decides() {
     };
     for (origin, others, expected) in [
         (ValuesAuthor::Console, json!({}), "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER"),
-        // The chart's own settings are below everything.
+        // Everything else overrides the chart's own settings.
         (
             ValuesAuthor::Console,
             json!({"global": {"auth": {"oidc": {"issuer": "theirs", "clientId": "theirs"}}}}),
@@ -58,13 +58,13 @@ fn the_strongest_place_of_the_strongest_source_decides() {
             at("app.containers.app.env.OIDC_ISSUER"),
             r#""theirs" at app.containers.app.env.OIDC_ISSUER in the Secret "wandb-latest-cached-release""#,
         ),
-        // Another application's, and another container's.
+        // These belong to another application, or to another container.
         (
             ValuesAuthor::Console,
             at("console.env.OIDC_ISSUER"),
             "main-oidc-1 at spec.values.global.extraEnv.OIDC_ISSUER",
         ),
-        // What Go takes for empty does not count.
+        // Values that Go considers empty do not count.
         (
             ValuesAuthor::Console,
             json!({"app": {"env": {"OIDC_ISSUER": ""}, "extraEnv": {"OIDC_ISSUER": false}}}),
@@ -175,7 +175,7 @@ fn the_chart_makes_variables_of_its_own_settings() {
         format!("OIDC_SECRET={secret}"),
     ];
     assert_eq!(values, expected);
-    // Without a client the chart leaves the others out.
+    // Without a client id, the chart ignores its other OIDC settings.
     let own = json!({"global": {"auth": {"oidc": {"issuer": "https://login.example.com"}}}});
     assert_eq!(super::environment(&vec![(ValuesAuthor::Resource, &own)], "api"), BTreeMap::new());
 }

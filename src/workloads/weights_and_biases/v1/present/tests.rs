@@ -5,7 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::Reason,
-    engine::{Kind, Values},
+    engine::Kind,
+    values::Values,
     workloads::{
         Change, ValuePart,
         v1::{ValueSource, ValuesAuthor, effective_environment},
@@ -33,7 +34,7 @@ fn delivered() -> Values {
     values
 }
 
-/// What is there of the delivery, as lines.
+/// The variables that are present under the names of the delivery, as lines of text.
 fn told(seen: &WeightsAndBiases) -> BTreeSet<String> {
     let values = delivered();
     let present = seen.present(&oidc(), &oidc_delivery(2, &values), &[]);
@@ -81,7 +82,7 @@ fn what_wins_is_what_is_there_wherever_it_stands() {
             ],
             &["api OIDC_ISSUER=two Other", "app OIDC_ISSUER=one Other"],
         ),
-        // What the chart makes of its own settings.
+        // The chart makes these variables of its own settings.
         (
             &[("global.auth.oidc.secret", json!("s")), ("global.auth.sessionLengthHours", json!(24))],
             &[
@@ -90,9 +91,9 @@ fn what_wins_is_what_is_there_wherever_it_stands() {
                 "app OIDC_SECRET=s Other",
             ],
         ),
-        // Of another application, and of no meaning to the owner.
+        // These belong to another application, or are not the owner's concern.
         (&[("console.env.OIDC_ISSUER", json!("a")), ("app.env.HOST", json!("b"))], &[]),
-        // What the chart would make another text of.
+        // The chart would make another text of these values.
         (
             &[("app.env.OIDC_ISSUER", json!("{{ .Values.global.host }}"))],
             &["app OIDC_ISSUER=? the chart's template engine makes it Other"],
@@ -108,7 +109,7 @@ fn what_wins_is_what_is_there_wherever_it_stands() {
     }
 }
 
-/// What each application has of the names, as the chart renders it.
+/// The variables of an application, as the chart renders them.
 fn effective(seen: &WeightsAndBiases, application: &str) -> Vec<(String, Value)> {
     let layers = seen.sources.values(&seen.object.data).collect();
     let environment = effective_environment(&layers, application);
@@ -143,7 +144,7 @@ fn one_patch_takes_over_from_every_place_of_the_resource() {
         assert_eq!(tree::text(&seen.object.data, &["spec", "values", "app", "env", "FOREIGN"]), Some("kept"));
         let lines = told(&seen);
         assert!(lines.iter().all(|line| line.ends_with("Own")), "{place}: {lines:#?}");
-        // Everybody else goes on from there.
+        // After that, a normal change has nothing left to do.
         let again = seen.change(&oidc(), Some(&oidc_delivery(1, &values)), &[]);
         assert_eq!(again, Ok(None), "{place}");
     }
@@ -185,7 +186,7 @@ fn without_leave_to_take_over_no_setting_of_the_chart_is_replaced_in_silence() {
             }
             Ok(_) => assert!(!is_refused, "{path}: {value}"),
         }
-        // What was taken over stays so.
+        // After the takeover, a normal change keeps the entries.
         let Some(Change::Merge(patch)) = seen.take_over(&oidc(), &oidc_delivery(1, &values)).unwrap() else {
             panic!("no patch")
         };

@@ -1,36 +1,37 @@
-//! A compact JWS (RFC 7515 section 7.1), read without believing a word of it.
+//! Parses a compact JWS (RFC 7515 section 7.1) without verifying it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::problem::quote;
+use crate::quoting::quote;
 
-/// The longest token that is read; a header of HTTP has room for less.
+/// The maximum length of a token, in bytes. An HTTP header has room for less.
 const LIMIT: usize = 16 * 1024;
 
-/// A token whose parts can be read, which says nothing of their truth.
+/// A token whose parts could be parsed. Nothing about it has been verified.
 pub struct Token<'a> {
-    /// What the header says.
-    pub(super) header: Header,
-    /// What the payload says.
+    /// The header of the token.
+    pub(crate) header: Header,
+    /// The claims in the payload.
     pub claims: Claims,
-    /// What the signature is of.
-    pub(super) message: &'a str,
-    /// In base64url.
-    pub(super) signature: &'a str,
+    /// The text that was signed.
+    pub(crate) message: &'a str,
+    /// The signature, in base64url.
+    pub(crate) signature: &'a str,
 }
 
-/// What of a token's header matters here; keys and addresses of keys in it are nobody's to trust.
-pub(super) struct Header {
+/// The relevant part of a token's header. Keys and URLs of keys in the header must not be trusted, so they are not
+/// read.
+pub(crate) struct Header {
     pub algorithm: String,
     pub kid: Option<String>,
-    /// Whether it demands extensions (RFC 7515 section 4.1.11).
+    /// Whether the header demands extensions (RFC 7515 section 4.1.11).
     pub is_critical: bool,
 }
 
 impl<'a> Token<'a> {
-    /// Reads a token; the error says in words what it is instead.
+    /// Parses a token. The error describes what the text is instead.
     pub fn read(text: &'a str) -> Result<Self, String> {
         if text.len() > LIMIT {
             return Err(format!("it has {} characters, more than {LIMIT}", text.len()));
@@ -79,7 +80,7 @@ impl Header {
     }
 }
 
-/// The claims of a token (RFC 7519 section 4), each read when its rule is applied.
+/// The claims of a token (RFC 7519 section 4). Each is parsed only when its rule is applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims(Map<String, Value>);
 
@@ -90,7 +91,7 @@ impl From<Map<String, Value>> for Claims {
 }
 
 impl Claims {
-    /// A claim that is a text, if it is there.
+    /// A claim that must be a text, if it is present.
     pub fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.0.get(name) {
             None => Ok(None),
@@ -99,7 +100,7 @@ impl Claims {
         }
     }
 
-    /// The audiences: `aud` is a text or a list of texts.
+    /// The audiences. The claim `aud` is a text or a list of texts.
     pub fn audiences(&self) -> Result<Vec<&str>, String> {
         match self.0.get("aud") {
             None => Ok(Vec::new()),
@@ -114,8 +115,8 @@ impl Claims {
         }
     }
 
-    /// A claim that is a time in seconds since 1970, if it is there. Times beyond those that can be
-    /// written are as good as the last or first of them.
+    /// A claim that must be a time in seconds since 1970, if it is present. A time that cannot be represented
+    /// becomes the last or first one that can.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, String> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_f64().ok_or_else(|| {
@@ -129,8 +130,8 @@ impl Claims {
         Ok(Some(since.and_then(|since| Timestamp::from_duration(since).ok()).unwrap_or(ends)))
     }
 
-    /// Other claims by whose value W&B Server may find a person.
-    pub(super) fn email_claim_with(&self, address: &str) -> Option<&str> {
+    /// The name of a claim with an e-mail address that has this value.
+    pub(crate) fn email_claim_with(&self, address: &str) -> Option<&str> {
         let has =
             |(name, value): &(&String, &Value)| name.contains("email") && value.as_str() == Some(address);
         self.0.iter().find(has).map(|(name, _)| name.as_str())
