@@ -123,8 +123,9 @@ enum Heir {
 }
 
 async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> {
-    let claimant = Contender::of(object);
-    let Some((claimant, target)) = claimant.and_then(|claimant| Some((claimant.clone(), claimant.target?)))
+    let contender = Contender::of(object);
+    let Some((contender, target)) =
+        contender.and_then(|contender| Some((contender.clone(), contender.target?)))
     else {
         return Ok(Heir::Nobody);
     };
@@ -133,7 +134,7 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
     let _ = tokio::time::timeout(SUCCESSOR_RETRY, context.registry.listed(&namespace)).await;
     let is_unlisted = context.registry.unlisted(&namespace).is_some();
     let others = context.registry.claimants(&namespace);
-    Ok(match precedence::heir(&claimant, &target, &others) {
+    Ok(match precedence::heir(&contender, &target, &others) {
         Some(heir) if !is_absent(object, context, Some(&target)).await? => {
             Heir::Waits(heir.owner.title.clone())
         }
@@ -200,10 +201,10 @@ async fn revoke<K: Kind>(
     left: Duration,
 ) -> Result<Option<Duration>, Error> {
     let namespace = object.namespace().unwrap_or_default();
-    let turn = context.api_permits.take(&namespace).await;
+    let permit = context.api_permits.take(&namespace).await;
     let (_, existing) = secret::read(&context.client, object).await?;
     // The permit is released before the request: a server that hangs must delay its own resource only.
-    drop(turn);
+    drop(permit);
     match cleanup(object, context, &existing, object.common().check_timeout.get()).await? {
         Ok(()) => Ok(None),
         // Without the key, waiting does not help.
@@ -231,7 +232,7 @@ async fn cleanup<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
     let now = context.cluster.now().await.unwrap_or_else(|_| Now::local());
-    let scene = CheckContext {
+    let check_context = CheckContext {
         network: &network,
         cluster: Some(&context.cluster),
         namespace: &namespace,
@@ -243,11 +244,11 @@ async fn cleanup<K: Kind>(
         unwritable: None,
         now,
     };
-    let dismantled = tokio::select! {
-        dismantled = tokio::time::timeout(limit, object.cleanup(&scene)) => dismantled,
+    let cleaned_up = tokio::select! {
+        cleaned_up = tokio::time::timeout(limit, object.cleanup(&check_context)) => cleaned_up,
         () = stopped(context) => return Err(Error::Stopping),
     };
-    Ok(dismantled.unwrap_or_else(|_| Err(too_slow(limit))))
+    Ok(cleaned_up.unwrap_or_else(|_| Err(too_slow(limit))))
 }
 
 /// Does the same for a resource that this version cannot decode. Nothing can be cleaned up then: the deletion

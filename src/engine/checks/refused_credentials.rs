@@ -88,9 +88,9 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
         return Ok(());
     };
     let namespace = object.namespace().unwrap_or_default();
-    let turn = context.api_permits.take(&namespace).await;
+    let permit = context.api_permits.take(&namespace).await;
     let objects = fetch(&context.client, &namespace, &references(object)).await?;
-    drop(turn);
+    drop(permit);
     let checked_inputs = CheckedInputs::of(object, &objects);
     let Prepared::Planned(planned) = prepare(object, &[], &objects, &context.network.system_trust, &[])
     else {

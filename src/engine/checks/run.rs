@@ -12,11 +12,11 @@ use crate::{
 /// A run of the checks: its findings, and what must still be maintained at the server.
 pub struct CheckRun<'a, K: Kind> {
     plan: &'a K::Plan,
-    scene: CheckContext<'a>,
+    context: CheckContext<'a>,
     limit: Duration,
     report: Report,
     evidence: K::Evidence,
-    tended: Option<CheckName>,
+    maintained: Option<CheckName>,
 }
 
 /// The outcome of a check run.
@@ -33,7 +33,7 @@ pub struct CheckOutcome<E> {
 
 impl<'a, K: Kind> CheckRun<'a, K> {
     /// Runs every check of the plan; `limit` bounds all of them together.
-    pub async fn run(planned: &'a Planned<K>, scene: CheckContext<'a>, limit: Duration) -> Self {
+    pub async fn run(planned: &'a Planned<K>, context: CheckContext<'a>, limit: Duration) -> Self {
         let plan = &planned.plan;
         // The bundle need not come from a Secret, but a remark about it still needs this check.
         let judges_values = planned.account == Account::Named || !planned.remarks.is_empty();
@@ -44,25 +44,25 @@ impl<'a, K: Kind> CheckRun<'a, K> {
             report.record(CheckName::SecretValues, Ok(secret_values(&planned.remarks)));
         }
         // The future is boxed because it is the largest part of a run.
-        let probed = scene.within(limit, Box::pin(K::probe(plan, &scene, &mut report))).await;
+        let probed = context.within(limit, Box::pin(K::probe(plan, &context, &mut report))).await;
         let evidence = probed.unwrap_or_else(|awaited| {
             report.time_out(limit, awaited);
             K::Evidence::default()
         });
-        Self { plan, scene, limit, report, evidence, tended: None }
+        Self { plan, context, limit, report, evidence, maintained: None }
     }
 
     /// What must be maintained at the server, if anything.
     pub fn maintenance(&self) -> Option<Maintenance> {
-        K::maintenance(self.plan, &self.evidence, &self.scene)
+        K::maintenance(self.plan, &self.evidence, &self.context)
     }
 
     /// Maintains it, again within the time limit of the checks.
     pub async fn maintain(&mut self, maintenance: Maintenance) {
-        self.tended = Some(maintenance.check);
+        self.maintained = Some(maintenance.check);
         let evidence = self.evidence.clone();
-        let tended = K::maintain(self.plan, &self.scene, evidence, &mut self.report);
-        match self.scene.within(self.limit, tended).await {
+        let maintained = K::maintain(self.plan, &self.context, evidence, &mut self.report);
+        match self.context.within(self.limit, maintained).await {
             Ok(evidence) => self.evidence = evidence,
             Err(awaited) => self.report.time_out(self.limit, awaited),
         }
@@ -84,8 +84,8 @@ impl<'a, K: Kind> CheckRun<'a, K> {
     /// Ends the run.
     pub fn finish(self) -> CheckOutcome<K::Evidence> {
         let findings = self.report.finish();
-        let refusal = self.tended.and_then(|check| findings.refusal(&check).cloned());
-        CheckOutcome { findings, evidence: self.evidence, refusal, usage: self.scene.network.usage() }
+        let refusal = self.maintained.and_then(|check| findings.refusal(&check).cloned());
+        CheckOutcome { findings, evidence: self.evidence, refusal, usage: self.context.network.usage() }
     }
 }
 

@@ -40,11 +40,11 @@ impl<K: Kind> DeliveryRun<'_, K> {
     /// Decides what brings the target to the desired revision.
     pub async fn way(
         &self,
-        scene: &TargetView<'_>,
-        course: DesiredRevision<'_>,
+        view: &TargetView<'_>,
+        desired: DesiredRevision<'_>,
         delivery: Option<&Delivery<'_>>,
     ) -> Result<Handover, DeliveryError> {
-        let TargetView { seen, here, standing, .. } = scene;
+        let TargetView { seen, here, standing, .. } = view;
         let plain = || seen.change(&self.owner, delivery, &self.displaced_owners());
         let Some(delivery) = delivery else { return Ok(Handover::Change(plain()?)) };
         let Occupied::Adoptable(present) = self.occupied(seen, delivery).await? else {
@@ -57,14 +57,14 @@ impl<K: Kind> DeliveryRun<'_, K> {
             return Ok(Handover::TakeOver(change, present.managers));
         }
         // The values of a rollback were already checked when it was chosen.
-        if self.checks != Checks::Fresh && course.rollback.is_none() {
+        if self.checks != Checks::Fresh && desired.rollback.is_none() {
             return Ok(Handover::Waits);
         }
         let is_proven =
-            course.rollback.is_some() || matches!(course.newest.mark, RevisionState::RolledOut { .. });
+            desired.rollback.is_some() || matches!(desired.newest.mark, RevisionState::RolledOut { .. });
         let managers = present.managers.clone();
         if !is_proven {
-            let proven = proven_before(here, course.newest);
+            let proven = proven_before(here, desired.newest);
             if let Some(present) = self.unkept(present, standing, proven).await? {
                 return Ok(Handover::Keep(present));
             }

@@ -24,13 +24,13 @@ impl<K: Kind> DeliveryRun<'_, K> {
     pub(super) fn displaced_by(
         &self,
         seen: &TargetSnapshot,
-        course: DesiredRevision<'_>,
+        desired: DesiredRevision<'_>,
         successor: &Contender,
     ) -> Delivered {
-        let evidence = course.rollback.map_or("", |rollback| rollback.evidence.as_str());
+        let evidence = desired.rollback.map_or("", |rollback| rollback.evidence.as_str());
         let state = Progress::RolledBack(format!(
             "Revision {} did not work in the pods of {}, so this resource gives way to {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
-            course.newest.number, self.target, successor.owner.title
+            desired.newest.number, self.target, successor.owner.title
         ));
         Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
     }
@@ -42,10 +42,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     /// The `RolledOut` message where the target stays with a revision that does not work.
-    pub(super) fn stays(&self, course: DesiredRevision<'_>, stay: &FailedRevision) -> Progress {
+    pub(super) fn stays(&self, desired: DesiredRevision<'_>, stay: &FailedRevision) -> Progress {
         Progress::NoWorkingRevision(format!(
             "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
-            course.newest.number, self.target, stay.evidence
+            desired.newest.number, self.target, stay.evidence
         ))
     }
 
@@ -61,16 +61,16 @@ impl<K: Kind> DeliveryRun<'_, K> {
     }
 
     /// The `RolledOut` message once pods run with the desired revision.
-    pub(super) fn arrived(&self, here: &[Revision], course: DesiredRevision<'_>) -> Progress {
+    pub(super) fn arrived(&self, here: &[Revision], desired: DesiredRevision<'_>) -> Progress {
         let target = self.target;
-        let Some(rollback) = course.rollback else {
-            let number = course.newest.number;
+        let Some(rollback) = desired.rollback else {
+            let number = desired.newest.number;
             return Progress::RolledOut(format!("The pods of {target} run with revision {number}."));
         };
         let is_of_before = |number: u64| {
             here.iter().any(|revision| revision.number == number && revision.source == RevisionSource::Target)
         };
-        let place = match course.number {
+        let place = match desired.number {
             None => "is without the entries of this resource".to_owned(),
             Some(number) if is_of_before(number) => {
                 format!("went back to revision {number}, which has what was there before it was taken over")
@@ -79,7 +79,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         };
         Progress::RolledBack(format!(
             "{target} {place}, and revision {} is not tried again until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {}",
-            course.newest.number, rollback.evidence
+            desired.newest.number, rollback.evidence
         ))
     }
 
@@ -126,8 +126,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
 }
 
 /// The message while the rollout has not finished.
-pub(super) fn underway(course: DesiredRevision<'_>, here: &[Revision], seen: String) -> String {
-    match course.lost(here).filter(|_| course.rollback.is_none() && !course.was_there()) {
+pub(super) fn underway(desired: DesiredRevision<'_>, here: &[Revision], seen: String) -> String {
+    match desired.lost(here).filter(|_| desired.rollback.is_none() && !desired.was_there()) {
         Some(lost) => format!(
             "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."
         ),

@@ -140,7 +140,7 @@ async fn try_to_deliver<K: Kind>(
     (checks, proof): (Checks, Proof),
 ) -> Result<Delivered, DeliveryError> {
     let namespace = object.namespace().unwrap_or_default();
-    let Some(mut rivals) = Contest::of(object, context, proof).await else {
+    let Some(mut contest) = Contest::of(object, context, proof).await else {
         return Ok(Delivered::nothing(Progress::NotPublished));
     };
     if let Some(unlisted) = context.registry.unlisted(&namespace) {
@@ -148,16 +148,16 @@ async fn try_to_deliver<K: Kind>(
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
     if K::TARGET_SHARING == TargetSharing::Merged
-        && rivals.is_real()
+        && contest.is_real()
         && let Some(seen) = workloads::read(&context.client, &namespace, target).await??
     {
-        rivals = rivals.at(target, &seen);
+        contest = contest.at(target, &seen);
     }
-    let leader = rivals.leader();
-    if !leader.is(&rivals.claimant) {
+    let leader = contest.leader();
+    if !leader.is(&contest.contender) {
         return shared_target::report_as_follower(object, context, target, offer, leader).await;
     }
-    let joined = shared_target::joined(&namespace, context, &rivals, offer, target).await?;
+    let joined = shared_target::joined(&namespace, context, &contest, offer, target).await?;
     let offer = match (K::TARGET_SHARING, &joined) {
         (TargetSharing::Exclusive, _) => offer,
         // Each resource published its own part, so every part has passed that resource's publish policy.
@@ -166,13 +166,13 @@ async fn try_to_deliver<K: Kind>(
     };
     context.cluster.now().await?;
     let now = context.cluster.seconds();
-    let mut round = DeliveryRun {
+    let mut run = DeliveryRun {
         object,
         context,
         namespace: &namespace,
         target,
         owner: owner_in_targets(object),
-        contest: rivals,
+        contest,
         displaced: Vec::new(),
         successor: None,
         offer,
@@ -181,9 +181,9 @@ async fn try_to_deliver<K: Kind>(
         stale: 0,
         now,
     };
-    let mut taken = BTreeSet::new();
+    let mut used_numbers = BTreeSet::new();
     for _ in 0..STEPS {
-        if let Some(delivered) = round.step(&mut taken).await? {
+        if let Some(delivered) = run.step(&mut used_numbers).await? {
             return Ok(delivered);
         }
     }

@@ -159,10 +159,10 @@ pub(super) async fn list<K: Kind>(client: &Client, object: &K) -> Result<Vec<Rev
 pub(super) async fn list_of(
     client: &Client,
     namespace: &str,
-    claimant: &Contender,
+    contender: &Contender,
 ) -> Result<Vec<Revision>, kube::Error> {
     let api = Api::namespaced(client.clone(), namespace);
-    marks(&api, &format!("{}/{}", claimant.kind, claimant.name), &claimant.owner).await
+    marks(&api, &format!("{}/{}", contender.kind, contender.name), &contender.owner).await
 }
 
 async fn marks(api: &Api<Secret>, title: &str, owner: &Owner) -> Result<Vec<Revision>, kube::Error> {

@@ -77,18 +77,18 @@ pub(super) async fn check<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
     let now = context.cluster.now().await?;
-    let scene = CheckContext {
+    let check_context = CheckContext {
         now,
         cluster: Some(&context.cluster),
         namespace: &namespace,
         ..CheckContext::without_cluster(&network)
     };
     let limit = object.common().check_timeout.get();
-    let examination = tokio::select! {
-        examination = CheckRun::run(&planned, scene, limit) => examination,
+    let check_run = tokio::select! {
+        check_run = CheckRun::run(&planned, check_context, limit) => check_run,
         () = stopped(context) => return Err(Error::Stopping),
     };
-    let answer = answer(&examination.finish().findings, source);
+    let answer = answer(&check_run.finish().findings, source);
     if let RollbackCheck::Refused(found) = &answer {
         context.memory.refuse_revision(object, number, found.clone());
     }

@@ -26,11 +26,11 @@ use crate::{
 pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
-    rivals: &Contest,
+    contest: &Contest,
     offer: DeliverableValues<'_>,
     target: &Target,
 ) -> Result<Option<Values>, DeliveryError> {
-    let Contest { claimant: own, others } = rivals;
+    let Contest { contender: own, others } = contest;
     let published = match offer {
         _ if K::TARGET_SHARING == TargetSharing::Exclusive => return Ok(None),
         DeliverableValues::Current(values) | DeliverableValues::Held(values) => Some(values),

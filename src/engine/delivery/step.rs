@@ -82,7 +82,10 @@ pub(super) struct TargetView<'a> {
 
 impl<K: Kind> DeliveryRun<'_, K> {
     /// Reads the target and takes one step. Returns the outcome once there is no step left to take.
-    pub async fn step(&mut self, taken: &mut BTreeSet<u64>) -> Result<Option<Delivered>, DeliveryError> {
+    pub async fn step(
+        &mut self,
+        used_numbers: &mut BTreeSet<u64>,
+    ) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
         let Some(seen) = workloads::read(client, self.namespace, self.target).await?? else {
             return Ok(Some(Delivered::nothing(Progress::Failed(workloads::missing(self.target)))));
@@ -91,7 +94,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             Ok(watched) => watched,
             Err(state) => return Ok(Some(self.without_place(&seen, state))),
         };
-        let delivered = self.advance(seen, taken).await?;
+        let delivered = self.advance(seen, used_numbers).await?;
         Ok(delivered.map(|delivered| Delivered { watched, ..delivered }))
     }
 
@@ -106,7 +109,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
             Claim::Lost(problem) => return Err(Progress::Superseded(problem)),
         };
         let leader = contest.leader();
-        if !leader.is(&contest.claimant) {
+        if !leader.is(&contest.contender) {
             let (kind, name) = (&leader.kind, &leader.name);
             return Err(Progress::Progressing(format!(
                 "The older {kind} \"{name}\" writes to {} for all of them from now on.",
@@ -122,18 +125,18 @@ impl<K: Kind> DeliveryRun<'_, K> {
     async fn advance(
         &mut self,
         seen: TargetSnapshot,
-        taken: &mut BTreeSet<u64>,
+        used_numbers: &mut BTreeSet<u64>,
     ) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);
         let unlisted = revisions::look_up(client, self.object, self.target, &standing.numbers, &all).await?;
         if !unlisted.foreign.is_empty() || !unlisted.mended.is_empty() {
-            taken.extend(&unlisted.foreign);
+            used_numbers.extend(&unlisted.foreign);
             self.owner = self.owner.clone().excluding(unlisted.foreign);
             return Ok(None);
         }
-        taken.extend(all.iter().map(|revision| revision.number));
+        used_numbers.extend(all.iter().map(|revision| revision.number));
         if !all.is_empty() {
             // Somebody may have removed the finalizer since the revisions were made.
             self.context.hold(self.object, Finalizer::Target).await?;
@@ -157,9 +160,9 @@ impl<K: Kind> DeliveryRun<'_, K> {
         if self.would_displace_unchecked(&seen, &standing) {
             return Ok(Some(self.waits(&seen, &standing)));
         }
-        match plan(&here, taken, wanted, &standing, &attempt) {
+        match plan(&here, used_numbers, wanted, &standing, &attempt) {
             DeliveryStep::Nothing => Ok(Some(nothing())),
-            DeliveryStep::Create(number) => self.create(&seen, &here, &standing, number, taken).await,
+            DeliveryStep::Create(number) => self.create(&seen, &here, &standing, number, used_numbers).await,
             DeliveryStep::Mark(revision, mark) => {
                 revisions::mark(client, self.object, revision, &mark).await?;
                 Ok(None)
@@ -169,20 +172,20 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 revision: standing.numbers.last().copied(),
                 ..nothing()
             })),
-            DeliveryStep::Go(course) => {
-                let revision = here.iter().find(|revision| Some(revision.number) == course.number);
+            DeliveryStep::Go(desired) => {
+                let revision = here.iter().find(|revision| Some(revision.number) == desired.number);
                 let seen = match revision.and_then(Revision::made_for) {
                     Some(target) => seen.reaching(&target),
                     None => seen,
                 };
-                let scene = TargetView {
+                let view = TargetView {
                     seen: &seen,
                     here: &here,
                     elsewhere: &elsewhere,
                     standing: &standing,
                     attempt,
                 };
-                self.roll_out(scene, course, held, taken).await
+                self.roll_out(view, desired, held, used_numbers).await
             }
         }
     }
@@ -252,7 +255,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         here: &[Revision],
         standing: &AppliedState,
         number: u64,
-        taken: &mut BTreeSet<u64>,
+        used_numbers: &mut BTreeSet<u64>,
     ) -> Result<Option<Delivered>, DeliveryError> {
         let (DeliverableValues::Current(values) | DeliverableValues::Held(values)) = self.offer else {
             return Ok(None);
@@ -278,16 +281,20 @@ impl<K: Kind> DeliveryRun<'_, K> {
             None => (values, RevisionSource::Resource),
         };
         let previous = previous_of_next(here, number, standing);
-        self.make(Blueprint { number, target: self.target, values, source, previous }, taken).await?;
+        self.make(Blueprint { number, target: self.target, values, source, previous }, used_numbers).await?;
         Ok(None)
     }
 
     /// Creates a revision. If another Secret has its name, the number is recorded as used.
-    async fn make(&self, blueprint: Blueprint<'_>, taken: &mut BTreeSet<u64>) -> Result<(), DeliveryError> {
+    async fn make(
+        &self,
+        blueprint: Blueprint<'_>,
+        used_numbers: &mut BTreeSet<u64>,
+    ) -> Result<(), DeliveryError> {
         let number = blueprint.number;
         let client = &self.context.client;
         if revisions::create(client, self.object, blueprint, self.now).await? == RevisionCreation::Taken {
-            taken.insert(number);
+            used_numbers.insert(number);
         }
         Ok(())
     }
@@ -295,76 +302,77 @@ impl<K: Kind> DeliveryRun<'_, K> {
     /// Brings the target to the desired revision. Returns the outcome once the target is there.
     async fn roll_out(
         &mut self,
-        scene: TargetView<'_>,
-        course: DesiredRevision<'_>,
+        view: TargetView<'_>,
+        desired: DesiredRevision<'_>,
         newest: Option<Values>,
-        taken: &mut BTreeSet<u64>,
+        used_numbers: &mut BTreeSet<u64>,
     ) -> Result<Option<Delivered>, DeliveryError> {
         let client = &self.context.client;
-        let TargetView { seen, here, elsewhere, standing, ref attempt } = scene;
-        let values = match course.number {
+        let TargetView { seen, here, elsewhere, standing, ref attempt } = view;
+        let values = match desired.number {
             Some(number) if here.last().is_some_and(|newest| newest.number == number) => newest,
             Some(number) => revisions::values(client, self.object, number).await?,
             None => None,
         };
-        if course.number.is_some() && values.is_none() {
+        if desired.number.is_some() && values.is_none() {
             // The revision was deleted since it was listed.
             return Ok(None);
         }
-        if let (None, Some(successor)) = (course.number, &self.successor) {
-            return Ok(Some(self.displaced_by(seen, course, successor)));
+        if let (None, Some(successor)) = (desired.number, &self.successor) {
+            return Ok(Some(self.displaced_by(seen, desired, successor)));
         }
         let delivery =
-            course.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
+            desired.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
         self.context.hold(self.object, Finalizer::Target).await?;
-        let (change, repair, by) = match self.way(&scene, course, delivery.as_ref()).await? {
+        let (change, repair, by) = match self.way(&view, desired, delivery.as_ref()).await? {
             Handover::Waits => return Ok(Some(self.waits(seen, standing))),
             Handover::Keep(present) => {
                 // What is there now becomes the newest revision, and the values to deliver become another one
                 // after it.
-                let number = next_number(here, taken, standing);
+                let number = next_number(here, used_numbers, standing);
                 let previous = previous_of_next(here, number, standing);
                 let (values, source) = (&present, RevisionSource::Target);
-                self.make(Blueprint { number, target: self.target, values, source, previous }, taken).await?;
+                self.make(Blueprint { number, target: self.target, values, source, previous }, used_numbers)
+                    .await?;
                 return Ok(None);
             }
             Handover::Change(change) => (change, Repair::Missing, mover(standing)),
             Handover::TakeOver(change, managers) => (change, Repair::Replaced, managers),
         };
         if let Some(change) = change {
-            let wrote = self.write(seen, &change, course.number, repair, &by).await?;
-            self.tell_of_repair(wrote, course, standing, &by);
+            let wrote = self.write(seen, &change, desired.number, repair, &by).await?;
+            self.tell_of_repair(wrote, desired, standing, &by);
             return Ok(None);
         }
-        if course.rollback.is_none() && self.take_over(seen).await? {
+        if desired.rollback.is_none() && self.take_over(seen).await? {
             return Ok(None);
         }
-        let previous = match course.rollback {
-            Some(_) => course.number,
-            None => proven_before(here, course.newest),
+        let previous = match desired.rollback {
+            Some(_) => desired.number,
+            None => proven_before(here, desired.newest),
         };
         let delivered = |state| Delivered {
             state,
-            revision: course.number,
+            revision: desired.number,
             previous,
             environment: Some(seen.environment()),
             watched: None,
         };
-        if let Some(undone) = standing.undone.as_ref().filter(|_| course.was_there()) {
+        if let Some(undone) = standing.undone.as_ref().filter(|_| desired.was_there()) {
             match seen.repair(&self.owner, undone)? {
                 // The W&B operator was already asked to apply everything again.
                 None => return Ok(Some(delivered(Progress::Progressing(messages::being_repaired(undone))))),
-                Some(change) if course.is_over(standing) => {
+                Some(change) if desired.is_over(standing) => {
                     let by = BTreeSet::from([undone.by.by.clone()]);
-                    let wrote = self.write(seen, &change, course.number, Repair::Missing, &by).await?;
-                    self.tell_of_repair(wrote, course, standing, &by);
+                    let wrote = self.write(seen, &change, desired.number, Repair::Missing, &by).await?;
+                    self.tell_of_repair(wrote, desired, standing, &by);
                     return Ok(None);
                 }
                 // Our last write is still being rolled out, and that restores the entries everywhere.
                 Some(_) => {}
             }
         }
-        if !course.is_over(standing) {
+        if !desired.is_over(standing) {
             let patience = RolloutDeadline {
                 limit: self.object.common().rollout_timeout.get(),
                 failure: self.context.waits.failure,
@@ -372,52 +380,52 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 now: attempt.now,
                 instant: Instant::now(),
             };
-            let watched = (&self.owner, course.number);
+            let watched = (&self.owner, desired.number);
             let mut sightings = self.context.memory.sightings(self.object);
             let rollout =
                 workloads::rollout(client, self.namespace, seen, watched, patience, &mut sightings).await??;
             self.context.memory.saw(self.object, sightings);
-            match course.judge(rollout, here, attempt) {
+            match desired.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
                     revisions::mark(client, self.object, revision, &mark).await?;
                     return Ok(None);
                 }
                 Judgement::Return { to, evidence } => {
-                    self.turn_back(&scene, course, to, evidence, values.as_ref()).await?;
+                    self.turn_back(&view, desired, to, evidence, values.as_ref()).await?;
                     return Ok(None);
                 }
                 Judgement::Underway(seen_of_it) => {
-                    self.delete_stuck_pods(&scene, course).await?;
-                    let told = messages::underway(course, here, seen_of_it);
+                    self.delete_stuck_pods(&view, desired).await?;
+                    let told = messages::underway(desired, here, seen_of_it);
                     return Ok(Some(delivered(Progress::Progressing(told))));
                 }
                 Judgement::Stay(stay) => {
-                    self.delete_stuck_pods(&scene, course).await?;
-                    return Ok(Some(delivered(self.stays(course, stay))));
+                    self.delete_stuck_pods(&view, desired).await?;
+                    return Ok(Some(delivered(self.stays(desired, stay))));
                 }
             }
         }
-        self.collect(seen, here, course).await?;
-        if course.rollback.is_none() && !elsewhere.is_empty() {
+        self.collect(seen, here, desired).await?;
+        if desired.rollback.is_none() && !elsewhere.is_empty() {
             // The old target is left only once the new one works: if the new one fails, people can still use the
             // old one.
             withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await??;
         }
-        Ok(Some(delivered(self.arrived(here, course))))
+        Ok(Some(delivered(self.arrived(here, desired))))
     }
 
     /// Goes back to an earlier revision if its values still work, and otherwise marks that revision as refused.
     async fn turn_back(
         &self,
-        scene: &TargetView<'_>,
-        course: DesiredRevision<'_>,
+        view: &TargetView<'_>,
+        desired: DesiredRevision<'_>,
         to: u64,
         evidence: String,
         newest: Option<&Values>,
     ) -> Result<(), DeliveryError> {
         let client = &self.context.client;
         let (Some(earlier), Some(values)) = (
-            scene.here.iter().find(|revision| revision.number == to),
+            view.here.iter().find(|revision| revision.number == to),
             revisions::values(client, self.object, to).await?,
         ) else {
             // The revision was deleted since it was listed.
@@ -437,10 +445,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 earlier,
                 RevisionState::Refused { evidence: format!("Revision {to} does not work any more: {found}") },
             ),
-            RollbackCheck::Works => course.back(Some(to), evidence, &scene.attempt),
+            RollbackCheck::Works => desired.back(Some(to), evidence, &view.attempt),
             RollbackCheck::Unknown(why) => {
                 let evidence = format!("{evidence} Whether revision {to} still works was not checked: {why}");
-                course.back(Some(to), evidence, &scene.attempt)
+                desired.back(Some(to), evidence, &view.attempt)
             }
         };
         revisions::mark(client, self.object, revision, &mark).await?;
@@ -450,15 +458,15 @@ impl<K: Kind> DeliveryRun<'_, K> {
     /// Deletes the pods of failed revisions that keep a StatefulSet from continuing its rollout.
     async fn delete_stuck_pods(
         &self,
-        scene: &TargetView<'_>,
-        course: DesiredRevision<'_>,
+        view: &TargetView<'_>,
+        desired: DesiredRevision<'_>,
     ) -> Result<(), DeliveryError> {
-        let stuck = unproven(scene.here, course);
+        let stuck = unproven(view.here, desired);
         if !stuck.is_empty() {
             workloads::delete_stuck_pods(
                 &self.context.client,
                 self.namespace,
-                scene.seen,
+                view.seen,
                 &self.owner,
                 &stuck,
             )
@@ -507,11 +515,11 @@ impl<K: Kind> DeliveryRun<'_, K> {
     fn tell_of_repair(
         &self,
         wrote: Wrote,
-        course: DesiredRevision<'_>,
+        desired: DesiredRevision<'_>,
         standing: &AppliedState,
         by: &BTreeSet<String>,
     ) {
-        let were_there = course.was_there() || standing.moved.is_some();
+        let were_there = desired.was_there() || standing.moved.is_some();
         if wrote == Wrote::Again || wrote == Wrote::First && were_there {
             self.context.publish_event(self.object, &self.repaired(by));
         }
@@ -534,15 +542,15 @@ impl<K: Kind> DeliveryRun<'_, K> {
         &self,
         seen: &TargetSnapshot,
         here: &[Revision],
-        course: DesiredRevision<'_>,
+        desired: DesiredRevision<'_>,
     ) -> Result<(), DeliveryError> {
         if here.len() <= KEPT {
             return Ok(());
         }
         let client = &self.context.client;
         let mut used = workloads::in_use(client, self.namespace, Some(seen), &self.owner).await??;
-        used.extend(course.number);
-        used.extend(proven_before(here, course.newest));
+        used.extend(desired.number);
+        used.extend(proven_before(here, desired.newest));
         for revision in here.iter().rev().skip(KEPT).filter(|revision| !used.contains(&revision.number)) {
             revisions::delete(client, self.object, revision).await?;
         }
@@ -556,12 +564,12 @@ fn mover(standing: &AppliedState) -> BTreeSet<String> {
 }
 
 /// The revisions, apart from the desired one, with which pods were never seen to run.
-fn unproven(here: &[Revision], course: DesiredRevision<'_>) -> BTreeSet<u64> {
+fn unproven(here: &[Revision], desired: DesiredRevision<'_>) -> BTreeSet<u64> {
     let is_proven = |mark: &RevisionState| {
         matches!(mark, RevisionState::RolledOut { .. } | RevisionState::Refused { .. })
     };
     let unproven = here.iter().filter(|revision| !is_proven(&revision.mark));
-    unproven.map(|revision| revision.number).filter(|number| Some(*number) != course.number).collect()
+    unproven.map(|revision| revision.number).filter(|number| Some(*number) != desired.number).collect()
 }
 
 fn delivery<K: Kind>(number: u64, values: &Values) -> Delivery<'_> {

@@ -84,7 +84,7 @@ async fn try_to_withdraw<K: Kind>(
     let mut elsewhere: Vec<_> = all.iter().filter(is_elsewhere).cloned().collect();
     let mut targets: Vec<_> = elsewhere.iter().filter_map(Revision::made_for).collect();
     // Where somebody deleted the revisions, the spec still says where entries may be.
-    targets.extend(Contender::of(object).and_then(|claimant| claimant.target).filter(|_| kept.is_none()));
+    targets.extend(Contender::of(object).and_then(|contender| contender.target).filter(|_| kept.is_none()));
     let is_kept = |part: &Target| kept.is_some_and(|kept| part.is_within(kept));
     let objects: BTreeSet<_> =
         targets.iter().flat_map(Target::objects).filter(|part| !is_kept(part)).collect();
@@ -118,7 +118,7 @@ async fn try_to_withdraw<K: Kind>(
 
 /// Whether the entries stay for another resource, which takes them over in one step.
 async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -> Result<bool, Error> {
-    let Some(claimant) = Contender::of(object) else { return Ok(false) };
+    let Some(contender) = Contender::of(object) else { return Ok(false) };
     let namespace = object.namespace().unwrap_or_default();
     let patience = context.waits.deletion;
     let is_over = || context.memory.leaving_for(object, Some(left), Instant::now()) >= patience;
@@ -127,7 +127,8 @@ async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -
         return Ok(!is_over());
     }
     let others = context.registry.claimants(&namespace);
-    if precedence::heir(&claimant, left, &others).is_none() || is_absent(object, context, Some(left)).await? {
+    if precedence::heir(&contender, left, &others).is_none() || is_absent(object, context, Some(left)).await?
+    {
         context.memory.left(object, left);
         return Ok(false);
     }

@@ -88,11 +88,11 @@ pub(super) struct Attempt {
     pub now: Timestamp,
 }
 
-/// Decides the next step. `revisions` are those of the target, the oldest first; `taken` are numbers that must
+/// Decides the next step. `revisions` are those of the target, the oldest first; `used_numbers` are numbers that must
 /// not be used.
 pub(super) fn plan<'a>(
     revisions: &'a [Revision],
-    taken: &BTreeSet<u64>,
+    used_numbers: &BTreeSet<u64>,
     wanted: DesiredValues,
     standing: &AppliedState,
     attempt: &Attempt,
@@ -111,7 +111,7 @@ pub(super) fn plan<'a>(
         return match wanted {
             DesiredValues::NoChange => DeliveryStep::Nothing,
             DesiredValues::Newest | DesiredValues::Other => {
-                DeliveryStep::Create(next_number(revisions, taken, standing))
+                DeliveryStep::Create(next_number(revisions, used_numbers, standing))
             }
         };
     };
@@ -146,9 +146,13 @@ pub(super) fn plan<'a>(
 }
 
 /// The number of the next revision: one that no Secret has, and that nothing refers to.
-pub(super) fn next_number(revisions: &[Revision], taken: &BTreeSet<u64>, standing: &AppliedState) -> u64 {
+pub(super) fn next_number(
+    revisions: &[Revision],
+    used_numbers: &BTreeSet<u64>,
+    standing: &AppliedState,
+) -> u64 {
     let numbers = revisions.iter().map(|revision| revision.number);
-    let last = numbers.chain(standing.numbers.iter().copied()).chain(taken.iter().copied()).max();
+    let last = numbers.chain(standing.numbers.iter().copied()).chain(used_numbers.iter().copied()).max();
     last.unwrap_or(0) + 1
 }
 
