@@ -231,7 +231,7 @@ impl<E> CheckHistory<E> {
 
     /// The history that a status holds of an earlier process's run with the same inputs.
     ///
-    /// Findings are taken from it only where repeating the checks could do harm; other checks are due at once.
+    /// Findings are taken from it only where repeating the checks could do harm; otherwise the checks are due.
     /// That the inputs passed is taken from it only if this same version of the operator wrote it, since another
     /// version may have published other values for them.
     pub fn recover(

@@ -184,7 +184,7 @@ impl Report {
         value
     }
 
-    /// Records that a check was left out because the spec does not ask for it.
+    /// Records that a check was left out on purpose, and why.
     pub fn skip(&mut self, name: CheckName, message: &str) {
         self.push(name, CheckResult::Skipped, Reason::NotRequested, message.to_owned());
     }
