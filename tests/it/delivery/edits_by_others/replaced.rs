@@ -1,14 +1,12 @@
 //! A tool that writes the whole Deployment, without the entries.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::DeleteParams;
 use test_support::{condition, pods::WandbWorkload};
 
 use super::{conflict, expect_all, expect_silence, tools, until_all, written};
-use crate::delivery::{Stage, TARGET, eventually, other_resources::message_of};
+use crate::delivery::{Stage, TARGET, eventually};
 
 /// The first write, and as often again as it is undone in an hour.
 const LIMIT: usize = 1 + 3;
@@ -52,17 +50,20 @@ async fn a_tool_that_replaces_all_the_time_is_left_alone_and_told_of() -> Result
     let workload = WandbWorkload::deployment("wandb");
     let stage = Stage::open(&workload).await?;
     stage.ready(TARGET).await?;
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    let mut rounds = 0;
-    loop {
-        ticks.tick().await;
+    // The tool comes back each time that the entries are there, however long the operator takes.
+    for round in 0.. {
         tools::replace(&stage, &workload.manifest()).await?;
-        rounds += 1;
-        let status = stage.workspace.status("LdapConfig", "corp").await?;
-        if condition(&status, "RolledOut").is_some_and(|condition| condition["reason"] == "FieldConflict") {
+        let is_left_alone = eventually("the entries, or the report of a conflict", || async {
+            let status = stage.workspace.status("LdapConfig", "corp").await?;
+            let conflict = condition(&status, "RolledOut")
+                .is_some_and(|condition| condition["reason"] == "FieldConflict");
+            Ok((conflict || !stage.entries().await?.is_empty()).then_some(conflict))
+        })
+        .await?;
+        if is_left_alone {
             break;
         }
-        ensure!(rounds < 30, "it goes on: {}", message_of(&status, "RolledOut"));
+        ensure!(round < 30, "it goes on after {round} times");
     }
     assert_eq!(written(&stage).await?, LIMIT);
     let message = conflict(&stage).await?;
@@ -70,7 +71,6 @@ async fn a_tool_that_replaces_all_the_time_is_left_alone_and_told_of() -> Result
         ensure!(message.contains(part), "{part}: {message}");
     }
     for round in 0..3 {
-        ticks.tick().await;
         let changed = workload.clone().variable("ROUND", &round.to_string());
         tools::replace(&stage, &changed.manifest()).await?;
     }
