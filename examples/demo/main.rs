@@ -1,4 +1,4 @@
-//! `cargo demo`: the whole operator for a newcomer, on a Kubernetes API of its own, within a minute.
+//! `cargo demo`: the whole operator for a newcomer, on a Kubernetes API of its own.
 //!
 //! In reading order: [`servers`] are what people log in with, [`samples`] are the resources with what is
 //! expected of each, [`preview`] checks some of them while the Kubernetes API is still being built, [`cluster`]

@@ -87,13 +87,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{libraries::libraries, program};
+    use crate::{libraries::libraries, program::Target};
 
     #[test]
     fn it_lists_what_is_linked_and_nothing_else() {
-        let packages = Packages::read(&program::target().unwrap()).unwrap();
+        let packages = Packages::read(&Target::choose(None).unwrap()).unwrap();
         let settings = Settings::new("amd64", 0).unwrap();
-        let text = write(&packages, &libraries(&packages).unwrap(), &settings).unwrap();
+        let text = write(&packages, &libraries(&packages, "cc").unwrap(), &settings).unwrap();
         let bill: Value = serde_json::from_slice(&text).unwrap();
 
         let listed = |list: &Value, field: &str| -> Vec<String> {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn neighbours_in_the_workspace_add_nothing_to_the_program() {
-        let packages = Packages::read(&program::target().unwrap()).unwrap();
+        let packages = Packages::read(&Target::choose(None).unwrap()).unwrap();
         let (_, ldap) = packages.linked.iter().find(|((name, _), _)| name == "ldap3").unwrap();
         // The harness of the tests has this library speak TLS by itself.
         let tls: Vec<_> = ldap.dependencies.iter().filter(|(name, _)| name.contains("rustls")).collect();

@@ -23,11 +23,11 @@ pub struct Library {
     pub description: &'static str,
 }
 
-/// Every one of them.
-pub fn libraries(packages: &Packages) -> Result<Vec<Library>> {
+/// Every one of them, as this C compiler links them.
+pub fn libraries(packages: &Packages, compiler: &str) -> Result<Vec<Library>> {
     let rust = output(rustc().arg("-vV"))?;
     let rust = rust.lines().find_map(|line| line.strip_prefix("release: "));
-    let gcc = output(Command::new("cc").args(["-dumpfullversion", "-dumpversion"]))?;
+    let gcc = output(Command::new(compiler).args(["-dumpfullversion", "-dumpversion"]))?;
     Ok(vec![
         Library {
             name: "aws-lc",
@@ -38,7 +38,7 @@ pub fn libraries(packages: &Packages) -> Result<Vec<Library>> {
         },
         Library {
             name: "glibc",
-            version: glibc_version()?,
+            version: glibc_version(compiler)?,
             license: "LGPL-2.1-or-later",
             package_url: "pkg:generic/glibc",
             description: "the C library, linked statically from the machine that built the image",
@@ -60,10 +60,17 @@ pub fn libraries(packages: &Packages) -> Result<Vec<Library>> {
     ])
 }
 
-/// The version of the machine's glibc, which Debian and others keep equal to that of its static form.
-pub fn glibc_version() -> Result<String> {
-    let words = output(Command::new("getconf").arg("GNU_LIBC_VERSION"))?;
-    words.trim().strip_prefix("glibc ").map(str::to_owned).context("this machine has no glibc")
+/// The version of the glibc that this C compiler links, which Debian and others keep equal to that of its static form.
+pub fn glibc_version(compiler: &str) -> Result<String> {
+    let macros = ["-include", "features.h", "-dM", "-E", "-x", "c", "/dev/null"];
+    let macros = output(Command::new(compiler).args(macros))?;
+    version_in(&macros).with_context(|| format!("{compiler} has no glibc"))
+}
+
+/// The version that the macros of a C compiler name.
+fn version_in(macros: &str) -> Option<String> {
+    let number = |name: &str| macros.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
+    Some(format!("{}.{}", number("__GLIBC__")?, number("__GLIBC_MINOR__")?))
 }
 
 /// The first two numbers of a version.
@@ -84,6 +91,14 @@ fn aws_lc_version(packages: &Packages) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_glibc_is_that_of_its_headers() {
+        let macros =
+            "#define __GLIBC_USE(F) __GLIBC_USE_ ## F\n#define __GLIBC_MINOR__ 36\n#define __GLIBC__ 2\n";
+        assert_eq!(version_in(macros).as_deref(), Some("2.36"));
+        assert_eq!(version_in("#define __linux__ 1\n"), None);
+    }
 
     #[test]
     fn versions_are_compared_as_numbers() {

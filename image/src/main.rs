@@ -28,6 +28,7 @@ use clap::{Args, Parser};
 
 use libraries::libraries;
 use packages::Packages;
+use program::Target;
 use settings::Settings;
 
 /// Builds the operator and writes its container image.
@@ -39,6 +40,9 @@ struct Arguments {
     /// The time of every file and of the image, in seconds since 1970.
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     source_date_epoch: u64,
+    /// What the image is for: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. Default: this machine.
+    #[arg(long, value_name = "TRIPLE")]
+    target: Option<String>,
     /// The cargo profile that the program is built by: release, or quick for tests, which differs in the optimiser only.
     #[arg(long, default_value = "release")]
     profile: String,
@@ -61,11 +65,11 @@ struct Outputs {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let outputs = arguments.outputs;
-    let target = program::target()?;
+    let target = Target::choose(arguments.target)?;
     let settings = Settings::new(target.architecture, arguments.source_date_epoch)?;
     let packages = Packages::read(&target)?;
     let program = program::build(&target, &packages, &arguments.profile)?;
-    let bill = bill_of_materials::write(&packages, &libraries(&packages)?, &settings)?;
+    let bill = bill_of_materials::write(&packages, &libraries(&packages, &target.compiler)?, &settings)?;
     let files = layout::files(program, &bill);
     if let Some(file) = outputs.bill_of_materials {
         fs::write(&file, bill).with_context(|| format!("{} cannot be written", file.display()))?;

@@ -4,7 +4,7 @@
 //! `files` and `dns` without loading anything (it built the two into itself), so nothing is left that a base
 //! image would be needed for.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{ffi::OsString, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -18,7 +18,7 @@ use crate::{
 /// The oldest glibc whose static form resolves names by itself.
 const OLDEST_GLIBC: (u32, u32) = (2, 34);
 
-/// What the image is built for, which is what it is built on.
+/// What the image is built for.
 pub struct Target {
     /// The name by which rustc knows the target.
     pub triple: String,
@@ -26,35 +26,70 @@ pub struct Target {
     compiler_commit: String,
     /// The architecture in the words of container engines.
     pub architecture: &'static str,
+    /// The C compiler for it, which links, too.
+    pub compiler: String,
+    /// Whether that is another one than this machine's.
+    is_foreign: bool,
 }
 
-/// The machine's own target.
-pub fn target() -> Result<Target> {
-    let version = output(rustc().arg("-vV"))?;
-    let field = |name: &str| version.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-    let triple = field("host: ").context("rustc does not say what machine it is for")?;
-    let architecture = match triple.as_str() {
-        "x86_64-unknown-linux-gnu" => "amd64",
-        "aarch64-unknown-linux-gnu" => "arm64",
+impl Target {
+    /// The target of this name, or else the machine's own. Fails where this machine cannot build for it.
+    pub fn choose(name: Option<String>) -> Result<Self> {
+        let version = output(rustc().arg("-vV"))?;
+        let field = |name: &str| version.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let machine = field("host: ").context("rustc does not say what machine it is for")?;
+        let compiler_commit = field("commit-hash: ").unwrap_or_default();
+        let is_foreign = name.as_ref().is_some_and(|name| *name != machine);
+        let triple = name.unwrap_or(machine);
+        let (architecture, foreign_compiler) = architecture(&triple)?;
+        let compiler = if is_foreign { foreign_compiler } else { "cc" }.to_owned();
+        if is_foreign {
+            let libraries = output(rustc().args(["--print", "target-libdir", "--target", &triple]))?;
+            let has_library = Path::new(libraries.trim()).is_dir();
+            let has_compiler = Command::new(&compiler).arg("--version").output().is_ok();
+            let missing = missing(&triple, &compiler, has_library, has_compiler);
+            ensure!(missing.is_empty(), "an image for {triple} cannot be built here: {}", missing.join("; "));
+        }
+        Ok(Self { triple, compiler_commit, architecture, compiler, is_foreign })
+    }
+}
+
+/// The architecture in the words of container engines, and the compiler for it on other machines.
+fn architecture(triple: &str) -> Result<(&'static str, &'static str)> {
+    match triple {
+        "x86_64-unknown-linux-gnu" => Ok(("amd64", "x86_64-linux-gnu-gcc")),
+        "aarch64-unknown-linux-gnu" => Ok(("arm64", "aarch64-linux-gnu-gcc")),
         other => bail!(
-            "images are built on Linux with glibc, on x86-64 or ARM64, and not on {other}; use the Dockerfile"
+            "images are for Linux with glibc, on x86-64 or ARM64, and not for {other}; use the Dockerfile"
         ),
-    };
-    let compiler_commit = field("commit-hash: ").unwrap_or_default();
-    Ok(Target { triple, compiler_commit, architecture })
+    }
+}
+
+/// What a machine needs to build for another one, and does not have.
+fn missing(triple: &str, compiler: &str, has_library: bool, has_compiler: bool) -> Vec<String> {
+    let library = format!("the standard library is not installed (rustup target add {triple})");
+    let package = compiler.trim_end_matches("-gcc").replace('_', "-");
+    let linker = format!("there is no {compiler} (on Debian: apt-get install gcc-{package})");
+    let wanted = [(has_library, library), (has_compiler, linker)];
+    wanted.into_iter().filter(|(is_there, _)| !is_there).map(|(_, what)| what).collect()
 }
 
 /// Builds the operator by a profile of `Cargo.toml` that is not `dev`, and returns the executable.
 pub fn build(target: &Target, packages: &Packages, profile: &str) -> Result<Vec<u8>> {
-    let glibc = libraries::glibc_version()?;
+    let glibc = libraries::glibc_version(&target.compiler)?;
     ensure!(
         libraries::major_and_minor(&glibc).is_some_and(|version| version >= OLDEST_GLIBC),
-        "the image needs glibc 2.34 or newer, whose static form resolves names, and this machine has {glibc}"
+        "the image needs glibc 2.34 or newer, whose static form resolves names, and {} has {glibc}",
+        target.compiler
     );
     let mut command = cargo();
     // Only this package: with its neighbours in the workspace it would get their features, too.
     command.args(["build", "--profile", profile, "--locked", "--package", NAME, "--target", &target.triple]);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(target, packages)?);
+    if target.is_foreign {
+        let variable = format!("CARGO_TARGET_{}_LINKER", target.triple.to_uppercase().replace('-', "_"));
+        command.env(variable, &target.compiler);
+    }
     let status = command.current_dir(&packages.workspace).status().context("cargo cannot be run")?;
     ensure!(status.success(), "the operator was not built ({status})");
     let path = packages.target_directory.join(&target.triple).join(profile).join(NAME);
@@ -79,4 +114,34 @@ fn flags(target: &Target, packages: &Packages) -> Result<OsString> {
         flags.push(name);
     }
     Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_with_the_command_that_brings_it() {
+        let (arm, compiler) = ("aarch64-unknown-linux-gnu", "aarch64-linux-gnu-gcc");
+        assert!(missing(arm, compiler, true, true).is_empty());
+        assert_eq!(
+            missing(arm, compiler, false, false),
+            [
+                "the standard library is not installed (rustup target add aarch64-unknown-linux-gnu)",
+                "there is no aarch64-linux-gnu-gcc (on Debian: apt-get install gcc-aarch64-linux-gnu)",
+            ]
+        );
+        assert_eq!(
+            missing("x86_64-unknown-linux-gnu", "x86_64-linux-gnu-gcc", true, false),
+            ["there is no x86_64-linux-gnu-gcc (on Debian: apt-get install gcc-x86-64-linux-gnu)"]
+        );
+    }
+
+    #[test]
+    fn images_are_for_the_platforms_that_are_published() {
+        assert_eq!(architecture("aarch64-unknown-linux-gnu").unwrap().0, "arm64");
+        let refusal =
+            Target::choose(Some("riscv64gc-unknown-linux-gnu".to_owned())).err().unwrap().to_string();
+        assert!(refusal.contains("not for riscv64gc-unknown-linux-gnu"), "{refusal}");
+    }
 }

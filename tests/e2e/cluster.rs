@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use test_support::{
-    AuditEvent, Helm, Node, User,
+    AuditEvent, Helm, Node, OciRegistry, User,
     helm::{Installation, RELEASE},
     node::services::WANDB_PORT,
     stand_in_server::log_in,
@@ -29,12 +29,28 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 /// The node with what is installed on it.
 pub struct Cluster {
     pub node: Node,
+    registry: OciRegistry,
     helm: Helm,
 }
 
 impl Cluster {
     pub fn new(node: Node) -> Result<Self> {
-        Ok(Self { node, helm: Helm::new()? })
+        Ok(Self { node, registry: OciRegistry::start()?, helm: Helm::new()? })
+    }
+
+    /// Publishes image and chart. From then on the chart comes from the registry, and the node pulls the image there.
+    pub fn publish(&mut self, image: &Path) -> Result<()> {
+        let output = self.registry.publish("wandb", &[image], &[])?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout)?;
+        let chart = said.lines().find_map(|line| line.strip_prefix("chart: ")).context("no chart")?;
+        self.helm = Helm::with_chart(chart.into())?;
+        Ok(())
+    }
+
+    /// The image that the node is to pull.
+    pub fn published_image(&self) -> String {
+        format!("{}/wandb/wandb-auth-operator:{}", self.registry.host(), env!("CARGO_PKG_VERSION"))
     }
 
     /// Applies manifests as `kubectl apply -f` does.
@@ -55,7 +71,11 @@ impl Cluster {
 
     /// Installs or upgrades the chart, and waits as `--wait` does.
     pub fn upgrade(&self, values: &Value) -> Result<()> {
-        self.helm.upgrade_install(self.installation(), values, &["--wait", "--timeout=2m"])?;
+        self.helm.upgrade_install(
+            self.installation(),
+            values,
+            &["--plain-http", "--wait", "--timeout=2m"],
+        )?;
         Ok(())
     }
 
@@ -224,7 +244,6 @@ impl OperatorProcess {
 /// The values of the chart for this cluster.
 pub fn values() -> Value {
     json!({
-        "image": {"pullPolicy": "Never"},
         "watchNamespaces": [WANDB],
         "tokenRequest": [{"namespace": WANDB, "serviceAccounts": ["trainer"]}],
     })

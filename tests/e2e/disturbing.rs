@@ -50,7 +50,7 @@ pub fn a_reboot_changes_nothing(cluster: &mut Cluster) -> Result<()> {
 pub fn another_replica_takes_over(cluster: &Cluster) -> Result<[Duration; 2]> {
     let secrets = cluster.secrets()?;
     let mut values = values();
-    values["replicas"] = json!(2);
+    values["replicaCount"] = json!(2);
     cluster.upgrade(&values)?;
     cluster.get(&["poddisruptionbudget", "--namespace", OPERATOR])?;
     cluster.wait_for_checks(&EVERY_NAME)?;

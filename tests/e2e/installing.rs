@@ -1,7 +1,8 @@
 //! The chart's way into the cluster, through it and out of it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use test_support::helm::RELEASE;
 
 use crate::cluster::{Cluster, OPERATOR, OperatorProcess, WANDB, values};
 use crate::delivering::{EVERY_NAME, EVERY_RESOURCE};
@@ -17,6 +18,23 @@ pub fn install(cluster: &Cluster) -> Result<()> {
     ]});
     cluster.apply(&namespaces.to_string())?;
     cluster.upgrade(&values())
+}
+
+/// The checks that the notes of the chart show, where the operator runs; their server does not exist.
+pub fn the_printed_example_runs(cluster: &Cluster) -> Result<()> {
+    for pod in cluster.operator_pods()? {
+        let image = &pod["spec"]["containers"][0]["image"];
+        ensure!(*image == cluster.published_image(), "{image} runs, and not {}", cluster.published_image());
+    }
+    let manifest = "{apiVersion: auth.wandb.com/v1alpha1, kind: LdapConfig, metadata: {name: corp}, \
+                    spec: {address: 'ldaps://ldap.example.com:636', baseDN: 'dc=example,dc=com'}}";
+    let deployment = format!("deployment/{RELEASE}");
+    let command = ["exec", "-i", &deployment, "--namespace", OPERATOR, "--container", "operator", "--"];
+    let check = ["/usr/bin/wandb-auth-operator", "check", "-f", "-"];
+    let failed = cluster.node.kubectl(&[&command[..], &check].concat(), manifest).err();
+    let told = failed.context("a server that does not exist passes")?;
+    ensure!(format!("{told:#}").contains("ldap.example.com"), "{told:#}");
+    Ok(())
 }
 
 /// What the kernel says of the operator's container.

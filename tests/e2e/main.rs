@@ -44,6 +44,7 @@ fn outside() -> Result<ExitCode> {
     tools::kubernetes()?;
     tools::node()?;
     tools::helm()?;
+    tools::crane()?;
     tools::slapd()?;
     tools::openid_provider()?;
     tools::stand_in_server()?;
@@ -77,7 +78,9 @@ async fn story() -> Result<()> {
     step("the documented path with kind", || documented::the_path_with_kind(&cluster))?;
     step("the documented path without Helm", || documented::the_path_without_helm(&cluster))?;
     step("servers run in pods", || delivering::start_servers(&cluster))?;
-    step("helm install", || installing::install(&cluster))?;
+    step("image and chart are published", || cluster.publish(Path::new(&image)))?;
+    step("helm install from the registry", || installing::install(&cluster))?;
+    step("the example that helm prints", || installing::the_printed_example_runs(&cluster))?;
     step("the operator's pod is restricted", installing::the_pod_is_restricted)?;
     step("all four kinds become Ready", || delivering::every_kind_becomes_ready(&cluster))?;
     step("people log in", || delivering::people_log_in(&cluster))?;

@@ -13,6 +13,7 @@ mod instance;
 mod jwt;
 mod ldap;
 mod oidc;
+mod publishing;
 mod release;
 mod samples;
 pub mod service_account;

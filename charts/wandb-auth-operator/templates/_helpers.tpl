@@ -6,36 +6,76 @@ name and begin with a digit, a Service may not.
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else -}}
+{{- $chart := .Values.nameOverride | default .Chart.Name -}}
 {{- $release := regexReplaceAll "^([0-9])" (.Release.Name | replace "." "-") "release-${1}" -}}
-{{- $name := ternary $release (printf "%s-%s" $release .Chart.Name) (contains .Chart.Name $release) -}}
+{{- $name := ternary $release (printf "%s-%s" $release $chart) (contains $chart $release) -}}
 {{- $name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* What never changes about a release, as selectors need. */}}
+{{/* The namespace of the operator and of all objects that are in no other one. */}}
+{{- define "operator.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* What never changes about a release, as selectors need: neither names nor labels that people choose. */}}
 {{- define "operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* With another value of those that it is selected by, a pod would be nobody's. */}}
-{{- define "operator.podLabels" -}}
-{{- range $label := include "operator.selectorLabels" . | fromYaml | keys | sortAlpha -}}
-{{- if hasKey ($.Values.podLabels | default dict) $label -}}
-{{- fail (printf "podLabels sets %s, which the pods are selected by: take it out" $label) -}}
-{{- end -}}
-{{- end -}}
-{{ include "operator.selectorLabels" . }}
-{{- with .Values.podLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end -}}
-
-{{- define "operator.labels" -}}
+{{/* The labels that the chart sets by itself. */}}
+{{- define "operator.ownLabels" -}}
 {{ include "operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/*
+A map of the values, such as podLabels or service.annotations, together with the common one, as JSON: takes the root,
+the path of the common map and the path of the other, which may be empty. The other one comes first.
+*/}}
+{{- define "operator.mapWithCommon" -}}
+{{- $root := index . 0 -}}
+{{- $result := dict -}}
+{{- range rest . -}}
+{{- $map := $root.Values -}}
+{{- range compact (splitList "." .) -}}
+{{- $map = get $map . | default dict -}}
+{{- end -}}
+{{- if . -}}
+{{- $result = mergeOverwrite $result $map -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $result -}}
+{{- end -}}
+
+{{/* The chart's own labels and those of people: takes the root, the name of the former and the path of the latter. */}}
+{{- define "operator.labelsWith" -}}
+{{- $root := index . 0 -}}
+{{- $own := include (index . 1) $root -}}
+{{- $path := index . 2 -}}
+{{- $further := include "operator.mapWithCommon" (list $root "commonLabels" $path) | fromJson -}}
+{{- range $label := $own | fromYaml | keys | sortAlpha -}}
+{{- if hasKey $further $label -}}
+{{- $culprit := ternary "commonLabels" $path (hasKey ($root.Values.commonLabels | default dict) $label) -}}
+{{- fail (printf "%s sets %s, which the chart sets itself: take it out" $culprit $label) -}}
+{{- end -}}
+{{- end -}}
+{{ $own }}
+{{- with $further }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The labels of an object without further ones. */}}
+{{- define "operator.labels" -}}
+{{- include "operator.labelsWith" (list . "operator.ownLabels" "") -}}
+{{- end -}}
+
+{{- define "operator.podLabels" -}}
+{{- include "operator.labelsWith" (list . "operator.selectorLabels" "podLabels") -}}
 {{- end -}}
 
 {{- define "operator.serviceAccountName" -}}
@@ -46,11 +86,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
+{{/* A registry in image.repository and another one beside it cannot both be meant. */}}
 {{- define "operator.image" -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- $image := .Values.image -}}
+{{- $global := (.Values.global | default dict).imageRegistry -}}
+{{- $registry := $global | default $image.registry -}}
+{{- $host := first (splitList "/" $image.repository) -}}
+{{- if and $registry (contains "/" $image.repository) (or (contains "." $host) (contains ":" $host)) -}}
+{{- fail (printf "image.repository names the registry %s, and %s one, too: leave it out of image.repository" $host (ternary "global.imageRegistry" "image.registry" (not (empty $global)))) -}}
+{{- end -}}
+{{- $repository := ternary (printf "%s/%s" $registry $image.repository) $image.repository (not (empty $registry)) -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secrets for the registry, each once, as JSON; nothing where there are none. */}}
+{{- define "operator.imagePullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat ((.Values.global | default dict).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) -}}
+{{- end -}}
+{{- if $secrets -}}
+{{- $secrets | uniq | toJson -}}
 {{- end -}}
 {{- end -}}
 
@@ -62,34 +122,45 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 []
 {{- else -}}
-{{- .Values.watchNamespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- .Values.watchNamespaces | default (list (include "operator.namespace" .)) | uniq | toJson -}}
 {{- end -}}
 {{- end -}}
 
 {{/*
-Name, namespace and labels of an object: takes the root, the name's suffix and the namespace. One in the
-release's own namespace says none: helm, kubectl -n and Argo CD put it there, so that the rendered text
+Name, namespace, labels and annotations of an object. It takes:
+  root         the root
+  suffix       what follows the name of all objects; or name, the whole name
+  namespace    the namespace; none for an object of the cluster
+  labels       the path of further labels in the values, if there are any
+  own          the name of the chart's own labels, where they are not those of most objects
+  annotations  the same for annotations
+An object in the release's own namespace says none: helm, kubectl -n and Argo CD put it there, so that the rendered text
 fits every namespace.
 */}}
 {{- define "operator.metadata" -}}
-{{- $root := index . 0 -}}
-{{- $namespace := index . 2 -}}
-name: {{ include "operator.fullname" $root }}{{ index . 1 }}
-{{- if ne $namespace $root.Release.Namespace }}
-namespace: {{ $namespace | quote }}
+{{- $root := .root -}}
+name: {{ .name | default (printf "%s%s" (include "operator.fullname" $root) (.suffix | default "")) }}
+{{- with .namespace }}
+{{- if ne . $root.Release.Namespace }}
+namespace: {{ . | quote }}
+{{- end }}
 {{- end }}
 labels:
-  {{- include "operator.labels" $root | nindent 2 }}
+  {{- include "operator.labelsWith" (list $root (.own | default "operator.ownLabels") (.labels | default "")) | nindent 2 }}
+{{- with include "operator.mapWithCommon" (list $root "commonAnnotations" (.annotations | default "")) | fromJson }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* The prefix of names in the cluster, where releases of one name in several namespaces meet. */}}
 {{- define "operator.clusterName" -}}
-{{- printf "%s:%s" .Release.Namespace (include "operator.fullname" .) -}}
+{{- printf "%s:%s" (include "operator.namespace" .) (include "operator.fullname" .) -}}
 {{- end -}}
 
-{{/* Lets the operator's service account have the Role of the same name; takes the same list. */}}
+{{/* Lets the operator's service account have the Role of the same name; takes root, suffix and namespace. */}}
 {{- define "operator.roleBinding" -}}
-{{- $root := index . 0 -}}
+{{- $own := include "operator.namespace" .root -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
@@ -97,11 +168,11 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ include "operator.fullname" $root }}{{ index . 1 }}
+  name: {{ include "operator.fullname" .root }}{{ .suffix }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "operator.serviceAccountName" $root }}
-    {{- if ne (index . 2) $root.Release.Namespace }}
-    namespace: {{ $root.Release.Namespace | quote }}
+    name: {{ include "operator.serviceAccountName" .root }}
+    {{- if ne .namespace $own }}
+    namespace: {{ $own | quote }}
     {{- end }}
 {{- end -}}

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use test_support::{Helm, Workspace};
 
-use super::{cases, documents};
+use super::{documents, every_case};
 use crate::world::workspace;
 
 async fn restricted() -> Result<Workspace> {
@@ -31,7 +31,10 @@ fn pod(rendered: &str) -> Result<Value> {
 async fn pods_of_all_values_are_let_in() -> Result<()> {
     let helm = Helm::new()?;
     let workspace = restricted().await?;
-    for case in cases()? {
+    workspace
+        .apply("apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: sandbox}\nhandler: runc")
+        .await?;
+    for case in every_case()? {
         let pod = pod(&case.rendered(&helm)?)?;
         let account = pod["spec"]["serviceAccountName"].as_str().context("no service account")?;
         let account = format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {account}}}");

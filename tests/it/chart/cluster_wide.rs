@@ -24,7 +24,7 @@ struct Servers {
 
 /// Binds the operator's user to the `ClusterRole` that the chart makes.
 async fn grant_everywhere(workspace: &Workspace) -> Result<()> {
-    let values = json!({"allNamespaces": true, "crds": {"install": false}});
+    let values = json!({"allNamespaces": true, "crds": {"enabled": false}});
     let rendered = documents(&Helm::new()?.template(&values)?)?;
     let role =
         rendered.into_iter().find(|object| object["kind"] == "ClusterRole").context("no ClusterRole")?;

@@ -13,7 +13,7 @@ use super::documents;
 
 const OPERATOR: &str = "\
 # The operator for one namespace, without its definitions: what the chart charts/wandb-auth-operator makes of its
-# default values with crds.install=false. Put your registry in front of the image, and apply it to the namespace:
+# default values with crds.enabled=false. Put your registry in front of the image, and apply it to the namespace:
 # kubectl apply -n <namespace> -f deploy/operator.yaml
 ";
 
@@ -53,7 +53,7 @@ fn check(name: &str, header: &str, rendered: &str) -> Result<()> {
 
 #[test]
 fn the_operators_file_is_the_rendered_chart() -> Result<()> {
-    let rendered = Helm::new()?.template(&json!({"crds": {"install": false}}))?;
+    let rendered = Helm::new()?.template(&json!({"crds": {"enabled": false}}))?;
     check("operator.yaml", OPERATOR, &rendered)
 }
 

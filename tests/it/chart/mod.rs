@@ -1,12 +1,13 @@
 //! The chart, as Helm, Prometheus and the API server see it.
 //!
-//! The values that it is rendered with stand in `tests/cases/chart/`.
+//! The values that it is rendered with stand in `tests/cases/chart/`, and each on its own in `matrix.rs`.
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
 
 mod admission;
 mod cluster_wide;
 mod manifest;
+mod matrix;
 mod metadata;
 mod monitoring;
 mod names;
@@ -45,6 +46,11 @@ fn cases() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// Those, and every value on its own.
+fn every_case() -> Result<Vec<Case>> {
+    Ok([cases()?, matrix::cases()?].into_iter().flatten().collect())
+}
+
 impl Case {
     /// The rendered chart without the definitions, which are the same everywhere.
     fn rendered(&self, helm: &Helm) -> Result<String> {
@@ -53,7 +59,7 @@ impl Case {
 
     fn values_without_definitions(&self) -> Value {
         let mut values = self.values.clone();
-        values["crds"]["install"] = json!(false);
+        values["crds"]["enabled"] = json!(false);
         values
     }
 }

@@ -2,40 +2,60 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use test_support::{Helm, helm::chart, tools};
+use test_support::{Helm, tools};
 
-use super::file;
+use super::{documents, file};
 
 /// Where promtool's unit tests of the alerts stand.
 const UNIT_TESTS: &str = "tests/cases/alerts/rules.test.yaml";
 
-fn promtool(arguments: &[&str]) -> Result<()> {
-    let output =
-        Command::new(tools::promtool()?).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+/// The rules that the chart makes of these values, which are those of `prometheusRule`.
+fn rules(mut values: Value) -> Result<Value> {
+    values["enabled"] = json!(true);
+    let rendered = Helm::new()?.template(&json!({"prometheusRule": values, "crds": {"enabled": false}}))?;
+    let rule = documents(&rendered)?.into_iter().find(|object| object["kind"] == "PrometheusRule");
+    Ok(rule.context("no PrometheusRule")?["spec"].take())
+}
+
+/// Lets promtool read those rules, as a file `rules.json` in its working directory beside the unit tests.
+fn promtool(rules: &Value, arguments: &[&str]) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    fs::write(directory.path().join("rules.json"), rules.to_string())?;
+    fs::copy(unit_tests(), directory.path().join("rules.test.yaml"))?;
+    let output = Command::new(tools::promtool()?).args(arguments).current_dir(directory.path()).output()?;
     let told = [output.stdout, output.stderr].concat();
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&told));
     Ok(())
 }
 
-/// The names in the one place where they stand.
-fn metrics() -> BTreeSet<&'static str> {
-    let source = include_str!("../../../src/engine/metrics.rs");
-    source.split('"').filter(|text| text.starts_with("wandb_auth_")).collect()
+fn unit_tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(UNIT_TESTS)
 }
 
-/// The metrics that a text names, histograms without what Prometheus appends to them.
+/// The names in the one place where they stand, without the old ones that have a successor.
+fn metrics() -> BTreeSet<String> {
+    let source = include_str!("../../../src/engine/metrics.rs");
+    let all: BTreeSet<_> = source.split('"').filter(|text| text.starts_with("wandb_auth_")).collect();
+    let is_old = |name: &str| {
+        name.strip_suffix("_seconds").is_some_and(|name| all.contains(&*format!("{name}_timestamp_seconds")))
+    };
+    all.iter().filter(|name| !is_old(name)).map(|name| (*name).to_owned()).collect()
+}
+
+/// The metrics that a text names, without what the text format appends to the names of some types.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|each: char| !each.is_ascii_alphanumeric() && each != '_');
     words
         .filter(|word| word.starts_with("wandb_auth_") && *word != "wandb_auth_operator")
         .map(|word| {
-            let suffixes = ["_bucket", "_count", "_sum"];
+            let suffixes = ["_bucket", "_count", "_sum", "_total", "_info"];
             let series = suffixes.iter().find_map(|suffix| word.strip_suffix(suffix)).unwrap_or(word);
             series.to_owned()
         })
@@ -46,15 +66,23 @@ fn named(text: &str) -> BTreeSet<String> {
 struct Alert {
     expression: String,
     severity: String,
+    runbook: String,
 }
 
 fn alerts() -> Result<BTreeMap<String, Alert>> {
-    let rules: Value = serde_yaml::from_str(&file("files/rules.yaml")?)?;
+    alerts_of(&rules(json!({}))?)
+}
+
+fn alerts_of(rules: &Value) -> Result<BTreeMap<String, Alert>> {
     let groups = rules["groups"].as_array().context("no groups")?.iter();
     let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
     let alerts = rules.filter(|rule| rule["alert"].is_string()).map(|rule| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let alert = Alert { expression: text(&rule["expr"]), severity: text(&rule["labels"]["severity"]) };
+        let alert = Alert {
+            expression: text(&rule["expr"]),
+            severity: text(&rule["labels"]["severity"]),
+            runbook: text(&rule["annotations"]["runbook_url"]),
+        };
         (text(&rule["alert"]), alert)
     });
     Ok(alerts.collect())
@@ -71,19 +99,17 @@ impl Alert {
 
 #[test]
 fn promtool_understands_the_alerts() -> Result<()> {
-    let rules = chart().join("files/rules.yaml");
-    promtool(&["check", "rules", rules.to_str().context("a path is not Unicode")?])
+    promtool(&rules(json!({}))?, &["check", "rules", "rules.json"])
 }
 
 #[test]
 fn alerts_fire_when_they_should() -> Result<()> {
-    promtool(&["test", "rules", UNIT_TESTS])
+    promtool(&rules(json!({}))?, &["test", "rules", "rules.test.yaml"])
 }
 
 #[test]
 fn every_alert_is_seen_to_fire_and_to_keep_quiet() -> Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(UNIT_TESTS);
-    let tests: Value = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
+    let tests: Value = serde_yaml::from_str(&fs::read_to_string(unit_tests())?)?;
     let alerts = alerts()?;
     let (mut fires, mut quiet) = (BTreeSet::new(), BTreeSet::new());
     for test in tests["tests"].as_array().context("no tests")? {
@@ -124,6 +150,51 @@ fn the_readme_and_the_rules_have_the_same_alerts() -> Result<()> {
     Ok(())
 }
 
+/// Where an alert leads people: a heading of the page, as a URL where the documentation is published.
+#[test]
+fn every_alert_leads_to_its_part_of_the_documentation() -> Result<()> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operate/alerts.md"))?;
+    let published = alerts_of(&rules(json!({"documentationURL": "https://docs.example.com/auth"}))?)?;
+    let alerts = alerts()?;
+    ensure!(alerts.len() >= 10, "{:?}", alerts.keys());
+    for (name, alert) in alerts {
+        let anchor = name.to_lowercase();
+        ensure!(
+            page.lines().any(|line| line == format!("## {name}")),
+            "docs/operate/alerts.md has no {name}"
+        );
+        ensure!(alert.runbook == format!("docs/operate/alerts.md#{anchor}"), "{}", alert.runbook);
+        let url = format!("https://docs.example.com/auth/operate/alerts.html#{anchor}");
+        ensure!(
+            published.get(&name).is_some_and(|alert| alert.runbook == url),
+            "{name} does not lead to {url}"
+        );
+    }
+    Ok(())
+}
+
+/// A threshold that nothing reads would be a value without effect.
+#[test]
+fn every_threshold_and_label_reaches_the_alerts() -> Result<()> {
+    let values: Value = serde_yaml::from_str(&file("values.yaml")?)?;
+    let thresholds = values["prometheusRule"]["thresholds"].as_object().context("no thresholds")?;
+    let defaults = rules(json!({}))?;
+    let text = defaults.to_string();
+    ensure!(!text.contains("THRESHOLD_") && !text.contains("RUNBOOK"), "{text}");
+    for (name, default) in thresholds {
+        let other = if default.is_string() { json!("37m") } else { json!(37) };
+        let changed = rules(json!({"thresholds": {name: other}}))?;
+        ensure!(changed.to_string().contains("37") && changed != defaults, "{name} changes nothing");
+        promtool(&changed, &["check", "rules", "rules.json"]).context(name.clone())?;
+    }
+    let labelled = rules(json!({"alertLabels": {"team": "platform"}}))?;
+    promtool(&labelled, &["check", "rules", "rules.json"])?;
+    for rule in labelled["groups"][0]["rules"].as_array().context("no rules")? {
+        ensure!(rule["labels"]["team"] == "platform" && rule["labels"]["severity"].is_string(), "{rule}");
+    }
+    Ok(())
+}
+
 #[test]
 fn an_alert_of_a_release_names_it() -> Result<()> {
     let values = json!({"fullnameOverride": "auth", "prometheusRule": {"enabled": true}});
@@ -136,7 +207,7 @@ fn an_alert_of_a_release_names_it() -> Result<()> {
 
 #[test]
 fn alerts_and_dashboard_read_metrics_that_there_are() -> Result<()> {
-    let known: BTreeSet<String> = metrics().into_iter().map(str::to_owned).collect();
+    let known = metrics();
     ensure!(known.len() >= 8, "src/engine/metrics.rs names the metrics: {known:?}");
     for path in ["files/rules.yaml", "files/dashboard.json"] {
         let unknown: Vec<_> = named(&file(path)?).difference(&known).cloned().collect();
@@ -166,6 +237,11 @@ fn the_dashboard_shows_each_panel_in_its_place() -> Result<()> {
         }
         let targets = panel["targets"].as_array().with_context(|| title.to_owned())?;
         ensure!(!targets.is_empty(), "{title} shows nothing");
+        for target in targets {
+            let expression = target["expr"].as_str().unwrap_or_default();
+            let selectors = expression.matches("{cluster=~\"$cluster\"").count();
+            ensure!(selectors == 1, "{title} does not show the chosen cluster's: {expression}");
+        }
         for target in targets {
             ensure!(target["datasource"]["uid"] == "${datasource}", "{title} reads a data source of its own");
         }

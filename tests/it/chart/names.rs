@@ -25,7 +25,7 @@ fn is_name_of_service(name: &str) -> bool {
 fn every_release_has_a_service_with_a_name_that_is_allowed() -> Result<()> {
     let longest = "a".repeat(53);
     for name in ["team.wandb", "2-wandb-auth-operator", "2.wandb", "wandb-auth-operator.two", &longest] {
-        let objects = release(name, "wandb", &["--set", "service.enabled=true,crds.install=false"])?;
+        let objects = release(name, "wandb", &["--set", "service.enabled=true,crds.enabled=false"])?;
         let service = objects.iter().find(|object| object["kind"] == "Service").context("no Service")?;
         let called = service["metadata"]["name"].as_str().context("no name")?;
         ensure!(is_name_of_service(called), "{name} leads to {called}");
@@ -38,7 +38,7 @@ fn every_release_has_a_service_with_a_name_that_is_allowed() -> Result<()> {
 #[test]
 fn releases_of_two_namespaces_do_not_share_objects_of_the_cluster() -> Result<()> {
     let names = |namespace: &str| -> Result<Vec<String>> {
-        let values = ["--set", "allNamespaces=true,userRoles.create=true,crds.install=false"];
+        let values = ["--set", "allNamespaces=true,userRoles.create=true,crds.enabled=false"];
         let mut objects = release("wandb-auth-operator", namespace, &values)?;
         objects.retain(|object| object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster")));
         Ok(objects

@@ -72,7 +72,7 @@ async fn definitions_are_upgraded_and_survive_with_their_resources() -> Result<(
     let before = definitions(client).await?;
     ensure!(before.len() == 4, "the release brings the definitions");
 
-    helm.upgrade_install(release, &json!({"replicas": 2}), &[])?;
+    helm.upgrade_install(release, &json!({"replicaCount": 2}), &[])?;
     ensure!(columns(&definitions(client).await?)? == columns(&before)? + 1, "an upgrade reaches them");
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), release.namespace);
     let deployment = deployments.get("wandb-auth-operator").await?;
@@ -109,7 +109,7 @@ async fn a_second_release_leaves_the_definitions_alone() -> Result<()> {
     let refusal = helm.upgrade_install(second, &json!({}), &[]).err();
     let refusal = refusal.context("two releases share the definitions")?.to_string();
     ensure!(refusal.contains("auth.wandb.com"), "{refusal}");
-    let alone: Value = json!({"crds": {"install": false}});
+    let alone: Value = json!({"crds": {"enabled": false}});
     helm.upgrade_install(second, &alone, &[])?;
     helm.uninstall(second, &[])?;
     let workspace = Workspace::create(&plane, &[]).await?;
@@ -153,6 +153,6 @@ async fn definitions_change_hands_when_that_is_asked_for() -> Result<()> {
     for definition in definitions(workspace.client()).await? {
         ensure!(definition.annotations()["meta.helm.sh/release-namespace"] == "research");
     }
-    helm.upgrade_install(second, &json!({"replicas": 2}), &[]).context("from then on it is as usual")?;
+    helm.upgrade_install(second, &json!({"replicaCount": 2}), &[]).context("from then on it is as usual")?;
     Ok(())
 }

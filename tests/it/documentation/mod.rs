@@ -6,6 +6,7 @@ mod links;
 mod manifests;
 mod messages;
 mod names;
+mod readme;
 mod reference;
 
 use std::{

@@ -100,7 +100,7 @@ const FIELDS: [&str; 15] = [
     "destination.server",
     "project",
     "source.helm.releaseName",
-    "source.helm.valuesObject.image.repository",
+    "source.helm.valuesObject.image.registry",
     "source.path",
     "source.repoURL",
     "source.targetRevision",

@@ -51,7 +51,7 @@ fn the_shipped_releases_take_the_image_from_a_registry() -> Result<()> {
     let helm = Helm::new()?;
     for values in [&application["spec"]["source"]["helm"]["valuesObject"], &release["spec"]["values"]] {
         let rendered = helm.template(values)?;
-        ensure!(rendered.contains("image: \"registry.example.com/wandb-auth-operator:"), "{values}");
+        ensure!(rendered.contains("image: \"registry.example.com/tools/wandb-auth-operator:"), "{values}");
     }
     Ok(())
 }

@@ -65,6 +65,12 @@ impl Helm {
         self.run(&[&["uninstall", RELEASE][..], &installation.arguments()?, arguments].concat())
     }
 
+    /// Lints the chart with these values, strictly; an error is in helm's words.
+    pub fn lint(&self, values: &Value) -> Result<()> {
+        let values = self.values(values)?;
+        self.run(&["lint", "--strict", self.chart()?, "--values", text(&values)?]).map(drop)
+    }
+
     /// Runs any command of helm and returns what it printed; an error is in helm's words.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(&self.program)

@@ -13,7 +13,8 @@
 //! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`Helm`] installs the chart,
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
 //! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A
-//! [`NameServer`] answers for names of a cluster. A [`Node`] runs real pods, in a machine of its own.
+//! [`NameServer`] answers for names of a cluster. An [`OciRegistry`] keeps images and charts.
+//! A [`Node`] runs real pods, in a machine of its own.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -38,6 +39,7 @@ pub mod pods;
 pub mod process;
 pub mod progress;
 mod question;
+pub mod registry;
 mod run_directory;
 mod skewed_clock;
 mod slapd;
@@ -63,6 +65,7 @@ pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
 pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, ManifestCase, TokenCase};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, KillSwitch, LogCapture, wait_until};
+pub use registry::OciRegistry;
 pub use skewed_clock::SkewedClock;
 pub use slapd::{Slapd, SlapdBuilder};
 pub use stand_in_server::StandInServer;

@@ -76,7 +76,8 @@ impl NodeDirectory {
 
     fn containerd(&self, binaries: &NodeBinaries) -> String {
         let socket = self.containerd_socket();
-        // `native` copies images, which works on every file system. Without CAP_SYS_RESOURCE, as in many small
+        // `native` copies images, which works on every file system; the service that pulls images otherwise knows only the
+        // usual snapshotters, so this plugin pulls them itself. Without CAP_SYS_RESOURCE, as in many small
         // virtual machines, a sandbox cannot lower its own score, which `restrict_oom_score_adj` is about.
         format!(
             "version = 3\n\
@@ -86,6 +87,7 @@ impl NodeDirectory {
              address = '{socket}'\n\
              [plugins.'io.containerd.cri.v1.images']\n\
              snapshotter = 'native'\n\
+             use_local_image_pull = true\n\
              [plugins.'io.containerd.cri.v1.images'.pinned_images]\n\
              sandbox = '{SANDBOX_IMAGE}'\n\
              [plugins.'io.containerd.cri.v1.runtime']\n\

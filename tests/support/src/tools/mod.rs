@@ -4,6 +4,7 @@
 //! for the first time waits for it, and an error says what the machine lacks.
 
 pub(crate) mod cache;
+mod crane;
 mod debian;
 mod directory_389;
 mod gitops;
@@ -19,6 +20,7 @@ mod slapd;
 mod stand_in_server;
 mod wandb_client;
 
+pub use crane::crane;
 pub(crate) use directory_389::{Installation389, directory_389};
 pub(crate) use gitops::gitops;
 pub use helm::helm;
@@ -45,6 +47,7 @@ pub fn build_all() -> Result<()> {
     opinion()?;
     promtool()?;
     helm()?;
+    crane()?;
     gitops()?;
     node()?;
     Ok(())

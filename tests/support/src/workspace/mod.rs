@@ -46,8 +46,8 @@ pub struct Workspace {
 }
 
 /// The kinds of what tests apply that are in no namespace.
-const CLUSTER_WIDE: [&str; 4] =
-    ["Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"];
+const CLUSTER_WIDE: [&str; 5] =
+    ["Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "RuntimeClass"];
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
