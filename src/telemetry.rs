@@ -1,4 +1,4 @@
-//! Sets up logging.
+//! Sets up how logs are written.
 
 use std::io::IsTerminal;
 

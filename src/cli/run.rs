@@ -1,4 +1,4 @@
-//! `run`: the controller.
+//! `run`: starts the controllers with the settings of the command line, and reports why they cannot start.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 

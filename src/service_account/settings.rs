@@ -33,7 +33,7 @@ pub struct AccountSettings {
     /// The UID of the resource; empty for a manifest that was never in a cluster.
     pub uid: String,
     /// The team or organization to which the account belongs.
-    pub home: Membership,
+    pub home: TeamMembership,
     /// The person to whom the account's runs are attributed.
     pub attribution: Option<Attribution>,
     /// The time limit of all checks together.
@@ -43,7 +43,7 @@ pub struct AccountSettings {
 }
 
 /// The team or organization to which an account belongs.
-pub enum Membership {
+pub enum TeamMembership {
     /// A team, by its name.
     Team(String),
     /// An organization.
@@ -55,7 +55,7 @@ pub enum Membership {
     },
 }
 
-impl Membership {
+impl TeamMembership {
     /// The team to which programs log unless they name another one.
     pub fn team(&self) -> &str {
         match self {
@@ -189,10 +189,10 @@ fn tls(spec: &ServiceAccountSpec, base_url: &BaseUrl) -> Result<(), Problem> {
     Ok(())
 }
 
-fn home(spec: &ServiceAccountSpec) -> Result<Membership, Problem> {
+fn home(spec: &ServiceAccountSpec) -> Result<TeamMembership, Problem> {
     match (&spec.team, &spec.organization) {
-        (Some(team), None) => Ok(Membership::Team(team.clone())),
-        (None, Some(organization)) => Ok(Membership::Organization {
+        (Some(team), None) => Ok(TeamMembership::Team(team.clone())),
+        (None, Some(organization)) => Ok(TeamMembership::Organization {
             name: organization.name.clone(),
             default_team: organization.default_team.clone(),
         }),

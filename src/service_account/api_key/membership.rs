@@ -1,6 +1,6 @@
 //! Checks whether the account is in the team, and also the person to whom its runs are attributed.
 
-use super::super::{ServiceAccountPlan as WholePlan, settings::Membership};
+use super::super::{ServiceAccountPlan as WholePlan, settings::TeamMembership};
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report},
@@ -44,10 +44,10 @@ async fn judge(
     }
 }
 
-fn member_of(home: &Membership) -> String {
+fn member_of(home: &TeamMembership) -> String {
     match home {
-        Membership::Team(team) => format!("The account is in the team \"{team}\"."),
-        Membership::Organization { name, default_team } => {
+        TeamMembership::Team(team) => format!("The account is in the team \"{team}\"."),
+        TeamMembership::Organization { name, default_team } => {
             format!(
                 "The account is in the team \"{default_team}\"; whether that is a team of the organization \"{name}\" the server does not tell."
             )
@@ -58,8 +58,8 @@ fn member_of(home: &Membership) -> String {
 fn not_a_member(plan: &WholePlan, viewer: &Viewer) -> Problem {
     let (account, team) = (&plan.account.account_name, plan.account.home.team());
     let (field, clicks) = match &plan.account.home {
-        Membership::Team(_) => ("spec.team", "add it to the team in the web UI"),
-        Membership::Organization { .. } => {
+        TeamMembership::Team(_) => ("spec.team", "add it to the team in the web UI"),
+        TeamMembership::Organization { .. } => {
             ("spec.organization.defaultTeam", "make that team its default team in the web UI")
         }
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::settings::{Membership, invalid};
+use super::super::settings::{TeamMembership, invalid};
 use crate::{
     api::service_account::{self, ApiKeySpec, KeyDeletionPolicy},
     problem::Problem,
@@ -50,8 +50,12 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 
 impl ApiKeySettings {
     /// Parses and checks the spec, without its references.
-    pub fn parse(spec: &ApiKeySpec, home: &Membership, published: Option<String>) -> Result<Self, Problem> {
-        if spec.create_with.is_some() && matches!(home, Membership::Organization { .. }) {
+    pub fn parse(
+        spec: &ApiKeySpec,
+        home: &TeamMembership,
+        published: Option<String>,
+    ) -> Result<Self, Problem> {
+        if spec.create_with.is_some() && matches!(home, TeamMembership::Organization { .. }) {
             return invalid(
                 "createWith makes an account in a team; accounts of an organization can only be made in the web UI",
             );
@@ -94,8 +98,9 @@ mod tests {
 
     #[test]
     fn every_rule_of_the_schema_has_its_sentence() {
-        let team = || Membership::Team("research".to_owned());
-        let organization = Membership::Organization { name: "acme".to_owned(), default_team: "x".to_owned() };
+        let team = || TeamMembership::Team("research".to_owned());
+        let organization =
+            TeamMembership::Organization { name: "acme".to_owned(), default_team: "x".to_owned() };
         for (changes, home, word) in [
             (json!({ "rotation": { "interval": "9s", "overlap": "1s" } }), team(), "at least 10s"),
             (json!({ "rotation": { "interval": "24h" } }), team(), "longer than"),
