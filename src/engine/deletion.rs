@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
-    CheckContext, Contender, Context, EventDraft, Existing, Kind,
+    CheckContext, Contender, Context, EventDraft, Existing, Kind, Repetition,
     delivery::{Withdrawal, WithdrawalPace, is_absent, withdraw},
     finalizer::Finalizer,
     precedence,
@@ -235,6 +235,7 @@ async fn cleanup<K: Kind>(
         last_upkeep: None,
         unwritable: None,
         now,
+        repetition: Repetition::ByOperator,
     };
     let dismantled = tokio::select! {
         dismantled = tokio::time::timeout(limit, object.cleanup(&scene)) => dismantled,

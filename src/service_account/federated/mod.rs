@@ -51,6 +51,8 @@ pub struct FederatedPlan {
     issuer: Result<TrustedIssuer, Problem>,
     /// The token or the client's secret, where the spec refers to one.
     secret: Option<Sensitive>,
+    /// Where the client's secret is, as messages name it.
+    secret_location: String,
     /// How long the issuer may take to say what it publishes.
     patience: Duration,
 }
@@ -94,7 +96,8 @@ impl FederatedPlan {
     pub(super) fn new(settings: FederatedSettings, limit: Duration, inputs: &Inputs) -> Self {
         let issuer = TrustedIssuer::read(&settings.issuer, ISSUER, inputs);
         let secret = inputs.get(TOKEN).or_else(|| inputs.get(CLIENT_SECRET)).cloned();
-        Self { settings, issuer, secret, patience: limit.mul_f32(ISSUER_SHARE) }
+        let secret_location = inputs.location(CLIENT_SECRET).unwrap_or_default();
+        Self { settings, issuer, secret, secret_location, patience: limit.mul_f32(ISSUER_SHARE) }
     }
 
     /// The token among these values that can go on being used, as far as it says itself.

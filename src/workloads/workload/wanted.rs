@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Where the image looks for authorities at its start.
-const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
+pub const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 
 /// The entries that a delivery consists of.
 pub(super) struct WantedEntries<'a> {
