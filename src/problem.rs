@@ -19,9 +19,35 @@ impl Problem {
         Self { reason, message: message.into() }
     }
 
+    /// Fails with all of these as one, if there are any: the first one's reason, and every message once.
+    pub fn all(problems: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let mut messages: Vec<String> = Vec::new();
+        let mut reason = None;
+        for problem in problems {
+            reason.get_or_insert(problem.reason);
+            if !messages.contains(&problem.message) {
+                messages.push(problem.message);
+            }
+        }
+        reason.map_or(Ok(()), |reason| Err(Self::new(reason, messages.join(" "))))
+    }
+
     /// Refuses a spec with this message; its full stop may be left out.
     pub fn invalid_spec<T>(message: impl AsRef<str>) -> Result<T, Self> {
         let message = format!("{}.", message.as_ref().trim_end_matches('.'));
         Err(Self::new(Reason::InvalidSpec, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_problems_become_one() {
+        let problem = |reason, message: &str| Problem::new(reason, message);
+        assert_eq!(Problem::all([]), Ok(()));
+        let (a, b) = (problem(Reason::InvalidSpec, "A."), problem(Reason::KeyNotFound, "B."));
+        assert_eq!(Problem::all([a.clone(), b, a]), Err(problem(Reason::InvalidSpec, "A. B.")));
     }
 }

@@ -4,16 +4,16 @@ use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Duration;
+use super::{Duration, duration};
 
 /// Kubernetes' own pattern of names. It stands before a name becomes a part of a URL's path.
-pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
 /// The fields that every kind has. Defaults are the schema's.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommonSpec {
-    /// The workload that receives the published values. Without it only the Secret is published.
+    /// The workload whose pods get the published values. Default: none; then only the Secret is published, for you to wire by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
         validation = Rule::new("[has(self.deployment), has(self.statefulSet), has(self.weightsAndBiases)].filter(member, member).size() == 1").message("target must have exactly one of deployment, statefulSet and weightsAndBiases"),
@@ -23,44 +23,45 @@ pub struct CommonSpec {
     )]
     pub target: Option<TargetSpec>,
 
-    /// Name of the Secret that holds the published values. Default: `<name>-<short name of the kind>`.
+    /// Name of the Secret that holds the published values. Default: `<name>-<short name of the kind>`, such as `corp-ldap`. It cannot be changed later, since pods may read the Secret of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = is_an_object_name())]
     pub secret_name: Option<String>,
 
-    /// When values are published: `WhenVerified` (only after every check passed) or `Always`.
+    /// When values are published. Default: `WhenVerified`, only after every check has passed, so that a wrong password never replaces a right one. `Always` publishes whatever parses.
     #[serde(default)]
     pub publish_policy: PublishPolicy,
 
-    /// Time between two checks of unchanged inputs, at least 10s; a few percent are added at random.
+    /// Time between two checks of unchanged inputs: a duration such as `30s` or `1h30m`, at least 10s, to which a few percent are added at random. Default: `5m`. A server that goes down is noticed within that time; a changed spec or Secret is checked at once.
     #[serde(default = "check_interval")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('10s')").message("checkInterval must be at least 10s"))]
+    #[x_kube(validation = duration::rule("duration(self) >= duration('10s')").message("checkInterval must be at least 10s"))]
     pub check_interval: Duration,
 
-    /// Time limit for all checks of one run together, 1s to 5m.
+    /// Time limit for all checks of one run together: a duration, 1s to 5m. Default: `10s`. The check that is still waiting then fails with `TimedOut`.
     #[serde(default = "check_timeout")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('5m')").message("checkTimeout must be between 1s and 5m"))]
+    #[x_kube(validation = duration::rule("duration(self) >= duration('1s') && duration(self) <= duration('5m')").message("checkTimeout must be between 1s and 5m"))]
     pub check_timeout: Duration,
 
-    /// Failed re-checks in a row, with unchanged inputs, before a verified resource turns `Verified=False`.
+    /// How many re-checks must fail in a row, with unchanged inputs, before a verified resource turns `Verified=False`: 1 to 1000. Default: `3`. With a `checkInterval` of 5m, an outage of less than 10 minutes changes no condition.
     #[serde(default = "failure_threshold")]
     #[schemars(range(min = 1, max = 1000))]
     pub failure_threshold: u32,
 
-    /// How long new pods of the target may take to become available, where the workload has no progress deadline of its own; 10s to 24h.
+    /// How long new pods of the target may take to become available, where the workload has no progress deadline of its own: a duration, 10s to 24h. Default: `10m`. If they take longer, the target goes back to the values that it had before.
     #[serde(default = "rollout_timeout")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("rolloutTimeout must be between 10s and 24h"))]
+    #[x_kube(validation = duration::rule("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("rolloutTimeout must be between 10s and 24h"))]
     pub rollout_timeout: Duration,
 
-    /// Stops checks and writes, and leaves everything as it is.
+    /// `true` stops checks and writes, and leaves everything as it is: pods keep the values that they have. Default: `false`.
     #[serde(default)]
     pub suspend: bool,
 
-    /// Whether the Secret (and the target's entries) go when this resource is deleted: `Remove` or `Retain`.
+    /// What becomes of the published Secret and of the target's entries when this resource is deleted. Default: `Remove`, they go, and nobody logs in by them any more. `Retain` keeps them, so that an accidental deletion locks nobody out. (What becomes of API keys at W&B is for `credentials.apiKey.deletionPolicy` of a ServiceAccount to say.)
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// How the server's certificate is verified, which must carry the host name or address. Default: by the system's certificate authorities.
+    /// How the server's certificate is verified, which must carry the host name or address. Default: none, by the system's certificate authorities alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 }
@@ -116,19 +117,19 @@ fn failure_threshold() -> u32 {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetSpec {
-    /// What becomes of entries of the same names that somebody else has set there: `Never` (they stay, and nothing is delivered), `Equal` (taken over where every value is the same) or `Replace` (taken over). Nothing is taken over before every check has passed, and what was there is what a failed rollout goes back to.
+    /// What becomes of entries of the same names that somebody else has set there: Default: `Never`, they stay, and nothing is delivered. `Equal` takes them over where every value is the same, `Replace` whatever their values. Nothing is taken over before every check has passed, and what was there is what a failed rollout goes back to.
     #[serde(default)]
     pub adopt: AdoptionPolicy,
-    /// A Deployment in the same namespace.
+    /// A Deployment in the same namespace, whose pods are replaced when the values change. Default: none; a target is exactly one of three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<WorkloadTarget>,
-    /// A StatefulSet in the same namespace.
+    /// A StatefulSet in the same namespace, whose pods are replaced when the values change. Default: none; a target is exactly one of three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateful_set: Option<WorkloadTarget>,
-    /// A WeightsAndBiases resource of the W&B operator in the same namespace.
+    /// A WeightsAndBiases resource of the W&B operator in the same namespace, to whose spec the values are added. Default: none; a target is exactly one of three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_and_biases: Option<WeightsAndBiasesTarget>,
-    /// More containers that read the same values, such as `app` beside `api` in an installation by Helm alone: of other workloads or of the same one. They change and go back together.
+    /// More containers that read the same values, such as `app` beside `api` in an installation by Helm alone: of other workloads or of the same one. They change and go back together. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub additional_containers: Vec<AdditionalContainer>,
@@ -138,10 +139,10 @@ pub struct TargetSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdditionalContainer {
-    /// Of a Deployment in the same namespace.
+    /// Of a Deployment in the same namespace. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<WorkloadTarget>,
-    /// Of a StatefulSet in the same namespace.
+    /// Of a StatefulSet in the same namespace. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateful_set: Option<WorkloadTarget>,
 }
@@ -159,22 +160,24 @@ pub enum AdoptionPolicy {
 }
 
 /// A workload whose pod template receives env entries.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct WorkloadTarget {
     /// Name of the workload.
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = is_an_object_name())]
     pub name: String,
-    /// Name of the container; optional when the pod has one.
+    /// Name of the container. Default: the only one; a pod with several needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub container: Option<String>,
 }
 
 /// A WeightsAndBiases resource.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 pub struct WeightsAndBiasesTarget {
     /// Name of the resource.
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = is_an_object_name())]
     pub name: String,
 }
 
@@ -211,23 +214,30 @@ pub struct TlsSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaBundleSource {
-    /// A key of a Secret in the same namespace.
+    /// A key of a Secret in the same namespace. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<KeyReference>,
-    /// A key of a ConfigMap in the same namespace.
+    /// A key of a ConfigMap in the same namespace. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<KeyReference>,
 }
 
 /// One key of a Secret or ConfigMap in the resource's own namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct KeyReference {
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = is_an_object_name())]
     pub name: String,
     /// Key in its data.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
+}
+
+/// A rule of the name of an object. It has words of its own, which a pattern has not.
+pub(super) fn is_an_object_name() -> Rule {
+    Rule::new(format!("self.matches('{OBJECT_NAME}')"))
+        .message("must be a name of lower-case letters, digits, - and ., with a letter or digit at both ends")
 }
 
 /// A rule of a target: no container is named twice. Types of their own keep workloads from being compared as such.
@@ -242,7 +252,9 @@ fn each_container_is_named_once() -> Rule {
     let other = ["deployment", "statefulSet"].map(|kind| same("each", "other", kind)).join(" || ");
     let first = ["deployment", "statefulSet"].map(|kind| same("each", "self", kind)).join(" || ");
     Rule::new(format!(
-        "!has(self.additionalContainers) || self.additionalContainers.all(each, \
+        "!has(self.additionalContainers) || \
+         !self.additionalContainers.all(each, has(each.deployment) != has(each.statefulSet)) || \
+         self.additionalContainers.all(each, \
          self.additionalContainers.exists_one(other, {other}) && !({first}))"
     ))
     .message("each container of target must be named once")

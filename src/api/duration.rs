@@ -2,11 +2,27 @@
 
 use std::{fmt, str::FromStr};
 
+use kube::core::Rule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
 
 /// The pattern of a duration.
-pub(super) const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+
+/// What is said of a text that is no duration.
+const NO_DURATION: &str = "must be a duration such as 30s, 5m or 1h30m";
+
+/// A rule of a duration. It says nothing of a text that is none: another rule does, in better words than the parser's.
+pub(super) fn rule(condition: &str) -> Rule {
+    rule_of(&["self"], condition)
+}
+
+/// A rule of several durations.
+pub(super) fn rule_of(durations: &[&str], condition: &str) -> Rule {
+    let are_none: Vec<_> =
+        durations.iter().map(|duration| format!("!{duration}.matches('{DURATION}')")).collect();
+    Rule::new(format!("{} || ({condition})", are_none.join(" || ")))
+}
 
 /// A span of time such as `5m` or `1h30m` (GEP-2257, the Gateway API's subset of Go durations).
 ///
@@ -114,9 +130,12 @@ impl JsonSchema for Duration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": DURATION,
-            // The longest text the pattern admits; it also bounds the cost of rules that parse it.
+            // The longest text that is one; it also bounds the cost of rules that parse it.
             "maxLength": 28,
+            // A rule and no pattern: it has words of its own.
+            "x-kubernetes-validations": [
+                {"rule": format!("self.matches('{DURATION}')"), "message": NO_DURATION},
+            ],
         })
     }
 }

@@ -28,13 +28,13 @@ use super::{CommonSpec, InstanceSpec, KeyReference, Status, common};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.issuer.startsWith('https://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that keys travel in the clear, where anybody can replace them"),
+    validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that keys travel in the clear, where anybody can replace them"),
     validation = Rule::new("self.skipAudienceValidation || size(self.audiences) > 0").message("audiences must name at least one audience; set skipAudienceValidation: true only if tokens for any audience are to be accepted"),
-    validation = Rule::new("!has(self.tls) || self.issuer.startsWith('https://') || (has(self.instance) && self.instance.baseURL.startsWith('https://'))").message("tls has no effect without an https:// URL")
+    validation = Rule::new("!has(self.tls) || !self.issuer.startsWith('http://') || !self.insecurePlaintext || (has(self.instance) && !self.instance.baseURL.startsWith('http://'))").message("tls has no effect without an https:// URL")
 )]
 pub struct JwtIssuerSpec {
     /// The issuer, exactly as the claim `iss` of its tokens spells it.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("issuer"),
         validation = common::is_an_issuer("issuer"),
@@ -42,31 +42,31 @@ pub struct JwtIssuerSpec {
     )]
     pub issuer: String,
 
-    /// Accepts an issuer without TLS.
+    /// `true` accepts an issuer without TLS, whose keys anybody on the way can replace. Default: `false`.
     #[serde(default)]
     pub insecure_plaintext: bool,
 
-    /// The audiences (claim `aud`) of tokens that are meant for W&B, beside `wandb`; list the organization's name, too.
+    /// The audiences (claim `aud`) of tokens that are meant for W&B, beside `wandb`; list the organization's name, too. Default: `[]`, which needs `skipAudienceValidation: true`.
     #[serde(default)]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub audiences: Vec<Audience>,
 
-    /// Lets W&B accept tokens that were made for anybody else.
+    /// `true` lets W&B accept tokens that were made for anybody else. Default: `false`, a token for another audience is refused.
     #[serde(default)]
     pub skip_audience_validation: bool,
 
-    /// Which signing keys are trusted.
+    /// Which signing keys are trusted. Default: keys for RS256 and ES256, of 2048 bits or more where they are RSA.
     #[serde(default)]
     pub keys: KeyPolicy,
 
-    /// Tokens or claims with what is expected of them: unit tests of this trust.
+    /// Tokens or claims with what is expected of them: unit tests of this trust, each a check of its own. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub samples: Vec<SampleSpec>,
 
-    /// The W&B Server at which samples that hold a token are exchanged for real.
+    /// The W&B Server at which samples that hold a token are exchanged for real. Default: none; only the rules are tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceSpec>,
 
@@ -79,19 +79,17 @@ pub struct JwtIssuerSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
-pub struct Audience(
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\s,]([^,]*[^\s,])?$"))] pub String,
-);
+pub struct Audience(#[schemars(length(max = 256), regex(pattern = r"^[^\s,]([^,]*[^\s,])?$"))] pub String);
 
 /// Which signing keys are trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyPolicy {
-    /// The signature algorithms (RFC 7518 section 3.1) that tokens may have.
+    /// The signature algorithms (RFC 7518 section 3.1) that tokens may have. Default: `[RS256, ES256]`. A token with another one is refused by the rule Signature.
     #[serde(default = "algorithms")]
     #[schemars(length(min = 1, max = 10))]
     pub algorithms: Vec<Algorithm>,
-    /// The fewest bits of an RSA key, at least 2048 (RFC 7518 section 3.3).
+    /// The fewest bits of an RSA key, 2048 to 8192 (RFC 7518 section 3.3). Default: `2048`. A smaller key is not trusted, and the check `KeysStrong` fails where none is left.
     #[serde(default = "minimum_rsa_bits", rename = "minimumRSABits")]
     #[schemars(range(min = 2048, max = 8192))]
     pub minimum_rsa_bits: u32,
@@ -147,12 +145,12 @@ pub enum Algorithm {
 )]
 pub struct SampleSpec {
     /// Names the sample in the check `Sample/<name>`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The Secret's key that holds a token.
+    /// The Secret's key that holds a token. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<KeyReference>,
-    /// Claims as a token would carry them (RFC 7519 section 4); without a signature, so every rule but Signature is tried.
+    /// Claims as a token would carry them (RFC 7519 section 4); without a signature, so every rule but Signature is tried. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub claims: Option<Map<String, Value>>,
@@ -168,16 +166,17 @@ pub struct SampleSpec {
 pub struct TokenExpectation {
     /// Whether W&B is to accept it.
     pub valid: bool,
-    /// The subject (claim `sub`) of a user or service account that it is to stand for.
+    /// The subject (claim `sub`) of a user or service account that it is to stand for. Default: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub subject: Option<String>,
-    /// The rule that is to refuse it.
+    /// The rule that is to refuse it. Default: any, where `valid` is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<TokenRule>,
 }
 
-/// The five rules by which W&B Server accepts a token, in the order in which they are tried.
+/// The rule that is to refuse a sample: one of the five by which W&B Server accepts a token, in the order in which they
+/// are tried. Default: any, where `valid` is false.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display, strum::EnumIter,
 )]

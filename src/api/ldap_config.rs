@@ -32,38 +32,38 @@ use super::{CommonSpec, KeyReference, Status, common};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!(self.address.startsWith('ldaps://') && self.startTLS)").message("startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start"),
-    validation = Rule::new("self.address.startsWith('ldaps://') || self.startTLS || self.insecurePlaintext").message("an ldap:// address sends passwords in the clear: use ldaps://, set startTLS: true, or set insecurePlaintext: true to accept that"),
-    validation = Rule::new("!has(self.tls) || self.address.startsWith('ldaps://') || self.startTLS").message("tls has no effect without encryption: use ldaps:// or set startTLS: true"),
+    validation = Rule::new("!self.address.startsWith('ldap://') || self.startTLS || self.insecurePlaintext").message("an ldap:// address sends passwords in the clear: use ldaps://, set startTLS: true, or set insecurePlaintext: true to accept that"),
+    validation = Rule::new("!has(self.tls) || !self.address.startsWith('ldap://') || self.startTLS || !self.insecurePlaintext").message("tls has no effect without encryption: use ldaps:// or set startTLS: true"),
     validation = Rule::new("!has(self.testUsers) || self.testUsers.all(user, !has(user.expect.allowed) || (has(self.groupAllowList) && self.groupAllowList.size() > 0) || user.expect.allowed)").message("a test user can be expected not to be allowed only where groupAllowList is set, since without it everybody is allowed")
 )]
 pub struct LdapConfigSpec {
-    /// `ldaps://host[:port]`, or `ldap://host[:port]` with `startTLS`.
-    #[schemars(length(min = 1, max = 512))]
+    /// `ldaps://host[:port]`, or `ldap://host[:port]` with `startTLS`. Without a port it is 636 for `ldaps://` and 389 for `ldap://`.
+    #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("address"),
         validation = Rule::new("self.matches('^ldaps?://([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')").message("address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash")
     )]
     pub address: String,
 
-    /// Encrypts an `ldap://` connection with the StartTLS operation (RFC 4511 section 4.14).
+    /// `true` encrypts an `ldap://` connection with the StartTLS operation (RFC 4511 section 4.14). Default: `false`.
     #[serde(default, rename = "startTLS")]
     pub start_tls: bool,
 
-    /// Accepts that passwords travel unencrypted over `ldap://`.
+    /// `true` accepts that passwords travel unencrypted over `ldap://`, where everybody on the way can read them. Default: `false`.
     #[serde(default)]
     pub insecure_plaintext: bool,
 
     /// The entry under which people and groups stand, such as `dc=example,dc=org`.
     #[serde(rename = "baseDN")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(max = 1024))]
     #[x_kube(validation = common::begins_like_a_dn("baseDN"))]
     pub base_dn: String,
 
-    /// The account that searches the directory. Without it the bind is anonymous.
+    /// The account that searches the directory. Default: none; the bind is anonymous, which many directories refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind: Option<Bind>,
 
-    /// Which directory attributes hold what: `email` and `group`, plus any extra pairs.
+    /// Which directory attributes hold what: `email` and `group`, plus any extra pairs. Default: `{email: mail, group: gidNumber}`. Whoever has no value in the one for `email` cannot log in.
     #[serde(default = "attributes")]
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(
@@ -72,31 +72,31 @@ pub struct LdapConfigSpec {
     )]
     pub attributes: BTreeMap<String, AttributeName>,
 
-    /// Groups, by DN or by name, whose members may log in. Empty: everybody under the base DN.
+    /// Groups, by DN or by name, whose members may log in. Default: none; everybody under the base DN may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub group_allow_list: Vec<GroupReference>,
 
-    /// Puts people into the W&B teams that are named like their groups in the directory.
+    /// `true` puts people into the W&B teams that are named like their groups in the directory. Default: `false`, teams are kept in W&B alone.
     #[serde(default)]
     pub group_sync: bool,
 
-    /// Where and among which entries people are looked for.
+    /// Where and among which entries people are looked for. Default: under `spec.baseDN`, among the usual classes of people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("userSearch must have baseDN, objectClass or both"))]
     pub user_search: Option<SearchSpec>,
 
-    /// Where and among which entries groups are looked for.
+    /// Where and among which entries groups are looked for. Default: under `spec.baseDN`, among the usual classes of groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("groupSearch must have baseDN, objectClass or both"))]
     pub group_search: Option<SearchSpec>,
 
-    /// Whether people log in through this directory; `false` configures it for testing only.
+    /// Whether people log in through this directory. Default: `true`, as soon as the checks have passed. `false` publishes the settings for testing, and people go on logging in as before.
     #[serde(default = "login")]
     pub login: bool,
 
-    /// People whom the operator looks up to prove the configuration.
+    /// People whom the operator looks up to prove the configuration; each is a check of its own. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -112,7 +112,7 @@ pub struct LdapConfigSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Bind {
     /// A DN; for Active Directory also `user@domain` or `DOMAIN\user`.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(r"self.contains('=') || self.contains('@') || self.contains('\\')").message(r"dn must be a DN such as cn=admin,dc=example,dc=org, or user@domain or DOMAIN\user for Active Directory"))]
     pub dn: String,
     /// The Secret's key that holds the password.
@@ -123,7 +123,7 @@ pub struct Bind {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
-pub struct AttributeName(#[schemars(length(min = 1, max = 128))] pub String);
+pub struct AttributeName(#[schemars(length(max = 128))] pub String);
 
 /// A group, by DN or by name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -137,12 +137,12 @@ pub struct GroupReference(#[schemars(length(min = 1, max = 1024))] pub String);
 pub struct SearchSpec {
     /// The entry to search under. Default: `spec.baseDN`.
     #[serde(default, rename = "baseDN", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(max = 1024))]
     #[x_kube(validation = common::begins_like_a_dn("baseDN of a search"))]
     pub base_dn: Option<String>,
-    /// The object class that entries must have.
+    /// The object class that entries must have, such as `inetOrgPerson`. Default: any of the usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"))]
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"))]
     pub object_class: Option<String>,
 }
 
@@ -150,10 +150,10 @@ pub struct SearchSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 pub struct TestUser {
     /// An LDAP filter (RFC 4515) that finds exactly this person.
-    #[schemars(length(min = 3, max = 1024))]
-    #[x_kube(validation = Rule::new("self.trim().startsWith('(') && self.trim().endsWith(')')").message("filter must be an LDAP filter in parentheses, such as (mail=alice@example.org)"))]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = Rule::new("self.trim().startsWith('(') && self.trim().endsWith(')') && self.trim().size() >= 3").message("filter must be an LDAP filter in parentheses, such as (mail=alice@example.org)"))]
     pub filter: String,
-    /// What must be true of the person.
+    /// What must be true of the person. Default: that there is exactly one, with an e-mail address.
     #[serde(default)]
     pub expect: TestUserExpectation,
 }
@@ -161,16 +161,16 @@ pub struct TestUser {
 /// What must be true of a test user.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema)]
 pub struct TestUserExpectation {
-    /// The value of the e-mail attribute.
+    /// The value of the e-mail attribute, without regard to case. Default: any; there must be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 320))]
     pub email: Option<String>,
-    /// Groups, by DN or by name, that the person is a member of.
+    /// Groups, by DN or by name, that the person is a member of. Default: none is looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub groups: Vec<GroupReference>,
-    /// Whether the group allow list lets the person in.
+    /// Whether the group allow list lets the person in. Default: not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<bool>,
 }

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommonSpec, Duration, KeyReference, Status, common};
+use super::{CommonSpec, Duration, KeyReference, Status, common, duration};
 
 /// An OpenID Provider that W&B Server authenticates people with.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
@@ -29,14 +29,14 @@ use super::{CommonSpec, Duration, KeyReference, Status, common};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.issuer.startsWith('https://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear"),
-    validation = Rule::new("self.host.startsWith('https://') || self.insecurePlaintext").message("host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel in the clear"),
+    validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear"),
+    validation = Rule::new("!self.host.startsWith('http://') || self.insecurePlaintext").message("host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel in the clear"),
     validation = Rule::new("!(has(self.provider) && self.provider == 'Cognito' && self.authMethod == 'implicit')").message("Amazon Cognito works with authMethod: pkce only"),
-    validation = Rule::new("!has(self.tls) || self.issuer.startsWith('https://')").message("tls has no effect on an issuer without https://")
+    validation = Rule::new("!has(self.tls) || !self.issuer.startsWith('http://') || !self.insecurePlaintext").message("tls has no effect on an issuer without https://")
 )]
 pub struct OidcProviderSpec {
     /// The issuer, exactly as the provider's discovery document and ID tokens spell it.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("issuer"),
         validation = common::is_an_issuer("issuer"),
@@ -44,7 +44,7 @@ pub struct OidcProviderSpec {
     )]
     pub issuer: String,
 
-    /// Accepts an issuer or a host without TLS.
+    /// `true` accepts an issuer or a host without TLS, where everybody on the way can read tokens and secrets. Default: `false`.
     #[serde(default)]
     pub insecure_plaintext: bool,
 
@@ -54,50 +54,50 @@ pub struct OidcProviderSpec {
     #[x_kube(validation = Rule::new("self.trim() == self").message("clientID must not begin or end with white space"))]
     pub client_id: String,
 
-    /// The Secret's key that holds the client's secret. Without it the client is public.
+    /// The Secret's key that holds the client's secret. Default: none; the client is public, and a provider that registered it with a secret refuses every login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<KeyReference>,
 
-    /// How people's browsers get tokens: `pkce` (authorization code with PKCE, RFC 7636) or `implicit`.
+    /// How people's browsers get tokens. Default: `pkce`, the authorization code with PKCE (RFC 7636). `implicit` needs a client for which the provider allows it.
     #[serde(default)]
     pub auth_method: AuthMethod,
 
     /// The W&B URL that people open, such as `https://wandb.example.com`; the redirect URI derives from it.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("host"),
         validation = Rule::new(r"isURL(self) && self.matches(r'^https?://[^/?#@\s\\]+/?$')").message("host must be the URL that people open, such as https://wandb.example.com, without a path")
     )]
     pub host: String,
 
-    /// The provider's product. Default: guessed from the issuer.
+    /// The provider's product, whose own rules are checked. Default: guessed from the issuer; `Generic` turns the rules off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
 
-    /// Scopes to ask for beside `openid profile email`.
+    /// Scopes to ask for beside `openid profile email`. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub extra_scopes: Vec<Scope>,
 
-    /// Puts people into teams by the `groups` claim.
+    /// `true` puts people into the W&B teams that the `groups` claim names. Default: `false`, teams are kept in W&B alone.
     #[serde(default)]
     pub groups_claim: bool,
 
-    /// Takes user name and name from claims.
+    /// `true` takes user name and name from the claims `preferred_username` and `name`. Default: `false`.
     #[serde(default)]
     pub identifier_claims: bool,
 
-    /// Creates a W&B user at a person's first login.
+    /// Whether a person's first login creates the W&B user. Default: `true`. With `false`, somebody who has no W&B user yet cannot log in.
     #[serde(default = "enabled")]
     pub auto_provision: bool,
 
-    /// How long a login lasts, in whole hours.
+    /// How long a login lasts: a duration of whole hours, at least 1h. Default: `720h`. After that, people must log in again.
     #[serde(default = "session_length")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self).getMilliseconds() % 3600000 == 0").message("sessionLength must be a whole number of hours, at least 1h"))]
+    #[x_kube(validation = duration::rule("duration(self) >= duration('1h') && duration(self).getMilliseconds() % 3600000 == 0").message("sessionLength must be a whole number of hours, at least 1h"))]
     pub session_length: Duration,
 
-    /// Which optional checks run.
+    /// Which optional checks run. Default: `clientCredentials` alone.
     #[serde(default)]
     pub checks: OidcChecks,
 
@@ -117,7 +117,7 @@ pub enum AuthMethod {
     Implicit,
 }
 
-/// Products whose rules the operator knows.
+/// The provider's product, whose own rules are checked. Default: guessed from the issuer; `Generic` turns the rules off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display)]
 pub enum Provider {
     /// No product's rules.
@@ -140,16 +140,16 @@ pub enum Provider {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
-pub struct Scope(#[schemars(length(min = 1, max = 128), regex(pattern = r"^[!#-+\--\[\]-~]+$"))] pub String);
+pub struct Scope(#[schemars(length(max = 128), regex(pattern = r"^[!#-+\--\[\]-~]+$"))] pub String);
 
 /// Which optional checks run.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OidcChecks {
-    /// Asks the token endpoint with a made-up code whether it knows the client.
+    /// Asks the token endpoint with a made-up code whether it knows the client and its secret. Default: `true`. `false` sends the secret nowhere before the first login.
     #[serde(default = "enabled")]
     pub client_credentials: bool,
-    /// Asks the authorization endpoint without a prompt whether it knows the redirect URI.
+    /// Asks the authorization endpoint without a prompt whether it knows the redirect URI. Default: `false`. `true` begins a login that ends at once, which the provider may log.
     #[serde(default, rename = "redirectURI")]
     pub redirect_uri: bool,
 }

@@ -1,7 +1,8 @@
 //! Judges a spec by the limits of its own schema, as the API server does.
 //!
 //! The command line reads specs that never met an API server, and a cluster may hold objects that are
-//! older than the schema. Rules in CEL are not evaluated: each has its counterpart where specs are parsed.
+//! older than the schema. Of the rules in CEL only those are evaluated that are a pattern; the others have their
+//! counterparts where specs are parsed.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -11,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::{common::OBJECT_NAME, custom_resource_definitions, duration::DURATION};
+use super::custom_resource_definitions;
 use crate::quoting::quote;
 
 static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
@@ -23,8 +24,8 @@ pub fn spec_schema(kind: &str) -> Option<&'static JSONSchemaProps> {
     schema.properties.as_ref()?.get("spec")
 }
 
-/// The first field that is outside its limits, and the limit, in a sentence.
-pub fn violation(schema: &JSONSchemaProps, value: &Value, path: &str) -> Option<String> {
+/// Every field that is outside its limits, with the limit, each in a sentence.
+pub fn violations(schema: &JSONSchemaProps, value: &Value, path: &str) -> Vec<Violation> {
     let own = match value {
         Value::String(text) => text_violation(schema, text),
         Value::Number(number) => number.as_f64().and_then(|number| number_violation(schema, number)),
@@ -34,48 +35,74 @@ pub fn violation(schema: &JSONSchemaProps, value: &Value, path: &str) -> Option<
         }
         Value::Null | Value::Bool(_) => None,
     };
-    own.map(|complaint| format!("{path} {complaint}.")).or_else(|| inner_violation(schema, value, path))
+    match own {
+        Some(complaint) => {
+            vec![Violation { field: path.to_owned(), sentence: format!("{path} {complaint}.") }]
+        }
+        None => inner_violations(schema, value, path),
+    }
 }
 
-fn inner_violation(schema: &JSONSchemaProps, value: &Value, path: &str) -> Option<String> {
+/// A field that is outside its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, such as `spec.testUsers[0].filter`.
+    pub field: String,
+    /// The field and its limit.
+    pub sentence: String,
+}
+
+fn inner_violations(schema: &JSONSchemaProps, value: &Value, path: &str) -> Vec<Violation> {
     match value {
         Value::Array(items) => {
-            let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items else { return None };
+            let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items else { return Vec::new() };
+            let items = items.iter().enumerate();
             items
-                .iter()
-                .enumerate()
-                .find_map(|(index, item)| violation(item_schema, item, &format!("{path}[{index}]")))
+                .flat_map(|(index, item)| violations(item_schema, item, &format!("{path}[{index}]")))
+                .collect()
         }
-        Value::Object(members) => members.iter().find_map(|(name, member)| {
-            let property = schema.properties.as_ref().and_then(|properties| properties.get(name));
+        Value::Object(members) => {
             let any = match &schema.additional_properties {
                 Some(JSONSchemaPropsOrBool::Schema(any)) => Some(&**any),
                 _ => None,
             };
-            violation(property.or(any)?, member, &format!("{path}.{name}"))
-        }),
-        _ => None,
+            let known = members.iter().filter_map(|(name, member)| {
+                let property = schema.properties.as_ref().and_then(|properties| properties.get(name));
+                Some((name, member, property.or(any)?))
+            });
+            known
+                .flat_map(|(name, member, schema)| violations(schema, member, &format!("{path}.{name}")))
+                .collect()
+        }
+        _ => Vec::new(),
     }
 }
 
 fn text_violation(schema: &JSONSchemaProps, text: &str) -> Option<String> {
+    if let Some(expected) = pattern_rules(schema).find_map(|(pattern, words)| mismatch(pattern, text, words))
+    {
+        return Some(expected);
+    }
     let size = text.chars().count();
     size_violation(size, schema.min_length, schema.max_length, ["character", "characters"]).or_else(|| {
         let pattern = schema.pattern.as_deref()?;
-        let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
-        (!matches).then(|| format!("is \"{}\", but must {}", quote(text), in_words(pattern)))
+        mismatch(pattern, text, &format!("must match {pattern}"))
     })
 }
 
-/// What a text has to be, in words where there are better ones than the pattern.
-fn in_words(pattern: &str) -> String {
-    match pattern {
-        OBJECT_NAME => {
-            "be a name of lower-case letters, digits, - and ., with a letter or digit at both ends".to_owned()
-        }
-        DURATION => "be a duration such as 30s, 5m or 1h30m".to_owned(),
-        _ => format!("match {pattern}"),
-    }
+fn mismatch(pattern: &str, text: &str, words: &str) -> Option<String> {
+    let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+    (!matches).then(|| format!("is \"{}\", but {words}", quote(text)))
+}
+
+/// Rules in CEL that are nothing but a pattern, with words that say of any field what it must be.
+fn pattern_rules(schema: &JSONSchemaProps) -> impl Iterator<Item = (&str, &str)> {
+    let rules = schema.x_kubernetes_validations.iter().flatten();
+    rules.filter_map(|rule| {
+        let pattern = rule.rule.strip_prefix("self.matches('")?.strip_suffix("')")?;
+        let words = rule.message.as_deref().filter(|words| words.starts_with("must "))?;
+        Some((pattern, words))
+    })
 }
 
 fn number_violation(schema: &JSONSchemaProps, number: f64) -> Option<String> {
@@ -118,7 +145,14 @@ mod tests {
     fn names_the_field_and_the_limit() {
         let schema = spec_schema("LdapConfig").unwrap();
         for (spec, sentence) in [
-            (json!({"baseDN": ""}), "spec.baseDN must have at least 1 character, but has 0."),
+            (
+                json!({"groupAllowList": [""]}),
+                "spec.groupAllowList[0] must have at least 1 character, but has 0.",
+            ),
+            (
+                json!({"checkInterval": "5 minutes"}),
+                "spec.checkInterval is \"5 minutes\", but must be a duration such as 30s, 5m or 1h30m.",
+            ),
             (json!({"failureThreshold": 0}), "spec.failureThreshold must be at least 1."),
             (json!({"groupAllowList": ["a", "a"]}), "spec.groupAllowList must have each item once."),
             (
@@ -126,16 +160,17 @@ mod tests {
                 "spec.userSearch.objectClass is \"a b\", but must match ^[A-Za-z0-9][A-Za-z0-9.-]*$.",
             ),
             (
-                json!({"testUsers": [{"filter": "(a=b)"}, {"filter": "()"}]}),
-                "spec.testUsers[1].filter must have at least 3 characters, but has 2.",
-            ),
-            (
-                json!({"attributes": {"email": ""}}),
-                "spec.attributes.email must have at least 1 character, but has 0.",
+                json!({"testUsers": [{"filter": "(a=b)"}, {"filter": "x", "expect": {"email": ""}}]}),
+                "spec.testUsers[1].expect.email must have at least 1 character, but has 0.",
             ),
         ] {
-            assert_eq!(violation(schema, &spec, "spec").as_deref(), Some(sentence));
+            let found = violations(schema, &spec, "spec");
+            assert_eq!(found.iter().map(|found| found.sentence.as_str()).collect::<Vec<_>>(), [sentence]);
         }
-        assert_eq!(violation(schema, &json!({"baseDN": "dc=é"}), "spec"), None);
+        assert_eq!(violations(schema, &json!({"baseDN": "dc=é"}), "spec"), []);
+        let several = json!({"failureThreshold": 0, "secretName": "A", "testUsers": [{"filter": "()"}]});
+        let fields: Vec<_> =
+            violations(schema, &several, "spec").into_iter().map(|violation| violation.field).collect();
+        assert_eq!(fields, ["spec.failureThreshold", "spec.secretName"]);
     }
 }

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common};
+use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common, duration};
 
 /// A W&B service account, and the credentials that programs use it with.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
@@ -32,9 +32,9 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.team) != has(self.organization)").message("exactly one of team and organization must be set"),
-    validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
+    validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team) || !has(self.organization)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
     validation = Rule::new("!has(self.target)").message("target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret"),
-    validation = Rule::new("!has(self.tls) || self.instance.baseURL.startsWith('https://') || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
+    validation = Rule::new("!has(self.tls) || !self.instance.baseURL.startsWith('http://') || !self.instance.insecurePlaintext || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
 )]
 pub struct ServiceAccountSpec {
     /// The W&B Server that the account belongs to.
@@ -42,22 +42,22 @@ pub struct ServiceAccountSpec {
 
     /// The account's user name at W&B. Default: `metadata.name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S(.*\S)?$"))]
+    #[schemars(length(max = 128), regex(pattern = r"^\S(.*\S)?$"))]
     pub account_name: Option<String>,
 
-    /// The team that the account belongs to; programs log to it unless they say otherwise.
+    /// The team that the account belongs to; programs log to it unless they say otherwise. Default: none; exactly one of `team` and `organization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = NAME))]
+    #[schemars(length(max = 128), regex(pattern = NAME))]
     pub team: Option<String>,
 
-    /// The organization that the account belongs to.
+    /// The organization that the account belongs to. Default: none; exactly one of `team` and `organization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
 
     /// How programs prove that they are this account.
     pub credentials: CredentialsSpec,
 
-    /// The person whom the account's runs are attributed to.
+    /// The person whom the account's runs are attributed to. Default: none; runs are the account's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<AttributionSpec>,
 
@@ -88,10 +88,10 @@ const NAME: &str = r"^[^\s/,]+$";
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
     /// The organization's name.
-    #[schemars(length(min = 1, max = 128), regex(pattern = NAME))]
+    #[schemars(length(max = 128), regex(pattern = NAME))]
     pub name: String,
     /// The team that programs log to unless they say otherwise.
-    #[schemars(length(min = 1, max = 128), regex(pattern = NAME))]
+    #[schemars(length(max = 128), regex(pattern = NAME))]
     pub default_team: String,
 }
 
@@ -102,10 +102,10 @@ pub struct Organization {
     validation = Rule::new("has(self.apiKey) != has(self.federated)").message("credentials must have exactly one of apiKey and federated")
 )]
 pub struct CredentialsSpec {
-    /// A built-in account with an API key.
+    /// A built-in account with an API key. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeySpec>,
-    /// An external account with tokens of a trusted issuer.
+    /// An external account with tokens of a trusted issuer. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub federated: Option<FederatedSpec>,
 }
@@ -116,14 +116,14 @@ pub struct CredentialsSpec {
 pub struct ApiKeySpec {
     /// The Secret's key that holds the API key that a person copied from the web UI.
     pub bootstrap_secret_ref: KeyReference,
-    /// Makes the account, or adopts the one of that name; the bootstrap Secret may then come later.
+    /// Makes the account, or adopts the one of that name; the bootstrap Secret may then come later. Default: none; a person makes the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_with: Option<CreateWith>,
-    /// Replaces the key from time to time. Without it the bootstrap key stays in use.
+    /// Replaces the key from time to time. Default: none; the bootstrap key stays in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("duration(self.interval) > duration(self.overlap)").message("rotation.interval must be longer than rotation.overlap"))]
+    #[x_kube(validation = duration::rule_of(&["self.interval", "self.overlap"], "duration(self.interval) > duration(self.overlap)").message("rotation.interval must be longer than rotation.overlap"))]
     pub rotation: Option<RotationSpec>,
-    /// What becomes of the keys that the operator generated when this resource is deleted: `Revoke` or `Orphan`.
+    /// What becomes of the API keys that the operator generated at W&B when this resource is deleted. Default: `Revoke`, they end, and programs that still hold one are refused. `Orphan` leaves them valid. (What becomes of the published Secret is for `spec.deletionPolicy` to say.)
     #[serde(default)]
     pub deletion_policy: KeyDeletionPolicy,
 }
@@ -139,10 +139,10 @@ pub struct CreateWith {
 /// When keys are replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct RotationSpec {
-    /// How long a key is in use, at least 10s.
-    #[x_kube(validation = Rule::new("duration(self) >= duration('10s')").message("rotation.interval must be at least 10s"))]
+    /// How long a key is in use: a duration, at least 10s and longer than `overlap`, such as `720h`. Then a new one is generated and published.
+    #[x_kube(validation = duration::rule("duration(self) >= duration('10s')").message("rotation.interval must be at least 10s"))]
     pub interval: Duration,
-    /// How long the key before stays valid, so that programs can take the new one up.
+    /// How long the key before stays valid: a duration. Default: `24h`. Programs that read the Secret only when they start must be started again within that time.
     #[serde(default = "overlap")]
     pub overlap: Duration,
 }
@@ -181,10 +181,11 @@ pub struct FederatedSpec {
 }
 
 /// A `JwtIssuer` in the resource's own namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct IssuerReference {
     /// Name of the `JwtIssuer`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = common::OBJECT_NAME))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = common::is_an_object_name())]
     pub name: String,
 }
 
@@ -192,13 +193,13 @@ pub struct IssuerReference {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenSourceSpec {
-    /// The Secret's key that holds a token that somebody else keeps fresh.
+    /// The Secret's key that holds a token that somebody else keeps fresh. Default: none; exactly one of three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyReference>,
-    /// Kubernetes makes tokens for a service account of the cluster (`TokenRequest`).
+    /// Kubernetes makes tokens for a service account of the cluster (`TokenRequest`). Default: none; exactly one of three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountToken>,
-    /// The issuer's token endpoint makes tokens for a client (RFC 6749 section 4.4).
+    /// The issuer's token endpoint makes tokens for a client (RFC 6749 section 4.4). Default: none; exactly one of three.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_credentials: Option<ClientCredentialsToken>,
 }
@@ -207,11 +208,12 @@ pub struct TokenSourceSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct ServiceAccountToken {
     /// Name of the service account of the cluster.
-    #[schemars(length(min = 1, max = 253), regex(pattern = common::OBJECT_NAME))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = common::is_an_object_name())]
     pub name: String,
-    /// How long a token lives, 10m to 24h.
+    /// How long a token lives: a duration, 10m to 24h. Default: `1h`. It is renewed before that is over.
     #[serde(default = "expiration")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('24h')").message("expiration must be between 10m and 24h"))]
+    #[x_kube(validation = duration::rule("duration(self) >= duration('10m') && duration(self) <= duration('24h')").message("expiration must be between 10m and 24h"))]
     pub expiration: Duration,
 }
 
@@ -230,11 +232,11 @@ pub struct ClientCredentialsToken {
     pub client_id: String,
     /// The Secret's key that holds the client's secret.
     pub client_secret_ref: KeyReference,
-    /// The scopes to ask for, separated by spaces.
+    /// The scopes to ask for, separated by spaces. Default: none; the provider gives the client its usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))]
+    #[schemars(length(max = 512), regex(pattern = r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))]
     pub scope: Option<String>,
-    /// Further parameters of the token request that the issuer wants, such as `audience` (Auth0, Hydra) or `resource` (RFC 8707); no secrets.
+    /// Further parameters of the token request that the issuer wants, such as `audience` (Auth0, Hydra) or `resource` (RFC 8707); no secrets. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(
@@ -269,11 +271,11 @@ fn reserved_parameters() -> Rule {
     validation = Rule::new("has(self.username) != has(self.userEmail)").message("attribution must have exactly one of username and userEmail")
 )]
 pub struct AttributionSpec {
-    /// The person's user name.
+    /// The person's user name. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S+$"))]
+    #[schemars(length(max = 128), regex(pattern = r"^\S+$"))]
     pub username: Option<String>,
-    /// The person's e-mail address.
+    /// The person's e-mail address. Default: none; exactly one of two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 254), regex(pattern = r"^\S+@\S+$"))]
     pub user_email: Option<String>,

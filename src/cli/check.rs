@@ -2,6 +2,7 @@
 
 use std::{io::Write, sync::Arc};
 
+use anstyle::Style;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde::Serialize;
@@ -12,7 +13,10 @@ use super::{
     manifests::Manifests,
     references::References,
     sources::SourceArgs,
-    tree,
+    tally::Tally,
+    terminal::{BAD, DOUBTFUL, GOOD, styled, width},
+    tree::{self, Detail, Layout},
+    yaml,
 };
 use crate::{
     api::CheckStatus,
@@ -36,15 +40,24 @@ pub struct CheckArguments {
     /// How findings are printed.
     #[arg(short = 'o', long, value_enum, default_value_t = Output::Tree)]
     output: Output,
+
+    /// Print only what did not pass, and the last line.
+    #[arg(short = 'q', long)]
+    quiet: bool,
+
+    /// End with exit code 1 also where a check warns.
+    #[arg(long)]
+    fail_on_warning: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     Tree,
     Json,
+    Yaml,
 }
 
-/// One resource's findings, as `-o json` prints them.
+/// One resource's findings, as `-o json` and `-o yaml` print them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ResourceFindings {
@@ -74,17 +87,34 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandV
     let (references, manifests) = arguments.sources.read().await?;
     let network = Arc::new(SharedNetwork::new(arguments.egress()));
     let mut reports = Vec::new();
+    let mut tally = Tally::default();
+    let layout = arguments.layout();
     let worst = look(&references, &manifests, &network, |report, advice| match arguments.output {
-        Output::Tree => print!("{}", tree::draw(&report, advice.as_deref())),
-        Output::Json => reports.push(report),
+        Output::Tree => {
+            tally.add(&report);
+            anstream::print!("{}", tree::draw(&report, advice.as_deref(), layout));
+        }
+        Output::Json | Output::Yaml => reports.push(report),
     })
     .await?;
-    if arguments.output == Output::Json {
-        let mut output = std::io::stdout().lock();
-        serde_json::to_writer_pretty(&mut output, &reports)?;
-        writeln!(output)?;
+    let mut output = anstream::stdout().lock();
+    match arguments.output {
+        Output::Tree => writeln!(output, "{}", styled(style_of(worst), tally))?,
+        Output::Json => writeln!(output, "{}", serde_json::to_string_pretty(&reports)?)?,
+        Output::Yaml => write!(output, "{}", yaml::write(&reports)?)?,
     }
-    Ok(worst)
+    Ok(match worst {
+        CommandVerdict::PassedWithWarnings if arguments.fail_on_warning => CommandVerdict::Failed,
+        worst => worst,
+    })
+}
+
+fn style_of(verdict: CommandVerdict) -> Style {
+    match verdict {
+        CommandVerdict::Passed => GOOD,
+        CommandVerdict::PassedWithWarnings => DOUBTFUL,
+        CommandVerdict::Failed | CommandVerdict::NotUsable => BAD,
+    }
 }
 
 /// Checks every resource, one after the other, and hands out what was found and what to do about an obstacle.
@@ -115,6 +145,11 @@ pub(super) async fn look(
 }
 
 impl CheckArguments {
+    fn layout(&self) -> Layout {
+        let detail = if self.quiet { Detail::Complaints } else { Detail::Everything };
+        Layout { width: width(&std::io::stdout()), detail }
+    }
+
     /// A person's own rights reach as far as that person's network; the controller's reach further.
     fn egress(&self) -> EgressPolicy {
         if self.enforce_egress {
@@ -127,11 +162,7 @@ impl CheckArguments {
 
 impl ResourceFindings {
     fn new(title: Title, origin: &str, verdict: CommandVerdict, examined: CheckedResource) -> Self {
-        let verdict = match verdict {
-            CommandVerdict::Passed => "Passed",
-            CommandVerdict::Failed => "Failed",
-            CommandVerdict::NotUsable => "NotUsable",
-        };
+        let verdict = verdict.as_str();
         let origin = origin.to_owned();
         match examined {
             CheckedResource::Obstructed(obstacle) => Self {

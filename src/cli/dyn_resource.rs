@@ -11,7 +11,8 @@ use crate::{
     api_server::Cluster,
     engine::{
         CheckContext, CheckRun, Claim, Contender, Env, Existing, Fetched, Finding, Kind, ObjectKey, Prepared,
-        Reference, RenderContext, Values, judge, owner_in_targets, prepare, read, references, secret_name,
+        Reference, RenderContext, Repetition, Values, judge, owner_in_targets, prepare, read, references,
+        secret_name,
     },
     net::{SharedNetwork, Terms, Trust},
     problem::Problem,
@@ -84,6 +85,11 @@ impl CheckedResource {
             {
                 CommandVerdict::Failed
             }
+            Self::Checked(findings)
+                if findings.iter().any(|finding| finding.result == CheckResult::Warning) =>
+            {
+                CommandVerdict::PassedWithWarnings
+            }
             Self::Checked(_) => CommandVerdict::Passed,
         }
     }
@@ -95,8 +101,10 @@ pub(super) struct Rendered {
     pub(super) values: Values,
     pub(super) environment: &'static [Env],
     pub(super) destination: &'static str,
-    /// The resource's target and the names that it has there, if it has one.
-    pub(super) target: Option<(Target, Owner)>,
+    /// The names that the resource has in targets.
+    pub(super) owner: Owner,
+    /// The resource's target, if it has one.
+    pub(super) target: Option<Target>,
     /// What was read of Secrets, and so is not shown.
     pub(super) secrets: Vec<Sensitive>,
 }
@@ -159,6 +167,7 @@ impl<K: Kind> Loaded<K> {
             cluster: surroundings.cluster,
             namespace: &namespace,
             published,
+            repetition: Repetition::Never,
             ..CheckContext::without_cluster(&network)
         };
         let limit = self.object.common().check_timeout.get();
@@ -219,13 +228,8 @@ impl<K: Kind> Examinable for Loaded<K> {
             values,
             environment: K::ENVIRONMENT,
             destination: K::DESTINATION,
-            target: self
-                .object
-                .common()
-                .target
-                .as_ref()
-                .and_then(Target::of)
-                .map(|target| (target, owner_in_targets(&self.object))),
+            owner: owner_in_targets(&self.object),
+            target: self.object.common().target.as_ref().and_then(Target::of),
             secrets: planned.secrets,
         })
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     dyn_resource::{Examinable, Loaded},
     objects,
-    schema_errors::{drop_nulls, schema_errors},
+    schema_errors::{drop_nulls, most_similar, schema_errors},
     yaml::{self, Fault, YamlDocument},
 };
 use crate::{
@@ -40,8 +40,13 @@ impl Manifests {
     /// Reads every file; a directory stands for its YAML and JSON files, `-` for standard input.
     pub(super) fn read(paths: &[PathBuf], default_namespace: &str) -> anyhow::Result<Self> {
         let mut manifests = Self::default();
+        let mut faults = Vec::new();
         for Placed { place, document } in documents(paths)? {
-            manifests.add(&place, document, default_namespace)?;
+            faults.extend(manifests.add(&place, document, default_namespace).err());
+        }
+        if !faults.is_empty() {
+            let faults: Vec<_> = faults.iter().map(|fault| format!("{fault:#}")).collect();
+            bail!(faults.join("\nerror: "));
         }
         if manifests.resources.is_empty() {
             bail!(
@@ -103,9 +108,11 @@ impl Manifests {
                 self.add_resource::<ServiceAccount>(place, namespace, value)?;
             }
             (other, kind) if other.split('/').next() == Some(GROUP) => {
-                bail!(
-                    "{place}: {kind} of {other} is not a kind that this version knows; it knows LdapConfig, OidcProvider, JwtIssuer and ServiceAccount of auth.wandb.com/v1alpha1"
-                )
+                let known = similar_kind(kind).map_or_else(
+                    || format!("it knows {} of {GROUP}/v1alpha1", KINDS.join(", ")),
+                    |known| format!("did you mean {known} of {GROUP}/v1alpha1?"),
+                );
+                bail!("{place}: {kind} of {other} is not a kind that this version knows; {known}")
             }
             // Whatever else stands in the same file is no concern of the checks.
             _ => {}
@@ -145,13 +152,15 @@ impl Manifests {
         let kind = K::kind(&());
         drop_nulls(&mut value);
         let schema_errors = schema_errors(&kind, &value);
+        let violations = violations(&kind, &value);
         if !schema_errors.is_empty() {
-            bail!("{place} is not a valid {kind}: {}", schema_errors.join("; "));
+            let limits = violations.iter().map(|violation| violation.trim_end_matches('.').to_owned());
+            let all: Vec<_> = schema_errors.into_iter().chain(limits).collect();
+            bail!("{place} is not a valid {kind}: {}", all.join("; "));
         }
-        let field = first_violation(&kind, &value);
-        let mut object: K = decode(place, &kind, value).map_err(|error| match field {
-            Some(violation) => anyhow!("{place} is not a valid {kind}: {violation}"),
-            None => error,
+        let mut object: K = decode(place, &kind, value).map_err(|error| match violations.as_slice() {
+            [] => error,
+            violations => anyhow!("{place} is not a valid {kind}: {}", violations.join(" ")),
         })?;
         if object.meta().name.is_none() {
             bail!("{place}: metadata.name is missing");
@@ -205,9 +214,19 @@ fn placed(origin: &str, text: &str) -> anyhow::Result<Vec<Placed>> {
         .collect())
 }
 
+/// The kinds of the operator's own.
+const KINDS: [&str; 4] = ["LdapConfig", "OidcProvider", "JwtIssuer", "ServiceAccount"];
+
+/// The kind that was meant, if one is spelled like that.
+fn similar_kind(kind: &str) -> Option<&'static str> {
+    most_similar(KINDS.into_iter(), kind)
+}
+
 /// Decoding does not say where it failed; the schema does.
-fn first_violation(kind: &str, value: &Value) -> Option<String> {
-    schema::violation(schema::spec_schema(kind)?, value.get("spec")?, "spec")
+fn violations(kind: &str, value: &Value) -> Vec<String> {
+    let found = schema::spec_schema(kind).zip(value.get("spec"));
+    let found = found.map(|(schema, spec)| schema::violations(schema, spec, "spec")).unwrap_or_default();
+    found.into_iter().map(|violation| violation.sentence).collect()
 }
 
 /// The paths, as a sentence names them.

@@ -14,7 +14,10 @@ mod render;
 mod run;
 mod schema_errors;
 mod sources;
+mod tally;
+mod terminal;
 mod tree;
+mod wiring;
 mod yaml;
 
 use std::process::ExitCode;
@@ -50,11 +53,13 @@ enum Command {
     Import(ImportArguments),
 }
 
-/// How a command that looked at something ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a command that looked at something ended, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommandVerdict {
     /// All is well.
     Passed,
+    /// A check warns.
+    PassedWithWarnings,
     /// A check failed.
     Failed,
     /// Something kept the checks from running: the files, the spec or a reference.
@@ -64,10 +69,16 @@ pub enum CommandVerdict {
 impl CommandVerdict {
     /// The worse of the two.
     fn worse(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::NotUsable, _) | (_, Self::NotUsable) => Self::NotUsable,
-            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
-            (Self::Passed, Self::Passed) => Self::Passed,
+        self.max(other)
+    }
+
+    /// The verdict as programs read it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "Passed",
+            Self::PassedWithWarnings => "PassedWithWarnings",
+            Self::Failed => "Failed",
+            Self::NotUsable => "NotUsable",
         }
     }
 }
@@ -75,7 +86,7 @@ impl CommandVerdict {
 impl From<CommandVerdict> for ExitCode {
     fn from(verdict: CommandVerdict) -> Self {
         match verdict {
-            CommandVerdict::Passed => Self::SUCCESS,
+            CommandVerdict::Passed | CommandVerdict::PassedWithWarnings => Self::SUCCESS,
             CommandVerdict::Failed => Self::from(1),
             CommandVerdict::NotUsable => Self::from(2),
         }

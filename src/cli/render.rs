@@ -10,7 +10,7 @@ use super::{
     CommandVerdict,
     dyn_resource::{CheckObstacle, CheckSurroundings, Rendered, Title},
     sources::SourceArgs,
-    yaml,
+    wiring, yaml,
 };
 use crate::{
     sensitive::Sensitive,
@@ -43,25 +43,6 @@ struct SecretManifest<'a> {
 struct RenderedMetadata<'a> {
     name: &'a str,
     namespace: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EnvEntry<'a> {
-    name: &'a str,
-    value_from: ValueFrom<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ValueFrom<'a> {
-    secret_key_ref: SecretKeyRef<'a>,
-}
-
-#[derive(Serialize)]
-struct SecretKeyRef<'a> {
-    name: &'a str,
-    key: &'a str,
 }
 
 /// Prints what every resource leads to, as if all checks had passed.
@@ -128,27 +109,14 @@ fn text<'a>(
 
 /// What the target gets; without one, the entries for a person to write somewhere.
 fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<String> {
-    let Some((target, owner)) = &rendered.target else {
-        let names = rendered.environment.iter().flat_map(|env| env.names());
-        let names = names.filter(|name| rendered.values.get(name).is_some());
-        let entries: Vec<_> = names
-            .map(|name| EnvEntry {
-                name,
-                value_from: ValueFrom {
-                    secret_key_ref: SecretKeyRef { name: &rendered.secret_name, key: name },
-                },
-            })
-            .collect();
-        let entries = yaml::write(&BTreeMap::from([("env", entries)]))?;
-        return Ok(format!("---\n# {}\n{entries}", rendered.destination));
-    };
+    let Some(target) = &rendered.target else { return wiring::by_hand(rendered) };
     let name = |object: &serde_json::Value| {
         let name = object.pointer("/metadata/name").and_then(serde_json::Value::as_str);
         name.unwrap_or_default().to_owned()
     };
     let delivery = Delivery { number: 1, environment: rendered.environment, values: &rendered.values };
     let mut parts = Vec::new();
-    for object in preview(target, owner, &delivery) {
+    for object in preview(target, &rendered.owner, &delivery) {
         let word = |field: &str| object.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
         let (kind, version) = (word("kind"), word("apiVersion"));
         if stored.is_some_and(|stored| stored.kind == kind && stored.api_version != version) {

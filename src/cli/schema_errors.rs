@@ -76,11 +76,16 @@ fn walk_member(schema: &JSONSchemaProps, name: &str, member: &Value, path: &str,
 const ALIKE: f64 = 0.8;
 
 fn similar<'a>(schema: &'a JSONSchemaProps, name: &str) -> Option<&'a str> {
+    let known = schema.properties.iter().flat_map(|properties| properties.keys());
+    most_similar(known.map(String::as_str), name)
+}
+
+/// The known name that another one is the misspelling of, if any is.
+pub(super) fn most_similar<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
     let likeness =
         |known: &str| strsim::jaro_winkler(&known.to_ascii_lowercase(), &name.to_ascii_lowercase());
-    let known = schema.properties.iter().flat_map(|properties| properties.keys());
     known
-        .map(|known| (likeness(known), known.as_str()))
+        .map(|known| (likeness(known), known))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, known)| known)

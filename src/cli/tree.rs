@@ -1,37 +1,82 @@
 //! The findings of `check` for people.
 
-use super::{check::ResourceFindings, dyn_resource::Title};
+use anstyle::Style;
+
+use super::{
+    check::ResourceFindings,
+    dyn_resource::Title,
+    terminal::{BAD, DOUBTFUL, FAINT, GOOD, TITLE, styled, wrapped},
+};
 use crate::api::{CheckResult, CheckStatus, Reason};
 
-/// The findings of one resource, a line a check; checks that were not reached are one line together.
-pub(super) fn draw(report: &ResourceFindings, advice: Option<&str>) -> String {
-    let Title { kind, namespace, name } = &report.title;
-    let mut lines = vec![format!("{kind} {namespace}/{name}  ({})", report.origin)];
+/// Which findings people want to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All of them.
+    Everything,
+    /// Those that did not pass.
+    Complaints,
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// How many characters fit into a line, if that is known.
+    pub(super) width: Option<usize>,
+    /// Which findings are shown.
+    pub(super) detail: Detail,
+}
+
+/// The width of the branches before each message.
+const INDENT: usize = 5;
+
+/// The findings of one resource, a line a check; checks that were not reached are one line together. Nothing where
+/// there is nothing to be shown.
+pub(super) fn draw(report: &ResourceFindings, advice: Option<&str>, layout: Layout) -> String {
+    let mut lines = Vec::new();
     if let Some(obstacle) = &report.obstacle {
-        lines.push(format!("└─ ✗ {}: {}", obstacle.condition, obstacle.reason));
-        lines.push(format!("     {}", obstacle.message));
-        lines.extend(advice.map(|advice| format!("     {advice}")));
+        lines.push(format!("└─ {} {}: {}", styled(BAD, "✗"), obstacle.condition, obstacle.reason));
+        for text in [Some(obstacle.message.as_str()), advice].into_iter().flatten() {
+            lines.extend(indented(text, "     ", layout));
+        }
     }
-    let findings: Vec<_> = report.checks.iter().zip(&report.durations_milliseconds).collect();
+    let shown = |check: &CheckStatus| layout.detail == Detail::Everything || is_complaint(check);
+    let findings = report.checks.iter().zip(&report.durations_milliseconds);
+    let findings: Vec<_> = findings.filter(|(check, _)| shown(check)).collect();
     let chains: Vec<_> = findings.chunk_by(|(before, _), (after, _)| is_chain(before, after)).collect();
     let last = chains.len().saturating_sub(1);
     for (index, chain) in chains.into_iter().enumerate() {
         let (branch, indent) = if index == last { ("└─", "     ") } else { ("├─", "│    ") };
         match chain {
             [(check, milliseconds)] => {
-                let (mark, aside) = (mark(check.result), aside(check, **milliseconds));
-                lines.push(format!("{branch} {mark} {}{aside}", check.name));
-                lines.push(format!("{indent}{}", check.message));
+                let (style, mark) = mark(check.result);
+                let aside = aside(check, **milliseconds);
+                lines.push(format!("{branch} {} {}{aside}", styled(style, mark), check.name));
+                lines.extend(indented(&check.message, indent, layout));
             }
             [(first, _), ..] => {
                 let rest = first.message.strip_prefix("Not run, ").unwrap_or(&first.message);
                 let rest = rest.trim_end_matches('.');
-                lines.push(format!("{branch} - {} checks not run, {rest}", chain.len()));
+                lines.push(styled(FAINT, format!("{branch} - {} checks not run, {rest}", chain.len())));
             }
             [] => {}
         }
     }
-    lines.join("\n") + "\n"
+    if lines.is_empty() {
+        return String::new();
+    }
+    let Title { kind, namespace, name } = &report.title;
+    let title = format!("{}  ({})", styled(TITLE, format!("{kind} {namespace}/{name}")), report.origin);
+    [title].into_iter().chain(lines).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn indented(text: &str, indent: &str, layout: Layout) -> Vec<String> {
+    let width = layout.width.map(|width| width.saturating_sub(INDENT));
+    wrapped(text, width).into_iter().map(|line| format!("{indent}{line}")).collect()
+}
+
+fn is_complaint(check: &CheckStatus) -> bool {
+    matches!(check.result, CheckResult::Failed | CheckResult::Warning)
 }
 
 /// Whether both were not run for the same cause.
@@ -43,12 +88,12 @@ fn is_chain(before: &CheckStatus, after: &CheckStatus) -> bool {
         && before.message == after.message
 }
 
-fn mark(result: CheckResult) -> &'static str {
+fn mark(result: CheckResult) -> (Style, &'static str) {
     match result {
-        CheckResult::Passed => "✓",
-        CheckResult::Warning => "!",
-        CheckResult::Failed => "✗",
-        CheckResult::Skipped => "-",
+        CheckResult::Passed => (GOOD, "✓"),
+        CheckResult::Warning => (DOUBTFUL, "!"),
+        CheckResult::Failed => (BAD, "✗"),
+        CheckResult::Skipped => (FAINT, "-"),
     }
 }
 

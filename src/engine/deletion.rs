@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
-    CheckContext, Contender, Context, EventDraft, Existing, Kind,
+    CheckContext, Contender, Context, EventDraft, Existing, Kind, Repetition,
     delivery::{Withdrawal, WithdrawalPace, is_absent, withdraw},
     finalizer::Finalizer,
     precedence,
@@ -243,6 +243,7 @@ async fn cleanup<K: Kind>(
         last_upkeep: None,
         unwritable: None,
         now,
+        repetition: Repetition::ByOperator,
     };
     let cleaned_up = tokio::select! {
         cleaned_up = tokio::time::timeout(limit, object.cleanup(&check_context)) => cleaned_up,

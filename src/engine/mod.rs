@@ -48,10 +48,10 @@ mod status;
 mod watching;
 
 pub use cache::ResourceCache;
-pub use checks::connection::{Protection, check_tls, connect, reach};
-pub use checks::context::CheckContext;
+pub use checks::connection::{Protection, check_tls, connect, encrypt_stage_or, reach};
+pub use checks::context::{CheckContext, Repetition};
 pub use checks::history::{CheckHistory, CheckKey, Renewal, RunVerdict, Schedule};
-pub use checks::report::{Account, Awaited, Checked, Finding, Findings, Report};
+pub use checks::report::{Account, Awaited, Checked, Finding, Findings, Report, coming_from};
 pub use checks::run::{CheckOutcome, CheckRun};
 pub use context::{Context, Waits};
 pub use controller::{WatchScope, run_controller};

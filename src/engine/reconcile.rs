@@ -8,7 +8,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Candidate, CheckContext, CheckHistory, CheckKey, CheckOutcome, CheckRun, CheckedInputs, Context,
     EventDraft, Existing, FirstCheck, Kind, Maintenance, Planned, Prepared, Publication, RemoteState,
-    RenderContext, Renewal, RunVerdict, Schedule, SecretContent, TargetSharing, Values,
+    RenderContext, Renewal, Repetition, RunVerdict, Schedule, SecretContent, TargetSharing, Values,
     checks::first_check::Spread,
     decide,
     deletion::release,
@@ -194,6 +194,7 @@ async fn examine<K: Kind>(
         last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
         unwritable: unwritable.as_ref(),
         now,
+        repetition: Repetition::ByOperator,
     };
     let examined = tokio::select! {
         examined = look(object, context, planned, scene) => examined?,

@@ -147,14 +147,14 @@ impl Answer<'_> {
             StatusCode::TOO_MANY_REQUESTS => Err(refuse(
                 Reason::RateLimited,
                 format!(
-                    "{url} answers with {}: the server wants fewer requests. The operator waits and tries again by itself; look for what else uses this account if that does not pass.",
+                    "{url} answers with {}: the server wants fewer requests. Look for what else uses this account if that does not pass.",
                     self.seen()
                 ),
             )),
             status if status.is_server_error() => Err(refuse(
                 Reason::ServerUnavailable,
                 format!(
-                    "{url} answers with {}, as servers do that are starting, overloaded or broken. The operator tries again by itself; look into the server's log if that does not pass.",
+                    "{url} answers with {}, as servers do that are starting, overloaded or broken. Look into the server's log if that does not pass.",
                     self.seen()
                 ),
             )),

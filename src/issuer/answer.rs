@@ -31,7 +31,7 @@ pub(crate) fn expect_ok(
             ),
         ));
     }
-    expect_available(url, response.status, "look into the server's log if that does not pass")?;
+    expect_available(url, response.status, "Look into the server's log if that does not pass")?;
     if response.status != 200 {
         let advice = if is_kubernetes(response) { kubernetes_advice(response.status) } else { advice() };
         return Err(Problem::new(
@@ -73,7 +73,7 @@ pub(crate) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Res
     Err(Problem::new(
         Reason::ServerUnavailable,
         format!(
-            "{} answers with the status {}, as servers do that are starting, overloaded or broken. The operator tries again by itself; {next}.",
+            "{} answers with the status {}, as servers do that are starting, overloaded or broken. {next}.",
             quote(url.as_str()),
             status.as_u16()
         ),

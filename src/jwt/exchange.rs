@@ -48,7 +48,7 @@ pub(super) async fn check(
                 (),
                 Reason::TimedOut,
                 format!(
-                    "{base_url} did not answer within the time limit (checkTimeout). The operator tries again by itself; look at the server if that does not pass."
+                    "{base_url} did not answer within the time limit (checkTimeout). Look at the server if that does not pass."
                 ),
             ),
         })

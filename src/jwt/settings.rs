@@ -54,27 +54,38 @@ pub enum SampleProof<T> {
 }
 
 impl JwtSettings {
-    /// Parses and checks the spec, without its references. The schema's rules are repeated here, since the command
-    /// `check` works without an API server.
+    /// Judges the spec by itself, and tells every field that is wrong. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &JwtIssuerSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
         let risk = "keys travel in the clear, where anybody can replace them";
-        let issuer = issuer::validate(&spec.issuer, plaintext, risk)?;
-        let instance = spec.instance.as_ref().map(BaseUrl::parse).transpose()?;
-        let listed_audiences = audiences(spec)?;
-        if spec.keys.algorithms.is_empty() {
-            return Problem::invalid_spec("spec.keys.algorithms must name at least one algorithm");
-        }
-        tls(spec, &issuer, instance.as_ref())?;
+        let issuer = issuer::validate(&spec.issuer, plaintext, risk);
+        let instance = spec.instance.as_ref().map(BaseUrl::parse).transpose();
+        let listed_audiences = audiences(spec);
+        let algorithms = algorithms(spec);
+        let samples = samples(spec);
+        let protected = match (&issuer, &instance) {
+            (Ok(issuer), Ok(instance)) => tls(spec, issuer, instance.as_ref()),
+            _ => Ok(()),
+        };
+        let problems = [
+            issuer.as_ref().err(),
+            instance.as_ref().err(),
+            listed_audiences.as_ref().err(),
+            algorithms.as_ref().err(),
+            samples.as_ref().err(),
+            protected.as_ref().err(),
+        ];
+        Problem::all(problems.into_iter().flatten().cloned())?;
+        let listed_audiences = listed_audiences?;
         Ok(Self {
             plaintext,
             audiences: accepted_audiences(spec, &listed_audiences),
             listed_audiences,
             keys: spec.keys.clone(),
-            samples: samples(spec)?,
-            instance,
+            samples: samples?,
+            instance: instance?,
             time_limit: spec.common.check_timeout.get(),
-            issuer,
+            issuer: issuer?,
         })
     }
 }
@@ -82,6 +93,13 @@ impl JwtSettings {
 /// The field of the spec that refers to the token of a sample.
 pub(super) fn token_field(sample: &str) -> String {
     format!("spec.samples[{sample}].tokenSecretRef")
+}
+
+fn algorithms(spec: &JwtIssuerSpec) -> Result<(), Problem> {
+    if spec.keys.algorithms.is_empty() {
+        return Problem::invalid_spec("spec.keys.algorithms must name at least one algorithm");
+    }
+    Ok(())
 }
 
 fn tls(spec: &JwtIssuerSpec, issuer: &Issuer, instance: Option<&BaseUrl>) -> Result<(), Problem> {

@@ -5,6 +5,7 @@ use super::{
     Directory, GroupName,
     connection::Connection,
     groups::{Group, Members},
+    hints::similar_groups,
     search::{limited, list},
     test_user::KnownPeople,
 };
@@ -33,13 +34,7 @@ pub async fn group_allow_list(
         }
     }
     if !missing.is_empty() {
-        return Err(Problem::new(
-            Reason::GroupNotFound,
-            format!(
-                "The directory has no group {}. Check spec.groupAllowList, spec.groupSearch, and that the account may read groups.",
-                list(&missing)
-            ),
-        ));
+        return Err(not_found(connection, directory, &missing).await);
     }
     if members.iter().all(|(_, members)| *members == Members::None) {
         return Err(Problem::new(
@@ -57,6 +52,20 @@ pub async fn group_allow_list(
         return Err(limited(limit, &format!("whether {} exists and who is in it", list(&undecided))));
     }
     Ok(judge(groups, &members))
+}
+
+/// Tells which groups are missing, and what there is instead of the first few of them.
+async fn not_found(connection: &mut Connection, directory: &Directory, missing: &[&GroupName]) -> Problem {
+    const HINTS: usize = 3;
+    let mut words = vec![format!("The directory has no group {}.", list(missing))];
+    for name in missing.iter().take(HINTS) {
+        let hint = similar_groups(connection, directory, name).await;
+        words.extend(hint.filter(|hint| !words.contains(hint)));
+    }
+    words.push(
+        "Check spec.groupAllowList, spec.groupSearch, and that the account may read groups.".to_owned(),
+    );
+    Problem::new(Reason::GroupNotFound, words.join(" "))
 }
 
 type NamedMembers<'a> = (&'a GroupName, Members);

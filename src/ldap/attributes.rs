@@ -10,6 +10,7 @@ use super::{
     Directory, Dn,
     connection::{AttributeSelection, Connection, Query},
     entry::Entry,
+    hints::attributes_there,
     search::{SearchResult, all_of, find, has, limited, look_up},
     test_user::KnownPeople,
 };
@@ -136,8 +137,8 @@ enum OtherEntries {
     Named(String),
     /// There are some, but no value of theirs can be read.
     Unreadable,
-    /// There are none.
-    Absent,
+    /// There are none; which attributes there are, in a sentence.
+    Absent(Option<String>),
     /// The directory ended the search for them at this limit.
     Undecided(String),
 }
@@ -155,7 +156,17 @@ impl<'a> Share<'a> {
         let carries = |person: &&Entry| person.values_as_written(attribute).next().is_some();
         let count = sample.people.iter().filter(carries).count();
         let others = match count {
-            0 => OtherEntries::of(connection, directory, sample, attribute).await?,
+            0 => match OtherEntries::of(connection, directory, sample, attribute).await? {
+                OtherEntries::Absent(_) => {
+                    // The server may list people in any order, and equal findings are to be equal.
+                    let person = sample.people.iter().min_by(|left, right| left.dn.cmp(&right.dn));
+                    OtherEntries::Absent(match person {
+                        Some(person) => attributes_there(connection, person, wanted.role, attribute).await,
+                        None => None,
+                    })
+                }
+                others => others,
+            },
             _ => OtherEntries::NotAsked,
         };
         Ok(Self { wanted, count, others })
@@ -166,15 +177,19 @@ impl<'a> Share<'a> {
         let WantedAttribute { role, attribute } = self.wanted;
         let (reason, message) = match &self.others {
             OtherEntries::NotAsked | OtherEntries::Readable => return None,
-            OtherEntries::Absent if role == "email" => (
+            OtherEntries::Absent(there) if role == "email" => (
                 Reason::AttributeMissing,
                 format!(
-                    "{seen}. W&B needs the e-mail address: check spec.attributes.email, and that the account may read the attribute."
+                    "{seen}.{} W&B needs the e-mail address: set spec.attributes.email to the attribute that holds it, and check that the account may read that.",
+                    after(there.as_deref())
                 ),
             ),
-            OtherEntries::Absent => (
+            OtherEntries::Absent(there) => (
                 Reason::AttributeMissing,
-                format!("{seen}. Check spec.attributes.{role}, and that the account may read the attribute."),
+                format!(
+                    "{seen}.{} Check spec.attributes.{role}, and that the account may read the attribute.",
+                    after(there.as_deref())
+                ),
             ),
             OtherEntries::Named(name) => (
                 Reason::AttributeNameDiffers,
@@ -196,6 +211,11 @@ impl<'a> Share<'a> {
     }
 }
 
+/// A further sentence, where there is one.
+fn after(sentence: Option<&str>) -> String {
+    sentence.map_or_else(String::new, |sentence| format!(" {sentence}"))
+}
+
 impl OtherEntries {
     async fn of(
         connection: &mut Connection,
@@ -215,7 +235,7 @@ impl OtherEntries {
             entries.extend(look_up(connection, &dn, &has(attribute), &only).await?);
         }
         Ok(match Self::read(&entries, attribute) {
-            Self::Absent => Self::Undecided(limit),
+            Self::Absent(_) => Self::Undecided(limit),
             others => others,
         })
     }
@@ -223,7 +243,7 @@ impl OtherEntries {
     /// Judges entries that have the attribute and of which nothing else was asked.
     fn read(entries: &[Entry], attribute: &str) -> Self {
         if entries.is_empty() {
-            return Self::Absent;
+            return Self::Absent(None);
         }
         if entries.iter().any(|entry| entry.values_as_written(attribute).next().is_some()) {
             return Self::Readable;

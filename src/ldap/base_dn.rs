@@ -5,6 +5,7 @@ use ldap3::Scope;
 use super::{
     Directory, Dn,
     connection::{AttributeSelection, Connection, Query},
+    hints::naming_contexts,
     search::{ANYTHING, NO_ATTRIBUTES, SearchResult, find},
 };
 use crate::{
@@ -53,7 +54,15 @@ async fn search_from(connection: &mut Connection, field: &str, base: &Dn) -> Res
     let found = find(connection, &query).await.map_err(|problem| match problem.reason {
         Reason::BaseDnNotFound => Problem::new(problem.reason, format!("{field}: {}", problem.message)),
         _ => problem,
-    })?;
+    });
+    let found = match found {
+        Err(problem) if problem.reason == Reason::BaseDnNotFound => {
+            let held = naming_contexts(connection, field, base).await;
+            let words = [Some(problem.message), held].into_iter().flatten().collect::<Vec<_>>();
+            return Err(Problem::new(problem.reason, words.join(" ")));
+        }
+        found => found?,
+    };
     let base = quote(base.as_str());
     match found {
         SearchResult { entries, .. } if !entries.is_empty() => Ok(None),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    engine::Checked,
+    engine::{Checked, coming_from},
     net::{Consequence, Endpoint, Login},
     problem::{Problem, quote},
     sensitive::Sensitive,
@@ -22,6 +22,8 @@ pub struct BindCredentials {
     pub name: BindName,
     /// The password.
     pub password: Sensitive,
+    /// Where the password is, as messages name it after "the key".
+    pub location: String,
 }
 
 impl BindCredentials {
@@ -36,7 +38,18 @@ impl BindCredentials {
             consequence: Consequence::Lock,
         }
     }
+
+    /// The problem, with where the password comes from where that is to be changed there.
+    pub fn located(&self, problem: Problem) -> Problem {
+        match problem.reason {
+            Reason::InvalidCredentials | Reason::PasswordExpired => coming_from(problem, &self.location),
+            _ => problem,
+        }
+    }
 }
+
+/// What to do about a password that is used up.
+const CHANGE: &str = "Change it in the directory, then in the Secret.";
 
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.
 pub async fn bind(
@@ -50,15 +63,15 @@ pub async fn bind(
     let result = connection.bind(name, password, control).await?;
     let mut policy = PolicyResponse::find(&result.ctrls);
     match (result.rc, credentials) {
-        (0, Some(BindCredentials { name, .. })) => {
-            policy.warning = policy.warning.or_else(|| warning_in_words(&result.text, name));
+        (0, Some(credentials)) => {
+            policy.warning = policy.warning.or_else(|| warning_in_words(&result.text, &credentials.name));
             match policy.demand() {
-                Some(demand) => Err(must_change_password(name, demand)),
-                None => Ok(accepted(name, policy.warning, protection)),
+                Some(demand) => Err(must_change_password(credentials, demand)),
+                None => Ok(accepted(credentials, policy.warning, protection)),
             }
         }
         (0, None) => Ok(accepted_anonymously(protection)),
-        (_, Some(BindCredentials { name, .. })) => Err(refused(name, &result, &policy)),
+        (_, Some(credentials)) => Err(refused(credentials, &result, &policy)),
         (_, None) => Err(anonymous_refusal(&result)),
     }
 }
@@ -76,8 +89,12 @@ fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
 /// The remark on a bind that worked, but that everybody on the way could read.
 const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way reads the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
 
-fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &LdapProtection) -> Checked {
-    let name = quote(name.as_str());
+fn accepted(
+    credentials: &BindCredentials,
+    warning: Option<PolicyWarning>,
+    protection: &LdapProtection,
+) -> Checked {
+    let name = quote(credentials.name.as_str());
     let warned = warning.map(|warning| match warning {
         PolicyWarning::Expired => (
             Reason::PasswordExpired,
@@ -94,8 +111,12 @@ fn accepted(name: &BindName, warning: Option<PolicyWarning>, protection: &LdapPr
                 LdapProtection::Plaintext => format!(" Besides, {UNENCRYPTED}"),
                 LdapProtection::Tls(_) | LdapProtection::StartTls(_) => String::new(),
             };
-            let advice = "Change it in the directory and in the Secret.";
-            Checked::warning((), reason, format!("{seen} {advice}{besides}"))
+            let location = &credentials.location;
+            Checked::warning(
+                (),
+                reason,
+                format!("{seen} {CHANGE} The credentials come from the key {location}.{besides}"),
+            )
         }
         (None, LdapProtection::Plaintext) => unencrypted(),
         (None, _) => Checked::passed((), format!("The directory accepts {name} and its password.")),
@@ -115,8 +136,8 @@ fn unencrypted() -> Checked {
     Checked::warning((), Reason::Unencrypted, format!("The directory accepts the bind, but {UNENCRYPTED}"))
 }
 
-fn must_change_password(name: &BindName, demand: PasswordAction) -> Problem {
-    let name = quote(name.as_str());
+fn must_change_password(credentials: &BindCredentials, demand: PasswordAction) -> Problem {
+    let name = quote(credentials.name.as_str());
     let seen = match demand {
         PasswordAction::Change => {
             format!("The password of {name} must be changed before anything else is allowed.")
@@ -127,7 +148,7 @@ fn must_change_password(name: &BindName, demand: PasswordAction) -> Problem {
             )
         }
     };
-    Problem::new(Reason::PasswordExpired, format!("{seen} Change it in the directory and in the Secret."))
+    Problem::new(Reason::PasswordExpired, format!("{seen} {CHANGE}"))
 }
 
 /// The server's own words, if it had any.
@@ -149,10 +170,6 @@ fn anonymous_refusal(result: &LdapResult) -> Problem {
                 "The directory refuses anonymous binds ({said}). Set spec.bind to an account that may search."
             ),
         ),
-        BUSY | UNAVAILABLE => {
-            let Problem { reason, message } = shared_refusal(result);
-            Problem::new(reason, format!("{message} The operator tries it again."))
-        }
         _ => shared_refusal(result),
     }
 }
@@ -161,8 +178,9 @@ fn anonymous_refusal(result: &LdapResult) -> Problem {
 const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
 
-fn refused(name: &BindName, result: &LdapResult, policy: &PolicyResponse) -> Problem {
+fn refused(credentials: &BindCredentials, result: &LdapResult, policy: &PolicyResponse) -> Problem {
     let said = said(result);
+    let name = &credentials.name;
     let reason = match (policy.refusal(), spoken_reason(name, result)) {
         // 389 Directory Server's control calls an inactivated account locked, its words know better.
         (Some(Reason::AccountLocked), Some(Reason::AccountDisabled)) => Some(Reason::AccountDisabled),
@@ -179,11 +197,11 @@ fn refused(name: &BindName, result: &LdapResult, policy: &PolicyResponse) -> Pro
         Reason::AccountDisabled => format!(
             "The directory does not let {name_text} in: the account is disabled, expired or limited to certain times or machines ({said}). Enable it there."
         ),
-        Reason::PasswordExpired => format!(
-            "The password of {name_text} has expired or must be changed ({said}). Change it in the directory and in the Secret."
-        ),
+        Reason::PasswordExpired => {
+            format!("The password of {name_text} has expired or must be changed ({said}). {CHANGE}")
+        }
         _ => format!(
-            "The directory refused {name_text} or its password ({said}). Check spec.bind.dn and the Secret."
+            "The directory refused {name_text} or its password ({said}). Check spec.bind.dn, and the password."
         ),
     };
     Problem::new(reason, message)
@@ -255,7 +273,12 @@ mod tests {
 
     fn reason(rc: u32, text: &str) -> Reason {
         let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
-        refused(&name, &result(rc, text), &PolicyResponse::default()).reason
+        refused(&credentials(name), &result(rc, text), &PolicyResponse::default()).reason
+    }
+
+    fn credentials(name: BindName) -> BindCredentials {
+        let location = "\"password\" of the Secret \"ldap-bind\" (spec.bind.passwordSecretRef)".to_owned();
+        BindCredentials { name, password: "secret".into(), location }
     }
 
     #[test]
@@ -275,6 +298,27 @@ mod tests {
         ] {
             assert_eq!(reason(rc, text), expected, "{rc} {text}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_the_secret_and_its_key() {
+        let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
+        let credentials = credentials(name);
+        let named = "The credentials come from the key \"password\" of the Secret \"ldap-bind\" (spec.bind.passwordSecretRef).";
+        let policy = PolicyResponse::default();
+        for problem in [
+            refused(&credentials, &result(49, ""), &policy),
+            refused(&credentials, &result(49, "password expired"), &policy),
+            must_change_password(&credentials, PasswordAction::Change),
+            must_change_password(&credentials, PasswordAction::LastBinds),
+        ] {
+            // What others are told who sent the same does not name it.
+            assert!(!problem.message.contains("ldap-bind"), "{}", problem.message);
+            let located = credentials.located(problem);
+            assert!(located.message.ends_with(named), "{}", located.message);
+        }
+        let locked = refused(&credentials, &result(19, ""), &policy);
+        assert_eq!(credentials.located(locked.clone()), locked);
     }
 
     #[test]
@@ -298,10 +342,11 @@ mod tests {
         };
         let policy = PolicyResponse::find(&[Control(None, raw)]);
         let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
-        let problem = refused(&name, &result(49, "password expired!"), &policy);
+        let credentials = credentials(name);
+        let problem = refused(&credentials, &result(49, "password expired!"), &policy);
         assert_eq!(problem.reason, Reason::AccountLocked);
         let inactivated = result(53, "Account inactivated. Contact system administrator.");
-        assert_eq!(refused(&name, &inactivated, &policy).reason, Reason::AccountDisabled);
+        assert_eq!(refused(&credentials, &inactivated, &policy).reason, Reason::AccountDisabled);
     }
 
     #[test]

@@ -40,6 +40,16 @@ impl Dn {
         self.parts.iter().flatten().map(|assertion| assertion.attribute.as_str())
     }
 
+    /// The value of the first part, which names the entry among its neighbours.
+    pub fn first_value(&self) -> Option<&str> {
+        self.parts.first()?.first().map(|assertion| assertion.value.as_str())
+    }
+
+    /// Whether it is this entry or one below it.
+    pub fn is_within(&self, ancestor: &Self) -> bool {
+        self.parts.ends_with(&ancestor.parts)
+    }
+
     /// The name as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

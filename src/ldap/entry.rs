@@ -49,11 +49,27 @@ impl Entry {
         self.attributes.iter().filter(move |(_, values)| has_value(values)).map(|(name, _)| name.as_str())
     }
 
+    /// The names of the attributes that the server answered with, with or without values.
+    pub fn answered_names(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(|(name, _)| without_options(name))
+    }
+
     /// Whether the server answered with any of these attributes, with or without values.
     pub fn mentions(&self, names: &[&str]) -> bool {
         self.attributes
             .iter()
             .any(|(own, _)| names.iter().any(|name| without_options(own).eq_ignore_ascii_case(name)))
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// An entry with these attributes.
+    pub fn with(dn: &str, attributes: &[(&str, &[&str])]) -> Self {
+        let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        let attributes =
+            attributes.iter().map(|(name, values)| ((*name).to_owned(), owned(values))).collect();
+        Self { dn: dn.to_owned(), attributes }
     }
 }
 

@@ -178,7 +178,7 @@ fn read_problem(error: &io::Error) -> Problem {
         }
         _ => Problem::new(
             Reason::ConnectionClosed,
-            "The connection broke while the server answered. Check the network between the operator and the server.",
+            "The connection broke while the server answered. Check the network on the way to the server.",
         ),
     }
 }

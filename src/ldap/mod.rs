@@ -6,7 +6,8 @@
 //! (with `password_policy` and `refusal`), `base_dn`, `attributes`, `allow_list` (with `groups`,
 //! `membership` and `primary_group`) and `test_user`; how it gets the answer is in `search` and
 //! `connection`, behind which `message` and `shape` stand guard.
-//! `render` writes the settings down.
+//! Where something was not found, `hints` has what is there instead; `wrong_port` tells a port that speaks LDAP
+//! from one that speaks TLS. `render` writes the settings down.
 //!
 //! Invariants:
 //! - A run binds once, whatever happens, since each wrong password counts towards a lock.
@@ -23,6 +24,7 @@ mod directory;
 mod dn;
 mod entry;
 mod groups;
+mod hints;
 mod membership;
 mod message;
 mod name;
@@ -37,6 +39,7 @@ mod spec;
 mod start_tls;
 mod test_user;
 mod url;
+mod wrong_port;
 
 pub use bind::BindCredentials;
 pub use directory::{Attributes, Directory, ExpectedUser, LdapProtection, SearchScope};
@@ -98,11 +101,15 @@ impl Kind for LdapConfig {
     }
 
     fn plan(directory: Directory, inputs: Inputs) -> LdapPlan {
-        let password = inputs.get(PASSWORD_FIELD).cloned();
+        let password = inputs.get(PASSWORD_FIELD).cloned().zip(inputs.location(PASSWORD_FIELD));
         // A name always comes with a password: resolving fails for one that is missing or empty.
         let credentials = directory.bind_name.clone().zip(password);
         LdapPlan {
-            credentials: credentials.map(|(name, password)| BindCredentials { name, password }),
+            credentials: credentials.map(|(name, (password, location))| BindCredentials {
+                name,
+                password,
+                location,
+            }),
             directory,
             trust: inputs.trust,
             ca_bundle: inputs.ca_bundle,

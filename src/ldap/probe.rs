@@ -10,10 +10,11 @@ use super::{
     groups::Group,
     start_tls::start_tls,
     test_user::{KnownPeople, test_user},
+    wrong_port::{explain_handshake, explain_silence},
 };
 use crate::{
     api::CheckName,
-    engine::{Checked, Report, check_tls, reach},
+    engine::{Checked, Report, check_tls, encrypt_stage_or, reach},
     net::{Duplex, Network, Said},
     problem::Problem,
 };
@@ -52,14 +53,22 @@ async fn bound(plan: &LdapPlan, network: &Network, report: &mut Report) -> Optio
         .check(CheckName::Bind, async {
             let mut connection = Connection::open(stream, network.meter()).await?;
             let credentials = plan.credentials.as_ref();
-            let bind = bind(&mut connection, credentials, protection);
+            let bind = async {
+                match (bind(&mut connection, credentials, protection).await, protection) {
+                    (Err(problem), LdapProtection::Plaintext) => {
+                        Err(explain_silence(problem, plan, network).await)
+                    }
+                    (outcome, _) => outcome,
+                }
+            };
             let bound = match credentials {
                 Some(credentials) => {
                     let login = credentials.login(&url.endpoint);
                     let said = |outcome: Result<&Checked, &Problem>| {
                         outcome.map_or_else(|problem| Said::by(problem.reason), |_| Said::Accepted)
                     };
-                    network.send_once(&login, bind, said).await?
+                    let sent = network.send_once(&login, bind, said).await;
+                    sent.map_err(|problem| credentials.located(problem))?
                 }
                 None => bind.await?,
             };
@@ -74,11 +83,17 @@ async fn protected(plan: &LdapPlan, network: &Network, report: &mut Report) -> O
     let stream = reach(report, network, &directory.url.endpoint).await?;
     Some(match &directory.protection {
         LdapProtection::Plaintext => Box::new(stream),
-        LdapProtection::Tls(name) => Box::new(check_tls(report, stream, name, &plan.trust).await?),
+        LdapProtection::Tls(name) => {
+            let explain = |problem| explain_handshake(problem, plan, network);
+            Box::new(encrypt_stage_or(report, stream, name, &plan.trust, explain).await?)
+        }
         LdapProtection::StartTls(name) => {
             let stream = report
                 .check(CheckName::StartTls, async {
-                    let stream = start_tls(stream, network.meter()).await?;
+                    let stream = match start_tls(stream, network.meter()).await {
+                        Ok(stream) => stream,
+                        Err(problem) => return Err(explain_silence(problem, plan, network).await),
+                    };
                     Ok(Checked::passed(stream, "The server is ready for encryption."))
                 })
                 .await?;

@@ -179,10 +179,7 @@ fn judge(answer: SearchAnswer, query: &Query<'_>) -> Result<SearchResult, Proble
                 "The directory wants a stronger bind before it lets anybody read {base} ({said}). Set spec.bind, and use encryption."
             ),
         ),
-        51 | 52 => (
-            Reason::ServerUnavailable,
-            format!("The directory is busy or unavailable ({said}). The operator tries it again."),
-        ),
+        51 | 52 => (Reason::ServerUnavailable, format!("The directory is busy or unavailable ({said}).")),
         _ => (
             Reason::OperationRefused,
             format!("The directory refused to search {base} ({said}). Check its log."),

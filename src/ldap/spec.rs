@@ -15,45 +15,67 @@ use crate::{
 };
 
 impl Directory {
-    /// Judges the spec by the rules of the schema and those that a schema cannot express.
+    /// Judges the spec by the rules of the schema and those that a schema cannot express; every field that is wrong is
+    /// told.
     pub fn parse(spec: &LdapConfigSpec) -> Result<Self, Problem> {
-        let url = LdapUrl::parse(&spec.address).ok_or_else(|| {
-            invalid(format!(
-                "spec.address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash, but is \"{}\".",
-                quote_exactly(&without_user(&spec.address))
-            ))
-        })?;
-        let protection = protection(spec, &url)?;
-        if spec.group_allow_list.is_empty()
-            && spec.test_users.iter().any(|user| user.expect.allowed == Some(false))
-        {
-            return Err(invalid(
-                "A test user can be expected not to be allowed only where spec.groupAllowList is set, since without it everybody is allowed.",
-            ));
-        }
+        let url = address(spec);
+        let protected = url.as_ref().map_or(Ok(()), |url| protection(spec, url).map(drop));
+        let base_dn = parse_dn("spec.baseDN", &spec.base_dn);
+        let bind_name = spec.bind.as_ref().map(|bind| bind_name(&bind.dn)).transpose();
+        let attributes = attributes(spec);
+        let allow_list = spec.group_allow_list.iter().map(|group| &group.0);
+        let group_allow_list = groups("spec.groupAllowList", allow_list);
+        let user_search = search_scope("spec.userSearch", spec.user_search.as_ref());
+        let group_search = search_scope("spec.groupSearch", spec.group_search.as_ref());
+        let test_users = test_users(spec);
+        let problems = [
+            url.as_ref().err(),
+            protected.as_ref().err(),
+            base_dn.as_ref().err(),
+            bind_name.as_ref().err(),
+            attributes.as_ref().err(),
+            group_allow_list.as_ref().err(),
+            user_search.as_ref().err(),
+            group_search.as_ref().err(),
+            test_users.as_ref().err(),
+        ];
+        Problem::all(problems.into_iter().flatten().cloned())?;
+        let url = url?;
         Ok(Self {
-            protection,
+            protection: protection(spec, &url)?,
             address: spec.address.clone(),
             url,
-            base_dn: parse_dn("spec.baseDN", &spec.base_dn)?,
-            bind_name: spec.bind.as_ref().map(|bind| bind_name(&bind.dn)).transpose()?,
-            attributes: attributes(spec)?,
-            group_allow_list: groups(
-                "spec.groupAllowList",
-                spec.group_allow_list.iter().map(|group| &group.0),
-            )?,
-            user_search: search_scope("spec.userSearch", spec.user_search.as_ref())?,
-            group_search: search_scope("spec.groupSearch", spec.group_search.as_ref())?,
+            base_dn: base_dn?,
+            bind_name: bind_name?,
+            attributes: attributes?,
+            group_allow_list: group_allow_list?,
+            user_search: user_search?,
+            group_search: group_search?,
             group_sync: spec.group_sync,
             login: spec.login,
-            test_users: spec
-                .test_users
-                .iter()
-                .enumerate()
-                .map(|(index, user)| expected_user(index, user))
-                .collect::<Result<_, _>>()?,
+            test_users: test_users?,
         })
     }
+}
+
+fn address(spec: &LdapConfigSpec) -> Result<LdapUrl, Problem> {
+    LdapUrl::parse(&spec.address).ok_or_else(|| {
+        invalid(format!(
+            "spec.address must be ldap://host[:port] or ldaps://host[:port], in lower case and without a path, a user or a trailing slash, but is \"{}\".",
+            quote_exactly(&without_user(&spec.address))
+        ))
+    })
+}
+
+fn test_users(spec: &LdapConfigSpec) -> Result<Vec<ExpectedUser>, Problem> {
+    if spec.group_allow_list.is_empty()
+        && spec.test_users.iter().any(|user| user.expect.allowed == Some(false))
+    {
+        return Err(invalid(
+            "A test user can be expected not to be allowed only where spec.groupAllowList is set, since without it everybody is allowed.",
+        ));
+    }
+    spec.test_users.iter().enumerate().map(|(index, user)| expected_user(index, user)).collect()
 }
 
 fn invalid(message: impl Into<String>) -> Problem {

@@ -4,7 +4,7 @@
 //! left in anybody's buffer.
 
 use lber::common::TagClass;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::message::{Allowance, closed, not_ldap, read_message};
 use crate::{
@@ -16,14 +16,19 @@ use crate::{
 /// The StartTLS request of RFC 4511 section 4.14: message 1, extended request, its object identifier.
 const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
 
+/// What a server says to the request.
+pub enum StartTlsAnswer {
+    /// The handshake may begin.
+    Ready,
+    /// It does not want to, with what there is to say of that.
+    Refused(Problem),
+}
+
 /// Asks for encryption, and gives the stream back when the server is ready for the handshake.
 pub async fn start_tls(stream: Metered, meter: &Meter) -> Result<Metered, Problem> {
     let mut stream = BufReader::new(stream);
-    stream.write_all(START_TLS).await.map_err(|_| closed())?;
-    let answer = read_message(&mut stream, &mut Allowance::new(meter), |_| true).await?;
-    let (code, text) = extended_result(&answer).ok_or_else(not_ldap)?;
-    if code != 0 {
-        return Err(start_tls_refused(code, &text));
+    if let StartTlsAnswer::Refused(problem) = ask(&mut stream, meter).await? {
+        return Err(problem);
     }
     // Bytes that came before encryption could be anybody's: whoever injects them wants them taken
     // for an answer on the encrypted connection.
@@ -32,9 +37,24 @@ pub async fn start_tls(stream: Metered, meter: &Meter) -> Result<Metered, Proble
     } else {
         Err(Problem::new(
             Reason::ProtocolError,
-            "The server sent unencrypted data after it agreed to StartTLS. Check that nothing between the operator and the server tampers with the connection.",
+            "The server sent unencrypted data after it agreed to StartTLS. Check that nothing on the way to the server tampers with the connection.",
         ))
     }
+}
+
+/// Sends the request and reads the answer.
+pub async fn ask(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    meter: &Meter,
+) -> Result<StartTlsAnswer, Problem> {
+    stream.write_all(START_TLS).await.map_err(|_| closed())?;
+    let answer = read_message(stream, &mut Allowance::new(meter), |_| true).await?;
+    let (code, text) = extended_result(&answer).ok_or_else(not_ldap)?;
+    Ok(if code == 0 {
+        StartTlsAnswer::Ready
+    } else {
+        StartTlsAnswer::Refused(start_tls_refused(code, &text))
+    })
 }
 
 fn start_tls_refused(code: u64, text: &str) -> Problem {
@@ -42,7 +62,7 @@ fn start_tls_refused(code: u64, text: &str) -> Problem {
     match code {
         51 | 52 => Problem::new(
             Reason::ServerUnavailable,
-            format!("The server is too busy for StartTLS (code {code}{said}). The operator tries it again."),
+            format!("The server is too busy for StartTLS (code {code}{said})."),
         ),
         _ => Problem::new(
             Reason::StartTlsRefused,

@@ -7,6 +7,7 @@ use super::{
     connection::{AttributeSelection, Connection, Query},
     entry::Entry,
     groups::Group,
+    hints::{attributes_there, similar_groups},
     membership::Membership,
     primary_group::PERSONS_NUMBER,
     search::{all_of, equals, find, limited},
@@ -34,10 +35,16 @@ pub async fn test_user(
     };
     let mut nested = false;
 
-    tell(email(&person, &directory.attributes.email, expected.email.as_deref()));
+    let attribute = &directory.attributes.email;
+    let mut hints = Vec::new();
+    if person.values(attribute).next().is_none() {
+        hints.extend(attributes_there(connection, &person, "email", attribute).await);
+    }
+    tell(email(&person, attribute, expected.email.as_deref()));
     for name in &expected.groups {
         let text = quote(name.as_str());
         let Some(group) = Group::find(connection, directory, name).await? else {
+            hints.extend(similar_groups(connection, directory, name).await);
             tell(Err(format!("is expected in the group {text}, which the directory does not have")));
             continue;
         };
@@ -72,7 +79,13 @@ pub async fn test_user(
     if !unmet.is_empty() {
         return Err(Problem::new(
             Reason::UnexpectedUser,
-            format!("{dn} {}. Mend the entry in the directory, or the expectation.", unmet.join(", ")),
+            [
+                vec![format!("{dn} {}.", unmet.join(", "))],
+                hints,
+                vec!["Mend the entry in the directory, or the expectation.".to_owned()],
+            ]
+            .concat()
+            .join(" "),
         ));
     }
     let mut remarks = Vec::new();

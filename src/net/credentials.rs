@@ -342,7 +342,7 @@ fn still_asked(login: &Login) -> Problem {
     Problem::new(
         Reason::AwaitingAnswer,
         format!(
-            "{} has given no clear answer yet to another resource that sent the same credentials, so they were not sent a second time. The operator looks again by itself.",
+            "{} has given no clear answer yet to another resource that sent the same credentials, so they were not sent a second time.",
             login.server
         ),
     )

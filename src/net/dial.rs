@@ -222,7 +222,7 @@ pub async fn connect(
         Problem::new(
             Reason::ConnectionFailed,
             format!(
-                "No connection to {endpoint}: {}. Check routes, firewalls and network policies between the operator and the server.",
+                "No connection to {endpoint}: {}. Check routes, firewalls and network policies on the way to the server.",
                 os_words(&failure)
             ),
         )

@@ -59,10 +59,10 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
             demanded()
         }
         Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_)) => failed(
-            "The server has no TLS version or cipher suite in common with the operator. Check the server's TLS settings; TLS 1.2 or newer is needed.".to_owned(),
+            "The server has no TLS version or cipher suite in common with this client. Check the server's TLS settings; TLS 1.2 or newer is needed.".to_owned(),
         ),
         Some(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity)) => failed(
-            "The server refused the handshake: it finds no TLS version, cipher suite or signature algorithm in common with the operator. Check the server's TLS settings and its log; TLS 1.2 or newer is needed.".to_owned(),
+            "The server refused the handshake: it finds no TLS version, cipher suite or signature algorithm in common with this client. Check the server's TLS settings and its log; TLS 1.2 or newer is needed.".to_owned(),
         ),
         Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => failed(format!(
             "The server does not know the name {}. Check the address, and which names the server is set up for.",
@@ -82,7 +82,7 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
             "The server closed the connection during the TLS handshake. Check that the port is the encrypted one.",
         ),
         None => failed(format!(
-            "The TLS handshake failed: {}. Check the network between the operator and the server, and look into the server's log.",
+            "The TLS handshake failed: {}. Check the network on the way to the server, and look into the server's log.",
             os_words(error)
         )),
     }

@@ -9,7 +9,7 @@ use crate::{
         CheckName, Reason,
         oidc_provider::{AuthMethod, Provider},
     },
-    engine::{Checked, Report},
+    engine::{Checked, Report, coming_from},
     issuer::{
         at, expect_available,
         oauth::{
@@ -50,7 +50,11 @@ async fn ask_once(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Resu
         Err(problem) if problem.reason == Reason::ClientRejected => Said::Refused,
         Err(_) => Said::Nothing,
     };
-    http.network.send_once(&login, asked, said).await
+    let sent = http.network.send_once(&login, asked, said).await;
+    sent.map_err(|problem| match problem.reason {
+        Reason::ClientRejected => coming_from(problem, &plan.secret_location),
+        _ => problem,
+    })
 }
 
 async fn ask(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Checked, Problem> {
@@ -81,7 +85,7 @@ async fn ask(plan: &OidcPlan, http: HttpClient<'_>, endpoint: &Url) -> Result<Ch
         // Without the grant for codes, the refusal says nothing about the implicit flow.
         _ if plan.settings.flow == AuthMethod::Implicit => Ok(unclear(&seen)),
         _ => Err(rejected(&format!(
-            "The provider refuses the client {id} or its secret ({seen}). Check spec.clientID and the Secret, and that the provider's secret has not expired."
+            "The provider refuses the client {id} or its secret ({seen}). Check spec.clientID and the secret, and that it has not expired at the provider."
         ))),
     }
 }
@@ -189,7 +193,7 @@ async fn request(
             Ok(judge(&error, &redactor.unwrap_or_default()))
         }
         TokenAnswer::Status(status) => {
-            let next = "if people can log in nevertheless, set spec.checks.clientCredentials to false";
+            let next = "If people can log in nevertheless, set spec.checks.clientCredentials to false";
             expect_available(endpoint, status, next).map_err(|problem| at("token_endpoint", &problem))?;
             Ok(judge_status(status))
         }

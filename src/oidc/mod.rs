@@ -43,6 +43,8 @@ const CLIENT_SECRET: &str = "spec.clientSecretRef";
 pub struct OidcPlan {
     settings: OidcSettings,
     secret: Option<Sensitive>,
+    /// Where the secret is, as messages name it.
+    secret_location: String,
     ca_bundle: Option<CaBundle>,
     trust: Trust,
 }
@@ -84,7 +86,8 @@ impl Kind for OidcProvider {
 
     fn plan(settings: OidcSettings, inputs: Inputs) -> OidcPlan {
         let secret = inputs.get(CLIENT_SECRET).cloned();
-        OidcPlan { settings, secret, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
+        let secret_location = inputs.location(CLIENT_SECRET).unwrap_or_default();
+        OidcPlan { settings, secret, secret_location, ca_bundle: inputs.ca_bundle, trust: inputs.trust }
     }
 
     const CREDENTIAL: Option<Env> = Some(render::SECRET);

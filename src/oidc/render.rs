@@ -106,6 +106,7 @@ mod tests {
         let plan = OidcPlan {
             settings: OidcSettings::parse(&serde_json::from_value(spec).unwrap()).ok().unwrap(),
             secret: secret.map(Into::into),
+            secret_location: String::new(),
             ca_bundle: ca_bundle.cloned(),
             trust: Trust::empty(),
         };

@@ -46,26 +46,40 @@ pub struct OidcSettings {
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", "email"];
 
 impl OidcSettings {
-    /// Judges the spec by itself. The schema's rules are repeated here, since `check` has no API server.
+    /// Judges the spec by itself, and tells every field that is wrong. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &OidcProviderSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
-        let issuer = issuer::validate(&spec.issuer, plaintext, "tokens and secrets travel in the clear")?;
+        let issuer = issuer::validate(&spec.issuer, plaintext, "tokens and secrets travel in the clear");
+        let protected = issuer.as_ref().map_or(Ok(()), |issuer| tls(spec, issuer));
+        let client_id = client_id(&spec.client_id);
+        let redirect_uri = redirect_uri(&spec.host, plaintext);
+        let extra_scopes = extra_scopes(spec);
+        let session_hours = session_hours(spec);
+        let problems = [
+            issuer.as_ref().err(),
+            protected.as_ref().err(),
+            client_id.as_ref().err(),
+            redirect_uri.as_ref().err(),
+            extra_scopes.as_ref().err(),
+            session_hours.as_ref().err(),
+        ];
+        Problem::all(problems.into_iter().flatten().cloned())?;
+        let issuer = issuer?;
         let provider = spec.provider.unwrap_or_else(|| provider::guess(&issuer));
         if spec.provider == Some(Provider::Cognito) && spec.auth_method == AuthMethod::Implicit {
             return Problem::invalid_spec("Amazon Cognito works with spec.authMethod: pkce only");
         }
-        tls(spec, &issuer)?;
         Ok(Self {
             plaintext,
-            client_id: client_id(&spec.client_id)?,
+            client_id: client_id?,
             flow: spec.auth_method,
-            redirect_uri: redirect_uri(&spec.host, plaintext)?,
+            redirect_uri: redirect_uri?,
             provider,
-            extra_scopes: extra_scopes(spec)?,
+            extra_scopes: extra_scopes?,
             groups_claim: spec.groups_claim,
             identifier_claims: spec.identifier_claims,
             auto_provision: spec.auto_provision,
-            session_hours: session_hours(spec)?,
+            session_hours: session_hours?,
             checks: spec.checks.clone(),
             time_limit: spec.common.check_timeout.get(),
             issuer,

@@ -105,41 +105,69 @@ pub enum CredentialSettings {
 }
 
 impl ServiceAccountSettings {
-    /// Parses and checks the spec, without its references. The schema's rules are repeated here, since the command
-    /// `check` works without an API server.
+    /// Judges the spec by itself, and tells every field that is wrong. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(object: &ServiceAccount) -> Result<Self, Problem> {
         let spec = &object.spec;
-        if spec.common.target.is_some() {
-            return invalid(
-                "spec.target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret",
-            );
-        }
-        let base_url = BaseUrl::parse(&spec.instance)?;
-        tls(spec, &base_url)?;
+        let base_url = BaseUrl::parse(&spec.instance);
+        let protected = base_url.as_ref().map_or(Ok(()), |base_url| tls(spec, base_url));
+        let (target, home) = (target(spec), home(spec));
+        let attribution = spec.attribution.as_ref().map(attribution).transpose();
+        let credentials = credentials(object, home.as_ref().ok());
+        let problems = [
+            target.as_ref().err(),
+            base_url.as_ref().err(),
+            protected.as_ref().err(),
+            home.as_ref().err(),
+            attribution.as_ref().err(),
+            credentials.as_ref().err(),
+        ];
+        Problem::all(problems.into_iter().flatten().cloned())?;
         let account = AccountSettings {
             account_name: account_name(object),
             uid: object.uid().unwrap_or_default(),
-            home: home(spec)?,
-            attribution: spec.attribution.as_ref().map(attribution).transpose()?,
+            home: home?,
+            attribution: attribution?,
             time_limit: spec.common.check_timeout.get(),
             deletion_policy: spec.common.deletion_policy,
-            base_url,
+            base_url: base_url?,
         };
-        let credentials = match (&spec.credentials.api_key, &spec.credentials.federated) {
-            (Some(api_key), None) => CredentialSettings::ApiKey(ApiKeySettings::parse(
-                api_key,
-                &account.home,
-                object.details().key_id,
-            )?),
-            (None, Some(federated)) => CredentialSettings::Federated(FederatedSettings::parse(federated)?),
-            _ => return invalid("spec.credentials must have exactly one of apiKey and federated"),
+        // Without a home the problem is told already.
+        let Some(credentials) = credentials? else {
+            return invalid("spec.credentials cannot be read");
         };
         Ok(Self { account, credentials })
     }
 }
 
-/// The account or subject for which the resource stands. It must be unique, because two resources for one account
-/// would revoke each other's keys.
+fn target(spec: &ServiceAccountSpec) -> Result<(), Problem> {
+    if spec.common.target.is_some() {
+        return invalid(
+            "spec.target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret",
+        );
+    }
+    Ok(())
+}
+
+/// Nothing where they cannot be judged without the account's home.
+fn credentials(
+    object: &ServiceAccount,
+    home: Option<&TeamMembership>,
+) -> Result<Option<CredentialSettings>, Problem> {
+    let spec = &object.spec.credentials;
+    match (&spec.api_key, &spec.federated) {
+        (Some(api_key), None) => {
+            let read = |home| ApiKeySettings::parse(api_key, home, object.details().key_id);
+            home.map(read).transpose().map(|read| read.map(CredentialSettings::ApiKey))
+        }
+        (None, Some(federated)) => {
+            FederatedSettings::parse(federated).map(|read| Some(CredentialSettings::Federated(read)))
+        }
+        _ => invalid("spec.credentials must have exactly one of apiKey and federated"),
+    }
+}
+
+/// The account or subject that the resource stands for. Two resources for one account would revoke each
+/// other's keys.
 pub(super) fn unique_identity(object: &ServiceAccount) -> String {
     let ServiceAccountSpec { instance, credentials, .. } = &object.spec;
     match &credentials.federated {

@@ -46,6 +46,7 @@ pub use present::{EntryHolder, PresentVariable, ValueOrigin, ValuePart};
 pub use rollout::{Rollout, RolloutDeadline};
 use weights_and_biases::rendered_of;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};
+pub use workload::AUTHORITIES;
 pub use workload::Workload;
 
 use std::collections::BTreeSet;

@@ -342,6 +342,18 @@ impl Reason {
         self == Self::ClientRejected
     }
 
+    /// Whether the other side showed a certificate, which was refused.
+    pub fn is_about_a_certificate(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownAuthority
+                | Self::NameMismatch
+                | Self::CertificateExpired
+                | Self::CertificateNotYetValid
+                | Self::WeakKey
+        )
+    }
+
     /// What a check that sends credentials and fails for this reason says of them.
     pub fn credentials_answer(self) -> CredentialsAnswer {
         match self {

@@ -19,7 +19,8 @@ use self::{result::Imported, subjects::Gathered};
 use super::{
     CommandVerdict,
     check::{ResourceFindings, look},
-    tree,
+    terminal,
+    tree::{self, Detail, Layout},
 };
 use crate::net::{EgressPolicy, SharedNetwork};
 
@@ -94,8 +95,9 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Comman
     }
     eprintln!("\nThe checks of the result:");
     let network = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+    let layout = Layout { width: terminal::width(&std::io::stderr()), detail: Detail::Everything };
     let checked = look(&references, &manifests, &network, |report: ResourceFindings, advice| {
-        eprint!("{}", tree::draw(&report, advice.as_deref()));
+        anstream::eprint!("{}", tree::draw(&report, advice.as_deref(), layout));
     });
     Ok(verdict.worse(checked.await?))
 }

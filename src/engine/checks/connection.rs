@@ -9,7 +9,7 @@ use crate::{
         self, ChainLink, Duplex, Encrypted, Endpoint, Metered, Network, ServerCertificate, Trust,
         VerifiedChain,
     },
-    problem::capitalized,
+    problem::{Problem, capitalized},
 };
 
 /// Makes the checks `DnsResolves`, `EgressAllowed` and `TcpConnects`.
@@ -35,7 +35,7 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
         network
             .permit(endpoint, addresses)
             .await
-            .map(|addresses| Checked::passed(addresses, "The operator may connect to it.")),
+            .map(|addresses| Checked::passed(addresses, "Connections to it are allowed.")),
     )?;
     report
         .check(CheckName::TcpConnects, async {
@@ -52,9 +52,23 @@ pub async fn check_tls<S: Duplex>(
     name: &ServerName<'static>,
     trust: &Trust,
 ) -> Option<Encrypted<S>> {
+    encrypt_stage_or(report, stream, name, trust, std::future::ready).await
+}
+
+/// `TlsVerifies`, where `explain` may know more of a failure.
+pub async fn encrypt_stage_or<S: Duplex, F: Future<Output = Problem> + Send>(
+    report: &mut Report,
+    stream: S,
+    name: &ServerName<'static>,
+    trust: &Trust,
+    explain: impl FnOnce(Problem) -> F + Send,
+) -> Option<Encrypted<S>> {
     let (stream, chain) = report
         .check(CheckName::TlsVerifies, async {
-            let (stream, chain) = net::encrypt(stream, name, trust).await?;
+            let (stream, chain) = match net::encrypt(stream, name, trust).await {
+                Ok(encrypted) => encrypted,
+                Err(problem) => return Err(explain(problem).await),
+            };
             let described = describe(chain.as_ref(), jiff::Timestamp::now());
             Ok(described.with((stream, chain)))
         })

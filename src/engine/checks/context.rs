@@ -35,6 +35,18 @@ pub struct CheckContext<'a> {
     pub unwritable: Option<&'a Problem>,
     /// The time of the run.
     pub now: Now,
+    /// Whether anybody looks again by himself.
+    pub repetition: Repetition,
+}
+
+/// Whether the checks are made again without a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repetition {
+    /// The operator makes them, again and again.
+    #[default]
+    ByOperator,
+    /// A person makes them, once: nothing is to be promised.
+    Never,
 }
 
 impl<'a> CheckContext<'a> {
@@ -70,6 +82,7 @@ impl<'a> CheckContext<'a> {
             last_upkeep: None,
             unwritable: None,
             now: Now::local(),
+            repetition: Repetition::ByOperator,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::engine::Repetition;
 use crate::{
     api::{
         CheckName, CheckResult, CheckStatus, Reason,
@@ -97,6 +98,7 @@ pub struct Report {
     certificate: Option<ServerCertificate>,
     pause: Option<Duration>,
     account: Account,
+    repetition: Repetition,
 }
 
 /// What a run was waiting for when its time was over.
@@ -126,16 +128,57 @@ pub enum Account {
 /// The sentence for people about credentials that were refused.
 const NOT_REPEATED: &str = "The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
+/// The sentence for people who try credentials by hand and get no clear answer.
+const COUNTED: &str = "The server may have counted this as a wrong password.";
+
 /// The sentence for people about credentials that got no clear answer.
 const NOT_REPEATED_UNCLEAR: &str = "The server may have counted this as a wrong password. The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes; only a password that worked before is tried again, after half an hour at the earliest.";
 
 /// The sentence for people about credentials that the server was in no state to judge.
 const POSTPONED: &str = "The operator tries it again after half an hour, or as soon as the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
 
-/// The message of a finding, without the sentence about when credentials are sent again.
+/// What a person who does not want to wait must know.
+const REPEATED: &str = "The operator tries again by itself.";
+
+/// When the check is made again, where that is not plain.
+fn advice(
+    finding: &Finding,
+    answer: Option<CredentialsAnswer>,
+    repetition: Repetition,
+) -> Option<&'static str> {
+    match (repetition, answer) {
+        // A wrong password may count towards a lock all the same.
+        (Repetition::Never, Some(CredentialsAnswer::Unclear)) => Some(COUNTED),
+        (Repetition::Never, _) => None,
+        (_, Some(CredentialsAnswer::Refused)) => Some(NOT_REPEATED),
+        (_, Some(CredentialsAnswer::Unclear)) => Some(NOT_REPEATED_UNCLEAR),
+        (_, Some(CredentialsAnswer::Postponed)) => Some(POSTPONED),
+        (_, Some(CredentialsAnswer::NotSent) | None) => {
+            let passes = match finding.reason {
+                Reason::ServerUnavailable | Reason::RateLimited | Reason::AwaitingAnswer => true,
+                Reason::Inconclusive => finding.result == CheckResult::Failed,
+                _ => false,
+            };
+            passes.then_some(REPEATED)
+        }
+    }
+}
+
+/// Begins the sentence that says where refused credentials come from.
+const ORIGIN: &str = " The credentials come from the key ";
+
+/// The problem of refused credentials, with where they come from. That is for the resource's own people: the answer to
+/// the same credentials is remembered, and told to others, without it.
+pub fn coming_from(problem: Problem, location: &str) -> Problem {
+    let Problem { reason, message } = problem;
+    Problem::new(reason, format!("{message}{ORIGIN}{location}."))
+}
+
+/// A finding's message without where its credentials come from, and without what is said of when they are sent again.
 pub(in crate::engine) fn without_advice(message: &str) -> &str {
-    let advice = [NOT_REPEATED, NOT_REPEATED_UNCLEAR, POSTPONED];
-    advice.iter().find_map(|advice| message.strip_suffix(advice)).unwrap_or(message).trim_end()
+    let advice = [NOT_REPEATED, NOT_REPEATED_UNCLEAR, POSTPONED, COUNTED, REPEATED];
+    let rest = advice.iter().find_map(|advice| message.strip_suffix(advice)).unwrap_or(message);
+    rest.split(ORIGIN).next().unwrap_or(rest).trim_end()
 }
 
 impl Report {
@@ -149,6 +192,7 @@ impl Report {
             certificate: None,
             pause: None,
             account: Account::Anonymous,
+            repetition: Repetition::default(),
         }
     }
 
@@ -156,6 +200,12 @@ impl Report {
     #[must_use]
     pub fn on_behalf_of(self, account: Account) -> Self {
         Self { account, ..self }
+    }
+
+    /// The same report on checks that are made again in this way.
+    #[must_use]
+    pub fn repeated(self, repetition: Repetition) -> Self {
+        Self { repetition, ..self }
     }
 
     /// Runs a check and records what it found. `None` means that it failed and its chain ends.
@@ -215,13 +265,8 @@ impl Report {
             .take_if(|(running, _)| *running == name)
             .map_or(Duration::ZERO, |(_, started)| started.elapsed());
         let mut finding = Finding { name, result, reason, message: self.redactor.redact(message), duration };
-        let advice = finding.credentials_answer(self.account).and_then(|answer| match answer {
-            CredentialsAnswer::Refused => Some(NOT_REPEATED),
-            CredentialsAnswer::Unclear => Some(NOT_REPEATED_UNCLEAR),
-            CredentialsAnswer::Postponed => Some(POSTPONED),
-            CredentialsAnswer::NotSent => None,
-        });
-        if let Some(advice) = advice {
+        let answer = finding.credentials_answer(self.account);
+        if let Some(advice) = advice(&finding, answer, self.repetition) {
             finding.message = format!("{} {advice}", finding.message);
         }
         self.findings.push(finding);
@@ -237,23 +282,23 @@ impl Report {
                 Awaited::Answer => (
                     Reason::TimedOut,
                     format!(
-                        "No answer within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing between it and the operator drops packets."
+                        "No answer within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the server is healthy, and that nothing on the way drops packets."
                     ),
                 ),
                 Awaited::Rest => (
                     Reason::Inconclusive,
-                    "The server sends a large answer too slowly, and other checks needed the memory for theirs, so this one was ended. The operator tries again. Check that the server is healthy, and why it sends that much.".to_owned(),
+                    "The server sends a large answer too slowly, and other checks needed the memory for theirs, so this one was ended. Check that the server is healthy, and why it sends that much.".to_owned(),
                 ),
                 Awaited::Memory => (
                     Reason::Inconclusive,
                     format!(
-                        "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server, and the operator tries again. If that does not pass, look for resources whose servers send large answers slowly."
+                        "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server. If that does not pass, look for resources whose servers send large answers slowly."
                     ),
                 ),
                 Awaited::Others => (
                     Reason::AwaitingAnswer,
                     format!(
-                        "The credentials were not sent within the time limit of {limit} (checkTimeout): another resource sent the same ones and has no answer yet, or the operator has just started and still reads which ones were refused before. The operator looks again by itself."
+                        "The credentials were not sent within the time limit of {limit} (checkTimeout): another resource sent the same ones and has no answer yet, or the operator has just started and still reads which ones were refused before."
                     ),
                 ),
             };
@@ -434,8 +479,36 @@ mod tests {
             let (seen, text) = message(Account::Named, reason);
             assert_eq!(seen, Some(answer), "{reason}");
             assert!(text.contains(words), "{text}");
-            assert_eq!(message(Account::Anonymous, reason), (None, "No.".to_owned()));
+            let passes = matches!(reason, Reason::ServerUnavailable);
+            let anonymous = if passes { format!("No. {REPEATED}") } else { "No.".to_owned() };
+            assert_eq!(message(Account::Anonymous, reason), (None, anonymous));
         }
+    }
+
+    #[test]
+    fn others_are_not_told_whose_secret_it_was() {
+        let refused = Problem::new(Reason::InvalidCredentials, "The directory refused it.");
+        let problem = coming_from(refused.clone(), "\"password\" of the Secret \"ldap-bind\" (spec.bind)");
+        assert!(problem.message.ends_with("the key \"password\" of the Secret \"ldap-bind\" (spec.bind)."));
+        for advice in ["", NOT_REPEATED, NOT_REPEATED_UNCLEAR] {
+            let told = format!("{} {advice}", problem.message);
+            assert_eq!(without_advice(told.trim_end()), refused.message);
+        }
+    }
+
+    #[test]
+    fn nothing_is_promised_where_nobody_looks_again() {
+        let message = |account, reason| {
+            let report = Report::new(vec![CheckName::Bind], Redactor::default());
+            let mut report = report.on_behalf_of(account).repeated(Repetition::Never);
+            report.record::<()>(CheckName::Bind, Err(Problem::new(reason, "No.")));
+            report.finish().list[0].message.clone()
+        };
+        for reason in [Reason::InvalidCredentials, Reason::ServerUnavailable, Reason::RateLimited] {
+            assert_eq!(message(Account::Named, reason), "No.", "{reason}");
+        }
+        assert_eq!(message(Account::Named, Reason::ConnectionClosed), format!("No. {COUNTED}"));
+        assert_eq!(message(Account::Anonymous, Reason::ConnectionClosed), "No.");
     }
 
     #[test]

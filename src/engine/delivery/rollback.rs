@@ -11,7 +11,7 @@ use crate::{
     },
     engine::{
         CA_FILE, CheckContext, CheckRun, Context, Finding, Findings, Inputs, Kind, Planned, Reference,
-        Values, fetch, reconcile::stopped,
+        Values, checks::report::without_advice, fetch, reconcile::stopped,
     },
     error::Error,
     net::Trust,
@@ -127,7 +127,7 @@ fn answer(findings: &Findings, source: RevisionSource) -> RollbackCheck {
         && !is_own_rule
         && reason.credentials_answer() == CredentialsAnswer::Refused
         && reason.remedy() == Resolution::Person;
-    let found = format!("{name}: {message}");
+    let found = format!("{name}: {}", without_advice(message));
     if is_certain { RollbackCheck::Refused(found) } else { RollbackCheck::Unknown(found) }
 }
 

@@ -94,7 +94,14 @@ impl Inputs {
         self.values.iter().find(|(reference, _)| reference.field == field).map(|(_, value)| value)
     }
 
-    /// The custom resource to which this field of the spec refers.
+    /// Where the value that a field of the spec refers to is, as messages name it after "the key".
+    pub fn location(&self, field: &str) -> Option<String> {
+        let (reference, _) = self.values.iter().find(|(reference, _)| reference.field == field)?;
+        let Reference { source, name, key, .. } = reference;
+        Some(format!("\"{key}\" of the {} \"{name}\" ({field})", source.kind()))
+    }
+
+    /// The custom resource that a field of the spec refers to.
     pub fn resource(&self, field: &str) -> Option<&FoundResource> {
         self.resources.iter().find(|(at, _)| *at == field).map(|(_, found)| found)
     }

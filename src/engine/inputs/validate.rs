@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::engine::Kind;
 use crate::{
-    api::{CaBundleSource, CommonSpec, TargetSpec, schema},
+    api::{
+        CaBundleSource, CommonSpec, Reason, TargetSpec,
+        schema::{self, Violation},
+    },
     problem::Problem,
 };
 
@@ -13,21 +16,28 @@ use crate::{
 ///
 /// The kind's own messages come before the schema's, which can only name lengths and patterns.
 pub(in crate::engine) fn validate<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
-    common(object.common())?;
-    let parsed = object.parse()?;
-    within_limits(object)?;
-    Ok(parsed)
+    let parsed = object.parse();
+    let mut problems = common(object.common());
+    problems.extend(parsed.as_ref().err().cloned());
+    // What has been said of a field already is not said once more in the schema's words.
+    let is_told =
+        |problems: &[Problem], field: &str| problems.iter().any(|each| each.message.contains(field));
+    for violation in outside_of_limits(object)? {
+        if !is_told(&problems, &violation.field) {
+            problems.push(Problem::new(Reason::InvalidSpec, violation.sentence));
+        }
+    }
+    Problem::all(problems)?;
+    parsed
 }
 
-/// Checks the limits of the schema. They also ensure that the name of a reference is a name: a path in its place
-/// would lead to another object.
-fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
+/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
+fn outside_of_limits<K: Kind>(object: &K) -> Result<Vec<Violation>, Problem> {
     let Ok(spec) = serde_json::to_value(object.spec()) else {
         return Problem::invalid_spec("spec cannot be written as JSON.");
     };
-    let violation = schema::spec_schema(&K::kind(&()))
-        .and_then(|spec_schema| schema::violation(spec_schema, &spec, "spec"));
-    violation.map_or(Ok(()), Problem::invalid_spec)
+    let schema = schema::spec_schema(&K::kind(&()));
+    Ok(schema.map_or_else(Vec::new, |schema| schema::violations(schema, &spec, "spec")))
 }
 
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
@@ -36,27 +46,44 @@ const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
 const SHORTEST_ROLLOUT: Duration = Duration::from_secs(10);
 const LONGEST_ROLLOUT: Duration = Duration::from_hours(24);
 
-fn common(spec: &CommonSpec) -> Result<(), Problem> {
+/// What is wrong with the fields of every kind.
+fn common(spec: &CommonSpec) -> Vec<Problem> {
+    let tls = spec.tls.as_ref().map_or(Ok(()), |tls| ca_bundle(&tls.ca_bundle));
+    let target = spec.target.as_ref().map_or(Ok(()), target);
+    [check_interval(spec), check_timeout(spec), rollout_timeout(spec), tls, target]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
+}
+
+fn check_interval(spec: &CommonSpec) -> Result<(), Problem> {
     if spec.check_interval.get() < SHORTEST_INTERVAL {
         return Problem::invalid_spec(format!(
             "spec.checkInterval is {}, but must be at least 10s.",
             spec.check_interval
         ));
     }
+    Ok(())
+}
+
+fn check_timeout(spec: &CommonSpec) -> Result<(), Problem> {
     if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&spec.check_timeout.get()) {
         return Problem::invalid_spec(format!(
             "spec.checkTimeout is {}, but must be between 1s and 5m.",
             spec.check_timeout
         ));
     }
+    Ok(())
+}
+
+fn rollout_timeout(spec: &CommonSpec) -> Result<(), Problem> {
     if !(SHORTEST_ROLLOUT..=LONGEST_ROLLOUT).contains(&spec.rollout_timeout.get()) {
         return Problem::invalid_spec(format!(
             "spec.rolloutTimeout is {}, but must be between 10s and 24h.",
             spec.rollout_timeout
         ));
     }
-    spec.tls.as_ref().map_or(Ok(()), |tls| ca_bundle(&tls.ca_bundle))?;
-    spec.target.as_ref().map_or(Ok(()), target)
+    Ok(())
 }
 
 fn ca_bundle(bundle: &CaBundleSource) -> Result<(), Problem> {

@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ApiKeyPlan, Current, adopt_key, candidate, record::Record};
+use super::{ApiKeyPlan, BOOTSTRAP, Current, adopt_key, candidate, record::Record};
 use crate::service_account::ServiceAccountPlan as WholePlan;
 use crate::{
     api::{CheckName, Reason, service_account::AccountStatus},
-    engine::{Checked, Report},
+    engine::{Checked, Report, coming_from},
     instance::{self, ApiKey, Credential, Instance, ServerRefusal, Viewer},
     problem::{Problem, quote},
 };
@@ -32,8 +32,12 @@ pub(super) async fn verify(
 ) -> Option<AcceptedKey> {
     let current = report.record(CheckName::KeyShape, shape(own, in_use))?;
     let others = fallbacks(own, &current, last_verified);
-    // The future is boxed, since requests of several pages make it large.
-    let judged = Box::pin(judge(plan, instance, now, current, others));
+    // Boxed, since pages of several requests make it large.
+    let is_copied = current.record.key_id.is_none();
+    let judged = Box::pin(async {
+        let judged = judge(plan, instance, now, current, others).await;
+        judged.map_err(|refusal| if is_copied { located(own, refusal) } else { refusal })
+    });
     instance::check(report, CheckName::KeyAccepted, judged).await
 }
 
@@ -102,7 +106,18 @@ async fn judge(
     Err(refused)
 }
 
-/// Whether the refusal concerns the key itself, so that another key may be accepted.
+/// Says which Secret has the key that was refused.
+fn located(own: &ApiKeyPlan, refusal: ServerRefusal) -> ServerRefusal {
+    if !is_of_the_key(&refusal) {
+        return refusal;
+    }
+    let ServerRefusal { problem, retry_after } = refusal;
+    let (secret, key) = &own.settings.bootstrap;
+    let location = format!("\"{key}\" of the Secret \"{secret}\" ({BOOTSTRAP})");
+    ServerRefusal { problem: coming_from(problem, &location), retry_after }
+}
+
+/// Whether another key may do better.
 fn is_of_the_key(refusal: &ServerRefusal) -> bool {
     matches!(refusal.problem.reason, Reason::Unauthorized | Reason::AccountMismatch)
 }

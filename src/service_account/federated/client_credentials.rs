@@ -8,6 +8,7 @@ use url::Url;
 use super::issuer::TrustedIssuer;
 use crate::{
     api::Reason,
+    engine::coming_from,
     issuer::{
         Plaintext, at, expect_available, expect_encrypted,
         oauth::{ClientAuthentication, TokenAnswer, client_login, client_redactor, request_token},
@@ -24,6 +25,8 @@ pub(super) struct Client<'a> {
     pub(super) id: &'a str,
     /// The secret of the client.
     pub(super) secret: &'a Sensitive,
+    /// Where the secret is, as messages name it.
+    pub(super) secret_location: &'a str,
     /// The scopes to ask for, separated by spaces.
     pub(super) scope: Option<&'a str>,
     /// Further parameters that the issuer expects in the request.
@@ -57,7 +60,11 @@ pub(super) async fn request(
         Ok(Err(_)) => Said::Nothing,
         Err(_) => Said::Refused,
     };
-    let token = network.send_once(&login, asked, said).await??;
+    let sent = network.send_once(&login, asked, said).await;
+    let token = sent.map_err(|problem| match problem.reason {
+        Reason::ClientRejected => coming_from(problem, client.secret_location),
+        _ => problem,
+    })??;
     Token::read(token.expose()).map_err(|what| {
         Problem::new(
             Reason::TokenMalformed,
@@ -88,7 +95,7 @@ async fn ask_both_ways(
         Ok(ClientTokenAnswer::UnknownClient(_)) => Err(rejected(
             client,
             &seen,
-            "Check spec.credentials.federated.token.clientCredentials.clientID and the Secret, and that the secret has not expired at the issuer",
+            "Check spec.credentials.federated.token.clientCredentials.clientID and the secret, and that it has not expired at the issuer",
         )),
         Err(problem) => Ok(Err(problem)),
     }
@@ -133,7 +140,7 @@ async fn ask(
             }
         }
         TokenAnswer::Status(status) => {
-            expect_available(endpoint, status, "look into the server's log if that does not pass")
+            expect_available(endpoint, status, "Look into the server's log if that does not pass")
                 .map_err(|problem| issuer.at(&at("token_endpoint", &problem)))?;
             // Some providers refuse a client only by the status code.
             if status == StatusCode::UNAUTHORIZED {

@@ -72,7 +72,7 @@ impl TrustedIssuer {
                 ),
             )),
             IssuerStanding::Unverified(seen) => Err(not_ready(format!(
-                "The JwtIssuer \"{name}\" is not verified: {seen} The operator looks again as soon as that changes."
+                "The JwtIssuer \"{name}\" is not verified: {seen} Correct the JwtIssuer, whose own conditions say more."
             ))),
         }
     }
@@ -85,7 +85,7 @@ impl TrustedIssuer {
     ) -> Result<IssuerPublication, Problem> {
         let looked_up = tokio::time::timeout(patience, jwt::look_up(&self.plan, network)).await;
         let silent = || {
-            let message = "It does not say within 40 % of the time limit (checkTimeout) which keys it has. Check that it is healthy, and that nothing between it and the operator drops packets.";
+            let message = "It does not say within 40 % of the time limit (checkTimeout) which keys it has. Check that it is healthy, and that nothing on the way drops packets.";
             Problem::new(Reason::TimedOut, message)
         };
         looked_up.unwrap_or_else(|_| Err(silent())).map_err(|problem| self.at(&problem))

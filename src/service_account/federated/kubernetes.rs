@@ -49,7 +49,7 @@ async fn expect_stranger(cluster: &Cluster, token: &Sensitive, audience: &str) -
         Acceptance::Unknown(seen) => Err(Problem::new(
             Reason::ServerUnavailable,
             format!(
-                "Kubernetes made a token, and whether its own API server accepts it is not known ({}), so it is not used: it must open W&B Server only. The operator tries again by itself; look at the API server if that does not pass.",
+                "Kubernetes made a token, and whether its own API server accepts it is not known ({}), so it is not used: it must open W&B Server only. Look at the API server if that does not pass.",
                 quote(&seen)
             ),
         )),
@@ -111,7 +111,7 @@ fn refused(account: &str, error: &kube::Error) -> Problem {
         ),
         _ => Problem::new(
             Reason::ServerUnavailable,
-            "Kubernetes does not answer the request for a token. The operator tries again by itself; look at the API server if that does not pass.",
+            "Kubernetes does not answer the request for a token. Look at the API server if that does not pass.",
         ),
     }
 }

@@ -51,7 +51,9 @@ pub struct FederatedPlan {
     issuer: Result<TrustedIssuer, Problem>,
     /// The token or the client's secret, if the spec refers to one.
     secret: Option<Sensitive>,
-    /// How long the issuer may take to answer with its document and keys.
+    /// Where the client's secret is, as messages name it.
+    secret_location: String,
+    /// How long the issuer may take to say what it publishes.
     patience: Duration,
 }
 
@@ -94,7 +96,8 @@ impl FederatedPlan {
     pub(super) fn new(settings: FederatedSettings, limit: Duration, inputs: &Inputs) -> Self {
         let issuer = TrustedIssuer::read(&settings.issuer, ISSUER, inputs);
         let secret = inputs.get(TOKEN).or_else(|| inputs.get(CLIENT_SECRET)).cloned();
-        Self { settings, issuer, secret, patience: limit.mul_f32(ISSUER_SHARE) }
+        let secret_location = inputs.location(CLIENT_SECRET).unwrap_or_default();
+        Self { settings, issuer, secret, secret_location, patience: limit.mul_f32(ISSUER_SHARE) }
     }
 
     /// The first token in these values that is meant for the account of the spec, judged by its own claims.

@@ -82,8 +82,13 @@ async fn make(
         }
         TokenSource::ClientCredentials { id, scope, parameters } => {
             let published = published.as_ref().map_err(Clone::clone)?;
-            let client =
-                client_credentials::Client { id, secret: secret()?, scope: scope.as_deref(), parameters };
+            let client = client_credentials::Client {
+                id,
+                secret: secret()?,
+                secret_location: &plan.secret_location,
+                scope: scope.as_deref(),
+                parameters,
+            };
             client_credentials::request(&client, issuer, published, context.network).await
         }
     }
@@ -138,12 +143,7 @@ pub(super) fn is_meant(plan: &FederatedPlan, token: &Sensitive) -> bool {
 fn beside(current: Option<&Sensitive>, problem: Problem) -> Problem {
     let Some(end) = current.and_then(expiration) else { return problem };
     let Problem { reason, message } = problem;
-    Problem::new(
-        reason,
-        format!(
-            "{message} The published token stays, and is valid until {end:.0}; the operator keeps trying."
-        ),
-    )
+    Problem::new(reason, format!("{message} The published token stays, and is valid until {end:.0}."))
 }
 
 #[cfg(test)]

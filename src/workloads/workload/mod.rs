@@ -14,6 +14,8 @@ mod removal;
 mod rewrite;
 mod wanted;
 
+pub use wanted::AUTHORITIES;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{

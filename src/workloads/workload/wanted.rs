@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The directory in which the image looks for certificate authorities at its start.
-const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
+pub const AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 
 /// The entries that a delivery consists of.
 pub(super) struct WantedEntries<'a> {

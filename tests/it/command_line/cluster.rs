@@ -35,9 +35,9 @@ async fn the_findings_are_those_of_the_controller() -> Result<()> {
     let broken = corp.replace("name: corp", "name: broken").replace("ldap-bind", "ldap-wrong");
     let main = oidc_provider(oidc.issuer(), "");
     for (kind, name, text, verdict) in [
-        ("LdapConfig", "corp", corp, "Passed"),
+        ("LdapConfig", "corp", corp, "PassedWithWarnings"),
         ("LdapConfig", "broken", broken, "Failed"),
-        ("OidcProvider", "main", main, "Passed"),
+        ("OidcProvider", "main", main, "PassedWithWarnings"),
     ] {
         workspace.apply(&text).await?;
         let status = workspace.wait_for(kind, name, |status| status["checks"][0].is_object()).await?;
@@ -49,11 +49,14 @@ async fn the_findings_are_those_of_the_controller() -> Result<()> {
         ])?
         .variable("KUBECONFIG", ControlPlane::shared().await?.kubeconfig(User::Admin).display().to_string());
         let from_cluster = report(&files, "check -f resource.yaml --from-cluster -o json")?;
-        assert_eq!(from_cluster["checks"], status["checks"], "{kind} {name} from the cluster");
+        // What the operator does next is its own to say.
+        let next = " The operator does not try it again until the spec, the Secret or the annotation auth.wandb.com/recheck changes.";
+        let checks: Value = serde_json::from_str(&status["checks"].to_string().replace(next, ""))?;
+        assert_eq!(from_cluster["checks"], checks, "{kind} {name} from the cluster");
         assert_eq!(from_cluster["verdict"], verdict);
         assert_eq!(from_cluster["namespace"], workspace.namespace());
         let from_files = report(&files, "check -f alone.yaml -f references.yaml -f wrong.yaml -o json")?;
-        assert_eq!(from_files["checks"], status["checks"], "{kind} {name} from files");
+        assert_eq!(from_files["checks"], checks, "{kind} {name} from files");
         assert_eq!(from_files["namespace"], "default");
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Each mistake ends with exit code 2 and says in one sentence what was seen and what to do.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use insta::assert_snapshot;
 
 use super::call::{Directory, PLANTED, Printed};
@@ -39,6 +39,33 @@ fn in_a_file() -> Result<()> {
         assert_eq!((printed.code, printed.stderr.lines().count(), printed.stdout.as_str()), (2, 1, ""));
         assert_snapshot!(format!("in_a_file_{name}"), printed);
     }
+    Ok(())
+}
+
+/// A person corrects a file once, and not as often as it has mistakes.
+#[test]
+fn all_of_several_mistakes_are_told() -> Result<()> {
+    let limits = "address: ldap.example.com\n  baseDN: example.org\n  checkTimeout: 1h\n  secretName: Corp\n  failureThreshold: 0\n  bind: {dn: admin, passwordSecretRef: {name: a, key: b}}\n";
+    let (head, _) = BASE.split_once("address").context("it has an address")?;
+    let printed = check(&format!("{head}{limits}"))?;
+    for field in [
+        "spec.address",
+        "spec.baseDN",
+        "spec.checkTimeout",
+        "spec.secretName",
+        "spec.failureThreshold",
+        "spec.bind.dn",
+    ] {
+        ensure!(printed.stdout.matches(field).count() >= 1, "{field} is missing: {printed}");
+    }
+    assert_snapshot!("several_mistakes_in_a_spec", printed);
+    let documents = format!(
+        "{BASE}  checkInterval: 5 minutes\n  login: maybe\n---\n{}",
+        BASE.replace("LdapConfig", "OidcProvder")
+    );
+    let printed = check(&documents)?;
+    assert_eq!((printed.code, printed.stderr.lines().count()), (2, 2), "{printed}");
+    assert_snapshot!("several_documents_with_mistakes", printed);
     Ok(())
 }
 
@@ -86,7 +113,7 @@ fn in_the_words_of_the_call() -> Result<()> {
         ("missing_file", "check -f nowhere.yaml"),
         ("empty_directory", "check -f empty"),
         ("nothing_to_check", "check"),
-        ("unknown_output", "check -f corp.yaml -o yaml"),
+        ("unknown_output", "check -f corp.yaml -o xml"),
         ("unknown_flag", "render -f corp.yaml --show"),
         ("allowance_without_a_policy", "check -f corp.yaml --allow-egress 127.0.0.1/32"),
         ("no_command", ""),

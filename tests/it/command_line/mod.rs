@@ -9,5 +9,6 @@ mod names;
 mod namespaces;
 mod rendering;
 mod settings;
+mod terminal;
 mod values;
 mod verdicts;

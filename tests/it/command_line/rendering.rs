@@ -59,6 +59,25 @@ fn a_target_is_shown_what_it_gets() -> Result<()> {
     Ok(())
 }
 
+/// What a person wires by hand is complete: the authorities of `tls.caBundle` are a file in the pod.
+#[test]
+fn authorities_are_rendered_with_their_volume_and_mount() -> Result<()> {
+    let files = Directory::with(&[
+        ("main.yaml", &oidc_provider("https://login.example.com/realms/main", "")),
+        ("references.yaml", &references(PASSWORD, &certificate()?)),
+    ])?;
+    let printed = files.call("render -f .")?;
+    for words in [
+        "mountPath: /usr/local/share/ca-certificates/wandb-auth-oidc-main.crt",
+        "subPath: ca.crt",
+        "secretName: main-oidc",
+    ] {
+        assert!(printed.stdout.contains(words), "{words} is missing in {printed}");
+    }
+    assert_snapshot!("authorities", printed);
+    Ok(())
+}
+
 #[test]
 fn audiences_are_rendered_without_any_token() -> Result<()> {
     let files = Directory::with(&[("main.yaml", JWT_ISSUER)])?;

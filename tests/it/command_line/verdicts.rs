@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use insta::assert_snapshot;
-use test_support::Certificate;
+use test_support::{
+    Certificate,
+    hostile::{HttpServer, Response},
+};
 
 use super::call::{Directory, PLANTED};
 use crate::world::{CLIENT_SECRET, PASSWORD, certificate, directory, ldap_config, oidc_provider, provider};
@@ -79,6 +82,52 @@ fn a_failed_check_is_exit_code_1() -> Result<()> {
     let json = files.call("check -f corp.yaml -f references.yaml -o json")?;
     json.assert_no_secret();
     assert_eq!(json.json()?[0]["verdict"], "Failed");
+    Ok(())
+}
+
+fn without_tls(resource: &str) -> String {
+    resource.lines().filter(|line| !line.contains("tls:")).map(|line| line.to_owned() + "\n").collect()
+}
+
+/// What only the controller can promise is not promised by a command that ends.
+#[test]
+fn nothing_is_said_of_what_the_operator_does_next() -> Result<()> {
+    let certificate = certificate()?;
+    let ldap = directory(&certificate)?;
+    let unavailable = HttpServer::plain(|_| Response::status(503, ""))?;
+    let files = Directory::with(&[
+        ("corp.yaml", &ldap_config(&ldap.ldaps_url()?, "")),
+        ("main.yaml", &without_tls(&oidc_provider(&unavailable.url(""), "insecurePlaintext: true"))),
+        ("references.yaml", &references(PLANTED, &certificate)),
+    ])?;
+    let printed = files.call("check -f .")?;
+    assert!(printed.stdout.contains("InvalidCredentials") && printed.stdout.contains("503"), "{printed}");
+    assert!(!printed.stdout.contains("operator"), "{printed}");
+    Ok(())
+}
+
+#[test]
+fn warnings_are_counted_and_can_fail_a_pipeline() -> Result<()> {
+    let certificate = certificate()?;
+    let ldap = directory(&certificate)?;
+    let warned = ldap_config(&ldap.ldaps_url()?, "groupAllowList: [wandb, empty]");
+    let files =
+        Directory::with(&[("corp.yaml", &warned), ("references.yaml", &references(PASSWORD, &certificate))])?;
+    let lenient = files.call("check -f . --quiet")?;
+    assert_eq!(lenient.code, 0, "{lenient}");
+    assert_snapshot!("quiet", lenient);
+    assert_eq!(files.call("check -f . --fail-on-warning")?.code, 1);
+    let json = files.call("check -f . -o json --fail-on-warning")?;
+    assert_eq!((json.code, &json.json()?[0]["verdict"]), (1, &"PassedWithWarnings".into()));
+    let yaml: serde_json::Value = serde_yaml::from_str(&files.call("check -f . -o yaml")?.stdout)?;
+    assert_eq!(yaml[0]["verdict"], "PassedWithWarnings");
+    assert_eq!(yaml[0]["checks"], json.json()?[0]["checks"]);
+    let files = Directory::with(&[
+        ("corp.yaml", &ldap_config(&ldap.ldaps_url()?, "")),
+        ("references.yaml", &references(PASSWORD, &certificate)),
+    ])?;
+    let clean = files.call("check -f . -q --fail-on-warning")?;
+    assert_eq!((clean.code, clean.stdout.lines().count()), (0, 1), "{clean}");
     Ok(())
 }
 

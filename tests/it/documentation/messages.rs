@@ -109,6 +109,13 @@ fn is_title(line: &str) -> bool {
     static OTHER: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"^(- \d+ checks not run, since \w+ failed|(LdapConfig|OidcProvider|JwtIssuer|ServiceAccount) \S+ \(.+\))$").ok()
     });
+    static TALLY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let part = r"\d+ (?:resources? not usable|failed|warnings?|passed|not run)";
+        Regex::new(&format!("^{part}(?:, {part})*$")).ok()
+    });
+    if TALLY.as_ref().is_some_and(|tally| tally.is_match(line)) {
+        return true;
+    }
     if OTHER.as_ref().is_some_and(|other| other.is_match(line)) {
         return true;
     }

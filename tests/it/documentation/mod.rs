@@ -1,13 +1,17 @@
 //! The documentation tells the truth: its manifests are accepted, its messages are printed, its links lead somewhere,
 //! and what can be generated is generated.
 
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value gives null where there is nothing")]
+
 mod commands;
+mod examples;
 mod links;
 mod manifests;
 mod messages;
 mod names;
 mod readme;
 mod reference;
+mod service_accounts;
 
 use std::{
     fs,

@@ -88,6 +88,7 @@ async fn a_wrong_password_is_sent_once_for_all_who_have_it() -> Result<()> {
             let status = workspace.status(KIND, &name).await?;
             let message = condition(&status, "Verified").context("Verified")?["message"].to_string();
             ensure!(message.contains("auth.wandb.com/recheck"), "{message}");
+            ensure!(message.matches("The credentials come from the key").count() == 1, "{message}");
             told += usize::from(message.contains("they were not sent again"));
         }
     }
@@ -111,7 +112,9 @@ async fn a_wrong_password_is_sent_once_for_all_who_have_it() -> Result<()> {
             workspace.wait_for(KIND, &name, is_latest).await?;
         }
         apply(workspace, &directory, ["new".to_owned()]).await?;
-        workspace.wait_for_reason(KIND, "new", "Verified", "InvalidCredentials").await?;
+        let status = workspace.wait_for_reason(KIND, "new", "Verified", "InvalidCredentials").await?;
+        let message = condition(&status, "Verified").context("Verified")?["message"].to_string();
+        ensure!(message.matches("The credentials come from the key").count() == 1, "{message}");
     }
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);
 

@@ -76,7 +76,10 @@ async fn another_issuer_is_told() {
     let server = issuer().start();
     let url = server.url("/");
     let examined = examine(&spec(&url, &json!({})), &[]).await;
-    let words = ["the document's does not end with a slash, and the expected one does"];
+    let words = [
+        "the document's does not end with a slash, and the expected one does",
+        "Remove the trailing slash from spec.issuer.",
+    ];
     examined.assert_failure(&CheckName::IssuerMatches, Reason::IssuerMismatch, &words);
     assert!(server.requests().iter().all(|request| request.path != "/jwks"));
 }

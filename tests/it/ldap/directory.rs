@@ -9,7 +9,7 @@ use rustls::{
 };
 use test_support::{Certificate, CertificateAuthority, Leaf, Slapd, free_port, hostile::TcpServer};
 use wandb_auth_operator::{
-    api::{CheckName, CheckResult, Reason},
+    api::{CheckName, CheckResult, Reason, names::Resolution},
     engine::Findings,
 };
 
@@ -111,8 +111,30 @@ async fn finds_the_plain_port_behind_ldaps() {
     let slapd = slapd_with(&certificate(&Leaf::loopback()));
     let address = format!("ldaps://127.0.0.1:{}", slapd.port());
     let failure = Scenario::new(&address).failure().await;
-    assert_eq!(failure.name, CheckName::TlsVerifies);
-    assert!(failure.message.contains("Check that the port is the encrypted one"), "{}", failure.message);
+    assert_failure(&failure, &CheckName::TlsVerifies, Reason::TlsHandshakeFailed);
+    let next = format!("set spec.address to ldap://127.0.0.1:{} and spec.startTLS: true.", slapd.port());
+    assert!(failure.message.contains("speaks plain LDAP"), "{}", failure.message);
+    assert!(failure.message.ends_with(&next), "{}", failure.message);
+    assert_eq!(failure.reason.remedy(), Resolution::Person);
+    assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn finds_the_plain_port_behind_ldaps_where_there_is_no_encryption_at_all() {
+    let slapd = slapd();
+    let failure = Scenario::new(&format!("ldaps://127.0.0.1:{}", slapd.port())).failure().await;
+    assert_failure(&failure, &CheckName::TlsVerifies, Reason::TlsHandshakeFailed);
+    assert!(failure.message.contains("It does not offer StartTLS"), "{}", failure.message);
+    assert!(!failure.message.contains("spec.startTLS: true"), "{}", failure.message);
+}
+
+/// A server that is being restarted closes connections, too, and that passes.
+#[tokio::test]
+async fn a_server_that_says_nothing_in_either_language_is_an_outage() {
+    let server = TcpServer::script(|_| ()).unwrap();
+    let failure = Scenario::new(&format!("ldaps://{}", server.address())).failure().await;
+    assert_failure(&failure, &CheckName::TlsVerifies, Reason::ConnectionClosed);
+    assert_eq!(failure.reason.remedy(), Resolution::Retry);
 }
 
 #[tokio::test]
@@ -120,12 +142,15 @@ async fn finds_the_encrypted_port_behind_ldap() {
     let slapd = slapd_with(&certificate(&Leaf::loopback()));
     let address = SocketAddr::from((slapd.ip(), slapd.ldaps_port().unwrap()));
     let failure = Scenario::hostile(address).failure().await;
-    assert_eq!(failure.name, CheckName::Bind);
-    assert!(
-        matches!(failure.reason, Reason::ConnectionClosed | Reason::ProtocolError),
-        "{}",
-        failure.message
+    assert_failure(&failure, &CheckName::Bind, Reason::ConfidentialityRequired);
+    let next = format!(
+        "speaks TLS from the start, but spec.address says ldap://. Set spec.address to ldaps://{address}"
     );
+    assert!(failure.message.contains(&next), "{}", failure.message);
+    assert_eq!(failure.reason.remedy(), Resolution::Person);
+    let start_tls = Scenario::new(&format!("ldap://{address}")).with("startTLS: true").failure().await;
+    assert_failure(&start_tls, &CheckName::StartTls, Reason::ConfidentialityRequired);
+    assert!(start_tls.message.contains(&next), "{}", start_tls.message);
 }
 
 #[tokio::test]
@@ -229,6 +254,8 @@ async fn tries_a_wrong_password_once() {
     let failure = findings.failure().unwrap();
     assert_failure(failure, &CheckName::Bind, Reason::InvalidCredentials);
     assert!(failure.message.contains("does not try it again"), "{}", failure.message);
+    let place = "The credentials come from the key \"password\" of the Secret \"ldap\" (spec.bind.passwordSecretRef).";
+    assert!(failure.message.contains(place), "{}", failure.message);
     assert!(!show(&findings).contains("not the password"));
     assert_eq!(slapd.bind_attempts(Slapd::SERVICE_DN).unwrap(), 1);
 }
@@ -258,6 +285,24 @@ async fn shows_the_closest_entry_to_a_missing_base() {
     let failure = elsewhere.failure().await;
     assert_failure(&failure, &CheckName::BaseDnExists, Reason::BaseDnNotFound);
     assert!(failure.message.starts_with("spec.userSearch.baseDN"), "{}", failure.message);
+    // The base is within what the directory holds, so that this tells nothing.
+    assert!(!failure.message.contains("namingContexts"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn shows_what_the_directory_holds_where_the_base_is_elsewhere() {
+    let slapd = slapd();
+    for (fields, field) in [
+        ("baseDN: 'dc=example,dc=com'", "spec.baseDN"),
+        ("groupSearch: {baseDN: 'dc=example,dc=com'}", "spec.groupSearch.baseDN"),
+    ] {
+        let failure = Scenario::plaintext(&slapd).with(fields).failure().await;
+        assert_failure(&failure, &CheckName::BaseDnExists, Reason::BaseDnNotFound);
+        let next = format!(
+            "The directory holds dc=example,dc=org (namingContexts): set {field} to that or to an entry"
+        );
+        assert!(failure.message.contains(&next), "{}", failure.message);
+    }
 }
 
 #[tokio::test]
@@ -275,6 +320,8 @@ async fn finds_attributes_that_nobody_has() {
     let failure = with("{email: mailAddress, group: gidNumber}").failure().await;
     assert_failure(&failure, &CheckName::AttributesPresent, Reason::AttributeMissing);
     assert!(failure.message.starts_with("0 of 3 sampled entries carry mailAddress"), "{}", failure.message);
+    assert!(failure.message.contains("Among the attributes of an entry are mail, "), "{}", failure.message);
+    assert!(!failure.message.contains("alice"), "values are nobody's business: {}", failure.message);
 
     let findings = with("{email: mail, group: departmentNumber}").findings().await;
     assert!(findings.failure().is_none(), "{}", show(&findings));
@@ -312,6 +359,21 @@ async fn judges_the_allow_list() {
         let findings = scenario.findings().await;
         let found = findings.list.iter().find(|finding| finding.name == CheckName::GroupAllowList).unwrap();
         assert_eq!((found.result, found.reason), (result, reason), "{list}: {}", found.message);
+    }
+}
+
+#[tokio::test]
+async fn names_the_groups_that_are_like_a_missing_one() {
+    let slapd = slapd();
+    for (list, words) in [
+        ("[wandbb]", "Did you mean wandb?"),
+        ("[Developer]", "Did you mean developers?"),
+        ("['cn=wandb,ou=teams,dc=example,dc=org']", "Did you mean cn=wandb,ou=groups,dc=example,dc=org?"),
+        ("[nonsense]", "None has a similar name; it has for example developers; empty; wandb."),
+    ] {
+        let failure = Scenario::plaintext(&slapd).with(&format!("groupAllowList: {list}")).failure().await;
+        assert_failure(&failure, &CheckName::GroupAllowList, Reason::GroupNotFound);
+        assert!(failure.message.contains(words), "{list}: {}", failure.message);
     }
 }
 

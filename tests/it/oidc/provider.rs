@@ -65,7 +65,7 @@ async fn a_public_client_with_pkce_passes() {
     insta::assert_snapshot!(told_the_same(&findings), @r"
     ProviderRules Passed Passed: Register https://wandb.example.com/oidc/callback as redirect URI.
     DnsResolves Passed Passed: 127.0.0.1 is an address.
-    EgressAllowed Passed Passed: The operator may connect to it.
+    EgressAllowed Passed Passed: Connections to it are allowed.
     TcpConnects Passed Passed: Port PORT accepts connections.
     TlsVerifies Passed Passed: The certificate is trusted and valid until DAY.
     Discovery Passed Passed: ISSUER/.well-known/openid-configuration has the discovery document.
@@ -99,7 +99,7 @@ async fn an_implicit_client_passes() {
     insta::assert_snapshot!(told_the_same(&findings), @r"
     ProviderRules Passed Passed: Register https://wandb.example.com/oidc/callback as redirect URI.
     DnsResolves Passed Passed: 127.0.0.1 is an address.
-    EgressAllowed Passed Passed: The operator may connect to it.
+    EgressAllowed Passed Passed: Connections to it are allowed.
     TcpConnects Passed Passed: Port PORT accepts connections.
     TlsVerifies Passed Passed: The certificate is trusted and valid until DAY.
     Discovery Passed Passed: ISSUER/.well-known/openid-configuration has the discovery document.
@@ -136,7 +136,11 @@ async fn optional_checks_run_as_the_spec_says() {
 async fn a_wrong_secret_is_found_and_not_repeated() {
     let secrets = [authority(), ("secret", "incorrect-horse")];
     let findings = examine(&shared_spec(&confidential("basic")), &secrets).await;
-    let words = ["basic", "invalid_client"];
+    let words = [
+        "basic",
+        "invalid_client",
+        "The credentials come from the key \"secret\" of the Secret \"oidc\" (spec.clientSecretRef).",
+    ];
     assert_failure(&findings, &CheckName::ClientCredentials, Reason::ClientRejected, &words);
     assert!(!told(&findings).contains("incorrect-horse"));
 }
@@ -159,7 +163,10 @@ async fn a_slash_too_many_is_explained() {
     let mut spec = shared_spec(&json!({ "clientID": "public" }));
     spec["issuer"] = format!("{}/", SHARED.provider.issuer()).into();
     let findings = examine(&spec, &[authority()]).await;
-    let words = ["the document's does not end with a slash, and the expected one does"];
+    let words = [
+        "the document's does not end with a slash, and the expected one does",
+        "Remove the trailing slash from spec.issuer.",
+    ];
     assert_failure(&findings, &CheckName::IssuerMatches, Reason::IssuerMismatch, &words);
     assert_not_reached(&findings, &[CheckName::Endpoints, CheckName::SigningKeys]);
 }

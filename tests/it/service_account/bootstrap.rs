@@ -90,7 +90,13 @@ async fn a_key_must_be_the_accounts_and_the_account_in_the_team() -> Result<()> 
             "KeyMalformed",
             "has 4 characters after its first dash",
         ),
-        ("unknown", ("name: sa-key", "name: unknown"), "KeyAccepted", "Unauthorized", "store a valid one"),
+        (
+            "unknown",
+            ("name: sa-key", "name: unknown"),
+            "KeyAccepted",
+            "Unauthorized",
+            "The credentials come from the key \"key\" of the Secret \"unknown\" (spec.",
+        ),
         ("lonely", ("team: research", "team: elsewhere"), "Membership", "NotAMember", "it is in research"),
     ] {
         robot.workspace.apply(&resource(name, change)).await?;

@@ -7,6 +7,7 @@
 
 mod cases;
 mod definitions;
+mod descriptions;
 mod limits;
 mod opinion;
 mod rules;

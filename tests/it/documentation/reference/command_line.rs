@@ -67,7 +67,7 @@ fn the_command_line_is_up_to_date() -> Result<()> {
         "# Command line\n\n{NOTE}`wandb-auth-operator COMMAND --help` says the same. `RUST_LOG` sets the log filter of `run`. The \
          cluster comes from `KUBECONFIG` or from the pod.\n\n\
          | exit code of `check`, `render` and `import` | means |\n|---|---|\n\
-         | 0 | all is well |\n| 1 | a check failed; for `import` also that a value would change |\n\
+         | 0 | all is well, apart from warnings |\n| 1 | a check failed, or warns with `--fail-on-warning`; for `import` also that a value would change |\n\
          | 2 | something kept the command from its work: a file, the spec or a reference |\n\n"
     );
     let commands: Vec<_> = program.get_subcommands().filter(|command| command.get_name() != "help").collect();

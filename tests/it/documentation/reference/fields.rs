@@ -8,8 +8,13 @@ use wandb_auth_operator::api::custom_resource_definitions;
 
 use super::{NOTE, Table, check, code};
 
-/// The pattern of a duration, by which one is recognised.
-const DURATION: &str = "(h|m|s|ms)";
+/// The words of a duration's own rule, by which one is recognised.
+const DURATION: &str = "must be a duration such as 30s, 5m or 1h30m";
+
+fn is_duration(schema: &Value) -> bool {
+    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
+    rules.into_iter().flatten().any(|rule| text(rule, "message") == DURATION)
+}
 
 /// A kind and its schema.
 struct Kind {
@@ -58,9 +63,8 @@ fn is_key_reference(schema: &Value) -> bool {
 }
 
 fn type_of(schema: &Value) -> String {
-    let is_duration = text(schema, "pattern").contains(DURATION);
     match text(schema, "type") {
-        _ if is_duration => "duration".to_owned(),
+        _ if is_duration(schema) => "duration".to_owned(),
         "object" if is_key_reference(schema) => "`{name, key}`".to_owned(),
         "object" => match schema.get("additionalProperties") {
             Some(values) if values.is_object() => format!("map of {}", type_of(values)),
@@ -89,7 +93,7 @@ fn limits(schema: &Value) -> String {
     for (name, noun) in [("maxItems", "items"), ("maxProperties", "entries")] {
         limits.extend(whole(name).map(|most| format!("At most {most} {noun}.")));
     }
-    if let Some(most) = whole("maxLength").filter(|_| !text(schema, "pattern").contains(DURATION)) {
+    if let Some(most) = whole("maxLength").filter(|_| !is_duration(schema)) {
         limits.push(format!("At most {most} characters."));
     }
     limits.join(" ")
@@ -167,7 +171,7 @@ fn custom_resources_are_up_to_date() -> Result<()> {
         let messages = messages.iter().fold(String::new(), |text, message| text + "- " + message + "\n");
         let Kind { name, plural, short_name, .. } = kind;
         let text = format!(
-            "# {name}\n\n{NOTE}{}\n\n`auth.wandb.com/v1alpha1`, `{plural}`, short name `{short_name}`. `kubectl explain {name}.spec \
+            "# {name}\n\n{NOTE}{}\n\n`auth.wandb.com/v1alpha1`, `{plural}`, short name `{short_name}`. `kubectl explain {short_name}.spec \
              --recursive` shows the same in a cluster. Durations are written like `30s`, `5m` or `1h30m`. A `{{name, key}}` is the \
              name and key of a Secret (or ConfigMap, where the field says so) in the resource's own namespace.\n\n\
              ## Fields of its own\n\n{}## Fields that every kind has\n\n{}## Status\n\n{}## Rules\n\nThe API server refuses a \

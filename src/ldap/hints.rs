@@ -1,0 +1,246 @@
+//! What the directory has instead of what was not found, so that a message can name the one fix.
+//!
+//! A hint costs one small search, and a search that fails is no hint: it never hides the failure that it is for.
+//! Names are shown, never values of people's attributes.
+
+use ldap3::Scope;
+
+use super::{
+    Directory, Dn, GroupName,
+    connection::{AttributeSelection, Connection, Query},
+    entry::Entry,
+    search::{ANYTHING, equals, find, look_up_names},
+};
+use crate::problem::{enumerate, quote};
+
+/// The entry in which a server describes itself (RFC 4512 section 5.1).
+const ROOT_DSE: &str = "";
+
+/// The attributes in which it says what it holds; the first is Active Directory's own.
+const DEFAULT_CONTEXT: &str = "defaultNamingContext";
+const CONTEXTS: &str = "namingContexts";
+
+/// The most groups that are compared with a name.
+const GROUPS: u16 = 200;
+
+/// The most similar names that a message shows.
+const SHOWN: usize = 3;
+
+/// How alike two names must be, from 0 to 1, for one to be meant by the other.
+const ALIKE: f64 = 0.8;
+
+/// What the server holds, in a sentence; nothing where it does not say, or where the base is within it.
+pub async fn naming_contexts(connection: &mut Connection, field: &str, base: &Dn) -> Option<String> {
+    let query = Query {
+        base: ROOT_DSE,
+        scope: Scope::Base,
+        filter: ANYTHING,
+        attributes: &[DEFAULT_CONTEXT, CONTEXTS],
+        limit: 1,
+        content: AttributeSelection::Values,
+    };
+    let entry = find(connection, &query).await.ok()?.entries.into_iter().next()?;
+    contexts_in_words(&entry, field, base)
+}
+
+fn contexts_in_words(entry: &Entry, field: &str, base: &Dn) -> Option<String> {
+    let default: Vec<_> = entry.values(DEFAULT_CONTEXT).collect();
+    let contexts: Vec<_> = if default.is_empty() { entry.values(CONTEXTS).collect() } else { default };
+    let is_within = |context: &&str| Dn::parse(context).is_ok_and(|context| base.is_within(&context));
+    if contexts.is_empty() || contexts.iter().any(is_within) {
+        return None;
+    }
+    Some(match contexts.as_slice() {
+        [only] => {
+            let only = quote(only);
+            format!(
+                "The directory holds {only} (namingContexts): set {field} to that or to an entry below it."
+            )
+        }
+        several => format!(
+            "The directory holds {} (namingContexts): set {field} to one of these or to an entry below one.",
+            enumerate_dns(several)
+        ),
+    })
+}
+
+/// DNs hold commas, so they are divided by semicolons.
+fn enumerate_dns(names: &[&str]) -> String {
+    let quoted: Vec<_> = names.iter().take(SHOWN).map(|name| quote(name)).collect();
+    let more = if names.len() > SHOWN { " and more" } else { "" };
+    format!("{}{more}", quoted.join("; "))
+}
+
+/// The groups whose names are like the one that does not exist, in a sentence.
+pub async fn similar_groups(
+    connection: &mut Connection,
+    directory: &Directory,
+    name: &GroupName,
+) -> Option<String> {
+    let wanted = match name {
+        GroupName::Dn(dn) => dn.first_value()?.to_owned(),
+        GroupName::Name(name) => name.clone(),
+    };
+    let class = directory.groups_filter();
+    let mut found = Vec::new();
+    // A group of this very name elsewhere is found in a directory of any size.
+    for filter in [super::search::all_of(&[class.clone(), equals("cn", &wanted)]), class] {
+        let query = Query {
+            base: directory.group_base().as_str(),
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: &["cn"],
+            limit: GROUPS,
+            content: AttributeSelection::Values,
+        };
+        found.extend(find(connection, &query).await.ok()?.entries);
+    }
+    let known: Vec<_> = found
+        .iter()
+        .filter_map(|entry| {
+            let cn = entry.values("cn").next()?;
+            let shown = match name {
+                GroupName::Dn(_) => entry.dn.as_str(),
+                GroupName::Name(_) => cn,
+            };
+            Some((cn, shown))
+        })
+        .collect();
+    Some(similar_in_words(&wanted, &known, directory.group_base()))
+}
+
+/// `known` are the names of groups, each with how it is shown.
+fn similar_in_words(wanted: &str, known: &[(&str, &str)], base: &Dn) -> String {
+    if known.is_empty() {
+        return format!("The account sees no group at all under {}.", quote(base.as_str()));
+    }
+    let mut alike: Vec<_> = known
+        .iter()
+        .map(|(name, shown)| (likeness(wanted, name), *shown))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .collect();
+    alike.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(right.1)));
+    let mut names: Vec<_> = alike.into_iter().map(|(_, shown)| shown).collect();
+    names.dedup();
+    match names.as_slice() {
+        [] => {
+            let mut all: Vec<_> = known.iter().map(|(_, shown)| *shown).collect();
+            all.sort_unstable();
+            all.dedup();
+            format!("None has a similar name; it has for example {}.", enumerate_dns(&all))
+        }
+        [only] => format!("Did you mean {}?", quote(only)),
+        several => format!("Similar names are {}.", enumerate_dns(several)),
+    }
+}
+
+/// How alike two names are: one within the other counts as alike.
+fn likeness(wanted: &str, name: &str) -> f64 {
+    const SHORTEST: usize = 3;
+    let (wanted, name) = (wanted.to_lowercase(), name.to_lowercase());
+    let is_within = |part: &str, whole: &str| part.chars().count() >= SHORTEST && whole.contains(part);
+    let alike = strsim::jaro_winkler(&wanted, &name);
+    if is_within(&wanted, &name) || is_within(&name, &wanted) { alike.max(ALIKE) } else { alike }
+}
+
+/// The names of the attributes that a person's entry has, the likely ones first, in a sentence.
+pub async fn attributes_there(
+    connection: &mut Connection,
+    person: &Entry,
+    role: &str,
+    attribute: &str,
+) -> Option<String> {
+    const EVERY_USER_ATTRIBUTE: &[&str] = &["*", "memberOf"];
+    let dn = Dn::parse(&person.dn).ok()?;
+    let entry = look_up_names(connection, &dn, ANYTHING, EVERY_USER_ATTRIBUTE).await.ok()??;
+    attributes_in_words(entry.answered_names(), role, attribute)
+}
+
+fn attributes_in_words<'a>(
+    names: impl Iterator<Item = &'a str>,
+    role: &str,
+    attribute: &str,
+) -> Option<String> {
+    let usual: &[&str] = match role {
+        "email" => &["mail", "userPrincipalName", "email", "rfc822Mailbox"],
+        "group" => &["memberOf", "isMemberOf", "gidNumber", "departmentNumber", "ou"],
+        _ => &[],
+    };
+    let is_usual = |name: &str| usual.iter().any(|usual| usual.eq_ignore_ascii_case(name));
+    let mut names: Vec<_> = names.filter(|name| !name.eq_ignore_ascii_case("objectClass")).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return None;
+    }
+    let rank = |name: &&str| {
+        let likeness = strsim::jaro_winkler(&attribute.to_lowercase(), &name.to_lowercase());
+        if is_usual(name) { likeness + 1.0 } else { likeness }
+    };
+    names.sort_by(|left, right| rank(right).total_cmp(&rank(left)).then(left.cmp(right)));
+    Some(format!("Among the attributes of an entry are {}.", enumerate(names)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_elsewhere_is_told_what_the_directory_holds() {
+        let base = Dn::parse("dc=example,dc=com").unwrap();
+        let entry = |attribute: &str, values: &[&str]| Entry::with("", &[(attribute, values)]);
+        for (entry, words) in [
+            (
+                entry(CONTEXTS, &["dc=example,dc=org"]),
+                Some("dc=example,dc=org (namingContexts): set spec.baseDN to that"),
+            ),
+            (
+                entry(CONTEXTS, &["dc=a", "dc=b"]),
+                Some("holds dc=a; dc=b (namingContexts): set spec.baseDN to one of these"),
+            ),
+            (entry(CONTEXTS, &["dc=a", "dc=b", "dc=c", "dc=d"]), Some("dc=c and more (namingContexts)")),
+            (entry(DEFAULT_CONTEXT, &["DC=corp"]), Some("holds DC=corp")),
+            // The base is within it, so that the closest entry says more.
+            (entry(CONTEXTS, &["DC=Com"]), None),
+            (entry(CONTEXTS, &[]), None),
+        ] {
+            let told = contexts_in_words(&entry, "spec.baseDN", &base);
+            assert_eq!(told.is_some(), words.is_some(), "{told:?}");
+            assert!(told.unwrap_or_default().contains(words.unwrap_or_default()), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_group_is_told_the_similar_ones() {
+        let base = Dn::parse("ou=groups,dc=example,dc=org").unwrap();
+        for (wanted, known, words) in [
+            (
+                "wandb-user",
+                &[("wandb-users", "wandb-users"), ("staff", "staff")][..],
+                "Did you mean wandb-users?",
+            ),
+            ("wandb", &[("wandb-users", "a"), ("wandb-admins", "b")], "Similar names are a; b."),
+            ("nonsense", &[("staff", "staff"), ("empty", "empty")], "it has for example empty; staff."),
+            ("wandb", &[("WANDB", "cn=WANDB,ou=b")], "Did you mean cn=WANDB,ou=b?"),
+            ("wandb", &[], "sees no group at all under ou=groups"),
+        ] {
+            let told = similar_in_words(wanted, known, &base);
+            assert!(told.contains(words), "{told}");
+        }
+    }
+
+    #[test]
+    fn likely_attributes_come_first() {
+        let told =
+            attributes_in_words(["cn", "objectClass", "sn", "mail"].into_iter(), "email", "mailAddress");
+        assert!(
+            told.as_deref()
+                .is_some_and(|told| told.starts_with("Among the attributes of an entry are mail, ")),
+            "{told:?}"
+        );
+        assert!(!told.unwrap_or_default().contains("objectClass"));
+        let told = attributes_in_words(["cn", "displayName"].into_iter(), "name", "displayname2");
+        assert_eq!(told.as_deref(), Some("Among the attributes of an entry are displayName, cn."));
+        assert_eq!(attributes_in_words(std::iter::empty(), "email", "mail"), None);
+    }
+}
