@@ -4,9 +4,11 @@
 pub mod addresses;
 mod clock;
 mod cluster;
+mod requests;
 
 pub use clock::Now;
 pub use cluster::{Acceptance, Cluster};
+pub use requests::Requests;
 
 use std::{
     pin::Pin,
@@ -31,6 +33,8 @@ use kube::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service, layer::layer_fn};
 
+use requests::{count, verb};
+
 /// How long a read, a page of a list or the beginning of a watch may take. The API server itself refuses after 15
 /// seconds what it had no time for.
 pub const READ_LIMIT: Duration = Duration::from_secs(20);
@@ -41,12 +45,13 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(35);
 /// Makes a client whose requests end within these limits.
 ///
 /// The client retries nothing: who asks knows better how often, and reports what the API server said.
-pub fn client(mut config: Config, writes: &Writes) -> kube::Result<Client> {
+pub fn client(mut config: Config, writes: &Writes, requests: &Requests) -> kube::Result<Client> {
     config.default_retry = false;
-    let writes = writes.clone();
+    let (writes, requests) = (writes.clone(), requests.clone());
     let layer = layer_fn(move |inner| Limited {
         inner,
         writes: writes.clone(),
+        requests: requests.clone(),
         read: READ_LIMIT,
         write: WRITE_LIMIT,
     });
@@ -87,6 +92,7 @@ struct NoAnswer(Duration);
 struct Limited<S> {
     inner: S,
     writes: Writes,
+    requests: Requests,
     read: Duration,
     write: Duration,
 }
@@ -112,9 +118,14 @@ where
         let limit = if is_read { self.read } else { self.write };
         let deadline = Instant::now() + limit;
         let write = (!is_read).then(|| self.writes.begin());
+        let verb = verb(request.method(), request.uri().path(), is_watch);
+        let requests = self.requests.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = timeout_at(deadline, answer).await.map_err(|_| NoAnswer(limit))?;
+            let answer = timeout_at(deadline, answer).await;
+            let status = answer.as_ref().ok().and_then(|answer| Some(answer.as_ref().ok()?.status()));
+            count(&requests, verb, status);
+            let answer = answer.map_err(|_| NoAnswer(limit))?;
             drop(write);
             // A watch goes on for minutes, and who watches sees whether anything still comes.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));
@@ -202,7 +213,8 @@ mod tests {
 
     async fn ask(server: Server, method: Method, path: &str) -> String {
         let writes = Writes::default();
-        let limited = Limited { inner: server, writes: writes.clone(), read: READ, write: WRITE };
+        let requests = Requests::default();
+        let limited = Limited { inner: server, writes: writes.clone(), requests, read: READ, write: WRITE };
         let request = Request::builder().method(method).uri(path).body(Vec::new()).unwrap();
         let answer = Client::new(limited, "default").request_text(request).await;
         assert_eq!(writes.unanswered(), 0);

@@ -66,9 +66,10 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     // What runs write is counted: the Lease is given up only when nothing of it can still be done.
     let writes = Writes::default();
     let unusable = "the cluster's address or credentials are not usable";
-    let client = api_server::client(config.clone(), &writes).context(unusable)?;
-    let beside = api_server::client(config.clone(), &Writes::default()).context(unusable)?;
     let metrics = Arc::new(Metrics::default());
+    let requests = metrics.api_requests();
+    let client = api_server::client(config.clone(), &writes, requests).context(unusable)?;
+    let beside = api_server::client(config.clone(), &Writes::default(), requests).context(unusable)?;
     let readiness = Readiness::default();
     let watches = Watches::default();
     let tasks = TaskTracker::new();

@@ -45,6 +45,8 @@ pub struct CheckHistory<E> {
     failures: u32,
     /// When the checks ran; nothing where only a status tells of them.
     checked_at: Option<Instant>,
+    /// The same in the API server's time, also where a status tells of it.
+    pub last_check: Option<Timestamp>,
     /// Since when only a status tells that the checks passed, where they need not be made again at once.
     spread: Option<Spread>,
     /// When the values must be renewed.
@@ -218,12 +220,19 @@ impl<E> CheckHistory<E> {
             proven,
             failures,
             checked_at,
+            last_check: None,
             spread: None,
             renewal,
             refusal,
             jitter,
             usage,
         }
+    }
+
+    /// The same with the time of the run.
+    #[must_use]
+    pub fn dated(self, last_check: Timestamp) -> Self {
+        Self { last_check: Some(last_check), ..self }
     }
 
     /// What a status tells of an earlier process's run with the same inputs.
@@ -267,6 +276,7 @@ impl<E> CheckHistory<E> {
             proven,
             failures,
             checked_at: None,
+            last_check: status.last_check_time.as_ref().map(|time| time.0),
             spread: None,
             renewal: Renewal::Never,
             refusal: refusal.map(|finding| (finding, now)),
