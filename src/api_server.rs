@@ -4,9 +4,11 @@
 pub mod addresses;
 mod clock;
 mod cluster;
+mod requests;
 
 pub use clock::Now;
 pub use cluster::{Acceptance, Cluster};
+pub use requests::Requests;
 
 use std::{
     pin::Pin,
@@ -31,6 +33,8 @@ use kube::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service, layer::layer_fn};
 
+use requests::{count, verb};
+
 /// The time limit for a read, for a page of a list, and for the beginning of a watch. The API server itself refuses
 /// a request after 15 seconds if it had no time for it.
 pub const READ_LIMIT: Duration = Duration::from_secs(20);
@@ -42,12 +46,13 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(35);
 ///
 /// The client does not retry requests: the caller knows better how often to try, and reports what the API server
 /// said.
-pub fn client(mut config: Config, writes: &Writes) -> kube::Result<Client> {
+pub fn client(mut config: Config, writes: &Writes, requests: &Requests) -> kube::Result<Client> {
     config.default_retry = false;
-    let writes = writes.clone();
+    let (writes, requests) = (writes.clone(), requests.clone());
     let layer = layer_fn(move |inner| Limited {
         inner,
         writes: writes.clone(),
+        requests: requests.clone(),
         read: READ_LIMIT,
         write: WRITE_LIMIT,
     });
@@ -88,6 +93,7 @@ struct NoAnswer(Duration);
 struct Limited<S> {
     inner: S,
     writes: Writes,
+    requests: Requests,
     read: Duration,
     write: Duration,
 }
@@ -113,9 +119,14 @@ where
         let limit = if is_read { self.read } else { self.write };
         let deadline = Instant::now() + limit;
         let write = (!is_read).then(|| self.writes.begin());
+        let verb = verb(request.method(), request.uri().path(), is_watch);
+        let requests = self.requests.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = timeout_at(deadline, answer).await.map_err(|_| NoAnswer(limit))?;
+            let answer = timeout_at(deadline, answer).await;
+            let status = answer.as_ref().ok().and_then(|answer| Some(answer.as_ref().ok()?.status()));
+            count(&requests, verb, status);
+            let answer = answer.map_err(|_| NoAnswer(limit))?;
             drop(write);
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));
@@ -203,7 +214,8 @@ mod tests {
 
     async fn ask(server: Server, method: Method, path: &str) -> String {
         let writes = Writes::default();
-        let limited = Limited { inner: server, writes: writes.clone(), read: READ, write: WRITE };
+        let requests = Requests::default();
+        let limited = Limited { inner: server, writes: writes.clone(), requests, read: READ, write: WRITE };
         let request = Request::builder().method(method).uri(path).body(Vec::new()).unwrap();
         let answer = Client::new(limited, "default").request_text(request).await;
         assert_eq!(writes.unanswered(), 0);

@@ -62,6 +62,9 @@
 //!   a few times; who goes on writing it is mended whenever the operator looks anyway.
 //!   Tests: `engine::statuses::a_leader_that_was_paused_writes_no_old_status`,
 //!   `engine::statuses::what_somebody_else_wrote_is_mended_within_seconds`, `engine::statuses::two_writers_make_no_storm`.
+//! - A status names the Secrets and ConfigMaps that it speaks of, at the versions that were read: nothing says Ready of
+//!   one that was not looked at yet.
+//!   Tests: `engine::kubectl::a_script_can_wait_for_a_changed_secret`.
 //! - W&B Server is a Go program: what Go's libraries make of certificates, documents, keys, tokens and directories
 //!   is the verdict, and tests compare both.
 //!   Tests: `trust::chains::every_chain_is_judged_as_go_judges_it`, `trust::bundles::every_bundle_is_read_as_go_reads_it`,

@@ -68,9 +68,10 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     // performed.
     let writes = Writes::default();
     let unusable = "the cluster's address or credentials are not usable";
-    let client = api_server::client(config.clone(), &writes).context(unusable)?;
-    let beside = api_server::client(config.clone(), &Writes::default()).context(unusable)?;
     let metrics = Arc::new(Metrics::default());
+    let requests = metrics.api_requests();
+    let client = api_server::client(config.clone(), &writes, requests).context(unusable)?;
+    let beside = api_server::client(config.clone(), &Writes::default(), requests).context(unusable)?;
     let readiness = Readiness::default();
     let watches = Watches::default();
     let tasks = TaskTracker::new();

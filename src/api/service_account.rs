@@ -23,8 +23,11 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common, du
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.instance.baseURL"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Warnings", type_ = "integer", json_path = ".status.warnings"),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretRef.name"),
+    printcolumn(name = "Last Check", type_ = "date", json_path = ".status.lastCheckTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
     validation = common::secret_name_stays(),
     validation = common::name_leaves_room(),
     validation = generated_keys_keep_their_account()

@@ -1,6 +1,6 @@
 //! `status`: what the operator found, in a form that is equal when the findings are equal.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,27 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub checks: Vec<CheckStatus>,
+
+    /// How many of `checks` are warnings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<u32>,
+
+    /// When the checks ran last. It is written with whatever else changes, and otherwise once an hour at most, so that it may be an hour behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check_time: Option<Time>,
+
+    /// When the Secret was written last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_published_time: Option<Time>,
+
+    /// The first 256 characters of the last value of the annotation `auth.wandb.com/recheck` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_recheck: Option<String>,
+
+    /// The Secrets and ConfigMaps that this status speaks of, at the versions that were read: what `observedGeneration` is for the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub observed_references: Vec<ObservedReference>,
 
     /// Identifies the spec, the versions of the referenced objects and the re-check annotation that `checks` speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +70,18 @@ pub struct NoDetails {}
 pub struct SecretReference {
     /// Name of the Secret.
     pub name: String,
+}
+
+/// A Secret or ConfigMap that the spec refers to, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedReference {
+    /// `Secret` or `ConfigMap`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its `metadata.resourceVersion`.
+    pub resource_version: String,
 }
 
 /// The finding of one check. Carries no times, so that equal findings are equal.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::{Client, Config, client::Body, config::AuthInfo};
 
 use super::{
-    Writes, client,
+    Requests, Writes, client,
     clock::{Clock, Now},
 };
 use crate::{error::in_words, sensitive::Sensitive, token::Token};
@@ -80,7 +80,7 @@ impl Cluster {
 /// The status of a request that every authenticated account may make.
 async fn ask(config: Config) -> kube::Result<StatusCode> {
     let request = Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
-    Ok(client(config, &Writes::default())?.send(request).await?.status())
+    Ok(client(config, &Writes::default(), &Requests::default())?.send(request).await?.status())
 }
 
 fn audiences(token: &Sensitive) -> Vec<String> {

@@ -14,9 +14,15 @@ use super::{
         backoff::{Backoff, ResourceKey},
         slots::Slots,
     },
-    status::events::EventType,
+    status::events::{EventType, Transition},
 };
-use crate::{api::CheckStatus, api_server::Cluster, error::Error, net::SharedNetwork, problem::Problem};
+use crate::{
+    api::{CheckStatus, names::EventReason},
+    api_server::Cluster,
+    error::Error,
+    net::SharedNetwork,
+    problem::Problem,
+};
 
 /// The time limits for states that may still become right by themselves.
 #[derive(Clone, Copy, Debug)]
@@ -145,24 +151,62 @@ impl<K: Kind> Context<K> {
 
     /// Publishes an event, and writes the same to the log. It does not wait for the API server.
     pub(super) fn publish_event(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
-        Self::log(object, notice, None);
+        let reason = notice.reason.to_string();
+        Self::log(object, notice.tone, &Line { reason: &reason, text: &notice.note, ..Line::default() });
+        self.announce(object, notice);
+    }
+
+    /// The same for a change of the status, of which the log says all that the status does.
+    pub(super) fn tell_transition(
+        &self,
+        object: &impl Resource<DynamicType = ()>,
+        transition: &Transition,
+        failed: Option<&CheckStatus>,
+    ) {
+        let event = transition.notice.as_ref().map(|notice| notice.reason);
+        let reason = event.map_or_else(|| transition.reason.clone(), |event| event.to_string());
+        let check = failed.filter(|_| event == Some(EventReason::CheckFailed));
+        let found = check.map(|check| format!("{}: {}", check.name, check.message));
+        let line = Line {
+            reason: &reason,
+            condition: Some(transition.condition.as_str()),
+            check: check.map(|check| check.name.as_str()),
+            check_reason: check.map(|check| check.reason.as_str()),
+            text: found.as_deref().unwrap_or(&transition.message),
+        };
+        Self::log(object, transition.tone, &line);
+        if let Some(notice) = &transition.notice {
+            self.announce(object, notice);
+        }
+    }
+
+    fn announce(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
+        self.metrics.happened::<K>(object, notice.reason);
         self.events.publish_event(object.object_ref(&()), notice);
     }
 
-    /// Writes what is told to the log, with the check that it is about, if it is about one.
-    pub(super) fn log(
-        object: &impl Resource<DynamicType = ()>,
-        notice: &EventDraft,
-        check: Option<&CheckStatus>,
-    ) {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let (kind, reason, note) = (K::kind(&()), notice.reason.to_string(), notice.note.as_str());
-        let (check, check_reason) = check.map(|check| (check.name.as_str(), check.reason.as_str())).unzip();
-        match notice.tone {
-            EventType::Normal => tracing::info!(%kind, namespace, name, reason, "{note}"),
+    fn log(object: &impl Resource<DynamicType = ()>, tone: EventType, line: &Line<'_>) {
+        let (kind, namespace, name) =
+            (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
+        let Line { reason, condition, check, check_reason, text } = *line;
+        match tone {
+            EventType::Normal => tracing::info!(%kind, namespace, name, condition, reason, "{text}"),
             EventType::Warning => {
-                tracing::warn!(%kind, namespace, name, reason, check, check_reason, "{note}")
+                tracing::warn!(%kind, namespace, name, condition, reason, check, check_reason, "{text}");
             }
         }
     }
+}
+
+/// What a line of the log says of a resource.
+#[derive(Clone, Copy, Default)]
+struct Line<'a> {
+    /// The event's reason, or the condition's where there is no event.
+    reason: &'a str,
+    /// The condition that changed.
+    condition: Option<&'a str>,
+    /// The check that failed, and why.
+    check: Option<&'a str>,
+    check_reason: Option<&'a str>,
+    text: &'a str,
 }

@@ -30,6 +30,7 @@ use super::{
     checks::refused_credentials::{recall_once_listed, run_after_acceptances},
     deletion::{end_with_namespace, release_unreadable},
     reconcile,
+    run_record::RunRecord,
     scheduling::{
         backoff::{Failure, ResourceKey, random_share, retry_after},
         slots::Slot,
@@ -320,6 +321,8 @@ async fn report_unreadable<K: Kind>(
         looks: &[],
         secret_name: String::new(),
         threshold: 0,
+        record: RunRecord::default(),
+        resource: String::new(),
     };
     let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
     if previous.as_ref() == Some(&status) {
@@ -341,6 +344,7 @@ fn retry<K: Kind>(object: &Guarded<K>, error: &Error, context: &Context<K>) -> A
     let wait = context.backoff.next(ResourceKey::of(object), Failure::of(error), random_share());
     let wait = wait.max(asked_for.unwrap_or_default());
     if !matches!(error, Error::Stopping | Error::Gone) {
+        context.metrics.failed::<K>();
         tracing::warn!(
             kind = %K::kind(&()),
             namespace = object.namespace(),

@@ -1,4 +1,6 @@
-//! The metrics for Prometheus. Every metric name is defined here and nowhere else.
+//! The metrics for Prometheus. Every metric name is defined here and nowhere else, but for those of every process.
+
+mod process;
 
 use std::{
     borrow::Cow,
@@ -12,15 +14,19 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
+use self::process::Process;
 use super::{Findings, Kind, MetricTimestamps};
-use crate::api::{CheckName, ConditionType, Status};
+use crate::{
+    api::{CheckName, ConditionType, Status, names::EventReason},
+    api_server::Requests,
+};
 
 /// The name of a kind as a label value.
 type KindLabel = Cow<'static, str>;
@@ -55,6 +61,11 @@ struct KindLabels {
     kind: KindLabel,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
 impl ResourceLabels {
     fn check(&self, check: Cow<'static, str>, result: &'static str) -> CheckLabels {
         CheckLabels {
@@ -75,10 +86,16 @@ pub struct Metrics {
     leading: Gauge,
     ready: Family<ResourceLabels, Gauge>,
     suspended: Family<ResourceLabels, Gauge>,
+    warnings: Family<ResourceLabels, Gauge>,
     check_result: Family<CheckLabels, Gauge>,
     check_duration: Family<CheckKindLabels, Histogram, fn() -> Histogram>,
     last_check: Family<ResourceLabels, Seconds>,
     reconcile_duration: Family<KindLabels, Histogram, fn() -> Histogram>,
+    reconcile_errors: Family<KindLabels, Counter>,
+    rollbacks: Family<ResourceLabels, Counter>,
+    rotations: Family<ResourceLabels, Counter>,
+    repairs: Family<ResourceLabels, Counter>,
+    api_requests: Requests,
     certificate_not_after: Family<ResourceLabels, Seconds>,
     token_expiration: Family<ResourceLabels, Seconds>,
     api_key_age: Family<ResourceLabels, Seconds>,
@@ -103,10 +120,16 @@ impl Default for Metrics {
             leading: Gauge::default(),
             ready: Family::default(),
             suspended: Family::default(),
+            warnings: Family::default(),
             check_result: Family::default(),
             check_duration: Family::new_with_constructor(durations),
             last_check: Family::default(),
             reconcile_duration: Family::new_with_constructor(durations),
+            reconcile_errors: Family::default(),
+            rollbacks: Family::default(),
+            rotations: Family::default(),
+            repairs: Family::default(),
+            api_requests: Family::default(),
             certificate_not_after: Family::default(),
             token_expiration: Family::default(),
             api_key_age: Family::default(),
@@ -137,6 +160,11 @@ impl Metrics {
             self.suspended.clone(),
         );
         registry.register(
+            "wandb_auth_resource_warnings",
+            "How many of the resource's checks have a warning",
+            self.warnings.clone(),
+        );
+        registry.register(
             "wandb_auth_check_result",
             "1 for the result that a check had last: Passed, Warning, Failed or Skipped",
             self.check_result.clone(),
@@ -156,14 +184,65 @@ impl Metrics {
             "How long runs took, their checks included",
             self.reconcile_duration.clone(),
         );
+        self.counters_registered()
+    }
+
+    fn counters_registered(mut self) -> Self {
+        let registry = &mut self.registry;
         registry.register(
-            "wandb_auth_certificate_not_after_seconds",
+            "wandb_auth_reconcile_errors",
+            "How many runs ended before they came to a status, and are tried again",
+            self.reconcile_errors.clone(),
+        );
+        registry.register(
+            "wandb_auth_rollbacks",
+            "How often the resource's target went back to the values of before",
+            self.rollbacks.clone(),
+        );
+        registry.register(
+            "wandb_auth_rotations",
+            "How often the resource's API key was replaced",
+            self.rotations.clone(),
+        );
+        registry.register(
+            "wandb_auth_repairs",
+            "How often the resource's Secret or target was put right after somebody else changed it",
+            self.repairs.clone(),
+        );
+        registry.register(
+            "wandb_auth_api_requests",
+            "How many requests were sent to the API server; the code is none where it did not answer",
+            self.api_requests.clone(),
+        );
+        registry.register(
+            "wandb_auth_build",
+            "1, with the version of the operator",
+            Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") }),
+        );
+        registry.register_collector(Box::new(Process::started_now()));
+        self.times_registered()
+    }
+
+    fn times_registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "wandb_auth_certificate_not_after_timestamp_seconds",
             "When the server's certificate expires",
             self.certificate_not_after.clone(),
         );
         registry.register(
-            "wandb_auth_token_expiration_seconds",
+            "wandb_auth_certificate_not_after_seconds",
+            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which goes with the next release",
+            self.certificate_not_after.clone(),
+        );
+        registry.register(
+            "wandb_auth_token_expiration_timestamp_seconds",
             "When the published token expires",
+            self.token_expiration.clone(),
+        );
+        registry.register(
+            "wandb_auth_token_expiration_seconds",
+            "The old name of wandb_auth_token_expiration_timestamp_seconds, which goes with the next release",
             self.token_expiration.clone(),
         );
         registry.register(
@@ -174,7 +253,12 @@ impl Metrics {
         self
     }
 
-    /// Records whether this process works on resources, or stands by.
+    /// Where requests to the API server are counted.
+    pub fn api_requests(&self) -> &Requests {
+        &self.api_requests
+    }
+
+    /// Notes whether this process works on resources, or stands by.
     pub fn leads(&self, leading: bool) {
         self.leading.set(i64::from(leading));
     }
@@ -228,7 +312,16 @@ impl Metrics {
         let resource = labels(object);
         self.ready.get_or_create(&resource).set(i64::from(ready));
         self.suspended.get_or_create(&resource).set(i64::from(object.common().suspend));
+        self.warnings.get_or_create(&resource).set(status.warnings.unwrap_or_default().into());
         set(&self.token_expiration, &resource, metric_timestamps.token_expiration);
+        // A counter that begins with 1 has no rise that anybody could be told of.
+        self.repairs.get_or_create(&resource).inc_by(0);
+        if object.common().target.is_some() {
+            self.rollbacks.get_or_create(&resource).inc_by(0);
+        }
+        if metric_timestamps.api_key_since.is_some() {
+            self.rotations.get_or_create(&resource).inc_by(0);
+        }
         if let Some(since) = metric_timestamps.api_key_since {
             self.api_keys().insert(resource, since);
         } else {
@@ -237,10 +330,27 @@ impl Metrics {
         }
     }
 
-    /// Records how long a run took.
+    /// Counts what an event tells of, where there is a counter for that.
+    pub fn happened<K: Kind>(&self, object: &impl Resource<DynamicType = ()>, reason: EventReason) {
+        let counter = match reason {
+            EventReason::RolledBack => &self.rollbacks,
+            EventReason::KeyRotated => &self.rotations,
+            EventReason::Repaired => &self.repairs,
+            _ => return,
+        };
+        counter.get_or_create(&labels_of::<K>(object)).inc();
+    }
+
+    /// Notes how long a run took.
     pub fn reconciled<K: Kind>(&self, duration: Duration) {
         let labels = KindLabels { kind: K::kind(&()) };
         self.reconcile_duration.get_or_create(&labels).observe(duration.as_secs_f64());
+        self.reconcile_errors.get_or_create(&labels).inc_by(0);
+    }
+
+    /// Counts a run that ended with an error.
+    pub fn failed<K: Kind>(&self) {
+        self.reconcile_errors.get_or_create(&KindLabels { kind: K::kind(&()) }).inc();
     }
 
     /// Removes the series of a resource that does not exist any more.
@@ -251,6 +361,10 @@ impl Metrics {
         }
         self.ready.remove(&resource);
         self.suspended.remove(&resource);
+        self.warnings.remove(&resource);
+        for counter in [&self.rollbacks, &self.rotations, &self.repairs] {
+            counter.remove(&resource);
+        }
         self.last_check.remove(&resource);
         self.certificate_not_after.remove(&resource);
         self.token_expiration.remove(&resource);
@@ -296,6 +410,11 @@ fn set(family: &Family<ResourceLabels, Seconds>, resource: &ResourceLabels, time
 }
 
 fn labels<K: Kind>(object: &K) -> ResourceLabels {
+    labels_of::<K>(object)
+}
+
+/// The labels of an object of a kind that it may not decode as.
+fn labels_of<K: Kind>(object: &impl Resource<DynamicType = ()>) -> ResourceLabels {
     ResourceLabels {
         kind: K::kind(&()),
         namespace: object.namespace().unwrap_or_default().into(),

@@ -43,6 +43,7 @@ mod publish;
 mod reconcile;
 mod registry;
 mod rejection;
+mod run_record;
 mod scheduling;
 mod status;
 mod watching;

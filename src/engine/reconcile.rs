@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
 
@@ -21,6 +22,7 @@ use super::{
     prepare,
     publish::secret::{self, SecretWrite, field_manager, secret_name},
     references, rejection,
+    run_record::{RunRecord, observed, without_news_of_time, written_by},
     scheduling::backoff::random_share,
     status::{
         conditions::{Destination, Outcome, StatusInputs, derive, noted},
@@ -28,7 +30,7 @@ use super::{
     },
 };
 use crate::{
-    api::{Reason, names::CredentialsAnswer},
+    api::{RECHECK_ANNOTATION, Reason, names::CredentialsAnswer},
     error::Error,
     net::{Consent, Terms},
     problem::Problem,
@@ -51,7 +53,8 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         let (present, existing) = secret::read(&context.client, object).await?;
         context.add_finalizers_again(object, existing.values()).await?;
         retain_secret(object, context, present.as_ref(), &existing).await?;
-        return update_status(object, context, unchanged(object, context, Outcome::Suspended), None).await;
+        let outcome = unchanged(object, context, Outcome::Suspended);
+        return update_status(object, context, outcome, RunRecord::default(), None).await;
     }
     let references = references(object);
     let (objects, (present, existing)) = tokio::try_join!(
@@ -59,6 +62,11 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         secret::read(&context.client, object)
     )?;
     context.add_finalizers_again(object, existing.values()).await?;
+    let record = RunRecord {
+        recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
+        references: Some(observed(&objects)),
+        ..RunRecord::default()
+    };
     let last_verified = context.memory.last_verified(object);
     let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
     let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
@@ -69,13 +77,13 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
                 published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
             }
             let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
-            return update_status(object, context, outcome, Some(published)).await;
+            return update_status(object, context, outcome, record, Some(published)).await;
         }
         Prepared::Unresolved(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
             let outcome = unchanged(object, context, Outcome::Unresolved(problem));
-            return update_status(object, context, outcome, Some(published)).await;
+            return update_status(object, context, outcome, record, Some(published)).await;
         }
         Prepared::Planned(planned) => planned,
     };
@@ -122,7 +130,8 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let values = published.values.as_ref();
     let details = K::status_details(&planned.plan, &remembered.evidence, values, previous);
     let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
-    let settled = update_status(object, context, (outcome, details), Some(published)).await;
+    let record = RunRecord { last_check: remembered.last_check, ..record };
+    let settled = update_status(object, context, (outcome, details), record, Some(published)).await;
     drop(turn);
     settled
 }
@@ -207,7 +216,8 @@ async fn examine<K: Kind>(
     drop(network);
     let share = random_share();
     let remembered =
-        CheckHistory::record(known.as_ref(), question.clone(), examined, renewal, share, Instant::now());
+        CheckHistory::record(known.as_ref(), question.clone(), examined, renewal, share, Instant::now())
+            .dated(context.cluster.seconds());
     // Findings are remembered before anything is written: a run that fails at a write must not send credentials
     // again.
     context.memory.remember(object, remembered.clone());
@@ -249,7 +259,8 @@ fn recover<K: Kind>(
         FirstCheck::AtOnce => recovered,
         FirstCheck::Spread => {
             let uid = object.uid().unwrap_or_default();
-            recovered.spread(Spread::new(&uid, context.cluster.seconds(), now))
+            let last_check = recovered.last_check;
+            recovered.spread(Spread::new(&uid, context.cluster.seconds(), now).after(last_check))
         }
     })
 }
@@ -310,6 +321,8 @@ async fn note_down<K: Kind>(
         looks: &[],
         secret_name: secret_name(object),
         threshold: common.failure_threshold,
+        record: RunRecord { last_check: remembered.last_check, ..RunRecord::default() },
+        resource: in_kubectl(object),
     };
     let previous = context.memory.previous_status(object).unwrap_or_default();
     let status = noted(&previous, &facts, context.cluster.seconds());
@@ -322,6 +335,11 @@ async fn note_down<K: Kind>(
 pub(super) async fn stopped<K: Kind>(context: &Context<K>) {
     context.stopping.cancelled().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+/// The resource as arguments of kubectl.
+fn in_kubectl<K: Kind>(object: &K) -> String {
+    format!("{} {} -n {}", K::SHORT_NAME, object.name_any(), object.namespace().unwrap_or_default())
 }
 
 fn schedule<K: Kind>(object: &K) -> Schedule {
@@ -349,6 +367,8 @@ struct PublishOutcome {
     /// The values in the Secret, as far as they are known.
     values: Option<Values>,
     notice: Option<EventDraft>,
+    /// When the Secret was written last, as far as it is known.
+    written_at: Option<Timestamp>,
     /// The values that may be delivered: those in the Secret, if they are known to be the right ones.
     deliverable: Option<Values>,
     /// The outcome at the target, if there is one.
@@ -391,6 +411,7 @@ async fn publish<K: Kind>(
                 publication,
                 values: held,
                 notice: None,
+                written_at: None,
                 deliverable: None,
                 delivered: None,
             });
@@ -402,8 +423,14 @@ async fn publish<K: Kind>(
         let name = secret_name(object);
         if had_it { repaired(present, &name, &field_manager::<K>()) } else { news_of(&publication, &name) }
     });
+    let written_at = match written {
+        SecretWrite::Changed => Some(context.cluster.seconds()),
+        SecretWrite::Unchanged => {
+            present.and_then(|present| written_by(present.managed_fields(), &field_manager::<K>()))
+        }
+    };
     let values = deliverable.clone().or(held);
-    Ok(PublishOutcome { publication, values, notice, deliverable, delivered: None })
+    Ok(PublishOutcome { publication, values, notice, written_at, deliverable, delivered: None })
 }
 
 /// The problem that the Secret was not written. Values that the API server may have repeated are redacted.
@@ -509,6 +536,7 @@ async fn update_status<K: Kind>(
     object: &K,
     context: &Context<K>,
     (outcome, details): (Outcome<'_>, K::Details),
+    record: RunRecord,
     published: Option<PublishOutcome>,
 ) -> Result<Action, Error> {
     let rejected = published.as_ref().and_then(PublishOutcome::rejection).is_some();
@@ -522,6 +550,7 @@ async fn update_status<K: Kind>(
             wait.unwrap_or(RESYNC)
         }
     };
+    let written_at = published.as_ref().and_then(|published| published.written_at);
     let (publication, notice, delivered) = published.map_or((None, None, None), |published| {
         (Some(published.publication), published.notice, published.delivered)
     });
@@ -545,11 +574,14 @@ async fn update_status<K: Kind>(
         looks: &looks,
         secret_name: secret_name(object),
         threshold: object.common().failure_threshold,
+        record: RunRecord { written_at, ..record },
+        resource: in_kubectl(object),
     };
     let previous = context.memory.previous_status(object);
-    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
-    context.metrics.settled(object, &status, K::metric_timestamps(&details));
     let before = context.memory.previous_details(object);
+    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
+    let status = if details == before { without_news_of_time(previous.as_ref(), status) } else { status };
+    context.metrics.settled(object, &status, K::metric_timestamps(&details));
     if !context.memory.is_reported(object, &status, &details) {
         context.report_alone(object, (&status, &details)).await?;
     }

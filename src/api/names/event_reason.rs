@@ -13,6 +13,8 @@ pub enum EventReason {
     Verified,
     /// A check failed.
     CheckFailed,
+    /// A check passed with a warning that was not there before.
+    CheckWarned,
     /// The Secret was written.
     Published,
     /// The Secret keeps the last verified values.
@@ -37,6 +39,10 @@ pub enum EventReason {
     LeftInTarget,
     /// What was made at the server stays there.
     CredentialsOrphaned,
+    /// `spec.suspend` was set to true.
+    Suspended,
+    /// `spec.suspend` was set to false.
+    Resumed,
     /// Somebody else wrote the status.
     StatusChanged,
 }

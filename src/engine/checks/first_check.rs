@@ -1,9 +1,10 @@
 //! Decides when a process makes the checks that an earlier process has made already. The functions are pure.
 //!
-//! The status does not say when the earlier process made them, because a time there would change with every run.
-//! Instead each resource has its own point in every interval of the clock, which is the same in every process.
-//! Whichever process runs at that point makes the checks, however often processes are restarted, and the checks
-//! of many resources are spread over the whole interval.
+//! The status says only roughly when the earlier process made them, because checks that find nothing new are not
+//! written down each time. So each resource has its own point in every interval of the clock, which is the same in
+//! every process. Whichever process runs at that point makes the checks, however often processes are restarted, and
+//! the checks of many resources are spread over the whole interval. Where the status shows that no process ran at that
+//! point, the checks are made soon.
 
 use std::{
     hash::{DefaultHasher, Hasher},
@@ -12,30 +13,72 @@ use std::{
 
 use jiff::Timestamp;
 
+use crate::engine::run_record::CHECK_TIME_LAG;
+
 /// The moment at which a process learnt from the status of a resource that its checks had passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
     share: u64,
     wall: Timestamp,
     since: Instant,
+    /// When the checks were made last, as the status tells.
+    last_check: Option<Timestamp>,
 }
+
+/// By which share of the interval checks of unchanged inputs may be later than the interval, and a little more.
+const LATE_SHARE: u32 = 10;
+
+/// Over which share of the interval overdue checks are spread.
+const OVERDUE_SHARE: u32 = 10;
 
 impl Spread {
     /// The moment for the resource of this uid, which is now.
     pub fn new(uid: &str, wall: Timestamp, now: Instant) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(uid.as_bytes());
-        Self { share: hasher.finish(), wall, since: now }
+        Self { share: hasher.finish(), wall, since: now, last_check: None }
+    }
+
+    /// The same for checks that a status says were made then.
+    #[must_use]
+    pub fn after(self, last_check: Option<Timestamp>) -> Self {
+        Self { last_check, ..self }
     }
 
     /// How long to wait for the resource's next point, if checks are made once in each interval.
     pub fn wait(self, interval: Duration, now: Instant) -> Duration {
-        let interval = interval.as_millis().max(1);
+        let own = self.until_own_point(interval);
+        let overdue = self.until_overdue(interval).map(|until| {
+            // Those of all resources are overdue after the same absence.
+            until + self.point(interval / OVERDUE_SHARE)
+        });
+        let wait = overdue.map_or(own, |overdue| own.min(overdue));
+        wait.saturating_sub(now.saturating_duration_since(self.since))
+    }
+
+    /// The resource's own point of a span of time.
+    fn point(self, span: Duration) -> Duration {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(self.share % span)
+    }
+
+    fn until_own_point(self, interval: Duration) -> Duration {
+        let length = interval.as_millis().max(1);
         let wall = u128::try_from(self.wall.as_millisecond()).unwrap_or_default();
-        let point = u128::from(self.share) % interval;
-        let until = (interval + point - wall % interval) % interval;
-        let until = Duration::from_millis(u64::try_from(until).unwrap_or_default());
-        until.saturating_sub(now.saturating_duration_since(self.since))
+        let until = (length + self.point(interval).as_millis() - wall % length) % length;
+        Duration::from_millis(u64::try_from(until).unwrap_or_default())
+    }
+
+    /// How long until the checks are later than those of any process that ran would be; nothing where that is not
+    /// known.
+    fn until_overdue(self, interval: Duration) -> Option<Duration> {
+        // A time that is ahead of now tells nothing.
+        let age = Duration::try_from(self.wall.duration_since(self.last_check?)).ok()?;
+        let lag = Duration::try_from(CHECK_TIME_LAG).ok()?;
+        // Each check of a longer interval is written down.
+        let lag = if interval < lag { lag } else { Duration::ZERO };
+        let latest = interval.saturating_add(interval / LATE_SHARE).saturating_add(lag);
+        Some(latest.saturating_sub(age))
     }
 }
 
@@ -65,6 +108,35 @@ mod tests {
         let now = Instant::now();
         let spread = Spread::new("uid", Timestamp::UNIX_EPOCH, now);
         assert!(spread.wait(Duration::from_secs(10), now) < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_is_overdue_is_checked_soon() {
+        let now = Instant::now();
+        let wall = Timestamp::from_second(1_800_000_000).unwrap();
+        let minutes = Duration::from_mins;
+        for (interval, age, at_most) in [
+            // The operator was away for a night.
+            (minutes(5), Duration::from_hours(8), minutes(5) / OVERDUE_SHARE),
+            (Duration::from_hours(24), Duration::from_hours(30), Duration::from_hours(24) / OVERDUE_SHARE),
+            // It was away for the better part of an interval, and the checks are due at the end of that.
+            (Duration::from_hours(24), Duration::from_hours(20), Duration::from_mins(528)),
+        ] {
+            for number in 0..100 {
+                let spread = Spread::new(&format!("uid-{number}"), wall, now).after(Some(wall - age));
+                assert!(
+                    spread.wait(interval, now) <= at_most,
+                    "{interval:?} {age:?}: {:?}",
+                    spread.wait(interval, now)
+                );
+            }
+        }
+        let after = |last_check| Spread::new("uid", wall, now).after(last_check).wait(minutes(5), now);
+        let own = after(None);
+        // It may be an hour since a status was written, and a clock may have been ahead.
+        for last_check in [wall - minutes(59), wall, wall + minutes(600)] {
+            assert_eq!(after(Some(last_check)), own, "{last_check}");
+        }
     }
 
     proptest! {

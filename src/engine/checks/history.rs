@@ -45,6 +45,8 @@ pub struct CheckHistory<E> {
     failures: u32,
     /// When the checks ran; `None` if they are known from a status only.
     checked_at: Option<Instant>,
+    /// When the checks ran, in the API server's time; also where only a status says so.
+    pub last_check: Option<Timestamp>,
     /// Since when it is known from a status that the checks passed, if they need not be repeated at once.
     spread: Option<Spread>,
     /// When the values must be renewed.
@@ -221,12 +223,19 @@ impl<E> CheckHistory<E> {
             proven,
             failures,
             checked_at,
+            last_check: None,
             spread: None,
             renewal,
             refusal,
             jitter,
             usage,
         }
+    }
+
+    /// The same history with the time of the run.
+    #[must_use]
+    pub fn dated(self, last_check: Timestamp) -> Self {
+        Self { last_check: Some(last_check), ..self }
     }
 
     /// The history that a status holds of an earlier process's run with the same inputs.
@@ -269,6 +278,7 @@ impl<E> CheckHistory<E> {
             proven,
             failures,
             checked_at: None,
+            last_check: status.last_check_time.as_ref().map(|time| time.0),
             spread: None,
             renewal: Renewal::Never,
             refusal: refusal.map(|finding| (finding, now)),

@@ -6,11 +6,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::engine::{
     CheckedInputs, Finding, Findings, Publication, RunVerdict,
     delivery::{Delivered, Progress},
+    run_record::RunRecord,
 };
 use crate::{
-    api::{CheckResult, ConditionType, Reason, Status, names::Resolution, status::SecretReference},
+    api::{
+        CheckResult, CheckStatus, ConditionType, RECHECK_ANNOTATION, Reason, Status, names::Resolution,
+        status::SecretReference,
+    },
     problem::Problem,
 };
+
+/// Precedes the messages of checks in the condition Verified where that is True.
+pub(in crate::engine) const WORTH_A_LOOK: &str = " Worth a look: ";
 
 /// What a run came to.
 pub enum Outcome<'a> {
@@ -49,6 +56,10 @@ pub struct StatusInputs<'a> {
     pub secret_name: String,
     /// `spec.failureThreshold`.
     pub threshold: u32,
+    /// What the run did, and when.
+    pub record: RunRecord,
+    /// The resource as arguments of kubectl, such as `ldap corp -n wandb`.
+    pub resource: String,
 }
 
 /// Where the values of a resource go.
@@ -91,16 +102,34 @@ impl ConditionDraft {
     }
 
     fn not_checked(type_: ConditionType, because: ConditionType) -> Self {
-        Self::new(
-            type_,
-            ConditionState::Unknown,
-            Reason::NotChecked,
-            format!("Not looked at, since {because} is not True."),
-        )
+        let message = format!("{}, since {because} is not True.", left_undone(type_));
+        Self::new(type_, ConditionState::Unknown, Reason::NotChecked, message)
+    }
+
+    /// Of a resource that was suspended before anything was found out.
+    fn suspended(type_: ConditionType) -> Self {
+        let message = format!("{}, since spec.suspend is true.", left_undone(type_));
+        Self::new(type_, ConditionState::Unknown, Reason::Suspended, message)
     }
 
     fn broken(type_: ConditionType, problem: &Problem) -> Self {
         Self::new(type_, ConditionState::False, problem.reason, problem.message.clone())
+    }
+
+    /// The condition and its status, as a beginning of a sentence.
+    fn standing(&self) -> String {
+        format!("{} is {}", self.type_, self.state.as_str())
+    }
+}
+
+/// What did not happen where a condition says nothing: a sentence of its own for each.
+fn left_undone(type_: ConditionType) -> &'static str {
+    match type_ {
+        ConditionType::ResolvedRefs => "No reference was followed",
+        ConditionType::Verified => "No check was made",
+        ConditionType::Published => "The Secret was not written",
+        ConditionType::RolledOut => "Nothing was delivered",
+        _ => "The spec was not looked at",
     }
 }
 
@@ -113,13 +142,7 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
     if facts.destination == Destination::Target {
         drafts.push(rolled_out(facts));
     }
-    drafts.push(ready(&drafts, &facts.outcome));
-    drafts.extend(progress(&drafts, &facts.outcome));
-    let conditions = drafts
-        .into_iter()
-        .map(|draft| with_transition_time(draft, previous, facts.generation, now))
-        .collect();
-    let (checks, checked_inputs) = match &facts.outcome {
+    let (checks, checked_inputs): (Vec<_>, _) = match &facts.outcome {
         Outcome::Checked { findings, checked_inputs, .. } => {
             let findings = findings.list.iter().chain(facts.looks);
             (findings.map(Finding::status).collect(), Some(checked_inputs.to_string()))
@@ -130,6 +153,17 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
             .map(|previous| (previous.checks.clone(), previous.checked_inputs.clone()))
             .unwrap_or_default(),
     };
+    let warnings = names_of_warnings(&checks);
+    drafts.push(ready(&drafts, facts, &warnings));
+    drafts.extend(progress(&drafts, &facts.outcome));
+    shorten(&mut drafts, &facts.outcome);
+    let kept = |draft: &ConditionDraft| {
+        let stays = matches!(facts.outcome, Outcome::Suspended) && draft.type_ != ConditionType::Ready;
+        previous.filter(|_| stays).and_then(|previous| find(&previous.conditions, draft.type_))
+    };
+    let dated =
+        |draft| kept(&draft).unwrap_or_else(|| with_transition_time(draft, previous, facts.generation, now));
+    let conditions = drafts.into_iter().map(dated).collect();
     let secret_ref = match &facts.publication {
         Some(Publication::Current | Publication::Unproven | Publication::Held) => {
             Some(SecretReference { name: facts.secret_name.clone() })
@@ -145,15 +179,40 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
             .unwrap_or_default(),
         Some(delivered) => (delivered.revision, delivered.previous),
     };
-    Status {
+    let status = Status {
         observed_generation: facts.generation,
         conditions,
+        warnings: u32::try_from(warnings.len()).ok().filter(|_| !checks.is_empty()),
         checks,
         checked_inputs,
         secret_ref,
         revision,
         previous_revision,
-    }
+        ..Status::default()
+    };
+    facts.record.complete(status, previous)
+}
+
+fn find(conditions: &[Condition], type_: ConditionType) -> Option<Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str()).cloned()
+}
+
+/// The checks that work and deserve a look.
+pub(in crate::engine) fn names_of_warnings(checks: &[CheckStatus]) -> Vec<&str> {
+    let warnings = checks.iter().filter(|check| check.result == CheckResult::Warning);
+    warnings.map(|check| check.name.as_str()).collect()
+}
+
+/// How many warnings are named.
+const NAMED_WARNINGS: usize = 5;
+
+/// The number of warnings, and the names of the first.
+pub(in crate::engine) fn count_warnings(names: &[&str]) -> String {
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let first: Vec<_> = names.iter().take(NAMED_WARNINGS).copied().collect();
+    let more = names.len().saturating_sub(NAMED_WARNINGS);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{} warning{plural}: {}{more}", names.len(), first.join(", "))
 }
 
 /// The previous status, with the findings of a run that is still going on. A condition that was True and no
@@ -161,9 +220,6 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
 /// may end before the run does, and the next process relies on this status.
 pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Status {
     let derived = derive(Some(previous), facts, now);
-    let find = |conditions: &[Condition], type_: ConditionType| {
-        conditions.iter().find(|condition| condition.type_ == type_.as_str()).cloned()
-    };
     let mut conditions = previous.conditions.clone();
     for type_ in [ConditionType::Verified, ConditionType::Published, ConditionType::Ready] {
         let found =
@@ -178,8 +234,18 @@ pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Sta
             conditions.extend(progress.into_iter().filter_map(|type_| find(&derived.conditions, type_)));
         }
     }
-    let Status { checks, checked_inputs, .. } = derived;
-    Status { conditions, checks, checked_inputs, ..previous.clone() }
+    Status {
+        observed_generation: previous.observed_generation,
+        conditions,
+        secret_ref: previous.secret_ref.clone(),
+        last_published_time: previous.last_published_time.clone(),
+        revision: previous.revision,
+        previous_revision: previous.previous_revision,
+        // Who waits for these waits for the end of the run.
+        last_handled_recheck: previous.last_handled_recheck.clone(),
+        observed_references: previous.observed_references.clone(),
+        ..derived
+    }
 }
 
 /// Whether a status tells that no check counts as failed.
@@ -200,20 +266,11 @@ fn true_reason(status: &Status, type_: ConditionType) -> Option<&str> {
     status.conditions.iter().find(is_meant).map(|condition| condition.reason.as_str())
 }
 
-fn suspended(type_: ConditionType) -> ConditionDraft {
-    ConditionDraft::new(
-        type_,
-        ConditionState::Unknown,
-        Reason::Suspended,
-        "Nothing is checked and no value is written while spec.suspend is true. Set it to false to go on.",
-    )
-}
-
 fn accepted(facts: &StatusInputs<'_>) -> ConditionDraft {
     let type_ = ConditionType::Accepted;
     let delivered = facts.delivered;
     match (&facts.outcome, delivered.map(|delivered| &delivered.state)) {
-        (Outcome::Suspended, _) => suspended(type_),
+        (Outcome::Suspended, _) => ConditionDraft::suspended(type_),
         (Outcome::NotAccepted(problem), _) | (_, Some(Progress::Superseded(problem))) => {
             ConditionDraft::broken(type_, problem)
         }
@@ -243,7 +300,7 @@ fn accepted(facts: &StatusInputs<'_>) -> ConditionDraft {
 fn resolved(outcome: &Outcome<'_>) -> ConditionDraft {
     let type_ = ConditionType::ResolvedRefs;
     match outcome {
-        Outcome::Suspended => suspended(type_),
+        Outcome::Suspended => ConditionDraft::suspended(type_),
         Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
         Outcome::Unresolved(problem) => ConditionDraft::broken(type_, problem),
         Outcome::Checked { .. } => ConditionDraft::new(
@@ -258,7 +315,7 @@ fn resolved(outcome: &Outcome<'_>) -> ConditionDraft {
 fn verified(facts: &StatusInputs<'_>) -> ConditionDraft {
     let type_ = ConditionType::Verified;
     match &facts.outcome {
-        Outcome::Suspended => suspended(type_),
+        Outcome::Suspended => ConditionDraft::suspended(type_),
         Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
         Outcome::Unresolved(_) => ConditionDraft::not_checked(type_, ConditionType::ResolvedRefs),
         Outcome::Checked { verdict: RunVerdict::Passed, findings, .. } => ConditionDraft::new(
@@ -272,7 +329,7 @@ fn verified(facts: &StatusInputs<'_>) -> ConditionDraft {
             ConditionState::True,
             Reason::ChecksPassed,
             format!(
-                "The same inputs passed before; re-check {failures} of {} that may fail in a row failed: {}: {}",
+                "The same inputs passed before; re-check {failures} of {} that may fail in a row failed.{WORTH_A_LOOK}{}: {}",
                 facts.threshold, failure.name, failure.message
             ),
         ),
@@ -298,7 +355,7 @@ fn summary(findings: &Findings, looks: &[Finding]) -> String {
     if warnings.is_empty() {
         "No check failed.".to_owned()
     } else {
-        format!("No check failed. Worth a look: {}", warnings.join(" "))
+        format!("No check failed.{WORTH_A_LOOK}{}", warnings.join(" "))
     }
 }
 
@@ -309,7 +366,7 @@ fn published(facts: &StatusInputs<'_>) -> ConditionDraft {
         None => match &facts.outcome {
             Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
             Outcome::Checked { .. } => ConditionDraft::not_checked(type_, ConditionType::Verified),
-            _ => suspended(type_),
+            _ => ConditionDraft::suspended(type_),
         },
         Some(Publication::Current) => ConditionDraft::new(
             type_,
@@ -355,7 +412,7 @@ fn rolled_out(facts: &StatusInputs<'_>) -> ConditionDraft {
     let Some(delivered) = facts.delivered else {
         return match &facts.outcome {
             Outcome::NotAccepted(_) => ConditionDraft::not_checked(type_, ConditionType::Accepted),
-            _ => suspended(type_),
+            _ => ConditionDraft::suspended(type_),
         };
     };
     match &delivered.state {
@@ -378,24 +435,47 @@ fn rolled_out(facts: &StatusInputs<'_>) -> ConditionDraft {
     }
 }
 
-fn ready(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> ConditionDraft {
+/// The first condition that is not True, which is what Ready speaks of.
+fn cause(drafts: &[ConditionDraft]) -> Option<&ConditionDraft> {
+    drafts.iter().find(|draft| draft.state != ConditionState::True)
+}
+
+fn ready(drafts: &[ConditionDraft], facts: &StatusInputs<'_>, warnings: &[&str]) -> ConditionDraft {
     let type_ = ConditionType::Ready;
-    if matches!(outcome, Outcome::Suspended) {
-        return suspended(type_);
+    if matches!(facts.outcome, Outcome::Suspended) {
+        let message = "Nothing is checked and no value is written while spec.suspend is true; the other conditions say what was so before. Set it to false to go on.";
+        return ConditionDraft::new(type_, ConditionState::Unknown, Reason::Suspended, message);
     }
-    match drafts.iter().find(|draft| draft.state != ConditionState::True) {
-        None => {
-            let is_delivered = drafts.iter().any(|draft| draft.type_ == ConditionType::RolledOut);
-            let message =
-                if is_delivered { "Verified, published and rolled out." } else { "Verified and published." };
-            ConditionDraft::new(type_, ConditionState::True, Reason::Ready, message)
+    let Some(cause) = cause(drafts) else {
+        let is_delivered = drafts.iter().any(|draft| draft.type_ == ConditionType::RolledOut);
+        let done = if is_delivered { "Verified, published and rolled out" } else { "Verified and published" };
+        let warnings =
+            if warnings.is_empty() { String::new() } else { format!("; {}", count_warnings(warnings)) };
+        return ConditionDraft::new(type_, ConditionState::True, Reason::Ready, format!("{done}{warnings}."));
+    };
+    let advice = match &facts.outcome {
+        Outcome::Checked { verdict: RunVerdict::Held(_), .. } if cause.type_ == ConditionType::Verified => {
+            format!(
+                " Once the server has these credentials, have them tried once more: kubectl annotate {} {RECHECK_ANNOTATION}=\"$(date)\" --overwrite",
+                facts.resource
+            )
         }
-        Some(draft) => ConditionDraft::new(
-            type_,
-            ConditionState::False,
-            draft.reason,
-            format!("{} is {}: {}", draft.type_, draft.state.as_str(), draft.message),
-        ),
+        _ => String::new(),
+    };
+    let message = format!("{}: {}{advice}", cause.standing(), cause.message);
+    ConditionDraft::new(type_, ConditionState::False, cause.reason, message)
+}
+
+/// Leaves a failed check's message to the check itself, and to Ready where Ready speaks of it.
+fn shorten(drafts: &mut [ConditionDraft], outcome: &Outcome<'_>) {
+    let Outcome::Checked { verdict: RunVerdict::Failed(failure) | RunVerdict::Held(failure), .. } = outcome
+    else {
+        return;
+    };
+    let is_cause = cause(drafts).is_some_and(|cause| cause.type_ == ConditionType::Verified);
+    let place = if is_cause { "The condition Ready and status.checks say" } else { "status.checks says" };
+    for verified in drafts.iter_mut().filter(|draft| draft.type_ == ConditionType::Verified) {
+        verified.message = format!("The check {} failed. {place} why.", failure.name);
     }
 }
 
@@ -404,25 +484,36 @@ fn progress(drafts: &[ConditionDraft], outcome: &Outcome<'_>) -> Option<Conditio
     if matches!(outcome, Outcome::Suspended) {
         return None;
     }
-    let cause = drafts.iter().find(|draft| draft.state != ConditionState::True)?;
+    let cause = cause(drafts)?;
     let is_held = matches!(outcome, Outcome::Checked { verdict: RunVerdict::Held(_), .. });
     let remedy = match cause.type_ {
         ConditionType::Verified if is_held => Resolution::Person,
         _ => cause.reason.remedy(),
     };
+    let (standing, reason) = (cause.standing(), cause.reason);
+    // `helm --wait` and Flux show these words and no others.
+    let what = match outcome {
+        Outcome::Checked { verdict: RunVerdict::Failed(failure) | RunVerdict::Held(failure), .. }
+            if cause.type_ == ConditionType::Verified =>
+        {
+            format!("{standing}: {} failed ({reason})", failure.name)
+        }
+        _ => format!("{standing}: {reason}"),
+    };
     Some(match remedy {
-        Resolution::Person => ConditionDraft::new(
-            ConditionType::Stalled,
-            ConditionState::True,
-            cause.reason,
-            cause.message.clone(),
-        ),
-        Resolution::Retry => ConditionDraft::new(
-            ConditionType::Reconciling,
-            ConditionState::True,
-            Reason::ProgressingWithRetry,
-            cause.message.clone(),
-        ),
+        Resolution::Person => {
+            let message = format!("{what}. A person must act; the condition Ready says how.");
+            ConditionDraft::new(ConditionType::Stalled, ConditionState::True, reason, message)
+        }
+        Resolution::Retry => {
+            let message = format!("{what}. The operator goes on by itself; the condition Ready says more.");
+            ConditionDraft::new(
+                ConditionType::Reconciling,
+                ConditionState::True,
+                Reason::ProgressingWithRetry,
+                message,
+            )
+        }
     })
 }
 
@@ -456,7 +547,10 @@ mod tests {
     use proptest::{prelude::*, sample::select};
 
     use super::*;
-    use crate::{api::CheckName, engine::status::events::notices};
+    use crate::{
+        api::CheckName,
+        engine::status::events::{Transition, transitions},
+    };
 
     fn finding(result: CheckResult, reason: Reason) -> Finding {
         let message = "Seen this, expected that; do so.".to_owned();
@@ -534,6 +628,8 @@ mod tests {
             looks: &[],
             secret_name: "corp-ldap".to_owned(),
             threshold: 3,
+            record: RunRecord::default(),
+            resource: "ldap corp -n wandb".to_owned(),
         }
     }
 
@@ -553,8 +649,12 @@ mod tests {
             for Condition { type_, status, reason, message, .. } in &status.conditions {
                 lines.push(format!("  {type_}={status} {reason}: {message}"));
             }
-            for notice in notices(None, &status) {
-                lines.push(format!("  {:?} event {}", notice.tone, notice.reason));
+            for Transition { notice, .. } in transitions(None, &status) {
+                lines.extend(
+                    notice.map(|notice| {
+                        format!("  {:?} event {}: {}", notice.tone, notice.reason, notice.note)
+                    }),
+                );
             }
         }
         insta::assert_snapshot!(lines.join("\n"));
@@ -606,6 +706,64 @@ mod tests {
     }
 
     #[test]
+    fn names_a_few_warnings_and_counts_the_rest() {
+        for (count, expected) in [
+            (1, "1 warning: 0"),
+            (2, "2 warnings: 0, 1"),
+            (5, "5 warnings: 0, 1, 2, 3, 4"),
+            (7, "7 warnings: 0, 1, 2, 3, 4 and 2 more"),
+        ] {
+            let names: Vec<_> = ["0", "1", "2", "3", "4", "5", "6"].into_iter().take(count).collect();
+            assert_eq!(count_warnings(&names), expected);
+        }
+    }
+
+    #[test]
+    fn a_suspended_resource_keeps_what_was_found() {
+        for (name, outcome, publication) in situations().into_iter().filter(|(name, ..)| *name != "suspended")
+        {
+            let before = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
+            let mut suspended = facts(Outcome::Suspended, None);
+            suspended.generation = Some(4);
+            let after = derive(Some(&before), &suspended, Timestamp::UNIX_EPOCH);
+            for condition in &after.conditions {
+                match condition.type_.as_str() {
+                    "Ready" => assert_eq!(
+                        (condition.reason.as_str(), condition.observed_generation),
+                        ("Suspended", Some(4))
+                    ),
+                    _ => assert!(before.conditions.contains(condition), "{name}: {condition:?}"),
+                }
+            }
+            assert!(
+                !is(&after, ConditionType::Stalled, "True")
+                    && !is(&after, ConditionType::Reconciling, "True")
+            );
+            assert_eq!((&after.checks, after.warnings), (&before.checks, before.warnings), "{name}");
+            let events: Vec<_> =
+                transitions(Some(&before), &after).into_iter().map(|one| one.reason).collect();
+            assert_eq!(events, ["Suspended"], "{name}");
+        }
+    }
+
+    #[test]
+    fn no_sentence_is_told_more_than_twice() {
+        for (name, outcome, publication) in situations() {
+            let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
+            let conditions = status.conditions.iter().map(|condition| condition.message.clone());
+            let checks = status.checks.iter().map(|check| check.message.clone());
+            let events = transitions(None, &status).into_iter().filter_map(|one| Some(one.notice?.note));
+            let told: Vec<_> = conditions.chain(checks).chain(events).collect();
+            let sentences =
+                told.iter().flat_map(|text| text.split(". ")).map(|text| text.trim_end_matches('.'));
+            for sentence in sentences.filter(|sentence| sentence.len() > 20) {
+                let count = told.iter().map(|text| text.matches(sentence).count()).sum::<usize>();
+                assert!(count <= 2, "{name}: {count} times {sentence}");
+            }
+        }
+    }
+
+    #[test]
     fn conditions_keep_the_rules_that_tools_rely_on() {
         for (name, outcome, publication) in situations() {
             let status = derive(None, &facts(outcome, publication), Timestamp::UNIX_EPOCH);
@@ -640,7 +798,7 @@ mod tests {
             let second = derive_at(Some(&first), after, 2);
             let third = derive_at(Some(&second), after, 3);
             prop_assert_eq!(&third, &second);
-            prop_assert!(notices(Some(&second), &third).is_empty());
+            prop_assert!(transitions(Some(&second), &third).is_empty());
             for condition in &second.conditions {
                 let earlier = first.conditions.iter().find(|earlier| earlier.type_ == condition.type_);
                 let flipped = earlier.is_none_or(|earlier| earlier.status != condition.status);

@@ -3,6 +3,7 @@
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::ResourceExt;
 
+use super::conditions::{WORTH_A_LOOK, count_warnings, names_of_warnings};
 use crate::engine::Publication;
 use crate::{
     api::{ConditionType, Reason, Status, names::EventReason},
@@ -68,15 +69,25 @@ pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) 
     EventDraft::warning(EventReason::Repaired, "Repair", note)
 }
 
-/// The transitions between two statuses that are worth an event.
-pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<EventDraft> {
-    let seen = |status: Option<&Status>, type_: ConditionType| {
-        status
-            .into_iter()
-            .flat_map(|status| status.conditions.clone())
-            .find(|condition| condition.type_ == type_.as_str())
-    };
-    let mut notices = Vec::new();
+/// A change between two statuses that is worth a line of the log, and mostly an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Which condition changed; the log names it.
+    pub condition: ConditionType,
+    /// Good news or bad.
+    pub tone: EventType,
+    /// The condition's reason.
+    pub reason: String,
+    /// All that the status says of it, for the log.
+    pub message: String,
+    /// The event, which is shorter: `kubectl describe` shows it below the same words.
+    pub notice: Option<EventDraft>,
+}
+
+/// The transitions between two statuses, in the order of the conditions.
+pub fn transitions(previous: Option<&Status>, current: &Status) -> Vec<Transition> {
+    let ready = condition(Some(current), ConditionType::Ready);
+    let mut transitions = Vec::new();
     for type_ in [
         ConditionType::Accepted,
         ConditionType::ResolvedRefs,
@@ -84,37 +95,119 @@ pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<EventDraft> {
         ConditionType::Published,
         ConditionType::RolledOut,
     ] {
-        let Some(now) = seen(Some(current), type_) else { continue };
-        let before = seen(previous, type_);
-        let flipped = before.is_none_or(|before| before.status != now.status || before.reason != now.reason);
-        if flipped {
-            notices.extend(notice(type_, now));
+        let Some(now) = condition(Some(current), type_) else { continue };
+        let before = condition(previous, type_);
+        if before.is_none_or(|before| before.status != now.status || before.reason != now.reason) {
+            transitions.extend(transition(type_, before, now, ready));
         }
     }
-    notices
+    transitions.extend(suspension(condition(previous, ConditionType::Ready), ready));
+    transitions.extend(new_warnings(previous, current));
+    transitions
 }
 
-fn notice(type_: ConditionType, condition: Condition) -> Option<EventDraft> {
-    let failed = condition.status == "False";
-    let (tone, reason) = match type_ {
-        ConditionType::Verified if condition.status == "True" => (EventType::Normal, EventReason::Verified),
-        ConditionType::Verified if failed => (EventType::Warning, EventReason::CheckFailed),
-        ConditionType::Published if condition.reason == Reason::HoldingLastVerified.as_str() => {
-            (EventType::Warning, EventReason::HoldingLastVerified)
+fn condition(status: Option<&Status>, type_: ConditionType) -> Option<&Condition> {
+    status?.conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+fn transition(
+    type_: ConditionType,
+    before: Option<&Condition>,
+    now: &Condition,
+    ready: Option<&Condition>,
+) -> Option<Transition> {
+    let has_failed = now.status == "False";
+    let is_back = now.status == "True" && before.is_some_and(|before| before.status == "False");
+    let event = match type_ {
+        ConditionType::Verified if now.status == "True" => Some((EventType::Normal, EventReason::Verified)),
+        ConditionType::Verified if has_failed => Some((EventType::Warning, EventReason::CheckFailed)),
+        ConditionType::Published if now.reason == Reason::HoldingLastVerified.as_str() => {
+            Some((EventType::Warning, EventReason::HoldingLastVerified))
         }
-        // The failed check already says that the resource is not verified yet, so this transition needs no event
-        // of its own.
-        ConditionType::Published if condition.reason == Reason::NotYetVerified.as_str() => return None,
-        ConditionType::Published if failed => (EventType::Warning, EventReason::PublishFailed),
-        ConditionType::RolledOut if condition.status == "True" => (EventType::Normal, EventReason::RolledOut),
-        ConditionType::RolledOut if condition.reason == Reason::Progressing.as_str() => return None,
-        ConditionType::RolledOut if condition.reason == Reason::RolledBack.as_str() => {
-            (EventType::Warning, EventReason::RolledBack)
+        // Not yet verified is what the failed check says already.
+        ConditionType::Published if now.reason == Reason::NotYetVerified.as_str() => return None,
+        ConditionType::Published if has_failed => Some((EventType::Warning, EventReason::PublishFailed)),
+        ConditionType::RolledOut if now.status == "True" => Some((EventType::Normal, EventReason::RolledOut)),
+        ConditionType::RolledOut if now.reason == Reason::Progressing.as_str() => None,
+        ConditionType::RolledOut if now.reason == Reason::RolledBack.as_str() => {
+            Some((EventType::Warning, EventReason::RolledBack))
         }
-        ConditionType::RolledOut if failed => (EventType::Warning, EventReason::DeliveryFailed),
-        ConditionType::Accepted if failed => (EventType::Warning, EventReason::NotAccepted),
-        ConditionType::ResolvedRefs if failed => (EventType::Warning, EventReason::UnresolvedReference),
+        ConditionType::RolledOut if has_failed => Some((EventType::Warning, EventReason::DeliveryFailed)),
+        ConditionType::Accepted if has_failed => Some((EventType::Warning, EventReason::NotAccepted)),
+        ConditionType::ResolvedRefs if has_failed => {
+            Some((EventType::Warning, EventReason::UnresolvedReference))
+        }
+        _ if is_back => None,
         _ => return None,
     };
-    Some(EventDraft { tone, reason, action: condition.reason, note: condition.message })
+    let is_in_ready = ready.is_some_and(|ready| ready.message.contains(&now.message));
+    let notice = event.map(|(tone, reason)| EventDraft {
+        tone,
+        reason,
+        action: now.reason.clone(),
+        note: if is_in_ready && now.status != "True" {
+            format!(
+                "{type_} is {}: {}. The condition Ready says what was seen and what to do.",
+                now.status, now.reason
+            )
+        } else {
+            // The warnings have an event of their own.
+            now.message.split(WORTH_A_LOOK).next().unwrap_or_default().to_owned()
+        },
+    });
+    Some(Transition {
+        condition: type_,
+        tone: event.map_or(EventType::Normal, |(tone, _)| tone),
+        reason: now.reason.clone(),
+        message: now.message.clone(),
+        notice,
+    })
+}
+
+/// That the resource was suspended, or goes on.
+fn suspension(before: Option<&Condition>, now: Option<&Condition>) -> Option<Transition> {
+    let is_suspended =
+        |ready: Option<&Condition>| ready.is_some_and(|ready| ready.reason == Reason::Suspended.as_str());
+    let (reason, message) = match (is_suspended(before), is_suspended(now)) {
+        (false, true) => (EventReason::Suspended, now?.message.clone()),
+        (true, false) => {
+            let message = "spec.suspend is false again, so the resource is checked and written as before.";
+            (EventReason::Resumed, message.to_owned())
+        }
+        _ => return None,
+    };
+    Some(Transition::of(EventDraft {
+        tone: EventType::Normal,
+        reason,
+        action: reason.to_string(),
+        note: message,
+    }))
+}
+
+/// The warnings that were not there before, all of them in one event.
+fn new_warnings(previous: Option<&Status>, current: &Status) -> Option<Transition> {
+    let before = previous.map(|previous| names_of_warnings(&previous.checks)).unwrap_or_default();
+    let mut new = names_of_warnings(&current.checks);
+    new.retain(|name| !before.contains(name));
+    let checks = current.checks.iter().filter(|check| new.contains(&check.name.as_str()));
+    let words: Vec<_> = checks.map(|check| format!("{}: {}", check.name, check.message)).collect();
+    if new.is_empty() {
+        return None;
+    }
+    let note = format!("New: {}. status.checks says what was seen.", count_warnings(&new));
+    let notice = EventDraft::warning(EventReason::CheckWarned, "Warn", note);
+    Some(Transition { message: words.join(" "), ..Transition::of(notice) })
+}
+
+impl Transition {
+    /// Of the resource as a whole.
+    fn of(notice: EventDraft) -> Self {
+        Self {
+            condition: ConditionType::Ready,
+            tone: notice.tone,
+            reason: notice.action.clone(),
+            message: notice.note.clone(),
+            notice: Some(notice),
+        }
+    }
 }

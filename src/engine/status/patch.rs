@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use strum::IntoEnumIterator;
 
-use super::{events::notices, own_writes::Foreign};
+use super::{events::transitions, own_writes::Foreign};
 use crate::engine::{
     Context, EventDraft, Kind, publish::secret::field_manager, rejection::is_conflict,
     watching::undecodable::Guarded,
@@ -82,10 +82,8 @@ impl<K: Kind> Context<K> {
         let now = written.resource_version();
         self.memory.reported(object, |reported| reported.wrote(version, now, stored));
         let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
-        for notice in notices(previous.as_ref(), status) {
-            let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
-            Self::log(object, &notice, check);
-            self.events.publish_event(object.object_ref(&()), &notice);
+        for transition in transitions(previous.as_ref(), status) {
+            self.tell_transition(object, &transition, failed);
         }
         Ok(())
     }

@@ -195,7 +195,7 @@ async fn the_api_servers_own_address_is_closed_and_so_is_all_while_it_is_unknown
     workspace.apply(&ldap_config(&format!("ldaps://{}", plane.address()), more)).await?;
     let told = async |words: &str| {
         let is_told = |status: &Value| {
-            condition(status, "Verified").is_some_and(|told| {
+            condition(status, "Ready").is_some_and(|told| {
                 told["reason"] == "EgressDenied"
                     && told["message"].as_str().is_some_and(|message| message.contains(words))
             })
@@ -221,5 +221,10 @@ async fn the_log_line_of_a_failed_check_has_fields_for_it() -> Result<()> {
     let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let line = lines.find(|line| line["reason"] == "CheckFailed").context("no line")?;
     assert_eq!((&line["check"], &line["check_reason"]), (&"TcpConnects".into(), &"ConnectionRefused".into()));
+    // Who reads it at night needs no other place: what it is about, what was seen and what to do.
+    assert_eq!((&line["kind"], &line["name"]), (&"LdapConfig".into(), &"corp".into()));
+    assert_eq!((&line["namespace"], &line["condition"]), (&workspace.namespace().into(), &"Verified".into()));
+    let message = line["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("TcpConnects: ") && message.contains("127.0.0.1:1"), "{line}");
     Ok(())
 }

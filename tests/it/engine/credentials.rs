@@ -86,7 +86,7 @@ async fn a_wrong_password_is_sent_once_for_all_who_have_it() -> Result<()> {
     for workspace in &both {
         for name in names() {
             let status = workspace.status(KIND, &name).await?;
-            let message = condition(&status, "Verified").context("Verified")?["message"].to_string();
+            let message = condition(&status, "Ready").context("Ready")?["message"].to_string();
             ensure!(message.contains("auth.wandb.com/recheck"), "{message}");
             ensure!(message.matches("The credentials come from the key").count() == 1, "{message}");
             told += usize::from(message.contains("they were not sent again"));

@@ -52,10 +52,13 @@ async fn both_kinds_become_ready_and_publish() -> Result<()> {
     let oidc = workspace.secrets().get("main-oidc").await?;
     assert_eq!(text(&oidc, "GORILLA_OIDC_ISSUER"), Some(provider.issuer()));
     let table = workspace.table("ldapconfigs").await?;
-    assert_eq!(table.rows()[0], ["NAME", "ADDRESS", "READY", "REASON", "SECRET", "AGE"]);
-    assert_eq!(table.rows()[1][..5], ["corp", &directory.ldaps_url()?, "True", "Ready", "corp-ldap"]);
+    assert_eq!(
+        table.rows()[0],
+        ["NAME", "ADDRESS", "READY", "REASON", "WARNINGS", "SECRET", "LAST CHECK", "AGE"]
+    );
+    assert_eq!(table.rows()[1][..6], ["corp", &directory.ldaps_url()?, "True", "Ready", "0", "corp-ldap"]);
     let table = workspace.table("oidcproviders").await?;
-    assert_eq!(table.rows()[1][..5], ["main", provider.issuer(), "True", "Ready", "main-oidc"]);
+    assert_eq!(table.rows()[1][..4], ["main", provider.issuer(), "True", "Ready"]);
     eventually("both events", || async {
         let events = workspace.events().await?;
         Ok((events.contains("\"Verified\"") && events.contains("\"Published\"")).then_some(()))

@@ -97,7 +97,7 @@ async fn two_writers_make_no_storm() -> Result<()> {
 
 #[tokio::test]
 async fn changes_of_the_rest_of_a_resource_keep_no_status_from_being_written() -> Result<()> {
-    let Corp { workspace, operator: _operator, .. } = Corp::ready("").await?;
+    let Corp { workspace, operator: _operator, directory: _directory, .. } = Corp::ready("").await?;
     let resources = workspace.resources(KIND)?;
     for number in 0..40 {
         let label = json!({"metadata": {"labels": {"number": number.to_string()}}});

@@ -50,7 +50,7 @@ async fn it_becomes_ready_publishes_and_follows_the_keys() -> Result<()> {
     let value = ("FEDERATED_AUTH_AUDIENCES".to_owned(), "my-org,research".to_owned());
     assert_eq!(published(&workspace).await?, [value]);
     let table = workspace.table("jwtissuers").await?;
-    assert_eq!(table.rows()[1][..5], ["ci", provider.issuer(), "True", "Ready", "ci-jwt"]);
+    assert_eq!(table.rows()[1][..6], ["ci", provider.issuer(), "True", "Ready", "2", "ci-jwt"]);
     assert!(!workspace.events().await?.contains("KeysChanged"), "the first keys are no news");
 
     provider.rotate_keys()?;
@@ -125,7 +125,7 @@ async fn what_a_sample_disproves_is_not_published() -> Result<()> {
     workspace.put_secret("token", &[("token", &token)]).await?;
     workspace.apply(&jwt_issuer(provider.issuer(), SAMPLE)).await?;
     let status = workspace.wait_for_reason(KIND, "ci", "Verified", "UnexpectedRuling").await?;
-    let message = condition(&status, "Verified").context("Verified")?["message"].to_string();
+    let message = condition(&status, "Ready").context("Ready")?["message"].to_string();
     assert!(message.contains("AudienceMismatch") && message.contains("another-org"), "{message}");
     assert_eq!(condition(&status, "Published").context("Published")?["reason"], "NotYetVerified");
     assert!(workspace.secrets().get_opt("ci-jwt").await?.is_none());

@@ -53,6 +53,8 @@ async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -
     }
     let metrics = robot.operator.get("/metrics")?.1;
     ensure!(metrics.contains("wandb_auth_api_key_age_seconds{kind=\"ServiceAccount\""), "{metrics}");
+    let rotations = metrics.lines().find(|line| line.starts_with("wandb_auth_rotations_total{"));
+    ensure!(rotations.is_some_and(|line| line.ends_with(" 2")), "two keys were replaced: {rotations:?}");
     // One look a run, another after a new key, and nothing in between.
     let runs = robot.server.requests("/healthz");
     let asked = robot.server.requests("viewer");

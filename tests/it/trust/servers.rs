@@ -59,7 +59,7 @@ async fn an_expired_root_above_a_valid_server_is_named() -> Result<()> {
     let server = Draft::server(HOST).issued(&key, "Corp Root", &root)?;
     let (workspace, _operator, slapd) = applied(&certificate(&[server], &key, &authority)?).await?;
     let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "CertificateExpired").await?;
-    let message = condition(&status, "Verified").context("no condition")?["message"].to_string();
+    let message = condition(&status, "Ready").context("no condition")?["message"].to_string();
     ensure!(message.contains("authority's certificate (CN=Corp Root) in tls.caBundle expired"), "{message}");
     ensure!(slapd.bind_attempts(Slapd::SERVICE_DN)? == 0, "a password went to a server that is not trusted");
     workspace.delete().await
@@ -72,7 +72,7 @@ async fn a_root_that_is_no_authority_is_refused() -> Result<()> {
     let server = Draft::server(HOST).issued(&key, "Corp Root", &root)?;
     let (workspace, _operator, _slapd) = applied(&certificate(&[server], &key, &authority)?).await?;
     let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "UnknownAuthority").await?;
-    let message = condition(&status, "Verified").context("no condition")?["message"].to_string();
+    let message = condition(&status, "Ready").context("no condition")?["message"].to_string();
     ensure!(message.contains("CA:TRUE"), "{message}");
     workspace.delete().await
 }
@@ -121,7 +121,7 @@ async fn an_expired_root_of_the_system_is_named() -> Result<()> {
     let without_bundle: Vec<_> = config.lines().filter(|line| !line.contains("tls:")).collect();
     workspace.apply(&without_bundle.join("\n")).await?;
     let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "CertificateExpired").await?;
-    let message = condition(&status, "Verified").context("no condition")?["message"].to_string();
+    let message = condition(&status, "Ready").context("no condition")?["message"].to_string();
     ensure!(message.contains("(CN=System Root) among the system's expired"), "{message}");
     workspace.delete().await
 }
@@ -132,7 +132,7 @@ async fn a_server_of_another_name_gets_advice_that_helps_wandb() -> Result<()> {
     let certificate = authority.issue(&Leaf::loopback().only_for("ldap.example.com"))?;
     let (workspace, _operator, _slapd) = applied(&certificate).await?;
     let status = workspace.wait_for_reason("LdapConfig", "corp", "Verified", "NameMismatch").await?;
-    let message = condition(&status, "Verified").context("no condition")?["message"].to_string();
+    let message = condition(&status, "Ready").context("no condition")?["message"].to_string();
     for part in ["is for ldap.example.com, not for the address 127.0.0.1", "Use a name of the certificate"] {
         ensure!(message.contains(part), "{part}: {message}");
     }

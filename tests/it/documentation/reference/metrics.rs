@@ -12,22 +12,27 @@ use super::{
 
 const PAGE: &str = "docs/reference/metrics-and-events.md";
 
-/// The source that registers the metrics, wherever it is.
-fn source() -> Result<String> {
+/// The sources that register metrics or define their labels, wherever they are.
+fn sources() -> Result<String> {
     let mut files = Vec::new();
     add_files(Path::new("src"), "rs", &mut files)?;
+    let mut sources = String::new();
     for file in files {
         let text = fs::read_to_string(Path::new(ROOT).join(file))?;
-        if text.contains("registry.register(") {
-            return Ok(text);
+        if text.contains("registry.register(")
+            || text.contains("EncodeLabelSet)]")
+            || text.contains("impl Collector for")
+        {
+            sources += &text;
         }
     }
-    anyhow::bail!("no source registers a metric")
+    ensure!(sources.contains("registry.register("), "no source registers a metric");
+    Ok(sources)
 }
 
 /// The labels of each struct of labels.
 fn labels(source: &str) -> Result<BTreeMap<String, String>> {
-    let structure = Regex::new(r"(?s)EncodeLabelSet\)\]\nstruct (\w+) \{\n(.*?)\n\}")?;
+    let structure = Regex::new(r"(?s)EncodeLabelSet\)\]\n(?:pub )?struct (\w+) \{\n(.*?)\n\}")?;
     let field = Regex::new(r"(?m)^    (\w+):")?;
     let found = structure.captures_iter(source).map(|found| {
         let (_, [name, body]) = found.extract();
@@ -39,7 +44,7 @@ fn labels(source: &str) -> Result<BTreeMap<String, String>> {
 
 #[test]
 fn metrics_and_events_are_up_to_date() -> Result<()> {
-    let source = source()?;
+    let source = sources()?;
     let labels = labels(&source)?;
     let kept = Kept::of(PAGE);
     let mut metrics = Table::new(&["metric", "type", "labels", "value", "what it is for"]);
@@ -49,13 +54,31 @@ fn metrics_and_events_are_up_to_date() -> Result<()> {
         let (_, [name, help, field]) = found.extract();
         let type_ = Regex::new(&format!(r"(?m)^    {field}: (.+),$"))?;
         let type_ = type_.captures(&source).with_context(|| format!("{field} is no field"))?[1].to_owned();
+        let alias = Regex::new(&format!(r"(?m)^pub type {type_} = (.+);$"))?;
+        let type_ = alias.captures(&source).map_or(type_, |alias| alias[1].to_owned());
         let of = labels.iter().find(|(name, _)| type_.contains(&format!("<{name},")));
-        let kind = if type_.contains("Histogram") { "histogram" } else { "gauge" };
-        let labels = of.map(|(_, labels)| labels.clone()).unwrap_or_default();
-        metrics.row([code(name), kind.to_owned(), labels, help.to_owned(), kept.cell(name)]);
+        let (kind, end) = match &type_ {
+            histogram if histogram.contains("Histogram") => ("histogram", ""),
+            counter if counter.contains("Counter") => ("counter", "_total"),
+            _ => ("gauge", ""),
+        };
+        let (name, labels) =
+            (format!("{name}{end}"), of.map(|(_, labels)| labels.clone()).unwrap_or_default());
+        metrics.row([code(&name), kind.to_owned(), labels, help.to_owned(), kept.cell(&name)]);
         count += 1;
     }
     ensure!(count >= 10, "the source registers {count} metrics only");
+    let built = Regex::new(r#"register\(\s*"(\w+)",\s*"([^"]+)",\s*Info::new\((\w+)"#)?;
+    let found = built.captures(&source).context("nothing tells of the build")?;
+    let (_, [name, help, of]) = found.extract();
+    let (name, labels) = (format!("{name}_info"), labels.get(of).cloned().unwrap_or_default());
+    metrics.row([code(&name), "info".to_owned(), labels, help.to_owned(), kept.cell(&name)]);
+    let of_the_process = Regex::new(r#"(counter|gauge)\(\s*encoder,\s*"(process_\w+)",\s*"([^"]+)""#)?;
+    for found in of_the_process.captures_iter(&source) {
+        let (_, [kind, name, help]) = found.extract();
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        metrics.row([code(&name), kind.to_owned(), String::new(), help.to_owned(), kept.cell(&name)]);
+    }
     let mut events = Table::new(&["event", "what happened", "what to do"]);
     for event in members("src/api/names/event_reason.rs", "EventReason")? {
         events.row([code(&event.name), event.meaning.clone(), kept.cell(&event.name)]);

@@ -58,7 +58,7 @@ async fn kubernetes_makes_tokens_once_it_is_allowed_to() -> Result<()> {
     let account = account.replace("subject: ci", &format!("subject: {subject}"));
     workspace.apply(&account).await?;
     let status = workspace.wait_for_reason("ServiceAccount", "ci", "Verified", "Forbidden").await?;
-    let message = super::message(&status, "Verified")?;
+    let message = super::message(&status, "Ready")?;
     assert!(message.contains("serviceaccounts/token") && message.contains("trainer"), "{message}");
 
     workspace.apply(include_str!("../../../../deploy/token-request.yaml")).await?;

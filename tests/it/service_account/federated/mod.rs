@@ -79,7 +79,7 @@ impl Federation {
     /// Waits until a check of the account is the reason why it is not verified; gives its message.
     pub async fn failed(&self, reason: &str) -> Result<String> {
         let status = self.workspace.wait_for_reason("ServiceAccount", "ci", "Verified", reason).await?;
-        message(&status, "Verified")
+        message(&status, "Ready")
     }
 
     /// What the published Secret holds.
