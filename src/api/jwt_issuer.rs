@@ -178,8 +178,7 @@ pub struct TokenExpectation {
     pub rule: Option<TokenRule>,
 }
 
-/// The rule that is to refuse a sample: one of the five by which W&B Server accepts a token, in the order in which they
-/// are tried. Default: any, where `valid` is false.
+/// The rule that is to refuse a sample: one of the five by which W&B Server accepts a token, in the order in which they are tried. Default: any, where `valid` is false.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display, strum::EnumIter,
 )]
