@@ -1,6 +1,6 @@
 //! The values that are published, and the names of the environment variables that carry them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{net::CaBundle, sensitive::Sensitive};
 
@@ -46,27 +46,32 @@ impl Env {
 /// The data of a published Secret. It has no `Debug`: every value may be secret.
 #[derive(Clone, Default, PartialEq)]
 pub struct Values {
-    entries: BTreeMap<String, Sensitive>,
+    /// Several places keep the same ones.
+    entries: Arc<BTreeMap<String, Sensitive>>,
     record: Option<String>,
 }
 
 impl Values {
+    fn insert(&mut self, name: &str, value: Sensitive) {
+        Arc::make_mut(&mut self.entries).insert(name.to_owned(), value);
+    }
+
     /// Sets a setting under each of its names.
     pub fn set(&mut self, env: Env, value: impl Into<Sensitive>) {
         let value = value.into();
         for name in env.names() {
-            self.entries.insert(name.to_owned(), value.clone());
+            self.insert(name, value.clone());
         }
     }
 
     /// Sets a setting whose dialects spell the value differently.
     pub fn set_each(&mut self, env: Env, local: impl Into<Sensitive>, split: impl Into<Sensitive>) {
         if let Some(name) = env.local {
-            self.entries.insert(name.to_owned(), local.into());
+            self.insert(name, local.into());
         }
         let split = split.into();
         for name in env.split {
-            self.entries.insert((*name).to_owned(), split.clone());
+            self.insert(name, split.clone());
         }
     }
 
@@ -77,7 +82,7 @@ impl Values {
 
     /// Sets an entry that is meant as a file.
     pub fn set_file(&mut self, name: &str, content: impl Into<Sensitive>) {
-        self.entries.insert(name.to_owned(), content.into());
+        self.insert(name, content.into());
     }
 
     /// Sets what a later run must know of these values and cannot ask anybody: it is written together
@@ -109,6 +114,6 @@ impl Values {
 
 impl FromIterator<(String, Sensitive)> for Values {
     fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
-        Self { entries: entries.into_iter().collect(), record: None }
+        Self { entries: Arc::new(entries.into_iter().collect()), record: None }
     }
 }

@@ -12,6 +12,7 @@ pub mod names;
 pub mod oidc_provider;
 pub mod schema;
 pub mod service_account;
+mod shared_status;
 pub mod status;
 
 pub use common::{
@@ -25,6 +26,7 @@ pub use ldap_config::{LdapConfig, LdapConfigSpec};
 pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
 pub use service_account::{ServiceAccount, ServiceAccountSpec};
+pub use shared_status::SharedStatus;
 pub use status::{CheckResult, CheckStatus, Status};
 
 use std::collections::BTreeMap;

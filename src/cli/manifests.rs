@@ -149,7 +149,7 @@ impl Manifests {
             bail!("{place} is not a valid {kind}: {}", schema_errors.join("; "));
         }
         let field = first_violation(&kind, &value);
-        let mut object: K = decode(place, &kind, value).map_err(|error| match field {
+        let mut object: K = decode(place, &kind, &value).map_err(|error| match field {
             Some(violation) => anyhow!("{place} is not a valid {kind}: {violation}"),
             None => error,
         })?;
@@ -219,8 +219,8 @@ pub(super) fn named(paths: &[PathBuf]) -> String {
     paths.iter().map(name).collect::<Vec<_>>().join(" and ")
 }
 
-fn decode<T: DeserializeOwned>(place: &str, kind: &str, value: Value) -> anyhow::Result<T> {
-    serde_json::from_value(value).with_context(|| format!("{place} is not a valid {kind}"))
+fn decode<T: DeserializeOwned>(place: &str, kind: &str, value: &Value) -> anyhow::Result<T> {
+    T::deserialize(value).with_context(|| format!("{place} is not a valid {kind}"))
 }
 
 /// The file itself, or a directory's manifests in the order of their names.

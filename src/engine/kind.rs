@@ -12,7 +12,7 @@ use super::{
     CheckContext, Checked, Env, EventDraft, Inputs, Reference, ReferencedKind, Report, TargetSharing, Values,
 };
 use crate::{
-    api::{CheckName, CommonSpec, Reason, Status},
+    api::{CheckName, CommonSpec, Reason, SharedStatus, Status},
     net::{Login, Trust},
     problem::Problem,
     workloads::Environment,
@@ -60,8 +60,16 @@ pub trait Kind:
     /// The fields that every kind has.
     fn common(&self) -> &CommonSpec;
 
+    /// The last written status, as it may be shared.
+    fn shared_status(&self) -> Option<&SharedStatus>;
+
+    /// Takes a status that is equal to its own in the place of its own.
+    fn share_status(&mut self, known: &SharedStatus);
+
     /// The last written status.
-    fn status(&self) -> Option<&Status>;
+    fn status(&self) -> Option<&Status> {
+        self.shared_status().map(|status| &**status)
+    }
 
     /// The rest of the last written status.
     fn details(&self) -> Self::Details;

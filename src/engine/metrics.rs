@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,19 +14,25 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text::encode},
+    metrics::{
+        MetricType,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::Registry,
 };
 
-use super::{Findings, Kind, MetricTimestamps};
+use super::{Finding, Findings, Kind, MetricTimestamps};
 use crate::api::{CheckName, ConditionType, Status};
 
 /// The name of a kind; the same few for all series.
 type KindLabel = Cow<'static, str>;
 
-/// A check of a resource and its result.
-type CheckLabel = HashSet<(Cow<'static, str>, &'static str)>;
+/// The checks of a resource and their results: a few words, where a series for each would take most of what is kept of
+/// the resource.
+type CheckLabel = Box<[(Cow<'static, str>, &'static str)]>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
@@ -75,7 +81,7 @@ pub struct Metrics {
     leading: Gauge,
     ready: Family<ResourceLabels, Gauge>,
     suspended: Family<ResourceLabels, Gauge>,
-    check_result: Family<CheckLabels, Gauge>,
+    check_result: CheckResults,
     check_duration: Family<CheckKindLabels, Histogram, fn() -> Histogram>,
     last_check: Family<ResourceLabels, Seconds>,
     reconcile_duration: Family<KindLabels, Histogram, fn() -> Histogram>,
@@ -84,8 +90,6 @@ pub struct Metrics {
     api_key_age: Family<ResourceLabels, Seconds>,
     /// Since when each resource's API key is in use: its age is computed when somebody reads it.
     api_keys: Mutex<HashMap<ResourceLabels, Timestamp>>,
-    /// Which check series a resource has, to take the outdated ones away.
-    shown: Mutex<HashMap<ResourceLabels, CheckLabel>>,
     /// How long the last exposition was, and a little more.
     last_length: AtomicUsize,
 }
@@ -102,7 +106,7 @@ impl Default for Metrics {
             leading: Gauge::default(),
             ready: Family::default(),
             suspended: Family::default(),
-            check_result: Family::default(),
+            check_result: CheckResults::default(),
             check_duration: Family::new_with_constructor(durations),
             last_check: Family::default(),
             reconcile_duration: Family::new_with_constructor(durations),
@@ -110,7 +114,6 @@ impl Default for Metrics {
             token_expiration: Family::default(),
             api_key_age: Family::default(),
             api_keys: Mutex::default(),
-            shown: Mutex::default(),
             last_length: AtomicUsize::new(0),
         };
         metrics.registered()
@@ -201,21 +204,18 @@ impl Metrics {
     }
 
     fn show(&self, resource: &ResourceLabels, findings: &Findings) {
-        let mut shown = CheckLabel::new();
-        for finding in &findings.list {
+        let show = |finding: &Finding| {
             let name = match finding.name {
                 CheckName::TestUser(_) | CheckName::Sample(_) => Cow::Owned(finding.name.to_string()),
                 _ => Cow::Borrowed(finding.name.family()),
             };
-            shown.insert((name, finding.result.into()));
-        }
-        for (check, result) in &shown {
-            self.check_result.get_or_create(&resource.check(check.clone(), result)).set(1);
-        }
-        let outdated = self.shown().insert(resource.clone(), shown.clone()).unwrap_or_default();
-        for (check, result) in outdated.difference(&shown) {
-            self.check_result.remove(&resource.check(check.clone(), result));
-        }
+            (name, finding.result.into())
+        };
+        let mut shown: Vec<_> = findings.list.iter().map(show).collect();
+        // Equal series are one.
+        shown.sort_unstable();
+        shown.dedup();
+        self.check_result.shown().insert(resource.clone(), shown.into());
     }
 
     /// Notes the status that a run came to, and the times that it tells of.
@@ -245,9 +245,7 @@ impl Metrics {
     /// Takes the series of a resource that is gone away.
     pub fn forget<K: Kind>(&self, namespace: &str, name: &str) {
         let resource = ResourceLabels { kind: K::kind(&()), namespace: namespace.into(), name: name.into() };
-        for (check, result) in self.shown().remove(&resource).unwrap_or_default() {
-            self.check_result.remove(&resource.check(check, result));
-        }
+        self.check_result.shown().remove(&resource);
         self.ready.remove(&resource);
         self.suspended.remove(&resource);
         self.last_check.remove(&resource);
@@ -274,9 +272,31 @@ impl Metrics {
     fn api_keys(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Timestamp>> {
         self.api_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+/// The results that each resource's checks had last, as series that exist only while somebody reads them.
+#[derive(Clone, Debug, Default)]
+struct CheckResults(Arc<Mutex<HashMap<ResourceLabels, CheckLabel>>>);
+
+impl CheckResults {
     fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, CheckLabel>> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EncodeMetric for CheckResults {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let gauge = ConstGauge::new(1_i64);
+        for (resource, shown) in self.shown().iter() {
+            for (check, result) in shown {
+                gauge.encode(encoder.encode_family(&resource.check(check.clone(), result))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
     }
 }
 

@@ -156,7 +156,7 @@ fn take_out(manifest: &mut Value, field: &str) {
 
 /// What is wrong with the resource by itself.
 fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
-    let object: K = match serde_json::from_value(manifest.clone()) {
+    let object = match K::deserialize(manifest) {
         Ok(object) => object,
         Err(error) => return Some(error.to_string()),
     };

@@ -36,7 +36,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        CheckName, CommonSpec, JwtIssuer, Status,
+        CheckName, CommonSpec, JwtIssuer, SharedStatus,
         jwt_issuer::{JwtIssuerDetails, KeyStatus},
     },
     engine::{
@@ -44,7 +44,7 @@ use crate::{
         TargetSharing, Values,
     },
     import,
-    net::{CaBundle, Trust},
+    net::{CaBundle, Recency, Trust},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -65,6 +65,12 @@ impl JwtPlan {
         }
         Protection::Tls(&self.trust)
     }
+
+    /// How recent the keys must be: a sample's token may have been signed with one that is new.
+    fn recency_of_keys(&self) -> Recency {
+        let has_token = self.samples.iter().any(|sample| matches!(sample.proof, SampleProof::Token(_)));
+        if has_token { Recency::JustNow } else { Recency::AsShared }
+    }
 }
 
 impl Kind for JwtIssuer {
@@ -81,8 +87,14 @@ impl Kind for JwtIssuer {
         &self.spec.common
     }
 
-    fn status(&self) -> Option<&Status> {
+    fn shared_status(&self) -> Option<&SharedStatus> {
         self.status.as_ref().map(|status| &status.common)
+    }
+
+    fn share_status(&mut self, known: &SharedStatus) {
+        if let Some(status) = &mut self.status {
+            status.common = known.clone();
+        }
     }
 
     fn details(&self) -> JwtIssuerDetails {

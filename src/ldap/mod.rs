@@ -48,7 +48,7 @@ pub use url::{LdapUrl, Scheme};
 use serde::Serialize;
 
 use crate::{
-    api::{CheckName, CommonSpec, LdapConfig, Status, status::NoDetails},
+    api::{CheckName, CommonSpec, LdapConfig, SharedStatus, status::NoDetails},
     engine::{CheckContext, Checked, Env, Inputs, Kind, Reference, RenderContext, Report, Values},
     import,
     net::{CaBundle, Login, Trust},
@@ -83,8 +83,12 @@ impl Kind for LdapConfig {
         &self.spec.common
     }
 
-    fn status(&self) -> Option<&Status> {
+    fn shared_status(&self) -> Option<&SharedStatus> {
         self.status.as_ref()
+    }
+
+    fn share_status(&mut self, known: &SharedStatus) {
+        self.status = Some(known.clone());
     }
 
     fn details(&self) -> NoDetails {

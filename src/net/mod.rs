@@ -2,14 +2,16 @@
 //!
 //! Every connection goes the same way, one step after the other, so that a failure names its step:
 //! `resolve → permit → connect → encrypt`. A name is resolved once, and the connection goes to an
-//! address that the policy has seen; nothing here resolves a second time or follows a redirect.
+//! address that the policy has seen; nothing here resolves a second time or follows a redirect. `conversation` keeps a
+//! connection for the next request of the same run, and `documents` an answer for the next resource.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     ops::Deref,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,8 +21,10 @@ use tokio::sync::watch;
 use crate::problem::Problem;
 
 mod client_certificate;
+mod conversation;
 mod credentials;
 mod dial;
+mod documents;
 mod egress;
 mod http;
 mod memory;
@@ -29,31 +33,28 @@ mod shared;
 mod tls;
 mod trust;
 
+use conversation::Kept;
 use dial::Lookups;
+use documents::{Documents, documents};
 use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
 pub use credentials::{Consent, Consequence, CredentialRefusal, Credentials, Login, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect};
+pub use documents::{Lasting, Recency, Sharing};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
-pub use shared::Shared;
+pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
     BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, Trust, VerifiedChain,
     certificate_fault, certificates_in, only_certificates,
 };
 
-/// How long an answer counts as the answer to a request that was made a little later.
-const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
-
 /// How long is waited until it is known which addresses may be connected to.
 const POLICY_PATIENCE: Duration = Duration::from_secs(3);
-
-/// The largest body that is kept for those who come later: what is kept is in nobody's share of the memory.
-const SHARED_BODY: usize = 64 * 1024;
 
 /// What connections need beside their endpoint: made once per process.
 pub struct SharedNetwork {
@@ -61,8 +62,8 @@ pub struct SharedNetwork {
     egress: watch::Sender<Arc<EgressPolicy>>,
     /// The system's certificate authorities.
     pub system_trust: Trust,
-    /// Public documents that several resources ask for at the same time.
-    documents: Shared<RequestKey, HttpResponse>,
+    /// Public documents that several resources ask for.
+    documents: Documents,
     /// What servers answered to credentials.
     pub credentials: Credentials,
     /// The memory that answers may take together.
@@ -78,7 +79,7 @@ impl SharedNetwork {
         Self {
             egress,
             system_trust: Trust::system(),
-            documents: Shared::new(SHARE_ANSWERS_FOR, |answer| answer.body.len() <= SHARED_BODY),
+            documents: documents(),
             credentials: Credentials::default(),
             memory: Arc::default(),
             lookups: Lookups::default(),
@@ -124,6 +125,12 @@ pub struct Network {
     usage: Mutex<Usage>,
     /// How many parts of the run wait for what others learn of the same credentials, and have sent nothing.
     awaiting_others: AtomicUsize,
+    /// How the run shares answers with those of other resources, if it does.
+    sharing: Option<Sharing>,
+    /// Connections that wait for the next request.
+    kept: Mutex<Vec<Kept>>,
+    /// The addresses that the run has seen.
+    resolved: Mutex<HashMap<Endpoint, Vec<SocketAddr>>>,
     meter: Meter,
 }
 
@@ -141,6 +148,9 @@ impl Network {
             terms: Terms::default(),
             usage: Mutex::default(),
             awaiting_others: AtomicUsize::new(0),
+            sharing: None,
+            kept: Mutex::default(),
+            resolved: Mutex::default(),
             meter,
         }
     }
@@ -155,28 +165,30 @@ impl Network {
         self.awaiting_others.load(Ordering::Relaxed) > 0
     }
 
-    /// A public document, which `request` fetches unless another run is about to or just did.
-    pub async fn document(
-        &self,
-        key: RequestKey,
-        request: impl Future<Output = Result<HttpResponse, Problem>>,
-    ) -> Result<Arc<HttpResponse>, Problem> {
-        let host = key.url.authority().to_owned();
-        let making = AtomicBool::new(false);
-        let request = async {
-            making.store(true, Ordering::Relaxed);
-            request.await
-        };
-        let answer = self.documents.get(key, request).await?;
-        if !making.load(Ordering::Relaxed) {
-            http::permit_parsing(&self.meter, &host, &answer.body).await?;
-        }
-        Ok(answer)
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        // A panic elsewhere leaves the list whole: every change to it is a single call.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every address of the endpoint, sorted, so that equal answers look equal.
     pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
-        dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await
+        let found = dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await?;
+        self.resolved().insert(endpoint.clone(), found.clone());
+        Ok(found)
+    }
+
+    /// The same, as this run has seen them last, if it has.
+    pub async fn resolve_once(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
+        let known = self.resolved().get(endpoint).cloned();
+        match known {
+            Some(known) => Ok(known),
+            None => self.resolve(endpoint).await,
+        }
+    }
+
+    fn resolved(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<SocketAddr>>> {
+        // A panic elsewhere leaves the map whole: every change to it is a single call.
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The full name that answered to the host's name in this run; the host itself where none is known.

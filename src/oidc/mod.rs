@@ -27,7 +27,7 @@ pub use settings::OidcSettings;
 use serde::Serialize;
 
 use crate::{
-    api::{CheckName, CommonSpec, OidcProvider, Reason, Status, status::NoDetails},
+    api::{CheckName, CommonSpec, OidcProvider, Reason, SharedStatus, status::NoDetails},
     engine::{
         CheckContext, Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Values,
     },
@@ -73,8 +73,12 @@ impl Kind for OidcProvider {
         &self.spec.common
     }
 
-    fn status(&self) -> Option<&Status> {
+    fn shared_status(&self) -> Option<&SharedStatus> {
         self.status.as_ref()
+    }
+
+    fn share_status(&mut self, known: &SharedStatus) {
+        self.status = Some(known.clone());
     }
 
     fn details(&self) -> NoDetails {

@@ -19,7 +19,7 @@ use settings::{AccountSettings, CredentialSettings, ServiceAccountSettings};
 
 use crate::{
     api::{
-        CheckName, CommonSpec, ServiceAccount, Status,
+        CheckName, CommonSpec, ServiceAccount, SharedStatus,
         service_account::{CredentialsSpec, ServiceAccountDetails},
     },
     engine::{
@@ -86,8 +86,14 @@ impl Kind for ServiceAccount {
         &self.spec.common
     }
 
-    fn status(&self) -> Option<&Status> {
+    fn shared_status(&self) -> Option<&SharedStatus> {
         self.status.as_ref().map(|status| &status.common)
+    }
+
+    fn share_status(&mut self, known: &SharedStatus) {
+        if let Some(status) = &mut self.status {
+            status.common = known.clone();
+        }
     }
 
     fn details(&self) -> ServiceAccountDetails {

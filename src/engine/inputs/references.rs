@@ -14,6 +14,7 @@ use kube::{
     Api, Client, Resource,
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{
@@ -182,7 +183,7 @@ impl FoundResource {
         let found = conditions
             .iter()
             .find(|condition| condition.get("type").is_some_and(|name| name == type_.as_str()))?;
-        serde_json::from_value(found.clone()).ok()
+        Condition::deserialize(found).ok()
     }
 
     /// Whether its checks passed.

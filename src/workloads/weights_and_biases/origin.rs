@@ -1,6 +1,7 @@
 //! Where the values come from that somebody else has set in the resource.
 
 use k8s_openapi::api::core::v1::EnvVar;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::tree;
@@ -30,7 +31,7 @@ pub(super) fn of_field(value: &Value) -> ValueOrigin {
 
 /// Where the values of a list of environment variables come from, in its order.
 pub(super) fn of_list(entries: &[Value]) -> Vec<ValueOrigin> {
-    let parsed = entries.iter().map(|entry| serde_json::from_value(entry.clone()));
+    let parsed = entries.iter().map(EnvVar::deserialize);
     match parsed.collect::<Result<Vec<EnvVar>, _>>() {
         // The W&B operator sets further variables before these.
         Ok(variables) => origins(&variables, OtherSources::Sources),
