@@ -84,6 +84,11 @@
 //!   Tests: `engine::fair_shares::a_hundred_black_holes_delay_nobody`.
 //! - After a restart, what an earlier process has proven not to be due is checked at its own point of its interval.
 //!   Tests: `engine::restarts::a_restart_makes_no_check_that_is_not_due_and_writes_nothing`.
+//! - A document that resources share is no older than the interval of the one that uses it, and each uses it once. The
+//!   first failure of the same request ends it for all, and who is asked for a look asks anew.
+//!   Tests: `engine::shared_answers::nobody_is_ready_by_an_answer_that_another_resource_cannot_get_any_more`,
+//!   `engine::shared_answers::who_asks_for_a_look_gets_one_and_others_share_what_it_found`,
+//!   `engine::shared_answers::every_look_of_a_resource_sees_something_new`.
 //! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
 //!   Tests: `engine::checking::an_address_that_egress_forbids_is_never_connected_to`,
 //!   `oidc::documents::a_redirect_is_told_and_not_followed`.

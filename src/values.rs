@@ -1,6 +1,6 @@
 //! The values that are published, and the environment variables that carry them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{net::CaBundle, sensitive::Sensitive};
 
@@ -48,27 +48,32 @@ impl Env {
 /// The data of a published Secret. The type has no `Debug`, because every value may be secret.
 #[derive(Clone, Default, PartialEq)]
 pub struct Values {
-    entries: BTreeMap<String, Sensitive>,
+    /// Several places keep the same ones.
+    entries: Arc<BTreeMap<String, Sensitive>>,
     record: Option<String>,
 }
 
 impl Values {
+    fn insert(&mut self, name: &str, value: Sensitive) {
+        Arc::make_mut(&mut self.entries).insert(name.to_owned(), value);
+    }
+
     /// Sets a setting under each of its names.
     pub fn set(&mut self, env: Env, value: impl Into<Sensitive>) {
         let value = value.into();
         for name in env.names() {
-            self.entries.insert(name.to_owned(), value.clone());
+            self.insert(name, value.clone());
         }
     }
 
     /// Sets a setting whose value is written differently in the two dialects.
     pub fn set_each(&mut self, env: Env, local: impl Into<Sensitive>, split: impl Into<Sensitive>) {
         if let Some(name) = env.local {
-            self.entries.insert(name.to_owned(), local.into());
+            self.insert(name, local.into());
         }
         let split = split.into();
         for name in env.split {
-            self.entries.insert((*name).to_owned(), split.clone());
+            self.insert(name, split.clone());
         }
     }
 
@@ -79,7 +84,7 @@ impl Values {
 
     /// Sets an entry that pods use as a file.
     pub fn set_file(&mut self, name: &str, content: impl Into<Sensitive>) {
-        self.entries.insert(name.to_owned(), content.into());
+        self.insert(name, content.into());
     }
 
     /// Sets what a later run must know of these values and cannot find out elsewhere. It is written as an
@@ -111,6 +116,6 @@ impl Values {
 
 impl FromIterator<(String, Sensitive)> for Values {
     fn from_iter<T: IntoIterator<Item = (String, Sensitive)>>(entries: T) -> Self {
-        Self { entries: entries.into_iter().collect(), record: None }
+        Self { entries: Arc::new(entries.into_iter().collect()), record: None }
     }
 }

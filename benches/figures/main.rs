@@ -1,29 +1,32 @@
-//! `cargo bench --bench figures`: what the operator costs, as a Markdown table, beside what is aimed at.
+//! `cargo bench --bench figures`: what the operator costs, as Markdown tables, beside what is aimed at.
 //!
-//! One of them alone: `cargo bench --bench figures -- neighbours`.
-//!
-//! In reading order: [`table`] is what is printed, [`world`] is what is measured against, and then
-//! come the figures: [`start`], [`memory`], [`latency`] and [`neighbours`]. Nothing is asserted, since a busy
-//! machine is no bug.
+//! `benches/README.md` says what can be chosen. In reading order: [`options`] is what was chosen, [`report`] what is
+//! printed, [`process`] what the kernel says of a process, [`load`] how resources become Ready and [`ceiling`] how fast
+//! they could. The figures are [`start`], [`kinds`], [`mixed`] (with [`unrelated`], [`edits`] and [`restart`]),
+//! [`neighbours`], [`builds`], [`peer`] and [`story`]. Only the last one asserts, since a busy machine is no bug.
 
-mod latency;
-mod memory;
+mod builds;
+mod ceiling;
+mod edits;
+mod kinds;
+mod load;
+mod mixed;
 mod neighbours;
+mod options;
+mod peer;
+mod process;
+mod report;
+mod restart;
 mod start;
-mod table;
-mod world;
+mod story;
+mod unrelated;
 
-use std::path::Path;
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use table::Table;
-use world::World;
-
-/// The operator's program, as cargo built it for this benchmark.
-fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_wandb-auth-operator"))
-}
+use options::{Figure, Options};
+use report::Report;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
@@ -34,39 +37,32 @@ async fn main() -> Result<()> {
     }
     // One provider for every TLS connection; a second installation can only be this same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut table = Table::default();
-    program_size(&mut table)?;
-    eprintln!("starting the servers …");
-    let world = World::start().await?;
-    if is_wanted("start") {
-        eprintln!("measuring the start …");
-        start::measure(&world, &mut table).await?;
+    let options = Options::of_process()?;
+    let mut report = Report::default();
+    let mut failure = None;
+    for figure in &options.figures {
+        let started = Instant::now();
+        eprintln!("{figure} …");
+        let outcome = measure(*figure, &options, &mut report).await;
+        eprintln!("{figure}: {} s", started.elapsed().as_secs());
+        // What was measured before is not lost.
+        if let Err(error) = outcome.with_context(|| figure.to_string()) {
+            eprintln!("{error:#}");
+            failure = failure.or(Some(error));
+        }
     }
-    if is_wanted("memory") {
-        eprintln!("measuring memory …");
-        memory::measure(&world, &mut table).await?;
-    }
-    if is_wanted("latency") {
-        eprintln!("measuring the time from an edit to Ready …");
-        latency::measure(&world, &mut table).await?;
-    }
-    if is_wanted("neighbours") {
-        eprintln!("measuring the same beside neighbours that hang …");
-        neighbours::measure(&world, &mut table).await?;
-    }
-    print!("{table}");
-    Ok(())
+    print!("{report}");
+    failure.map_or(Ok(()), Err)
 }
 
-/// Whether the command line names this figure, or none at all.
-fn is_wanted(figure: &str) -> bool {
-    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
-    named.peek().is_none() || named.any(|name| name == figure)
-}
-
-fn program_size(table: &mut Table) -> Result<()> {
-    let mebibytes = table::mebibytes(program().metadata()?.len());
-    let note = if cfg!(debug_assertions) { " (of an unoptimized build)" } else { "" };
-    table.add("size of the program", format!("{mebibytes}{note}"), "12 MiB");
-    Ok(())
+async fn measure(figure: Figure, options: &Options, report: &mut Report) -> Result<()> {
+    match figure {
+        Figure::Start => start::measure(options, report).await,
+        Figure::Kinds => kinds::measure(options, report).await,
+        Figure::Mixed => mixed::measure(options, report).await,
+        Figure::Neighbours => neighbours::measure(options, report).await,
+        Figure::Builds => builds::measure(options, report).await,
+        Figure::Peer => peer::measure(options, report).await,
+        Figure::Story => story::measure(options, report).await,
+    }
 }

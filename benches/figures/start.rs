@@ -1,30 +1,36 @@
-//! From the start of the process until every resource is listed.
+//! From the start of the process until every resource is listed, and what it holds without any resource.
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde_json::Value;
-use test_support::Operator;
+use test_support::{Operator, fleet::Fleet};
+use wandb_auth_operator::api::custom_resource_definitions;
 
 use crate::{
-    table::{Table, milliseconds, percentile},
-    world::{World, start_operator},
+    mixed::SETTLING,
+    options::Options,
+    process::Process,
+    report::{Report, mebibytes, milliseconds, percentile},
 };
 
 const STARTS: usize = 10;
 
-/// Starts the operator several times on a namespace without resources.
-pub async fn measure(world: &World, table: &mut Table) -> Result<()> {
-    let workspace = world.workspace().await?;
+/// Starts the operator several times without resources.
+pub async fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let note = if cfg!(debug_assertions) { " (of an unoptimized build)" } else { "" };
+    let size = mebibytes(options.program.metadata()?.len());
+    report.add("size of the program", format!("{size}{note}"), "12 MiB");
+    let fleet = Fleet::start(&custom_resource_definitions(), 1).await?;
     let mut durations = Vec::new();
     for _ in 0..STARTS {
         let started = SystemTime::now();
-        let operator = start_operator(&workspace)?;
+        let operator = fleet.operator(&options.program)?;
         operator.wait_until_ready()?;
         durations.push(became_ready(&operator)?.duration_since(started)?);
     }
-    table.add(
+    report.add(
         &format!("start to ready, {STARTS} times: median, maximum"),
         format!(
             "{}, {}",
@@ -33,11 +39,16 @@ pub async fn measure(world: &World, table: &mut Table) -> Result<()> {
         ),
         "100 ms",
     );
+    let operator = fleet.operator(&options.program)?;
+    operator.wait_until_ready()?;
+    tokio::time::sleep(SETTLING).await;
+    let resident = Process(operator.id()).resident()?;
+    report.add("resident memory without resources", resident.words, "12 MiB");
     Ok(())
 }
 
 /// When it became ready by its own log, which is more exact than to ask it again and again.
-fn became_ready(operator: &Operator) -> Result<SystemTime> {
+pub fn became_ready(operator: &Operator) -> Result<SystemTime> {
     let log = operator.log().read()?;
     let line = log
         .lines()

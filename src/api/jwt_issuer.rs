@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CommonSpec, InstanceSpec, KeyReference, Status, common};
+use super::{CommonSpec, InstanceSpec, KeyReference, SharedStatus, common};
 
 /// An issuer of JSON Web Tokens (RFC 7519) that W&B Server trusts.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
@@ -200,7 +200,7 @@ pub enum TokenRule {
 pub struct JwtIssuerStatus {
     /// What every kind's status has.
     #[serde(flatten)]
-    pub common: Status,
+    pub common: SharedStatus,
     /// What only this kind's status has.
     #[serde(flatten)]
     pub details: JwtIssuerDetails,

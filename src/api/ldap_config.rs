@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommonSpec, KeyReference, Status, common};
+use super::{CommonSpec, KeyReference, SharedStatus, common};
 
 /// An LDAP directory that W&B Server authenticates people against.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
@@ -17,7 +17,7 @@ use super::{CommonSpec, KeyReference, Status, common};
     version = "v1alpha1",
     kind = "LdapConfig",
     namespaced,
-    status = "Status",
+    status = "SharedStatus",
     shortname = "ldap",
     category = "wandb-auth",
     doc = "An LDAP directory that W&B Server authenticates people against.",

@@ -13,6 +13,7 @@ pub mod oidc_provider;
 pub mod resource;
 pub mod schema;
 pub mod service_account;
+mod shared_status;
 pub mod status;
 
 pub use common::{
@@ -27,6 +28,7 @@ pub use names::{CheckName, ConditionType, Reason};
 pub use oidc_provider::{OidcProvider, OidcProviderSpec};
 pub use resource::AuthResource;
 pub use service_account::{ServiceAccount, ServiceAccountSpec};
+pub use shared_status::SharedStatus;
 pub use status::{CheckResult, CheckStatus, Status};
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommonSpec, Duration, KeyReference, Status, common, duration};
+use super::{CommonSpec, Duration, KeyReference, SharedStatus, common, duration};
 
 /// An OpenID Provider that W&B Server authenticates people with.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
@@ -15,7 +15,7 @@ use super::{CommonSpec, Duration, KeyReference, Status, common, duration};
     version = "v1alpha1",
     kind = "OidcProvider",
     namespaced,
-    status = "Status",
+    status = "SharedStatus",
     shortname = "oidc",
     category = "wandb-auth",
     doc = "An OpenID Provider that W&B Server authenticates people with.",

@@ -7,8 +7,8 @@ use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    CommonSpec, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, Status, jwt_issuer::JwtIssuerDetails,
-    service_account::ServiceAccountDetails, status::NoDetails,
+    CommonSpec, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, SharedStatus, Status,
+    jwt_issuer::JwtIssuerDetails, service_account::ServiceAccountDetails, status::NoDetails,
 };
 
 /// A custom resource of this API, by the fields that all of them have.
@@ -30,7 +30,15 @@ pub trait AuthResource:
     fn common(&self) -> &CommonSpec;
 
     /// The last status that was written, as far as every kind has it.
-    fn status(&self) -> Option<&Status>;
+    fn status(&self) -> Option<&Status> {
+        self.shared_status().map(|status| &**status)
+    }
+
+    /// The same, to be kept elsewhere without a copy.
+    fn shared_status(&self) -> Option<&SharedStatus>;
+
+    /// Replaces the status by an equal one that is kept elsewhere, so that only one copy is in memory.
+    fn share_status(&mut self, known: &SharedStatus);
 
     /// The rest of the last status that was written.
     fn details(&self) -> Self::Details;
@@ -45,8 +53,11 @@ macro_rules! auth_resource {
         impl AuthResource for $kind {
             type Details = NoDetails;
             auth_resource!(@spec);
-            fn status(&self) -> Option<&Status> {
+            fn shared_status(&self) -> Option<&SharedStatus> {
                 self.status.as_ref()
+            }
+            fn share_status(&mut self, known: &SharedStatus) {
+                self.status = Some(known.clone());
             }
             fn details(&self) -> NoDetails {
                 NoDetails {}
@@ -57,8 +68,13 @@ macro_rules! auth_resource {
         impl AuthResource for $kind {
             type Details = $details;
             auth_resource!(@spec);
-            fn status(&self) -> Option<&Status> {
+            fn shared_status(&self) -> Option<&SharedStatus> {
                 self.status.as_ref().map(|status| &status.common)
+            }
+            fn share_status(&mut self, known: &SharedStatus) {
+                if let Some(status) = &mut self.status {
+                    status.common = known.clone();
+                }
             }
             fn details(&self) -> $details {
                 self.status.as_ref().map(|status| status.details.clone()).unwrap_or_default()

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommonSpec, Duration, InstanceSpec, KeyReference, Status, common, duration};
+use super::{CommonSpec, Duration, InstanceSpec, KeyReference, SharedStatus, common, duration};
 
 /// A W&B service account, and the credentials that programs use it with.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema)]
@@ -289,7 +289,7 @@ pub struct AttributionSpec {
 pub struct ServiceAccountStatus {
     /// What every kind's status has.
     #[serde(flatten)]
-    pub common: Status,
+    pub common: SharedStatus,
     /// What only this kind's status has.
     #[serde(flatten)]
     pub details: ServiceAccountDetails,

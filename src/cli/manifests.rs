@@ -158,7 +158,7 @@ impl Manifests {
             let all: Vec<_> = schema_errors.into_iter().chain(limits).collect();
             bail!("{place} is not a valid {kind}: {}", all.join("; "));
         }
-        let mut object: K = decode(place, &kind, value).map_err(|error| match violations.as_slice() {
+        let mut object: K = decode(place, &kind, &value).map_err(|error| match violations.as_slice() {
             [] => error,
             violations => anyhow!("{place} is not a valid {kind}: {}", violations.join(" ")),
         })?;
@@ -238,8 +238,8 @@ pub(super) fn named(paths: &[PathBuf]) -> String {
     paths.iter().map(name).collect::<Vec<_>>().join(" and ")
 }
 
-fn decode<T: DeserializeOwned>(place: &str, kind: &str, value: Value) -> anyhow::Result<T> {
-    serde_json::from_value(value).with_context(|| format!("{place} is not a valid {kind}"))
+fn decode<T: DeserializeOwned>(place: &str, kind: &str, value: &Value) -> anyhow::Result<T> {
+    T::deserialize(value).with_context(|| format!("{place} is not a valid {kind}"))
 }
 
 /// The file itself, or a directory's manifests in the order of their names.

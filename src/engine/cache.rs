@@ -1,8 +1,23 @@
 //! What the operator remembers of each resource between runs.
+//!
+//! What is kept of one `LdapConfig` with nine checks and 24 published names, in bytes of resident memory, as a mean over
+//! 20,000 of them:
+//!
+//! | what | where | bytes |
+//! |---|---|---|
+//! | metadata and spec, without `managedFields` (7,200) and what `kubectl apply` keeps | the watch's store | 2,250 |
+//! | the status: one copy for the store, and for what was found, sent and stored ([`Reported`]) | store and entry | 3,700 |
+//! | the findings of the last run | [`CheckHistory`] | 1,900 |
+//! | the published values: one copy for what was verified and what was written ([`Values`]) | entry | 3,400 |
+//! | the entry itself, with its keys | this map | 1,650 |
+//! | series and results of checks | the metrics | 1,150 |
+//!
+//! Together that is 14 KiB. Secrets and `ConfigMap`s are not kept at all, nor is what servers answered, except for 4 MiB
+//! of documents that resources share.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,7 +29,7 @@ use super::{
     status::own_writes::{Foreign, Reported},
 };
 use crate::{
-    api::{Reason, Status},
+    api::{Reason, SharedStatus, Status},
     problem::Problem,
     workloads::{Sightings, Target},
 };
@@ -138,29 +153,40 @@ impl<K: Kind> ResourceCache<K> {
 
     /// The status that this process wrote last, or found first: a watch may not have brought it back yet, and what
     /// somebody else wrote since is not to be built upon.
-    pub fn previous_status(&self, object: &K) -> Option<Status> {
-        let own = self.reported(object, |reported| reported.own().map(|(status, _)| status.clone()));
-        own.or_else(|| object.status().cloned())
+    pub fn previous_status(&self, object: &K) -> Option<SharedStatus> {
+        let own = self.reported(object, |reported| reported.own().map(|known| known.status.clone()));
+        own.or_else(|| object.shared_status().cloned())
     }
 
     /// The rest of the status that was written last.
     pub fn previous_details(&self, object: &K) -> K::Details {
-        let own = self.reported(object, |reported| reported.own().map(|(_, details)| details.clone()));
-        own.unwrap_or_else(|| object.details())
+        let own = self.reported(object, |reported| reported.own().map(|known| Arc::clone(&known.details)));
+        own.map_or_else(|| object.details(), |details| (*details).clone())
     }
 
     /// Keeps the status with which the first run begins.
     pub(super) fn begin_status(&self, object: &K) {
         let details = object.details();
-        self.reported(object, |reported| reported.begin(object.status(), &details));
+        self.reported(object, |reported| reported.begin(object.shared_status(), &details));
     }
 
     /// Whether the status in the cluster is this one, as far as that is known.
     pub(super) fn is_reported(&self, object: &K, status: &Status, details: &K::Details) -> bool {
         let (version, seen) = (object.resource_version(), object.details());
-        let standing =
-            self.reported(object, |reported| reported.standing(version.as_deref(), object.status(), &seen));
-        standing.is_some_and(|(known, known_details)| known == *status && known_details == *details)
+        let seen = (object.status(), &seen);
+        self.reported(object, |reported| reported.stands((status, details), version.as_deref(), seen))
+    }
+
+    /// Has the watched object hold the copy of its status that is kept here, where they are equal.
+    pub(super) fn share_status(&self, object: &mut K) {
+        let kept = object.status().and_then(|status| {
+            let entries = self.entries();
+            let key = (object.namespace().unwrap_or_default(), object.name_any());
+            entries.get(&key)?.reported.copy_of(status)
+        });
+        if let Some(kept) = kept {
+            object.share_status(&kept);
+        }
     }
 
     /// Whether somebody else wrote the status of this object.

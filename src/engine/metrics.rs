@@ -4,7 +4,7 @@ mod process;
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,13 +16,20 @@ use std::{
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text::encode},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+        info::Info,
+    },
     registry::Registry,
 };
 
 use self::process::Process;
-use super::{Findings, Kind, MetricTimestamps};
+use super::{Finding, Findings, Kind, MetricTimestamps};
 use crate::{
     api::{CheckName, ConditionType, Status, names::EventReason},
     api_server::Requests,
@@ -31,8 +38,9 @@ use crate::{
 /// The name of a kind as a label value.
 type KindLabel = Cow<'static, str>;
 
-/// The series of one resource's checks: the name of each check and its result.
-type CheckLabel = HashSet<(Cow<'static, str>, &'static str)>;
+/// The checks of a resource and their results: a few words, where a series for each would take most of what is kept of
+/// the resource.
+type CheckLabel = Box<[(Cow<'static, str>, &'static str)]>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
@@ -87,7 +95,7 @@ pub struct Metrics {
     ready: Family<ResourceLabels, Gauge>,
     suspended: Family<ResourceLabels, Gauge>,
     warnings: Family<ResourceLabels, Gauge>,
-    check_result: Family<CheckLabels, Gauge>,
+    check_result: CheckResults,
     check_duration: Family<CheckKindLabels, Histogram, fn() -> Histogram>,
     last_check: Family<ResourceLabels, Seconds>,
     reconcile_duration: Family<KindLabels, Histogram, fn() -> Histogram>,
@@ -101,9 +109,7 @@ pub struct Metrics {
     api_key_age: Family<ResourceLabels, Seconds>,
     /// Since when each resource's API key is in use. The age is computed when the metrics are read.
     api_keys: Mutex<HashMap<ResourceLabels, Timestamp>>,
-    /// The check series that each resource has, so that outdated ones can be removed.
-    shown: Mutex<HashMap<ResourceLabels, CheckLabel>>,
-    /// The length of the last exposition plus a margin, in bytes.
+    /// How long the last exposition was, and a little more.
     last_length: AtomicUsize,
 }
 
@@ -121,7 +127,7 @@ impl Default for Metrics {
             ready: Family::default(),
             suspended: Family::default(),
             warnings: Family::default(),
-            check_result: Family::default(),
+            check_result: CheckResults::default(),
             check_duration: Family::new_with_constructor(durations),
             last_check: Family::default(),
             reconcile_duration: Family::new_with_constructor(durations),
@@ -134,7 +140,6 @@ impl Default for Metrics {
             token_expiration: Family::default(),
             api_key_age: Family::default(),
             api_keys: Mutex::default(),
-            shown: Mutex::default(),
             last_length: AtomicUsize::new(0),
         };
         metrics.registered()
@@ -286,21 +291,18 @@ impl Metrics {
     }
 
     fn show(&self, resource: &ResourceLabels, findings: &Findings) {
-        let mut shown = CheckLabel::new();
-        for finding in &findings.list {
+        let show = |finding: &Finding| {
             let name = match finding.name {
                 CheckName::TestUser(_) | CheckName::Sample(_) => Cow::Owned(finding.name.to_string()),
                 _ => Cow::Borrowed(finding.name.family()),
             };
-            shown.insert((name, finding.result.into()));
-        }
-        for (check, result) in &shown {
-            self.check_result.get_or_create(&resource.check(check.clone(), result)).set(1);
-        }
-        let outdated = self.shown().insert(resource.clone(), shown.clone()).unwrap_or_default();
-        for (check, result) in outdated.difference(&shown) {
-            self.check_result.remove(&resource.check(check.clone(), result));
-        }
+            (name, finding.result.into())
+        };
+        let mut shown: Vec<_> = findings.list.iter().map(show).collect();
+        // Equal series are one.
+        shown.sort_unstable();
+        shown.dedup();
+        self.check_result.shown().insert(resource.clone(), shown.into());
     }
 
     /// Records the status at the end of a run, and the times of its details.
@@ -356,9 +358,7 @@ impl Metrics {
     /// Removes the series of a resource that does not exist any more.
     pub fn forget<K: Kind>(&self, namespace: &str, name: &str) {
         let resource = ResourceLabels { kind: K::kind(&()), namespace: namespace.into(), name: name.into() };
-        for (check, result) in self.shown().remove(&resource).unwrap_or_default() {
-            self.check_result.remove(&resource.check(check, result));
-        }
+        self.check_result.shown().remove(&resource);
         self.ready.remove(&resource);
         self.suspended.remove(&resource);
         self.warnings.remove(&resource);
@@ -390,9 +390,31 @@ impl Metrics {
     fn api_keys(&self) -> MutexGuard<'_, HashMap<ResourceLabels, Timestamp>> {
         self.api_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+/// The results that each resource's checks had last, as series that exist only while somebody reads them.
+#[derive(Clone, Debug, Default)]
+struct CheckResults(Arc<Mutex<HashMap<ResourceLabels, CheckLabel>>>);
+
+impl CheckResults {
     fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, CheckLabel>> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EncodeMetric for CheckResults {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let gauge = ConstGauge::new(1_i64);
+        for (resource, shown) in self.shown().iter() {
+            for (check, result) in shown {
+                gauge.encode(encoder.encode_family(&resource.check(check.clone(), result))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
     }
 }
 

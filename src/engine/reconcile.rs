@@ -32,7 +32,7 @@ use super::{
 use crate::{
     api::{RECHECK_ANNOTATION, Reason, names::CredentialsAnswer},
     error::Error,
-    net::{Consent, Terms},
+    net::{Consent, Sharing, Terms},
     problem::Problem,
     sensitive::Redactor,
     workloads::Target,
@@ -191,7 +191,8 @@ async fn examine<K: Kind>(
     let unwritable = context.memory.unwritable(object);
     let now = context.cluster.now().await?;
     let terms = terms(object, known.as_ref(), question, checked_inputs);
-    let network = context.network.seen_from(&namespace).on_terms(terms);
+    let sharing = sharing(object, known.as_ref(), question, checked_inputs, age);
+    let network = context.network.seen_from(&namespace).on_terms(terms).sharing(sharing);
     let scene = CheckContext {
         network: &network,
         cluster: Some(&context.cluster),
@@ -243,7 +244,31 @@ fn terms<K: Kind>(
     known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(question, interval))
 }
 
-/// The history that the status holds from the checks of an earlier process.
+/// Which answers to other resources this run takes for its own.
+fn sharing<K: Kind>(
+    object: &K,
+    known: Option<&CheckHistory<K::Evidence>>,
+    question: &CheckKey,
+    checked_inputs: &CheckedInputs,
+    age: Age,
+) -> Sharing {
+    let now = Instant::now();
+    let is_asked = object.status().is_some_and(|status| checked_inputs.is_asked_since(status));
+    let not_before = match known {
+        Some(known) => known.news_since(question, now),
+        None => is_asked.then_some(now),
+    };
+    let sharing = Sharing::since(not_before, object.common().check_interval.get());
+    // A Secret that was changed may go with a change at the server.
+    let is_outdated = known.is_some_and(|known| known.is_outdated(question));
+    let sharing = if is_outdated { sharing.just_now() } else { sharing };
+    match age {
+        Age::AsScheduled => sharing,
+        Age::Fresh => sharing.no_older_than(FRESH),
+    }
+}
+
+/// What the status tells of the checks that an earlier process made.
 fn recover<K: Kind>(
     object: &K,
     context: &Context<K>,
@@ -579,8 +604,8 @@ async fn update_status<K: Kind>(
     };
     let previous = context.memory.previous_status(object);
     let before = context.memory.previous_details(object);
-    let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
-    let status = if details == before { without_news_of_time(previous.as_ref(), status) } else { status };
+    let status = derive(previous.as_deref(), &facts, context.cluster.seconds());
+    let status = if details == before { without_news_of_time(previous.as_deref(), status) } else { status };
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
     if !context.memory.is_reported(object, &status, &details) {
         context.report_alone(object, (&status, &details)).await?;

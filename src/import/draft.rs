@@ -156,7 +156,7 @@ fn take_out(manifest: &mut Value, field: &str) {
 
 /// The problem of the resource, judged without the objects to which it refers.
 fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
-    let object: K = match serde_json::from_value(manifest.clone()) {
+    let object = match K::deserialize(manifest) {
         Ok(object) => object,
         Err(error) => return Some(error.to_string()),
     };

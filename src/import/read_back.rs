@@ -46,7 +46,7 @@ pub fn plan_of<K: Recoverable>(present: &K, values: &Values, system_trust: &Trus
     for NewSecretKey { reference, value } in &draft.made {
         put(&mut objects, (&reference.name, &reference.key), value);
     }
-    let mut earlier: K = serde_json::from_value(draft.manifest).ok()?;
+    let mut earlier: K = K::deserialize(&draft.manifest).ok()?;
     earlier.complete(present);
     match prepare(&earlier, &[], &objects, system_trust, &[values]) {
         Prepared::Planned(planned) => Some(planned.plan),

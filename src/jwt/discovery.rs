@@ -1,6 +1,6 @@
 //! Fetches the discovery document of an issuer from both of the places that W&B's documentation names.
 
-use std::{sync::Arc, time::Duration};
+use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -8,8 +8,8 @@ use super::JwtPlan;
 use crate::{
     api::{CheckName, Reason},
     engine::{self, Checked, Report},
-    issuer::{Document, Issuer, expect_issuer, expect_ok},
-    net::{self, Duplex, HttpClient, HttpRequest, HttpResponse, RequestKey},
+    issuer::{self, Document, Issuer, expect_issuer},
+    net::{Duplex, HttpClient, Lasting, Recency},
     problem::{Problem, quote},
 };
 
@@ -24,8 +24,11 @@ pub(super) async fn discover(plan: &JwtPlan, http: HttpClient<'_>, report: &mut 
     Some(document)
 }
 
-/// How long to wait for the older place. Most issuers have no document there.
+/// How long both places are waited for together, as far as the older one is concerned: most issuers have nothing there.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The least time that the older place has.
+const LEAST: Duration = Duration::from_millis(500);
 
 async fn fetch(
     plan: &JwtPlan,
@@ -34,25 +37,23 @@ async fn fetch(
 ) -> Result<Checked<Document>, Problem> {
     let issuer = &plan.settings.issuer;
     let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());
-    // The future is boxed, since it is large and would be moved around.
-    let (at_usual, at_older) = tokio::join!(
-        document(
-            plan,
-            http,
-            usual,
-            Box::pin(net::exchange(connection, HttpRequest::get(usual.clone()), http.network.meter()))
-        ),
-        tokio::time::timeout(
-            PATIENCE,
-            document(plan, http, older, Box::pin(http.send(HttpRequest::get(older.clone()))))
-        )
-    );
+    let started = Instant::now();
+    // One after the other, over the same connection.
+    http.leave(usual, connection).await?;
+    let at_usual = document(plan, http, usual, (Lasting::Found, Recency::AsShared)).await;
+    let patience = PATIENCE.saturating_sub(started.elapsed()).max(LEAST);
+    let at_older = tokio::time::timeout(
+        patience,
+        document(plan, http, older, (Lasting::FoundOrAbsent, Recency::AsShared)),
+    )
+    .await;
     let at_older = at_older.unwrap_or_else(|_| Err(no_answer(older)));
     let FoundDocument { document, mut concern, mut words } = compare(issuer, at_usual, at_older)?;
     if !issuer.is_encrypted() {
         concern = concern.or(Some(Reason::Unencrypted));
         words.push_str(" It and the keys travel in the clear, where anybody can replace them, as spec.insecurePlaintext accepts. Give the issuer an https:// address.");
     }
+    words.push_str(&http.network.seen_within());
     Ok(match concern {
         None => Checked::passed(document, words),
         Some(reason) => Checked::warning(document, reason, words),
@@ -63,39 +64,20 @@ fn no_answer(url: &Url) -> Problem {
     Problem::new(Reason::TimedOut, format!("{} does not answer.", quote(url.as_str())))
 }
 
+/// The document at one of its places.
 pub(super) async fn document(
     plan: &JwtPlan,
     http: HttpClient<'_>,
     url: &Url,
-    request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
+    wanted: (Lasting, Recency),
 ) -> Result<Document, Problem> {
-    let response = get(plan, http, url, "Check spec.issuer, above all its path", request).await?;
+    let advice = || "Check spec.issuer, above all its path";
+    // Boxed, since a future that is moved around should be small.
+    let response = Box::pin(issuer::fetch(http, plan.ca_bundle.as_ref(), url, wanted, advice)).await?;
     Document::read(&response.body, url)
 }
 
-/// The answer to a request without credentials. Several resources may share it.
-pub(super) async fn get(
-    plan: &JwtPlan,
-    http: HttpClient<'_>,
-    url: &Url,
-    advice: &'static str,
-    request: impl Future<Output = Result<HttpResponse, Problem>> + Send,
-) -> Result<Arc<HttpResponse>, Problem> {
-    let key = RequestKey {
-        url: url.clone(),
-        host: http.network.identity(&net::endpoint_of(url)?.host),
-        ca_bundle: plan.ca_bundle.clone(),
-    };
-    // The future is boxed, since it is moved several times before it is awaited.
-    let request = Box::pin(async {
-        let response = request.await?;
-        expect_ok(&response, url, &http.network.egress(), || advice)?;
-        Ok::<_, Problem>(response)
-    });
-    http.network.document(key, request).await
-}
-
-/// A document, with the warning and the message about its places.
+/// A document, and what is to be told of where it is.
 struct FoundDocument {
     document: Document,
     concern: Option<Reason>,

@@ -2,12 +2,12 @@
 
 use url::Url;
 
-use super::{JwtPlan, KeyRejection, TrustedKeys, discovery};
+use super::{JwtPlan, KeyRejection, TrustedKeys};
 use crate::{
     api::{Reason, jwt_issuer::KeyStatus},
     engine::Checked,
-    issuer::{Key, KeySet, UnsupportedKey, at, expect_encrypted},
-    net::{HttpClient, HttpRequest},
+    issuer::{self, Key, KeySet, UnsupportedKey, at, expect_encrypted},
+    net::{HttpClient, Lasting, Recency},
     problem::{Problem, enumerate, quote},
 };
 
@@ -19,12 +19,13 @@ pub(super) async fn fetch(
     plan: &JwtPlan,
     http: HttpClient<'_>,
     url: &Url,
+    recency: Recency,
 ) -> Result<Checked<KeySet>, Problem> {
     expect_encrypted("jwks_uri", url, plan.settings.plaintext)?;
-    let advice = "Check the issuer's configuration of its keys";
-    let request = Box::pin(http.send(HttpRequest::get(url.clone())));
-    let response =
-        discovery::get(plan, http, url, advice, request).await.map_err(|problem| at("jwks_uri", &problem))?;
+    let advice = || "Check the issuer's configuration of its keys";
+    let fetched =
+        Box::pin(issuer::fetch(http, plan.ca_bundle.as_ref(), url, (Lasting::Found, recency), advice)).await;
+    let response = fetched.map_err(|problem| at("jwks_uri", &problem))?;
     let set = KeySet::read(&response.body, url)?;
     let count = set.keys.len() + set.others.len();
     let shown = quote(url.as_str());
@@ -36,17 +37,18 @@ pub(super) async fn fetch(
             ),
         ));
     }
-    // If the issuer itself has no TLS, a warning was already reported with its document.
+    let age = http.network.seen_within();
+    // What holds for the issuer was told with its document.
     if url.scheme() == "http" && plan.settings.issuer.is_encrypted() {
         return Ok(Checked::warning(
             set,
             Reason::Unencrypted,
             format!(
-                "{shown} has the keys, but without TLS anybody on the way can replace them, as spec.insecurePlaintext accepts. Give jwks_uri an https:// address."
+                "{shown} has the keys, but without TLS anybody on the way can replace them, as spec.insecurePlaintext accepts. Give jwks_uri an https:// address.{age}"
             ),
         ));
     }
-    Ok(Checked::passed(set, format!("{shown} has the keys.")))
+    Ok(Checked::passed(set, format!("{shown} has the keys.{age}")))
 }
 
 /// The keys for the status.

@@ -5,7 +5,7 @@ use url::Url;
 use super::{JwtPlan, JwtSettings, discovery, keys};
 use crate::{
     issuer::KeySet,
-    net::{CaBundle, HttpClient, HttpRequest, Network, Trust},
+    net::{CaBundle, HttpClient, Lasting, Network, Recency, Trust},
     problem::Problem,
 };
 
@@ -39,18 +39,22 @@ impl JwtPlan {
 pub(crate) async fn look_up(plan: &JwtPlan, network: &Network) -> Result<IssuerPublication, Problem> {
     let http = plan.http(network);
     let issuer = &plan.settings.issuer;
-    let at = |url: &Url| {
-        // The future is boxed, since it is large and would be moved around.
-        let request = Box::pin(http.send(HttpRequest::get(url.clone())));
-        let url = url.clone();
-        async move { discovery::document(plan, http, &url, request).await }
-    };
-    let document = match at(issuer.well_known_url()).await {
-        Ok(document) => document,
-        Err(problem) => at(issuer.older_well_known_url()).await.map_err(|_| problem)?,
-    };
+    let document =
+        match discovery::document(plan, http, issuer.well_known_url(), (Lasting::Found, Recency::JustNow))
+            .await
+        {
+            Ok(document) => document,
+            Err(problem) => discovery::document(
+                plan,
+                http,
+                issuer.older_well_known_url(),
+                (Lasting::FoundOrAbsent, Recency::JustNow),
+            )
+            .await
+            .map_err(|_| problem)?,
+        };
     issuer.matches(&document.issuer)?;
-    let keys = keys::fetch(plan, http, &document.jwks_uri).await?.into_value();
+    let keys = keys::fetch(plan, http, &document.jwks_uri, Recency::JustNow).await?.into_value();
     let token_endpoint = document.token_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
     Ok(IssuerPublication { token_endpoint, keys })
 }

@@ -40,7 +40,7 @@ use crate::{
         TargetSharing, Values,
     },
     import,
-    net::{CaBundle, Trust},
+    net::{CaBundle, Recency, Trust},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -60,6 +60,12 @@ impl JwtPlan {
             return Protection::Plaintext;
         }
         Protection::Tls(&self.trust)
+    }
+
+    /// How recent the keys must be: a sample's token may have been signed with one that is new.
+    fn recency_of_keys(&self) -> Recency {
+        let has_token = self.samples.iter().any(|sample| matches!(sample.proof, SampleProof::Token(_)));
+        if has_token { Recency::JustNow } else { Recency::AsShared }
     }
 }
 

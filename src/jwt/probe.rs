@@ -48,7 +48,8 @@ async fn fetch_keys(
 ) -> Option<(KeySet, Vec<String>)> {
     let document = discovery::discover(plan, http, report).await?;
     let url = &document.jwks_uri;
-    let set = report.check(CheckName::JwksFetches, keys::fetch(plan, http, url)).await?;
+    let set =
+        report.check(CheckName::JwksFetches, keys::fetch(plan, http, url, plan.recency_of_keys())).await?;
     let reachability = async { Ok(reachability::check(url, http.network).await) };
     report.check(CheckName::JwksReachableFromOutside, reachability).await;
     Some((set, document.algorithms))

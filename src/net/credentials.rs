@@ -86,6 +86,8 @@ pub struct Usage {
     pub consent: Consent,
     /// The credentials that were refused, in this run or before it.
     pub refused: Vec<CredentialRefusal>,
+    /// When the oldest answer was asked for that the run shares with another resource.
+    pub oldest_answer: Option<Instant>,
 }
 
 impl Default for Credentials {
@@ -301,8 +303,8 @@ impl Network {
         }
     }
 
-    /// The answers to credentials in this run: those that were refused, and whether a person's consent to send
-    /// them is left.
+    /// What became of credentials in this run: the ones that were refused, and whether a person's consent to send
+    /// them is left. Also, how old the answers are that it shares.
     pub fn usage(&self) -> Usage {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -310,7 +312,7 @@ impl Network {
     /// The same network, for a run on these terms.
     #[must_use]
     pub fn on_terms(self, terms: Terms) -> Self {
-        let usage = Mutex::new(Usage { consent: terms.consent, refused: Vec::new() });
+        let usage = Mutex::new(Usage { consent: terms.consent, ..Usage::default() });
         Self { terms, usage, ..self }
     }
 

@@ -1,4 +1,4 @@
-//! HTTP within limits: one request on one connection, no redirects, and at most 1 MiB of answer.
+//! HTTP within limits: no redirects, and at most 1 MiB of answer. A connection is kept for the next GET of its run.
 
 use std::{
     error::Error,
@@ -12,12 +12,11 @@ use hyper::{
     Method, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
-use hyper_util::rt::TokioIo;
 use url::Url;
 
 use super::{
-    CaBundle, Duplex, Endpoint, Host, Meter, Network, Trust, connect, encrypt, ended_without_certificate,
-    memory::parsed_size,
+    CaBundle, Duplex, Endpoint, Host, Meter, Network, Trust, connect, conversation::Conversation, encrypt,
+    ended_without_certificate, memory::parsed_size,
 };
 use crate::{
     api::Reason,
@@ -27,7 +26,8 @@ use crate::{
 /// The most bytes that are read of an answer's body, also after decompression.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// An HTTP request.
+/// What is asked.
+#[derive(Clone)]
 pub struct HttpRequest {
     /// GET or POST.
     pub method: Method,
@@ -77,66 +77,61 @@ pub async fn exchange(
     request: HttpRequest,
     meter: &Meter,
 ) -> Result<HttpResponse, Problem> {
-    let host = request.url.authority().to_owned();
-    let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection))
-        .await
-        .map_err(|error| transport_problem(&host, &error))?;
+    Conversation::begin(connection, request.url.authority()).await?.exchange(request, meter).await
+}
+
+/// The request as it is sent.
+pub(super) fn message(request: HttpRequest) -> Result<hyper::Request<Full<Bytes>>, Problem> {
+    let host = request.url.authority();
     let mut message = hyper::Request::builder()
         .method(request.method)
         .uri(path_and_query(&request.url))
-        .header(header::HOST, &host)
+        .header(header::HOST, host)
         .header(header::ACCEPT_ENCODING, "identity")
         .header(header::USER_AGENT, concat!("wandb-auth-operator/", env!("CARGO_PKG_VERSION")));
     for (name, value) in request.headers {
         message = message.header(name, value);
     }
-    let message = message.body(Full::new(request.body)).map_err(|_| {
+    message.body(Full::new(request.body)).map_err(|_| {
         Problem::new(Reason::ProtocolError, format!("No request can be made to {host}; check the URL."))
-    })?;
-    let answer = async {
-        let (head, body) = sender
-            .send_request(message)
-            .await
-            .map_err(|error| transport_problem(&host, &error))?
-            .into_parts();
-        let body = Limited::new(body, BODY_LIMIT)
-            .collect()
-            .await
-            .map_err(|error| body_problem(&host, error.as_ref()))?
-            .to_bytes();
-        let body = if is_gzip(&head.headers) {
-            // The size is counted first, and the text is made only when there is memory for it.
-            meter.take(decompress(&host, &body, &mut io::sink())?).await;
-            let mut text = Vec::new();
-            decompress(&host, &body, &mut text)?;
-            text.into()
-        } else {
-            body
-        };
-        permit_parsing(meter, &host, &body).await?;
-        Ok(HttpResponse { status: head.status, headers: head.headers, body })
+    })
+}
+
+/// Reads the whole answer.
+pub(super) async fn answered(
+    host: &str,
+    answer: hyper::Response<hyper::body::Incoming>,
+    meter: &Meter,
+) -> Result<HttpResponse, Problem> {
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, BODY_LIMIT)
+        .collect()
+        .await
+        .map_err(|error| body_problem(host, error.as_ref()))?
+        .to_bytes();
+    let body = if is_gzip(&head.headers) {
+        // Counted first, and made only when there is room for it.
+        meter.take(decompress(host, &body, &mut io::sink())?).await;
+        let mut text = Vec::new();
+        decompress(host, &body, &mut text)?;
+        text.into()
+    } else {
+        body
     };
-    // If the connection breaks, the answer itself fails, except when that happens before the request is sent.
-    let driver = async {
-        match driver.await {
-            Err(error) if spoke_first(&error) || ended_without_certificate(&error).is_some() => {
-                transport_problem(&host, &error)
-            }
-            _ => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        problem = driver => Err(problem),
-        answer = answer => answer,
-    }
+    permit_parsing(meter, host, &body).await?;
+    Ok(HttpResponse { status: head.status, headers: head.headers, body })
+}
+
+/// Whether the end of a connection says more than that it is over.
+pub(super) fn spoilt(error: &hyper::Error) -> bool {
+    spoke_first(error) || ended_without_certificate(error).is_some()
 }
 
 fn path_and_query(url: &Url) -> String {
     url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
 }
 
-fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
+pub(super) fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
     if let Some(problem) = ended_without_certificate(error) {
         problem
     } else if error.is_parse() || spoke_first(error) {
@@ -239,18 +234,58 @@ pub struct HttpClient<'a> {
 }
 
 impl HttpClient<'_> {
-    /// Sends one request on a connection of its own.
+    /// Sends one request. A GET goes over a connection that an earlier one of this run has left, where there is one:
+    /// it may be sent again if the server has closed that meanwhile, which nothing else may.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let endpoint = endpoint_of(&request.url)?;
-        let addresses = self.network.permit(&endpoint, self.network.resolve(&endpoint).await?).await?;
-        let stream = connect(&endpoint, &addresses, self.network.meter()).await?;
-        let connection: Box<dyn Duplex> = if request.url.scheme() == "https" {
-            let name = endpoint.host.server_name().ok_or_else(|| no_host(&request.url))?;
-            Box::new(encrypt(stream, &name, self.trust).await?.0)
-        } else {
-            Box::new(stream)
+        if request.method != Method::GET {
+            return self.open(&request.url, &endpoint).await?.exchange(request, self.network.meter()).await;
+        }
+        let trust = self.trust_for(&request.url);
+        while let Some(mut kept) = self.network.kept_for(&endpoint, trust) {
+            let may_be_closed = kept.has_begun();
+            if may_be_closed && !kept.is_open().await {
+                continue;
+            }
+            match kept.exchange(request.clone(), self.network.meter()).await {
+                Err(problem) if may_be_closed && problem.reason == Reason::ConnectionClosed => {}
+                Err(problem) => return Err(problem),
+                Ok(response) => {
+                    self.network.keep(endpoint, trust.cloned(), kept);
+                    return Ok(response);
+                }
+            }
+        }
+        let mut conversation = self.open(&request.url, &endpoint).await?;
+        let response = conversation.exchange(request, self.network.meter()).await?;
+        self.network.keep(endpoint, trust.cloned(), conversation);
+        Ok(response)
+    }
+
+    /// Leaves a connection to the URL's server for the first request of this run. Its certificate came from the
+    /// client's authorities, where the URL asks for TLS.
+    pub async fn leave(&self, url: &Url, connection: Box<dyn Duplex>) -> Result<(), Problem> {
+        let conversation = Conversation::begin(connection, url.authority()).await?;
+        self.network.keep(endpoint_of(url)?, self.trust_for(url).cloned(), conversation);
+        Ok(())
+    }
+
+    async fn open(&self, url: &Url, endpoint: &Endpoint) -> Result<Conversation, Problem> {
+        let addresses = self.network.permit(endpoint, self.network.resolve(endpoint).await?).await?;
+        let stream = connect(endpoint, &addresses, self.network.meter()).await?;
+        let connection: Box<dyn Duplex> = match self.trust_for(url) {
+            Some(trust) => {
+                let name = endpoint.host.server_name().ok_or_else(|| no_host(url))?;
+                Box::new(encrypt(stream, &name, trust).await?.0)
+            }
+            None => Box::new(stream),
         };
-        exchange(connection, request, self.network.meter()).await
+        Conversation::begin(connection, url.authority()).await
+    }
+
+    /// Who may vouch for the URL's server, if anybody has to.
+    fn trust_for(&self, url: &Url) -> Option<&Trust> {
+        (url.scheme() == "https").then_some(self.trust)
     }
 }
 

@@ -7,15 +7,17 @@
 //!
 //! In reading order: `names` and `dial` (from a name to a TCP connection), `egress` (which addresses are
 //! allowed), `tls`, `trust` and `client_certificate` (the handshake and its verdict), `http` (one request),
-//! `memory` (the budget for answers), `shared` (documents that several runs ask for), and `credentials` (refused
-//! ones are not sent again).
+//! `conversation` (a connection that is kept for the next request of the same run), `documents` and `shared` (answers
+//! that several resources share), `memory` (the budget for answers), and `credentials` (refused ones are not sent
+//! again).
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     ops::Deref,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,8 +27,10 @@ use tokio::sync::watch;
 use crate::problem::Problem;
 
 mod client_certificate;
+mod conversation;
 mod credentials;
 mod dial;
+mod documents;
 mod egress;
 mod http;
 mod memory;
@@ -35,42 +39,38 @@ mod shared;
 mod tls;
 mod trust;
 
+use conversation::Kept;
 use dial::Lookups;
+use documents::{Documents, documents};
 use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
 pub use credentials::{Consent, Consequence, CredentialRefusal, Credentials, Login, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect};
+pub use documents::{Lasting, Recency, Sharing};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
-pub use shared::Shared;
+pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
     BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, Trust, VerifiedChain,
     certificate_fault, certificates_in, only_certificates,
 };
 
-/// How long an answer may also serve requests that are made a little later.
-const SHARE_ANSWERS_FOR: Duration = Duration::from_secs(1);
-
-/// How long a run waits until the egress policy is known.
+/// How long is waited until it is known which addresses may be connected to.
 const POLICY_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The largest body that is kept for later requests, in bytes. A kept body is counted in no run's share of the
-/// memory.
-const SHARED_BODY: usize = 64 * 1024;
-
-/// What all connections of the process share.
+/// What connections need beside their endpoint: made once per process.
 pub struct SharedNetwork {
     /// The egress policy, as far as it is known now.
     egress: watch::Sender<Arc<EgressPolicy>>,
     /// The system's certificate authorities.
     pub system_trust: Trust,
-    /// Public documents that several resources request at the same time.
-    documents: Shared<RequestKey, HttpResponse>,
-    /// The answers of servers to credentials.
+    /// Public documents that several resources ask for.
+    documents: Documents,
+    /// What servers answered to credentials.
     pub credentials: Credentials,
     /// The memory that the answers to all runs may take together.
     memory: Arc<AnswerMemory>,
@@ -85,7 +85,7 @@ impl SharedNetwork {
         Self {
             egress,
             system_trust: Trust::system(),
-            documents: Shared::new(SHARE_ANSWERS_FOR, |answer| answer.body.len() <= SHARED_BODY),
+            documents: documents(),
             credentials: Credentials::default(),
             memory: Arc::default(),
             lookups: Lookups::default(),
@@ -133,6 +133,12 @@ pub struct Network {
     /// How many parts of the run wait for the answer that another run gets to the same credentials, and have sent
     /// nothing.
     awaiting_others: AtomicUsize,
+    /// How the run shares answers with those of other resources, if it does.
+    sharing: Option<Sharing>,
+    /// Connections that wait for the next request.
+    kept: Mutex<Vec<Kept>>,
+    /// The addresses that the run has seen.
+    resolved: Mutex<HashMap<Endpoint, Vec<SocketAddr>>>,
     meter: Meter,
 }
 
@@ -150,6 +156,9 @@ impl Network {
             terms: Terms::default(),
             usage: Mutex::default(),
             awaiting_others: AtomicUsize::new(0),
+            sharing: None,
+            kept: Mutex::default(),
+            resolved: Mutex::default(),
             meter,
         }
     }
@@ -165,28 +174,30 @@ impl Network {
         self.awaiting_others.load(Ordering::Relaxed) > 0
     }
 
-    /// A public document. `request` fetches it, unless another run is fetching it or has just done so.
-    pub async fn document(
-        &self,
-        key: RequestKey,
-        request: impl Future<Output = Result<HttpResponse, Problem>>,
-    ) -> Result<Arc<HttpResponse>, Problem> {
-        let host = key.url.authority().to_owned();
-        let making = AtomicBool::new(false);
-        let request = async {
-            making.store(true, Ordering::Relaxed);
-            request.await
-        };
-        let answer = self.documents.get(key, request).await?;
-        if !making.load(Ordering::Relaxed) {
-            http::permit_parsing(&self.meter, &host, &answer.body).await?;
-        }
-        Ok(answer)
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        // A panic elsewhere leaves the list whole: every change to it is a single call.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every address of the endpoint, sorted, so that equal answers lead to an equal status.
     pub async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
-        dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await
+        let found = dial::resolve(&self.names, endpoint, (&self.lookups, self.meter.namespace())).await?;
+        self.resolved().insert(endpoint.clone(), found.clone());
+        Ok(found)
+    }
+
+    /// The same, as this run has seen them last, if it has.
+    pub async fn resolve_once(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Problem> {
+        let known = self.resolved().get(endpoint).cloned();
+        match known {
+            Some(known) => Ok(known),
+            None => self.resolve(endpoint).await,
+        }
+    }
+
+    fn resolved(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<SocketAddr>>> {
+        // A panic elsewhere leaves the map whole: every change to it is a single call.
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The full name to which the host's name was resolved in this run; the name itself if that is not known.

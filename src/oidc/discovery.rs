@@ -1,15 +1,13 @@
 //! The discovery document: how it is had, and what it must say.
 
-use std::sync::Arc;
-
 use url::Url;
 
 use super::OidcPlan;
 use crate::{
     api::{Reason, oidc_provider::Provider},
     engine::Checked,
-    issuer::{Document, Issuer, TextList, expect_ok},
-    net::{self, Duplex, HttpRequest, HttpResponse, Network, RequestKey},
+    issuer::{self, Document, Issuer, TextList},
+    net::{Duplex, HttpClient, Lasting, Recency},
     problem::Problem,
 };
 
@@ -41,29 +39,22 @@ pub(super) struct Offers {
     pub code_challenge_methods: Option<Vec<String>>,
 }
 
+/// A document that is there is so for others, too.
+pub(super) const SHARED: (Lasting, Recency) = (Lasting::Found, Recency::AsShared);
+
 /// Fetches the document over a connection that was made for it.
 ///
-/// Resources that ask for the same document at the same time share one request; the connections of
-/// the others are not used.
+/// Resources that ask for the same document share one request; the connections of the others are not used.
 pub(super) async fn fetch(
     plan: &OidcPlan,
-    network: &Network,
+    http: HttpClient<'_>,
     connection: Box<dyn Duplex>,
 ) -> Result<Checked<ProviderMetadata>, Problem> {
     let issuer = &plan.settings.issuer;
     let url = issuer.well_known_url();
-    let key = RequestKey {
-        url: url.clone(),
-        host: network.identity(&net::endpoint_of(url)?.host),
-        ca_bundle: plan.ca_bundle.clone(),
-    };
-    // Boxed, since it is moved several times on its way to being the one that is awaited.
-    let request = Box::pin(async {
-        let response = net::exchange(connection, HttpRequest::get(url.clone()), network.meter()).await?;
-        expect_ok(&response, url, &network.egress(), || advice(issuer, plan.settings.provider))?;
-        Ok::<_, Problem>(response)
-    });
-    let response: Arc<HttpResponse> = network.document(key, request).await?;
+    http.leave(url, connection).await?;
+    let advice = || advice(issuer, plan.settings.provider);
+    let response = issuer::fetch(http, plan.ca_bundle.as_ref(), url, SHARED, advice).await?;
     let (metadata, unread) = read(&response.body, url)?;
     let seen = format!("{url} has the discovery document");
     let unencrypted = "tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address";
@@ -73,18 +64,19 @@ pub(super) async fn fetch(
             unread.join(" and ")
         )
     });
+    let age = http.network.seen_within();
     Ok(match (issuer.is_encrypted(), unread) {
-        (true, None) => Checked::passed(metadata, format!("{seen}.")),
+        (true, None) => Checked::passed(metadata, format!("{seen}.{age}")),
         (true, Some(unread)) => {
-            Checked::warning(metadata, Reason::InvalidDocument, format!("{seen}, but {unread}."))
+            Checked::warning(metadata, Reason::InvalidDocument, format!("{seen}, but {unread}.{age}"))
         }
         (false, None) => {
-            Checked::warning(metadata, Reason::Unencrypted, format!("{seen}, but {unencrypted}."))
+            Checked::warning(metadata, Reason::Unencrypted, format!("{seen}, but {unencrypted}.{age}"))
         }
         (false, Some(unread)) => Checked::warning(
             metadata,
             Reason::Unencrypted,
-            format!("{seen}, but {unencrypted}. Also, {unread}."),
+            format!("{seen}, but {unencrypted}. Also, {unread}.{age}"),
         ),
     })
 }

@@ -1,26 +1,34 @@
 //! The keys that the provider publishes for its signatures.
 
-use super::discovery::ProviderMetadata;
+use super::{
+    OidcPlan,
+    discovery::{ProviderMetadata, SHARED},
+};
 use crate::{
     api::Reason,
     engine::Checked,
-    issuer::{Key, KeyKind, KeySet, at, expect_ok},
-    net::{HttpClient, HttpRequest},
+    issuer::{Key, KeyKind, KeySet, at, fetch},
+    net::HttpClient,
     problem::{Problem, enumerate},
 };
 
 /// Whether at least one published key can verify signatures of an advertised algorithm.
-pub(super) async fn check(http: HttpClient<'_>, metadata: &ProviderMetadata) -> Result<Checked, Problem> {
+pub(super) async fn check(
+    plan: &OidcPlan,
+    http: HttpClient<'_>,
+    metadata: &ProviderMetadata,
+) -> Result<Checked, Problem> {
     let url = &metadata.document.jwks_uri;
-    let response =
-        http.send(HttpRequest::get(url.clone())).await.map_err(|problem| at("jwks_uri", &problem))?;
     let advice = || "Check the provider's configuration of its keys";
-    expect_ok(&response, url, &http.network.egress(), advice)?;
+    let response = fetch(http, plan.ca_bundle.as_ref(), url, SHARED, advice)
+        .await
+        .map_err(|problem| at("jwks_uri", &problem))?;
     let keys = KeySet::read(&response.body, url)?;
-    judge(&keys, &metadata.document.algorithms)
+    judge(&keys, &metadata.document.algorithms, &http.network.seen_within())
 }
 
-fn judge(set: &KeySet, advertised: &[String]) -> Result<Checked, Problem> {
+/// The age is what is to be told of it beside the keys.
+fn judge(set: &KeySet, advertised: &[String], age: &str) -> Result<Checked, Problem> {
     let (fitting, others): (Vec<_>, Vec<_>) =
         set.keys.iter().partition(|key| advertised.iter().any(|algorithm| key.is_for(algorithm)));
     let algorithms = enumerate(advertised);
@@ -40,7 +48,7 @@ fn judge(set: &KeySet, advertised: &[String]) -> Result<Checked, Problem> {
     let (weak, strong): (Vec<_>, Vec<_>) = good.into_iter().partition(|key| is_weak(key));
     let kinds = |keys: &[&Key]| enumerate(keys.iter().map(|key| key.kind.to_string()));
     if !strong.is_empty() {
-        return Ok(Checked::passed((), format!("The provider publishes {}.", kinds(&strong))));
+        return Ok(Checked::passed((), format!("The provider publishes {}.{age}", kinds(&strong))));
     }
     // W&B Server would verify signatures of all these keys.
     if !weak.is_empty() {
@@ -48,7 +56,7 @@ fn judge(set: &KeySet, advertised: &[String]) -> Result<Checked, Problem> {
             (),
             Reason::WeakKey,
             format!(
-                "The provider publishes {} (too weak), with which others may make tokens that W&B accepts. Replace it by one of at least {RSA_BITS} bits.",
+                "The provider publishes {} (too weak), with which others may make tokens that W&B accepts. Replace it by one of at least {RSA_BITS} bits.{age}",
                 kinds(&weak)
             ),
         ));
@@ -59,7 +67,7 @@ fn judge(set: &KeySet, advertised: &[String]) -> Result<Checked, Problem> {
         (),
         Reason::NoUsableKey,
         format!(
-            "The provider publishes {}, and no key that says that it is for signatures by {algorithms}. W&B does not look at that, but needs the key that the provider signs with. Try a login, and add a signing key at the provider if it fails.",
+            "The provider publishes {}, and no key that says that it is for signatures by {algorithms}. W&B does not look at that, but needs the key that the provider signs with. Try a login, and add a signing key at the provider if it fails.{age}",
             enumerate(doubtful)
         ),
     ))
@@ -98,7 +106,7 @@ mod tests {
     fn judged(keys: &[Value], algorithms: &[&str]) -> (CheckResult, Reason, String) {
         let algorithms: Vec<_> = algorithms.iter().map(|name| (*name).to_owned()).collect();
         let mut report = Report::new(Vec::new(), Redactor::default());
-        report.record(CheckName::SigningKeys, judge(&KeySet::of(keys).unwrap(), &algorithms));
+        report.record(CheckName::SigningKeys, judge(&KeySet::of(keys).unwrap(), &algorithms, ""));
         let finding = report.finish().list.remove(0);
         (finding.result, finding.reason, finding.message)
     }

@@ -21,7 +21,7 @@ pub(super) async fn probe(plan: &OidcPlan, network: &Network, report: &mut Repor
 
     report.record(CheckName::FlowSupported, capabilities::flow(&plan.settings, &metadata.offers));
     report.record(CheckName::Scopes, capabilities::scopes(&plan.settings, &metadata.offers));
-    report.check(CheckName::SigningKeys, keys::check(http, &metadata)).await;
+    report.check(CheckName::SigningKeys, keys::check(plan, http, &metadata)).await;
     client::check(plan, http, &metadata, report).await;
     redirect::check(plan, http, &metadata, report).await;
 }
@@ -30,7 +30,7 @@ pub(super) async fn probe(plan: &OidcPlan, network: &Network, report: &mut Repor
 async fn discover(plan: &OidcPlan, http: HttpClient<'_>, report: &mut Report) -> Option<ProviderMetadata> {
     let (network, settings) = (http.network, &plan.settings);
     let connection = engine::connect(report, network, settings.issuer.endpoint(), plan.protection()).await?;
-    let metadata = report.check(CheckName::Discovery, discovery::fetch(plan, network, connection)).await?;
+    let metadata = report.check(CheckName::Discovery, discovery::fetch(plan, http, connection)).await?;
     let comparison = expect_issuer(&settings.issuer, &metadata.document.issuer, http, settings.time_limit);
     report.check(CheckName::IssuerMatches, comparison).await?;
     report.check(CheckName::Endpoints, endpoints::check(plan, network, &metadata)).await?;

@@ -12,9 +12,10 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, ValidationDirective},
-    core::{ApiResource, DynamicObject},
+    core::{ApiResource, DynamicObject, Request},
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     ApplyResult, Change, Owner, Rollout, RolloutDeadline, Sightings, TargetSnapshot,
@@ -228,7 +229,8 @@ async fn unblock_object(
     };
     // The controller would make pods of the current template again, so deleting them is useless.
     let stuck: BTreeSet<u64> = stuck - &workload.controller().revisions(owner);
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let resource = ApiResource::erase::<Pod>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let is_meant = |pod: &&Pod| {
         is_stuck(pod, set) && !references::revisions(pod.spec.as_ref(), owner).is_disjoint(&stuck)
     };
@@ -240,7 +242,7 @@ async fn unblock_object(
             // The pod is gone, or a new pod has its name.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                return Ok(Err(forbidden("delete", "pods", &ApiResource::erase::<Pod>(&()))));
+                return Ok(Err(forbidden("delete", "pods", &resource)));
             }
             Err(error) => return Err(error),
         }
@@ -324,8 +326,14 @@ where
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    match Api::<K>::namespaced(client.clone(), namespace).list(parameters).await {
-        Ok(list) => Ok(Ok(list.items)),
+    // Every type is read from the same form everywhere: the code that reads the large ones is in the program once.
+    let request = Request::new(K::url_path(&(), Some(namespace)));
+    let request = request.list(parameters).map_err(kube::Error::BuildRequest)?;
+    match client.request::<Value>(request).await {
+        Ok(list) => {
+            let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+            items.map(K::deserialize).collect::<Result<_, _>>().map(Ok).map_err(kube::Error::SerdeError)
+        }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
             let resource = ApiResource::erase::<K>(&());
             Ok(Err(forbidden("list", &resource.plural, &resource)))

@@ -11,6 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Client, api::ListParams};
+use serde::Deserialize;
 
 use super::{Owner, TargetSnapshot, effects::list, references::revisions};
 use crate::problem::Problem;
@@ -129,7 +130,7 @@ impl PodMakers {
 /// The pod template that a `ControllerRevision` of a `StatefulSet` keeps.
 fn template_of(history: &ControllerRevision) -> Option<PodSpec> {
     let spec = history.data.as_ref()?.0.pointer("/spec/template/spec")?;
-    serde_json::from_value(spec.clone()).ok()
+    PodSpec::deserialize(spec).ok()
 }
 
 fn is_owned(object: &ObjectMeta, by: &ObjectMeta) -> bool {

@@ -11,6 +11,7 @@ use kube::{
     Api, Client,
     core::{ApiResource, DynamicObject},
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
@@ -250,7 +251,7 @@ fn of_chosen(Chosen { shape, entries, certificates, host }: Chosen) -> Installat
 }
 
 fn pod(value: &Value) -> Option<PodSpec> {
-    serde_json::from_value(value.pointer("/spec/template/spec")?.clone()).ok()
+    PodSpec::deserialize(value.pointer("/spec/template/spec")?).ok()
 }
 
 /// The installation that a manifest or an object of the cluster describes.

@@ -118,9 +118,28 @@ impl<E> CheckHistory<E> {
         self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
-    /// How long ago the checks ran; `None` if they are known from a status only.
+    /// How long ago the servers said the oldest of what the checks saw; `None` if it is known from a status only.
     pub fn age(&self, now: Instant) -> Option<Duration> {
-        Some(now.saturating_duration_since(self.checked_at?))
+        let checked_at = self.checked_at?;
+        let oldest = self.usage.oldest_answer.map_or(checked_at, |oldest| oldest.min(checked_at));
+        Some(now.saturating_duration_since(oldest))
+    }
+
+    /// When what another resource was told is news for this question: after the checks ran last, and from now on
+    /// where a person asks.
+    pub fn news_since(&self, question: &CheckKey, now: Instant) -> Option<Instant> {
+        if self.is_asked(question) { Some(now) } else { self.checked_at }
+    }
+
+    /// Whether anything that the checks depend on is another one now.
+    pub fn is_outdated(&self, question: &CheckKey) -> bool {
+        self.question.inputs != question.inputs
+            || self.question.dependency_readiness != question.dependency_readiness
+    }
+
+    /// Whether a person asks for a look, by a re-check or by another spec.
+    fn is_asked(&self, question: &CheckKey) -> bool {
+        self.question.recheck != question.recheck || self.question.spec != question.spec
     }
 
     /// Whether the checks passed at some time with the inputs of this key.
@@ -135,8 +154,7 @@ impl<E> CheckHistory<E> {
 
     /// The terms on which credentials that were refused may be sent now.
     pub fn terms(&self, question: &CheckKey, interval: Duration) -> Terms {
-        let is_asked = self.question.recheck != question.recheck || self.question.spec != question.spec;
-        let consent = if is_asked { Consent::Given } else { self.usage.consent };
+        let consent = if self.is_asked(question) { Consent::Given } else { self.usage.consent };
         Terms { consent, last_look: self.checked_at, interval }
     }
 

@@ -31,7 +31,7 @@ pub(in crate::engine) fn requeue_after<K: Kind>(
 ) -> Duration {
     match delivered {
         Some(delivered) if delivered.state.is_underway() => {
-            rollout(context.memory.previous_status(object).as_ref(), context.cluster.seconds())
+            rollout(context.memory.previous_status(object).as_deref(), context.cluster.seconds())
         }
         // Entries that somebody else keeps removing are restored at this interval.
         Some(Delivered { state: Progress::Failed(problem), .. })

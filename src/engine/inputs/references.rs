@@ -8,6 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
 };
 use kube::{Api, Client, core::DynamicObject};
+use serde::Deserialize;
 use serde_json::Value;
 
 pub use crate::references::{ObjectKey, Reference, ReferenceSource, ReferencedKind, Requirement};
@@ -50,7 +51,7 @@ impl FoundResource {
         let found = conditions
             .iter()
             .find(|condition| condition.get("type").is_some_and(|name| name == type_.as_str()))?;
-        serde_json::from_value(found.clone()).ok()
+        Condition::deserialize(found).ok()
     }
 
     /// Whether its checks passed.

@@ -3,25 +3,41 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::api::Status;
+use crate::api::{SharedStatus, Status};
 
 /// The status of a resource as this process knows it.
 pub(in crate::engine) struct Reported<D> {
-    /// The status in the cluster, unless somebody else changed it.
-    standing: Option<(Status, D)>,
-    /// The status that was sent last. It may be in the cluster even if no answer confirmed that.
-    sent: Option<(Status, D)>,
-    /// The last written status as the API server stored it, which may round times.
-    stored: Option<(Status, D)>,
-    /// The resource version that resulted from this process's last write.
+    /// What stands in the cluster, unless somebody else changed it.
+    standing: Option<Known<D>>,
+    /// What was sent last; it may stand although no answer told so.
+    sent: Option<Known<D>>,
+    /// The last write as the API server stored it, where that is another one: it may round times.
+    stored: Option<Known<D>>,
+    /// The version that this process made by its last write.
     head: Option<String>,
     /// Resource versions that this process replaced by its own writes. A watch may still deliver them.
     replaced: VecDeque<String>,
     /// When statuses of somebody else were repaired.
     mended: Vec<Instant>,
+}
+
+/// A status with its details, of which all who keep it hold one copy.
+#[derive(Clone)]
+pub(in crate::engine) struct Known<D> {
+    /// What every kind's status has.
+    pub(in crate::engine) status: SharedStatus,
+    /// The rest of it.
+    pub(in crate::engine) details: Arc<D>,
+}
+
+impl<D: PartialEq> Known<D> {
+    fn is(&self, status: Option<&Status>, details: &D) -> bool {
+        status == Some(&*self.status) && *details == *self.details
+    }
 }
 
 impl<D> Default for Reported<D> {
@@ -61,16 +77,18 @@ const MENDED_AT_ONCE: usize = 5;
 const MENDED_WITHIN: Duration = Duration::from_mins(10);
 
 impl<D: Clone + PartialEq> Reported<D> {
-    /// Records the status with which the first run begins, before this process has written any.
-    pub(in crate::engine) fn begin(&mut self, status: Option<&Status>, details: &D) {
+    /// A run begins on this status: what it was before this process wrote any.
+    pub(in crate::engine) fn begin(&mut self, status: Option<&SharedStatus>, details: &D) {
         if self.standing.is_none() {
-            self.standing = status.map(|status| (status.clone(), details.clone()));
+            let known =
+                |status: &SharedStatus| Known { status: status.clone(), details: Arc::new(details.clone()) };
+            self.standing = status.map(known);
         }
     }
 
     /// Records that a write is being sent.
     pub(in crate::engine) fn send(&mut self, status: &Status, details: &D) {
-        self.sent = Some((status.clone(), details.clone()));
+        self.sent = Some(Known { status: status.clone().into(), details: Arc::new(details.clone()) });
     }
 
     /// Records that the write succeeded: it replaced version `from` by version `to`, in which the status is
@@ -79,9 +97,14 @@ impl<D: Clone + PartialEq> Reported<D> {
         &mut self,
         from: Option<String>,
         to: Option<String>,
-        stored: Option<(Status, D)>,
+        stored: Option<(SharedStatus, D)>,
     ) {
-        self.stored = stored;
+        let is_sent = |status: &Status, details: &D| {
+            self.sent.as_ref().is_some_and(|sent| sent.is(Some(status), details))
+        };
+        self.stored = stored
+            .filter(|(status, details)| !is_sent(status, details))
+            .map(|(status, details)| Known { status, details: Arc::new(details) });
         if let Some(sent) = &self.sent {
             self.standing = Some(sent.clone());
         }
@@ -135,8 +158,7 @@ impl<D: Clone + PartialEq> Reported<D> {
         details: &D,
     ) -> bool {
         let Some(standing) = &self.standing else { return false };
-        let is_same =
-            |(known, known_details): &(Status, D)| status == Some(known) && details == known_details;
+        let is_same = |known: &Known<D>| known.is(status, details);
         let is_version = version.is_some() && self.head.as_deref() == version;
         !is_version
             && !self.is_replaced(version)
@@ -144,21 +166,27 @@ impl<D: Clone + PartialEq> Reported<D> {
             && ![&self.sent, &self.stored].into_iter().flatten().any(is_same)
     }
 
-    /// The status in the cluster, if it is the one that the run saw.
-    pub(in crate::engine) fn standing(
+    /// Whether this stands in the cluster, where a run saw that version and that status.
+    pub(in crate::engine) fn stands(
         &self,
+        (status, details): (&Status, &D),
         version: Option<&str>,
-        status: Option<&Status>,
-        details: &D,
-    ) -> Option<(Status, D)> {
-        if self.is_foreign(version, status, details) {
-            return status.map(|status| (status.clone(), details.clone()));
+        (seen, seen_details): (Option<&Status>, &D),
+    ) -> bool {
+        if self.is_foreign(version, seen, seen_details) {
+            return seen == Some(status) && seen_details == details;
         }
-        self.standing.clone()
+        self.standing.as_ref().is_some_and(|standing| standing.is(Some(status), details))
     }
 
-    /// The status that this process wrote last, or found first.
-    pub(in crate::engine) fn own(&self) -> Option<&(Status, D)> {
+    /// The copy of this status that is kept already, if one is.
+    pub(in crate::engine) fn copy_of(&self, status: &Status) -> Option<SharedStatus> {
+        let known = [&self.standing, &self.sent, &self.stored].into_iter().flatten();
+        known.map(|known| &known.status).find(|known| ***known == *status).cloned()
+    }
+
+    /// What this process wrote last, or what it found at first.
+    pub(in crate::engine) fn own(&self) -> Option<&Known<D>> {
         self.standing.as_ref()
     }
 
@@ -194,7 +222,7 @@ mod tests {
     /// statuses 1 and 2.
     fn reported() -> Reported<()> {
         let mut reported = Reported::default();
-        reported.begin(Some(&status(0)), &());
+        reported.begin(Some(&status(0).into()), &());
         for (from, to, written) in [("1", "2", 1), ("2", "3", 2)] {
             reported.send(&status(written), &());
             reported.wrote(Some(from.to_owned()), Some(to.to_owned()), None);
@@ -219,8 +247,8 @@ mod tests {
         }
         reported.send(&status(7), &());
         assert!(!reported.is_foreign(Some("4"), Some(&status(7)), &()), "the answer may be on its way");
-        // The API server rounds times, so it may store another status than was sent.
-        reported.wrote(Some("4".to_owned()), Some("5".to_owned()), Some((status(8), ())));
+        // The API server rounds.
+        reported.wrote(Some("4".to_owned()), Some("5".to_owned()), Some((status(8).into(), ())));
         assert!(!reported.is_foreign(Some("6"), Some(&status(8)), &()));
         assert!(!Reported::default().is_foreign(Some("1"), Some(&status(0)), &()), "nothing is known yet");
     }
@@ -241,6 +269,19 @@ mod tests {
         reported.listed(Some("1"));
         assert_eq!(reported.version(Some("1")).as_deref(), Some("1"));
         assert!(reported.is_foreign(Some("1"), Some(&status(0)), &()));
+    }
+
+    #[test]
+    fn equal_statuses_are_one_copy() {
+        let mut reported = reported();
+        let standing = |reported: &Reported<()>| reported.own().unwrap().status.clone();
+        let copy = reported.copy_of(&status(2)).unwrap();
+        assert!(copy.is_same_copy(&standing(&reported)));
+        assert_eq!(reported.copy_of(&status(7)), None);
+        reported.send(&status(3), &());
+        reported.wrote(None, Some("4".to_owned()), Some((status(3).into(), ())));
+        assert!(reported.stored.is_none(), "it was stored as it was sent");
+        assert!(reported.copy_of(&status(3)).unwrap().is_same_copy(&standing(&reported)));
     }
 
     #[test]

@@ -59,11 +59,11 @@ impl<K: Kind> Context<K> {
         (status, details): (&Status, &K::Details),
     ) -> Result<(), Error> {
         let previous = self.memory.reported(object, |reported| {
-            let previous = reported.own().map(|(status, _)| status.clone());
+            let previous = reported.own().map(|known| known.status.clone());
             reported.send(status, details);
             previous
         });
-        let previous = previous.or_else(|| seen.status.cloned());
+        let previous = previous.as_deref().or(seen.status);
         let mut version = self.memory.reported(object, |reported| reported.version(seen.version.as_deref()));
         let mut tries = 0;
         let written = loop {
@@ -78,11 +78,11 @@ impl<K: Kind> Context<K> {
             }
         };
         let stored = written.0.as_ref().ok();
-        let stored = stored.and_then(|stored| Some((stored.status()?.clone(), stored.details())));
+        let stored = stored.and_then(|stored| Some((stored.shared_status()?.clone(), stored.details())));
         let now = written.resource_version();
         self.memory.reported(object, |reported| reported.wrote(version, now, stored));
         let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
-        for transition in transitions(previous.as_ref(), status) {
+        for transition in transitions(previous, status) {
             self.tell_transition(object, &transition, failed);
         }
         Ok(())

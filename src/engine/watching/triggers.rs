@@ -34,6 +34,7 @@ pub(in crate::engine) fn resources<K: Kind>(
     run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
     let store = writer.as_reader();
+    let sharing = Arc::clone(&context);
     // What was known before a list and was not seen in it yet.
     let mut unseen = HashSet::new();
     follow(scope.api::<Guarded<K>>(context.client.clone()), place, watched)
@@ -71,6 +72,14 @@ pub(in crate::engine) fn resources<K: Kind>(
                     requeue_competitors(&context.registry, &store, &gone, None);
                 }
             }
+        })
+        .map_ok(move |mut event| {
+            if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = &mut event
+                && let Ok(resource) = &mut object.0
+            {
+                sharing.memory.share_status(resource);
+            }
+            event
         })
         .reflect(writer)
         .applied_objects()
@@ -118,7 +127,8 @@ where
 
 /// Removes what `kubectl apply` and the API server store for their own use, which is most of an object's size.
 fn prune(object: &mut impl Resource) {
-    object.managed_fields_mut().clear();
+    // An empty list would keep its room.
+    object.meta_mut().managed_fields = None;
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }
 

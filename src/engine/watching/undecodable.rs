@@ -35,7 +35,7 @@ pub struct Unreadable {
 impl Unreadable {
     /// Its target, as far as the spec shows it.
     pub fn target(&self) -> Option<Target> {
-        let target = serde_json::from_value::<api::TargetSpec>(self.spec.get("target")?.clone()).ok()?;
+        let target = api::TargetSpec::deserialize(self.spec.get("target")?).ok()?;
         Target::of(&target)
     }
 
@@ -55,8 +55,8 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
             Err(error) => error.to_string(),
         };
         let field = |name: &str| raw.get(name).cloned().unwrap_or_default();
-        let metadata = serde_json::from_value(field("metadata")).map_err(D::Error::custom)?;
-        let status = serde_json::from_value(field("status")).ok();
+        let metadata = ObjectMeta::deserialize(&field("metadata")).map_err(D::Error::custom)?;
+        let status = Status::deserialize(&field("status")).ok();
         Ok(Self(Err(Unreadable { error, metadata, spec: field("spec"), status })))
     }
 }

@@ -57,7 +57,12 @@ impl Trust {
         Self { system: readable.collect(), added: None }
     }
 
-    /// No authorities, for plans that never connect.
+    /// Whether both trust the same authorities for the same reason.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.system, &other.system) && self.added == other.added
+    }
+
+    /// No authorities at all, for plans that never dial.
     pub fn empty() -> Self {
         Self { system: Arc::default(), added: None }
     }

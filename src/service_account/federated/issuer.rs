@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::{
     api::{ConditionType, JwtIssuerSpec, Reason},
     engine::{Checked, FoundResource, Inputs},
@@ -35,7 +37,7 @@ impl TrustedIssuer {
         let unreadable =
             |what: String| not_ready(format!("The spec of the JwtIssuer \"{name}\" is not usable: {what}"));
         let found = inputs.resource(field).ok_or_else(|| unreadable("there is none.".to_owned()))?;
-        let spec: JwtIssuerSpec = serde_json::from_value(found.spec.clone())
+        let spec = JwtIssuerSpec::deserialize(&found.spec)
             .map_err(|error| unreadable(format!("{}.", quote(&error.to_string()))))?;
         let settings = jwt::JwtSettings::parse(&spec).map_err(|problem| unreadable(problem.message))?;
         Ok(Self {

@@ -1,6 +1,7 @@
 //! Finds where the values come from that somebody else has set in the resource.
 
 use k8s_openapi::api::core::v1::EnvVar;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::tree;
@@ -30,7 +31,7 @@ pub(super) fn of_field(value: &Value) -> ValueOrigin {
 
 /// The origins of the values in a list of environment variables, in its order.
 pub(super) fn of_list(entries: &[Value]) -> Vec<ValueOrigin> {
-    let parsed = entries.iter().map(|entry| serde_json::from_value(entry.clone()));
+    let parsed = entries.iter().map(EnvVar::deserialize);
     match parsed.collect::<Result<Vec<EnvVar>, _>>() {
         // The W&B operator puts further variables before these, so a reference may mean one that is not in the
         // list.

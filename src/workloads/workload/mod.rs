@@ -29,6 +29,7 @@ use kube::{
     Api, Client,
     core::{ApiResource, DynamicObject},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(super) use self::controller::WorkloadController;
@@ -130,9 +131,9 @@ impl Workload {
     fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
         let value = serde_json::to_value(&object)?;
         let controller = match target {
-            Target::StatefulSet(_) => WorkloadController::StatefulSet(serde_json::from_value(value)?),
+            Target::StatefulSet(_) => WorkloadController::StatefulSet(Deserialize::deserialize(&value)?),
             Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
-                WorkloadController::Deployment(serde_json::from_value(value)?)
+                WorkloadController::Deployment(Deserialize::deserialize(&value)?)
             }
         };
         let containers = target.containers_of(&target);

@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod connections;
 mod documents;
 mod exchange;
 mod key_sets;

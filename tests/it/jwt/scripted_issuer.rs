@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use test_support::{
     Certificate,
-    hostile::{HttpServer, Request, Response},
+    hostile::{AfterAnswer, HttpServer, Request, Response},
     tokens::SigningKey,
 };
 
@@ -66,6 +66,11 @@ impl Issuer {
 
     pub fn start_tls(self, certificate: &Certificate) -> HttpServer {
         HttpServer::tls(certificate, move |request| self.answer("https", request)).unwrap()
+    }
+
+    /// The same, where this becomes of connections after an answer.
+    pub fn start_tls_with(self, certificate: &Certificate, after: AfterAnswer) -> HttpServer {
+        HttpServer::tls_with(certificate, after, move |request| self.answer("https", request)).unwrap()
     }
 
     fn answer(&self, scheme: &str, request: &Request) -> Response {

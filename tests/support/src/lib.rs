@@ -12,9 +12,9 @@
 //! whose container can be a real process, the [`stand_in_server`]. [`WandbOperator`] stands for the
 //! vendor's operator, which makes workloads of its own resource ([`definitions`]). [`Helm`] installs the chart,
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
-//! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A
-//! [`NameServer`] answers for names of a cluster. An [`OciRegistry`] keeps images and charts.
-//! A [`Node`] runs real pods, in a machine of its own.
+//! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A [`fleet`] is
+//! many resources of all kinds at once, and the story of what they go through. A [`NameServer`] answers for names of a
+//! cluster. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -26,6 +26,7 @@ mod certificates;
 mod control_plane;
 pub mod definitions;
 mod directory_389;
+pub mod fleet;
 pub mod gitops;
 pub mod helm;
 pub mod hostile;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{ControlPlane, START_DEADLINE, User, components, status_of};
+use super::{ControlPlane, START_DEADLINE, components};
 
 const DATA: &str = "etcd";
 const BACKUP: &str = "etcd-backup";
@@ -28,20 +28,14 @@ impl ControlPlane {
     }
 
     fn stop_storage(&mut self) -> Result<()> {
-        self.api_server.terminate(START_DEADLINE)?;
+        self.stop_api_server()?;
         self.etcd.terminate(START_DEADLINE)?;
         Ok(())
     }
 
     fn start_storage(&mut self) -> Result<()> {
-        let (port, address) = (self.etcd_port, self.client.address);
-        self.etcd = components::start_etcd(&self.binaries, &self.directory, port)?;
-        self.api_server =
-            components::start_api_server(&self.binaries, &self.directory, &self.credentials, port, address)?;
-        let (client, credentials) = (&self.client, &self.credentials);
-        self.api_server.wait_until_ready(START_DEADLINE, || {
-            status_of(client, credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)
-        })
+        self.etcd = components::start_etcd(&self.binaries, &self.directory, self.etcd_port)?;
+        self.start_api_server()
     }
 }
 

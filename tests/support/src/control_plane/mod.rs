@@ -5,6 +5,7 @@ mod backup;
 mod components;
 mod credentials;
 mod faults;
+mod outage;
 mod proxy;
 
 pub use audit::AuditEvent;

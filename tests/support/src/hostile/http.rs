@@ -24,6 +24,17 @@ pub struct HttpServer {
 
 type Requests = Arc<Mutex<Vec<Request>>>;
 
+/// What becomes of a connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterAnswer {
+    /// It ends, as was said.
+    Close,
+    /// It ends without a word before.
+    Drop,
+    /// It is kept for the next request.
+    Keep,
+}
+
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -66,13 +77,32 @@ impl HttpServer {
         certificate: Option<&Certificate>,
         answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_with(address, certificate, AfterAnswer::Close, answer)
+    }
+
+    /// A server with TLS and this certificate that does so with its connections.
+    pub fn tls_with(
+        certificate: &Certificate,
+        after: AfterAnswer,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::start_with(address, Some(certificate), after, answer)
+    }
+
+    fn start_with(
+        address: SocketAddr,
+        certificate: Option<&Certificate>,
+        after: AfterAnswer,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Result<Self> {
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let tls = certificate.map(Certificate::server_config).transpose()?;
         let requests = Requests::default();
         let recorded = requests.clone();
         let listener = Listener::start(address, move |stream| {
             // A peer that breaks off, or that refuses the certificate, is what tests are about.
-            let _ = serve(stream, tls.as_ref(), &answer, &recorded);
+            let _ = serve(stream, tls.as_ref(), after, &answer, &recorded);
         })?;
         Ok(Self { listener, scheme, requests })
     }
@@ -138,29 +168,36 @@ fn read_line(source: &mut impl BufRead) -> Result<String> {
 fn serve(
     stream: &TcpStream,
     tls: Option<&Arc<ServerConfig>>,
+    after: AfterAnswer,
     answer: &impl Fn(&Request) -> Response,
     requests: &Requests,
 ) -> Result<()> {
     match tls {
-        None => converse(stream, answer, requests),
+        None => converse(stream, after, answer, requests),
         Some(config) => {
             let mut stream = StreamOwned::new(ServerConnection::new(config.clone())?, stream);
-            converse(&mut stream, answer, requests)?;
+            converse(&mut stream, after, answer, requests)?;
             stream.conn.send_close_notify();
             Ok(stream.flush()?)
         }
     }
 }
 
-/// One request and its answer; the end of the connection ends the answer.
+/// Requests and their answers, one after the other.
 fn converse(
     mut stream: impl Read + Write,
+    after: AfterAnswer,
     answer: &impl Fn(&Request) -> Response,
     requests: &Requests,
 ) -> Result<()> {
-    let request = Request::read(&mut stream)?;
-    requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-    answer(&request).send(stream)
+    loop {
+        let request = Request::read(&mut stream)?;
+        requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        answer(&request).send(&mut stream, after)?;
+        if after != AfterAnswer::Keep {
+            return Ok(());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +225,31 @@ mod tests {
             assert_eq!((first.method.as_str(), first.body.as_str()), ("POST", "question"));
             assert_eq!(first.header("x-test"), Some("yes"));
             assert_eq!((requests.len(), server.connections()), (2, 2));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn connections_are_kept_or_not() -> Result<()> {
+        for (after, answered, says_so) in
+            [(AfterAnswer::Close, 1, true), (AfterAnswer::Drop, 1, false), (AfterAnswer::Keep, 2, false)]
+        {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let server = HttpServer::start_with(address, None, after, |_| Response::status(200, "here"))?;
+            let mut stream = TcpStream::connect(server.address())?;
+            let mut answers = String::new();
+            for _ in 0..2 {
+                // A connection that ended takes no second request.
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n");
+                let mut byte = [0];
+                let mut answer = String::new();
+                while !answer.ends_with("here") && stream.read(&mut byte).unwrap_or_default() > 0 {
+                    answer.push(char::from(byte[0]));
+                }
+                answers += &answer;
+            }
+            assert_eq!(answers.contains("Connection: close"), says_so, "{after:?}");
+            assert_eq!((server.requests().len(), server.connections()), (answered, 1), "{after:?}");
         }
         Ok(())
     }

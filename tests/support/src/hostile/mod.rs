@@ -8,7 +8,7 @@ mod listener;
 mod response;
 mod tcp;
 
-pub use http::{HttpServer, Request};
+pub use http::{AfterAnswer, HttpServer, Request};
 pub use response::Response;
 pub use tcp::TcpServer;
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::DRIP_INTERVAL;
+use super::http::AfterAnswer;
 use super::tcp::wait_for_peer;
 
 const JSON: &str = "application/json";
@@ -102,7 +103,7 @@ impl Response {
         Self { status, headers: Vec::new(), body }.header("Content-Type", content_type)
     }
 
-    pub(super) fn send(&self, mut stream: impl Read + Write) -> Result<()> {
+    pub(super) fn send(&self, mut stream: impl Read + Write, after: AfterAnswer) -> Result<()> {
         let length = match &self.body {
             Body::Bytes(bytes) => format!("Content-Length: {}", bytes.len()),
             Body::Spaces(count) => format!("Content-Length: {count}"),
@@ -114,7 +115,10 @@ impl Response {
             }
             Body::BrokenOff => return Ok(()),
         };
-        let mut head = format!("HTTP/1.1 {} Scripted\r\nConnection: close\r\n{length}\r\n", self.status);
+        let mut head = format!("HTTP/1.1 {} Scripted\r\n{length}\r\n", self.status);
+        if after == AfterAnswer::Close {
+            head.push_str("Connection: close\r\n");
+        }
         for (name, value) in &self.headers {
             head.extend([name, ": ", value, "\r\n"]);
         }

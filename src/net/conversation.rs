@@ -1,0 +1,117 @@
+//! One HTTP connection, and the requests that go over it one after the other.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+
+use super::{
+    Duplex, Endpoint, HttpRequest, HttpResponse, Meter, Network, Trust,
+    http::{answered, message, spoilt, transport_problem},
+};
+use crate::problem::Problem;
+
+type Driver = Pin<Box<Connection<TokioIo<Box<dyn Duplex>>, Full<Bytes>>>>;
+
+/// A connection that has been, or will be, of use.
+pub(super) struct Conversation {
+    sender: SendRequest<Full<Bytes>>,
+    /// What moves the bytes; nothing once the connection is over.
+    driver: Option<Driver>,
+    /// Whether it has had a request.
+    has_begun: bool,
+}
+
+impl Conversation {
+    /// The first of a connection.
+    pub(super) async fn begin(connection: Box<dyn Duplex>, host: &str) -> Result<Self, Problem> {
+        let (sender, driver) =
+            handshake(TokioIo::new(connection)).await.map_err(|error| transport_problem(host, &error))?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)), has_begun: false })
+    }
+
+    /// Whether the other side may have closed it meanwhile, as it may between two requests.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Whether another request can be sent, as far as this side knows.
+    pub(super) async fn is_open(&mut self) -> bool {
+        let Self { sender, driver, .. } = self;
+        let Some(running) = driver else { return false };
+        let is_over = tokio::select! {
+            biased;
+            _ = running => true,
+            ready = sender.ready() => return ready.is_ok(),
+        };
+        if is_over {
+            *driver = None;
+        }
+        false
+    }
+
+    /// Sends one request and reads the whole answer. The meter counts what is made of the answer; what is read of it,
+    /// the connection counts.
+    pub(super) async fn exchange(
+        &mut self,
+        request: HttpRequest,
+        meter: &Meter,
+    ) -> Result<HttpResponse, Problem> {
+        self.has_begun = true;
+        let host = request.url.authority().to_owned();
+        let message = message(request)?;
+        let Self { sender, driver, .. } = self;
+        let answer = async {
+            let answer =
+                sender.send_request(message).await.map_err(|error| transport_problem(&host, &error))?;
+            answered(&host, answer, meter).await
+        };
+        // The answer itself tells when the connection breaks, except when that is before the request.
+        let driver = async {
+            let Some(running) = driver.as_mut() else { return std::future::pending().await };
+            let end = running.await;
+            *driver = None;
+            match end {
+                Err(error) if spoilt(&error) => transport_problem(&host, &error),
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            problem = driver => Err(problem),
+            answer = answer => answer,
+        }
+    }
+}
+
+/// A connection between two requests of one run, and what it leads to.
+pub(super) struct Kept {
+    endpoint: Endpoint,
+    /// Who may vouch for the server; nobody has to without TLS.
+    trust: Option<Trust>,
+    conversation: Conversation,
+}
+
+impl Network {
+    /// Keeps a connection for the next request of this run.
+    pub(super) fn keep(&self, endpoint: Endpoint, trust: Option<Trust>, conversation: Conversation) {
+        self.kept().push(Kept { endpoint, trust, conversation });
+    }
+
+    /// The newest kept connection to this server, with certificates of these authorities.
+    pub(super) fn kept_for(&self, endpoint: &Endpoint, trust: Option<&Trust>) -> Option<Conversation> {
+        let mut kept = self.kept();
+        let is_meant = |kept: &Kept| {
+            kept.endpoint == *endpoint
+                && match (&kept.trust, trust) {
+                    (None, None) => true,
+                    (Some(known), Some(wanted)) => known.is_same(wanted),
+                    _ => false,
+                }
+        };
+        let position = kept.iter().rposition(is_meant)?;
+        Some(kept.remove(position).conversation)
+    }
+}
