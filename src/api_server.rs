@@ -4,9 +4,11 @@
 pub mod addresses;
 mod clock;
 mod cluster;
+mod load;
 
 pub use clock::Now;
 pub use cluster::{Acceptance, Cluster};
+pub use load::Load;
 
 use std::{
     pin::Pin,
@@ -31,6 +33,8 @@ use kube::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service, layer::layer_fn};
 
+use self::load::Sent;
+
 /// How long a read, a page of a list or the beginning of a watch may take. The API server itself refuses after 15
 /// seconds what it had no time for.
 pub const READ_LIMIT: Duration = Duration::from_secs(20);
@@ -53,19 +57,27 @@ pub fn client(mut config: Config, writes: &Writes) -> kube::Result<Client> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// The writes that were sent and not answered yet.
+/// The writes that were sent and not answered yet, and what the answers tell of the API server.
 #[derive(Clone, Debug, Default)]
-pub struct Writes(Arc<AtomicUsize>);
+pub struct Writes {
+    unanswered: Arc<AtomicUsize>,
+    load: Load,
+}
 
 impl Writes {
     /// How many there are now.
     pub fn unanswered(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// How much the API server can take.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     fn begin(&self) -> Write {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Write(Arc::clone(&self.0))
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        Write(Arc::clone(&self.unanswered))
     }
 }
 
@@ -112,10 +124,15 @@ where
         let limit = if is_read { self.read } else { self.write };
         let deadline = Instant::now() + limit;
         let write = (!is_read).then(|| self.writes.begin());
+        let under_way = self.writes.load.begin(if is_read { Sent::Read } else { Sent::Write });
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = timeout_at(deadline, answer).await.map_err(|_| NoAnswer(limit))?;
+            let Ok(answer) = timeout_at(deadline, answer).await else {
+                under_way.end(None);
+                return Err(NoAnswer(limit).into());
+            };
             drop(write);
+            under_way.end(answer.as_ref().ok().map(|answer| (answer.status(), answer.headers())));
             // A watch goes on for minutes, and who watches sees whether anything still comes.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));
             Ok(answer.map_err(Into::into)?.map(|body| LimitedBody { body, end }))

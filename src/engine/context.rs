@@ -1,20 +1,25 @@
 //! What every run of a kind shares, and the events of a resource.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 use super::{
-    Contender, EventDraft, Events, Kind, Registry, ResourceCache, TargetSharing, precedence,
+    Contender, EventDraft, Events, Existing, Fetched, Kind, ObjectKey, Registry, ResourceCache,
+    TargetSharing,
+    inputs::references::version_of,
+    precedence,
+    publish::secret::published,
     rejection::{is_conflict, rejected},
     scheduling::{
         api_permits::Turns,
         backoff::{Backoff, ResourceKey},
         slots::Slots,
     },
-    status::events::EventType,
+    status::events::{EventType, joined},
 };
 use crate::{api::CheckStatus, api_server::Cluster, error::Error, net::SharedNetwork, problem::Problem};
 
@@ -71,6 +76,7 @@ impl<K: Kind> Context<K> {
     ) -> Self {
         Self {
             client: cluster.client.clone(),
+            api_permits: Turns::new(cluster.load().clone()),
             cluster,
             network,
             memory: ResourceCache::default(),
@@ -78,7 +84,6 @@ impl<K: Kind> Context<K> {
             metrics,
             events,
             slots: Slots::new(RUNS),
-            api_permits: Turns::default(),
             waits,
             stopping,
             registry,
@@ -91,14 +96,20 @@ impl<K: Kind> Context<K> {
         Self { slots: Slots::new(runs), ..self }
     }
 
-    /// Every resource in the same namespace that may stand in this one's way.
+    /// Every resource in the same namespace that may have to do with what this one wants.
     pub(super) async fn others(&self, object: &K) -> Vec<Contender> {
-        if Contender::of(object).is_none() {
-            return Vec::new();
-        }
+        let Some(claimant) = Contender::of(object) else { return Vec::new() };
         let namespace = object.namespace().unwrap_or_default();
         self.registry.listed(&namespace).await;
-        self.registry.claimants(&namespace)
+        self.registry.rivals(&namespace, &claimant)
+    }
+
+    /// Every resource in the same namespace that may stand for the same as this one.
+    pub(super) async fn namesakes(&self, object: &K) -> Vec<Contender> {
+        let Some(claimant) = Contender::of(object) else { return Vec::new() };
+        let namespace = object.namespace().unwrap_or_default();
+        self.registry.listed(&namespace).await;
+        self.registry.namesakes(&namespace, &claimant)
     }
 
     /// Has those run that write to the resource's target together with it.
@@ -107,9 +118,36 @@ impl<K: Kind> Context<K> {
             return;
         }
         let namespace = object.namespace().unwrap_or_default();
-        let others = self.registry.claimants(&namespace);
         if let Some(claimant) = Contender::of(object) {
-            self.registry.wake(&namespace, precedence::partners(&claimant, &others));
+            let beside: Vec<_> = self
+                .registry
+                .beside(&namespace, &claimant)
+                .iter()
+                .map(|other| Contender::clone(other))
+                .collect();
+            self.registry.wake(&namespace, precedence::partners(&claimant, &beside));
+        }
+    }
+
+    /// Notes which versions of other objects a run has read: events about them tell it nothing new.
+    pub(super) fn observe(
+        &self,
+        object: &K,
+        objects: &BTreeMap<ObjectKey, Fetched>,
+        (present, existing): (Option<&Secret>, &Existing),
+    ) {
+        for (key, fetched) in objects {
+            let version = match fetched {
+                Fetched::Found { version, .. } => Some(version.clone()),
+                Fetched::Missing => None,
+                Fetched::Resource(_) | Fetched::Forbidden => continue,
+            };
+            self.registry.observe(object, key.clone(), version);
+        }
+        // One that may not be read was not read.
+        if present.is_some() || matches!(existing, Existing::Missing) {
+            let version = present.map(|secret| version_of(&secret.metadata));
+            self.registry.observe(object, published(object), version);
         }
     }
 
@@ -147,6 +185,13 @@ impl<K: Kind> Context<K> {
     pub(super) fn publish_event(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
         Self::log(object, notice, None);
         self.events.publish_event(object.object_ref(&()), notice);
+    }
+
+    /// Has the events of one run written, which are in the log already.
+    pub(super) fn publish_events(&self, object: &impl Resource<DynamicType = ()>, notices: Vec<EventDraft>) {
+        for notice in joined(notices) {
+            self.events.publish_event(object.object_ref(&()), &notice);
+        }
     }
 
     /// Writes what is told to the log, with the check that it is about, if it is about one.

@@ -126,7 +126,7 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
     // Who waits in vain finds below what is not listed.
     let _ = tokio::time::timeout(SUCCESSOR_RETRY, context.registry.listed(&namespace)).await;
     let is_unlisted = context.registry.unlisted(&namespace).is_some();
-    let others = context.registry.claimants(&namespace);
+    let others = context.registry.rivals(&namespace, &claimant);
     Ok(match precedence::heir(&claimant, &target, &others) {
         Some(heir) if !is_absent(object, context, Some(&target)).await? => {
             Heir::Waits(heir.owner.title.clone())

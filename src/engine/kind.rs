@@ -8,9 +8,7 @@ use kube::{CustomResourceExt, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{
-    CheckContext, Checked, Env, EventDraft, Inputs, Reference, ReferencedKind, Report, TargetSharing, Values,
-};
+use super::{CheckContext, Checked, Env, EventDraft, Inputs, Reference, Report, TargetSharing, Values};
 use crate::{
     api::{CheckName, CommonSpec, Reason, Status},
     net::{Login, Trust},
@@ -41,9 +39,6 @@ pub trait Kind:
 
     /// Where the settings go, as a sentence.
     const DESTINATION: &'static str = "The env entries for the container of W&B Server.";
-
-    /// The kinds of custom resources that specs of this kind refer to.
-    const REFERENCED_KINDS: &'static [ReferencedKind] = &[];
 
     /// The spec in types that cannot be wrong.
     type Parsed: Send + Sync;

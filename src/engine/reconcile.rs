@@ -1,6 +1,9 @@
 //! One run for one resource: the pipeline on one screen.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -17,8 +20,8 @@ use super::{
     },
     fetch,
     finalizer::Finalizer,
+    plan::prepare_known,
     precedence::{Claim, Proof},
-    prepare,
     publish::secret::{self, SecretWrite, field_manager, secret_name},
     references, rejection,
     scheduling::backoff::random_share,
@@ -44,10 +47,11 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     }
     let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
-    let others = context.others(object).await;
+    let namesakes = context.namesakes(object).await;
     let turn = context.api_permits.take(&namespace).await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
+        context.observe(object, &BTreeMap::new(), (present.as_ref(), &existing));
         context.add_finalizers_again(object, existing.values()).await?;
         retain_secret(object, context, present.as_ref(), &existing).await?;
         return update_status(object, context, unchanged(object, context, Outcome::Suspended), None).await;
@@ -57,10 +61,13 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
+    context.observe(object, &objects, (present.as_ref(), &existing));
     context.add_finalizers_again(object, existing.values()).await?;
     let last_verified = context.memory.last_verified(object);
     let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
-    let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
+    let spec = context.memory.spec(object);
+    let system_trust = &context.network.system_trust;
+    let planned = match prepare_known(object, &spec, &namesakes, &objects, system_trust, &held) {
         Prepared::NotAccepted(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not keep a rollout that is under way from being undone.
@@ -78,7 +85,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         }
         Prepared::Planned(planned) => planned,
     };
-    let checked_inputs = CheckedInputs::of(object, &objects);
+    let checked_inputs = CheckedInputs::known(object, &spec, &objects);
     // A server that hangs keeps its own resource waiting and nobody else.
     drop(turn);
     let values = (existing.values(), last_verified.as_ref());
@@ -307,7 +314,9 @@ async fn note_down<K: Kind>(
     let previous = context.memory.previous_status(object).unwrap_or_default();
     let status = noted(&previous, &facts, context.cluster.seconds());
     let details = context.memory.previous_details(object);
-    context.report_alone(object, (&status, &details)).await
+    let notices = context.report_alone(object, (&status, &details)).await?;
+    context.publish_events(object, notices);
+    Ok(())
 }
 
 /// An answer that is on its way is waited for a moment: a refusal that went unseen would be asked for again.
@@ -366,7 +375,7 @@ async fn publish<K: Kind>(
         // The garbage collector would take a Secret of a resource that is gone, again and again.
         return Err(Error::Gone);
     }
-    let written = match secret::ensure(&context.client, object, present, &wanted).await {
+    let written = match secret::ensure(context, object, present, &wanted).await {
         Ok(written) => written,
         Err(error) => Err(not_written(object, context, &wanted, error)?),
     };
@@ -473,7 +482,7 @@ async fn retain_secret<K: Kind>(
     existing: &Existing,
 ) -> Result<(), Error> {
     if matches!(existing, Existing::Ours(_))
-        && let Err(error) = secret::ensure(&context.client, object, present, &SecretContent::AsIs).await
+        && let Err(error) = secret::ensure(context, object, present, &SecretContent::AsIs).await
     {
         // A refusal shows in the conditions as soon as the resource is no longer suspended.
         not_written(object, context, &SecretContent::AsIs, error)?;
@@ -539,11 +548,14 @@ async fn update_status<K: Kind>(
     let status = derive(previous.as_ref(), &facts, context.cluster.seconds());
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
     let before = context.memory.previous_details(object);
+    let mut notices = Vec::new();
     if !context.memory.is_reported(object, &status, &details) {
-        context.report_alone(object, (&status, &details)).await?;
+        notices = context.report_alone(object, (&status, &details)).await?;
     }
     for notice in notice.into_iter().chain(K::events(&before, &details)) {
-        context.publish_event(object, &notice);
+        Context::<K>::log(object, &notice, None);
+        notices.push(notice);
     }
+    context.publish_events(object, notices);
     Ok(Action::requeue(again))
 }

@@ -15,21 +15,27 @@ pub(crate) use permits::{Permit, Permits};
 /// A number of places, and who holds how many of them.
 #[derive(Debug)]
 pub(crate) struct Pool<H> {
-    free: usize,
+    places: usize,
+    taken: usize,
     held: HashMap<H, usize>,
 }
 
 impl<H: Clone + Eq + Hash> Pool<H> {
     /// So many places, all of them free.
     pub(crate) fn new(places: usize) -> Self {
-        Self { free: places, held: HashMap::new() }
+        Self { places, taken: 0, held: HashMap::new() }
+    }
+
+    /// So many places from now on. Who has one keeps it, also where there are fewer now.
+    pub(crate) fn resize(&mut self, places: usize) {
+        self.places = places;
     }
 
     /// Takes a place, where the holder may have another one.
     pub(crate) fn take(&mut self, holder: &H) -> bool {
         let fits = self.fits(holder);
         if fits {
-            self.free -= 1;
+            self.taken += 1;
             *self.held.entry(holder.clone()).or_default() += 1;
         }
         fits
@@ -38,7 +44,7 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     /// Gives a place back that the holder has.
     pub(crate) fn give_back(&mut self, holder: &H) {
         let Some(held) = self.held.get_mut(holder) else { return };
-        self.free += 1;
+        self.taken -= 1;
         *held -= 1;
         if *held == 0 {
             self.held.remove(holder);
@@ -46,7 +52,11 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     }
 
     fn fits(&self, holder: &H) -> bool {
-        self.held(holder) < self.free
+        self.held(holder) < self.free()
+    }
+
+    fn free(&self) -> usize {
+        self.places.saturating_sub(self.taken)
     }
 
     fn held(&self, holder: &H) -> usize {
@@ -66,6 +76,11 @@ impl<H: Clone + Eq + Hash, W> Shares<H, W> {
     /// So many places, and nobody who waits for one.
     pub(crate) fn new(places: usize) -> Self {
         Self { pool: Pool::new(places), waiting: HashMap::new(), arrivals: 0 }
+    }
+
+    /// So many places from now on; [`Shares::next`] tells who gets one where there are more.
+    pub(crate) fn resize(&mut self, places: usize) {
+        self.pool.resize(places);
     }
 
     /// Takes a place, where the holder may have another one. Who waits already could not have had it.
@@ -162,6 +177,46 @@ mod tests {
     }
 
     proptest! {
+        /// However often the number of places changes, everybody comes to their turn as long as there is one place.
+        #[test]
+        fn everybody_comes_to_their_turn_in_a_pool_that_changes(steps in prop::collection::vec((0u8..3, 0u8..4, 1usize..20), 1..300)) {
+            let mut shares = Shares::new(1);
+            let (mut running, mut waiting, mut size) = (Vec::new(), 0usize, 1);
+            let call = |shares: &mut Shares<u8, ()>, running: &mut Vec<u8>, waiting: &mut usize| {
+                while let Some((holder, ())) = shares.next() {
+                    running.push(holder);
+                    *waiting -= 1;
+                }
+            };
+            for (what, holder, places) in steps {
+                let before = running.len();
+                match what {
+                    0 if shares.take(&holder) => running.push(holder),
+                    0 => {
+                        shares.wait(holder, ());
+                        waiting += 1;
+                    }
+                    1 => {
+                        if let Some(holder) = running.pop() {
+                            shares.give_back(&holder);
+                        }
+                    }
+                    _ => {
+                        size = places;
+                        shares.resize(places);
+                    }
+                }
+                call(&mut shares, &mut running, &mut waiting);
+                prop_assert!(running.len() <= size || running.len() <= before, "nobody gets a place that is not there");
+            }
+            while let Some(holder) = running.pop() {
+                shares.give_back(&holder);
+                call(&mut shares, &mut running, &mut waiting);
+            }
+            prop_assert_eq!(waiting, 0);
+            prop_assert!(shares.waiting.is_empty() && shares.pool.taken == 0);
+        }
+
         /// Whatever they do, nobody is passed over for ever, and places are neither lost nor made.
         #[test]
         fn everybody_comes_to_their_turn(places in 1usize..20, steps in prop::collection::vec((0u8..5, any::<bool>()), 1..300)) {
@@ -182,7 +237,7 @@ mod tests {
                     waiting -= 1;
                 }
                 prop_assert!(running.len() <= places);
-                prop_assert_eq!(shares.pool.free, places - running.len());
+                prop_assert_eq!(shares.pool.free(), places - running.len());
             }
             while let Some(holder) = running.pop() {
                 shares.give_back(&holder);

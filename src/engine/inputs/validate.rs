@@ -2,30 +2,21 @@
 
 use std::time::Duration;
 
-use crate::engine::Kind;
+use crate::engine::{Kind, SpecDigest};
 use crate::{
-    api::{CaBundleSource, CommonSpec, TargetSpec, schema},
+    api::{CaBundleSource, CommonSpec, TargetSpec},
     problem::Problem,
 };
 
 /// Judges everything that the schema and its rules judge, since not every spec has met an API server.
 ///
 /// The kind's own words come before the schema's, which know lengths and patterns only.
-pub(in crate::engine) fn validate<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
+///
+/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
+pub(in crate::engine) fn validate<K: Kind>(object: &K, spec: &SpecDigest) -> Result<K::Parsed, Problem> {
     common(object.common())?;
     let parsed = object.parse()?;
-    within_limits(object)?;
-    Ok(parsed)
-}
-
-/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
-fn within_limits<K: Kind>(object: &K) -> Result<(), Problem> {
-    let Ok(spec) = serde_json::to_value(object.spec()) else {
-        return Problem::invalid_spec("spec cannot be written as JSON.");
-    };
-    let violation = schema::spec_schema(&K::kind(&()))
-        .and_then(|spec_schema| schema::violation(spec_schema, &spec, "spec"));
-    violation.map_or(Ok(()), Problem::invalid_spec)
+    spec.violation.clone().map_or(Ok(parsed), Problem::invalid_spec)
 }
 
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);

@@ -68,6 +68,21 @@ pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) 
     EventDraft::warning(EventReason::Repaired, "Repair", note)
 }
 
+/// The events of one run. Each is a write at the API server, so its good news are one event: with the reason of the
+/// last step that it took, and what is to be told of every step.
+pub fn joined(notices: Vec<EventDraft>) -> Vec<EventDraft> {
+    let (mut good, mut events): (Vec<_>, Vec<_>) =
+        notices.into_iter().partition(|notice| notice.tone == EventType::Normal);
+    // The reasons are declared in the order of the steps.
+    good.sort_by_key(|notice| notice.reason as usize);
+    let one = good.into_iter().reduce(|earlier, later| {
+        let note = format!("{} {}", later.note, earlier.note);
+        EventDraft { note, ..later }
+    });
+    events.extend(one);
+    events
+}
+
 /// The transitions between two statuses that are worth an event.
 pub fn notices(previous: Option<&Status>, current: &Status) -> Vec<EventDraft> {
     let seen = |status: Option<&Status>, type_: ConditionType| {
@@ -116,4 +131,40 @@ fn notice(type_: ConditionType, condition: Condition) -> Option<EventDraft> {
         _ => return None,
     };
     Some(EventDraft { tone, reason, action: condition.reason, note: condition.message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_good_news_of_a_run_are_one_event() {
+        let good = |reason, note: &str| EventDraft {
+            tone: EventType::Normal,
+            reason,
+            action: format!("{reason}"),
+            note: note.to_owned(),
+        };
+        let verified = good(EventReason::Verified, "Checked.");
+        let published = good(EventReason::Published, "Written.");
+        let rolled_out = good(EventReason::RolledOut, "It runs.");
+        let repaired = EventDraft::warning(EventReason::Repaired, "Repair", "Repaired.".to_owned());
+        for (notices, expected) in [
+            (vec![], vec![]),
+            (vec![verified.clone()], vec![(EventReason::Verified, "Checked.")]),
+            (vec![verified.clone(), published.clone()], vec![(EventReason::Published, "Written. Checked.")]),
+            (
+                vec![verified.clone(), rolled_out, published],
+                vec![(EventReason::RolledOut, "It runs. Written. Checked.")],
+            ),
+            (
+                vec![verified, repaired],
+                vec![(EventReason::Repaired, "Repaired."), (EventReason::Verified, "Checked.")],
+            ),
+        ] {
+            let events = joined(notices);
+            let told: Vec<_> = events.iter().map(|event| (event.reason, event.note.as_str())).collect();
+            assert_eq!(told, expected);
+        }
+    }
 }

@@ -50,14 +50,14 @@ impl<'a, D> SeenStatus<'a, D> {
 const TRIES: u32 = 4;
 
 impl<K: Kind> Context<K> {
-    /// Writes the status, and tells of transitions by events. A status that this process has not seen is not
+    /// Writes the status; gives the transitions that are worth an event. A status that this process has not seen is not
     /// overwritten: a process that was paused must not put an old one in the place of what its successor wrote.
     pub(in crate::engine) async fn report(
         &self,
         object: &impl Resource<DynamicType = ()>,
         seen: &SeenStatus<'_, K::Details>,
         (status, details): (&Status, &K::Details),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<EventDraft>, Error> {
         let previous = self.memory.reported(object, |reported| {
             let previous = reported.own().map(|(status, _)| status.clone());
             reported.send(status, details);
@@ -82,12 +82,12 @@ impl<K: Kind> Context<K> {
         let now = written.resource_version();
         self.memory.reported(object, |reported| reported.wrote(version, now, stored));
         let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
-        for notice in notices(previous.as_ref(), status) {
+        let notices = notices(previous.as_ref(), status);
+        for notice in &notices {
             let check = failed.filter(|_| notice.reason == EventReason::CheckFailed);
-            Self::log(object, &notice, check);
-            self.events.publish_event(object.object_ref(&()), &notice);
+            Self::log(object, notice, check);
         }
-        Ok(())
+        Ok(notices)
     }
 
     /// The same for a run's object, after what somebody else put into its status was taken out.
@@ -95,7 +95,7 @@ impl<K: Kind> Context<K> {
         &self,
         object: &K,
         (status, details): (&Status, &K::Details),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<EventDraft>, Error> {
         if self.memory.is_foreign(object) {
             self.clear_foreign(object, status, details).await?;
         }
