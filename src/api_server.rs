@@ -4,10 +4,12 @@
 pub mod addresses;
 mod clock;
 mod cluster;
+mod load;
 mod requests;
 
 pub use clock::Now;
 pub use cluster::{Acceptance, Cluster};
+pub use load::Load;
 pub use requests::Requests;
 
 use std::{
@@ -33,7 +35,10 @@ use kube::{
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service, layer::layer_fn};
 
-use requests::{count, verb};
+use self::{
+    load::Sent,
+    requests::{count, verb},
+};
 
 /// The time limit for a read, for a page of a list, and for the beginning of a watch. The API server itself refuses
 /// a request after 15 seconds if it had no time for it.
@@ -59,19 +64,28 @@ pub fn client(mut config: Config, writes: &Writes, requests: &Requests) -> kube:
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// Counts the writes that have been sent but not answered yet.
+/// Counts the writes that have been sent but not answered yet, and learns from the answers what the API server can
+/// take.
 #[derive(Clone, Debug, Default)]
-pub struct Writes(Arc<AtomicUsize>);
+pub struct Writes {
+    unanswered: Arc<AtomicUsize>,
+    load: Load,
+}
 
 impl Writes {
     /// The number of writes without an answer now.
     pub fn unanswered(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// How much the API server can take.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     fn begin(&self) -> Write {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Write(Arc::clone(&self.0))
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        Write(Arc::clone(&self.unanswered))
     }
 }
 
@@ -121,13 +135,17 @@ where
         let write = (!is_read).then(|| self.writes.begin());
         let verb = verb(request.method(), request.uri().path(), is_watch);
         let requests = self.requests.clone();
+        let under_way = self.writes.load.begin(if is_read { Sent::Read } else { Sent::Write });
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = timeout_at(deadline, answer).await;
-            let status = answer.as_ref().ok().and_then(|answer| Some(answer.as_ref().ok()?.status()));
-            count(&requests, verb, status);
-            let answer = answer.map_err(|_| NoAnswer(limit))?;
+            let Ok(answer) = timeout_at(deadline, answer).await else {
+                count(&requests, verb, None);
+                under_way.end(None);
+                return Err(NoAnswer(limit).into());
+            };
             drop(write);
+            count(&requests, verb, answer.as_ref().ok().map(Response::status));
+            under_way.end(answer.as_ref().ok().map(|answer| (answer.status(), answer.headers())));
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));
             Ok(answer.map_err(Into::into)?.map(|body| LimitedBody { body, end }))

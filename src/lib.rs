@@ -82,6 +82,10 @@
 //! - Neither a namespace nor a server that hangs can take what another one needs: runs, turns at the API server and
 //!   the memory for answers are had in fair shares, of which nobody takes more than they leave.
 //!   Tests: `engine::fair_shares::a_hundred_black_holes_delay_nobody`.
+//! - A change of an object has those resources run that refer to it or publish it, found without looking at all of
+//!   them, and no others; what a run has read or written itself has nobody run.
+//!   Tests: `engine::request_counts::a_change_has_those_run_whom_it_concerns_and_nobody_else`,
+//!   `engine::request_counts::every_kind_becomes_ready_with_the_requests_that_are_listed`.
 //! - After a restart, what an earlier process has proven not to be due is checked at its own point of its interval.
 //!   Tests: `engine::restarts::a_restart_makes_no_check_that_is_not_due_and_writes_nothing`.
 //! - A document that resources share is no older than the interval of the one that uses it, and each uses it once. The

@@ -16,7 +16,7 @@ use crate::{
     api_server::{self, Cluster, Writes, addresses::keep_current},
     engine::{
         Context, Events, Kind, MANAGER, Registry, Waits, WatchScope, Watches, heartbeat, look_for_endings,
-        look_for_namespace, metrics::Metrics, run_controller, watch_targets,
+        look_for_namespace, metrics::Metrics, run_controller, watch_references, watch_targets,
     },
     leader::Election,
     net::{EgressPolicy, SharedNetwork},
@@ -101,7 +101,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
     let (events, written) = Events::start(beside.clone(), reporter());
     tasks.spawn(written);
     let shared = SharedContext {
-        cluster: Cluster::new(client, config.clone()),
+        cluster: Cluster::new(client, config.clone()).with_load(writes.load().clone()),
         network,
         metrics: Arc::clone(&metrics),
         registry: Arc::new(Registry::default()),
@@ -111,6 +111,7 @@ pub async fn operate(config: Config, options: Options, stopping: CancellationTok
         stopping: stopping.clone(),
     };
     let controllers = Controllers::default()
+        .watch_references(&shared)
         .watch_targets(&shared)
         .add::<LdapConfig>(&shared)
         .add::<OidcProvider>(&shared)
@@ -201,6 +202,21 @@ impl Controllers {
         for scope in &shared.options.scopes {
             let run = run_controller(Arc::clone(&context), scope, &shared.watches);
             self.runs.push(run.boxed());
+        }
+        self
+    }
+
+    /// Watches what resources read and publish, so that they run again when it changes.
+    fn watch_references(mut self, shared: &SharedContext<'_>) -> Self {
+        for scope in &shared.options.scopes {
+            let client = &shared.cluster.client;
+            self.runs.extend(watch_references(
+                client,
+                scope,
+                &shared.registry,
+                &shared.watches,
+                &shared.stopping,
+            ));
         }
         self
     }

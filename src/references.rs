@@ -127,7 +127,7 @@ impl Reference {
 }
 
 /// An object in the resource's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// The kind of object.
     pub source: ReferenceSource,

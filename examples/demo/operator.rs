@@ -6,7 +6,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use kube::Config;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 use wandb_auth_operator::{
     engine::{Waits, WatchScope},
     operator::{LeaderElection, Options, operate},
@@ -55,11 +55,11 @@ impl InProcessOperator {
 
 fn write_log_to(path: &PathBuf) -> Result<()> {
     let file = File::create(path).with_context(|| format!("the log {} cannot be written", path.display()))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("info,kube_client=warn,kube_runtime=warn"))
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(Mutex::new(file))
+    let levels: Targets = "info,kube_client=warn,kube_runtime=warn".parse()?;
+    let lines = fmt::layer().with_ansi(false).with_target(false).with_writer(Mutex::new(file));
+    registry()
+        .with(levels)
+        .with(lines)
         .try_init()
         .map_err(|error| anyhow!("logging cannot be set up: {error}"))
 }

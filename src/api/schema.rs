@@ -4,7 +4,10 @@
 //! older than the schema. Of the rules in CEL only those are evaluated that are a pattern; the others have their
 //! counterparts where specs are parsed.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -16,6 +19,33 @@ use super::custom_resource_definitions;
 use crate::quoting::quote;
 
 static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
+
+/// Every pattern of the definitions: compiling one takes longer than most of what is done with a resource.
+static PATTERNS: LazyLock<HashMap<&'static str, Regex>> = LazyLock::new(|| {
+    let versions = DEFINITIONS.iter().flat_map(|definition| &definition.spec.versions);
+    let schemas = versions.filter_map(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
+    let mut patterns = HashMap::new();
+    schemas.for_each(|schema| compile(schema, &mut patterns));
+    patterns
+});
+
+fn compile(schema: &'static JSONSchemaProps, patterns: &mut HashMap<&'static str, Regex>) {
+    if let Some(pattern) = schema.pattern.as_deref()
+        && let Ok(compiled) = Regex::new(pattern)
+    {
+        patterns.insert(pattern, compiled);
+    }
+    let members = schema.properties.iter().flat_map(BTreeMap::values);
+    let items = schema.items.iter().filter_map(|items| match items {
+        JSONSchemaPropsOrArray::Schema(items) => Some(&**items),
+        JSONSchemaPropsOrArray::Schemas(_) => None,
+    });
+    let any = schema.additional_properties.iter().filter_map(|any| match any {
+        JSONSchemaPropsOrBool::Schema(any) => Some(&**any),
+        JSONSchemaPropsOrBool::Bool(_) => None,
+    });
+    members.chain(items).chain(any).for_each(|inner| compile(inner, patterns));
+}
 
 /// The schema of a kind's `spec`.
 pub fn spec_schema(kind: &str) -> Option<&'static JSONSchemaProps> {
@@ -91,7 +121,10 @@ fn text_violation(schema: &JSONSchemaProps, text: &str) -> Option<String> {
 }
 
 fn mismatch(pattern: &str, text: &str, words: &str) -> Option<String> {
-    let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+    let matches = match PATTERNS.get(pattern) {
+        Some(compiled) => compiled.is_match(text),
+        None => Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)),
+    };
     (!matches).then(|| format!("is \"{}\", but {words}", quote(text)))
 }
 
@@ -140,6 +173,18 @@ fn size_violation(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn no_pattern_is_compiled_for_each_spec() {
+        let definitions = serde_json::to_string(&*DEFINITIONS).unwrap();
+        let stated = definitions.matches("\"pattern\":").count();
+        assert!(stated > 0 && !PATTERNS.is_empty());
+        for pattern in definitions.split("\"pattern\":").skip(1) {
+            let text = serde_json::Deserializer::from_str(pattern).into_iter::<String>().next();
+            let text = text.unwrap().unwrap();
+            assert!(PATTERNS.contains_key(text.as_str()), "{text}");
+        }
+    }
 
     #[test]
     fn names_the_field_and_the_limit() {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::{Client, Config, client::Body, config::AuthInfo};
 
 use super::{
-    Requests, Writes, client,
+    Load, Requests, Writes, client,
     clock::{Clock, Now},
 };
 use crate::{error::in_words, sensitive::Sensitive, token::Token};
@@ -20,6 +20,8 @@ pub struct Cluster {
     /// The address, the trusted authorities, and the operator's credentials.
     config: Config,
     clock: Arc<Clock>,
+    /// How much its API server can take.
+    load: Load,
 }
 
 /// Whether the API server accepts a token.
@@ -36,7 +38,18 @@ pub enum Acceptance {
 impl Cluster {
     /// The cluster of this configuration, from which the client was made.
     pub fn new(client: Client, config: Config) -> Self {
-        Self { client, config, clock: Arc::default() }
+        Self { client, config, clock: Arc::default(), load: Load::default() }
+    }
+
+    /// The same, where what the client is answered tells how much the API server can take.
+    #[must_use]
+    pub fn with_load(self, load: Load) -> Self {
+        Self { load, ..self }
+    }
+
+    /// How much its API server can take.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// The current time of the API server.

@@ -24,8 +24,9 @@ use std::{
 use kube::{Resource, ResourceExt};
 
 use super::{
-    CheckHistory, Kind, Values,
+    CheckHistory, Kind, SpecDigest, Values,
     publish::secret::SecretWrite,
+    spec_digest::Kept,
     status::own_writes::{Foreign, Reported},
 };
 use crate::{
@@ -51,6 +52,7 @@ impl<K: Kind> Default for ResourceCache<K> {
 struct CacheEntry<K: Kind> {
     /// A resource that was deleted and created again is another one.
     uid: String,
+    spec: Option<Kept>,
     remembered: Option<CheckHistory<K::Evidence>>,
     last_verified: Option<Values>,
     reported: Reported<K::Details>,
@@ -114,6 +116,7 @@ impl<K: Kind> CacheEntry<K> {
     fn new(uid: String) -> Self {
         Self {
             uid,
+            spec: None,
             remembered: None,
             last_verified: None,
             reported: Reported::default(),
@@ -131,6 +134,15 @@ impl<K: Kind> CacheEntry<K> {
 }
 
 impl<K: Kind> ResourceCache<K> {
+    /// What was computed of the resource's spec.
+    pub(super) fn spec(&self, object: &K) -> Arc<SpecDigest> {
+        let mut kept = self.with(object, |entry| entry.spec.take());
+        // Outside of the lock, since it may take a while.
+        let digest = Kept::digest(&mut kept, object);
+        self.with(object, |entry| entry.spec = kept);
+        digest
+    }
+
     /// What the last run found.
     pub fn history(&self, object: &K) -> Option<CheckHistory<K::Evidence>> {
         self.with(object, |entry| entry.remembered.clone())

@@ -1,20 +1,25 @@
 //! The context that all runs of a kind share, and the events of a resource.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 use super::{
-    Contender, EventDraft, Events, Kind, Registry, ResourceCache, TargetSharing, precedence,
+    Contender, EventDraft, Events, Existing, Fetched, Kind, ObjectKey, Registry, ResourceCache,
+    TargetSharing,
+    inputs::references::version_of,
+    precedence,
+    publish::secret::published,
     rejection::{is_conflict, rejected},
     scheduling::{
         api_permits::Turns,
         backoff::{Backoff, ResourceKey},
         slots::Slots,
     },
-    status::events::{EventType, Transition},
+    status::events::{EventType, Transition, joined},
 };
 use crate::{
     api::{CheckStatus, names::EventReason},
@@ -77,6 +82,7 @@ impl<K: Kind> Context<K> {
     ) -> Self {
         Self {
             client: cluster.client.clone(),
+            api_permits: Turns::new(cluster.load().clone()),
             cluster,
             network,
             memory: ResourceCache::default(),
@@ -84,7 +90,6 @@ impl<K: Kind> Context<K> {
             metrics,
             events,
             slots: Slots::new(RUNS),
-            api_permits: Turns::default(),
             waits,
             stopping,
             registry,
@@ -99,12 +104,18 @@ impl<K: Kind> Context<K> {
 
     /// Every resource in the same namespace that may compete with this one.
     pub(super) async fn others(&self, object: &K) -> Vec<Contender> {
-        if Contender::of(object).is_none() {
-            return Vec::new();
-        }
+        let Some(claimant) = Contender::of(object) else { return Vec::new() };
         let namespace = object.namespace().unwrap_or_default();
         self.registry.listed(&namespace).await;
-        self.registry.claimants(&namespace)
+        self.registry.rivals(&namespace, &claimant)
+    }
+
+    /// Every resource in the same namespace that may stand for the same as this one.
+    pub(super) async fn namesakes(&self, object: &K) -> Vec<Contender> {
+        let Some(claimant) = Contender::of(object) else { return Vec::new() };
+        let namespace = object.namespace().unwrap_or_default();
+        self.registry.listed(&namespace).await;
+        self.registry.namesakes(&namespace, &claimant)
     }
 
     /// Runs the resources again that share the target of this one.
@@ -113,9 +124,36 @@ impl<K: Kind> Context<K> {
             return;
         }
         let namespace = object.namespace().unwrap_or_default();
-        let others = self.registry.claimants(&namespace);
         if let Some(claimant) = Contender::of(object) {
-            self.registry.wake(&namespace, precedence::partners(&claimant, &others));
+            let beside: Vec<_> = self
+                .registry
+                .beside(&namespace, &claimant)
+                .iter()
+                .map(|other| Contender::clone(other))
+                .collect();
+            self.registry.wake(&namespace, precedence::partners(&claimant, &beside));
+        }
+    }
+
+    /// Notes which versions of other objects a run has read: events about them tell it nothing new.
+    pub(super) fn observe(
+        &self,
+        object: &K,
+        objects: &BTreeMap<ObjectKey, Fetched>,
+        (present, existing): (Option<&Secret>, &Existing),
+    ) {
+        for (key, fetched) in objects {
+            let version = match fetched {
+                Fetched::Found { version, .. } => Some(version.clone()),
+                Fetched::Missing => None,
+                Fetched::Resource(_) | Fetched::Forbidden => continue,
+            };
+            self.registry.observe(object, key.clone(), version);
+        }
+        // One that may not be read was not read.
+        if present.is_some() || matches!(existing, Existing::Missing) {
+            let version = present.map(|secret| version_of(&secret.metadata));
+            self.registry.observe(object, published(object), version);
         }
     }
 
@@ -149,16 +187,20 @@ impl<K: Kind> Context<K> {
         }
     }
 
-    /// Publishes an event, and writes the same to the log. It does not wait for the API server.
-    pub(super) fn publish_event(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
-        let reason = notice.reason.to_string();
-        Self::log(object, notice.tone, &Line { reason: &reason, text: &notice.note, ..Line::default() });
-        self.announce(object, notice);
+    /// Publishes an event, and writes the same to the log.
+    pub(super) fn publish_event(&self, object: &impl Resource<DynamicType = ()>, event: &EventDraft) {
+        Self::log_event(object, event);
+        self.publish_events(object, vec![event.clone()]);
     }
 
-    /// The same for a change of the status, of which the log says all that the status does.
-    pub(super) fn tell_transition(
-        &self,
+    /// Writes an event to the log.
+    pub(super) fn log_event(object: &impl Resource<DynamicType = ()>, event: &EventDraft) {
+        let reason = event.reason.to_string();
+        Self::log(object, event.tone, &Line { reason: &reason, text: &event.note, ..Line::default() });
+    }
+
+    /// Writes a change of the status to the log, which says all that the status does.
+    pub(super) fn log_transition(
         object: &impl Resource<DynamicType = ()>,
         transition: &Transition,
         failed: Option<&CheckStatus>,
@@ -175,14 +217,16 @@ impl<K: Kind> Context<K> {
             text: found.as_deref().unwrap_or(&transition.message),
         };
         Self::log(object, transition.tone, &line);
-        if let Some(notice) = &transition.notice {
-            self.announce(object, notice);
-        }
     }
 
-    fn announce(&self, object: &impl Resource<DynamicType = ()>, notice: &EventDraft) {
-        self.metrics.happened::<K>(object, notice.reason);
-        self.events.publish_event(object.object_ref(&()), notice);
+    /// Publishes the events of one run, which are in the log already. It does not wait for the API server.
+    pub(super) fn publish_events(&self, object: &impl Resource<DynamicType = ()>, events: Vec<EventDraft>) {
+        for event in &events {
+            self.metrics.happened::<K>(object, event.reason);
+        }
+        for event in joined(events) {
+            self.events.publish_event(object.object_ref(&()), &event);
+        }
     }
 
     fn log(object: &impl Resource<DynamicType = ()>, tone: EventType, line: &Line<'_>) {

@@ -8,13 +8,9 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, channel::mpsc, future::BoxFuture};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Secret},
-};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::PartialObjectMeta,
     core::{ApiResource, DynamicObject, DynamicResourceScope},
     runtime::{
         Controller,
@@ -26,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
-    Context, Kind, ReferenceSource, Watches,
+    Context, Kind, Watches,
     checks::refused_credentials::{recall_once_listed, run_after_acceptances},
     deletion::{end_with_namespace, release_unreadable},
     reconcile,
@@ -41,7 +37,7 @@ use super::{
     },
     watching::{
         health::{Importance, WatchHandle},
-        triggers::{metadata, resources, users_of},
+        triggers::resources,
         trouble::WatchedPlace,
         undecodable::{Guarded, Unreadable},
     },
@@ -119,29 +115,15 @@ pub fn run_controller<K: Kind>(
     let (run_again, again) = mpsc::unbounded();
     let place = WatchedPlace::of::<K>(&(), scope.namespace());
     let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
-    context.registry.add(scope.clone(), store.clone(), Arc::clone(&own), run_again.clone());
+    context.registry.add(scope.clone(), Arc::clone(&own), run_again.clone());
     let resources =
         resources(Arc::clone(&context), scope, writer, (place, Arc::clone(&own)), run_again.clone());
-    let secrets =
-        metadata(scope.api::<PartialObjectMeta<Secret>>(context.client.clone()), &(), scope, watches);
-    let config_maps =
-        metadata(scope.api::<PartialObjectMeta<ConfigMap>>(context.client.clone()), &(), scope, watches);
     // Every run begins at once, and ends at once where there is no slot for it.
     let config = controller::Config::default().concurrency(0);
     let calls = run_again.clone();
     let stopping = context.stopping.clone();
     let present = store.clone();
-    let mut controller = Controller::for_stream(resources, store.clone())
-        .with_config(config)
-        .watches_stream(secrets, users_of(store.clone(), ReferenceSource::Secret))
-        .watches_stream(config_maps, users_of(store.clone(), ReferenceSource::ConfigMap));
-    for neighbour in K::REFERENCED_KINDS {
-        let resource = neighbour.resource();
-        let objects = scope.objects::<PartialObjectMeta<DynamicObject>>(context.client.clone(), &resource);
-        let changes = metadata(objects, &resource, scope, watches);
-        let users = users_of(store.clone(), ReferenceSource::Neighbour(*neighbour));
-        controller = controller.watches_stream_with(changes, users, resource);
-    }
+    let controller = Controller::for_stream(resources, store.clone()).with_config(config);
     let runs = controller.reconcile_on(again).graceful_shutdown_on(stopping.clone().cancelled_owned()).run(
         move |object, context| run(object, context, present.clone(), calls.clone()),
         |object, error, context| retry(&object, error, &context),
@@ -243,6 +225,7 @@ async fn in_slot<K: Kind>(
     slot: Slot,
 ) -> Result<Action, Error> {
     let started = Instant::now();
+    let _under_way = context.registry.begin_run(&*object);
     let outcome = slot.during(AssertUnwindSafe(limited(&object, &context)).catch_unwind()).await;
     context.metrics.reconciled::<K>(started.elapsed());
     let reference = ObjectRef::from_obj(&*object);
@@ -334,7 +317,8 @@ async fn report_unreadable<K: Kind>(
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
     let seen = SeenStatus { version: stored.resource_version(), status: previous.as_ref(), details };
-    context.report(object, &seen, (&status, &seen.details)).await?;
+    let events = context.report(object, &seen, (&status, &seen.details)).await?;
+    context.publish_events(object, events);
     // If only the old status could not be decoded, the object can be decoded now.
     Ok(Action::requeue(Duration::from_secs(5)))
 }

@@ -133,7 +133,7 @@ async fn heir<K: Kind>(object: &K, context: &Context<K>) -> Result<Heir, Error> 
     // A timeout can be ignored here: what is not listed yet is handled below.
     let _ = tokio::time::timeout(SUCCESSOR_RETRY, context.registry.listed(&namespace)).await;
     let is_unlisted = context.registry.unlisted(&namespace).is_some();
-    let others = context.registry.claimants(&namespace);
+    let others = context.registry.rivals(&namespace, &contender);
     Ok(match precedence::heir(&contender, &target, &others) {
         Some(heir) if !is_absent(object, context, Some(&target)).await? => {
             Heir::Waits(heir.owner.title.clone())

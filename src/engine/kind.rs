@@ -3,9 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    CheckContext, Checked, Env, EventDraft, Inputs, Reference, ReferencedKind, Report, TargetSharing, Values,
-};
+use super::{CheckContext, Checked, Env, EventDraft, Inputs, Reference, Report, TargetSharing, Values};
 use crate::{
     api::{AuthResource, CheckName, Reason},
     net::{Login, Trust},
@@ -38,9 +36,6 @@ pub trait Kind: AuthResource {
     type Evidence: Clone + Default + Send + Sync;
 
     // Resolve and plan.
-
-    /// The kinds of custom resources to which specs of this kind refer.
-    const REFERENCED_KINDS: &'static [ReferencedKind] = &[];
 
     /// Validates the spec by itself. A problem sets the condition `Accepted` to False.
     fn parse(&self) -> Result<Self::Parsed, Problem>;

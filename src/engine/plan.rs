@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Account, CheckKey, CheckedInputs, Contender, Fetched, Inputs, Kind, ObjectKey, Reference,
-    ReferenceSource, Values, inputs::validate::validate, precedence::lost_identity,
+    ReferenceSource, SpecDigest, Values, inputs::validate::validate, precedence::lost_identity,
 };
 use crate::{
     api::{CommonSpec, RECHECK_ANNOTATION},
@@ -93,7 +93,19 @@ pub fn prepare<K: Kind>(
     system_trust: &Trust,
     held: &[&Values],
 ) -> Prepared<K> {
-    let parsed = match validate(object) {
+    prepare_known(object, &SpecDigest::of(object), others, objects, system_trust, held)
+}
+
+/// The same for a resource of which the digest is known.
+pub(super) fn prepare_known<K: Kind>(
+    object: &K,
+    spec: &SpecDigest,
+    others: &[Contender],
+    objects: &BTreeMap<ObjectKey, Fetched>,
+    system_trust: &Trust,
+    held: &[&Values],
+) -> Prepared<K> {
+    let parsed = match validate(object, spec) {
         Ok(parsed) => parsed,
         Err(problem) => return Prepared::NotAccepted(problem),
     };
@@ -103,15 +115,15 @@ pub fn prepare<K: Kind>(
     let common = object.common();
     let references = object.references();
     let ca_bundle = Reference::ca_bundle(common.tls.as_ref());
-    let consents = CheckedInputs::of(object, objects).has_consent_of(object);
+    let consents = CheckedInputs::known(object, spec, objects).has_consent_of(object);
     let is_held = |value: &Sensitive| held.iter().any(|values| values.iter().any(|(_, own)| own == value));
     let is_vouched_for = |value: &Sensitive| consents || is_held(value);
     match Inputs::resolve(&references, ca_bundle.as_ref(), objects, system_trust, is_vouched_for) {
         Err(problem) => Prepared::Unresolved(problem),
         Ok(mut inputs) => Prepared::Planned(Planned {
             question: CheckKey {
-                inputs: hash(object, &inputs),
-                spec: InputsHash(HASH_KEY.hash_one(checked_spec(object))),
+                inputs: hash(spec, &inputs),
+                spec: InputsHash(HASH_KEY.hash_one(&spec.checked)),
                 recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
                 dependency_readiness: inputs.dependency_readiness(),
             },
@@ -128,17 +140,11 @@ pub fn prepare<K: Kind>(
     }
 }
 
-fn hash<K: Kind>(object: &K, inputs: &Inputs) -> InputsHash {
+fn hash(spec: &SpecDigest, inputs: &Inputs) -> InputsHash {
     let mut hasher = HASH_KEY.build_hasher();
-    checked_spec(object).hash(&mut hasher);
+    spec.checked.hash(&mut hasher);
     inputs.hash(&mut hasher);
     InputsHash(hasher.finish())
-}
-
-/// The part of the spec that findings and values depend on: the rest can change without a check.
-pub(super) fn checked_spec<K: Kind>(object: &K) -> String {
-    // A spec that was read from JSON can be written as JSON; an empty text would only cost a probe.
-    checked(serde_json::to_value(object.spec()).unwrap_or_default()).to_string()
 }
 
 /// The spec without the fields on which nothing depends.

@@ -1,6 +1,9 @@
 //! One run for one resource: the steps of the pipeline in their order.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,8 +21,8 @@ use super::{
     },
     fetch,
     finalizer::Finalizer,
+    plan::prepare_known,
     precedence::{Claim, Proof},
-    prepare,
     publish::secret::{self, SecretWrite, field_manager, secret_name},
     references, rejection,
     run_record::{RunRecord, observed, without_news_of_time, written_by},
@@ -47,10 +50,11 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     }
     let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
-    let others = context.others(object).await;
+    let namesakes = context.namesakes(object).await;
     let turn = context.api_permits.take(&namespace).await;
     if object.common().suspend {
         let (present, existing) = secret::read(&context.client, object).await?;
+        context.observe(object, &BTreeMap::new(), (present.as_ref(), &existing));
         context.add_finalizers_again(object, existing.values()).await?;
         retain_secret(object, context, present.as_ref(), &existing).await?;
         let outcome = unchanged(object, context, Outcome::Suspended);
@@ -61,6 +65,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
+    context.observe(object, &objects, (present.as_ref(), &existing));
     context.add_finalizers_again(object, existing.values()).await?;
     let record = RunRecord {
         recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
@@ -69,7 +74,9 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     };
     let last_verified = context.memory.last_verified(object);
     let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
-    let planned = match prepare(object, &others, &objects, &context.network.system_trust, &held) {
+    let spec = context.memory.spec(object);
+    let system_trust = &context.network.system_trust;
+    let planned = match prepare_known(object, &spec, &namesakes, &objects, system_trust, &held) {
         Prepared::NotAccepted(problem) => {
             let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
             // A mistake in the spec must not stop the rollback of a rollout that is under way.
@@ -87,7 +94,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         }
         Prepared::Planned(planned) => planned,
     };
-    let checked_inputs = CheckedInputs::of(object, &objects);
+    let checked_inputs = CheckedInputs::known(object, &spec, &objects);
     // The permit is released before the checks: a server that hangs must delay its own resource only.
     drop(turn);
     let values = (existing.values(), last_verified.as_ref());
@@ -352,7 +359,9 @@ async fn note_down<K: Kind>(
     let previous = context.memory.previous_status(object).unwrap_or_default();
     let status = noted(&previous, &facts, context.cluster.seconds());
     let details = context.memory.previous_details(object);
-    context.report_alone(object, (&status, &details)).await
+    let notices = context.report_alone(object, (&status, &details)).await?;
+    context.publish_events(object, notices);
+    Ok(())
 }
 
 /// Waits until the process stops and a moment longer, for an answer that may be on its way. A refusal that was
@@ -420,7 +429,7 @@ async fn publish<K: Kind>(
         // again.
         return Err(Error::Gone);
     }
-    let written = match secret::ensure(&context.client, object, present, &wanted).await {
+    let written = match secret::ensure(context, object, present, &wanted).await {
         Ok(written) => written,
         Err(error) => Err(not_written(object, context, &wanted, error)?),
     };
@@ -536,7 +545,7 @@ async fn retain_secret<K: Kind>(
     existing: &Existing,
 ) -> Result<(), Error> {
     if matches!(existing, Existing::Ours(_))
-        && let Err(error) = secret::ensure(&context.client, object, present, &SecretContent::AsIs).await
+        && let Err(error) = secret::ensure(context, object, present, &SecretContent::AsIs).await
     {
         // A refusal appears in the conditions as soon as the resource is no longer suspended.
         not_written(object, context, &SecretContent::AsIs, error)?;
@@ -607,11 +616,14 @@ async fn update_status<K: Kind>(
     let status = derive(previous.as_deref(), &facts, context.cluster.seconds());
     let status = if details == before { without_news_of_time(previous.as_deref(), status) } else { status };
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
+    let mut events = Vec::new();
     if !context.memory.is_reported(object, &status, &details) {
-        context.report_alone(object, (&status, &details)).await?;
+        events = context.report_alone(object, (&status, &details)).await?;
     }
-    for notice in notice.into_iter().chain(K::events(&before, &details)) {
-        context.publish_event(object, &notice);
+    for event in notice.into_iter().chain(K::events(&before, &details)) {
+        Context::<K>::log_event(object, &event);
+        events.push(event);
     }
+    context.publish_events(object, events);
     Ok(Action::requeue(again))
 }

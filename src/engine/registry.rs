@@ -1,24 +1,22 @@
 //! The resources of every kind in this process, and how one of them makes others run again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use futures::channel::mpsc;
-use kube::{
-    ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::watch;
 
 use super::{
-    Contender, Kind, WatchScope,
-    finalizer::Finalizer,
+    Contender, Kind, ObjectKey, ReferenceSource, WatchScope,
+    index::{Change, Entry, Index, ResourceKey},
     namespace_deletion::Endings,
+    precedence::affected,
     watching::{
         health::{WatchHandle, all_settled},
         undecodable::Guarded,
@@ -30,6 +28,8 @@ use crate::workloads::Target;
 #[derive(Default)]
 pub struct Registry {
     controllers: Mutex<Vec<Arc<dyn Controlled>>>,
+    /// Which of them a change concerns.
+    index: Mutex<Index>,
     /// The kinds of targets that any resource named so far.
     targets: watch::Sender<Vec<&'static str>>,
     /// Whether any run was answered that a kind is not listed yet.
@@ -41,17 +41,12 @@ pub struct Registry {
 /// One kind in one scope.
 trait Controlled: Send + Sync {
     fn covers(&self, namespace: &str) -> bool;
-    fn claimants(&self, namespace: &str) -> Vec<Contender>;
     fn watched(&self) -> &WatchHandle;
-    fn wake(&self, namespace: &str, claimant: &Contender);
-    fn wake_all(&self);
-    fn wake_namespace(&self, namespace: &str);
-    fn holding(&self) -> Vec<String>;
+    fn wake(&self, namespace: &str, kind: &str, name: &str);
 }
 
 struct RegisteredController<K: Kind> {
     scope: WatchScope,
-    store: Store<Guarded<K>>,
     watched: Arc<WatchHandle>,
     runs: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 }
@@ -61,64 +56,98 @@ impl<K: Kind> Controlled for RegisteredController<K> {
         self.scope.covers(namespace)
     }
 
-    fn claimants(&self, namespace: &str) -> Vec<Contender> {
-        let objects = self.store.state();
-        objects
-            .iter()
-            .filter(|object| object.namespace().as_deref() == Some(namespace))
-            .filter_map(|object| Contender::of_guarded(object))
-            .collect()
-    }
-
     fn watched(&self) -> &WatchHandle {
         &self.watched
     }
 
-    fn wake(&self, namespace: &str, claimant: &Contender) {
-        if claimant.kind == K::kind(&()) {
-            // A failed send can be ignored: the receiver is dropped only when the process stops.
-            let _ = self.runs.unbounded_send(ObjectRef::new(&claimant.name).within(namespace));
+    fn wake(&self, namespace: &str, kind: &str, name: &str) {
+        if kind == K::kind(&()) {
+            // Nobody listens any more only when the process stops.
+            let _ = self.runs.unbounded_send(ObjectRef::new(name).within(namespace));
         }
-    }
-
-    fn wake_all(&self) {
-        for object in self.store.state() {
-            let _ = self.runs.unbounded_send(ObjectRef::from_obj(&*object));
-        }
-    }
-
-    fn wake_namespace(&self, namespace: &str) {
-        for object in self.store.state() {
-            if object.namespace().as_deref() == Some(namespace) {
-                let _ = self.runs.unbounded_send(ObjectRef::from_obj(&*object));
-            }
-        }
-    }
-
-    fn holding(&self) -> Vec<String> {
-        let objects = self.store.state();
-        let held = objects.iter().filter(|object| Finalizer::is_on(&***object));
-        held.filter_map(|object| object.namespace()).collect()
     }
 }
 
 impl Registry {
-    /// Adds a kind in a scope: `watched` says whether the store has every resource, and `runs` takes those that are
-    /// to run again.
+    /// Adds a kind in a scope: `watched` says whether every resource is known, and `runs` takes those that are to run
+    /// again.
     pub(super) fn add<K: Kind>(
         &self,
         scope: WatchScope,
-        store: Store<Guarded<K>>,
         watched: Arc<WatchHandle>,
         runs: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
     ) {
-        let controller = Arc::new(RegisteredController { scope, store, watched, runs });
+        let controller = Arc::new(RegisteredController { scope, watched, runs });
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner).push(controller);
     }
 
-    /// Every resource of the namespace that may compete with another one.
-    pub fn claimants(&self, namespace: &str) -> Vec<Contender> {
-        self.covering(namespace).iter().flat_map(|controller| controller.claimants(namespace)).collect()
+    /// Takes a resource in as it is now; tells what it claims, and claimed before.
+    pub(super) fn put<K: Kind>(&self, object: &Guarded<K>) -> Change {
+        let namespace = object.namespace().unwrap_or_default();
+        // Outside of the lock, since it takes the longest.
+        let entry = Entry::of(object);
+        self.index().put(&namespace, ResourceKey::of::<K>(object), entry)
+    }
+
+    /// Takes a resource out that is gone.
+    pub(super) fn remove(&self, namespace: &str, key: ResourceKey) -> Change {
+        self.index().remove(namespace, key)
+    }
+
+    /// The resources of a kind that are known in a scope, each with its namespace.
+    pub(super) fn of_kind<K: Kind>(&self, scope: &WatchScope) -> HashSet<(String, ResourceKey)> {
+        self.index().of_kind(&K::kind(&()), scope)
+    }
+
+    /// Every resource that may have to do with what the claimant wants, which may include it.
+    pub fn rivals(&self, namespace: &str, claimant: &Contender) -> Vec<Contender> {
+        self.index().rivals(namespace, claimant)
+    }
+
+    /// Every resource that may stand for the same as the claimant, which may include it.
+    pub(super) fn namesakes(&self, namespace: &str, claimant: &Contender) -> Vec<Contender> {
+        self.index().namesakes(namespace, claimant)
+    }
+
+    /// Every resource that shares a place or an object with the claimant, which may include it.
+    pub(super) fn beside(&self, namespace: &str, claimant: &Contender) -> Vec<Arc<Contender>> {
+        self.index().beside(namespace, &[claimant])
+    }
+
+    /// Has those run whose turn may come, or be over, now that a resource's claims are others.
+    pub(super) fn requeue_competitors(&self, namespace: &str, Change { before, now }: &Change) {
+        let (before, now) = (before.as_deref(), now.as_deref());
+        let claimants: Vec<_> = before.into_iter().chain(now).collect();
+        if claimants.is_empty() {
+            return;
+        }
+        let beside = self.index().beside(namespace, &claimants);
+        self.wake(namespace, affected(before, now, beside.iter().map(|claimant| &**claimant)));
+    }
+
+    /// Has the resources run that read or publish this object, which has this version now or is gone.
+    pub(super) fn object_changed(&self, namespace: &str, object: &ObjectKey, version: Option<&str>) {
+        let users = self.index().object_changed(namespace, object, version);
+        self.wake_keys(namespace, users.iter().map(|key| &**key));
+    }
+
+    /// The objects of a source that any resource of a scope uses, by namespace and name.
+    pub(super) fn used(&self, source: ReferenceSource, scope: &WatchScope) -> Vec<(String, String)> {
+        self.index().used(source, scope)
+    }
+
+    /// A run of the resource has read or written this version of an object, or found that there is none.
+    pub(super) fn observe<K: Kind>(&self, resource: &K, object: ObjectKey, version: Option<String>) {
+        let namespace = resource.namespace().unwrap_or_default();
+        self.index().observe(&namespace, &ResourceKey::of::<K>(resource), object, version);
+    }
+
+    /// A run of the resource is under way until what this gives is dropped. What the run does not know of then has the
+    /// resource run again.
+    pub(super) fn begin_run<K: Kind>(self: &Arc<Self>, resource: &Guarded<K>) -> UnderWay {
+        let (namespace, key) = (resource.namespace().unwrap_or_default(), ResourceKey::of::<K>(resource));
+        self.index().run_began(&namespace, &key);
+        UnderWay { registry: Arc::clone(self), namespace, key }
     }
 
     /// Waits until every kind is listed, because the oldest resource can only be found among all of them. A kind
@@ -148,10 +177,7 @@ impl Registry {
     /// Runs all resources again if any run was answered that a kind is not listed yet.
     pub(super) fn newly_listed(&self) {
         if self.is_awaited.swap(false, Ordering::SeqCst) {
-            let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for controller in controllers {
-                controller.wake_all();
-            }
+            self.wake_known(None);
         }
     }
 
@@ -160,22 +186,39 @@ impl Registry {
         let controllers = self.covering(namespace);
         for claimant in claimants {
             for controller in &controllers {
-                controller.wake(namespace, claimant);
+                controller.wake(namespace, &claimant.kind, &claimant.name);
             }
+        }
+    }
+
+    fn wake_keys<'a>(&self, namespace: &str, keys: impl IntoIterator<Item = &'a ResourceKey>) {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return;
+        }
+        let controllers = self.covering(namespace);
+        for key in keys {
+            for controller in &controllers {
+                controller.wake(namespace, &key.kind, &key.name);
+            }
+        }
+    }
+
+    fn wake_known(&self, namespace: Option<&str>) {
+        let keys = self.index().keys(namespace);
+        for (namespace, key) in &keys {
+            self.wake_keys(namespace, [&**key]);
         }
     }
 
     /// The namespaces in which the operator holds a resource.
     pub(super) fn holding(&self) -> BTreeSet<String> {
-        let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        controllers.iter().flat_map(|controller| controller.holding()).collect()
+        self.index().holding().cloned().collect()
     }
 
     /// Runs every resource of the namespace again.
     pub(super) fn wake_namespace(&self, namespace: &str) {
-        for controller in self.covering(namespace) {
-            controller.wake_namespace(namespace);
-        }
+        self.wake_known(Some(namespace));
     }
 
     /// The namespaces that are being deleted.
@@ -185,11 +228,11 @@ impl Registry {
 
     /// Runs the resources again that deliver to this object.
     pub fn target_changed(&self, namespace: &str, kind: &str, name: &str) {
-        let claimants = self.claimants(namespace);
+        let claimants = self.index().at_object(namespace, format!("{kind}/{name}"));
         let delivers = |claimant: &&Contender| {
             claimant.target.as_ref().is_some_and(|target| target.includes(kind, name))
         };
-        self.wake(namespace, claimants.iter().filter(delivers));
+        self.wake(namespace, claimants.iter().map(|claimant| &**claimant).filter(delivers));
     }
 
     /// Requests watches of the target's kinds, and of the kinds from which they are made.
@@ -212,8 +255,29 @@ impl Registry {
         let _ = self.targets.subscribe().wait_for(|kinds| kinds.contains(&kind)).await;
     }
 
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // Nothing that happens under the lock panics half way through a change.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn covering(&self, namespace: &str) -> Vec<Arc<dyn Controlled>> {
         let controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
         controllers.iter().filter(|controller| controller.covers(namespace)).cloned().collect()
+    }
+}
+
+/// A run that is under way.
+pub(super) struct UnderWay {
+    registry: Arc<Registry>,
+    namespace: String,
+    key: ResourceKey,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let has_missed = self.registry.index().run_ended(&self.namespace, &self.key);
+        if has_missed {
+            self.registry.wake_keys(&self.namespace, [&self.key]);
+        }
     }
 }

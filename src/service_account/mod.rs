@@ -73,7 +73,6 @@ impl Kind for ServiceAccount {
     const ENVIRONMENT: &'static [Env] = render::ENVIRONMENT;
     const DESTINATION: &'static str = "The env entries for programs that use W&B, which may also take the whole Secret by envFrom; mount it \
          at /var/run/secrets/auth.wandb.com where a value is the path of a file there.";
-    const REFERENCED_KINDS: &'static [ReferencedKind] = &[JWT_ISSUER];
     const FIRST_CHECK: FirstCheck = FirstCheck::AtOnce;
 
     type Parsed = ServiceAccountSettings;

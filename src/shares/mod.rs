@@ -16,21 +16,27 @@ pub(crate) use permits::{Permit, Permits};
 /// A number of places, and how many of them each holder has.
 #[derive(Debug)]
 pub(crate) struct Pool<H> {
-    free: usize,
+    places: usize,
+    taken: usize,
     held: HashMap<H, usize>,
 }
 
 impl<H: Clone + Eq + Hash> Pool<H> {
     /// A pool of this many places, all of them free.
     pub(crate) fn new(places: usize) -> Self {
-        Self { free: places, held: HashMap::new() }
+        Self { places, taken: 0, held: HashMap::new() }
+    }
+
+    /// So many places from now on. Who has one keeps it, also where there are fewer now.
+    pub(crate) fn resize(&mut self, places: usize) {
+        self.places = places;
     }
 
     /// Takes a place if the holder may have another one. Returns whether it did.
     pub(crate) fn take(&mut self, holder: &H) -> bool {
         let fits = self.fits(holder);
         if fits {
-            self.free -= 1;
+            self.taken += 1;
             *self.held.entry(holder.clone()).or_default() += 1;
         }
         fits
@@ -39,7 +45,7 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     /// Returns a place that the holder has.
     pub(crate) fn give_back(&mut self, holder: &H) {
         let Some(held) = self.held.get_mut(holder) else { return };
-        self.free += 1;
+        self.taken -= 1;
         *held -= 1;
         if *held == 0 {
             self.held.remove(holder);
@@ -47,7 +53,11 @@ impl<H: Clone + Eq + Hash> Pool<H> {
     }
 
     fn fits(&self, holder: &H) -> bool {
-        self.held(holder) < self.free
+        self.held(holder) < self.free()
+    }
+
+    fn free(&self) -> usize {
+        self.places.saturating_sub(self.taken)
     }
 
     fn held(&self, holder: &H) -> usize {
@@ -67,6 +77,11 @@ impl<H: Clone + Eq + Hash, W> Shares<H, W> {
     /// A pool of this many places, with an empty queue.
     pub(crate) fn new(places: usize) -> Self {
         Self { pool: Pool::new(places), waiting: HashMap::new(), arrivals: 0 }
+    }
+
+    /// Sets the number of places; [`Shares::next`] says who gets one where there are more.
+    pub(crate) fn resize(&mut self, places: usize) {
+        self.pool.resize(places);
     }
 
     /// Takes a place if the holder may have another one, past the queue. That takes nothing from those who wait:
@@ -164,7 +179,47 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the holders do, every waiter gets a place in the end, and the number of places stays the same.
+        /// However often the number of places changes, everybody comes to their turn as long as there is one place.
+        #[test]
+        fn everybody_comes_to_their_turn_in_a_pool_that_changes(steps in prop::collection::vec((0u8..3, 0u8..4, 1usize..20), 1..300)) {
+            let mut shares = Shares::new(1);
+            let (mut running, mut waiting, mut size) = (Vec::new(), 0usize, 1);
+            let call = |shares: &mut Shares<u8, ()>, running: &mut Vec<u8>, waiting: &mut usize| {
+                while let Some((holder, ())) = shares.next() {
+                    running.push(holder);
+                    *waiting -= 1;
+                }
+            };
+            for (what, holder, places) in steps {
+                let before = running.len();
+                match what {
+                    0 if shares.take(&holder) => running.push(holder),
+                    0 => {
+                        shares.wait(holder, ());
+                        waiting += 1;
+                    }
+                    1 => {
+                        if let Some(holder) = running.pop() {
+                            shares.give_back(&holder);
+                        }
+                    }
+                    _ => {
+                        size = places;
+                        shares.resize(places);
+                    }
+                }
+                call(&mut shares, &mut running, &mut waiting);
+                prop_assert!(running.len() <= size || running.len() <= before, "nobody gets a place that is not there");
+            }
+            while let Some(holder) = running.pop() {
+                shares.give_back(&holder);
+                call(&mut shares, &mut running, &mut waiting);
+            }
+            prop_assert_eq!(waiting, 0);
+            prop_assert!(shares.waiting.is_empty() && shares.pool.taken == 0);
+        }
+
+        /// Whatever they do, nobody is passed over for ever, and places are neither lost nor made.
         #[test]
         fn everybody_comes_to_their_turn(places in 1usize..20, steps in prop::collection::vec((0u8..5, any::<bool>()), 1..300)) {
             let mut shares = Shares::new(places);
@@ -184,7 +239,7 @@ mod tests {
                     waiting -= 1;
                 }
                 prop_assert!(running.len() <= places);
-                prop_assert_eq!(shares.pool.free, places - running.len());
+                prop_assert_eq!(shares.pool.free(), places - running.len());
             }
             while let Some(holder) = running.pop() {
                 shares.give_back(&holder);

@@ -20,6 +20,13 @@ pub(crate) struct Permit<H: Clone + Eq + Hash> {
     holder: H,
 }
 
+impl<H: Clone + Eq + Hash> Clone for Permits<H> {
+    /// The same permits.
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<H: Clone + Eq + Hash> Permits<H> {
     /// This many permits, all of them free.
     pub(crate) fn new(permits: usize) -> Self {
@@ -30,6 +37,12 @@ impl<H: Clone + Eq + Hash> Permits<H> {
     pub(crate) async fn take(&self, holder: H) -> Option<Permit<H>> {
         // The sender is never dropped without having sent, so this is never an error.
         self.wait(holder).await.ok()
+    }
+
+    /// Sets the number of permits. Whoever has one keeps it, even where there are fewer now.
+    pub(crate) fn resize(&self, permits: usize) {
+        self.queue().resize(permits);
+        self.hand_out();
     }
 
     /// Whether anybody is waiting for a permit.
@@ -50,7 +63,15 @@ impl<H: Clone + Eq + Hash> Permits<H> {
     }
 
     fn permit(&self, holder: H) -> Permit<H> {
-        Permit { permits: Self(Arc::clone(&self.0)), holder }
+        Permit { permits: self.clone(), holder }
+    }
+
+    /// Gives every permit that is left to who is next.
+    fn hand_out(&self) {
+        while let Some((holder, waiter)) = self.next() {
+            // A permit that nobody takes is given back as it is dropped.
+            let _ = waiter.send(self.permit(holder));
+        }
     }
 
     fn next(&self) -> Option<(H, oneshot::Sender<Permit<H>>)> {
@@ -67,10 +88,7 @@ impl<H: Clone + Eq + Hash> Permits<H> {
 impl<H: Clone + Eq + Hash> Drop for Permit<H> {
     fn drop(&mut self) {
         self.permits.queue().give_back(&self.holder);
-        while let Some((holder, waiter)) = self.permits.next() {
-            // If the receiver is gone, the permit is dropped and thereby returned.
-            let _ = waiter.send(self.permits.permit(holder));
-        }
+        self.permits.hand_out();
     }
 }
 
@@ -82,6 +100,24 @@ mod tests {
 
     fn take_all(permits: &Permits<&'static str>, holder: &'static str) -> Vec<Permit<&'static str>> {
         std::iter::from_fn(|| permits.take(holder).now_or_never().flatten()).collect()
+    }
+
+    #[test]
+    fn more_permits_are_handed_out_at_once() {
+        let permits = Permits::new(2);
+        let first = take_all(&permits, "a");
+        assert_eq!(first.len(), 1);
+        let mut waits = Box::pin(permits.take("a"));
+        assert!((&mut waits).now_or_never().is_none());
+        permits.resize(4);
+        let second = (&mut waits).now_or_never().flatten();
+        assert!(second.is_some());
+        permits.resize(1);
+        assert!(permits.take("b").now_or_never().is_none(), "two are held, and there is one now");
+        drop(first);
+        assert!(permits.take("b").now_or_never().is_none());
+        drop(second);
+        assert!(permits.take("b").now_or_never().flatten().is_some());
     }
 
     #[test]

@@ -126,7 +126,7 @@ async fn awaits_heir<K: Kind>(object: &K, context: &Context<K>, left: &Target) -
     if context.registry.unlisted(&namespace).is_some() && !is_absent(object, context, Some(left)).await? {
         return Ok(!is_over());
     }
-    let others = context.registry.claimants(&namespace);
+    let others = context.registry.rivals(&namespace, &contender.clone().leaving(left));
     if precedence::heir(&contender, left, &others).is_none() || is_absent(object, context, Some(left)).await?
     {
         context.memory.left(object, left);

@@ -5,14 +5,11 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    hmac,
-};
+use aws_lc_rs::hmac;
 use kube::ResourceExt;
 
 use super::without_line_break;
-use crate::engine::{Fetched, Kind, ObjectKey, Reference, plan::checked_spec, references};
+use crate::engine::{Fetched, Kind, ObjectKey, Reference, SpecDigest, references};
 use crate::{
     api::{RECHECK_ANNOTATION, Status},
     problem::quote,
@@ -34,11 +31,17 @@ pub struct CheckedInputs {
 impl CheckedInputs {
     /// The inputs of a run on these objects.
     pub fn of<K: Kind>(object: &K, objects: &BTreeMap<ObjectKey, Fetched>) -> Self {
+        Self::known(object, &SpecDigest::of(object), objects)
+    }
+
+    /// The same for a resource of which the digest is known.
+    pub(in crate::engine) fn known<K: Kind>(
+        object: &K,
+        spec: &SpecDigest,
+        objects: &BTreeMap<ObjectKey, Fetched>,
+    ) -> Self {
         let uid = object.uid().unwrap_or_default();
-        // A process that was built with another release of Rust computes the same digest for the same spec.
-        // Otherwise an upgrade would send credentials again that were refused.
-        let spec = hexadecimal(digest(&SHA256, checked_spec(object).as_bytes()).as_ref());
-        let mut text = format!("uid={uid}{SPEC_MARK}{spec}");
+        let mut text = format!("uid={uid}{SPEC_MARK}{}", spec.checked);
         let references = references(object);
         for (key, fetched) in objects {
             let _ = match fetched {
@@ -121,7 +124,7 @@ impl CheckedInputs {
 }
 
 /// The first bytes of a digest in hexadecimal.
-fn hexadecimal(digest: &[u8]) -> String {
+pub(in crate::engine) fn hexadecimal(digest: &[u8]) -> String {
     digest.iter().take(DIGEST_BYTES).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

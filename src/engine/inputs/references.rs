@@ -110,7 +110,7 @@ impl From<Secret> for Fetched {
         data.extend(
             secret.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())),
         );
-        Self::Found { version: version(secret.metadata), data }
+        Self::Found { version: version_of(&secret.metadata), data }
     }
 }
 
@@ -118,12 +118,13 @@ impl From<ConfigMap> for Fetched {
     fn from(map: ConfigMap) -> Self {
         let text = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
         let binary = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
-        Self::Found { version: version(map.metadata), data: text.chain(binary).collect() }
+        Self::Found { version: version_of(&map.metadata), data: text.chain(binary).collect() }
     }
 }
 
-fn version(ObjectMeta { resource_version, uid, .. }: ObjectMeta) -> String {
-    format!("{}.{}", resource_version.unwrap_or_default(), uid.unwrap_or_default())
+/// Tells one version of an object from every other one, also of another object of the same name.
+pub(in crate::engine) fn version_of(ObjectMeta { resource_version, uid, .. }: &ObjectMeta) -> String {
+    format!("{}.{}", resource_version.as_deref().unwrap_or_default(), uid.as_deref().unwrap_or_default())
 }
 
 impl From<DynamicObject> for Fetched {

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::Kind;
+use crate::engine::{Kind, SpecDigest};
 use crate::{
-    api::{
-        CaBundleSource, CommonSpec, Reason, TargetSpec,
-        schema::{self, Violation},
-    },
+    api::{CaBundleSource, CommonSpec, Reason, TargetSpec},
     problem::Problem,
 };
 
@@ -15,29 +12,23 @@ use crate::{
 /// spec has been checked by an API server.
 ///
 /// The kind's own messages come before the schema's, which can only name lengths and patterns.
-pub(in crate::engine) fn validate<K: Kind>(object: &K) -> Result<K::Parsed, Problem> {
+///
+/// The limits of the schema also ensure that the name of a reference is a name: a path in its place would lead to
+/// another object.
+pub(in crate::engine) fn validate<K: Kind>(object: &K, spec: &SpecDigest) -> Result<K::Parsed, Problem> {
     let parsed = object.parse();
     let mut problems = common(object.common());
     problems.extend(parsed.as_ref().err().cloned());
     // What has been said of a field already is not said once more in the schema's words.
     let is_told =
         |problems: &[Problem], field: &str| problems.iter().any(|each| each.message.contains(field));
-    for violation in outside_of_limits(object)? {
+    for violation in &spec.violations {
         if !is_told(&problems, &violation.field) {
-            problems.push(Problem::new(Reason::InvalidSpec, violation.sentence));
+            problems.push(Problem::new(Reason::InvalidSpec, violation.sentence.clone()));
         }
     }
     Problem::all(problems)?;
     parsed
-}
-
-/// The limits are also what keeps a reference to a name: a path instead of one would lead elsewhere.
-fn outside_of_limits<K: Kind>(object: &K) -> Result<Vec<Violation>, Problem> {
-    let Ok(spec) = serde_json::to_value(object.spec()) else {
-        return Problem::invalid_spec("spec cannot be written as JSON.");
-    };
-    let schema = schema::spec_schema(&K::kind(&()));
-    Ok(schema.map_or_else(Vec::new, |schema| schema::violations(schema, &spec, "spec")))
 }
 
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);

@@ -40,6 +40,19 @@ impl fmt::Display for ContestedPlace {
     }
 }
 
+/// What two resources have in common that may have to do with each other. Those that have nothing in common, nor with
+/// any third one, decide nothing about each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MeetingPoint {
+    /// They stand for the same.
+    Identity(String),
+    /// They name the same object, such as `Deployment/wandb`.
+    Object(String),
+    /// Both may have entries in some target. Where is told only by what is seen there: a spec that was changed does
+    /// not name the object any more that still has them.
+    AnyTarget,
+}
+
 /// A resource as far as it stands in others' way.
 #[derive(Clone, Debug)]
 pub struct Contender {
@@ -68,6 +81,8 @@ pub struct Contender {
     /// For a resource that cannot be decoded: all exclusive settings of its kind, because it may decide any of
     /// them.
     undecodable_settings: &'static [&'static str],
+    /// Whether it may have entries in a target.
+    may_have_entries: bool,
 }
 
 /// Whether a resource has published values.
@@ -121,8 +136,9 @@ impl Contender {
         let own = object.unique_identity().map(ContestedPlace::Identity);
         let exclusive_settings = object.exclusive_settings();
         let places: Vec<_> = own.into_iter().chain(seats_at(target.as_ref(), &exclusive_settings)).collect();
-        // A resource with entries in a target still competes there after its spec has stopped naming a target.
-        if places.is_empty() && target.is_none() && !Finalizer::Target.holds(object) {
+        let may_have_entries = target.is_some() || Finalizer::Target.holds(object);
+        // Who has entries in a target is in the way there even where its spec names none any more.
+        if places.is_empty() && !may_have_entries {
             return None;
         }
         let activity = if object.meta().deletion_timestamp.is_some() {
@@ -151,6 +167,7 @@ impl Contender {
             target_sharing: K::TARGET_SHARING,
             exclusive_settings,
             undecodable_settings: &[],
+            may_have_entries,
         })
     }
 
@@ -186,6 +203,7 @@ impl Contender {
             target_sharing: K::TARGET_SHARING,
             exclusive_settings: K::EXCLUSIVE_SETTINGS.to_vec(),
             undecodable_settings: K::EXCLUSIVE_SETTINGS,
+            may_have_entries: true,
             name,
         })
     }
@@ -213,8 +231,9 @@ impl Contender {
     }
 
     /// The same, as one that is on its way out of this target.
-    pub(super) fn leaving(&self, target: &Target) -> Self {
+    pub(in crate::engine) fn leaving(&self, target: &Target) -> Self {
         Self {
+            may_have_entries: true,
             activity: Activity::Leaving,
             places: seats_at(Some(target), &self.exclusive_settings).collect(),
             target: Some(target.clone()),
@@ -237,6 +256,18 @@ impl Contender {
             .iter()
             .find(is_left)
             .filter(|_| decides_the_same && self.activity != Activity::Unreadable)
+    }
+
+    /// What it may have in common with others.
+    pub(in crate::engine) fn meeting_points(&self) -> Vec<MeetingPoint> {
+        let places = self.places.iter().map(|place| match place {
+            ContestedPlace::Identity(what) => MeetingPoint::Identity(what.clone()),
+            ContestedPlace::Setting { object, .. } => MeetingPoint::Object(object.clone()),
+        });
+        let named = self.target.iter().flat_map(Target::objects).map(ToString::to_string);
+        let objects = named.chain(self.delivered.iter().cloned()).map(MeetingPoint::Object);
+        let any = self.may_have_entries.then_some(MeetingPoint::AnyTarget);
+        places.chain(objects).chain(any).collect()
     }
 
     /// Whether it is being deleted, or moves away.

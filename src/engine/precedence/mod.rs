@@ -9,9 +9,9 @@
 mod contender;
 mod reported;
 
-pub use contender::{Contender, ContestedPlace, Proof, PublicationState};
+pub use contender::{Contender, ContestedPlace, MeetingPoint, Proof, PublicationState};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use self::contender::{Activity, Identified};
 use crate::{
@@ -118,10 +118,39 @@ pub fn meet(a: &Contender, b: &Contender) -> bool {
     !a.is(b) && (a.contested(b).is_some() || is_written_together(a, b) || a.may_meet(b) || b.may_meet(a))
 }
 
-/// The claimant itself and the others, which may include it.
+/// The claimant itself and those of the others, which may include it, that decide anything about it.
 fn all<'a>(claimant: &'a Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
-    others.iter().filter(|other| !other.is(claimant)).chain([claimant]).collect()
+    let others = others.iter().filter(|other| !other.is(claimant));
+    concerned(claimant, others.collect()).into_iter().chain([claimant]).collect()
 }
+
+/// Those that share anything with the claimant, or with one that does, and so on: nobody else decides anything about
+/// it, and comparing all of a namespace with each other would take longer the more there are.
+fn concerned<'a>(claimant: &Contender, others: Vec<&'a Contender>) -> Vec<&'a Contender> {
+    if others.len() < FEW {
+        return others;
+    }
+    let points = |claimant: &Contender| {
+        claimant.meeting_points().into_iter().filter(|point| *point != MeetingPoint::AnyTarget)
+    };
+    let mut at: HashMap<_, Vec<_>> = HashMap::new();
+    for (index, other) in others.iter().enumerate() {
+        points(other).for_each(|point| at.entry(point).or_default().push(index));
+    }
+    let mut found = BTreeSet::new();
+    let mut open: Vec<_> = points(claimant).collect();
+    while let Some(point) = open.pop() {
+        for index in at.remove(&point).unwrap_or_default() {
+            if found.insert(index) {
+                open.extend(others.get(index).into_iter().flat_map(|other| points(other)));
+            }
+        }
+    }
+    found.into_iter().filter_map(|index| others.get(index).copied()).collect()
+}
+
+/// So few are compared with each other sooner than told apart.
+const FEW: usize = 4;
 
 /// The claimants that have what they want: each in its turn, the oldest of those that work first.
 fn winners(claimants: Vec<&Contender>) -> Vec<&Contender> {
@@ -300,7 +329,7 @@ fn is_written_together(a: &Contender, b: &Contender) -> bool {
 /// The resource that displaced this one at a target, or will as soon as this one does not claim it any more.
 pub fn successor<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
-    winners(without).into_iter().find(|other| {
+    winners(concerned(claimant, without)).into_iter().find(|other| {
         other.activity == Activity::Active
             && other.shares_target(claimant)
             && (other.contested(claimant).is_some() || is_written_together(claimant, other))
@@ -316,7 +345,7 @@ pub fn heir<'a>(claimant: &Contender, left: &Target, others: &'a [Contender]) ->
 pub fn affected<'a>(
     before: Option<&Contender>,
     now: Option<&Contender>,
-    others: &'a [Contender],
+    others: impl IntoIterator<Item = &'a Contender>,
 ) -> Vec<&'a Contender> {
     let standing = |claimant: &Contender| {
         (claimant.activity, claimant.places.clone(), claimant.target.clone(), claimant.created.clone())
@@ -333,7 +362,7 @@ pub fn affected<'a>(
             one.contested(other).is_some() || has_moved && is_partner
         })
     };
-    others.iter().filter(concerns).collect()
+    others.into_iter().filter(concerns).collect()
 }
 
 #[cfg(test)]

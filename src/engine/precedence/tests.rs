@@ -585,3 +585,34 @@ fn statuses_tell_who_works() {
         assert_eq!(status, expected);
     }
 }
+
+#[test]
+fn only_those_are_compared_that_share_anything() {
+    let mut all: Vec<_> = (0..50u32)
+        .flat_map(|number| {
+            let target = format!("wandb-{number}");
+            let first = ldap_at(&target, true, &format!("first-{number}"), Some(number), Active);
+            let second = ldap_at(&target, true, &format!("second-{number}"), Some(number + 1), Active);
+            [works(first), verified(second), jwt_at(&target, &format!("jwt-{number}"), number, Active)]
+        })
+        .collect();
+    all.extend(
+        (0..50u32)
+            .map(|number| account(&format!("a-{number}"), Some(1), Active, &format!("n-{}", number / 2))),
+    );
+    let shares = |a: &Contender, b: &Contender| {
+        a.contested(b).is_some()
+            || a.shares_target(b)
+            || a.is_left_at(b).is_some()
+            || b.is_left_at(a).is_some()
+    };
+    for claimant in &all {
+        let others: Vec<_> = all.iter().filter(|other| !other.is(claimant)).collect();
+        let found = concerned(claimant, others.clone());
+        assert!((1..=2).contains(&found.len()), "{}: {}", claimant.name, found.len());
+        let inside: Vec<_> = found.iter().copied().chain([claimant]).collect();
+        for other in others.iter().filter(|other| !inside.iter().any(|one| one.is(other))) {
+            assert!(!inside.iter().any(|one| shares(one, other)), "{} {}", claimant.name, other.name);
+        }
+    }
+}

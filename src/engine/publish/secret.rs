@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, ResourceExt, api::PostParams};
 
-use crate::engine::{Existing, Kind, SecretContent, Values};
+use crate::engine::{
+    Context, Existing, Kind, ObjectKey, ReferenceSource, SecretContent, Values,
+    inputs::references::version_of,
+};
 use crate::{
     api::{DeletionPolicy, Reason, common::is_object_name},
     problem::Problem,
@@ -41,6 +44,11 @@ pub fn secret_name<K: Kind>(object: &K) -> String {
 /// The name of the Secret where the spec names none.
 pub(in crate::engine) fn default_secret_name<K: Kind>(name: &str) -> String {
     format!("{name}-{}", K::SHORT_NAME)
+}
+
+/// The published Secret of a resource, as the index knows it.
+pub(in crate::engine) fn published<K: Kind>(object: &K) -> ObjectKey {
+    ObjectKey { source: ReferenceSource::Secret, name: secret_name(object) }
 }
 
 /// The names under which the resource appears in targets.
@@ -183,26 +191,29 @@ pub enum SecretWrite {
 /// A new Secret is created, and an existing one is replaced at the version that was read. If somebody else
 /// changed it meanwhile, the API server answers with a conflict, and nothing of theirs is overwritten.
 pub async fn ensure<K: Kind>(
-    client: &Client,
+    context: &Context<K>,
     object: &K,
     present: Option<&Secret>,
-    content: &SecretContent,
+    wanted: &SecretContent,
 ) -> Result<Result<SecretWrite, Problem>, kube::Error> {
-    if matches!((content, present), (SecretContent::AsIs, None) | (SecretContent::Untouched, _)) {
+    if matches!((wanted, present), (SecretContent::AsIs, None) | (SecretContent::Untouched, _)) {
         return Ok(Ok(SecretWrite::Unchanged));
     }
-    let desired = compose(present, object, content);
+    let desired = compose(present, object, wanted);
     if present == Some(&desired) {
         return Ok(Ok(SecretWrite::Unchanged));
     }
-    let api = api(client, object);
+    let api = api(&context.client, object);
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
     let written = match present {
         None => api.create(&parameters, &desired).await,
         Some(_) => api.replace(&secret_name(object), &parameters, &desired).await,
     };
     match written {
-        Ok(_) => Ok(Ok(SecretWrite::Changed)),
+        Ok(secret) => {
+            context.registry.observe(object, published(object), Some(version_of(&secret.metadata)));
+            Ok(Ok(SecretWrite::Changed))
+        }
         Err(kube::Error::Api(status)) if status.is_invalid() && is_immutable(present) => {
             Ok(Err(Problem::new(
                 Reason::SecretImmutable,

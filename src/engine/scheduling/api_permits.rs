@@ -1,39 +1,42 @@
-//! How many runs speak with the API server at a time, in fair shares by namespace: each takes a connection and memory.
+//! How many runs speak with the API server at a time, in fair shares by namespace: as many as it can take.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::shares::Permits;
-
-/// Runs of a kind that speak with the API server at a time, and half as many of a namespace that is alone with that.
-const TURNS: usize = 16;
+use crate::{api_server::Load, shares::Permits};
 
 /// How long a run keeps its permit at most. A run that takes longer waits for an answer that does not come soon,
 /// and others may go on meanwhile.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// The API permits of one kind.
-pub(in crate::engine) struct Turns(Permits<String>);
+/// The API permits of one kind. A namespace that is alone has half of them.
+pub(in crate::engine) struct Turns {
+    permits: Permits<String>,
+    load: Load,
+}
 
 /// A run's API permit, until it is dropped.
 pub(in crate::engine) struct Turn {
     _over: oneshot::Sender<()>,
 }
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self(Permits::new(TURNS))
-    }
-}
-
 impl Turns {
+    /// As many permits as the API server can take.
+    pub(in crate::engine) fn new(load: Load) -> Self {
+        Self { permits: Permits::new(load.places()), load }
+    }
+
     /// Waits for a permit of the namespace.
     pub(in crate::engine) async fn take(&self, namespace: &str) -> Turn {
-        let permit = self.0.take(namespace.to_owned()).await;
+        // It changes only by answers to those who have a turn, so that looking when one begins or ends is enough.
+        self.permits.resize(self.load.places());
+        let permit = self.permits.take(namespace.to_owned()).await;
         let (over, is_over) = oneshot::channel();
+        let (permits, load) = (self.permits.clone(), self.load.clone());
         tokio::spawn(async move {
             let _ = tokio::time::timeout(LONGEST, is_over).await;
+            permits.resize(load.places());
             drop(permit);
         });
         Turn { _over: over }
@@ -54,7 +57,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_that_hangs_holds_nobody_up() {
-        let turns = Turns::default();
+        let turns = Turns::new(Load::default());
         let started = Instant::now();
         let hanging = take_all(&turns, "a");
         assert!(turns.take("b").now_or_never().is_some(), "another namespace has its turn at once");
@@ -65,9 +68,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_that_is_over_is_the_next_ones() {
-        let turns = Turns::default();
+        let turns = Turns::new(Load::default());
         let started = Instant::now();
-        for _ in 0..TURNS * 3 {
+        for _ in 0..100 {
             drop(turns.take("a").await);
         }
         assert!(started.elapsed() < LONGEST);

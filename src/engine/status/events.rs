@@ -69,6 +69,21 @@ pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) 
     EventDraft::warning(EventReason::Repaired, "Repair", note)
 }
 
+/// Joins the events of one run. Each event is a write at the API server, so the good news of a run are one event: with
+/// the reason of the last step that it took, and the note of every step.
+pub fn joined(events: Vec<EventDraft>) -> Vec<EventDraft> {
+    let (mut good, mut joined): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| event.tone == EventType::Normal);
+    // The reasons are declared in the order of the steps.
+    good.sort_by_key(|event| event.reason as usize);
+    let one = good.into_iter().reduce(|earlier, later| {
+        let note = format!("{} {}", later.note, earlier.note);
+        EventDraft { note, ..later }
+    });
+    joined.extend(one);
+    joined
+}
+
 /// A change between two statuses that is worth a line of the log, and mostly an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -208,6 +223,42 @@ impl Transition {
             reason: notice.action.clone(),
             message: notice.note.clone(),
             notice: Some(notice),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_good_news_of_a_run_are_one_event() {
+        let good = |reason, note: &str| EventDraft {
+            tone: EventType::Normal,
+            reason,
+            action: format!("{reason}"),
+            note: note.to_owned(),
+        };
+        let verified = good(EventReason::Verified, "Checked.");
+        let published = good(EventReason::Published, "Written.");
+        let rolled_out = good(EventReason::RolledOut, "It runs.");
+        let repaired = EventDraft::warning(EventReason::Repaired, "Repair", "Repaired.".to_owned());
+        for (notices, expected) in [
+            (vec![], vec![]),
+            (vec![verified.clone()], vec![(EventReason::Verified, "Checked.")]),
+            (vec![verified.clone(), published.clone()], vec![(EventReason::Published, "Written. Checked.")]),
+            (
+                vec![verified.clone(), rolled_out, published],
+                vec![(EventReason::RolledOut, "It runs. Written. Checked.")],
+            ),
+            (
+                vec![verified, repaired],
+                vec![(EventReason::Repaired, "Repaired."), (EventReason::Verified, "Checked.")],
+            ),
+        ] {
+            let events = joined(notices);
+            let told: Vec<_> = events.iter().map(|event| (event.reason, event.note.as_str())).collect();
+            assert_eq!(told, expected);
         }
     }
 }

@@ -50,14 +50,14 @@ impl<'a, D> SeenStatus<'a, D> {
 const TRIES: u32 = 4;
 
 impl<K: Kind> Context<K> {
-    /// Writes the status, and publishes events about its transitions. A status that this process has not seen is
+    /// Writes the status, and returns the events about its transitions. A status that this process has not seen is
     /// not overwritten: a process that was paused must not replace what its successor wrote by an old status.
     pub(in crate::engine) async fn report(
         &self,
         object: &impl Resource<DynamicType = ()>,
         seen: &SeenStatus<'_, K::Details>,
         (status, details): (&Status, &K::Details),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<EventDraft>, Error> {
         let previous = self.memory.reported(object, |reported| {
             let previous = reported.own().map(|known| known.status.clone());
             reported.send(status, details);
@@ -82,10 +82,11 @@ impl<K: Kind> Context<K> {
         let now = written.resource_version();
         self.memory.reported(object, |reported| reported.wrote(version, now, stored));
         let failed = status.checks.iter().find(|check| check.result == CheckResult::Failed);
-        for transition in transitions(previous, status) {
-            self.tell_transition(object, &transition, failed);
+        let transitions = transitions(previous, status);
+        for transition in &transitions {
+            Self::log_transition(object, transition, failed);
         }
-        Ok(())
+        Ok(transitions.into_iter().filter_map(|transition| transition.notice).collect())
     }
 
     /// The same for the object of a run, after fields that somebody else added to its status were removed.
@@ -93,7 +94,7 @@ impl<K: Kind> Context<K> {
         &self,
         object: &K,
         (status, details): (&Status, &K::Details),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<EventDraft>, Error> {
         if self.memory.is_foreign(object) {
             self.clear_foreign(object, status, details).await?;
         }

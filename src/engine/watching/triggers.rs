@@ -1,28 +1,21 @@
-//! Which changes lead to a run: of the resources themselves, and of the objects that they refer to or publish.
+//! Which changes of the resources themselves lead to a run, of which resources.
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
 use kube::{
-    Api, Resource, ResourceExt,
-    api::PartialObjectMeta,
+    Resource, ResourceExt,
     runtime::{
         Predicate, PredicateConfig, WatchStreamExt, predicates,
-        reflector::{ObjectRef, Store, store::Writer},
+        reflector::{ObjectRef, store::Writer},
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
 
-use super::{
-    health::{Importance, WatchHandle},
-    trouble::WatchedPlace,
-    undecodable::Guarded,
-    watch::follow,
-};
+use super::{health::WatchHandle, trouble::WatchedPlace, undecodable::Guarded, watch::follow};
 use crate::engine::{
-    Contender, Context, Kind, ReferenceSource, Registry, WatchScope, Watches, precedence::affected,
-    publish::secret::owner_in_targets, references, status::patch::mend_status,
+    Context, Kind, ObjectKey, ReferenceSource, ReferencedKind, Registry, WatchScope, index::ResourceKey,
+    status::patch::mend_status,
 };
 
 /// The changes of a kind's resources, without the parts that are not needed in memory.
@@ -33,43 +26,43 @@ pub(in crate::engine) fn resources<K: Kind>(
     (place, watched): (WatchedPlace, Arc<WatchHandle>),
     run_again: mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
 ) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + use<K> {
-    let store = writer.as_reader();
-    let sharing = Arc::clone(&context);
+    let (registry, sharing) = (Arc::clone(&context.registry), Arc::clone(&context));
+    let (scope_of_list, has_begun) = (scope.clone(), Arc::clone(&watched));
     // What was known before a list and was not seen in it yet.
     let mut unseen = HashSet::new();
+    let forget = {
+        let (context, registry) = (Arc::clone(&context), Arc::clone(&registry));
+        move |namespace: String, key: ResourceKey| {
+            context.forget(&namespace, &key.name);
+            neighbour_changed::<K>(&registry, &namespace, &key.name, None);
+            let change = registry.remove(&namespace, key);
+            registry.requeue_competitors(&namespace, &change);
+        }
+    };
     follow(scope.api::<Guarded<K>>(context.client.clone()), place, watched)
         .map(Ok)
         .modify(prune)
         .inspect_ok(move |event| match event {
             watcher::Event::Apply(object) => {
                 mend_status(&context, object, &run_again);
-                requeue_competitors(&context.registry, &store, object, Some(object));
+                take_in(&registry, object, Others::Wake);
             }
             watcher::Event::Delete(object) => {
-                context.forget(&object.namespace().unwrap_or_default(), &object.name_any());
-                requeue_competitors(&context.registry, &store, object, None);
+                forget(object.namespace().unwrap_or_default(), ResourceKey::of::<K>(object));
             }
-            watcher::Event::Init => {
-                unseen = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
-            }
+            watcher::Event::Init => unseen = registry.of_kind::<K>(&scope_of_list),
             watcher::Event::InitApply(object) => {
                 let version = object.resource_version();
                 context.memory.reported(object, |reported| reported.listed(version.as_deref()));
                 mend_status(&context, object, &run_again);
-                let reference = ObjectRef::from_obj(object);
-                let before = store.get(&reference);
-                // A new resource is run anyway, and so are all resources of a first list.
-                if unseen.remove(&reference)
-                    && before.is_some_and(|before| before.resource_version() != object.resource_version())
-                {
-                    requeue_competitors(&context.registry, &store, object, Some(object));
-                }
+                unseen.remove(&(object.namespace().unwrap_or_default(), ResourceKey::of::<K>(object)));
+                // All of a first list run by themselves.
+                take_in(&registry, object, if has_begun.has_begun() { Others::Wake } else { Others::Leave });
             }
             // Their deletions were missed, and nobody else tells of them.
             watcher::Event::InitDone => {
-                for gone in unseen.drain().filter_map(|reference| store.get(&reference)) {
-                    context.forget(&gone.namespace().unwrap_or_default(), &gone.name_any());
-                    requeue_competitors(&context.registry, &store, &gone, None);
+                for (namespace, key) in unseen.drain() {
+                    forget(namespace, key);
                 }
             }
         })
@@ -91,38 +84,30 @@ pub(in crate::engine) fn resources<K: Kind>(
         )
 }
 
-/// Runs the resources that may gain or lose a claim because this resource changed or was deleted.
-fn requeue_competitors<K: Kind>(
-    registry: &Registry,
-    store: &Store<Guarded<K>>,
-    object: &Guarded<K>,
-    now: Option<&Guarded<K>>,
-) {
-    let claimant = Contender::of_guarded::<K>;
-    let before = store.get(&ObjectRef::from_obj(object)).and_then(|before| claimant(&before));
-    let now = now.and_then(claimant);
-    if before.is_none() && now.is_none() {
-        return;
-    }
-    let namespace = object.namespace().unwrap_or_default();
-    let others = registry.claimants(&namespace);
-    registry.wake(&namespace, affected(before.as_ref(), now.as_ref(), &others));
+/// What becomes of the resources that a change concerns.
+#[derive(Clone, Copy, PartialEq)]
+enum Others {
+    /// They run.
+    Wake,
+    /// They run anyway.
+    Leave,
 }
 
-/// The changes of objects whose contents are not needed here.
-pub(in crate::engine) fn metadata<K>(
-    api: Api<PartialObjectMeta<K>>,
-    kind: &<PartialObjectMeta<K> as Resource>::DynamicType,
-    scope: &WatchScope,
-    watches: &Watches,
-) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + use<K>
-where
-    K: Resource + Clone + Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource + DeserializeOwned,
-{
-    let place = WatchedPlace::of::<PartialObjectMeta<K>>(kind, scope.namespace());
-    let own = Arc::new(watches.add(place.in_words(), Importance::Needed));
-    follow(api, place, own).map(Ok).touched_objects()
+/// Takes a resource in as it is now.
+fn take_in<K: Kind>(registry: &Registry, object: &Guarded<K>, others: Others) {
+    let namespace = object.namespace().unwrap_or_default();
+    let change = registry.put(object);
+    if others == Others::Wake {
+        registry.requeue_competitors(&namespace, &change);
+    }
+    neighbour_changed::<K>(registry, &namespace, &object.name_any(), object.resource_version().as_deref());
+}
+
+/// Has those run that refer to this resource.
+fn neighbour_changed<K: Kind>(registry: &Registry, namespace: &str, name: &str, version: Option<&str>) {
+    let Some(neighbour) = ReferencedKind::of::<K>() else { return };
+    let object = ObjectKey { source: ReferenceSource::Neighbour(neighbour), name: name.to_owned() };
+    registry.object_changed(namespace, &object, version);
 }
 
 /// Removes what `kubectl apply` and the API server store for their own use, which is most of an object's size.
@@ -130,34 +115,4 @@ fn prune(object: &mut impl Resource) {
     // An empty list would keep its room.
     object.meta_mut().managed_fields = None;
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-}
-
-/// Finds the resources that read or publish a Secret or ConfigMap that changed.
-pub(in crate::engine) fn users_of<K: Kind, O: Resource>(
-    store: Store<Guarded<K>>,
-    source: ReferenceSource,
-) -> impl Fn(O) -> Vec<ObjectRef<Guarded<K>>> {
-    move |changed| {
-        let (namespace, name) = (changed.namespace(), changed.name_any());
-        let uses = |object: &Guarded<K>| {
-            let Ok(resource) = &object.0 else { return false };
-            resource.namespace() == namespace
-                && (references(resource)
-                    .iter()
-                    .any(|reference| reference.source == source && reference.name == name)
-                    || (source == ReferenceSource::Secret && is_published(resource, &name)))
-        };
-        store
-            .state()
-            .iter()
-            .filter(|object| uses(object))
-            .map(|object| ObjectRef::from_obj(&**object))
-            .collect()
-    }
-}
-
-/// Whether this is the Secret that the resource publishes, or one of its revisions.
-fn is_published<K: Kind>(resource: &K, secret: &str) -> bool {
-    let owner = owner_in_targets(resource);
-    owner.secret_name == secret || resource.common().target.is_some() && owner.number_of(secret).is_some()
 }

@@ -15,6 +15,7 @@ mod outages;
 mod policies;
 mod publishing;
 mod refusals;
+mod request_counts;
 mod requests;
 mod restarts;
 mod secrecy;

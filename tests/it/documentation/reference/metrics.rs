@@ -90,7 +90,8 @@ fn metrics_and_events_are_up_to_date() -> Result<()> {
     }
     let text = format!(
         "# Metrics and events\n\n{NOTE}## Metrics\n\n`/metrics` serves them at port 8080 (`--metrics-address`). The chart has \
-         [alerts](../operate/alerts.md) and a dashboard of them.\n\n{}## Events\n\nEvents are written on transitions only. \
+         [alerts](../operate/alerts.md) and a dashboard of them.\n\n{}## Events\n\nEvents are written on transitions only, \
+         and the good news of a run are one event: with the reason of its last step. \
          `kubectl events -n wandb --for ldapconfig/corp` shows those of a resource.\n\n{}",
         metrics.end(),
         events.end()

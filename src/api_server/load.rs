@@ -1,0 +1,110 @@
+//! How much the API server can take, as its answers tell.
+
+mod limit;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
+
+use self::limit::{Answer, Limit};
+
+/// How much the API server can take.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    limit: Arc<Mutex<Limit>>,
+    under_way: Arc<AtomicUsize>,
+}
+
+/// What kind of request was sent.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Sent {
+    /// It may be a long list, so that the time it takes tells nothing.
+    Read,
+    /// It is about one object.
+    Write,
+}
+
+/// A request that was sent, until it is answered or nobody waits for the answer any more.
+pub(super) struct UnderWay {
+    load: Load,
+    sent: Sent,
+    since: Instant,
+}
+
+impl Load {
+    /// How many runs of a kind may speak with it at a time.
+    pub fn places(&self) -> usize {
+        self.limit().places()
+    }
+
+    pub(super) fn begin(&self, sent: Sent) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay { load: self.clone(), sent, since: Instant::now() }
+    }
+
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UnderWay {
+    /// It was answered, or nothing came in time.
+    pub(super) fn end(self, answer: Option<(StatusCode, &HeaderMap)>) {
+        let now = Instant::now();
+        let answer = match (answer, self.sent) {
+            (Some((StatusCode::TOO_MANY_REQUESTS, headers)), _) => Answer::Refused { pause: pause(headers) },
+            (None, _) | (Some(_), Sent::Write) => Answer::Answered { took: now.duration_since(self.since) },
+            (Some(_), Sent::Read) => return,
+        };
+        let under_way = self.load.under_way.load(Ordering::Relaxed);
+        let mut limit = self.load.limit();
+        *limit = limit.learn(answer, under_way, now);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.load.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long the API server asks to be left alone.
+fn pause(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn answers_change_what_it_can_take() {
+        let load = Load::default();
+        let before = load.places();
+        let answered = |sent, status| load.begin(sent).end(Some((status, &HeaderMap::new())));
+        answered(Sent::Read, StatusCode::OK);
+        answered(Sent::Read, StatusCode::INTERNAL_SERVER_ERROR);
+        drop(load.begin(Sent::Write));
+        assert_eq!(load.places(), before);
+        answered(Sent::Read, StatusCode::TOO_MANY_REQUESTS);
+        assert!(load.places() < before);
+        assert_eq!(load.under_way.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn reads_how_long_to_wait() {
+        for (value, seconds) in [("7", 7), ("", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0)] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
+            assert_eq!(pause(&headers), Duration::from_secs(seconds));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which versions of other objects a resource's runs know: pure.
+//!
+//! An event about a version that was read, or that the run wrote itself, tells nothing new. What comes while a run is
+//! under way may be either, so it waits for the end of the run.
+
+use crate::engine::ObjectKey;
+
+/// A version of an object; nothing where there is no object.
+type Version = Option<String>;
+
+/// What a resource's runs know of other objects.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    versions: Vec<(ObjectKey, Version)>,
+    /// What came last for each object while runs were under way.
+    arrived: Vec<(ObjectKey, Version)>,
+    /// Runs that are under way.
+    runs: u32,
+}
+
+impl Observed {
+    /// Whether the resource is to run at once, since the object has this version now.
+    pub(super) fn is_news(&mut self, object: &ObjectKey, version: Option<&str>) -> bool {
+        if self.runs > 0 {
+            set(&mut self.arrived, object.clone(), version.map(str::to_owned));
+            return false;
+        }
+        self.version(object).is_none_or(|known| known.as_deref() != version)
+    }
+
+    /// A run has read or written this version.
+    pub(super) fn observe(&mut self, object: ObjectKey, version: Version) {
+        set(&mut self.versions, object, version);
+    }
+
+    /// A run begins.
+    pub(super) fn run_began(&mut self) {
+        self.runs = self.runs.saturating_add(1);
+    }
+
+    /// A run is over; whether something came meanwhile that it does not know.
+    pub(super) fn run_ended(&mut self) -> bool {
+        self.runs = self.runs.saturating_sub(1);
+        if self.runs > 0 {
+            return false;
+        }
+        let arrived = std::mem::take(&mut self.arrived);
+        arrived.iter().any(|(object, version)| self.version(object) != Some(version))
+    }
+
+    /// Forgets what another resource of the same name knew.
+    pub(super) fn forget_versions(&mut self) {
+        self.versions.clear();
+    }
+
+    fn version(&self, object: &ObjectKey) -> Option<&Version> {
+        self.versions.iter().find(|(known, _)| known == object).map(|(_, version)| version)
+    }
+}
+
+/// Sets the version of an object, of which there are a few: a map would take more memory than all of them.
+fn set(versions: &mut Vec<(ObjectKey, Version)>, object: ObjectKey, version: Version) {
+    match versions.iter_mut().find(|(known, _)| *known == object) {
+        Some((_, known)) => *known = version,
+        None => versions.push((object, version)),
+    }
+}
