@@ -12,7 +12,7 @@ use std::{
 
 use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
 
-use self::limit::{Answer, Limit};
+use self::limit::{Limit, LimitAnswer};
 
 /// How much the API server can take.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub(super) enum Sent {
 }
 
 /// A request that was sent, until it is answered or nobody waits for the answer any more.
-pub(super) struct UnderWay {
+pub(super) struct RequestUnderWay {
     load: Load,
     sent: Sent,
     since: Instant,
@@ -43,9 +43,9 @@ impl Load {
         self.limit().places()
     }
 
-    pub(super) fn begin(&self, sent: Sent) -> UnderWay {
+    pub(super) fn begin(&self, sent: Sent) -> RequestUnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay { load: self.clone(), sent, since: Instant::now() }
+        RequestUnderWay { load: self.clone(), sent, since: Instant::now() }
     }
 
     fn limit(&self) -> MutexGuard<'_, Limit> {
@@ -53,13 +53,17 @@ impl Load {
     }
 }
 
-impl UnderWay {
+impl RequestUnderWay {
     /// It was answered, or nothing came in time.
     pub(super) fn end(self, answer: Option<(StatusCode, &HeaderMap)>) {
         let now = Instant::now();
         let answer = match (answer, self.sent) {
-            (Some((StatusCode::TOO_MANY_REQUESTS, headers)), _) => Answer::Refused { pause: pause(headers) },
-            (None, _) | (Some(_), Sent::Write) => Answer::Answered { took: now.duration_since(self.since) },
+            (Some((StatusCode::TOO_MANY_REQUESTS, headers)), _) => {
+                LimitAnswer::Refused { pause: pause(headers) }
+            }
+            (None, _) | (Some(_), Sent::Write) => {
+                LimitAnswer::Answered { took: now.duration_since(self.since) }
+            }
             (Some(_), Sent::Read) => return,
         };
         let under_way = self.load.under_way.load(Ordering::Relaxed);
@@ -68,7 +72,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestUnderWay {
     fn drop(&mut self) {
         self.load.under_way.fetch_sub(1, Ordering::Relaxed);
     }

@@ -18,10 +18,10 @@ pub(super) fn by_hand(rendered: &Rendered) -> anyhow::Result<String> {
             let container = yaml::write(&json!({ "env": entries }))?;
             return Ok(format!("---\n# {}\n{container}", rendered.destination));
         }
-        Some(File { path, key: None }) => {
+        Some(MountedFile { path, key: None }) => {
             (json!({"name": volume, "mountPath": path, "readOnly": true}), json!({"secretName": secret}))
         }
-        Some(File { path, key: Some(key) }) => (
+        Some(MountedFile { path, key: Some(key) }) => (
             json!({"name": volume, "mountPath": path, "subPath": key, "readOnly": true}),
             json!({"secretName": secret, "items": [{"key": key, "path": key}]}),
         ),
@@ -32,7 +32,7 @@ pub(super) fn by_hand(rendered: &Rendered) -> anyhow::Result<String> {
 }
 
 /// What is mounted, and where.
-struct File {
+struct MountedFile {
     path: String,
     /// The one key that is mounted; nothing for the whole Secret.
     key: Option<&'static str>,
@@ -40,15 +40,15 @@ struct File {
 
 /// A Secret whose values name files of its own is mounted where they are looked for. W&B Server trusts the
 /// authorities that stand in a certain folder when it starts.
-fn file(rendered: &Rendered) -> Option<File> {
+fn file(rendered: &Rendered) -> Option<MountedFile> {
     let values = &rendered.values;
     let folder = values.iter().find_map(|(_, value)| {
         let (folder, key) = value.expose().rsplit_once('/')?;
         (folder.starts_with('/') && values.get(key).is_some()).then(|| folder.to_owned())
     });
-    let whole = folder.map(|path| File { path, key: None });
+    let whole = folder.map(|path| MountedFile { path, key: None });
     whole.or_else(|| {
         let path = format!("{AUTHORITIES}/{}.crt", rendered.owner.volume);
-        values.get(CA_FILE).map(|_| File { path, key: Some(CA_FILE) })
+        values.get(CA_FILE).map(|_| MountedFile { path, key: Some(CA_FILE) })
     })
 }

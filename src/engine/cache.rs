@@ -26,7 +26,7 @@ use kube::{Resource, ResourceExt};
 use super::{
     CheckHistory, Kind, SpecDigest, Values,
     publish::secret::SecretWrite,
-    spec_digest::Kept,
+    spec_digest::KeptDigest,
     status::own_writes::{Foreign, Reported},
 };
 use crate::{
@@ -52,7 +52,7 @@ impl<K: Kind> Default for ResourceCache<K> {
 struct CacheEntry<K: Kind> {
     /// A resource that was deleted and created again is another one.
     uid: String,
-    spec: Option<Kept>,
+    spec: Option<KeptDigest>,
     remembered: Option<CheckHistory<K::Evidence>>,
     last_verified: Option<Values>,
     reported: Reported<K::Details>,
@@ -138,7 +138,7 @@ impl<K: Kind> ResourceCache<K> {
     pub(super) fn spec(&self, object: &K) -> Arc<SpecDigest> {
         let mut kept = self.with(object, |entry| entry.spec.take());
         // Outside of the lock, since it may take a while.
-        let digest = Kept::digest(&mut kept, object);
+        let digest = KeptDigest::digest(&mut kept, object);
         self.with(object, |entry| entry.spec = kept);
         digest
     }

@@ -196,7 +196,7 @@ impl<K: Kind> Context<K> {
     /// Writes an event to the log.
     pub(super) fn log_event(object: &impl Resource<DynamicType = ()>, event: &EventDraft) {
         let reason = event.reason.to_string();
-        Self::log(object, event.tone, &Line { reason: &reason, text: &event.note, ..Line::default() });
+        Self::log(object, event.tone, &LogLine { reason: &reason, text: &event.note, ..LogLine::default() });
     }
 
     /// Writes a change of the status to the log, which says all that the status does.
@@ -209,7 +209,7 @@ impl<K: Kind> Context<K> {
         let reason = event.map_or_else(|| transition.reason.clone(), |event| event.to_string());
         let check = failed.filter(|_| event == Some(EventReason::CheckFailed));
         let found = check.map(|check| format!("{}: {}", check.name, check.message));
-        let line = Line {
+        let line = LogLine {
             reason: &reason,
             condition: Some(transition.condition.as_str()),
             check: check.map(|check| check.name.as_str()),
@@ -229,10 +229,10 @@ impl<K: Kind> Context<K> {
         }
     }
 
-    fn log(object: &impl Resource<DynamicType = ()>, tone: EventType, line: &Line<'_>) {
+    fn log(object: &impl Resource<DynamicType = ()>, tone: EventType, line: &LogLine<'_>) {
         let (kind, namespace, name) =
             (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
-        let Line { reason, condition, check, check_reason, text } = *line;
+        let LogLine { reason, condition, check, check_reason, text } = *line;
         match tone {
             EventType::Normal => tracing::info!(%kind, namespace, name, condition, reason, "{text}"),
             EventType::Warning => {
@@ -244,7 +244,7 @@ impl<K: Kind> Context<K> {
 
 /// What a line of the log says of a resource.
 #[derive(Clone, Copy, Default)]
-struct Line<'a> {
+struct LogLine<'a> {
     /// The event's reason, or the condition's where there is no event.
     reason: &'a str,
     /// The condition that changed.

@@ -24,14 +24,14 @@ use self::observed::Observed;
 
 /// A resource of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ResourceKey {
+pub(super) struct KindKey {
     /// Its kind.
     pub(super) kind: Cow<'static, str>,
     /// Its name.
     pub(super) name: String,
 }
 
-impl ResourceKey {
+impl KindKey {
     /// The resource's.
     pub(super) fn of<K: Kind>(object: &impl Resource<DynamicType = ()>) -> Self {
         Self { kind: K::kind(&()), name: object.name_any() }
@@ -40,7 +40,7 @@ impl ResourceKey {
 
 /// What a resource is looked up by.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct IndexEntry {
     uid: Option<String>,
     /// What it refers to, and the Secret that it publishes: few, each once.
     objects: Vec<ObjectKey>,
@@ -52,7 +52,7 @@ pub(super) struct Entry {
     is_held: bool,
 }
 
-impl Entry {
+impl IndexEntry {
     /// The resource's. One that cannot be read refers to nothing that is known.
     pub(super) fn of<K: Kind>(object: &Guarded<K>) -> Self {
         let (uid, is_held) = (object.uid(), Finalizer::is_on(object));
@@ -75,7 +75,7 @@ impl Entry {
 
 /// A resource's claims before and after a change.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct ClaimChange {
     pub(super) before: Option<Arc<Contender>>,
     pub(super) now: Option<Arc<Contender>>,
 }
@@ -88,7 +88,7 @@ pub(super) struct Index {
 
 #[derive(Debug, Default)]
 struct Residents {
-    entries: HashMap<Arc<ResourceKey>, Resident>,
+    entries: HashMap<Arc<KindKey>, Resident>,
     users: Postings<ObjectKey>,
     revisions: Postings<String>,
     contenders: Postings<MeetingPoint>,
@@ -98,13 +98,13 @@ struct Residents {
 
 #[derive(Debug, Default)]
 struct Resident {
-    entry: Entry,
+    entry: IndexEntry,
     observed: Observed,
 }
 
 /// From what resources are looked up by to the resources.
 #[derive(Debug)]
-struct Postings<T>(HashMap<T, Vec<Arc<ResourceKey>>>);
+struct Postings<T>(HashMap<T, Vec<Arc<KindKey>>>);
 
 impl<T> Default for Postings<T> {
     fn default() -> Self {
@@ -114,7 +114,7 @@ impl<T> Default for Postings<T> {
 
 impl<T: Clone + Eq + Hash> Postings<T> {
     /// Moves a resource from where it was found to where it is found now.
-    fn replace(&mut self, key: &Arc<ResourceKey>, before: &[T], now: &[T]) {
+    fn replace(&mut self, key: &Arc<KindKey>, before: &[T], now: &[T]) {
         for gone in before.iter().filter(|one| !now.contains(one)) {
             let Some(keys) = self.0.get_mut(gone) else { continue };
             keys.retain(|other| other != key);
@@ -131,7 +131,7 @@ impl<T: Clone + Eq + Hash> Postings<T> {
         }
     }
 
-    fn get<Q: Eq + Hash + ?Sized>(&self, wanted: &Q) -> &[Arc<ResourceKey>]
+    fn get<Q: Eq + Hash + ?Sized>(&self, wanted: &Q) -> &[Arc<KindKey>]
     where
         T: Borrow<Q>,
     {
@@ -141,7 +141,7 @@ impl<T: Clone + Eq + Hash> Postings<T> {
 
 impl Residents {
     /// Takes a resource in as it is now, or out.
-    fn replace(&mut self, key: ResourceKey, now: Option<Entry>) -> Change {
+    fn replace(&mut self, key: KindKey, now: Option<IndexEntry>) -> ClaimChange {
         let (key, mut resident) =
             self.entries.remove_entry(&key).unwrap_or_else(|| (Arc::new(key), Resident::default()));
         let before = std::mem::take(&mut resident.entry);
@@ -151,7 +151,7 @@ impl Residents {
         self.revisions.replace(&key, before.revisions.as_slice(), now.revisions.as_slice());
         self.contenders.replace(&key, &before.meeting_points(), &now.meeting_points());
         self.held = (self.held + usize::from(now.is_held)).saturating_sub(usize::from(before.is_held));
-        let change = Change { before: before.claimant, now: now.claimant.clone() };
+        let change = ClaimChange { before: before.claimant, now: now.claimant.clone() };
         if !is_gone {
             if before.uid != now.uid {
                 resident.observed.forget_versions();
@@ -162,7 +162,7 @@ impl Residents {
         change
     }
 
-    fn claimant(&self, key: &ResourceKey) -> Option<&Arc<Contender>> {
+    fn claimant(&self, key: &KindKey) -> Option<&Arc<Contender>> {
         self.entries.get(key)?.entry.claimant.as_ref()
     }
 
@@ -189,7 +189,7 @@ impl Residents {
     }
 
     /// The resources that read this object or publish it.
-    fn users(&self, object: &ObjectKey) -> HashSet<Arc<ResourceKey>> {
+    fn users(&self, object: &ObjectKey) -> HashSet<Arc<KindKey>> {
         let revised = revised(&object.name).filter(|_| object.source == ReferenceSource::Secret);
         let makers = revised.map(|name| self.revisions.get(name)).unwrap_or_default();
         self.users.get(object).iter().chain(makers).cloned().collect()
@@ -205,7 +205,7 @@ fn revised(secret: &str) -> Option<&str> {
 
 impl Index {
     /// Takes a resource in as it is now.
-    pub(super) fn put(&mut self, namespace: &str, key: ResourceKey, entry: Entry) -> Change {
+    pub(super) fn put(&mut self, namespace: &str, key: KindKey, entry: IndexEntry) -> ClaimChange {
         if !self.namespaces.contains_key(namespace) {
             self.namespaces.insert(namespace.to_owned(), Residents::default());
         }
@@ -216,8 +216,8 @@ impl Index {
     }
 
     /// Takes a resource out that is gone.
-    pub(super) fn remove(&mut self, namespace: &str, key: ResourceKey) -> Change {
-        let Some(residents) = self.namespaces.get_mut(namespace) else { return Change::default() };
+    pub(super) fn remove(&mut self, namespace: &str, key: KindKey) -> ClaimChange {
+        let Some(residents) = self.namespaces.get_mut(namespace) else { return ClaimChange::default() };
         let change = residents.replace(key, None);
         if residents.entries.is_empty() {
             self.namespaces.remove(namespace);
@@ -226,16 +226,16 @@ impl Index {
     }
 
     /// The resources of a kind in a scope, each with its namespace.
-    pub(super) fn of_kind(&self, kind: &str, scope: &WatchScope) -> HashSet<(String, ResourceKey)> {
+    pub(super) fn of_kind(&self, kind: &str, scope: &WatchScope) -> HashSet<(String, KindKey)> {
         let covered = self.namespaces.iter().filter(|(namespace, _)| scope.covers(namespace));
         let keys = covered.flat_map(|(namespace, residents)| {
-            residents.entries.keys().map(move |key| (namespace.clone(), ResourceKey::clone(key)))
+            residents.entries.keys().map(move |key| (namespace.clone(), KindKey::clone(key)))
         });
         keys.filter(|(_, key)| key.kind == kind).collect()
     }
 
     /// The resources of a namespace, or of all.
-    pub(super) fn keys(&self, namespace: Option<&str>) -> Vec<(String, Arc<ResourceKey>)> {
+    pub(super) fn keys(&self, namespace: Option<&str>) -> Vec<(String, Arc<KindKey>)> {
         let chosen = self.namespaces.iter().filter(|(name, _)| namespace.is_none_or(|own| own == *name));
         let keys = chosen.flat_map(|(namespace, residents)| {
             residents.entries.keys().map(move |key| (namespace.clone(), Arc::clone(key)))
@@ -298,7 +298,7 @@ impl Index {
         namespace: &str,
         object: &ObjectKey,
         version: Option<&str>,
-    ) -> Vec<Arc<ResourceKey>> {
+    ) -> Vec<Arc<KindKey>> {
         let Some(residents) = self.namespaces.get_mut(namespace) else { return Vec::new() };
         let mut users: Vec<_> = residents.users(object).into_iter().collect();
         users.retain(|key| {
@@ -320,14 +320,14 @@ impl Index {
     }
 
     /// A run of the resource begins.
-    pub(super) fn run_began(&mut self, namespace: &str, key: &ResourceKey) {
+    pub(super) fn run_began(&mut self, namespace: &str, key: &KindKey) {
         if let Some(resident) = self.resident(namespace, key) {
             resident.observed.run_began();
         }
     }
 
     /// A run of the resource is over; whether it missed a change.
-    pub(super) fn run_ended(&mut self, namespace: &str, key: &ResourceKey) -> bool {
+    pub(super) fn run_ended(&mut self, namespace: &str, key: &KindKey) -> bool {
         self.resident(namespace, key).is_some_and(|resident| resident.observed.run_ended())
     }
 
@@ -335,7 +335,7 @@ impl Index {
     pub(super) fn observe(
         &mut self,
         namespace: &str,
-        key: &ResourceKey,
+        key: &KindKey,
         object: ObjectKey,
         version: Option<String>,
     ) {
@@ -346,7 +346,7 @@ impl Index {
         }
     }
 
-    fn resident(&mut self, namespace: &str, key: &ResourceKey) -> Option<&mut Resident> {
+    fn resident(&mut self, namespace: &str, key: &KindKey) -> Option<&mut Resident> {
         self.namespaces.get_mut(namespace)?.entries.get_mut(key)
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Contender, Kind, ObjectKey, ReferenceSource, WatchScope,
-    index::{Change, Entry, Index, ResourceKey},
+    index::{ClaimChange, Index, IndexEntry, KindKey},
     namespace_deletion::Endings,
     precedence::affected,
     watching::{
@@ -82,20 +82,20 @@ impl Registry {
     }
 
     /// Takes a resource in as it is now; tells what it claims, and claimed before.
-    pub(super) fn put<K: Kind>(&self, object: &Guarded<K>) -> Change {
+    pub(super) fn put<K: Kind>(&self, object: &Guarded<K>) -> ClaimChange {
         let namespace = object.namespace().unwrap_or_default();
         // Outside of the lock, since it takes the longest.
-        let entry = Entry::of(object);
-        self.index().put(&namespace, ResourceKey::of::<K>(object), entry)
+        let entry = IndexEntry::of(object);
+        self.index().put(&namespace, KindKey::of::<K>(object), entry)
     }
 
     /// Takes a resource out that is gone.
-    pub(super) fn remove(&self, namespace: &str, key: ResourceKey) -> Change {
+    pub(super) fn remove(&self, namespace: &str, key: KindKey) -> ClaimChange {
         self.index().remove(namespace, key)
     }
 
     /// The resources of a kind that are known in a scope, each with its namespace.
-    pub(super) fn of_kind<K: Kind>(&self, scope: &WatchScope) -> HashSet<(String, ResourceKey)> {
+    pub(super) fn of_kind<K: Kind>(&self, scope: &WatchScope) -> HashSet<(String, KindKey)> {
         self.index().of_kind(&K::kind(&()), scope)
     }
 
@@ -115,7 +115,7 @@ impl Registry {
     }
 
     /// Has those run whose turn may come, or be over, now that a resource's claims are others.
-    pub(super) fn requeue_competitors(&self, namespace: &str, Change { before, now }: &Change) {
+    pub(super) fn requeue_competitors(&self, namespace: &str, ClaimChange { before, now }: &ClaimChange) {
         let (before, now) = (before.as_deref(), now.as_deref());
         let claimants: Vec<_> = before.into_iter().chain(now).collect();
         if claimants.is_empty() {
@@ -139,15 +139,15 @@ impl Registry {
     /// A run of the resource has read or written this version of an object, or found that there is none.
     pub(super) fn observe<K: Kind>(&self, resource: &K, object: ObjectKey, version: Option<String>) {
         let namespace = resource.namespace().unwrap_or_default();
-        self.index().observe(&namespace, &ResourceKey::of::<K>(resource), object, version);
+        self.index().observe(&namespace, &KindKey::of::<K>(resource), object, version);
     }
 
     /// A run of the resource is under way until what this gives is dropped. What the run does not know of then has the
     /// resource run again.
-    pub(super) fn begin_run<K: Kind>(self: &Arc<Self>, resource: &Guarded<K>) -> UnderWay {
-        let (namespace, key) = (resource.namespace().unwrap_or_default(), ResourceKey::of::<K>(resource));
+    pub(super) fn begin_run<K: Kind>(self: &Arc<Self>, resource: &Guarded<K>) -> RunUnderWay {
+        let (namespace, key) = (resource.namespace().unwrap_or_default(), KindKey::of::<K>(resource));
         self.index().run_began(&namespace, &key);
-        UnderWay { registry: Arc::clone(self), namespace, key }
+        RunUnderWay { registry: Arc::clone(self), namespace, key }
     }
 
     /// Waits until every kind is listed, because the oldest resource can only be found among all of them. A kind
@@ -191,7 +191,7 @@ impl Registry {
         }
     }
 
-    fn wake_keys<'a>(&self, namespace: &str, keys: impl IntoIterator<Item = &'a ResourceKey>) {
+    fn wake_keys<'a>(&self, namespace: &str, keys: impl IntoIterator<Item = &'a KindKey>) {
         let mut keys = keys.into_iter().peekable();
         if keys.peek().is_none() {
             return;
@@ -267,13 +267,13 @@ impl Registry {
 }
 
 /// A run that is under way.
-pub(super) struct UnderWay {
+pub(super) struct RunUnderWay {
     registry: Arc<Registry>,
     namespace: String,
-    key: ResourceKey,
+    key: KindKey,
 }
 
-impl Drop for UnderWay {
+impl Drop for RunUnderWay {
     fn drop(&mut self) {
         let has_missed = self.registry.index().run_ended(&self.namespace, &self.key);
         if has_missed {

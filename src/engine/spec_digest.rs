@@ -36,12 +36,12 @@ impl SpecDigest {
 
 /// A digest, and the generation of the spec that it is of.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptDigest {
     generation: i64,
     digest: Arc<SpecDigest>,
 }
 
-impl Kept {
+impl KeptDigest {
     /// The digest of the resource's present generation: the one that is kept, or a new one in its place.
     pub(super) fn digest<K: Kind>(kept: &mut Option<Self>, object: &K) -> Arc<SpecDigest> {
         let generation = object.meta().generation;
@@ -73,13 +73,13 @@ mod tests {
     #[test]
     fn a_spec_is_looked_at_once_for_each_generation() {
         let mut kept = None;
-        let first = Kept::digest(&mut kept, &object(Some(1), "dc=one"));
-        assert!(Arc::ptr_eq(&first, &Kept::digest(&mut kept, &object(Some(1), "dc=one"))));
-        let second = Kept::digest(&mut kept, &object(Some(2), "dc=two"));
+        let first = KeptDigest::digest(&mut kept, &object(Some(1), "dc=one"));
+        assert!(Arc::ptr_eq(&first, &KeptDigest::digest(&mut kept, &object(Some(1), "dc=one"))));
+        let second = KeptDigest::digest(&mut kept, &object(Some(2), "dc=two"));
         assert!(first != second && *second == SpecDigest::of(&object(None, "dc=two")));
         // What never met an API server has no generation.
         let mut kept = None;
-        let one = Kept::digest(&mut kept, &object(None, "dc=one"));
-        assert!(*one != *Kept::digest(&mut kept, &object(None, "dc=two")));
+        let one = KeptDigest::digest(&mut kept, &object(None, "dc=one"));
+        assert!(*one != *KeptDigest::digest(&mut kept, &object(None, "dc=two")));
     }
 }

@@ -87,7 +87,7 @@ impl Conversation {
 }
 
 /// A connection between two requests of one run, and what it leads to.
-pub(super) struct Kept {
+pub(super) struct KeptConnection {
     endpoint: Endpoint,
     /// Who may vouch for the server; nobody has to without TLS.
     trust: Option<Trust>,
@@ -97,13 +97,13 @@ pub(super) struct Kept {
 impl Network {
     /// Keeps a connection for the next request of this run.
     pub(super) fn keep(&self, endpoint: Endpoint, trust: Option<Trust>, conversation: Conversation) {
-        self.kept().push(Kept { endpoint, trust, conversation });
+        self.kept().push(KeptConnection { endpoint, trust, conversation });
     }
 
     /// The newest kept connection to this server, with certificates of these authorities.
     pub(super) fn kept_for(&self, endpoint: &Endpoint, trust: Option<&Trust>) -> Option<Conversation> {
         let mut kept = self.kept();
-        let is_meant = |kept: &Kept| {
+        let is_meant = |kept: &KeptConnection| {
             kept.endpoint == *endpoint
                 && match (&kept.trust, trust) {
                     (None, None) => true,

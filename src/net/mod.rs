@@ -39,7 +39,7 @@ mod shared;
 mod tls;
 mod trust;
 
-use conversation::Kept;
+use conversation::KeptConnection;
 use dial::Lookups;
 use documents::{Documents, documents};
 use memory::AnswerMemory;
@@ -136,7 +136,7 @@ pub struct Network {
     /// How the run shares answers with those of other resources, if it does.
     sharing: Option<Sharing>,
     /// Connections that wait for the next request.
-    kept: Mutex<Vec<Kept>>,
+    kept: Mutex<Vec<KeptConnection>>,
     /// The addresses that the run has seen.
     resolved: Mutex<HashMap<Endpoint, Vec<SocketAddr>>>,
     meter: Meter,
@@ -174,7 +174,7 @@ impl Network {
         self.awaiting_others.load(Ordering::Relaxed) > 0
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<KeptConnection>> {
         // A panic elsewhere leaves the list whole: every change to it is a single call.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

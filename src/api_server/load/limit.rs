@@ -42,7 +42,7 @@ const FORGETTING: f64 = 1.002;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Answer {
+pub(super) enum LimitAnswer {
     /// It was answered, or nothing came in the time that it may take.
     Answered {
         /// How long that took.
@@ -81,14 +81,14 @@ impl Limit {
     }
 
     /// The limit after an answer, where so many requests were under way.
-    pub(super) fn learn(self, answer: Answer, under_way: usize, now: Instant) -> Self {
+    pub(super) fn learn(self, answer: LimitAnswer, under_way: usize, now: Instant) -> Self {
         let is_resting = self.rests.is_some_and(|rests| now < rests);
         match answer {
-            Answer::Refused { pause } if is_resting => {
+            LimitAnswer::Refused { pause } if is_resting => {
                 Self { rests: self.rests.max(now.checked_add(pause)), ..self }
             }
-            Answer::Refused { pause } => self.cut(CUT, LEAST, now, REST.max(pause)),
-            Answer::Answered { took } => {
+            LimitAnswer::Refused { pause } => self.cut(CUT, LEAST, now, REST.max(pause)),
+            LimitAnswer::Answered { took } => {
                 let took = took.as_secs_f64();
                 let quickest = self.quickest.map_or(took, |quickest| took.min(quickest * FORGETTING));
                 let is_slow = took > QUICK.as_secs_f64() && took > quickest * SLOWER;
@@ -120,16 +120,16 @@ mod tests {
 
     use super::*;
 
-    fn written(milliseconds: u64) -> Answer {
-        Answer::Answered { took: Duration::from_millis(milliseconds) }
+    fn written(milliseconds: u64) -> LimitAnswer {
+        LimitAnswer::Answered { took: Duration::from_millis(milliseconds) }
     }
 
-    fn refused(seconds: u64) -> Answer {
-        Answer::Refused { pause: Duration::from_secs(seconds) }
+    fn refused(seconds: u64) -> LimitAnswer {
+        LimitAnswer::Refused { pause: Duration::from_secs(seconds) }
     }
 
     /// Each with the time since the first one in milliseconds, and how many requests are under way.
-    fn after(answers: impl IntoIterator<Item = (Answer, u64, usize)>) -> usize {
+    fn after(answers: impl IntoIterator<Item = (LimitAnswer, u64, usize)>) -> usize {
         let begun = Instant::now();
         let learn = |limit: Limit, (answer, at, under_way)| {
             limit.learn(answer, under_way, begun + Duration::from_millis(at))
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    fn answer() -> impl Strategy<Value = (Answer, u64, usize)> {
+    fn answer() -> impl Strategy<Value = (LimitAnswer, u64, usize)> {
         let answer = prop_oneof![(0u64..60_000).prop_map(written), (0u64..100).prop_map(refused)];
         (answer, 0u64..3_600_000, 0usize..1000)
     }

@@ -6,14 +6,14 @@
 use crate::engine::ObjectKey;
 
 /// A version of an object; nothing where there is no object.
-type Version = Option<String>;
+type ObjectVersion = Option<String>;
 
 /// What a resource's runs know of other objects.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    versions: Vec<(ObjectKey, Version)>,
+    versions: Vec<(ObjectKey, ObjectVersion)>,
     /// What came last for each object while runs were under way.
-    arrived: Vec<(ObjectKey, Version)>,
+    arrived: Vec<(ObjectKey, ObjectVersion)>,
     /// Runs that are under way.
     runs: u32,
 }
@@ -29,7 +29,7 @@ impl Observed {
     }
 
     /// A run has read or written this version.
-    pub(super) fn observe(&mut self, object: ObjectKey, version: Version) {
+    pub(super) fn observe(&mut self, object: ObjectKey, version: ObjectVersion) {
         set(&mut self.versions, object, version);
     }
 
@@ -53,13 +53,13 @@ impl Observed {
         self.versions.clear();
     }
 
-    fn version(&self, object: &ObjectKey) -> Option<&Version> {
+    fn version(&self, object: &ObjectKey) -> Option<&ObjectVersion> {
         self.versions.iter().find(|(known, _)| known == object).map(|(_, version)| version)
     }
 }
 
 /// Sets the version of an object, of which there are a few: a map would take more memory than all of them.
-fn set(versions: &mut Vec<(ObjectKey, Version)>, object: ObjectKey, version: Version) {
+fn set(versions: &mut Vec<(ObjectKey, ObjectVersion)>, object: ObjectKey, version: ObjectVersion) {
     match versions.iter_mut().find(|(known, _)| *known == object) {
         Some((_, known)) => *known = version,
         None => versions.push((object, version)),

@@ -38,9 +38,9 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn id(&self) -> (String, ResourceKey) {
+    fn id(&self) -> (String, KindKey) {
         let (namespace, kind, name) = self.place;
-        let key = ResourceKey { kind: KINDS[kind].into(), name: NAMES[name].to_owned() };
+        let key = KindKey { kind: KINDS[kind].into(), name: NAMES[name].to_owned() };
         (NAMESPACES[namespace].to_owned(), key)
     }
 
@@ -127,7 +127,7 @@ impl Sketch {
 }
 
 struct Walked {
-    entry: Entry,
+    entry: IndexEntry,
     claimant: Option<Contender>,
     is_held: bool,
     uses: Box<dyn Fn(&ObjectKey) -> bool>,
@@ -138,7 +138,7 @@ impl Walked {
         let object: Guarded<K> = serde_json::from_value(sketch.manifest()).unwrap();
         assert_eq!(object.0.is_ok(), sketch.is_readable);
         Self {
-            entry: Entry::of(&object),
+            entry: IndexEntry::of(&object),
             claimant: Contender::of_guarded(&object),
             is_held: sketch.is_held,
             uses: Box::new(move |wanted| {
@@ -168,7 +168,7 @@ fn objects() -> Vec<ObjectKey> {
     secrets.chain(maps).chain(issuers).collect()
 }
 
-type All = BTreeMap<(String, ResourceKey), Sketch>;
+type All = BTreeMap<(String, KindKey), Sketch>;
 
 fn names<'a>(claimants: impl IntoIterator<Item = &'a Contender>) -> BTreeSet<(String, String)> {
     claimants.into_iter().map(|claimant| (claimant.kind.clone(), claimant.name.clone())).collect()
@@ -227,7 +227,7 @@ fn compare(index: &mut Index, all: &All) {
 }
 
 /// Puts or removes a resource, and compares whom that concerns with what a walk finds.
-fn change(index: &mut Index, all: &mut All, id: (String, ResourceKey), sketch: Option<Sketch>) {
+fn change(index: &mut Index, all: &mut All, id: (String, KindKey), sketch: Option<Sketch>) {
     let (namespace, key) = id.clone();
     let change = if let Some(sketch) = sketch {
         let entry = sketch.walked().entry;
@@ -304,7 +304,7 @@ proptest! {
             match event {
                 Event::Applied(sketch) => change(&mut index, &mut all, sketch.id(), Some(sketch)),
                 Event::Deleted((namespace, kind, name)) => {
-                    let key = ResourceKey { kind: KINDS[kind].into(), name: NAMES[name].to_owned() };
+                    let key = KindKey { kind: KINDS[kind].into(), name: NAMES[name].to_owned() };
                     change(&mut index, &mut all, (NAMESPACES[namespace].to_owned(), key), None);
                 }
                 Event::Listed { kind, found } => {
@@ -334,7 +334,7 @@ fn key(name: &str) -> ObjectKey {
 }
 
 /// An index with one resource that reads `secret-0`.
-fn one() -> (Index, ResourceKey) {
+fn one() -> (Index, KindKey) {
     let sketch = Sketch {
         place: (0, 0, 0),
         secret: 0,
@@ -399,6 +399,6 @@ fn another_resource_of_the_name_knows_nothing() {
     let entry = index.namespaces["east"].entries[&resource].entry.clone();
     index.put("east", resource.clone(), entry.clone());
     assert_eq!(index.object_changed("east", &key("secret-0"), Some("1")).len(), 0);
-    index.put("east", resource, Entry { uid: Some("another".into()), ..entry });
+    index.put("east", resource, IndexEntry { uid: Some("another".into()), ..entry });
     assert_eq!(index.object_changed("east", &key("secret-0"), Some("1")).len(), 1);
 }

@@ -12,11 +12,11 @@ use crate::api::{SharedStatus, Status};
 /// The status of a resource as this process knows it.
 pub(in crate::engine) struct Reported<D> {
     /// What stands in the cluster, unless somebody else changed it.
-    standing: Option<Known<D>>,
+    standing: Option<KnownStatus<D>>,
     /// What was sent last; it may stand although no answer told so.
-    sent: Option<Known<D>>,
+    sent: Option<KnownStatus<D>>,
     /// The last write as the API server stored it, where that is another one: it may round times.
-    stored: Option<Known<D>>,
+    stored: Option<KnownStatus<D>>,
     /// The version that this process made by its last write.
     head: Option<String>,
     /// Resource versions that this process replaced by its own writes. A watch may still deliver them.
@@ -27,14 +27,14 @@ pub(in crate::engine) struct Reported<D> {
 
 /// A status with its details, of which all who keep it hold one copy.
 #[derive(Clone)]
-pub(in crate::engine) struct Known<D> {
+pub(in crate::engine) struct KnownStatus<D> {
     /// What every kind's status has.
     pub(in crate::engine) status: SharedStatus,
     /// The rest of it.
     pub(in crate::engine) details: Arc<D>,
 }
 
-impl<D: PartialEq> Known<D> {
+impl<D: PartialEq> KnownStatus<D> {
     fn is(&self, status: Option<&Status>, details: &D) -> bool {
         status == Some(&*self.status) && *details == *self.details
     }
@@ -80,15 +80,17 @@ impl<D: Clone + PartialEq> Reported<D> {
     /// A run begins on this status: what it was before this process wrote any.
     pub(in crate::engine) fn begin(&mut self, status: Option<&SharedStatus>, details: &D) {
         if self.standing.is_none() {
-            let known =
-                |status: &SharedStatus| Known { status: status.clone(), details: Arc::new(details.clone()) };
+            let known = |status: &SharedStatus| KnownStatus {
+                status: status.clone(),
+                details: Arc::new(details.clone()),
+            };
             self.standing = status.map(known);
         }
     }
 
     /// Records that a write is being sent.
     pub(in crate::engine) fn send(&mut self, status: &Status, details: &D) {
-        self.sent = Some(Known { status: status.clone().into(), details: Arc::new(details.clone()) });
+        self.sent = Some(KnownStatus { status: status.clone().into(), details: Arc::new(details.clone()) });
     }
 
     /// Records that the write succeeded: it replaced version `from` by version `to`, in which the status is
@@ -104,7 +106,7 @@ impl<D: Clone + PartialEq> Reported<D> {
         };
         self.stored = stored
             .filter(|(status, details)| !is_sent(status, details))
-            .map(|(status, details)| Known { status, details: Arc::new(details) });
+            .map(|(status, details)| KnownStatus { status, details: Arc::new(details) });
         if let Some(sent) = &self.sent {
             self.standing = Some(sent.clone());
         }
@@ -158,7 +160,7 @@ impl<D: Clone + PartialEq> Reported<D> {
         details: &D,
     ) -> bool {
         let Some(standing) = &self.standing else { return false };
-        let is_same = |known: &Known<D>| known.is(status, details);
+        let is_same = |known: &KnownStatus<D>| known.is(status, details);
         let is_version = version.is_some() && self.head.as_deref() == version;
         !is_version
             && !self.is_replaced(version)
@@ -186,7 +188,7 @@ impl<D: Clone + PartialEq> Reported<D> {
     }
 
     /// What this process wrote last, or what it found at first.
-    pub(in crate::engine) fn own(&self) -> Option<&Known<D>> {
+    pub(in crate::engine) fn own(&self) -> Option<&KnownStatus<D>> {
         self.standing.as_ref()
     }
 

@@ -14,7 +14,7 @@ use kube::{
 
 use super::{health::WatchHandle, trouble::WatchedPlace, undecodable::Guarded, watch::follow};
 use crate::engine::{
-    Context, Kind, ObjectKey, ReferenceSource, ReferencedKind, Registry, WatchScope, index::ResourceKey,
+    Context, Kind, ObjectKey, ReferenceSource, ReferencedKind, Registry, WatchScope, index::KindKey,
     status::patch::mend_status,
 };
 
@@ -32,7 +32,7 @@ pub(in crate::engine) fn resources<K: Kind>(
     let mut unseen = HashSet::new();
     let forget = {
         let (context, registry) = (Arc::clone(&context), Arc::clone(&registry));
-        move |namespace: String, key: ResourceKey| {
+        move |namespace: String, key: KindKey| {
             context.forget(&namespace, &key.name);
             neighbour_changed::<K>(&registry, &namespace, &key.name, None);
             let change = registry.remove(&namespace, key);
@@ -48,14 +48,14 @@ pub(in crate::engine) fn resources<K: Kind>(
                 take_in(&registry, object, Others::Wake);
             }
             watcher::Event::Delete(object) => {
-                forget(object.namespace().unwrap_or_default(), ResourceKey::of::<K>(object));
+                forget(object.namespace().unwrap_or_default(), KindKey::of::<K>(object));
             }
             watcher::Event::Init => unseen = registry.of_kind::<K>(&scope_of_list),
             watcher::Event::InitApply(object) => {
                 let version = object.resource_version();
                 context.memory.reported(object, |reported| reported.listed(version.as_deref()));
                 mend_status(&context, object, &run_again);
-                unseen.remove(&(object.namespace().unwrap_or_default(), ResourceKey::of::<K>(object)));
+                unseen.remove(&(object.namespace().unwrap_or_default(), KindKey::of::<K>(object)));
                 // All of a first list run by themselves.
                 take_in(&registry, object, if has_begun.has_begun() { Others::Wake } else { Others::Leave });
             }
