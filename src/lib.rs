@@ -56,7 +56,8 @@
 //! - An API key is revoked only when another one is published and the time to take that up is over.
 //!   Tests: `service_account::rotation::a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap`,
 //!   `service_account::crashes::whatever_request_is_the_last_one_key_is_left`.
-//! - Unchanged inputs lead to no write, and the operator's own writes lead to no check.
+//! - Unchanged inputs lead to no write, apart from the time of the last check, once an hour at most; and the operator's
+//!   own writes lead to no check.
 //!   Tests: `engine::requests::nothing_is_written_in_a_minute_apart_from_the_lease`.
 //! - A status is written only over one that this process has seen, and one that somebody else wrote is mended at once,
 //!   a few times; who goes on writing it is mended whenever the operator looks anyway.

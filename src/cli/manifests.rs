@@ -170,7 +170,7 @@ impl Manifests {
             let source = ReferenceSource::Neighbour(neighbour);
             let key = ObjectKey { source, name: object.name_any() };
             let spec = serde_json::to_value(object.spec())?;
-            let found = FoundResource { version: String::new(), spec, status: None };
+            let found = FoundResource { version: String::new(), generation: None, spec, status: None };
             self.objects.insert((namespace, key), Fetched::Resource(Box::new(found)));
         }
         self.resources.push(Box::new(Loaded { origin: place.to_owned(), object }));

@@ -143,6 +143,11 @@ impl<K: Kind> ResourceCache<K> {
         digest
     }
 
+    /// Forgets what was computed of the spec: after a restored backup, another spec may have the same generation.
+    pub fn forget_spec(&self, object: &impl Resource<DynamicType = ()>) {
+        self.with(object, |entry| entry.spec = None);
+    }
+
     /// What the last run found.
     pub fn history(&self, object: &K) -> Option<CheckHistory<K::Evidence>> {
         self.with(object, |entry| entry.remembered.clone())

@@ -146,7 +146,9 @@ impl<K: Kind> Context<K> {
             let version = match fetched {
                 Fetched::Found { version, .. } => Some(version.clone()),
                 Fetched::Missing => None,
-                Fetched::Resource(_) | Fetched::Forbidden => continue,
+                // The version of its spec is that of no event, so every event about the resource is news.
+                Fetched::Resource(found) => Some(found.version.clone()),
+                Fetched::Forbidden => Some(String::new()),
             };
             self.registry.observe(object, key.clone(), version);
         }

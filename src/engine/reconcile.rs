@@ -28,7 +28,7 @@ use super::{
     run_record::{RunRecord, observed, without_news_of_time, written_by},
     scheduling::backoff::random_share,
     status::{
-        conditions::{Destination, Outcome, StatusInputs, derive, noted},
+        conditions::{Destination, Outcome, StatusInputs, derive, is_suspended, noted},
         events::{repaired, written as news_of},
     },
 };
@@ -271,7 +271,8 @@ fn sharing<K: Kind>(
     let sharing = if is_outdated { sharing.just_now() } else { sharing };
     match age {
         Age::AsScheduled => sharing,
-        Age::Fresh => sharing.no_older_than(FRESH),
+        // The findings must be younger than [`FRESH`] when the checks are over.
+        Age::Fresh => sharing.just_now(),
     }
 }
 
@@ -287,8 +288,11 @@ fn recover<K: Kind>(
     let recovered =
         CheckHistory::recover(object.status()?, planned.question.clone(), checked_inputs, terms, now)?;
     context.metrics.recovered(object, &recovered.findings);
+    // What was suspended was not looked after: its verdict may be weeks old.
+    let was_suspended = object.status().is_some_and(is_suspended);
     Some(match K::FIRST_CHECK {
         FirstCheck::AtOnce => recovered,
+        FirstCheck::Spread if was_suspended => recovered,
         FirstCheck::Spread => {
             let uid = object.uid().unwrap_or_default();
             let last_check = recovered.last_check;

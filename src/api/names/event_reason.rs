@@ -46,3 +46,11 @@ pub enum EventReason {
     /// Somebody else wrote the status.
     StatusChanged,
 }
+
+impl EventReason {
+    /// Whether it is a step of an ordinary run, whose good news are told together. Other events ask for something, or
+    /// answer to something that a person did, and stand for themselves.
+    pub fn is_step_of_run(self) -> bool {
+        matches!(self, Self::Verified | Self::Published | Self::HoldingLastVerified | Self::RolledOut)
+    }
+}

@@ -38,6 +38,8 @@ pub enum Fetched {
 pub struct FoundResource {
     /// The version of its spec: the resource's uid and its `metadata.generation`.
     pub version: String,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
     /// `spec`.
     pub spec: Value,
     /// `status`; `None` in a manifest that no API server has processed.
@@ -54,9 +56,12 @@ impl FoundResource {
         Condition::deserialize(found).ok()
     }
 
-    /// Whether its checks passed.
+    /// Whether the checks of its present spec passed. The verdict about an earlier spec, which a suspended resource
+    /// keeps, says nothing of the present one.
     pub fn is_verified(&self) -> bool {
-        self.condition(ConditionType::Verified).is_some_and(|condition| condition.status == "True")
+        self.condition(ConditionType::Verified).is_some_and(|condition| {
+            condition.status == "True" && condition.observed_generation == self.generation
+        })
     }
 }
 
@@ -132,6 +137,7 @@ impl From<DynamicObject> for Fetched {
         let uid = object.metadata.uid.unwrap_or_default();
         Self::Resource(Box::new(FoundResource {
             version: format!("{uid}.{}", object.metadata.generation.unwrap_or_default()),
+            generation: object.metadata.generation,
             spec: object.data.get("spec").cloned().unwrap_or_default(),
             status: object.data.get("status").cloned(),
         }))

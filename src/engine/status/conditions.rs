@@ -182,7 +182,7 @@ pub fn derive(previous: Option<&Status>, facts: &StatusInputs<'_>, now: Timestam
     let status = Status {
         observed_generation: facts.generation,
         conditions,
-        warnings: u32::try_from(warnings.len()).ok().filter(|_| !checks.is_empty()),
+        warnings: number_of_warnings(&checks),
         checks,
         checked_inputs,
         secret_ref,
@@ -203,6 +203,11 @@ pub(in crate::engine) fn names_of_warnings(checks: &[CheckStatus]) -> Vec<&str> 
     warnings.map(|check| check.name.as_str()).collect()
 }
 
+/// The number of warnings; `None` where no check was made.
+fn number_of_warnings(checks: &[CheckStatus]) -> Option<u32> {
+    u32::try_from(names_of_warnings(checks).len()).ok().filter(|_| !checks.is_empty())
+}
+
 /// How many warnings are named.
 const NAMED_WARNINGS: usize = 5;
 
@@ -219,7 +224,12 @@ pub(in crate::engine) fn count_warnings(names: &[&str]) -> String {
 /// longer is, or about which nothing is known with these inputs, must not stay beside these findings: the process
 /// may end before the run does, and the next process relies on this status.
 pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Status {
-    let derived = derive(Some(previous), facts, now);
+    let mut derived = derive(Some(previous), facts, now);
+    let checked = std::mem::take(&mut derived.checks);
+    let is_at_target =
+        |check: &&CheckStatus| Finding::from_status(check).is_some_and(|it| it.name.looks_at_target());
+    let at_target = previous.checks.iter().filter(is_at_target).cloned();
+    let checks: Vec<_> = checked.into_iter().chain(at_target).collect();
     let mut conditions = previous.conditions.clone();
     for type_ in [ConditionType::Verified, ConditionType::Published, ConditionType::Ready] {
         let found =
@@ -244,8 +254,17 @@ pub fn noted(previous: &Status, facts: &StatusInputs<'_>, now: Timestamp) -> Sta
         // Who waits for these waits for the end of the run.
         last_handled_recheck: previous.last_handled_recheck.clone(),
         observed_references: previous.observed_references.clone(),
+        // The target is looked at once the checks are over.
+        warnings: number_of_warnings(&checks),
+        checks,
         ..derived
     }
+}
+
+/// Whether a status says that the resource is suspended.
+pub fn is_suspended(status: &Status) -> bool {
+    find(&status.conditions, ConditionType::Ready)
+        .is_some_and(|ready| ready.reason == Reason::Suspended.as_str())
 }
 
 /// Whether a status tells that no check counts as failed.

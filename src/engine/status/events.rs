@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::conditions::{WORTH_A_LOOK, count_warnings, names_of_warnings};
 use crate::engine::Publication;
 use crate::{
-    api::{ConditionType, Reason, Status, names::EventReason},
+    api::{CheckResult, ConditionType, Reason, Status, names::EventReason},
     problem::quote,
 };
 
@@ -72,8 +72,9 @@ pub fn repaired(present: Option<&Secret>, secret_name: &str, own_manager: &str) 
 /// Joins the events of one run. Each event is a write at the API server, so the good news of a run are one event: with
 /// the reason of the last step that it took, and the note of every step.
 pub fn joined(events: Vec<EventDraft>) -> Vec<EventDraft> {
-    let (mut good, mut joined): (Vec<_>, Vec<_>) =
-        events.into_iter().partition(|event| event.tone == EventType::Normal);
+    let (mut good, mut joined): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|event| event.tone == EventType::Normal && event.reason.is_step_of_run());
     // The reasons are declared in the order of the steps.
     good.sort_by_key(|event| event.reason as usize);
     let one = good.into_iter().reduce(|earlier, later| {
@@ -202,8 +203,13 @@ fn suspension(before: Option<&Condition>, now: Option<&Condition>) -> Option<Tra
 /// The warnings that were not there before, all of them in one event.
 fn new_warnings(previous: Option<&Status>, current: &Status) -> Option<Transition> {
     let before = previous.map(|previous| names_of_warnings(&previous.checks)).unwrap_or_default();
+    // A check that was skipped says nothing of whether the warning was there before.
+    let was_skipped = |name: &str| {
+        let mut checks = previous.into_iter().flat_map(|previous| &previous.checks);
+        checks.any(|check| check.name == name && check.result == CheckResult::Skipped)
+    };
     let mut new = names_of_warnings(&current.checks);
-    new.retain(|name| !before.contains(name));
+    new.retain(|name| !before.contains(name) && !was_skipped(name));
     let checks = current.checks.iter().filter(|check| new.contains(&check.name.as_str()));
     let words: Vec<_> = checks.map(|check| format!("{}: {}", check.name, check.message)).collect();
     if new.is_empty() {

@@ -54,6 +54,7 @@ pub(in crate::engine) fn resources<K: Kind>(
             watcher::Event::InitApply(object) => {
                 let version = object.resource_version();
                 context.memory.reported(object, |reported| reported.listed(version.as_deref()));
+                context.memory.forget_spec(object);
                 mend_status(&context, object, &run_again);
                 unseen.remove(&(object.namespace().unwrap_or_default(), KindKey::of::<K>(object)));
                 // All of a first list run by themselves.

@@ -115,9 +115,12 @@ impl IssuerStanding {
         if found.status.is_none() {
             return Self::Unknown;
         }
-        let condition = found
-            .condition(ConditionType::Verified)
-            .map(|condition| format!("{}: {}", quote(&condition.reason), quote(&condition.message)));
+        let condition = found.condition(ConditionType::Verified);
+        if condition.as_ref().is_some_and(|condition| condition.status == "True") {
+            return Self::Unverified("its present spec was not checked yet, or it is suspended.".to_owned());
+        }
+        let condition =
+            condition.map(|condition| format!("{}: {}", quote(&condition.reason), quote(&condition.message)));
         Self::Unverified(condition.unwrap_or_else(|| "its checks have not run yet.".to_owned()))
     }
 }

@@ -113,7 +113,7 @@ async fn a_wrong_password_is_sent_once_for_all_who_have_it() -> Result<()> {
         }
         apply(workspace, &directory, ["new".to_owned()]).await?;
         let status = workspace.wait_for_reason(KIND, "new", "Verified", "InvalidCredentials").await?;
-        let message = condition(&status, "Verified").context("Verified")?["message"].to_string();
+        let message = condition(&status, "Ready").context("Ready")?["message"].to_string();
         ensure!(message.matches("The credentials come from the key").count() == 1, "{message}");
     }
     assert_eq!(directory.bind_attempts(Slapd::SERVICE_DN)?, 1);

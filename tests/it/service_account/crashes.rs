@@ -21,7 +21,7 @@ const SHORT_OVERLAP: &str = "rotation: {interval: 1h, overlap: 2s}";
 const SHORT_PATIENCE: &str = "checkTimeout: 2s";
 
 /// More writes than a rotation takes, with the events of all of them.
-const WRITES: usize = 14;
+const WRITES: usize = 8;
 
 /// More announcements of requests than a rotation has: two each.
 const ANNOUNCEMENTS: usize = 15;
@@ -35,7 +35,7 @@ async fn whatever_write_is_the_last_one_key_is_left() -> Result<()> {
         })
         .buffer_unordered(AT_A_TIME);
     let killed: Vec<usize> = killed.try_collect().await?;
-    ensure!(killed.iter().sum::<usize>() >= 6, "it was killed too seldom: {killed:?}");
+    ensure!(killed.iter().sum::<usize>() >= 5, "it was killed too seldom: {killed:?}");
     Ok(())
 }
 
