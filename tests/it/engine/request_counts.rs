@@ -21,7 +21,13 @@ type Requests = BTreeMap<String, usize>;
 /// What the operator asked of the API server in the namespace, in the order of the answers, without its watches.
 fn asked(workspace: &Workspace, plane: &ControlPlane) -> Result<Vec<AuditEvent>> {
     let events = plane.audit_in(workspace.namespace())?;
-    Ok(events.into_iter().filter(|event| event.user == "operator" && event.verb != "watch").collect())
+    // The operator asks from time to time whether the API server answers at all.
+    let is_sign_of_life = |event: &AuditEvent| {
+        event.verb == "list" && event.request_uri.split(['?', '&']).any(|part| part == "limit=1")
+    };
+    let asks =
+        |event: &AuditEvent| event.user == "operator" && event.verb != "watch" && !is_sign_of_life(event);
+    Ok(events.into_iter().filter(asks).collect())
 }
 
 fn counted(events: &[AuditEvent]) -> Requests {
@@ -71,7 +77,7 @@ async fn every_kind_becomes_ready_with_the_requests_that_are_listed() -> Result<
     operator.wait_until_ready()?;
     for (kind, name, manifest) in [
         ("LdapConfig", "corp", ldap_config(&directory.ldaps_url()?, "")),
-        ("OidcProvider", "main", oidc_provider(provider.issuer(), "checks: {clientCredentials: false}")),
+        ("OidcProvider", "main", oidc_provider(provider.issuer(), "")),
         ("JwtIssuer", "ci", jwt_issuer(provider.issuer(), "")),
         ("ServiceAccount", "ci", service_account("ci", &server.base_url(), "", "")),
     ] {
@@ -81,7 +87,12 @@ async fn every_kind_becomes_ready_with_the_requests_that_are_listed() -> Result<
         workspace.wait_until_ready(kind, name).await?;
         silence(Duration::from_secs(1), || async { Ok(asked(&workspace, plane)?.len()) }).await?;
         let requests = asked(&workspace, plane)?.split_off(before);
-        assert_eq!(counted(&requests), listed(kind)?, "{kind}: {requests:#?}");
+        let mut expected = listed(kind)?;
+        // Only some servers lead to a warning, which is an event of its own.
+        if workspace.status(kind, name).await?["warnings"].as_u64() > Some(0) {
+            *expected.entry("create events".to_owned()).or_default() += 1;
+        }
+        assert_eq!(counted(&requests), expected, "{kind}: {requests:#?}");
         assert_eq!(runs(&operator, kind)? - runs_before, 1, "what {kind} wrote itself is no reason to run");
     }
     Ok(())
@@ -137,7 +148,7 @@ async fn a_change_has_those_run_whom_it_concerns_and_nobody_else() -> Result<()>
         eventually("a run of each", || async { Ok((runs()? >= so_many).then_some(())) }).await?;
     }
     // The events of so many resources are written after their runs.
-    silence(Duration::from_secs(2), || async { Ok((runs()?, asked(&workspace, plane)?.len())) }).await?;
+    silence(Duration::from_secs(2), || async { Ok(runs()? + asked(&workspace, plane)?.len()) }).await?;
 
     // What concerns nobody comes first, so that it was seen when the only resource runs that the last change concerns.
     let (runs_before, before) = (runs()?, asked(&workspace, plane)?.len());
