@@ -1,6 +1,12 @@
 //! What `.ci/publish` puts into a registry is what people get from there.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    env,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -102,6 +108,13 @@ async fn the_chart_is_installed_from_the_registry_and_names_the_image_there() ->
             "{rendered}"
         );
     }
+    // Another registry for all charts of a cluster stands for the host alone.
+    let helm = Helm::with_chart(format!("oci://{}", release.chart()).into())?;
+    let arguments =
+        ["--plain-http", "--set=crds.enabled=false", "--set=global.imageRegistry=mirror.example.com"];
+    let rendered = helm.run(&[&["template", "auth", helm.chart()?], &arguments[..]].concat())?;
+    let image = format!("image: \"mirror.example.com/{NAME}/wandb-auth-operator:{VERSION}\"");
+    ensure!(rendered.contains(&image), "{image} is not in {rendered}");
     // What Helm makes of the published chart is what it makes of the one in the tree, but for the registry.
     let published = Helm::with_chart(format!("oci://{}", release.chart()).into())?;
     let plane = ControlPlane::shared().await?;
@@ -165,7 +178,13 @@ fn with_a_key_everything_is_signed() -> Result<()> {
     for digest in &release.digests {
         verify(&release, &public, &image, digest)?;
     }
-    let (_, stranger) = keys(&release)?;
+    let again = release.publish(&["amd64", "arm64"], &[("SIGNING_KEY", &private)])?;
+    ensure!(again.matches("signed already: ").count() == 4, "each signature is verified: {again}");
+    // The new pair is in the same files, and so is the path of its private key.
+    let (private, stranger) = keys(&release)?;
+    let told = release.publish(&["amd64", "arm64"], &[("SIGNING_KEY", &private)]).err();
+    let told = told.context("another key's signature is taken")?.to_string();
+    ensure!(told.contains("a signature that is not by SIGNING_KEY. Use the key that signed it"), "{told}");
     let [amd64, _] = &release.digests;
     ensure!(verify(&release, &stranger, &image, amd64).is_err(), "another key's signature would pass, too");
     Ok(())
@@ -187,5 +206,44 @@ fn a_version_is_published_once() -> Result<()> {
     ensure!(told.contains("raise the version"), "{told}");
     let told = refusal(&["amd64", "amd64"])?;
     ensure!(told.contains("two archives are for amd64"), "{told}");
+    Ok(())
+}
+
+/// Only a registry's word that something is absent lets it be pushed.
+#[test]
+fn a_registry_that_does_not_answer_is_not_taken_for_an_empty_one() -> Result<()> {
+    let release = Release::new()?;
+    let tools = release.path("tools");
+    fs::create_dir(&tools)?;
+    let stub = |name: &str, script: &str| -> Result<()> {
+        let file = tools.join(name);
+        fs::write(&file, format!("#!/bin/sh\n{script}\n"))?;
+        fs::set_permissions(file, Permissions::from_mode(0o755))?;
+        Ok(())
+    };
+    stub("helm", "exit 0")?;
+    let path = format!("{}:{}", tools.display(), env::var("PATH")?);
+    for (answer, absent) in [
+        ("GET https://r/v2/a/manifests/1: MANIFEST_UNKNOWN: manifest unknown", true),
+        ("GET https://r/v2/a/manifests/1: NAME_UNKNOWN: Unknown name", true),
+        ("GET https://r/v2/a/manifests/1: NOT_FOUND: artifact a:1 not found", true),
+        ("GET https://r/v2/a/manifests/1: unexpected status code 404 Not Found", true),
+        ("GET https://r/v2/a/manifests/1: unexpected status code 500 Internal Server Error", false),
+        ("GET https://r/v2/a/manifests/1: UNAUTHORIZED: authentication required", false),
+        ("Get https://r/v2/: dial tcp: connection refused", false),
+    ] {
+        // What crane says of its first try must not count.
+        let first = "HEAD request failed, falling back on GET: unexpected status code 404 Not Found";
+        let digest = format!("echo '{first}' >&2; echo 'Error: {answer}' >&2; exit 1");
+        stub(
+            "crane",
+            &format!("case \"$*\" in *digest*) {digest} ;; esac\necho \"it runs $*\" >&2; exit 1"),
+        )?;
+        let told = release.publish(&["amd64"], &[("PATH", &path)]).err();
+        let told = told.context("nothing can be pushed")?.to_string();
+        ensure!(told.contains("is there already is not known: ") != absent, "{answer}: {told}");
+        ensure!(told.contains("it runs ") == absent, "{answer}: {told}");
+        ensure!(absent || told.contains(answer), "{answer}: {told}");
+    }
     Ok(())
 }

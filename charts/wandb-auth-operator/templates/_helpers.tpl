@@ -21,7 +21,7 @@ name and begin with a digit, a Service may not.
 {{/* What never changes about a release, as selectors need: neither names nor labels that people choose. */}}
 {{- define "operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ toYaml .Release.Name }}
 {{- end -}}
 
 {{/* The labels that the chart sets by itself. */}}
@@ -134,12 +134,13 @@ Name, namespace, labels and annotations of an object. It takes:
   labels       the path of further labels in the values, if there are any
   own          the name of the chart's own labels, where they are not those of most objects
   annotations  the same for annotations
+A name such as true has quotes, since YAML would take it for something else than a text.
 An object in the release's own namespace says none: helm, kubectl -n and Argo CD put it there, so that the rendered text
 fits every namespace.
 */}}
 {{- define "operator.metadata" -}}
 {{- $root := .root -}}
-name: {{ .name | default (printf "%s%s" (include "operator.fullname" $root) (.suffix | default "")) }}
+name: {{ .name | default (printf "%s%s" (include "operator.fullname" $root) (.suffix | default "")) | toYaml }}
 {{- with .namespace }}
 {{- if ne . $root.Release.Namespace }}
 namespace: {{ . | quote }}
@@ -168,11 +169,27 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ include "operator.fullname" .root }}{{ .suffix }}
+  name: {{ printf "%s%s" (include "operator.fullname" .root) .suffix | toYaml }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "operator.serviceAccountName" .root }}
+    name: {{ include "operator.serviceAccountName" .root | toYaml }}
     {{- if ne .namespace $own }}
     namespace: {{ $own | quote }}
     {{- end }}
+{{- end -}}
+
+{{/*
+The text of an object that people add, with the namespace of all objects where it names none: takes the root and the text.
+Objects that are in no namespace are known by their kinds.
+*/}}
+{{- define "operator.placed" -}}
+{{- $object := index . 1 | fromYaml -}}
+{{- $ofCluster := "^(Cluster.*|Namespace|Node|PersistentVolume|CustomResourceDefinition|APIService|.*Class|.*WebhookConfiguration|(Validating|Mutating)Admission.*)$" -}}
+{{- $named := dig "metadata" "namespace" "" $object -}}
+{{- if or $named (not $object.kind) (regexMatch $ofCluster (toString $object.kind)) -}}
+{{- index . 1 | trim -}}
+{{- else -}}
+{{- $metadata := set ($object.metadata | default dict) "namespace" (include "operator.namespace" (index . 0)) -}}
+{{- set $object "metadata" $metadata | toYaml -}}
+{{- end -}}
 {{- end -}}

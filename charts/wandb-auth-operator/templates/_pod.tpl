@@ -23,18 +23,51 @@
 {{- toYaml .Values.extraArgs -}}
 {{- end -}}
 
-{{/* Variables that people add. The API server takes none twice. */}}
+{{/* Variables that people add. The API server takes none twice, and those of arguments would go round the values. */}}
 {{- define "operator.extraEnv" -}}
+{{- $arguments := include "operator.ownArguments" . | fromYaml -}}
 {{- $own := list "POD_NAME" -}}
 {{- if .Values.logFilter -}}
 {{- $own = append $own "RUST_LOG" -}}
 {{- end -}}
+{{- $seen := list -}}
 {{- range .Values.extraEnv -}}
+{{- $name := .name -}}
 {{- if has .name $own -}}
 {{- fail (printf "extraEnv sets %s, which the chart sets itself%s: take it out" .name (ternary " by logFilter" "" (eq .name "RUST_LOG"))) -}}
 {{- end -}}
+{{- if hasPrefix "WANDB_AUTH_" .name -}}
+{{- $flag := .name | trimPrefix "WANDB_AUTH_" | lower | replace "_" "-" | printf "--%s" -}}
+{{- with get $arguments $flag -}}
+{{- fail (printf "extraEnv sets %s, which the value %s is for: take it out, and set %s" $name . .) -}}
+{{- end -}}
+{{- fail (printf "extraEnv sets %s, which stands for the argument %s: take it out, and put the argument into extraArgs" .name $flag) -}}
+{{- end -}}
+{{- if has .name $seen -}}
+{{- fail (printf "extraEnv sets %s twice: leave one of the two out" .name) -}}
+{{- end -}}
+{{- $seen = append $seen .name -}}
 {{- end -}}
 {{- toYaml .Values.extraEnv -}}
+{{- end -}}
+
+{{/*
+Variables that no Secret or ConfigMap of extraEnvFrom may set: they would widen what the operator looks after and connects
+to. A variable that the container has itself comes before theirs. An argument comes before both.
+*/}}
+{{- define "operator.guardedEnv" -}}
+{{- if not .Values.watchNamespaces }}
+- name: WANDB_AUTH_NAMESPACE
+  value: ""
+{{- end }}
+{{- if not .Values.allNamespaces }}
+- name: WANDB_AUTH_ALL_NAMESPACES
+  value: "false"
+{{- end }}
+{{- if not .Values.allowEgress }}
+- name: WANDB_AUTH_ALLOW_EGRESS
+  value: ""
+{{- end }}
 {{- end -}}
 
 {{/* A probe, if it is enabled: takes its name in the pod, what it asks for, and its values. */}}
@@ -56,6 +89,10 @@
 {{- if eq .Values.strategy.type "Recreate" -}}
 type: Recreate
 {{- else -}}
+{{- $rolling := .Values.strategy.rollingUpdate | default dict -}}
+{{- if and (regexMatch "^0+%?$" (toString $rolling.maxSurge)) (regexMatch "^0+%?$" (toString $rolling.maxUnavailable)) -}}
+{{- fail "strategy.rollingUpdate.maxSurge and strategy.rollingUpdate.maxUnavailable are both 0, so no pod could be replaced: raise one of them" -}}
+{{- end -}}
 {{- toYaml .Values.strategy -}}
 {{- end -}}
 {{- end -}}

@@ -117,6 +117,24 @@ const MATRIX: &[Entry] = &[
         "[{secretRef: {name: more}}]",
     ),
     entry(
+        "{extraEnvFrom: [{secretRef: {name: more}}], extraEnv: [{name: TZ, value: UTC}]}",
+        "Deployment",
+        container!("env"),
+        "[{name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: WANDB_AUTH_NAMESPACE, value: ''}, {name: WANDB_AUTH_ALL_NAMESPACES, value: 'false'}, {name: WANDB_AUTH_ALLOW_EGRESS, value: ''}, {name: TZ, value: UTC}]",
+    ),
+    entry(
+        "{extraEnvFrom: [{secretRef: {name: more}}], watchNamespaces: [wandb], allowEgress: [10.0.0.0/8]}",
+        "Deployment",
+        container!("env/1"),
+        "{name: WANDB_AUTH_ALL_NAMESPACES, value: 'false'}",
+    ),
+    entry(
+        "{extraEnvFrom: [{secretRef: {name: more}}], allNamespaces: true, allowEgress: [10.0.0.0/8]}",
+        "Deployment",
+        container!("env/1"),
+        "{name: WANDB_AUTH_NAMESPACE, value: ''}",
+    ),
+    entry(
         "{extraArgs: [--failure-patience=2m]}",
         "Deployment",
         container!("args/7"),
@@ -151,6 +169,55 @@ const MATRIX: &[Entry] = &[
         "ConfigMap",
         "/metadata/name",
         "wandb-auth-operator-text",
+    ),
+    entry(
+        "{namespaceOverride: chart-staging, extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: placed}}]}",
+        "ConfigMap",
+        "/metadata",
+        "{name: placed, namespace: chart-staging}",
+    ),
+    entry(
+        "{namespaceOverride: chart-staging, extraObjects: ['{apiVersion: v1, kind: ConfigMap, metadata: {name: there, namespace: chart-research}}']}",
+        "ConfigMap",
+        "/metadata/namespace",
+        "chart-research",
+    ),
+    entry(
+        "{namespaceOverride: chart-staging, extraObjects: [{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: placed-nowhere}, rules: []}]}",
+        "ClusterRole",
+        "/metadata/namespace",
+        "null",
+    ),
+    entry("{fullnameOverride: 'true'}", "Deployment", "/metadata/name", "'true'"),
+    entry("{fullnameOverride: 'true'}", "RoleBinding", "/roleRef/name", "'true'"),
+    entry("{serviceAccount: {name: '1234'}}", "ServiceAccount", "/metadata/name", "'1234'"),
+    entry("{serviceAccount: {name: '1234'}}", "Deployment", pod!("serviceAccountName"), "'1234'"),
+    entry("{serviceAccount: {name: '1234'}}", "RoleBinding", "/subjects/0/name", "'1234'"),
+    entry(
+        "{serviceAccount: {name: '1234'}, allNamespaces: true}",
+        "ClusterRoleBinding",
+        "/subjects/0/name",
+        "'1234'",
+    ),
+    entry("{runtimeClassName: '1'}", "Deployment", pod!("runtimeClassName"), "'1'"),
+    entry("{priorityClassName: '1'}", "Deployment", pod!("priorityClassName"), "'1'"),
+    entry(
+        "{serviceMonitor: {enabled: true, interval: 90s, scrapeTimeout: 1m30s}}",
+        "ServiceMonitor",
+        "/spec/endpoints/0/scrapeTimeout",
+        "1m30s",
+    ),
+    entry(
+        "{readinessProbe: {successThreshold: 2}}",
+        "Deployment",
+        container!("readinessProbe/successThreshold"),
+        "2",
+    ),
+    entry(
+        "{livenessProbe: {successThreshold: 1, terminationGracePeriodSeconds: 5}}",
+        "Deployment",
+        container!("livenessProbe/terminationGracePeriodSeconds"),
+        "5",
     ),
     entry("{strategy: {type: Recreate}}", "Deployment", "/spec/strategy", "{type: Recreate}"),
     entry(
@@ -225,10 +292,22 @@ const MATRIX: &[Entry] = &[
         "null",
     ),
     entry(
-        "{replicaCount: 3, podDisruptionBudget: {maxUnavailable: 0}}",
+        "{replicaCount: 3, podDisruptionBudget: {minAvailable: 0}}",
+        "PodDisruptionBudget",
+        "/spec/minAvailable",
+        "0",
+    ),
+    entry(
+        "{replicaCount: 3, podDisruptionBudget: {minAvailable: 66%}}",
+        "PodDisruptionBudget",
+        "/spec/minAvailable",
+        "66%",
+    ),
+    entry(
+        "{replicaCount: 3, podDisruptionBudget: {maxUnavailable: 1%}}",
         "PodDisruptionBudget",
         "/spec/maxUnavailable",
-        "0",
+        "1%",
     ),
     entry("{replicaCount: 3}", "PodDisruptionBudget", "/spec/maxUnavailable", "1"),
     entry(
@@ -373,6 +452,7 @@ fn every_value_is_set_by_some_case() -> Result<()> {
     let (mut known, mut tried) = (BTreeSet::new(), BTreeSet::new());
     set(&serde_yaml::from_str(&file("values.yaml")?)?, "", &mut known);
     for case in super::every_case()? {
+        set(&case.values, "", &mut tried);
         set(&case.values_without_definitions(), "", &mut tried);
     }
     // The protections are what the tests of the level `restricted` take away, one by one.

@@ -59,7 +59,8 @@ impl Case {
 
     fn values_without_definitions(&self) -> Value {
         let mut values = self.values.clone();
-        values["crds"]["enabled"] = json!(false);
+        // Without them nothing is kept either, and both false are refused.
+        values["crds"] = json!({"enabled": false});
         values
     }
 }

@@ -91,7 +91,6 @@ fn alerts_without_their_metrics_are_told() -> Result<()> {
 fn definitions_that_go_with_the_release_are_told() -> Result<()> {
     let told = "stay in Terminating for ever";
     ensure!(notes("crds.keep=false")?.contains(told));
-    ensure!(!notes("crds.keep=false,crds.enabled=false")?.contains(told));
     ensure!(!notes("crds.keep=true")?.contains(told));
     Ok(())
 }

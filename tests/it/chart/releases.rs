@@ -89,7 +89,15 @@ async fn definitions_are_upgraded_and_survive_with_their_resources() -> Result<(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), release.namespace);
     let revisions = secrets.list(&ListParams::default()).await?.items;
     ensure!(revisions.iter().all(|secret| secret.type_.as_deref() == Some("helm.sh/release.v1")));
-    helm.upgrade_install(release, &json!({"crds": {"keep": false}}), &[])?;
+    let unkept = json!({"crds": {"keep": false}});
+    helm.upgrade_install(release, &unkept, &[])?;
+    let refusal = helm.upgrade_install(release, &json!({"crds": {"enabled": false, "keep": false}}), &[]);
+    let told = refusal.err().context("the upgrade deletes the definitions")?.to_string();
+    ensure!(told.contains("Set crds.keep: true and upgrade first"), "{told}");
+    helm.upgrade_install(release, &nothing, &[]).context("what the refusal says")?;
+    helm.upgrade_install(release, &json!({"crds": {"enabled": false}}), &[])?;
+    ensure!(workspace.resources("LdapConfig")?.get("corp").await?.uid() == uid, "all of it stays");
+    helm.upgrade_install(release, &unkept, &[]).context("the release has them again")?;
     helm.uninstall(release, &[])?;
     // The API server deletes their resources first.
     eventually("the end of the definitions, which is asked for", async || {

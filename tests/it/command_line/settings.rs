@@ -31,6 +31,20 @@ fn variables_are_read_like_flags() -> Result<()> {
     Ok(())
 }
 
+/// As the chart sets them, so that no Secret of `extraEnvFrom` does.
+#[test]
+fn variables_with_nothing_in_them_count_as_absent() -> Result<()> {
+    let files = Directory::with(&[])?
+        .variable("WANDB_AUTH_NAMESPACE", "")
+        .variable("WANDB_AUTH_ALL_NAMESPACES", "false")
+        .variable("WANDB_AUTH_ALLOW_EGRESS", "");
+    for words in ["run", "run --all-namespaces", "run --namespace=one --allow-egress=10.0.0.0/8"] {
+        let printed = files.call(words)?;
+        assert!(printed.stderr.contains("there is no cluster to talk to"), "{printed}");
+    }
+    Ok(())
+}
+
 #[test]
 fn help_says_what_each_command_is_for() -> Result<()> {
     let files = Directory::with(&[])?;

@@ -22,12 +22,12 @@ async fn the_first_commands_lead_to_a_resource_that_is_ready() -> Result<()> {
     let _operator = operator(&workspace)?;
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("ca.crt"), &certificate.authority_pem)?;
+    fs::write(folder.path().join("password"), PASSWORD)?;
     // What people put in; all else stands as it is.
     let mut mine = commands.to_owned();
     for (theirs, ours) in [
         ("-n wandb", format!("-n {}", workspace.namespace())),
         ("ldaps://ldap.example.com:636", directory.ldaps_url()?),
-        ("THE-PASSWORD", PASSWORD.to_owned()),
     ] {
         ensure!(mine.contains(theirs), "the README does not say {theirs}: {commands}");
         mine = mine.replace(theirs, &ours);
