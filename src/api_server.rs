@@ -145,7 +145,10 @@ where
             };
             drop(write);
             count(&requests, verb, answer.as_ref().ok().map(Response::status));
-            under_way.end(answer.as_ref().ok().map(|answer| (answer.status(), answer.headers())));
+            match &answer {
+                Ok(answer) => under_way.end(Some((answer.status(), answer.headers()))),
+                Err(_) => drop(under_way),
+            }
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));
             Ok(answer.map_err(Into::into)?.map(|body| LimitedBody { body, end }))
@@ -202,6 +205,8 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Server {
         Silent,
+        /// No connection to the server comes about.
+        Unreachable,
         /// The server sends the head and the first bytes of the body, and then nothing more.
         Half,
     }
@@ -218,6 +223,7 @@ mod tests {
         fn call(&mut self, _: Request<Body>) -> Self::Future {
             match self {
                 Self::Silent => Box::pin(future::pending()),
+                Self::Unreachable => Box::pin(future::ready(Err("connection refused".into()))),
                 Self::Half => {
                     let first = Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"half")));
                     let body = StreamBody::new(stream::iter([first]).chain(stream::pending()));
@@ -255,6 +261,22 @@ mod tests {
         assert_eq!(ask(Server::Silent, Method::GET, path).await, "no answer within 50ms");
         let watch = tokio::time::timeout(WRITE * 5, ask(Server::Half, Method::GET, path));
         assert!(watch.await.is_err(), "a watch goes on");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_fails_tells_nothing_of_what_the_api_server_can_take() {
+        for (server, learns) in [(Server::Unreachable, false), (Server::Half, true)] {
+            let writes = Writes::default();
+            let before = writes.load().places();
+            let _others: Vec<_> = (0..before).map(|_| writes.load().begin(Sent::Write)).collect();
+            for _ in 0..100 {
+                let (writes, requests) = (writes.clone(), Requests::default());
+                let mut limited = Limited { inner: server, writes, requests, read: READ, write: WRITE };
+                let request = Request::builder().method(Method::PATCH).uri("/api/v1/secrets/one");
+                let _ = limited.call(request.body(Body::empty()).unwrap()).await;
+            }
+            assert_eq!(writes.load().places() > before, learns);
+        }
     }
 
     #[test]

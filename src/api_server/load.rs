@@ -54,7 +54,8 @@ impl Load {
 }
 
 impl RequestUnderWay {
-    /// It was answered, or nothing came in time.
+    /// It was answered, or nothing came in time. A request whose connection failed is dropped instead: the failure
+    /// is quick, and tells nothing of what the API server can take.
     pub(super) fn end(self, answer: Option<(StatusCode, &HeaderMap)>) {
         let now = Instant::now();
         let answer = match (answer, self.sent) {
@@ -78,10 +79,13 @@ impl Drop for RequestUnderWay {
     }
 }
 
+/// A longer rest than this is not kept, whoever asks for it: a proxy in between may name an hour.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// How long the API server asks to be left alone.
 fn pause(headers: &HeaderMap) -> Duration {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Duration::from_secs(seconds.unwrap_or_default())
+    Duration::from_secs(seconds.unwrap_or_default()).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -106,7 +110,14 @@ mod tests {
 
     #[test]
     fn reads_how_long_to_wait() {
-        for (value, seconds) in [("7", 7), ("", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0)] {
+        for (value, seconds) in [
+            ("7", 7),
+            ("60", 60),
+            ("3600", 60),
+            ("18446744073709551615", 60),
+            ("", 0),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+        ] {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
             assert_eq!(pause(&headers), Duration::from_secs(seconds));
         }

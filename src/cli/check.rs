@@ -15,7 +15,7 @@ use super::{
     sources::SourceArgs,
     tally::Tally,
     terminal::{BAD, DOUBTFUL, GOOD, styled, width},
-    tree::{self, Detail, Layout},
+    tree::{self, Detail, Layout, is_shown},
     yaml,
 };
 use crate::{
@@ -94,7 +94,7 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandV
             tally.add(&report);
             anstream::print!("{}", tree::draw(&report, advice.as_deref(), layout));
         }
-        Output::Json | Output::Yaml => reports.push(report),
+        Output::Json | Output::Yaml => reports.push(report.with(layout.detail)),
     })
     .await?;
     let mut output = anstream::stdout().lock();
@@ -161,6 +161,13 @@ impl CheckArguments {
 }
 
 impl ResourceFindings {
+    /// The findings that people want to see, each with its duration.
+    fn with(self, detail: Detail) -> Self {
+        let findings = self.checks.into_iter().zip(self.durations_milliseconds);
+        let (checks, durations_milliseconds) = findings.filter(|(check, _)| is_shown(check, detail)).unzip();
+        Self { checks, durations_milliseconds, ..self }
+    }
+
     fn new(title: Title, origin: &str, verdict: CommandVerdict, examined: CheckedResource) -> Self {
         let verdict = verdict.as_str();
         let origin = origin.to_owned();
@@ -189,5 +196,42 @@ impl ResourceFindings {
                     .collect(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::CheckResult;
+
+    #[test]
+    fn programs_are_told_as_little_as_people_if_they_ask_for_it() {
+        let findings = |names: &[(&str, CheckResult, f64)]| ResourceFindings {
+            title: Title { kind: "LdapConfig".into(), namespace: "default".into(), name: "corp".into() },
+            origin: "corp.yaml".to_owned(),
+            verdict: "Failed",
+            obstacle: None,
+            checks: names
+                .iter()
+                .map(|(name, result, _)| CheckStatus {
+                    name: (*name).to_owned(),
+                    result: *result,
+                    reason: "Passed".to_owned(),
+                    message: String::new(),
+                })
+                .collect(),
+            durations_milliseconds: names.iter().map(|(_, _, milliseconds)| *milliseconds).collect(),
+        };
+        let all = [
+            ("DnsResolves", CheckResult::Passed, 1.0),
+            ("TlsVerifies", CheckResult::Warning, 2.0),
+            ("Bind", CheckResult::Failed, 3.0),
+            ("BaseDnExists", CheckResult::Skipped, 0.0),
+        ];
+        let quiet = findings(&all).with(Detail::Complaints);
+        let names: Vec<_> = quiet.checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(names, ["TlsVerifies", "Bind"]);
+        assert_eq!(quiet.durations_milliseconds, [2.0, 3.0]);
+        assert_eq!(findings(&all).with(Detail::Everything).checks.len(), all.len());
     }
 }

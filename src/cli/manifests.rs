@@ -16,7 +16,7 @@ use super::{
     dyn_resource::{Examinable, Loaded},
     objects,
     schema_errors::{drop_nulls, most_similar, schema_errors},
-    yaml::{self, Fault, YamlDocument},
+    yaml::{self, Fault, Repeated, YamlDocument},
 };
 use crate::{
     api::{GROUP, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, schema},
@@ -64,12 +64,12 @@ impl Manifests {
         YamlDocument { value, repeated }: YamlDocument,
         default_namespace: &str,
     ) -> anyhow::Result<()> {
-        if let Some(first) = repeated.first().filter(|_| concerns(&value)) {
-            bail!(
-                "{place} has the key \"{}\" twice in one map, the second time in its line {}; remove one of them",
-                quote(&first.key),
-                first.line
-            );
+        if !repeated.is_empty() && concerns(&value) {
+            let each = |Repeated { key, line }: &Repeated| {
+                format!("the key \"{}\" twice in one map, the second time in its line {line}", quote(key))
+            };
+            let all: Vec<_> = repeated.iter().map(each).collect();
+            bail!("{place} has {}; remove one of them", all.join("; "));
         }
         self.add_value(place, value, default_namespace)
     }
@@ -290,4 +290,27 @@ fn typed(item: &Value, api_version: &str, kind: &str) -> Value {
         fields.insert("kind".to_owned(), kind.into());
     }
     item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_that_stands_twice_is_named() {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  name: b\nstringData:\n  c: x\n  d: x\n  d: y\n";
+        let told: Vec<_> = placed("a.yaml", text)
+            .unwrap()
+            .into_iter()
+            .map(|Placed { place, document }| {
+                Manifests::default().add(&place, document, "default").unwrap_err().to_string()
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "a.yaml, document 1 has the key \"name\" twice in one map, the second time in its line 5; the key \"d\" twice in one map, the second time in its line 9; remove one of them"
+            ]
+        );
+    }
 }

@@ -13,6 +13,7 @@ use super::{
     wiring, yaml,
 };
 use crate::{
+    problem::Problem,
     sensitive::Sensitive,
     workloads::{Delivery, preview, stored_resource},
 };
@@ -70,20 +71,21 @@ pub(super) async fn render(arguments: &RenderArguments) -> anyhow::Result<Comman
             }
             Err(obstacle) => {
                 let advice = references.advice(&obstacle, &**resource, &manifests);
-                let advice = advice.map_or_else(String::new, |advice| format!(" {advice}"));
-                let (Title { kind, namespace, name }, CheckObstacle { condition, problem }) =
-                    (&title, &obstacle);
-                eprintln!(
-                    "error: {kind} {namespace}/{name} ({}): {condition} is False, {}: {}{advice}",
-                    resource.origin(),
-                    problem.reason,
-                    problem.message
-                );
+                let complaint = complaint(&title, resource.origin(), &obstacle, advice.as_deref());
+                eprintln!("error: {complaint}");
                 verdict = CommandVerdict::NotUsable;
             }
         }
     }
     Ok(verdict)
+}
+
+/// Why nothing can be rendered. There are no conditions without a controller, so none is named.
+fn complaint(title: &Title, origin: &str, obstacle: &CheckObstacle, advice: Option<&str>) -> String {
+    let Title { kind, namespace, name } = title;
+    let Problem { reason, message, .. } = &obstacle.problem;
+    let advice = advice.map_or_else(String::new, |advice| format!(" {advice}"));
+    format!("{kind} {namespace}/{name} ({origin}): {reason}: {message}{advice}")
 }
 
 fn text<'a>(
@@ -129,4 +131,21 @@ fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<
         ));
     }
     Ok(parts.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ConditionType, Reason};
+
+    #[test]
+    fn a_complaint_names_no_condition() {
+        let title = Title { kind: "LdapConfig".into(), namespace: "default".into(), name: "corp".into() };
+        let problem = Problem::new(Reason::SecretNotFound, "There is no Secret.");
+        let obstacle = CheckObstacle { condition: ConditionType::ResolvedRefs, problem };
+        assert_eq!(
+            complaint(&title, "corp.yaml, document 1", &obstacle, Some("Add it with -f.")),
+            "LdapConfig default/corp (corp.yaml, document 1): SecretNotFound: There is no Secret. Add it with -f."
+        );
+    }
 }

@@ -52,9 +52,17 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
                 found.push(format!("{path} must be {}, but is \"{}\"", values.join(" or "), quote(text)));
             }
         }
+        ("string", Value::Bool(_)) => {
+            found.push(format!(
+                "{path} must be a text, but is true or false, as yes and on are, too; put it in quotes"
+            ));
+        }
         ("boolean", Value::Bool(_)) => {}
         ("integer", Value::Number(number)) if number.is_u64() || number.is_i64() => {}
-        _ => found.push(format!("{path} must be {}, but is {}", name_of_type(wanted), name_of(value))),
+        _ => {
+            let seen = if wanted == "boolean" { in_words(value) } else { name_of(value).to_owned() };
+            found.push(format!("{path} must be {}, but is {seen}", name_of_type(wanted)));
+        }
     }
 }
 
@@ -101,14 +109,25 @@ fn name_of_type(type_: &str) -> &'static str {
     }
 }
 
-fn name_of(value: &Value) -> String {
+/// What a value is, without the value: it may be a password that stands in the wrong place.
+fn name_of(value: &Value) -> &'static str {
     match value {
-        Value::Null => "empty".to_owned(),
-        Value::Bool(value) => format!("{value}, which needs quotes to be a text"),
+        Value::Null => "empty",
+        Value::Bool(_) => "true or false",
+        Value::Number(number) if number.is_f64() => "a number with a fraction",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map of fields",
+    }
+}
+
+/// The value itself, where a short word of a known few is expected.
+fn in_words(value: &Value) -> String {
+    match value {
         Value::Number(number) => format!("the number {number}"),
         Value::String(text) => format!("the text \"{}\"", quote(text)),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "a map of fields".to_owned(),
+        value => name_of(value).to_owned(),
     }
 }
 
@@ -128,8 +147,8 @@ mod tests {
                 "spec.baseDN is missing",
                 "spec.bind.passwordSecretRef is missing",
                 "there is no field spec.bind.password; did you mean passwordSecretRef?",
-                "spec.checkInterval must be a text, but is the number 5",
-                "spec.groupAllowList must be a list, but is the text \"wandb\"",
+                "spec.checkInterval must be a text, but is a number",
+                "spec.groupAllowList must be a list, but is a text",
                 "spec.login must be true or false, but is the text \"no\"",
                 "spec.publishPolicy must be WhenVerified or Always, but is \"Never\"",
                 "there is no field spec.starTLS; did you mean startTLS?",
@@ -137,6 +156,25 @@ mod tests {
             ]
         );
         assert_eq!(schema_errors("LdapConfig", &Value::Null), ["spec is missing"]);
+    }
+
+    #[test]
+    fn a_password_in_the_wrong_place_is_not_repeated() {
+        for bind in [
+            "{dn: x, passwordSecretRef: 4711}",
+            "{dn: x, passwordSecretRef: '4711'}",
+            "{dn: x, passwordSecretRef: ['4711']}",
+            "{dn: x, passwordSecretRef: {name: 4711, key: 4711.5}}",
+            "{dn: 4711, passwordSecretRef: {name: a, key: {'b': 4711}}}",
+            "4711",
+            "'4711'",
+            "[4711]",
+        ] {
+            let text = format!("spec: {{address: ldaps://a, baseDN: dc=a, bind: {bind}}}");
+            let told = schema_errors("LdapConfig", &serde_yaml::from_str(&text).unwrap()).join("; ");
+            assert!(told.contains("spec.bind") && told.contains(", but is "), "{bind}: {told}");
+            assert!(!told.contains("4711"), "{bind}: {told}");
+        }
     }
 
     #[test]

@@ -40,9 +40,8 @@ pub(super) fn draw(report: &ResourceFindings, advice: Option<&str>, layout: Layo
             lines.extend(indented(text, "     ", layout));
         }
     }
-    let shown = |check: &CheckStatus| layout.detail == Detail::Everything || is_complaint(check);
     let findings = report.checks.iter().zip(&report.durations_milliseconds);
-    let findings: Vec<_> = findings.filter(|(check, _)| shown(check)).collect();
+    let findings: Vec<_> = findings.filter(|(check, _)| is_shown(check, layout.detail)).collect();
     let chains: Vec<_> = findings.chunk_by(|(before, _), (after, _)| is_chain(before, after)).collect();
     let last = chains.len().saturating_sub(1);
     for (index, chain) in chains.into_iter().enumerate() {
@@ -75,8 +74,9 @@ fn indented(text: &str, indent: &str, layout: Layout) -> Vec<String> {
     wrapped(text, width).into_iter().map(|line| format!("{indent}{line}")).collect()
 }
 
-fn is_complaint(check: &CheckStatus) -> bool {
-    matches!(check.result, CheckResult::Failed | CheckResult::Warning)
+/// Whether people want to see a finding.
+pub(super) fn is_shown(check: &CheckStatus, detail: Detail) -> bool {
+    detail == Detail::Everything || matches!(check.result, CheckResult::Failed | CheckResult::Warning)
 }
 
 /// Whether both were not run for the same cause.

@@ -10,7 +10,7 @@ use super::{
     Directory, Dn,
     connection::{AttributeSelection, Connection, Query},
     entry::Entry,
-    hints::attributes_there,
+    hints::HintTime,
     search::{SearchResult, all_of, find, has, limited, look_up},
     test_user::KnownPeople,
 };
@@ -36,9 +36,9 @@ pub async fn attributes_present(
     let filter = directory.people_filter();
     let found = find(connection, &people(directory, &filter, &attributes)).await?;
     let sample = PeopleSample::of(connection, directory, found, known).await?;
-    let mut shares = Vec::new();
+    let (mut shares, mut time) = (Vec::new(), HintTime::default());
     for wanted in wanted {
-        shares.push(Share::of(connection, directory, &sample, wanted).await?);
+        shares.push(Share::of(connection, directory, &sample, wanted, &mut time).await?);
     }
     judge(directory, &sample, &shares)
 }
@@ -151,6 +151,7 @@ impl<'a> Share<'a> {
         directory: &Directory,
         sample: &PeopleSample,
         wanted: WantedAttribute<'a>,
+        time: &mut HintTime,
     ) -> Result<Self, Problem> {
         let attribute = wanted.attribute;
         let carries = |person: &&Entry| person.values_as_written(attribute).next().is_some();
@@ -161,7 +162,9 @@ impl<'a> Share<'a> {
                     // The server may list people in any order, and equal findings are to be equal.
                     let person = sample.people.iter().min_by(|left, right| left.dn.cmp(&right.dn));
                     OtherEntries::Absent(match person {
-                        Some(person) => attributes_there(connection, person, wanted.role, attribute).await,
+                        Some(person) => {
+                            time.attributes_there(connection, person, wanted.role, attribute).await
+                        }
                         None => None,
                     })
                 }

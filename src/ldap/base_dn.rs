@@ -5,7 +5,7 @@ use ldap3::Scope;
 use super::{
     Directory, Dn,
     connection::{AttributeSelection, Connection, Query},
-    hints::naming_contexts,
+    hints::HintTime,
     search::{ANYTHING, NO_ATTRIBUTES, SearchResult, find},
 };
 use crate::{
@@ -57,7 +57,7 @@ async fn search_from(connection: &mut Connection, field: &str, base: &Dn) -> Res
     });
     let found = match found {
         Err(problem) if problem.reason == Reason::BaseDnNotFound => {
-            let held = naming_contexts(connection, field, base).await;
+            let held = HintTime::default().naming_contexts(connection, field, base).await;
             let words = [Some(problem.message), held].into_iter().flatten().collect::<Vec<_>>();
             return Err(Problem::new(problem.reason, words.join(" ")));
         }

@@ -49,7 +49,7 @@ impl BindCredentials {
 }
 
 /// What to do about a password that is used up.
-const CHANGE: &str = "Change it in the directory, then in the Secret.";
+const CHANGE: &str = "To leave no gap in which nobody can log in, use a second account (see the guide ldap-directory); with one account, change the password in the directory and in the Secret together.";
 
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.
 pub async fn bind(
@@ -266,6 +266,7 @@ mod tests {
     use ldap3::controls::Control;
 
     use super::*;
+    use crate::{api::CheckName, engine::Finding};
 
     fn result(rc: u32, text: &str) -> LdapResult {
         LdapResult { rc, matched: String::new(), text: text.to_owned(), refs: Vec::new(), ctrls: Vec::new() }
@@ -319,6 +320,26 @@ mod tests {
         }
         let locked = refused(&credentials, &result(19, ""), &policy);
         assert_eq!(credentials.located(locked.clone()), locked);
+    }
+
+    #[test]
+    fn the_way_to_another_password_leaves_no_gap() {
+        let name = BindName::parse("cn=admin,dc=example,dc=org").unwrap();
+        let credentials = credentials(name);
+        let used_up = |warning| {
+            let checked = accepted(&credentials, Some(warning), &LdapProtection::Plaintext);
+            Finding::noted(CheckName::Bind, checked).message
+        };
+        for message in [
+            refused(&credentials, &result(49, "password expired"), &PolicyResponse::default()).message,
+            must_change_password(&credentials, PasswordAction::Change).message,
+            must_change_password(&credentials, PasswordAction::LastBinds).message,
+            used_up(PolicyWarning::Expired),
+            used_up(PolicyWarning::ExpiresSoon),
+        ] {
+            assert!(message.contains("use a second account"), "{message}");
+            assert!(message.contains("in the directory and in the Secret together"), "{message}");
+        }
     }
 
     #[test]

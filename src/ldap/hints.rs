@@ -3,13 +3,15 @@
 //! A hint costs one small search, and a search that fails is no hint: it never hides the failure that it is for.
 //! Names are shown, never values of people's attributes.
 
+use std::time::{Duration, Instant};
+
 use ldap3::Scope;
 
 use super::{
     Directory, Dn, GroupName,
     connection::{AttributeSelection, Connection, Query},
     entry::Entry,
-    search::{ANYTHING, equals, find, look_up_names},
+    search::{ANYTHING, SearchResult, equals, find, look_up_names},
 };
 use crate::problem::{enumerate, quote};
 
@@ -29,8 +31,68 @@ const SHOWN: usize = 3;
 /// How alike two names must be, from 0 to 1, for one to be meant by the other.
 const ALIKE: f64 = 0.8;
 
+/// The time that all hints of one failure have together. The check has a limit of its own, and a slow hint must not
+/// turn what a person has to mend into a time-out.
+const TIME: Duration = Duration::from_secs(2);
+
+/// The time that is left for the hints of one failure.
+pub struct HintTime(Duration);
+
+impl Default for HintTime {
+    fn default() -> Self {
+        Self(TIME)
+    }
+}
+
+impl HintTime {
+    /// As long as this.
+    #[cfg(test)]
+    pub fn of(time: Duration) -> Self {
+        Self(time)
+    }
+
+    /// The hint, if it comes in time.
+    async fn spend(&mut self, hint: impl Future<Output = Option<String>>) -> Option<String> {
+        let begun = Instant::now();
+        let hint = tokio::time::timeout(self.0, hint).await;
+        self.0 = self.0.saturating_sub(begun.elapsed());
+        hint.ok().flatten()
+    }
+
+    /// What the server holds, where the base does not exist.
+    pub async fn naming_contexts(
+        &mut self,
+        connection: &mut Connection,
+        field: &str,
+        base: &Dn,
+    ) -> Option<String> {
+        self.spend(naming_contexts(connection, field, base)).await
+    }
+
+    /// Which groups there are, where one does not exist.
+    pub async fn similar_groups(
+        &mut self,
+        connection: &mut Connection,
+        directory: &Directory,
+        name: &GroupName,
+    ) -> Option<String> {
+        self.spend(similar_groups(connection, directory, name)).await
+    }
+
+    /// Which attributes a person's entry has, where one is missing.
+    pub async fn attributes_there(
+        &mut self,
+        connection: &mut Connection,
+        person: &Entry,
+        role: &str,
+        attribute: &str,
+    ) -> Option<String> {
+        self.spend(attributes_there(connection, person, role, attribute)).await
+    }
+}
+
 /// What the server holds, in a sentence; nothing where it does not say, or where the base is within it.
-pub async fn naming_contexts(connection: &mut Connection, field: &str, base: &Dn) -> Option<String> {
+async fn naming_contexts(connection: &mut Connection, field: &str, base: &Dn) -> Option<String> {
     let query = Query {
         base: ROOT_DSE,
         scope: Scope::Base,
@@ -72,7 +134,7 @@ fn enumerate_dns(names: &[&str]) -> String {
 }
 
 /// The groups whose names are like the one that does not exist, in a sentence.
-pub async fn similar_groups(
+async fn similar_groups(
     connection: &mut Connection,
     directory: &Directory,
     name: &GroupName,
@@ -83,6 +145,7 @@ pub async fn similar_groups(
     };
     let class = directory.groups_filter();
     let mut found = Vec::new();
+    let mut seen = GroupsSeen::All;
     // A group of this very name elsewhere is found in a directory of any size.
     for filter in [super::search::all_of(&[class.clone(), equals("cn", &wanted)]), class] {
         let query = Query {
@@ -93,7 +156,9 @@ pub async fn similar_groups(
             limit: GROUPS,
             content: AttributeSelection::Values,
         };
-        found.extend(find(connection, &query).await.ok()?.entries);
+        let result = find(connection, &query).await.ok()?;
+        seen = GroupsSeen::of(&result);
+        found.extend(result.entries);
     }
     let known: Vec<_> = found
         .iter()
@@ -106,13 +171,37 @@ pub async fn similar_groups(
             Some((cn, shown))
         })
         .collect();
-    Some(similar_in_words(&wanted, &known, directory.group_base()))
+    similar_in_words(&wanted, &known, seen, directory.group_base())
 }
 
-/// `known` are the names of groups, each with how it is shown.
-fn similar_in_words(wanted: &str, known: &[(&str, &str)], base: &Dn) -> String {
+/// How many of the groups a search showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GroupsSeen {
+    /// All that the account may see.
+    All,
+    /// As many as were asked for, and there may be more.
+    First,
+    /// What the directory gave before it ended the search at a limit of its own.
+    Some,
+}
+
+impl GroupsSeen {
+    fn of(result: &SearchResult) -> Self {
+        if result.limit.is_some() {
+            Self::Some
+        } else if result.entries.len() >= usize::from(GROUPS) {
+            Self::First
+        } else {
+            Self::All
+        }
+    }
+}
+
+/// `known` are the names of groups, each with how it is shown. Nothing is said of groups that were not seen.
+fn similar_in_words(wanted: &str, known: &[(&str, &str)], seen: GroupsSeen, base: &Dn) -> Option<String> {
     if known.is_empty() {
-        return format!("The account sees no group at all under {}.", quote(base.as_str()));
+        let none = || format!("The account sees no group at all under {}.", quote(base.as_str()));
+        return (seen == GroupsSeen::All).then(none);
     }
     let mut alike: Vec<_> = known
         .iter()
@@ -122,16 +211,25 @@ fn similar_in_words(wanted: &str, known: &[(&str, &str)], base: &Dn) -> String {
     alike.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(right.1)));
     let mut names: Vec<_> = alike.into_iter().map(|(_, shown)| shown).collect();
     names.dedup();
-    match names.as_slice() {
+    let words = match names.as_slice() {
+        [] if seen == GroupsSeen::Some => return None,
         [] => {
             let mut all: Vec<_> = known.iter().map(|(_, shown)| *shown).collect();
             all.sort_unstable();
             all.dedup();
-            format!("None has a similar name; it has for example {}.", enumerate_dns(&all))
+            let all = enumerate_dns(&all);
+            if seen == GroupsSeen::First {
+                format!(
+                    "Among the first {GROUPS} groups none has a similar name; they are for example {all}."
+                )
+            } else {
+                format!("None has a similar name; it has for example {all}.")
+            }
         }
         [only] => format!("Did you mean {}?", quote(only)),
         several => format!("Similar names are {}.", enumerate_dns(several)),
-    }
+    };
+    Some(words)
 }
 
 /// How alike two names are: one within the other counts as alike.
@@ -144,7 +242,7 @@ fn likeness(wanted: &str, name: &str) -> f64 {
 }
 
 /// The names of the attributes that a person's entry has, the likely ones first, in a sentence.
-pub async fn attributes_there(
+async fn attributes_there(
     connection: &mut Connection,
     person: &Entry,
     role: &str,
@@ -184,6 +282,7 @@ fn attributes_in_words<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::{EgressPolicy, Network};
 
     #[test]
     fn a_base_elsewhere_is_told_what_the_directory_holds() {
@@ -224,9 +323,70 @@ mod tests {
             ("wandb", &[("WANDB", "cn=WANDB,ou=b")], "Did you mean cn=WANDB,ou=b?"),
             ("wandb", &[], "sees no group at all under ou=groups"),
         ] {
-            let told = similar_in_words(wanted, known, &base);
+            let told = similar_in_words(wanted, known, GroupsSeen::All, &base).unwrap();
             assert!(told.contains(words), "{told}");
         }
+    }
+
+    #[test]
+    fn nothing_is_said_of_groups_that_were_not_seen() {
+        let base = Dn::parse("ou=groups,dc=example,dc=org").unwrap();
+        let (alike, other) = (&[("wandb-users", "wandb-users")][..], &[("staff", "staff")][..]);
+        let first = "Among the first 200 groups none has a similar name; they are for example staff.";
+        for (known, seen, expected) in [
+            (alike, GroupsSeen::Some, Some("Did you mean wandb-users?")),
+            (other, GroupsSeen::Some, None),
+            (&[], GroupsSeen::Some, None),
+            (alike, GroupsSeen::First, Some("Did you mean wandb-users?")),
+            (other, GroupsSeen::First, Some(first)),
+            (&[], GroupsSeen::First, None),
+        ] {
+            let told = similar_in_words("wandb-user", known, seen, &base);
+            assert_eq!(told.as_deref(), expected, "{known:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_was_cut_did_not_show_all() {
+        let result = |count: u16, limit: Option<&str>| SearchResult {
+            entries: (0..count).map(|_| Entry::with("cn=a", &[])).collect(),
+            refers_elsewhere: false,
+            limit: limit.map(str::to_owned),
+        };
+        for (result, seen) in [
+            (result(0, None), GroupsSeen::All),
+            (result(199, None), GroupsSeen::All),
+            (result(200, None), GroupsSeen::First),
+            (result(0, Some("code 11")), GroupsSeen::Some),
+            (result(50, Some("code 4")), GroupsSeen::Some),
+        ] {
+            assert_eq!(GroupsSeen::of(&result), seen);
+        }
+    }
+
+    #[tokio::test]
+    async fn all_hints_of_a_failure_have_one_time_together() {
+        let mut time = HintTime(Duration::from_millis(20));
+        assert_eq!(time.spend(async { Some("a".to_owned()) }).await.as_deref(), Some("a"));
+        let begun = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(time.spend(std::future::pending()).await, None);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "each has a time of its own");
+        assert_eq!(time.0, Duration::ZERO);
+        assert!(HintTime::default().0 <= Duration::from_secs(2));
+    }
+
+    /// A directory that takes connections and never answers.
+    #[tokio::test]
+    async fn a_directory_that_is_silent_gives_no_hint() {
+        let (stream, _silent) = tokio::io::duplex(1024);
+        let network = Network::new(EgressPolicy::Unrestricted);
+        let mut connection = Connection::open(Box::new(stream), network.meter()).await.unwrap();
+        let base = Dn::parse("dc=example,dc=org").unwrap();
+        let mut time = HintTime(Duration::from_millis(20));
+        assert_eq!(time.naming_contexts(&mut connection, "spec.baseDN", &base).await, None);
+        assert!(!connection.is_over(), "the checks go on");
     }
 
     #[test]

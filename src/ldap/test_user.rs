@@ -7,7 +7,7 @@ use super::{
     connection::{AttributeSelection, Connection, Query},
     entry::Entry,
     groups::Group,
-    hints::{attributes_there, similar_groups},
+    hints::HintTime,
     membership::Membership,
     primary_group::PERSONS_NUMBER,
     search::{all_of, equals, find, limited},
@@ -36,15 +36,15 @@ pub async fn test_user(
     let mut nested = false;
 
     let attribute = &directory.attributes.email;
-    let mut hints = Vec::new();
+    let (mut hints, mut time) = (Vec::new(), HintTime::default());
     if person.values(attribute).next().is_none() {
-        hints.extend(attributes_there(connection, &person, "email", attribute).await);
+        hints.extend(time.attributes_there(connection, &person, "email", attribute).await);
     }
     tell(email(&person, attribute, expected.email.as_deref()));
     for name in &expected.groups {
         let text = quote(name.as_str());
         let Some(group) = Group::find(connection, directory, name).await? else {
-            hints.extend(similar_groups(connection, directory, name).await);
+            hints.extend(time.similar_groups(connection, directory, name).await);
             tell(Err(format!("is expected in the group {text}, which the directory does not have")));
             continue;
         };

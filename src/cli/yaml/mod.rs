@@ -11,7 +11,7 @@ mod scalar;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use document::YamlDocument;
+pub(super) use document::{Repeated, YamlDocument};
 
 /// What begins files of some editors, and the output of some shells.
 const BYTE_ORDER_MARK: char = '\u{feff}';
