@@ -80,7 +80,7 @@ impl Drop for RequestUnderWay {
 }
 
 /// A longer rest than this is not kept, whoever asks for it: a proxy in between may name an hour.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// How long the API server asks to be left alone.
 fn pause(headers: &HeaderMap) -> Duration {

@@ -66,7 +66,7 @@ impl HintTime {
         field: &str,
         base: &Dn,
     ) -> Option<String> {
-        self.spend(naming_contexts(connection, field, base)).await
+        self.spend(Box::pin(naming_contexts(connection, field, base))).await
     }
 
     /// Which groups there are, where one does not exist.
@@ -76,7 +76,7 @@ impl HintTime {
         directory: &Directory,
         name: &GroupName,
     ) -> Option<String> {
-        self.spend(similar_groups(connection, directory, name)).await
+        self.spend(Box::pin(similar_groups(connection, directory, name))).await
     }
 
     /// Which attributes a person's entry has, where one is missing.
@@ -87,7 +87,7 @@ impl HintTime {
         role: &str,
         attribute: &str,
     ) -> Option<String> {
-        self.spend(attributes_there(connection, person, role, attribute)).await
+        self.spend(Box::pin(attributes_there(connection, person, role, attribute))).await
     }
 }
 
