@@ -134,20 +134,29 @@ where
         let deadline = Instant::now() + limit;
         let write = (!is_read).then(|| self.writes.begin());
         let verb = verb(request.method(), request.uri().path(), is_watch);
-        let requests = self.requests.clone();
+        let (requests, load) = (self.requests.clone(), self.writes.load.clone());
         let under_way = self.writes.load.begin(if is_read { Sent::Read } else { Sent::Write });
         let answer = self.inner.call(request);
         Box::pin(async move {
             let Ok(answer) = timeout_at(deadline, answer).await else {
                 count(&requests, verb, None);
+                load.was_away(std::time::Instant::now());
                 under_way.end(None);
                 return Err(NoAnswer(limit).into());
             };
             drop(write);
             count(&requests, verb, answer.as_ref().ok().map(Response::status));
             match &answer {
-                Ok(answer) => under_way.end(Some((answer.status(), answer.headers()))),
-                Err(_) => drop(under_way),
+                Ok(answer) => {
+                    if answer.status() == hyper::StatusCode::SERVICE_UNAVAILABLE {
+                        load.was_away(std::time::Instant::now());
+                    }
+                    under_way.end(Some((answer.status(), answer.headers())));
+                }
+                Err(_) => {
+                    load.was_away(std::time::Instant::now());
+                    drop(under_way);
+                }
             }
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));

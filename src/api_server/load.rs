@@ -19,7 +19,13 @@ use self::limit::{Limit, LimitAnswer};
 pub struct Load {
     limit: Arc<Mutex<Limit>>,
     under_way: Arc<AtomicUsize>,
+    /// When the API server last did not answer, or said that it could not.
+    away: Arc<Mutex<Option<Instant>>>,
 }
+
+/// How long an API server that has come back may refuse requests that it allows: it reads the roles after it has begun
+/// to answer.
+const RECOVERY: Duration = Duration::from_secs(15);
 
 /// What kind of request was sent.
 #[derive(Clone, Copy, PartialEq)]
@@ -46,6 +52,17 @@ impl Load {
     pub(super) fn begin(&self, sent: Sent) -> RequestUnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         RequestUnderWay { load: self.clone(), sent, since: Instant::now() }
+    }
+
+    /// Notes that the API server did not answer, or said that it could not.
+    pub(super) fn was_away(&self, now: Instant) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether the API server came back so recently that a refusal may only mean that it does not know the roles yet.
+    pub fn is_recovering(&self, now: Instant) -> bool {
+        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.is_some_and(|away| now.saturating_duration_since(away) < RECOVERY)
     }
 
     fn limit(&self) -> MutexGuard<'_, Limit> {
@@ -106,6 +123,14 @@ mod tests {
         answered(Sent::Read, StatusCode::TOO_MANY_REQUESTS);
         assert!(load.places() < before);
         assert_eq!(load.under_way.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn recovers_for_a_while() {
+        let (load, now) = (Load::default(), Instant::now());
+        assert!(!load.is_recovering(now));
+        load.was_away(now);
+        assert!(load.is_recovering(now + RECOVERY / 2) && !load.is_recovering(now + RECOVERY));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Candidate, CheckContext, CheckHistory, CheckKey, CheckOutcome, CheckRun, CheckedInputs, Context,
-    EventDraft, Existing, FirstCheck, Kind, Maintenance, Planned, Prepared, Publication, RemoteState,
-    RenderContext, Renewal, Repetition, RunVerdict, Schedule, SecretContent, TargetSharing, Values,
+    EventDraft, Existing, Fetched, FirstCheck, Kind, Maintenance, Planned, Prepared, Publication,
+    RemoteState, RenderContext, Renewal, Repetition, RunVerdict, Schedule, SecretContent, TargetSharing,
+    Values,
     checks::first_check::Spread,
     decide,
     deletion::release,
@@ -65,6 +66,10 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         fetch(&context.client, &namespace, &references),
         secret::read(&context.client, object)
     )?;
+    let is_refused = objects.values().any(|fetched| matches!(fetched, Fetched::Forbidden));
+    if is_refused && context.cluster.load().is_recovering(Instant::now()) {
+        return Err(Error::Recovering);
+    }
     context.observe(object, &objects, (present.as_ref(), &existing));
     context.add_finalizers_again(object, existing.values()).await?;
     let record = RunRecord {

@@ -194,7 +194,7 @@ async fn rollout_of_object(
 
 /// Deletes pods of a StatefulSet that refer to revisions in `stuck` and are not ready. The controller of the
 /// StatefulSet waits for such pods before it replaces any, so it can go neither on nor back (a known limitation,
-/// "Forced rollback" in the Kubernetes documentation of StatefulSets).
+/// "Forced rollback" in the Kubernetes documentation of `StatefulSets`).
 pub async fn delete_stuck_pods(
     client: &Client,
     namespace: &str,

@@ -97,7 +97,7 @@ impl PodMakers {
         specs.chain(&earlier).flat_map(|spec| revisions(Some(spec), owner)).collect()
     }
 
-    /// Whether the ReplicaSet may still make pods. One of an earlier template can do so until its own controller
+    /// Whether the `ReplicaSet` may still make pods. One of an earlier template can do so until its own controller
     /// has observed that it must have none, and until the controller of the Deployment has observed the newer
     /// template.
     fn makes_pods(&self, set: &ReplicaSet) -> bool {
@@ -197,7 +197,7 @@ mod tests {
         })
     }
 
-    /// A Deployment whose template refers to revision 1, with a ReplicaSet of an earlier template that refers to
+    /// A Deployment whose template refers to revision 1, with a `ReplicaSet` of an earlier template that refers to
     /// revision 9. The controller of the Deployment has observed generation `observed` of 2.
     fn deployment(observed: u64, replicas: u64, status: &Value) -> PodMakers {
         PodMakers {
@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// A `StatefulSet` whose template refers to revision 1, with the ControllerRevision `old` that refers to
+    /// A `StatefulSet` whose template refers to revision 1, with the `ControllerRevision` `old` that refers to
     /// revision 9.
     fn stateful_set(current: &str, update: &str) -> PodMakers {
         let status = json!({"replicas": 1, "currentRevision": current, "updateRevision": update});

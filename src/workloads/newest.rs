@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::workload::WorkloadController;
 
-/// The annotation in which the Deployment controller numbers the templates, on the ReplicaSet of each.
+/// The annotation in which the Deployment controller numbers the templates, on the `ReplicaSet` of each.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The label whose value is the same on all pods of one template.
@@ -16,7 +16,7 @@ pub(super) struct TemplateLabel {
     value: Option<String>,
 }
 
-/// Identifies the newest template of a workload: for a Deployment that of the ReplicaSet with the highest number,
+/// Identifies the newest template of a workload: for a Deployment that of the `ReplicaSet` with the highest number,
 /// for a StatefulSet that of the update revision.
 pub(super) fn template(controller: &WorkloadController, replica_sets: &[ReplicaSet]) -> TemplateLabel {
     match controller {

@@ -89,7 +89,7 @@ impl WatchedEntries<'_> {
 pub(super) struct ListedObjects<'a> {
     /// The pods.
     pub pods: &'a [Pod],
-    /// The ReplicaSets. A Deployment makes pods through one for each of its templates.
+    /// The `ReplicaSets`. A Deployment makes pods through one for each of its templates.
     pub replica_sets: &'a [ReplicaSet],
 }
 

@@ -93,15 +93,15 @@ fn node<'a>(entry: &'a ManagedFieldsEntry, item: &Item) -> Option<&'a Map<String
             ]);
         }
         Item::Volume(name) => {
-            path.extend([FieldPathStep::Field("volumes"), FieldPathStep::Entry("name", name)])
+            path.extend([FieldPathStep::Field("volumes"), FieldPathStep::Entry("name", name)]);
         }
     }
     match item {
         Item::Variable(_, name) => {
-            path.extend([FieldPathStep::Field("env"), FieldPathStep::Entry("name", name)])
+            path.extend([FieldPathStep::Field("env"), FieldPathStep::Entry("name", name)]);
         }
         Item::Mount(_, place) => {
-            path.extend([FieldPathStep::Field("volumeMounts"), FieldPathStep::Entry("mountPath", place)])
+            path.extend([FieldPathStep::Field("volumeMounts"), FieldPathStep::Entry("mountPath", place)]);
         }
         Item::Container(_) | Item::Volume(_) => {}
     }
