@@ -146,17 +146,13 @@ where
             };
             drop(write);
             count(&requests, verb, answer.as_ref().ok().map(Response::status));
-            match &answer {
-                Ok(answer) => {
-                    if answer.status() == hyper::StatusCode::SERVICE_UNAVAILABLE {
-                        load.was_away(std::time::Instant::now());
-                    }
-                    under_way.end(Some((answer.status(), answer.headers())));
-                }
-                Err(_) => {
-                    load.was_away(std::time::Instant::now());
-                    drop(under_way);
-                }
+            let is_away = |answer: &Response<B>| answer.status() == hyper::StatusCode::SERVICE_UNAVAILABLE;
+            if answer.as_ref().map_or(true, is_away) {
+                load.was_away(std::time::Instant::now());
+            }
+            // A connection that failed is quick, and says nothing of what the API server can take.
+            if let Ok(answer) = &answer {
+                under_way.end(Some((answer.status(), answer.headers())));
             }
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));

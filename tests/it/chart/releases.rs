@@ -94,7 +94,8 @@ async fn definitions_are_upgraded_and_survive_with_their_resources() -> Result<(
     let refusal = helm.upgrade_install(release, &json!({"crds": {"enabled": false, "keep": false}}), &[]);
     let told = refusal.err().context("the upgrade deletes the definitions")?.to_string();
     ensure!(told.contains("Set crds.keep: true and upgrade first"), "{told}");
-    helm.upgrade_install(release, &nothing, &[]).context("what the refusal says")?;
+    let kept = json!({"crds": {"keep": true}});
+    helm.upgrade_install(release, &kept, &[]).context("what the refusal says")?;
     helm.upgrade_install(release, &json!({"crds": {"enabled": false}}), &[])?;
     ensure!(workspace.resources("LdapConfig")?.get("corp").await?.uid() == uid, "all of it stays");
     helm.upgrade_install(release, &unkept, &[]).context("the release has them again")?;

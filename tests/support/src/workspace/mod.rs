@@ -46,8 +46,14 @@ pub struct Workspace {
 }
 
 /// The kinds of what tests apply that are in no namespace.
-const CLUSTER_WIDE: [&str; 5] =
-    ["Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "RuntimeClass"];
+const CLUSTER_WIDE: [&str; 6] = [
+    "Namespace",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "RuntimeClass",
+    "PriorityClass",
+];
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
