@@ -370,6 +370,17 @@ fn who_knows_a_version_is_not_told_of_it() {
 }
 
 #[test]
+fn the_end_of_what_was_missing_at_first_is_news() {
+    let (mut index, resource) = one();
+    let tell = |index: &mut Index, version| index.object_changed("east", &key("secret-0"), version).len();
+    index.observe("east", &resource, key("secret-0"), None);
+    assert_eq!(tell(&mut index, Some("1")), 1, "it is there");
+    // A run that read another kind of resource knows the version of its spec, which is that of no event.
+    index.observe("east", &resource, key("secret-0"), Some("uid.1".into()));
+    assert_eq!(tell(&mut index, None), 1, "it is gone");
+}
+
+#[test]
 fn what_comes_during_a_run_is_judged_at_its_end() {
     for (read, arrives, runs_again) in [
         // Its own write, or what it read itself.

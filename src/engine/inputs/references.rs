@@ -143,3 +143,27 @@ impl From<DynamicObject> for Fetched {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_verdict_about_an_earlier_spec_verifies_no_present_one() {
+        let found = |status: &str, observed: i64, generation: i64| FoundResource {
+            version: String::new(),
+            generation: Some(generation),
+            spec: Value::Null,
+            status: Some(json!({"conditions": [{
+                "type": "Verified", "status": status, "reason": "Verified", "message": "No check failed.",
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": observed,
+            }]})),
+        };
+        assert!(found("True", 2, 2).is_verified());
+        // The spec was changed since, or the resource was suspended.
+        assert!(!found("True", 1, 2).is_verified());
+        assert!(!found("False", 2, 2).is_verified());
+    }
+}
