@@ -134,25 +134,20 @@ where
         let deadline = Instant::now() + limit;
         let write = (!is_read).then(|| self.writes.begin());
         let verb = verb(request.method(), request.uri().path(), is_watch);
-        let (requests, load) = (self.requests.clone(), self.writes.load.clone());
+        let requests = self.requests.clone();
         let under_way = self.writes.load.begin(if is_read { Sent::Read } else { Sent::Write });
         let answer = self.inner.call(request);
         Box::pin(async move {
             let Ok(answer) = timeout_at(deadline, answer).await else {
                 count(&requests, verb, None);
-                load.was_away(std::time::Instant::now());
                 under_way.end(None);
                 return Err(NoAnswer(limit).into());
             };
             drop(write);
             count(&requests, verb, answer.as_ref().ok().map(Response::status));
-            let is_away = |answer: &Response<B>| answer.status() == hyper::StatusCode::SERVICE_UNAVAILABLE;
-            if answer.as_ref().map_or(true, is_away) {
-                load.was_away(std::time::Instant::now());
-            }
-            // A connection that failed is quick, and says nothing of what the API server can take.
-            if let Ok(answer) = &answer {
-                under_way.end(Some((answer.status(), answer.headers())));
+            match &answer {
+                Ok(answer) => under_way.end(Some((answer.status(), answer.headers()))),
+                Err(_) => under_way.fail(),
             }
             // A watch lasts for minutes, and its caller notices itself when nothing arrives any more.
             let end = (!is_watch).then(|| (limit, Box::pin(sleep_until(deadline))));

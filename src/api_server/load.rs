@@ -55,7 +55,7 @@ impl Load {
     }
 
     /// Notes that the API server did not answer, or said that it could not.
-    pub(super) fn was_away(&self, now: Instant) {
+    fn was_away(&self, now: Instant) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
@@ -71,10 +71,18 @@ impl Load {
 }
 
 impl RequestUnderWay {
-    /// It was answered, or nothing came in time. A request whose connection failed is dropped instead: the failure
-    /// is quick, and tells nothing of what the API server can take.
+    /// No connection came about, or it broke. Such a failure is quick, and says nothing of what the API server can
+    /// take.
+    pub(super) fn fail(self) {
+        self.load.was_away(Instant::now());
+    }
+
+    /// It was answered, or nothing came in time.
     pub(super) fn end(self, answer: Option<(StatusCode, &HeaderMap)>) {
         let now = Instant::now();
+        if answer.is_none_or(|(status, _)| status == StatusCode::SERVICE_UNAVAILABLE) {
+            self.load.was_away(now);
+        }
         let answer = match (answer, self.sent) {
             (Some((StatusCode::TOO_MANY_REQUESTS, headers)), _) => {
                 LimitAnswer::Refused { pause: pause(headers) }
@@ -131,6 +139,14 @@ mod tests {
         assert!(!load.is_recovering(now));
         load.was_away(now);
         assert!(load.is_recovering(now + RECOVERY / 2) && !load.is_recovering(now + RECOVERY));
+        let ends_away = |end: fn(RequestUnderWay)| {
+            let load = Load::default();
+            end(load.begin(Sent::Read));
+            load.is_recovering(Instant::now())
+        };
+        assert!(ends_away(RequestUnderWay::fail) && ends_away(|request| request.end(None)));
+        assert!(ends_away(|request| request.end(Some((StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new())))));
+        assert!(!ends_away(|request| request.end(Some((StatusCode::OK, &HeaderMap::new())))));
     }
 
     #[test]
