@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use test_support::{
     Certificate,
-    hostile::{HttpServer, Request, Response},
+    hostile::{HttpServer, Request, Response, discovery_document},
 };
 
 pub const WELL_KNOWN: &str = "/.well-known/openid-configuration";
@@ -61,17 +61,7 @@ impl Provider {
 
     /// A change to null takes the field out.
     fn document(&self, issuer: &str) -> Value {
-        let mut document = json!({
-            "issuer": issuer,
-            "authorization_endpoint": format!("{issuer}/authorize"),
-            "token_endpoint": format!("{issuer}/token"),
-            "jwks_uri": format!("{issuer}/jwks"),
-            "response_types_supported": ["code"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": ["openid", "profile", "email"],
-            "code_challenge_methods_supported": ["S256"],
-        });
+        let mut document = discovery_document(issuer);
         let fields = document.as_object_mut().unwrap();
         fields.extend(self.changes.as_object().unwrap().clone());
         fields.retain(|_, value| !value.is_null());

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::hostile::{HttpServer, Request, Response};
+use crate::hostile::{HttpServer, Request, Response, discovery_document};
 use crate::tokens::SigningKey;
 use crate::{Certificate, CertificateAuthority, Leaf, Slapd, WandbServer};
 
@@ -80,17 +80,7 @@ impl Servers {
 fn answer(request: &Request, key: &Value) -> Response {
     let issuer = format!("https://{}", request.header("host").unwrap_or_default());
     match request.path.as_str() {
-        "/.well-known/openid-configuration" => Response::json(&json!({
-            "issuer": issuer,
-            "authorization_endpoint": format!("{issuer}/authorize"),
-            "token_endpoint": format!("{issuer}/token"),
-            "jwks_uri": format!("{issuer}/jwks"),
-            "response_types_supported": ["code"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": ["openid", "profile", "email"],
-            "code_challenge_methods_supported": ["S256"],
-        })),
+        "/.well-known/openid-configuration" => Response::json(&discovery_document(&issuer)),
         "/jwks" => Response::json(&json!({ "keys": [key] })),
         // The client is known, and the made-up code is not.
         "/token" => Response::json_status(400, &json!({ "error": "invalid_grant" })),
