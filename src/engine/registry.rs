@@ -183,23 +183,24 @@ impl Registry {
 
     /// Runs these resources again.
     pub fn wake<'a>(&self, namespace: &str, claimants: impl IntoIterator<Item = &'a Contender>) {
-        let controllers = self.covering(namespace);
-        for claimant in claimants {
-            for controller in &controllers {
-                controller.wake(namespace, &claimant.kind, &claimant.name);
-            }
-        }
+        let names = claimants.into_iter().map(|claimant| (claimant.kind.as_str(), claimant.name.as_str()));
+        self.wake_named(namespace, names);
     }
 
     fn wake_keys<'a>(&self, namespace: &str, keys: impl IntoIterator<Item = &'a KindKey>) {
-        let mut keys = keys.into_iter().peekable();
-        if keys.peek().is_none() {
+        self.wake_named(namespace, keys.into_iter().map(|key| (&*key.kind, key.name.as_str())));
+    }
+
+    /// Runs the resources of these kinds and names again.
+    fn wake_named<'a>(&self, namespace: &str, names: impl Iterator<Item = (&'a str, &'a str)>) {
+        let mut names = names.peekable();
+        if names.peek().is_none() {
             return;
         }
         let controllers = self.covering(namespace);
-        for key in keys {
+        for (kind, name) in names {
             for controller in &controllers {
-                controller.wake(namespace, &key.kind, &key.name);
+                controller.wake(namespace, kind, name);
             }
         }
     }

@@ -14,10 +14,9 @@ use kube::{Client, Resource, ResourceExt, core::PartialObjectMeta, runtime::watc
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ObjectKey, ReferenceSource, Registry, WatchScope, Watches,
-    inputs::references::version_of,
-    watching::{health::Importance, trouble::WatchedPlace, watch::follow},
+use super::{health::Importance, trouble::WatchedPlace, watch::follow};
+use crate::engine::{
+    ObjectKey, ReferenceSource, Registry, WatchScope, Watches, inputs::references::version_of,
 };
 
 /// Watches everything in a scope that resources read by name.
