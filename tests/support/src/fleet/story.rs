@@ -48,7 +48,7 @@ pub async fn live(
     let fleet = Fleet::start(definitions, extent.namespaces).await?;
     let census = fleet.census(&KINDS)?;
     let resources = extent.resources;
-    let patience = Duration::from_mins(2) + Duration::from_millis(100) * u32::try_from(resources)?;
+    let patience = Duration::from_mins(5) + Duration::from_millis(200) * u32::try_from(resources)?;
     let mut story = Story { program, fleet, census, resources, patience };
     tell("creating the resources");
     story.fleet.fill(&KINDS, resources).await?;
