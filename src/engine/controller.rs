@@ -32,7 +32,8 @@ use super::{
         slots::Slot,
     },
     status::{
-        conditions::{Destination, Outcome, StatusInputs, derive},
+        derive::derive,
+        inputs::{Destination, Outcome, StatusInputs},
         patch::SeenStatus,
     },
     watching::{

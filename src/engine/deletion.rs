@@ -9,11 +9,11 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     CheckContext, Contender, Context, EventDraft, Existing, Kind, Repetition,
+    checks::examine::stopped,
     delivery::{Withdrawal, WithdrawalPace, is_absent, withdraw},
     finalizer::Finalizer,
     precedence,
     publish::secret,
-    reconcile::stopped,
     watching::undecodable::Guarded,
 };
 use crate::{

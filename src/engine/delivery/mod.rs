@@ -5,7 +5,8 @@
 //! with their states, and the target. A process that is killed after any write therefore leaves nothing that the
 //! next run cannot finish.
 //!
-//! The modules in reading order: [`plan`] (decides), [`step`] (carries out), [`revisions`] (the numbered
+//! The modules in reading order: [`published`] (what of the published values is delivered), [`plan`] (decides),
+//! [`step`] (carries out), [`roll_out`] and [`write`](mod@write) (the parts of a step), [`revisions`] (the numbered
 //! Secrets), [`contest`] (who else wants to write to the same target), [`handover`] (how a target gets from other
 //! people's entries to ours), [`adoption`] (reads entries of other people before they are taken over),
 //! [`shared_target`] (resources that write together), [`rollback`] (checks earlier values before they are used
@@ -19,13 +20,16 @@ mod error;
 mod handover;
 mod messages;
 mod plan;
+mod published;
 mod requeue;
 mod revisions;
+mod roll_out;
 mod rollback;
 mod shared_target;
 mod step;
 mod target_checks;
 mod withdraw;
+mod write;
 
 pub(super) use adoption::Checks;
 pub(super) use contest::claim;

@@ -11,7 +11,9 @@ use crate::{
     },
     engine::{
         CA_FILE, CheckContext, CheckRun, Context, Finding, Findings, Inputs, Kind, Planned, Reference,
-        Values, checks::report::without_advice, fetch, reconcile::stopped,
+        Values,
+        checks::{advice::without_advice, examine::stopped},
+        fetch,
     },
     error::Error,
     net::Trust,
