@@ -1,29 +1,22 @@
 //! One run for one resource: the steps of the pipeline in their order.
 
-use std::{collections::BTreeMap, time::Instant};
-
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Candidate, CheckedInputs, Context, Fetched, Kind, Prepared,
+    Candidate, CheckedInputs, Context, Kind, Prepared,
     checks::{
         examine::examine,
         terms::{Age, UNCHECKED, checks},
     },
     deletion::release,
-    delivery::{Checks, Progress, claim},
-    fetch,
+    delivery::{Checks, Delivered, claim, deliver_published},
+    inputs::resolve::{Resolved, resolve},
     plan::prepare_known,
-    precedence::Claim,
-    publish::{
-        secret,
-        write::{candidate, publish, retain_secret},
-    },
-    references,
-    run_record::{RunRecord, observed},
+    publish::write::{candidate, publish, renew_held, retain_secret},
+    run_record::RunRecord,
     status::{
         inputs::Outcome,
-        update::{unchanged, update_status},
+        update::{RunResult, update_status},
     },
 };
 use crate::{
@@ -41,98 +34,117 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
     let namesakes = context.namesakes(object).await;
-    let turn = context.api_permits.take(&namespace).await;
+    let permit = context.api_permits.take(&namespace).await;
+
+    // Resolve.
+    let resolved = resolve(object, context).await?;
     if object.common().suspend {
-        let (present, existing) = secret::read(&context.client, object).await?;
-        context.observe(object, &BTreeMap::new(), (present.as_ref(), &existing));
-        context.add_finalizers_again(object, existing.values()).await?;
-        retain_secret(object, context, present.as_ref(), &existing).await?;
-        let outcome = unchanged(object, context, Outcome::Suspended);
-        return update_status(object, context, outcome, RunRecord::default(), None).await;
+        return suspended(object, context, &resolved).await;
     }
-    let references = references(object);
-    let (objects, (present, existing)) = tokio::try_join!(
-        fetch(&context.client, &namespace, &references),
-        secret::read(&context.client, object)
-    )?;
-    let is_refused = objects.values().any(|fetched| matches!(fetched, Fetched::Forbidden));
-    if is_refused && context.cluster.load().is_recovering(Instant::now()) {
-        return Err(Error::Recovering);
-    }
-    context.observe(object, &objects, (present.as_ref(), &existing));
-    context.add_finalizers_again(object, existing.values()).await?;
-    let record = RunRecord {
-        recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
-        references: Some(observed(&objects)),
-        ..RunRecord::default()
-    };
+
+    // Plan.
     let last_verified = context.memory.last_verified(object);
-    let held: Vec<_> = existing.values().into_iter().chain(&last_verified).collect();
+    let known_values: Vec<_> = resolved.published().into_iter().chain(&last_verified).collect();
     let spec = context.memory.spec(object);
     let system_trust = &context.network.system_trust;
-    let planned = match prepare_known(object, &spec, &namesakes, &objects, system_trust, &held) {
+    let prepared = prepare_known(object, &spec, &namesakes, &resolved.objects, system_trust, &known_values);
+    let planned = match prepared {
+        Prepared::Planned(planned) => planned,
         Prepared::NotAccepted(problem) => {
-            let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            // A mistake in the spec must not stop the rollback of a rollout that is under way.
-            if problem.reason == Reason::InvalidSpec {
-                published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
-            }
-            let outcome = unchanged(object, context, Outcome::NotAccepted(problem));
-            return update_status(object, context, outcome, record, Some(published)).await;
+            return unchecked(object, context, resolved, Outcome::NotAccepted(problem)).await;
         }
         Prepared::Unresolved(problem) => {
-            let mut published = publish(object, context, present.as_ref(), existing, Candidate::None).await?;
-            published.delivered = published.deliver_published(object, context, UNCHECKED).await?;
-            let outcome = unchanged(object, context, Outcome::Unresolved(problem));
-            return update_status(object, context, outcome, record, Some(published)).await;
+            return unchecked(object, context, resolved, Outcome::Unresolved(problem)).await;
         }
-        Prepared::Planned(planned) => planned,
     };
-    let checked_inputs = CheckedInputs::known(object, &spec, &objects);
-    // The permit is released before the checks: a server that hangs must delay its own resource only.
-    drop(turn);
-    let values = (existing.values(), last_verified.as_ref());
-    let mut remembered =
-        examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
-    let mut turn = context.api_permits.take(&namespace).await;
-    let held = last_verified.as_ref().or(existing.values());
-    // Values that stay published must not expire while a person looks for the fault in the current ones.
-    if let (false, Some(held)) = (remembered.proven, held)
-        && let Some(renewed) = K::renew(&planned.plan, &remembered.evidence, held)
+    let checked_inputs = CheckedInputs::known(object, &spec, &resolved.objects);
+    let record = record(object, &resolved);
+
+    // Check. The permit is released before: a server that hangs must delay its own resource only.
+    drop(permit);
+    let values = (resolved.published(), last_verified.as_ref());
+    let mut history = examine(object, context, &planned, &checked_inputs, values, Age::AsScheduled).await?;
+    let mut permit = context.api_permits.take(&namespace).await;
+
+    // Publish.
+    let held = last_verified.as_ref().or(resolved.published());
+    renew_held(object, context, &planned, &history, held);
+    let claim = claim(object, context, checks(object, &history).1).await;
+    let candidate = candidate(&planned, &history, &claim, held);
+    let published = publish(object, context, resolved, candidate).await?;
+
+    // Deliver.
+    let mut delivered = deliver_published(object, context, &published, checks(object, &history)).await?;
+    if delivered.as_ref().is_some_and(Delivered::awaits_checks) && checks(object, &history).0 == Checks::Stale
     {
-        context.memory.verified(object, &renewed);
-    }
-    let claim = claim(object, context, checks(object, &remembered).1).await;
-    let candidate = match claim {
-        // A resource that lost its claim is still checked, so that it is ready when the claim is free.
-        Claim::Lost(_) => Candidate::None,
-        Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => candidate::<K>(&planned, &remembered, held),
-    };
-    let mut published = publish(object, context, present.as_ref(), existing, candidate).await?;
-    published.delivered = published.deliver_published(object, context, checks(object, &remembered)).await?;
-    if published.awaits_checks() && checks(object, &remembered).0 == Checks::Stale {
         // Entries of somebody else are replaced only after checks that passed just now, so the checks run again.
+        drop(permit);
         let values = (published.values.as_ref(), last_verified.as_ref());
-        drop(turn);
-        remembered = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
-        turn = context.api_permits.take(&namespace).await;
-        published.delivered =
-            published.deliver_published(object, context, checks(object, &remembered)).await?;
+        history = examine(object, context, &planned, &checked_inputs, values, Age::Fresh).await?;
+        permit = context.api_permits.take(&namespace).await;
+        delivered = deliver_published(object, context, &published, checks(object, &history)).await?;
     }
-    if let (Claim::Lost(problem), Some(delivered)) = (claim, &mut published.delivered)
-        && matches!(delivered.state, Progress::Failed(_) | Progress::NotPublished)
-    {
-        // The resource does not deliver because another one has the claim; whether delivery would have failed
-        // does not matter.
-        delivered.state = Progress::Superseded(problem);
-    }
-    let verdict = remembered.verdict(object.common().failure_threshold);
+    let delivered = delivered.map(|delivered| delivered.under(claim));
+
+    // Status.
     let previous = context.memory.previous_details(object);
     let values = published.values.as_ref();
-    let details = K::status_details(&planned.plan, &remembered.evidence, values, previous);
-    let outcome = Outcome::Checked { verdict, findings: &remembered.findings, checked_inputs };
-    let record = RunRecord { last_check: remembered.last_check, ..record };
-    let settled = update_status(object, context, (outcome, details), record, Some(published)).await;
-    drop(turn);
-    settled
+    let details = K::status_details(&planned.plan, &history.evidence, values, previous);
+    let verdict = history.verdict(object.common().failure_threshold);
+    let result = RunResult {
+        outcome: Outcome::Checked { verdict, findings: &history.findings, checked_inputs },
+        details: Some(details),
+        record: RunRecord { last_check: history.last_check, ..record },
+        published: Some(published),
+        delivered,
+    };
+    let action = update_status(object, context, result).await;
+    drop(permit);
+    action
+}
+
+/// The rest of a run whose resource is suspended: nothing is looked at, and nothing but the owner of the Secret is
+/// written.
+async fn suspended<K: Kind>(object: &K, context: &Context<K>, resolved: &Resolved) -> Result<Action, Error> {
+    retain_secret(object, context, resolved).await?;
+    let record = RunRecord::default();
+    let outcome = Outcome::Suspended;
+    update_status(
+        object,
+        context,
+        RunResult { outcome, details: None, record, published: None, delivered: None },
+    )
+    .await
+}
+
+/// The rest of a run whose spec or references are broken: nothing is checked, and what was published stays.
+async fn unchecked<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    resolved: Resolved,
+    outcome: Outcome<'_>,
+) -> Result<Action, Error> {
+    let record = record(object, &resolved);
+    let published = publish(object, context, resolved, Candidate::None).await?;
+    let delivered = match &outcome {
+        // Another resource has the identity of this one.
+        Outcome::NotAccepted(problem) if problem.reason != Reason::InvalidSpec => None,
+        // A mistake in the spec must not stop the rollback of a rollout that is under way.
+        _ => deliver_published(object, context, &published, UNCHECKED).await?,
+    };
+    update_status(
+        object,
+        context,
+        RunResult { outcome, details: None, record, published: Some(published), delivered },
+    )
+    .await
+}
+
+/// What the run has done so far, for the status.
+fn record<K: Kind>(object: &K, resolved: &Resolved) -> RunRecord {
+    RunRecord {
+        recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
+        references: Some(resolved.observed()),
+        ..RunRecord::default()
+    }
 }

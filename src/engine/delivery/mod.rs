@@ -33,6 +33,7 @@ mod write;
 
 pub(super) use adoption::Checks;
 pub(super) use contest::claim;
+pub(super) use published::deliver_published;
 pub(super) use requeue::{requeue_after, withdraw_all};
 pub(super) use target_checks::looks;
 pub(super) use withdraw::{Withdrawal, WithdrawalPace, is_absent, withdraw};

@@ -1,25 +1,30 @@
 //! The step that publishes: brings the Secret to the content that it must have.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::secret::{self, SecretWrite, field_manager, secret_name};
 use crate::engine::{
     Candidate, CheckHistory, Context, EventDraft, Existing, Kind, Planned, Publication, RenderContext,
     SecretContent, Values, decide,
-    delivery::{Delivered, Progress},
+    inputs::resolve::Resolved,
+    precedence::Claim,
     run_record::written_by,
     status::events::{repaired, written as news_of},
 };
-use crate::{api::Reason, error::Error, problem::Problem, sensitive::Redactor};
+use crate::{error::Error, problem::Problem, sensitive::Redactor};
 
-/// The current values, and whether they are verified.
+/// The values that the run came to. A resource that lost its claim is still checked, so that it is ready when the
+/// claim is free, but it has no values to publish until then.
 pub(in crate::engine) fn candidate<K: Kind>(
     planned: &Planned<K>,
     remembered: &CheckHistory<K::Evidence>,
+    claim: &Claim,
     current: Option<&Values>,
 ) -> Candidate {
+    if let Claim::Lost(_) = claim {
+        return Candidate::None;
+    }
     let context = RenderContext { verified: remembered.proven, current };
     match K::render(&planned.plan, &remembered.evidence, &context) {
         None => Candidate::Incomplete,
@@ -38,16 +43,28 @@ pub(in crate::engine) struct PublishOutcome {
     pub(in crate::engine) written_at: Option<Timestamp>,
     /// The values that may be delivered: those in the Secret, if they are known to be the right ones.
     pub(in crate::engine) deliverable: Option<Values>,
-    /// The outcome at the target, if there is one.
-    pub(in crate::engine) delivered: Option<Delivered>,
+}
+
+/// Keeps values that stay published from expiring while a person looks for the fault in the current ones.
+pub(in crate::engine) fn renew_held<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    planned: &Planned<K>,
+    remembered: &CheckHistory<K::Evidence>,
+    held: Option<&Values>,
+) {
+    if let (false, Some(held)) = (remembered.proven, held)
+        && let Some(renewed) = K::renew(&planned.plan, &remembered.evidence, held)
+    {
+        context.memory.verified(object, &renewed);
+    }
 }
 
 /// Brings the Secret to the content that it must have, and says what it holds.
 pub(in crate::engine) async fn publish<K: Kind>(
     object: &K,
     context: &Context<K>,
-    present: Option<&Secret>,
-    existing: Existing,
+    Resolved { present, existing, .. }: Resolved,
     candidate: Candidate,
 ) -> Result<PublishOutcome, Error> {
     if let Candidate::Proven(values) = &candidate {
@@ -55,6 +72,7 @@ pub(in crate::engine) async fn publish<K: Kind>(
     }
     let last_verified = context.memory.last_verified(object);
     let policy = object.common().publish_policy;
+    let present = present.as_ref();
     let held = existing.values().cloned();
     let (wanted, publication) = decide(policy, existing, candidate, last_verified.as_ref());
     if present.is_none() && matches!(wanted, SecretContent::Exactly(_)) && !context.is_alive(object).await? {
@@ -80,7 +98,6 @@ pub(in crate::engine) async fn publish<K: Kind>(
                 notice: None,
                 written_at: None,
                 deliverable: None,
-                delivered: None,
             });
         }
     };
@@ -97,7 +114,7 @@ pub(in crate::engine) async fn publish<K: Kind>(
         }
     };
     let values = deliverable.clone().or(held);
-    Ok(PublishOutcome { publication, values, notice, written_at, deliverable, delivered: None })
+    Ok(PublishOutcome { publication, values, notice, written_at, deliverable })
 }
 
 /// The problem that the Secret was not written. Values that the API server may have repeated are redacted.
@@ -114,39 +131,14 @@ fn not_written<K: Kind>(
     Ok(Problem { message: redactor.redact(problem.message), ..problem })
 }
 
-impl PublishOutcome {
-    /// The problem of a write that the API server refused in this run, if there is one.
-    pub(in crate::engine) fn rejection(&self) -> Option<&Problem> {
-        let published = match &self.publication {
-            Publication::Refused(problem) => Some(problem),
-            _ => None,
-        };
-        let delivered = match self.delivered.as_ref().map(|delivered| &delivered.state) {
-            Some(Progress::Failed(problem)) => Some(problem),
-            _ => None,
-        };
-        // Rights, quotas and policies change without a watch event, so these problems need a retry.
-        let reasons = [Reason::WriteRejected, Reason::Forbidden, Reason::TargetRefused];
-        let mut problems = published.into_iter().chain(delivered);
-        problems.find(|problem| reasons.contains(&problem.reason))
-    }
-
-    /// Whether a takeover of somebody else's entries waits for the checks.
-    pub(in crate::engine) fn awaits_checks(&self) -> bool {
-        let delivered = self.delivered.as_ref();
-        delivered.is_some_and(|delivered| matches!(delivered.state, Progress::AwaitsChecks(_)))
-    }
-}
-
 /// Leaves the Secret's values as they are, but applies the deletion policy to its owner reference.
 pub(in crate::engine) async fn retain_secret<K: Kind>(
     object: &K,
     context: &Context<K>,
-    present: Option<&Secret>,
-    existing: &Existing,
+    Resolved { present, existing, .. }: &Resolved,
 ) -> Result<(), Error> {
     if matches!(existing, Existing::Ours(_))
-        && let Err(error) = secret::ensure(context, object, present, &SecretContent::AsIs).await
+        && let Err(error) = secret::ensure(context, object, present.as_ref(), &SecretContent::AsIs).await
     {
         // A refusal appears in the conditions as soon as the resource is no longer suspended.
         not_written(object, context, &SecretContent::AsIs, error)?;

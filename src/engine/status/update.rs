@@ -11,21 +11,26 @@ use super::{
 use crate::engine::{
     CheckHistory, CheckedInputs, Context, Kind, Publication,
     checks::terms::schedule,
-    delivery::{looks, requeue_after},
+    delivery::{Delivered, Progress, looks, requeue_after},
     publish::{secret::secret_name, write::PublishOutcome},
     rejection,
     run_record::{RunRecord, without_news_of_time},
     scheduling::backoff::random_share,
 };
-use crate::error::Error;
+use crate::{api::Reason, error::Error};
 
-/// An outcome without new status details.
-pub(in crate::engine) fn unchanged<'a, K: Kind>(
-    object: &K,
-    context: &Context<K>,
-    outcome: Outcome<'a>,
-) -> (Outcome<'a>, K::Details) {
-    (outcome, context.memory.previous_details(object))
+/// What a run came to, for the status and for the time of the next run.
+pub(in crate::engine) struct RunResult<'a, D> {
+    /// How far the run came.
+    pub(in crate::engine) outcome: Outcome<'a>,
+    /// The kind's own part of the status; nothing if the run has nothing new for it.
+    pub(in crate::engine) details: Option<D>,
+    /// What the run did, and when.
+    pub(in crate::engine) record: RunRecord,
+    /// What became of the Secret; nothing if the run did not look at it.
+    pub(in crate::engine) published: Option<PublishOutcome>,
+    /// What became of the values at the target, if the spec has one.
+    pub(in crate::engine) delivered: Option<Delivered>,
 }
 
 /// The longest time between two runs, so that a watch event that was missed has no effect for longer.
@@ -35,11 +40,8 @@ const RESYNC: Duration = Duration::from_hours(1);
 pub(in crate::engine) async fn update_status<K: Kind>(
     object: &K,
     context: &Context<K>,
-    (outcome, details): (Outcome<'_>, K::Details),
-    record: RunRecord,
-    published: Option<PublishOutcome>,
+    RunResult { outcome, details, record, published, delivered }: RunResult<'_, K::Details>,
 ) -> Result<Action, Error> {
-    let rejected = published.as_ref().and_then(PublishOutcome::rejection).is_some();
     let again = match &outcome {
         Outcome::Suspended | Outcome::NotAccepted(_) => RESYNC,
         // Rights and quotas can change without a watch event.
@@ -51,11 +53,10 @@ pub(in crate::engine) async fn update_status<K: Kind>(
         }
     };
     let written_at = published.as_ref().and_then(|published| published.written_at);
-    let (publication, notice, delivered) = published.map_or((None, None, None), |published| {
-        (Some(published.publication), published.notice, published.delivered)
-    });
+    let (publication, notice) =
+        published.map_or((None, None), |published| (Some(published.publication), published.notice));
     let again = again.min(requeue_after(object, context, delivered.as_ref()));
-    let again = if rejected {
+    let again = if was_rejected(publication.as_ref(), delivered.as_ref()) {
         again.min(rejection::wait(context.memory.rejected(object), random_share()))
     } else {
         context.memory.accepted(object);
@@ -79,6 +80,7 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     };
     let previous = context.memory.previous_status(object);
     let before = context.memory.previous_details(object);
+    let details = details.unwrap_or_else(|| before.clone());
     let status = derive(previous.as_deref(), &facts, context.cluster.seconds());
     let status = if details == before { without_news_of_time(previous.as_deref(), status) } else { status };
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
@@ -92,6 +94,21 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     }
     context.publish_events(object, events);
     Ok(Action::requeue(again))
+}
+
+/// Whether the API server refused a write in this run. Rights, quotas and policies change without a watch event, so
+/// the write is tried again.
+fn was_rejected(publication: Option<&Publication>, delivered: Option<&Delivered>) -> bool {
+    let published = match publication {
+        Some(Publication::Refused(problem)) => Some(problem),
+        _ => None,
+    };
+    let delivered = match delivered.map(|delivered| &delivered.state) {
+        Some(Progress::Failed(problem)) => Some(problem),
+        _ => None,
+    };
+    let reasons = [Reason::WriteRejected, Reason::Forbidden, Reason::TargetRefused];
+    published.into_iter().chain(delivered).any(|problem| reasons.contains(&problem.reason))
 }
 
 /// Writes the findings into the status early, and leaves everything else in it to the end of the run.

@@ -211,7 +211,10 @@ fn alerts_and_dashboard_read_metrics_that_there_are() -> Result<()> {
     ensure!(known.len() >= 8, "src/engine/metrics/registration.rs names the metrics: {known:?}");
     for path in ["files/rules.yaml", "files/dashboard.json"] {
         let unknown: Vec<_> = named(&file(path)?).difference(&known).cloned().collect();
-        ensure!(unknown.is_empty(), "{path} reads {unknown:?}, which src/engine/metrics/registration.rs does not have");
+        ensure!(
+            unknown.is_empty(),
+            "{path} reads {unknown:?}, which src/engine/metrics/registration.rs does not have"
+        );
     }
     let unseen: Vec<_> = known.difference(&named(&file("files/dashboard.json")?)).cloned().collect();
     ensure!(unseen.is_empty(), "the dashboard does not show {unseen:?}");
