@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::super::{JWT_ISSUER, settings::invalid};
+use super::super::account::invalid;
 use crate::{
     api::{
         KeyReference,
         common::is_object_name,
         service_account::{ClientCredentialsToken, FederatedSpec, RESERVED_PARAMETERS, ServiceAccountToken},
     },
-    engine::Reference,
+    engine::{Reference, ReferencedKind},
     problem::{Problem, quote},
 };
+
+/// The kind to which a federated account refers.
+const JWT_ISSUER: ReferencedKind = ReferencedKind { kind: "JwtIssuer", plural: "jwtissuers" };
 
 /// The field that refers to the `JwtIssuer`.
 pub(super) const ISSUER: &str = "spec.credentials.federated.issuerRef";
