@@ -16,6 +16,7 @@ use super::{
     run_record::RunRecord,
     status::{
         inputs::Outcome,
+        run_events::RunEvents,
         update::{RunResult, update_status},
     },
 };
@@ -34,12 +35,13 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let namespace = object.namespace().unwrap_or_default();
     context.memory.begin_status(object);
     let namesakes = context.namesakes(object).await;
+    let mut events = RunEvents::new(object, context);
     let permit = context.api_permits.take(&namespace).await;
 
     // Resolve.
     let resolved = resolve(object, context).await?;
     if object.common().suspend {
-        return suspended(object, context, &resolved).await;
+        return suspended(object, context, &resolved, &mut events).await;
     }
 
     // Plan.
@@ -51,10 +53,10 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     let planned = match prepared {
         Prepared::Planned(planned) => planned,
         Prepared::NotAccepted(problem) => {
-            return unchecked(object, context, resolved, Outcome::NotAccepted(problem)).await;
+            return unchecked(object, context, resolved, Outcome::NotAccepted(problem), &mut events).await;
         }
         Prepared::Unresolved(problem) => {
-            return unchecked(object, context, resolved, Outcome::Unresolved(problem)).await;
+            return unchecked(object, context, resolved, Outcome::Unresolved(problem), &mut events).await;
         }
     };
     let checked_inputs = CheckedInputs::known(object, &spec, &resolved.objects);
@@ -71,7 +73,7 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
     renew_held(object, context, &planned, &history, held);
     let claim = claim(object, context, checks(object, &history).1).await;
     let candidate = candidate(&planned, &history, &claim, held);
-    let published = publish(object, context, resolved, candidate).await?;
+    let published = publish(object, context, resolved, candidate, &mut events).await?;
 
     // Deliver.
     let mut delivered = deliver_published(object, context, &published, checks(object, &history)).await?;
@@ -98,23 +100,23 @@ pub async fn reconcile<K: Kind>(object: &K, context: &Context<K>) -> Result<Acti
         published: Some(published),
         delivered,
     };
-    let action = update_status(object, context, result).await;
+    let action = update_status(object, context, result, &mut events).await;
     drop(permit);
     action
 }
 
 /// The rest of a run whose resource is suspended: nothing is looked at, and nothing but the owner of the Secret is
 /// written.
-async fn suspended<K: Kind>(object: &K, context: &Context<K>, resolved: &Resolved) -> Result<Action, Error> {
+async fn suspended<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    resolved: &Resolved,
+    events: &mut RunEvents<'_, K>,
+) -> Result<Action, Error> {
     retain_secret(object, context, resolved).await?;
-    let record = RunRecord::default();
-    let outcome = Outcome::Suspended;
-    update_status(
-        object,
-        context,
-        RunResult { outcome, details: None, record, published: None, delivered: None },
-    )
-    .await
+    let (outcome, record) = (Outcome::Suspended, RunRecord::default());
+    let result = RunResult { outcome, details: None, record, published: None, delivered: None };
+    update_status(object, context, result, events).await
 }
 
 /// The rest of a run whose spec or references are broken: nothing is checked, and what was published stays.
@@ -123,21 +125,18 @@ async fn unchecked<K: Kind>(
     context: &Context<K>,
     resolved: Resolved,
     outcome: Outcome<'_>,
+    events: &mut RunEvents<'_, K>,
 ) -> Result<Action, Error> {
     let record = record(object, &resolved);
-    let published = publish(object, context, resolved, Candidate::None).await?;
+    let published = publish(object, context, resolved, Candidate::None, events).await?;
     let delivered = match &outcome {
         // Another resource has the identity of this one.
         Outcome::NotAccepted(problem) if problem.reason != Reason::InvalidSpec => None,
         // A mistake in the spec must not stop the rollback of a rollout that is under way.
         _ => deliver_published(object, context, &published, UNCHECKED).await?,
     };
-    update_status(
-        object,
-        context,
-        RunResult { outcome, details: None, record, published: Some(published), delivered },
-    )
-    .await
+    let result = RunResult { outcome, details: None, record, published: Some(published), delivered };
+    update_status(object, context, result, events).await
 }
 
 /// What the run has done so far, for the status.

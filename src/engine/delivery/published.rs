@@ -4,7 +4,7 @@ use super::{Checks, DeliverableValues, Delivered, Progress, deliver, withdraw_al
 use crate::engine::{
     Context, Kind, Publication, TargetSharing,
     precedence::{Claim, Proof},
-    publish::write::PublishOutcome,
+    publish::{secret::SecretWrite, write::PublishOutcome},
 };
 use crate::{error::Error, workloads::Target};
 
@@ -21,7 +21,7 @@ pub(in crate::engine) async fn deliver_published<K: Kind>(
         return Ok(None);
     };
     context.registry.watch_kind(&target);
-    if published.notice.is_some() {
+    if published.write == SecretWrite::Changed {
         context.requeue_sharers(object);
     }
     let values = match K::TARGET_SHARING {

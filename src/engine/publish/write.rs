@@ -5,12 +5,15 @@ use kube::ResourceExt;
 
 use super::secret::{self, SecretWrite, field_manager, secret_name};
 use crate::engine::{
-    Candidate, CheckHistory, Context, EventDraft, Existing, Kind, Planned, Publication, RenderContext,
-    SecretContent, Values, decide,
+    Candidate, CheckHistory, Context, Existing, Kind, Planned, Publication, RenderContext, SecretContent,
+    Values, decide,
     inputs::resolve::Resolved,
     precedence::Claim,
     run_record::written_by,
-    status::events::{repaired, written as news_of},
+    status::{
+        events::{repaired, written},
+        run_events::RunEvents,
+    },
 };
 use crate::{error::Error, problem::Problem, sensitive::Redactor};
 
@@ -33,12 +36,13 @@ pub(in crate::engine) fn candidate<K: Kind>(
     }
 }
 
-/// The result of publishing, and the event about it.
+/// The result of publishing.
 pub(in crate::engine) struct PublishOutcome {
     pub(in crate::engine) publication: Publication,
     /// The values in the Secret, as far as they are known.
     pub(in crate::engine) values: Option<Values>,
-    pub(in crate::engine) notice: Option<EventDraft>,
+    /// Whether this run wrote it.
+    pub(in crate::engine) write: SecretWrite,
     /// When the Secret was written last, as far as it is known.
     pub(in crate::engine) written_at: Option<Timestamp>,
     /// The values that may be delivered: those in the Secret, if they are known to be the right ones.
@@ -66,6 +70,7 @@ pub(in crate::engine) async fn publish<K: Kind>(
     context: &Context<K>,
     Resolved { present, existing, .. }: Resolved,
     candidate: Candidate,
+    events: &mut RunEvents<'_, K>,
 ) -> Result<PublishOutcome, Error> {
     if let Candidate::Proven(values) = &candidate {
         context.memory.verified(object, values);
@@ -80,14 +85,14 @@ pub(in crate::engine) async fn publish<K: Kind>(
         // again.
         return Err(Error::Gone);
     }
-    let written = match secret::ensure(context, object, present, &wanted).await {
+    let ensured = match secret::ensure(context, object, present, &wanted).await {
         Ok(written) => written,
         Err(error) => Err(not_written(object, context, &wanted, error)?),
     };
-    let written = match written {
-        Ok(written) => {
-            context.memory.written(object, written);
-            written
+    let write = match ensured {
+        Ok(write) => {
+            context.memory.written(object, write);
+            write
         }
         Err(problem) => {
             context.memory.refused(object, &problem);
@@ -95,7 +100,7 @@ pub(in crate::engine) async fn publish<K: Kind>(
             return Ok(PublishOutcome {
                 publication,
                 values: held,
-                notice: None,
+                write: SecretWrite::Unchanged,
                 written_at: None,
                 deliverable: None,
             });
@@ -103,18 +108,19 @@ pub(in crate::engine) async fn publish<K: Kind>(
     };
     let deliverable = if let SecretContent::Exactly(values) = wanted { Some(values) } else { None };
     let had_it = deliverable.as_ref().is_some_and(|values| context.memory.published(object, values));
-    let notice = (written == SecretWrite::Changed).then(|| {
+    if write == SecretWrite::Changed {
         let name = secret_name(object);
-        if had_it { repaired(present, &name, &field_manager::<K>()) } else { news_of(&publication, &name) }
-    });
-    let written_at = match written {
+        let repaired = || repaired(present, &name, &field_manager::<K>());
+        events.add(if had_it { repaired() } else { written(&publication, &name) });
+    }
+    let written_at = match write {
         SecretWrite::Changed => Some(context.cluster.seconds()),
         SecretWrite::Unchanged => {
             present.and_then(|present| written_by(present.managed_fields(), &field_manager::<K>()))
         }
     };
     let values = deliverable.clone().or(held);
-    Ok(PublishOutcome { publication, values, notice, written_at, deliverable })
+    Ok(PublishOutcome { publication, values, write, written_at, deliverable })
 }
 
 /// The problem that the Secret was not written. Values that the API server may have repeated are redacted.

@@ -1,8 +1,8 @@
 //! What people see of a resource. In reading order: `update` (the step in a run), `inputs` (what a status is derived
 //! from), `derive` (from there to the status), `conditions` (each condition), `draft` (a condition without its times),
 //! `warnings` (what is said of them), `reading` (what an earlier status says), `patch` (writing the status),
-//! `own_writes` (telling our statuses from those of others), `events` (which changes become events), and `recorder`
-//! (writing events).
+//! `own_writes` (telling our statuses from those of others), `events` (which changes become events), `run_events` (the
+//! events of one run), and `recorder` (writing events).
 
 mod conditions;
 pub(super) mod derive;
@@ -13,5 +13,6 @@ pub(super) mod own_writes;
 pub(super) mod patch;
 pub(super) mod reading;
 pub(super) mod recorder;
+pub(super) mod run_events;
 pub(super) mod update;
 mod warnings;

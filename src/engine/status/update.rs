@@ -1,4 +1,4 @@
-//! The last step of a run: writes the status and the events, and says when to run again.
+//! The last step of a run: writes the status, and says when to run again.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     derive::{derive, noted},
     inputs::{Destination, Outcome, StatusInputs},
+    run_events::RunEvents,
 };
 use crate::engine::{
     CheckHistory, CheckedInputs, Context, Kind, Publication,
@@ -36,11 +37,12 @@ pub(in crate::engine) struct RunResult<'a, D> {
 /// The longest time between two runs, so that a watch event that was missed has no effect for longer.
 const RESYNC: Duration = Duration::from_hours(1);
 
-/// Writes the status and the events of a run if they have changed, and returns when to run again.
+/// Writes the status of a run if it has changed, and returns when to run again.
 pub(in crate::engine) async fn update_status<K: Kind>(
     object: &K,
     context: &Context<K>,
     RunResult { outcome, details, record, published, delivered }: RunResult<'_, K::Details>,
+    events: &mut RunEvents<'_, K>,
 ) -> Result<Action, Error> {
     let again = match &outcome {
         Outcome::Suspended | Outcome::NotAccepted(_) => RESYNC,
@@ -53,8 +55,7 @@ pub(in crate::engine) async fn update_status<K: Kind>(
         }
     };
     let written_at = published.as_ref().and_then(|published| published.written_at);
-    let (publication, notice) =
-        published.map_or((None, None), |published| (Some(published.publication), published.notice));
+    let publication = published.map(|published| published.publication);
     let again = again.min(requeue_after(object, context, delivered.as_ref()));
     let again = if was_rejected(publication.as_ref(), delivered.as_ref()) {
         again.min(rejection::wait(context.memory.rejected(object), random_share()))
@@ -84,15 +85,10 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     let status = derive(previous.as_deref(), &facts, context.cluster.seconds());
     let status = if details == before { without_news_of_time(previous.as_deref(), status) } else { status };
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
-    let mut events = Vec::new();
     if !context.memory.is_reported(object, &status, &details) {
-        events = context.report_alone(object, (&status, &details)).await?;
+        events.add_logged(context.report_alone(object, (&status, &details)).await?);
     }
-    for event in notice.into_iter().chain(K::events(&before, &details)) {
-        Context::<K>::log_event(object, &event);
-        events.push(event);
-    }
-    context.publish_events(object, events);
+    K::events(&before, &details).into_iter().for_each(|event| events.add(event));
     Ok(Action::requeue(again))
 }
 
