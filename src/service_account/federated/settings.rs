@@ -10,7 +10,7 @@ use crate::{
         service_account::{ClientCredentialsToken, FederatedSpec, RESERVED_PARAMETERS, ServiceAccountToken},
     },
     engine::{Reference, ReferencedKind},
-    problem::{Problem, quote},
+    problem::Problem,
 };
 
 /// The kind to which a federated account refers.
@@ -117,9 +117,9 @@ fn object_name(field: &str, name: &str) -> Result<String, Problem> {
     if is_object_name(name) {
         return Ok(name.to_owned());
     }
+    // The text is not repeated: it may be a secret that stands in the wrong place.
     invalid(format!(
-        "spec.credentials.federated.{field} is \"{}\", but must be the name of an object in this namespace",
-        quote(name)
+        "spec.credentials.federated.{field} must be the name of an object in this namespace, but is another text"
     ))
 }
 
