@@ -15,10 +15,13 @@ use crate::engine::{
     delivery::Checks,
     finalizer::Finalizer,
     rejection,
-    scheduling::backoff::random_share,
     status::{reading::is_suspended, update::note_down},
 };
-use crate::{api::names::CredentialsAnswer, error::Error, problem::Problem};
+use crate::{
+    api::names::CredentialsAnswer,
+    error::{Error, StepError},
+    jitter,
+};
 
 /// The findings for the current inputs: remembered ones if they are for the same inputs and not yet due,
 /// otherwise new ones.
@@ -71,7 +74,7 @@ pub(in crate::engine) async fn examine<K: Kind>(
     let renewal = Renewal::new(due, scene.now.time, Instant::now());
     // The answers of the servers are not needed any more, and other runs may wait for the memory that they take.
     drop(network);
-    let share = random_share();
+    let share = jitter::random();
     let remembered =
         CheckHistory::record(known.as_ref(), question.clone(), examined, renewal, share, Instant::now())
             .dated(context.cluster.seconds());
@@ -121,9 +124,10 @@ async fn look<K: Kind>(
 ) -> Result<CheckOutcome<K::Evidence>, Error> {
     let mut examination = CheckRun::run(planned, scene, object.common().check_timeout.get()).await;
     if let Some(maintenance) = examination.maintenance() {
-        match hold(object, context, &maintenance).await? {
+        match hold(object, context, &maintenance).await {
             Ok(()) => examination.maintain(maintenance).await,
-            Err(problem) => examination.refuse(maintenance, problem),
+            Err(StepError::Problem(problem)) => examination.refuse(maintenance, problem),
+            Err(StepError::Error(error)) => return Err(error),
         }
     }
     Ok(examination.finish())
@@ -131,18 +135,13 @@ async fn look<K: Kind>(
 
 /// Adds the finalizer before something is made at the server. If the API server refuses that, the problem is
 /// returned beside the findings of the checks, which are not lost.
-async fn hold<K: Kind>(
-    object: &K,
-    context: &Context<K>,
-    maintenance: &Maintenance,
-) -> Result<Result<(), Problem>, Error> {
+async fn hold<K: Kind>(object: &K, context: &Context<K>, maintenance: &Maintenance) -> Result<(), StepError> {
     if maintenance.remote_state != RemoteState::Remote {
-        return Ok(Ok(()));
+        return Ok(());
     }
     match context.hold(object, Finalizer::RemoteCredentials).await {
-        Ok(()) => Ok(Ok(())),
-        Err(Error::Api(error)) => Ok(Err(rejection::rejected("the resource's finalizer", &error))),
-        Err(error) => Err(error),
+        Err(Error::Api(error)) => Err(rejection::rejected("the resource's finalizer", &error).into()),
+        held => Ok(held?),
     }
 }
 

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     Delivered, Progress, WithdrawalPace,
-    error::DeliveryError,
     handover::Handover,
     messages,
     plan::{DesiredRevision, Judgement, next_number, previous_of_next, proven_before},
@@ -14,9 +13,9 @@ use super::{
     withdraw,
 };
 use crate::{
-    engine::finalizer::Finalizer,
-    engine::{Kind, Values, cache::Repair},
-    workloads::{self, AppliedState, RolloutDeadline, TargetSnapshot},
+    engine::{Kind, Values, cache::Repair, finalizer::Finalizer},
+    error::StepError,
+    workloads::{self, AppliedState, Observer, RolloutDeadline, TargetSnapshot},
 };
 
 /// How many revisions are kept for a target at least, so that people can go back to them.
@@ -30,7 +29,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         desired: DesiredRevision<'_>,
         newest: Option<Values>,
         used_numbers: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, DeliveryError> {
+    ) -> Result<Option<Delivered>, StepError> {
         let client = &self.context.client;
         let TargetView { seen, here, elsewhere, standing, ref attempt } = view;
         let values = match desired.number {
@@ -104,10 +103,15 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 now: attempt.now,
                 instant: Instant::now(),
             };
-            let watched = (&self.owner, desired.number);
             let mut sightings = self.context.memory.sightings(self.object);
-            let rollout =
-                workloads::rollout(client, self.namespace, seen, watched, patience, &mut sightings).await??;
+            let mut observer = Observer {
+                client,
+                namespace: self.namespace,
+                owner: &self.owner,
+                patience,
+                sightings: &mut sightings,
+            };
+            let rollout = observer.rollout(seen, desired.number).await?;
             self.context.memory.saw(self.object, sightings);
             match desired.judge(rollout, here, attempt) {
                 Judgement::Mark(revision, mark) => {
@@ -133,7 +137,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         if desired.rollback.is_none() && !elsewhere.is_empty() {
             // The old target is left only once the new one works: if the new one fails, people can still use the
             // old one.
-            withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await??;
+            withdraw(self.object, self.context, Some(self.target), WithdrawalPace::AfterHeirs).await?;
         }
         Ok(Some(delivered(self.arrived(here, desired))))
     }
@@ -146,7 +150,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         to: u64,
         evidence: String,
         newest: Option<&Values>,
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<(), StepError> {
         let client = &self.context.client;
         let (Some(earlier), Some(values)) = (
             view.here.iter().find(|revision| revision.number == to),
@@ -184,7 +188,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         &self,
         view: &TargetView<'_>,
         desired: DesiredRevision<'_>,
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<(), StepError> {
         let stuck = unproven(view.here, desired);
         if !stuck.is_empty() {
             workloads::delete_stuck_pods(
@@ -194,7 +198,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
                 &self.owner,
                 &stuck,
             )
-            .await??;
+            .await?;
         }
         Ok(())
     }
@@ -205,12 +209,12 @@ impl<K: Kind> DeliveryRun<'_, K> {
         seen: &TargetSnapshot,
         here: &[Revision],
         desired: DesiredRevision<'_>,
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<(), StepError> {
         if here.len() <= KEPT {
             return Ok(());
         }
         let client = &self.context.client;
-        let mut used = workloads::in_use(client, self.namespace, Some(seen), &self.owner).await??;
+        let mut used = workloads::in_use(client, self.namespace, Some(seen), &self.owner).await?;
         used.extend(desired.number);
         used.extend(proven_before(here, desired.newest));
         for revision in here.iter().rev().skip(KEPT).filter(|revision| !used.contains(&revision.number)) {

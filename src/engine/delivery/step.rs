@@ -9,12 +9,12 @@ use super::{
     DeliverableValues, Delivered, Progress,
     adoption::Checks,
     contest::Contest,
-    error::DeliveryError,
     plan::{Attempt, DeliveryStep, DesiredValues, plan},
     revisions::{self, Revision},
 };
 use crate::{
     engine::{Contender, Context, Kind, Values, finalizer::Finalizer, precedence::Claim},
+    error::StepError,
     workloads::{self, AppliedState, Delivery, Owner, Target, TargetSnapshot},
 };
 
@@ -59,12 +59,9 @@ pub(super) struct TargetView<'a> {
 
 impl<K: Kind> DeliveryRun<'_, K> {
     /// Reads the target and takes one step. Returns the outcome once there is no step left to take.
-    pub async fn step(
-        &mut self,
-        used_numbers: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, DeliveryError> {
+    pub async fn step(&mut self, used_numbers: &mut BTreeSet<u64>) -> Result<Option<Delivered>, StepError> {
         let client = &self.context.client;
-        let Some(seen) = workloads::read(client, self.namespace, self.target).await?? else {
+        let Some(seen) = workloads::read(client, self.namespace, self.target).await? else {
             return Ok(Some(Delivered::nothing(Progress::Failed(workloads::missing(self.target)))));
         };
         let watched = match self.compete(&seen) {
@@ -103,7 +100,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         &mut self,
         seen: TargetSnapshot,
         used_numbers: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, DeliveryError> {
+    ) -> Result<Option<Delivered>, StepError> {
         let client = &self.context.client;
         let all = revisions::list(client, self.object).await?;
         let standing = seen.standing(&self.owner);

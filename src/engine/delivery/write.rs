@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, time::Instant};
 use super::{
     DeliverableValues, Delivered,
     adoption::Checks,
-    error::DeliveryError,
     handover::Occupied,
     plan::{DesiredRevision, previous_of_next, proven_below},
     revisions::{self, Blueprint, Revision, RevisionCreation, RevisionSource},
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::{
     engine::{Contender, Kind, cache::Repair, finalizer::Finalizer},
+    error::StepError,
     workloads::{self, AppliedState, ApplyResult, Change, TargetSnapshot},
 };
 
@@ -35,7 +35,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         standing: &AppliedState,
         number: u64,
         used_numbers: &mut BTreeSet<u64>,
-    ) -> Result<Option<Delivered>, DeliveryError> {
+    ) -> Result<Option<Delivered>, StepError> {
         let (DeliverableValues::Current(values) | DeliverableValues::Held(values)) = self.offer else {
             return Ok(None);
         };
@@ -69,7 +69,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         &self,
         blueprint: Blueprint<'_>,
         used_numbers: &mut BTreeSet<u64>,
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<(), StepError> {
         let number = blueprint.number;
         let client = &self.context.client;
         if revisions::create(client, self.object, blueprint, self.now).await? == RevisionCreation::Taken {
@@ -86,7 +86,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         number: Option<u64>,
         repair: Repair,
         by: &BTreeSet<String>,
-    ) -> Result<Wrote, DeliveryError> {
+    ) -> Result<Wrote, StepError> {
         // The identity of the objects is part of the attempt: an object that was deleted and created again has no
         // entries, and that is not a conflict with another field manager.
         let attempt = (number, format!("{} objects={}", self.inputs, seen.uids().join(",")));
@@ -96,8 +96,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
         if is_repair && !memory.may_deliver(self.object, &attempt, repair, Instant::now()) {
             return Err(self.field_conflict(repair, by).into());
         }
-        let made = workloads::apply_change(&self.context.client, self.namespace, seen, &self.owner, change)
-            .await??;
+        let made =
+            workloads::apply_change(&self.context.client, self.namespace, seen, &self.owner, change).await?;
         match made {
             ApplyResult::Changed if is_repair => {
                 let is_same = memory.delivered(self.object, attempt, Instant::now());
@@ -130,10 +130,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
 
     /// Removes what is left of the entries of displaced resources, once our own entries are in place. Returns
     /// whether anything was left.
-    pub(super) async fn take_over(&self, seen: &TargetSnapshot) -> Result<bool, DeliveryError> {
+    pub(super) async fn take_over(&self, seen: &TargetSnapshot) -> Result<bool, StepError> {
         for Contender { owner, .. } in &self.displaced {
             if let Some(change) = seen.change(owner, None, &[])? {
-                workloads::apply_change(&self.context.client, self.namespace, seen, owner, &change).await??;
+                workloads::apply_change(&self.context.client, self.namespace, seen, owner, &change).await?;
                 return Ok(true);
             }
         }

@@ -15,7 +15,11 @@ use crate::engine::{
         run_events::RunEvents,
     },
 };
-use crate::{error::Error, problem::Problem, sensitive::Redactor};
+use crate::{
+    error::{Error, StepError},
+    problem::Problem,
+    sensitive::Redactor,
+};
 
 /// The values that the run came to. A resource that lost its claim is still checked, so that it is ready when the
 /// claim is free, but it has no values to publish until then.
@@ -85,16 +89,13 @@ pub(in crate::engine) async fn publish<K: Kind>(
         // again.
         return Err(Error::Gone);
     }
-    let ensured = match secret::ensure(context, object, present, &wanted).await {
-        Ok(written) => written,
-        Err(error) => Err(not_written(object, context, &wanted, error)?),
-    };
-    let write = match ensured {
+    let write = match secret::ensure(context, object, present, &wanted).await {
         Ok(write) => {
             context.memory.written(object, write);
             write
         }
-        Err(problem) => {
+        Err(error) => {
+            let problem = not_written(object, context, &wanted, error)?;
             context.memory.refused(object, &problem);
             let publication = Publication::Refused(problem);
             return Ok(PublishOutcome {
@@ -128,10 +129,14 @@ fn not_written<K: Kind>(
     object: &K,
     context: &Context<K>,
     wanted: &SecretContent,
-    error: kube::Error,
+    error: StepError,
 ) -> Result<Problem, Error> {
+    let error = match error {
+        StepError::Problem(problem) => return Ok(problem),
+        StepError::Error(error) => error,
+    };
     let what = format!("the Secret \"{}\"", secret_name(object));
-    let problem = context.rejected(object, &what, error.into())?;
+    let problem = context.rejected(object, &what, error)?;
     let SecretContent::Exactly(values) = wanted else { return Ok(problem) };
     let redactor = Redactor::new(values.iter().map(|(_, value)| value.clone()));
     Ok(Problem { message: redactor.redact(problem.message), ..problem })

@@ -16,9 +16,8 @@ use crate::engine::{
     publish::{secret::secret_name, write::PublishOutcome},
     rejection,
     run_record::{RunRecord, without_news_of_time},
-    scheduling::backoff::random_share,
 };
-use crate::{api::Reason, error::Error};
+use crate::{api::Reason, error::Error, jitter};
 
 /// What a run came to, for the status and for the time of the next run.
 pub(in crate::engine) struct RunResult<'a, D> {
@@ -58,7 +57,7 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     let publication = published.map(|published| published.publication);
     let again = again.min(requeue_after(object, context, delivered.as_ref()));
     let again = if was_rejected(publication.as_ref(), delivered.as_ref()) {
-        again.min(rejection::wait(context.memory.rejected(object), random_share()))
+        again.min(rejection::wait(context.memory.rejected(object), jitter::random()))
     } else {
         context.memory.accepted(object);
         again
