@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::problem::Problem;
+
 /// A failure that ends a run, which is then retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,6 +27,33 @@ pub enum Error {
     /// The process is stopping.
     #[error("the run was cut short, since the operator is stopping")]
     Stopping,
+}
+
+/// What keeps a step of a run from being done.
+#[derive(Debug)]
+pub enum StepError {
+    /// A problem that a person must fix, and that becomes a condition.
+    Problem(Problem),
+    /// A failure after which the run is retried.
+    Error(Error),
+}
+
+impl From<Problem> for StepError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Error> for StepError {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<kube::Error> for StepError {
+    fn from(error: kube::Error) -> Self {
+        Self::Error(error.into())
+    }
 }
 
 /// The API server's own message if there is one, because the rest of its answer repeats it; otherwise the

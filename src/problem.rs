@@ -1,7 +1,7 @@
 //! `Problem`: a mistake of the user's, or of a remote server, which becomes a condition.
 
 use crate::api::Reason;
-pub(crate) use crate::quoting::{CUT, capitalized, enumerate};
+pub(crate) use crate::quoting::{CUT, capitalized, enumerate, without_user};
 pub use crate::quoting::{quote, quote_exactly};
 
 /// Why something does not work, for a person to fix. It is reported, and never retried as an error.

@@ -48,6 +48,15 @@ pub fn quote_exactly(text: &str) -> String {
     quoted
 }
 
+/// A URL as a message may show it: what stands before an `@` may hold a password.
+pub(crate) fn without_user(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((_, host))) => format!("…@{host}"),
+        (_, None) => url.to_owned(),
+    }
+}
+
 /// How many entries of somebody else's list a message repeats at most.
 const LISTED: usize = 10;
 
@@ -82,6 +91,18 @@ mod tests {
     fn shows_the_white_space_of_a_spec() {
         assert_eq!(quote_exactly(" (uid=a)\n"), " (uid=a)<line break>");
         assert_eq!(quote_exactly("a\u{200b}\tb\u{7}"), "a<U+200B><tab>b<U+0007>");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_user() {
+        for (url, shown) in [
+            ("https://a.example/b", "https://a.example/b"),
+            ("https://me:hunter2@a.example", "https://…@a.example"),
+            ("https://me:hunt@er2@a.example", "https://…@a.example"),
+            ("me:hunter2@a.example", "…@a.example"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
     }
 
     proptest! {

@@ -4,19 +4,21 @@
 //! older than the schema. Of the rules in CEL only those are evaluated that are a pattern; the others have their
 //! counterparts where specs are parsed.
 
+pub(crate) mod walk;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::LazyLock,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSONSchemaProps,
 };
 use regex::Regex;
 use serde_json::Value;
 
+use self::walk::{children, parts};
 use super::custom_resource_definitions;
-use crate::quoting::quote;
 
 static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(custom_resource_definitions);
 
@@ -35,16 +37,7 @@ fn compile(schema: &'static JSONSchemaProps, patterns: &mut HashMap<&'static str
     {
         patterns.insert(pattern, compiled);
     }
-    let members = schema.properties.iter().flat_map(BTreeMap::values);
-    let items = schema.items.iter().filter_map(|items| match items {
-        JSONSchemaPropsOrArray::Schema(items) => Some(&**items),
-        JSONSchemaPropsOrArray::Schemas(_) => None,
-    });
-    let any = schema.additional_properties.iter().filter_map(|any| match any {
-        JSONSchemaPropsOrBool::Schema(any) => Some(&**any),
-        JSONSchemaPropsOrBool::Bool(_) => None,
-    });
-    members.chain(items).chain(any).for_each(|inner| compile(inner, patterns));
+    parts(schema).for_each(|part| compile(part, patterns));
 }
 
 /// The schema of a kind's `spec`.
@@ -69,7 +62,14 @@ pub fn violations(schema: &JSONSchemaProps, value: &Value, path: &str) -> Vec<Vi
         Some(complaint) => {
             vec![Violation { field: path.to_owned(), sentence: format!("{path} {complaint}.") }]
         }
-        None => inner_violations(schema, value, path),
+        None => {
+            let children = children(schema, value, path).into_iter();
+            children
+                .flat_map(|child| {
+                    child.schema.map_or_else(Vec::new, |schema| violations(schema, child.value, &child.path))
+                })
+                .collect()
+        }
     }
 }
 
@@ -80,32 +80,6 @@ pub struct Violation {
     pub field: String,
     /// The field and its limit.
     pub sentence: String,
-}
-
-fn inner_violations(schema: &JSONSchemaProps, value: &Value, path: &str) -> Vec<Violation> {
-    match value {
-        Value::Array(items) => {
-            let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items else { return Vec::new() };
-            let items = items.iter().enumerate();
-            items
-                .flat_map(|(index, item)| violations(item_schema, item, &format!("{path}[{index}]")))
-                .collect()
-        }
-        Value::Object(members) => {
-            let any = match &schema.additional_properties {
-                Some(JSONSchemaPropsOrBool::Schema(any)) => Some(&**any),
-                _ => None,
-            };
-            let known = members.iter().filter_map(|(name, member)| {
-                let property = schema.properties.as_ref().and_then(|properties| properties.get(name));
-                Some((name, member, property.or(any)?))
-            });
-            known
-                .flat_map(|(name, member, schema)| violations(schema, member, &format!("{path}.{name}")))
-                .collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 fn text_violation(schema: &JSONSchemaProps, text: &str) -> Option<String> {
@@ -125,7 +99,8 @@ fn mismatch(pattern: &str, text: &str, words: &str) -> Option<String> {
         Some(compiled) => compiled.is_match(text),
         None => Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)),
     };
-    (!matches).then(|| format!("is \"{}\", but {words}", quote(text)))
+    // The text itself is not repeated: it may be a secret that stands in the wrong place.
+    (!matches).then(|| format!("{words}, but is another text"))
 }
 
 /// Rules in CEL that are nothing but a pattern, with words that say of any field what it must be.
@@ -196,13 +171,13 @@ mod tests {
             ),
             (
                 json!({"checkInterval": "5 minutes"}),
-                "spec.checkInterval is \"5 minutes\", but must be a duration such as 30s, 5m or 1h30m.",
+                "spec.checkInterval must be a duration such as 30s, 5m or 1h30m, but is another text.",
             ),
             (json!({"failureThreshold": 0}), "spec.failureThreshold must be at least 1."),
             (json!({"groupAllowList": ["a", "a"]}), "spec.groupAllowList must have each item once."),
             (
                 json!({"userSearch": {"objectClass": "a b"}}),
-                "spec.userSearch.objectClass is \"a b\", but must match ^[A-Za-z0-9][A-Za-z0-9.-]*$.",
+                "spec.userSearch.objectClass must match ^[A-Za-z0-9][A-Za-z0-9.-]*$, but is another text.",
             ),
             (
                 json!({"testUsers": [{"filter": "(a=b)"}, {"filter": "x", "expect": {"email": ""}}]}),
@@ -217,5 +192,21 @@ mod tests {
         let fields: Vec<_> =
             violations(schema, &several, "spec").into_iter().map(|violation| violation.field).collect();
         assert_eq!(fields, ["spec.failureThreshold", "spec.secretName"]);
+    }
+
+    #[test]
+    fn a_text_in_the_wrong_place_is_not_repeated() {
+        let schema = spec_schema("LdapConfig").unwrap();
+        let secret = "Hunter 2";
+        for (field, spec) in [
+            ("spec.secretName", json!({"secretName": secret})),
+            ("spec.checkInterval", json!({"checkInterval": secret})),
+            ("spec.userSearch.objectClass", json!({"userSearch": {"objectClass": secret}})),
+            ("spec.bind.passwordSecretRef.name", json!({"bind": {"passwordSecretRef": {"name": secret}}})),
+        ] {
+            let found = violations(schema, &spec, "spec");
+            assert_eq!(found.iter().map(|found| found.field.as_str()).collect::<Vec<_>>(), [field]);
+            assert!(!found[0].sentence.contains(secret), "{}", found[0].sentence);
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Finds what does not fit a kind's definition, and says where: the API server does, plain decoding does not.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde_json::Value;
 
-use crate::{api::schema::spec_schema, problem::quote};
+use crate::api::schema::{
+    spec_schema,
+    walk::{Child, children},
+};
 
 /// One sentence for each field that is unknown or missing, or holds what it cannot hold.
 pub(super) fn schema_errors(kind: &str, object: &Value) -> Vec<String> {
@@ -35,21 +36,19 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
         ("object", Value::Object(members)) => {
             let required = schema.required.iter().flatten().filter(|name| !members.contains_key(*name));
             found.extend(required.map(|name| format!("{path}.{name} is missing")));
-            for (name, member) in members {
-                walk_member(schema, name, member, path, found);
-            }
+            children(schema, value, path).into_iter().for_each(|child| walk_member(schema, child, found));
         }
-        ("array", Value::Array(items)) => {
-            if let Some(JSONSchemaPropsOrArray::Schema(item_schema)) = &schema.items {
-                for (index, item) in items.iter().enumerate() {
-                    walk(item_schema, item, &format!("{path}[{index}]"), found);
+        ("array", Value::Array(_)) => {
+            for item in children(schema, value, path) {
+                if let Some(schema) = item.schema {
+                    walk(schema, item.value, &item.path, found);
                 }
             }
         }
         ("string", Value::String(text)) => {
             let values: Vec<_> = schema.enum_.iter().flatten().filter_map(|value| value.0.as_str()).collect();
             if !values.is_empty() && !values.contains(&text.as_str()) {
-                found.push(format!("{path} must be {}, but is \"{}\"", values.join(" or "), quote(text)));
+                found.push(format!("{path} must be {}, but is another text", values.join(" or ")));
             }
         }
         ("string", Value::Bool(_)) => {
@@ -66,16 +65,14 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
     }
 }
 
-fn walk_member(schema: &JSONSchemaProps, name: &str, member: &Value, path: &str, found: &mut Vec<String>) {
-    let below = format!("{path}.{name}");
-    let property = schema.properties.as_ref().and_then(|properties| properties.get(name));
-    match (property, &schema.additional_properties) {
-        (Some(property), _) => walk(property, member, &below, found),
-        (None, Some(JSONSchemaPropsOrBool::Schema(any))) => walk(any, member, &below, found),
-        (None, _) if schema.x_kubernetes_preserve_unknown_fields == Some(true) => {}
-        (None, _) => found.push(match similar(schema, name) {
-            Some(known) => format!("there is no field {below}; did you mean {known}?"),
-            None => format!("there is no field {below}; check its spelling and its place"),
+fn walk_member(parent: &JSONSchemaProps, member: Child<'_>, found: &mut Vec<String>) {
+    let Child { name, path, schema, value } = member;
+    match schema {
+        Some(schema) => walk(schema, value, &path, found),
+        None if parent.x_kubernetes_preserve_unknown_fields == Some(true) => {}
+        None => found.push(match similar(parent, name.unwrap_or_default()) {
+            Some(known) => format!("there is no field {path}; did you mean {known}?"),
+            None => format!("there is no field {path}; check its spelling and its place"),
         }),
     }
 }
@@ -122,11 +119,15 @@ fn name_of(value: &Value) -> &'static str {
     }
 }
 
-/// The value itself, where a short word of a known few is expected.
+/// Words that people write for true and false, in small letters.
+const YES_AND_NO: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
+
+/// What stands in place of true or false: the text itself only if it is one of a few words that mean that.
 fn in_words(value: &Value) -> String {
     match value {
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(text) => format!("the text \"{}\"", quote(text)),
+        Value::String(text) if YES_AND_NO.contains(&text.to_ascii_lowercase().as_str()) => {
+            format!("the text \"{text}\"")
+        }
         value => name_of(value).to_owned(),
     }
 }
@@ -150,7 +151,7 @@ mod tests {
                 "spec.checkInterval must be a text, but is a number",
                 "spec.groupAllowList must be a list, but is a text",
                 "spec.login must be true or false, but is the text \"no\"",
-                "spec.publishPolicy must be WhenVerified or Always, but is \"Never\"",
+                "spec.publishPolicy must be WhenVerified or Always, but is another text",
                 "there is no field spec.starTLS; did you mean startTLS?",
                 "there is no field spec.testUsers[0].whatever; check its spelling and its place",
             ]
@@ -169,10 +170,13 @@ mod tests {
             "4711",
             "'4711'",
             "[4711]",
+            "{dn: x, passwordSecretRef: {name: a, key: b}}, login: 4711",
+            "{dn: x, passwordSecretRef: {name: a, key: b}}, login: '4711'",
+            "{dn: x, passwordSecretRef: {name: a, key: b}}, publishPolicy: '4711'",
         ] {
             let text = format!("spec: {{address: ldaps://a, baseDN: dc=a, bind: {bind}}}");
             let told = schema_errors("LdapConfig", &serde_yaml::from_str(&text).unwrap()).join("; ");
-            assert!(told.contains("spec.bind") && told.contains(", but is "), "{bind}: {told}");
+            assert!(told.contains("spec.") && told.contains(", but is "), "{bind}: {told}");
             assert!(!told.contains("4711"), "{bind}: {told}");
         }
     }

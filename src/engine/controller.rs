@@ -28,11 +28,12 @@ use super::{
     reconcile,
     run_record::RunRecord,
     scheduling::{
-        backoff::{Failure, ResourceKey, random_share, retry_after},
+        backoff::{Failure, ResourceKey, retry_after},
         slots::Slot,
     },
     status::{
-        conditions::{Destination, Outcome, StatusInputs, derive},
+        derive::derive,
+        inputs::{Destination, Outcome, StatusInputs},
         patch::SeenStatus,
     },
     watching::{
@@ -325,7 +326,7 @@ async fn report_unreadable<K: Kind>(
 
 fn retry<K: Kind>(object: &Guarded<K>, error: &Error, context: &Context<K>) -> Action {
     let asked_for = if let Error::Api(error) = error { retry_after(error) } else { None };
-    let wait = context.backoff.next(ResourceKey::of(object), Failure::of(error), random_share());
+    let wait = context.backoff.next(ResourceKey::of(object), Failure::of(error), crate::jitter::random());
     let wait = wait.max(asked_for.unwrap_or_default());
     if !matches!(error, Error::Stopping | Error::Gone) {
         context.metrics.failed::<K>();

@@ -9,17 +9,17 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     CheckContext, Contender, Context, EventDraft, Existing, Kind, Repetition,
+    checks::examine::stopped,
     delivery::{Withdrawal, WithdrawalPace, is_absent, withdraw},
     finalizer::Finalizer,
     precedence,
     publish::secret,
-    reconcile::stopped,
     watching::undecodable::Guarded,
 };
 use crate::{
     api::{DeletionPolicy, Reason, names::EventReason},
     api_server::Now,
-    error::Error,
+    error::{Error, StepError},
     problem::Problem,
     workloads::Target,
 };
@@ -87,8 +87,10 @@ pub(super) async fn end_with_namespace<K: Kind>(
         let (_, existing) =
             secret::read(&context.client, resource).await.unwrap_or((None, Existing::Missing));
         let limit = resource.common().check_timeout.get().min(NAMESPACE_LIMIT);
-        if let Err(problem) = cleanup(resource, context, &existing, limit).await? {
-            context.publish_event(object, &orphaned(&problem));
+        match cleanup(resource, context, &existing, limit).await {
+            Ok(()) => {}
+            Err(StepError::Problem(problem)) => context.publish_event(object, &orphaned(&problem)),
+            Err(StepError::Error(error)) => return Err(error),
         }
     }
     context.let_go(object, &Finalizer::ALL).await?;
@@ -170,10 +172,11 @@ async fn leave_target<K: Kind>(object: &K, context: &Context<K>) -> Result<Optio
     }
     let waited = context.memory.withdrawing_for(object, Instant::now());
     let left = context.waits.deletion.saturating_sub(waited);
-    let obstacle = match withdraw(object, context, None, WithdrawalPace::AtOnce).await? {
+    let obstacle = match withdraw(object, context, None, WithdrawalPace::AtOnce).await {
         Ok(Withdrawal::Complete) => return Ok(None),
         Ok(Withdrawal::PodsRemain) => None,
-        Err(problem) => Some(problem),
+        Err(StepError::Problem(problem)) => Some(problem),
+        Err(StepError::Error(error)) => return Err(error),
     };
     let retry = if obstacle.is_some() { RETRY } else { PODS_RETRY };
     let problem = obstacle.unwrap_or_else(|| {
@@ -205,16 +208,17 @@ async fn revoke<K: Kind>(
     let (_, existing) = secret::read(&context.client, object).await?;
     // The permit is released before the request: a server that hangs must delay its own resource only.
     drop(permit);
-    match cleanup(object, context, &existing, object.common().check_timeout.get()).await? {
+    match cleanup(object, context, &existing, object.common().check_timeout.get()).await {
         Ok(()) => Ok(None),
+        Err(StepError::Error(error)) => Err(error),
         // Without the key, waiting does not help.
-        Err(problem) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
+        Err(StepError::Problem(problem)) if !left.is_zero() && problem.reason != Reason::KeyNotFound => {
             if context.memory.is_news(object, &problem.message) {
                 context.publish_event(object, &waits("Revoke", &problem, context.waits.deletion));
             }
             Ok(Some(RETRY.min(left)))
         }
-        Err(problem) => {
+        Err(StepError::Problem(problem)) => {
             context.publish_event(object, &orphaned(&problem));
             Ok(None)
         }
@@ -227,7 +231,7 @@ async fn cleanup<K: Kind>(
     context: &Context<K>,
     existing: &Existing,
     limit: Duration,
-) -> Result<Result<(), Problem>, Error> {
+) -> Result<(), StepError> {
     let last_verified = context.memory.last_verified(object);
     let namespace = object.namespace().unwrap_or_default();
     let network = context.network.seen_from(&namespace);
@@ -247,9 +251,9 @@ async fn cleanup<K: Kind>(
     };
     let cleaned_up = tokio::select! {
         cleaned_up = tokio::time::timeout(limit, object.cleanup(&check_context)) => cleaned_up,
-        () = stopped(context) => return Err(Error::Stopping),
+        () = stopped(context) => return Err(Error::Stopping.into()),
     };
-    Ok(cleaned_up.unwrap_or_else(|_| Err(too_slow(limit))))
+    Ok(cleaned_up.unwrap_or_else(|_| Err(too_slow(limit)))?)
 }
 
 /// Does the same for a resource that this version cannot decode. Nothing can be cleaned up then: the deletion

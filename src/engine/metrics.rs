@@ -1,90 +1,39 @@
-//! The metrics for Prometheus. Every metric name is defined here and nowhere else, but for those of every process.
+//! The metrics for Prometheus. Every metric name is defined in `registration` and nowhere else, but for those of every
+//! process.
 
+mod check_results;
+mod labels;
 mod process;
+mod registration;
 
 use std::{
     borrow::Cow,
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text::encode},
-    metrics::{
-        MetricType,
-        counter::Counter,
-        family::Family,
-        gauge::{ConstGauge, Gauge},
-        histogram::Histogram,
-        info::Info,
-    },
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use self::process::Process;
+use self::{
+    check_results::CheckResults,
+    labels::{CheckKindLabels, KindLabels, ResourceLabels, labels, labels_of},
+};
 use super::{Finding, Findings, Kind, MetricTimestamps};
 use crate::{
     api::{CheckName, ConditionType, Status, names::EventReason},
     api_server::Requests,
 };
-
-/// The name of a kind as a label value.
-type KindLabel = Cow<'static, str>;
-
-/// The checks of a resource and their results: a few words, where a series for each would take most of what is kept of
-/// the resource.
-type CheckLabel = Box<[(Cow<'static, str>, &'static str)]>;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResourceLabels {
-    kind: KindLabel,
-    namespace: Arc<str>,
-    name: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CheckLabels {
-    kind: KindLabel,
-    namespace: Arc<str>,
-    name: Arc<str>,
-    check: Cow<'static, str>,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CheckKindLabels {
-    kind: KindLabel,
-    check: Cow<'static, str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
-    kind: KindLabel,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-}
-
-impl ResourceLabels {
-    fn check(&self, check: Cow<'static, str>, result: &'static str) -> CheckLabels {
-        CheckLabels {
-            kind: self.kind.clone(),
-            namespace: Arc::clone(&self.namespace),
-            name: Arc::clone(&self.name),
-            check,
-            result,
-        }
-    }
-}
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -147,117 +96,6 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "wandb_auth_leading",
-            "1 where this process works on resources, 0 where it stands by",
-            self.leading.clone(),
-        );
-        registry.register(
-            "wandb_auth_ready",
-            "1 where the resource's Ready condition is True, 0 otherwise",
-            self.ready.clone(),
-        );
-        registry.register(
-            "wandb_auth_suspended",
-            "1 where the resource's spec.suspend is true, 0 otherwise",
-            self.suspended.clone(),
-        );
-        registry.register(
-            "wandb_auth_resource_warnings",
-            "How many of the resource's checks have a warning",
-            self.warnings.clone(),
-        );
-        registry.register(
-            "wandb_auth_check_result",
-            "1 for the result that a check had last: Passed, Warning, Failed or Skipped",
-            self.check_result.clone(),
-        );
-        registry.register(
-            "wandb_auth_check_duration_seconds",
-            "How long checks took",
-            self.check_duration.clone(),
-        );
-        registry.register(
-            "wandb_auth_last_check_timestamp_seconds",
-            "When the resource's checks ran last",
-            self.last_check.clone(),
-        );
-        registry.register(
-            "wandb_auth_reconcile_duration_seconds",
-            "How long runs took, their checks included",
-            self.reconcile_duration.clone(),
-        );
-        self.counters_registered()
-    }
-
-    fn counters_registered(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "wandb_auth_reconcile_errors",
-            "How many runs ended before they came to a status, and are tried again",
-            self.reconcile_errors.clone(),
-        );
-        registry.register(
-            "wandb_auth_rollbacks",
-            "How often the resource's target went back to the values of before",
-            self.rollbacks.clone(),
-        );
-        registry.register(
-            "wandb_auth_rotations",
-            "How often the resource's API key was replaced",
-            self.rotations.clone(),
-        );
-        registry.register(
-            "wandb_auth_repairs",
-            "How often the resource's Secret or target was put right after somebody else changed it",
-            self.repairs.clone(),
-        );
-        registry.register(
-            "wandb_auth_api_requests",
-            "How many requests were sent to the API server; the code is none where it did not answer",
-            self.api_requests.clone(),
-        );
-        registry.register(
-            "wandb_auth_build",
-            "1, with the version of the operator",
-            Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") }),
-        );
-        registry.register_collector(Box::new(Process::started_now()));
-        self.times_registered()
-    }
-
-    fn times_registered(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "wandb_auth_certificate_not_after_timestamp_seconds",
-            "When the server's certificate expires",
-            self.certificate_not_after.clone(),
-        );
-        registry.register(
-            "wandb_auth_certificate_not_after_seconds",
-            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which goes with the next release",
-            self.certificate_not_after.clone(),
-        );
-        registry.register(
-            "wandb_auth_token_expiration_timestamp_seconds",
-            "When the published token expires",
-            self.token_expiration.clone(),
-        );
-        registry.register(
-            "wandb_auth_token_expiration_seconds",
-            "The old name of wandb_auth_token_expiration_timestamp_seconds, which goes with the next release",
-            self.token_expiration.clone(),
-        );
-        registry.register(
-            "wandb_auth_api_key_age_seconds",
-            "How long the published API key is in use",
-            self.api_key_age.clone(),
-        );
-        self
-    }
-
     /// Where requests to the API server are counted.
     pub fn api_requests(&self) -> &Requests {
         &self.api_requests
@@ -392,32 +230,6 @@ impl Metrics {
     }
 }
 
-/// The results that each resource's checks had last, as series that exist only while somebody reads them.
-#[derive(Clone, Debug, Default)]
-struct CheckResults(Arc<Mutex<HashMap<ResourceLabels, CheckLabel>>>);
-
-impl CheckResults {
-    fn shown(&self) -> MutexGuard<'_, HashMap<ResourceLabels, CheckLabel>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl EncodeMetric for CheckResults {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let gauge = ConstGauge::new(1_i64);
-        for (resource, shown) in self.shown().iter() {
-            for (check, result) in shown {
-                gauge.encode(encoder.encode_family(&resource.check(check.clone(), result))?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Gauge
-    }
-}
-
 /// Sets a time, or removes the series if there is none.
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
 fn set(family: &Family<ResourceLabels, Seconds>, resource: &ResourceLabels, time: Option<Timestamp>) {
@@ -428,18 +240,5 @@ fn set(family: &Family<ResourceLabels, Seconds>, resource: &ResourceLabels, time
         None => {
             family.remove(resource);
         }
-    }
-}
-
-fn labels<K: Kind>(object: &K) -> ResourceLabels {
-    labels_of::<K>(object)
-}
-
-/// The labels of an object of a kind that it may not decode as.
-fn labels_of<K: Kind>(object: &impl Resource<DynamicType = ()>) -> ResourceLabels {
-    ResourceLabels {
-        kind: K::kind(&()),
-        namespace: object.namespace().unwrap_or_default().into(),
-        name: object.name_any().into(),
     }
 }

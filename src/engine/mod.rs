@@ -52,11 +52,14 @@ mod watching;
 
 pub use crate::values::{CA_FILE, Env, Field, Values};
 pub use cache::ResourceCache;
+pub use checks::advice::coming_from;
 pub use checks::connection::{Protection, check_tls, connect, encrypt_stage_or, reach};
 pub use checks::context::{CheckContext, Repetition};
-pub use checks::history::{CheckHistory, CheckKey, Renewal, RunVerdict, Schedule};
-pub use checks::report::{Account, Awaited, Checked, Finding, Findings, Report, coming_from};
+pub use checks::finding::{Checked, Finding, Findings};
+pub use checks::history::{CheckHistory, CheckKey, Renewal, RunVerdict};
+pub use checks::report::{Account, Awaited, Report};
 pub use checks::run::{CheckOutcome, CheckRun};
+pub use checks::schedule::Schedule;
 pub use context::{Context, Waits};
 pub use controller::{WatchScope, run_controller};
 pub use inputs::Inputs;

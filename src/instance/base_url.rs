@@ -8,7 +8,7 @@ use crate::{
     api::{InstanceSpec, Reason},
     issuer::{plain_url, without_slash},
     net::{self, Endpoint},
-    problem::{Problem, quote},
+    problem::{Problem, quote, without_user},
 };
 
 /// The URL that programs use as `WANDB_BASE_URL`, exactly as the spec has it, and the URLs derived from it.
@@ -31,7 +31,7 @@ impl BaseUrl {
         let Some(base_url) = Self::read(text).filter(|_| text.chars().count() <= LIMIT) else {
             return Err(invalid(format!(
                 "spec.instance.baseURL is \"{}\", but must be a URL such as https://wandb.example.com, without a user, a query or a fragment.",
-                quote(text)
+                quote(&without_user(text))
             )));
         };
         if !base_url.is_encrypted() && !spec.insecure_plaintext {

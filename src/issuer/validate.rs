@@ -2,7 +2,7 @@
 //! works without an API server.
 
 use super::Issuer;
-use crate::problem::{Problem, quote_exactly};
+use crate::problem::{Problem, quote_exactly, without_user};
 
 /// Whether connections without TLS are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) fn validate(text: &str, plaintext: Plaintext, risk: &str) -> Result<I
     let Some(issuer) = Issuer::parse(text).filter(|_| text.chars().count() <= LIMIT) else {
         return Problem::invalid_spec(format!(
             "spec.issuer is \"{}\", but must be a URL such as https://login.example.com/realms/main, without a user, a query or a fragment",
-            quote_exactly(text)
+            quote_exactly(&without_user(text))
         ));
     };
     if text.contains("/.well-known/") {

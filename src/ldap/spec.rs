@@ -11,7 +11,7 @@ use crate::{
         LdapConfigSpec, Reason,
         ldap_config::{SearchSpec, TestUser},
     },
-    problem::{Problem, quote, quote_exactly},
+    problem::{Problem, quote, quote_exactly, without_user},
 };
 
 impl Directory {
@@ -80,15 +80,6 @@ fn test_users(spec: &LdapConfigSpec) -> Result<Vec<ExpectedUser>, Problem> {
 
 fn invalid(message: impl Into<String>) -> Problem {
     Problem::new(Reason::InvalidSpec, message)
-}
-
-/// The address as a message may show it: what stands before an `@` may hold a password.
-fn without_user(address: &str) -> String {
-    match (address.split_once("://"), address.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (None, Some((_, host))) => format!("…@{host}"),
-        (_, None) => address.to_owned(),
-    }
 }
 
 fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<LdapProtection, Problem> {

@@ -115,3 +115,25 @@ impl Network {
         Some(kept.remove(position).conversation)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::{api::Reason, net::memory::AnswerMemory};
+
+    /// hyper tells this apart from other ends by the text of its error alone, so this fails when the text changes.
+    #[tokio::test]
+    async fn a_server_that_speaks_before_it_is_asked_speaks_no_http() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(b"220 mail.example.org ESMTP\r\n").await.unwrap();
+        let meter = Meter::new(Arc::new(AnswerMemory::default()), "wandb");
+        let mut conversation = Conversation::begin(Box::new(ours), "a.example").await.unwrap();
+        let request = HttpRequest::get("http://a.example/".parse().unwrap());
+        let problem = conversation.exchange(request, &meter).await.err().unwrap();
+        assert_eq!(problem.reason, Reason::ProtocolError, "{}", problem.message);
+    }
+}

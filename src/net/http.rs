@@ -145,7 +145,7 @@ pub(super) fn transport_problem(host: &str, error: &hyper::Error) -> Problem {
 }
 
 /// Whether the server sent something before the request, as mail servers do. hyper has a kind of error for that
-/// but no way to ask for it, so the text of the error decides.
+/// but no way to ask for it, so the text of the error decides; a test of `conversation` fails when it changes.
 fn spoke_first(error: &hyper::Error) -> bool {
     const TEXT: &str = "received unexpected message from connection";
     error.to_string() == TEXT || error.source().is_some_and(|cause| cause.to_string() == TEXT)

@@ -9,7 +9,7 @@ use crate::{
         oidc_provider::{AuthMethod, OidcChecks, Provider},
     },
     issuer::{self, Issuer, Plaintext, is_https},
-    problem::{Problem, quote_exactly},
+    problem::{Problem, quote_exactly, without_user},
 };
 
 /// A spec that makes sense.
@@ -100,7 +100,7 @@ fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem
     let Some(uri) = RedirectUri::of_host(host).filter(|_| host.chars().count() <= FIELD_LIMIT) else {
         return Problem::invalid_spec(format!(
             "spec.host is \"{}\", but must be the URL that people open, such as https://wandb.example.com, without a path",
-            quote_exactly(host)
+            quote_exactly(&without_user(host))
         ));
     };
     if !is_https(host) && plaintext == Plaintext::Refused {

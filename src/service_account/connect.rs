@@ -1,6 +1,6 @@
 //! Connects to W&B Server, and checks that it answers.
 
-use super::ServiceAccountPlan;
+use super::account::AccountPlan;
 use crate::{
     api::CheckName,
     engine::{self, Protection, Report},
@@ -9,12 +9,12 @@ use crate::{
 };
 
 /// The names of the checks with which every run begins, in their order.
-pub(super) fn checks(plan: &ServiceAccountPlan) -> impl Iterator<Item = CheckName> + use<> {
+pub(super) fn checks(plan: &AccountPlan) -> impl Iterator<Item = CheckName> + use<> {
     protection(plan).checks().chain([CheckName::InstanceReachable])
 }
 
-fn protection(plan: &ServiceAccountPlan) -> Protection<'_> {
-    if !plan.account.base_url.is_encrypted() {
+fn protection(plan: &AccountPlan) -> Protection<'_> {
+    if !plan.settings.base_url.is_encrypted() {
         return Protection::Plaintext;
     }
     Protection::Tls(&plan.trust)
@@ -22,11 +22,11 @@ fn protection(plan: &ServiceAccountPlan) -> Protection<'_> {
 
 /// Connects to the server. `None` means that a check failed.
 pub(super) async fn connect<'a>(
-    plan: &'a ServiceAccountPlan,
+    plan: &'a AccountPlan,
     network: &'a Network,
     report: &mut Report,
 ) -> Option<Instance<'a>> {
-    let base_url = &plan.account.base_url;
+    let base_url = &plan.settings.base_url;
     let connection = engine::connect(report, network, base_url.endpoint(), protection(plan)).await?;
     instance::check(report, CheckName::InstanceReachable, health(base_url, connection, network.meter()))
         .await?;
@@ -34,6 +34,6 @@ pub(super) async fn connect<'a>(
 }
 
 /// The server for further requests, each of which uses a connection of its own.
-pub(super) fn instance<'a>(plan: &'a ServiceAccountPlan, network: &'a Network) -> Instance<'a> {
-    Instance { base_url: &plan.account.base_url, http: HttpClient { network, trust: &plan.trust } }
+pub(super) fn instance<'a>(plan: &'a AccountPlan, network: &'a Network) -> Instance<'a> {
+    Instance { base_url: &plan.settings.base_url, http: HttpClient { network, trust: &plan.trust } }
 }

@@ -1,10 +1,11 @@
 //! `ServiceAccount`: lets programs use W&B with an API key or with tokens of a trusted issuer.
 //!
-//! In reading order: `settings` parses the spec. `connect` begins the run of an account with an API key by reaching
+//! In reading order: `settings` parses the spec, and `account` is what both kinds of credentials need of it. `connect` begins the run of an account with an API key by reaching
 //! the server. After that, the two kinds of credentials differ: `api_key` manages keys, from the one that a person
 //! copied to the generated ones that replace it; `federated` obtains tokens, reaches the server through `connect`,
 //! and has it exchange them. `render` makes the environment variables of W&B's clients.
 
+mod account;
 mod api_key;
 mod connect;
 mod federated;
@@ -14,7 +15,8 @@ mod settings;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use settings::{AccountSettings, CredentialSettings, ServiceAccountSettings};
+use account::AccountPlan;
+use settings::{CredentialSettings, ServiceAccountSettings};
 
 use crate::{
     api::{
@@ -23,21 +25,15 @@ use crate::{
     },
     engine::{
         CheckContext, Env, EventDraft, FirstCheck, Inputs, Kind, Maintenance, MetricTimestamps, Reference,
-        ReferencedKind, RemoteState, RenderContext, Report, Values,
+        RemoteState, RenderContext, Report, Values,
     },
-    net::{CaBundle, Trust},
     problem::Problem,
 };
 
-/// The kind to which a federated account refers.
-pub(crate) const JWT_ISSUER: ReferencedKind = ReferencedKind { kind: "JwtIssuer", plural: "jwtissuers" };
-
 /// What checks and rendering need.
 pub struct ServiceAccountPlan {
-    account: AccountSettings,
+    account: AccountPlan,
     credentials: CredentialPlan,
-    trust: Trust,
-    ca_bundle: Option<CaBundle>,
 }
 
 /// How programs prove that they are the account.
@@ -109,7 +105,8 @@ impl Kind for ServiceAccount {
                 federated::FederatedPlan::new(settings, account.time_limit, &inputs),
             )),
         };
-        ServiceAccountPlan { account, credentials, trust: inputs.trust, ca_bundle: inputs.ca_bundle }
+        let account = AccountPlan { settings: account, trust: inputs.trust, ca_bundle: inputs.ca_bundle };
+        ServiceAccountPlan { account, credentials }
     }
 
     fn checks(plan: &ServiceAccountPlan) -> Vec<CheckName> {
@@ -117,7 +114,7 @@ impl Kind for ServiceAccount {
             CredentialPlan::ApiKey(own) => api_key::checks(own),
             CredentialPlan::Federated(own) => federated::checks(own),
         };
-        connect::checks(plan).chain(own).collect()
+        connect::checks(&plan.account).chain(own).collect()
     }
 
     async fn probe(
@@ -126,14 +123,16 @@ impl Kind for ServiceAccount {
         report: &mut Report,
     ) -> ServiceAccountEvidence {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => match connect::connect(plan, context.network, report).await {
+            CredentialPlan::ApiKey(own) => match connect::connect(&plan.account, context.network, report)
+                .await
+            {
                 Some(instance) => ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::probe(plan, own, instance, context, report)).await,
+                    Box::pin(api_key::probe(&plan.account.settings, own, instance, context, report)).await,
                 ),
                 None => ServiceAccountEvidence::Nothing,
             },
             CredentialPlan::Federated(own) => {
-                ServiceAccountEvidence::Federated(federated::probe(plan, own, context, report).await)
+                ServiceAccountEvidence::Federated(federated::probe(&plan.account, own, context, report).await)
             }
         }
     }
@@ -145,7 +144,7 @@ impl Kind for ServiceAccount {
     ) -> Option<Maintenance> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::maintenance(plan, own, evidence, context)
+                api_key::maintenance(&plan.account.settings, own, evidence, context)
             }
             _ => None,
         }
@@ -159,9 +158,17 @@ impl Kind for ServiceAccount {
     ) -> ServiceAccountEvidence {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                let instance = connect::instance(plan, context.network);
+                let instance = connect::instance(&plan.account, context.network);
                 ServiceAccountEvidence::ApiKey(
-                    Box::pin(api_key::maintain(plan, own, instance, context, evidence, report)).await,
+                    Box::pin(api_key::maintain(
+                        &plan.account.settings,
+                        own,
+                        instance,
+                        context,
+                        evidence,
+                        report,
+                    ))
+                    .await,
                 )
             }
             (_, evidence) => evidence,
@@ -175,7 +182,7 @@ impl Kind for ServiceAccount {
     ) -> Option<Timestamp> {
         match (&plan.credentials, evidence) {
             (CredentialPlan::ApiKey(own), ServiceAccountEvidence::ApiKey(evidence)) => {
-                api_key::renew_at(plan, own, evidence, context)
+                api_key::renew_at(&plan.account.settings, own, evidence, context)
             }
             (CredentialPlan::Federated(own), evidence) => {
                 federated::renew_at(own, evidence.of_token(), context)
@@ -190,8 +197,12 @@ impl Kind for ServiceAccount {
         context: &RenderContext<'_>,
     ) -> Option<Values> {
         match &plan.credentials {
-            CredentialPlan::ApiKey(own) => api_key::render(plan, own, evidence.of_api_key(), context),
-            CredentialPlan::Federated(own) => federated::render(plan, own, evidence.of_token(), context),
+            CredentialPlan::ApiKey(own) => {
+                api_key::render(&plan.account, own, evidence.of_api_key(), context)
+            }
+            CredentialPlan::Federated(own) => {
+                federated::render(&plan.account, own, evidence.of_token(), context)
+            }
         }
     }
 
@@ -239,10 +250,19 @@ impl Kind for ServiceAccount {
     }
 
     fn remote_state(&self, published: Option<&Values>) -> RemoteState {
-        api_key::remote_state(self, published)
+        match self.parse() {
+            Ok(ServiceAccountSettings { account, credentials: CredentialSettings::ApiKey(settings) }) => {
+                api_key::remote_state(&account, &settings, published)
+            }
+            _ => RemoteState::None,
+        }
     }
 
     async fn cleanup(&self, context: &CheckContext<'_>) -> Result<(), Problem> {
-        api_key::cleanup(self, context).await
+        let ServiceAccountSettings { account, credentials } = self.parse()?;
+        match credentials {
+            CredentialSettings::ApiKey(settings) => api_key::cleanup(&account, &settings, context).await,
+            CredentialSettings::Federated(_) => Ok(()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The environment variables of W&B's clients.
 
-use super::{ServiceAccountPlan, settings::Attribution};
+use super::account::{AccountPlan, Attribution};
 use crate::engine::{CA_FILE, Env, Values};
 
 /// The address of the server.
@@ -27,11 +27,11 @@ pub(super) const ENVIRONMENT: &[Env] =
 pub(super) const MOUNT: &str = "/var/run/secrets/auth.wandb.com";
 
 /// The values for programs of every account, whatever its credentials are.
-pub(super) fn common(plan: &ServiceAccountPlan) -> Values {
+pub(super) fn common(plan: &AccountPlan) -> Values {
     let mut values = Values::default();
-    values.set(BASE_URL, plan.account.base_url.as_str());
-    values.set(ENTITY, plan.account.home.team());
-    match &plan.account.attribution {
+    values.set(BASE_URL, plan.settings.base_url.as_str());
+    values.set(ENTITY, plan.settings.home.team());
+    match &plan.settings.attribution {
         Some(Attribution::Username(username)) => values.set(USERNAME, username.as_str()),
         Some(Attribution::UserEmail(email)) => values.set(USER_EMAIL, email.as_str()),
         None => {}

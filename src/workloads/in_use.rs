@@ -13,8 +13,8 @@ use k8s_openapi::{
 use kube::{Client, api::ListParams};
 use serde::Deserialize;
 
-use super::{Owner, TargetSnapshot, effects::list, references::revisions};
-use crate::problem::Problem;
+use super::{Owner, TargetSnapshot, list::list, references::revisions};
+use crate::error::StepError;
 
 /// Every object of a namespace that is a pod or makes pods.
 #[derive(Debug, Default)]
@@ -37,40 +37,26 @@ pub async fn in_use(
     namespace: &str,
     seen: Option<&TargetSnapshot>,
     owner: &Owner,
-) -> Result<Result<BTreeSet<u64>, Problem>, kube::Error> {
-    let makers = match read(client, namespace).await? {
-        Ok(makers) => makers,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    let mut numbers = makers.refer_to(owner);
+) -> Result<BTreeSet<u64>, StepError> {
+    let mut numbers = read(client, namespace).await?.refer_to(owner);
     numbers.extend(seen.into_iter().flat_map(|seen| seen.standing(owner).numbers));
-    Ok(Ok(numbers))
+    Ok(numbers)
 }
 
 /// Lists the objects. Controllers are listed before the objects that they make, so a pod that is made meanwhile is
 /// found either through its controller or itself.
-async fn read(client: &Client, namespace: &str) -> Result<Result<PodMakers, Problem>, kube::Error> {
+async fn read(client: &Client, namespace: &str) -> Result<PodMakers, StepError> {
     let all = ListParams::default();
-    macro_rules! listed {
-        ($($field:ident),*) => {{
-            let mut makers = PodMakers::default();
-            $(match list(client, namespace, &all).await? {
-                Ok(found) => makers.$field = found,
-                Err(problem) => return Ok(Err(problem)),
-            })*
-            makers
-        }};
-    }
-    Ok(Ok(listed!(
-        deployments,
-        stateful_sets,
-        daemon_sets,
-        cron_jobs,
-        replica_sets,
-        controller_revisions,
-        jobs,
-        pods
-    )))
+    Ok(PodMakers {
+        deployments: list(client, namespace, &all).await?,
+        stateful_sets: list(client, namespace, &all).await?,
+        daemon_sets: list(client, namespace, &all).await?,
+        cron_jobs: list(client, namespace, &all).await?,
+        replica_sets: list(client, namespace, &all).await?,
+        controller_revisions: list(client, namespace, &all).await?,
+        jobs: list(client, namespace, &all).await?,
+        pods: list(client, namespace, &all).await?,
+    })
 }
 
 impl PodMakers {

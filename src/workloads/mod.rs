@@ -4,8 +4,8 @@
 //! target is changed, and [`Delivery`] is what the target must have. [`read`] returns a [`TargetSnapshot`].
 //! Everything that is decided from it is pure: which entries the owner [has there](TargetSnapshot::standing), which
 //! [change](TargetSnapshot::change) the target needs, and which settings of the server its
-//! [environment](TargetSnapshot::environment) shows. [`apply_change`] makes the change, and [`rollout`] judges its
-//! result. [`Several`] combines several objects, so that callers can treat them as one target.
+//! [environment](TargetSnapshot::environment) shows. [`apply_change`] makes the change, and an [`Observer`]
+//! sees what becomes of it. [`Several`] combines several objects, so that callers can treat them as one target.
 //!
 //! Invariants:
 //!
@@ -22,8 +22,10 @@ mod environment;
 mod expansion;
 mod failures;
 mod in_use;
+mod list;
 mod managed_fields;
 mod newest;
+mod observe;
 mod owner;
 mod pod_failures;
 mod present;
@@ -36,11 +38,12 @@ mod workload;
 pub use address::{Target, WorkloadAddress};
 pub use combined::Several;
 pub use delivery::{Delivery, Dialect};
-pub use effects::{apply_change, delete_stuck_pods, rollout};
+pub use effects::{apply_change, delete_stuck_pods};
 pub use environment::{Environment, RESTORE_MODE};
 pub use expansion::{Piece, pieces};
 pub use failures::Sightings;
 pub use in_use::in_use;
+pub use observe::Observer;
 pub use owner::Owner;
 pub use present::{EntryHolder, PresentVariable, ValueOrigin, ValuePart};
 pub use rollout::{Rollout, RolloutDeadline};
@@ -56,7 +59,7 @@ use kube::{Client, core::ApiResource};
 
 use crate::workloads::combined::Reach;
 
-use crate::{api::Reason, problem::Problem};
+use crate::{api::Reason, error::StepError, problem::Problem};
 
 /// What only one resource may decide at a target: how people log in. The text completes a sentence in messages.
 pub const LOGIN_SETTINGS: &str = "the sign-in";
@@ -158,16 +161,16 @@ pub async fn read(
     client: &Client,
     namespace: &str,
     target: &Target,
-) -> Result<Result<Option<TargetSnapshot>, Problem>, kube::Error> {
+) -> Result<Option<TargetSnapshot>, StepError> {
     let mut parts = Vec::new();
     for object in target.objects() {
         match read_object(client, namespace, object, target.containers_of(object)).await? {
-            Ok(Some(seen)) => parts.push(seen),
-            Ok(None) if matches!(target, Target::Several(_)) => return Ok(Err(missing(object))),
-            other => return Ok(other),
+            Some(seen) => parts.push(seen),
+            None if matches!(target, Target::Several(_)) => return Err(missing(object).into()),
+            None => return Ok(None),
         }
     }
-    Ok(Ok(Several::of(parts)))
+    Ok(Several::of(parts))
 }
 
 async fn read_object(
@@ -175,17 +178,18 @@ async fn read_object(
     namespace: &str,
     object: &Target,
     containers: Vec<Option<String>>,
-) -> Result<Result<Option<TargetSnapshot>, Problem>, kube::Error> {
+) -> Result<Option<TargetSnapshot>, StepError> {
     match object {
         Target::Deployment(_) | Target::StatefulSet(_) => {
             let read = workload::read(client, namespace, object).await?;
-            Ok(read.map(|seen| seen.map(|seen| TargetSnapshot::Workload(seen.with_containers(containers)))))
+            Ok(read.map(|seen| TargetSnapshot::Workload(seen.with_containers(containers))))
         }
-        Target::WeightsAndBiases { name } => Ok(weights_and_biases::read(client, namespace, name)
-            .await?
-            .map(|seen| seen.map(TargetSnapshot::WeightsAndBiases))),
+        Target::WeightsAndBiases { name } => {
+            let read = weights_and_biases::read(client, namespace, name).await?;
+            Ok(read.map(TargetSnapshot::WeightsAndBiases))
+        }
         // `read` has already split the target into its objects.
-        Target::Several(_) => Ok(Ok(None)),
+        Target::Several(_) => Ok(None),
     }
 }
 

@@ -168,18 +168,49 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 }
 
-/// Which room names which other one, and in which module first.
-fn rooms(modules: &[Module]) -> BTreeMap<(String, String), String> {
-    let mut rooms = BTreeMap::new();
+/// Which child of a module names which other one, and in which module first. What the parent itself defines counts for
+/// nobody.
+fn uses(modules: &[Module], parent: &[String]) -> BTreeMap<(String, String), String> {
+    let child = |path: &[String]| path.strip_prefix(parent)?.first().cloned();
+    let children: BTreeSet<_> = modules.iter().filter_map(|module| child(&module.path)).collect();
+    let mut uses = BTreeMap::new();
     for module in modules {
-        let Some(room) = module.room() else { continue };
-        for path in Paths::of(module) {
-            if let Some(other) = path.first().filter(|other| *other != room) {
-                rooms.entry((room.to_owned(), other.clone())).or_insert_with(|| module.name());
+        let Some(own) = child(&module.path) else { continue };
+        let others = Paths::of(module).into_iter().filter_map(|path| child(&path));
+        for other in others.filter(|other| *other != own && children.contains(other)) {
+            uses.entry((own.clone(), other)).or_insert_with(|| module.name());
+        }
+    }
+    uses
+}
+
+/// The first circle among these uses, as words.
+fn circle(uses: &BTreeMap<(String, String), String>) -> Option<String> {
+    let after = |room: &str| -> Vec<String> {
+        uses.keys().filter(|(from, _)| from == room).map(|(_, to)| to.clone()).collect()
+    };
+    let starts: BTreeSet<_> = uses.keys().map(|(from, _)| from.clone()).collect();
+    for start in starts {
+        let mut ways = vec![vec![start.clone()]];
+        let mut seen = BTreeSet::new();
+        while let Some(way) = ways.pop() {
+            for next in way.last().map(|room| after(room)).unwrap_or_default() {
+                let longer = [way.as_slice(), std::slice::from_ref(&next)].concat();
+                if next == start {
+                    let steps = longer.windows(2).filter_map(|step| {
+                        let [from, to] = step else { return None };
+                        let module = uses.get(&(from.clone(), to.clone()))?;
+                        Some(format!("{from} → {to} in {module}"))
+                    });
+                    return Some(steps.collect::<Vec<_>>().join(", "));
+                }
+                if seen.insert(next) {
+                    ways.push(longer);
+                }
             }
         }
     }
-    rooms
+    None
 }
 
 #[test]
@@ -212,7 +243,7 @@ fn a_type_is_defined_once() -> Result<()> {
 
 #[test]
 fn the_engine_knows_no_kind_and_kinds_do_not_know_one_another() -> Result<()> {
-    let rooms = rooms(&modules()?);
+    let rooms = uses(&modules()?, &[]);
     for (kind, allowed) in KINDS {
         for room in ["engine"].into_iter().chain(KINDS.map(|(kind, _)| kind)) {
             let knows = rooms.get(&(room.to_owned(), kind.to_owned()));
@@ -230,35 +261,32 @@ fn the_engine_knows_no_kind_and_kinds_do_not_know_one_another() -> Result<()> {
 
 #[test]
 fn no_folder_is_in_a_circle() -> Result<()> {
-    let rooms = rooms(&modules()?);
-    let after = |room: &str| -> Vec<String> {
-        rooms.keys().filter(|(from, _)| from == room).map(|(_, to)| to.clone()).collect()
-    };
-    let starts: BTreeSet<_> = rooms.keys().map(|(from, _)| from.clone()).collect();
-    for start in starts {
-        let mut ways = vec![vec![start.clone()]];
-        let mut seen = BTreeSet::new();
-        while let Some(way) = ways.pop() {
-            for next in way.last().map(|room| after(room)).unwrap_or_default() {
-                let longer = [way.as_slice(), std::slice::from_ref(&next)].concat();
-                if next == start {
-                    let steps = longer.windows(2).filter_map(|step| {
-                        let [from, to] = step else { return None };
-                        let module = rooms.get(&(from.clone(), to.clone()))?;
-                        Some(format!("{from} → {to} in {module}"))
-                    });
-                    let steps: Vec<_> = steps.collect();
-                    anyhow::bail!(
-                        "These folders of src need one another: {}. Move what both need to where neither has to look back.",
-                        steps.join(", ")
-                    );
-                }
-                if seen.insert(next) {
-                    ways.push(longer);
-                }
-            }
+    let modules = modules()?;
+    if let Some(circle) = circle(&uses(&modules, &[])) {
+        anyhow::bail!(
+            "These folders of src need one another: {circle}. Move what both need to where neither has to look back."
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn no_file_of_a_kind_is_in_a_circle() -> Result<()> {
+    let modules = modules()?;
+    let is_of_kind = |module: &&Module| KINDS.iter().any(|(kind, _)| module.room() == Some(*kind));
+    let mut count = 0;
+    for parent in modules.iter().filter(is_of_kind) {
+        let uses = uses(&modules, &parent.path);
+        count += uses.len();
+        if let Some(circle) = circle(&uses) {
+            anyhow::bail!(
+                "These files of {} need one another: {circle}. Move what both need into a file of its own, or pass a part \
+                 instead of the whole.",
+                parent.name()
+            );
         }
     }
+    ensure!(count > 50, "only {count} uses were found");
     Ok(())
 }
 

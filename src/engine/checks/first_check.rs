@@ -6,19 +6,16 @@
 //! the checks of many resources are spread over the whole interval. Where the status shows that no process ran at that
 //! point, the checks are made soon.
 
-use std::{
-    hash::{DefaultHasher, Hasher},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::engine::run_record::CHECK_TIME_LAG;
+use crate::{engine::run_record::CHECK_TIME_LAG, jitter};
 
 /// The moment at which a process learnt from the status of a resource that its checks had passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    share: u64,
+    share: f64,
     wall: Timestamp,
     since: Instant,
     /// When the checks were made last, as the status tells.
@@ -34,9 +31,7 @@ const OVERDUE_SHARE: u32 = 10;
 impl Spread {
     /// The moment for the resource of this uid, which is now.
     pub fn new(uid: &str, wall: Timestamp, now: Instant) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(uid.as_bytes());
-        Self { share: hasher.finish(), wall, since: now, last_check: None }
+        Self { share: jitter::of(uid), wall, since: now, last_check: None }
     }
 
     /// The same for checks that a status says were made then.
@@ -58,8 +53,7 @@ impl Spread {
 
     /// The resource's own point of a span of time.
     fn point(self, span: Duration) -> Duration {
-        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
-        Duration::from_millis(self.share % span)
+        span.mul_f64(self.share)
     }
 
     fn until_own_point(self, interval: Duration) -> Duration {

@@ -13,7 +13,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::report::without_advice;
+use super::advice::without_advice;
 use crate::engine::{
     Account, CheckHistory, CheckedInputs, Context, Finding, Kind, Prepared, fetch, prepare, references,
     watching::{health::WatchHandle, undecodable::Guarded},

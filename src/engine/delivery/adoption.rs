@@ -8,6 +8,7 @@ use kube::Client;
 use crate::{
     api::{AdoptionPolicy, Reason},
     engine::{Fetched, ObjectKey, Reference, Requirement, Values, fetch},
+    error::StepError,
     problem::Problem,
     sensitive::Sensitive,
     workloads::{EntryHolder, PresentVariable, Target, ValueOrigin, ValuePart},
@@ -42,7 +43,7 @@ pub(super) async fn read(
     namespace: &str,
     target: &Target,
     present: &[PresentVariable],
-) -> Result<Result<Present, Problem>, kube::Error> {
+) -> Result<Present, StepError> {
     let parts = present.iter().flat_map(|variable| match &variable.value {
         ValueOrigin::Parts(parts) => parts.as_slice(),
         ValueOrigin::Unknown(_) => &[],
@@ -54,7 +55,7 @@ pub(super) async fn read(
         })
         .collect();
     let objects = fetch(client, namespace, &references).await?;
-    Ok(resolve(target, present, &objects))
+    Ok(resolve(target, present, &objects)?)
 }
 
 /// The values that others have set, from the objects to which their entries refer.

@@ -81,7 +81,7 @@ pub(in crate::engine) async fn claim<K: Kind>(object: &K, context: &Context<K>, 
     let namespace = object.namespace().unwrap_or_default();
     // An error in reading the target is reported by the resource that delivers there, so it is not repeated here.
     match workloads::read(&context.client, &namespace, target).await {
-        Ok(Ok(Some(seen))) => competition.at(target, &seen).claim(),
+        Ok(Some(seen)) => competition.at(target, &seen).claim(),
         _ => claim,
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{
     Delivered, Progress,
     adoption::{self, Checks, Present},
-    error::DeliveryError,
     plan::{DesiredRevision, proven_before},
     revisions::{self, RevisionState},
     step::{DeliveryRun, TargetView},
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     api::AdoptionPolicy,
     engine::{Kind, Values},
+    error::StepError,
     workloads::{AppliedState, Change, Delivery, TargetSnapshot},
 };
 
@@ -43,7 +43,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         view: &TargetView<'_>,
         desired: DesiredRevision<'_>,
         delivery: Option<&Delivery<'_>>,
-    ) -> Result<Handover, DeliveryError> {
+    ) -> Result<Handover, StepError> {
         let TargetView { seen, here, standing, .. } = view;
         let plain = || seen.change(&self.owner, delivery, &self.displaced_owners());
         let Some(delivery) = delivery else { return Ok(Handover::Change(plain()?)) };
@@ -77,7 +77,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         &self,
         seen: &TargetSnapshot,
         delivery: &Delivery<'_>,
-    ) -> Result<Occupied, DeliveryError> {
+    ) -> Result<Occupied, StepError> {
         let policy = self.object.common().target.as_ref().map(|target| target.adopt).unwrap_or_default();
         let present = seen.present(&self.owner, delivery, &self.displaced_owners());
         if policy == AdoptionPolicy::Never || !adoption::is_occupied(&present) {
@@ -86,7 +86,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         // Entries that cannot be taken over whatever their values are reported first, because that error names
         // their place.
         seen.take_over(&self.owner, delivery)?;
-        let present = adoption::read(&self.context.client, self.namespace, self.target, &present).await??;
+        let present = adoption::read(&self.context.client, self.namespace, self.target, &present).await?;
         present.judge(policy, delivery.values, self.target)?;
         Ok(Occupied::Adoptable(present))
     }
@@ -98,7 +98,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         present: Present,
         standing: &AppliedState,
         proven: Option<u64>,
-    ) -> Result<Option<Values>, DeliveryError> {
+    ) -> Result<Option<Values>, StepError> {
         let proven = match proven {
             Some(number) => revisions::values(&self.context.client, self.object, number).await?,
             None => None,

@@ -5,30 +5,33 @@
 //! with their states, and the target. A process that is killed after any write therefore leaves nothing that the
 //! next run cannot finish.
 //!
-//! The modules in reading order: [`plan`] (decides), [`step`] (carries out), [`revisions`] (the numbered
+//! The modules in reading order: [`published`] (what of the published values is delivered), [`plan`] (decides),
+//! [`step`] (carries out), [`roll_out`] and [`write`](mod@write) (the parts of a step), [`revisions`] (the numbered
 //! Secrets), [`contest`] (who else wants to write to the same target), [`handover`] (how a target gets from other
 //! people's entries to ours), [`adoption`] (reads entries of other people before they are taken over),
 //! [`shared_target`] (resources that write together), [`rollback`] (checks earlier values before they are used
-//! again), [`withdraw`] (removes everything), [`target_checks`] (reports what the target itself shows),
-//! [`requeue`] (when to read the target again), [`messages`] (the texts for people) and
-//! [`DeliveryError`](error::DeliveryError) (what keeps values from a target).
+//! again), [`withdraw`] (removes everything), [`target_checks`] (reports what the target itself shows), [`requeue`]
+//! (when to read the target again), and [`messages`] (the texts for people).
 
 mod adoption;
 mod contest;
-mod error;
 mod handover;
 mod messages;
 mod plan;
+mod published;
 mod requeue;
 mod revisions;
+mod roll_out;
 mod rollback;
 mod shared_target;
 mod step;
 mod target_checks;
 mod withdraw;
+mod write;
 
 pub(super) use adoption::Checks;
 pub(super) use contest::claim;
+pub(super) use published::deliver_published;
 pub(super) use requeue::{requeue_after, withdraw_all};
 pub(super) use target_checks::looks;
 pub(super) use withdraw::{Withdrawal, WithdrawalPace, is_absent, withdraw};
@@ -40,12 +43,12 @@ use kube::ResourceExt;
 use super::{Context, Kind, TargetSharing, Values, precedence::Proof, publish::secret::owner_in_targets};
 use crate::{
     api::{RECHECK_ANNOTATION, Reason},
-    error::Error,
+    error::{Error, StepError},
     problem::{Problem, quote},
     workloads::{self, Environment, Target},
 };
 
-use self::{contest::Contest, error::DeliveryError, step::DeliveryRun};
+use self::{contest::Contest, step::DeliveryRun};
 
 /// The outcome of a delivery, as the status reports it.
 pub struct Delivered {
@@ -123,8 +126,8 @@ pub(super) async fn deliver<K: Kind>(
 ) -> Result<Delivered, Error> {
     match try_to_deliver(object, context, target, offer, (checks, proof)).await {
         Ok(delivered) => Ok(delivered),
-        Err(DeliveryError::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
-        Err(DeliveryError::Error(error)) => {
+        Err(StepError::Problem(problem)) => Ok(Delivered::nothing(Progress::Failed(problem))),
+        Err(StepError::Error(error)) => {
             let what = format!("what is to be delivered to {target}");
             let problem = context.rejected(object, &what, error)?;
             Ok(Delivered::nothing(Progress::Failed(problem)))
@@ -138,7 +141,7 @@ async fn try_to_deliver<K: Kind>(
     target: &Target,
     offer: DeliverableValues<'_>,
     (checks, proof): (Checks, Proof),
-) -> Result<Delivered, DeliveryError> {
+) -> Result<Delivered, StepError> {
     let namespace = object.namespace().unwrap_or_default();
     let Some(mut competition) = Contest::of(object, context, proof).await else {
         return Ok(Delivered::nothing(Progress::NotPublished));
@@ -149,7 +152,7 @@ async fn try_to_deliver<K: Kind>(
     }
     if K::TARGET_SHARING == TargetSharing::Merged
         && competition.is_real()
-        && let Some(seen) = workloads::read(&context.client, &namespace, target).await??
+        && let Some(seen) = workloads::read(&context.client, &namespace, target).await?
     {
         competition = competition.at(target, &seen);
     }

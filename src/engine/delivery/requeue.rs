@@ -8,7 +8,7 @@ use super::{Delivered, Progress, Withdrawal, WithdrawalPace, withdraw};
 use crate::{
     api::{ConditionType, Reason, Status, names::EventReason},
     engine::{Context, EventDraft, Kind, cache::MISSING_AGAIN, finalizer::Finalizer},
-    error::Error,
+    error::{Error, StepError},
     problem::Problem,
 };
 
@@ -61,10 +61,11 @@ pub(in crate::engine) async fn withdraw_all<K: Kind>(object: &K, context: &Conte
     if !has_delivered && !Finalizer::Target.holds(object) {
         return Ok(());
     }
-    match withdraw(object, context, None, WithdrawalPace::AfterHeirs).await? {
+    match withdraw(object, context, None, WithdrawalPace::AfterHeirs).await {
         Ok(Withdrawal::Complete) => context.let_go(object, &[Finalizer::Target]).await,
         Ok(Withdrawal::PodsRemain) => Ok(()),
-        Err(problem) => {
+        Err(StepError::Error(error)) => Err(error),
+        Err(StepError::Problem(problem)) => {
             if context.memory.is_news(object, &problem.message) {
                 context.publish_event(object, &stays(&problem));
             }

@@ -11,9 +11,11 @@ use crate::{
     },
     engine::{
         CA_FILE, CheckContext, CheckRun, Context, Finding, Findings, Inputs, Kind, Planned, Reference,
-        Values, checks::report::without_advice, fetch, reconcile::stopped,
+        Values,
+        checks::{advice::without_advice, examine::stopped},
+        fetch,
     },
-    error::Error,
+    error::{Error, StepError},
     net::Trust,
     problem::Problem,
 };
@@ -61,11 +63,14 @@ pub(super) async fn check<K: Kind>(
     // spec are used.
     let is_unsaid =
         source == RevisionSource::Target || newest.is_none_or(|newest| newest.get(CA_FILE).is_none());
-    let trust =
-        if is_unsaid { trusted(object, context).await? } else { Ok(context.network.system_trust.clone()) };
-    let trust = match trust {
-        Ok(trust) => trust,
-        Err(problem) => return Ok(RollbackCheck::Unknown(problem.message)),
+    let trust = if is_unsaid {
+        match trusted(object, context).await {
+            Ok(trust) => trust,
+            Err(StepError::Problem(problem)) => return Ok(RollbackCheck::Unknown(problem.message)),
+            Err(StepError::Error(error)) => return Err(error),
+        }
+    } else {
+        context.network.system_trust.clone()
     };
     let Some(plan) = object.plan_of(values, &trust) else {
         return Ok(RollbackCheck::Unknown(format!(
@@ -96,14 +101,14 @@ pub(super) async fn check<K: Kind>(
 }
 
 /// The certificate authorities that the present spec trusts.
-async fn trusted<K: Kind>(object: &K, context: &Context<K>) -> Result<Result<Trust, Problem>, Error> {
+async fn trusted<K: Kind>(object: &K, context: &Context<K>) -> Result<Trust, StepError> {
     let bundle = Reference::ca_bundle(object.common().tls.as_ref());
     let references: Vec<_> = bundle.iter().cloned().collect();
     let namespace = object.namespace().unwrap_or_default();
     let objects = fetch(&context.client, &namespace, &references).await?;
     let system = &context.network.system_trust;
     let inputs = Inputs::resolve(&[], bundle.as_ref(), &objects, system, |_| true);
-    Ok(inputs.map(|inputs| inputs.trust))
+    Ok(inputs?.trust)
 }
 
 fn have_same_credential<K: Kind>(values: &Values, newest: Option<&Values>) -> bool {

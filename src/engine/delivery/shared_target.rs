@@ -6,7 +6,6 @@ use kube::{Api, ResourceExt};
 use super::{
     DeliverableValues, Delivered, Progress, Withdrawal, WithdrawalPace,
     contest::Contest,
-    error::DeliveryError,
     revisions::{self, RevisionState},
     withdraw,
 };
@@ -18,6 +17,7 @@ use crate::{
         precedence::{self, PublicationState},
         publish::secret::{OWNER_ANNOTATION, values_of},
     },
+    error::StepError,
     problem::Problem,
     workloads::{self, Target},
 };
@@ -29,7 +29,7 @@ pub(super) async fn joined<K: Kind>(
     competition: &Contest,
     offer: DeliverableValues<'_>,
     target: &Target,
-) -> Result<Option<Values>, DeliveryError> {
+) -> Result<Option<Values>, StepError> {
     let Contest { contender: own, others } = competition;
     let published = match offer {
         _ if K::TARGET_SHARING == TargetSharing::Exclusive => return Ok(None),
@@ -70,16 +70,16 @@ pub(super) async fn report_as_follower<K: Kind>(
     target: &Target,
     offer: DeliverableValues<'_>,
     leader: &Contender,
-) -> Result<Delivered, DeliveryError> {
+) -> Result<Delivered, StepError> {
     let (DeliverableValues::Current(own) | DeliverableValues::Held(own)) = offer else {
         return Ok(Delivered::nothing(Progress::NotPublished));
     };
     let namespace = object.namespace().unwrap_or_default();
     let client = &context.client;
     let (kind, name) = (&leader.kind, &leader.name);
-    let seen = workloads::read(client, &namespace, target).await??;
+    let seen = workloads::read(client, &namespace, target).await?;
     if let Some(theirs) = leader.target.as_ref().filter(|theirs| !target.is_within(theirs)) {
-        return Err(DeliveryError::Problem(Problem::new(
+        return Err(StepError::Problem(Problem::new(
             Reason::FieldConflict,
             format!(
                 "The older {kind} \"{name}\" writes for all of them, but to {theirs} only, and this resource names {target}. Give both the same spec.target."
@@ -101,7 +101,7 @@ pub(super) async fn report_as_follower<K: Kind>(
     // Entries that the resource wrote itself, before there was an older one, have been taken over by that one, so
     // they are removed.
     if Finalizer::Target.holds(object)
-        && withdraw(object, context, None, WithdrawalPace::AtOnce).await?? == Withdrawal::Complete
+        && withdraw(object, context, None, WithdrawalPace::AtOnce).await? == Withdrawal::Complete
     {
         context.let_go(object, &[Finalizer::Target]).await?;
     }

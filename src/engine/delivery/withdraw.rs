@@ -10,13 +10,11 @@ use kube::ResourceExt;
 
 use super::{
     STEPS,
-    error::DeliveryError,
     revisions::{self, Revision},
 };
 use crate::{
     engine::{Contender, Context, Kind, precedence, publish::secret::owner_in_targets},
-    error::Error,
-    problem::Problem,
+    error::{Error, StepError},
     workloads::{self, Target},
 };
 
@@ -47,8 +45,12 @@ pub(in crate::engine) async fn is_absent<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let owner = owner_in_targets(object);
     for target in target.into_iter().flat_map(Target::objects) {
-        let seen = workloads::read(&context.client, &namespace, target).await?;
-        if seen.ok().flatten().is_some_and(|seen| !seen.standing(&owner).numbers.is_empty()) {
+        let seen = match workloads::read(&context.client, &namespace, target).await {
+            Ok(seen) => seen,
+            Err(StepError::Problem(_)) => None,
+            Err(StepError::Error(error)) => return Err(error),
+        };
+        if seen.is_some_and(|seen| !seen.standing(&owner).numbers.is_empty()) {
             return Ok(false);
         }
     }
@@ -62,13 +64,12 @@ pub(in crate::engine) async fn withdraw<K: Kind>(
     context: &Context<K>,
     kept: Option<&Target>,
     pace: WithdrawalPace,
-) -> Result<Result<Withdrawal, Problem>, Error> {
+) -> Result<Withdrawal, StepError> {
     match try_to_withdraw(object, context, kept, pace).await {
-        Ok(withdrawal) => Ok(Ok(withdrawal)),
-        Err(DeliveryError::Problem(problem)) => Ok(Err(problem)),
-        Err(DeliveryError::Error(error)) => {
-            context.rejected(object, "what takes the entries out of a target", error).map(Err)
+        Err(StepError::Error(error)) => {
+            Err(context.rejected(object, "what takes the entries out of a target", error)?.into())
         }
+        ended => ended,
     }
 }
 
@@ -77,7 +78,7 @@ async fn try_to_withdraw<K: Kind>(
     context: &Context<K>,
     kept: Option<&Target>,
     pace: WithdrawalPace,
-) -> Result<Withdrawal, DeliveryError> {
+) -> Result<Withdrawal, StepError> {
     let client = &context.client;
     let all = revisions::list(client, object).await?;
     let is_elsewhere = |revision: &&Revision| kept.is_none_or(|kept| !revision.is_within(kept));
@@ -142,14 +143,14 @@ async fn emptied<K: Kind>(
     context: &Context<K>,
     target: &Target,
     revisions: &[Revision],
-) -> Result<Option<BTreeSet<u64>>, DeliveryError> {
+) -> Result<Option<BTreeSet<u64>>, StepError> {
     let client = &context.client;
     let namespace = object.namespace().unwrap_or_default();
     let mut owner = owner_in_targets(object);
     for _ in 0..STEPS {
-        let Some(seen) = workloads::read(client, &namespace, target).await?? else {
+        let Some(seen) = workloads::read(client, &namespace, target).await? else {
             // Pods of the target may outlive it.
-            return Ok(Some(workloads::in_use(client, &namespace, None, &owner).await??));
+            return Ok(Some(workloads::in_use(client, &namespace, None, &owner).await?));
         };
         let numbers = seen.standing(&owner).numbers;
         let unlisted = revisions::look_up(client, object, target, &numbers, revisions).await?;
@@ -159,8 +160,8 @@ async fn emptied<K: Kind>(
         }
         owner = owner.excluding(unlisted.foreign);
         match seen.change(&owner, None, &[])? {
-            None => return Ok(Some(workloads::in_use(client, &namespace, Some(&seen), &owner).await??)),
-            Some(change) => workloads::apply_change(client, &namespace, &seen, &owner, &change).await??,
+            None => return Ok(Some(workloads::in_use(client, &namespace, Some(&seen), &owner).await?)),
+            Some(change) => workloads::apply_change(client, &namespace, &seen, &owner, &change).await?,
         };
     }
     Ok(None)

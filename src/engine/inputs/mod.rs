@@ -1,10 +1,11 @@
 //! Resolves the references of a spec to values, and cleans and judges them. In reading order: `references` (where
-//! references lead, and reading those objects), this module (from objects to values), `secret_value` (values that
-//! look like a mistake), `validate` (whether a spec makes sense by itself), and `fingerprint` (the identity of
-//! inputs across processes).
+//! references lead, and reading those objects), `resolve` (the step in a run), this module (from objects to values),
+//! `secret_value` (values that look like a mistake), `validate` (whether a spec makes sense by itself), and
+//! `fingerprint` (the identity of inputs across processes).
 
 pub(super) mod fingerprint;
 pub(super) mod references;
+pub(super) mod resolve;
 pub(super) mod secret_value;
 pub(super) mod validate;
 

@@ -1,6 +1,8 @@
-//! Decides what the published Secret must hold. [`decide`] is pure; `secret` reads and writes the Secret itself.
+//! Decides what the published Secret must hold. [`decide`] is pure; `write` is the step in a run, and
+//! `secret` reads and writes the Secret itself.
 
 pub(super) mod secret;
+pub(super) mod write;
 
 use super::Values;
 use crate::{api::PublishPolicy, problem::Problem};

@@ -11,6 +11,7 @@ use crate::engine::{
 };
 use crate::{
     api::{DeletionPolicy, Reason, common::is_object_name},
+    error::StepError,
     problem::Problem,
     sensitive::Sensitive,
     workloads::Owner,
@@ -195,13 +196,13 @@ pub async fn ensure<K: Kind>(
     object: &K,
     present: Option<&Secret>,
     wanted: &SecretContent,
-) -> Result<Result<SecretWrite, Problem>, kube::Error> {
+) -> Result<SecretWrite, StepError> {
     if matches!((wanted, present), (SecretContent::AsIs, None) | (SecretContent::Untouched, _)) {
-        return Ok(Ok(SecretWrite::Unchanged));
+        return Ok(SecretWrite::Unchanged);
     }
     let desired = compose(present, object, wanted);
     if present == Some(&desired) {
-        return Ok(Ok(SecretWrite::Unchanged));
+        return Ok(SecretWrite::Unchanged);
     }
     let api = api(&context.client, object);
     let parameters = PostParams { field_manager: Some(field_manager::<K>()), ..PostParams::default() };
@@ -212,18 +213,19 @@ pub async fn ensure<K: Kind>(
     match written {
         Ok(secret) => {
             context.registry.observe(object, published(object), Some(version_of(&secret.metadata)));
-            Ok(Ok(SecretWrite::Changed))
+            Ok(SecretWrite::Changed)
         }
         Err(kube::Error::Api(status)) if status.is_invalid() && is_immutable(present) => {
-            Ok(Err(Problem::new(
+            Err(Problem::new(
                 Reason::SecretImmutable,
                 format!(
                     "Somebody made the Secret \"{}\" immutable, so it keeps the values that it has. Delete it, and it is made anew at once; a pod that starts in between waits for it.",
                     secret_name(object),
                 ),
-            )))
+            )
+            .into())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -162,12 +161,6 @@ pub(in crate::engine) fn wait(failures: u32, first: Duration, longest: Duration,
     pause.mul_f64(f64::midpoint(1.0, share.clamp(0.0, 1.0)))
 }
 
-/// A random number between 0 and 1.
-pub(in crate::engine) fn random_share() -> f64 {
-    let random = RandomState::new().hash_one(()) >> 32;
-    u32::try_from(random).map_or(0.0, f64::from) / f64::from(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use kube::core::{Status, response::StatusDetails};
@@ -196,8 +189,6 @@ mod tests {
             assert_eq!(wait(1, FIRST, LONGEST, share), Duration::from_millis(pause));
         }
         assert!(wait(u32::MAX, FIRST, LONGEST, 0.0) >= LONGEST / 2);
-        let shares: Vec<_> = (0..8).map(|_| random_share()).collect();
-        assert!(shares.iter().any(|share| (share - shares[0]).abs() > f64::EPSILON), "{shares:?}");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::ResourceExt;
 
-use super::conditions::{WORTH_A_LOOK, count_warnings, names_of_warnings};
+use super::warnings::{WORTH_A_LOOK, count_warnings, names_of_warnings};
 use crate::engine::Publication;
 use crate::{
     api::{CheckResult, ConditionType, Reason, Status, names::EventReason},

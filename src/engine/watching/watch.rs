@@ -26,7 +26,7 @@ use super::{
     health::WatchHandle,
     trouble::{WatchedPlace, is_gone, trouble},
 };
-use crate::engine::scheduling::backoff::{random_share, wait};
+use crate::engine::scheduling::backoff::wait;
 
 /// How long the API server may keep one watch open, in seconds.
 const WATCH_SECONDS: u32 = 290;
@@ -214,7 +214,7 @@ where
     }
 
     async fn pause(&mut self) {
-        let pause = wait(self.failures, FIRST_PAUSE, LONGEST_PAUSE, random_share());
+        let pause = wait(self.failures, FIRST_PAUSE, LONGEST_PAUSE, crate::jitter::random());
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(pause).await;
     }

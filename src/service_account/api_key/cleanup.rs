@@ -1,17 +1,18 @@
 //! Revokes the keys that were generated for a resource, when that resource is deleted.
 
 use super::{
-    Current,
     keys::{KeyOrigin, MARK, RemoteKey},
-    record,
+    plan::leaves_keys,
+    record::{self, Current},
+    settings::ApiKeySettings,
 };
 use crate::{
-    api::{Reason, ServiceAccount},
-    engine::{CA_FILE, CheckContext, Kind, RemoteState, Values},
+    api::Reason,
+    engine::{CA_FILE, CheckContext, RemoteState, Values},
     instance::{BaseUrl, Credential, Instance, ServerRefusal},
     net::{CaBundle, HttpClient, Trust},
     problem::{Problem, enumerate},
-    service_account::settings::{AccountSettings, CredentialSettings, ServiceAccountSettings},
+    service_account::account::AccountSettings,
 };
 
 /// Revokes every key that was generated for the resource. The published one is revoked last, since the requests are
@@ -20,17 +21,16 @@ use crate::{
 /// The objects that the spec refers to may be gone already, so the key, the server and the trusted authorities come
 /// from the published Secret.
 pub(in crate::service_account) async fn cleanup(
-    object: &ServiceAccount,
+    account: &AccountSettings,
+    settings: &ApiKeySettings,
     context: &CheckContext<'_>,
 ) -> Result<(), Problem> {
-    let ServiceAccountSettings { account, credentials } = object.parse()?;
-    let CredentialSettings::ApiKey(settings) = credentials else { return Ok(()) };
-    if super::leaves_keys(&account, &settings) {
+    if leaves_keys(account, settings) {
         return Ok(());
     }
-    let keys = known(&account, context);
+    let keys = known(account, context);
     let published = settings.published.as_ref();
-    revoke_all(&account, &keys, published, context).await.map_err(|Problem { reason, message }| {
+    revoke_all(account, &keys, published, context).await.map_err(|Problem { reason, message }| {
         Problem::new(
             reason,
             format!(
@@ -45,21 +45,13 @@ pub(in crate::service_account) async fn cleanup(
 
 /// Whether keys were generated for the resource that must be revoked when it is deleted.
 pub(in crate::service_account) fn remote_state(
-    object: &ServiceAccount,
+    account: &AccountSettings,
+    settings: &ApiKeySettings,
     published: Option<&Values>,
 ) -> RemoteState {
-    let Ok(ServiceAccountSettings { account, credentials: CredentialSettings::ApiKey(settings) }) =
-        object.parse()
-    else {
-        return RemoteState::None;
-    };
-    let record = published.and_then(|values| Current::read_of(values, &account)).map(|held| held.record);
+    let record = published.and_then(|values| Current::read_of(values, account)).map(|held| held.record);
     let has_generated = settings.published.is_some() || record.is_some_and(|record| record.key_id.is_some());
-    if has_generated && !super::leaves_keys(&account, &settings) {
-        RemoteState::Remote
-    } else {
-        RemoteState::None
-    }
+    if has_generated && !leaves_keys(account, settings) { RemoteState::Remote } else { RemoteState::None }
 }
 
 /// The keys with which the server can be asked, each with its server: first the key in use, then the others that

@@ -1,8 +1,8 @@
 //! Finds or creates the account in the team, as long as there is no API key of it yet.
 
 use super::{
-    super::{ServiceAccountPlan as WholePlan, settings::AccountSettings},
-    AccountPresence, ApiKeyEvidence, ApiKeyPlan,
+    super::account::AccountSettings,
+    plan::{AccountPresence, ApiKeyEvidence, ApiKeyPlan},
 };
 use crate::{
     api::{CheckName, RECHECK_ANNOTATION, Reason, names::Resolution, service_account::AccountStatus},
@@ -15,30 +15,30 @@ use crate::{
 /// Looks for the account, and reports what a person must do next. Records `ManualStepRequired`, and also
 /// `Membership` unless the account does not exist yet.
 pub(super) async fn look_up(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     admin: &Sensitive,
     instance: Instance<'_>,
     report: &mut Report,
 ) -> ApiKeyEvidence {
-    let account = match find(plan, admin, instance).await {
+    let found = match find(account, admin, instance).await {
         Ok(None) => AccountPresence::Absent,
-        Ok(Some(account)) => {
-            report.record(CheckName::Membership, Ok(made(plan)));
-            AccountPresence::Present(account)
+        Ok(Some(present)) => {
+            report.record(CheckName::Membership, Ok(made(account)));
+            AccountPresence::Present(present)
         }
         Err(refusal) => {
             instance::check::<()>(report, CheckName::Membership, async { Err(refusal) }).await;
             return ApiKeyEvidence::default();
         }
     };
-    report.record::<()>(CheckName::ManualStepRequired, Err(manual_step(plan, own)));
-    ApiKeyEvidence { account, ..ApiKeyEvidence::default() }
+    report.record::<()>(CheckName::ManualStepRequired, Err(manual_step(account, own)));
+    ApiKeyEvidence { account: found, ..ApiKeyEvidence::default() }
 }
 
 /// Creates the account, and records `Membership`.
 pub(super) async fn create(
-    plan: &WholePlan,
+    account: &AccountSettings,
     admin: &Sensitive,
     instance: Instance<'_>,
     context: &CheckContext<'_>,
@@ -49,34 +49,34 @@ pub(super) async fn create(
         if let Some(refused) = context.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
             return Err(Problem::new(refused.reason, refused.message.clone()).into());
         }
-        let account = make(plan, admin, instance).await?;
-        Ok(made(plan).with(account))
+        let created = make(account, admin, instance).await?;
+        Ok(made(account).with(created))
     };
     match instance::check(report, CheckName::Membership, outcome).await {
-        Some(account) => ApiKeyEvidence { account: AccountPresence::Present(account), ..evidence },
+        Some(created) => ApiKeyEvidence { account: AccountPresence::Present(created), ..evidence },
         None => evidence,
     }
 }
 
 async fn find(
-    plan: &WholePlan,
+    account: &AccountSettings,
     admin: &Sensitive,
     instance: Instance<'_>,
 ) -> Result<Option<AccountStatus>, ServerRefusal> {
-    let name = &plan.account.account_name;
-    let team = team(plan, &credential(admin)?, instance).await?;
-    let account = team.members.into_iter().find(|member| member.username.as_ref() == Some(name));
-    match account.as_ref().and_then(|member| member.account_type.as_deref()) {
+    let name = &account.account_name;
+    let team = team(account, &credential(admin)?, instance).await?;
+    let found = team.members.into_iter().find(|member| member.username.as_ref() == Some(name));
+    match found.as_ref().and_then(|member| member.account_type.as_deref()) {
         Some(kind) if !kind.eq_ignore_ascii_case(SERVICE) => Err(Problem::new(
             Reason::AccountMismatch,
             format!(
                 "\"{name}\" in the team \"{}\" is no service account, but of the kind \"{}\", so it is not adopted. Set spec.accountName to a name that nobody has, or to a service account's.",
-                plan.account.home.team(),
+                account.home.team(),
                 quote(kind)
             ),
         )
         .into()),
-        _ => Ok(account.map(|member| AccountStatus { id: member.id, username: name.clone() })),
+        _ => Ok(found.map(|member| AccountStatus { id: member.id, username: name.clone() })),
     }
 }
 
@@ -84,26 +84,28 @@ async fn find(
 const SERVICE: &str = "SERVICE";
 
 async fn make(
-    plan: &WholePlan,
+    account: &AccountSettings,
     admin: &Sensitive,
     instance: Instance<'_>,
 ) -> Result<AccountStatus, ServerRefusal> {
-    let AccountSettings { account_name, home, .. } = &plan.account;
+    let AccountSettings { account_name, home, .. } = account;
     let credential = credential(admin)?;
     let asked = instance.create_service_account(&credential, account_name, home.team());
     // The remaining time is reserved for checking whether the account was created, in case there is no answer.
-    let made = match tokio::time::timeout(plan.account.time_limit.mul_f64(0.6), asked).await {
+    let made = match tokio::time::timeout(account.time_limit.mul_f64(0.6), asked).await {
         Ok(made) => made,
         Err(_) => Err(Problem::new(Reason::TimedOut, "The server did not answer in time.").into()),
     };
     let id = match made {
         Ok(id) => id,
-        Err(refusal) if is_unanswered(&refusal) => return unanswered(plan, admin, instance, refusal).await,
+        Err(refusal) if is_unanswered(&refusal) => {
+            return unanswered(account, admin, instance, refusal).await;
+        }
         Err(refusal) => return Err(of_administrator(refusal)),
     };
     // Without this check, a server that names accounts differently would be asked to create another one in every
     // run.
-    let members = team(plan, &credential, instance).await?.members;
+    let members = team(account, &credential, instance).await?.members;
     let username = members.into_iter().find(|member| member.id == id).and_then(|member| member.username);
     match username {
         Some(username) if username != *account_name => Err(Problem::new(
@@ -127,22 +129,22 @@ fn is_unanswered(refusal: &ServerRefusal) -> bool {
 /// Checks whether the account was created. If it cannot be found, the result is a refusal that needs a person,
 /// because asking again soon could create one account after the other.
 async fn unanswered(
-    plan: &WholePlan,
+    account: &AccountSettings,
     admin: &Sensitive,
     instance: Instance<'_>,
     refusal: ServerRefusal,
 ) -> Result<AccountStatus, ServerRefusal> {
-    if let Ok(Some(account)) = find(plan, admin, instance).await {
-        return Ok(account);
+    if let Ok(Some(found)) = find(account, admin, instance).await {
+        return Ok(found);
     }
-    let name = &plan.account.account_name;
+    let name = &account.account_name;
     Err(of_administrator(
         Problem::new(
             Reason::QueryFailed,
             format!(
                 "Whether the server made the account \"{name}\" is not known: {} If the team \"{}\" has a new service account of another name, set spec.accountName to that name. The account is asked for again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value.",
                 refusal.problem.message,
-                plan.account.home.team()
+                account.home.team()
             ),
         )
         .into(),
@@ -150,11 +152,11 @@ async fn unanswered(
 }
 
 async fn team(
-    plan: &WholePlan,
+    account: &AccountSettings,
     credential: &Credential,
     instance: Instance<'_>,
 ) -> Result<Entity, ServerRefusal> {
-    let name = plan.account.home.team();
+    let name = account.home.team();
     instance.entity(credential, name).await.map_err(of_administrator)?.ok_or_else(|| {
         Problem::new(
             Reason::AccessDenied,
@@ -179,15 +181,15 @@ fn of_administrator(
 }
 
 /// The message does not say whether the account was created or found, so that later runs produce the same one.
-fn made(plan: &WholePlan) -> Checked {
-    let AccountSettings { account_name, home, .. } = &plan.account;
+fn made(account: &AccountSettings) -> Checked {
+    let AccountSettings { account_name, home, .. } = account;
     Checked::passed((), format!("The account \"{account_name}\" is in the team \"{}\".", home.team()))
 }
 
 /// The problem that a person must make the first key: since release 0.77, a server gives nobody a key for another
 /// account.
-fn manual_step(plan: &WholePlan, own: &ApiKeyPlan) -> Problem {
-    let AccountSettings { account_name, home, base_url, .. } = &plan.account;
+fn manual_step(account: &AccountSettings, own: &ApiKeyPlan) -> Problem {
+    let AccountSettings { account_name, home, base_url, .. } = account;
     let (secret, key) = &own.settings.bootstrap;
     Problem::new(
         Reason::ManualStepRequired,

@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Current,
     keys::{KeyOrigin, RemoteKey, identify},
-    record::{Leftover, Previous, Record},
+    record::{Current, Leftover, Previous, Record, whole_seconds},
     settings::Rotation,
-    verify::whole_seconds,
 };
 
 /// What a decision depends on, apart from the keys.

@@ -1,6 +1,6 @@
 //! Checks whether the account is in the team, and also the person to whom its runs are attributed.
 
-use super::super::{ServiceAccountPlan as WholePlan, settings::TeamMembership};
+use super::super::account::{AccountSettings, TeamMembership};
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Report},
@@ -10,37 +10,37 @@ use crate::{
 
 /// Records `Membership`. `None` means that the check failed.
 pub(super) async fn check(
-    plan: &WholePlan,
+    account: &AccountSettings,
     instance: Instance<'_>,
     credential: &Credential,
     viewer: &Viewer,
     report: &mut Report,
 ) -> Option<()> {
-    instance::check(report, CheckName::Membership, judge(plan, instance, credential, viewer)).await
+    instance::check(report, CheckName::Membership, judge(account, instance, credential, viewer)).await
 }
 
 async fn judge(
-    plan: &WholePlan,
+    account: &AccountSettings,
     instance: Instance<'_>,
     credential: &Credential,
     viewer: &Viewer,
 ) -> Result<Checked, ServerRefusal> {
-    let team = plan.account.home.team();
+    let team = account.home.team();
     let listed = viewer.teams.iter().any(|name| name == team);
-    let attribution = plan.account.attribution.as_ref();
+    let attribution = account.attribution.as_ref();
     if listed && attribution.is_none() {
-        return Ok(Checked::passed((), member_of(&plan.account.home)));
+        return Ok(Checked::passed((), member_of(&account.home)));
     }
     let entity = instance.entity(credential, team).await?;
     let members = entity.map(|Entity { members, .. }| members).unwrap_or_default();
     if !listed && !members.iter().any(|member| member.id == viewer.id) {
-        return Err(not_a_member(plan, viewer).into());
+        return Err(not_a_member(account, viewer).into());
     }
     match attribution {
         Some(person) if !members.iter().any(|member| person.is(member)) => {
             Ok(Checked::warning((), Reason::NotAMember, person.is_missing_from(team)))
         }
-        _ => Ok(Checked::passed((), member_of(&plan.account.home))),
+        _ => Ok(Checked::passed((), member_of(&account.home))),
     }
 }
 
@@ -55,9 +55,9 @@ fn member_of(home: &TeamMembership) -> String {
     }
 }
 
-fn not_a_member(plan: &WholePlan, viewer: &Viewer) -> Problem {
-    let (account, team) = (&plan.account.account_name, plan.account.home.team());
-    let (field, clicks) = match &plan.account.home {
+fn not_a_member(account: &AccountSettings, viewer: &Viewer) -> Problem {
+    let (name, team) = (&account.account_name, account.home.team());
+    let (field, clicks) = match &account.home {
         TeamMembership::Team(_) => ("spec.team", "add it to the team in the web UI"),
         TeamMembership::Organization { .. } => {
             ("spec.organization.defaultTeam", "make that team its default team in the web UI")
@@ -66,7 +66,7 @@ fn not_a_member(plan: &WholePlan, viewer: &Viewer) -> Problem {
     Problem::new(
         Reason::NotAMember,
         format!(
-            "The account \"{account}\" is not in the team \"{team}\"; it is in {}. Correct {field}, or {clicks}.",
+            "The account \"{name}\" is not in the team \"{team}\"; it is in {}. Correct {field}, or {clicks}.",
             enumerate(&viewer.teams)
         ),
     )

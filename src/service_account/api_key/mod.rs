@@ -1,6 +1,6 @@
 //! Manages an account's API key, from the one that a person copied to the generated ones that replace it.
 //!
-//! In reading order: `settings` reads the spec. `record` determines which key is in use, `verify` proves it, and
+//! In reading order: `settings` reads the spec, and `plan` joins it with what it refers to. `record` determines which key is in use, `verify` proves it, and
 //! `membership` checks the team. While there is no key, `creation` finds or creates the account. `keys` interprets
 //! what the server lists, `decide` decides what to do about that, and `rotate` does it. `cleanup` revokes the keys
 //! of a deleted resource, and `status` fills the status and the events.
@@ -18,6 +18,7 @@ mod creation;
 mod decide;
 mod keys;
 mod membership;
+mod plan;
 mod record;
 mod rotate;
 mod settings;
@@ -25,77 +26,31 @@ mod status;
 mod verify;
 
 pub(super) use cleanup::{cleanup, remote_state};
+pub use plan::{ApiKeyEvidence, ApiKeyPlan};
 pub use settings::ApiKeySettings;
 pub(super) use status::{events, status_details};
 
 use jiff::Timestamp;
 
-use decide::{Circumstances, extend_overlaps, next_look, next_rotation};
-use record::{Current, Record};
+use decide::{extend_overlaps, next_look, next_rotation};
+use plan::{ADMIN, AccountPresence, BOOTSTRAP, adopt_key, candidate, circumstances, leaves_keys};
+use record::Current;
 use settings::AccountCreation;
 use verify::AcceptedKey;
 
-use super::{ServiceAccountPlan as WholePlan, render as common, settings::AccountSettings};
+use super::{
+    account::{AccountPlan, AccountSettings},
+    render as common,
+};
 use crate::{
     api::{
-        CheckName, DeletionPolicy,
-        service_account::{AccountStatus, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
+        CheckName,
+        service_account::{ApiKeySpec, ServiceAccountDetails},
     },
-    api_server::Now,
-    engine::{
-        CheckContext, Checked, Inputs, Maintenance, Reference, RemoteState, RenderContext, Report, Values,
-    },
+    engine::{CheckContext, Checked, Maintenance, Reference, RemoteState, RenderContext, Report, Values},
     instance::{ApiKey, Instance},
-    sensitive::Sensitive,
 };
 use keys::{KeyOrigin, RemoteKey};
-
-/// The field that refers to the key that a person copied.
-const BOOTSTRAP: &str = "spec.credentials.apiKey.bootstrapSecretRef";
-
-/// The field that refers to the administrator's key.
-const ADMIN: &str = "spec.credentials.apiKey.createWith.adminKeySecretRef";
-
-/// What checks and rendering need for this kind of credential.
-pub struct ApiKeyPlan {
-    settings: ApiKeySettings,
-    /// The key that a person copied, if the Secret has it.
-    bootstrap: Option<Sensitive>,
-    /// The administrator's key, if the spec refers to one.
-    admin: Option<Sensitive>,
-}
-
-/// What a run finds out in addition to the results of its checks.
-#[derive(Clone, Default)]
-pub struct ApiKeyEvidence {
-    /// Whether the server has the account.
-    account: AccountPresence,
-    /// The key that the server accepted.
-    current: Option<Current>,
-    /// Every key of the account, if all checks before the rotation passed.
-    keys: Option<Vec<RemoteKey>>,
-    /// The identifiers of the generated keys that are known to have been published last.
-    published: Vec<String>,
-}
-
-/// Whether the server has the account.
-#[derive(Clone, Default)]
-enum AccountPresence {
-    /// The server was not asked, or did not answer.
-    #[default]
-    Unknown,
-    /// The team has no such account.
-    Absent,
-    /// The team has the account.
-    Present(AccountStatus),
-}
-
-impl ApiKeyPlan {
-    /// Combines the parsed spec with the referenced values.
-    pub(super) fn new(settings: ApiKeySettings, inputs: &Inputs) -> Self {
-        Self { settings, bootstrap: inputs.get(BOOTSTRAP).cloned(), admin: inputs.get(ADMIN).cloned() }
-    }
-}
 
 /// The objects to which the spec refers. The key that a person copied is optional if the operator creates the
 /// account, so that the key cannot exist yet, or if the key may have been replaced and revoked already.
@@ -119,43 +74,42 @@ pub(super) fn checks(own: &ApiKeyPlan) -> Vec<CheckName> {
 
 /// Runs these checks.
 pub(super) async fn probe(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
     context: &CheckContext<'_>,
     report: &mut Report,
 ) -> ApiKeyEvidence {
-    let of_account = |values| Current::read_of(values, &plan.account);
+    let of_account = |values| Current::read_of(values, account);
     let (held, last) = (context.published.and_then(of_account), context.last_verified.and_then(of_account));
     conceal(own, [&held, &last].into_iter().flatten(), report);
     let in_use = Current::choose(held, last.clone());
     if let (Some(admin), None, None) = (&own.admin, &own.bootstrap, &in_use) {
-        return creation::look_up(plan, own, admin, instance, report).await;
+        return creation::look_up(account, own, admin, instance, report).await;
     }
-    let Some(AcceptedKey { current, account, viewer, credential }) =
-        verify::verify(plan, own, instance, (in_use, last.clone()), context.now.time, report).await
+    let Some(AcceptedKey { current, account: found, viewer, credential }) =
+        verify::verify(account, own, instance, (in_use, last.clone()), context.now.time, report).await
     else {
         return ApiKeyEvidence::default();
     };
     let evidence = ApiKeyEvidence {
-        account: AccountPresence::Present(account),
+        account: AccountPresence::Present(found),
         current: Some(current),
         ..ApiKeyEvidence::default()
     };
-    if membership::check(plan, instance, &credential, &viewer, report).await.is_none() {
+    if membership::check(account, instance, &credential, &viewer, report).await.is_none() {
         return evidence;
     }
     if own.settings.creation == AccountCreation::ByOperator {
         let message = "The account has an API key.";
         report.record(CheckName::ManualStepRequired, Ok(Checked::passed((), message)));
     }
-    let keys: Vec<_> =
-        viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &plan.account.uid)).collect();
+    let keys: Vec<_> = viewer.api_keys.iter().map(|listed| RemoteKey::new(listed, &account.uid)).collect();
     let mut published = published_last(own, context);
     // For a generated key the record has the identifier. A copied key must be found in the list.
     let last = last.filter(|last| last.record.key_id.is_none());
     published.extend(last.and_then(|last| keys::identify(&last.key, &keys).map(str::to_owned)));
-    let circumstances = circumstances(plan, own, &published, context);
+    let circumstances = circumstances(account, own, &published, context);
     let current = evidence
         .current
         .map(|current| Current { record: extend_overlaps(circumstances, &current, &keys), ..current });
@@ -177,22 +131,9 @@ fn published_last(own: &ApiKeyPlan, context: &CheckContext<'_>) -> Vec<String> {
     own.settings.published.iter().cloned().chain(held.filter_map(|held| held.record.key_id)).collect()
 }
 
-fn circumstances<'a>(
-    plan: &WholePlan,
-    own: &ApiKeyPlan,
-    published: &'a [String],
-    context: &CheckContext<'_>,
-) -> Circumstances<'a> {
-    // A run gets its time limit twice: once for its checks, and once for the rotation.
-    let patience = plan.account.time_limit.saturating_mul(2);
-    let (rotation, overlap) = (own.settings.rotation, own.settings.overlap);
-    let Now { time: now, earliest, latest, .. } = context.now;
-    Circumstances { rotation, overlap, patience, published, now, earliest, latest }
-}
-
 /// What must be done at the server after the checks, if anything.
 pub(super) fn maintenance(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
     context: &CheckContext<'_>,
@@ -213,21 +154,15 @@ pub(super) fn maintenance(
     let is_due = next.is_some_and(|next| next <= context.now.time);
     let has_ours =
         current.record.key_id.is_some() || keys.iter().any(|key| key.maker == KeyOrigin::Ourselves);
-    let leaves_keys = leaves_keys(&plan.account, &own.settings);
+    let leaves_keys = leaves_keys(account, &own.settings);
     let remote_state =
         if leaves_keys || !(is_due || has_ours) { RemoteState::None } else { RemoteState::Remote };
     Some(Maintenance { check: CheckName::KeyRotation, remote_state })
 }
 
-/// Whether the generated keys stay valid when the resource is deleted. If the Secret is retained, its key must keep
-/// working.
-fn leaves_keys(account: &AccountSettings, settings: &ApiKeySettings) -> bool {
-    settings.deletion_policy == KeyDeletionPolicy::Orphan || account.deletion_policy == DeletionPolicy::Retain
-}
-
 /// Does what `maintenance` announced.
 pub(super) async fn maintain(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
     context: &CheckContext<'_>,
@@ -235,21 +170,21 @@ pub(super) async fn maintain(
     report: &mut Report,
 ) -> ApiKeyEvidence {
     if let (AccountPresence::Absent, Some(admin)) = (&evidence.account, &own.admin) {
-        return creation::create(plan, admin, instance, context, evidence, report).await;
+        return creation::create(account, admin, instance, context, evidence, report).await;
     }
-    rotate::rotate(plan, own, instance, context, evidence, report).await
+    rotate::rotate(account, own, instance, context, evidence, report).await
 }
 
 /// When the key must be replaced or another one revoked. A time that has passed already is left out: this run tried
 /// and failed, and the key in use still works.
 pub(super) fn renew_at(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     evidence: &ApiKeyEvidence,
     context: &CheckContext<'_>,
 ) -> Option<Timestamp> {
     let current = evidence.current.as_ref()?;
-    let circumstances = circumstances(plan, own, &evidence.published, context);
+    let circumstances = circumstances(account, own, &evidence.published, context);
     let next = own.settings.rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let look = next_look(circumstances, current, evidence.keys.as_deref().unwrap_or_default());
     next.into_iter().chain(look).filter(|time| *time > context.now.time).min()
@@ -268,39 +203,16 @@ pub(super) fn placeholder_evidence(own: &ApiKeyPlan) -> ApiKeyEvidence {
 ///
 /// If the run found nothing out, the key stays the one in use, so that an outage changes nothing.
 pub(super) fn render(
-    plan: &WholePlan,
+    plan: &AccountPlan,
     own: &ApiKeyPlan,
     evidence: Option<&ApiKeyEvidence>,
     context: &RenderContext<'_>,
 ) -> Option<Values> {
-    let held = || context.current.and_then(|values| Current::read_of(values, &plan.account));
+    let held = || context.current.and_then(|values| Current::read_of(values, &plan.settings));
     let accepted = evidence.and_then(|evidence| evidence.current.clone());
     let Current { key, record } = accepted.or_else(|| candidate(own, held()))?;
     let mut values = common::common(plan);
     values.set(common::API_KEY, key.sensitive().clone());
-    values.set_record(record.write(&plan.account));
+    values.set_record(record.write(&plan.settings));
     Some(values)
-}
-
-/// The key to try: the generated key in use if there is one, otherwise the key that a person copied.
-fn candidate(own: &ApiKeyPlan, current: Option<Current>) -> Option<Current> {
-    let (Some(bootstrap), None) =
-        (&own.bootstrap, current.as_ref().and_then(|current| current.record.key_id.as_ref()))
-    else {
-        return current;
-    };
-    let key = ApiKey::parse(bootstrap).ok()?;
-    Some(adopt_key(key, current))
-}
-
-/// The key that a person copied, with its record. A key other than the one in use begins without identifier and
-/// time.
-fn adopt_key(key: ApiKey, current: Option<Current>) -> Current {
-    match current {
-        Some(current) if current.key == key => current,
-        Some(Current { record, .. }) => {
-            Current { key, record: Record { key_id: None, since: None, ..record } }
-        }
-        None => Current { key, record: Record::default() },
-    }
 }

@@ -1,5 +1,6 @@
 //! What is stored in the Secret along with a published key, and which key is the current one.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +9,8 @@ use crate::{
     engine::Values,
     instance::{ApiKey, BaseUrl},
     service_account::{
+        account::AccountSettings,
         render::{API_KEY, BASE_URL},
-        settings::AccountSettings,
     },
 };
 
@@ -130,6 +131,11 @@ impl Current {
             (None, last) => last,
         }
     }
+}
+
+/// The time in whole seconds, as a record holds it.
+pub(super) fn whole_seconds(now: Timestamp) -> Option<Time> {
+    Timestamp::from_second(now.as_second()).ok().map(Time)
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    super::ServiceAccountPlan as WholePlan,
-    ApiKeyEvidence, ApiKeyPlan, Current, circumstances,
+    super::account::AccountSettings,
     decide::{Circumstances, RotationStep, decide, next_rotation, prune, successor_record},
     keys::{self, RemoteKey},
-    record::{Leftover, Record},
+    plan::{ApiKeyEvidence, ApiKeyPlan, circumstances},
+    record::{Current, Leftover, Record},
     settings::Rotation,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// Nothing is done unless the Secret holds the key in use, since otherwise nobody knows where else valid keys are
 /// published.
 pub(super) async fn rotate(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
     context: &CheckContext<'_>,
@@ -33,9 +33,9 @@ pub(super) async fn rotate(
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let (Some(current), Some(keys)) = (&evidence.current, &evidence.keys) else { return evidence };
-    let published = context.published.and_then(|values| Current::read_of(values, &plan.account));
-    let circumstances = circumstances(plan, own, &evidence.published, context);
-    let run = RotationRun { plan, circumstances, instance, context, current };
+    let published = context.published.and_then(|values| Current::read_of(values, account));
+    let circumstances = circumstances(account, own, &evidence.published, context);
+    let run = RotationRun { account, circumstances, instance, context, current };
     let outcome = async {
         let keys = keys.clone();
         if published.as_ref() == Some(current) {
@@ -54,7 +54,7 @@ pub(super) async fn rotate(
 
 /// The work of one run on the keys of one account.
 struct RotationRun<'a> {
-    plan: &'a WholePlan,
+    account: &'a AccountSettings,
     circumstances: Circumstances<'a>,
     instance: Instance<'a>,
     context: &'a CheckContext<'a>,
@@ -118,7 +118,7 @@ impl RotationRun<'_> {
         overlap: Duration,
         keys: &[RemoteKey],
     ) -> Result<Current, ServerRefusal> {
-        let description = keys::describe(&self.plan.account.uid, number, self.circumstances.now);
+        let description = keys::describe(&self.account.uid, number, self.circumstances.now);
         let made = self.instance.generate_api_key(&self.credential(), &description).await?;
         let tried = match expect_description(&made, &description) {
             Ok(()) => self.try_out(&made).await,
@@ -140,7 +140,7 @@ impl RotationRun<'_> {
 
     async fn try_out(&self, made: &GeneratedKey) -> Result<(), ServerRefusal> {
         let id = &made.id;
-        let account_name = &self.plan.account.account_name;
+        let account_name = &self.account.account_name;
         let viewer = self.instance.viewer(&Credential::Key(made.key.clone())).await;
         let viewer = viewer.map_err(|refusal| unusable(id, refusal))?;
         match viewer.username {
@@ -162,10 +162,10 @@ impl RotationRun<'_> {
     /// The finding when nothing is left to do.
     fn told(&self, current: Current) -> Checked<Current> {
         if current.record.leftover == Some(Leftover::Bootstrap) {
-            let account = &self.plan.account.account_name;
+            let account = &self.account.account_name;
             let message = format!(
                 "The key that a person copied was replaced, and which of the keys of \"{account}\" it is cannot be told, so it stays valid. Whoever copied it must delete it in the web UI, in the settings of \"{account}\" under API keys; the operator's own keys there are described with \"{}\".",
-                self.plan.account.uid
+                self.account.uid
             );
             return Checked::warning(current, Reason::KeyNotIdentified, message);
         }
@@ -181,7 +181,7 @@ impl RotationRun<'_> {
             ),
             None => format!(
                 "Which of the account's keys the published one is cannot be told, and it may be one that the operator generated, so no key is generated or revoked. Delete the keys that nobody uses in the web UI, in the settings of \"{}\" under API keys; the operator's own are described with \"{}\".",
-                self.plan.account.account_name, self.plan.account.uid
+                self.account.account_name, self.account.uid
             ),
         };
         Checked::warning(self.current.clone(), Reason::KeyNotIdentified, seen)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::settings::{TeamMembership, invalid};
+use super::super::account::{TeamMembership, invalid};
 use crate::{
     api::service_account::{self, ApiKeySpec, KeyDeletionPolicy},
     problem::Problem,

@@ -2,7 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{AccountPresence, ApiKeyEvidence, ApiKeyPlan, Current, decide::next_rotation};
+use super::{
+    decide::next_rotation,
+    plan::{AccountPresence, ApiKeyEvidence, ApiKeyPlan},
+    record::Current,
+};
 use crate::{
     api::{names::EventReason, service_account::ServiceAccountDetails},
     engine::{EventDraft, EventType, Values},

@@ -2,10 +2,12 @@
 //! a person copied.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ApiKeyPlan, BOOTSTRAP, Current, adopt_key, candidate, record::Record};
-use crate::service_account::ServiceAccountPlan as WholePlan;
+use super::{
+    plan::{ApiKeyPlan, BOOTSTRAP, adopt_key, candidate},
+    record::{Current, Record, whole_seconds},
+};
+use crate::service_account::account::AccountSettings;
 use crate::{
     api::{CheckName, Reason, service_account::AccountStatus},
     engine::{Checked, Report, coming_from},
@@ -23,7 +25,7 @@ pub(super) struct AcceptedKey {
 
 /// Records `KeyShape` and `KeyAccepted`.
 pub(super) async fn verify(
-    plan: &WholePlan,
+    account: &AccountSettings,
     own: &ApiKeyPlan,
     instance: Instance<'_>,
     (in_use, last_verified): (Option<Current>, Option<Current>),
@@ -35,7 +37,7 @@ pub(super) async fn verify(
     // Boxed, since pages of several requests make it large.
     let is_copied = current.record.key_id.is_none();
     let judged = Box::pin(async {
-        let judged = judge(plan, instance, now, current, others).await;
+        let judged = judge(account, instance, now, current, others).await;
         judged.map_err(|refusal| if is_copied { located(own, refusal) } else { refusal })
     });
     instance::check(report, CheckName::KeyAccepted, judged).await
@@ -86,18 +88,18 @@ fn fallbacks(own: &ApiKeyPlan, current: &Current, last_verified: Option<Current>
 }
 
 async fn judge(
-    plan: &WholePlan,
+    account: &AccountSettings,
     instance: Instance<'_>,
     now: Timestamp,
     current: Current,
     others: Vec<(Current, String)>,
 ) -> Result<Checked<AcceptedKey>, ServerRefusal> {
-    let refused = match view(plan, instance, now, current).await {
+    let refused = match view(account, instance, now, current).await {
         Err(refusal) if is_of_the_key(&refusal) => refusal,
-        outcome => return outcome.map(|accepted| passed(plan, accepted)),
+        outcome => return outcome.map(|accepted| passed(account, accepted)),
     };
     for (other, message) in others {
-        match view(plan, instance, now, other).await {
+        match view(account, instance, now, other).await {
             Ok(accepted) => return Ok(Checked::warning(accepted, refused.problem.reason, message)),
             Err(refusal) if is_of_the_key(&refusal) => {}
             Err(refusal) => return Err(refusal),
@@ -122,8 +124,8 @@ fn is_of_the_key(refusal: &ServerRefusal) -> bool {
     matches!(refusal.problem.reason, Reason::Unauthorized | Reason::AccountMismatch)
 }
 
-fn passed(plan: &WholePlan, accepted: AcceptedKey) -> Checked<AcceptedKey> {
-    let name = &plan.account.account_name;
+fn passed(account: &AccountSettings, accepted: AcceptedKey) -> Checked<AcceptedKey> {
+    let name = &account.account_name;
     if accepted.viewer.username.is_none() {
         let message = format!(
             "The server accepts the key and does not say whose it is. Check that it is \"{name}\"'s."
@@ -135,14 +137,14 @@ fn passed(plan: &WholePlan, accepted: AcceptedKey) -> Checked<AcceptedKey> {
 
 /// Asks the server to whom the key belongs.
 async fn view(
-    plan: &WholePlan,
+    account: &AccountSettings,
     instance: Instance<'_>,
     now: Timestamp,
     Current { key, record }: Current,
 ) -> Result<AcceptedKey, ServerRefusal> {
     let credential = Credential::Key(key.clone());
     let viewer = instance.viewer(&credential).await?;
-    let expected = &plan.account.account_name;
+    let expected = &account.account_name;
     let username = viewer.username.clone().unwrap_or_else(|| expected.clone());
     if username != *expected {
         let username = quote(&username);
@@ -154,17 +156,12 @@ async fn view(
         )
         .into());
     }
-    let account = AccountStatus { id: viewer.id.clone(), username };
+    let found = AccountStatus { id: viewer.id.clone(), username };
     let since = record.since.clone().or_else(|| whole_seconds(now));
     Ok(AcceptedKey {
         current: Current { key, record: Record { since, ..record } },
-        account,
+        account: found,
         viewer,
         credential,
     })
-}
-
-/// The time in whole seconds, as a record holds it.
-pub(super) fn whole_seconds(now: Timestamp) -> Option<Time> {
-    Timestamp::from_second(now.as_second()).ok().map(Time)
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{FederatedPlan, issuer::TrustedIssuer, lifetime::Lifetime, settings::TokenSource};
+use super::{issuer::TrustedIssuer, lifetime::Lifetime, plan::FederatedPlan, settings::TokenSource};
 use crate::{
     api::{Reason, jwt_issuer::TokenRule},
     engine::Checked,

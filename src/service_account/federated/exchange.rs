@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{super::settings::Attribution, lifetime::expiration};
+use super::{super::account::Attribution, lifetime::expiration};
 use crate::{
     api::{Reason, service_account::AccountStatus},
     engine::Checked,

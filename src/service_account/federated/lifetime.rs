@@ -1,12 +1,11 @@
 //! The lifetime of a token, and when it must be renewed.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::Reason,
     api_server::Now,
+    jitter,
     jwt::{Claims, Token},
     problem::Problem,
     sensitive::Sensitive,
@@ -37,10 +36,7 @@ impl Lifetime {
     pub(super) fn of(token: &Sensitive) -> Result<Self, Problem> {
         let text = token.expose();
         let read = Token::read(text).map_err(|what| malformed(&what))?;
-        // The keys of this hash are fixed, so that every process computes the same number for a token.
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text) >> 32;
-        let jitter = u32::try_from(hash).map_or(0.0, f64::from) / f64::from(u32::MAX);
-        Self::read(&read.claims, jitter)
+        Self::read(&read.claims, jitter::of(text))
     }
 
     fn read(claims: &Claims, jitter: f64) -> Result<Self, Problem> {

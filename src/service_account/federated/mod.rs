@@ -1,6 +1,6 @@
 //! Keeps a token of an issuer that W&B Server trusts fresh.
 //!
-//! In reading order: `settings` reads the spec, and `issuer` reads the `JwtIssuer` to which it refers. `obtain`
+//! In reading order: `settings` reads the spec, `plan` joins it with what it refers to, and `issuer` reads the `JwtIssuer` to which it refers. `obtain`
 //! gets a token: the published one for most of its `lifetime`, otherwise a new one from `kubernetes` or by
 //! `client_credentials`. `claims` judges it by the five rules, and `exchange` tries it at the server itself.
 //!
@@ -18,70 +18,32 @@ mod issuer;
 mod kubernetes;
 mod lifetime;
 mod obtain;
+mod plan;
 mod settings;
 
+pub use plan::{FederatedEvidence, FederatedPlan};
 pub use settings::FederatedSettings;
 
 pub(super) use settings::references;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ServiceAccountPlan as WholePlan, connect::connect, render};
+use super::{account::AccountPlan, connect::connect, render};
 use crate::{
     api::{
         CheckName,
         service_account::{AccountStatus, ServiceAccountDetails},
     },
-    engine::{CheckContext, Inputs, RenderContext, Report, Values},
+    engine::{CheckContext, RenderContext, Report, Values},
     instance,
-    problem::Problem,
-    sensitive::Sensitive,
 };
-use issuer::TrustedIssuer;
 use lifetime::{Lifetime, as_followed, expiration, told_expiration};
-use obtain::{Obtained, is_meant, obtain};
-use settings::{CLIENT_SECRET, ISSUER, TOKEN, TokenSource};
-
-/// What checks and rendering need for this kind of credential.
-pub struct FederatedPlan {
-    settings: FederatedSettings,
-    issuer: Result<TrustedIssuer, Problem>,
-    /// The token or the client's secret, if the spec refers to one.
-    secret: Option<Sensitive>,
-    /// Where the client's secret is, as messages name it.
-    secret_location: String,
-    /// How long the issuer may take to say what it publishes.
-    patience: Duration,
-}
-
-/// What a run finds out in addition to the results of its checks.
-#[derive(Clone, Default)]
-pub struct FederatedEvidence {
-    token: Option<Held>,
-    account: Option<AccountStatus>,
-}
-
-/// A token that a run obtained, with the verdict about it.
-#[derive(Clone)]
-enum Held {
-    /// The five rules accept the token and the server did not refuse it, or the server accepts it.
-    Sound(Sensitive),
-    /// The verdict is open, since the issuer's keys are unknown.
-    Doubtful(Sensitive),
-    /// The rules or the server refuse the token.
-    Refused(Sensitive),
-}
-
-impl Held {
-    fn into_token(self) -> Sensitive {
-        match self {
-            Self::Sound(token) | Self::Doubtful(token) | Self::Refused(token) => token,
-        }
-    }
-}
+use obtain::{Obtained, obtain};
+use plan::{HeldToken, TOKEN_FILE};
+use settings::TokenSource;
 
 /// The server's answer to a token.
 enum Exchange {
@@ -91,51 +53,9 @@ enum Exchange {
     Unanswered,
 }
 
-impl FederatedPlan {
-    /// Combines the parsed spec with the referenced values.
-    pub(super) fn new(settings: FederatedSettings, limit: Duration, inputs: &Inputs) -> Self {
-        let issuer = TrustedIssuer::read(&settings.issuer, ISSUER, inputs);
-        let secret = inputs.get(TOKEN).or_else(|| inputs.get(CLIENT_SECRET)).cloned();
-        let secret_location = inputs.location(CLIENT_SECRET).unwrap_or_default();
-        Self { settings, issuer, secret, secret_location, patience: limit.mul_f32(ISSUER_SHARE) }
-    }
-
-    /// The first token in these values that is meant for the account of the spec, judged by its own claims.
-    fn current<'a>(&self, values: impl IntoIterator<Item = &'a Values>) -> Option<&'a Sensitive> {
-        if matches!(self.settings.source, TokenSource::Secret) {
-            return None;
-        }
-        let tokens = values.into_iter().filter_map(|values| values.get(TOKEN_FILE));
-        tokens.into_iter().find(|token| is_meant(self, token))
-    }
-
-    /// The token to publish. Only a sound token replaces another one.
-    fn choose<'a>(
-        &'a self,
-        evidence: Option<&'a FederatedEvidence>,
-        current: Option<&'a Sensitive>,
-    ) -> Option<&'a Sensitive> {
-        if matches!(self.settings.source, TokenSource::Secret) {
-            return self.secret.as_ref();
-        }
-        match evidence.and_then(|evidence| evidence.token.as_ref()) {
-            Some(Held::Sound(token)) => Some(token),
-            Some(Held::Doubtful(token) | Held::Refused(token)) => current.or(Some(token)),
-            None => current,
-        }
-    }
-}
-
-/// The key of the token in the Secret.
-const TOKEN_FILE: &str = "identity-token";
-
 /// Where the client stores the access tokens that it gets. It cannot be in the Secret's directory, which is
 /// read-only.
 const CREDENTIALS_FILE: &str = "/tmp/wandb-credentials.json";
-
-/// The share of the time limit that the issuer may take for its document and keys. It is limited because, for a
-/// token from elsewhere, the server itself can judge the token without them.
-const ISSUER_SHARE: f32 = 0.4;
 
 /// The names of all checks, without those of the connection to the server.
 pub(super) fn checks(_own: &FederatedPlan) -> Vec<CheckName> {
@@ -148,7 +68,7 @@ const SHARE: f32 = 0.8;
 
 /// Runs the checks. Those of the token come first, because it must be renewed even while the server is unavailable.
 pub(super) async fn probe(
-    plan: &WholePlan,
+    plan: &AccountPlan,
     own: &FederatedPlan,
     context: &CheckContext<'_>,
     report: &mut Report,
@@ -156,7 +76,7 @@ pub(super) async fn probe(
     let started = Instant::now();
     // The future is boxed, since it is large and would be moved around.
     let held = Box::pin(prove(own, context, report)).await;
-    let limit = plan.account.time_limit;
+    let limit = plan.settings.time_limit;
     let time_left = limit.saturating_sub(started.elapsed()).mul_f32(SHARE);
     let exchanged = Box::pin(exchange(plan, own, held.as_ref(), context, report));
     let exchanged = context.within(time_left, exchanged).await.unwrap_or_else(|awaited| {
@@ -165,17 +85,17 @@ pub(super) async fn probe(
     });
     match exchanged {
         Exchange::Accepted(account) => {
-            FederatedEvidence { token: held.map(|held| Held::Sound(held.into_token())), account }
+            FederatedEvidence { token: held.map(|held| HeldToken::Sound(held.into_token())), account }
         }
         Exchange::Refused => {
-            FederatedEvidence { token: held.map(|held| Held::Refused(held.into_token())), account: None }
+            FederatedEvidence { token: held.map(|held| HeldToken::Refused(held.into_token())), account: None }
         }
         Exchange::Unanswered => FederatedEvidence { token: held, account: None },
     }
 }
 
 /// Obtains a token and judges it by the five rules.
-async fn prove(own: &FederatedPlan, context: &CheckContext<'_>, report: &mut Report) -> Option<Held> {
+async fn prove(own: &FederatedPlan, context: &CheckContext<'_>, report: &mut Report) -> Option<HeldToken> {
     let issuer = match &own.issuer {
         Ok(issuer) => issuer,
         Err(problem) => return report.record(CheckName::IssuerReady, Err(problem.clone())),
@@ -200,24 +120,26 @@ async fn prove(own: &FederatedPlan, context: &CheckContext<'_>, report: &mut Rep
         Ok(published) => published,
         Err(problem) => {
             report.record::<()>(CheckName::TokenClaims, Err(problem));
-            return Some(Held::Doubtful(token));
+            return Some(HeldToken::Doubtful(token));
         }
     };
     let judged = claims::check(own, issuer, &published.keys, &token, context.now.likely);
     let is_accepted = report.record(CheckName::TokenClaims, judged).is_some();
-    Some(if is_accepted { Held::Sound(token) } else { Held::Refused(token) })
+    Some(if is_accepted { HeldToken::Sound(token) } else { HeldToken::Refused(token) })
 }
 
 /// Connects to the server and has it exchange the token, unless there is no token or the rules refuse it.
 async fn exchange(
-    plan: &WholePlan,
+    plan: &AccountPlan,
     own: &FederatedPlan,
-    held: Option<&Held>,
+    held: Option<&HeldToken>,
     context: &CheckContext<'_>,
     report: &mut Report,
 ) -> Exchange {
     let Some(instance) = connect(plan, context.network, report).await else { return Exchange::Unanswered };
-    let Some(Held::Sound(token) | Held::Doubtful(token)) = held else { return Exchange::Unanswered };
+    let Some(HeldToken::Sound(token) | HeldToken::Doubtful(token)) = held else {
+        return Exchange::Unanswered;
+    };
     let mut outcome = Exchange::Unanswered;
     let mut access = None;
     let judged = Box::pin(async {
@@ -226,8 +148,8 @@ async fn exchange(
             token,
             subject: &own.settings.subject,
             issuer: own.issuer.as_ref().ok().map(|issuer| &issuer.plan.settings().issuer),
-            team: plan.account.home.team(),
-            attribution: plan.account.attribution.as_ref(),
+            team: plan.settings.home.team(),
+            attribution: plan.settings.attribution.as_ref(),
             now: context.now.likely,
         };
         let checked = exchange::check(&request, &mut access).await;
@@ -262,7 +184,7 @@ pub(super) fn renew_at(
 
 /// The values to publish, or `None` without a token.
 pub(super) fn render(
-    plan: &WholePlan,
+    plan: &AccountPlan,
     own: &FederatedPlan,
     evidence: Option<&FederatedEvidence>,
     context: &RenderContext<'_>,
@@ -281,7 +203,7 @@ pub(super) fn renew(
     evidence: Option<&FederatedEvidence>,
     held: &Values,
 ) -> Option<Values> {
-    let Some(Held::Sound(token)) = evidence?.token.as_ref() else { return None };
+    let Some(HeldToken::Sound(token)) = evidence?.token.as_ref() else { return None };
     own.current([held])?;
     let mut values = held.clone();
     values.set_file(TOKEN_FILE, token.clone());
@@ -290,7 +212,10 @@ pub(super) fn renew(
 
 /// Evidence for a preview: a placeholder for the token, which only a run can obtain.
 pub(super) fn placeholder_evidence(_own: &FederatedPlan) -> FederatedEvidence {
-    FederatedEvidence { token: Some(Held::Sound("a token that the operator obtains".into())), account: None }
+    FederatedEvidence {
+        token: Some(HeldToken::Sound("a token that the operator obtains".into())),
+        account: None,
+    }
 }
 
 /// The details of the status.

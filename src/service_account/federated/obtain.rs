@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 
 use super::{
-    FederatedPlan, claims, client_credentials,
+    claims, client_credentials,
     exchange::REFUSALS,
     issuer::TrustedIssuer,
     kubernetes,
     lifetime::{Lifetime, expiration},
+    plan::FederatedPlan,
     settings::TokenSource,
 };
 use crate::{
     api::{CheckName, CheckResult, Reason},
     api_server::Cluster,
     engine::{CheckContext, Checked, Finding},
-    jwt::{IssuerPublication, Token},
+    jwt::IssuerPublication,
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -126,17 +127,6 @@ fn is_usable(
     let is_accepted =
         |published: &IssuerPublication| claims::judge(plan, issuer, &published.keys, token, now).is_ok();
     is_fresh && published.is_none_or(is_accepted)
-}
-
-/// Whether the token is meant for the account that the spec names now, judged by its claims without verification.
-pub(super) fn is_meant(plan: &FederatedPlan, token: &Sensitive) -> bool {
-    let Ok(issuer) = &plan.issuer else { return false };
-    Token::read(token.expose()).is_ok_and(|token| {
-        let has = |name: &str, expected: &str| token.claims.text(name) == Ok(Some(expected));
-        has("iss", issuer.plan.settings().issuer.as_str())
-            && has("sub", &plan.settings.subject)
-            && token.claims.audiences().is_ok_and(|list| list.contains(&plan.settings.audience.as_str()))
-    })
 }
 
 /// Adds to the problem how long the published token remains valid.

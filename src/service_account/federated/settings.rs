@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::super::{JWT_ISSUER, settings::invalid};
+use super::super::account::invalid;
 use crate::{
     api::{
         KeyReference,
         common::is_object_name,
         service_account::{ClientCredentialsToken, FederatedSpec, RESERVED_PARAMETERS, ServiceAccountToken},
     },
-    engine::Reference,
-    problem::{Problem, quote},
+    engine::{Reference, ReferencedKind},
+    problem::Problem,
 };
+
+/// The kind to which a federated account refers.
+const JWT_ISSUER: ReferencedKind = ReferencedKind { kind: "JwtIssuer", plural: "jwtissuers" };
 
 /// The field that refers to the `JwtIssuer`.
 pub(super) const ISSUER: &str = "spec.credentials.federated.issuerRef";
@@ -114,9 +117,9 @@ fn object_name(field: &str, name: &str) -> Result<String, Problem> {
     if is_object_name(name) {
         return Ok(name.to_owned());
     }
+    // The text is not repeated: it may be a secret that stands in the wrong place.
     invalid(format!(
-        "spec.credentials.federated.{field} is \"{}\", but must be the name of an object in this namespace",
-        quote(name)
+        "spec.credentials.federated.{field} must be the name of an object in this namespace, but is another text"
     ))
 }
 

@@ -37,9 +37,12 @@ use self::{
 };
 use super::{
     AppliedState, Change, Delivery, Environment, Owner, PresentVariable, RepointedBy, Undone,
-    effects::workloads, managed_fields::ManagedFields, rights::forbidden, workload::WorkloadController,
+    list::workloads, managed_fields::ManagedFields, rights::forbidden, workload::WorkloadController,
 };
-use crate::problem::{Problem, enumerate};
+use crate::{
+    error::{Error, StepError},
+    problem::{Problem, enumerate},
+};
 
 /// A `WeightsAndBiases` resource, as it was read.
 #[derive(Clone, Debug)]
@@ -57,8 +60,12 @@ pub struct WeightsAndBiases {
 }
 
 /// The W&B operator's resource in the version that is stored, or `None` if there is no usable version.
-pub async fn stored_resource(client: &Client) -> Result<Option<ApiResource>, kube::Error> {
-    Ok(version::stored(client).await?.ok().flatten().map(Version::resource))
+pub async fn stored_resource(client: &Client) -> Result<Option<ApiResource>, Error> {
+    match version::stored(client).await {
+        Ok(version) => Ok(version.map(Version::resource)),
+        Err(StepError::Problem(_)) => Ok(None),
+        Err(StepError::Error(error)) => Err(error),
+    }
 }
 
 /// The name of the `WeightsAndBiases` of which the W&B operator v1 made this Deployment, if the Deployment answers
@@ -71,20 +78,17 @@ pub(super) async fn read(
     client: &Client,
     namespace: &str,
     name: &str,
-) -> Result<Result<Option<WeightsAndBiases>, Problem>, kube::Error> {
-    let version = match version::stored(client).await? {
-        Ok(Some(version)) => version,
-        Ok(None) => return Ok(Ok(None)),
-        Err(problem) => return Ok(Err(problem)),
-    };
+) -> Result<Option<WeightsAndBiases>, StepError> {
+    let Some(version) = version::stored(client).await? else { return Ok(None) };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &version.resource());
     let object = match api.get_opt(name).await {
         Ok(Some(object)) => object,
-        Ok(None) => return Ok(Ok(None)),
+        Ok(None) => return Ok(None),
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            return Ok(Err(forbidden("read", &format!("WeightsAndBiases/{name}"), &version.resource())));
+            let what = format!("WeightsAndBiases/{name}");
+            return Err(forbidden("read", &what, &version.resource()).into());
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let mut seen = WeightsAndBiases {
         version,
@@ -96,14 +100,11 @@ pub(super) async fn read(
     match version {
         Version::V1 => {
             seen.sources = v1::read(client, namespace, name).await?;
-            seen.logins = match workloads(client, namespace).await? {
-                Ok(workloads) => logins::of_release(workloads, name),
-                Err(problem) => return Ok(Err(problem)),
-            };
+            seen.logins = logins::of_release(workloads(client, namespace).await?, name);
         }
         Version::V2 => seen.shape = shape::served(client).await?,
     }
-    Ok(Ok(Some(seen)))
+    Ok(Some(seen))
 }
 
 /// Shows what a delivery adds to a resource without any entries, in each version.

@@ -9,6 +9,7 @@ use kube::{
 
 use crate::{
     api::Reason,
+    error::StepError,
     problem::{Problem, enumerate},
 };
 
@@ -53,7 +54,7 @@ impl Version {
 }
 
 /// The version to read and write, or `None` if the resource is not defined in the cluster.
-pub(super) async fn stored(client: &Client) -> Result<Result<Option<Version>, Problem>, kube::Error> {
+pub(super) async fn stored(client: &Client) -> Result<Option<Version>, StepError> {
     let groups = client.list_api_groups().await?.groups;
     let versions = groups.into_iter().filter(|group| group.name == GROUP).flat_map(|group| group.versions);
     let mut served = Vec::new();
@@ -62,13 +63,13 @@ pub(super) async fn stored(client: &Client) -> Result<Result<Option<Version>, Pr
             Ok(list) => list.resources,
             // The version was removed after the groups had been listed.
             Err(kube::Error::Api(status)) if status.is_not_found() => continue,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         if let Some(resource) = resources.into_iter().find(|resource| resource.name == PLURAL) {
             served.push(Served { name: version.version, storage_hash: resource.storage_version_hash });
         }
     }
-    Ok(choose(&served))
+    Ok(choose(&served)?)
 }
 
 /// The stored version or, if that is unknown to discovery or to this operator, the newest known one.

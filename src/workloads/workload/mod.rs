@@ -47,6 +47,7 @@ use super::{
 };
 use crate::{
     api::Reason,
+    error::StepError,
     problem::{Problem, enumerate},
 };
 
@@ -66,18 +67,18 @@ pub(super) async fn read(
     client: &Client,
     namespace: &str,
     target: &Target,
-) -> Result<Result<Option<Workload>, Problem>, kube::Error> {
+) -> Result<Option<Workload>, StepError> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource(target));
     match api.get_opt(target.name()).await {
-        Ok(None) => Ok(Ok(None)),
+        Ok(None) => Ok(None),
         Ok(Some(object)) => {
             let workload = Workload::parse(target.clone(), object).map_err(kube::Error::SerdeError)?;
-            Ok(Ok(Some(workload)))
+            Ok(Some(workload))
         }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            Ok(Err(forbidden("read", &target.to_string(), &resource(target))))
+            Err(forbidden("read", &target.to_string(), &resource(target)).into())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -41,7 +41,7 @@ fn unit_tests() -> PathBuf {
 
 /// The names in the one place where they stand, without the old ones that have a successor.
 fn metrics() -> BTreeSet<String> {
-    let source = include_str!("../../../src/engine/metrics.rs");
+    let source = include_str!("../../../src/engine/metrics/registration.rs");
     let all: BTreeSet<_> = source.split('"').filter(|text| text.starts_with("wandb_auth_")).collect();
     let is_old = |name: &str| {
         name.strip_suffix("_seconds").is_some_and(|name| all.contains(&*format!("{name}_timestamp_seconds")))
@@ -208,10 +208,13 @@ fn an_alert_of_a_release_names_it() -> Result<()> {
 #[test]
 fn alerts_and_dashboard_read_metrics_that_there_are() -> Result<()> {
     let known = metrics();
-    ensure!(known.len() >= 8, "src/engine/metrics.rs names the metrics: {known:?}");
+    ensure!(known.len() >= 8, "src/engine/metrics/registration.rs names the metrics: {known:?}");
     for path in ["files/rules.yaml", "files/dashboard.json"] {
         let unknown: Vec<_> = named(&file(path)?).difference(&known).cloned().collect();
-        ensure!(unknown.is_empty(), "{path} reads {unknown:?}, which src/engine/metrics.rs does not have");
+        ensure!(
+            unknown.is_empty(),
+            "{path} reads {unknown:?}, which src/engine/metrics/registration.rs does not have"
+        );
     }
     let unseen: Vec<_> = known.difference(&named(&file("files/dashboard.json")?)).cloned().collect();
     ensure!(unseen.is_empty(), "the dashboard does not show {unseen:?}");

@@ -220,6 +220,28 @@ async fn an_event_that_is_not_written_holds_nothing_up() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_secret_that_was_written_is_told_although_no_status_is_taken() -> Result<()> {
+    let (stage, proxy) = behind_a_proxy().await?;
+    proxy.refuse(Refusal::Answer(500), |write| path(write).ends_with("/ldapconfigs/corp/status"));
+    stage.apply("").await?;
+    let told = "Wrote the current values to the Secret";
+    eventually("the event of the run that failed", || async {
+        Ok(stage.workspace.events().await?.contains(told).then_some(()))
+    })
+    .await?;
+    ensure!(proxy.refused() > 0, "the run of the event wrote a status");
+    proxy.relent();
+    stage.workspace.wait_until_ready(KIND, "corp").await?;
+    eventually("the event of the run that succeeded", || async {
+        Ok(stage.workspace.events().await?.contains("No check failed.").then_some(()))
+    })
+    .await?;
+    let events = stage.workspace.events().await?;
+    assert_eq!(events.matches(told).count(), 1, "{events}");
+    Ok(())
+}
+
 /// A directory with an operator behind a proxy, whose resource is not applied yet.
 async fn behind_a_proxy() -> Result<(Stage, ApiProxy)> {
     let mut stage = Stage::quiet(&WandbWorkload::deployment("wandb")).await?;

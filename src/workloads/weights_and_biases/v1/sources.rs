@@ -91,8 +91,8 @@ pub(in crate::workloads) async fn read(
         (ValuesAuthor::Managed, of_config_map(client, namespace).await?),
         (ValuesAuthor::Channel, of_secret(client, namespace, &cached_release(name)).await?),
     ];
-    for (origin, stored) in found {
-        match stored {
+    for (origin, entries) in found {
+        match stored(&origin.object(name).unwrap_or_default(), &entries) {
             Ok(stored) => {
                 sources.merged.extend(stored.map(|(values, chart)| ValueSource { origin, values, chart }));
             }
@@ -100,33 +100,38 @@ pub(in crate::workloads) async fn read(
         }
     }
     if !sources.merged.iter().any(|source| source.chart.is_object()) {
-        let active = of_secret(client, namespace, &format!("{name}-spec-active")).await?;
-        sources.installed = active.ok().flatten().map(|(_, chart)| chart).unwrap_or_default();
+        let active = format!("{name}-spec-active");
+        let entries = of_secret(client, namespace, &active).await?;
+        let stored = stored(&format!("Secret \"{active}\""), &entries);
+        sources.installed = stored.ok().flatten().map(|(_, chart)| chart).unwrap_or_default();
     }
     Ok(sources)
 }
 
-async fn of_secret(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-) -> Result<Result<Stored, Problem>, kube::Error> {
+/// The entries of an object in which the W&B operator stores values of its chart.
+#[derive(Default)]
+struct StoredEntries {
+    values: Option<Vec<u8>>,
+    chart: Option<Vec<u8>>,
+}
+
+async fn of_secret(client: &Client, namespace: &str, name: &str) -> Result<StoredEntries, kube::Error> {
     let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await?;
-    let data = secret.and_then(|secret| secret.data);
-    let entry = |key: &str| data.as_ref()?.get(key).map(|value| value.0.as_slice());
-    Ok(stored(&format!("Secret \"{name}\""), entry("values"), entry("chart")))
+    let mut data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    let mut entry = |key: &str| data.remove(key).map(|value| value.0);
+    Ok(StoredEntries { values: entry("values"), chart: entry("chart") })
 }
 
-async fn of_config_map(client: &Client, namespace: &str) -> Result<Result<Stored, Problem>, kube::Error> {
+async fn of_config_map(client: &Client, namespace: &str) -> Result<StoredEntries, kube::Error> {
     let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(MANAGED).await?;
-    let data = map.and_then(|map| map.data);
-    let entry = |key: &str| data.as_ref()?.get(key).map(String::as_bytes);
-    Ok(stored(&format!("ConfigMap \"{MANAGED}\""), entry("values"), entry("chart")))
+    let mut data = map.and_then(|map| map.data).unwrap_or_default();
+    let mut entry = |key: &str| data.remove(key).map(String::into_bytes);
+    Ok(StoredEntries { values: entry("values"), chart: entry("chart") })
 }
 
-fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<Stored, Problem> {
-    let Some(values) = values else { return Ok(None) };
-    let parse = |text: &[u8]| {
+fn stored(object: &str, entries: &StoredEntries) -> Result<Stored, Problem> {
+    let Some(values) = &entries.values else { return Ok(None) };
+    let parse = |text: &Vec<u8>| {
         serde_json::from_slice::<Value>(text).map_err(|_| {
             Problem::new(
                 Reason::TargetRefused,
@@ -136,7 +141,7 @@ fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<S
             )
         })
     };
-    Ok(Some((parse(values)?, chart.map(parse).transpose()?.unwrap_or_default())))
+    Ok(Some((parse(values)?, entries.chart.as_ref().map(parse).transpose()?.unwrap_or_default())))
 }
 
 impl ValueSources {
@@ -164,12 +169,17 @@ mod tests {
     fn values_are_read_as_the_other_operator_stores_them() {
         let values = br#"{"global": {"host": "https://wandb.example.com"}}"#.as_slice();
         let chart = br#"{"url": "https://charts.example.com", "name": "operator-wandb"}"#.as_slice();
-        let (found, of) = stored("Secret \"s\"", Some(values), Some(chart)).unwrap().unwrap();
+        let stored = |values: Option<&[u8]>, chart: Option<&[u8]>| {
+            let entries =
+                StoredEntries { values: values.map(<[u8]>::to_vec), chart: chart.map(<[u8]>::to_vec) };
+            stored("Secret \"s\"", &entries)
+        };
+        let (found, of) = stored(Some(values), Some(chart)).unwrap().unwrap();
         assert_eq!(found, json!({"global": {"host": "https://wandb.example.com"}}));
         assert_eq!(of["name"], "operator-wandb");
-        assert_eq!(stored("Secret \"s\"", Some(b"null"), None), Ok(Some((Value::Null, Value::Null))));
-        assert_eq!(stored("Secret \"s\"", None, Some(chart)), Ok(None));
-        let problem = stored("Secret \"s\"", Some(b"s3cret: yaml"), None).unwrap_err();
+        assert_eq!(stored(Some(b"null"), None), Ok(Some((Value::Null, Value::Null))));
+        assert_eq!(stored(None, Some(chart)), Ok(None));
+        let problem = stored(Some(b"s3cret: yaml"), None).unwrap_err();
         assert_eq!(problem.reason, Reason::TargetRefused);
         assert!(problem.message.starts_with("The Secret \"s\" holds values"), "{}", problem.message);
         assert!(!problem.message.contains("s3cret"));

@@ -12,17 +12,14 @@ use super::{
 
 const PAGE: &str = "docs/reference/metrics-and-events.md";
 
-/// The sources that register metrics or define their labels, wherever they are.
+/// The sources that define or register metrics or their labels, wherever they are.
 fn sources() -> Result<String> {
     let mut files = Vec::new();
     add_files(Path::new("src"), "rs", &mut files)?;
     let mut sources = String::new();
     for file in files {
         let text = fs::read_to_string(Path::new(ROOT).join(file))?;
-        if text.contains("registry.register(")
-            || text.contains("EncodeLabelSet)]")
-            || text.contains("impl Collector for")
-        {
+        if text.contains("prometheus_client") {
             sources += &text;
         }
     }
@@ -32,8 +29,8 @@ fn sources() -> Result<String> {
 
 /// The labels of each struct of labels.
 fn labels(source: &str) -> Result<BTreeMap<String, String>> {
-    let structure = Regex::new(r"(?s)EncodeLabelSet\)\]\n(?:pub )?struct (\w+) \{\n(.*?)\n\}")?;
-    let field = Regex::new(r"(?m)^    (\w+):")?;
+    let structure = Regex::new(r"(?s)EncodeLabelSet\)\]\n(?:pub(?:\(super\))? )?struct (\w+) \{\n(.*?)\n\}")?;
+    let field = Regex::new(r"(?m)^    (?:pub(?:\(super\))? )?(\w+):")?;
     let found = structure.captures_iter(source).map(|found| {
         let (_, [name, body]) = found.extract();
         let fields: Vec<_> = field.captures_iter(body).map(|found| code(&found[1])).collect();

@@ -1,0 +1,118 @@
+//! Every metric's name and what it says.
+
+use prometheus_client::metrics::info::Info;
+
+use super::{Metrics, labels::BuildLabels, process::Process};
+
+impl Metrics {
+    pub(super) fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "wandb_auth_leading",
+            "1 where this process works on resources, 0 where it stands by",
+            self.leading.clone(),
+        );
+        registry.register(
+            "wandb_auth_ready",
+            "1 where the resource's Ready condition is True, 0 otherwise",
+            self.ready.clone(),
+        );
+        registry.register(
+            "wandb_auth_suspended",
+            "1 where the resource's spec.suspend is true, 0 otherwise",
+            self.suspended.clone(),
+        );
+        registry.register(
+            "wandb_auth_resource_warnings",
+            "How many of the resource's checks have a warning",
+            self.warnings.clone(),
+        );
+        registry.register(
+            "wandb_auth_check_result",
+            "1 for the result that a check had last: Passed, Warning, Failed or Skipped",
+            self.check_result.clone(),
+        );
+        registry.register(
+            "wandb_auth_check_duration_seconds",
+            "How long checks took",
+            self.check_duration.clone(),
+        );
+        registry.register(
+            "wandb_auth_last_check_timestamp_seconds",
+            "When the resource's checks ran last",
+            self.last_check.clone(),
+        );
+        registry.register(
+            "wandb_auth_reconcile_duration_seconds",
+            "How long runs took, their checks included",
+            self.reconcile_duration.clone(),
+        );
+        self.counters_registered()
+    }
+
+    fn counters_registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "wandb_auth_reconcile_errors",
+            "How many runs ended before they came to a status, and are tried again",
+            self.reconcile_errors.clone(),
+        );
+        registry.register(
+            "wandb_auth_rollbacks",
+            "How often the resource's target went back to the values of before",
+            self.rollbacks.clone(),
+        );
+        registry.register(
+            "wandb_auth_rotations",
+            "How often the resource's API key was replaced",
+            self.rotations.clone(),
+        );
+        registry.register(
+            "wandb_auth_repairs",
+            "How often the resource's Secret or target was put right after somebody else changed it",
+            self.repairs.clone(),
+        );
+        registry.register(
+            "wandb_auth_api_requests",
+            "How many requests were sent to the API server; the code is none where it did not answer",
+            self.api_requests.clone(),
+        );
+        registry.register(
+            "wandb_auth_build",
+            "1, with the version of the operator",
+            Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") }),
+        );
+        registry.register_collector(Box::new(Process::started_now()));
+        self.times_registered()
+    }
+
+    fn times_registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "wandb_auth_certificate_not_after_timestamp_seconds",
+            "When the server's certificate expires",
+            self.certificate_not_after.clone(),
+        );
+        registry.register(
+            "wandb_auth_certificate_not_after_seconds",
+            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which goes with the next release",
+            self.certificate_not_after.clone(),
+        );
+        registry.register(
+            "wandb_auth_token_expiration_timestamp_seconds",
+            "When the published token expires",
+            self.token_expiration.clone(),
+        );
+        registry.register(
+            "wandb_auth_token_expiration_seconds",
+            "The old name of wandb_auth_token_expiration_timestamp_seconds, which goes with the next release",
+            self.token_expiration.clone(),
+        );
+        registry.register(
+            "wandb_auth_api_key_age_seconds",
+            "How long the published API key is in use",
+            self.api_key_age.clone(),
+        );
+        self
+    }
+}
