@@ -19,15 +19,15 @@ use crate::{
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Namespace to look after; may be repeated. Default: the pod's own, or the context's.
+    /// Namespace whose resources are handled; may be repeated. Default: the pod's own, or the context's.
     #[arg(long, value_name = "NAMESPACE", env = "WANDB_AUTH_NAMESPACE", value_delimiter = ',')]
     namespace: Vec<String>,
 
-    /// Look after every namespace.
+    /// Handle the resources of every namespace.
     #[arg(long, env = "WANDB_AUTH_ALL_NAMESPACES")]
     all_namespaces: bool,
 
-    /// Network that may be connected to although it is loopback, link-local or otherwise special; may be repeated.
+    /// Network that the operator may connect to even if it is loopback, link-local or otherwise special; may be repeated.
     #[arg(long, value_name = "CIDR", env = "WANDB_AUTH_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<String>,
 
@@ -87,7 +87,7 @@ impl RunArguments {
         let namespaces: BTreeSet<_> =
             given(self.namespace).map(|name| namespace(&name)).collect::<anyhow::Result<_>>()?;
         if self.all_namespaces && !namespaces.is_empty() {
-            bail!("--all-namespaces and --namespace exclude each other; use one of them");
+            bail!("--all-namespaces and --namespace cannot be used together; use one of them");
         }
         let scopes = if self.all_namespaces {
             vec![WatchScope::Cluster]

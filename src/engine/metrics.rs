@@ -151,7 +151,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "wandb_auth_leading",
-            "1 where this process works on resources, 0 where it stands by",
+            "1 where this process works on resources, 0 where another one does",
             self.leading.clone(),
         );
         registry.register(

@@ -380,7 +380,7 @@ fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {
 }
 
 fn not_observed(name: &str) -> String {
-    format!("Kubernetes has not looked at the present {name} yet.")
+    format!("Kubernetes has not processed the present {name} yet.")
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ the path of the common map and the path of the other, which may be empty. The ot
 {{- define "operator.namespaces" -}}
 {{- if .Values.allNamespaces -}}
 {{- if .Values.watchNamespaces -}}
-{{- fail "allNamespaces and watchNamespaces exclude each other: leave watchNamespaces empty, or set allNamespaces to false" -}}
+{{- fail "allNamespaces and watchNamespaces cannot be used together: leave watchNamespaces empty, or set allNamespaces to false" -}}
 {{- end -}}
 []
 {{- else -}}

@@ -229,7 +229,7 @@ fn messages_are_told_from_inventions() -> Result<()> {
         "│    The certificate is trusted and valid until ….",
         "└─ - 3 checks not run, since Bind failed",
         "Auth0's issuers end with a slash. Set spec.issuer to https://acme.eu.auth0.com/.",
-        "Keycloak's issuers do not end with a slash. Register https://wandb.example.com/oidc/callback as redirect URI.",
+        "Keycloak's issuers do not end with a slash. Check spec.issuer. Register https://wandb.example.com/oidc/callback as redirect URI.",
     ] {
         ensure!(corpus.has(line), "not found: {line}");
     }
