@@ -31,7 +31,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "CIDR", env = "WANDB_AUTH_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<String>,
 
-    /// Resources of one kind that are worked on at a time; namespaces share them fairly, and who waits for an answer longer than a second does not count.
+    /// Resources of one kind that are worked on at a time. Namespaces share them fairly, and a resource that waits for an answer longer than a second does not count.
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 

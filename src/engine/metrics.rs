@@ -201,7 +201,7 @@ impl Metrics {
         );
         registry.register(
             "wandb_auth_rollbacks",
-            "How often the resource's target went back to the values of before",
+            "How often the resource's target went back to its previous values",
             self.rollbacks.clone(),
         );
         registry.register(
@@ -237,7 +237,7 @@ impl Metrics {
         );
         registry.register(
             "wandb_auth_certificate_not_after_seconds",
-            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which goes with the next release",
+            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which the next release does not have",
             self.certificate_not_after.clone(),
         );
         registry.register(
@@ -247,7 +247,7 @@ impl Metrics {
         );
         registry.register(
             "wandb_auth_token_expiration_seconds",
-            "The old name of wandb_auth_token_expiration_timestamp_seconds, which goes with the next release",
+            "The old name of wandb_auth_token_expiration_timestamp_seconds, which the next release does not have",
             self.token_expiration.clone(),
         );
         registry.register(

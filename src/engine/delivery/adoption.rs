@@ -134,7 +134,7 @@ fn text_of(reference: &Reference, objects: &BTreeMap<ObjectKey, Fetched>) -> Res
                 .map_err(|_| format!("the key {key} of the {kind} \"{name}\" is not text")),
             None => missing(format!("the {kind} \"{name}\" has no key {key}")),
         },
-        Some(Fetched::Forbidden) => Err(format!("the operator may not read the {kind} \"{name}\"")),
+        Some(Fetched::Forbidden) => Err(format!("the operator is not allowed to read the {kind} \"{name}\"")),
         Some(Fetched::Resource(_) | Fetched::Missing { .. }) | None => {
             missing(format!("there is no {kind} \"{name}\""))
         }

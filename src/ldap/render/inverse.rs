@@ -83,7 +83,7 @@ fn encryption(address: &str, found: &FoundEnvironment, recovery: &mut Recovery<'
         _ if is_encrypted => {}
         Flag::Known(true) => recovery.require("startTLS", Some(json!(true)), ""),
         Flag::Known(false) | Flag::Unset => {
-            recovery.note("Passwords travel to the directory in the clear, as they do today: the resource accepts that with insecurePlaintext. Use ldaps:// or startTLS as soon as you can.");
+            recovery.note("Passwords travel to the directory unencrypted, as they do today: the resource accepts that with insecurePlaintext. Use ldaps:// or startTLS as soon as you can.");
             recovery.require("insecurePlaintext", Some(json!(true)), "");
         }
         Flag::Unknown => recovery.require(

@@ -45,6 +45,6 @@ async fn an_endpoint_without_tls_of_an_issuer_with_it_is_a_warning() {
     let changes = json!({ "insecurePlaintext": true, "tls": { "caBundle": bundle } });
     let findings =
         examine(&spec(&server.url(""), &changes), &[("ca", certificate.authority_pem.as_str())]).await;
-    assert_warns(&findings, &CheckName::Endpoints, &["jwks_uri", "in the clear", "login.invalid"]);
+    assert_warns(&findings, &CheckName::Endpoints, &["jwks_uri", "travels unencrypted", "login.invalid"]);
     assert_eq!(finding(&findings, &CheckName::Discovery).result, CheckResult::Passed);
 }

@@ -75,7 +75,7 @@ async fn a_person_of_that_name_is_not_adopted() -> Result<()> {
     workspace.apply(&service_account("ci", &server.base_url(), CREATE, "")).await?;
     let status = workspace.wait_for_reason(KIND, "ci", "Verified", "AccountMismatch").await?;
     let message = finding(&status, "Membership")?["message"].to_string();
-    assert!(message.contains("is no service account"), "{message}");
+    assert!(message.contains("is not a service account"), "{message}");
     assert_eq!(server.requests("createServiceAccount"), 0);
     Ok(())
 }

@@ -48,7 +48,7 @@ async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -
     .await?;
     expect_none(&mistakes)?;
     let events = robot.workspace.events().await?;
-    for words in ["KeyRotated", &second.id, &third.id, "in the place of the key that a person copied"] {
+    for words in ["KeyRotated", &second.id, &third.id, "instead of the key that a person copied"] {
         ensure!(events.contains(words), "{words} is not in the events");
     }
     let metrics = robot.operator.get("/metrics")?.1;

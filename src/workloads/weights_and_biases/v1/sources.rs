@@ -131,7 +131,7 @@ fn stored(object: &str, values: Option<&[u8]>, chart: Option<&[u8]>) -> Result<S
             Problem::new(
                 Reason::TargetRefused,
                 format!(
-                    "The {object} holds values of W&B's chart that are not JSON, so neither the W&B operator nor this one can read them. Write it anew."
+                    "The {object} holds values of W&B's chart that are not JSON, so neither the W&B operator nor this one can read them. Correct it."
                 ),
             )
         })
