@@ -196,7 +196,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "wandb_auth_reconcile_errors",
-            "How many runs ended before they came to a status, and are tried again",
+            "How many runs ended before they wrote a status; they are tried again",
             self.reconcile_errors.clone(),
         );
         registry.register(

@@ -147,7 +147,7 @@ async fn checking_on_the_command_line_makes_nothing() -> Result<()> {
         std::process::Command::new(crate::world::program()).args(["check", "-f"]).arg(&file).output()?;
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{printed}");
-    assert!(printed.contains("Left to the running operator") && printed.contains("ManualStepRequired"));
+    assert!(printed.contains("only the running operator does it") && printed.contains("ManualStepRequired"));
     assert_eq!((server.requests("createServiceAccount"), server.requests("generateApiKey")), (0, 0));
     assert!(server.requests("entity") == 1 && !printed.contains(&admin));
     Ok(())
