@@ -43,7 +43,8 @@ async fn every_manifest_is_accepted_by_the_api_server_without_a_warning() -> Res
 #[tokio::test]
 async fn a_warning_of_the_api_server_is_heard() -> Result<()> {
     let workspace = workspace().await?;
-    let twice = WandbWorkload::deployment("wandb").variable("HOST", "https://elsewhere.example.com").manifest();
+    let twice =
+        WandbWorkload::deployment("wandb").variable("HOST", "https://elsewhere.example.com").manifest();
     let warnings = workspace.apply_and_listen(&twice).await?;
     ensure!(warnings.iter().any(|warning| warning.contains("hides previous definition")), "{warnings:?}");
     Ok(())

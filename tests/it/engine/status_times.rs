@@ -73,11 +73,13 @@ async fn a_warning_is_counted_named_and_told_once() -> Result<()> {
 /// While the directory is down, the checks that warned before do not run. That they warn again is no news.
 #[tokio::test]
 async fn a_warning_that_stays_over_an_outage_is_told_once() -> Result<()> {
-    let more = "checkInterval: 1h\nfailureThreshold: 1\ngroupAllowList: ['cn=wandb,ou=groups,dc=example,dc=org']";
+    let more =
+        "checkInterval: 1h\nfailureThreshold: 1\ngroupAllowList: ['cn=wandb,ou=groups,dc=example,dc=org']";
     let Corp { workspace, operator, mut directory, .. } = Corp::ready(more).await?;
     let warnings = |status: &Value| status["warnings"].as_u64().unwrap_or_default();
     let before = workspace.wait_for(KIND, "corp", |status| warnings(status) > 0).await?;
-    let told = || -> Result<usize> { Ok(operator.log().read()?.matches("\"reason\":\"CheckWarned\"").count()) };
+    let told =
+        || -> Result<usize> { Ok(operator.log().read()?.matches("\"reason\":\"CheckWarned\"").count()) };
     eventually("the first event", || async { Ok((told()? == 1).then_some(())) }).await?;
 
     directory.stop()?;

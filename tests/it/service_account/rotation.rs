@@ -68,7 +68,9 @@ async fn a_rotation_is_an_event_of_its_own() -> Result<()> {
     let robot = Robot::rotated("checkInterval: 1h").await?;
     let events = eventually("the events of the rotation and of the run", || async {
         let events: Vec<Value> = serde_json::from_str(&robot.workspace.events().await?)?;
-        let has = |reasons: &[&str]| events.iter().any(|event| reasons.iter().any(|reason| event["reason"] == *reason));
+        let has = |reasons: &[&str]| {
+            events.iter().any(|event| reasons.iter().any(|reason| event["reason"] == *reason))
+        };
         Ok((has(&["KeyRotated"]) && has(&["Verified", "Published"])).then_some(events))
     })
     .await?;
