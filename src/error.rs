@@ -22,7 +22,7 @@ pub enum Error {
     )]
     Recovering,
     /// A fault in the operator, which ends this run only.
-    #[error("the run ended by a fault of the operator's: report it")]
+    #[error("the run ended because of a fault of the operator: please report it")]
     Panicked,
     /// The process is stopping.
     #[error("the run was cut short, since the operator is stopping")]

@@ -21,7 +21,7 @@ pub fn raise_limit() {
     if let Some(limit) = limit.filter(|limit| *limit < ENOUGH) {
         tracing::warn!(
             limit,
-            "the process may hold few open files: where hundreds of servers hang, others are not reached. Raise the limit of open files to {ENOUGH}"
+            "the process may have only few open files: if hundreds of servers hang, it cannot reach the others. Raise the limit of open files to {ENOUGH}"
         );
     }
 }

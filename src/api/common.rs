@@ -17,7 +17,7 @@ pub struct CommonSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
         validation = Rule::new("[has(self.deployment), has(self.statefulSet), has(self.weightsAndBiases)].filter(member, member).size() == 1").message("target must have exactly one of deployment, statefulSet and weightsAndBiases"),
-        validation = Rule::new("!has(self.additionalContainers) || !has(self.weightsAndBiases)").message("additionalContainers goes with deployment or statefulSet; the W&B operator gives the values to all of its applications"),
+        validation = Rule::new("!has(self.additionalContainers) || !has(self.weightsAndBiases)").message("additionalContainers works only with deployment or statefulSet; with weightsAndBiases, all applications of the server get the values"),
         validation = Rule::new("!has(self.additionalContainers) || self.additionalContainers.all(each, has(each.deployment) != has(each.statefulSet))").message("each of additionalContainers must have exactly one of deployment and statefulSet"),
         validation = each_container_is_named_once()
     )]
@@ -33,7 +33,7 @@ pub struct CommonSpec {
     #[serde(default)]
     pub publish_policy: PublishPolicy,
 
-    /// Time between two checks of unchanged inputs: a duration such as `30s` or `1h30m`, at least 10s, to which a few percent are added at random. Default: `5m`. A server that goes down is noticed within that time; a changed spec or Secret is checked at once.
+    /// Time between two checks of an unchanged resource: a duration such as `30s` or `1h30m`, at least 10s; a few percent are added at random. Default: `5m`. With `10m`, a server that goes down is noticed within about ten minutes. A changed spec or Secret is checked at once.
     #[serde(default = "check_interval")]
     #[x_kube(validation = duration::rule("duration(self) >= duration('10s')").message("checkInterval must be at least 10s"))]
     pub check_interval: Duration,
@@ -53,7 +53,7 @@ pub struct CommonSpec {
     #[x_kube(validation = duration::rule("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("rolloutTimeout must be between 10s and 24h"))]
     pub rollout_timeout: Duration,
 
-    /// `true` stops checks and writes, and leaves everything as it is: pods keep the values that they have. Default: `false`.
+    /// `true` stops checks and writes, and leaves everything as it is. Default: `false`. While it is `true`, pods keep the values that they have, and a changed Secret is not looked at.
     #[serde(default)]
     pub suspend: bool,
 
@@ -61,7 +61,7 @@ pub struct CommonSpec {
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// How the server's certificate is verified, which must carry the host name or address. Default: none, by the system's certificate authorities alone.
+    /// How the server's certificate is verified, which must have the host name or address. Default: none, only the system's certificate authorities are trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 }
@@ -117,19 +117,19 @@ fn failure_threshold() -> u32 {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetSpec {
-    /// What becomes of entries of the same names that somebody else has set there: Default: `Never`, they stay, and nothing is delivered. `Equal` takes them over where every value is the same, `Replace` whatever their values. Nothing is taken over before every check has passed, and what was there is what a failed rollout goes back to.
+    /// What becomes of entries of the same names that somebody else has set there. Default: `Never`, they stay, and nothing is delivered. `Equal` takes them over if every value is the same, `Replace` whatever their values. Nothing is taken over before every check has passed, and a failed rollout goes back to what was there before.
     #[serde(default)]
     pub adopt: AdoptionPolicy,
-    /// A Deployment in the same namespace, whose pods are replaced when the values change. Default: none; a target is exactly one of three.
+    /// A Deployment in the same namespace, whose pods are replaced when the values change. Default: none; set exactly one of `deployment`, `statefulSet` and `weightsAndBiases`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<WorkloadTarget>,
-    /// A StatefulSet in the same namespace, whose pods are replaced when the values change. Default: none; a target is exactly one of three.
+    /// A StatefulSet in the same namespace, whose pods are replaced when the values change. Default: none; set exactly one of `deployment`, `statefulSet` and `weightsAndBiases`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateful_set: Option<WorkloadTarget>,
-    /// A WeightsAndBiases resource of the W&B operator in the same namespace, to whose spec the values are added. Default: none; a target is exactly one of three.
+    /// A WeightsAndBiases resource of the W&B operator in the same namespace, to whose spec the values are added. Default: none; set exactly one of `deployment`, `statefulSet` and `weightsAndBiases`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_and_biases: Option<WeightsAndBiasesTarget>,
-    /// More containers that read the same values, such as `app` beside `api` in an installation by Helm alone: of other workloads or of the same one. They change and go back together. Default: none.
+    /// More containers that get the same values, of other workloads or of the same one, such as `app` in addition to `api` in an installation by Helm alone. Default: none. All of them change together, and go back together if one fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub additional_containers: Vec<AdditionalContainer>,
@@ -139,10 +139,10 @@ pub struct TargetSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdditionalContainer {
-    /// Of a Deployment in the same namespace. Default: none; exactly one of two.
+    /// A container of a Deployment in the same namespace. Default: none; set exactly one of `deployment` and `statefulSet`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<WorkloadTarget>,
-    /// Of a StatefulSet in the same namespace. Default: none; exactly one of two.
+    /// A container of a StatefulSet in the same namespace. Default: none; set exactly one of `deployment` and `statefulSet`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateful_set: Option<WorkloadTarget>,
 }
@@ -162,11 +162,11 @@ pub enum AdoptionPolicy {
 /// A workload whose pod template receives env entries.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct WorkloadTarget {
-    /// Name of the workload.
+    /// Name of the workload. Without a workload of that name, `RolledOut` is False with `TargetNotFound`.
     #[schemars(length(max = 253))]
     #[x_kube(validation = is_an_object_name())]
     pub name: String,
-    /// Name of the container. Default: the only one; a pod with several needs it.
+    /// Name of the container. Default: the only one; a pod with several containers needs it, since only this one gets the values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub container: Option<String>,
@@ -175,7 +175,7 @@ pub struct WorkloadTarget {
 /// A WeightsAndBiases resource.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 pub struct WeightsAndBiasesTarget {
-    /// Name of the resource.
+    /// Name of the resource. Without a resource of that name, `RolledOut` is False with `TargetNotFound`.
     #[schemars(length(max = 253))]
     #[x_kube(validation = is_an_object_name())]
     pub name: String,
@@ -205,7 +205,7 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// PEM certificates of authorities that are trusted in addition to the system's. No private key belongs there.
+    /// PEM certificates of authorities that are trusted in addition to the system's. A private key in it is refused, with `InvalidCABundle`.
     #[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)").message("caBundle must have exactly one of secretKeyRef and configMapKeyRef"))]
     pub ca_bundle: CaBundleSource,
 }
@@ -214,10 +214,10 @@ pub struct TlsSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaBundleSource {
-    /// A key of a Secret in the same namespace. Default: none; exactly one of two.
+    /// A key of a Secret in the same namespace. Default: none; set exactly one of `secretKeyRef` and `configMapKeyRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<KeyReference>,
-    /// A key of a ConfigMap in the same namespace. Default: none; exactly one of two.
+    /// A key of a ConfigMap in the same namespace. Default: none; set exactly one of `secretKeyRef` and `configMapKeyRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<KeyReference>,
 }
@@ -225,11 +225,11 @@ pub struct CaBundleSource {
 /// One key of a Secret or ConfigMap in the resource's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct KeyReference {
-    /// Name of the object.
+    /// Name of the Secret, or of the ConfigMap where the field says so, in the same namespace. If it does not exist, `ResolvedRefs` is False and names it.
     #[schemars(length(max = 253))]
     #[x_kube(validation = is_an_object_name())]
     pub name: String,
-    /// Key in its data.
+    /// The key in its data. If the object has no such key, `ResolvedRefs` is False and lists the keys that it has.
     #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
@@ -257,7 +257,7 @@ fn each_container_is_named_once() -> Rule {
          self.additionalContainers.all(each, \
          self.additionalContainers.exists_one(other, {other}) && !({first}))"
     ))
-    .message("each container of target must be named once")
+    .message("target must not name the same container twice")
 }
 
 /// A rule of the whole resource: a Secret that workloads may read keeps its name.

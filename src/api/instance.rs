@@ -9,10 +9,10 @@ use super::common;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.baseURL.startsWith('http://') || self.insecurePlaintext").message("baseURL must be an https:// URL; set insecurePlaintext: true to accept that keys and tokens travel in the clear")
+    validation = Rule::new("!self.baseURL.startsWith('http://') || self.insecurePlaintext").message("baseURL must be an https:// URL; set insecurePlaintext: true to accept that keys and tokens travel unencrypted")
 )]
 pub struct InstanceSpec {
-    /// The URL that programs use as `WANDB_BASE_URL`, such as `https://wandb.example.com`.
+    /// The URL that programs use as `WANDB_BASE_URL`, such as `https://wandb.example.com`. The operator asks this server whether the credentials work.
     #[serde(rename = "baseURL")]
     #[schemars(length(max = 512))]
     #[x_kube(
@@ -21,7 +21,7 @@ pub struct InstanceSpec {
     )]
     pub base_url: String,
 
-    /// `true` accepts a URL without TLS, where everybody on the way can read keys and tokens. Default: `false`.
+    /// `true` accepts a URL without TLS, where everybody on the way can read keys and tokens. Default: `false`, an `http://` URL is refused.
     #[serde(default)]
     pub insecure_plaintext: bool,
 }

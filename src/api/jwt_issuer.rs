@@ -31,12 +31,12 @@ use super::{CommonSpec, InstanceSpec, KeyReference, SharedStatus, common};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that keys travel in the clear, where anybody can replace them"),
+    validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that keys travel unencrypted, so anybody on the way can replace them"),
     validation = Rule::new("self.skipAudienceValidation || size(self.audiences) > 0").message("audiences must name at least one audience; set skipAudienceValidation: true only if tokens for any audience are to be accepted"),
     validation = Rule::new("!has(self.tls) || !self.issuer.startsWith('http://') || !self.insecurePlaintext || (has(self.instance) && !self.instance.baseURL.startsWith('http://'))").message("tls has no effect without an https:// URL")
 )]
 pub struct JwtIssuerSpec {
-    /// The issuer, exactly as the claim `iss` of its tokens spells it.
+    /// The issuer, exactly as the claim `iss` of its tokens spells it. A difference of one character makes W&B refuse every token.
     #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("issuer"),
@@ -49,7 +49,7 @@ pub struct JwtIssuerSpec {
     #[serde(default)]
     pub insecure_plaintext: bool,
 
-    /// The audiences (claim `aud`) of tokens that are meant for W&B, beside `wandb`; list the organization's name, too. Default: `[]`, which needs `skipAudienceValidation: true`.
+    /// The audiences (claim `aud`) of tokens that are for W&B, in addition to `wandb`; list the organization's name, too. Default: `[]`, which needs `skipAudienceValidation: true`. A token for another audience is refused.
     #[serde(default)]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -59,11 +59,11 @@ pub struct JwtIssuerSpec {
     #[serde(default)]
     pub skip_audience_validation: bool,
 
-    /// Which signing keys are trusted. Default: keys for RS256 and ES256, of 2048 bits or more where they are RSA.
+    /// Which signing keys are trusted. Default: keys for RS256 and ES256; RSA keys must have at least 2048 bits.
     #[serde(default)]
     pub keys: KeyPolicy,
 
-    /// Tokens or claims with what is expected of them: unit tests of this trust, each a check of its own. Default: none.
+    /// Tokens or claims with what is expected of them: unit tests of this trust. Default: none. Each one is a check of its own, `Sample/<name>`: if it fails, the values are not published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -144,20 +144,20 @@ pub enum Algorithm {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.tokenSecretRef) != has(self.claims)").message("a sample must have exactly one of tokenSecretRef and claims"),
-    validation = Rule::new("!(has(self.claims) && has(self.expect.rule) && self.expect.rule == 'Signature')").message("a sample of claims has no signature that the rule Signature could refuse")
+    validation = Rule::new("!(has(self.claims) && has(self.expect.rule) && self.expect.rule == 'Signature')").message("a sample of claims has no signature, so the rule Signature cannot refuse it")
 )]
 pub struct SampleSpec {
-    /// Names the sample in the check `Sample/<name>`.
+    /// The sample's name. The check `Sample/<name>` has it.
     #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The Secret's key that holds a token. Default: none; exactly one of two.
+    /// The Secret's key that holds a token. Default: none; set exactly one of `tokenSecretRef` and `claims`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<KeyReference>,
-    /// Claims as a token would carry them (RFC 7519 section 4); without a signature, so every rule but Signature is tried. Default: none; exactly one of two.
+    /// Claims as a token has them (RFC 7519 section 4). Default: none; set exactly one of `tokenSecretRef` and `claims`. Claims have no signature, so every rule except Signature is tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
     pub claims: Option<Map<String, Value>>,
-    /// What is expected.
+    /// What is expected of the sample. If it is not so, the check `Sample/<name>` fails.
     pub expect: TokenExpectation,
 }
 
@@ -167,18 +167,18 @@ pub struct SampleSpec {
     validation = Rule::new("!(self.valid && has(self.rule))").message("rule names the rule that refuses a sample, so it needs valid: false")
 )]
 pub struct TokenExpectation {
-    /// Whether W&B is to accept it.
+    /// `true` if W&B should accept the token, `false` if W&B should refuse it. A token for another audience, for example, should be refused.
     pub valid: bool,
-    /// The subject (claim `sub`) of a user or service account that it is to stand for. Default: any.
+    /// The subject (claim `sub`) of the user or service account that the token should be for. Default: any. If the token has another subject, the check fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub subject: Option<String>,
-    /// The rule that is to refuse it. Default: any, where `valid` is false.
+    /// The rule that should refuse the token. Default: any, if `valid` is false. With `Audience`, the check fails if the token is refused for another reason, such as its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<TokenRule>,
 }
 
-/// The rule that is to refuse a sample: one of the five by which W&B Server accepts a token, in the order in which they are tried. Default: any, where `valid` is false.
+/// The rule that should refuse the token. Default: any, if `valid` is false. With `Audience`, the check fails if the token is refused for another reason, such as its age.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display, strum::EnumIter,
 )]
@@ -222,7 +222,7 @@ pub struct KeyStatus {
     pub kid: String,
     /// The algorithm it is declared for, or else the type of the key.
     pub algorithm: String,
-    /// Its size.
+    /// The key's size in bits.
     pub bits: u32,
     /// The key's thumbprint (RFC 7638), which is another one where a key changes under the same identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -34,8 +34,8 @@ use super::{CommonSpec, KeyReference, SharedStatus, common};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!(self.address.startsWith('ldaps://') && self.startTLS)").message("startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start"),
-    validation = Rule::new("!self.address.startsWith('ldap://') || self.startTLS || self.insecurePlaintext").message("an ldap:// address sends passwords in the clear: use ldaps://, set startTLS: true, or set insecurePlaintext: true to accept that"),
+    validation = Rule::new("!(self.address.startsWith('ldaps://') && self.startTLS)").message("startTLS is only for an ldap:// address; an ldaps:// address is encrypted from the start"),
+    validation = Rule::new("!self.address.startsWith('ldap://') || self.startTLS || self.insecurePlaintext").message("an ldap:// address sends passwords unencrypted: use ldaps://, set startTLS: true, or set insecurePlaintext: true to accept that"),
     validation = Rule::new("!has(self.tls) || !self.address.startsWith('ldap://') || self.startTLS || !self.insecurePlaintext").message("tls has no effect without encryption: use ldaps:// or set startTLS: true"),
     validation = Rule::new("!has(self.testUsers) || self.testUsers.all(user, !has(user.expect.allowed) || (has(self.groupAllowList) && self.groupAllowList.size() > 0) || user.expect.allowed)").message("a test user can be expected not to be allowed only where groupAllowList is set, since without it everybody is allowed")
 )]
@@ -48,15 +48,15 @@ pub struct LdapConfigSpec {
     )]
     pub address: String,
 
-    /// `true` encrypts an `ldap://` connection with the StartTLS operation (RFC 4511 section 4.14). Default: `false`.
+    /// `true` encrypts an `ldap://` connection with the StartTLS operation (RFC 4511 section 4.14) before any password is sent. Default: `false`. An `ldap://` address is refused without it, unless `insecurePlaintext` is `true`.
     #[serde(default, rename = "startTLS")]
     pub start_tls: bool,
 
-    /// `true` accepts that passwords travel unencrypted over `ldap://`, where everybody on the way can read them. Default: `false`.
+    /// `true` accepts that passwords travel unencrypted over `ldap://`, where everybody on the way can read them. Default: `false`, an `ldap://` address without `startTLS` is refused.
     #[serde(default)]
     pub insecure_plaintext: bool,
 
-    /// The entry under which people and groups stand, such as `dc=example,dc=org`.
+    /// The entry in the directory that people and groups are below, such as `dc=example,dc=org`. An entry elsewhere is not found, unless `userSearch` or `groupSearch` says otherwise.
     #[serde(rename = "baseDN")]
     #[schemars(length(max = 1024))]
     #[x_kube(validation = common::begins_like_a_dn("baseDN"))]
@@ -75,7 +75,7 @@ pub struct LdapConfigSpec {
     )]
     pub attributes: BTreeMap<String, AttributeName>,
 
-    /// Groups, by DN or by name, whose members may log in. Default: none; everybody under the base DN may.
+    /// Groups, by DN or by name, whose members may log in. Default: none; everybody below the base DN may. With `[wandb]`, only members of the group `wandb` may log in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -85,12 +85,12 @@ pub struct LdapConfigSpec {
     #[serde(default)]
     pub group_sync: bool,
 
-    /// Where and among which entries people are looked for. Default: under `spec.baseDN`, among the usual classes of people.
+    /// Where people are looked for, and among which entries. Default: below `spec.baseDN`, among the usual classes of people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("userSearch must have baseDN, objectClass or both"))]
     pub user_search: Option<SearchSpec>,
 
-    /// Where and among which entries groups are looked for. Default: under `spec.baseDN`, among the usual classes of groups.
+    /// Where groups are looked for, and among which entries. Default: below `spec.baseDN`, among the usual classes of groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("has(self.baseDN) || has(self.objectClass)").message("groupSearch must have baseDN, objectClass or both"))]
     pub group_search: Option<SearchSpec>,
@@ -99,7 +99,7 @@ pub struct LdapConfigSpec {
     #[serde(default = "login")]
     pub login: bool,
 
-    /// People whom the operator looks up to prove the configuration; each is a check of its own. Default: none.
+    /// People whom the operator looks up to prove the configuration. Default: none. Each one is a check of its own, `TestUser/0` and so on: if it fails, the values are not published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -114,11 +114,11 @@ pub struct LdapConfigSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bind {
-    /// A DN; for Active Directory also `user@domain` or `DOMAIN\user`.
+    /// The account's DN; for Active Directory also `user@domain` or `DOMAIN\user`. W&B Server logs in to the directory as this account, too, so that it must be allowed to search for people.
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(r"self.contains('=') || self.contains('@') || self.contains('\\')").message(r"dn must be a DN such as cn=admin,dc=example,dc=org, or user@domain or DOMAIN\user for Active Directory"))]
     pub dn: String,
-    /// The Secret's key that holds the password.
+    /// The Secret's key that holds the password. A new password there is tried at once; one that the directory refuses is not sent again by itself, since that could lock the account.
     pub password_secret_ref: KeyReference,
 }
 
@@ -138,12 +138,12 @@ pub struct GroupReference(#[schemars(length(min = 1, max = 1024))] pub String);
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SearchSpec {
-    /// The entry to search under. Default: `spec.baseDN`.
+    /// The entry to search below. Default: `spec.baseDN`. Entries elsewhere are not found.
     #[serde(default, rename = "baseDN", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     #[x_kube(validation = common::begins_like_a_dn("baseDN of a search"))]
     pub base_dn: Option<String>,
-    /// The object class that entries must have, such as `inetOrgPerson`. Default: any of the usual ones.
+    /// The object class that entries must have, such as `inetOrgPerson`. Default: any of the usual ones. Entries without that class are not found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"))]
     pub object_class: Option<String>,
@@ -152,7 +152,7 @@ pub struct SearchSpec {
 /// A person whom the operator looks up to prove the configuration.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 pub struct TestUser {
-    /// An LDAP filter (RFC 4515) that finds exactly this person.
+    /// An LDAP filter (RFC 4515) that finds exactly this person, such as `(mail=alice@example.org)`. If it finds nobody, or several, the check fails.
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new("self.trim().startsWith('(') && self.trim().endsWith(')') && self.trim().size() >= 3").message("filter must be an LDAP filter in parentheses, such as (mail=alice@example.org)"))]
     pub filter: String,
@@ -164,16 +164,16 @@ pub struct TestUser {
 /// What must be true of a test user.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema)]
 pub struct TestUserExpectation {
-    /// The value of the e-mail attribute, without regard to case. Default: any; there must be one.
+    /// The value that the e-mail attribute must have; upper and lower case do not matter. Default: any; there must be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 320))]
     pub email: Option<String>,
-    /// Groups, by DN or by name, that the person is a member of. Default: none is looked at.
+    /// Groups, by DN or by name, that the person must be a member of. Default: none is looked at. If the person is missing in one of them, the check fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub groups: Vec<GroupReference>,
-    /// Whether the group allow list lets the person in. Default: not looked at.
+    /// Whether the person may log in by `groupAllowList`. Default: not looked at. With `false`, the check fails if the person may log in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<bool>,
 }

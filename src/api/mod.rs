@@ -45,6 +45,9 @@ pub const GROUP: &str = "auth.wandb.com";
 /// `app.kubernetes.io/managed-by`, and the controller of events.
 pub const MANAGER: &str = "wandb-auth-operator";
 
+/// Kubernetes' recommended label for who manages an object; [`MANAGER`] for what the operator writes.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
 /// The version of every kind.
 pub const VERSION: &str = "v1alpha1";
 

@@ -32,13 +32,13 @@ use super::{CommonSpec, Duration, KeyReference, SharedStatus, common, duration};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel in the clear"),
-    validation = Rule::new("!self.host.startsWith('http://') || self.insecurePlaintext").message("host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel in the clear"),
+    validation = Rule::new("!self.issuer.startsWith('http://') || self.insecurePlaintext").message("issuer must be an https:// URL; set insecurePlaintext: true to accept that tokens and secrets travel unencrypted"),
+    validation = Rule::new("!self.host.startsWith('http://') || self.insecurePlaintext").message("host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel unencrypted"),
     validation = Rule::new("!(has(self.provider) && self.provider == 'Cognito' && self.authMethod == 'implicit')").message("Amazon Cognito works with authMethod: pkce only"),
     validation = Rule::new("!has(self.tls) || !self.issuer.startsWith('http://') || !self.insecurePlaintext").message("tls has no effect on an issuer without https://")
 )]
 pub struct OidcProviderSpec {
-    /// The issuer, exactly as the provider's discovery document and ID tokens spell it.
+    /// The issuer, exactly as the provider's discovery document and ID tokens spell it. A difference of one character, such as a slash at the end, makes every login fail.
     #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("issuer"),
@@ -51,7 +51,7 @@ pub struct OidcProviderSpec {
     #[serde(default)]
     pub insecure_plaintext: bool,
 
-    /// The client that is registered for W&B at the provider.
+    /// The ID of the client that is registered for W&B at the provider. If the provider does not know it, the check `ClientCredentials` fails.
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.trim() == self").message("clientID must not begin or end with white space"))]
@@ -65,7 +65,7 @@ pub struct OidcProviderSpec {
     #[serde(default)]
     pub auth_method: AuthMethod,
 
-    /// The W&B URL that people open, such as `https://wandb.example.com`; the redirect URI derives from it.
+    /// The W&B URL that people open, such as `https://wandb.example.com`. The redirect URI is made from it: register that URI at the provider.
     #[schemars(length(max = 512))]
     #[x_kube(
         validation = common::port_can_be_reached("host"),
@@ -73,11 +73,11 @@ pub struct OidcProviderSpec {
     )]
     pub host: String,
 
-    /// The provider's product, whose own rules are checked. Default: guessed from the issuer; `Generic` turns the rules off.
+    /// The provider's product, whose own rules are checked. Default: guessed from the issuer. With `Keycloak`, for example, an issuer without `/realms/` gets a warning; `Generic` turns such rules off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
 
-    /// Scopes to ask for beside `openid profile email`. Default: none.
+    /// Scopes to ask for in addition to `openid profile email`. Default: none. If the provider does not list one of them, the check `Scopes` warns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -87,7 +87,7 @@ pub struct OidcProviderSpec {
     #[serde(default)]
     pub groups_claim: bool,
 
-    /// `true` takes user name and name from the claims `preferred_username` and `name`. Default: `false`.
+    /// `true` takes user name and name from the claims `preferred_username` and `name`. Default: `false`, these claims are not used.
     #[serde(default)]
     pub identifier_claims: bool,
 
@@ -100,7 +100,7 @@ pub struct OidcProviderSpec {
     #[x_kube(validation = duration::rule("duration(self) >= duration('1h') && duration(self).getMilliseconds() % 3600000 == 0").message("sessionLength must be a whole number of hours, at least 1h"))]
     pub session_length: Duration,
 
-    /// Which optional checks run. Default: `clientCredentials` alone.
+    /// Which optional checks run. Default: only `clientCredentials`. A check that does not run is `Skipped` and prevents nothing.
     #[serde(default)]
     pub checks: OidcChecks,
 
@@ -120,7 +120,7 @@ pub enum AuthMethod {
     Implicit,
 }
 
-/// The provider's product, whose own rules are checked. Default: guessed from the issuer; `Generic` turns the rules off.
+/// The provider's product, whose own rules are checked. Default: guessed from the issuer. With `Keycloak`, for example, an issuer without `/realms/` gets a warning; `Generic` turns such rules off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, strum::Display)]
 pub enum Provider {
     /// No product's rules.

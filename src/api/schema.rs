@@ -125,7 +125,7 @@ fn list_violation(schema: &JSONSchemaProps, items: &[Value]) -> Option<String> {
     size_violation(items.len(), schema.min_items, schema.max_items, ["item", "items"]).or_else(|| {
         let is_set = schema.x_kubernetes_list_type.as_deref() == Some("set");
         let distinct: BTreeSet<_> = items.iter().map(Value::to_string).collect();
-        (is_set && distinct.len() < items.len()).then(|| "must have each item once".to_owned())
+        (is_set && distinct.len() < items.len()).then(|| "must not have the same item twice".to_owned())
     })
 }
 
@@ -174,7 +174,7 @@ mod tests {
                 "spec.checkInterval must be a duration such as 30s, 5m or 1h30m, but is another text.",
             ),
             (json!({"failureThreshold": 0}), "spec.failureThreshold must be at least 1."),
-            (json!({"groupAllowList": ["a", "a"]}), "spec.groupAllowList must have each item once."),
+            (json!({"groupAllowList": ["a", "a"]}), "spec.groupAllowList must not have the same item twice."),
             (
                 json!({"userSearch": {"objectClass": "a b"}}),
                 "spec.userSearch.objectClass must match ^[A-Za-z0-9][A-Za-z0-9.-]*$, but is another text.",

@@ -36,28 +36,28 @@ use super::{CommonSpec, Duration, InstanceSpec, KeyReference, SharedStatus, comm
 #[x_kube(
     validation = Rule::new("has(self.team) != has(self.organization)").message("exactly one of team and organization must be set"),
     validation = Rule::new("!has(self.credentials.apiKey) || !has(self.credentials.apiKey.createWith) || has(self.team) || !has(self.organization)").message("createWith makes an account in a team; accounts of an organization can only be made in the web UI"),
-    validation = Rule::new("!has(self.target)").message("target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret"),
+    validation = Rule::new("!has(self.target)").message("target must not be set for a ServiceAccount: its values are for programs that use W&B, and the pods of these programs read the Secret"),
     validation = Rule::new("!has(self.tls) || !self.instance.baseURL.startsWith('http://') || !self.instance.insecurePlaintext || has(self.credentials.federated)").message("tls has no effect on a baseURL without https://")
 )]
 pub struct ServiceAccountSpec {
-    /// The W&B Server that the account belongs to.
+    /// The W&B Server that the account belongs to. Programs get its URL as `WANDB_BASE_URL`.
     pub instance: InstanceSpec,
 
-    /// The account's user name at W&B. Default: `metadata.name`.
+    /// The account's user name at W&B. Default: `metadata.name`. If the key belongs to another account, the check `KeyAccepted` fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^\S(.*\S)?$"))]
     pub account_name: Option<String>,
 
-    /// The team that the account belongs to; programs log to it unless they say otherwise. Default: none; exactly one of `team` and `organization`.
+    /// The team that the account belongs to; programs log to it unless they say otherwise. Default: none; set exactly one of `team` and `organization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = NAME))]
     pub team: Option<String>,
 
-    /// The organization that the account belongs to. Default: none; exactly one of `team` and `organization`.
+    /// The organization that the account belongs to. Default: none; set exactly one of `team` and `organization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
 
-    /// How programs prove that they are this account.
+    /// How programs prove that they are this account. With `apiKey` they send a key, with `federated` a token of an issuer that W&B trusts.
     pub credentials: CredentialsSpec,
 
     /// The person whom the account's runs are attributed to. Default: none; runs are the account's own.
@@ -90,10 +90,10 @@ const NAME: &str = r"^[^\s/,]+$";
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
-    /// The organization's name.
+    /// The organization's name, as W&B shows it.
     #[schemars(length(max = 128), regex(pattern = NAME))]
     pub name: String,
-    /// The team that programs log to unless they say otherwise.
+    /// The team that programs log to unless they say otherwise. They get it as `WANDB_ENTITY`.
     #[schemars(length(max = 128), regex(pattern = NAME))]
     pub default_team: String,
 }
@@ -105,10 +105,10 @@ pub struct Organization {
     validation = Rule::new("has(self.apiKey) != has(self.federated)").message("credentials must have exactly one of apiKey and federated")
 )]
 pub struct CredentialsSpec {
-    /// A built-in account with an API key. Default: none; exactly one of two.
+    /// A built-in account with an API key. Default: none; set exactly one of `apiKey` and `federated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeySpec>,
-    /// An external account with tokens of a trusted issuer. Default: none; exactly one of two.
+    /// An external account with tokens of a trusted issuer. Default: none; set exactly one of `apiKey` and `federated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub federated: Option<FederatedSpec>,
 }
@@ -117,9 +117,9 @@ pub struct CredentialsSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeySpec {
-    /// The Secret's key that holds the API key that a person copied from the web UI.
+    /// The Secret's key that holds the API key that a person copied from the web UI. It is published as `WANDB_API_KEY` until a rotation replaces it.
     pub bootstrap_secret_ref: KeyReference,
-    /// Makes the account, or adopts the one of that name; the bootstrap Secret may then come later. Default: none; a person makes the account.
+    /// Makes the account, or adopts the one of that name. Default: none; a person makes the account. The bootstrap Secret may then come later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_with: Option<CreateWith>,
     /// Replaces the key from time to time. Default: none; the bootstrap key stays in use.
@@ -135,7 +135,7 @@ pub struct ApiKeySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateWith {
-    /// The Secret's key that holds an API key of an administrator of the team.
+    /// The Secret's key that holds an API key of an administrator of the team. It is used only to make or find the account, and is never published.
     pub admin_key_secret_ref: KeyReference,
 }
 
@@ -145,7 +145,7 @@ pub struct RotationSpec {
     /// How long a key is in use: a duration, at least 10s and longer than `overlap`, such as `720h`. Then a new one is generated and published.
     #[x_kube(validation = duration::rule("duration(self) >= duration('10s')").message("rotation.interval must be at least 10s"))]
     pub interval: Duration,
-    /// How long the key before stays valid: a duration. Default: `24h`. Programs that read the Secret only when they start must be started again within that time.
+    /// How long the previous key stays valid after a rotation: a duration. Default: `24h`. Programs that read the Secret only when they start must be started again within that time.
     #[serde(default = "overlap")]
     pub overlap: Duration,
 }
@@ -168,17 +168,17 @@ pub enum KeyDeletionPolicy {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FederatedSpec {
-    /// The `JwtIssuer` in the same namespace that describes the issuer.
+    /// The `JwtIssuer` in the same namespace that describes the issuer. While it is not verified, no token is published for the first time.
     pub issuer_ref: IssuerReference,
-    /// The subject (claim `sub`) that the account is registered with, exactly.
+    /// The subject (claim `sub`) that the account is registered with, exactly. A token with another subject is not published.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.trim() == self").message("subject must not begin or end with white space"))]
     pub subject: String,
-    /// The audience (claim `aud`) that the tokens are for.
+    /// The audience (claim `aud`) that the tokens are for. The `JwtIssuer` must list it, or the check `IssuerReady` fails.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.trim() == self").message("audience must not begin or end with white space"))]
     pub audience: String,
-    /// Where the tokens come from.
+    /// Where the tokens come from. Tokens of a `secretRef` are not renewed by the operator, others are.
     #[x_kube(validation = Rule::new("[has(self.secretRef), has(self.serviceAccount), has(self.clientCredentials)].filter(member, member).size() == 1").message("token must have exactly one of secretRef, serviceAccount and clientCredentials"))]
     pub token: TokenSourceSpec,
 }
@@ -186,7 +186,7 @@ pub struct FederatedSpec {
 /// A `JwtIssuer` in the resource's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct IssuerReference {
-    /// Name of the `JwtIssuer`.
+    /// Name of the `JwtIssuer`. If it does not exist, `ResolvedRefs` is False with `ResourceNotFound`.
     #[schemars(length(max = 253))]
     #[x_kube(validation = common::is_an_object_name())]
     pub name: String,
@@ -196,13 +196,13 @@ pub struct IssuerReference {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenSourceSpec {
-    /// The Secret's key that holds a token that somebody else keeps fresh. Default: none; exactly one of three.
+    /// The Secret's key that holds a token that somebody else renews. Default: none; set exactly one of `secretRef`, `serviceAccount` and `clientCredentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyReference>,
-    /// Kubernetes makes tokens for a service account of the cluster (`TokenRequest`). Default: none; exactly one of three.
+    /// Kubernetes makes tokens for a service account of the cluster (`TokenRequest`). Default: none; set exactly one of `secretRef`, `serviceAccount` and `clientCredentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountToken>,
-    /// The issuer's token endpoint makes tokens for a client (RFC 6749 section 4.4). Default: none; exactly one of three.
+    /// The issuer's token endpoint makes tokens for a client (RFC 6749 section 4.4). Default: none; set exactly one of `secretRef`, `serviceAccount` and `clientCredentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_credentials: Option<ClientCredentialsToken>,
 }
@@ -210,11 +210,11 @@ pub struct TokenSourceSpec {
 /// A token that Kubernetes makes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct ServiceAccountToken {
-    /// Name of the service account of the cluster.
+    /// Name of the service account of the cluster. The operator needs the right to request tokens for it, which the chart's value `tokenRequest` gives.
     #[schemars(length(max = 253))]
     #[x_kube(validation = common::is_an_object_name())]
     pub name: String,
-    /// How long a token lives: a duration, 10m to 24h. Default: `1h`. It is renewed before that is over.
+    /// How long a token is valid: a duration, 10m to 24h. Default: `1h`. The operator renews it before that time is over.
     #[serde(default = "expiration")]
     #[x_kube(validation = duration::rule("duration(self) >= duration('10m') && duration(self) <= duration('24h')").message("expiration must be between 10m and 24h"))]
     pub expiration: Duration,
@@ -228,18 +228,18 @@ fn expiration() -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCredentialsToken {
-    /// The client that is registered at the issuer.
+    /// The ID of the client that is registered at the issuer. If the issuer does not know it, the check `TokenObtained` fails.
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.trim() == self").message("clientID must not begin or end with white space"))]
     pub client_id: String,
-    /// The Secret's key that holds the client's secret.
+    /// The Secret's key that holds the client's secret. It is sent to the issuer's token endpoint only.
     pub client_secret_ref: KeyReference,
     /// The scopes to ask for, separated by spaces. Default: none; the provider gives the client its usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))]
     pub scope: Option<String>,
-    /// Further parameters of the token request that the issuer wants, such as `audience` (Auth0, Hydra) or `resource` (RFC 8707); no secrets. Default: none.
+    /// Further parameters of the token request that the issuer needs, such as `audience` (Auth0, Hydra) or `resource` (RFC 8707). Default: none. They are no place for secrets: everybody who may read the resource can read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     #[x_kube(
@@ -274,11 +274,11 @@ fn reserved_parameters() -> Rule {
     validation = Rule::new("has(self.username) != has(self.userEmail)").message("attribution must have exactly one of username and userEmail")
 )]
 pub struct AttributionSpec {
-    /// The person's user name. Default: none; exactly one of two.
+    /// The person's user name. Default: none; set exactly one of `username` and `userEmail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^\S+$"))]
     pub username: Option<String>,
-    /// The person's e-mail address. Default: none; exactly one of two.
+    /// The person's e-mail address. Default: none; set exactly one of `username` and `userEmail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 254), regex(pattern = r"^\S+@\S+$"))]
     pub user_email: Option<String>,

@@ -76,7 +76,7 @@ pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNet
                 }
                 known.report(addresses, Instant::now());
             }
-            // The operator may not read this, or something in front of the API server does not pass it on.
+            // The operator is not allowed to read this, or something in front of the API server does not pass it on.
             Err(kube::Error::Api(answer)) if answer.is_forbidden() || answer.is_not_found() => {
                 known.report(BTreeSet::new(), Instant::now());
             }

@@ -33,7 +33,7 @@ pub struct CheckArguments {
     #[arg(long)]
     enforce_egress: bool,
 
-    /// With --enforce-egress: network that is allowed all the same; may be repeated.
+    /// With --enforce-egress: network that is allowed anyway; may be repeated.
     #[arg(long, value_name = "CIDR", requires = "enforce_egress")]
     allow_egress: Vec<IpNet>,
 

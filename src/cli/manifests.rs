@@ -15,13 +15,14 @@ use serde_json::Value;
 use super::{
     dyn_resource::{Examinable, Loaded},
     objects,
-    schema_errors::{drop_nulls, most_similar, schema_errors},
+    schema_errors::{drop_nulls, schema_errors},
     yaml::{self, Fault, Repeated, YamlDocument},
 };
 use crate::{
     api::{GROUP, JwtIssuer, LdapConfig, OidcProvider, ServiceAccount, schema},
     engine::{Fetched, FoundResource, Kind, ObjectKey, ReferenceSource, ReferencedKind},
     problem::quote,
+    similar::most_similar,
 };
 
 /// What the files hold, as far as it is of use here.
@@ -50,7 +51,7 @@ impl Manifests {
         }
         if manifests.resources.is_empty() {
             bail!(
-                "there is no LdapConfig, OidcProvider, JwtIssuer or ServiceAccount of {GROUP}/v1alpha1 in {}; nothing was looked at",
+                "there is no LdapConfig, OidcProvider, JwtIssuer or ServiceAccount of {GROUP}/v1alpha1 in {}; nothing was done",
                 named(paths)
             );
         }
@@ -130,7 +131,7 @@ impl Manifests {
     ) -> anyhow::Result<()> {
         let kind = source.kind();
         let Some(name) = value.pointer("/metadata/name").and_then(Value::as_str) else {
-            bail!("{place}: metadata.name of the {kind} is missing or no text");
+            bail!("{place}: metadata.name of the {kind} is missing or is not a text");
         };
         let object =
             read(value).map_err(|faults| anyhow!("{place} is not a valid {kind}: {}", faults.join("; ")))?;
@@ -141,6 +142,12 @@ impl Manifests {
     /// The namespaces in which the files have an object of this kind and name.
     pub(super) fn namespaces_of<'a>(&'a self, key: &'a ObjectKey) -> impl Iterator<Item = &'a str> {
         self.objects.keys().filter(move |(_, each)| each == key).map(|(namespace, _)| namespace.as_str())
+    }
+
+    /// The name of another object of the kind and namespace that may have been meant.
+    pub(super) fn similar_name(&self, namespace: &str, key: &ObjectKey) -> Option<String> {
+        let there = self.objects.keys().filter(|(own, each)| own == namespace && each.source == key.source);
+        most_similar(there.map(|(_, each)| each.name.as_str()), &key.name).map(str::to_owned)
     }
 
     fn add_resource<K: Kind>(
@@ -219,7 +226,7 @@ const KINDS: [&str; 4] = ["LdapConfig", "OidcProvider", "JwtIssuer", "ServiceAcc
 
 /// The kind that was meant, if one is spelled like that.
 fn similar_kind(kind: &str) -> Option<&'static str> {
-    most_similar(KINDS.into_iter(), kind)
+    most_similar(KINDS, kind)
 }
 
 /// Decoding does not say where it failed; the schema does.

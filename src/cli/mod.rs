@@ -47,7 +47,7 @@ enum Command {
     Crd(CrdArguments),
     /// Check the resources in files as the controller would, without writing anything.
     Check(CheckArguments),
-    /// Print the Secret and the env entries that the resources in files lead to.
+    /// Print the Secret and the env entries that the resources in files produce.
     Render(RenderArguments),
     /// Print the resources that say what a running server, a manifest or a chart's values have.
     Import(ImportArguments),

@@ -62,14 +62,14 @@ impl References {
                 return None;
             }
             Some(format!(
-                "The files have the {} \"{}\" in the namespace {}, but the resource is in the namespace {own}, and references stay within one: write the same metadata.namespace into both, or call with -n where one of them names none.",
+                "The files have the {} \"{}\" in the namespace {}, but the resource is in the namespace {own}, and a reference cannot lead to another namespace: write the same metadata.namespace into both, or use -n if one of them names none.",
                 key.source.kind(),
                 key.name,
                 namespaces.join(" and "),
             ))
         });
         Some(elsewhere.unwrap_or_else(|| {
-            "Referenced objects are looked for in the given files: add theirs with -f, or use --from-cluster."
+            "Referenced objects are read from the given files: add the files that have them with -f, or use --from-cluster."
                 .to_owned()
         }))
     }
@@ -95,14 +95,20 @@ impl References {
             Self::Files => BTreeMap::new(),
             Self::Cluster(cluster) | Self::Upcoming(cluster) => fetch(&cluster.client, namespace, references)
                 .await
-                .context("the cluster did not give out the referenced objects")?,
+                .context("the referenced objects could not be read from the cluster")?,
         };
         if !matches!(self, Self::Cluster(_)) {
-            objects.extend(references.iter().filter_map(|reference| {
-                let key = reference.object();
-                let given = manifests.objects.get(&(namespace.to_owned(), key.clone()))?.clone();
-                Some((key, given))
-            }));
+            for key in references.iter().map(Reference::object) {
+                match manifests.objects.get(&(namespace.to_owned(), key.clone())) {
+                    Some(given) => {
+                        objects.insert(key, given.clone());
+                    }
+                    None => {
+                        let similar = manifests.similar_name(namespace, &key);
+                        objects.entry(key).or_insert(Fetched::Missing { similar });
+                    }
+                }
+            }
         }
         Ok(objects)
     }

@@ -126,7 +126,7 @@ fn entries(rendered: &Rendered, stored: Option<&ApiResource>) -> anyhow::Result<
         }
         let entries = yaml::write(&object)?;
         parts.push(format!(
-            "---\n# What {kind}/{} ({version}) gets, with the number of the revision in the place of the 1.\n{entries}",
+            "---\n# What {kind}/{} ({version}) gets, with the number of the revision instead of the 1.\n{entries}",
             name(&object)
         ));
     }

@@ -19,19 +19,19 @@ use crate::{
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Namespace to look after; may be repeated. Default: the pod's own, or the context's.
+    /// Namespace whose resources are handled; may be repeated. Default: the pod's own, or the context's.
     #[arg(long, value_name = "NAMESPACE", env = "WANDB_AUTH_NAMESPACE", value_delimiter = ',')]
     namespace: Vec<String>,
 
-    /// Look after every namespace.
+    /// Handle the resources of every namespace.
     #[arg(long, env = "WANDB_AUTH_ALL_NAMESPACES")]
     all_namespaces: bool,
 
-    /// Network that may be connected to although it is loopback, link-local or otherwise special; may be repeated.
+    /// Network that the operator may connect to even if it is loopback, link-local or otherwise special; may be repeated.
     #[arg(long, value_name = "CIDR", env = "WANDB_AUTH_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<String>,
 
-    /// Resources of one kind that are worked on at a time; namespaces share them fairly, and who waits for an answer longer than a second does not count.
+    /// Resources of one kind that are worked on at a time. Namespaces share them fairly, and a resource that waits for an answer longer than a second does not count.
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
@@ -87,7 +87,7 @@ impl RunArguments {
         let namespaces: BTreeSet<_> =
             given(self.namespace).map(|name| namespace(&name)).collect::<anyhow::Result<_>>()?;
         if self.all_namespaces && !namespaces.is_empty() {
-            bail!("--all-namespaces and --namespace exclude each other; use one of them");
+            bail!("--all-namespaces and --namespace cannot be used together; use one of them");
         }
         let scopes = if self.all_namespaces {
             vec![WatchScope::Cluster]

@@ -3,9 +3,12 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde_json::Value;
 
-use crate::api::schema::{
-    spec_schema,
-    walk::{Child, children},
+use crate::{
+    api::schema::{
+        spec_schema,
+        walk::{Child, children},
+    },
+    similar::most_similar,
 };
 
 /// One sentence for each field that is unknown or missing, or holds what it cannot hold.
@@ -53,7 +56,7 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, found: &mut Vec<Str
         }
         ("string", Value::Bool(_)) => {
             found.push(format!(
-                "{path} must be a text, but is true or false, as yes and on are, too; put it in quotes"
+                "{path} must be a text, but is true or false (yes and on mean true, no and off mean false); put it in quotes"
             ));
         }
         ("boolean", Value::Bool(_)) => {}
@@ -77,23 +80,10 @@ fn walk_member(parent: &JSONSchemaProps, member: Child<'_>, found: &mut Vec<Stri
     }
 }
 
-/// How alike two names must be, from 0 to 1, for one to be the other's misspelling.
-const ALIKE: f64 = 0.8;
-
+/// The field that was meant, if one is spelled like that.
 fn similar<'a>(schema: &'a JSONSchemaProps, name: &str) -> Option<&'a str> {
     let known = schema.properties.iter().flat_map(|properties| properties.keys());
     most_similar(known.map(String::as_str), name)
-}
-
-/// The known name that another one is the misspelling of, if any is.
-pub(super) fn most_similar<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
-    let likeness =
-        |known: &str| strsim::jaro_winkler(&known.to_ascii_lowercase(), &name.to_ascii_lowercase());
-    known
-        .map(|known| (likeness(known), known))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, known)| known)
 }
 
 fn name_of_type(type_: &str) -> &'static str {

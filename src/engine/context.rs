@@ -145,7 +145,7 @@ impl<K: Kind> Context<K> {
         for (key, fetched) in objects {
             let version = match fetched {
                 Fetched::Found { version, .. } => Some(version.clone()),
-                Fetched::Missing => None,
+                Fetched::Missing { .. } => None,
                 // The version of its spec is that of no event, so every event about the resource is news.
                 Fetched::Resource(found) => Some(found.version.clone()),
                 Fetched::Forbidden => Some(String::new()),

@@ -291,7 +291,7 @@ fn stays_for<K: Kind>(object: &K, heir: &str) -> Problem {
     Problem::new(
         Reason::Progressing,
         format!(
-            "The entries stay in {place} until {heir} takes them over, and go without it then. See what keeps that one from being verified and delivered."
+            "The entries stay in {place} until {heir} takes them over. If it does not do so in time, they are removed. Look at its conditions: it must be verified and delivered first."
         ),
     )
 }

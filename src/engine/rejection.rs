@@ -23,13 +23,13 @@ pub(super) fn rejected(what: &str, error: &kube::Error) -> Problem {
         kube::Error::Api(_) => Problem::new(
             Reason::WriteRejected,
             format!(
-                "The API server did not take {what}: {words}. It is tried again by itself; if that does not help, look for an admission policy, a webhook or a quota that refuses it."
+                "The API server did not accept {what}: {words}. The operator tries it again; if that does not help, look for an admission policy, a webhook or a quota that refuses it."
             ),
         ),
         _ => Problem::new(
             Reason::WriteRejected,
             format!(
-                "The API server did not say whether it took {what}: {words}. It is tried again by itself."
+                "The API server did not say whether it accepted {what}: {words}. The operator tries it again."
             ),
         ),
     }

@@ -168,7 +168,7 @@ mod tests {
         let objects = BTreeMap::from([
             (key(ReferenceSource::Secret, "bind"), found("12.uid")),
             (key(ReferenceSource::ConfigMap, "authority"), found("7.uid")),
-            (key(ReferenceSource::Secret, "missing"), Fetched::Missing),
+            (key(ReferenceSource::Secret, "missing"), Fetched::Missing { similar: None }),
         ]);
         let mut seen: Vec<_> = observed(&objects)
             .into_iter()

@@ -101,7 +101,7 @@ fn variable(
                 _ => None,
             };
             let is_absent =
-                matches!(objects.get(object), None | Some(Fetched::Found { .. } | Fetched::Missing));
+                matches!(objects.get(object), None | Some(Fetched::Found { .. } | Fetched::Missing { .. }));
             if bytes.is_none() && is_absent && *need == Requirement::Optional {
                 return None;
             }

@@ -44,7 +44,7 @@ impl Answer<'_> {
             StatusCode::FORBIDDEN => {
                 let (reason, next) = recognize(&self.words()).unwrap_or((
                     Reason::AccessDenied,
-                    "The server does not let this account do what was asked: give the account the right to, or use another one",
+                    "The server does not allow this account to do that: give the account the right, or use another account",
                 ));
                 Err(ServerRefusal::new(
                     reason,
@@ -128,7 +128,7 @@ impl Answer<'_> {
             return Err(ServerRefusal::new(
                 Reason::Redirected,
                 format!(
-                    "{url} redirects to {}, and redirects are not followed, since they could lead secrets elsewhere. Set spec.instance.baseURL to the address that answers by itself.",
+                    "{url} redirects to {}, and redirects are not followed, since they could send secrets to another server. Set spec.instance.baseURL to the address that answers without a redirect.",
                     self.show(location)
                 ),
             ));
@@ -147,14 +147,14 @@ impl Answer<'_> {
             StatusCode::TOO_MANY_REQUESTS => Err(refuse(
                 Reason::RateLimited,
                 format!(
-                    "{url} answers with {}: the server wants fewer requests. Look for what else uses this account if that does not pass.",
+                    "{url} answers with {}: the server asks for fewer requests. If this goes on, find out what else uses this account.",
                     self.seen()
                 ),
             )),
             status if status.is_server_error() => Err(refuse(
                 Reason::ServerUnavailable,
                 format!(
-                    "{url} answers with {}, as servers do that are starting, overloaded or broken. Look into the server's log if that does not pass.",
+                    "{url} answers with {}, which usually means that the server is starting, overloaded or broken. If this goes on, look into the server's log.",
                     self.seen()
                 ),
             )),
@@ -205,7 +205,7 @@ impl Answer<'_> {
 pub(super) fn unauthorized(url: &Url, seen: &str, credential: &Credential) -> ServerRefusal {
     let next = match credential {
         Credential::Key(_) => {
-            "Check that the key is one of this server's and was not deleted, and store a valid one"
+            "Check that the key belongs to this server and was not deleted, and store a valid one"
         }
         Credential::Token(_) => "Check that the account still exists",
     };

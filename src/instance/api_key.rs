@@ -62,7 +62,7 @@ fn objection(text: &str) -> Option<String> {
         return None;
     }
     let place = if start == 0 { "" } else { " after its first dash" };
-    Some(format!("has {length} characters{place}, so it is cut, or something else"))
+    Some(format!("has {length} characters{place}, so a part of it is missing, or it is not an API key"))
 }
 
 /// Whether the part of a key after the prefix may contain the character.
@@ -89,7 +89,9 @@ fn wrapping(text: &str) -> Option<&'static str> {
     } else if is_jwt(text) {
         Some("is a JSON Web Token, which belongs to spec.credentials.federated")
     } else if is_encoded_key(text) {
-        Some("is encoded in base64 once too often: data of a Secret is encoded once, stringData not at all")
+        Some(
+            "is encoded in base64 once too often: encode the value once below data of a Secret, and not at all below stringData",
+        )
     } else {
         None
     }

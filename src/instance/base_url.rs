@@ -36,7 +36,7 @@ impl BaseUrl {
         };
         if !base_url.is_encrypted() && !spec.insecure_plaintext {
             return Err(invalid(
-                "spec.instance.baseURL must be an https:// URL; set insecurePlaintext: true to accept that keys and tokens travel in the clear.",
+                "spec.instance.baseURL must be an https:// URL; set insecurePlaintext: true to accept that keys and tokens travel unencrypted.",
             ));
         }
         Ok(base_url)

@@ -166,7 +166,7 @@ impl Instance<'_> {
             Err(problem) => Err(ServerRefusal::new(
                 Reason::InvalidDocument,
                 format!(
-                    "The server made a key and shows something else for it, so nobody can use that key; delete the one described as \"{description}\" in the web UI. {}",
+                    "The server made a key, but its answer shows something else, so nobody can use that key; delete the one described as \"{description}\" in the web UI. {}",
                     problem.message
                 ),
             )),

@@ -89,7 +89,7 @@ impl Instance<'_> {
         ServerRefusal::new(
             Reason::InvalidDocument,
             format!(
-                "{} gives out a list page by page that does not end; expected {} on at most {MOST_PAGES} pages, each with another endCursor. Check that the server is a W&B Server, and which version.",
+                "{} returns a list whose pages do not end; expected {} on at most {MOST_PAGES} pages, each with another endCursor. Check that the server is a W&B Server, and which version.",
                 quote(self.base_url.graphql_url().as_str()),
                 operation.expected
             ),

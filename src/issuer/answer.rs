@@ -31,7 +31,7 @@ pub(crate) fn expect_ok(
             ),
         ));
     }
-    expect_available(url, response.status, "Look into the server's log if that does not pass")?;
+    expect_available(url, response.status, "If this goes on, look into the server's log")?;
     if response.status != 200 {
         let advice = if is_kubernetes(response) { kubernetes_advice(response.status) } else { advice() };
         return Err(Problem::new(
@@ -58,9 +58,9 @@ fn is_kubernetes(response: &HttpResponse) -> bool {
 /// requests must be allowed.
 fn kubernetes_advice(status: StatusCode) -> &'static str {
     if status == StatusCode::UNAUTHORIZED {
-        "This is a Kubernetes API server that takes no requests without credentials (--anonymous-auth), and W&B Server has none. Allow anonymous requests for the paths of the ClusterRole system:service-account-issuer-discovery and bind that to the group system:unauthenticated, or publish its document and keys at another issuer (--service-account-issuer)"
+        "This is a Kubernetes API server that accepts no requests without credentials (--anonymous-auth), and W&B Server has none. Allow anonymous requests for the paths of the ClusterRole system:service-account-issuer-discovery and bind that to the group system:unauthenticated, or publish its document and keys at another issuer (--service-account-issuer)"
     } else {
-        "This is a Kubernetes API server, and it shows its document and keys to those only who have the ClusterRole system:service-account-issuer-discovery. W&B Server asks without credentials, so bind it to the group system:unauthenticated (kubectl create clusterrolebinding service-account-issuer-discovery --clusterrole=system:service-account-issuer-discovery --group=system:unauthenticated); both are public by nature"
+        "This is a Kubernetes API server, and it shows its document and keys only to those who have the ClusterRole system:service-account-issuer-discovery. W&B Server asks without credentials, so bind it to the group system:unauthenticated (kubectl create clusterrolebinding service-account-issuer-discovery --clusterrole=system:service-account-issuer-discovery --group=system:unauthenticated); both are public by nature"
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn expect_available(url: &Url, status: StatusCode, next: &str) -> Res
     Err(Problem::new(
         Reason::ServerUnavailable,
         format!(
-            "{} answers with the status {}, as servers do that are starting, overloaded or broken. {next}.",
+            "{} answers with the status {}, which usually means that the server is starting, overloaded or broken. {next}.",
             quote(url.as_str()),
             status.as_u16()
         ),

@@ -50,7 +50,7 @@ fn advice(issuer: &Issuer, seen: &str, evidence: IssuerEvidence) -> String {
             "The document's issuer has no document of its own, so W&B can use neither. In Azure AD B2C, set the issuer claim (iss) in the policy's token compatibility settings to the form with /tfp/, and spec.issuer to the issuer that its document names then.".to_owned()
         }
         IssuerEvidence::Nothing => format!(
-            "{shown} shows no discovery document that names itself, so it would not work either. Look up in the provider's documentation which issuer does, or have the provider name {issuer} in its document and its tokens."
+            "{shown} has no discovery document that names it, so it would not work either. Find the right issuer in the provider's documentation, or configure the provider to use {issuer} in its document and its tokens."
         ),
     }
 }
@@ -181,13 +181,13 @@ mod tests {
         let entra = "https://login.microsoftonline.com/common/v2.0";
         for (issuer, seen, evidence, words) in [
             ("https://a.example", "https://b.example", IssuerEvidence::Document, ADVICE),
-            ("https://a.example", "https://b.example", IssuerEvidence::Nothing, "names itself"),
+            ("https://a.example", "https://b.example", IssuerEvidence::Nothing, "document that names it"),
             (b2c, b2c_document, IssuerEvidence::Nothing, "/tfp/"),
             (
                 entra,
                 "https://login.microsoftonline.com/{tenantid}/v2.0",
                 IssuerEvidence::Nothing,
-                "names itself",
+                "document that names it",
             ),
         ] {
             let advice = advice(&Issuer::parse(issuer).unwrap(), seen, evidence);

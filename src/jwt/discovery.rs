@@ -51,7 +51,7 @@ async fn fetch(
     let FoundDocument { document, mut concern, mut words } = compare(issuer, at_usual, at_older)?;
     if !issuer.is_encrypted() {
         concern = concern.or(Some(Reason::Unencrypted));
-        words.push_str(" It and the keys travel in the clear, where anybody can replace them, as spec.insecurePlaintext accepts. Give the issuer an https:// address.");
+        words.push_str(" It and the keys travel unencrypted, so anybody on the way can replace them, as spec.insecurePlaintext accepts. Give the issuer an https:// address.");
     }
     words.push_str(&http.network.seen_within());
     Ok(match concern {

@@ -48,7 +48,7 @@ pub(super) async fn check(
                 (),
                 Reason::TimedOut,
                 format!(
-                    "{base_url} did not answer within the time limit (checkTimeout). Look at the server if that does not pass."
+                    "{base_url} did not answer within the time limit (checkTimeout). If this goes on, look at the server."
                 ),
             ),
         })
@@ -112,7 +112,7 @@ fn unseen(issuer: &Issuer) -> Checked {
         (),
         Reason::ManualStepRequired,
         format!(
-            "Whether W&B Server accepts the issuer's tokens cannot be seen from here without spec.instance and a sample with a token that is expected to be valid. {}",
+            "The operator cannot see whether W&B Server accepts the issuer's tokens: set spec.instance, and add a sample with a token that is expected to be valid. {}",
             clicks(issuer)
         ),
     )

@@ -33,7 +33,7 @@ pub(super) async fn fetch(
         return Err(Problem::new(
             Reason::InvalidDocument,
             format!(
-                "{shown} has {count} keys, and at most {LIMIT} are read. Check that jwks_uri leads to the issuer's own key set, and remove keys that sign no more."
+                "{shown} has {count} keys, and at most {LIMIT} are read. Check that jwks_uri leads to the issuer's own key set, and remove keys that are no longer used."
             ),
         ));
     }
@@ -112,7 +112,7 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
             (),
             Reason::NoUsableKey,
             format!(
-                "The issuer publishes {}, and no key that says that it is for signatures by {algorithms}. W&B Server does not look at that, but needs the key that the issuer signs with: try a token as a sample, and correct the key at the issuer.",
+                "The issuer publishes {}, but no key that is marked for signatures by {algorithms}. W&B Server ignores that mark, but it needs the key that the issuer signs with: try a token as a sample, and correct the key at the issuer.",
                 enumerate(doubtful)
             ),
         ));
@@ -122,7 +122,7 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
             (),
             Reason::NoUsableKey,
             format!(
-                "The issuer publishes {}, but the signature algorithms of its discovery document are {} (id_token_signing_alg_values_supported; RS256 where there is none). W&B Server may take tokens by these only: have the issuer name the algorithm that it signs with.",
+                "The issuer publishes {}, but the signature algorithms of its discovery document are {} (id_token_signing_alg_values_supported; RS256 where there is none). W&B Server may accept only tokens that are signed by these: add the algorithm that the issuer signs with to its document.",
                 enumerate(usable),
                 enumerate(advertised)
             ),
@@ -137,7 +137,7 @@ pub(super) fn strength(trusted: TrustedKeys<'_>, advertised: &[String]) -> Resul
             (),
             Reason::WeakKey,
             format!(
-                "The issuer publishes {}, but beside that {}: whoever has such a key can make tokens that W&B Server may accept. Have the issuer withdraw it.",
+                "The issuer publishes {}, but also {}: whoever has such a key can make tokens that W&B Server may accept. Remove it at the issuer.",
                 enumerate(usable),
                 enumerate(weak)
             ),

@@ -34,7 +34,7 @@ pub(super) async fn check(url: &Url, network: &Network) -> Checked {
         (),
         Reason::PrivateAddress,
         format!(
-            "The document's jwks_uri is at {shown}, {what}, as with the issuer of an EKS cluster seen from inside. That does if W&B Server runs in the same network; otherwise publish the keys at a public address."
+            "The document's jwks_uri is at {shown}, {what}, as with the issuer of an EKS cluster seen from inside. That is enough if W&B Server runs in the same network; otherwise publish the keys at a public address."
         ),
     )
 }

@@ -60,7 +60,7 @@ impl Rules<'_> {
         let token = Token::read(text).map_err(|what| {
             refuse(Problem::new(
                 Reason::TokenMalformed,
-                format!("This is not a signed token: {what}. Store the token alone, as the issuer gives it out (header.payload.signature)."),
+                format!("This is not a signed token: {what}. Store the token alone, exactly as the issuer makes it (header.payload.signature)."),
             ))
         })?;
         signature::verify(&token, trusted).map_err(refuse)?;
@@ -154,7 +154,7 @@ impl Rules<'_> {
         let Some(expires) = claims.time("exp").map_err(malformed)? else {
             return mismatch(
                 Reason::TokenMalformed,
-                "The token has no time of expiry (exp), which W&B wants in the future. Have the issuer set one.",
+                "The token has no time of expiry (exp), and W&B needs one in the future. Configure the issuer to set one.",
             );
         };
         // The current time is left out of the message, so that repeated checks produce an identical status.
@@ -162,7 +162,7 @@ impl Rules<'_> {
             return mismatch(
                 Reason::TokenExpired,
                 format!(
-                    "The token expired at {expires:.0} (exp). Have the issuer make a new one, and check the clocks if it is new."
+                    "The token expired at {expires:.0} (exp). Get a new one from the issuer, and check the clocks if this one is new."
                 ),
             );
         }

@@ -67,10 +67,10 @@ fn compare<T>(
     match ruling {
         Ok(AcceptedToken { subject, .. }) if expect.valid => Ok(Checked::passed(
             (),
-            format!("It keeps {rules}, as expected; W&B takes it for \"{}\".", quote(subject)),
+            format!("It satisfies {rules}, as expected; W&B identifies it as \"{}\".", quote(subject)),
         )),
         Ok(_) => unexpected(format!(
-            "It keeps {rules}, but is expected to be refused{}. Correct the sample, or look at what the spec accepts.",
+            "It satisfies {rules}, but is expected to be refused{}. Correct the sample, or look at what the spec accepts.",
             expect.rule.map_or_else(String::new, |rule| format!(" by the rule {rule}"))
         )),
         Err(RuleRefusal { rule, problem }) if expect.valid => unexpected(format!(
@@ -104,10 +104,10 @@ fn advice(rule: TokenRule, reason: Reason) -> &'static str {
         }
         (TokenRule::Issuer, _) => " Use a token of spec.issuer, or correct that.",
         (TokenRule::Subject, _) => {
-            " Have the issuer set that subject, or correct expect.subject of the sample."
+            " Configure the issuer to set that subject, or correct expect.subject of the sample."
         }
         (TokenRule::Audience, _) => {
-            " Have the issuer set one of these, or add the sample's to spec.audiences."
+            " Configure the issuer to set one of these, or add the sample's to spec.audiences."
         }
     }
 }

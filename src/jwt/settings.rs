@@ -57,7 +57,7 @@ impl JwtSettings {
     /// Judges the spec by itself, and tells every field that is wrong. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &JwtIssuerSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
-        let risk = "keys travel in the clear, where anybody can replace them";
+        let risk = "keys travel unencrypted, so anybody on the way can replace them";
         let issuer = issuer::validate(&spec.issuer, plaintext, risk);
         let instance = spec.instance.as_ref().map(BaseUrl::parse).transpose();
         let listed_audiences = audiences(spec);
@@ -164,7 +164,7 @@ fn sample(sample: &api::jwt_issuer::SampleSpec) -> Result<Sample<String>, Proble
         (Some(_), None) => SampleProof::Token(token_field(&sample.name)),
         (None, Some(_)) if sample.expect.rule == Some(TokenRule::Signature) => {
             return Problem::invalid_spec(format!(
-                "The sample {name} in spec.samples has claims, and so no signature that the rule Signature could refuse"
+                "The sample {name} in spec.samples has claims and no signature, so the rule Signature cannot refuse it"
             ));
         }
         (None, Some(claims)) => SampleProof::Claims(claims.clone().into()),
@@ -211,7 +211,7 @@ mod tests {
         let token = json!({ "name": "t", "key": "k" });
         for (changes, word) in [
             (json!({ "issuer": "token.example.com" }), "spec.issuer is"),
-            (json!({ "issuer": "http://token.example.com" }), "anybody can replace them"),
+            (json!({ "issuer": "http://token.example.com" }), "anybody on the way can replace them"),
             (json!({ "issuer": "https://a.example/.well-known/oidc-configuration" }), "well-known"),
             (json!({ "audiences": [] }), "at least one audience"),
             (json!({ "audiences": ["a,b"] }), "without commas"),

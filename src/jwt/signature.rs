@@ -12,7 +12,7 @@ pub(super) fn verify(token: &Token<'_>, trusted: TrustedKeys<'_>) -> Result<(), 
     let header = &token.header;
     if header.is_critical {
         return invalid(
-            "The token's header demands extensions (crit), which W&B Server does not know. Have the issuer leave them out.",
+            "The token's header requires extensions (crit) that W&B Server does not know. Configure the issuer to leave them out.",
         );
     }
     let algorithm = trusted_algorithm(&header.algorithm, trusted)?;
@@ -51,12 +51,12 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Problem> {
 fn trusted_algorithm(stated: &str, trusted: TrustedKeys<'_>) -> Result<String, Problem> {
     if stated.eq_ignore_ascii_case("none") {
         return invalid(
-            "The token is not signed (alg: none), so anybody could have made it. Have the issuer sign it.",
+            "The token is not signed (alg: none), so anybody could have made it. Configure the issuer to sign it.",
         );
     }
     if stated.starts_with("HS") {
         return invalid(format!(
-            "The token is signed with a shared secret ({}), which no published key can verify. Have the issuer sign with {}.",
+            "The token is signed with a shared secret ({}), which no published key can verify. Configure the issuer to sign with {}.",
             quote(stated),
             list(trusted)
         ));

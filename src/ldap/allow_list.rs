@@ -117,22 +117,22 @@ fn remarks(members: &[NamedMembers<'_>]) -> Vec<(Reason, String)> {
     }));
     remarks.extend(with(Members::Unknown).map(|names| {
         (Reason::GroupEmpty, format!(
-            "It cannot be told who is in {names}: nobody is listed, but it may be people's primary group. Allow the account to read primaryGroupToken, or name a group that lists its members."
+            "The operator cannot see who is in {names}: nobody is listed, but it may be people's primary group. Allow the account to read primaryGroupToken, or name a group that lists its members."
         ))
     }));
     remarks.extend(with(Members::OnlyGroups).map(|names| {
         (Reason::NestedGroups, format!(
-            "Only groups were seen among the members of {names}, and W&B does not document whether it follows groups within groups, so it may let nobody in by it: try a login, or name the groups that people are in."
+            "Only groups were seen among the members of {names}, and W&B does not document whether it follows groups within groups, so the list may allow nobody to log in: try a login, or name the groups that people are in."
         ))
     }));
     remarks.extend(with(Members::Hidden).map(|names| {
         (Reason::NotReadable, format!(
-            "The account may search for the members of {names}, but not read them, as W&B may have to. Allow the account to read them in the directory, and try a login."
+            "The account can search for the members of {names}, but cannot read them, and W&B may need to. Allow the account to read them in the directory, and try a login."
         ))
     }));
     remarks.extend(undecided(members).map(|(limit, names)| {
         (Reason::SearchLimited, format!(
-            "The directory limits searches ({limit}), so it cannot be told who is in {}; see the checks of spec.testUsers.",
+            "The directory limits searches ({limit}), so the operator cannot see who is in {}; see the checks of spec.testUsers.",
             list(&names)
         ))
     }));
@@ -158,12 +158,12 @@ pub fn is_read(spec: &LdapConfigSpec, environment: &Environment) -> Option<Check
         return Some(Checked::passed((), "W&B documents the list for the image wandb/local."));
     }
     if spec.test_users.iter().any(|user| user.expect.allowed == Some(false)) {
-        return Some(Checked::passed((), "spec.testUsers names somebody whom the list keeps out."));
+        return Some(Checked::passed((), "spec.testUsers has somebody whom the list does not allow."));
     }
     Some(Checked::warning(
         (),
         Reason::AllowListUnproven,
-        "W&B documents LOCAL_LDAP_GROUP_ALLOW_LIST for the image wandb/local alone, and a server that does not read the list lets everybody in the directory log in. Try a login of somebody who is in none of the groups; once that is refused, add the person to spec.testUsers with expect.allowed: false.",
+        "W&B documents LOCAL_LDAP_GROUP_ALLOW_LIST for the image wandb/local alone, and a server that does not read the list allows everybody in the directory to log in. Try a login of somebody who is in none of the groups; once that is refused, add the person to spec.testUsers with expect.allowed: false.",
     ))
 }
 

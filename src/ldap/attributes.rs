@@ -197,13 +197,13 @@ impl<'a> Share<'a> {
             OtherEntries::Named(name) => (
                 Reason::AttributeNameDiffers,
                 format!(
-                    "{seen}: the directory answers {attribute} under the name {name}, and W&B looks names up letter by letter. Set spec.attributes.{role}: {name}."
+                    "{seen}: the directory returns {attribute} under the name {name}, and W&B compares names exactly. Set spec.attributes.{role}: {name}."
                 ),
             ),
             OtherEntries::Unreadable => (
                 Reason::NotReadable,
                 format!(
-                    "{seen}: entries have {attribute}, but the account may only search for it and read no value. Allow the account to read it in the directory, or set spec.bind to another account."
+                    "{seen}: entries have {attribute}, but the account can only search for it, and cannot read its values. Allow the account to read it in the directory, or set spec.bind to another account."
                 ),
             ),
             OtherEntries::Undecided(limit) => {

@@ -35,7 +35,7 @@ pub async fn base_dn_exists(connection: &mut Connection, directory: &Directory) 
             (),
             Reason::SearchLimited,
             format!(
-                "{base} exists, but the directory limits searches ({limit}): one for everything below a base ends before it has found anything. Searches for one person may work all the same; the checks of spec.testUsers show it."
+                "{base} exists, but the directory limits searches ({limit}): a search for everything below a base ends before it finds anything. Searches for one person may still work; the checks of spec.testUsers show that."
             ),
         ),
     })
@@ -76,7 +76,7 @@ async fn search_from(connection: &mut Connection, field: &str, base: &Dn) -> Res
         SearchResult { .. } => Err(Problem::new(
             Reason::NotReadable,
             format!(
-                "{field}: the directory shows nothing at {base} or below, which usually means that the account may not read it. Allow that in the directory, or check spec.bind."
+                "{field}: the directory shows nothing at {base} or below, which usually means that the account is not allowed to read it. Allow that in the directory, or check spec.bind."
             ),
         )),
     }

@@ -49,7 +49,7 @@ impl BindCredentials {
 }
 
 /// What to do about a password that is used up.
-const CHANGE: &str = "To leave no gap in which nobody can log in, use a second account (see the guide ldap-directory); with one account, change the password in the directory and in the Secret together.";
+const CHANGE: &str = "To avoid a time in which nobody can log in, use a second account (see the guide ldap-directory); with one account, change the password in the directory and in the Secret together.";
 
 /// Binds once. Whether that may be repeated is for the engine to decide and to say.
 pub async fn bind(
@@ -87,7 +87,7 @@ fn warning_in_words(text: &str, name: &BindName) -> Option<PolicyWarning> {
 }
 
 /// The remark on a bind that worked, but that everybody on the way could read.
-const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way reads the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
+const UNENCRYPTED: &str = "the connection is not encrypted: everybody on the way can read the passwords (spec.insecurePlaintext). Use ldaps:// or spec.startTLS.";
 
 fn accepted(
     credentials: &BindCredentials,
@@ -143,9 +143,7 @@ fn must_change_password(credentials: &BindCredentials, demand: PasswordAction) -
             format!("The password of {name} must be changed before anything else is allowed.")
         }
         PasswordAction::LastBinds => {
-            format!(
-                "The password of {name} has expired, and the directory accepts it for a few last binds only."
-            )
+            format!("The password of {name} has expired, and the directory accepts it only a few more times.")
         }
     };
     Problem::new(Reason::PasswordExpired, format!("{seen} {CHANGE}"))
@@ -195,7 +193,7 @@ fn refused(credentials: &BindCredentials, result: &LdapResult, policy: &PolicyRe
             "The directory has locked {name_text} ({said}). Unlock it there, and check what else uses an old password."
         ),
         Reason::AccountDisabled => format!(
-            "The directory does not let {name_text} in: the account is disabled, expired or limited to certain times or machines ({said}). Enable it there."
+            "The directory does not allow {name_text} to log in: the account is disabled, expired or limited to certain times or machines ({said}). Enable it there."
         ),
         Reason::PasswordExpired => {
             format!("The password of {name_text} has expired or must be changed ({said}). {CHANGE}")
@@ -235,7 +233,7 @@ fn shared_refusal(result: &LdapResult) -> Problem {
         8 | 13 => Problem::new(
             Reason::ConfidentialityRequired,
             format!(
-                "The directory wants an encrypted connection before a bind ({said}). Use ldaps:// or spec.startTLS."
+                "The directory requires an encrypted connection before a bind ({said}). Use ldaps:// or spec.startTLS."
             ),
         ),
         10 => Problem::new(

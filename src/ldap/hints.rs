@@ -13,7 +13,10 @@ use super::{
     entry::Entry,
     search::{ANYTHING, SearchResult, equals, find, look_up_names},
 };
-use crate::problem::{enumerate, quote};
+use crate::{
+    problem::{enumerate, quote},
+    similar::{ALIKE, likeness},
+};
 
 /// The entry in which a server describes itself (RFC 4512 section 5.1).
 const ROOT_DSE: &str = "";
@@ -27,9 +30,6 @@ const GROUPS: u16 = 200;
 
 /// The most similar names that a message shows.
 const SHOWN: usize = 3;
-
-/// How alike two names must be, from 0 to 1, for one to be meant by the other.
-const ALIKE: f64 = 0.8;
 
 /// The time that all hints of one failure have together. The check has a limit of its own, and a slow hint must not
 /// turn what a person has to mend into a time-out.
@@ -205,7 +205,7 @@ fn similar_in_words(wanted: &str, known: &[(&str, &str)], seen: GroupsSeen, base
     }
     let mut alike: Vec<_> = known
         .iter()
-        .map(|(name, shown)| (likeness(wanted, name), *shown))
+        .map(|(name, shown)| (likeness_of_groups(wanted, name), *shown))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .collect();
     alike.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(right.1)));
@@ -233,11 +233,11 @@ fn similar_in_words(wanted: &str, known: &[(&str, &str)], seen: GroupsSeen, base
 }
 
 /// How alike two names are: one within the other counts as alike.
-fn likeness(wanted: &str, name: &str) -> f64 {
+fn likeness_of_groups(wanted: &str, name: &str) -> f64 {
     const SHORTEST: usize = 3;
     let (wanted, name) = (wanted.to_lowercase(), name.to_lowercase());
     let is_within = |part: &str, whole: &str| part.chars().count() >= SHORTEST && whole.contains(part);
-    let alike = strsim::jaro_winkler(&wanted, &name);
+    let alike = likeness(&wanted, &name);
     if is_within(&wanted, &name) || is_within(&name, &wanted) { alike.max(ALIKE) } else { alike }
 }
 
@@ -272,7 +272,7 @@ fn attributes_in_words<'a>(
         return None;
     }
     let rank = |name: &&str| {
-        let likeness = strsim::jaro_winkler(&attribute.to_lowercase(), &name.to_lowercase());
+        let likeness = likeness(attribute, name);
         if is_usual(name) { likeness + 1.0 } else { likeness }
     };
     names.sort_by(|left, right| rank(right).total_cmp(&rank(left)).then(left.cmp(right)));

@@ -43,14 +43,14 @@ pub fn not_ldap() -> Problem {
 fn too_large() -> Problem {
     Problem::new(
         Reason::ResponseTooLarge,
-        "The server's answers are larger than 8 MiB, where a few entries were asked for. Check that the address leads to a directory that keeps to size limits.",
+        "The server's answers are larger than 8 MiB, although the operator asked for only a few entries. Check that the address leads to a directory, and that it respects size limits.",
     )
 }
 
 fn message_too_large() -> Problem {
     Problem::new(
         Reason::ResponseTooLarge,
-        "The server sent a single message of more than 1 MiB, where a few short attributes were asked for. Check that the address leads to a directory, and what its entries hold in the attributes of spec.attributes.",
+        "The server sent a single message of more than 1 MiB, although the operator asked for only a few short attributes. Check that the address leads to a directory, and what its entries hold in the attributes of spec.attributes.",
     )
 }
 

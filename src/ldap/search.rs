@@ -86,7 +86,7 @@ pub fn limited(limit: &str, undecided: &str) -> Problem {
     Problem::new(
         Reason::SearchLimited,
         format!(
-            "The directory limits searches ({limit}), so it cannot be told {undecided}. Raise the limit for the account or index the attributes in the directory, or name people in spec.testUsers who can be looked up instead."
+            "The directory limits searches ({limit}), so the operator cannot see {undecided}. Raise the limit for the account or index the attributes in the directory, or name people in spec.testUsers who can be looked up instead."
         ),
     )
 }
@@ -170,13 +170,13 @@ fn judge(answer: SearchAnswer, query: &Query<'_>) -> Result<SearchResult, Proble
         1 | 50 => (
             Reason::NotReadable,
             format!(
-                "The account may not read {base} ({said}). Allow that in the directory, or set spec.bind to another account."
+                "The account is not allowed to read {base} ({said}). Allow that in the directory, or set spec.bind to another account."
             ),
         ),
         8 | 13 => (
             Reason::AnonymousRefused,
             format!(
-                "The directory wants a stronger bind before it lets anybody read {base} ({said}). Set spec.bind, and use encryption."
+                "The directory requires a stronger bind before anybody can read {base} ({said}). Set spec.bind, and use encryption."
             ),
         ),
         51 | 52 => (Reason::ServerUnavailable, format!("The directory is busy or unavailable ({said}).")),

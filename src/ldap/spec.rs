@@ -86,7 +86,7 @@ fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<LdapProtection, Pr
     let protection = match (url.scheme, spec.start_tls, spec.insecure_plaintext) {
         (Scheme::Ldaps, true, _) => {
             return Err(invalid(
-                "spec.startTLS goes with an ldap:// address; an ldaps:// address is encrypted from the start.",
+                "spec.startTLS is only for an ldap:// address; an ldaps:// address is encrypted from the start.",
             ));
         }
         (Scheme::Ldaps, false, _) => LdapProtection::Tls(server_name(url)?),
@@ -94,7 +94,7 @@ fn protection(spec: &LdapConfigSpec, url: &LdapUrl) -> Result<LdapProtection, Pr
         (Scheme::Ldap, false, true) => LdapProtection::Plaintext,
         (Scheme::Ldap, false, false) => {
             return Err(invalid(
-                "An ldap:// address sends passwords in the clear: use ldaps://, set spec.startTLS: true, or set spec.insecurePlaintext: true to accept that.",
+                "An ldap:// address sends passwords unencrypted: use ldaps://, set spec.startTLS: true, or set spec.insecurePlaintext: true to accept that.",
             ));
         }
     };
@@ -274,8 +274,8 @@ mod tests {
             ("address: ldap.example.com", "or a trailing slash, but is \"ldap.example.com\"."),
             ("address: 'ldaps://admin:hunter2@ldap.example.com'", "but is \"ldaps://…@ldap.example.com\"."),
             ("address: 'ldaps://ldap.example.com/dc=example'", "spec.address must be"),
-            ("address: ldap://ldap.example.com", "sends passwords in the clear"),
-            ("startTLS: true", "spec.startTLS goes with an ldap:// address"),
+            ("address: ldap://ldap.example.com", "sends passwords unencrypted"),
+            ("startTLS: true", "spec.startTLS is only for an ldap:// address"),
             (
                 "address: ldap://a.example, insecurePlaintext: true, tls: {caBundle: {}}",
                 "spec.tls has no effect",

@@ -82,7 +82,7 @@ pub async fn test_user(
             [
                 vec![format!("{dn} {}.", unmet.join(", "))],
                 hints,
-                vec!["Mend the entry in the directory, or the expectation.".to_owned()],
+                vec!["Correct the entry in the directory, or the expectation.".to_owned()],
             ]
             .concat()
             .join(" "),
@@ -94,7 +94,7 @@ pub async fn test_user(
     }
     if let Some(limit) = doubt {
         let message = format!(
-            "The directory limits searches ({limit}), so it cannot be told whether the filter finds others, too."
+            "The directory limits searches ({limit}), so the operator cannot see whether the filter finds others, too."
         );
         remarks.push((Reason::SearchLimited, message));
     }

@@ -199,7 +199,7 @@ pub fn ended_without_certificate(error: &(dyn Error + 'static)) -> Option<Proble
 pub(super) fn demanded() -> Problem {
     Problem::new(
         Reason::TlsHandshakeFailed,
-        "The server asked for a client certificate and refused to go on without one. W&B Server has none to send: let the server accept clients without a certificate, at least at this address.",
+        "The server asked for a client certificate and refused to go on without one. W&B Server has none to send: configure the server to accept clients without a certificate, at least at this address.",
     )
 }
 
@@ -207,6 +207,6 @@ pub(super) fn demanded() -> Problem {
 pub(super) fn ended() -> Problem {
     Problem::new(
         Reason::ConnectionClosed,
-        "The server closed the connection instead of answering. Check that it is healthy, and its log. It had asked for a client certificate, and W&B Server has none to send: if it insists on one, let it accept clients without, at least at this address.",
+        "The server closed the connection instead of answering. Check that it is healthy, and its log. It had asked for a client certificate, and W&B Server has none to send: if it requires one, configure it to accept clients without a certificate, at least at this address.",
     )
 }

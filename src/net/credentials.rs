@@ -334,7 +334,7 @@ fn not_sent(login: &Login, problem: &Problem) -> Problem {
     Problem::new(
         *reason,
         format!(
-            "{message} {} answered so when the same credentials were sent before, by this resource or another one, {NOT_SENT}",
+            "{message} {} gave this answer when the same credentials were sent before, by this resource or another one, {NOT_SENT}",
             login.server
         ),
     )

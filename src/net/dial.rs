@@ -179,7 +179,7 @@ pub fn permit(
         Some((ip, what)) if permitted.is_empty() => Err(Problem::new(
             Reason::EgressDenied,
             format!(
-                "{} leads to {ip}, {what}, which the operator does not connect to. If that is meant, start the operator with --allow-egress {ip}/{}.",
+                "{} leads to {ip}, {what}, which the operator does not connect to. If that is intended, start the operator with --allow-egress {ip}/{}.",
                 endpoint.host,
                 if ip.is_ipv4() { 32 } else { 128 },
             ),

@@ -74,7 +74,7 @@ fn handshake_problem(error: &io::Error, name: &ServerName<'_>, asked: ClientCert
             alert_name(*alert).map(|name| format!(", {name}")).unwrap_or_default()
         )),
         Some(_) => failed(
-            "The TLS handshake failed, since the server does not keep to the protocol. Check the server's TLS settings and its log.".to_owned(),
+            "The TLS handshake failed, since the server breaks the rules of the protocol. Check the server's TLS settings and its log.".to_owned(),
         ),
         None if was_ended && asked == ClientCertificate::AskedFor => ended(),
         None if was_ended => Problem::new(

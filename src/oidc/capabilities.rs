@@ -48,7 +48,7 @@ fn pkce(provider: Provider, offers: &Offers) -> Result<Checked, Problem> {
         )),
         // Both support S256 and have always left it out of their documents.
         None if matches!(provider, Provider::Cognito | Provider::Entra) => Ok(unmentioned(format!(
-            "The discovery document does not mention PKCE (code_challenge_methods_supported), as usual with {provider}, which supports it. Nothing is to be done."
+            "The discovery document does not mention PKCE (code_challenge_methods_supported), as usual with {provider}, which supports it. You need to do nothing."
         ))),
         None => Ok(unmentioned(
             "The discovery document does not mention PKCE (code_challenge_methods_supported), which authMethod: pkce uses. Many providers support it without saying so, such as AD FS and Azure AD B2C. Try a login, and enable PKCE with S256 at the provider if it fails.",

@@ -123,8 +123,10 @@ fn conclude(plan: &OidcPlan, client: &str, way: &str, seen: &str) -> Checked {
     let provider = plan.settings.provider;
     let doubt = match order(provider) {
         Order::Client => return Checked::passed((), format!("The provider knows {client}{way}.")),
-        Order::Code => format!("{provider} may refuse a code before it looks at the client"),
-        Order::Unknown => "it is not known that this provider looks at the client before the code".to_owned(),
+        Order::Code => format!("{provider} may refuse a code before it checks the client"),
+        Order::Unknown => {
+            "the operator does not know whether this provider checks the client before the code".to_owned()
+        }
     };
     Checked::warning(
         (),
@@ -193,7 +195,7 @@ async fn request(
             Ok(judge(&error, &redactor.unwrap_or_default()))
         }
         TokenAnswer::Status(status) => {
-            let next = "If people can log in nevertheless, set spec.checks.clientCredentials to false";
+            let next = "If people can log in anyway, set spec.checks.clientCredentials to false";
             expect_available(endpoint, status, next).map_err(|problem| at("token_endpoint", &problem))?;
             Ok(judge_status(status))
         }

@@ -57,10 +57,10 @@ pub(super) async fn fetch(
     let response = issuer::fetch(http, plan.ca_bundle.as_ref(), url, SHARED, advice).await?;
     let (metadata, unread) = read(&response.body, url)?;
     let seen = format!("{url} has the discovery document");
-    let unencrypted = "tokens and secrets travel in the clear, as spec.insecurePlaintext accepts. Give the provider an https:// address";
+    let unencrypted = "tokens and secrets travel unencrypted, as spec.insecurePlaintext accepts. Give the provider an https:// address";
     let unread = (!unread.is_empty()).then(|| {
         format!(
-            "its {} cannot be read. W&B does not use that, so people can log in nevertheless; correct it at the provider for other programs",
+            "its {} cannot be read. W&B does not use that, so people can log in anyway; correct it at the provider for other programs",
             unread.join(" and ")
         )
     });

@@ -67,10 +67,7 @@ pub(super) async fn check(
         (!unencrypted.is_empty()).then(|| (Reason::Unencrypted, in_the_clear(&unencrypted))),
         (!unknown.is_empty()).then(|| (Reason::NameNotResolved, known_to_browsers(&unknown))),
         unusable.map(|problem| {
-            (
-                problem.reason,
-                format!("{} W&B does not use it, so people can log in nevertheless.", problem.message),
-            )
+            (problem.reason, format!("{} W&B does not use it, so people can log in anyway.", problem.message))
         }),
     ];
     let concerns: Vec<_> = concerns.into_iter().flatten().collect();
@@ -84,7 +81,7 @@ pub(super) async fn check(
 
 fn in_the_clear(names: &[&str]) -> String {
     format!(
-        "The document's {} without TLS: what goes there travels in the clear, as spec.insecurePlaintext accepts. Give the provider https:// addresses.",
+        "The document's {} without TLS: what goes there travels unencrypted, as spec.insecurePlaintext accepts. Give the provider https:// addresses.",
         match names {
             [name] => format!("{name} is"),
             names => format!("{} are", names.join(" and ")),

@@ -67,7 +67,7 @@ fn judge(set: &KeySet, advertised: &[String], age: &str) -> Result<Checked, Prob
         (),
         Reason::NoUsableKey,
         format!(
-            "The provider publishes {}, and no key that says that it is for signatures by {algorithms}. W&B does not look at that, but needs the key that the provider signs with. Try a login, and add a signing key at the provider if it fails.{age}",
+            "The provider publishes {}, but no key that is marked for signatures by {algorithms}. W&B ignores that mark, but it needs the key that the provider signs with. Try a login, and add a signing key at the provider if it fails.{age}",
             enumerate(doubtful)
         ),
     ))

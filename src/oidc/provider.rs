@@ -117,7 +117,7 @@ fn cognito(issuer: &Issuer, flow: AuthMethod) -> Result<Option<String>, Problem>
         return broken("Amazon Cognito works with authMethod: pkce only. Set spec.authMethod to pkce.");
     }
     Ok((!is_cognito(host)).then(|| {
-        "Issuers of Cognito user pools are usually https://cognito-idp.<region>.amazonaws.com/<user pool ID>.".into()
+        "Issuers of Cognito user pools are usually https://cognito-idp.<region>.amazonaws.com/<user pool ID>. Check spec.issuer.".into()
     }))
 }
 
@@ -125,7 +125,7 @@ fn okta(issuer: &Issuer, secret: Option<&Sensitive>) -> Option<String> {
     let host = issuer.host();
     if let Some((company, domain)) = host.split_once("-admin.").filter(|_| is_okta(host)) {
         return Some(format!(
-            "{host} is Okta's administration console; the issuer is https://{company}.{domain}."
+            "{host} is Okta's administration console. Set spec.issuer to https://{company}.{domain}."
         ));
     }
     match issuer.path_segments().as_slice() {
@@ -133,7 +133,7 @@ fn okta(issuer: &Issuer, secret: Option<&Sensitive>) -> Option<String> {
             "W&B is registered with Okta as a single-page app, and those have no client secret. Remove spec.clientSecretRef if the app is one.".into()
         }),
         _ => Some(
-            "Okta's issuers are https://<company>.okta.com, or that and /oauth2/<authorization server>."
+            "Okta's issuers are https://<company>.okta.com, or that and /oauth2/<authorization server>. Check spec.issuer."
                 .into(),
         ),
     }
@@ -169,9 +169,12 @@ fn entra(issuer: &Issuer, secret: Option<&Sensitive>) -> Result<Option<String>, 
 
 fn keycloak(issuer: &Issuer) -> Option<String> {
     if realm(issuer).is_none() {
-        return Some("Keycloak's issuers end with /realms/<realm>.".into());
+        return Some("Keycloak's issuers end with /realms/<realm>. Check spec.issuer.".into());
     }
-    issuer.as_str().ends_with('/').then(|| "Keycloak's issuers do not end with a slash.".into())
+    issuer
+        .as_str()
+        .ends_with('/')
+        .then(|| "Keycloak's issuers do not end with a slash. Check spec.issuer.".into())
 }
 
 fn auth0(issuer: &Issuer) -> Result<Option<String>, Problem> {

@@ -79,7 +79,7 @@ fn judge(settings: &OidcSettings, asked: &Url, response: &HttpResponse) -> Resul
         None => error_in_form(uri, &String::from_utf8_lossy(&response.body)),
     };
     if error.is_none() && !names_a_mismatch(response) {
-        let next = "If people can log in nevertheless, set spec.checks.redirectURI to false";
+        let next = "If people can log in anyway, set spec.checks.redirectURI to false";
         // Without the query, which is long and says nothing.
         let mut endpoint = asked.clone();
         endpoint.set_query(None);
@@ -105,7 +105,7 @@ fn judge(settings: &OidcSettings, asked: &Url, response: &HttpResponse) -> Resul
         None => Ok(unclear(&format!(
             "The provider answers an authorization request with {} instead of coming back to {uri}",
             match response.redirect() {
-                Some(_) => "a redirect to elsewhere".to_owned(),
+                Some(_) => "a redirect to another address".to_owned(),
                 None => format!("a page (status {})", response.status.as_u16()),
             }
         ))),

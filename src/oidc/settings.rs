@@ -49,7 +49,7 @@ impl OidcSettings {
     /// Judges the spec by itself, and tells every field that is wrong. The schema's rules are repeated here, since `check` has no API server.
     pub fn parse(spec: &OidcProviderSpec) -> Result<Self, Problem> {
         let plaintext = Plaintext::from(spec.insecure_plaintext);
-        let issuer = issuer::validate(&spec.issuer, plaintext, "tokens and secrets travel in the clear");
+        let issuer = issuer::validate(&spec.issuer, plaintext, "tokens and secrets travel unencrypted");
         let protected = issuer.as_ref().map_or(Ok(()), |issuer| tls(spec, issuer));
         let client_id = client_id(&spec.client_id);
         let redirect_uri = redirect_uri(&spec.host, plaintext);
@@ -105,7 +105,7 @@ fn redirect_uri(host: &str, plaintext: Plaintext) -> Result<RedirectUri, Problem
     };
     if !is_https(host) && plaintext == Plaintext::Refused {
         return Problem::invalid_spec(
-            "spec.host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel in the clear",
+            "spec.host must be an https:// URL; set insecurePlaintext: true to accept that people's logins travel unencrypted",
         );
     }
     Ok(uri)

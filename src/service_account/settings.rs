@@ -69,7 +69,7 @@ impl ServiceAccountSettings {
 fn target(spec: &ServiceAccountSpec) -> Result<(), Problem> {
     if spec.common.target.is_some() {
         return invalid(
-            "spec.target is not for a ServiceAccount, whose values are for programs that use W&B; have their pods read the Secret",
+            "spec.target must not be set for a ServiceAccount: its values are for programs that use W&B, and the pods of these programs read the Secret",
         );
     }
     Ok(())

@@ -102,7 +102,7 @@ async fn patch(
             Err(Problem::new(
                 Reason::TargetRefused,
                 format!(
-                    "The change to {} was refused: {}. Change what refuses it, or take spec.target out and wire the Secret by hand.",
+                    "The change to {} was refused: {}. Change the rule that refuses it. Or wire the Secret by hand first, and then remove spec.target.",
                     seen.title(),
                     quote(&status.message).trim_end_matches('.')
                 ),

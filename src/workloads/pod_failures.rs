@@ -60,7 +60,7 @@ pub(super) fn of_failure(pod: &Pod, status: &ContainerStatus) -> String {
     let said = said.and_then(|waiting| waiting.message.as_deref()).map(quote).filter(|said| !said.is_empty());
     let said = said.map(|said| format!(": {}", said.trim_end_matches('.'))).unwrap_or_default();
     format!(
-        "{text}{said}. `kubectl describe pod -n {namespace} {}` tells more while that pod is there.",
+        "{text}{said}. `kubectl describe pod -n {namespace} {}` shows more while that pod is there.",
         name(pod)
     )
 }
@@ -73,7 +73,7 @@ pub(super) fn so_far(pods: &[&Pod]) -> Option<String> {
         (None, Some(waiting)) => format!("waits ({})", reason(waiting)),
         (None, None) => return None,
     };
-    Some(format!("{} {seen}, which may pass.", title(pod, status)))
+    Some(format!("{} {seen}, which may end by itself.", title(pod, status)))
 }
 
 /// Describes the pods after the deadline. `what` is what the operator was waiting for.

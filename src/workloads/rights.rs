@@ -22,7 +22,7 @@ pub(super) fn forbidden(verb: &str, object: &str, resource: &ApiResource) -> Pro
     Problem::new(
         Reason::Forbidden,
         format!(
-            "The operator may not {verb} {object}. Give its service account the {verbs} on {name} in this namespace, as deploy/operator.yaml does."
+            "The operator is not allowed to {verb} {object}. Give its service account the {verbs} on {name} in this namespace, as deploy/operator.yaml does."
         ),
     )
 }
@@ -86,7 +86,7 @@ mod tests {
         let problem = forbidden("list", "jobs", &ApiResource::erase::<Job>(&()));
         assert_eq!(
             problem.message,
-            "The operator may not list jobs. Give its service account the verb list on jobs.batch in this namespace, as deploy/operator.yaml does."
+            "The operator is not allowed to list jobs. Give its service account the verb list on jobs.batch in this namespace, as deploy/operator.yaml does."
         );
     }
 }

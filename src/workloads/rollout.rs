@@ -151,7 +151,7 @@ pub(super) fn judge(
         (RolloutStatus::Complete, _) | (RolloutStatus::Without(_), None) => Rollout::Complete,
         (RolloutStatus::Held(what), _) => Rollout::Progressing(what),
         (RolloutStatus::Without(why), Some(number)) => Rollout::Progressing(format!(
-            "{why}, so no pod shows whether revision {number} works; it is looked at again when pods run."
+            "{why}, so no pod shows whether revision {number} works; the operator looks again when pods run."
         )),
         (RolloutStatus::Waiting { what, deadline }, _) => {
             let is_newest = newest::template(controller, listed.replica_sets);
@@ -380,7 +380,7 @@ fn is_observed(generation: Option<i64>, observed: Option<i64>) -> bool {
 }
 
 fn not_observed(name: &str) -> String {
-    format!("Kubernetes has not looked at the present {name} yet.")
+    format!("Kubernetes has not processed the present {name} yet.")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod instance;
 mod jwt;
 mod ldap;
 mod oidc;
+mod own_network;
 mod publishing;
 mod release;
 mod samples;

@@ -8,12 +8,12 @@
 {{- $rules = $rules | replace (printf "THRESHOLD_%s" $name) (toString $value) -}}
 {{- end -}}
 {{- with regexFind "THRESHOLD_[A-Za-z]+" $rules -}}
-{{- fail (printf "prometheusRule.thresholds.%s is null: give it a value, or leave it out for the default" (trimPrefix "THRESHOLD_" .)) -}}
+{{- fail (printf "prometheusRule.thresholds.%s is null: give it a value, or remove it to get the default" (trimPrefix "THRESHOLD_" .)) -}}
 {{- end -}}
 {{- with $values.alertLabels -}}
 {{- range list "severity" "kind" "namespace" "name" "service" -}}
 {{- if hasKey $values.alertLabels . -}}
-{{- fail (printf "prometheusRule.alertLabels sets %s, which the alerts have already: take it out" .) -}}
+{{- fail (printf "prometheusRule.alertLabels sets %s, which the alerts have already: remove it" .) -}}
 {{- end -}}
 {{- end -}}
 {{- $rules = $rules | replace "\n        labels:\n" (printf "\n        labels:\n%s\n" (toYaml . | indent 10)) -}}

@@ -60,7 +60,7 @@ the path of the common map and the path of the other, which may be empty. The ot
 {{- range $label := $own | fromYaml | keys | sortAlpha -}}
 {{- if hasKey $further $label -}}
 {{- $culprit := ternary "commonLabels" $path (hasKey ($root.Values.commonLabels | default dict) $label) -}}
-{{- fail (printf "%s sets %s, which the chart sets itself: take it out" $culprit $label) -}}
+{{- fail (printf "%s sets %s, which the chart sets itself: remove it" $culprit $label) -}}
 {{- end -}}
 {{- end -}}
 {{ $own }}
@@ -93,7 +93,7 @@ the path of the common map and the path of the other, which may be empty. The ot
 {{- $registry := $global | default $image.registry -}}
 {{- $host := first (splitList "/" $image.repository) -}}
 {{- if and $registry (contains "/" $image.repository) (or (contains "." $host) (contains ":" $host)) -}}
-{{- fail (printf "image.repository names the registry %s, and %s one, too: leave it out of image.repository" $host (ternary "global.imageRegistry" "image.registry" (not (empty $global)))) -}}
+{{- fail (printf "image.repository names the registry %s, and %s one, too: remove it from image.repository" $host (ternary "global.imageRegistry" "image.registry" (not (empty $global)))) -}}
 {{- end -}}
 {{- $repository := ternary (printf "%s/%s" $registry $image.repository) $image.repository (not (empty $registry)) -}}
 {{- if $image.digest -}}
@@ -118,7 +118,7 @@ the path of the common map and the path of the other, which may be empty. The ot
 {{- define "operator.namespaces" -}}
 {{- if .Values.allNamespaces -}}
 {{- if .Values.watchNamespaces -}}
-{{- fail "allNamespaces and watchNamespaces exclude each other: leave watchNamespaces empty, or set allNamespaces to false" -}}
+{{- fail "allNamespaces and watchNamespaces cannot be used together: leave watchNamespaces empty, or set allNamespaces to false" -}}
 {{- end -}}
 []
 {{- else -}}

@@ -17,7 +17,7 @@
 {{- range .Values.extraArgs -}}
 {{- $flag := first (splitList "=" .) -}}
 {{- if hasKey $own $flag -}}
-{{- fail (printf "extraArgs sets %s, which the value %s is for: take it out, and set %s" $flag (get $own $flag) (get $own $flag)) -}}
+{{- fail (printf "extraArgs sets %s, which the value %s is for: remove it, and set %s" $flag (get $own $flag) (get $own $flag)) -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml .Values.extraArgs -}}
@@ -34,17 +34,17 @@
 {{- range .Values.extraEnv -}}
 {{- $name := .name -}}
 {{- if has .name $own -}}
-{{- fail (printf "extraEnv sets %s, which the chart sets itself%s: take it out" .name (ternary " by logFilter" "" (eq .name "RUST_LOG"))) -}}
+{{- fail (printf "extraEnv sets %s, which the chart sets itself%s: remove it" .name (ternary " by logFilter" "" (eq .name "RUST_LOG"))) -}}
 {{- end -}}
 {{- if hasPrefix "WANDB_AUTH_" .name -}}
 {{- $flag := .name | trimPrefix "WANDB_AUTH_" | lower | replace "_" "-" | printf "--%s" -}}
 {{- with get $arguments $flag -}}
-{{- fail (printf "extraEnv sets %s, which the value %s is for: take it out, and set %s" $name . .) -}}
+{{- fail (printf "extraEnv sets %s, which the value %s is for: remove it, and set %s" $name . .) -}}
 {{- end -}}
-{{- fail (printf "extraEnv sets %s, which stands for the argument %s: take it out, and put the argument into extraArgs" .name $flag) -}}
+{{- fail (printf "extraEnv sets %s, which sets the argument %s: remove it, and put the argument into extraArgs" .name $flag) -}}
 {{- end -}}
 {{- if has .name $seen -}}
-{{- fail (printf "extraEnv sets %s twice: leave one of the two out" .name) -}}
+{{- fail (printf "extraEnv sets %s twice: remove one of the two" .name) -}}
 {{- end -}}
 {{- $seen = append $seen .name -}}
 {{- end -}}

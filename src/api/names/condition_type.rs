@@ -5,7 +5,7 @@ use strum::{Display, EnumIter, IntoStaticStr};
 /// The type of a condition in `status.conditions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
 pub enum ConditionType {
-    /// The spec makes sense by itself.
+    /// The spec is valid.
     Accepted,
     /// Every referenced key exists and parses.
     ResolvedRefs,

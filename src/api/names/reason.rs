@@ -28,7 +28,7 @@ pub enum CredentialsAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter, EnumString)]
 pub enum Reason {
     // Conditions that are True.
-    /// The spec makes sense by itself.
+    /// The spec is valid.
     Valid,
     /// Every referenced key exists and parses.
     Resolved,
@@ -78,7 +78,7 @@ pub enum Reason {
     SecretNotOwned,
     /// The Secret cannot be changed any more.
     SecretImmutable,
-    /// The API server did not take a write, or did not say so.
+    /// The API server did not accept a write, or did not say so.
     WriteRejected,
 
     // Delivery to a target.
@@ -188,7 +188,7 @@ pub enum Reason {
     BaseDnNotFound,
     /// The base DN exists elsewhere.
     Referral,
-    /// The account may not read what it must.
+    /// The account is not allowed to read what it must.
     NotReadable,
     /// No entry looks like a person.
     NoUsersFound,

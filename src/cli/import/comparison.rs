@@ -112,7 +112,7 @@ fn settings(
         }
         let left =
             of(Comparison::Left).into_iter().filter(|name| !lost.contains(name) && !is_off(found, name));
-        lines.extend(left.map(|name| format!("! {name}: stays as it is; the resource has nothing for it")));
+        lines.extend(left.map(|name| format!("! {name}: stays as it is; the resource has no field for it")));
     }
     (lines, verdict)
 }
@@ -129,7 +129,7 @@ fn difference(name: &str, found: &FoundEnvironment, rendered: &Rendered) -> Stri
     let is_secret = wanted.is_some_and(|wanted| wanted.expose() != shown);
     let present = found.variables.get(name).and_then(|variable| variable.value.as_ref());
     let values = if is_secret {
-        "the value of the resource is another one than today's".to_owned()
+        "the resource would set another value than today's".to_owned()
     } else {
         let present = present.map(Sensitive::expose).unwrap_or_default();
         format!("is \"{}\" today, and the resource says \"{}\"", quote(present), quote(shown))
@@ -159,7 +159,7 @@ fn others(imported: &Imported) -> Vec<String> {
     };
     if is_on(RESTORE) {
         lines.push(format!(
-            "! {RESTORE} is true, which turns people's sign-in off: remove it once you are back in"
+            "! {RESTORE} is true, which turns people's sign-in off: remove it once you can log in again"
         ));
     }
     let has = |kind: &str| imported.drafts.iter().any(|draft| draft.kind == kind);

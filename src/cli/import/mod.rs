@@ -47,7 +47,7 @@ pub struct ImportArguments {
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
 
-    /// The URL at which people open W&B, where the server's settings do not tell it.
+    /// The URL at which people open W&B, if the server's settings do not have it.
     #[arg(long, value_name = "URL")]
     host: Option<String>,
 

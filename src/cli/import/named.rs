@@ -55,7 +55,7 @@ impl Named {
         });
         parsed.ok_or_else(|| {
             anyhow!(
-                "\"{}\" is not what runs a server; expected deployment/NAME, statefulset/NAME or weightsandbiases/NAME",
+                "\"{}\" does not name a workload that runs a server; expected deployment/NAME, statefulset/NAME or weightsandbiases/NAME",
                 quote(text)
             )
         })

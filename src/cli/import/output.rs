@@ -24,13 +24,13 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
                 let secret = secret(name, namespace, &keys, Sensitive::expose)?;
                 write!(
                     output,
-                    "---\n# This Secret must be there first: its values are in no Secret today.\n{secret}"
+                    "---\n# Create this Secret first: its values are in no Secret today.\n{secret}"
                 )?;
             } else {
                 let secret = secret(name, namespace, &keys, |_| MASK)?;
                 write!(
                     output,
-                    "---\n# This Secret must be there first: its values are in no Secret today. They are not shown here.\n# Call with --secrets-out FILE to get a file with them, or with --reveal to see them.\n{}",
+                    "---\n# Create this Secret first: its values are in no Secret today. They are not shown here.\n# Use --secrets-out FILE to write them to a file, or --reveal to print them.\n{}",
                     commented(&secret)
                 )?;
             }
@@ -38,7 +38,7 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
         for map in &imported.config_maps {
             write!(
                 output,
-                "---\n# The authorities that the server trusts beside the image's.\n{}",
+                "---\n# The authorities that the server trusts in addition to the image's.\n{}",
                 yaml::write(map)?
             )?;
         }
@@ -72,12 +72,12 @@ fn write_secrets(file: &Path, imports: &[Imported]) -> anyhow::Result<()> {
         }
     }
     if text.is_empty() {
-        eprintln!("No Secret is to be made, so {} is not written.", file.display());
+        eprintln!("No Secret is needed, so {} is not written.", file.display());
         return Ok(());
     }
     let mut opened =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(|| {
-            format!("cannot create {}; a file that is there already is never written over", file.display())
+            format!("cannot create {}; an existing file is never overwritten", file.display())
         })?;
     opened.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }

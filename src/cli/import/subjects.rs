@@ -47,7 +47,7 @@ impl Gathered {
     pub(super) async fn read(arguments: &ImportArguments) -> anyhow::Result<Self> {
         let named = arguments.target.as_deref().map(Named::parse).transpose()?;
         if arguments.files.is_empty() {
-            let named = named.context("expected what runs the server, or -f with files")?;
+            let named = named.context("expected the workload that runs the server, or -f with files")?;
             return Self::from_cluster(&named, arguments).await;
         }
         let (references, namespace) = if arguments.from_cluster {
@@ -216,7 +216,7 @@ impl File<'_> {
         });
         let mut notes = Vec::new();
         if target.is_none() {
-            notes.push("Chart values do not say what runs the server: the resources have no target, and publish Secrets only. Call again with deployment/NAME or weightsandbiases/NAME.".to_owned());
+            notes.push("Chart values do not say which workload runs the server: the resources have no target, and publish Secrets only. Run this again with deployment/NAME or weightsandbiases/NAME.".to_owned());
         }
         Installation {
             place: format!("the values of the chart {chart} in {}", self.place),

@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
     fn count(&mut self, values: usize) -> Result<(), Fault> {
         self.values += values;
         if self.values > VALUE_LIMIT {
-            return Err(self.fault("there are too many values; its aliases may multiply them"));
+            return Err(self.fault("there are too many values; aliases may repeat them too often"));
         }
         Ok(())
     }

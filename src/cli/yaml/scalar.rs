@@ -130,8 +130,7 @@ impl Scalar {
             Self::Large(number) => number.into(),
             Self::Float(number) => {
                 return json_number(number).map(Value::Number).ok_or_else(|| {
-                    "infinity and what is no number cannot be written as JSON, which the API server reads"
-                        .to_owned()
+                    "infinity and NaN cannot be written as JSON, which the API server reads".to_owned()
                 });
             }
             Self::Text(text) => text.into(),

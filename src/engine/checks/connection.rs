@@ -126,7 +126,7 @@ fn describe(chain: Option<&VerifiedChain>, now: jiff::Timestamp) -> Checked<()> 
             (),
             Reason::WeakKey,
             format!(
-                "The key of {} has only {bits} bits. W&B Server accepts it, but other programs refuse it; issue it anew with 2048 bits or more.",
+                "The key of {} has only {bits} bits. W&B Server accepts it, but other programs refuse it; replace it with one of 2048 bits or more.",
                 link.subject.what()
             ),
         );

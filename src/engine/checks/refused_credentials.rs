@@ -75,7 +75,7 @@ async fn recall<K: Kind>(context: &Context<K>, store: &Store<Guarded<K>>) {
                 namespace = object.namespace(),
                 name = object.name_any(),
                 %error,
-                "what the status tells of refused credentials could not be read"
+                "the status's record of refused credentials could not be read"
             );
         }
     }

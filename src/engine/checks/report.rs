@@ -161,7 +161,7 @@ impl Report {
                 Awaited::Memory => (
                     Reason::Inconclusive,
                     format!(
-                        "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server. If that does not pass, look for resources whose servers send large answers slowly."
+                        "The server's answer is large, and within the time limit of {limit} (checkTimeout) the operator had no memory to read it, since other checks were reading large answers. This says nothing about the server. If this goes on, look for resources whose servers send large answers slowly."
                     ),
                 ),
                 Awaited::Others => (
@@ -189,7 +189,7 @@ impl Report {
                 name,
                 CheckResult::Failed,
                 Reason::NotReached,
-                "Not run, although no earlier check failed. That is a fault of the operator's: report it."
+                "Not run, although no earlier check failed. This is a fault of the operator: please report it."
                     .to_owned(),
             );
         }

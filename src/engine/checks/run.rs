@@ -79,7 +79,7 @@ impl<'a, K: Kind> CheckRun<'a, K> {
     pub fn leave(&mut self, maintenance: Maintenance) {
         self.report.skip(
             maintenance.check,
-            "Left to the running operator, since it changes something at the server.",
+            "Not run here: it changes something at the server, so only the running operator does it.",
         );
     }
 

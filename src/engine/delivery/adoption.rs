@@ -93,7 +93,7 @@ fn resolve(
     Err(Problem::new(
         Reason::FieldConflict,
         format!(
-            "What is taken over must be known, for the way back, and these variables of {target} cannot be read: {}. Nothing was changed there. Give them the same values from a literal, or from a Secret or ConfigMap that exists.",
+            "The operator must read the values that it takes over, so that a rollback can restore them, and it cannot read these variables of {target}: {}. Nothing was changed there. Set the same values as literals, or from a Secret or ConfigMap that exists.",
             listed.join(", ")
         ),
     ))
@@ -135,8 +135,8 @@ fn text_of(reference: &Reference, objects: &BTreeMap<ObjectKey, Fetched>) -> Res
                 .map_err(|_| format!("the key {key} of the {kind} \"{name}\" is not text")),
             None => missing(format!("the {kind} \"{name}\" has no key {key}")),
         },
-        Some(Fetched::Forbidden) => Err(format!("the operator may not read the {kind} \"{name}\"")),
-        Some(Fetched::Resource(_) | Fetched::Missing) | None => {
+        Some(Fetched::Forbidden) => Err(format!("the operator is not allowed to read the {kind} \"{name}\"")),
+        Some(Fetched::Resource(_) | Fetched::Missing { .. }) | None => {
             missing(format!("there is no {kind} \"{name}\""))
         }
     }
@@ -156,7 +156,7 @@ impl Present {
         Err(Problem::new(
             Reason::FieldConflict,
             format!(
-                "spec.target.adopt is Equal, and these variables of {target} have other values than this resource delivers: {}. Nothing was changed there. Have the spec say what the server has, or set spec.target.adopt to Replace: then this resource's values take their place, and what is there now comes back if the pods do not become available.",
+                "spec.target.adopt is Equal, and these variables of {target} have other values than this resource delivers: {}. Nothing was changed there. Change the spec to the values that the server has, or set spec.target.adopt to Replace: then this resource's values replace them, and the present values come back if the pods do not become available.",
                 different.join(", ")
             ),
         ))
@@ -205,7 +205,12 @@ mod tests {
         let data = [("key", b"secret".to_vec()), ("bytes", vec![0xff])];
         let data = data.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let found = Fetched::Found { version: String::new(), data };
-        [(key("there"), found), (key("gone"), Fetched::Missing), (key("hidden"), Fetched::Forbidden)].into()
+        [
+            (key("there"), found),
+            (key("gone"), Fetched::Missing { similar: None }),
+            (key("hidden"), Fetched::Forbidden),
+        ]
+        .into()
     }
 
     fn values(entries: &[(&str, &str)]) -> Values {

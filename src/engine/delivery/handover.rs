@@ -115,7 +115,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     /// The outcome while entries of somebody else wait for checks that pass in the same run.
     pub fn waits(&self, seen: &TargetSnapshot, standing: &AppliedState) -> Delivered {
         let state = Progress::AwaitsChecks(format!(
-            "What stands at {} now is replaced once every check has passed; until then it stays as it is.",
+            "The present values of {} are replaced once every check has passed; until then they stay.",
             self.target
         ));
         let revision = standing.numbers.last().copied();

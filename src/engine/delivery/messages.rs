@@ -29,7 +29,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     ) -> Delivered {
         let evidence = desired.rollback.map_or("", |rollback| rollback.evidence.as_str());
         let state = Progress::RolledBack(format!(
-            "Revision {} did not work in the pods of {}, so this resource gives way to {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
+            "Revision {} did not work in the pods of {}, so they get the values of {} until the spec, an input or the annotation {RECHECK_ANNOTATION} changes. {evidence}",
             desired.newest.number, self.target, successor.owner.title
         ));
         Delivered { environment: Some(seen.environment()), ..Delivered::nothing(state) }
@@ -44,7 +44,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     /// The `RolledOut` message where the target stays with a revision that does not work.
     pub(super) fn stays(&self, desired: DesiredRevision<'_>, stay: &FailedRevision) -> Progress {
         Progress::NoWorkingRevision(format!(
-            "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so that it stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
+            "Revision {} does not work in the pods of {}, and nothing that worked before works any more, so this revision stays. Correct the spec or the Secrets that it refers to: other values are tried at once. {}",
             desired.newest.number, self.target, stay.evidence
         ))
     }
@@ -53,7 +53,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     pub(super) fn stranded(&self, stranded: Stranded<'_>) -> Progress {
         let Stranded { newest, gone, evidence } = stranded;
         Progress::NoWorkingRevision(format!(
-            "Revision {} does not work in the pods of {target}, and revision {gone}, to which {target} went back, was deleted, so that nothing is changed there: pods that run go on, and new ones may not start. Correct the spec or the Secrets that it refers to, and other values are tried at once; or give the annotation {RECHECK_ANNOTATION} a new value to try revision {} again. {evidence}",
+            "Revision {} does not work in the pods of {target}, and revision {gone}, to which {target} went back, was deleted. Nothing is changed there: running pods go on, and new ones may fail to start. Correct the spec or the Secrets that it refers to, and other values are tried at once; or give the annotation {RECHECK_ANNOTATION} a new value to try revision {} again. {evidence}",
             newest.number,
             newest.number,
             target = self.target,
@@ -88,7 +88,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         Problem::new(
             Reason::WriteRejected,
             format!(
-                "The API server did not take the change to {}, which it says was changed meanwhile each of {STALE_LOOKS} times: {}. It is tried again by itself.",
+                "The API server did not accept the change to {}, which it says was changed meanwhile each of {STALE_LOOKS} times: {}. The operator tries it again.",
                 self.target,
                 quote(words.trim_end_matches('.'))
             ),
@@ -99,7 +99,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
     pub(super) fn repaired(&self, by: &BTreeSet<String>) -> EventDraft {
         let (target, title) = (self.target, &self.owner.title);
         let note = format!(
-            "{} took the entries of {title} out of {target} or changed them; they are as they were. If that happens again and again, have that tool leave them alone, as docs/delivery/adopting says.",
+            "{} took the entries of {title} out of {target} or changed them; the operator restored them. If that happens again and again, configure that tool not to change them, as docs/delivery/adopting says.",
             somebody(by)
         );
         EventDraft::warning(EventReason::Repaired, "Repair", note)
@@ -111,11 +111,11 @@ impl<K: Kind> DeliveryRun<'_, K> {
         let (target, title) = (self.target, &self.owner.title);
         let seen = match repair {
             Repair::Missing => format!(
-                "{by} keeps taking the entries out of {target}, so they are put back only every {} minutes. Have that tool leave the entries of {title} alone",
+                "{by} keeps taking the entries out of {target}, so they are put back only every {} minutes. Configure that tool not to change the entries of {title}",
                 MISSING_AGAIN.as_secs() / 60
             ),
             Repair::Replaced => format!(
-                "{by} keeps giving the entries of {title} at {target} values of its own, which are left in place for an hour. Take them out of what that tool applies, as docs/delivery/adopting says"
+                "{by} keeps setting other values for the entries of {title} at {target}; the operator leaves them there for an hour. Remove these entries from what that tool applies, as docs/delivery/adopting says"
             ),
         };
         Problem::new(
@@ -129,7 +129,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
 pub(super) fn underway(desired: DesiredRevision<'_>, here: &[Revision], seen: String) -> String {
     match desired.lost(here).filter(|_| desired.rollback.is_none() && !desired.was_there()) {
         Some(lost) => format!(
-            "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, there is no way back."
+            "{seen} Revision {lost}, to which it would go back, was deleted: if this one does not work, the operator cannot go back."
         ),
         None => seen,
     }
@@ -147,7 +147,7 @@ fn somebody(by: &BTreeSet<String>) -> String {
 /// The message while the W&B operator restores what somebody undid.
 pub(super) fn being_repaired(undone: &Undone) -> String {
     format!(
-        "The field manager {} changed {}, which has not all of the entries any more. The W&B operator does not look after that by itself, so it was made to apply everything again.",
+        "The field manager {} changed {}, which no longer has all of the entries. The W&B operator does not repair that by itself, so this operator told it to apply everything again.",
         quote(&undone.by.by),
         enumerate(undone.titles())
     )

@@ -147,7 +147,9 @@ async fn try_to_deliver<K: Kind>(
         return Ok(Delivered::nothing(Progress::NotPublished));
     };
     if let Some(unlisted) = context.registry.unlisted(&namespace) {
-        let waits = format!("Waits until it is known who else delivers to {target}. {unlisted}");
+        let waits = format!(
+            "This waits until the operator knows which other resources deliver to {target}. {unlisted}"
+        );
         return Err(Problem::new(Reason::Progressing, waits).into());
     }
     if K::TARGET_SHARING == TargetSharing::Merged
@@ -191,7 +193,7 @@ async fn try_to_deliver<K: Kind>(
         }
     }
     Ok(Delivered::nothing(Progress::Progressing(format!(
-        "{target} changes faster than it can be looked at; it is tried again."
+        "{target} changes faster than the operator can read it; the operator tries again."
     ))))
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn check<K: Kind>(
     };
     let Some(plan) = object.plan_of(values, &trust) else {
         return Ok(RollbackCheck::Unknown(format!(
-            "A {} leaves no values that can be checked by themselves.",
+            "The values of a {} cannot be checked by themselves.",
             K::kind(&())
         )));
     };

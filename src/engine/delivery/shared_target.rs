@@ -95,7 +95,7 @@ pub(super) async fn report_as_follower<K: Kind>(
         .find(|revision| numbers.iter().eq([&revision.number]));
     let Some(revision) = revision else {
         return Ok(delivered(Progress::Progressing(format!(
-            "The older {kind} \"{name}\" writes to {target} for all of them, and has not yet."
+            "The older {kind} \"{name}\" writes to {target} for all of them, and has not done so yet."
         ))));
     };
     // Entries that the resource wrote itself, before there was an older one, have been taken over by that one, so
@@ -109,7 +109,7 @@ pub(super) async fn report_as_follower<K: Kind>(
     let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);
     Ok(delivered(match revision.mark {
         _ if !has_own => Progress::Progressing(format!(
-            "The older {kind} \"{name}\" writes to {target} for all of them; its revision {} lacks the values of this one.",
+            "The older {kind} \"{name}\" writes to {target} for all of them; its revision {} does not have the values of this one yet.",
             revision.number
         )),
         RevisionState::RolledOut { .. } => Progress::RolledOut(format!(
@@ -117,7 +117,7 @@ pub(super) async fn report_as_follower<K: Kind>(
             revision.number
         )),
         _ => Progress::Progressing(format!(
-            "Revision {} of the older {kind} \"{name}\", which writes to {target} for all of them, is on its way to the pods.",
+            "Revision {} of the older {kind} \"{name}\", which writes to {target} for all of them, is being rolled out to the pods.",
             revision.number
         )),
     }))

@@ -49,7 +49,7 @@ fn restore_mode(environment: &Environment) -> Checked {
 fn rollout_strategy(environment: &Environment) -> Option<Checked> {
     let remarks = environment.remarks.as_ref()?;
     if remarks.is_empty() {
-        return Some(Checked::passed((), "A rollout leaves pods ready at every moment."));
+        return Some(Checked::passed((), "Some pods stay ready all the time during a rollout."));
     }
     Some(Checked::warning((), Reason::RolloutInterrupts, remarks.join(" ")))
 }
@@ -71,7 +71,7 @@ fn settings_documented(settings: &[Env], environment: &Environment) -> Option<Ch
         (),
         Reason::SettingUndocumented,
         format!(
-            "These settings have no name that W&B documents for {}, so the target's server may not read them: {}. Try whether they have an effect, and do not rely on them otherwise.",
+            "These settings have no name that W&B documents for {}, so the target's server may not read them: {}. Test whether they have an effect before you rely on them.",
             server(environment.dialect),
             enumerate(names)
         ),

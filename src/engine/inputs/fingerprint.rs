@@ -53,7 +53,7 @@ impl CheckedInputs {
                 Fetched::Resource(found) => {
                     write!(text, " {}/{}={}", key.source.kind(), key.name, found.version)
                 }
-                Fetched::Missing | Fetched::Forbidden => Ok(()),
+                Fetched::Missing { .. } | Fetched::Forbidden => Ok(()),
             };
         }
         text.push_str(&recheck(object));

@@ -23,6 +23,7 @@ use crate::{
     net::{BundleFault, BundleReading, CaBundle, Trust},
     problem::Problem,
     sensitive::{Redactor, Sensitive},
+    similar::likeness,
 };
 
 /// The values to which a spec refers, judged and cleaned.
@@ -156,11 +157,12 @@ fn look_up<'a>(
             return Err(Problem::new(
                 Reason::Forbidden,
                 format!(
-                    "The operator may not read the {kind} \"{name}\" ({field}). Give its service account the verb get on it."
+                    "The operator is not allowed to read the {kind} \"{name}\" ({field}). Give its service account the verb get on it."
                 ),
             ));
         }
-        Some(Fetched::Missing | Fetched::Resource(_)) | None => {
+        missing @ (Some(Fetched::Missing { .. } | Fetched::Resource(_)) | None) => {
+            let hint = hint(missing);
             let reason = match source {
                 ReferenceSource::Secret => Reason::SecretNotFound,
                 ReferenceSource::ConfigMap => Reason::ConfigMapNotFound,
@@ -168,7 +170,7 @@ fn look_up<'a>(
                     return Err(Problem::new(
                         Reason::ResourceNotFound,
                         format!(
-                            "There is no {kind} \"{name}\" in this namespace ({field}). Create it, or correct the reference."
+                            "There is no {kind} \"{name}\" in this namespace ({field}){hint}. Create it, or correct the reference."
                         ),
                     ));
                 }
@@ -176,7 +178,7 @@ fn look_up<'a>(
             return Err(Problem::new(
                 reason,
                 format!(
-                    "There is no {kind} \"{name}\" in this namespace ({field}). Create it with the key \"{key}\"."
+                    "There is no {kind} \"{name}\" in this namespace ({field}){hint}. Create it with the key \"{key}\", or correct the reference."
                 ),
             ));
         }
@@ -186,7 +188,7 @@ fn look_up<'a>(
             Reason::KeyNotFound,
             format!(
                 "The {kind} \"{name}\" has no key \"{key}\" ({field}); it has {}. Add that key, or correct the reference.",
-                list_keys(data)
+                list_keys(data, key)
             ),
         )),
         Some(value) if value.iter().all(u8::is_ascii_whitespace) => Err(Problem::new(
@@ -194,6 +196,14 @@ fn look_up<'a>(
             format!("The key \"{key}\" of the {kind} \"{name}\" is empty ({field}). Put the value into it."),
         )),
         Some(value) => Ok(value),
+    }
+}
+
+/// Which name may have been meant.
+fn hint(missing: Option<&Fetched>) -> String {
+    match missing {
+        Some(Fetched::Missing { similar: Some(name) }) => format!("; there is \"{name}\""),
+        _ => String::new(),
     }
 }
 
@@ -222,12 +232,19 @@ fn partly_read(reference: &Reference, passed_over: &[String]) -> Option<Problem>
     })
 }
 
-fn list_keys(data: &BTreeMap<String, Vec<u8>>) -> String {
+/// The most keys of an object that a message shows.
+const KEYS: usize = 10;
+
+/// The keys of an object, those that are most like the wanted one first.
+fn list_keys(data: &BTreeMap<String, Vec<u8>>, wanted: &str) -> String {
     if data.is_empty() {
         return "none".to_owned();
     }
-    let keys: Vec<_> = data.keys().take(10).map(|key| format!("\"{key}\"")).collect();
-    keys.join(", ")
+    let mut keys: Vec<_> = data.keys().collect();
+    keys.sort_by(|one, other| likeness(other, wanted).total_cmp(&likeness(one, wanted)));
+    let shown: Vec<_> = keys.iter().take(KEYS).map(|key| format!("\"{key}\"")).collect();
+    let more = if keys.len() > KEYS { " and more" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 fn text(reference: &Reference, bytes: &[u8]) -> Result<String, Problem> {
@@ -283,7 +300,7 @@ fn clean(reference: &Reference, mut raw: String) -> (Sensitive, Option<Problem>)
         Some(Problem::new(
             Reason::SurroundingWhitespace,
             format!(
-                "The key \"{key}\" of the Secret \"{name}\" begins or ends with white space, which was kept. Remove it if it is not meant."
+                "The key \"{key}\" of the Secret \"{name}\" begins or ends with white space, which was kept. Remove it if it is not part of the value."
             ),
         ))
     } else if raw.len() != before {
@@ -323,7 +340,7 @@ mod tests {
     #[test]
     fn every_way_a_reference_can_fail_has_its_reason() {
         for (fetched, reason) in [
-            (Fetched::Missing, Reason::SecretNotFound),
+            (Fetched::Missing { similar: None }, Reason::SecretNotFound),
             (Fetched::Forbidden, Reason::Forbidden),
             (found("pasword", b"x"), Reason::KeyNotFound),
             (found("password", b""), Reason::EmptyValue),
@@ -334,6 +351,31 @@ mod tests {
             let problem = resolve(fetched).err().unwrap();
             assert_eq!(problem.reason, reason);
             assert!(problem.message.contains(FIELD), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_misspelling_is_told_what_may_have_been_meant() {
+        let missing = |similar: Option<&str>| Fetched::Missing { similar: similar.map(str::to_owned) };
+        let mut many: BTreeMap<_, _> =
+            (0..12).map(|number| (format!("a{number:02}"), b"x".to_vec())).collect();
+        many.insert("passwort".to_owned(), b"secret".to_vec());
+        for (fetched, words, absent) in [
+            (
+                missing(Some("ldap-bind")),
+                "There is no Secret \"ldap\" in this namespace (spec.bind.passwordSecretRef); there is \"ldap-bind\". Create it with the key \"password\", or correct the reference.",
+                "has no key",
+            ),
+            (missing(None), "(spec.bind.passwordSecretRef). Create it", "there is \""),
+            (
+                found("pass", b"secret"),
+                "it has \"pass\". Add that key, or correct the reference.",
+                "secret\"",
+            ),
+            (Fetched::Found { version: "1".into(), data: many }, "it has \"passwort\", \"a00\"", "a11"),
+        ] {
+            let message = resolve(fetched).err().unwrap().message;
+            assert!(message.contains(words) && !message.contains(absent), "{message}");
         }
     }
 

@@ -1,19 +1,25 @@
 //! Reads the objects to which the references of a spec lead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
 
 use futures::future::try_join_all;
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
     apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
 };
-use kube::{Api, Client, core::DynamicObject};
-use serde::Deserialize;
+use kube::{Api, Client, api::ListParams, core::DynamicObject};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use crate::references::{ObjectKey, Reference, ReferenceSource, ReferencedKind, Requirement};
 
-use crate::api::{ConditionType, common::is_object_name};
+use crate::{
+    api::{ConditionType, MANAGED_BY_LABEL, MANAGER, common::is_object_name},
+    similar::most_similar,
+};
 
 /// The result of reading an object. The type has no `Debug`, because the data may be secret.
 #[derive(Clone)]
@@ -28,7 +34,10 @@ pub enum Fetched {
     /// The custom resource exists.
     Resource(Box<FoundResource>),
     /// There is no such object.
-    Missing,
+    Missing {
+        /// The name of another object of the kind, which may have been meant.
+        similar: Option<String>,
+    },
     /// The operator's service account may not read it.
     Forbidden,
 }
@@ -72,8 +81,18 @@ pub async fn fetch(
     references: &[Reference],
 ) -> Result<BTreeMap<ObjectKey, Fetched>, kube::Error> {
     let keys: BTreeSet<_> = references.iter().map(Reference::object).collect();
+    let is_required = |key: &ObjectKey| {
+        references
+            .iter()
+            .any(|reference| reference.need == Requirement::Required && reference.object() == *key)
+    };
     try_join_all(keys.into_iter().map(|key| async {
-        let fetched = read(client, namespace, &key).await?;
+        let fetched = match read(client, namespace, &key).await? {
+            Fetched::Missing { .. } if is_required(&key) => {
+                Fetched::Missing { similar: Box::pin(similar_name(client, namespace, &key)).await }
+            }
+            fetched => fetched,
+        };
         Ok((key, fetched))
     }))
     .await
@@ -82,7 +101,7 @@ pub async fn fetch(
 
 async fn read(client: &Client, namespace: &str, key: &ObjectKey) -> Result<Fetched, kube::Error> {
     if !is_object_name(&key.name) {
-        return Ok(Fetched::Missing);
+        return Ok(Fetched::Missing { similar: None });
     }
     let fetched = match key.source {
         ReferenceSource::Secret => Api::<Secret>::namespaced(client.clone(), namespace)
@@ -101,10 +120,34 @@ async fn read(client: &Client, namespace: &str, key: &ObjectKey) -> Result<Fetch
         }
     };
     match fetched {
-        Ok(found) => Ok(found.unwrap_or(Fetched::Missing)),
+        Ok(found) => Ok(found.unwrap_or(Fetched::Missing { similar: None })),
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Fetched::Forbidden),
         Err(error) => Err(error),
     }
+}
+
+/// The most names that are compared with one that leads to nothing. A namespace may have thousands.
+const NAMES: u32 = 500;
+
+/// The name of an object of the kind that may have been meant. Only names are read, never contents, and only where
+/// the operator may list them. A hint that cannot be had is no hint: the message is complete without it.
+async fn similar_name(client: &Client, namespace: &str, key: &ObjectKey) -> Option<String> {
+    let names = match key.source {
+        ReferenceSource::Secret => names(Api::<Secret>::namespaced(client.clone(), namespace)).await,
+        ReferenceSource::ConfigMap => names(Api::<ConfigMap>::namespaced(client.clone(), namespace)).await,
+        ReferenceSource::Neighbour(neighbour) => {
+            let resource = neighbour.resource();
+            names(Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource)).await
+        }
+    };
+    most_similar(names.iter().map(String::as_str), &key.name).map(str::to_owned)
+}
+
+/// The names of what people made; nobody means what the operator published.
+async fn names<K: Clone + DeserializeOwned + Debug>(api: Api<K>) -> Vec<String> {
+    let parameters = ListParams::default().limit(NAMES).labels(&format!("{MANAGED_BY_LABEL}!={MANAGER}"));
+    let listed = api.list_metadata(&parameters).await;
+    listed.into_iter().flatten().filter_map(|object| object.metadata.name).collect()
 }
 
 impl From<Secret> for Fetched {

@@ -49,13 +49,13 @@ pub(in crate::engine) fn look(value: &str) -> Look {
     }
     if let Some(tool) = reference(text) {
         return wrong(
-            &format!("is a reference that a tool was to replace ({tool})"),
+            &format!("is a reference that a tool should have replaced ({tool})"),
             "Apply it through that tool, or store the value itself.",
         );
     }
     if is_template(text) {
         return wrong(
-            "is a template that a tool was to fill in",
+            "is a template that a tool should have filled in",
             "Apply it through that tool, or store the value itself.",
         );
     }
@@ -66,8 +66,8 @@ pub(in crate::engine) fn look(value: &str) -> Look {
     }
     if may_be_template(text) {
         return doubtful(
-            "looks like a placeholder that somebody was to replace",
-            "Store the value itself, unless it is meant.",
+            "looks like a placeholder that somebody should have replaced",
+            "Store the value itself, unless this is the value.",
         );
     }
     Look::Sound

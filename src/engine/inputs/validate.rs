@@ -96,7 +96,7 @@ fn target(spec: &TargetSpec) -> Result<(), Problem> {
     let more = &spec.additional_containers;
     if spec.weights_and_biases.is_some() && !more.is_empty() {
         return Problem::invalid_spec(
-            "spec.target.additionalContainers goes with deployment or statefulSet; the W&B operator gives the values to all of its applications.",
+            "spec.target.additionalContainers works only with deployment or statefulSet; with weightsAndBiases, all applications of the server get the values.",
         );
     }
     if more.iter().any(|each| each.deployment.is_some() == each.stateful_set.is_some()) {
@@ -109,7 +109,7 @@ fn target(spec: &TargetSpec) -> Result<(), Problem> {
     let all: Vec<_> = [first].into_iter().chain(more).collect();
     let is_repeated = |each| all.iter().filter(|other| **other == each).count() > 1;
     if all.iter().any(|each| is_repeated(*each)) {
-        return Problem::invalid_spec("Each container of spec.target must be named once.");
+        return Problem::invalid_spec("spec.target must not name the same container twice.");
     }
     Ok(())
 }

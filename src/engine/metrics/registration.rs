@@ -9,7 +9,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "wandb_auth_leading",
-            "1 where this process works on resources, 0 where it stands by",
+            "1 where this process works on resources, 0 where another one does",
             self.leading.clone(),
         );
         registry.register(
@@ -54,12 +54,12 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "wandb_auth_reconcile_errors",
-            "How many runs ended before they came to a status, and are tried again",
+            "How many runs ended before they wrote a status; they are tried again",
             self.reconcile_errors.clone(),
         );
         registry.register(
             "wandb_auth_rollbacks",
-            "How often the resource's target went back to the values of before",
+            "How often the resource's target went back to its previous values",
             self.rollbacks.clone(),
         );
         registry.register(
@@ -95,7 +95,7 @@ impl Metrics {
         );
         registry.register(
             "wandb_auth_certificate_not_after_seconds",
-            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which goes with the next release",
+            "The old name of wandb_auth_certificate_not_after_timestamp_seconds, which the next release does not have",
             self.certificate_not_after.clone(),
         );
         registry.register(
@@ -105,7 +105,7 @@ impl Metrics {
         );
         registry.register(
             "wandb_auth_token_expiration_seconds",
-            "The old name of wandb_auth_token_expiration_timestamp_seconds, which goes with the next release",
+            "The old name of wandb_auth_token_expiration_timestamp_seconds, which the next release does not have",
             self.token_expiration.clone(),
         );
         registry.register(

@@ -224,7 +224,7 @@ fn watched(claimant: &Contender, all: &[&Contender]) -> Claim {
     let left = others.find_map(|other| Some((other, is_leaving(other)?)));
     left.map_or(Claim::Held, |(other, object)| {
         Claim::Watched(format!(
-            "The {} \"{}\" leaves {object}. Its entries stay there until this resource is verified and takes their place, but no longer than a deletion waits.",
+            "The {} \"{}\" leaves {object}. Its entries stay there until this resource is verified and replaces them, but only as long as a deletion may wait.",
             other.kind, other.name
         ))
     })

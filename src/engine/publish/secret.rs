@@ -23,10 +23,7 @@ pub const OWNER_ANNOTATION: &str = "auth.wandb.com/owner";
 /// The annotation with what a later run must know of the values, see [`Values::set_record`].
 pub const RECORD_ANNOTATION: &str = "auth.wandb.com/record";
 
-/// Kubernetes' recommended label for who manages an object.
-pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-
-pub use crate::api::MANAGER;
+pub use crate::api::{MANAGED_BY_LABEL, MANAGER};
 
 /// The type of every published Secret.
 pub(in crate::engine) const SECRET_TYPE: &str = "Opaque";
@@ -97,13 +94,13 @@ fn recognise<K: Kind>(secret: &Secret, object: &K) -> Existing {
     };
     if !ours || secret.type_.as_deref().is_some_and(|type_| type_ != SECRET_TYPE) {
         let whose = controller.map_or_else(
-            || "nobody says whose it is".to_owned(),
+            || "it names no owner".to_owned(),
             |reference| format!("it belongs to {} {}", reference.kind, reference.name),
         );
         return Existing::Untouchable(Problem::new(
             Reason::SecretNotOwned,
             format!(
-                "The Secret \"{}\" exists and is not this resource's ({whose}), so it is left alone. Delete or rename it, or create this resource with another spec.secretName.",
+                "The Secret \"{}\" exists and does not belong to this resource ({whose}), so it is not changed. Create this resource with another spec.secretName, or delete that Secret if nothing reads it.",
                 secret.name_any()
             ),
         ));
@@ -219,7 +216,7 @@ pub async fn ensure<K: Kind>(
             Err(Problem::new(
                 Reason::SecretImmutable,
                 format!(
-                    "Somebody made the Secret \"{}\" immutable, so it keeps the values that it has. Delete it, and it is made anew at once; a pod that starts in between waits for it.",
+                    "Somebody made the Secret \"{}\" immutable, so it keeps the values that it has. Delete it, and the operator creates it again at once; a pod that starts in between waits for it.",
                     secret_name(object),
                 ),
             )
@@ -237,7 +234,7 @@ fn unreadable<K: Kind>(object: &K) -> Problem {
     Problem::new(
         Reason::Forbidden,
         format!(
-            "The operator may not read the Secret \"{}\". Give its service account the verbs get, create and update on Secrets in this namespace, and look for a quota or an admission policy.",
+            "The operator is not allowed to read the Secret \"{}\". Give its service account the verbs get, create and update on Secrets in this namespace, and look for a quota or an admission policy.",
             secret_name(object)
         ),
     )

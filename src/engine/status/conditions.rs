@@ -20,20 +20,20 @@ pub(super) fn accepted(facts: &StatusInputs<'_>) -> ConditionDraft {
             type_,
             ConditionState::True,
             Reason::Valid,
-            format!("The spec makes sense by itself. {words}"),
+            format!("The spec is valid. {words}"),
         ),
         _ => match delivered.and_then(|delivered| delivered.watched.as_ref()) {
             Some(words) => ConditionDraft::new(
                 type_,
                 ConditionState::True,
                 Reason::Valid,
-                format!("The spec makes sense by itself. {words}"),
+                format!("The spec is valid. {words}"),
             ),
             None => ConditionDraft::new(
                 type_,
                 ConditionState::True,
                 Reason::Valid,
-                "The spec makes sense by itself, and no older resource has its place.",
+                "The spec is valid, and no older resource has its place.",
             ),
         },
     }
@@ -71,7 +71,7 @@ pub(super) fn verified(facts: &StatusInputs<'_>) -> ConditionDraft {
             ConditionState::True,
             Reason::ChecksPassed,
             format!(
-                "The same inputs passed before; re-check {failures} of {} that may fail in a row failed.{WORTH_A_LOOK}{}: {}",
+                "The same inputs passed before. {failures} re-checks in a row failed, and this turns False after {}.{WORTH_A_LOOK}{}: {}",
                 facts.threshold, failure.name, failure.message
             ),
         ),
@@ -189,7 +189,7 @@ pub(super) fn ready(
 ) -> ConditionDraft {
     let type_ = ConditionType::Ready;
     if matches!(facts.outcome, Outcome::Suspended) {
-        let message = "Nothing is checked and no value is written while spec.suspend is true; the other conditions say what was so before. Set it to false to go on.";
+        let message = "Nothing is checked and no value is written while spec.suspend is true; the other conditions show the last result. Set it to false to go on.";
         return ConditionDraft::new(type_, ConditionState::Unknown, Reason::Suspended, message);
     }
     let Some(cause) = cause(drafts) else {

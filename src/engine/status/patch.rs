@@ -200,10 +200,10 @@ pub(in crate::engine) fn mend_status<K: Kind>(
     let note = match context.memory.judge_status(resource, Instant::now()) {
         Foreign::No | Foreign::Leave => return,
         Foreign::Mend => {
-            "Somebody else changed the status, which is written again. Find out who does: only this operator may write it."
+            "Somebody else changed the status, and the operator wrote it again. Find out who does that: only this operator should write it."
         }
         Foreign::MendOnceMore => {
-            "Somebody else keeps changing the status. It is written once more, and from now on for some minutes only when the operator looks anyway. Find out who does, such as a second operator in this namespace."
+            "Somebody else keeps changing the status. The operator writes it once more, and then for some minutes only after a regular check. Find out who does that, such as a second operator in this namespace."
         }
     };
     context

@@ -68,7 +68,7 @@ pub(in crate::engine) fn trouble(error: &kube::Error, place: &WatchedPlace) -> T
         }
         kube::Error::Api(status) if status.code == 403 => (
             Cause::Refused,
-            format!("The operator may not list {kind} in {scope}: see rbac and watchNamespaces. {said}"),
+            format!("The operator is not allowed to list {kind} in {scope}: see rbac and watchNamespaces. {said}"),
         ),
         kube::Error::Api(status) if status.code == 401 => (
             Cause::Refused,
@@ -113,13 +113,13 @@ mod tests {
                 answer(403, "secrets is forbidden."),
                 &secrets,
                 Cause::Refused,
-                "The operator may not list secrets in namespace x: see rbac and watchNamespaces. secrets is forbidden.",
+                "The operator is not allowed to list secrets in namespace x: see rbac and watchNamespaces. secrets is forbidden.",
             ),
             (
                 answer(403, "secrets is forbidden."),
                 &everywhere,
                 Cause::Refused,
-                "The operator may not list secrets in all namespaces: see rbac and watchNamespaces. secrets is forbidden.",
+                "The operator is not allowed to list secrets in all namespaces: see rbac and watchNamespaces. secrets is forbidden.",
             ),
             (
                 answer(401, "Unauthorized"),

@@ -51,7 +51,7 @@ pub enum UnsupportedKey {
     #[strum(to_string = "an RSA key of more than 4096 bits, which W&B Server does not read")]
     TooLong,
     /// The modulus or exponent is not that of a usable RSA key.
-    #[strum(to_string = "an RSA key whose numbers verify nothing")]
+    #[strum(to_string = "an RSA key that cannot verify anything")]
     Useless,
 }
 
@@ -118,7 +118,7 @@ impl KeySet {
         })?;
         Self::of(keys).map_err(|BrokenKey { name, what }| {
             problem(format!(
-                "{shown} has a broken key, {}: {}. W&B Server reads none of the keys then. Have the issuer correct or withdraw it.",
+                "{shown} has a broken key, {}: {}. Then W&B Server reads none of the keys. Correct or remove that key at the issuer.",
                 quote(&name),
                 quote(&what)
             ))

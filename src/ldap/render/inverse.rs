@@ -29,14 +29,14 @@ impl Recoverable for LdapConfig {
         recovery.require(
             "baseDN",
             base_dn,
-            "the entry under which people and groups stand, such as dc=example,dc=org",
+            "the entry that people and groups are below, such as dc=example,dc=org",
         );
         bind(found, recovery);
         login(found, recovery);
         if let Some((name, text)) = recovery.text(found, ATTRIBUTES) {
             match attributes(text) {
                 Some(attributes) => recovery.offer("attributes", attributes.into(), &[name]),
-                None => recovery.lose(name, "its value is no list such as email=mail,group=gidNumber"),
+                None => recovery.lose(name, "its value is not a list such as email=mail,group=gidNumber"),
             }
         }
         if let Some((name, text)) = recovery.text(found, GROUP_ALLOW_LIST) {
@@ -83,7 +83,7 @@ fn encryption(address: &str, found: &FoundEnvironment, recovery: &mut Recovery<'
         _ if is_encrypted => {}
         Flag::Known(true) => recovery.require("startTLS", Some(json!(true)), ""),
         Flag::Known(false) | Flag::Unset => {
-            recovery.note("Passwords travel to the directory in the clear, as they do today: the resource accepts that with insecurePlaintext. Use ldaps:// or startTLS as soon as you can.");
+            recovery.note("Passwords travel to the directory unencrypted, as they do today: the resource accepts that with insecurePlaintext. Use ldaps:// or startTLS as soon as you can.");
             recovery.require("insecurePlaintext", Some(json!(true)), "");
         }
         Flag::Unknown => recovery.require(
@@ -106,7 +106,7 @@ fn bind(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         }
         (Some(set), None) | (None, Some(set)) => recovery.lose(
             set.name,
-            "the account's name or its password is empty, so the server binds anonymously, and the resource says that. Give it spec.bind if an account is meant",
+            "the account's name or its password is empty, so the server binds anonymously, and the resource says that. Give it spec.bind if the server should use an account",
         ),
     }
 }

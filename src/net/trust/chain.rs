@@ -73,7 +73,7 @@ impl CertificateSubject {
     pub fn renewal(&self) -> &'static str {
         match self.role {
             Role::Server => "Renew it on the server.",
-            Role::Intermediate => "Have the server send the renewed one.",
+            Role::Intermediate => "Configure the server to send the renewed one.",
             Role::BundleAuthority => {
                 "Put the authority's renewed certificate into tls.caBundle, beside this one as long as servers have certificates that need it."
             }

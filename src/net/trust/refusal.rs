@@ -159,34 +159,34 @@ impl TrustRefusal {
             Self::BrokenSignature(subject, algorithm) => (
                 failed,
                 format!(
-                    "the certificate {subject} is signed with {algorithm}, which W&B Server does not accept. Issue it anew with SHA-256."
+                    "the certificate {subject} is signed with {algorithm}, which W&B Server does not accept. Issue it again with SHA-256."
                 ),
             ),
             Self::ShortKey(subject, bits) => (
                 failed,
                 format!(
-                    "the key of {} is too short: it has {bits} bits, and at least 1024 are needed. Issue it anew with an RSA key of 2048 bits or more.",
+                    "the key of {} is too short: it has {bits} bits, and at least 1024 are needed. Issue it again with an RSA key of 2048 bits or more.",
                     subject.what()
                 ),
             ),
             Self::LongKey(subject) => (
                 failed,
                 format!(
-                    "the key of {} is longer than the 8192 bits that W&B Server accepts. Issue it anew with a shorter one.",
+                    "the key of {} is longer than the 8192 bits that W&B Server accepts. Issue it again with a shorter one.",
                     subject.what()
                 ),
             ),
             Self::UnsupportedKey(subject) => (
                 failed,
                 format!(
-                    "the key or signature of {} is of a kind that cannot be verified. Issue it anew with an RSA key of 2048 bits, or an ECDSA key on P-256.",
+                    "the key or signature of {} is of a kind that cannot be verified. Issue it again with an RSA key of 2048 bits, or an ECDSA key on P-256.",
                     subject.what()
                 ),
             ),
             Self::OtherUsage(subject) => (
                 failed,
                 format!(
-                    "{} is for other purposes than servers (its extendedKeyUsage lacks serverAuth). Issue it anew with serverAuth.",
+                    "{} is for other purposes than servers (its extendedKeyUsage lacks serverAuth). Issue it again with serverAuth.",
                     subject.what()
                 ),
             ),
@@ -206,7 +206,7 @@ impl TrustRefusal {
             ),
             Self::TooManySignatures => (
                 failed,
-                "the server sends too many certificates that may belong to each other. Have it send its own one and the intermediates above it.".to_owned(),
+                "the server sends too many certificates that may belong to each other. Configure it to send only its own certificate and the intermediates above it.".to_owned(),
             ),
         }
     }
@@ -220,7 +220,7 @@ impl TrustRefusal {
                 "the server's certificate comes from an authority that is not trusted ({issuer}). Put that authority's certificate into tls.caBundle; if it is an intermediate one, the server should also send it."
             ),
             Self::OtherKey(subject) => format!(
-                "the server's certificate names a trusted authority ({}), but another key signed it: the authority was probably made anew. Put its present certificate into tls.caBundle.",
+                "the server's certificate names a trusted authority ({}), but another key signed it: the authority was probably created again. Put its present certificate into tls.caBundle.",
                 subject.name
             ),
             Self::NoAuthority(subject) => format!(

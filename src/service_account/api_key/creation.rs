@@ -70,7 +70,7 @@ async fn find(
         Some(kind) if !kind.eq_ignore_ascii_case(SERVICE) => Err(Problem::new(
             Reason::AccountMismatch,
             format!(
-                "\"{name}\" in the team \"{}\" is no service account, but of the kind \"{}\", so it is not adopted. Set spec.accountName to a name that nobody has, or to a service account's.",
+                "\"{name}\" in the team \"{}\" is not a service account, but of the kind \"{}\", so it is not adopted. Set spec.accountName to a name that nobody has, or to a service account's.",
                 account.home.team(),
                 quote(kind)
             ),
@@ -142,7 +142,7 @@ async fn unanswered(
         Problem::new(
             Reason::QueryFailed,
             format!(
-                "Whether the server made the account \"{name}\" is not known: {} If the team \"{}\" has a new service account of another name, set spec.accountName to that name. The account is asked for again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value.",
+                "The operator does not know whether the server made the account \"{name}\": {} If the team \"{}\" has a new service account of another name, set spec.accountName to that name. The account is asked for again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value.",
                 refusal.problem.message,
                 account.home.team()
             ),

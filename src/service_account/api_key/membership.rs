@@ -49,7 +49,7 @@ fn member_of(home: &TeamMembership) -> String {
         TeamMembership::Team(team) => format!("The account is in the team \"{team}\"."),
         TeamMembership::Organization { name, default_team } => {
             format!(
-                "The account is in the team \"{default_team}\"; whether that is a team of the organization \"{name}\" the server does not tell."
+                "The account is in the team \"{default_team}\"; the server does not say whether that is a team of the organization \"{name}\"."
             )
         }
     }

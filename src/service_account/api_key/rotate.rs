@@ -164,7 +164,7 @@ impl RotationRun<'_> {
         if current.record.leftover == Some(Leftover::Bootstrap) {
             let account = &self.account.account_name;
             let message = format!(
-                "The key that a person copied was replaced, and which of the keys of \"{account}\" it is cannot be told, so it stays valid. Whoever copied it must delete it in the web UI, in the settings of \"{account}\" under API keys; the operator's own keys there are described with \"{}\".",
+                "The key that a person copied was replaced, but the operator does not know which of the keys of \"{account}\" it is, so it stays valid. Whoever copied it must delete it in the web UI, in the settings of \"{account}\" under API keys; the operator's own keys there are described with \"{}\".",
                 self.account.uid
             );
             return Checked::warning(current, Reason::KeyNotIdentified, message);
@@ -180,7 +180,7 @@ impl RotationRun<'_> {
                 quote(key_id)
             ),
             None => format!(
-                "Which of the account's keys the published one is cannot be told, and it may be one that the operator generated, so no key is generated or revoked. Delete the keys that nobody uses in the web UI, in the settings of \"{}\" under API keys; the operator's own are described with \"{}\".",
+                "The operator does not know which of the account's keys is the published one. It may be one that the operator generated, so no key is generated or revoked. Delete the keys that nobody uses in the web UI, in the settings of \"{}\" under API keys; the operator's own are described with \"{}\".",
                 self.account.account_name, self.account.uid
             ),
         };
@@ -221,7 +221,7 @@ fn expect_description(made: &GeneratedKey, description: &str) -> Result<(), Prob
     Err(Problem::new(
         Reason::InvalidDocument,
         format!(
-            "The server generated the key {} {seen} instead of \"{description}\", by which the operator would know it again, so it is not published. Check the server's version, and what stands between it and the operator.",
+            "The server generated the key {} {seen} instead of \"{description}\", by which the operator would recognise it, so it is not published. Check the server's version, and what is between it and the operator.",
             made.id
         ),
     ))

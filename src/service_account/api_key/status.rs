@@ -58,7 +58,7 @@ pub(in crate::service_account) fn events(
         reason: EventReason::KeyRotated,
         action: "Rotate".to_owned(),
         note: format!(
-            "Published the new API key {key_id} in the place of {before}. Programs that read the Secret when they start take it up with their next start."
+            "Published the new API key {key_id} instead of {before}. Programs that read the Secret only when they start use it after their next start."
         ),
     })
 }

@@ -128,7 +128,7 @@ fn passed(account: &AccountSettings, accepted: AcceptedKey) -> Checked<AcceptedK
     let name = &account.account_name;
     if accepted.viewer.username.is_none() {
         let message = format!(
-            "The server accepts the key and does not say whose it is. Check that it is \"{name}\"'s."
+            "The server accepts the key and does not name its account. Check that it belongs to \"{name}\"."
         );
         return Checked::warning(accepted, Reason::Inconclusive, message);
     }

@@ -26,7 +26,7 @@ pub(super) fn check(
     let accepted = judge(plan, issuer, keys, token, now)?;
     let (subject, audience) = (quote(&accepted.subject), quote(&plan.settings.audience));
     let seen = format!(
-        "All five rules accept the token: it stands for \"{subject}\", is meant for \"{audience}\", and is valid until {:.0}",
+        "All five rules accept the token: its subject is \"{subject}\", its audience \"{audience}\", and it is valid until {:.0}",
         accepted.expires
     );
     let life = Lifetime::of(token).ok();
@@ -34,13 +34,13 @@ pub(super) fn check(
     let short = life.is_some_and(Lifetime::is_short);
     let advice = match plan.settings.source {
         TokenSource::Secret if nearly_over || accepted.expires.duration_since(now) < SOON => {
-            "Nothing here renews it: put a new one into the Secret before then"
+            "The operator does not renew it: put a new one into the Secret before then"
         }
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } if short => {
-            "Its whole life is under 10 minutes, and the kubelet takes up to about 90 seconds to bring a changed Secret into a pod: ask the issuer for 15 minutes or longer"
+            "It is valid for less than 10 minutes in all, and the kubelet takes up to about 90 seconds to bring a changed Secret into a pod: ask the issuer for 15 minutes or longer"
         }
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } if nearly_over => {
-            "That is soon, although it was just made: check the clocks of the issuer and of the node, and let tokens live longer"
+            "That is soon, although it was just made: check the clocks of the issuer and of the node, and make tokens valid for longer"
         }
         _ => return Ok(Checked::passed((), format!("{seen}."))),
     };
@@ -83,10 +83,12 @@ fn advice(issuer: &TrustedIssuer, rule: TokenRule, reason: Reason) -> String {
             " Use a token of that issuer, or correct spec.credentials.federated.issuerRef or the JwtIssuer \"{name}\"."
         ),
         (TokenRule::Subject, _) => {
-            " Have the issuer set that subject, or correct spec.credentials.federated.subject.".to_owned()
+            " Configure the issuer to set that subject, or correct spec.credentials.federated.subject."
+                .to_owned()
         }
         (TokenRule::Audience, _) => {
-            " Have the issuer set that audience, or correct spec.credentials.federated.audience.".to_owned()
+            " Configure the issuer to set that audience, or correct spec.credentials.federated.audience."
+                .to_owned()
         }
     }
 }

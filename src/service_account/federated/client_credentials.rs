@@ -140,7 +140,7 @@ async fn ask(
             }
         }
         TokenAnswer::Status(status) => {
-            expect_available(endpoint, status, "Look into the server's log if that does not pass")
+            expect_available(endpoint, status, "If this goes on, look into the server's log")
                 .map_err(|problem| issuer.at(&at("token_endpoint", &problem)))?;
             // Some providers refuse a client only by the status code.
             if status == StatusCode::UNAUTHORIZED {

@@ -75,7 +75,7 @@ pub(super) async fn check(
             account,
             problem.reason,
             format!(
-                "{passed} Who else is in the team, such as the person of spec.attribution, it does not tell: {}",
+                "{passed} It does not say who else is in the team, such as the person of spec.attribution: {}",
                 problem.message
             ),
         ),
@@ -105,7 +105,7 @@ fn expired(refusal: ServerRefusal, end: Timestamp) -> ServerRefusal {
         return refusal;
     }
     let message = format!(
-        "The token expired at {end:.0} (exp), and the server refuses it: have the issuer make a new one. {}",
+        "The token expired at {end:.0} (exp), and the server refuses it: get a new one from the issuer. {}",
         refusal.problem.message
     );
     ServerRefusal { problem: Problem::new(Reason::TokenExpired, message), ..refusal }

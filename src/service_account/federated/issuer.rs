@@ -87,7 +87,7 @@ impl TrustedIssuer {
     ) -> Result<IssuerPublication, Problem> {
         let looked_up = tokio::time::timeout(patience, jwt::look_up(&self.plan, network)).await;
         let silent = || {
-            let message = "It does not say within 40 % of the time limit (checkTimeout) which keys it has. Check that it is healthy, and that nothing on the way drops packets.";
+            let message = "It did not send its keys within 40 % of the time limit (checkTimeout). Check that it is healthy, and that nothing on the way drops packets.";
             Problem::new(Reason::TimedOut, message)
         };
         looked_up.unwrap_or_else(|_| Err(silent())).map_err(|problem| self.at(&problem))

@@ -35,7 +35,7 @@ fn opens_the_cluster(audience: &str) -> Problem {
     Problem::new(
         Reason::InvalidSpec,
         format!(
-            "spec.credentials.federated.audience is \"{}\", which the API server of the cluster takes for itself: whoever has such a token can use the cluster as that service account. Set an audience that only W&B Server accepts, here and in the JwtIssuer.",
+            "spec.credentials.federated.audience is \"{}\", which the API server of the cluster accepts for itself: whoever has such a token can use the cluster as that service account. Set an audience that only W&B Server accepts, here and in the JwtIssuer.",
             quote(audience)
         ),
     )
@@ -49,7 +49,7 @@ async fn expect_stranger(cluster: &Cluster, token: &Sensitive, audience: &str) -
         Acceptance::Unknown(seen) => Err(Problem::new(
             Reason::ServerUnavailable,
             format!(
-                "Kubernetes made a token, and whether its own API server accepts it is not known ({}), so it is not used: it must open W&B Server only. Look at the API server if that does not pass.",
+                "Kubernetes made a token, but the operator could not find out whether the cluster's own API server accepts it ({}), so it is not used: only W&B Server may accept it. If this goes on, look at the API server.",
                 quote(&seen)
             ),
         )),
@@ -93,7 +93,7 @@ fn refused(account: &str, error: &kube::Error) -> Problem {
         kube::Error::Api(status) if status.is_forbidden() => Problem::new(
             Reason::Forbidden,
             format!(
-                "The operator may not request tokens for the service account \"{account}\". Whoever may do that is that account, so the right is off by default: to allow it, name the account in the chart's value tokenRequest, or give the operator a Role with the verb create on serviceaccounts/token and resourceNames [\"{account}\"], as deploy/token-request.yaml shows."
+                "The operator is not allowed to request tokens for the service account \"{account}\". Whoever may do that is that account, so the right is off by default: to allow it, name the account in the chart's value tokenRequest, or give the operator a Role with the verb create on serviceaccounts/token and resourceNames [\"{account}\"], as deploy/token-request.yaml shows."
             ),
         ),
         kube::Error::Api(status) if status.is_not_found() => Problem::new(
@@ -111,7 +111,7 @@ fn refused(account: &str, error: &kube::Error) -> Problem {
         ),
         _ => Problem::new(
             Reason::ServerUnavailable,
-            "Kubernetes does not answer the request for a token. Look at the API server if that does not pass.",
+            "Kubernetes does not answer the request for a token. If this goes on, look at the API server.",
         ),
     }
 }

@@ -47,7 +47,7 @@ impl Lifetime {
             None => time("nbf")?,
         };
         let begin = begin.ok_or_else(|| {
-            malformed("it does not say since when it is valid (iat), by which it is known when to renew it")
+            malformed("it does not say since when it is valid (iat), so the operator does not know when to renew it")
         })?;
         Ok(Self { begin, end, jitter })
     }
@@ -99,7 +99,7 @@ fn malformed(what: &str) -> Problem {
     Problem::new(
         Reason::TokenMalformed,
         format!(
-            "The token cannot be kept fresh: {what}. Have the issuer make JSON Web Tokens with iat and exp."
+            "The token cannot be renewed in time: {what}. Configure the issuer to make JSON Web Tokens with iat and exp."
         ),
     )
 }

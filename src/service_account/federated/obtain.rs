@@ -73,7 +73,8 @@ async fn make(
     context: &CheckContext<'_>,
 ) -> Result<Sensitive, Problem> {
     let secret = || {
-        let missing = || Problem::new(Reason::EmptyValue, "The referenced Secret is not at hand. Check it.");
+        let missing =
+            || Problem::new(Reason::EmptyValue, "The referenced Secret could not be read. Check it.");
         plan.secret.as_ref().ok_or_else(missing)
     };
     match &plan.settings.source {

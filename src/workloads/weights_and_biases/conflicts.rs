@@ -29,7 +29,7 @@ impl Conflicts {
         let advice = match others {
             ForeignEntries::Refuse => ADVICE_TO_ADOPT,
             ForeignEntries::TakeOver => {
-                "They cannot be taken over from there. First give the same values at the same places of the resource's own spec, which changes nothing of what the server gets, and then take them out where they are named here: from the resource they are taken over."
+                "They cannot be taken over from there. First set the same values at the same places of the resource's own spec: the server still gets what it gets now. Then remove them where they are named here: the operator takes them over from the resource."
             }
         };
         (!self.0.is_empty()).then(|| {

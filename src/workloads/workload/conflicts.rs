@@ -92,7 +92,7 @@ impl WantedEntries<'_> {
                 seen,
                 &[Item::Volume(volume.clone())],
                 &format!("has given {target} a volume \"{volume}\" of another content"),
-                "That volume is left alone.",
+                "That volume was not changed.",
                 "Rename it.",
             ));
         }
@@ -102,7 +102,7 @@ impl WantedEntries<'_> {
                 seen,
                 &[Item::Mount(place_of(&container.name), path.clone())],
                 &format!("has mounted the volume \"{}\" of {target} at {path}", mount.name),
-                "That mount is left alone.",
+                "That mount was not changed.",
                 "Mount it elsewhere.",
             ));
         }

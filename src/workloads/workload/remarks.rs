@@ -38,7 +38,7 @@ pub(super) fn interruption(controller: &WorkloadController) -> Option<String> {
     };
     (replicas > 0 && unavailable >= i64::from(replicas)).then(|| {
         format!(
-            "{target} has {pods}, and its maxUnavailable lets a rollout end that many before a new one is ready, so each rollout interrupts the service."
+            "{target} has {pods}, and its maxUnavailable allows a rollout to end that many before a new one is ready, so each rollout interrupts the service."
         )
     })
 }

@@ -400,7 +400,7 @@ async fn a_running_server_is_imported_and_the_result_is_taken() -> Result<()> {
     assert_eq!(fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
     let again = files.call(&words)?;
     assert_eq!((again.code, again.stdout.as_str()), (2, ""), "{again}");
-    assert!(again.stderr.contains("never written over"), "{again}");
+    assert!(again.stderr.contains("never overwritten"), "{again}");
     workspace.apply(&fs::read_to_string(&file)?).await?;
     workspace.apply(&printed.stdout).await?;
     let stored = workspace.resources("LdapConfig")?.get("wandb").await?;

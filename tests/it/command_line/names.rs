@@ -1,45 +1,21 @@
 //! Short names mean what they mean to the pods of the resource's namespace.
-//!
-//! The system's own resolver is asked, and it reads one file and asks one port: so the test calls itself again
-//! in a network and with mounts of its own, where it may bring both.
 
-use std::{
-    env, fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    process::Command,
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use insta::assert_snapshot;
 use test_support::{NameServer, Slapd};
 
 use super::call::Directory;
-use crate::world::PASSWORD;
-
-const NAMESPACES: [&str; 5] = ["--user", "--map-root-user", "--net", "--mount", "--kill-child"];
-
-/// Says that the test is in a network of its own.
-const INSIDE: &str = "WANDB_AUTH_TEST_NAMES";
+use crate::{own_network, world::PASSWORD};
 
 #[test]
 fn a_short_name_leads_to_the_resources_own_namespace() -> Result<()> {
-    let unshare = || {
-        let mut command = Command::new("unshare");
-        command.args(NAMESPACES).arg("--fork");
-        command
-    };
-    if !unshare().args(["ip", "link", "set", "lo", "up"]).status().is_ok_and(|status| status.success()) {
+    if !own_network::is_possible() {
         eprintln!("skipped: this machine lets nobody make a network of one's own with `unshare`");
         return Ok(());
     }
-    let test = "command_line::names::inside_a_network_of_its_own";
-    let mut inside = unshare();
-    inside.arg(env::current_exe()?).args(["--exact", test, "--ignored"]).env(INSIDE, "yes");
-    let output = inside.output()?;
-    let printed =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success() && printed.contains("1 passed"), "{printed}");
-    Ok(())
+    own_network::call("command_line::names::inside_a_network_of_its_own")
 }
 
 /// The resolver's settings of the operator's own pod.
@@ -52,13 +28,7 @@ options ndots:5
 #[test]
 #[ignore = "is called in a network of its own by the test above"]
 fn inside_a_network_of_its_own() -> Result<()> {
-    ensure!(env::var_os(INSIDE).is_some(), "this test changes the network that it is in");
-    run("ip", &["link", "set", "lo", "up"])?;
-    let own = tempfile::tempdir()?;
-    let resolver = own.path().join("resolv.conf");
-    fs::write(&resolver, RESOLVER)?;
-    run("mount", &["--bind", resolver.to_str().context("a path")?, "/etc/resolv.conf"])?;
-
+    let _resolver = own_network::set_up(RESOLVER)?;
     let (ours, theirs) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
     let names = NameServer::start(
         SocketAddr::from(([127, 0, 0, 1], 53)),
@@ -110,10 +80,4 @@ metadata: {{name: ldap-bind}}
 stringData: {{password: {PASSWORD}}}
 "
     )
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(program).args(arguments).status().with_context(|| program.to_owned())?;
-    ensure!(status.success(), "{program} {}", arguments.join(" "));
-    Ok(())
 }

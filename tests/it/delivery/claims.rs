@@ -105,7 +105,7 @@ async fn who_works_gives_way_only_to_what_passes_now() -> Result<()> {
     let workspace = &stage.workspace;
     workspace.apply(&moved).await?;
     let is_told = |status: &serde_json::Value| {
-        message_of(status, "RolledOut").contains("is replaced once every check has passed")
+        message_of(status, "RolledOut").contains("are replaced once every check has passed")
     };
     workspace.wait_for("OidcProvider", "main", is_told).await?;
     entries_come_from(&stage, "corp-ldap-1").await?;

@@ -134,7 +134,7 @@ async fn what_was_there_before_is_no_way_back_once_somebody_deleted_it() -> Resu
     .await?;
     delete("corp-ldap-1").await?;
     let is_told =
-        |status: &serde_json::Value| message_of(status, "RolledOut").contains("there is no way back");
+        |status: &serde_json::Value| message_of(status, "RolledOut").contains("the operator cannot go back");
     stage.workspace.wait_for("LdapConfig", "corp", is_told).await?;
     crash_from(stage, 2);
     let message = stays(stage).await?;

@@ -37,7 +37,10 @@ async fn who_fails_without_a_past_gives_way_to_whom_it_displaced() -> Result<()>
     apply_ldap_config(&stage, "older", TARGET).await?;
     let status = workspace.wait_for_reason("LdapConfig", "older", "RolledOut", "RolledBack").await?;
     let message = message_of(&status, "RolledOut");
-    ensure!(message.contains("gives way to LdapConfig corp") && message.contains("exit code 1"), "{message}");
+    ensure!(
+        message.contains("they get the values of LdapConfig corp") && message.contains("exit code 1"),
+        "{message}"
+    );
     workspace.wait_until_ready("LdapConfig", "corp").await?;
     entries_come_from(&stage, "corp-ldap-1").await?;
     expect_handed_over(&stage, &history).await?;

@@ -272,7 +272,8 @@ async fn missing_rights_are_named_and_hold_no_deletion_for_long() -> Result<()> 
     })
     .await?;
     let message = message_of(&status, "RolledOut");
-    for part in ["may not read Deployment/wandb", "get, list, watch and patch on deployments.apps"] {
+    for part in ["is not allowed to read Deployment/wandb", "get, list, watch and patch on deployments.apps"]
+    {
         ensure!(message.contains(part), "{part}: {message}");
     }
     stage.workspace.resources(KIND)?.delete("corp", &DeleteParams::default()).await?;

@@ -150,9 +150,9 @@ fn reason(status: &Value) -> &str {
 #[tokio::test]
 async fn what_passes_undoes_nothing() -> Result<()> {
     let scene = Scene::open(LONG).await?;
-    // Each trouble shows at once, and is called one that may pass.
+    // Each trouble shows at once, and is called one that may end by itself.
     for (name, (trouble, _)) in &scene.troubles {
-        let may_pass = |status: &Value| message_of(status, "RolledOut").contains("may pass");
+        let may_pass = |status: &Value| message_of(status, "RolledOut").contains("may end by itself");
         let waited = scene.stage.workspace.wait_for("LdapConfig", name, may_pass).await;
         waited.with_context(|| format!("{trouble:?}"))?;
     }

@@ -1,9 +1,11 @@
 //! Every YAML on every page is what it says that it is.
 
-use anyhow::{Context, Result, ensure};
-use test_support::Helm;
+use std::{fs, path::Path};
 
-use super::{blocks, documents, pages};
+use anyhow::{Context, Result, ensure};
+use test_support::{Helm, pods::WandbWorkload};
+
+use super::{ROOT, blocks, documents, pages, samples};
 use crate::world::workspace;
 
 /// What may stand after ```` ```yaml ````: nothing for manifests, `values` for the chart's values, and `workflow` for a
@@ -11,8 +13,8 @@ use crate::world::workspace;
 const KNOWN: [&str; 3] = ["yaml", "yaml values", "yaml workflow"];
 
 #[tokio::test]
-async fn every_manifest_is_accepted_by_the_api_server() -> Result<()> {
-    let mut count = 0;
+async fn every_manifest_is_accepted_by_the_api_server_without_a_warning() -> Result<()> {
+    let (mut count, mut warnings) = (0, Vec::new());
     for page in pages()? {
         let manifests: Vec<_> = page.blocks("yaml").collect();
         count += manifests.len();
@@ -22,13 +24,29 @@ async fn every_manifest_is_accepted_by_the_api_server() -> Result<()> {
         // Pages use the same names for other things.
         let workspace = workspace().await?;
         for manifest in manifests {
-            workspace
-                .apply(&manifest)
-                .await
-                .with_context(|| format!("{}: {manifest}", page.path.display()))?;
+            let place = || format!("{}: {manifest}", page.path.display());
+            let told = workspace.apply_and_listen(&manifest).await.with_context(place)?;
+            warnings.extend(told.into_iter().map(|warning| format!("{warning}, in {}", place())));
         }
     }
+    let workspace = workspace().await?;
+    for file in samples()? {
+        let text = fs::read_to_string(Path::new(ROOT).join(&file))?;
+        let told = workspace.apply_and_listen(&text).await.with_context(|| file.display().to_string())?;
+        warnings.extend(told.into_iter().map(|warning| format!("{warning}, in {}", file.display())));
+    }
+    ensure!(warnings.is_empty(), "the API server warns: {warnings:#?}");
     ensure!(count >= 30, "the pages show {count} manifests only");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_warning_of_the_api_server_is_heard() -> Result<()> {
+    let workspace = workspace().await?;
+    let twice =
+        WandbWorkload::deployment("wandb").variable("HOST", "https://elsewhere.example.com").manifest();
+    let warnings = workspace.apply_and_listen(&twice).await?;
+    ensure!(warnings.iter().any(|warning| warning.contains("hides previous definition")), "{warnings:?}");
     Ok(())
 }
 

@@ -54,21 +54,11 @@ struct Corpus {
 
 impl Corpus {
     fn read() -> Result<Self> {
-        let (mut snapshots, mut sources) = (Vec::new(), Vec::new());
+        let mut snapshots = Vec::new();
         add_files(Path::new("tests"), "snap", &mut snapshots)?;
         add_files(Path::new("src"), "snap", &mut snapshots)?;
-        add_files(Path::new("src"), "rs", &mut sources)?;
-        let read = |path: PathBuf| fs::read_to_string(Path::new(ROOT).join(path));
         let snapshots = snapshots.into_iter().map(|path| Ok(normal(&read(path)?))).collect::<Result<_>>()?;
-        let mut texts = Vec::new();
-        for path in
-            sources.into_iter().filter(|path| !path.components().any(|part| is_test(part.as_os_str())))
-        {
-            let source = read(path)?;
-            texts.extend(literals(source.split("#[cfg(test)]").next().unwrap_or_default()));
-        }
-        texts.sort();
-        texts.dedup();
+        let texts = texts_of_the_source()?;
         let templates = texts.iter().filter_map(|text| template(text)).collect();
         Ok(Self { snapshots, templates })
     }
@@ -93,6 +83,24 @@ impl Corpus {
         let joins = |character: char| " .,:;()\"…".contains(character);
         line.char_indices().all(|(at, character)| joins(character) || covered.get(at) == Some(&true))
     }
+}
+
+fn read(path: PathBuf) -> std::io::Result<String> {
+    fs::read_to_string(Path::new(ROOT).join(path))
+}
+
+/// Every text of the program, without its tests.
+pub(super) fn texts_of_the_source() -> Result<Vec<String>> {
+    let mut sources = Vec::new();
+    add_files(Path::new("src"), "rs", &mut sources)?;
+    sources.retain(|path| !path.components().any(|part| is_test(part.as_os_str())));
+    let mut texts = Vec::new();
+    for path in sources {
+        texts.extend(literals(read(path)?.split("#[cfg(test)]").next().unwrap_or_default()));
+    }
+    texts.sort();
+    texts.dedup();
+    Ok(texts)
 }
 
 fn is_test(part: &std::ffi::OsStr) -> bool {
@@ -229,7 +237,7 @@ fn messages_are_told_from_inventions() -> Result<()> {
         "│    The certificate is trusted and valid until ….",
         "└─ - 3 checks not run, since Bind failed",
         "Auth0's issuers end with a slash. Set spec.issuer to https://acme.eu.auth0.com/.",
-        "Keycloak's issuers do not end with a slash. Register https://wandb.example.com/oidc/callback as redirect URI.",
+        "Keycloak's issuers do not end with a slash. Check spec.issuer. Register https://wandb.example.com/oidc/callback as redirect URI.",
     ] {
         ensure!(corpus.has(line), "not found: {line}");
     }

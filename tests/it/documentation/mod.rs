@@ -9,6 +9,7 @@ mod links;
 mod manifests;
 mod messages;
 mod names;
+mod plain_words;
 mod readme;
 mod reference;
 mod service_accounts;
@@ -72,6 +73,13 @@ fn add_files(folder: &Path, extension: &str, paths: &mut Vec<PathBuf>) -> Result
         }
     }
     Ok(())
+}
+
+/// The files that people are told to change and apply.
+fn samples() -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    add_files(Path::new("deploy/samples"), "yaml", &mut files)?;
+    Ok(files)
 }
 
 /// What stands between two fences.

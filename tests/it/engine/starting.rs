@@ -93,7 +93,7 @@ async fn a_kind_that_may_not_be_listed_is_named_and_deliveries_say_that_they_wai
     workspace.apply(&ldap_config(&directory.ldaps_url()?, TARGET)).await?;
     let status = workspace.wait_for_reason("LdapConfig", "corp", "RolledOut", "Progressing").await?;
     let words = format!(
-        "The operator may not list oidcproviders.auth.wandb.com in namespace {}: see rbac and watchNamespaces",
+        "The operator is not allowed to list oidcproviders.auth.wandb.com in namespace {}: see rbac and watchNamespaces",
         workspace.namespace()
     );
     let message = condition(&status, "RolledOut").context("RolledOut")?["message"].to_string();

@@ -70,6 +70,35 @@ async fn a_warning_is_counted_named_and_told_once() -> Result<()> {
     Ok(())
 }
 
+/// While the directory is down, the checks that warned before do not run. That they warn again is no news.
+#[tokio::test]
+async fn a_warning_that_stays_over_an_outage_is_told_once() -> Result<()> {
+    let more =
+        "checkInterval: 1h\nfailureThreshold: 1\ngroupAllowList: ['cn=wandb,ou=groups,dc=example,dc=org']";
+    let Corp { workspace, operator, mut directory, .. } = Corp::ready(more).await?;
+    let warnings = |status: &Value| status["warnings"].as_u64().unwrap_or_default();
+    let before = workspace.wait_for(KIND, "corp", |status| warnings(status) > 0).await?;
+    let told =
+        || -> Result<usize> { Ok(operator.log().read()?.matches("\"reason\":\"CheckWarned\"").count()) };
+    eventually("the first event", || async { Ok((told()? == 1).then_some(())) }).await?;
+
+    directory.stop()?;
+    workspace.recheck(KIND, "corp", "down").await?;
+    let down = workspace.wait_for_reason(KIND, "corp", "Verified", "ConnectionRefused").await?;
+    assert_eq!(warnings(&down), 0, "what warned before is skipped: {down:#}");
+    directory.start()?;
+    workspace.recheck(KIND, "corp", "up").await?;
+    let up = workspace.wait_for(KIND, "corp", |status| status["lastHandledRecheck"] == "up").await?;
+    assert_eq!((warnings(&up), &up["checks"]), (warnings(&before), &before["checks"]));
+
+    // One that is new is told, so that the first one would have been told by now, too.
+    workspace.put_secret("ldap-bind", &[("password", &format!("{PASSWORD}\n"))]).await?;
+    workspace.wait_for(KIND, "corp", |status| warnings(status) > warnings(&before)).await?;
+    eventually("the event of the new warning", || async { Ok((told()? >= 2).then_some(())) }).await?;
+    assert_eq!(told()?, 2, "{}", operator.log().read()?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_suspended_resource_keeps_its_verdict() -> Result<()> {
     let Corp { workspace, operator: _operator, directory: _directory, .. } =

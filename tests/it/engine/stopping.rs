@@ -83,7 +83,7 @@ async fn without_any_right() -> Result<()> {
     let bindings: Api<RoleBinding> = Api::namespaced(workspace.client().clone(), workspace.namespace());
     bindings.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
     let mut operator = operator(&workspace)?;
-    operator.log().wait_for("may not list secrets in namespace", PATIENCE)?;
+    operator.log().wait_for("is not allowed to list secrets in namespace", PATIENCE)?;
     let ended = operator.process().terminate(END)?;
     ensure!(ended.success(), "{ended}");
     Ok(())

@@ -31,7 +31,7 @@ async fn either_place_of_the_document_is_enough() {
         let examined = examine(&spec(&server.url(""), &json!({})), &[]).await;
         examined.assert_nothing_failed();
         // It is a warning only since the tests' issuer has no TLS.
-        let words = [words, "in the clear"];
+        let words = [words, "unencrypted"];
         examined.assert(&CheckName::Discovery, CheckResult::Warning, Reason::Unencrypted, &words);
     }
     let server = issuer().at(&[]).start();

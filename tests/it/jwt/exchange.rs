@@ -140,6 +140,7 @@ async fn only_tokens_that_keep_all_rules_leave_the_process() {
 async fn without_an_instance_the_clicks_are_told() {
     let world = World::new();
     let examined = examine_within(&network(), PATIENT, &spec(&world.issuer.url(""), &json!({})), &[]).await;
-    let words = ["cannot be seen from here without spec.instance", "Set up JWT Issuer"];
+    let words =
+        ["cannot see whether W&B Server accepts the issuer's tokens: set spec.instance", "Set up JWT Issuer"];
     examined.assert(&CheckName::TokenExchange, CheckResult::Warning, Reason::ManualStepRequired, &words);
 }

@@ -54,7 +54,7 @@ async fn each_rule_refuses_what_breaks_it() {
     examined.assert_nothing_failed();
     for (name, rule, token) in &tokens {
         let finding = examined.finding(&sample_check(name));
-        let word = if rule.is_empty() { "It keeps every rule, as expected" } else { rule };
+        let word = if rule.is_empty() { "It satisfies every rule, as expected" } else { rule };
         assert!(finding.message.contains(word), "{name}: {}", finding.message);
         assert!(!finding.message.contains(token.as_str()), "{name}: {}", finding.message);
     }

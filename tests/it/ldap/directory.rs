@@ -220,7 +220,7 @@ async fn a_server_that_asked_for_a_certificate_may_go_for_any_other_reason() {
         Scenario::new(&format!("ldaps://{}", server.address())).trusting(&certificate.authority_pem);
     let failure = scenario.failure().await;
     assert_failure(&failure, &CheckName::Bind, Reason::ConnectionClosed);
-    assert!(failure.message.contains("if it insists on one"), "{}", failure.message);
+    assert!(failure.message.contains("if it requires one"), "{}", failure.message);
     assert!(
         failure.message.contains("only a password that worked before is tried again"),
         "{}",

@@ -42,7 +42,7 @@ async fn a_password_that_must_be_changed_has_expired() {
     for (policy, account, words) in [
         ("pwdMaxAge: 60", LONG_AGO, "has expired"),
         // Every check would use one of the last binds up.
-        ("pwdMaxAge: 60\npwdGraceAuthNLimit: 3", LONG_AGO, "a few last binds"),
+        ("pwdMaxAge: 60\npwdGraceAuthNLimit: 3", LONG_AGO, "only a few more times"),
         ("pwdMustChange: TRUE", "pwdReset: TRUE", "must be changed"),
     ] {
         let slapd = slapd(policy, account);

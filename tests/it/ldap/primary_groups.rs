@@ -43,5 +43,5 @@ async fn nobody_is_allowed_only_where_that_can_be_known() {
         "{}",
         listed.message
     );
-    assert!(listed.message.contains("cannot be told"), "{}", listed.message);
+    assert!(listed.message.contains("The operator cannot see who is in"), "{}", listed.message);
 }

@@ -24,7 +24,7 @@ fn slapd_with_lines(lines: &str, before: &str) -> Slapd {
 #[tokio::test]
 async fn says_that_the_account_may_not_read() {
     for (rule, reason, words) in [
-        ("auth", Reason::NotReadable, "The account may not read dc=example,dc=org (code 50"),
+        ("auth", Reason::NotReadable, "The account is not allowed to read dc=example,dc=org (code 50"),
         ("search", Reason::NotReadable, "the directory shows nothing at dc=example,dc=org"),
         // The directory denies that the entry exists.
         ("none", Reason::BaseDnNotFound, "that the account may read it"),

@@ -218,7 +218,7 @@ async fn another_issuer_is_recommended_only_where_it_has_a_document_of_its_own()
         let server = Provider::with(json!({ "issuer": other })).start();
         let limit = json!({ "checkTimeout": "10s" });
         let findings = examine(&spec(&server.url(""), &limit), &[]).await;
-        let next = if recommended { ADVICE } else { "names itself" };
+        let next = if recommended { ADVICE } else { "document that names it" };
         assert_failure(&findings, &CheckName::IssuerMatches, Reason::IssuerMismatch, &[&other, next]);
         assert_eq!(findings.failure().unwrap().message.contains(ADVICE), recommended, "{}", told(&findings));
     }

@@ -1,4 +1,4 @@
-//! What travels in the clear is told, also where the spec accepts it.
+//! What travels unencrypted is told, also where the spec accepts it.
 
 use serde_json::json;
 use test_support::{CertificateAuthority, Leaf, hostile::HttpServer};
@@ -27,7 +27,7 @@ fn assert_warns(findings: &Findings, name: &CheckName, words: &[&str]) {
 async fn an_issuer_without_tls_is_a_warning() {
     let server = Provider::with(json!({})).start();
     let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
-    assert_warns(&findings, &CheckName::Discovery, &["tokens and secrets travel in the clear", "https://"]);
+    assert_warns(&findings, &CheckName::Discovery, &["tokens and secrets travel unencrypted", "https://"]);
     let endpoints = finding(&findings, &CheckName::Endpoints);
     assert_eq!(endpoints.result, CheckResult::Passed, "told once");
 }
@@ -45,6 +45,6 @@ async fn an_endpoint_without_tls_of_an_issuer_with_it_is_a_warning() {
     let changes = json!({ "insecurePlaintext": true, "tls": { "caBundle": bundle } });
     let findings =
         examine(&spec(&server.url(""), &changes), &[("ca", certificate.authority_pem.as_str())]).await;
-    assert_warns(&findings, &CheckName::Endpoints, &["jwks_uri", "in the clear", "login.invalid"]);
+    assert_warns(&findings, &CheckName::Endpoints, &["jwks_uri", "travels unencrypted", "login.invalid"]);
     assert_eq!(finding(&findings, &CheckName::Discovery).result, CheckResult::Passed);
 }

@@ -75,7 +75,7 @@ async fn a_person_of_that_name_is_not_adopted() -> Result<()> {
     workspace.apply(&service_account("ci", &server.base_url(), CREATE, "")).await?;
     let status = workspace.wait_for_reason(KIND, "ci", "Verified", "AccountMismatch").await?;
     let message = finding(&status, "Membership")?["message"].to_string();
-    assert!(message.contains("is no service account"), "{message}");
+    assert!(message.contains("is not a service account"), "{message}");
     assert_eq!(server.requests("createServiceAccount"), 0);
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn checking_on_the_command_line_makes_nothing() -> Result<()> {
         std::process::Command::new(crate::world::program()).args(["check", "-f"]).arg(&file).output()?;
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{printed}");
-    assert!(printed.contains("Left to the running operator") && printed.contains("ManualStepRequired"));
+    assert!(printed.contains("only the running operator does it") && printed.contains("ManualStepRequired"));
     assert_eq!((server.requests("createServiceAccount"), server.requests("generateApiKey")), (0, 0));
     assert!(server.requests("entity") == 1 && !printed.contains(&admin));
     Ok(())

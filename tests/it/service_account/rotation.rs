@@ -48,7 +48,7 @@ async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -
     .await?;
     expect_none(&mistakes)?;
     let events = robot.workspace.events().await?;
-    for words in ["KeyRotated", &second.id, &third.id, "in the place of the key that a person copied"] {
+    for words in ["KeyRotated", &second.id, &third.id, "instead of the key that a person copied"] {
         ensure!(events.contains(words), "{words} is not in the events");
     }
     let metrics = robot.operator.get("/metrics")?.1;
@@ -59,6 +59,30 @@ async fn a_key_is_replaced_in_time_and_the_old_one_revoked_after_the_overlap() -
     let runs = robot.server.requests("/healthz");
     let asked = robot.server.requests("viewer");
     ensure!(asked <= runs + robot.server.requests("generateApiKey"), "{asked} of {runs} runs");
+    Ok(())
+}
+
+/// The steps of a run are told together, but a new key is news of its own: alerts and people look for it.
+#[tokio::test]
+async fn a_rotation_is_an_event_of_its_own() -> Result<()> {
+    let robot = Robot::rotated("checkInterval: 1h").await?;
+    let events = eventually("the events of the rotation and of the run", || async {
+        let events: Vec<Value> = serde_json::from_str(&robot.workspace.events().await?)?;
+        let has = |reasons: &[&str]| {
+            events.iter().any(|event| reasons.iter().any(|reason| event["reason"] == *reason))
+        };
+        Ok((has(&["KeyRotated"]) && has(&["Verified", "Published"])).then_some(events))
+    })
+    .await?;
+    let of_key = |event: &&Value| event["note"].as_str().is_some_and(|note| note.contains("the new API key"));
+    let told: Vec<_> = events.iter().filter(of_key).collect();
+    let [rotation] = told.as_slice() else { anyhow::bail!("{events:#?}") };
+    assert_eq!((&rotation["reason"], &rotation["type"]), (&json!("KeyRotated"), &json!("Normal")));
+    let note = rotation["note"].as_str().unwrap_or_default();
+    ensure!(note.starts_with("Published the new API key"), "{note}");
+    for of_the_run in ["Wrote the current values", "No check failed"] {
+        ensure!(!note.contains(of_the_run), "{note}");
+    }
     Ok(())
 }
 
@@ -221,7 +245,7 @@ async fn checking_from_the_cluster_replaces_nothing() -> Result<()> {
         .output()?;
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{printed}");
-    ensure!(printed.contains("Left to the running operator") && !printed.contains(&robot.bootstrap));
+    ensure!(printed.contains("only the running operator does it") && !printed.contains(&robot.bootstrap));
     assert_eq!((robot.server.requests("viewer"), robot.server.requests("generateApiKey")), (1, 0));
     Ok(())
 }

@@ -115,7 +115,7 @@ async fn a_server_that_asked_may_go_for_any_other_reason() -> Result<()> {
     for version in [&TLS12, &TLS13] {
         let problem = ask(version, Asks::AndGoes).await?.err().context("it answered")?;
         ensure!(problem.reason == Reason::ConnectionClosed, "{version:?}: {problem:?}");
-        ensure!(problem.message.contains("if it insists on one"), "{version:?}: {}", problem.message);
+        ensure!(problem.message.contains("if it requires one"), "{version:?}: {}", problem.message);
     }
     Ok(())
 }

@@ -33,6 +33,39 @@ fn is_duration(schema: &Value) -> bool {
     rules.into_iter().flatten().any(|rule| rule["message"] == "must be a duration such as 30s, 5m or 1h30m")
 }
 
+/// Whether a number says what it is a number of.
+fn has_unit(schema: &Value) -> bool {
+    let text = description(schema);
+    schema["type"] != "integer"
+        || ["bits", "How many", "number", "revision", "generation"].iter().any(|unit| text.contains(unit))
+}
+
+/// Whether the text says more than what the field is and what its default is: a sentence of its own, or a clause after
+/// the default.
+fn has_effect(text: &str) -> bool {
+    let (defaults, sentences): (Vec<_>, Vec<_>) =
+        text.split(". ").partition(|sentence| sentence.starts_with("Default: "));
+    let explains = |default: &&str| {
+        let after = default.rsplit('`').next().unwrap_or_default();
+        after.contains(", ") || after.contains("; ")
+    };
+    sentences.len() > 1 || defaults.iter().any(explains)
+}
+
+/// Every field of a status has a description, and numbers say what they count. Conditions are Kubernetes' own.
+fn status_members(path: &str, schema: &Value, complaints: &mut Vec<String>) {
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        if description(member).split(' ').count() < 2 || !has_unit(member) {
+            complaints.push(format!("{path}: {}", description(member)));
+        }
+        status_members(&path, member, complaints);
+        if name != "conditions" {
+            status_members(&format!("{path}[]"), &member["items"], complaints);
+        }
+    }
+}
+
 fn judge(path: &str, schema: &Value, is_required: bool, complaints: &mut Vec<String>) {
     let text = description(schema);
     if !is_required && !text.contains("Default: ") {
@@ -46,6 +79,12 @@ fn judge(path: &str, schema: &Value, is_required: bool, complaints: &mut Vec<Str
     }
     if is_duration(schema) && !text.contains("a duration") {
         complaints.push(format!("{path} does not say that it is a duration: {text}"));
+    }
+    if !has_unit(schema) {
+        complaints.push(format!("{path} does not say what it counts: {text}"));
+    }
+    if !has_effect(text) {
+        complaints.push(format!("{path} does not say what follows from it: {text}"));
     }
     members(path, schema, complaints);
     if schema["items"].is_object() {
@@ -62,20 +101,43 @@ fn members(path: &str, schema: &Value, complaints: &mut Vec<String>) {
 }
 
 fn spec(kind: &str) -> Result<Value> {
+    Ok(schema(kind)?["spec"].clone())
+}
+
+fn schema(kind: &str) -> Result<Value> {
     let definitions = custom_resource_definitions();
     let definition = definitions.iter().find(|definition| definition.spec.names.kind == kind);
     let definition = serde_json::to_value(definition.context("the kind has a definition")?)?;
-    Ok(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone())
+    Ok(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].clone())
 }
 
 #[test]
-fn every_field_says_its_default_and_its_unit() -> Result<()> {
+fn every_field_says_its_default_its_unit_and_its_effect() -> Result<()> {
     let mut complaints = Vec::new();
     for kind in super::cases::KINDS {
         members(&format!("{kind}.spec"), &spec(kind)?, &mut complaints);
+        status_members(&format!("{kind}.status"), &schema(kind)?["status"], &mut complaints);
     }
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     Ok(())
+}
+
+#[test]
+fn what_says_no_effect_is_found() {
+    for text in [
+        "Name of the workload.",
+        "Scopes to ask for. Default: none.",
+        "`true` takes names from the claims, or not. Default: `false`.",
+    ] {
+        assert!(!has_effect(text), "{text}");
+    }
+    for text in [
+        "Name of the workload. Without it, nothing is delivered.",
+        "`true` accepts a URL without TLS. Default: `false`, an `http://` URL is refused.",
+        "A Secret's key. Default: none; set exactly one of `a` and `b`.",
+    ] {
+        assert!(has_effect(text), "{text}");
+    }
 }
 
 #[test]

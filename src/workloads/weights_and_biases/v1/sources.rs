@@ -136,7 +136,7 @@ fn stored(object: &str, entries: &StoredEntries) -> Result<Stored, Problem> {
             Problem::new(
                 Reason::TargetRefused,
                 format!(
-                    "The {object} holds values of W&B's chart that are no JSON, so neither the W&B operator nor this one can read them. Write it anew."
+                    "The {object} holds values of W&B's chart that are not JSON, so neither the W&B operator nor this one can read them. Correct it."
                 ),
             )
         })

@@ -140,7 +140,9 @@ async fn a_literal_that_is_put_back_all_the_time_is_left_in_place_within_three_r
     }
     assert_eq!(rounds, 3);
     let message = conflict(stage).await?;
-    for part in ["kubectl-edit", "values of its own", "docs/delivery/adopting", "auth.wandb.com/recheck"] {
+    for part in
+        ["kubectl-edit", "keeps setting other values", "docs/delivery/adopting", "auth.wandb.com/recheck"]
+    {
         ensure!(message.contains(part), "{part}: {message}");
     }
     expect_silence(stage).await?;

@@ -112,7 +112,7 @@ async fn no_token_opens_the_api_server() -> Result<()> {
             operator(&workspace)?
         };
         let message = refused(&workspace, provider.issuer(), API_AUDIENCE).await?;
-        ensure!(message.contains(API_AUDIENCE) && message.contains("takes for itself"), "{message}");
+        ensure!(message.contains(API_AUDIENCE) && message.contains("accepts for itself"), "{message}");
         let made = plane.audit_in(workspace.namespace())?;
         let made =
             made.iter().filter(|event| event.name == "trainer" && event.subresource == "token").count();

@@ -6,6 +6,7 @@ mod grants;
 mod operator;
 mod table;
 mod validation;
+mod warnings;
 
 use std::{
     path::{Path, PathBuf},
