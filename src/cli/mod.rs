@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod crd;
 mod dyn_resource;
+mod from_environment;
 mod import;
 mod manifests;
 mod objects;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 pub use check::CheckArguments;
 pub use crd::CrdArguments;
+pub use from_environment::EnvironmentArgs;
 pub use import::ImportArguments;
 pub use render::RenderArguments;
 pub use run::RunArguments;

@@ -39,7 +39,7 @@ pub fn comes_back<K: Recoverable>(spec: &Value) {
                 objects: &BTreeMap::new(),
             };
             let draft = draft::<K>(&found, identity).unwrap();
-            assert_eq!(draft.holes, [""; 0]);
+            assert_eq!(draft.holes, []);
             assert_eq!(draft.losses, []);
             for NewSecretKey { reference, value } in &draft.made {
                 let data = BTreeMap::from([(reference.key.clone(), value.expose().as_bytes().to_vec())]);

@@ -55,8 +55,8 @@ pub use memory::{Meter, Metered};
 pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
-    BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, Trust, VerifiedChain,
-    certificate_fault, certificates_in, only_certificates,
+    BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, RootReading, RootSettings,
+    Trust, VerifiedChain, certificate_fault, certificates_in, only_certificates,
 };
 
 /// How long is waited until it is known which addresses may be connected to.

@@ -255,6 +255,16 @@ pub enum Reason {
     /// A person must do something in the web UI.
     ManualStepRequired,
 
+    // The variables of a server.
+    /// A variable that the server needs is not set.
+    VariableMissing,
+    /// W&B Server cannot read the value of a variable as what it is meant to be.
+    VariableMalformed,
+    /// The names of one setting have different values, of which W&B Server reads one.
+    VariablesDiffer,
+    /// W&B Server does not read the variable, or not as it is meant.
+    VariableNotRead,
+
     // Tokens.
     /// The text is not a signed JSON Web Token.
     TokenMalformed,

@@ -13,9 +13,7 @@ use wandb_auth_operator::{
 };
 
 use super::{
-    assert_failure, examine, examine_within, finding, network,
-    scripted_provider::Provider,
-    spec, told,
+    assert_failure, examine, examine_within, finding, network, scripted_provider::Provider, spec, told,
 };
 
 /// Asserts that nothing failed, and that this check says what it could not see.
