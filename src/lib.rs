@@ -157,6 +157,7 @@ pub mod net;
 pub mod oidc;
 pub mod open_files;
 pub mod operator;
+pub mod probe;
 pub mod problem;
 pub mod quoting;
 pub mod references;

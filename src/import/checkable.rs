@@ -227,3 +227,6 @@ fn different(first: &Setting<'_>, other: &Setting<'_>) -> Finding {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,9 @@
 mod authorities;
 mod variables;
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
+use anyhow::{Context, anyhow};
 use clap::Args;
 
 use self::authorities::ServerAuthorities;
@@ -18,6 +19,7 @@ use crate::{
     engine::{CheckContext, CheckRun, Finding, Repetition},
     import::{CheckableSettings, FoundEnvironment, Recoverable, checkable, remarks_on_server},
     net::{EgressPolicy, Network, RootSettings},
+    probe::{KindVerdict, ProbeVerdict},
     sensitive::Sensitive,
 };
 
@@ -43,6 +45,10 @@ pub struct EnvironmentArgs {
     /// With --from-environment: the issuer whose tokens the server accepts, which no variable has.
     #[arg(long, value_name = "URL", requires = "from_environment")]
     jwt_issuer: Option<String>,
+
+    /// With --from-environment: write the verdict to this file, too, as short as the termination message of a container must be.
+    #[arg(long, value_name = "FILE", requires = "from_environment")]
+    termination_message: Option<PathBuf>,
 }
 
 /// What a server has: its variables, and the authorities that it trusts.
@@ -76,8 +82,27 @@ impl EnvironmentArgs {
     }
 }
 
-/// Checks the settings of every kind, and hands out what was found.
+/// Checks the settings of every kind, hands out what was found, and leaves the termination message.
 pub(super) async fn look(
+    arguments: &EnvironmentArgs,
+    egress: EgressPolicy,
+    mut tell: impl FnMut(ResourceFindings),
+) -> anyhow::Result<CommandVerdict> {
+    let mut verdict = ProbeVerdict::default();
+    let looked = look_at_kinds(arguments, egress, |report| {
+        let ResourceFindings { title, checks, .. } = &report;
+        verdict.kinds.push(KindVerdict::new(&title.kind, checks));
+        tell(report);
+    });
+    let looked = looked.await;
+    verdict.obstacle = looked.as_ref().err().map(|error| format!("{error:#}"));
+    if let Some(file) = &arguments.termination_message {
+        fs::write(file, verdict.to_message()).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    looked
+}
+
+async fn look_at_kinds(
     arguments: &EnvironmentArgs,
     egress: EgressPolicy,
     mut tell: impl FnMut(ResourceFindings),
@@ -134,7 +159,7 @@ fn nothing_to_check(server: &ServerSettings) -> anyhow::Error {
         .map(|finding| finding.message.as_str())
         .collect();
     let unread = if unread.is_empty() { String::new() } else { format!(" {}", unread.join(" ")) };
-    anyhow::anyhow!(
+    anyhow!(
         "no sign-in variables were found in {}; expected such as LOCAL_LDAP_ADDRESS, OIDC_ISSUER or FEDERATED_AUTH_AUDIENCES, under any of their names.{unread} Run this in a copy of W&B Server's pod (kubectl debug --copy-to), or name a file with its variables with --env-file",
         server.origin
     )

@@ -61,7 +61,7 @@ impl RootSettings {
 
     /// Reads the authorities.
     pub fn read(&self) -> RootReading {
-        let mut found = Found::default();
+        let mut found = FoundRoots::default();
         if self.file.is_empty() {
             if let Some(text) = BUNDLES.iter().find_map(|bundle| fs::read(self.place(bundle)).ok()) {
                 found.add(&text);
@@ -87,7 +87,7 @@ impl RootSettings {
     }
 
     /// Reads every file of a directory, apart from links to other files of it.
-    fn directory(&self, directory: &str, found: &mut Found) -> Result<(), String> {
+    fn directory(&self, directory: &str, found: &mut FoundRoots) -> Result<(), String> {
         let entries = fs::read_dir(self.place(directory)).map_err(|error| words(&error))?;
         let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.sort();
@@ -115,13 +115,13 @@ impl RootSettings {
 
 /// The certificates so far, each once.
 #[derive(Default)]
-struct Found {
+struct FoundRoots {
     certificates: Vec<Certificate>,
     known: BTreeSet<Arc<[u8]>>,
     unread: Vec<(String, String)>,
 }
 
-impl Found {
+impl FoundRoots {
     /// Adds the certificates of a text, and says how many it has.
     fn add(&mut self, text: &[u8]) -> usize {
         let (certificates, _) = bundle::read(text);

@@ -2,6 +2,7 @@
 
 pub mod call;
 mod cluster;
+mod environment;
 mod import;
 mod manifests;
 mod mistakes;
