@@ -28,7 +28,8 @@
 //! No folder needs one that needs it, the engine knows no kind, and a type is defined once: `tests/it/house.rs` says so.
 //! Further places:
 //!
-//! - [`import`]: from the settings of a running server back to the resources that say the same.
+//! - [`import`]: from the settings of a running server back to the resources that say the same, or to their checks.
+//! - [`probe`]: checks from a pod like the server's: the pod, and the verdict that it leaves.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
 //! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default

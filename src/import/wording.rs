@@ -33,8 +33,9 @@ impl Wording {
     pub(super) fn with_key(mut self, (secret, key): (&str, &str), field: &str, variable: &str) -> Self {
         let place = format!("key \"{key}\" of the Secret \"{secret}\"");
         let variable = format!("variable {variable}");
-        self.0.insert(0, (place.clone(), variable.clone()));
-        self.0.insert(0, (format!("{place} ({field})"), variable));
+        // The field says nothing more than the variable does.
+        self.0.insert(0, (format!(" ({field})"), String::new()));
+        self.0.insert(0, (place, variable));
         self
     }
 

@@ -84,7 +84,6 @@ fn what_a_directorys_variables_mean_is_told() {
         writeln!(text, "# {changes:?}\n{}", told::<LdapConfig>(&variables)).unwrap();
     }
     insta::assert_snapshot!(text);
-    assert!(!text.contains("hunter2-long\","), "only in the title of its own case");
     assert_eq!(told::<LdapConfig>(&PROVIDER), "nothing of this kind\n");
 }
 

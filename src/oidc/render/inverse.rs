@@ -157,6 +157,10 @@ fn flow(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         }
         None if found.is_set(AUTH_METHOD) => None,
         None => {
+            let name = found.name_of(AUTH_METHOD);
+            recovery.remark(name, CheckResult::Warning, Reason::VariableMissing, format!(
+                "{name} is not set, so W&B Server uses its own default, implicit, and so do these checks. Most providers want pkce today: set it to that if yours does."
+            ));
             recovery.note("No flow is set, so the server uses its own default, implicit; the resource says so. Most providers want pkce today.");
             Some("implicit")
         }
