@@ -35,6 +35,7 @@ mod egress;
 mod http;
 mod memory;
 mod names;
+mod proxy;
 mod shared;
 mod tls;
 mod trust;
@@ -52,6 +53,7 @@ pub use documents::{Lasting, Recency, Sharing};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
+pub use proxy::{HttpScheme, PROXY_VARIABLES, Proxy, ProxyProtocol, ProxySettings, Route};
 pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
