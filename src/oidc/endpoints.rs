@@ -50,12 +50,13 @@ pub(super) async fn check(
         if permitted.contains(&endpoint.to_string()) {
             continue;
         }
-        match network.resolve(&endpoint).await {
-            Ok(addresses) => {
-                network.permit(&endpoint, addresses).await.map_err(|problem| at(name, &problem))?;
+        match network.admit(url).await {
+            Ok(()) => {
                 permitted.insert(endpoint.to_string());
             }
-            Err(_) if *caller == Caller::Others => unknown.push(format!("{name} ({})", endpoint.host)),
+            Err(problem) if *caller == Caller::Others && problem.reason == Reason::NameNotResolved => {
+                unknown.push(format!("{name} ({})", endpoint.host));
+            }
             Err(problem) => return Err(at(name, &problem)),
         }
     }

@@ -8,6 +8,8 @@
 //! `answer` (the words for what it answers).
 
 mod address;
+pub(super) mod answer;
+mod connect;
 mod exceptions;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -19,6 +21,7 @@ use super::Endpoint;
 use crate::sensitive::Sensitive;
 
 pub use address::{Proxy, ProxyProtocol};
+pub(crate) use connect::{secure, tunnel, usable};
 
 /// The scheme of a request. It decides which of the two variables names the proxy, and how the proxy is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
