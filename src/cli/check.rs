@@ -11,6 +11,7 @@ use super::{
     CommandVerdict,
     dyn_resource::{CheckSurroundings, CheckedResource, Title},
     manifests::Manifests,
+    proxies::{ProxyArgs, complain},
     references::References,
     sources::SourceArgs,
     tally::Tally,
@@ -36,6 +37,9 @@ pub struct CheckArguments {
     /// With --enforce-egress: network that is allowed all the same; may be repeated.
     #[arg(long, value_name = "CIDR", requires = "enforce_egress")]
     allow_egress: Vec<IpNet>,
+
+    #[command(flatten)]
+    proxies: ProxyArgs,
 
     /// How findings are printed.
     #[arg(short = 'o', long, value_enum, default_value_t = Output::Tree)]
@@ -85,7 +89,9 @@ pub(super) struct ObstacleReport {
 /// Checks every resource and prints what was found; the worst one decides how it ended.
 pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandVerdict> {
     let (references, manifests) = arguments.sources.read().await?;
-    let network = Arc::new(SharedNetwork::new(arguments.egress()));
+    let proxies = arguments.proxies.proxies()?;
+    complain(&proxies, |remark| eprintln!("warning: {remark}"));
+    let network = Arc::new(SharedNetwork::new(arguments.egress()).behind(proxies));
     let mut reports = Vec::new();
     let mut tally = Tally::default();
     let layout = arguments.layout();

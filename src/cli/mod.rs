@@ -9,6 +9,7 @@ mod dyn_resource;
 mod import;
 mod manifests;
 mod objects;
+mod proxies;
 mod references;
 mod render;
 mod run;

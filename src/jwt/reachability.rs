@@ -27,7 +27,9 @@ pub(super) async fn check(url: &Url, network: &Network) -> Checked {
             Ok(None) => {
                 return Checked::passed(
                     (),
-                    format!("{shown} is not known to the cluster's DNS; the keys came through a proxy, so it is known elsewhere."),
+                    format!(
+                        "{shown} is not known to the cluster's DNS; the keys came through a proxy, so it is known elsewhere."
+                    ),
                 );
             }
             Err(problem) => return Checked::warning((), problem.reason, problem.message),

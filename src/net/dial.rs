@@ -187,8 +187,7 @@ pub(super) fn permit_all(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
 ) -> Result<(), Problem> {
-    let objection =
-        addresses.iter().find_map(|&address| Some((address.ip(), policy.objection(address)?)));
+    let objection = addresses.iter().find_map(|&address| Some((address.ip(), policy.objection(address)?)));
     objection.map_or(Ok(()), |objection| Err(denied(endpoint, objection)))
 }
 

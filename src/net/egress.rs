@@ -81,13 +81,22 @@ fn special_name(name: &str) -> Option<&'static str> {
         name.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
     let machine = ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"];
-    let metadata = ["metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"];
+    let metadata = [
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+        "instance-data.ec2.internal",
+    ];
     let labels: Vec<_> = name.split('.').collect();
     if machine.into_iter().any(is_or_is_below) {
         Some("a name of the machine itself")
     } else if metadata.contains(&name.as_str()) {
         Some("a name of cloud metadata")
-    } else if matches!(labels.as_slice(), ["kubernetes"] | ["kubernetes", "default"] | ["kubernetes", "default", "svc", ..]) {
+    } else if matches!(
+        labels.as_slice(),
+        ["kubernetes"] | ["kubernetes", "default"] | ["kubernetes", "default", "svc", ..]
+    ) {
         Some("a name of the Kubernetes API server")
     } else {
         None
@@ -192,7 +201,10 @@ mod tests {
         }
         for name in ["login.example.com", "kubernetes.example.com", "mylocalhost", "metadata.example.com"] {
             assert_eq!(policy(&[]).objection_to_name(name), None, "{name}");
-            assert!(EgressPolicy::Pending { allowed: Vec::new() }.objection_to_name(name).is_some(), "{name}");
+            assert!(
+                EgressPolicy::Pending { allowed: Vec::new() }.objection_to_name(name).is_some(),
+                "{name}"
+            );
         }
     }
 

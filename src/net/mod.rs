@@ -56,7 +56,8 @@ pub use documents::{Lasting, Recency, Sharing};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
-pub use proxy::{HttpScheme, PROXY_VARIABLES, Proxy, ProxyProtocol, ProxySettings, Route};
+pub use proxy::{HttpScheme, PROXY_VARIABLES, Proxies, Proxy, ProxyProtocol, ProxySettings, Route};
+pub(crate) use proxy::{secure, tunnel, usable};
 pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
@@ -87,14 +88,8 @@ pub struct SharedNetwork {
     lookups: Lookups,
     /// The proxies, and who may vouch for them. They never change, so neither connections that are kept nor answers
     /// that are shared have to name the proxy that they came through.
-    proxies: Proxies,
-}
-
-/// The proxies of a process.
-struct Proxies {
-    settings: ProxySettings,
-    /// The authorities of proxies that are talked to over TLS.
-    trust: Trust,
+    proxies: ProxySettings,
+    proxy_trust: Trust,
 }
 
 impl SharedNetwork {
@@ -104,7 +99,8 @@ impl SharedNetwork {
         let system_trust = Trust::system();
         Self {
             egress,
-            proxies: Proxies { settings: ProxySettings::default(), trust: system_trust.clone() },
+            proxies: ProxySettings::default(),
+            proxy_trust: system_trust.clone(),
             system_trust,
             documents: documents(),
             credentials: Credentials::default(),
@@ -113,16 +109,18 @@ impl SharedNetwork {
         }
     }
 
-    /// The same network behind these proxies. Their certificates may come from these authorities, too.
+    /// The same network behind these proxies.
     #[must_use]
-    pub fn behind(self, settings: ProxySettings, authorities: Option<&CaBundle>) -> Self {
-        let trust = authorities.map_or_else(|| self.system_trust.clone(), |it| self.system_trust.with_bundle(it));
-        Self { proxies: Proxies { settings, trust }, ..self }
+    pub fn behind(mut self, Proxies { settings, authorities }: Proxies) -> Self {
+        if let Some(authorities) = authorities {
+            self.proxy_trust = self.system_trust.with_bundle(&authorities);
+        }
+        Self { proxies: settings, ..self }
     }
 
     /// The settings of the proxies.
     pub fn proxies(&self) -> &ProxySettings {
-        &self.proxies.settings
+        &self.proxies
     }
 
     /// The egress policy, as far as it is known now.
@@ -266,7 +264,7 @@ impl Network {
 
     /// The proxy on the way to a server, if there is one.
     pub fn proxy_for(&self, scheme: HttpScheme, server: &Endpoint) -> Result<Option<Arc<Proxy>>, Problem> {
-        match self.shared.proxies.settings.route(scheme, server) {
+        match self.shared.proxies.route(scheme, server) {
             Route::Direct => Ok(None),
             Route::Through(proxy) => Ok(Some(proxy)),
             Route::Refused => Err(proxy::answer::ambiguous()),

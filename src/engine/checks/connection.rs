@@ -6,8 +6,8 @@ use crate::engine::{Checked, Report};
 use crate::{
     api::{CheckName, Reason},
     net::{
-        self, ChainLink, Connection, Duplex, Encrypted, Endpoint, HttpScheme, Metered, Network, Proxy, ServerCertificate,
-        Trust, VerifiedChain,
+        self, ChainLink, Connection, Duplex, Encrypted, Endpoint, HttpScheme, Metered, Network, Proxy,
+        ServerCertificate, Trust, VerifiedChain,
     },
     problem::{Problem, capitalized},
 };
@@ -81,7 +81,9 @@ async fn reach_through(
             let connection = network.connect_through(proxy, scheme, server).await?;
             let message = match scheme {
                 HttpScheme::Https => format!("The proxy {proxy} connects to {server}."),
-                HttpScheme::Http => format!("The proxy {proxy} accepts connections, and is asked for {server}."),
+                HttpScheme::Http => {
+                    format!("The proxy {proxy} accepts connections, and is asked for {server}.")
+                }
             };
             Ok(Checked::passed(connection, message))
         })

@@ -48,6 +48,14 @@ pub(super) enum Reading {
 }
 
 impl Proxy {
+    /// The proxy at a URL; `None` if that cannot be read.
+    pub fn parse(text: &str) -> Option<Self> {
+        match read(text) {
+            Reading::Proxy(proxy) => Some(proxy),
+            Reading::Absent | Reading::Unreadable => None,
+        }
+    }
+
     /// How the operator talks to it; `None` if it cannot.
     pub fn protocol(&self) -> Option<ProxyProtocol> {
         match self.scheme.as_str() {
@@ -237,13 +245,6 @@ fn unescape(text: &str) -> Result<Vec<u8>, Unreadable> {
 mod tests {
     use super::*;
 
-    fn proxy(text: &str) -> Option<Proxy> {
-        match read(text) {
-            Reading::Proxy(proxy) => Some(proxy),
-            Reading::Absent | Reading::Unreadable => None,
-        }
-    }
-
     #[test]
     fn proxies_are_found_with_and_without_a_scheme() {
         for (text, shown, endpoint) in [
@@ -261,7 +262,7 @@ mod tests {
             (":3128", "http://:3128", None),
             ("http://proxy:99999", "http://proxy:99999", None),
         ] {
-            let proxy = proxy(text).unwrap();
+            let proxy = Proxy::parse(text).unwrap();
             let found = proxy.endpoint().map(|endpoint| endpoint.to_string());
             assert_eq!((proxy.to_string().as_str(), found.as_deref()), (shown, endpoint), "{text}");
         }
@@ -291,12 +292,12 @@ mod tests {
             ("http://user:p@ss@proxy", "user", "p@ss"),
             ("http://a:b:c@proxy", "a", "b:c"),
         ] {
-            let proxy = proxy(text).unwrap();
+            let proxy = Proxy::parse(text).unwrap();
             let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             assert_eq!(proxy.authorization().map(Sensitive::expose), Some(expected.as_str()), "{text}");
         }
-        let latin = proxy("http://u:%E4@proxy").unwrap();
+        let latin = Proxy::parse("http://u:%E4@proxy").unwrap();
         assert_eq!(latin.authorization().map(Sensitive::expose), Some("Basic dTrk"));
-        assert!(!proxy("http://proxy").unwrap().has_credentials());
+        assert!(!Proxy::parse("http://proxy").unwrap().has_credentials());
     }
 }

@@ -41,7 +41,7 @@ impl Network {
         let places = (&self.lookups, self.meter.namespace());
         let addresses = dial::resolve(&Names::default(), &address, places).await.map_err(unreached)?;
         let stream = dial::connect(&address, &addresses, &self.meter).await.map_err(unreached)?;
-        let stream = secure(Box::new(stream), proxy, &self.proxies.trust).await?;
+        let stream = secure(Box::new(stream), proxy, &self.proxy_trust).await?;
         Ok(match scheme {
             HttpScheme::Http => {
                 let authorization = proxy.authorization().map(header_value).transpose()?;
@@ -82,7 +82,8 @@ pub(crate) async fn secure(
     }
     let name = usable(proxy)?.host.server_name();
     let name = name.ok_or_else(|| answer::protocol(proxy))?;
-    let (stream, _) = encrypt(stream, &name, trust).await.map_err(|problem| answer::unsecured(proxy, problem))?;
+    let (stream, _) =
+        encrypt(stream, &name, trust).await.map_err(|problem| answer::unsecured(proxy, problem))?;
     Ok(Box::new(stream))
 }
 
@@ -138,14 +139,21 @@ fn request(proxy: &Proxy, server: &Endpoint) -> Result<Request<Empty<Bytes>>, Pr
 /// The value of a header that is not shown anywhere.
 fn header_value(text: &crate::sensitive::Sensitive) -> Result<HeaderValue, Problem> {
     let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
-        Problem::new(Reason::ProxyNotUsable, "The proxy's credentials cannot be sent. Correct them in its URL.")
+        Problem::new(
+            Reason::ProxyNotUsable,
+            "The proxy's credentials cannot be sent. Correct them in its URL.",
+        )
     })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 /// Only 200 stands for a connection, as for Go.
-fn expect_tunnel(answer: &hyper::Response<Incoming>, proxy: &Proxy, server: &Endpoint) -> Result<(), Problem> {
+fn expect_tunnel(
+    answer: &hyper::Response<Incoming>,
+    proxy: &Proxy,
+    server: &Endpoint,
+) -> Result<(), Problem> {
     match answer.status() {
         StatusCode::OK => Ok(()),
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(answer::unauthorized(proxy, answer.headers())),

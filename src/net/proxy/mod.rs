@@ -17,7 +17,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use url::Url;
 
 use self::{address::Reading, exceptions::Exceptions};
-use super::Endpoint;
+use super::{CaBundle, Endpoint};
 use crate::sensitive::Sensitive;
 
 pub use address::{Proxy, ProxyProtocol};
@@ -59,6 +59,15 @@ pub struct ProxySettings {
     exceptions: Exceptions,
     is_cgi: bool,
     remarks: Vec<String>,
+}
+
+/// The proxies of a process, and who may vouch for them.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// The settings.
+    pub settings: ProxySettings,
+    /// Authorities of proxies that are talked to over TLS, beside the system's.
+    pub authorities: Option<CaBundle>,
 }
 
 /// The variables that decide, each in the spelling that counts when both are set.
@@ -117,6 +126,11 @@ impl ProxySettings {
             return Route::Refused;
         }
         if self.exceptions.contain(server) { Route::Direct } else { Route::Through(Arc::clone(proxy)) }
+    }
+
+    /// Whether there is a proxy for any request.
+    pub fn has_any(&self) -> bool {
+        self.http.is_some() || self.https.is_some()
     }
 
     /// What is wrong with the settings, as sentences that contain no credentials.
