@@ -29,14 +29,14 @@ use tower::{BoxError, Layer, Service, util::BoxService};
 
 use crate::net::{Duplex, Endpoint, Host, Proxy, Trust, secure, tunnel, usable};
 
-type Requests = BoxService<hyper::Request<Body>, Response<Incoming>, BoxError>;
+type ProxiedService = BoxService<hyper::Request<Body>, Response<Incoming>, BoxError>;
 
 /// How long connecting to the proxy may take. The time limit of the request counts as well.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A client whose connections go through this proxy. The system's authorities vouch for a proxy with TLS, and the
 /// kubeconfig's for the API server.
-pub(super) fn builder(config: &Config, proxy: &Uri) -> kube::Result<ClientBuilder<Requests>> {
+pub(super) fn builder(config: &Config, proxy: &Uri) -> kube::Result<ClientBuilder<ProxiedService>> {
     let unusable = |message: String| Error::Service(Unreached(message).into());
     let proxy = Proxy::parse(&proxy.to_string())
         .ok_or_else(|| unusable("the proxy's URL cannot be read".to_owned()))?;

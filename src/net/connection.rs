@@ -5,7 +5,7 @@ use hyper::header::HeaderValue;
 use super::{Duplex, Proxy};
 
 /// A connection to a server, for HTTP requests.
-pub struct Connection {
+pub struct HttpConnection {
     pub(super) stream: Box<dyn Duplex>,
     pub(super) form: RequestForm,
 }
@@ -23,7 +23,7 @@ pub(super) enum RequestForm {
     },
 }
 
-impl Connection {
+impl HttpConnection {
     /// A connection whose other end is the server, perhaps by a proxy that passes everything on.
     pub fn to_server(stream: impl Duplex + 'static) -> Self {
         Self { stream: Box::new(stream), form: RequestForm::Origin }

@@ -11,7 +11,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use super::{
-    Connection, Duplex, Endpoint, HttpRequest, HttpResponse, Meter, Network, Trust,
+    Duplex, Endpoint, HttpConnection, HttpRequest, HttpResponse, Meter, Network, Trust,
     connection::RequestForm,
     http::{answered, message, spoilt, transport_problem},
     proxy::answer::unauthorized,
@@ -33,8 +33,8 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// The first of a connection.
-    pub(super) async fn begin(connection: Connection, host: &str) -> Result<Self, Problem> {
-        let Connection { stream, form } = connection;
+    pub(super) async fn begin(connection: HttpConnection, host: &str) -> Result<Self, Problem> {
+        let HttpConnection { stream, form } = connection;
         let (sender, driver) =
             handshake(TokioIo::new(stream)).await.map_err(|error| transport_problem(host, &error))?;
         Ok(Self { sender, driver: Some(Box::pin(driver)), form, has_begun: false })

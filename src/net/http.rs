@@ -15,7 +15,7 @@ use hyper::{
 use url::Url;
 
 use super::{
-    CaBundle, Connection, Endpoint, Host, Meter, Network, Trust, connection::RequestForm,
+    CaBundle, Endpoint, Host, HttpConnection, Meter, Network, Trust, connection::RequestForm,
     conversation::Conversation, ended_without_certificate, memory::parsed_size,
 };
 use crate::{
@@ -73,7 +73,7 @@ impl HttpResponse {
 /// Sends one request on a fresh connection and reads the whole answer. The connection counts the memory for what
 /// is read, and the meter the memory for what is made of it.
 pub async fn exchange(
-    connection: Connection,
+    connection: HttpConnection,
     request: HttpRequest,
     meter: &Meter,
 ) -> Result<HttpResponse, Problem> {
@@ -280,7 +280,7 @@ impl HttpClient<'_> {
 
     /// Leaves a connection to the URL's server for the first request of this run. Its certificate came from the
     /// client's authorities, where the URL asks for TLS.
-    pub async fn leave(&self, url: &Url, connection: Connection) -> Result<(), Problem> {
+    pub async fn leave(&self, url: &Url, connection: HttpConnection) -> Result<(), Problem> {
         let conversation = Conversation::begin(connection, url.authority()).await?;
         self.network.keep(endpoint_of(url)?, self.trust_for(url).cloned(), conversation);
         Ok(())

@@ -49,14 +49,16 @@ use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
-pub use connection::Connection;
+pub use connection::HttpConnection;
 pub use credentials::{Consent, Consequence, CredentialRefusal, Credentials, Login, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect};
 pub use documents::{Lasting, Recency, Sharing};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
-pub use proxy::{HttpScheme, PROXY_VARIABLES, Proxies, Proxy, ProxyProtocol, ProxySettings, Route};
+pub use proxy::{
+    HttpScheme, HttpServer, PROXY_VARIABLES, Proxies, Proxy, ProxyProtocol, ProxySettings, Route,
+};
 pub(crate) use proxy::{secure, tunnel, usable};
 pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
@@ -285,7 +287,7 @@ impl Network {
 
     /// Connects to the server of a URL by the way that the settings say, and encrypts the connection where the URL wants
     /// that. The egress policy is asked first.
-    async fn open(&self, url: &Url, trust: Option<&Trust>) -> Result<Connection, Problem> {
+    async fn open(&self, url: &Url, trust: Option<&Trust>) -> Result<HttpConnection, Problem> {
         let server = endpoint_of(url)?;
         let scheme = HttpScheme::of(url);
         let connection = if let Some(proxy) = self.proxy_for(scheme, &server)? {
@@ -294,11 +296,11 @@ impl Network {
             self.connect_through(&proxy, scheme, &server).await?
         } else {
             let addresses = self.permit(&server, self.resolve(&server).await?).await?;
-            Connection::to_server(connect(&server, &addresses, self.meter()).await?)
+            HttpConnection::to_server(connect(&server, &addresses, self.meter()).await?)
         };
         let Some(trust) = trust else { return Ok(connection) };
         let name = server.host.server_name().ok_or_else(|| http::no_host(url))?;
-        Ok(Connection::to_server(encrypt(connection.into_stream(), &name, trust).await?.0))
+        Ok(HttpConnection::to_server(encrypt(connection.into_stream(), &name, trust).await?.0))
     }
 
     fn resolved(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<SocketAddr>>> {

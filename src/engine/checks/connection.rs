@@ -6,7 +6,7 @@ use crate::engine::{Checked, Report};
 use crate::{
     api::{CheckName, Reason},
     net::{
-        self, ChainLink, Connection, Duplex, Encrypted, Endpoint, HttpScheme, Metered, Network, Proxy,
+        self, ChainLink, Duplex, Encrypted, Endpoint, HttpConnection, HttpScheme, Metered, Network, Proxy,
         ServerCertificate, Trust, VerifiedChain,
     },
     problem::{Problem, capitalized},
@@ -55,7 +55,7 @@ async fn reach_through(
     network: &Network,
     proxy: &Proxy,
     (scheme, server): (HttpScheme, &Endpoint),
-) -> Option<Connection> {
+) -> Option<HttpConnection> {
     let known = report
         .check(CheckName::DnsResolves, async {
             let known = network.look_up_for_proxy(server).await;
@@ -157,10 +157,10 @@ pub async fn connect(
     network: &Network,
     endpoint: &Endpoint,
     protection: Protection<'_>,
-) -> Option<Connection> {
+) -> Option<HttpConnection> {
     let scheme = protection.scheme();
     let connection = match network.proxy_for(scheme, endpoint) {
-        Ok(None) => Connection::to_server(reach(report, network, endpoint).await?),
+        Ok(None) => HttpConnection::to_server(reach(report, network, endpoint).await?),
         Ok(Some(proxy)) => {
             report.replace(&CheckName::TcpConnects, CheckName::ProxyConnects);
             network.proxies().secrets().for_each(|secret| report.conceal(secret));
@@ -174,7 +174,7 @@ pub async fn connect(
     let Protection::Tls(trust) = protection else { return Some(connection) };
     // Every host that can be parsed has a name that certificates can carry, so this never returns early.
     let name = endpoint.host.server_name()?;
-    Some(Connection::to_server(check_tls(report, connection.into_stream(), &name, trust).await?))
+    Some(HttpConnection::to_server(check_tls(report, connection.into_stream(), &name, trust).await?))
 }
 
 /// A certificate that expires sooner than this leads to a warning.

@@ -15,7 +15,7 @@ pub struct Proxy {
     scheme: String,
     /// The host and port as they were written.
     authority: String,
-    credentials: Option<Credentials>,
+    credentials: Option<ProxyCredentials>,
 }
 
 /// How a proxy is talked to.
@@ -28,17 +28,17 @@ pub enum ProxyProtocol {
 }
 
 #[derive(Clone, PartialEq)]
-struct Credentials {
+struct ProxyCredentials {
     /// The value of the header `Proxy-Authorization`.
     authorization: Sensitive,
     user: Sensitive,
     password: Sensitive,
 }
 
-impl Eq for Credentials {}
+impl Eq for ProxyCredentials {}
 
 /// What the value of a variable is.
-pub(super) enum Reading {
+pub(super) enum ProxyReading {
     /// Nothing.
     Absent,
     /// Something that Go cannot read.
@@ -51,8 +51,8 @@ impl Proxy {
     /// The proxy at a URL; `None` if that cannot be read.
     pub fn parse(text: &str) -> Option<Self> {
         match read(text) {
-            Reading::Proxy(proxy) => Some(proxy),
-            Reading::Absent | Reading::Unreadable => None,
+            ProxyReading::Proxy(proxy) => Some(proxy),
+            ProxyReading::Absent | ProxyReading::Unreadable => None,
         }
     }
 
@@ -68,6 +68,17 @@ impl Proxy {
     /// The scheme of its URL.
     pub fn scheme(&self) -> &str {
         &self.scheme
+    }
+
+    /// Its host and port as they were written, perhaps nothing.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Whether the value of the variable is no URL, so that Go takes another part of it for the proxy's name: where it
+    /// cannot read `http://…`, it reads `http://http://…`, whose host is `http:`.
+    pub fn is_misread(&self) -> bool {
+        ["", "http:", "https:"].contains(&self.authority.as_str())
     }
 
     /// Where it is; `None` if the URL names no host that can be connected to.
@@ -102,6 +113,10 @@ impl Proxy {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_misread() {
+            // What counts as the scheme may be the name of a user.
+            return f.write_str("(a URL that cannot be read)");
+        }
         write!(f, "{}://{}", self.scheme, self.authority)
     }
 }
@@ -113,28 +128,28 @@ impl fmt::Debug for Proxy {
 }
 
 /// Reads the value of a variable. Where it is no URL with a host, it may be one without its scheme.
-pub(super) fn read(text: &str) -> Reading {
+pub(super) fn read(text: &str) -> ProxyReading {
     if text.is_empty() {
-        return Reading::Absent;
+        return ProxyReading::Absent;
     }
     let written = parse(text);
     if let Ok(proxy) = &written
         && !proxy.scheme.is_empty()
         && !proxy.authority.is_empty()
     {
-        return Reading::Proxy(proxy.clone());
+        return ProxyReading::Proxy(proxy.clone());
     }
-    parse(&format!("http://{text}")).or(written).map_or(Reading::Unreadable, Reading::Proxy)
+    parse(&format!("http://{text}")).or(written).map_or(ProxyReading::Unreadable, ProxyReading::Proxy)
 }
 
 /// The text cannot be read.
-struct Unreadable;
+struct UnreadableUrl;
 
 /// What `net/url.Parse` makes of a text, as far as a proxy needs it.
-fn parse(text: &str) -> Result<Proxy, Unreadable> {
+fn parse(text: &str) -> Result<Proxy, UnreadableUrl> {
     let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
     if text.bytes().any(|byte| byte.is_ascii_control()) {
-        return Err(Unreadable);
+        return Err(UnreadableUrl);
     }
     let (scheme, rest) = split_scheme(text)?;
     let scheme = scheme.to_ascii_lowercase();
@@ -144,7 +159,7 @@ fn parse(text: &str) -> Result<Proxy, Unreadable> {
         return Ok(without_authority);
     }
     if rest.split('/').next().is_some_and(|segment| segment.contains(':')) {
-        return Err(Unreadable);
+        return Err(UnreadableUrl);
     }
     let after_slashes = rest.strip_prefix("//").filter(|after| !scheme.is_empty() || !after.starts_with('/'));
     let (proxy, path) = match after_slashes {
@@ -164,10 +179,10 @@ fn parse(text: &str) -> Result<Proxy, Unreadable> {
 }
 
 /// The scheme and what follows it; an empty scheme if there is none.
-fn split_scheme(text: &str) -> Result<(&str, &str), Unreadable> {
+fn split_scheme(text: &str) -> Result<(&str, &str), UnreadableUrl> {
     let end = text.find(|each: char| !each.is_ascii_alphanumeric() && !matches!(each, '+' | '-' | '.'));
     match end.and_then(|end| Some((text.get(..end)?, text.get(end..)?.strip_prefix(':')?))) {
-        Some(("", _)) => Err(Unreadable),
+        Some(("", _)) => Err(UnreadableUrl),
         Some((scheme, rest)) if scheme.starts_with(|each: char| each.is_ascii_alphabetic()) => {
             Ok((scheme, rest))
         }
@@ -175,16 +190,16 @@ fn split_scheme(text: &str) -> Result<(&str, &str), Unreadable> {
     }
 }
 
-fn credentials(text: &str) -> Result<Credentials, Unreadable> {
+fn credentials(text: &str) -> Result<ProxyCredentials, UnreadableUrl> {
     let is_allowed = |each: char| each.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(each);
     if !text.chars().all(is_allowed) {
-        return Err(Unreadable);
+        return Err(UnreadableUrl);
     }
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     let (user, password) = (unescape(user)?, unescape(password)?);
     let pair = [user.as_slice(), b":", &password].concat();
     let text = |bytes: Vec<u8>| Sensitive::new(String::from_utf8_lossy(&bytes).into_owned());
-    Ok(Credentials {
+    Ok(ProxyCredentials {
         authorization: Sensitive::new(format!("Basic {}", STANDARD.encode(pair))),
         user: text(user),
         password: text(password),
@@ -192,15 +207,15 @@ fn credentials(text: &str) -> Result<Credentials, Unreadable> {
 }
 
 /// The host and port of an authority without credentials.
-fn host(scheme: &str, text: &str) -> Result<String, Unreadable> {
+fn host(scheme: &str, text: &str) -> Result<String, UnreadableUrl> {
     let port = match (text.rfind('['), text.rfind(']')) {
         (Some(0), Some(end)) => {
             text.get(1..end)
                 .and_then(|inside| inside.parse::<std::net::Ipv6Addr>().ok())
-                .ok_or(Unreadable)?;
+                .ok_or(UnreadableUrl)?;
             text.get(end.saturating_add(1)..).unwrap_or_default()
         }
-        (Some(_), _) => return Err(Unreadable),
+        (Some(_), _) => return Err(UnreadableUrl),
         (None, _) => {
             // Only http and https forbid several colons, which addresses of databases have.
             let is_strict = matches!(scheme, "http" | "https");
@@ -210,7 +225,7 @@ fn host(scheme: &str, text: &str) -> Result<String, Unreadable> {
     };
     let is_port = port.strip_prefix(':').is_some_and(|port| port.bytes().all(|each| each.is_ascii_digit()));
     if !(port.is_empty() || is_port) {
-        return Err(Unreadable);
+        return Err(UnreadableUrl);
     }
     let is_allowed = |each: char| {
         !each.is_ascii() || each.is_ascii_alphanumeric() || "-._~!\"$&'()*+,:;<=>[]%".contains(each)
@@ -220,21 +235,21 @@ fn host(scheme: &str, text: &str) -> Result<String, Unreadable> {
         .skip(1)
         .any(|rest| matches!(rest.bytes().next(), Some(b'0'..=b'7')) && !rest.starts_with("25"));
     if !text.chars().all(is_allowed) || escapes_ascii {
-        return Err(Unreadable);
+        return Err(UnreadableUrl);
     }
-    String::from_utf8(unescape(text)?).map_err(|_| Unreadable)
+    String::from_utf8(unescape(text)?).map_err(|_| UnreadableUrl)
 }
 
 /// Decodes percent-encoding (RFC 3986, section 2.1). What follows a `%` must be two hexadecimal digits.
-fn unescape(text: &str) -> Result<Vec<u8>, Unreadable> {
+fn unescape(text: &str) -> Result<Vec<u8>, UnreadableUrl> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let (digits, rest) = part.as_bytes().split_at_checked(2).ok_or(Unreadable)?;
+        let (digits, rest) = part.as_bytes().split_at_checked(2).ok_or(UnreadableUrl)?;
         let digits =
             digits.iter().map(|digit| char::from(*digit).to_digit(16).and_then(|it| u8::try_from(it).ok()));
         let [high, low] =
-            digits.collect::<Option<Vec<_>>>().and_then(|it| it.try_into().ok()).ok_or(Unreadable)?;
+            digits.collect::<Option<Vec<_>>>().and_then(|it| it.try_into().ok()).ok_or(UnreadableUrl)?;
         bytes.push(high << 4 | low);
         bytes.extend_from_slice(rest);
     }
@@ -269,18 +284,23 @@ mod tests {
     }
 
     #[test]
-    fn what_go_cannot_read_is_no_proxy() {
+    fn what_go_cannot_read_is_no_proxy_or_a_strange_one() {
+        for text in ["http://a\n", "u p@proxy"] {
+            assert!(matches!(read(text), ProxyReading::Unreadable), "{text}");
+        }
+        assert!(matches!(read(""), ProxyReading::Absent));
         for text in [
             "http://a b",
             "http://proxy:port",
             "http://u:p/w@proxy",
             "http://u:%zz@proxy",
             "http://[::1",
-            "http://a\n",
+            "proxy:port",
         ] {
-            assert!(matches!(read(text), Reading::Unreadable), "{text}");
+            let proxy = Proxy::parse(text).unwrap();
+            assert!(proxy.is_misread(), "{text}: {}", proxy.authority);
+            assert_eq!(proxy.to_string(), "(a URL that cannot be read)");
         }
-        assert!(matches!(read(""), Reading::Absent));
     }
 
     #[test]

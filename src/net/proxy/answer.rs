@@ -12,6 +12,9 @@ use crate::{
     problem::{Problem, enumerate},
 };
 
+/// The value of a variable is no URL.
+pub(super) const MISREAD: &str = "The variable of the proxy has no URL that can be read. W&B Server looks for a proxy of a senseless name then, and its requests fail. Correct the variable; characters such as / and # of a password are written as %2F and %23.";
+
 /// No connection to the proxy itself comes about.
 pub(super) fn unreached(proxy: &Proxy, Problem { reason, message }: Problem) -> Problem {
     Problem::new(reason, format!("The proxy {proxy} is not reached. {message}"))

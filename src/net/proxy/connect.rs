@@ -18,7 +18,7 @@ use super::{HttpScheme, Proxy, ProxyProtocol, answer};
 use crate::{
     api::Reason,
     net::{
-        Connection, Duplex, Endpoint, Network, Trust,
+        Duplex, Endpoint, HttpConnection, Network, Trust,
         connection::RequestForm,
         dial, encrypt,
         http::{USER_AGENT, spoilt, transport_problem},
@@ -34,7 +34,7 @@ impl Network {
         proxy: &Proxy,
         scheme: HttpScheme,
         server: &Endpoint,
-    ) -> Result<Connection, Problem> {
+    ) -> Result<HttpConnection, Problem> {
         let address = usable(proxy)?;
         let unreached = |problem| answer::unreached(proxy, problem);
         // The proxy belongs to the operator, so its name means what it means to the operator's own pod.
@@ -45,10 +45,10 @@ impl Network {
         Ok(match scheme {
             HttpScheme::Http => {
                 let authorization = proxy.authorization().map(header_value).transpose()?;
-                Connection { stream, form: RequestForm::Absolute { proxy: proxy.clone(), authorization } }
+                HttpConnection { stream, form: RequestForm::Absolute { proxy: proxy.clone(), authorization } }
             }
             HttpScheme::Https => {
-                Connection { stream: tunnel(stream, proxy, server).await?, form: RequestForm::Origin }
+                HttpConnection { stream: tunnel(stream, proxy, server).await?, form: RequestForm::Origin }
             }
         })
     }
@@ -56,7 +56,10 @@ impl Network {
 
 /// Where the proxy is, if the operator can use it.
 pub(crate) fn usable(proxy: &Proxy) -> Result<Endpoint, Problem> {
-    let not_usable = |message| Err(Problem::new(Reason::ProxyNotUsable, message));
+    let not_usable = |message: String| Err(Problem::new(Reason::ProxyNotUsable, message));
+    if proxy.is_misread() {
+        return not_usable(answer::MISREAD.to_owned());
+    }
     if proxy.protocol().is_none() {
         return not_usable(format!(
             "The operator cannot use the proxy {proxy}: it speaks with proxies by HTTP and not by {}. Name a proxy whose URL begins with http:// or https://.",

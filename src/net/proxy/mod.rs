@@ -16,7 +16,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use url::Url;
 
-use self::{address::Reading, exceptions::Exceptions};
+use self::{address::ProxyReading, exceptions::Exceptions};
 use super::{CaBundle, Endpoint};
 use crate::sensitive::Sensitive;
 
@@ -37,6 +37,15 @@ impl HttpScheme {
     pub fn of(url: &Url) -> Self {
         if url.scheme() == "https" { Self::Https } else { Self::Http }
     }
+}
+
+/// A server that is asked by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpServer {
+    /// The scheme of its URL.
+    pub scheme: HttpScheme,
+    /// Where it is.
+    pub endpoint: Endpoint,
 }
 
 /// The way to a server.
@@ -94,14 +103,19 @@ impl ProxySettings {
         let [http, https, exceptions] = PROXY_VARIABLES.map(&mut either);
         let exceptions = Exceptions::parse(exceptions);
         let mut proxy = |name: &str, text: &str| match address::read(text) {
-            Reading::Absent => None,
-            Reading::Unreadable => {
+            ProxyReading::Absent => None,
+            ProxyReading::Unreadable => {
                 remarks.push(format!(
-                    "{name} is not a URL such as http://proxy.example.com:3128, so nothing goes through it, and W&B Server ignores such a value, too. Correct it; characters such as / or # of a password must be written as %2F or %23."
+                    "{name} is not a URL such as http://proxy.example.com:3128, so nothing goes through it, and W&B Server ignores such a value, too. Correct it."
                 ));
                 None
             }
-            Reading::Proxy(proxy) => Some(Arc::new(proxy)),
+            ProxyReading::Proxy(proxy) => {
+                if proxy.is_misread() {
+                    remarks.push(format!("{name}: {}", answer::MISREAD));
+                }
+                Some(Arc::new(proxy))
+            }
         };
         let (http, https) = (proxy("HTTP_PROXY", http), proxy("HTTPS_PROXY", https));
         Self { http, https, exceptions, is_cgi: variables.contains_key(REQUEST_METHOD), remarks }
@@ -206,11 +220,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_ignored_and_told_without_its_value() {
-        let broken = settings(&[("HTTPS_PROXY", "http://user:pass/word@proxy:3128")]);
-        assert_eq!(route(&broken, "https://x.example"), "direct");
-        let [remark] = broken.remarks() else { panic!("{:?}", broken.remarks()) };
-        assert!(remark.starts_with("HTTPS_PROXY is not a URL") && !remark.contains("word@"), "{remark}");
+    fn what_is_no_url_is_told_without_its_value() {
+        for (value, way, told) in [
+            ("somebody hunter2@proxy", "direct", "HTTPS_PROXY is not a URL"),
+            (
+                "http://somebody:hunter/2@proxy:3128",
+                "(a URL that cannot be read)",
+                "HTTPS_PROXY: The variable",
+            ),
+            ("somebody:hunter 2@proxy:3128", "(a URL that cannot be read)", "HTTPS_PROXY: The variable"),
+        ] {
+            let broken = settings(&[("HTTPS_PROXY", value)]);
+            assert_eq!(route(&broken, "https://x.example"), way);
+            let [remark] = broken.remarks() else { panic!("{:?}", broken.remarks()) };
+            let shown = format!("{remark} {broken} {broken:?}");
+            assert!(remark.starts_with(told), "{remark}");
+            assert!(!shown.contains("hunter") && !shown.contains("somebody"), "{shown}");
+        }
     }
 
     #[test]

@@ -11,4 +11,4 @@ mod rendering;
 mod settings;
 mod terminal;
 mod values;
-mod verdicts;
+pub mod verdicts;
