@@ -3,7 +3,8 @@
 //!
 //! Every connection takes the same steps in the same order, so that a failure names its step: `resolve → permit →
 //! connect → encrypt`. A name is resolved once, and the connection goes to an address that the policy has judged;
-//! nothing here resolves a second time or follows a redirect.
+//! nothing here resolves a second time or follows a redirect. Where a proxy is on the way to a server of HTTP, it makes the
+//! connection, after the policy has judged what is known of the server.
 //!
 //! In reading order: `names` and `dial` (from a name to a TCP connection), `egress` (which addresses are
 //! allowed), `tls`, `trust` and `client_certificate` (the handshake and its verdict), `http` (one request),

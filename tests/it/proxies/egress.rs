@@ -56,6 +56,16 @@ fn a_name_that_only_the_proxy_knows_is_asked_of_it() -> Result<()> {
 }
 
 #[test]
+fn the_stages_through_a_proxy_are_shown() -> Result<()> {
+    let certificate = certificate_for(&CertificateAuthority::new("test authority")?, LOGIN)?;
+    let provider = provider(&certificate)?;
+    let proxy = proxy_to(provider.address()).start()?;
+    let files = directory(provider.issuer(), &certificate, "")?.variable("HTTPS_PROXY", proxy.url());
+    insta::assert_snapshot!(files.call("check -f .")?);
+    Ok(())
+}
+
+#[test]
 fn exceptions_go_past_the_proxy() -> Result<()> {
     let certificate = certificate_for(&CertificateAuthority::new("test authority")?, LOGIN)?;
     let proxy = ForwardProxy::builder().start()?;

@@ -14,7 +14,7 @@
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
 //! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A [`fleet`] is
 //! many resources of all kinds at once, and the story of what they go through. A [`NameServer`] answers for names of a
-//! cluster. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own.
+//! cluster. A [`ForwardProxy`] stands between clients and servers that only it can name. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
