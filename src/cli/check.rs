@@ -12,6 +12,7 @@ use super::{
     dyn_resource::{CheckSurroundings, CheckedResource, Title},
     from_environment,
     manifests::Manifests,
+    proxies::{ProxyArgs, complain},
     references::References,
     sources::SourceArgs,
     tally::Tally,
@@ -41,6 +42,9 @@ pub struct CheckArguments {
     /// With --enforce-egress: network that is allowed all the same; may be repeated.
     #[arg(long, value_name = "CIDR", requires = "enforce_egress")]
     allow_egress: Vec<IpNet>,
+
+    #[command(flatten)]
+    proxies: ProxyArgs,
 
     /// How findings are printed.
     #[arg(short = 'o', long, value_enum, default_value_t = Output::Tree)]
@@ -100,11 +104,13 @@ pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandV
         Output::Json | Output::Yaml => reports.push(report.with(layout.detail)),
     };
     let worst = if arguments.environment.is_asked() {
-        from_environment::look(&arguments.environment, arguments.egress(), |report| tell(report, None))
-            .await?
+        let place = (arguments.egress(), &arguments.proxies);
+        from_environment::look(&arguments.environment, place, |report| tell(report, None)).await?
     } else {
         let (references, manifests) = arguments.sources.read().await?;
-        let network = Arc::new(SharedNetwork::new(arguments.egress()));
+        let proxies = arguments.proxies.proxies()?;
+        complain(&proxies, |remark| eprintln!("warning: {remark}"));
+        let network = Arc::new(SharedNetwork::new(arguments.egress()).behind(proxies));
         look(&references, &manifests, &network, tell).await?
     };
     let mut output = anstream::stdout().lock();

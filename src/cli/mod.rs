@@ -10,6 +10,7 @@ mod from_environment;
 mod import;
 mod manifests;
 mod objects;
+mod proxies;
 mod references;
 mod render;
 mod run;

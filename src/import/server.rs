@@ -18,6 +18,12 @@ pub fn remarks_on_server(found: &FoundEnvironment) -> Vec<Finding> {
     remarks
 }
 
+/// What is wrong with the settings of proxies. The sentence begins with the variable that it is about.
+pub fn remark_on_proxies(sentence: &str) -> Finding {
+    let name = sentence.split_whitespace().next().unwrap_or_default();
+    remark(name, CheckResult::Warning, Reason::VariableMalformed, sentence)
+}
+
 fn restore_mode(found: &FoundEnvironment) -> Finding {
     let value = found.variables.get(RESTORE_MODE).and_then(|variable| variable.value.as_ref());
     let checked = match value.map(Sensitive::expose).and_then(boolean) {

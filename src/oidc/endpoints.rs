@@ -51,13 +51,14 @@ pub(super) async fn check(
         if permitted.contains(&endpoint.to_string()) {
             continue;
         }
-        let permission = async { network.permit(&endpoint, network.resolve(&endpoint).await?).await };
-        let permission = match caller {
-            Caller::Server => permission.await.map_err(|problem| Some(at(name, &problem))),
-            Caller::Others => seen_by_browsers(settings.time_limit, permission).await.map_err(|_| None),
+        let admission = match caller {
+            Caller::Server => network.admit(url).await.map_err(|problem| Some(at(name, &problem))),
+            Caller::Others => {
+                seen_by_browsers(settings.time_limit, network.admit(url)).await.map_err(|_| None)
+            }
         };
-        match permission {
-            Ok(_) => drop(permitted.insert(endpoint.to_string())),
+        match admission {
+            Ok(()) => drop(permitted.insert(endpoint.to_string())),
             Err(Some(problem)) => return Err(problem),
             Err(None) => unreachable.push(format!("{name} ({})", endpoint.host)),
         }

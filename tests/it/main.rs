@@ -13,6 +13,7 @@ mod instance;
 mod jwt;
 mod ldap;
 mod oidc;
+mod proxies;
 mod publishing;
 mod release;
 mod samples;

@@ -16,6 +16,8 @@ pub enum CheckName {
     EgressAllowed,
     /// The port accepts connections.
     TcpConnects,
+    /// The proxy accepts connections, and connects to the server.
+    ProxyConnects,
     /// Chain, name and validity of the certificate.
     TlsVerifies,
 
@@ -104,6 +106,8 @@ pub enum CheckName {
     SettingsDocumented,
     /// The target's server reads the list of groups that may log in.
     AllowListRead,
+    /// The target's server takes the same proxy as the operator.
+    ProxyMatches,
 }
 
 impl CheckName {
@@ -129,6 +133,7 @@ impl CheckName {
                 | Self::HostMatches
                 | Self::SettingsDocumented
                 | Self::AllowListRead
+                | Self::ProxyMatches
         )
     }
 

@@ -3,7 +3,7 @@
 mod authorities;
 mod variables;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -13,12 +13,15 @@ use super::{
     CommandVerdict,
     check::ResourceFindings,
     dyn_resource::{CheckedResource, Title},
+    proxies::ProxyArgs,
 };
 use crate::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
     engine::{CheckContext, CheckRun, Finding, Repetition},
-    import::{CheckableSettings, FoundEnvironment, Recoverable, checkable, remarks_on_server},
-    net::{EgressPolicy, Network, RootSettings},
+    import::{
+        CheckableSettings, FoundEnvironment, Recoverable, checkable, remark_on_proxies, remarks_on_server,
+    },
+    net::{EgressPolicy, Network, ProxySettings, RootSettings, SharedNetwork},
     probe::{KindVerdict, ProbeVerdict},
     sensitive::Sensitive,
 };
@@ -56,6 +59,7 @@ struct ServerSettings {
     origin: String,
     found: FoundEnvironment,
     authorities: ServerAuthorities,
+    proxies: ProxySettings,
 }
 
 impl EnvironmentArgs {
@@ -76,20 +80,24 @@ impl EnvironmentArgs {
         let root = self.root.clone().unwrap_or_else(|| PathBuf::from("/"));
         let settings = RootSettings { file: text("SSL_CERT_FILE"), directories: text("SSL_CERT_DIR"), root };
         let authorities = ServerAuthorities::read(&settings);
+        let texts = variables.iter().filter_map(|(name, variable)| {
+            Some((name.clone(), variable.value.as_ref()?.expose().to_owned()))
+        });
+        let proxies = ProxySettings::from_environment(texts);
         let mut found = FoundEnvironment::of(variables, None, self.host.clone());
         found.token_issuer.clone_from(&self.jwt_issuer);
-        Ok(ServerSettings { origin, found, authorities })
+        Ok(ServerSettings { origin, found, authorities, proxies })
     }
 }
 
 /// Checks the settings of every kind, hands out what was found, and leaves the termination message.
 pub(super) async fn look(
     arguments: &EnvironmentArgs,
-    egress: EgressPolicy,
+    place: (EgressPolicy, &ProxyArgs),
     mut tell: impl FnMut(ResourceFindings),
 ) -> anyhow::Result<CommandVerdict> {
     let mut verdict = ProbeVerdict::default();
-    let looked = look_at_kinds(arguments, egress, |report| {
+    let looked = look_at_kinds(arguments, place, |report| {
         let ResourceFindings { title, checks, .. } = &report;
         verdict.kinds.push(KindVerdict::new(&title.kind, checks));
         tell(report);
@@ -104,11 +112,13 @@ pub(super) async fn look(
 
 async fn look_at_kinds(
     arguments: &EnvironmentArgs,
-    egress: EgressPolicy,
+    (egress, proxies): (EgressPolicy, &ProxyArgs),
     mut tell: impl FnMut(ResourceFindings),
 ) -> anyhow::Result<CommandVerdict> {
     let server = arguments.read()?;
-    let network = Network::new(egress);
+    let proxies = proxies.vouched_for(server.proxies.clone())?;
+    let network = SharedNetwork::new(egress).trusting(server.authorities.system.clone()).behind(proxies);
+    let network = Arc::new(network).seen_from_here();
     let directory =
         examine::<LdapConfig>(&server, server.authorities.for_directory.as_deref(), &network).await;
     let added = server.authorities.added.as_deref();
@@ -123,6 +133,7 @@ async fn look_at_kinds(
     }
     let mut general = vec![server.authorities.finding()];
     general.extend(remarks_on_server(&server.found));
+    general.extend(server.proxies.remarks().iter().map(|remark| remark_on_proxies(remark)));
     let mut worst = CommandVerdict::Passed;
     for (kind, findings) in [("Environment", general)].into_iter().chain(kinds) {
         let title = Title { kind: kind.to_owned(), namespace: String::new(), name: String::new() };

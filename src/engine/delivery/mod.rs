@@ -19,6 +19,7 @@ mod error;
 mod handover;
 mod messages;
 mod plan;
+mod proxy_matches;
 mod requeue;
 mod revisions;
 mod rollback;

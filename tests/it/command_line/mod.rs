@@ -12,4 +12,4 @@ mod rendering;
 mod settings;
 mod terminal;
 mod values;
-mod verdicts;
+pub mod verdicts;
