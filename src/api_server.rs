@@ -5,6 +5,7 @@ pub mod addresses;
 mod clock;
 mod cluster;
 mod load;
+mod proxied;
 mod requests;
 
 pub use clock::Now;
@@ -33,7 +34,7 @@ use kube::{
     client::{Body, ClientBuilder},
 };
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
-use tower::{BoxError, Service, layer::layer_fn};
+use tower::{BoxError, Layer, Service};
 
 use self::{
     load::Sent,
@@ -47,21 +48,18 @@ pub const READ_LIMIT: Duration = Duration::from_secs(20);
 /// The time limit for a write. The API server gives an admission webhook up to 30 seconds.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(35);
 
-/// Makes a client whose requests end within these limits.
+/// Makes a client whose requests end within these limits. They go through the proxy that the configuration names, if it
+/// names one.
 ///
 /// The client does not retry requests: the caller knows better how often to try, and reports what the API server
 /// said.
 pub fn client(mut config: Config, writes: &Writes, requests: &Requests) -> kube::Result<Client> {
     config.default_retry = false;
-    let (writes, requests) = (writes.clone(), requests.clone());
-    let layer = layer_fn(move |inner| Limited {
-        inner,
-        writes: writes.clone(),
-        requests: requests.clone(),
-        read: READ_LIMIT,
-        write: WRITE_LIMIT,
-    });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+    let layer = Limits { writes: writes.clone(), requests: requests.clone() };
+    match config.proxy_url.take() {
+        None => Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build()),
+        Some(proxy) => Ok(proxied::builder(&config, &proxy)?.with_layer(&layer).build()),
+    }
 }
 
 /// Counts the writes that have been sent but not answered yet, and learns from the answers what the API server can
@@ -102,6 +100,27 @@ impl Drop for Write {
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {0:?}")]
 struct NoAnswer(Duration);
+
+/// Gives each request of a service its time limit.
+struct Limits {
+    writes: Writes,
+    requests: Requests,
+}
+
+impl<S> Layer<S> for Limits {
+    type Service = Limited<S>;
+
+    fn layer(&self, inner: S) -> Limited<S> {
+        let Self { writes, requests } = self;
+        Limited {
+            inner,
+            writes: writes.clone(),
+            requests: requests.clone(),
+            read: READ_LIMIT,
+            write: WRITE_LIMIT,
+        }
+    }
+}
 
 /// A service with a time limit for each request.
 struct Limited<S> {

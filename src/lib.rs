@@ -15,7 +15,7 @@
 //!   is ours and becomes a retry; a [`Sensitive`](sensitive::Sensitive) is nobody's to read.
 //! - [`engine`]: the pipeline that every kind shares, on one screen in
 //!   [`engine::reconcile`]. It knows kinds only through the [`Kind`](engine::Kind) trait.
-//! - [`net`]: connections to the outside, one way for all: resolve, permit, connect, encrypt. Names are looked up as
+//! - [`net`]: connections to the outside, one way for all: resolve, permit, connect (perhaps through a proxy), encrypt. Names are looked up as
 //!   the pods of the resource's namespace do, and certificates are judged as Go judges them.
 //! - [`instance`]: W&B Server as programs talk to it, and the judgement of its answers.
 //! - [`workloads`]: the workloads that published values are delivered to, and what becomes of a rollout.
@@ -29,7 +29,8 @@
 //! No folder needs one that needs it, the engine knows no kind, and a type is defined once: `tests/it/house.rs` says so.
 //! Further places:
 //!
-//! - [`import`]: from the settings of a running server back to the resources that say the same.
+//! - [`import`]: from the settings of a running server back to the resources that say the same, or to their checks.
+//! - [`probe`]: checks from a pod like the server's: the pod, and the verdict that it leaves.
 //! - [`cli`]: the command line. `check` runs the engine's own steps without a cluster.
 //!
 //! Outside of `src`: `charts` has the Helm chart, whose definitions this crate generates and whose default
@@ -98,6 +99,12 @@
 //! - A connection goes to an address that the egress policy has seen, and no redirect is followed.
 //!   Tests: `engine::checking::an_address_that_egress_forbids_is_never_connected_to`,
 //!   `oidc::documents::a_redirect_is_told_and_not_followed`.
+//! - Behind a proxy, what can be looked up is judged before the proxy is asked, and what the egress policy refuses is not
+//!   asked for. Proxies are read as Go reads them, LDAP and the pod's own API server are reached directly, and a proxy's
+//!   credentials go to nobody else.
+//!   Tests: `proxies::egress::forbidden_addresses_and_names_are_not_asked_of_a_proxy`,
+//!   `proxies::settings::the_variables_are_read_as_go_reads_them`,
+//!   `proxies::checks::through_a_proxy_that_wants_credentials`.
 //! - Secrets and ConfigMaps are watched as metadata; their contents are read at use and kept only
 //!   as the values that were verified last.
 //!   Tests: `engine::requests::secrets_and_config_maps_are_watched_as_metadata_and_read_by_name`.
@@ -159,6 +166,7 @@ pub mod net;
 pub mod oidc;
 pub mod open_files;
 pub mod operator;
+pub mod probe;
 pub mod problem;
 pub mod quoting;
 pub mod references;

@@ -19,7 +19,7 @@ use crate::{
         look_for_namespace, metrics::Metrics, run_controller, watch_references, watch_targets,
     },
     leader::Election,
-    net::{EgressPolicy, SharedNetwork},
+    net::{EgressPolicy, Proxies, SharedNetwork},
     server::{self, Readiness},
     workloads::Target,
 };
@@ -31,6 +31,8 @@ pub struct Options {
     pub scopes: Vec<WatchScope>,
     /// The networks to which connections are allowed, whatever addresses they contain.
     pub allow_egress: Vec<IpNet>,
+    /// The proxies on the way to providers, issuers and W&B Server.
+    pub proxies: Proxies,
     /// The number of concurrent runs of one kind, not counting those that have been waiting for an answer for more
     /// than a second.
     pub concurrency: u16,
@@ -61,8 +63,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Runs until the token is cancelled. An error means that the process could not start or lost its leadership.
 pub async fn operate(config: Config, options: Options, stopping: CancellationToken) -> anyhow::Result<()> {
     let listener = server::listen(options.metrics_address).await?;
-    let network =
-        Arc::new(SharedNetwork::new(EgressPolicy::Pending { allowed: options.allow_egress.clone() }));
+    let policy = EgressPolicy::Pending { allowed: options.allow_egress.clone() };
+    let network = Arc::new(SharedNetwork::new(policy).behind(options.proxies.clone()));
     let namespace = config.default_namespace.clone();
     // The writes of runs are counted, because the Lease may be given up only when none of them can still be
     // performed.

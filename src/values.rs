@@ -6,7 +6,7 @@ use crate::{net::CaBundle, sensitive::Sensitive};
 
 /// The environment variables of one setting in the two dialects of W&B Server (`wandb/local` and the split
 /// services).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Env {
     /// The name that W&B documents for the `wandb/local` image.
     pub local: Option<&'static str>,

@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 use wandb_auth_operator::{
     engine::{Waits, WatchScope},
+    net::Proxies,
     operator::{LeaderElection, Options, operate},
 };
 
@@ -32,6 +33,7 @@ impl InProcessOperator {
             scopes: vec![WatchScope::Namespace(namespace.to_owned())],
             // Without this it would refuse to connect to loopback addresses.
             allow_egress: vec!["127.0.0.0/8".parse()?],
+            proxies: Proxies::default(),
             concurrency: 64,
             waits: Waits { deletion: Duration::from_mins(10), failure: Duration::from_mins(1) },
             metrics_address: ([127, 0, 0, 1], 0).into(),

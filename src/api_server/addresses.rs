@@ -64,7 +64,9 @@ impl Known {
 /// Updates the network's policy with the current addresses of the API server. This never returns.
 pub async fn keep_current(config: Config, client: Client, network: Arc<SharedNetwork>, allowed: Vec<IpNet>) {
     let service = service();
-    let mut known = Known::default();
+    // Behind a proxy, the name may be known to the proxy only: no resource leads there directly then.
+    let resolved = config.proxy_url.as_ref().map(|_| BTreeSet::new());
+    let mut known = Known { resolved, ..Known::default() };
     loop {
         known.resolve(resolve(&config).await);
         match client.list_core_api_versions().await {

@@ -8,9 +8,11 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    CommandVerdict,
+    CommandVerdict, EnvironmentArgs,
     dyn_resource::{CheckSurroundings, CheckedResource, Title},
+    from_environment,
     manifests::Manifests,
+    proxies::{ProxyArgs, complain},
     references::References,
     sources::SourceArgs,
     tally::Tally,
@@ -25,9 +27,13 @@ use crate::{
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
+#[command(mut_arg("files", |files| files.required(false).required_unless_present("from_environment")))]
 pub struct CheckArguments {
     #[command(flatten)]
     sources: SourceArgs,
+
+    #[command(flatten)]
+    environment: EnvironmentArgs,
 
     /// Refuse the addresses that the controller refuses.
     #[arg(long)]
@@ -36,6 +42,9 @@ pub struct CheckArguments {
     /// With --enforce-egress: network that is allowed anyway; may be repeated.
     #[arg(long, value_name = "CIDR", requires = "enforce_egress")]
     allow_egress: Vec<IpNet>,
+
+    #[command(flatten)]
+    proxies: ProxyArgs,
 
     /// How findings are printed.
     #[arg(short = 'o', long, value_enum, default_value_t = Output::Tree)]
@@ -84,19 +93,26 @@ pub(super) struct ObstacleReport {
 
 /// Checks every resource and prints what was found; the worst one decides how it ended.
 pub(super) async fn check(arguments: &CheckArguments) -> anyhow::Result<CommandVerdict> {
-    let (references, manifests) = arguments.sources.read().await?;
-    let network = Arc::new(SharedNetwork::new(arguments.egress()));
     let mut reports = Vec::new();
     let mut tally = Tally::default();
     let layout = arguments.layout();
-    let worst = look(&references, &manifests, &network, |report, advice| match arguments.output {
+    let mut tell = |report: ResourceFindings, advice: Option<String>| match arguments.output {
         Output::Tree => {
             tally.add(&report);
             anstream::print!("{}", tree::draw(&report, advice.as_deref(), layout));
         }
         Output::Json | Output::Yaml => reports.push(report.with(layout.detail)),
-    })
-    .await?;
+    };
+    let worst = if arguments.environment.is_asked() {
+        let place = (arguments.egress(), &arguments.proxies);
+        from_environment::look(&arguments.environment, place, |report| tell(report, None)).await?
+    } else {
+        let (references, manifests) = arguments.sources.read().await?;
+        let proxies = arguments.proxies.proxies()?;
+        complain(&proxies, |remark| eprintln!("warning: {remark}"));
+        let network = Arc::new(SharedNetwork::new(arguments.egress()).behind(proxies));
+        look(&references, &manifests, &network, tell).await?
+    };
     let mut output = anstream::stdout().lock();
     match arguments.output {
         Output::Tree => writeln!(output, "{}", styled(style_of(worst), tally))?,
@@ -168,7 +184,12 @@ impl ResourceFindings {
         Self { checks, durations_milliseconds, ..self }
     }
 
-    fn new(title: Title, origin: &str, verdict: CommandVerdict, examined: CheckedResource) -> Self {
+    pub(super) fn new(
+        title: Title,
+        origin: &str,
+        verdict: CommandVerdict,
+        examined: CheckedResource,
+    ) -> Self {
         let verdict = verdict.as_str();
         let origin = origin.to_owned();
         match examined {

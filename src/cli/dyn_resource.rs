@@ -1,6 +1,6 @@
 //! The engine's own steps, for a resource whose kind is known only once a file was read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use kube::ResourceExt;
@@ -53,12 +53,21 @@ pub(super) struct CheckSurroundings<'a> {
     pub(super) cluster: Option<&'a Cluster>,
 }
 
-/// Kind, namespace and name.
+/// Kind, namespace and name. What was read of variables has only a kind.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Title {
     pub(super) kind: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) namespace: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) name: String,
+}
+
+impl fmt::Display for Title {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, namespace, name } = self;
+        if name.is_empty() { f.write_str(kind) } else { write!(f, "{kind} {namespace}/{name}") }
+    }
 }
 
 /// What kept the checks from running, and the condition that says so in a cluster.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use kube::Client;
 
 use super::{
     cluster,
@@ -29,7 +28,7 @@ impl References {
     pub(super) async fn from_cluster() -> anyhow::Result<(Self, String)> {
         let config = cluster::current().await.context("--from-cluster")?;
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config.clone())?;
+        let client = cluster::client(config.clone())?;
         Ok((Self::Cluster(Cluster::new(client, config)), namespace))
     }
 

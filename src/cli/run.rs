@@ -7,7 +7,10 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::cluster;
+use super::{
+    cluster,
+    proxies::{ProxyArgs, complain},
+};
 use crate::{
     api::Duration,
     engine::{MANAGER, Waits, WatchScope},
@@ -30,6 +33,9 @@ pub struct RunArguments {
     /// Network that the operator may connect to even if it is loopback, link-local or otherwise special; may be repeated.
     #[arg(long, value_name = "CIDR", env = "WANDB_AUTH_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<String>,
+
+    #[command(flatten)]
+    proxies: ProxyArgs,
 
     /// Resources of one kind that are worked on at a time. Namespaces share them fairly, and a resource that waits for an answer longer than a second does not count.
     #[arg(long, value_name = "N", env = "WANDB_AUTH_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
@@ -68,6 +74,10 @@ pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     telemetry::start(arguments.log_format);
     open_files::raise_limit();
     let mut options = arguments.options()?;
+    if options.proxies.settings.has_any() {
+        tracing::info!(proxies = %options.proxies.settings, "requests to servers of HTTP go through a proxy");
+    }
+    complain(&options.proxies, |remark| tracing::warn!("{remark}"));
     let config = tokio::select! {
         config = cluster::current() => config?,
         () = stopping.cancelled() => return Ok(()),
@@ -108,6 +118,7 @@ impl RunArguments {
         Ok(Options {
             scopes,
             allow_egress,
+            proxies: self.proxies.proxies()?,
             concurrency: self.concurrency,
             waits: Waits { deletion: self.deletion_patience.get(), failure: self.failure_patience.get() },
             metrics_address: self.metrics_address,

@@ -4,7 +4,6 @@ use anstyle::Style;
 
 use super::{
     check::ResourceFindings,
-    dyn_resource::Title,
     terminal::{BAD, DOUBTFUL, FAINT, GOOD, TITLE, styled, wrapped},
 };
 use crate::api::{CheckResult, CheckStatus, Reason};
@@ -64,8 +63,7 @@ pub(super) fn draw(report: &ResourceFindings, advice: Option<&str>, layout: Layo
     if lines.is_empty() {
         return String::new();
     }
-    let Title { kind, namespace, name } = &report.title;
-    let title = format!("{}  ({})", styled(TITLE, format!("{kind} {namespace}/{name}")), report.origin);
+    let title = format!("{}  ({})", styled(TITLE, &report.title), report.origin);
     [title].into_iter().chain(lines).collect::<Vec<_>>().join("\n") + "\n"
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{CheckContext, Checked, Env, EventDraft, Inputs, Reference, Report, TargetSharing, Values};
 use crate::{
     api::{AuthResource, CheckName, Reason},
-    net::{Login, Trust},
+    net::{HttpServer, Login, Trust},
     problem::Problem,
     workloads::Environment,
 };
@@ -105,6 +105,11 @@ pub trait Kind: AuthResource {
         context: &CheckContext<'_>,
         report: &mut Report,
     ) -> impl Future<Output = Self::Evidence> + Send;
+
+    /// The server of HTTP to which the target's server connects as the checks do, if there is one.
+    fn http_server(&self) -> Option<HttpServer> {
+        None
+    }
 
     /// The findings about the spec that follow from the settings of the target.
     fn check_target(&self, _environment: &Environment) -> Vec<(CheckName, Checked)> {

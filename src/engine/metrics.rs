@@ -131,7 +131,9 @@ impl Metrics {
     fn show(&self, resource: &ResourceLabels, findings: &Findings) {
         let show = |finding: &Finding| {
             let name = match finding.name {
-                CheckName::TestUser(_) | CheckName::Sample(_) => Cow::Owned(finding.name.to_string()),
+                CheckName::TestUser(_) | CheckName::Sample(_) | CheckName::Variable(_) => {
+                    Cow::Owned(finding.name.to_string())
+                }
                 _ => Cow::Borrowed(finding.name.family()),
             };
             (name, finding.result.into())

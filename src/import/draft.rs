@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{FoundEnvironment, Loss, NewSecretKey, Recovery, VariableSource};
+use super::{
+    FoundEnvironment, Hole, Loss, NewSecretKey, Recovery, Setting, StandIn, VariableSource, recovery::boolean,
+};
 use crate::{
     api::{GROUP, VERSION},
     engine::{Env, Fetched, Kind, ObjectKey, Prepared, prepare},
@@ -16,6 +18,24 @@ use crate::{
 pub trait Recoverable: Kind {
     /// Whether the environment contains settings of this kind.
     fn is_configured(found: &FoundEnvironment) -> bool;
+
+    /// Whether somebody meant the environment to contain settings of this kind, although the ones without which it
+    /// cannot work may be missing.
+    fn is_meant(found: &FoundEnvironment) -> bool {
+        Self::is_configured(found)
+    }
+
+    /// The fields of the spec, each with the setting as which it is published.
+    const FIELDS: &'static [(&'static str, Env)];
+
+    /// What a spec has in the place of fields that the environment does not give.
+    const STAND_INS: &'static [StandIn];
+
+    /// Variables that W&B Server does not read, and that are taken for settings of this kind.
+    const UNREAD: &'static [&'static str] = &[];
+
+    /// What a person must know about a field that no variable of the server gives, if there is one.
+    const UNSAID: Option<&'static str> = None;
 
     /// Finds the fields of the spec.
     fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>);
@@ -51,7 +71,7 @@ pub struct ResourceDraft {
     /// The resource itself.
     pub manifest: Value,
     /// What a person must add to the resource before it can be applied. It is usually empty.
-    pub holes: Vec<String>,
+    pub holes: Vec<Hole>,
     /// The keys of Secrets that must be created before the resource is applied.
     pub made: Vec<NewSecretKey>,
     /// The variables that the resource cannot express.
@@ -68,14 +88,11 @@ pub fn draft<K: Recoverable>(
     if !K::is_configured(found) {
         return None;
     }
-    let mut recovery = Recovery::new(identity.name, identity.objects);
-    recovery.notes = disagreements::<K>(found);
-    K::recover(found, &mut recovery);
-    let mut manifest = manifest::<K>(found, identity, &recovery);
+    let (mut manifest, mut recovery) = recovered::<K>(found, identity);
     if recovery.holes.is_empty()
         && let Some(complaint) = complaint::<K>(&manifest)
     {
-        recovery.holes.push(complaint);
+        recovery.holes.push(Hole::Refused(complaint));
     }
     for (field, value, names) in std::mem::take(&mut recovery.optional) {
         put(&mut manifest, field, value);
@@ -98,6 +115,24 @@ pub fn draft<K: Recoverable>(
     let Recovery { holes, made, losses, notes, .. } = recovery;
     let kind = K::kind(&()).into_owned();
     Some(ResourceDraft { kind, environment: K::ENVIRONMENT, manifest, holes, made, losses, notes })
+}
+
+/// The fields that are found, and the resource with those that every resource has.
+pub(super) fn recovered<'a, K: Recoverable>(
+    found: &FoundEnvironment,
+    identity: ResourceIdentity<'a>,
+) -> (Value, Recovery<'a>) {
+    let mut recovery = Recovery::new(identity.name, identity.objects);
+    recovery.notes = disagreements::<K>(found)
+        .map(|(first, other)| {
+            format!(
+                "{} and {} have different values. This server reads {} first, so that value was taken; the other one is not carried over.",
+                first.name, other.name, first.name
+            )
+        })
+        .collect();
+    K::recover(found, &mut recovery);
+    (manifest::<K>(found, identity, &recovery), recovery)
 }
 
 fn manifest<K: Kind>(
@@ -142,20 +177,20 @@ fn is_of(secret: &str, published: &str) -> bool {
     })
 }
 
-fn put(manifest: &mut Value, field: &str, value: Value) {
+pub(super) fn put(manifest: &mut Value, field: &str, value: Value) {
     if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
         spec.insert(field.to_owned(), value);
     }
 }
 
-fn take_out(manifest: &mut Value, field: &str) {
+pub(super) fn take_out(manifest: &mut Value, field: &str) {
     if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove(field);
     }
 }
 
 /// The problem of the resource, judged without the objects to which it refers.
-fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
+pub(super) fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
     let object = match K::deserialize(manifest) {
         Ok(object) => object,
         Err(error) => return Some(error.to_string()),
@@ -166,25 +201,23 @@ fn complaint<K: Kind>(manifest: &Value) -> Option<String> {
     }
 }
 
-/// Describes settings that have different values under their names. The server reads only one of them.
-fn disagreements<K: Kind>(found: &FoundEnvironment) -> Vec<String> {
-    let all = K::ENVIRONMENT.iter().filter_map(|env| {
+/// The settings that have different values under their names: the one that the server reads first, and another one.
+pub(super) fn disagreements<K: Kind>(
+    found: &FoundEnvironment,
+) -> impl Iterator<Item = (Setting<'_>, Setting<'_>)> {
+    K::ENVIRONMENT.iter().filter_map(|env| {
         let first = found.setting(*env)?;
-        let other = found.settings(*env).find(|other| {
-            let differs = other.text().zip(first.text()).is_some_and(|(other, first)| other != first);
-            differs && !other.text().is_some_and(|text| is_same(text, first.text()))
-        })?;
-        Some(format!(
-            "{} and {} have different values. This server reads {} first, so that value was taken; the other one is not carried over.",
-            first.name, other.name, first.name
-        ))
-    });
-    all.collect()
+        let differs = |other: &Setting<'_>| {
+            other.text().zip(first.text()).is_some_and(|(other, first)| !is_same(other, first))
+        };
+        Some((first, found.settings(*env).find(differs)?))
+    })
 }
 
-/// Whether both texts mean the same. A number of hours is written with or without `h`.
-fn is_same(text: &str, other: Option<&str>) -> bool {
-    other.is_some_and(|other| text.trim_end_matches('h') == other.trim_end_matches('h'))
+/// Whether both texts mean the same. A number of hours is written with or without `h`, and Go reads `1` as true.
+fn is_same(text: &str, other: &str) -> bool {
+    text.trim_end_matches('h') == other.trim_end_matches('h')
+        || boolean(text).is_some_and(|is_on| boolean(other) == Some(is_on))
 }
 
 impl FoundEnvironment {

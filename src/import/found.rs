@@ -1,6 +1,6 @@
 //! The environment of the container that runs the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EntryOrigin, EnvironmentEntry, Installation, ServerShape, expansion::expand};
 use crate::{
@@ -49,8 +49,9 @@ pub struct Setting<'a> {
     pub variable: &'a Variable,
 }
 
-/// The variables with the address at which people open W&B, in the order of preference.
-const HOSTS: [&str; 3] = ["HOST", "GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"];
+/// The address at which people open W&B, in the order of preference. No kind publishes it.
+pub const HOST: Env =
+    Env { local: Some("HOST"), split: &["GORILLA_FRONTEND_HOST", "GORILLA_FILE_HOST"], field: None };
 
 /// Resolves the environment of an installation with the objects to which it refers.
 pub fn resolve(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -> FoundEnvironment {
@@ -71,11 +72,7 @@ pub fn resolve(subject: &Installation, objects: &BTreeMap<ObjectKey, Fetched>) -
             }
         }
     }
-    let in_variable =
-        |name: &&str| variables.get(*name)?.value.as_ref().map(|value| value.expose().to_owned());
-    let host = subject.host.clone().or_else(|| HOSTS.iter().find_map(in_variable));
-    let shape = subject.shape.unwrap_or_else(|| by_names(&variables));
-    FoundEnvironment { shape, host: host.filter(|host| !host.is_empty()), variables, token_issuer: None }
+    FoundEnvironment::of(variables, subject.shape, subject.host.clone())
 }
 
 /// The variable that an entry defines; `None` if the entry is optional and the key to which it refers does not
@@ -110,6 +107,15 @@ fn variable(
     }
 }
 
+/// The words by which the names of sign-in settings are recognized.
+const MARKS: [&str; 6] = ["OIDC", "LDAP", "SSO", "SAML", "FEDERATED", "AUTH_METHOD"];
+
+fn is_about_sign_in(name: &str) -> bool {
+    MARKS
+        .iter()
+        .any(|mark| name.split('_').any(|word| word == *mark) || name.ends_with(mark) && mark.contains('_'))
+}
+
 /// Whether Kubernetes may define a variable of this name for a Service.
 fn is_of_service(name: &str) -> bool {
     ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| name.contains(part))
@@ -135,6 +141,28 @@ fn by_names(variables: &BTreeMap<String, Variable>) -> ServerShape {
 }
 
 impl FoundEnvironment {
+    /// The environment with these variables. Without a shape, the names of the variables show it, and without a
+    /// host, their values.
+    pub fn of(
+        variables: BTreeMap<String, Variable>,
+        shape: Option<ServerShape>,
+        host: Option<String>,
+    ) -> Self {
+        let is_stated = |host: &String| !host.is_empty();
+        let in_variable = |name: &'static str| {
+            variables.get(name)?.value.as_ref().map(|value| value.expose().to_owned()).filter(is_stated)
+        };
+        let host = host.filter(is_stated).or_else(|| HOST.names().find_map(in_variable));
+        let shape = shape.unwrap_or_else(|| by_names(&variables));
+        Self { shape, variables, host, token_issuer: None }
+    }
+
+    /// The names of variables that look like settings of how people log in, and that none of these settings has.
+    pub fn unknown_names<'a>(&'a self, known: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a str> {
+        let names = self.variables.keys().map(String::as_str);
+        names.filter(|name| is_about_sign_in(name) && !is_of_service(name) && !known.contains(name))
+    }
+
     /// The setting under the first of its names that has a value, in the order in which this shape of the server
     /// reads them.
     pub fn setting(&self, env: Env) -> Option<Setting<'_>> {
@@ -161,6 +189,11 @@ impl FoundEnvironment {
             ServerShape::Local => env.local.or_else(|| env.split.first().copied()),
             ServerShape::Split => env.split.first().copied().or(env.local),
         }
+    }
+
+    /// The name under which the setting has a value, or else the one that the server reads first.
+    pub fn name_of(&self, env: Env) -> &'static str {
+        self.setting(env).map(|setting| setting.name).or_else(|| self.first_name(env)).unwrap_or_default()
     }
 
     /// Whether the setting has a value under any of its names.

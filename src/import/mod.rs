@@ -4,7 +4,7 @@
 //! values of a [`chart`]. [`resolve`] makes a [`FoundEnvironment`] of it, which is the environment of the server's
 //! container. Each kind turns that into a [`Recovery`] (`render::inverse` in the folder of the kind, which uses the
 //! kind's own table of names), and [`draft`] makes the resource. [`plan_of`] does the same for values that were
-//! published before.
+//! published before, and [`checkable`] for those that a running server has, as far as they can be checked.
 //!
 //! Invariants:
 //!
@@ -13,21 +13,30 @@
 
 mod certificates;
 pub mod chart;
+mod checkable;
 mod draft;
 mod expansion;
 mod found;
+mod imaginary;
 pub mod layers;
 mod read_back;
 mod recovery;
+mod remarks;
 pub mod resource;
 #[cfg(test)]
 pub(crate) mod samples;
+mod server;
+mod stand_in;
 mod subject;
+mod wording;
 pub mod workload;
 
 pub use certificates::{Authorities, CertificatePlace, Certificates, TrustPurpose};
+pub use checkable::{CheckableSettings, checkable};
 pub use draft::{Comparison, Recoverable, ResourceDraft, ResourceIdentity, draft};
-pub use found::{FoundEnvironment, Setting, Variable, VariableSource, resolve};
+pub use found::{FoundEnvironment, HOST, Setting, Variable, VariableSource, resolve};
 pub use read_back::plan_of;
-pub use recovery::{BIND, CLIENT, Flag, Loss, NewSecretKey, Recovery, made_names};
+pub use recovery::{BIND, CLIENT, Flag, Hole, Loss, NewSecretKey, Recovery, made_names};
+pub use server::{remark_on_proxies, remarks_on_server};
+pub use stand_in::{SettingNeed, StandIn};
 pub use subject::{EntryOrigin, EnvironmentEntry, Installation, ServerShape};

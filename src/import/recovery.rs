@@ -1,13 +1,14 @@
 //! Collects the fields of a spec, as a kind finds them in an environment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Value, json};
 
-use super::{FoundEnvironment, Setting, VariableSource, subject::secret};
+use super::{FoundEnvironment, Setting, VariableSource, remarks::remark, subject::secret};
 use crate::{
-    api::KeyReference,
-    engine::{Env, Fetched, ObjectKey},
+    api::{CheckResult, KeyReference, Reason},
+    engine::{Env, Fetched, Finding, ObjectKey},
+    problem::quote_exactly,
     sensitive::Sensitive,
 };
 
@@ -17,10 +18,34 @@ pub struct Recovery<'a> {
     objects: &'a BTreeMap<ObjectKey, Fetched>,
     pub(super) required: Vec<(&'static str, Value)>,
     pub(super) optional: Vec<(&'static str, Value, Vec<&'static str>)>,
-    pub(super) holes: Vec<String>,
+    pub(super) holes: Vec<Hole>,
     pub(super) losses: Vec<Loss>,
     pub(super) made: Vec<NewSecretKey>,
     pub(super) notes: Vec<String>,
+    pub(super) remarks: Vec<Finding>,
+}
+
+/// What a person must add to a resource before it can be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hole {
+    /// No variable gives the value of a field that every resource has.
+    Unknown {
+        /// The field of the spec.
+        field: &'static str,
+        /// What a person must write there.
+        wanted: String,
+    },
+    /// The operator would not accept the resource, for this reason.
+    Refused(String),
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { field, wanted } => write!(f, "spec.{field} is not known: write {wanted}"),
+            Self::Refused(complaint) => f.write_str(complaint),
+        }
+    }
 }
 
 /// A setting that no field can express.
@@ -74,6 +99,15 @@ fn candidates(base: &str, purpose: &str) -> impl Iterator<Item = ObjectKey> {
     std::iter::once(first).chain(others).map(|name| secret(&name))
 }
 
+/// The boolean value of a text, as Go reads it (`strconv.ParseBool`).
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 impl<'a> Recovery<'a> {
     /// An empty recovery. The names of new objects begin with `base`.
     pub(super) fn new(base: &'a str, objects: &'a BTreeMap<ObjectKey, Fetched>) -> Self {
@@ -86,6 +120,7 @@ impl<'a> Recovery<'a> {
             losses: Vec::new(),
             made: Vec::new(),
             notes: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -93,7 +128,7 @@ impl<'a> Recovery<'a> {
     /// must write.
     pub fn require(&mut self, field: &'static str, value: Option<Value>, wanted: &str) {
         if value.is_none() {
-            self.holes.push(format!("spec.{field} is not known: write {wanted}"));
+            self.holes.push(Hole::Unknown { field, wanted: wanted.to_owned() });
         }
         self.required.push((field, value.unwrap_or_else(|| json!(format!("<{wanted}>")))));
     }
@@ -106,6 +141,23 @@ impl<'a> Recovery<'a> {
     /// Records a variable that no field can express.
     pub fn lose(&mut self, name: &str, why: impl Into<String>) {
         self.losses.push(Loss { name: name.to_owned(), why: why.into() });
+    }
+
+    /// Records what W&B Server makes of a variable, where that may not be what is meant. It concerns those who have
+    /// the server, and no resource.
+    pub fn remark(&mut self, name: &str, result: CheckResult, reason: Reason, message: impl Into<String>) {
+        self.remarks.push(remark(name, result, reason, message));
+    }
+
+    /// Records a variable with a value that W&B Server cannot read, and that no field can express. `seen` says what
+    /// the value is not, and `wanted` what to write.
+    pub fn misread(&mut self, name: &str, value: &str, seen: &str, wanted: &str) {
+        self.lose(name, format!("its value is {seen}"));
+        let message = format!(
+            "{name} is \"{}\", which is {seen}, so W&B Server cannot read it. Write {wanted}.",
+            quote_exactly(value)
+        );
+        self.remark(name, CheckResult::Failed, Reason::VariableMalformed, message);
     }
 
     /// Records what a person should know.
@@ -137,6 +189,8 @@ impl<'a> Recovery<'a> {
         let (name, url) = self.text(found, env)?;
         if url.contains('@') {
             self.lose(name, "it holds a user's name, which no address here has");
+            let message = format!("{name} holds a user's name. Write the address alone, without it.");
+            self.remark(name, CheckResult::Failed, Reason::VariableMalformed, message);
             return None;
         }
         Some(url)
@@ -147,15 +201,12 @@ impl<'a> Recovery<'a> {
         if !found.is_set(env) {
             return Flag::Unset;
         }
-        match self.text(found, env) {
-            Some((_, "1" | "t" | "T" | "TRUE" | "true" | "True")) => Flag::Known(true),
-            Some((_, "0" | "f" | "F" | "FALSE" | "false" | "False")) => Flag::Known(false),
-            Some((name, _)) => {
-                self.lose(name, "its value is neither true nor false");
-                Flag::Unknown
-            }
-            None => Flag::Unknown,
-        }
+        let Some((name, text)) = self.text(found, env) else { return Flag::Unknown };
+        let Some(is_on) = boolean(text) else {
+            self.misread(name, text, "neither true nor false", "true or false");
+            return Flag::Unknown;
+        };
+        Flag::Known(is_on)
     }
 
     /// A reference to the Secret that contains the setting, or to one that must be created for it.

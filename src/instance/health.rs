@@ -6,7 +6,7 @@ use super::{BaseUrl, ServerRefusal, answer::Answer};
 use crate::{
     api::Reason,
     engine::Checked,
-    net::{Duplex, HttpRequest, Meter, exchange},
+    net::{HttpConnection, HttpRequest, Meter, exchange},
     sensitive::Redactor,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 /// that path itself.
 pub async fn health(
     base_url: &BaseUrl,
-    connection: Box<dyn Duplex>,
+    connection: HttpConnection,
     meter: &Meter,
 ) -> Result<Checked, ServerRefusal> {
     let url = base_url.health_url();

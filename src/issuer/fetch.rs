@@ -23,7 +23,7 @@ pub(crate) async fn fetch(
 ) -> Result<Arc<HttpResponse>, Problem> {
     let network = http.network;
     let endpoint = endpoint_of(url)?;
-    network.permit(&endpoint, network.resolve_once(&endpoint).await?).await?;
+    network.admit(url).await?;
     let key = RequestKey {
         url: url.clone(),
         host: network.identity(&endpoint.host),

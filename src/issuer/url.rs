@@ -7,7 +7,7 @@ use url::Url;
 use crate::{
     api::Reason,
     engine::Checked,
-    net::{self, Endpoint},
+    net::{self, Endpoint, HttpScheme, HttpServer},
     problem::{Problem, quote},
 };
 
@@ -73,6 +73,11 @@ impl Issuer {
     /// The host and port to connect to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The server, with the scheme by which it is asked.
+    pub fn server(&self) -> HttpServer {
+        HttpServer { scheme: HttpScheme::of(&self.url), endpoint: self.endpoint.clone() }
     }
 
     /// Checks that the document's issuer is this one. The problem does not recommend another issuer, because only a

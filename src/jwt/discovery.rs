@@ -9,7 +9,7 @@ use crate::{
     api::{CheckName, Reason},
     engine::{self, Checked, Report},
     issuer::{self, Document, Issuer, expect_issuer},
-    net::{Duplex, HttpClient, Lasting, Recency},
+    net::{HttpClient, HttpConnection, Lasting, Recency},
     problem::{Problem, quote},
 };
 
@@ -33,7 +33,7 @@ const LEAST: Duration = Duration::from_millis(500);
 async fn fetch(
     plan: &JwtPlan,
     http: HttpClient<'_>,
-    connection: Box<dyn Duplex>,
+    connection: HttpConnection,
 ) -> Result<Checked<Document>, Problem> {
     let issuer = &plan.settings.issuer;
     let (usual, older) = (issuer.well_known_url(), issuer.older_well_known_url());

@@ -40,7 +40,7 @@ use crate::{
         TargetSharing, Values,
     },
     import,
-    net::{CaBundle, Recency, Trust},
+    net::{CaBundle, HttpServer, Recency, Trust},
     problem::Problem,
     sensitive::Sensitive,
 };
@@ -134,6 +134,10 @@ impl Kind for JwtIssuer {
 
     fn render(plan: &JwtPlan, _: &Option<Vec<KeyStatus>>, _: &RenderContext<'_>) -> Option<Values> {
         Some(render::render(plan))
+    }
+
+    fn http_server(&self) -> Option<HttpServer> {
+        self.parse().ok().map(|settings| settings.issuer.server())
     }
 
     fn join(values: &[Values]) -> Values {

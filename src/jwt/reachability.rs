@@ -1,14 +1,14 @@
 //! Checks whether W&B Server can reach the keys if it runs in another network.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use url::Url;
 
 use crate::{
     api::Reason,
     engine::Checked,
-    net::{self, Host, Network},
-    problem::quote,
+    net::{self, Endpoint, Host, HttpScheme, Network},
+    problem::{Problem, quote},
 };
 
 /// Judges the host of the key set's URL. It is unknown where W&B Server runs, so this check only warns.
@@ -22,8 +22,16 @@ pub(super) async fn check(url: &Url, network: &Network) -> Checked {
         Host::Name(name) if is_cluster_name(name) => Some("a name that only the cluster's own DNS knows"),
         // The message names only the kind of address, because the addresses themselves may change with each
         // look-up.
-        Host::Name(_) | Host::Address(_) => match network.resolve(&endpoint).await {
-            Ok(addresses) => addresses.iter().find_map(|address| private(address.ip())),
+        Host::Name(_) | Host::Address(_) => match addresses(url, &endpoint, network).await {
+            Ok(Some(addresses)) => addresses.iter().find_map(|address| private(address.ip())),
+            Ok(None) => {
+                return Checked::passed(
+                    (),
+                    format!(
+                        "{shown} is not known to the cluster's DNS; the keys came through a proxy, so it is known elsewhere."
+                    ),
+                );
+            }
             Err(problem) => return Checked::warning((), problem.reason, problem.message),
         },
     };
@@ -37,6 +45,18 @@ pub(super) async fn check(url: &Url, network: &Network) -> Checked {
             "The document's jwks_uri is at {shown}, {what}, as with the issuer of an EKS cluster seen from inside. That is enough if W&B Server runs in the same network; otherwise publish the keys at a public address."
         ),
     )
+}
+
+/// The addresses of the key set's host; `None` if only the proxy knows them.
+async fn addresses(
+    url: &Url,
+    endpoint: &Endpoint,
+    network: &Network,
+) -> Result<Option<Vec<SocketAddr>>, Problem> {
+    match network.proxy_for(HttpScheme::of(url), endpoint)? {
+        Some(_) => Ok(network.look_up_for_proxy(endpoint).await),
+        None => network.resolve(endpoint).await.map(Some),
+    }
 }
 
 /// Whether the name is that of a Service, or one that only a search list completes.

@@ -4,32 +4,40 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::{
+    StatusCode,
+    client::conn::http1::{self, SendRequest, handshake},
+};
 use hyper_util::rt::TokioIo;
 
 use super::{
-    Duplex, Endpoint, HttpRequest, HttpResponse, Meter, Network, Trust,
+    Duplex, Endpoint, HttpConnection, HttpRequest, HttpResponse, Meter, Network, Trust,
+    connection::RequestForm,
     http::{answered, message, spoilt, transport_problem},
+    proxy::answer::unauthorized,
 };
 use crate::problem::Problem;
 
-type Driver = Pin<Box<Connection<TokioIo<Box<dyn Duplex>>, Full<Bytes>>>>;
+type Driver = Pin<Box<http1::Connection<TokioIo<Box<dyn Duplex>>, Full<Bytes>>>>;
 
 /// A connection that has been, or will be, of use.
 pub(super) struct Conversation {
     sender: SendRequest<Full<Bytes>>,
     /// What moves the bytes; nothing once the connection is over.
     driver: Option<Driver>,
+    /// How its requests name what they ask for.
+    form: RequestForm,
     /// Whether it has had a request.
     has_begun: bool,
 }
 
 impl Conversation {
     /// The first of a connection.
-    pub(super) async fn begin(connection: Box<dyn Duplex>, host: &str) -> Result<Self, Problem> {
+    pub(super) async fn begin(connection: HttpConnection, host: &str) -> Result<Self, Problem> {
+        let HttpConnection { stream, form } = connection;
         let (sender, driver) =
-            handshake(TokioIo::new(connection)).await.map_err(|error| transport_problem(host, &error))?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)), has_begun: false })
+            handshake(TokioIo::new(stream)).await.map_err(|error| transport_problem(host, &error))?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)), form, has_begun: false })
     }
 
     /// Whether the other side may have closed it meanwhile, as it may between two requests.
@@ -61,11 +69,16 @@ impl Conversation {
     ) -> Result<HttpResponse, Problem> {
         self.has_begun = true;
         let host = request.url.authority().to_owned();
-        let message = message(request)?;
-        let Self { sender, driver, .. } = self;
+        let message = message(request, &self.form)?;
+        let Self { sender, driver, form, .. } = self;
         let answer = async {
             let answer =
                 sender.send_request(message).await.map_err(|error| transport_problem(&host, &error))?;
+            if let (RequestForm::Absolute { proxy, .. }, StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
+                (form, answer.status())
+            {
+                return Err(unauthorized(proxy, answer.headers()));
+            }
             answered(&host, answer, meter).await
         };
         // The answer itself tells when the connection breaks, except when that is before the request.

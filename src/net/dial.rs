@@ -176,16 +176,42 @@ pub fn permit(
         })
         .collect();
     match objection {
-        Some((ip, what)) if permitted.is_empty() => Err(Problem::new(
-            Reason::EgressDenied,
-            format!(
-                "{} leads to {ip}, {what}, which the operator does not connect to. If that is intended, start the operator with --allow-egress {ip}/{}.",
-                endpoint.host,
-                if ip.is_ipv4() { 32 } else { 128 },
-            ),
-        )),
+        Some(objection) if permitted.is_empty() => Err(denied(endpoint, objection)),
         _ => Ok(permitted),
     }
+}
+
+/// A problem if the policy objects to any of the addresses.
+pub(super) fn permit_all(
+    policy: &EgressPolicy,
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+) -> Result<(), Problem> {
+    let objection = addresses.iter().find_map(|&address| Some((address.ip(), policy.objection(address)?)));
+    objection.map_or(Ok(()), |objection| Err(denied(endpoint, objection)))
+}
+
+/// A problem if the policy objects to the name of a server whose addresses are not known.
+pub(super) fn permit_name(policy: &EgressPolicy, endpoint: &Endpoint) -> Result<(), Problem> {
+    let Host::Name(name) = &endpoint.host else { return Ok(()) };
+    let Some(what) = policy.objection_to_name(name) else { return Ok(()) };
+    Err(Problem::new(
+        Reason::EgressDenied,
+        format!(
+            "{name} is {what}, for which the operator does not ask a proxy. Name another server, or have the cluster's DNS know the name, so that its addresses decide."
+        ),
+    ))
+}
+
+fn denied(endpoint: &Endpoint, (ip, what): (IpAddr, &str)) -> Problem {
+    Problem::new(
+        Reason::EgressDenied,
+        format!(
+            "{} leads to {ip}, {what}, which the operator does not connect to. If that is intended, start the operator with --allow-egress {ip}/{}.",
+            endpoint.host,
+            if ip.is_ipv4() { 32 } else { 128 },
+        ),
+    )
 }
 
 /// The time after which the next address is tried beside the ones before (RFC 8305, section 5).

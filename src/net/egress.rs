@@ -5,6 +5,9 @@
 //! loopback, unspecified, multicast and broadcast) and to the Kubernetes API server are refused, unless the
 //! person who runs the operator lists their network (`--allow-egress`). Every other address is allowed. An IPv4
 //! address that is written inside an IPv6 address is judged as that IPv4 address.
+//!
+//! A proxy looks names up itself. What is known here of such a name is judged all the same; where nothing is known, names
+//! that stand for special addresses everywhere are refused.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -57,6 +60,46 @@ impl EgressPolicy {
             IpAddr::V4(ip) => special_v4(ip),
             IpAddr::V6(ip) => special_v6(ip),
         }
+    }
+
+    /// The reason to refuse a name whose addresses only a proxy knows; `None` if the proxy may be asked.
+    pub fn objection_to_name(&self, name: &str) -> Option<&'static str> {
+        match self {
+            Self::Enforced { .. } => special_name(name),
+            Self::Pending { .. } => {
+                Some("possibly a name of the Kubernetes API server, whose addresses are not known yet")
+            }
+            Self::Unrestricted => None,
+        }
+    }
+}
+
+/// What a name stands for that leads to a special address, or to the API server, wherever it is looked up.
+fn special_name(name: &str) -> Option<&'static str> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let is_or_is_below = |domain: &str| {
+        name.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    let machine = ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"];
+    let metadata = [
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+        "instance-data.ec2.internal",
+    ];
+    let labels: Vec<_> = name.split('.').collect();
+    if machine.into_iter().any(is_or_is_below) {
+        Some("a name of the machine itself")
+    } else if metadata.contains(&name.as_str()) {
+        Some("a name of cloud metadata")
+    } else if matches!(
+        labels.as_slice(),
+        ["kubernetes"] | ["kubernetes", "default"] | ["kubernetes", "default", "svc", ..]
+    ) {
+        Some("a name of the Kubernetes API server")
+    } else {
+        None
     }
 }
 
@@ -139,6 +182,29 @@ mod tests {
             "[64:ff9b::10.0.0.1]:443",
         ] {
             assert!(policy(&[]).objection(address.parse().unwrap()).is_some(), "{address}");
+        }
+    }
+
+    #[test]
+    fn refuses_names_that_mean_special_addresses_everywhere() {
+        for name in [
+            "localhost",
+            "a.Localhost.",
+            "metadata.google.internal",
+            "instance-data",
+            "kubernetes",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ] {
+            assert!(policy(&[]).objection_to_name(name).is_some(), "{name}");
+            assert_eq!(EgressPolicy::Unrestricted.objection_to_name(name), None, "{name}");
+        }
+        for name in ["login.example.com", "kubernetes.example.com", "mylocalhost", "metadata.example.com"] {
+            assert_eq!(policy(&[]).objection_to_name(name), None, "{name}");
+            assert!(
+                EgressPolicy::Pending { allowed: Vec::new() }.objection_to_name(name).is_some(),
+                "{name}"
+            );
         }
     }
 

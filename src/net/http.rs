@@ -15,8 +15,8 @@ use hyper::{
 use url::Url;
 
 use super::{
-    CaBundle, Duplex, Endpoint, Host, Meter, Network, Trust, connect, conversation::Conversation, encrypt,
-    ended_without_certificate, memory::parsed_size,
+    CaBundle, Endpoint, Host, HttpConnection, Meter, Network, Trust, connection::RequestForm,
+    conversation::Conversation, ended_without_certificate, memory::parsed_size,
 };
 use crate::{
     api::Reason,
@@ -73,22 +73,38 @@ impl HttpResponse {
 /// Sends one request on a fresh connection and reads the whole answer. The connection counts the memory for what
 /// is read, and the meter the memory for what is made of it.
 pub async fn exchange(
-    connection: Box<dyn Duplex>,
+    connection: HttpConnection,
     request: HttpRequest,
     meter: &Meter,
 ) -> Result<HttpResponse, Problem> {
     Conversation::begin(connection, request.url.authority()).await?.exchange(request, meter).await
 }
 
+/// The name of this program, as servers and proxies see it.
+pub(super) const USER_AGENT: &str = concat!("wandb-auth-operator/", env!("CARGO_PKG_VERSION"));
+
 /// The request as it is sent.
-pub(super) fn message(request: HttpRequest) -> Result<hyper::Request<Full<Bytes>>, Problem> {
+pub(super) fn message(
+    request: HttpRequest,
+    form: &RequestForm,
+) -> Result<hyper::Request<Full<Bytes>>, Problem> {
     let host = request.url.authority();
+    let target = path_and_query(&request.url);
+    let (target, authorization) = match form {
+        RequestForm::Origin => (target, None),
+        RequestForm::Absolute { authorization, .. } => {
+            (format!("{}://{host}{target}", request.url.scheme()), authorization.as_ref())
+        }
+    };
     let mut message = hyper::Request::builder()
         .method(request.method)
-        .uri(path_and_query(&request.url))
+        .uri(target)
         .header(header::HOST, host)
         .header(header::ACCEPT_ENCODING, "identity")
-        .header(header::USER_AGENT, concat!("wandb-auth-operator/", env!("CARGO_PKG_VERSION")));
+        .header(header::USER_AGENT, USER_AGENT);
+    if let Some(authorization) = authorization {
+        message = message.header(header::PROXY_AUTHORIZATION, authorization);
+    }
     for (name, value) in request.headers {
         message = message.header(name, value);
     }
@@ -239,7 +255,7 @@ impl HttpClient<'_> {
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let endpoint = endpoint_of(&request.url)?;
         if request.method != Method::GET {
-            return self.open(&request.url, &endpoint).await?.exchange(request, self.network.meter()).await;
+            return self.open(&request.url).await?.exchange(request, self.network.meter()).await;
         }
         let trust = self.trust_for(&request.url);
         while let Some(mut kept) = self.network.kept_for(&endpoint, trust) {
@@ -256,7 +272,7 @@ impl HttpClient<'_> {
                 }
             }
         }
-        let mut conversation = self.open(&request.url, &endpoint).await?;
+        let mut conversation = self.open(&request.url).await?;
         let response = conversation.exchange(request, self.network.meter()).await?;
         self.network.keep(endpoint, trust.cloned(), conversation);
         Ok(response)
@@ -264,22 +280,14 @@ impl HttpClient<'_> {
 
     /// Leaves a connection to the URL's server for the first request of this run. Its certificate came from the
     /// client's authorities, where the URL asks for TLS.
-    pub async fn leave(&self, url: &Url, connection: Box<dyn Duplex>) -> Result<(), Problem> {
+    pub async fn leave(&self, url: &Url, connection: HttpConnection) -> Result<(), Problem> {
         let conversation = Conversation::begin(connection, url.authority()).await?;
         self.network.keep(endpoint_of(url)?, self.trust_for(url).cloned(), conversation);
         Ok(())
     }
 
-    async fn open(&self, url: &Url, endpoint: &Endpoint) -> Result<Conversation, Problem> {
-        let addresses = self.network.permit(endpoint, self.network.resolve(endpoint).await?).await?;
-        let stream = connect(endpoint, &addresses, self.network.meter()).await?;
-        let connection: Box<dyn Duplex> = match self.trust_for(url) {
-            Some(trust) => {
-                let name = endpoint.host.server_name().ok_or_else(|| no_host(url))?;
-                Box::new(encrypt(stream, &name, trust).await?.0)
-            }
-            None => Box::new(stream),
-        };
+    async fn open(&self, url: &Url) -> Result<Conversation, Problem> {
+        let connection = self.network.open(url, self.trust_for(url)).await?;
         Conversation::begin(connection, url.authority()).await
     }
 
@@ -296,6 +304,6 @@ pub fn endpoint_of(url: &Url) -> Result<Endpoint, Problem> {
     Ok(Endpoint { host, port })
 }
 
-fn no_host(url: &Url) -> Problem {
+pub(super) fn no_host(url: &Url) -> Problem {
     Problem::new(Reason::InvalidEndpoint, format!("{} names no host to connect to.", quote(url.as_str())))
 }

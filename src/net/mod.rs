@@ -3,16 +3,17 @@
 //!
 //! Every connection takes the same steps in the same order, so that a failure names its step: `resolve → permit →
 //! connect → encrypt`. A name is resolved once, and the connection goes to an address that the policy has judged;
-//! nothing here resolves a second time or follows a redirect.
+//! nothing here resolves a second time or follows a redirect. Where a proxy is on the way to a server of HTTP, it makes the
+//! connection, after the policy has judged what is known of the server.
 //!
 //! In reading order: `names` and `dial` (from a name to a TCP connection), `egress` (which addresses are
 //! allowed), `tls`, `trust` and `client_certificate` (the handshake and its verdict), `http` (one request),
-//! `conversation` (a connection that is kept for the next request of the same run), `documents` and `shared` (answers
+//! `proxy` and `connection` (the way through a proxy), `conversation` (a connection that is kept for the next request of the same run), `documents` and `shared` (answers
 //! that several resources share), `memory` (the budget for answers), and `credentials` (refused ones are not sent
 //! again).
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     ops::Deref,
     sync::{
@@ -23,10 +24,12 @@ use std::{
 };
 
 use tokio::sync::watch;
+use url::Url;
 
 use crate::problem::Problem;
 
 mod client_certificate;
+mod connection;
 mod conversation;
 mod credentials;
 mod dial;
@@ -35,6 +38,7 @@ mod egress;
 mod http;
 mod memory;
 mod names;
+mod proxy;
 mod shared;
 mod tls;
 mod trust;
@@ -46,21 +50,30 @@ use memory::AnswerMemory;
 use names::Names;
 
 pub use client_certificate::{Encrypted, ended_without_certificate};
+pub use connection::HttpConnection;
 pub use credentials::{Consent, Consequence, CredentialRefusal, Credentials, Login, Said, Terms, Usage};
 pub use dial::{Duplex, Endpoint, Host, connect};
 pub use documents::{Lasting, Recency, Sharing};
 pub use egress::EgressPolicy;
 pub use http::{BODY_LIMIT, HttpClient, HttpRequest, HttpResponse, RequestKey, endpoint_of, exchange};
 pub use memory::{Meter, Metered};
+pub use proxy::{
+    HttpScheme, HttpServer, PROXY_VARIABLES, Proxies, Proxy, ProxyProtocol, ProxySettings, Route,
+};
+pub(crate) use proxy::{secure, tunnel, usable};
 pub use shared::{Dated, Freshness, Shared};
 pub use tls::{ServerCertificate, encrypt};
 pub use trust::{
-    BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, Trust, VerifiedChain,
-    certificate_fault, certificates_in, only_certificates,
+    BundleFault, BundleReading, CaBundle, CertificateSubject, ChainLink, Role, RootReading, RootSettings,
+    Trust, VerifiedChain, certificate_fault, certificates_in, only_certificates,
 };
 
 /// How long is waited until it is known which addresses may be connected to.
 const POLICY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a name is looked up that a proxy looks up itself. Behind a proxy, a cluster's DNS often knows no name of the
+/// outside, and some take long to say so.
+const PROXIED_LOOK_UP: Duration = Duration::from_secs(2);
 
 /// What connections need beside their endpoint: made once per process.
 pub struct SharedNetwork {
@@ -76,20 +89,47 @@ pub struct SharedNetwork {
     memory: Arc<AnswerMemory>,
     /// The limit of names that are looked up at the same time.
     lookups: Lookups,
+    /// The proxies, and who may vouch for them. They never change, so neither connections that are kept nor answers
+    /// that are shared have to name the proxy that they came through.
+    proxies: ProxySettings,
+    proxy_trust: Trust,
 }
 
 impl SharedNetwork {
     /// A network with this egress policy and the system's certificate authorities.
     pub fn new(egress: EgressPolicy) -> Self {
         let (egress, _) = watch::channel(Arc::new(egress));
+        let system_trust = Trust::system();
         Self {
             egress,
-            system_trust: Trust::system(),
+            proxies: ProxySettings::default(),
+            proxy_trust: system_trust.clone(),
+            system_trust,
             documents: documents(),
             credentials: Credentials::default(),
             memory: Arc::default(),
             lookups: Lookups::default(),
         }
+    }
+
+    /// The same network behind these proxies.
+    #[must_use]
+    pub fn behind(mut self, Proxies { settings, authorities }: Proxies) -> Self {
+        if let Some(authorities) = authorities {
+            self.proxy_trust = self.system_trust.with_bundle(&authorities);
+        }
+        Self { proxies: settings, ..self }
+    }
+
+    /// The same network with other authorities of the system, for proxies as well.
+    #[must_use]
+    pub fn trusting(self, system_trust: Trust) -> Self {
+        Self { proxy_trust: system_trust.clone(), system_trust, ..self }
+    }
+
+    /// The settings of the proxies.
+    pub fn proxies(&self) -> &ProxySettings {
+        &self.proxies
     }
 
     /// The egress policy, as far as it is known now.
@@ -108,12 +148,35 @@ impl SharedNetwork {
         endpoint: &Endpoint,
         addresses: Vec<SocketAddr>,
     ) -> Result<Vec<SocketAddr>, Problem> {
+        dial::permit(&*self.known_egress().await, endpoint, addresses)
+    }
+
+    /// Whether a proxy may be asked for a connection to the server. The proxy chooses the address, so all that are known
+    /// must be allowed; where none is known, the name decides.
+    pub async fn permit_by_proxy(
+        &self,
+        server: &Endpoint,
+        known: Option<Vec<SocketAddr>>,
+    ) -> Result<(), Problem> {
+        let policy = self.known_egress().await;
+        match known {
+            Some(addresses) => dial::permit_all(&policy, server, &addresses),
+            None => dial::permit_name(&policy, server),
+        }
+    }
+
+    async fn known_egress(&self) -> Arc<EgressPolicy> {
         let mut policy = self.egress.subscribe();
         let known = policy.wait_for(|policy| !matches!(**policy, EgressPolicy::Pending { .. }));
         // Right after the start, the policy is about to become known. If that takes too long, the pending policy
         // decides.
         let _ = tokio::time::timeout(POLICY_PATIENCE, known).await;
-        dial::permit(&self.egress(), endpoint, addresses)
+        self.egress()
+    }
+
+    /// The network as this process itself sees it.
+    pub fn seen_from_here(self: &Arc<Self>) -> Network {
+        Network::of(Arc::clone(self), Names::default(), "")
     }
 
     /// The network as the pods of this namespace see it.
@@ -139,6 +202,8 @@ pub struct Network {
     kept: Mutex<Vec<KeptConnection>>,
     /// The addresses that the run has seen.
     resolved: Mutex<HashMap<Endpoint, Vec<SocketAddr>>>,
+    /// The servers whose names only a proxy knows.
+    unknown: Mutex<HashSet<Endpoint>>,
     meter: Meter,
 }
 
@@ -159,6 +224,7 @@ impl Network {
             sharing: None,
             kept: Mutex::default(),
             resolved: Mutex::default(),
+            unknown: Mutex::default(),
             meter,
         }
     }
@@ -193,6 +259,60 @@ impl Network {
             Some(known) => Ok(known),
             None => self.resolve(endpoint).await,
         }
+    }
+
+    /// The addresses of a server to which a proxy connects, as far as they are known here. The proxy looks the name up
+    /// itself, so a name that is not known, or not soon, is no failure; it is asked for once a run.
+    pub async fn look_up_for_proxy(&self, server: &Endpoint) -> Option<Vec<SocketAddr>> {
+        let unknown = || self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown().contains(server) {
+            return None;
+        }
+        let found = tokio::time::timeout(PROXIED_LOOK_UP, self.resolve_once(server)).await;
+        let found = found.ok().and_then(Result::ok);
+        if found.is_none() {
+            unknown().insert(server.clone());
+        }
+        found
+    }
+
+    /// The proxy on the way to a server, if there is one.
+    pub fn proxy_for(&self, scheme: HttpScheme, server: &Endpoint) -> Result<Option<Arc<Proxy>>, Problem> {
+        match self.shared.proxies.route(scheme, server) {
+            Route::Direct => Ok(None),
+            Route::Through(proxy) => Ok(Some(proxy)),
+            Route::Refused => Err(proxy::answer::ambiguous()),
+        }
+    }
+
+    /// Whether requests to the URL may be sent, by whichever way they go: its name must be known to whoever connects,
+    /// and the egress policy must allow it.
+    pub async fn admit(&self, url: &Url) -> Result<(), Problem> {
+        let server = endpoint_of(url)?;
+        if self.proxy_for(HttpScheme::of(url), &server)?.is_some() {
+            let known = self.look_up_for_proxy(&server).await;
+            return self.permit_by_proxy(&server, known).await;
+        }
+        let addresses = self.resolve_once(&server).await?;
+        self.permit(&server, addresses).await.map(drop)
+    }
+
+    /// Connects to the server of a URL by the way that the settings say, and encrypts the connection where the URL wants
+    /// that. The egress policy is asked first.
+    async fn open(&self, url: &Url, trust: Option<&Trust>) -> Result<HttpConnection, Problem> {
+        let server = endpoint_of(url)?;
+        let scheme = HttpScheme::of(url);
+        let connection = if let Some(proxy) = self.proxy_for(scheme, &server)? {
+            let known = self.look_up_for_proxy(&server).await;
+            self.permit_by_proxy(&server, known).await?;
+            self.connect_through(&proxy, scheme, &server).await?
+        } else {
+            let addresses = self.permit(&server, self.resolve(&server).await?).await?;
+            HttpConnection::to_server(connect(&server, &addresses, self.meter()).await?)
+        };
+        let Some(trust) = trust else { return Ok(connection) };
+        let name = server.host.server_name().ok_or_else(|| http::no_host(url))?;
+        Ok(HttpConnection::to_server(encrypt(connection.into_stream(), &name, trust).await?.0))
     }
 
     fn resolved(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<SocketAddr>>> {

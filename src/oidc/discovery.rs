@@ -7,7 +7,7 @@ use crate::{
     api::{Reason, oidc_provider::Provider},
     engine::Checked,
     issuer::{self, Document, Issuer, TextList},
-    net::{Duplex, HttpClient, Lasting, Recency},
+    net::{HttpClient, HttpConnection, Lasting, Recency},
     problem::Problem,
 };
 
@@ -48,7 +48,7 @@ pub(super) const SHARED: (Lasting, Recency) = (Lasting::Found, Recency::AsShared
 pub(super) async fn fetch(
     plan: &OidcPlan,
     http: HttpClient<'_>,
-    connection: Box<dyn Duplex>,
+    connection: HttpConnection,
 ) -> Result<Checked<ProviderMetadata>, Problem> {
     let issuer = &plan.settings.issuer;
     let url = issuer.well_known_url();

@@ -1,6 +1,6 @@
 //! The endpoints that the discovery document names, before anything is sent to them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use url::Url;
 
@@ -16,13 +16,14 @@ use crate::{
 /// Who connects to an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
-    /// W&B Server, so its cluster must know the name.
+    /// W&B Server, so it must be reachable from here.
     Server,
-    /// People's browsers or nobody: their network may know names that the cluster does not.
+    /// People's browsers or nobody: their network may lead to places to which the cluster's does not.
     Others,
 }
 
-/// Whether every endpoint is encrypted, known to DNS and permitted by the egress policy.
+/// Whether every endpoint is encrypted, and those that W&B Server connects to are known to DNS and permitted by the
+/// egress policy. What is seen from here of the other ones says little of people's browsers, so it never fails.
 pub(super) async fn check(
     plan: &OidcPlan,
     network: &Network,
@@ -44,19 +45,22 @@ pub(super) async fn check(
     let unusable = unused.and_then(|url| expect_encrypted(USER_INFO, url, settings.plaintext).err());
     endpoints.extend(unused.filter(|_| unusable.is_none()).map(|url| (USER_INFO, url, Caller::Others)));
     let mut permitted = BTreeSet::new();
-    let mut unknown = Vec::new();
+    let mut unreachable = Vec::new();
     for (name, url, caller) in &endpoints {
         let endpoint = net::endpoint_of(url).map_err(|problem| at(name, &problem))?;
         if permitted.contains(&endpoint.to_string()) {
             continue;
         }
-        match network.resolve(&endpoint).await {
-            Ok(addresses) => {
-                network.permit(&endpoint, addresses).await.map_err(|problem| at(name, &problem))?;
-                permitted.insert(endpoint.to_string());
+        let admission = match caller {
+            Caller::Server => network.admit(url).await.map_err(|problem| Some(at(name, &problem))),
+            Caller::Others => {
+                seen_by_browsers(settings.time_limit, network.admit(url)).await.map_err(|_| None)
             }
-            Err(_) if *caller == Caller::Others => unknown.push(format!("{name} ({})", endpoint.host)),
-            Err(problem) => return Err(at(name, &problem)),
+        };
+        match admission {
+            Ok(()) => drop(permitted.insert(endpoint.to_string())),
+            Err(Some(problem)) => return Err(problem),
+            Err(None) => unreachable.push(format!("{name} ({})", endpoint.host)),
         }
     }
     // What holds for the issuer was told with its document.
@@ -65,7 +69,7 @@ pub(super) async fn check(
         endpoints.iter().filter(|(_, url, _)| is_plain(url)).map(|(name, ..)| *name).collect();
     let concerns = [
         (!unencrypted.is_empty()).then(|| (Reason::Unencrypted, in_the_clear(&unencrypted))),
-        (!unknown.is_empty()).then(|| (Reason::NameNotResolved, known_to_browsers(&unknown))),
+        (!unreachable.is_empty()).then(|| (Reason::Inconclusive, for_browsers(&unreachable))),
         unusable.map(|problem| {
             (problem.reason, format!("{} W&B does not use it, so people can log in anyway.", problem.message))
         }),
@@ -89,11 +93,24 @@ fn in_the_clear(names: &[&str]) -> String {
     )
 }
 
-fn known_to_browsers(endpoints: &[String]) -> String {
+fn for_browsers(endpoints: &[String]) -> String {
     format!(
-        "The cluster's DNS does not know the host of {}, to which W&B Server does not connect itself. Check that people's browsers can reach it.",
+        "From here no address can be used for {}. W&B Server does not connect there itself, so this says nothing of people's browsers: check that they reach it.",
         endpoints.join(" and ")
     )
+}
+
+/// What part of the time of all checks a look may take that cannot fail, so that those which can still have time.
+const SHARE: u32 = 4;
+
+/// A look at a place that only people's browsers must reach. It ends early, since packets to another network may
+/// get no answer at all.
+pub(super) async fn seen_by_browsers<T>(
+    time_limit: Duration,
+    look: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let late = || Problem::new(Reason::TimedOut, "Nothing answers in time.");
+    tokio::time::timeout(time_limit / SHARE, look).await.unwrap_or_else(|_| Err(late()))
 }
 
 const USER_INFO: &str = "userinfo_endpoint";

@@ -30,7 +30,7 @@ use crate::{
         CheckContext, Checked, Env, Inputs, Kind, Protection, Reference, RenderContext, Report, Values,
     },
     import,
-    net::{CaBundle, Trust},
+    net::{CaBundle, HttpServer, Trust},
     problem::Problem,
     sensitive::Sensitive,
     workloads::{Environment, LOGIN_SETTINGS},
@@ -69,6 +69,10 @@ impl Kind for OidcProvider {
     type Evidence = ();
 
     const EXCLUSIVE_SETTINGS: &'static [&'static str] = &["the OpenID Connect settings", LOGIN_SETTINGS];
+
+    fn http_server(&self) -> Option<HttpServer> {
+        self.parse().ok().map(|settings| settings.issuer.server())
+    }
 
     fn check_target(&self, environment: &Environment) -> Vec<(CheckName, Checked)> {
         let looked = self.parse().ok().and_then(|settings| host::matches(&settings, environment));

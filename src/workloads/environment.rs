@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Dialect;
+use super::{Dialect, OtherSources};
 
 /// The setting by which W&B Server lets its administrator in with a temporary password when nobody can log in any more.
 pub const RESTORE_MODE: &str = "LOCAL_RESTORE";
@@ -14,6 +14,8 @@ pub struct Environment {
     pub literals: BTreeMap<String, String>,
     /// The names of the environment variables whose values come from elsewhere, such as a Secret.
     pub references: BTreeSet<String>,
+    /// Whether there may be further environment variables, which do not show.
+    pub other_sources: OtherSources,
     /// Where people open W&B in their browsers, if the target says so: a URL or a host name.
     pub host: Option<String>,
     /// Which names the server reads, as far as the target shows that.
@@ -37,6 +39,9 @@ impl Environment {
             }
         }
         self.references.extend(other.references);
+        if other.other_sources == OtherSources::Sources {
+            self.other_sources = OtherSources::Sources;
+        }
         self.host = self.host.or(other.host);
         if self.dialect != other.dialect {
             self.dialect = Dialect::Both;
@@ -64,6 +69,7 @@ mod tests {
         Environment {
             literals: [("SWITCH".to_owned(), switch.to_owned())].into(),
             references: [host.unwrap_or("NONE").to_owned()].into(),
+            other_sources: OtherSources::ListOnly,
             host: host.map(str::to_owned),
             dialect,
             remarks: Some(vec![remark.to_owned()]),

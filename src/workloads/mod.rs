@@ -45,7 +45,7 @@ pub use failures::Sightings;
 pub use in_use::in_use;
 pub use observe::Observer;
 pub use owner::Owner;
-pub use present::{EntryHolder, PresentVariable, ValueOrigin, ValuePart};
+pub use present::{EntryHolder, OtherSources, PresentVariable, ValueOrigin, ValuePart};
 pub use rollout::{Rollout, RolloutDeadline};
 use weights_and_biases::rendered_of;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::core::v1::{Container, EnvVar};
 
 use super::expansion::{Piece, pieces};
 use crate::{
@@ -76,12 +76,21 @@ pub(super) fn origins(entries: &[EnvVar], others: OtherSources) -> Vec<ValueOrig
 }
 
 /// Whether a container has variables from other sources than its `env` list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OtherSources {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherSources {
     /// All variables are in the `env` list.
+    #[default]
     ListOnly,
     /// The container also takes whole Secrets or ConfigMaps (`envFrom`).
     Sources,
+}
+
+impl OtherSources {
+    /// What a container has.
+    pub(super) fn of(container: &Container) -> Self {
+        let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
+        if has_sources { Self::Sources } else { Self::ListOnly }
+    }
 }
 
 /// The key that an entry takes its value from, or why that is unknown; `None` for an entry without `valueFrom`.

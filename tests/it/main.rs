@@ -14,6 +14,7 @@ mod jwt;
 mod ldap;
 mod oidc;
 mod own_network;
+mod proxies;
 mod publishing;
 mod release;
 mod samples;

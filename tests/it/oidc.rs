@@ -7,6 +7,7 @@
     reason = "what a test's own helpers cannot do is a failure of the test"
 )]
 
+mod browsers;
 mod connections;
 mod documents;
 mod opinion;

@@ -9,6 +9,7 @@
 --all-namespaces: allNamespaces
 --namespace: watchNamespaces
 --allow-egress: allowEgress
+--proxy-ca-file: proxy.caBundle
 {{- end -}}
 
 {{/* Arguments that people add. One that is given twice would keep the operator from starting. */}}
@@ -30,11 +31,15 @@
 {{- if .Values.logFilter -}}
 {{- $own = append $own "RUST_LOG" -}}
 {{- end -}}
+{{- $proxies := list "HTTP_PROXY" "HTTPS_PROXY" "NO_PROXY" -}}
 {{- $seen := list -}}
 {{- range .Values.extraEnv -}}
 {{- $name := .name -}}
 {{- if has .name $own -}}
 {{- fail (printf "extraEnv sets %s, which the chart sets itself%s: remove it" .name (ternary " by logFilter" "" (eq .name "RUST_LOG"))) -}}
+{{- end -}}
+{{- if and (include "operator.hasProxy" $) (has (upper .name) $proxies) -}}
+{{- fail (printf "extraEnv sets %s, which the value proxy is for: take it out, and set proxy" .name) -}}
 {{- end -}}
 {{- if hasPrefix "WANDB_AUTH_" .name -}}
 {{- $flag := .name | trimPrefix "WANDB_AUTH_" | lower | replace "_" "-" | printf "--%s" -}}

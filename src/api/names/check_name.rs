@@ -16,6 +16,8 @@ pub enum CheckName {
     EgressAllowed,
     /// The port accepts connections.
     TcpConnects,
+    /// The proxy accepts connections, and connects to the server.
+    ProxyConnects,
     /// Chain, name and validity of the certificate.
     TlsVerifies,
 
@@ -85,6 +87,14 @@ pub enum CheckName {
     /// The five rules by which W&B Server accepts a token.
     TokenClaims,
 
+    // The variables of a server.
+    /// The certificate authorities that the server trusts can be read.
+    AuthoritiesRead,
+    /// The server has the variables of this kind.
+    VariablesRead,
+    /// W&B Server makes of the variable of that name what is meant.
+    Variable(Arc<str>),
+
     // A look at the target.
     /// The break-glass switch of W&B Server is off.
     RestoreMode,
@@ -96,6 +106,8 @@ pub enum CheckName {
     SettingsDocumented,
     /// The target's server reads the list of groups that may log in.
     AllowListRead,
+    /// The target's server takes the same proxy as the operator.
+    ProxyMatches,
 }
 
 impl CheckName {
@@ -121,6 +133,7 @@ impl CheckName {
                 | Self::HostMatches
                 | Self::SettingsDocumented
                 | Self::AllowListRead
+                | Self::ProxyMatches
         )
     }
 
@@ -134,6 +147,7 @@ impl CheckName {
         match text.split_once('/') {
             Some(("TestUser", index)) => index.parse().ok().map(Self::TestUser),
             Some(("Sample", name)) => Some(Self::Sample(name.into())),
+            Some(("Variable", name)) => Some(Self::Variable(name.into())),
             Some(_) => None,
             None => text.parse().ok(),
         }
@@ -145,6 +159,7 @@ impl fmt::Display for CheckName {
         match self {
             Self::TestUser(index) => write!(f, "TestUser/{index}"),
             Self::Sample(name) => write!(f, "Sample/{name}"),
+            Self::Variable(name) => write!(f, "Variable/{name}"),
             name => f.write_str(name.family()),
         }
     }
@@ -157,7 +172,9 @@ mod tests {
 
     #[test]
     fn check_names_are_read_as_they_are_written() {
-        for name in CheckName::iter().chain([CheckName::TestUser(7), CheckName::Sample("ci".into())]) {
+        let named =
+            [CheckName::TestUser(7), CheckName::Sample("ci".into()), CheckName::Variable("HOST".into())];
+        for name in CheckName::iter().chain(named) {
             assert_eq!(CheckName::parse(&name.to_string()), Some(name));
         }
         assert_eq!(CheckName::parse("TestUser/x"), None);

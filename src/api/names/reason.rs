@@ -110,6 +110,8 @@ pub enum Reason {
     SettingUndocumented,
     /// The target's server may not read the list of groups that may log in, and then lets everybody in.
     AllowListUnproven,
+    /// The target's server takes another way to the checked server than the operator: with or without a proxy.
+    ProxyDiffers,
 
     // kstatus.
     /// The operator keeps trying.
@@ -138,6 +140,10 @@ pub enum Reason {
     NameNotResolved,
     /// The address is one that the operator must not connect to.
     EgressDenied,
+    /// The proxy of the environment is of a kind, or has a URL, that the operator cannot use.
+    ProxyNotUsable,
+    /// The proxy does not let the operator through.
+    ProxyRefused,
     /// Nothing listens at the address and port.
     ConnectionRefused,
     /// The network does not lead to the address.
@@ -254,6 +260,16 @@ pub enum Reason {
     UnexpectedRuling,
     /// A person must do something in the web UI.
     ManualStepRequired,
+
+    // The variables of a server.
+    /// A variable that the server needs is not set.
+    VariableMissing,
+    /// W&B Server cannot read the value of a variable as what it is meant to be.
+    VariableMalformed,
+    /// The names of one setting have different values, of which W&B Server reads one.
+    VariablesDiffer,
+    /// W&B Server does not read the variable, or not as it is meant.
+    VariableNotRead,
 
     // Tokens.
     /// The text is not a signed JSON Web Token.

@@ -13,6 +13,7 @@ use crate::{
     import::{Comparison, FoundEnvironment, ResourceDraft, ServerShape},
     problem::quote,
     sensitive::Sensitive,
+    workloads::RESTORE_MODE,
 };
 
 /// Compares every variable of the server with the value that the resources would publish, and adds everything else
@@ -150,16 +151,18 @@ fn others(imported: &Imported) -> Vec<String> {
             .collect();
     known.extend(imported.drafts.iter().flat_map(|draft| &draft.losses).map(|loss| loss.name.as_str()));
     let variables = &imported.found.variables;
-    let unknown = variables.keys().filter(|name| is_about_sign_in(name) && !known.contains(name.as_str()));
-    let mut lines: Vec<_> =
-        unknown.map(|name| format!("! {name}: no resource has a field for it; it stays as it is")).collect();
+    let mut lines: Vec<_> = imported
+        .found
+        .unknown_names(&known)
+        .map(|name| format!("! {name}: no resource has a field for it; it stays as it is"))
+        .collect();
     let is_on = |name: &str| {
         let value = variables.get(name).and_then(|variable| variable.value.as_ref());
         value.is_some_and(|value| value.expose() == "true")
     };
-    if is_on(RESTORE) {
+    if is_on(RESTORE_MODE) {
         lines.push(format!(
-            "! {RESTORE} is true, which turns people's sign-in off: remove it once you can log in again"
+            "! {RESTORE_MODE} is true, which turns people's sign-in off: remove it once you can log in again"
         ));
     }
     let has = |kind: &str| imported.drafts.iter().any(|draft| draft.kind == kind);
@@ -170,16 +173,4 @@ fn others(imported: &Imported) -> Vec<String> {
         lines.insert(0, String::new());
     }
     lines
-}
-
-/// The variable that disables people's sign-in, so that W&B can be accessed when sign-in is broken.
-const RESTORE: &str = "LOCAL_RESTORE";
-
-/// The words by which the names of sign-in settings are recognized.
-const MARKS: [&str; 6] = ["OIDC", "LDAP", "SSO", "SAML", "FEDERATED", "AUTH_METHOD"];
-
-fn is_about_sign_in(name: &str) -> bool {
-    MARKS
-        .iter()
-        .any(|mark| name.split('_').any(|word| word == *mark) || name.ends_with(mark) && mark.contains('_'))
 }

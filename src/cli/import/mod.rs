@@ -19,6 +19,7 @@ use self::{result::Imported, subjects::Gathered};
 use super::{
     CommandVerdict,
     check::{ResourceFindings, look},
+    proxies::ProxyArgs,
     terminal,
     tree::{self, Detail, Layout},
 };
@@ -54,6 +55,9 @@ pub struct ImportArguments {
     /// The issuer whose tokens the server accepts; it is registered in W&B's own pages, and in no setting.
     #[arg(long, value_name = "URL")]
     jwt_issuer: Option<String>,
+
+    #[command(flatten)]
+    proxies: ProxyArgs,
 
     /// Print the Secrets that are to be made with their values.
     #[arg(long, conflicts_with = "secrets_out")]
@@ -94,7 +98,8 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Comman
         return Ok(verdict);
     }
     eprintln!("\nThe checks of the result:");
-    let network = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
+    let network = SharedNetwork::new(EgressPolicy::Unrestricted).behind(arguments.proxies.proxies()?);
+    let network = Arc::new(network);
     let layout = Layout { width: terminal::width(&std::io::stderr()), detail: Detail::Everything };
     let checked = look(&references, &manifests, &network, |report: ResourceFindings, advice| {
         anstream::eprint!("{}", tree::draw(&report, advice.as_deref(), layout));

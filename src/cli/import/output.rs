@@ -48,8 +48,11 @@ pub(super) fn print(imports: &[Imported], arguments: &ImportArguments) -> anyhow
                 write!(output, "---\n{text}")?;
                 continue;
             }
-            let holes: Vec<_> =
-                draft.holes.iter().map(|hole| format!("{}.\n", hole.trim_end_matches('.'))).collect();
+            let holes: Vec<_> = draft
+                .holes
+                .iter()
+                .map(|hole| format!("{}.\n", hole.to_string().trim_end_matches('.')))
+                .collect();
             write!(
                 output,
                 "---\n# This {} is not complete:\n{}{}",

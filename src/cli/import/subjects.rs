@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     core::v1::PodSpec,
 };
 use kube::{
-    Api, Client,
+    Api,
     core::{ApiResource, DynamicObject},
 };
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{
     super::{
+        cluster,
         manifests::{self, Manifests, Placed, named as named_paths},
         references::References,
         yaml::YamlDocument,
@@ -81,9 +82,9 @@ impl Gathered {
     }
 
     async fn from_cluster(named: &Named, arguments: &ImportArguments) -> anyhow::Result<Self> {
-        let config = super::super::cluster::current().await?;
+        let config = cluster::current().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config.clone())?;
+        let client = cluster::client(config.clone())?;
         let resource = match named.kind {
             InstallationKind::Deployment => ApiResource::erase::<Deployment>(&()),
             InstallationKind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),

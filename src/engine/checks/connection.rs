@@ -6,8 +6,8 @@ use crate::engine::{Checked, Report};
 use crate::{
     api::{CheckName, Reason},
     net::{
-        self, ChainLink, Duplex, Encrypted, Endpoint, Metered, Network, ServerCertificate, Trust,
-        VerifiedChain,
+        self, ChainLink, Duplex, Encrypted, Endpoint, HttpConnection, HttpScheme, Metered, Network, Proxy,
+        ServerCertificate, Trust, VerifiedChain,
     },
     problem::{Problem, capitalized},
 };
@@ -17,17 +17,7 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
     let addresses = report
         .check(CheckName::DnsResolves, async {
             let addresses = network.resolve(endpoint).await?;
-            let full = network.full_name(&endpoint.host);
-            // The message does not name the addresses: if a name has many, they differ from run to run, and so
-            // would the status.
-            let message = match &endpoint.host {
-                net::Host::Name(name) if *name == full => format!("{name} has an address."),
-                net::Host::Name(name) => {
-                    format!("{name} is {full} for the pods of this namespace, and has an address.")
-                }
-                net::Host::Address(address) => format!("{address} is an address."),
-            };
-            Ok(Checked::passed(addresses, message))
+            Ok(Checked::passed(addresses, resolved(network, endpoint)))
         })
         .await?;
     let addresses = report.record(
@@ -41,6 +31,61 @@ pub async fn reach(report: &mut Report, network: &Network, endpoint: &Endpoint) 
         .check(CheckName::TcpConnects, async {
             let stream = net::connect(endpoint, &addresses, network.meter()).await?;
             Ok(Checked::passed(stream, format!("Port {} accepts connections.", endpoint.port)))
+        })
+        .await
+}
+
+/// Says that a name has an address. The message does not name the addresses: if a name has many, they differ from run to
+/// run, and so would the status.
+fn resolved(network: &Network, endpoint: &Endpoint) -> String {
+    let full = network.full_name(&endpoint.host);
+    match &endpoint.host {
+        net::Host::Name(name) if *name == full => format!("{name} has an address."),
+        net::Host::Name(name) => {
+            format!("{name} is {full} for the pods of this namespace, and has an address.")
+        }
+        net::Host::Address(address) => format!("{address} is an address."),
+    }
+}
+
+/// Makes the checks `DnsResolves`, `EgressAllowed` and `ProxyConnects`. The proxy looks the name up itself, so it need not
+/// be known here.
+async fn reach_through(
+    report: &mut Report,
+    network: &Network,
+    proxy: &Proxy,
+    (scheme, server): (HttpScheme, &Endpoint),
+) -> Option<HttpConnection> {
+    let known = report
+        .check(CheckName::DnsResolves, async {
+            let known = network.look_up_for_proxy(server).await;
+            let message = match &known {
+                Some(_) => resolved(network, server),
+                None => format!(
+                    "{} is not known to the cluster's DNS, and need not be: the proxy looks it up.",
+                    server.host
+                ),
+            };
+            Ok(Checked::passed(known, message))
+        })
+        .await?;
+    report.record(
+        CheckName::EgressAllowed,
+        network
+            .permit_by_proxy(server, known)
+            .await
+            .map(|()| Checked::passed((), "The proxy may be asked for it.")),
+    )?;
+    report
+        .check(CheckName::ProxyConnects, async {
+            let connection = network.connect_through(proxy, scheme, server).await?;
+            let message = match scheme {
+                HttpScheme::Https => format!("The proxy {proxy} connects to {server}."),
+                HttpScheme::Http => {
+                    format!("The proxy {proxy} accepts connections, and is asked for {server}.")
+                }
+            };
+            Ok(Checked::passed(connection, message))
         })
         .await
 }
@@ -90,25 +135,46 @@ pub enum Protection<'a> {
 }
 
 impl Protection<'_> {
-    /// The checks of such a connection, in the order in which people read them.
+    /// The scheme of the URLs that are asked for over such a connection.
+    fn scheme(self) -> HttpScheme {
+        match self {
+            Self::Plaintext => HttpScheme::Http,
+            Self::Tls(_) => HttpScheme::Https,
+        }
+    }
+
+    /// The checks of such a connection, in the order in which people read them. `ProxyConnects` takes the place of
+    /// `TcpConnects` where a proxy is on the way.
     pub fn checks(&self) -> impl Iterator<Item = CheckName> + use<> {
         let tls = matches!(self, Self::Tls(_)).then_some(CheckName::TlsVerifies);
         [CheckName::DnsResolves, CheckName::EgressAllowed, CheckName::TcpConnects].into_iter().chain(tls)
     }
 }
 
-/// Makes all checks of a connection to a server that speaks TLS from the start, or not at all.
+/// Makes all checks of a connection to a server of HTTP that speaks TLS from the start, or not at all.
 pub async fn connect(
     report: &mut Report,
     network: &Network,
     endpoint: &Endpoint,
     protection: Protection<'_>,
-) -> Option<Box<dyn Duplex>> {
-    let stream = reach(report, network, endpoint).await?;
-    let Protection::Tls(trust) = protection else { return Some(Box::new(stream)) };
+) -> Option<HttpConnection> {
+    let scheme = protection.scheme();
+    let connection = match network.proxy_for(scheme, endpoint) {
+        Ok(None) => HttpConnection::to_server(reach(report, network, endpoint).await?),
+        Ok(Some(proxy)) => {
+            report.replace(&CheckName::TcpConnects, CheckName::ProxyConnects);
+            network.proxies().secrets().for_each(|secret| report.conceal(secret));
+            reach_through(report, network, &proxy, (scheme, endpoint)).await?
+        }
+        Err(problem) => {
+            report.replace(&CheckName::TcpConnects, CheckName::ProxyConnects);
+            return report.record(CheckName::ProxyConnects, Err(problem));
+        }
+    };
+    let Protection::Tls(trust) = protection else { return Some(connection) };
     // Every host that can be parsed has a name that certificates can carry, so this never returns early.
     let name = endpoint.host.server_name()?;
-    Some(Box::new(check_tls(report, stream, &name, trust).await?))
+    Some(HttpConnection::to_server(check_tls(report, connection.into_stream(), &name, trust).await?))
 }
 
 /// A certificate that expires sooner than this leads to a warning.

@@ -108,6 +108,13 @@ impl Report {
         self.push(name, CheckResult::Skipped, Reason::NotRequested, message.to_owned());
     }
 
+    /// Has another check in the place of one that this run does not make.
+    pub fn replace(&mut self, check: &CheckName, by: CheckName) {
+        for name in self.order.iter_mut().filter(|name| *name == check) {
+            *name = by.clone();
+        }
+    }
+
     /// Records the certificate that the server presented.
     pub fn saw_certificate(&mut self, certificate: ServerCertificate) {
         self.certificate = Some(certificate);
@@ -148,6 +155,12 @@ impl Report {
         if let Some(name) = running.or_else(first_missing) {
             let limit = humanize(limit);
             let (reason, message) = match awaited {
+                Awaited::Answer if name == CheckName::ProxyConnects => (
+                    Reason::TimedOut,
+                    format!(
+                        "No answer of the proxy within the time limit of {limit} (checkTimeout), which this check shares with the ones before it. Check that the proxy is healthy and reaches the server, and that nothing on the way drops packets."
+                    ),
+                ),
                 Awaited::Answer => (
                     Reason::TimedOut,
                     format!(

@@ -18,6 +18,7 @@ mod contest;
 mod handover;
 mod messages;
 mod plan;
+mod proxy_matches;
 mod published;
 mod requeue;
 mod revisions;

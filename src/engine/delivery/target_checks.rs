@@ -1,14 +1,20 @@
 //! The checks that need only the state of the target, without a connection to anything. The functions are pure.
 
+use super::proxy_matches::proxy_matches;
 use crate::{
     api::{CheckName, Reason},
     engine::{Checked, Env, Finding, Kind},
+    net::ProxySettings,
     problem::enumerate,
     workloads::{Dialect, Environment, RESTORE_MODE},
 };
 
 /// The findings about the target apart from its rollout. They are notes: none of them fails a resource.
-pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -> Vec<Finding> {
+pub(in crate::engine) fn looks<K: Kind>(
+    object: &K,
+    environment: &Environment,
+    proxies: &ProxySettings,
+) -> Vec<Finding> {
     let mut findings = vec![Finding::noted(CheckName::RestoreMode, restore_mode(environment))];
     findings.extend(
         rollout_strategy(environment).map(|checked| Finding::noted(CheckName::RolloutStrategy, checked)),
@@ -16,6 +22,12 @@ pub(in crate::engine) fn looks<K: Kind>(object: &K, environment: &Environment) -
     findings.extend(
         settings_documented(K::ENVIRONMENT, environment)
             .map(|checked| Finding::noted(CheckName::SettingsDocumented, checked)),
+    );
+    findings.extend(
+        object
+            .http_server()
+            .and_then(|server| proxy_matches(proxies, &server, environment))
+            .map(|checked| Finding::noted(CheckName::ProxyMatches, checked)),
     );
     findings.extend(
         object.check_target(environment).into_iter().map(|(name, checked)| Finding::noted(name, checked)),

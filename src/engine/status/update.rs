@@ -63,7 +63,8 @@ pub(in crate::engine) async fn update_status<K: Kind>(
         again
     };
     let environment = delivered.as_ref().and_then(|delivered| delivered.environment.as_ref());
-    let looks = environment.map(|environment| looks(object, environment)).unwrap_or_default();
+    let proxies = context.network.proxies();
+    let looks = environment.map(|environment| looks(object, environment, proxies)).unwrap_or_default();
     let destination =
         if object.common().target.is_some() { Destination::Target } else { Destination::Secret };
     let facts = StatusInputs {

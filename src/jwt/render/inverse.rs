@@ -4,12 +4,31 @@ use serde_json::{Value, json};
 
 use super::{AUDIENCES, SKIP_AUDIENCE_VALIDATION};
 use crate::{
-    api::JwtIssuer,
-    import::{Flag, FoundEnvironment, Recoverable, Recovery},
+    api::{CheckResult, JwtIssuer, Reason},
+    engine::Env,
+    import::{Flag, FoundEnvironment, Recoverable, Recovery, SettingNeed, StandIn},
     issuer::is_https,
+    problem::quote_exactly,
 };
 
+/// The settings without which the rest can be checked.
+const STAND_INS: &[StandIn] = &[StandIn {
+    field: "audiences",
+    spec: || json!({"audiences": null, "skipAudienceValidation": true}),
+    void: &[],
+    need: SettingNeed::Expected,
+}];
+
 impl Recoverable for JwtIssuer {
+    const FIELDS: &'static [(&'static str, Env)] =
+        &[("audiences", AUDIENCES), ("skipAudienceValidation", SKIP_AUDIENCE_VALIDATION)];
+
+    const STAND_INS: &'static [StandIn] = STAND_INS;
+
+    const UNSAID: Option<&'static str> = Some(
+        "The issuer is registered in W&B's own pages and stands in no variable. Name it with --jwt-issuer to have it checked.",
+    );
+
     fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(AUDIENCES) || found.is_set(SKIP_AUDIENCE_VALIDATION)
     }
@@ -29,8 +48,15 @@ impl Recoverable for JwtIssuer {
         if recovery.flag(found, SKIP_AUDIENCE_VALIDATION) == Flag::Known(true) {
             recovery.require("skipAudienceValidation", Some(json!(true)), "");
         }
-        if let Some((_, text)) = recovery.text(found, AUDIENCES) {
+        if let Some((name, text)) = recovery.text(found, AUDIENCES) {
             let audiences: Vec<_> = text.split(',').map(str::trim).filter(|each| !each.is_empty()).collect();
+            if text.split(',').any(|each| each.trim() != each || each.is_empty()) {
+                recovery.remark(name, CheckResult::Warning, Reason::VariableMalformed, format!(
+                    "{name} is \"{}\". White space and empty parts between the commas may count as parts of audiences. Write {}.",
+                    quote_exactly(text),
+                    audiences.join(",")
+                ));
+            }
             recovery.require("audiences", Some(audiences.into()), "");
         }
     }

@@ -7,14 +7,67 @@ use super::{
     GROUP_OBJECT_CLASS, GROUP_SYNC, LOGIN, TLS_ENABLE, USER_BASE_DN, USER_OBJECT_CLASS,
 };
 use crate::{
-    api::{LdapConfig, LdapConfigSpec},
+    api::{CheckName, CheckResult, LdapConfig, LdapConfigSpec, Reason},
     engine::Env,
-    import::{BIND, Flag, FoundEnvironment, Recoverable, Recovery},
+    import::{BIND, Flag, FoundEnvironment, Recoverable, Recovery, SettingNeed, StandIn},
 };
 
+/// What is asked of a directory after the bind.
+const SEARCHES: &[CheckName] =
+    &[CheckName::BaseDnExists, CheckName::AttributesPresent, CheckName::GroupAllowList];
+const FROM_THE_BIND_ON: &[CheckName] =
+    &[CheckName::Bind, CheckName::BaseDnExists, CheckName::AttributesPresent, CheckName::GroupAllowList];
+
+/// The settings without which the rest can be checked.
+const STAND_INS: &[StandIn] = &[
+    required("baseDN", || json!({"baseDN": "dc=unknown"}), SEARCHES),
+    required("bind", || json!({"bind": null}), FROM_THE_BIND_ON),
+    required("bind.dn", || json!({"bind": null}), FROM_THE_BIND_ON),
+    // Whatever is meant, no password travels in the clear.
+    required("startTLS", || json!({"startTLS": true}), &[]),
+    required("login", || json!({"login": false}), &[]),
+    required("attributes", || json!({"attributes": null}), &[CheckName::AttributesPresent]),
+    required("groupAllowList", || json!({"groupAllowList": null}), &[CheckName::GroupAllowList]),
+    required("userSearch", || json!({"userSearch": null}), SEARCHES),
+    required("userSearch.baseDN", || json!({"userSearch": null}), SEARCHES),
+    required("userSearch.objectClass", || json!({"userSearch": null}), SEARCHES),
+    required("groupSearch", || json!({"groupSearch": null}), &[CheckName::GroupAllowList]),
+    required("groupSearch.baseDN", || json!({"groupSearch": null}), &[CheckName::GroupAllowList]),
+    required("groupSearch.objectClass", || json!({"groupSearch": null}), &[CheckName::GroupAllowList]),
+];
+
+const fn required(field: &'static str, spec: fn() -> Value, void: &'static [CheckName]) -> StandIn {
+    StandIn { field, spec, void, need: SettingNeed::Required }
+}
+
 impl Recoverable for LdapConfig {
+    const FIELDS: &'static [(&'static str, Env)] = &[
+        ("address", ADDRESS),
+        ("baseDN", BASE_DN),
+        ("bind", BIND_DN),
+        ("bind.dn", BIND_DN),
+        ("bind.passwordSecretRef", BIND_PASSWORD),
+        ("attributes", ATTRIBUTES),
+        ("startTLS", TLS_ENABLE),
+        ("groupAllowList", GROUP_ALLOW_LIST),
+        ("groupSync", GROUP_SYNC),
+        ("login", LOGIN),
+        ("userSearch", USER_BASE_DN),
+        ("userSearch.baseDN", USER_BASE_DN),
+        ("userSearch.objectClass", USER_OBJECT_CLASS),
+        ("groupSearch", GROUP_BASE_DN),
+        ("groupSearch.baseDN", GROUP_BASE_DN),
+        ("groupSearch.objectClass", GROUP_OBJECT_CLASS),
+    ];
+
+    const STAND_INS: &'static [StandIn] = STAND_INS;
+
     fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(ADDRESS)
+    }
+
+    fn is_meant(found: &FoundEnvironment) -> bool {
+        [ADDRESS, BASE_DN, BIND_DN, BIND_PASSWORD].into_iter().any(|env| found.is_set(env))
     }
 
     fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
@@ -36,7 +89,10 @@ impl Recoverable for LdapConfig {
         if let Some((name, text)) = recovery.text(found, ATTRIBUTES) {
             match attributes(text) {
                 Some(attributes) => recovery.offer("attributes", attributes.into(), &[name]),
-                None => recovery.lose(name, "its value is not a list such as email=mail,group=gidNumber"),
+                None => {
+                    let wanted = "pairs such as email=mail,group=gidNumber";
+                    recovery.misread(name, text, "not a list such as email=mail,group=gidNumber", wanted);
+                }
             }
         }
         if let Some((name, text)) = recovery.text(found, GROUP_ALLOW_LIST) {
@@ -78,6 +134,10 @@ fn encryption(address: &str, found: &FoundEnvironment, recovery: &mut Recovery<'
     let is_encrypted = address.starts_with("ldaps://");
     match recovery.flag(found, TLS_ENABLE) {
         Flag::Known(false) | Flag::Unset if is_encrypted => {
+            let (address, switch) = (found.name_of(ADDRESS), found.name_of(TLS_ENABLE));
+            recovery.remark(switch, CheckResult::Warning, Reason::Inconclusive, format!(
+                "{address} begins with ldaps://, but {switch} is not true. These checks encrypt the connection; whether W&B Server does is not documented. Set {switch} to true."
+            ));
             recovery.note("The address begins with ldaps://, but TLS is not turned on beside it. The resource turns it on, since it encrypts connections to such an address.");
         }
         _ if is_encrypted => {}
@@ -101,13 +161,25 @@ fn bind(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         (Some(_), Some(password)) => {
             let dn = recovery.text(found, BIND_DN).map(|(_, dn)| dn);
             let reference = recovery.reference(password, BIND, "password");
-            let bind = dn.zip(reference).map(|(dn, reference)| json!({"dn": dn, "passwordSecretRef": reference}));
-            recovery.require("bind", bind, "dn and passwordSecretRef of the account that searches the directory");
+            let bind =
+                dn.zip(reference).map(|(dn, reference)| json!({"dn": dn, "passwordSecretRef": reference}));
+            recovery.require(
+                "bind",
+                bind,
+                "dn and passwordSecretRef of the account that searches the directory",
+            );
         }
-        (Some(set), None) | (None, Some(set)) => recovery.lose(
+        (Some(set), None) | (None, Some(set)) => {
+            let missing = found.name_of(if found.is_set(BIND_DN) { BIND_PASSWORD } else { BIND_DN });
+            recovery.remark(missing, CheckResult::Warning, Reason::VariableMissing, format!(
+                "{} is set, but {missing} is not, so W&B Server binds anonymously, and so do these checks. Set {missing}, or remove {} if that is meant.",
+                set.name, set.name
+            ));
+            recovery.lose(
             set.name,
             "the account's name or its password is empty, so the server binds anonymously, and the resource says that. Give it spec.bind if the server should use an account",
-        ),
+            );
+        }
     }
 }
 
@@ -118,6 +190,10 @@ fn login(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
         Flag::Unknown => None,
     };
     if login == Some(false) {
+        let name = found.name_of(LOGIN);
+        recovery.remark(name, CheckResult::Warning, Reason::NotRequested, format!(
+            "{name} is not true, so people do not log in through this directory. Set it to true once everything else is right."
+        ));
         recovery.note("The directory is configured, but people do not log in through it (login: false).");
     }
     recovery.require(

@@ -123,7 +123,7 @@ impl Hash for CaBundle {
 }
 
 /// The certificates that Go reads, each once, and descriptions of what it ignores.
-fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
+pub(super) fn read(text: &[u8]) -> (Vec<Certificate>, Vec<String>) {
     let mut certificates: Vec<Certificate> = Vec::new();
     let mut known: BTreeSet<Arc<[u8]>> = BTreeSet::new();
     let mut passed_over = Vec::new();

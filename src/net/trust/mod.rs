@@ -5,7 +5,7 @@
 //! verdict. So the rules are written here, over libraries that parse and verify signatures, and `tests/it/trust`
 //! compares the verdicts with Go's.
 //!
-//! In reading order: `pem`, `bundle` and `certificate` (reading), `key` (signatures), `chain` (the verdict),
+//! In reading order: `pem`, `bundle`, `certificate` and `roots` (reading), `key` (signatures), `chain` (the verdict),
 //! `names`, `uri`, `constraints`, `policies` and `budget` (its rules), `refusal` (the words), and `verifier` (the
 //! handshake).
 
@@ -19,6 +19,7 @@ mod names;
 mod pem;
 mod policies;
 mod refusal;
+mod roots;
 mod uri;
 mod verifier;
 
@@ -29,6 +30,7 @@ use rustls::pki_types::ServerName;
 pub use bundle::{BundleFault, BundleReading, CaBundle, certificates_in, only_certificates};
 use certificate::Certificate;
 pub use chain::{CertificateSubject, ChainLink, Role, VerifiedChain};
+pub use roots::{RootReading, RootSettings};
 pub(super) use verifier::Verifier;
 
 use crate::problem::Problem;
@@ -92,6 +94,11 @@ impl Trust {
 
     fn contains(&self, certificate: &Certificate) -> bool {
         self.authorities().any(|(_, trusted)| trusted.der == certificate.der)
+    }
+
+    /// How many certificates are trusted.
+    pub fn count(&self) -> usize {
+        self.authorities().count()
     }
 
     fn is_empty(&self) -> bool {

@@ -7,17 +7,73 @@ use super::{
     SESSION_LENGTH,
 };
 use crate::{
-    api::{Duration, OidcProvider},
-    import::{CLIENT, Flag, FoundEnvironment, Recoverable, Recovery},
+    api::{CheckName, CheckResult, Duration, OidcProvider, Reason},
+    engine::Env,
+    import::{CLIENT, Flag, FoundEnvironment, HOST, Recoverable, Recovery, SettingNeed, StandIn},
     issuer::is_https,
+    problem::quote_exactly,
 };
 
 /// W&B's older charts wrote the client's secret under this name, which the server does not read.
 const UNREAD_SECRET: &str = "OIDC_CLIENT_SECRET";
 
+/// Stands for the host that no variable gives.
+const UNKNOWN_HOST: &str = "https://host.invalid";
+
+/// The settings without which the rest can be checked.
+const STAND_INS: &[StandIn] = &[
+    // A secret is never sent in the name of another client.
+    StandIn {
+        field: "clientID",
+        spec: || json!({"clientID": "unknown", "checks": {"clientCredentials": false}}),
+        void: &[CheckName::ClientCredentials],
+        need: SettingNeed::Required,
+    },
+    StandIn { field: "host", spec: || json!({"host": UNKNOWN_HOST}), void: &[], need: SettingNeed::Expected },
+    StandIn {
+        field: "authMethod",
+        spec: || json!({"authMethod": "pkce"}),
+        void: &[CheckName::FlowSupported],
+        need: SettingNeed::Required,
+    },
+    StandIn {
+        field: "sessionLength",
+        spec: || json!({"sessionLength": null}),
+        void: &[],
+        need: SettingNeed::Expected,
+    },
+    StandIn {
+        field: "extraScopes",
+        spec: || json!({"extraScopes": null}),
+        void: &[CheckName::Scopes],
+        need: SettingNeed::Expected,
+    },
+];
+
 impl Recoverable for OidcProvider {
+    const FIELDS: &'static [(&'static str, Env)] = &[
+        ("issuer", ISSUER),
+        ("clientID", CLIENT_ID),
+        ("clientSecretRef", SECRET),
+        ("authMethod", AUTH_METHOD),
+        ("sessionLength", SESSION_LENGTH),
+        ("autoProvision", NO_PROVISIONING),
+        ("groupsClaim", GROUPS_CLAIM),
+        ("extraScopes", EXTRA_SCOPES),
+        ("identifierClaims", IDENTIFIER_CLAIMS),
+        ("host", HOST),
+    ];
+
+    const STAND_INS: &'static [StandIn] = STAND_INS;
+
+    const UNREAD: &'static [&'static str] = &[UNREAD_SECRET];
+
     fn is_configured(found: &FoundEnvironment) -> bool {
         found.is_set(ISSUER) || found.is_set(CLIENT_ID)
+    }
+
+    fn is_meant(found: &FoundEnvironment) -> bool {
+        [ISSUER, CLIENT_ID, SECRET].into_iter().any(|env| found.is_set(env))
     }
 
     fn recover(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
@@ -84,6 +140,9 @@ fn secret(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
             "So the server has no client secret today, and the resource has none. If the client at the provider is a confidential one, give the resource spec.clientSecretRef"
         };
         let read = SECRET.local.unwrap_or_default();
+        recovery.remark(UNREAD_SECRET, CheckResult::Warning, Reason::VariableNotRead, format!(
+            "W&B Server does not read {UNREAD_SECRET}, which older charts set. It reads {read}: give that the client's secret, and remove {UNREAD_SECRET}."
+        ));
         recovery.lose(UNREAD_SECRET, format!("the server does not read it, it reads {read}. {consequence}"));
     }
 }
@@ -92,12 +151,16 @@ fn secret(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
 fn flow(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let method = match recovery.text(found, AUTH_METHOD) {
         Some((_, method @ ("pkce" | "implicit"))) => Some(method),
-        Some((name, _)) => {
-            recovery.lose(name, "its value is neither pkce nor implicit");
+        Some((name, text)) => {
+            recovery.misread(name, text, "neither pkce nor implicit", "pkce or implicit");
             None
         }
         None if found.is_set(AUTH_METHOD) => None,
         None => {
+            let name = found.name_of(AUTH_METHOD);
+            recovery.remark(name, CheckResult::Warning, Reason::VariableMissing, format!(
+                "{name} is not set, so W&B Server uses its own default, implicit, and so do these checks. Most providers want pkce today: set it to that if yours does."
+            ));
             recovery.note("No flow is set, so the server uses its own default, implicit; the resource says so. Most providers want pkce today.");
             Some("implicit")
         }
@@ -108,13 +171,43 @@ fn flow(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
 /// A whole number of hours on its own, or a duration with a unit.
 fn session(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
     let Some((name, text)) = recovery.text(found, SESSION_LENGTH) else { return };
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let length = if is_number { format!("{text}h") } else { text.to_owned() };
+    let length = if is_number(text) { format!("{text}h") } else { text.to_owned() };
     match length.parse::<Duration>() {
-        Ok(length) => recovery.offer("sessionLength", json!(length), &[name]),
-        Err(_) => {
-            recovery.lose(name, "its value is neither a whole number of hours nor a duration such as 720h");
+        Ok(length) if length.get().as_secs() % 3600 == 0 => {
+            recovery.offer("sessionLength", json!(length), &[name]);
+            other_form(found, recovery);
         }
+        Ok(_) => {
+            recovery.lose(name, "its value is no whole number of hours");
+            other_form(found, recovery);
+        }
+        Err(_) => {
+            let seen = "neither a whole number of hours nor a duration such as 720h";
+            recovery.misread(name, text, seen, "720h, or 720 for the image wandb/local");
+        }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Each of the two dialects reads one of the two forms only.
+fn other_form(found: &FoundEnvironment, recovery: &mut Recovery<'_>) {
+    for setting in found.settings(SESSION_LENGTH) {
+        let Some(text) = setting.text().filter(|text| !text.is_empty()) else { continue };
+        let is_local = SESSION_LENGTH.local == Some(setting.name);
+        if is_local == is_number(text) {
+            continue;
+        }
+        let wanted =
+            if is_local { "a whole number of hours, such as 720" } else { "a duration, such as 720h" };
+        recovery.remark(
+            setting.name,
+            CheckResult::Failed,
+            Reason::VariableMalformed,
+            format!("{} is \"{}\", but W&B Server reads {wanted} there.", setting.name, quote_exactly(text)),
+        );
     }
 }
 

@@ -115,7 +115,8 @@ fn environment_of(container: &Container) -> Environment {
     }
     let host = literals.get("HOST").cloned();
     let dialect = container.image.as_deref().map_or_else(Dialect::default, Dialect::of_image);
-    Environment { literals, references, host, dialect, remarks: None }
+    let other_sources = OtherSources::of(container);
+    Environment { literals, references, other_sources, host, dialect, remarks: None }
 }
 
 fn resource(target: &Target) -> ApiResource {
@@ -252,8 +253,7 @@ impl Workload {
         };
         let of_container = |container: &&Container| {
             let entries = container.env.as_deref().unwrap_or_default();
-            let has_sources = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-            let other_sources = if has_sources { OtherSources::Sources } else { OtherSources::ListOnly };
+            let other_sources = OtherSources::of(container);
             let place = place_of(&container.name);
             let variable = |(entry, value): (&EnvVar, _)| {
                 let item = Item::Variable(place.clone(), entry.name.clone());

@@ -2,6 +2,7 @@
 
 pub mod call;
 mod cluster;
+mod environment;
 mod import;
 mod manifests;
 mod mistakes;
@@ -11,4 +12,4 @@ mod rendering;
 mod settings;
 mod terminal;
 mod values;
-mod verdicts;
+pub mod verdicts;

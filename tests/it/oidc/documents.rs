@@ -231,7 +231,7 @@ async fn nothing_is_sent_to_an_endpoint_at_a_forbidden_address() {
     let forbidden = TcpServer::script_on([127, 0, 0, 2].into(), |_| ()).unwrap();
     let elsewhere = format!("http://{}/", forbidden.address());
     let secret = json!({ "clientSecretRef": { "name": "oidc", "key": "secret" } });
-    for field in ["authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"] {
+    for field in ["token_endpoint", "jwks_uri"] {
         for url in [elsewhere.as_str(), "http://169.254.169.254/latest"] {
             let server = Provider::with(json!({ field: url })).start();
             let findings = examine(&spec(&server.url(""), &secret), &[("secret", "never-to-be-sent")]).await;
@@ -254,19 +254,6 @@ async fn endpoints_must_be_usable() {
         let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
         assert_failure(&findings, &CheckName::Endpoints, Reason::InvalidEndpoint, &[word]);
     }
-}
-
-#[tokio::test]
-async fn a_name_that_only_browsers_know_is_a_warning() {
-    let changes = json!({ "authorization_endpoint": "https://login.invalid/authorize" });
-    let server = Provider::with(changes).start();
-    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
-    assert!(findings.failure().is_none(), "{}", told(&findings));
-    assert_eq!(finding(&findings, &CheckName::Endpoints).reason, Reason::NameNotResolved);
-
-    let server = Provider::with(json!({ "jwks_uri": "https://login.invalid/jwks" })).start();
-    let findings = examine(&spec(&server.url(""), &json!({})), &[]).await;
-    assert_failure(&findings, &CheckName::Endpoints, Reason::NameNotResolved, &["jwks_uri"]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use test_support::{Certificate, CertificateAuthority, Leaf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wandb_auth_operator::{
     api::Reason,
-    net::{CaBundle, EgressPolicy, HttpRequest, Network, Trust, encrypt, exchange},
+    net::{CaBundle, EgressPolicy, HttpConnection, HttpRequest, Network, Trust, encrypt, exchange},
     problem::Problem,
 };
 
@@ -69,8 +69,9 @@ async fn ask(version: &'static SupportedProtocolVersion, asks: Asks) -> Result<R
             .map_err(Outcome::Refused)?;
         let request = HttpRequest::get(url.parse()?);
         let network = Network::new(EgressPolicy::Unrestricted);
-        let response =
-            exchange(Box::new(stream), request, network.meter()).await.map_err(Outcome::Refused)?;
+        let response = exchange(HttpConnection::to_server(stream), request, network.meter())
+            .await
+            .map_err(Outcome::Refused)?;
         Ok::<_, Outcome>(response.status.as_u16())
     };
     let (asked, _) = tokio::join!(asking, serving);

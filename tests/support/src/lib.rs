@@ -14,7 +14,7 @@
 //! and [`GitOps`] has the libraries with which Helm, Flux and Argo CD judge and apply objects. [`GoOpinion`] has those
 //! with which W&B Server, a Go program, reads certificates, documents and tokens, and kubectl manifests. A [`fleet`] is
 //! many resources of all kinds at once, and the story of what they go through. A [`NameServer`] answers for names of a
-//! cluster. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own.
+//! cluster. A [`ForwardProxy`] stands between clients and servers that only it can name. An [`OciRegistry`] keeps images and charts. A [`Node`] runs real pods, in a machine of its own.
 //!
 //! Everything blocks except [`ControlPlane::start`], [`ControlPlane::shared`], [`Node::start`] and the [`Workspace`],
 //! and nothing that is shared is tied to an async runtime, since each test has its own.
@@ -27,6 +27,7 @@ mod control_plane;
 pub mod definitions;
 mod directory_389;
 pub mod fleet;
+mod forward_proxy;
 pub mod gitops;
 pub mod helm;
 pub mod hostile;
@@ -57,13 +58,14 @@ pub use control_plane::{
     API_AUDIENCE, ApiProxy, AuditEvent, ControlPlane, Fault, Mutation, REFUSED, Refusal, User,
 };
 pub use directory_389::{Directory389, Directory389Builder};
+pub use forward_proxy::{ForwardProxy, ForwardProxyBuilder, Manner};
 pub use gitops::GitOps;
 pub use helm::{Helm, Installation};
 pub use name_server::NameServer;
 pub use network::free_port;
 pub use node::Node;
 pub use openid_provider::{OpenIdClient, OpenIdProvider, OpenIdProviderBuilder};
-pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, ManifestCase, TokenCase};
+pub use opinion::{ChainCase, DiscoveryCase, GoOpinion, GoVerdict, ManifestCase, ProxyCase, TokenCase};
 pub use pods::PodPlayer;
 pub use process::{ChildProcess, KillSwitch, LogCapture, wait_until};
 pub use registry::OciRegistry;

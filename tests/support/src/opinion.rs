@@ -1,7 +1,7 @@
 //! What Go's libraries make of certificates, documents, tokens and filters: W&B Server is written in Go, so
 //! what they accept and refuse is what the server does with the same bytes.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,18 @@ pub struct ManifestCase {
     pub reading: Option<serde_json::Value>,
 }
 
+/// Environment variables, and the way that somebody reads in them for each URL: `direct`, `refused`, or the proxy, with
+/// the value of the header `Proxy-Authorization` after it if there is one.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProxyCase {
+    /// The variables.
+    pub environment: BTreeMap<String, String>,
+    /// What is asked for.
+    pub urls: Vec<String>,
+    /// The way to each URL.
+    pub reading: Vec<String>,
+}
+
 impl GoOpinion {
     /// The libraries, built first where this machine has none.
     pub fn install() -> Result<Self> {
@@ -106,6 +118,11 @@ impl GoOpinion {
     /// Whether kubectl's own library reads the same in each manifest.
     pub fn manifests(&self, cases: &[ManifestCase]) -> Result<Vec<GoVerdict>> {
         self.judge("manifest", cases)
+    }
+
+    /// Whether `http.ProxyFromEnvironment` reads the same in each environment.
+    pub fn proxies(&self, cases: &[ProxyCase]) -> Result<Vec<GoVerdict>> {
+        self.judge("proxies", cases)
     }
 
     fn judge<T: Serialize>(&self, subject: &str, cases: &[T]) -> Result<Vec<GoVerdict>> {

@@ -537,6 +537,7 @@ fn what_the_resource_tells_of_the_server() {
                 references: {
                     "E",
                 },
+                other_sources: ListOnly,
                 host: Some(
                     "https://wandb.example.com",
                 ),
@@ -550,6 +551,7 @@ fn what_the_resource_tells_of_the_server() {
                 references: {
                     "B",
                 },
+                other_sources: ListOnly,
                 host: Some(
                     "wandb.example.com",
                 ),
@@ -559,6 +561,7 @@ fn what_the_resource_tells_of_the_server() {
             Environment {
                 literals: {},
                 references: {},
+                other_sources: ListOnly,
                 host: None,
                 dialect: Split,
                 remarks: None,

@@ -76,6 +76,7 @@ fn checks_are_up_to_date() -> Result<()> {
             let shown = match name.name.as_str() {
                 "TestUser" => "TestUser/<number>",
                 "Sample" => "Sample/<name>",
+                "Variable" => "Variable/<name>",
                 other => other,
             };
             Ok(vec![code(shown), name.meaning.clone(), kept.cell(shown)])

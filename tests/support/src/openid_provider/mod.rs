@@ -40,6 +40,7 @@ pub struct OpenIdProviderBuilder {
     certificate: Option<Certificate>,
     issuer_path: String,
     pod: Option<String>,
+    name: Option<String>,
     clients: Vec<OpenIdClient>,
     scopes: Vec<String>,
     audience: String,
@@ -52,6 +53,7 @@ impl Default for OpenIdProviderBuilder {
             certificate: None,
             issuer_path: String::new(),
             pod: None,
+            name: None,
             clients: Vec::new(),
             scopes: Vec::new(),
             audience: String::new(),
@@ -69,6 +71,11 @@ impl OpenIdProvider {
     /// The issuer, exactly as its discovery document and its tokens have it.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The port it listens on.
@@ -149,6 +156,12 @@ impl OpenIdProviderBuilder {
         Self { pod: Some(host.to_owned()), ..self }
     }
 
+    /// Calls itself by this host name, although it listens on loopback: a proxy leads there.
+    #[must_use]
+    pub fn named(self, host: &str) -> Self {
+        Self { name: Some(host.to_owned()), ..self }
+    }
+
     /// What follows the port in the issuer, such as `/realms/wandb` or `/`.
     #[must_use]
     pub fn issuer_path(self, path: &str) -> Self {
@@ -191,7 +204,7 @@ impl OpenIdProviderBuilder {
         };
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        let host = self.pod.unwrap_or_else(|| address.to_string());
+        let host = self.pod.or(self.name).unwrap_or_else(|| address.to_string());
         let issuer = format!("{scheme}://{host}{}", self.issuer_path);
 
         let tls = self.certificate.map(

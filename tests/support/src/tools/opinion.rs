@@ -17,6 +17,7 @@ const OPINION: GoModule = GoModule {
         ("directories.go", include_str!("../../tools/opinion/directories.go")),
         ("documents.go", include_str!("../../tools/opinion/documents.go")),
         ("manifests.go", include_str!("../../tools/opinion/manifests.go")),
+        ("proxies.go", include_str!("../../tools/opinion/proxies.go")),
     ],
     packages: &["."],
     linker_flags: "",

@@ -25,9 +25,14 @@ var experts = map[string]expert{
 	"token":             judgeToken,
 	"filter":            judgeFilter,
 	"manifest":          judgeManifest,
+	"proxies":           judgeProxies,
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == proxyOfThisProcess {
+		printProxies(os.Args[2:])
+		return
+	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -1,0 +1,164 @@
+//! The pod that checks candidate values from the place of a server. Pure.
+//!
+//! It is like the pods of the server in everything that decides what a connection meets: labels and service account
+//! (network policies, meshes), node, resolver, proxies, authorities, runtime. It is unlike them in what could do harm:
+//! it never becomes ready, so that no Service sends it traffic; it has a controller, so that no ReplicaSet or
+//! StatefulSet adopts it; it has no token, no right beyond the standard `restricted`, and an end.
+
+mod seat;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, EnvFromSource, LocalObjectReference, Pod, PodReadinessGate,
+        PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretEnvSource,
+        SecurityContext,
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{ObjectMeta, OwnerReference},
+    },
+};
+
+use self::seat::Seat;
+
+/// The container that checks.
+pub const PROBE_CONTAINER: &str = "check";
+
+/// The condition that the pod would have to have to become ready. Nobody sets it.
+const READINESS_GATE: &str = "auth.wandb.com/never-ready";
+
+/// Where Kubernetes looks for the verdict.
+const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+
+/// Small, so that quotas have room for it; the program takes less.
+const REQUESTS: [(&str, &str); 2] = [("cpu", "10m"), ("memory", "32Mi")];
+const LIMITS: [(&str, &str); 1] = [("memory", "128Mi")];
+
+/// A pod that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbePod<'a> {
+    /// The name of the pod. One resource has one name, so that no second pod is made for it.
+    pub name: &'a str,
+    /// The namespace of the server and of the resource.
+    pub namespace: &'a str,
+    /// The reference to the resource, which the pod goes with.
+    pub owner: &'a OwnerReference,
+    /// The pod template of the server.
+    pub template: &'a PodTemplateSpec,
+    /// The container of the server in it; `None` means its only one.
+    pub container: Option<&'a str>,
+    /// The operator's own image.
+    pub image: &'a str,
+    /// The Secrets with which the image can be pulled, in that namespace.
+    pub pull_secrets: &'a [String],
+    /// The Secret with the candidate values.
+    pub values: &'a str,
+    /// Where the authorities among the candidate values are mounted, if there are some.
+    pub authorities: Option<&'a str>,
+    /// Further arguments of the check, such as the egress policy.
+    pub arguments: &'a [String],
+    /// How long the pod may take, from its start on a node to its end.
+    pub deadline: Duration,
+}
+
+impl ProbePod<'_> {
+    /// The pod. It runs in the place of the server, apart from what `restricted` forbids (such as the node's own
+    /// network), and apart from wishes of the server to be away from other pods, which could keep it from any node.
+    pub fn build(&self) -> Pod {
+        let seat = Seat::of(self.template, self.container);
+        let Seat { labels, annotations, spec, variables, sources, mut volumes, mut mounts } = seat;
+        if let Some(path) = self.authorities {
+            let (volume, mount) = seat::authorities(self.values, path);
+            mounts.retain(|other| other.mount_path != mount.mount_path);
+            volumes.retain(|volume| mounts.iter().any(|mount| mount.name == volume.name));
+            volumes.push(volume);
+            mounts.push(mount);
+        }
+        let own = EnvFromSource {
+            secret_ref: Some(SecretEnvSource { name: self.values.to_owned(), optional: Some(false) }),
+            ..EnvFromSource::default()
+        };
+        let container = Container {
+            name: PROBE_CONTAINER.to_owned(),
+            image: Some(self.image.to_owned()),
+            args: Some(self.arguments()),
+            env: some(variables),
+            // The last source of a name counts.
+            env_from: Some(sources.into_iter().chain([own]).collect()),
+            volume_mounts: some(mounts),
+            security_context: Some(restricted()),
+            resources: Some(ResourceRequirements {
+                requests: Some(quantities(&REQUESTS)),
+                limits: Some(quantities(&LIMITS)),
+                ..ResourceRequirements::default()
+            }),
+            termination_message_path: Some(TERMINATION_MESSAGE.to_owned()),
+            termination_message_policy: Some("File".to_owned()),
+            ..Container::default()
+        };
+        let pull_secrets = self.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
+        Pod {
+            metadata: ObjectMeta {
+                name: Some(self.name.to_owned()),
+                namespace: Some(self.namespace.to_owned()),
+                labels: Some(labels),
+                annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+                owner_references: Some(vec![OwnerReference {
+                    controller: Some(true),
+                    block_owner_deletion: None,
+                    ..self.owner.clone()
+                }]),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PodSpec {
+                containers: vec![container],
+                volumes: some(volumes),
+                image_pull_secrets: some(pull_secrets.collect()),
+                automount_service_account_token: Some(false),
+                readiness_gates: Some(vec![PodReadinessGate { condition_type: READINESS_GATE.to_owned() }]),
+                restart_policy: Some("Never".to_owned()),
+                active_deadline_seconds: i64::try_from(self.deadline.as_secs().max(1)).ok(),
+                termination_grace_period_seconds: Some(1),
+                security_context: Some(PodSecurityContext {
+                    run_as_non_root: Some(true),
+                    seccomp_profile: Some(SeccompProfile {
+                        type_: "RuntimeDefault".to_owned(),
+                        ..SeccompProfile::default()
+                    }),
+                    ..PodSecurityContext::default()
+                }),
+                ..spec
+            }),
+            status: None,
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let fixed = ["check", "--from-environment", "--termination-message", TERMINATION_MESSAGE];
+        fixed.into_iter().map(str::to_owned).chain(self.arguments.iter().cloned()).collect()
+    }
+}
+
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
+        privileged: Some(false),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn quantities(list: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    list.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect()
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! What a pod has in common with the pods of a server: the place from which it sees the network. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, PodTemplateSpec, SecretVolumeSource,
+    Volume, VolumeMount,
+};
+
+use crate::{import::HOST, values::CA_FILE, workloads::AUTHORITIES};
+
+/// The parts of a server's pod template that decide what a connection meets.
+pub(super) struct Seat {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) spec: PodSpec,
+    pub(super) variables: Vec<EnvVar>,
+    pub(super) sources: Vec<EnvFromSource>,
+    pub(super) volumes: Vec<Volume>,
+    pub(super) mounts: Vec<VolumeMount>,
+}
+
+/// The domains of annotations by which meshes and networks know what to do with a pod. Others may name containers
+/// that the pod does not have, or have secrets put into it.
+const NETWORKS: [&str; 11] = [
+    "istio.io",
+    "linkerd.io",
+    "consul.hashicorp.com",
+    "kuma.io",
+    "openservicemesh.io",
+    "cilium.io",
+    "projectcalico.org",
+    "cncf.io",
+    "ovn.org",
+    "networking.gke.io",
+    "vpc.amazonaws.com",
+];
+
+/// Labels that mean one pod of a controller.
+const OF_ONE_POD: [&str; 4] = [
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+];
+
+/// Variables of the server that change how a Go program connects, in capital letters.
+const OF_CONNECTIONS: [&str; 7] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"];
+
+/// Where W&B's legacy chart mounts the authority of the directory.
+const OF_DIRECTORY: &str = "/var/run/secrets/wandb.ai/ldap";
+
+impl Seat {
+    pub(super) fn of(template: &PodTemplateSpec, container: Option<&str>) -> Self {
+        let metadata = template.metadata.clone().unwrap_or_default();
+        let mut labels = metadata.labels.unwrap_or_default();
+        labels.retain(|name, _| !OF_ONE_POD.contains(&name.as_str()));
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        annotations.retain(|name, _| is_of_network(name));
+        let pod = template.spec.clone().unwrap_or_default();
+        let server = match container {
+            Some(name) => pod.containers.iter().find(|each| each.name == name),
+            None => pod.containers.first(),
+        };
+        let server = server.cloned().unwrap_or_default();
+        let mounts = trusted_mounts(&server, pod.volumes.as_deref().unwrap_or_default());
+        let is_used = |volume: &&Volume| mounts.iter().any(|mount| mount.name == volume.name);
+        let volumes = pod.volumes.iter().flatten().filter(is_used).cloned().collect();
+        let variables = server.env.iter().flatten().filter(|variable| is_of_connections(&variable.name));
+        // A ConfigMap may have the proxies. Secrets of the server are no business of the check.
+        let sources = server.env_from.iter().flatten().filter(|source| source.config_map_ref.is_some());
+        Self {
+            labels,
+            annotations,
+            variables: variables.cloned().collect(),
+            sources: sources.cloned().collect(),
+            volumes,
+            mounts,
+            spec: placement(pod),
+        }
+    }
+}
+
+/// Where the pod runs, and how it looks names up.
+fn placement(pod: PodSpec) -> PodSpec {
+    // With the labels of the server, its own wish to be away from itself would be this pod's, too.
+    let affinity = pod.affinity.and_then(|affinity| affinity.node_affinity);
+    let affinity = affinity.map(|node| Affinity { node_affinity: Some(node), ..Affinity::default() });
+    PodSpec {
+        affinity,
+        dns_config: pod.dns_config,
+        // This policy is for the node's network, which the pod does not have.
+        dns_policy: pod.dns_policy.filter(|policy| policy != "ClusterFirstWithHostNet"),
+        enable_service_links: pod.enable_service_links,
+        host_aliases: pod.host_aliases,
+        node_selector: pod.node_selector,
+        overhead: None,
+        runtime_class_name: pod.runtime_class_name,
+        scheduler_name: pod.scheduler_name,
+        service_account_name: pod.service_account_name.or(pod.service_account),
+        tolerations: pod.tolerations,
+        ..PodSpec::default()
+    }
+}
+
+fn is_of_network(annotation: &str) -> bool {
+    let domain = annotation.split('/').next().unwrap_or_default();
+    annotation.contains('/')
+        && NETWORKS.iter().any(|network| {
+            domain.strip_suffix(network).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
+}
+
+fn is_of_connections(variable: &str) -> bool {
+    let capitals = variable.to_ascii_uppercase();
+    OF_CONNECTIONS.contains(&capitals.as_str()) || HOST.names().any(|name| name == variable)
+}
+
+/// The mounts of files from which the server takes authorities, if they come from a Secret or a ConfigMap.
+fn trusted_mounts(server: &Container, volumes: &[Volume]) -> Vec<VolumeMount> {
+    let value = |name: &str| {
+        let variable = server.env.iter().flatten().find(|variable| variable.name == name);
+        variable.and_then(|variable| variable.value.as_deref()).unwrap_or_default()
+    };
+    let named = value("SSL_CERT_DIR").split(':').chain([value("SSL_CERT_FILE")]);
+    let trusted: Vec<_> =
+        [AUTHORITIES, OF_DIRECTORY].into_iter().chain(named).filter(|path| !path.is_empty()).collect();
+    let is_plain = |mount: &VolumeMount| {
+        volumes.iter().find(|volume| volume.name == mount.name).is_some_and(|volume| {
+            volume.secret.is_some() || volume.config_map.is_some() || is_plain_projection(volume)
+        })
+    };
+    let mounts = server.volume_mounts.iter().flatten();
+    let mounts = mounts.filter(|mount| {
+        let path = mount.mount_path.as_str();
+        trusted.iter().any(|place| is_within(path, place) || is_within(place, path)) && is_plain(mount)
+    });
+    mounts.map(|mount| VolumeMount { read_only: Some(true), ..mount.clone() }).collect()
+}
+
+/// A projected volume without a token.
+fn is_plain_projection(volume: &Volume) -> bool {
+    let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+    let mut sources = sources.map(|source| source.service_account_token.is_none()).peekable();
+    sources.peek().is_some() && sources.all(|is_plain| is_plain)
+}
+
+fn is_within(path: &str, folder: &str) -> bool {
+    let (path, folder) = (path.trim_end_matches('/'), folder.trim_end_matches('/'));
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The authorities among the candidate values, at this path.
+pub(super) fn authorities(values: &str, path: &str) -> (Volume, VolumeMount) {
+    const NAME: &str = "candidate-authorities";
+    let volume = Volume {
+        name: NAME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(values.to_owned()),
+            items: Some(vec![KeyToPath { key: CA_FILE.to_owned(), path: CA_FILE.to_owned(), mode: None }]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    let mount = VolumeMount {
+        name: NAME.to_owned(),
+        mount_path: path.to_owned(),
+        sub_path: Some(CA_FILE.to_owned()),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    };
+    (volume, mount)
+}

@@ -1,0 +1,144 @@
+use super::*;
+
+/// The pod template of a server that has everything.
+const TEMPLATE: &str = "
+metadata:
+  labels:
+    app: wandb
+    team: ml
+    pod-template-hash: 5d9f
+    statefulset.kubernetes.io/pod-name: wandb-0
+  annotations:
+    sidecar.istio.io/inject: 'true'
+    config.linkerd.io/skip-outbound-ports: '636'
+    k8s.v1.cni.cncf.io/networks: corporate
+    notistio.io/x: 'no'
+    container.apparmor.security.beta.kubernetes.io/wandb: runtime/default
+    vault.hashicorp.com/agent-inject: 'true'
+    kubectl.kubernetes.io/restartedAt: now
+spec:
+  serviceAccountName: wandb
+  automountServiceAccountToken: true
+  hostNetwork: true
+  hostPID: true
+  nodeSelector: {disk: fast}
+  tolerations: [{key: gpu, operator: Exists}]
+  affinity:
+    nodeAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+        nodeSelectorTerms: [{matchExpressions: [{key: zone, operator: In, values: [a]}]}]
+    podAntiAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+      - {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: wandb}}}
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
+  dnsPolicy: None
+  dnsConfig: {nameservers: [10.0.0.10], searches: [corp.example]}
+  hostAliases: [{ip: 10.0.0.1, hostnames: [ldap.example.com]}]
+  runtimeClassName: gvisor
+  schedulerName: own
+  initContainers: [{name: migrate, image: wandb/local}]
+  containers:
+  - {name: proxy, image: envoy}
+  - name: wandb
+    image: wandb/local
+    env:
+    - {name: HOST, value: https://wandb.example.com}
+    - {name: https_proxy, valueFrom: {configMapKeyRef: {name: proxies, key: https}}}
+    - {name: NO_PROXY, value: .svc}
+    - {name: SSL_CERT_FILE, value: /etc/corporate/ca.pem}
+    - {name: MYSQL, valueFrom: {secretKeyRef: {name: mysql, key: url}}}
+    - {name: LOCAL_LDAP_ADDRESS, value: ldaps://old.example.com}
+    envFrom:
+    - {configMapRef: {name: settings}}
+    - {secretRef: {name: mysql}}
+    volumeMounts:
+    - {name: data, mountPath: /vol}
+    - {name: corporate, mountPath: /etc/corporate}
+    - {name: added, mountPath: /usr/local/share/ca-certificates/added}
+    - {name: earlier, mountPath: /usr/local/share/ca-certificates/corp.crt, subPath: ca.crt}
+    - {name: token, mountPath: /usr/local/share/ca-certificates/token}
+  volumes:
+  - {name: data, persistentVolumeClaim: {claimName: data}}
+  - {name: corporate, configMap: {name: corporate}}
+  - {name: added, projected: {sources: [{configMap: {name: added}}]}}
+  - {name: earlier, secret: {secretName: corp-ldap-3}}
+  - {name: token, projected: {sources: [{serviceAccountToken: {path: token}}]}}
+";
+
+fn build(template: &str, container: Option<&str>, authorities: Option<&str>) -> Pod {
+    let template: PodTemplateSpec = serde_yaml::from_str(template).unwrap();
+    let owner = OwnerReference {
+        api_version: "auth.wandb.com/v1alpha1".to_owned(),
+        kind: "LdapConfig".to_owned(),
+        name: "corp".to_owned(),
+        uid: "1".to_owned(),
+        block_owner_deletion: Some(true),
+        controller: None,
+    };
+    ProbePod {
+        name: "corp-ldap-check",
+        namespace: "team",
+        owner: &owner,
+        template: &template,
+        container,
+        image: "registry.example.com/wandb-auth-operator:1",
+        pull_secrets: &["pull".to_owned()],
+        values: "corp-ldap-candidate",
+        authorities,
+        arguments: &["--enforce-egress".to_owned()],
+        deadline: Duration::from_secs(45),
+    }
+    .build()
+}
+
+#[test]
+fn the_pod_sits_where_the_server_sits() {
+    let pod = build(TEMPLATE, Some("wandb"), Some("/usr/local/share/ca-certificates/corp.crt"));
+    insta::assert_snapshot!(serde_yaml::to_string(&pod).unwrap());
+}
+
+#[test]
+fn a_template_that_says_nothing_is_enough() {
+    let pod = build("{spec: {containers: [{name: wandb}]}}", None, None);
+    insta::assert_snapshot!(serde_yaml::to_string(&pod).unwrap());
+    // A container that the template does not have leaves the rest of the place.
+    let other = build(TEMPLATE, Some("nobody"), None);
+    assert_eq!(other.metadata.labels.unwrap().len(), 2);
+    assert_eq!(other.spec.unwrap().containers[0].env, None);
+}
+
+/// What the pod security standard `restricted` asks of a pod, whatever the template has.
+#[test]
+fn no_template_gives_the_pod_more_than_is_permitted() {
+    for security in ["{}", "{runAsUser: 0, privileged: true, capabilities: {add: [SYS_ADMIN]}}"] {
+        let template = TEMPLATE
+            .replace("image: wandb/local\n    env", &format!("securityContext: {security}\n    env"))
+            .replace(
+                "hostPID: true",
+                &format!(
+                    "hostPID: true\n  securityContext: {{runAsUser: 0, sysctls: [{{name: a, value: b}}]}}"
+                ),
+            );
+        let spec = build(&template, Some("wandb"), None).spec.unwrap();
+        assert_eq!((spec.host_network, spec.host_pid, spec.host_ipc), (None, None, None));
+        let pod = spec.security_context.unwrap();
+        assert_eq!((pod.run_as_non_root, pod.run_as_user, pod.sysctls), (Some(true), None, None));
+        assert_eq!(spec.containers.len(), 1);
+        assert_eq!(spec.init_containers, None);
+        assert_eq!(spec.containers[0].security_context, Some(restricted()));
+        assert_eq!(spec.automount_service_account_token, Some(false));
+        let volumes = spec.volumes.unwrap();
+        assert!(volumes.iter().all(|volume| volume.host_path.is_none() && volume.name != "token"));
+    }
+}
+
+#[test]
+fn the_pod_has_an_end_and_no_traffic() {
+    let pod = build(TEMPLATE, None, None);
+    let spec = pod.spec.unwrap();
+    assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
+    assert_eq!(spec.active_deadline_seconds, Some(45));
+    assert_eq!(spec.readiness_gates.unwrap()[0].condition_type, READINESS_GATE);
+    let owners = pod.metadata.owner_references.unwrap();
+    assert_eq!((owners.len(), owners[0].controller, owners[0].block_owner_deletion), (1, Some(true), None));
+}
