@@ -41,8 +41,8 @@ use self::{
 use super::{
     AppliedState, Change, Delivery, Dialect, EntryHolder, Environment, Owner, PresentVariable, RepointedBy,
     Target,
-    combined::none_of,
     present::{OtherSources, origins},
+    read_target::ReadTarget,
     rights::forbidden,
 };
 use crate::{
@@ -127,27 +127,8 @@ fn resource(target: &Target) -> ApiResource {
     }
 }
 
-impl Workload {
-    /// Converts the object to its typed form.
-    fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
-        let value = serde_json::to_value(&object)?;
-        let controller = match target {
-            Target::StatefulSet(_) => WorkloadController::StatefulSet(Deserialize::deserialize(&value)?),
-            Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
-                WorkloadController::Deployment(Deserialize::deserialize(&value)?)
-            }
-        };
-        let containers = target.containers_of(&target);
-        Ok(Self { target, containers, object, controller })
-    }
-
-    /// The same workload, with these containers instead of the one that the target names.
-    pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
-        Self { containers, ..self }
-    }
-
-    /// Which revisions the owner's entries refer to, and who changed that last.
-    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
+impl ReadTarget for Workload {
+    fn standing(&self, owner: &Owner) -> AppliedState {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
         let containers = self.present_containers();
@@ -180,9 +161,7 @@ impl Workload {
         }
     }
 
-    /// The change that brings the owner's entries to the delivery or, without a delivery, removes them from the
-    /// template.
-    pub(super) fn change(
+    fn change(
         &self,
         owner: &Owner,
         delivery: Option<&Delivery<'_>>,
@@ -197,54 +176,18 @@ impl Workload {
             wanted.refuse_variables(self, container, displaced)?;
             wanted.refuse_files(self, container)
         });
-        none_of(refused.filter_map(Result::err))?;
+        Problem::all(refused.filter_map(Result::err))?;
         Ok(self.towards(&wanted, &containers, displaced))
     }
 
-    /// Like `change`, but takes over every variable that is in the way.
-    pub(super) fn take_over(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-    ) -> Result<Option<Change>, Problem> {
+    fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
         let containers = self.containers()?;
         let wanted = WantedEntries::of(&containers, owner, delivery);
-        none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
+        Problem::all(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
         Ok(self.towards(&wanted, &containers, &[]))
     }
 
-    /// The next change on the way to the wanted entries. At most one of these changes modifies the pod template.
-    fn towards(
-        &self,
-        wanted: &WantedEntries<'_>,
-        containers: &[&Container],
-        displaced: &[Owner],
-    ) -> Option<Change> {
-        let configuration = || self.configuration(wanted.spec());
-        if wanted.is_in_place(self, containers) {
-            return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
-        }
-        let leaves_any =
-            |owner: &Owner| references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item));
-        // Server-side apply cannot remove a value that stands beside our reference, nor entries that somebody else
-        // has or shares.
-        let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
-            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))
-            || displaced.iter().any(leaves_any);
-        if needs_rewriting {
-            return Some(Change::Merge(rewrite::patch(self, wanted, displaced)));
-        }
-        Some(Change::Apply(configuration()))
-    }
-
-    /// The variables that the containers have under the names of the delivery, and all other variables of the
-    /// owner.
-    pub(super) fn present(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-        displaced: &[Owner],
-    ) -> Vec<PresentVariable> {
+    fn present(&self, owner: &Owner, delivery: &Delivery<'_>, displaced: &[Owner]) -> Vec<PresentVariable> {
         let Ok(containers) = self.containers() else { return Vec::new() };
         let wanted = WantedEntries::of(&containers, owner, delivery);
         let concerns = |variable: &PresentVariable| {
@@ -271,8 +214,7 @@ impl Workload {
         containers.iter().flat_map(of_container).collect()
     }
 
-    /// The settings of the server that the containers show, with remarks about how a rollout would go.
-    pub(super) fn environment(&self) -> Environment {
+    fn environment(&self) -> Environment {
         let containers = Environment::merged(self.present_containers().into_iter().map(environment_of));
         Environment {
             remarks: Some(remarks::interruption(&self.controller).into_iter().collect()),
@@ -280,12 +222,56 @@ impl Workload {
         }
     }
 
-    pub(super) fn resource(&self) -> ApiResource {
+    fn resource(&self) -> ApiResource {
         resource(&self.target)
     }
 
-    pub(super) fn name(&self) -> &str {
+    fn name(&self) -> &str {
         self.target.name()
+    }
+}
+
+impl Workload {
+    /// Converts the object to its typed form.
+    fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
+        let value = serde_json::to_value(&object)?;
+        let controller = match target {
+            Target::StatefulSet(_) => WorkloadController::StatefulSet(Deserialize::deserialize(&value)?),
+            Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
+                WorkloadController::Deployment(Deserialize::deserialize(&value)?)
+            }
+        };
+        let containers = target.containers_of(&target);
+        Ok(Self { target, containers, object, controller })
+    }
+
+    /// The same workload, with these containers instead of the one that the target names.
+    pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
+        Self { containers, ..self }
+    }
+
+    /// The next change on the way to the wanted entries. At most one of these changes modifies the pod template.
+    fn towards(
+        &self,
+        wanted: &WantedEntries<'_>,
+        containers: &[&Container],
+        displaced: &[Owner],
+    ) -> Option<Change> {
+        let configuration = || self.configuration(wanted.spec());
+        if wanted.is_in_place(self, containers) {
+            return (!wanted.is_owned(self)).then(|| Change::Claim(configuration()));
+        }
+        let leaves_any =
+            |owner: &Owner| references(self.template(), owner).iter().any(|(item, _)| !wanted.replaces(item));
+        // Server-side apply cannot remove a value that stands beside our reference, nor entries that somebody else
+        // has or shares.
+        let needs_rewriting = containers.iter().any(|container| wanted.is_obstructed(container))
+            || removal::is_shared(self, wanted.owner, |item| wanted.is_left_over(item))
+            || displaced.iter().any(leaves_any);
+        if needs_rewriting {
+            return Some(Change::Merge(rewrite::patch(self, wanted, displaced)));
+        }
+        Some(Change::Apply(configuration()))
     }
 
     pub(super) fn uid(&self) -> &str {
@@ -310,7 +296,7 @@ impl Workload {
 
     /// The containers that the target names, each once. It is a problem if one of them does not exist.
     fn containers(&self) -> Result<Vec<&Container>, Problem> {
-        none_of(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
+        Problem::all(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
         Ok(self.present_containers())
     }
 
