@@ -67,7 +67,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         if let Some(retry) = pending {
             return Ok(Action::requeue(retry));
         }
-        context.let_go(object, &[finalizer]).await?;
+        context.remove_finalizers(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())
 }
@@ -93,7 +93,7 @@ pub(super) async fn end_with_namespace<K: Kind>(
             Err(StepError::Error(error)) => return Err(error),
         }
     }
-    context.let_go(object, &Finalizer::ALL).await?;
+    context.remove_finalizers(object, &Finalizer::ALL).await?;
     Ok(Action::requeue(NAMESPACE_RETRY))
 }
 
@@ -243,8 +243,8 @@ async fn cleanup<K: Kind>(
         published: existing.values(),
         last_verified: last_verified.as_ref(),
         last_findings: &[],
-        proven: false,
-        last_upkeep: None,
+        verified_once: false,
+        refused_maintenance: None,
         unwritable: None,
         now,
         repetition: Repetition::ByOperator,
@@ -279,7 +279,7 @@ pub(super) async fn release_unreadable<K: Kind>(
             Finalizer::RemoteCredentials => orphaned(&problem),
         };
         context.publish_event(object, &notice);
-        context.let_go(object, &[finalizer]).await?;
+        context.remove_finalizers(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())
 }
