@@ -104,14 +104,14 @@ async fn waited<K: Kind>(
     context: &Context<K>,
     deleted: &Time,
 ) -> Result<Duration, Error> {
-    let told = context.cluster.now().await?.earliest.duration_since(deleted.0);
-    Ok(longer(told, context.memory.leaving_for(object, None, Instant::now())))
+    let by_server = context.cluster.now().await?.earliest.duration_since(deleted.0);
+    Ok(longer(by_server, context.memory.leaving_for(object, None, Instant::now())))
 }
 
 /// If the clock was ahead when the deletion was requested, the measured time decides, so that nobody waits until
 /// that time comes.
-fn longer(told: SignedDuration, seen: Duration) -> Duration {
-    Duration::try_from(told).map_or(seen, |told| told.max(seen))
+fn longer(by_server: SignedDuration, measured: Duration) -> Duration {
+    Duration::try_from(by_server).map_or(measured, |by_server| by_server.max(measured))
 }
 
 /// The resource that takes over the entries of a deleted one.
@@ -154,9 +154,9 @@ async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option
     Ok(match heir(object, context).await? {
         Heir::Unknown if waited < HANDOVER.min(patience) => Some(SUCCESSOR_RETRY),
         Heir::Waits(heir) if waited < patience => {
-            let told = stays_for(object, &heir);
-            if waited > HANDOVER && context.memory.is_news(object, &told.message) {
-                context.publish_event(object, &waits("Withdraw", &told, patience));
+            let problem = stays_for(object, &heir);
+            if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
+                context.publish_event(object, &waits("Withdraw", &problem, patience));
             }
             Some(SUCCESSOR_RETRY.min(patience.saturating_sub(waited)))
         }

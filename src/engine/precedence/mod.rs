@@ -23,9 +23,9 @@ use crate::{
 /// Whether several resources of a kind can write to one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetSharing {
-    /// Each writes what is its own.
+    /// Each resource writes its own values.
     Exclusive,
-    /// The oldest writes what all of them have, joined.
+    /// The oldest resource writes the joined values of all.
     Merged,
 }
 
@@ -47,11 +47,11 @@ pub enum Claim {
 enum Merit {
     /// It cannot be decoded, so it keeps what it has, because nobody can judge whether that works.
     Keeps,
-    /// It works, or did.
+    /// It works now, or did.
     Works,
-    /// It published something.
+    /// It has published values.
     Published,
-    /// It wants to work.
+    /// It has not published anything yet.
     Wants,
 }
 
@@ -88,7 +88,7 @@ fn is_outdone(contender: &Contender, all: &[&Contender]) -> bool {
     all.iter().any(outdoes)
 }
 
-/// The claimants with what was seen of their entries at a target.
+/// The contenders, with the entries that were seen at a target.
 pub fn with_entries_seen(contenders: &[Contender], target: &Target, seen: &TargetSnapshot) -> Vec<Contender> {
     let objects: BTreeSet<String> = target.objects().into_iter().map(ToString::to_string).collect();
     let look = |contender: &Contender| {
@@ -114,19 +114,19 @@ pub fn with_entries_seen(contenders: &[Contender], target: &Target, seen: &Targe
     with_entries_seen
 }
 
-/// Whether two resources may want the same of a target, or write there together.
+/// Whether two resources may compete for something, or share a target.
 pub fn meet(a: &Contender, b: &Contender) -> bool {
     !a.is(b) && (a.contested(b).is_some() || is_written_together(a, b) || a.may_meet(b) || b.may_meet(a))
 }
 
-/// The claimant itself and those of the others, which may include it, that decide anything about it.
+/// The contender, and those of the others that can decide anything about it; `others` may include the contender.
 fn all<'a>(contender: &'a Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     let others = others.iter().filter(|other| !other.is(contender));
     concerned(contender, others.collect()).into_iter().chain([contender]).collect()
 }
 
-/// Those that share anything with the claimant, or with one that does, and so on: nobody else decides anything about
-/// it, and comparing all of a namespace with each other would take longer the more there are.
+/// The resources that compete with the contender, those that compete with these, and so on. No other resource can
+/// decide anything about it, and comparing every resource of a namespace with every other one would take long.
 fn concerned<'a>(contender: &Contender, others: Vec<&'a Contender>) -> Vec<&'a Contender> {
     if others.len() < FEW {
         return others;
@@ -150,10 +150,10 @@ fn concerned<'a>(contender: &Contender, others: Vec<&'a Contender>) -> Vec<&'a C
     found.into_iter().filter_map(|index| others.get(index).copied()).collect()
 }
 
-/// So few are compared with each other sooner than told apart.
+/// Below this number, comparing all with each other is faster than finding out who competes with whom.
 const FEW: usize = 4;
 
-/// The claimants that have what they want: each in its turn, the oldest of those that work first.
+/// The contenders that get what they claim. They are considered by rank, and by age within a rank.
 fn winners(contenders: Vec<&Contender>) -> Vec<&Contender> {
     let merits: Vec<_> = contenders.iter().map(|contender| merit(contender, &contenders)).collect();
     let mut ranked: Vec<_> = merits.into_iter().zip(contenders).collect();
@@ -170,7 +170,7 @@ fn winners(contenders: Vec<&Contender>) -> Vec<&Contender> {
     winners
 }
 
-/// How the resource stands towards the others, which may include it.
+/// The result of the comparison of the contender with the others, which may include it.
 pub fn judge(contender: &Contender, others: &[Contender]) -> Claim {
     let all = all(contender, others);
     let winners = winners(all.clone());
@@ -198,7 +198,7 @@ pub fn judge(contender: &Contender, others: &[Contender]) -> Claim {
     Claim::Lost(lost(contender, winner, place))
 }
 
-/// Who waits for the place of one that has it.
+/// The claim of a resource that has what it wants, with a text about another one that waits for it.
 fn watched(contender: &Contender, all: &[&Contender]) -> Claim {
     let setting = |other: &Contender| {
         contender.contested(other).filter(|place| matches!(place, ContestedPlace::Setting { .. })).cloned()
@@ -239,7 +239,7 @@ fn takes_over(other: &Contender, place: &ContestedPlace) -> String {
     )
 }
 
-/// What the resource is told that has lost its place.
+/// The problem for a resource that lost its claim.
 fn lost(contender: &Contender, winner: &Contender, place: &ContestedPlace) -> Problem {
     let reason = if winner.kind == contender.kind { Reason::Superseded } else { winner.superseded_reason };
     let (kind, name) = (&winner.kind, &winner.name);
@@ -263,7 +263,7 @@ fn lost(contender: &Contender, winner: &Contender, place: &ContestedPlace) -> Pr
     Problem::new(reason, format!("The {age} {kind} \"{name}\" {has} {place} already. {remedy}"))
 }
 
-/// Why this resource is not what it wants to be, where another one is. `others` may include it.
+/// The problem that another resource has the identity of this one. `others` may include this one.
 pub fn lost_identity(contender: &Contender, others: &[Contender]) -> Option<Problem> {
     let others: Vec<_> = others.iter().map(Contender::without_seats).collect();
     match judge(&contender.without_seats(), &others) {
@@ -272,8 +272,9 @@ pub fn lost_identity(contender: &Contender, others: &[Contender]) -> Option<Prob
     }
 }
 
-/// Those whose entries in the same target give way to this resource's: they want its place and do not
-/// have it, or it writes for them. What cannot be read keeps its entries, unless they are in what is written for it.
+/// The resources whose entries in the same target are replaced by those of this one, because they lost a claim to it
+/// or because it writes for them. A resource that cannot be decoded keeps its entries, unless its values are part of
+/// what is written for all.
 pub fn displaced<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     let winners = winners(all(contender, others));
     let has = |other: &Contender, place: &ContestedPlace| {
@@ -291,8 +292,8 @@ pub fn displaced<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a 
     others.iter().filter(gives_way).collect()
 }
 
-/// The one that writes to the target for this one and others of its kind, where they write together. Who wrote
-/// before goes on until the entries of an older one are there.
+/// The resource that writes to a shared target for this one and others of its kind. The resource that wrote before
+/// continues until the entries of an older one are in place.
 pub fn leader<'a>(contender: &'a Contender, others: &'a [Contender]) -> &'a Contender {
     let together = others.iter().filter(|other| is_written_together(contender, other));
     let active = together.filter(|other| other.activity == Activity::Active);
@@ -304,7 +305,7 @@ pub fn leader<'a>(contender: &'a Contender, others: &'a [Contender]) -> &'a Cont
     if writes(contender) && !writes(oldest) { contender } else { oldest }
 }
 
-/// The others whose values are joined with this one's, the oldest first.
+/// The other resources whose values are joined with those of this one, the oldest first.
 pub fn partners<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     let mut partners: Vec<_> = others
         .iter()
@@ -315,7 +316,8 @@ pub fn partners<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a C
     partners
 }
 
-/// A resource of the kind that cannot be read, where nothing tells whether its values belong to what is joined.
+/// A resource of the kind that cannot be decoded and whose target is not known, so that nothing shows whether its
+/// values belong to the joined ones.
 pub fn unknown_partner<'a>(contender: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let is_of_kind =
         |other: &&Contender| contender.kind == other.kind && other.target_sharing == TargetSharing::Merged;
@@ -343,7 +345,7 @@ pub fn heir<'a>(contender: &Contender, left: &Target, others: &'a [Contender]) -
     successor(&contender.leaving(left), others).filter(|heir| heir.may_inherit())
 }
 
-/// The claimants whose turn may come, or be over, when one changes from `before` to `now`.
+/// The contenders that may gain or lose a claim when one of them changes from `before` to `now`.
 pub fn affected<'a>(
     before: Option<&Contender>,
     now: Option<&Contender>,
