@@ -30,11 +30,13 @@ pub enum Error {
 }
 
 /// What keeps a step of a run from being done.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StepError {
     /// A problem that a person must fix, and that becomes a condition.
+    #[error("{}: {}", .0.reason, .0.message)]
     Problem(Problem),
     /// A failure after which the run is retried.
+    #[error(transparent)]
     Error(Error),
 }
 

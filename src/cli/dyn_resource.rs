@@ -172,7 +172,7 @@ impl<K: Kind> Loaded<K> {
         let namespace = self.namespace();
         let terms = Terms { interval: self.object.common().check_interval.get(), ..Terms::default() };
         let network = network.seen_from(&namespace).on_terms(terms);
-        let scene = CheckContext {
+        let check_context = CheckContext {
             cluster: surroundings.cluster,
             namespace: &namespace,
             published,
@@ -180,7 +180,7 @@ impl<K: Kind> Loaded<K> {
             ..CheckContext::without_cluster(&network)
         };
         let limit = self.object.common().check_timeout.get();
-        let mut examination = CheckRun::run(planned, scene, limit).await;
+        let mut examination = CheckRun::run(planned, check_context, limit).await;
         if let Some(maintenance) = examination.maintenance() {
             examination.leave(maintenance);
         }

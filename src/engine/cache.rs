@@ -53,10 +53,10 @@ struct CacheEntry<K: Kind> {
     /// A resource that was deleted and created again is another one.
     uid: String,
     spec: Option<KeptDigest>,
-    remembered: Option<CheckHistory<K::Evidence>>,
+    history: Option<CheckHistory<K::Evidence>>,
     last_verified: Option<Values>,
     reported: Reported<K::Details>,
-    told: Option<String>,
+    last_event_message: Option<String>,
     unwritable: Option<(Problem, Instant)>,
     /// The number of runs in a row in which the API server refused a write.
     rejections: u32,
@@ -117,10 +117,10 @@ impl<K: Kind> CacheEntry<K> {
         Self {
             uid,
             spec: None,
-            remembered: None,
+            history: None,
             last_verified: None,
             reported: Reported::default(),
-            told: None,
+            last_event_message: None,
             unwritable: None,
             rejections: 0,
             published: None,
@@ -150,12 +150,12 @@ impl<K: Kind> ResourceCache<K> {
 
     /// What the last run found.
     pub fn history(&self, object: &K) -> Option<CheckHistory<K::Evidence>> {
-        self.with(object, |entry| entry.remembered.clone())
+        self.with(object, |entry| entry.history.clone())
     }
 
     /// Keeps what a run found.
-    pub fn remember(&self, object: &K, remembered: CheckHistory<K::Evidence>) {
-        self.with(object, |entry| entry.remembered = Some(remembered));
+    pub fn remember(&self, object: &K, history: CheckHistory<K::Evidence>) {
+        self.with(object, |entry| entry.history = Some(history));
     }
 
     /// Keeps values that passed, to restore them while later ones do not.
@@ -240,7 +240,9 @@ impl<K: Kind> ResourceCache<K> {
 
     /// Whether this message differs from the last one about the resource.
     pub fn is_news(&self, object: &K, message: &str) -> bool {
-        self.with(object, |entry| entry.told.replace(message.to_owned()).as_deref() != Some(message))
+        self.with(object, |entry| {
+            entry.last_event_message.replace(message.to_owned()).as_deref() != Some(message)
+        })
     }
 
     /// Keeps why the Secret could not be written.

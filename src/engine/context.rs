@@ -15,7 +15,7 @@ use super::{
     publish::secret::published,
     rejection::{is_conflict, rejected},
     scheduling::{
-        api_permits::Turns,
+        api_permits::ApiPermits,
         backoff::{Backoff, ResourceKey},
         slots::Slots,
     },
@@ -60,7 +60,7 @@ pub struct Context<K: Kind> {
     /// Limits how many runs there are at a time.
     pub(super) slots: Slots,
     /// Limits how many runs use the API server at a time.
-    pub(super) api_permits: Turns,
+    pub(super) api_permits: ApiPermits,
     /// The time limits for states that may still become right by themselves.
     pub waits: Waits,
     /// Cancelled when the process must stop.
@@ -82,7 +82,7 @@ impl<K: Kind> Context<K> {
     ) -> Self {
         Self {
             client: cluster.client.clone(),
-            api_permits: Turns::new(cluster.load().clone()),
+            api_permits: ApiPermits::new(cluster.load().clone()),
             cluster,
             network,
             memory: ResourceCache::default(),
@@ -104,18 +104,18 @@ impl<K: Kind> Context<K> {
 
     /// Every resource in the same namespace that may compete with this one.
     pub(super) async fn others(&self, object: &K) -> Vec<Contender> {
-        let Some(claimant) = Contender::of(object) else { return Vec::new() };
+        let Some(contender) = Contender::of(object) else { return Vec::new() };
         let namespace = object.namespace().unwrap_or_default();
         self.registry.listed(&namespace).await;
-        self.registry.rivals(&namespace, &claimant)
+        self.registry.rivals(&namespace, &contender)
     }
 
     /// Every resource in the same namespace that may stand for the same as this one.
     pub(super) async fn namesakes(&self, object: &K) -> Vec<Contender> {
-        let Some(claimant) = Contender::of(object) else { return Vec::new() };
+        let Some(contender) = Contender::of(object) else { return Vec::new() };
         let namespace = object.namespace().unwrap_or_default();
         self.registry.listed(&namespace).await;
-        self.registry.namesakes(&namespace, &claimant)
+        self.registry.namesakes(&namespace, &contender)
     }
 
     /// Runs the resources again that share the target of this one.
@@ -124,14 +124,14 @@ impl<K: Kind> Context<K> {
             return;
         }
         let namespace = object.namespace().unwrap_or_default();
-        if let Some(claimant) = Contender::of(object) {
+        if let Some(contender) = Contender::of(object) {
             let beside: Vec<_> = self
                 .registry
-                .beside(&namespace, &claimant)
+                .beside(&namespace, &contender)
                 .iter()
                 .map(|other| Contender::clone(other))
                 .collect();
-            self.registry.wake(&namespace, precedence::partners(&claimant, &beside));
+            self.registry.wake(&namespace, precedence::partners(&contender, &beside));
         }
     }
 

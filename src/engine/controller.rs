@@ -318,7 +318,7 @@ async fn report_unreadable<K: Kind>(
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
     let seen = SeenStatus { version: stored.resource_version(), status: previous.as_ref(), details };
-    let events = context.report(object, &seen, (&status, &seen.details)).await?;
+    let events = context.patch_status(object, &seen, (&status, &seen.details)).await?;
     context.publish_events(object, events);
     // If only the old status could not be decoded, the object can be decoded now.
     Ok(Action::requeue(Duration::from_secs(5)))

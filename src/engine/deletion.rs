@@ -67,7 +67,7 @@ pub async fn release<K: Kind>(object: &K, context: &Context<K>) -> Result<Action
         if let Some(retry) = pending {
             return Ok(Action::requeue(retry));
         }
-        context.let_go(object, &[finalizer]).await?;
+        context.remove_finalizers(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())
 }
@@ -93,7 +93,7 @@ pub(super) async fn end_with_namespace<K: Kind>(
             Err(StepError::Error(error)) => return Err(error),
         }
     }
-    context.let_go(object, &Finalizer::ALL).await?;
+    context.remove_finalizers(object, &Finalizer::ALL).await?;
     Ok(Action::requeue(NAMESPACE_RETRY))
 }
 
@@ -104,14 +104,14 @@ async fn waited<K: Kind>(
     context: &Context<K>,
     deleted: &Time,
 ) -> Result<Duration, Error> {
-    let told = context.cluster.now().await?.earliest.duration_since(deleted.0);
-    Ok(longer(told, context.memory.leaving_for(object, None, Instant::now())))
+    let by_server = context.cluster.now().await?.earliest.duration_since(deleted.0);
+    Ok(longer(by_server, context.memory.leaving_for(object, None, Instant::now())))
 }
 
 /// If the clock was ahead when the deletion was requested, the measured time decides, so that nobody waits until
 /// that time comes.
-fn longer(told: SignedDuration, seen: Duration) -> Duration {
-    Duration::try_from(told).map_or(seen, |told| told.max(seen))
+fn longer(by_server: SignedDuration, measured: Duration) -> Duration {
+    Duration::try_from(by_server).map_or(measured, |by_server| by_server.max(measured))
 }
 
 /// The resource that takes over the entries of a deleted one.
@@ -154,9 +154,9 @@ async fn handed_over<K: Kind>(object: &K, context: &Context<K>) -> Result<Option
     Ok(match heir(object, context).await? {
         Heir::Unknown if waited < HANDOVER.min(patience) => Some(SUCCESSOR_RETRY),
         Heir::Waits(heir) if waited < patience => {
-            let told = stays_for(object, &heir);
-            if waited > HANDOVER && context.memory.is_news(object, &told.message) {
-                context.publish_event(object, &waits("Withdraw", &told, patience));
+            let problem = stays_for(object, &heir);
+            if waited > HANDOVER && context.memory.is_news(object, &problem.message) {
+                context.publish_event(object, &waits("Withdraw", &problem, patience));
             }
             Some(SUCCESSOR_RETRY.min(patience.saturating_sub(waited)))
         }
@@ -243,8 +243,8 @@ async fn cleanup<K: Kind>(
         published: existing.values(),
         last_verified: last_verified.as_ref(),
         last_findings: &[],
-        proven: false,
-        last_upkeep: None,
+        verified_once: false,
+        refused_maintenance: None,
         unwritable: None,
         now,
         repetition: Repetition::ByOperator,
@@ -279,7 +279,7 @@ pub(super) async fn release_unreadable<K: Kind>(
             Finalizer::RemoteCredentials => orphaned(&problem),
         };
         context.publish_event(object, &notice);
-        context.let_go(object, &[finalizer]).await?;
+        context.remove_finalizers(object, &[finalizer]).await?;
     }
     Ok(Action::await_change())
 }

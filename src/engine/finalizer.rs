@@ -66,7 +66,7 @@ impl<K: Kind> Context<K> {
         let needed =
             [(Finalizer::Target, has_delivered), (Finalizer::RemoteCredentials, leaves_remote_state)];
         for (finalizer, _) in needed.into_iter().filter(|(_, is_needed)| *is_needed) {
-            match self.hold(object, finalizer).await {
+            match self.add_finalizer(object, finalizer).await {
                 Err(Error::Api(error)) => {
                     let (namespace, name) = (object.namespace(), object.name_any());
                     let words = in_words(&error);
@@ -84,7 +84,7 @@ impl<K: Kind> Context<K> {
     }
 
     /// Adds the finalizer, so that a deletion of the resource waits for [`release`](super::deletion::release).
-    pub(super) async fn hold(&self, object: &K, finalizer: Finalizer) -> Result<(), Error> {
+    pub(super) async fn add_finalizer(&self, object: &K, finalizer: Finalizer) -> Result<(), Error> {
         if finalizer.holds(object) {
             return Ok(());
         }
@@ -106,13 +106,13 @@ impl<K: Kind> Context<K> {
     }
 
     /// Removes these finalizers, so that the deletion of the resource can go on.
-    pub(super) async fn let_go(
+    pub(super) async fn remove_finalizers(
         &self,
         object: &impl Resource<DynamicType = ()>,
-        let_go: &[Finalizer],
+        removed: &[Finalizer],
     ) -> Result<(), Error> {
         self.set_finalizers(object, |mut finalizers| {
-            finalizers.retain(|present| let_go.iter().all(|finalizer| present != finalizer.name()));
+            finalizers.retain(|present| removed.iter().all(|finalizer| present != finalizer.name()));
             finalizers
         })
         .await?;

@@ -41,7 +41,7 @@ pub struct Planned<K: Kind> {
     pub(super) redactor: Redactor,
     /// Every value that was read from a Secret.
     pub(crate) secrets: Vec<Sensitive>,
-    pub(super) question: CheckKey,
+    pub(super) check_key: CheckKey,
 }
 
 impl<K: Kind> Planned<K> {
@@ -59,7 +59,7 @@ impl<K: Kind> Planned<K> {
             account: Account::Anonymous,
             redactor: Redactor::new(secrets.iter().cloned()),
             secrets,
-            question: CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() },
+            check_key: CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() },
         }
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn prepare_known<K: Kind>(
     match Inputs::resolve(&references, ca_bundle.as_ref(), objects, system_trust, is_vouched_for) {
         Err(problem) => Prepared::Unresolved(problem),
         Ok(mut inputs) => Prepared::Planned(Planned {
-            question: CheckKey {
+            check_key: CheckKey {
                 inputs: hash(spec, &inputs),
                 spec: InputsHash(HASH_KEY.hash_one(&spec.checked)),
                 recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),

@@ -53,12 +53,12 @@ impl RunRecord {
     }
 }
 
-/// The later of what was told before and what the Secret itself tells. Times that differ by no more than clocks do
+/// The later of the time in the status before and the time that the Secret itself shows. Times that differ by no more than clocks do
 /// are the same, so that no status is written for that.
-fn newer(told: Option<Time>, found: Option<Timestamp>) -> Option<Time> {
-    match (told, found) {
-        (Some(told), Some(found)) if found.duration_since(told.0) > CLOCK_NOISE => Some(Time(found)),
-        (Some(told), _) => Some(told),
+fn newer(before: Option<Time>, found: Option<Timestamp>) -> Option<Time> {
+    match (before, found) {
+        (Some(before), Some(found)) if found.duration_since(before.0) > CLOCK_NOISE => Some(Time(found)),
+        (Some(before), _) => Some(before),
         (None, found) => found.map(Time),
     }
 }
@@ -67,12 +67,12 @@ fn newer(told: Option<Time>, found: Option<Timestamp>) -> Option<Time> {
 /// before [`CHECK_TIME_LAG`] is over.
 pub(super) fn without_news_of_time(previous: Option<&Status>, status: Status) -> Status {
     let (Some(previous), Some(now)) = (previous, &status.last_check_time) else { return status };
-    let Some(told) = &previous.last_check_time else { return status };
+    let Some(before) = &previous.last_check_time else { return status };
     // A clock that was far ahead must not keep the time from being written for ever.
-    if now.0.duration_since(told.0).abs() >= CHECK_TIME_LAG {
+    if now.0.duration_since(before.0).abs() >= CHECK_TIME_LAG {
         return status;
     }
-    let same = Status { last_check_time: Some(told.clone()), ..status.clone() };
+    let same = Status { last_check_time: Some(before.clone()), ..status.clone() };
     if same == *previous { same } else { status }
 }
 

@@ -130,8 +130,8 @@ impl Kind for LdapConfig {
         probe::checks(plan)
     }
 
-    async fn probe(plan: &LdapPlan, scene: &CheckContext<'_>, report: &mut Report) {
-        probe::probe(plan, scene.network, report).await;
+    async fn probe(plan: &LdapPlan, check_context: &CheckContext<'_>, report: &mut Report) {
+        probe::probe(plan, check_context.network, report).await;
     }
 
     fn render(plan: &LdapPlan, (): &(), context: &RenderContext<'_>) -> Option<Values> {

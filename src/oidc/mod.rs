@@ -117,8 +117,8 @@ impl Kind for OidcProvider {
             .collect()
     }
 
-    async fn probe(plan: &OidcPlan, scene: &CheckContext<'_>, report: &mut Report) {
-        probe::probe(plan, scene.network, report).await;
+    async fn probe(plan: &OidcPlan, check_context: &CheckContext<'_>, report: &mut Report) {
+        probe::probe(plan, check_context.network, report).await;
     }
 
     fn render(plan: &OidcPlan, (): &(), _: &RenderContext<'_>) -> Option<Values> {

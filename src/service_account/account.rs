@@ -30,7 +30,7 @@ pub struct AccountSettings {
     /// The UID of the resource; empty for a manifest that was never in a cluster.
     pub uid: String,
     /// The team or organization to which the account belongs.
-    pub home: TeamMembership,
+    pub membership: TeamMembership,
     /// The person to whom the account's runs are attributed.
     pub attribution: Option<Attribution>,
     /// The time limit of all checks together.
@@ -104,7 +104,7 @@ pub(super) fn invalid<T>(message: impl AsRef<str>) -> Result<T, Problem> {
 }
 
 /// The team or organization that the spec names.
-pub(super) fn home(spec: &ServiceAccountSpec) -> Result<TeamMembership, Problem> {
+pub(super) fn membership(spec: &ServiceAccountSpec) -> Result<TeamMembership, Problem> {
     match (&spec.team, &spec.organization) {
         (Some(team), None) => Ok(TeamMembership::Team(team.clone())),
         (None, Some(organization)) => Ok(TeamMembership::Organization {

@@ -30,7 +30,7 @@ pub(super) const MOUNT: &str = "/var/run/secrets/auth.wandb.com";
 pub(super) fn common(plan: &AccountPlan) -> Values {
     let mut values = Values::default();
     values.set(BASE_URL, plan.settings.base_url.as_str());
-    values.set(ENTITY, plan.settings.home.team());
+    values.set(ENTITY, plan.settings.membership.team());
     match &plan.settings.attribution {
         Some(Attribution::Username(username)) => values.set(USERNAME, username.as_str()),
         Some(Attribution::UserEmail(email)) => values.set(USER_EMAIL, email.as_str()),

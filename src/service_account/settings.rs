@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    account::{AccountSettings, TeamMembership, account_name, attribution, home, invalid},
+    account::{AccountSettings, TeamMembership, account_name, attribution, invalid, membership},
     api_key::ApiKeySettings,
     federated::FederatedSettings,
 };
@@ -37,14 +37,14 @@ impl ServiceAccountSettings {
         let spec = &object.spec;
         let base_url = BaseUrl::parse(&spec.instance);
         let protected = base_url.as_ref().map_or(Ok(()), |base_url| tls(spec, base_url));
-        let (target, home) = (target(spec), home(spec));
+        let (target, membership) = (target(spec), membership(spec));
         let attribution = spec.attribution.as_ref().map(attribution).transpose();
-        let credentials = credentials(object, home.as_ref().ok());
+        let credentials = credentials(object, membership.as_ref().ok());
         let problems = [
             target.as_ref().err(),
             base_url.as_ref().err(),
             protected.as_ref().err(),
-            home.as_ref().err(),
+            membership.as_ref().err(),
             attribution.as_ref().err(),
             credentials.as_ref().err(),
         ];
@@ -52,7 +52,7 @@ impl ServiceAccountSettings {
         let account = AccountSettings {
             account_name: account_name(object),
             uid: object.uid().unwrap_or_default(),
-            home: home?,
+            membership: membership?,
             attribution: attribution?,
             time_limit: spec.common.check_timeout.get(),
             deletion_policy: spec.common.deletion_policy,
@@ -78,13 +78,13 @@ fn target(spec: &ServiceAccountSpec) -> Result<(), Problem> {
 /// Nothing where they cannot be judged without the account's home.
 fn credentials(
     object: &ServiceAccount,
-    home: Option<&TeamMembership>,
+    membership: Option<&TeamMembership>,
 ) -> Result<Option<CredentialSettings>, Problem> {
     let spec = &object.spec.credentials;
     match (&spec.api_key, &spec.federated) {
         (Some(api_key), None) => {
-            let read = |home| ApiKeySettings::parse(api_key, home, object.details().key_id);
-            home.map(read).transpose().map(|read| read.map(CredentialSettings::ApiKey))
+            let read = |membership| ApiKeySettings::parse(api_key, membership, object.details().key_id);
+            membership.map(read).transpose().map(|read| read.map(CredentialSettings::ApiKey))
         }
         (None, Some(federated)) => {
             FederatedSettings::parse(federated).map(|read| Some(CredentialSettings::Federated(read)))
@@ -165,8 +165,8 @@ pub(super) mod tests {
     #[test]
     fn takes_the_defaults() {
         let settings = ServiceAccountSettings::parse(&object(&json!({}))).ok().unwrap();
-        let AccountSettings { account_name, uid, home, .. } = settings.account;
-        assert_eq!((account_name.as_str(), uid.as_str(), home.team()), ("ci", "uid-1", "research"));
+        let AccountSettings { account_name, uid, membership, .. } = settings.account;
+        assert_eq!((account_name.as_str(), uid.as_str(), membership.team()), ("ci", "uid-1", "research"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! A target of several workloads or containers. All of them always have the same values: one revision serves all,
 //! and they are rolled out and rolled back together.
 
-use std::collections::BTreeSet;
+use kube::core::ApiResource;
 
-use super::{AppliedState, Change, Delivery, Environment, Owner, PresentVariable, Target, TargetSnapshot};
+use super::{
+    AppliedState, Change, Delivery, Environment, Owner, PresentVariable, Target, TargetSnapshot,
+    read_target::ReadTarget,
+};
 use crate::problem::Problem;
 
 /// The snapshots of several workloads, which together are one target.
@@ -29,6 +32,59 @@ pub(super) enum Reach {
     Outside,
 }
 
+impl ReadTarget for Several {
+    fn standing(&self, owner: &Owner) -> AppliedState {
+        let all: Vec<AppliedState> = self.parts().map(|(seen, _)| seen.standing(owner)).collect();
+        let moved = all.iter().filter(|standing| standing.moved.is_some());
+        let moved = moved.max_by_key(|standing| standing.moved.as_ref().and_then(|moved| moved.at));
+        let numbers = match moved {
+            Some(AppliedState { numbers, .. }) if numbers.len() == 1 => numbers.clone(),
+            _ => all.iter().flat_map(|standing| standing.numbers.iter().copied()).collect(),
+        };
+        AppliedState {
+            numbers,
+            applied_at: all.iter().filter_map(|standing| standing.applied_at).max(),
+            moved: moved.and_then(|standing| standing.moved.clone()),
+            undone: None,
+        }
+    }
+
+    fn change(
+        &self,
+        owner: &Owner,
+        delivery: Option<&Delivery<'_>>,
+        displaced: &[Owner],
+    ) -> Result<Option<Change>, Problem> {
+        self.together(|seen, reach| {
+            seen.change(owner, delivery.filter(|_| reach == Reach::Within), displaced)
+        })
+    }
+
+    fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
+        self.together(|seen, reach| match reach {
+            Reach::Within => seen.take_over(owner, delivery),
+            Reach::Outside => seen.change(owner, None, &[]),
+        })
+    }
+
+    fn present(&self, owner: &Owner, delivery: &Delivery<'_>, displaced: &[Owner]) -> Vec<PresentVariable> {
+        let within = self.parts().filter(|(_, reach)| *reach == Reach::Within);
+        within.flat_map(|(seen, _)| seen.present(owner, delivery, displaced)).collect()
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::merged(self.parts().map(|(seen, _)| seen.environment()))
+    }
+
+    fn resource(&self) -> ApiResource {
+        self.first.seen.resource()
+    }
+
+    fn name(&self) -> &str {
+        self.first.seen.name()
+    }
+}
+
 impl Several {
     /// Combines the snapshots into one. A single snapshot is returned as it is.
     pub(super) fn of(parts: Vec<TargetSnapshot>) -> Option<TargetSnapshot> {
@@ -41,10 +97,6 @@ impl Several {
         } else {
             TargetSnapshot::Several(Self { first: Box::new(part(first)), more })
         })
-    }
-
-    pub(super) fn first(&self) -> &TargetSnapshot {
-        &self.first.seen
     }
 
     /// The same snapshots, with deliveries limited to the objects of `target`.
@@ -70,59 +122,6 @@ impl Several {
         changes.iter().filter_map(of_part).collect()
     }
 
-    /// The applied state of all parts together. If somebody repointed the entries of one part, that part decides
-    /// which revision the whole target is meant to have.
-    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
-        let all: Vec<AppliedState> = self.parts().map(|(seen, _)| seen.standing(owner)).collect();
-        let moved = all.iter().filter(|standing| standing.moved.is_some());
-        let moved = moved.max_by_key(|standing| standing.moved.as_ref().and_then(|moved| moved.at));
-        let numbers = match moved {
-            Some(AppliedState { numbers, .. }) if numbers.len() == 1 => numbers.clone(),
-            _ => all.iter().flat_map(|standing| standing.numbers.iter().copied()).collect(),
-        };
-        AppliedState {
-            numbers,
-            applied_at: all.iter().filter_map(|standing| standing.applied_at).max(),
-            moved: moved.and_then(|standing| standing.moved.clone()),
-            undone: None,
-        }
-    }
-
-    /// Combines the changes of all parts. If one part cannot be changed, none is.
-    pub(super) fn change(
-        &self,
-        owner: &Owner,
-        delivery: Option<&Delivery<'_>>,
-        displaced: &[Owner],
-    ) -> Result<Option<Change>, Problem> {
-        self.together(|seen, reach| {
-            seen.change(owner, delivery.filter(|_| reach == Reach::Within), displaced)
-        })
-    }
-
-    /// Like `change`, but takes over the variables of everybody else that are in the way.
-    pub(super) fn take_over(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-    ) -> Result<Option<Change>, Problem> {
-        self.together(|seen, reach| match reach {
-            Reach::Within => seen.take_over(owner, delivery),
-            Reach::Outside => seen.change(owner, None, &[]),
-        })
-    }
-
-    /// The variables that the parts within the delivery have under its names.
-    pub(super) fn present(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-        displaced: &[Owner],
-    ) -> Vec<PresentVariable> {
-        let within = self.parts().filter(|(_, reach)| *reach == Reach::Within);
-        within.flat_map(|(seen, _)| seen.present(owner, delivery, displaced)).collect()
-    }
-
     fn together(
         &self,
         change: impl Fn(&TargetSnapshot, Reach) -> Result<Option<Change>, Problem>,
@@ -136,27 +135,15 @@ impl Several {
                 Err(problem) => problems.push(problem),
             }
         }
-        none_of(problems)?;
+        Problem::all(problems)?;
         Ok((!changes.is_empty()).then_some(Change::Several(changes)))
     }
-
-    pub(super) fn environment(&self) -> Environment {
-        Environment::merged(self.parts().map(|(seen, _)| seen.environment()))
-    }
-}
-
-/// Fails if there is any problem: with all of the messages, under the reason of the first.
-pub(super) fn none_of(problems: impl IntoIterator<Item = Problem>) -> Result<(), Problem> {
-    let mut problems = problems.into_iter();
-    let Some(first) = problems.next() else { return Ok(()) };
-    let mut said: BTreeSet<String> = [first.message.clone()].into();
-    let message = problems.filter(|problem| said.insert(problem.message.clone()));
-    let message = message.fold(first.message.clone(), |all, next| format!("{all} {}", next.message));
-    Err(Problem { message, ..first })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::{
         api::Reason,

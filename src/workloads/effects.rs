@@ -166,10 +166,3 @@ fn is_stuck(pod: &Pod, set: &StatefulSet) -> bool {
     let is_ready = conditions.into_iter().any(|each| each.type_ == "Ready" && each.status == "True");
     is_of_set && !is_ready && pod.metadata.deletion_timestamp.is_none()
 }
-
-impl TargetSnapshot {
-    /// The object as messages name it, such as `Deployment/wandb`.
-    fn title(&self) -> String {
-        format!("{}/{}", self.resource().kind, self.name())
-    }
-}

@@ -7,6 +7,7 @@ use super::{
     Owner, Rollout, RolloutDeadline, Sightings, TargetSnapshot,
     combined::Reach,
     list::{list, pods_of, workloads},
+    read_target::ReadTarget,
     rollout::{ListedObjects, WatchedEntries, judge, judge_rendered},
     weights_and_biases::WeightsAndBiases,
     workload::{Workload, WorkloadController},

@@ -26,10 +26,10 @@ pub struct CheckContext<'a> {
     /// The findings of the last run, if that had the same inputs.
     pub last_findings: &'a [Finding],
     /// Whether the same inputs passed before, so that the published values come from them.
-    pub proven: bool,
+    pub verified_once: bool,
     /// The refusal of the last [`Kind::maintain`](crate::engine::Kind::maintain), if repeating the request would
     /// not help.
-    pub last_upkeep: Option<&'a Finding>,
+    pub refused_maintenance: Option<&'a Finding>,
     /// Why the Secret could not be written a short while ago. Credentials that are made while that lasts would be
     /// lost.
     pub unwritable: Option<&'a Problem>,
@@ -78,8 +78,8 @@ impl<'a> CheckContext<'a> {
             published: None,
             last_verified: None,
             last_findings: &[],
-            proven: false,
-            last_upkeep: None,
+            verified_once: false,
+            refused_maintenance: None,
             unwritable: None,
             now: Now::local(),
             repetition: Repetition::ByOperator,
@@ -116,12 +116,12 @@ mod tests {
         const LIMIT: Duration = Duration::from_millis(20);
         let shared = Arc::new(SharedNetwork::new(EgressPolicy::Unrestricted));
         let [first, second, third] = [(); 3].map(|()| shared.seen_from("a"));
-        let scene = CheckContext::without_cluster(&third);
-        assert_eq!(scene.within(LIMIT, pending::<()>()).await, Err(Awaited::Answer));
+        let check_context = CheckContext::without_cluster(&third);
+        assert_eq!(check_context.within(LIMIT, pending::<()>()).await, Err(Awaited::Answer));
         first.meter().take(LARGE).await;
         second.meter().take(LARGE).await;
-        assert_eq!(scene.within(LIMIT, third.meter().take(LARGE)).await, Err(Awaited::Memory));
+        assert_eq!(check_context.within(LIMIT, third.meter().take(LARGE)).await, Err(Awaited::Memory));
         drop(first);
-        assert_eq!(scene.within(LIMIT, third.meter().take(0)).await, Ok(()));
+        assert_eq!(check_context.within(LIMIT, third.meter().take(0)).await, Ok(()));
     }
 }

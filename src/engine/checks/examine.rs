@@ -33,14 +33,14 @@ pub(in crate::engine) async fn examine<K: Kind>(
     (published, last_verified): (Option<&Values>, Option<&Values>),
     age: Age,
 ) -> Result<CheckHistory<K::Evidence>, Error> {
-    let question = &planned.question;
+    let check_key = &planned.check_key;
     let known = context.memory.history(object).or_else(|| recover(object, context, planned, checked_inputs));
     // If credentials that were refused were accepted since, for another resource, the findings are out of date.
     let is_out_of_date =
         |known: &CheckHistory<_>| context.network.credentials.were_accepted(&known.usage.refused);
     if let Some(known) = &known
         && !is_out_of_date(known)
-        && known.answers(question, schedule(object), Instant::now())
+        && known.answers(check_key, schedule(object), Instant::now())
         && (age == Age::AsScheduled || checks(object, known).0 != Checks::Stale)
     {
         context.memory.remember(object, known.clone());
@@ -49,45 +49,47 @@ pub(in crate::engine) async fn examine<K: Kind>(
     let namespace = object.namespace().unwrap_or_default();
     let unwritable = context.memory.unwritable(object);
     let now = context.cluster.now().await?;
-    let terms = terms(object, known.as_ref(), question, checked_inputs);
-    let sharing = sharing(object, known.as_ref(), question, checked_inputs, age);
+    let terms = terms(object, known.as_ref(), check_key, checked_inputs);
+    let sharing = sharing(object, known.as_ref(), check_key, checked_inputs, age);
     let network = context.network.seen_from(&namespace).on_terms(terms).sharing(sharing);
-    let scene = CheckContext {
+    let check_context = CheckContext {
         network: &network,
         cluster: Some(&context.cluster),
         namespace: &namespace,
         published,
         last_verified,
-        last_findings: known.as_ref().map_or(&[], |known| known.findings_on(question)),
-        proven: known.as_ref().is_some_and(|known| known.is_proven(question)),
-        last_upkeep: known.as_ref().and_then(|known| known.refused_upkeep(question, Instant::now())),
+        last_findings: known.as_ref().map_or(&[], |known| known.findings_on(check_key)),
+        verified_once: known.as_ref().is_some_and(|known| known.was_verified_once(check_key)),
+        refused_maintenance: known
+            .as_ref()
+            .and_then(|known| known.refused_maintenance(check_key, Instant::now())),
         unwritable: unwritable.as_ref(),
         now,
         repetition: Repetition::ByOperator,
     };
-    let examined = tokio::select! {
-        examined = look(object, context, planned, scene) => examined?,
+    let outcome = tokio::select! {
+        outcome = look(object, context, planned, check_context) => outcome?,
         () = stopped(context) => return Err(Error::Stopping),
     };
-    context.metrics.checked(object, &examined.findings);
-    let due = K::renew_at(&planned.plan, &examined.evidence, &scene);
-    let renewal = Renewal::new(due, scene.now.time, Instant::now());
+    context.metrics.checked(object, &outcome.findings);
+    let due = K::renew_at(&planned.plan, &outcome.evidence, &check_context);
+    let renewal = Renewal::new(due, check_context.now.time, Instant::now());
     // The answers of the servers are not needed any more, and other runs may wait for the memory that they take.
     drop(network);
     let share = jitter::random();
-    let remembered =
-        CheckHistory::record(known.as_ref(), question.clone(), examined, renewal, share, Instant::now())
+    let history =
+        CheckHistory::record(known.as_ref(), check_key.clone(), outcome, renewal, share, Instant::now())
             .dated(context.cluster.seconds());
     // Findings are remembered before anything is written: a run that fails at a write must not send credentials
     // again.
-    context.memory.remember(object, remembered.clone());
-    let answer = remembered.findings.credentials_answer();
+    context.memory.remember(object, history.clone());
+    let answer = history.findings.credentials_answer();
     if answer.is_some_and(|answer| answer != CredentialsAnswer::NotSent) {
         // The status is the first thing that is written, so that the next process knows what became of the
         // credentials.
-        note_down(object, context, &remembered, checked_inputs).await?;
+        note_down(object, context, &history, checked_inputs).await?;
     }
-    Ok(remembered)
+    Ok(history)
 }
 
 /// What the status tells of the checks that an earlier process made.
@@ -100,7 +102,7 @@ fn recover<K: Kind>(
     let now = Instant::now();
     let terms = (planned.account, object.common().failure_threshold);
     let recovered =
-        CheckHistory::recover(object.status()?, planned.question.clone(), checked_inputs, terms, now)?;
+        CheckHistory::recover(object.status()?, planned.check_key.clone(), checked_inputs, terms, now)?;
     context.metrics.recovered(object, &recovered.findings);
     // What was suspended was not looked after: its verdict may be weeks old.
     let was_suspended = object.status().is_some_and(is_suspended);
@@ -120,26 +122,30 @@ async fn look<K: Kind>(
     object: &K,
     context: &Context<K>,
     planned: &Planned<K>,
-    scene: CheckContext<'_>,
+    check_context: CheckContext<'_>,
 ) -> Result<CheckOutcome<K::Evidence>, Error> {
-    let mut examination = CheckRun::run(planned, scene, object.common().check_timeout.get()).await;
-    if let Some(maintenance) = examination.maintenance() {
-        match hold(object, context, &maintenance).await {
-            Ok(()) => examination.maintain(maintenance).await,
-            Err(StepError::Problem(problem)) => examination.refuse(maintenance, problem),
+    let mut check_run = CheckRun::run(planned, check_context, object.common().check_timeout.get()).await;
+    if let Some(maintenance) = check_run.maintenance() {
+        match ensure_finalizer(object, context, &maintenance).await {
+            Ok(()) => check_run.maintain(maintenance).await,
+            Err(StepError::Problem(problem)) => check_run.refuse(maintenance, problem),
             Err(StepError::Error(error)) => return Err(error),
         }
     }
-    Ok(examination.finish())
+    Ok(check_run.finish())
 }
 
 /// Adds the finalizer before something is made at the server. If the API server refuses that, the problem is
 /// returned beside the findings of the checks, which are not lost.
-async fn hold<K: Kind>(object: &K, context: &Context<K>, maintenance: &Maintenance) -> Result<(), StepError> {
+async fn ensure_finalizer<K: Kind>(
+    object: &K,
+    context: &Context<K>,
+    maintenance: &Maintenance,
+) -> Result<(), StepError> {
     if maintenance.remote_state != RemoteState::Remote {
         return Ok(());
     }
-    match context.hold(object, Finalizer::RemoteCredentials).await {
+    match context.add_finalizer(object, Finalizer::RemoteCredentials).await {
         Err(Error::Api(error)) => Err(rejection::rejected("the resource's finalizer", &error).into()),
         held => Ok(held?),
     }

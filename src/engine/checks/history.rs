@@ -14,7 +14,7 @@ use super::{
 };
 use crate::engine::{
     Account, CheckOutcome, CheckedInputs, Finding, Findings, InputsHash,
-    status::reading::{is_proven, is_verified},
+    status::reading::{is_verified, was_verified_once},
 };
 use crate::{
     api::{CheckName, Status, names::CredentialsAnswer},
@@ -37,13 +37,13 @@ pub struct CheckKey {
 /// The remembered state of one resource's checks.
 #[derive(Clone)]
 pub struct CheckHistory<E> {
-    question: CheckKey,
+    check_key: CheckKey,
     /// The findings of the last run.
     pub findings: Findings,
     /// What the last run obtained beside its findings.
     pub evidence: E,
     /// Whether these inputs passed at some time.
-    pub proven: bool,
+    pub verified_once: bool,
     /// The number of failed runs in a row.
     pub(super) failures: u32,
     /// When the checks ran; `None` if they are known from a status only.
@@ -117,8 +117,8 @@ pub(super) enum Retrial {
 
 impl<E> CheckHistory<E> {
     /// Whether the findings are for this key and the checks are not due yet.
-    pub fn answers(&self, question: &CheckKey, schedule: Schedule, now: Instant) -> bool {
-        self.question == *question && self.wait(schedule, now) != Some(Duration::ZERO)
+    pub fn answers(&self, check_key: &CheckKey, schedule: Schedule, now: Instant) -> bool {
+        self.check_key == *check_key && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
     /// How long ago the servers said the oldest of what the checks saw; `None` if it is known from a status only.
@@ -130,34 +130,34 @@ impl<E> CheckHistory<E> {
 
     /// When what another resource was told is news for this question: after the checks ran last, and from now on
     /// where a person asks.
-    pub fn news_since(&self, question: &CheckKey, now: Instant) -> Option<Instant> {
-        if self.is_asked(question) { Some(now) } else { self.checked_at }
+    pub fn news_since(&self, check_key: &CheckKey, now: Instant) -> Option<Instant> {
+        if self.is_asked(check_key) { Some(now) } else { self.checked_at }
     }
 
     /// Whether anything that the checks depend on is another one now.
-    pub fn is_outdated(&self, question: &CheckKey) -> bool {
-        self.question.inputs != question.inputs
-            || self.question.dependency_readiness != question.dependency_readiness
+    pub fn is_outdated(&self, check_key: &CheckKey) -> bool {
+        self.check_key.inputs != check_key.inputs
+            || self.check_key.dependency_readiness != check_key.dependency_readiness
     }
 
     /// Whether a person asks for a look, by a re-check or by another spec.
-    fn is_asked(&self, question: &CheckKey) -> bool {
-        self.question.recheck != question.recheck || self.question.spec != question.spec
+    fn is_asked(&self, check_key: &CheckKey) -> bool {
+        self.check_key.recheck != check_key.recheck || self.check_key.spec != check_key.spec
     }
 
     /// Whether the checks passed at some time with the inputs of this key.
-    pub fn is_proven(&self, question: &CheckKey) -> bool {
-        self.proven && self.question.inputs == question.inputs
+    pub fn was_verified_once(&self, check_key: &CheckKey) -> bool {
+        self.verified_once && self.check_key.inputs == check_key.inputs
     }
 
     /// The findings, if they are about the inputs of this key.
-    pub fn findings_on(&self, question: &CheckKey) -> &[Finding] {
-        if self.question.inputs == question.inputs { &self.findings.list } else { &[] }
+    pub fn findings_on(&self, check_key: &CheckKey) -> &[Finding] {
+        if self.check_key.inputs == check_key.inputs { &self.findings.list } else { &[] }
     }
 
     /// The terms on which credentials that were refused may be sent now.
-    pub fn terms(&self, question: &CheckKey, interval: Duration) -> Terms {
-        let consent = if self.is_asked(question) { Consent::Given } else { self.usage.consent };
+    pub fn terms(&self, check_key: &CheckKey, interval: Duration) -> Terms {
+        let consent = if self.is_asked(check_key) { Consent::Given } else { self.usage.consent };
         Terms { consent, last_look: self.checked_at, interval }
     }
 
@@ -172,7 +172,7 @@ impl<E> CheckHistory<E> {
             // The second try comes so late that it spans more time than the threshold usually does.
             Retrial::Seldom => threshold.min(2),
         };
-        if self.proven && self.failures < tolerated && self.renewal != Renewal::Overdue {
+        if self.verified_once && self.failures < tolerated && self.renewal != Renewal::Overdue {
             RunVerdict::Tolerated { failure: failure.clone(), failures: self.failures }
         } else {
             RunVerdict::Failed(failure.clone())
@@ -188,15 +188,15 @@ impl<E> CheckHistory<E> {
         match self.findings.credentials_answer() {
             None | Some(CredentialsAnswer::NotSent) => Retrial::Scheduled,
             Some(CredentialsAnswer::Postponed) => Retrial::Seldom,
-            Some(CredentialsAnswer::Unclear) if self.proven => Retrial::Seldom,
+            Some(CredentialsAnswer::Unclear) if self.verified_once => Retrial::Seldom,
             Some(CredentialsAnswer::Unclear | CredentialsAnswer::Refused) => Retrial::Held,
         }
     }
 
     /// The refusal of a maintenance request, if the same was requested a short while ago.
-    pub fn refused_upkeep(&self, question: &CheckKey, now: Instant) -> Option<&Finding> {
+    pub fn refused_maintenance(&self, check_key: &CheckKey, now: Instant) -> Option<&Finding> {
         let (finding, since) = self.refusal.as_ref()?;
-        let lasts = self.question == *question && now.saturating_duration_since(*since) < REFUSAL_LASTS;
+        let lasts = self.check_key == *check_key && now.saturating_duration_since(*since) < REFUSAL_LASTS;
         lasts.then_some(finding)
     }
 
@@ -221,27 +221,27 @@ impl<E> CheckHistory<E> {
     /// The history after another run.
     pub fn record(
         previous: Option<&Self>,
-        question: CheckKey,
+        check_key: CheckKey,
         CheckOutcome { findings, evidence, refusal, usage }: CheckOutcome<E>,
         renewal: Renewal,
         jitter: f64,
         now: Instant,
     ) -> Self {
-        let same = previous.filter(|previous| previous.question.inputs == question.inputs);
+        let same = previous.filter(|previous| previous.check_key.inputs == check_key.inputs);
         let failed = findings.failure().is_some();
         let failures = if failed { same.map_or(0, |same| same.failures).saturating_add(1) } else { 0 };
-        let proven = !findings.disproved() || same.is_some_and(|same| same.proven);
+        let verified_once = !findings.disproved() || same.is_some_and(|same| same.verified_once);
         let refused_before = previous.and_then(|previous| {
-            previous.refused_upkeep(&question, now)?;
+            previous.refused_maintenance(&check_key, now)?;
             previous.refusal.as_ref().map(|(_, since)| *since)
         });
         let refusal = refusal.map(|finding| (finding, refused_before.unwrap_or(now)));
         let checked_at = Some(now);
         Self {
-            question,
+            check_key,
             findings,
             evidence,
-            proven,
+            verified_once,
             failures,
             checked_at,
             last_check: None,
@@ -266,7 +266,7 @@ impl<E> CheckHistory<E> {
     /// version may have published other values for them.
     pub fn recover(
         status: &Status,
-        question: CheckKey,
+        check_key: CheckKey,
         checked_inputs: &CheckedInputs,
         (account, threshold): (Account, u32),
         now: Instant,
@@ -288,15 +288,15 @@ impl<E> CheckHistory<E> {
             ..Findings::default()
         };
         let verified = is_verified(status);
-        let proven = is_proven(status) && checked_inputs.agrees_with_own(status);
+        let verified_once = was_verified_once(status) && checked_inputs.agrees_with_own(status);
         let failures = if verified { 0 } else { threshold };
         let refusal = CheckName::MAINTENANCE.iter().find_map(|check| findings.refusal(check)).cloned();
         let is_refused = refusal.is_some();
         let recovered = Self {
-            question,
+            check_key,
             findings,
             evidence: E::default(),
-            proven,
+            verified_once,
             failures,
             checked_at: None,
             last_check: status.last_check_time.as_ref().map(|time| time.0),
@@ -309,7 +309,8 @@ impl<E> CheckHistory<E> {
         let retrial = recovered.retrial();
         // The status does not say how long ago the credentials were sent, so the wait begins anew.
         let checked_at = (retrial == Retrial::Seldom).then_some(now);
-        (retrial != Retrial::Scheduled || proven || is_refused).then_some(Self { checked_at, ..recovered })
+        (retrial != Retrial::Scheduled || verified_once || is_refused)
+            .then_some(Self { checked_at, ..recovered })
     }
 
     /// The same history, with the checks due at the resource's own point of the interval, if the status shows
@@ -317,7 +318,7 @@ impl<E> CheckHistory<E> {
     #[must_use]
     pub fn spread(self, spread: Spread) -> Self {
         let is_settled = self.checked_at.is_none()
-            && self.proven
+            && self.verified_once
             && self.failures == 0
             && self.refusal.is_none()
             && !self.findings.list.is_empty()

@@ -103,7 +103,7 @@ async fn recall_one<K: Kind>(object: &K, context: &Context<K>) -> Result<(), Err
     let _ = tokio::time::timeout(LOOK_UP_LIMIT, network.resolve(&login.server)).await;
     let refused = network.recall_refusal(&login, said, &problem);
     let terms = (planned.account, object.common().failure_threshold);
-    let recover = || CheckHistory::recover(status, planned.question, &checked_inputs, terms, Instant::now());
+    let recover = || CheckHistory::recover(status, planned.check_key, &checked_inputs, terms, Instant::now());
     // A run may have come before this, and has recorded the refusal already.
     let known = context.memory.history(object).or_else(recover);
     if let Some(mut known) = known

@@ -28,13 +28,13 @@ pub(super) const SELDOM: Duration = Duration::from_mins(30);
 pub(super) const JITTER_SHARE: f64 = 0.05;
 
 impl Schedule {
-    pub(super) fn delay<E>(self, remembered: &CheckHistory<E>) -> Duration {
+    pub(super) fn delay<E>(self, history: &CheckHistory<E>) -> Duration {
         // The server counts wrong credentials and only other ones help, so quick retries are left out.
-        if remembered.findings.need_other_credentials() {
+        if history.findings.need_other_credentials() {
             return self.interval;
         }
-        if remembered.retrial() == Retrial::Seldom {
-            return match remembered.findings.credentials_answer() {
+        if history.retrial() == Retrial::Seldom {
+            return match history.findings.credentials_answer() {
                 // Tries on a long interval could come as regularly as the windows over which servers count, so
                 // the interval is doubled.
                 Some(CredentialsAnswer::Unclear) if self.interval >= SELDOM => {
@@ -43,14 +43,14 @@ impl Schedule {
                 _ => self.interval.max(SELDOM),
             };
         }
-        match remembered.verdict(self.threshold) {
-            RunVerdict::Passed | RunVerdict::Tolerated { .. } if remembered.renewal == Renewal::Overdue => {
+        match history.verdict(self.threshold) {
+            RunVerdict::Passed | RunVerdict::Tolerated { .. } if history.renewal == Renewal::Overdue => {
                 self.interval.min(OVERDUE_RETRY)
             }
             RunVerdict::Passed | RunVerdict::Tolerated { .. } => self.interval,
             RunVerdict::Failed(_) | RunVerdict::Held(_) => {
-                let doublings = remembered.failures.saturating_sub(1).min(16);
-                let longest = match remembered.renewal {
+                let doublings = history.failures.saturating_sub(1).min(16);
+                let longest = match history.renewal {
                     Renewal::Overdue => self.interval.min(OVERDUE_RETRY),
                     Renewal::Never | Renewal::At(_) => self.interval,
                 };

@@ -25,12 +25,9 @@ pub(in crate::engine) const UNCHECKED: (Checks, Proof) = (Checks::Open, Proof::U
 
 /// The state of the checks for a takeover: from somebody else (first part), and from another resource (second
 /// part).
-pub(in crate::engine) fn checks<K: Kind>(
-    object: &K,
-    remembered: &CheckHistory<K::Evidence>,
-) -> (Checks, Proof) {
-    match remembered.verdict(object.common().failure_threshold) {
-        RunVerdict::Passed if remembered.age(Instant::now()).is_some_and(|age| age <= FRESH) => {
+pub(in crate::engine) fn checks<K: Kind>(object: &K, history: &CheckHistory<K::Evidence>) -> (Checks, Proof) {
+    match history.verdict(object.common().failure_threshold) {
+        RunVerdict::Passed if history.age(Instant::now()).is_some_and(|age| age <= FRESH) => {
             (Checks::Fresh, Proof::Verified)
         }
         RunVerdict::Passed => (Checks::Stale, Proof::Verified),
@@ -48,32 +45,32 @@ pub(in crate::engine) fn schedule<K: Kind>(object: &K) -> Schedule {
 pub(in crate::engine) fn terms<K: Kind>(
     object: &K,
     known: Option<&CheckHistory<K::Evidence>>,
-    question: &CheckKey,
+    check_key: &CheckKey,
     checked_inputs: &CheckedInputs,
 ) -> Terms {
     let interval = object.common().check_interval.get();
     let is_asked = object.status().is_some_and(|status| checked_inputs.is_asked_since(status));
     let consent = if is_asked { Consent::Given } else { Consent::None };
-    known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(question, interval))
+    known.map_or(Terms { consent, last_look: None, interval }, |known| known.terms(check_key, interval))
 }
 
 /// Which answers to other resources this run takes for its own.
 pub(in crate::engine) fn sharing<K: Kind>(
     object: &K,
     known: Option<&CheckHistory<K::Evidence>>,
-    question: &CheckKey,
+    check_key: &CheckKey,
     checked_inputs: &CheckedInputs,
     age: Age,
 ) -> Sharing {
     let now = Instant::now();
     let is_asked = object.status().is_some_and(|status| checked_inputs.is_asked_since(status));
     let not_before = match known {
-        Some(known) => known.news_since(question, now),
+        Some(known) => known.news_since(check_key, now),
         None => is_asked.then_some(now),
     };
     let sharing = Sharing::since(not_before, object.common().check_interval.get());
     // A Secret that was changed may go with a change at the server.
-    let is_outdated = known.is_some_and(|known| known.is_outdated(question));
+    let is_outdated = known.is_some_and(|known| known.is_outdated(check_key));
     let sharing = if is_outdated { sharing.just_now() } else { sharing };
     match age {
         Age::AsScheduled => sharing,

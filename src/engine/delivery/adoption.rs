@@ -164,10 +164,10 @@ impl Present {
 
     /// The values that the target has as a whole: these, and beside them those of the revision to which it
     /// refers.
-    pub fn with(self, proven: Option<&Values>) -> Values {
-        let proven = proven.into_iter().flat_map(Values::iter);
-        let proven = proven.map(|(name, value)| (name.to_owned(), value.clone()));
-        proven.chain(self.values).collect()
+    pub fn with(self, working: Option<&Values>) -> Values {
+        let working = working.into_iter().flat_map(Values::iter);
+        let working = working.map(|(name, value)| (name.to_owned(), value.clone()));
+        working.chain(self.values).collect()
     }
 }
 

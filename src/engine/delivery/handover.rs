@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Delivered, Progress,
     adoption::{self, Checks, Present},
-    plan::{DesiredRevision, proven_before},
+    plan::{DesiredRevision, working_before},
     revisions::{self, RevisionState},
     step::{DeliveryRun, TargetView},
 };
@@ -64,8 +64,8 @@ impl<K: Kind> DeliveryRun<'_, K> {
             desired.rollback.is_some() || matches!(desired.newest.mark, RevisionState::RolledOut { .. });
         let managers = present.managers.clone();
         if !is_proven {
-            let proven = proven_before(here, desired.newest);
-            if let Some(present) = self.unkept(present, standing, proven).await? {
+            let working = working_before(here, desired.newest);
+            if let Some(present) = self.unkept(present, standing, working).await? {
                 return Ok(Handover::Keep(present));
             }
         }
@@ -97,16 +97,16 @@ impl<K: Kind> DeliveryRun<'_, K> {
         &self,
         present: Present,
         standing: &AppliedState,
-        proven: Option<u64>,
+        working: Option<u64>,
     ) -> Result<Option<Values>, StepError> {
-        let proven = match proven {
+        let working = match working {
             Some(number) => revisions::values(&self.context.client, self.object, number).await?,
             None => None,
         };
-        let beside = proven.as_ref().filter(|_| !standing.numbers.is_empty());
+        let beside = working.as_ref().filter(|_| !standing.numbers.is_empty());
         let whole = present.with(beside);
-        let is_kept = match &proven {
-            Some(proven) => *proven == whole,
+        let is_kept = match &working {
+            Some(working) => *working == whole,
             None => whole.iter().next().is_none(),
         };
         Ok((!is_kept).then_some(whole))

@@ -62,7 +62,7 @@ pub(in crate::engine) async fn withdraw_all<K: Kind>(object: &K, context: &Conte
         return Ok(());
     }
     match withdraw(object, context, None, WithdrawalPace::AfterHeirs).await {
-        Ok(Withdrawal::Complete) => context.let_go(object, &[Finalizer::Target]).await,
+        Ok(Withdrawal::Complete) => context.remove_finalizers(object, &[Finalizer::Target]).await,
         Ok(Withdrawal::PodsRemain) => Ok(()),
         Err(StepError::Error(error)) => Err(error),
         Err(StepError::Problem(problem)) => {

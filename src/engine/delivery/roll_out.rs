@@ -6,7 +6,7 @@ use super::{
     Delivered, Progress, WithdrawalPace,
     handover::Handover,
     messages,
-    plan::{DesiredRevision, Judgement, next_number, previous_of_next, proven_before},
+    plan::{DesiredRevision, Judgement, next_number, previous_of_next, working_before},
     revisions::{self, Blueprint, Revision, RevisionSource, RevisionState},
     rollback::{self, RollbackCheck},
     step::{DeliveryRun, TargetView, delivery},
@@ -46,7 +46,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         }
         let delivery =
             desired.number.zip(values.as_ref()).map(|(number, values)| delivery::<K>(number, values));
-        self.context.hold(self.object, Finalizer::Target).await?;
+        self.context.add_finalizer(self.object, Finalizer::Target).await?;
         let (change, repair, by) = match self.way(&view, desired, delivery.as_ref()).await? {
             Handover::Waits => return Ok(Some(self.waits(seen, standing))),
             Handover::Keep(present) => {
@@ -72,7 +72,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         }
         let previous = match desired.rollback {
             Some(_) => desired.number,
-            None => proven_before(here, desired.newest),
+            None => working_before(here, desired.newest),
         };
         let delivered = |state| Delivered {
             state,
@@ -189,7 +189,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         view: &TargetView<'_>,
         desired: DesiredRevision<'_>,
     ) -> Result<(), StepError> {
-        let stuck = unproven(view.here, desired);
+        let stuck = never_worked(view.here, desired);
         if !stuck.is_empty() {
             workloads::delete_stuck_pods(
                 &self.context.client,
@@ -216,7 +216,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         let client = &self.context.client;
         let mut used = workloads::in_use(client, self.namespace, Some(seen), &self.owner).await?;
         used.extend(desired.number);
-        used.extend(proven_before(here, desired.newest));
+        used.extend(working_before(here, desired.newest));
         for revision in here.iter().rev().skip(KEPT).filter(|revision| !used.contains(&revision.number)) {
             revisions::delete(client, self.object, revision).await?;
         }
@@ -230,10 +230,10 @@ fn mover(standing: &AppliedState) -> BTreeSet<String> {
 }
 
 /// The revisions, apart from the desired one, with which pods were never seen to run.
-fn unproven(here: &[Revision], desired: DesiredRevision<'_>) -> BTreeSet<u64> {
+fn never_worked(here: &[Revision], desired: DesiredRevision<'_>) -> BTreeSet<u64> {
     let is_proven = |mark: &RevisionState| {
         matches!(mark, RevisionState::RolledOut { .. } | RevisionState::Refused { .. })
     };
-    let unproven = here.iter().filter(|revision| !is_proven(&revision.mark));
-    unproven.map(|revision| revision.number).filter(|number| Some(*number) != desired.number).collect()
+    let never_worked = here.iter().filter(|revision| !is_proven(&revision.mark));
+    never_worked.map(|revision| revision.number).filter(|number| Some(*number) != desired.number).collect()
 }

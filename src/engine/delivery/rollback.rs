@@ -17,7 +17,6 @@ use crate::{
     },
     error::{Error, StepError},
     net::Trust,
-    problem::Problem,
 };
 
 /// The result of that check.
@@ -142,6 +141,7 @@ mod tests {
     use crate::{
         api::{CheckName, Reason},
         engine::Report,
+        problem::Problem,
         sensitive::Redactor,
     };
 

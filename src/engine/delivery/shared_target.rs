@@ -26,11 +26,11 @@ use crate::{
 pub(super) async fn joined<K: Kind>(
     namespace: &str,
     context: &Context<K>,
-    competition: &Contest,
+    contest: &Contest,
     offer: DeliverableValues<'_>,
     target: &Target,
 ) -> Result<Option<Values>, StepError> {
-    let Contest { contender: own, others } = competition;
+    let Contest { contender: own, others } = contest;
     let published = match offer {
         _ if K::TARGET_SHARING == TargetSharing::Exclusive => return Ok(None),
         DeliverableValues::Current(values) | DeliverableValues::Held(values) => Some(values),
@@ -103,7 +103,7 @@ pub(super) async fn report_as_follower<K: Kind>(
     if Finalizer::Target.holds(object)
         && withdraw(object, context, None, WithdrawalPace::AtOnce).await? == Withdrawal::Complete
     {
-        context.let_go(object, &[Finalizer::Target]).await?;
+        context.remove_finalizers(object, &[Finalizer::Target]).await?;
     }
     let held = revisions::read(client, &namespace, &revision.name).await?;
     let has_own = held.is_some_and(|held| K::join(&[held.clone(), own.clone()]) == held);

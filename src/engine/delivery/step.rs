@@ -113,7 +113,7 @@ impl<K: Kind> DeliveryRun<'_, K> {
         used_numbers.extend(all.iter().map(|revision| revision.number));
         if !all.is_empty() {
             // Somebody may have removed the finalizer since the revisions were made.
-            self.context.hold(self.object, Finalizer::Target).await?;
+            self.context.add_finalizer(self.object, Finalizer::Target).await?;
         }
         let elsewhere: Vec<_> =
             all.iter().filter(|revision| !revision.is_within(self.target)).cloned().collect();

@@ -6,7 +6,7 @@ use super::{
     DeliverableValues, Delivered,
     adoption::Checks,
     handover::Occupied,
-    plan::{DesiredRevision, previous_of_next, proven_below},
+    plan::{DesiredRevision, previous_of_next, working_below},
     revisions::{self, Blueprint, Revision, RevisionCreation, RevisionSource},
     step::{DeliveryRun, STALE_LOOKS, delivery},
 };
@@ -51,10 +51,10 @@ impl<K: Kind> DeliveryRun<'_, K> {
             }
             Occupied::Adoptable(present) => {
                 seen.take_over(&self.owner, &delivery)?;
-                self.unkept(present, standing, proven_below(here, number)).await?
+                self.unkept(present, standing, working_below(here, number)).await?
             }
         };
-        self.context.hold(self.object, Finalizer::Target).await?;
+        self.context.add_finalizer(self.object, Finalizer::Target).await?;
         let (values, source) = match &present {
             Some(present) => (present, RevisionSource::Target),
             None => (values, RevisionSource::Resource),

@@ -62,8 +62,7 @@ impl CheckedInputs {
 
     /// Whether a status was written with the re-check that the object asks for now.
     pub fn has_recheck_of<K: Kind>(object: &K, status: &Status) -> bool {
-        let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
-        recorded.is_none_or(|(inputs, _)| match recheck(object).as_str() {
+        recorded(status).is_none_or(|(inputs, _)| match recheck(object).as_str() {
             "" => !inputs.contains(RECHECK_MARK),
             wanted => inputs.ends_with(wanted),
         })
@@ -82,8 +81,7 @@ impl CheckedInputs {
 
     /// Whether a status was written with the same inputs, by any version of the operator.
     pub fn agrees_with(&self, status: &Status) -> bool {
-        let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
-        recorded.is_some_and(|(inputs, _)| {
+        recorded(status).is_some_and(|(inputs, _)| {
             without_versions(inputs) == without_versions(&self.text)
                 || self.agrees_with_earlier(inputs, status)
         })
@@ -91,8 +89,8 @@ impl CheckedInputs {
 
     /// Whether a status was written with the same inputs by this version of the operator.
     pub fn agrees_with_own(&self, status: &Status) -> bool {
-        let recorded = status.checked_inputs.as_deref().and_then(|text| text.rsplit_once(VERSION_MARK));
-        self.agrees_with(status) && recorded.is_some_and(|(_, version)| version == env!("CARGO_PKG_VERSION"))
+        self.agrees_with(status)
+            && recorded(status).is_some_and(|(_, version)| version == env!("CARGO_PKG_VERSION"))
     }
 
     /// Whether a status was written with the same spec and Secrets, so that its findings about credentials are
@@ -121,6 +119,11 @@ impl CheckedInputs {
             && earlier.is_some()
             && earlier == without_spec(&own, 2 * DIGEST_BYTES)
     }
+}
+
+/// The inputs that a status names, and the version of the operator that wrote them.
+fn recorded(status: &Status) -> Option<(&str, &str)> {
+    status.checked_inputs.as_deref()?.rsplit_once(VERSION_MARK)
 }
 
 /// The first bytes of a digest in hexadecimal.

@@ -219,9 +219,9 @@ impl Contender {
 
     /// The same contender with its identity as the only claim.
     pub(super) fn without_seats(&self) -> Self {
-        let mut claimant = self.clone();
-        claimant.places.retain(|place| matches!(place, ContestedPlace::Identity(_)));
-        claimant
+        let mut contender = self.clone();
+        contender.places.retain(|place| matches!(place, ContestedPlace::Identity(_)));
+        contender
     }
 
     /// The same contender with the result of the checks of the current run, which no status shows yet.

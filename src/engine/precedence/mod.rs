@@ -23,9 +23,9 @@ use crate::{
 /// Whether several resources of a kind can write to one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetSharing {
-    /// Each writes what is its own.
+    /// Each resource writes its own values.
     Exclusive,
-    /// The oldest writes what all of them have, joined.
+    /// The oldest resource writes the joined values of all.
     Merged,
 }
 
@@ -47,38 +47,38 @@ pub enum Claim {
 enum Merit {
     /// It cannot be decoded, so it keeps what it has, because nobody can judge whether that works.
     Keeps,
-    /// It works, or did.
+    /// It works now, or did.
     Works,
-    /// It published something.
+    /// It has published values.
     Published,
-    /// It wants to work.
+    /// It has not published anything yet.
     Wants,
 }
 
-fn merit(claimant: &Contender, all: &[&Contender]) -> Merit {
-    let identified = match claimant.identified {
+fn merit(contender: &Contender, all: &[&Contender]) -> Merit {
+    let identified = match contender.identified {
         Identified::Works => Merit::Works,
         Identified::Published => Merit::Published,
         Identified::Wants => Merit::Wants,
     };
-    let has_settings = claimant.places.iter().any(|place| matches!(place, ContestedPlace::Setting { .. }));
-    match claimant.activity {
-        Activity::Unreadable if !claimant.delivered.is_empty() => Merit::Keeps,
+    let has_settings = contender.places.iter().any(|place| matches!(place, ContestedPlace::Setting { .. }));
+    match contender.activity {
+        Activity::Unreadable if !contender.delivered.is_empty() => Merit::Keeps,
         _ if !has_settings => identified,
-        _ if claimant.proof == Proof::Verified => Merit::Works,
+        _ if contender.proof == Proof::Verified => Merit::Works,
         // The entries that it has in the target may be from an earlier spec, so they do not count if a verified
         // competitor has entries, too.
-        _ if claimant.delivered.is_empty() || is_outdone(claimant, all) => Merit::Wants,
+        _ if contender.delivered.is_empty() || is_outdone(contender, all) => Merit::Wants,
         _ => Merit::Works,
     }
 }
 
 /// Whether a verified competitor has entries in the same object for the same exclusive setting.
-fn is_outdone(claimant: &Contender, all: &[&Contender]) -> bool {
+fn is_outdone(contender: &Contender, all: &[&Contender]) -> bool {
     let outdoes = |other: &&Contender| {
-        !other.is(claimant)
+        !other.is(contender)
             && other.proof == Proof::Verified
-            && claimant.contested(other).is_some_and(|place| match place {
+            && contender.contested(other).is_some_and(|place| match place {
                 ContestedPlace::Setting { object, .. } => {
                     other.holds(place) && other.delivered.contains(object)
                 }
@@ -88,57 +88,58 @@ fn is_outdone(claimant: &Contender, all: &[&Contender]) -> bool {
     all.iter().any(outdoes)
 }
 
-/// The claimants with what was seen of their entries at a target.
-pub fn with_entries_seen(claimants: &[Contender], target: &Target, seen: &TargetSnapshot) -> Vec<Contender> {
+/// The contenders, with the entries that were seen at a target.
+pub fn with_entries_seen(contenders: &[Contender], target: &Target, seen: &TargetSnapshot) -> Vec<Contender> {
     let objects: BTreeSet<String> = target.objects().into_iter().map(ToString::to_string).collect();
-    let look = |claimant: &Contender| {
-        let shares_name =
-            |other: &Contender| !other.is(claimant) && other.owner.secret_name == claimant.owner.secret_name;
+    let look = |contender: &Contender| {
+        let shares_name = |other: &Contender| {
+            !other.is(contender) && other.owner.secret_name == contender.owner.secret_name
+        };
         // If two resources name the same Secret, the entries do not show to which of them they belong, so the
         // statuses decide.
-        let found = if claimants.iter().any(shares_name) {
-            claimant.delivered.intersection(&objects).cloned().collect()
+        let found = if contenders.iter().any(shares_name) {
+            contender.delivered.intersection(&objects).cloned().collect()
         } else {
-            seen.objects_with(&claimant.owner)
+            seen.objects_with(&contender.owner)
         };
-        claimant.clone().with_entries_at(target, &objects, found)
+        contender.clone().with_entries_at(target, &objects, found)
     };
-    let mut with_entries_seen: Vec<_> = claimants.iter().map(look).collect();
+    let mut with_entries_seen: Vec<_> = contenders.iter().map(look).collect();
     let others = with_entries_seen.clone();
-    for claimant in &mut with_entries_seen {
+    for contender in &mut with_entries_seen {
         for other in &others {
-            claimant.spare(other);
+            contender.spare(other);
         }
     }
     with_entries_seen
 }
 
-/// Whether two resources may want the same of a target, or write there together.
+/// Whether two resources may compete for something, or share a target.
 pub fn meet(a: &Contender, b: &Contender) -> bool {
     !a.is(b) && (a.contested(b).is_some() || is_written_together(a, b) || a.may_meet(b) || b.may_meet(a))
 }
 
-/// The claimant itself and those of the others, which may include it, that decide anything about it.
-fn all<'a>(claimant: &'a Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
-    let others = others.iter().filter(|other| !other.is(claimant));
-    concerned(claimant, others.collect()).into_iter().chain([claimant]).collect()
+/// The contender, and those of the others that can decide anything about it; `others` may include the contender.
+fn all<'a>(contender: &'a Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
+    let others = others.iter().filter(|other| !other.is(contender));
+    concerned(contender, others.collect()).into_iter().chain([contender]).collect()
 }
 
-/// Those that share anything with the claimant, or with one that does, and so on: nobody else decides anything about
-/// it, and comparing all of a namespace with each other would take longer the more there are.
-fn concerned<'a>(claimant: &Contender, others: Vec<&'a Contender>) -> Vec<&'a Contender> {
+/// The resources that compete with the contender, those that compete with these, and so on. No other resource can
+/// decide anything about it, and comparing every resource of a namespace with every other one would take long.
+fn concerned<'a>(contender: &Contender, others: Vec<&'a Contender>) -> Vec<&'a Contender> {
     if others.len() < FEW {
         return others;
     }
-    let points = |claimant: &Contender| {
-        claimant.meeting_points().into_iter().filter(|point| *point != MeetingPoint::AnyTarget)
+    let points = |contender: &Contender| {
+        contender.meeting_points().into_iter().filter(|point| *point != MeetingPoint::AnyTarget)
     };
     let mut at: HashMap<_, Vec<_>> = HashMap::new();
     for (index, other) in others.iter().enumerate() {
         points(other).for_each(|point| at.entry(point).or_default().push(index));
     }
     let mut found = BTreeSet::new();
-    let mut open: Vec<_> = points(claimant).collect();
+    let mut open: Vec<_> = points(contender).collect();
     while let Some(point) = open.pop() {
         for index in at.remove(&point).unwrap_or_default() {
             if found.insert(index) {
@@ -149,42 +150,43 @@ fn concerned<'a>(claimant: &Contender, others: Vec<&'a Contender>) -> Vec<&'a Co
     found.into_iter().filter_map(|index| others.get(index).copied()).collect()
 }
 
-/// So few are compared with each other sooner than told apart.
+/// Below this number, comparing all with each other is faster than finding out who competes with whom.
 const FEW: usize = 4;
 
-/// The claimants that have what they want: each in its turn, the oldest of those that work first.
-fn winners(claimants: Vec<&Contender>) -> Vec<&Contender> {
-    let merits: Vec<_> = claimants.iter().map(|claimant| merit(claimant, &claimants)).collect();
-    let mut ranked: Vec<_> = merits.into_iter().zip(claimants).collect();
+/// The contenders that get what they claim. They are considered by rank, and by age within a rank.
+fn winners(contenders: Vec<&Contender>) -> Vec<&Contender> {
+    let merits: Vec<_> = contenders.iter().map(|contender| merit(contender, &contenders)).collect();
+    let mut ranked: Vec<_> = merits.into_iter().zip(contenders).collect();
     ranked.sort_by(|(a, first), (b, second)| {
         a.cmp(b).then_with(|| first.precedence_key().cmp(&second.precedence_key()))
     });
     ranked.dedup_by(|(_, a), (_, b)| a.is(b));
     let mut winners: Vec<&Contender> = Vec::new();
-    for (_, claimant) in ranked {
-        if !winners.iter().any(|winner| winner.is_in_the_way_of(claimant)) {
-            winners.push(claimant);
+    for (_, contender) in ranked {
+        if !winners.iter().any(|winner| winner.is_in_the_way_of(contender)) {
+            winners.push(contender);
         }
     }
     winners
 }
 
-/// How the resource stands towards the others, which may include it.
-pub fn judge(claimant: &Contender, others: &[Contender]) -> Claim {
-    let all = all(claimant, others);
+/// The result of the comparison of the contender with the others, which may include it.
+pub fn judge(contender: &Contender, others: &[Contender]) -> Claim {
+    let all = all(contender, others);
     let winners = winners(all.clone());
-    let in_the_way = winners.iter().find(|winner| !winner.is(claimant) && winner.is_in_the_way_of(claimant));
-    let Some(winner) = in_the_way.filter(|_| !winners.iter().any(|winner| winner.is(claimant))) else {
-        return watched(claimant, &all);
+    let in_the_way =
+        winners.iter().find(|winner| !winner.is(contender) && winner.is_in_the_way_of(contender));
+    let Some(winner) = in_the_way.filter(|_| !winners.iter().any(|winner| winner.is(contender))) else {
+        return watched(contender, &all);
     };
-    let Some(place) = claimant.contested(winner) else { return Claim::Held };
+    let Some(place) = contender.contested(winner) else { return Claim::Held };
     match place {
         ContestedPlace::Setting { object, .. } => {
-            if claimant.delivered.contains(object) && !winner.delivered.contains(object) {
+            if contender.delivered.contains(object) && !winner.delivered.contains(object) {
                 return Claim::Watched(takes_over(winner, place));
             }
-            let is_older = claimant.precedence_key() < winner.precedence_key();
-            if is_older && winner.activity == Activity::Active && claimant.activity == Activity::Active {
+            let is_older = contender.precedence_key() < winner.precedence_key();
+            if is_older && winner.activity == Activity::Active && contender.activity == Activity::Active {
                 return Claim::Waiting(format!(
                     "The younger {} \"{}\" works and has {place}, which this resource takes over as soon as it is verified.",
                     winner.kind, winner.name
@@ -193,18 +195,18 @@ pub fn judge(claimant: &Contender, others: &[Contender]) -> Claim {
         }
         ContestedPlace::Identity(_) => {}
     }
-    Claim::Lost(lost(claimant, winner, place))
+    Claim::Lost(lost(contender, winner, place))
 }
 
-/// Who waits for the place of one that has it.
-fn watched(claimant: &Contender, all: &[&Contender]) -> Claim {
+/// The claim of a resource that has what it wants, with a text about another one that waits for it.
+fn watched(contender: &Contender, all: &[&Contender]) -> Claim {
     let setting = |other: &Contender| {
-        claimant.contested(other).filter(|place| matches!(place, ContestedPlace::Setting { .. })).cloned()
+        contender.contested(other).filter(|place| matches!(place, ContestedPlace::Setting { .. })).cloned()
     };
-    let is_older = |other: &&&Contender| other.precedence_key() < claimant.precedence_key();
+    let is_older = |other: &&&Contender| other.precedence_key() < contender.precedence_key();
     let waits = |other: &&&Contender| match other.activity {
         Activity::Active => setting(other).is_some(),
-        Activity::Unreadable => other.kind == claimant.kind && setting(other).is_some(),
+        Activity::Unreadable => other.kind == contender.kind && setting(other).is_some(),
         Activity::Failed | Activity::Suspended | Activity::Leaving => false,
     };
     let older =
@@ -218,9 +220,9 @@ fn watched(claimant: &Contender, all: &[&Contender]) -> Claim {
         {
             Some(object)
         }
-        _ => other.is_left_at(claimant).cloned(),
+        _ => other.is_left_at(contender).cloned(),
     };
-    let mut others = all.iter().filter(|other| claimant.proof != Proof::Verified && !other.is(claimant));
+    let mut others = all.iter().filter(|other| contender.proof != Proof::Verified && !other.is(contender));
     let left = others.find_map(|other| Some((other, is_leaving(other)?)));
     left.map_or(Claim::Held, |(other, object)| {
         Claim::Watched(format!(
@@ -237,9 +239,9 @@ fn takes_over(other: &Contender, place: &ContestedPlace) -> String {
     )
 }
 
-/// What the resource is told that has lost its place.
-fn lost(claimant: &Contender, winner: &Contender, place: &ContestedPlace) -> Problem {
-    let reason = if winner.kind == claimant.kind { Reason::Superseded } else { winner.superseded_reason };
+/// The problem for a resource that lost its claim.
+fn lost(contender: &Contender, winner: &Contender, place: &ContestedPlace) -> Problem {
+    let reason = if winner.kind == contender.kind { Reason::Superseded } else { winner.superseded_reason };
     let (kind, name) = (&winner.kind, &winner.name);
     if winner.activity == Activity::Unreadable {
         return Problem::new(
@@ -249,11 +251,11 @@ fn lost(claimant: &Contender, winner: &Contender, place: &ContestedPlace) -> Pro
             ),
         );
     }
-    let is_older = winner.precedence_key() < claimant.precedence_key();
+    let is_older = winner.precedence_key() < contender.precedence_key();
     let (age, has) = if is_older { ("older", "has") } else { ("younger", "works with") };
     let remedy = match place {
         ContestedPlace::Identity(_) => "Delete one of the two, or change this one.",
-        ContestedPlace::Setting { .. } if claimant.proof != Proof::Verified => {
+        ContestedPlace::Setting { .. } if contender.proof != Proof::Verified => {
             "Delete or suspend one of the two once this one is verified, or change this one."
         }
         ContestedPlace::Setting { .. } => "Delete or suspend one of the two, or change this one.",
@@ -261,64 +263,66 @@ fn lost(claimant: &Contender, winner: &Contender, place: &ContestedPlace) -> Pro
     Problem::new(reason, format!("The {age} {kind} \"{name}\" {has} {place} already. {remedy}"))
 }
 
-/// Why this resource is not what it wants to be, where another one is. `others` may include it.
-pub fn lost_identity(claimant: &Contender, others: &[Contender]) -> Option<Problem> {
+/// The problem that another resource has the identity of this one. `others` may include this one.
+pub fn lost_identity(contender: &Contender, others: &[Contender]) -> Option<Problem> {
     let others: Vec<_> = others.iter().map(Contender::without_seats).collect();
-    match judge(&claimant.without_seats(), &others) {
+    match judge(&contender.without_seats(), &others) {
         Claim::Lost(problem) => Some(problem),
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => None,
     }
 }
 
-/// Those whose entries in the same target give way to this resource's: they want its place and do not
-/// have it, or it writes for them. What cannot be read keeps its entries, unless they are in what is written for it.
-pub fn displaced<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
-    let winners = winners(all(claimant, others));
+/// The resources whose entries in the same target are replaced by those of this one, because they lost a claim to it
+/// or because it writes for them. A resource that cannot be decoded keeps its entries, unless its values are part of
+/// what is written for all.
+pub fn displaced<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
+    let winners = winners(all(contender, others));
     let has = |other: &Contender, place: &ContestedPlace| {
         other.holds(place) && winners.iter().any(|winner| winner.is(other))
     };
     let loses = |other: &Contender| {
         other.activity != Activity::Unreadable
-            && other.contested(claimant).is_some_and(|place| !has(other, place))
+            && other.contested(contender).is_some_and(|place| !has(other, place))
     };
     let gives_way = |other: &&Contender| {
-        let is_contested = is_written_together(claimant, other) || loses(other);
-        !other.is(claimant)
-            && (other.shares_target(claimant) && is_contested || other.is_left_at(claimant).is_some())
+        let is_contested = is_written_together(contender, other) || loses(other);
+        !other.is(contender)
+            && (other.shares_target(contender) && is_contested || other.is_left_at(contender).is_some())
     };
     others.iter().filter(gives_way).collect()
 }
 
-/// The one that writes to the target for this one and others of its kind, where they write together. Who wrote
-/// before goes on until the entries of an older one are there.
-pub fn leader<'a>(claimant: &'a Contender, others: &'a [Contender]) -> &'a Contender {
-    let together = others.iter().filter(|other| is_written_together(claimant, other));
+/// The resource that writes to a shared target for this one and others of its kind. The resource that wrote before
+/// continues until the entries of an older one are in place.
+pub fn leader<'a>(contender: &'a Contender, others: &'a [Contender]) -> &'a Contender {
+    let together = others.iter().filter(|other| is_written_together(contender, other));
     let active = together.filter(|other| other.activity == Activity::Active);
     let oldest = active
-        .chain([claimant])
+        .chain([contender])
         .min_by(|a, b| a.precedence_key().cmp(&b.precedence_key()))
-        .unwrap_or(claimant);
+        .unwrap_or(contender);
     let writes = |one: &Contender| !one.delivered.is_empty();
-    if writes(claimant) && !writes(oldest) { claimant } else { oldest }
+    if writes(contender) && !writes(oldest) { contender } else { oldest }
 }
 
-/// The others whose values are joined with this one's, the oldest first.
-pub fn partners<'a>(claimant: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
+/// The other resources whose values are joined with those of this one, the oldest first.
+pub fn partners<'a>(contender: &Contender, others: &'a [Contender]) -> Vec<&'a Contender> {
     let mut partners: Vec<_> = others
         .iter()
-        .filter(|other| is_written_together(claimant, other) && !other.is(claimant))
+        .filter(|other| is_written_together(contender, other) && !other.is(contender))
         .filter(|other| other.activity != Activity::Leaving)
         .collect();
     partners.sort_by(|a, b| a.precedence_key().cmp(&b.precedence_key()));
     partners
 }
 
-/// A resource of the kind that cannot be read, where nothing tells whether its values belong to what is joined.
-pub fn unknown_partner<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
+/// A resource of the kind that cannot be decoded and whose target is not known, so that nothing shows whether its
+/// values belong to the joined ones.
+pub fn unknown_partner<'a>(contender: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
     let is_of_kind =
-        |other: &&Contender| claimant.kind == other.kind && other.target_sharing == TargetSharing::Merged;
+        |other: &&Contender| contender.kind == other.kind && other.target_sharing == TargetSharing::Merged;
     others.iter().filter(is_of_kind).find(|other| {
-        other.may_be_anywhere() && other.publication == PublicationState::Yes && !other.is(claimant)
+        other.may_be_anywhere() && other.publication == PublicationState::Yes && !other.is(contender)
     })
 }
 
@@ -327,31 +331,32 @@ fn is_written_together(a: &Contender, b: &Contender) -> bool {
 }
 
 /// The resource that displaced this one at a target, or will as soon as this one does not claim it any more.
-pub fn successor<'a>(claimant: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
-    let without: Vec<_> = others.iter().filter(|other| !other.is(claimant)).collect();
-    winners(concerned(claimant, without)).into_iter().find(|other| {
+pub fn successor<'a>(contender: &Contender, others: &'a [Contender]) -> Option<&'a Contender> {
+    let without: Vec<_> = others.iter().filter(|other| !other.is(contender)).collect();
+    winners(concerned(contender, without)).into_iter().find(|other| {
         other.activity == Activity::Active
-            && other.shares_target(claimant)
-            && (other.contested(claimant).is_some() || is_written_together(claimant, other))
+            && other.shares_target(contender)
+            && (other.contested(contender).is_some() || is_written_together(contender, other))
     })
 }
 
 /// The resource that takes over the entries that this one leaves at a target.
-pub fn heir<'a>(claimant: &Contender, left: &Target, others: &'a [Contender]) -> Option<&'a Contender> {
-    successor(&claimant.leaving(left), others).filter(|heir| heir.may_inherit())
+pub fn heir<'a>(contender: &Contender, left: &Target, others: &'a [Contender]) -> Option<&'a Contender> {
+    successor(&contender.leaving(left), others).filter(|heir| heir.may_inherit())
 }
 
-/// The claimants whose turn may come, or be over, when one changes from `before` to `now`.
+/// The contenders that may gain or lose a claim when one of them changes from `before` to `now`.
 pub fn affected<'a>(
     before: Option<&Contender>,
     now: Option<&Contender>,
     others: impl IntoIterator<Item = &'a Contender>,
 ) -> Vec<&'a Contender> {
-    let standing = |claimant: &Contender| {
-        (claimant.activity, claimant.places.clone(), claimant.target.clone(), claimant.created.clone())
+    let standing = |contender: &Contender| {
+        (contender.activity, contender.places.clone(), contender.target.clone(), contender.created.clone())
     };
     // This part of the state concerns only resources that compete for the same claim.
-    let strength = |claimant: &Contender| (claimant.proof, claimant.identified, claimant.delivered.clone());
+    let strength =
+        |contender: &Contender| (contender.proof, contender.identified, contender.delivered.clone());
     let has_moved = before.map(standing) != now.map(standing);
     if !has_moved && before.map(strength) == now.map(strength) {
         return Vec::new();

@@ -85,27 +85,27 @@ fn account(name: &str, minute: Minute, state: State, account_name: &str) -> Cont
     object::<ServiceAccount>(name, minute, state, spec)
 }
 
-fn lost_to(claimant: &Contender, claimants: &[Contender]) -> Option<Problem> {
-    match judge(claimant, claimants) {
+fn lost_to(contender: &Contender, contenders: &[Contender]) -> Option<Problem> {
+    match judge(contender, contenders) {
         Claim::Lost(problem) => Some(problem),
         Claim::Held | Claim::Watched(_) | Claim::Waiting(_) => None,
     }
 }
 
 /// The same with passed checks.
-fn verified(claimant: Contender) -> Contender {
-    claimant.proven(Proof::Verified)
+fn verified(contender: Contender) -> Contender {
+    contender.proven(Proof::Verified)
 }
 
 /// The same with entries at the target.
-fn delivered(mut claimant: Contender) -> Contender {
-    let objects = claimant.target.iter().flat_map(Target::objects).map(ToString::to_string);
-    claimant.delivered = objects.collect();
-    claimant
+fn delivered(mut contender: Contender) -> Contender {
+    let objects = contender.target.iter().flat_map(Target::objects).map(ToString::to_string);
+    contender.delivered = objects.collect();
+    contender
 }
 
-fn works(claimant: Contender) -> Contender {
-    verified(delivered(claimant))
+fn works(contender: Contender) -> Contender {
+    verified(delivered(contender))
 }
 
 /// An object that cannot be decoded, with the rest of its spec and its status.
@@ -122,45 +122,45 @@ fn unreadable<K: Kind>(name: &str, minute: u32, mut spec: Value, status: &Value)
 }
 
 /// Which resource loses to which, and the message to the loser.
-fn told(claimants: &[Contender]) -> Vec<String> {
-    let lines = claimants.iter().filter_map(|claimant| {
-        let problem = lost_to(claimant, claimants)?;
-        Some(format!("{}: {}: {}", claimant.name, problem.reason, problem.message))
+fn told(contenders: &[Contender]) -> Vec<String> {
+    let lines = contenders.iter().filter_map(|contender| {
+        let problem = lost_to(contender, contenders)?;
+        Some(format!("{}: {}: {}", contender.name, problem.reason, problem.message))
     });
     lines.collect()
 }
 
 /// The names of those that lose, with the reason.
-fn losers(claimants: &[Contender]) -> Vec<(String, Reason)> {
-    let mut reversed = claimants.to_vec();
+fn losers(contenders: &[Contender]) -> Vec<(String, Reason)> {
+    let mut reversed = contenders.to_vec();
     reversed.reverse();
-    let losers = |claimants: &[Contender]| {
-        let losers = claimants
+    let losers = |contenders: &[Contender]| {
+        let losers = contenders
             .iter()
-            .filter_map(|claimant| Some((claimant.name.clone(), lost_to(claimant, claimants)?.reason)));
+            .filter_map(|contender| Some((contender.name.clone(), lost_to(contender, contenders)?.reason)));
         let mut losers: Vec<_> = losers.collect();
         losers.sort_by(|a, b| a.0.cmp(&b.0));
         losers
     };
-    let found = losers(claimants);
+    let found = losers(contenders);
     assert_eq!(found, losers(&reversed), "the order of a listing does not matter");
     found
 }
 
-fn names<'a>(claimants: impl IntoIterator<Item = &'a Contender>) -> Vec<&'a str> {
-    claimants.into_iter().map(|claimant| claimant.name.as_str()).collect()
+fn names<'a>(contenders: impl IntoIterator<Item = &'a Contender>) -> Vec<&'a str> {
+    contenders.into_iter().map(|contender| contender.name.as_str()).collect()
 }
 
-fn displaced_names(claimant: &Contender, others: &[Contender]) -> Vec<String> {
+fn displaced_names(contender: &Contender, others: &[Contender]) -> Vec<String> {
     let mut titles: Vec<_> =
-        displaced(claimant, others).into_iter().map(|other| other.owner.title.clone()).collect();
+        displaced(contender, others).into_iter().map(|other| other.owner.title.clone()).collect();
     titles.sort();
     titles
 }
 
 #[test]
 fn the_oldest_of_a_kind_holds_a_target() {
-    for (what, claimants, expected) in [
+    for (what, contenders, expected) in [
         ("alone", vec![ldap("a", 1, Active)], vec![]),
         ("age", vec![ldap("z", 1, Active), ldap("a", 2, Active)], vec!["a"]),
         ("kind", vec![ldap("z", 1, Active), oidc("a", 1, Active)], vec!["a"]),
@@ -181,7 +181,7 @@ fn the_oldest_of_a_kind_holds_a_target() {
             vec![],
         ),
     ] {
-        let found: Vec<_> = losers(&claimants).into_iter().map(|(name, _)| name).collect();
+        let found: Vec<_> = losers(&contenders).into_iter().map(|(name, _)| name).collect();
         assert_eq!(found, expected, "{what}");
     }
 }
@@ -201,7 +201,7 @@ fn what_does_not_take_part_holds_no_target() {
 fn a_place_passes_by_those_that_cannot_take_it() {
     use Reason::{ConflictsWithOidc, Superseded};
     let owned = |name: &str, reason| (name.to_owned(), reason);
-    for (what, claimants, expected) in [
+    for (what, contenders, expected) in [
         (
             "the LDAP login loses its LDAP settings to a test mode, so its sign-in is free",
             [ldap_test_mode("a", 1, Active), ldap("b", 2, Active), oidc("c", 3, Active)],
@@ -223,7 +223,7 @@ fn a_place_passes_by_those_that_cannot_take_it() {
             vec![owned("c", Superseded)],
         ),
     ] {
-        assert_eq!(losers(&claimants), expected, "{what}");
+        assert_eq!(losers(&contenders), expected, "{what}");
     }
 }
 
@@ -252,7 +252,7 @@ fn losers_learn_who_has_what_and_what_to_do() {
 #[test]
 fn an_account_is_held_until_its_resource_is_deleted() {
     let (old, new) = (Some(1), Some(2));
-    for (what, claimants, expected) in [
+    for (what, contenders, expected) in [
         ("age", [account("b", old, Active, "ci"), account("a", new, Active, "ci")], Some("a")),
         ("name", [account("b", old, Active, "ci"), account("a", old, Active, "ci")], Some("b")),
         ("other accounts", [account("b", old, Active, "ci"), account("a", new, Active, "cd")], None),
@@ -260,7 +260,7 @@ fn an_account_is_held_until_its_resource_is_deleted() {
         ("leaving", [account("b", old, Leaving, "ci"), account("a", new, Active, "ci")], None),
         ("not created", [account("a", None, Active, "ci"), account("b", new, Active, "ci")], Some("a")),
     ] {
-        let found = losers(&claimants);
+        let found = losers(&contenders);
         let found: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{what}");
     }
@@ -268,7 +268,7 @@ fn an_account_is_held_until_its_resource_is_deleted() {
 
 #[test]
 fn entries_give_way_to_those_of_the_holder() {
-    for (what, claimant, others, expected) in [
+    for (what, contender, others, expected) in [
         ("a loser", ldap("a", 1, Active), vec![ldap("b", 2, Active)], vec!["LdapConfig b"]),
         ("a loser of another kind", oidc("a", 1, Active), vec![ldap("b", 2, Active)], vec!["LdapConfig b"]),
         (
@@ -313,21 +313,21 @@ fn entries_give_way_to_those_of_the_holder() {
         ),
     ] {
         let mut all = others.clone();
-        all.push(claimant.clone());
+        all.push(contender.clone());
         for others in [&others, &all] {
-            assert_eq!(displaced_names(&claimant, others), expected, "{what}");
+            assert_eq!(displaced_names(&contender, others), expected, "{what}");
         }
     }
 }
 
 #[test]
 fn entries_that_a_spec_does_not_name_any_more_give_way() {
-    let left = |mut claimant: Contender| {
-        claimant.delivered = ["Deployment/wandb".to_owned()].into();
-        claimant
+    let left = |mut contender: Contender| {
+        contender.delivered = ["Deployment/wandb".to_owned()].into();
+        contender
     };
     let moved = |login| left(ldap_at("other", login, "a", Some(1), Active));
-    for (what, claimant, other, expected) in [
+    for (what, contender, other, expected) in [
         ("of the kind", ldap("b", 2, Active), moved(true), true),
         ("of the sign-in", oidc("b", 2, Active), moved(true), true),
         ("in test mode", oidc("b", 2, Active), moved(false), false),
@@ -336,7 +336,7 @@ fn entries_that_a_spec_does_not_name_any_more_give_way() {
         ("elsewhere", ldap_at("third", true, "b", Some(2), Active), moved(true), false),
         ("where they are wanted", ldap("b", 2, Active), works(ldap("a", 1, Active)), false),
     ] {
-        assert_eq!(!displaced(&claimant, &[other]).is_empty(), expected, "{what}");
+        assert_eq!(!displaced(&contender, &[other]).is_empty(), expected, "{what}");
     }
     let wandb = Target::parse("Deployment/wandb").unwrap();
     let issuer = |proof| jwt("j", 2, Active).proven(proof);
@@ -356,7 +356,7 @@ fn entries_that_a_spec_does_not_name_any_more_give_way() {
 
 #[test]
 fn the_oldest_active_issuer_writes_for_all() {
-    for (what, claimants, leads, joined) in [
+    for (what, contenders, leads, joined) in [
         ("alone", vec![jwt("a", 1, Active)], "a", vec![]),
         ("age", vec![jwt("z", 1, Active), jwt("a", 2, Active), jwt("b", 3, Active)], "z", vec!["a", "b"]),
         ("name", vec![jwt("z", 1, Active), jwt("a", 1, Active)], "a", vec!["z"]),
@@ -371,16 +371,16 @@ fn the_oldest_active_issuer_writes_for_all() {
         ("others' targets", vec![jwt("a", 2, Active), jwt_at("other", "b", 1, Active)], "a", vec![]),
         ("other kinds", vec![jwt("a", 2, Active), oidc("b", 1, Active)], "a", vec![]),
     ] {
-        let active = claimants.iter().filter(|claimant| {
-            claimant.activity == Activity::Active
-                && claimant.shares_target(&claimants[0])
-                && claimant.kind == "JwtIssuer"
+        let active = contenders.iter().filter(|contender| {
+            contender.activity == Activity::Active
+                && contender.shares_target(&contenders[0])
+                && contender.kind == "JwtIssuer"
         });
-        for claimant in active {
-            assert_eq!(leader(claimant, &claimants).name, leads, "{what}, seen by {}", claimant.name);
+        for contender in active {
+            assert_eq!(leader(contender, &contenders).name, leads, "{what}, seen by {}", contender.name);
         }
-        let first = claimants.iter().find(|claimant| claimant.name == leads).unwrap();
-        assert_eq!(names(partners(first, &claimants)), joined, "{what}");
+        let first = contenders.iter().find(|contender| contender.name == leads).unwrap();
+        assert_eq!(names(partners(first, &contenders)), joined, "{what}");
     }
 }
 
@@ -442,12 +442,12 @@ fn only_those_run_again_whose_turn_may_change() {
 }
 
 /// The line of a table about each contender, in their order.
-fn standings(claimants: &[Contender]) -> Vec<&'static str> {
-    let mut reversed = claimants.to_vec();
+fn standings(contenders: &[Contender]) -> Vec<&'static str> {
+    let mut reversed = contenders.to_vec();
     reversed.reverse();
-    let standing = |claimant: &Contender| {
-        let claim = judge(claimant, claimants);
-        assert_eq!(claim, judge(claimant, &reversed), "the order of a listing does not matter");
+    let standing = |contender: &Contender| {
+        let claim = judge(contender, contenders);
+        assert_eq!(claim, judge(contender, &reversed), "the order of a listing does not matter");
         match claim {
             Claim::Held => "has",
             Claim::Watched(_) => "goes on",
@@ -455,14 +455,14 @@ fn standings(claimants: &[Contender]) -> Vec<&'static str> {
             Claim::Lost(_) => "lost",
         }
     };
-    claimants.iter().map(standing).collect()
+    contenders.iter().map(standing).collect()
 }
 
 #[test]
 fn a_place_at_a_target_goes_to_who_works() {
     let (old, new) = (|| ldap("old", 1, Active), || ldap("new", 2, Active));
     let provider = || oidc("provider", 3, Active);
-    for (what, claimants, expected) in [
+    for (what, contenders, expected) in [
         ("nobody works", vec![old(), new()], ["has", "lost"].as_slice()),
         ("the younger one is verified first", vec![old(), verified(new())], &["waits", "goes on"]),
         ("and delivers", vec![old(), works(new())], &["waits", "goes on"]),
@@ -493,7 +493,7 @@ fn a_place_at_a_target_goes_to_who_works() {
             &["waits", "goes on"],
         ),
     ] {
-        assert_eq!(standings(&claimants), expected, "{what}");
+        assert_eq!(standings(&contenders), expected, "{what}");
     }
 }
 
@@ -510,9 +510,9 @@ fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
         ("of another kind", delivered(unread(1, target())), verified(oidc("provider", 5, Active)), "lost"),
         ("without a place", unread(1, json!({})), verified(rival()), "has"),
     ] {
-        let claimants = [unread, rival];
-        assert_eq!(standings(&claimants)[1], expected, "{what}");
-        assert!(displaced_names(&claimants[1], &claimants).is_empty(), "{what}: its entries stay");
+        let contenders = [unread, rival];
+        assert_eq!(standings(&contenders)[1], expected, "{what}");
+        assert!(displaced_names(&contenders[1], &contenders).is_empty(), "{what}: its entries stay");
     }
     let Claim::Lost(problem) = judge(&verified(rival()), &[delivered(unread(9, target()))]) else {
         panic!("it has the place")
@@ -525,10 +525,10 @@ fn what_cannot_be_read_keeps_what_it_has_and_takes_nothing() {
 
 #[test]
 fn an_account_stays_with_who_works_for_it() {
-    let identified = |mut claimant: Contender, identified| {
-        claimant.identified = identified;
-        claimant.publication = PublicationState::Yes;
-        claimant
+    let identified = |mut contender: Contender, identified| {
+        contender.identified = identified;
+        contender.publication = PublicationState::Yes;
+        contender
     };
     let (old, new) = (|| account("old", Some(1), Active, "ci"), || account("new", Some(2), Active, "ci"));
     let unread = |status: &Value| {
@@ -536,7 +536,7 @@ fn an_account_stays_with_who_works_for_it() {
         unreadable::<ServiceAccount>("unread", 1, spec, status)
     };
     let published = json!({"secretRef": {"name": "unread-wsa"}});
-    for (what, claimants, expected) in [
+    for (what, contenders, expected) in [
         ("nobody works", [old(), new()], ["has", "lost"]),
         ("the younger one works", [old(), identified(new(), Identified::Works)], ["lost", "has"]),
         (
@@ -553,7 +553,7 @@ fn an_account_stays_with_who_works_for_it() {
         ("what cannot be read and works", [unread(&published), new()], ["has", "lost"]),
         ("what cannot be read and never worked", [unread(&json!({})), new()], ["has", "has"]),
     ] {
-        assert_eq!(standings(&claimants), expected, "{what}");
+        assert_eq!(standings(&contenders), expected, "{what}");
     }
 }
 
@@ -572,8 +572,8 @@ fn statuses_tell_who_works() {
                 condition("Accepted", accepted, reason), condition("Verified", verified, "")]},
         }))
         .unwrap();
-        let claimant = Contender::of(&object).unwrap();
-        (claimant.proof, claimant.identified)
+        let contender = Contender::of(&object).unwrap();
+        (contender.proof, contender.identified)
     };
     for (status, expected) in [
         (of(2, "True", "Valid", "True", 2), (Proof::Verified, Identified::Works)),
@@ -606,13 +606,13 @@ fn only_those_are_compared_that_share_anything() {
             || a.is_left_at(b).is_some()
             || b.is_left_at(a).is_some()
     };
-    for claimant in &all {
-        let others: Vec<_> = all.iter().filter(|other| !other.is(claimant)).collect();
-        let found = concerned(claimant, others.clone());
-        assert!((1..=2).contains(&found.len()), "{}: {}", claimant.name, found.len());
-        let inside: Vec<_> = found.iter().copied().chain([claimant]).collect();
+    for contender in &all {
+        let others: Vec<_> = all.iter().filter(|other| !other.is(contender)).collect();
+        let found = concerned(contender, others.clone());
+        assert!((1..=2).contains(&found.len()), "{}: {}", contender.name, found.len());
+        let inside: Vec<_> = found.iter().copied().chain([contender]).collect();
         for other in others.iter().filter(|other| !inside.iter().any(|one| one.is(other))) {
-            assert!(!inside.iter().any(|one| shares(one, other)), "{} {}", claimant.name, other.name);
+            assert!(!inside.iter().any(|one| shares(one, other)), "{} {}", contender.name, other.name);
         }
     }
 }

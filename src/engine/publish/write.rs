@@ -25,17 +25,17 @@ use crate::{
 /// claim is free, but it has no values to publish until then.
 pub(in crate::engine) fn candidate<K: Kind>(
     planned: &Planned<K>,
-    remembered: &CheckHistory<K::Evidence>,
+    history: &CheckHistory<K::Evidence>,
     claim: &Claim,
     current: Option<&Values>,
 ) -> Candidate {
     if let Claim::Lost(_) = claim {
         return Candidate::None;
     }
-    let context = RenderContext { verified: remembered.proven, current };
-    match K::render(&planned.plan, &remembered.evidence, &context) {
+    let context = RenderContext { verified: history.verified_once, current };
+    match K::render(&planned.plan, &history.evidence, &context) {
         None => Candidate::Incomplete,
-        Some(values) if remembered.proven => Candidate::Proven(values),
+        Some(values) if history.verified_once => Candidate::Proven(values),
         Some(values) => Candidate::Unproven(values),
     }
 }
@@ -58,11 +58,11 @@ pub(in crate::engine) fn renew_held<K: Kind>(
     object: &K,
     context: &Context<K>,
     planned: &Planned<K>,
-    remembered: &CheckHistory<K::Evidence>,
+    history: &CheckHistory<K::Evidence>,
     held: Option<&Values>,
 ) {
-    if let (false, Some(held)) = (remembered.proven, held)
-        && let Some(renewed) = K::renew(&planned.plan, &remembered.evidence, held)
+    if let (false, Some(held)) = (history.verified_once, held)
+        && let Some(renewed) = K::renew(&planned.plan, &history.evidence, held)
     {
         context.memory.verified(object, &renewed);
     }

@@ -11,24 +11,24 @@ use crate::{api_server::Load, shares::Permits};
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// The API permits of one kind. A namespace that is alone has half of them.
-pub(in crate::engine) struct Turns {
+pub(in crate::engine) struct ApiPermits {
     permits: Permits<String>,
     load: Load,
 }
 
 /// A run's API permit, until it is dropped.
-pub(in crate::engine) struct Turn {
+pub(in crate::engine) struct ApiPermit {
     _over: oneshot::Sender<()>,
 }
 
-impl Turns {
+impl ApiPermits {
     /// As many permits as the API server can take.
     pub(in crate::engine) fn new(load: Load) -> Self {
         Self { permits: Permits::new(load.places()), load }
     }
 
     /// Waits for a permit of the namespace.
-    pub(in crate::engine) async fn take(&self, namespace: &str) -> Turn {
+    pub(in crate::engine) async fn take(&self, namespace: &str) -> ApiPermit {
         // It changes only by answers to those who have a turn, so that looking when one begins or ends is enough.
         self.permits.resize(self.load.places());
         let permit = self.permits.take(namespace.to_owned()).await;
@@ -39,7 +39,7 @@ impl Turns {
             permits.resize(load.places());
             drop(permit);
         });
-        Turn { _over: over }
+        ApiPermit { _over: over }
     }
 }
 
@@ -51,27 +51,27 @@ mod tests {
 
     use super::*;
 
-    fn take_all(turns: &Turns, namespace: &str) -> Vec<Turn> {
-        std::iter::from_fn(|| turns.take(namespace).now_or_never()).collect()
+    fn take_all(permits: &ApiPermits, namespace: &str) -> Vec<ApiPermit> {
+        std::iter::from_fn(|| permits.take(namespace).now_or_never()).collect()
     }
 
     #[tokio::test]
     async fn a_run_that_hangs_holds_nobody_up() {
-        let turns = Turns::new(Load::default());
+        let permits = ApiPermits::new(Load::default());
         let started = Instant::now();
-        let hanging = take_all(&turns, "a");
-        assert!(turns.take("b").now_or_never().is_some(), "another namespace has its turn at once");
-        let next = turns.take("a").await;
+        let hanging = take_all(&permits, "a");
+        assert!(permits.take("b").now_or_never().is_some(), "another namespace has its turn at once");
+        let next = permits.take("a").await;
         assert!(started.elapsed() >= LONGEST / 2, "all turns were taken");
         drop((next, hanging));
     }
 
     #[tokio::test]
     async fn a_turn_that_is_over_is_the_next_ones() {
-        let turns = Turns::new(Load::default());
+        let permits = ApiPermits::new(Load::default());
         let started = Instant::now();
         for _ in 0..100 {
-            drop(turns.take("a").await);
+            drop(permits.take("a").await);
         }
         assert!(started.elapsed() < LONGEST);
     }

@@ -52,7 +52,7 @@ const TRIES: u32 = 4;
 impl<K: Kind> Context<K> {
     /// Writes the status, and returns the events about its transitions. A status that this process has not seen is
     /// not overwritten: a process that was paused must not replace what its successor wrote by an old status.
-    pub(in crate::engine) async fn report(
+    pub(in crate::engine) async fn patch_status(
         &self,
         object: &impl Resource<DynamicType = ()>,
         seen: &SeenStatus<'_, K::Details>,
@@ -90,7 +90,7 @@ impl<K: Kind> Context<K> {
     }
 
     /// The same for the object of a run, after fields that somebody else added to its status were removed.
-    pub(in crate::engine) async fn report_alone(
+    pub(in crate::engine) async fn replace_status(
         &self,
         object: &K,
         (status, details): (&Status, &K::Details),
@@ -98,7 +98,7 @@ impl<K: Kind> Context<K> {
         if self.memory.is_foreign(object) {
             self.clear_foreign(object, status, details).await?;
         }
-        self.report(object, &SeenStatus::of(object), (status, details)).await
+        self.patch_status(object, &SeenStatus::of(object), (status, details)).await
     }
 
     async fn write(

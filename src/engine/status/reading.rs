@@ -20,7 +20,7 @@ pub fn is_verified(status: &Status) -> bool {
 }
 
 /// Whether a status tells that the inputs it speaks of passed at some time.
-pub fn is_proven(status: &Status) -> bool {
+pub fn was_verified_once(status: &Status) -> bool {
     is_verified(status) || true_reason(status, ConditionType::Published) == Some(Reason::Published.as_str())
 }
 

@@ -48,8 +48,8 @@ pub(in crate::engine) async fn update_status<K: Kind>(
         // Rights and quotas can change without a watch event.
         Outcome::Unresolved(_) => object.common().check_interval.get(),
         Outcome::Checked { .. } => {
-            let remembered = context.memory.history(object);
-            let wait = remembered.and_then(|remembered| remembered.wait(schedule(object), Instant::now()));
+            let history = context.memory.history(object);
+            let wait = history.and_then(|history| history.wait(schedule(object), Instant::now()));
             wait.unwrap_or(RESYNC)
         }
     };
@@ -86,7 +86,7 @@ pub(in crate::engine) async fn update_status<K: Kind>(
     let status = if details == before { without_news_of_time(previous.as_deref(), status) } else { status };
     context.metrics.settled(object, &status, K::metric_timestamps(&details));
     if !context.memory.is_reported(object, &status, &details) {
-        events.add_logged(context.report_alone(object, (&status, &details)).await?);
+        events.add_logged(context.replace_status(object, (&status, &details)).await?);
     }
     K::events(&before, &details).into_iter().for_each(|event| events.add(event));
     Ok(Action::requeue(again))
@@ -111,31 +111,31 @@ fn was_rejected(publication: Option<&Publication>, delivered: Option<&Delivered>
 pub(in crate::engine) async fn note_down<K: Kind>(
     object: &K,
     context: &Context<K>,
-    remembered: &CheckHistory<K::Evidence>,
+    history: &CheckHistory<K::Evidence>,
     checked_inputs: &CheckedInputs,
 ) -> Result<(), Error> {
     let common = object.common();
     let facts = StatusInputs {
         generation: object.meta().generation,
         outcome: Outcome::Checked {
-            verdict: remembered.verdict(common.failure_threshold),
-            findings: &remembered.findings,
+            verdict: history.verdict(common.failure_threshold),
+            findings: &history.findings,
             checked_inputs: checked_inputs.clone(),
         },
         // Values that passed before stay published, so the condition keeps saying so.
-        publication: remembered.proven.then_some(Publication::Current),
+        publication: history.verified_once.then_some(Publication::Current),
         delivered: None,
         destination: Destination::Secret,
         looks: &[],
         secret_name: secret_name(object),
         threshold: common.failure_threshold,
-        record: RunRecord { last_check: remembered.last_check, ..RunRecord::default() },
+        record: RunRecord { last_check: history.last_check, ..RunRecord::default() },
         resource: in_kubectl(object),
     };
     let previous = context.memory.previous_status(object).unwrap_or_default();
     let status = noted(&previous, &facts, context.cluster.seconds());
     let details = context.memory.previous_details(object);
-    let notices = context.report_alone(object, (&status, &details)).await?;
+    let notices = context.replace_status(object, (&status, &details)).await?;
     context.publish_events(object, notices);
     Ok(())
 }

@@ -114,7 +114,7 @@ async fn revoke_with(instance: &Instance<'_>, current: &Current, uid: &str) -> R
         listed.iter().partition(|key| current.record.key_id.as_ref() == Some(&key.id));
     // The published key may have been generated for an earlier resource of the same name. It is revoked last, too.
     let own = own.into_iter().filter(|key| key.may_be(&current.key));
-    let others = others.into_iter().filter(|key| key.maker == KeyOrigin::Ourselves);
+    let others = others.into_iter().filter(|key| key.origin == KeyOrigin::Ourselves);
     for key in others.chain(own) {
         instance.delete_api_key(&credential, &key.id).await?;
     }

@@ -46,7 +46,9 @@ pub(super) async fn create(
     report: &mut Report,
 ) -> ApiKeyEvidence {
     let outcome = async {
-        if let Some(refused) = context.last_upkeep.filter(|finding| finding.name == CheckName::Membership) {
+        if let Some(refused) =
+            context.refused_maintenance.filter(|finding| finding.name == CheckName::Membership)
+        {
             return Err(Problem::new(refused.reason, refused.message.clone()).into());
         }
         let created = make(account, admin, instance).await?;
@@ -71,7 +73,7 @@ async fn find(
             Reason::AccountMismatch,
             format!(
                 "\"{name}\" in the team \"{}\" is not a service account, but of the kind \"{}\", so it is not adopted. Set spec.accountName to a name that nobody has, or to a service account's.",
-                account.home.team(),
+                account.membership.team(),
                 quote(kind)
             ),
         )
@@ -88,9 +90,9 @@ async fn make(
     admin: &Sensitive,
     instance: Instance<'_>,
 ) -> Result<AccountStatus, ServerRefusal> {
-    let AccountSettings { account_name, home, .. } = account;
+    let AccountSettings { account_name, membership, .. } = account;
     let credential = credential(admin)?;
-    let asked = instance.create_service_account(&credential, account_name, home.team());
+    let asked = instance.create_service_account(&credential, account_name, membership.team());
     // The remaining time is reserved for checking whether the account was created, in case there is no answer.
     let made = match tokio::time::timeout(account.time_limit.mul_f64(0.6), asked).await {
         Ok(made) => made,
@@ -144,7 +146,7 @@ async fn unanswered(
             format!(
                 "The operator does not know whether the server made the account \"{name}\": {} If the team \"{}\" has a new service account of another name, set spec.accountName to that name. The account is asked for again after an hour, or at once when the annotation {RECHECK_ANNOTATION} gets a new value.",
                 refusal.problem.message,
-                account.home.team()
+                account.membership.team()
             ),
         )
         .into(),
@@ -156,7 +158,7 @@ async fn team(
     credential: &Credential,
     instance: Instance<'_>,
 ) -> Result<Entity, ServerRefusal> {
-    let name = account.home.team();
+    let name = account.membership.team();
     instance.entity(credential, name).await.map_err(of_administrator)?.ok_or_else(|| {
         Problem::new(
             Reason::AccessDenied,
@@ -182,20 +184,20 @@ fn of_administrator(
 
 /// The message does not say whether the account was created or found, so that later runs produce the same one.
 fn made(account: &AccountSettings) -> Checked {
-    let AccountSettings { account_name, home, .. } = account;
-    Checked::passed((), format!("The account \"{account_name}\" is in the team \"{}\".", home.team()))
+    let AccountSettings { account_name, membership, .. } = account;
+    Checked::passed((), format!("The account \"{account_name}\" is in the team \"{}\".", membership.team()))
 }
 
 /// The problem that a person must make the first key: since release 0.77, a server gives nobody a key for another
 /// account.
 fn manual_step(account: &AccountSettings, own: &ApiKeyPlan) -> Problem {
-    let AccountSettings { account_name, home, base_url, .. } = account;
+    let AccountSettings { account_name, membership, base_url, .. } = account;
     let (secret, key) = &own.settings.bootstrap;
     Problem::new(
         Reason::ManualStepRequired,
         format!(
             "The account \"{account_name}\" has no API key here, and only a person can make its first one: open {base_url}, choose the team \"{}\", Team settings, Service accounts, and create an API key for \"{account_name}\". Copy the key, and put it into \"{key}\" of the Secret \"{secret}\" in this namespace.",
-            home.team()
+            membership.team()
         ),
     )
 }

@@ -49,7 +49,7 @@ pub enum RotationStep {
     Rest,
     /// Do nothing, because the server does not list the key in use as it was recorded. Any other key in the list
     /// could be the key in use.
-    Doubt,
+    Ambiguous,
 }
 
 /// Decides what to do. Keys that interrupted runs left behind and keys whose overlap has ended are revoked first.
@@ -58,7 +58,7 @@ pub enum RotationStep {
 pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> RotationStep {
     let identity = own_id(current, listed);
     if matches!(identity, KeyIdentity::Contradicted) {
-        return RotationStep::Doubt;
+        return RotationStep::Ambiguous;
     }
     let disposition = |key: &RemoteKey| disposition(circumstances, current, &identity, key);
     if let Some(key) = listed.iter().find(|key| disposition(key) == KeyDisposition::Expired) {
@@ -97,7 +97,7 @@ fn disposition(
     if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
         return if earliest < previous.until.0 { KeyDisposition::InOverlap } else { KeyDisposition::Expired };
     }
-    match key.maker {
+    match key.origin {
         KeyOrigin::Others => KeyDisposition::Stays,
         KeyOrigin::Ourselves if published.contains(&key.id) => KeyDisposition::InOverlap,
         // The process that generated the key wrote its own time into the description, which may or may not have
@@ -123,7 +123,7 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
         }
         match known {
             Some(known) if known.until.0 < until.0 => known.until = until.clone(),
-            None if key.maker == KeyOrigin::Ourselves => {
+            None if key.origin == KeyOrigin::Ourselves => {
                 record.previous.push(Previous { key_id: key.id.clone(), until: until.clone() });
             }
             Some(_) | None => {}
@@ -175,7 +175,7 @@ impl KeyIdentity<'_> {
 fn own_id<'a>(current: &Current, listed: &'a [RemoteKey]) -> KeyIdentity<'a> {
     let Some(recorded) = &current.record.key_id else {
         let may_be_ours =
-            || listed.iter().any(|key| key.maker == KeyOrigin::Ourselves && key.may_be(&current.key));
+            || listed.iter().any(|key| key.origin == KeyOrigin::Ourselves && key.may_be(&current.key));
         return match identify(&current.key, listed) {
             Some(id) => KeyIdentity::Known(id),
             None if may_be_ours() => KeyIdentity::Contradicted,
@@ -221,7 +221,7 @@ pub fn prune(current: &Current, listed: &[RemoteKey]) -> Record {
     let in_use = if let KeyIdentity::Known(id) = own_id(current, listed) { Some(id) } else { None };
     let is_listed = |previous: &Previous| listed.iter().any(|key| key.id == previous.key_id);
     let is_before = |previous: &&Previous| is_listed(previous) && in_use != Some(&previous.key_id);
-    let is_copied = listed.iter().any(|key| key.maker == KeyOrigin::Others);
+    let is_copied = listed.iter().any(|key| key.origin == KeyOrigin::Others);
     Record {
         previous: record.previous.iter().filter(is_before).cloned().collect(),
         leftover: record.leftover.filter(|_| is_copied),

@@ -17,7 +17,7 @@ pub struct RemoteKey {
     /// The beginning of the key, or all of it.
     pub beginning: Option<Sensitive>,
     /// Who made the key.
-    pub maker: KeyOrigin,
+    pub origin: KeyOrigin,
     /// When the key was made, if the operator made it.
     pub made: Option<Timestamp>,
 }
@@ -36,8 +36,8 @@ impl RemoteKey {
     pub fn new(listed: &ListedKey, uid: &str) -> Self {
         let description = listed.description.as_deref().unwrap_or_default();
         let made = made_for(description, uid);
-        let maker = if made.is_some() { KeyOrigin::Ourselves } else { KeyOrigin::Others };
-        Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), maker, made }
+        let origin = if made.is_some() { KeyOrigin::Ourselves } else { KeyOrigin::Others };
+        Self { id: listed.id.clone(), beginning: listed.name.as_ref().and_then(beginning), origin, made }
     }
 
     /// Whether another process may have generated the key just now and be about to publish it. The difference of
@@ -88,10 +88,10 @@ pub fn identify<'a>(key: &ApiKey, listed: &'a [RemoteKey]) -> Option<&'a str> {
         return Some(&found.id);
     }
     // The person may have copied a key that the operator had generated, or restored it.
-    if listed.iter().any(|listed| listed.maker == KeyOrigin::Ourselves && listed.may_be(key)) {
+    if listed.iter().any(|listed| listed.origin == KeyOrigin::Ourselves && listed.may_be(key)) {
         return None;
     }
-    let others = listed.iter().filter(|listed| listed.maker == KeyOrigin::Others);
+    let others = listed.iter().filter(|listed| listed.origin == KeyOrigin::Others);
     only(others).filter(|found| found.may_be(key)).map(|found| found.id.as_str())
 }
 
@@ -128,8 +128,8 @@ mod tests {
 
     const KEY: &str = "local-0123456789abcdef0123456789abcdef01234567";
 
-    fn listed(id: &str, beginning: Option<&str>, maker: KeyOrigin) -> RemoteKey {
-        RemoteKey { id: id.to_owned(), beginning: beginning.map(Into::into), maker, made: None }
+    fn listed(id: &str, beginning: Option<&str>, origin: KeyOrigin) -> RemoteKey {
+        RemoteKey { id: id.to_owned(), beginning: beginning.map(Into::into), origin, made: None }
     }
 
     #[test]

@@ -25,11 +25,11 @@ async fn judge(
     credential: &Credential,
     viewer: &Viewer,
 ) -> Result<Checked, ServerRefusal> {
-    let team = account.home.team();
+    let team = account.membership.team();
     let listed = viewer.teams.iter().any(|name| name == team);
     let attribution = account.attribution.as_ref();
     if listed && attribution.is_none() {
-        return Ok(Checked::passed((), member_of(&account.home)));
+        return Ok(Checked::passed((), member_of(&account.membership)));
     }
     let entity = instance.entity(credential, team).await?;
     let members = entity.map(|Entity { members, .. }| members).unwrap_or_default();
@@ -40,12 +40,12 @@ async fn judge(
         Some(person) if !members.iter().any(|member| person.is(member)) => {
             Ok(Checked::warning((), Reason::NotAMember, person.is_missing_from(team)))
         }
-        _ => Ok(Checked::passed((), member_of(&account.home))),
+        _ => Ok(Checked::passed((), member_of(&account.membership))),
     }
 }
 
-fn member_of(home: &TeamMembership) -> String {
-    match home {
+fn member_of(membership: &TeamMembership) -> String {
+    match membership {
         TeamMembership::Team(team) => format!("The account is in the team \"{team}\"."),
         TeamMembership::Organization { name, default_team } => {
             format!(
@@ -56,8 +56,8 @@ fn member_of(home: &TeamMembership) -> String {
 }
 
 fn not_a_member(account: &AccountSettings, viewer: &Viewer) -> Problem {
-    let (name, team) = (&account.account_name, account.home.team());
-    let (field, clicks) = match &account.home {
+    let (name, team) = (&account.account_name, account.membership.team());
+    let (field, clicks) = match &account.membership {
         TeamMembership::Team(_) => ("spec.team", "add it to the team in the web UI"),
         TeamMembership::Organization { .. } => {
             ("spec.organization.defaultTeam", "make that team its default team in the web UI")

@@ -145,7 +145,7 @@ pub(super) fn maintenance(
     let rotation = own.settings.rotation;
     // A rotation that was begun is completed even if the spec no longer asks for rotation.
     let is_left = |key: &RemoteKey| {
-        key.maker == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
+        key.origin == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
     };
     if rotation.is_none() && current.record.previous.is_empty() && !keys.iter().any(is_left) {
         return None;
@@ -153,7 +153,7 @@ pub(super) fn maintenance(
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
     let is_due = next.is_some_and(|next| next <= context.now.time);
     let has_ours =
-        current.record.key_id.is_some() || keys.iter().any(|key| key.maker == KeyOrigin::Ourselves);
+        current.record.key_id.is_some() || keys.iter().any(|key| key.origin == KeyOrigin::Ourselves);
     let leaves_keys = leaves_keys(account, &own.settings);
     let remote_state =
         if leaves_keys || !(is_due || has_ours) { RemoteState::None } else { RemoteState::Remote };

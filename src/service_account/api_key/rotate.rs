@@ -41,7 +41,7 @@ pub(super) async fn rotate(
         if published.as_ref() == Some(current) {
             run.work(keys).await
         } else {
-            Ok(run.told(current.clone()).with_keys(keys))
+            Ok(run.status(current.clone()).with_keys(keys))
         }
     };
     let Some((current, keys)) = instance::check(report, CheckName::KeyRotation, Box::pin(outcome)).await
@@ -73,15 +73,16 @@ impl Checked<Current> {
 
 impl RotationRun<'_> {
     async fn work(&self, mut keys: Vec<RemoteKey>) -> Result<Checked<Done>, ServerRefusal> {
-        let mut refused = self.context.last_upkeep.filter(|finding| finding.name == CheckName::KeyRotation);
+        let mut refused =
+            self.context.refused_maintenance.filter(|finding| finding.name == CheckName::KeyRotation);
         loop {
             match decide(self.circumstances, self.current, &keys) {
                 RotationStep::Rest => {
                     let record = prune(self.current, &keys);
                     let rested = Current { record, ..self.current.clone() };
-                    return Ok(self.told(rested).with_keys(keys));
+                    return Ok(self.status(rested).with_keys(keys));
                 }
-                RotationStep::Doubt => return Ok(self.in_doubt().with_keys(keys)),
+                RotationStep::Ambiguous => return Ok(self.ambiguous().with_keys(keys)),
                 RotationStep::Revoke { key_id } => {
                     self.revoke(&key_id).await?;
                     keys.retain(|key| key.id != key_id);
@@ -97,7 +98,7 @@ impl RotationRun<'_> {
                         return Err(Problem::new(*reason, message.clone()).into());
                     }
                     let replaced = self.generate(rotation, overlap, &keys).await.map_err(tried_again)?;
-                    return Ok(self.told(replaced).with_keys(keys));
+                    return Ok(self.status(replaced).with_keys(keys));
                 }
             }
         }
@@ -160,7 +161,7 @@ impl RotationRun<'_> {
     }
 
     /// The finding when nothing is left to do.
-    fn told(&self, current: Current) -> Checked<Current> {
+    fn status(&self, current: Current) -> Checked<Current> {
         if current.record.leftover == Some(Leftover::Bootstrap) {
             let account = &self.account.account_name;
             let message = format!(
@@ -173,7 +174,7 @@ impl RotationRun<'_> {
         Checked::passed(current, message)
     }
 
-    fn in_doubt(&self) -> Checked<Current> {
+    fn ambiguous(&self) -> Checked<Current> {
         let seen = match &self.current.record.key_id {
             Some(key_id) => format!(
                 "The server does not list the published key {} as one of the account's, so no key is generated or revoked: another one in its list could be the published key. Check that the account may list its own API keys, and that nobody edited the Secret.",

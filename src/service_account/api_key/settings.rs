@@ -52,10 +52,10 @@ impl ApiKeySettings {
     /// Parses and checks the spec, without its references.
     pub fn parse(
         spec: &ApiKeySpec,
-        home: &TeamMembership,
+        membership: &TeamMembership,
         published: Option<String>,
     ) -> Result<Self, Problem> {
-        if spec.create_with.is_some() && matches!(home, TeamMembership::Organization { .. }) {
+        if spec.create_with.is_some() && matches!(membership, TeamMembership::Organization { .. }) {
             return invalid(
                 "createWith makes an account in a team; accounts of an organization can only be made in the web UI",
             );
@@ -101,7 +101,7 @@ mod tests {
         let team = || TeamMembership::Team("research".to_owned());
         let organization =
             TeamMembership::Organization { name: "acme".to_owned(), default_team: "x".to_owned() };
-        for (changes, home, word) in [
+        for (changes, membership, word) in [
             (json!({ "rotation": { "interval": "9s", "overlap": "1s" } }), team(), "at least 10s"),
             (json!({ "rotation": { "interval": "24h" } }), team(), "longer than"),
             (
@@ -112,8 +112,9 @@ mod tests {
         ] {
             let mut spec = json!({ "bootstrapSecretRef": { "name": "sa-key", "key": "key" } });
             spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            let problem =
-                ApiKeySettings::parse(&serde_json::from_value(spec).unwrap(), &home, None).err().unwrap();
+            let problem = ApiKeySettings::parse(&serde_json::from_value(spec).unwrap(), &membership, None)
+                .err()
+                .unwrap();
             assert!(problem.message.contains(word), "{changes}: {}", problem.message);
         }
     }

@@ -29,9 +29,9 @@ pub(super) fn check(
         "All five rules accept the token: its subject is \"{subject}\", its audience \"{audience}\", and it is valid until {:.0}",
         accepted.expires
     );
-    let life = Lifetime::of(token).ok();
-    let nearly_over = life.is_some_and(|life| life.is_nearly_over(now));
-    let short = life.is_some_and(Lifetime::is_short);
+    let lifetime = Lifetime::of(token).ok();
+    let nearly_over = lifetime.is_some_and(|lifetime| lifetime.is_nearly_over(now));
+    let short = lifetime.is_some_and(Lifetime::is_short);
     let advice = match plan.settings.source {
         TokenSource::Secret if nearly_over || accepted.expires.duration_since(now) < SOON => {
             "The operator does not renew it: put a new one into the Secret before then"

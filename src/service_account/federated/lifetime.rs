@@ -85,7 +85,7 @@ pub(super) fn expiration(token: &Sensitive) -> Option<Timestamp> {
 }
 
 /// When the token expires according to its claims, if the API server accepts that time in a status.
-pub(super) fn told_expiration(token: &Sensitive) -> Option<Timestamp> {
+pub(super) fn shown_expiration(token: &Sensitive) -> Option<Timestamp> {
     // A time after the last representable one is read as exactly that one, so it is excluded.
     expiration(token).filter(|end| (Timestamp::UNIX_EPOCH..Timestamp::MAX).contains(end))
 }
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn life(claims: Value, jitter: f64) -> Result<Lifetime, Problem> {
+    fn lifetime(claims: Value, jitter: f64) -> Result<Lifetime, Problem> {
         let claims: serde_json::Map<_, _> = serde_json::from_value(claims).unwrap();
         Lifetime::read(&claims.into(), jitter)
     }
@@ -122,12 +122,12 @@ mod tests {
     #[test]
     fn is_renewed_between_75_and_80_percent() {
         for (jitter, renewal) in [(0.0, 1080), (0.5, 1077), (1.0, 1075)] {
-            let seen = life(json!({"iat": 1000, "exp": 1100}), jitter).unwrap().renewal();
+            let seen = lifetime(json!({"iat": 1000, "exp": 1100}), jitter).unwrap().renewal();
             assert_eq!(seen.as_second(), renewal, "{seen}");
         }
-        assert_eq!(life(json!({"nbf": 1000, "exp": 1100}), 0.0).unwrap().renewal(), at(1080));
+        assert_eq!(lifetime(json!({"nbf": 1000, "exp": 1100}), 0.0).unwrap().renewal(), at(1080));
         // A token that ends before it begins is renewed when it ends.
-        assert_eq!(life(json!({"iat": 1000, "exp": 900}), 0.0).unwrap().renewal(), at(900));
+        assert_eq!(lifetime(json!({"iat": 1000, "exp": 900}), 0.0).unwrap().renewal(), at(900));
     }
 
     #[test]
@@ -142,8 +142,8 @@ mod tests {
             (5000, 1001, 1000, 1010),
             (1060, 1160, 1000, 1140),
         ] {
-            let life = life(json!({"iat": begin, "exp": end}), 0.0).unwrap();
-            assert_eq!(life.renew_at(at(now)), at(due), "{begin} {end} {now}");
+            let lifetime = lifetime(json!({"iat": begin, "exp": end}), 0.0).unwrap();
+            assert_eq!(lifetime.renew_at(at(now)), at(due), "{begin} {end} {now}");
         }
     }
 
@@ -167,15 +167,15 @@ mod tests {
             (json!(1e300), None),
         ] {
             let token = Sensitive::new(key.sign(&json!({"iat": 0, "exp": end})).unwrap());
-            assert_eq!(told_expiration(&token), told, "{end}");
+            assert_eq!(shown_expiration(&token), told, "{end}");
         }
     }
 
     #[test]
     fn is_nearly_over_in_its_last_fifth() {
-        let life = life(json!({"iat": 1000, "exp": 1100}), 0.0).unwrap();
+        let lifetime = lifetime(json!({"iat": 1000, "exp": 1100}), 0.0).unwrap();
         for (now, nearly) in [(900, false), (1080, false), (1081, true), (1200, true)] {
-            assert_eq!(life.is_nearly_over(at(now)), nearly, "{now}");
+            assert_eq!(lifetime.is_nearly_over(at(now)), nearly, "{now}");
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
             (json!({"exp": 1100}), "iat"),
             (json!({"iat": "x", "exp": 1100}), "iat"),
         ] {
-            let problem = life(claims, 0.0).unwrap_err();
+            let problem = lifetime(claims, 0.0).unwrap_err();
             assert_eq!(problem.reason, Reason::TokenMalformed);
             assert!(problem.message.contains(word), "{}", problem.message);
         }

@@ -40,7 +40,7 @@ use crate::{
     engine::{CheckContext, RenderContext, Report, Values},
     instance,
 };
-use lifetime::{Lifetime, as_followed, expiration, told_expiration};
+use lifetime::{Lifetime, as_followed, expiration, shown_expiration};
 use obtain::{Obtained, obtain};
 use plan::{HeldToken, TOKEN_FILE};
 use settings::TokenSource;
@@ -148,7 +148,7 @@ async fn exchange(
             token,
             subject: &own.settings.subject,
             issuer: own.issuer.as_ref().ok().map(|issuer| &issuer.plan.settings().issuer),
-            team: plan.settings.home.team(),
+            team: plan.settings.membership.team(),
             attribution: plan.settings.attribution.as_ref(),
             now: context.now.likely,
         };
@@ -176,7 +176,7 @@ pub(super) fn renew_at(
     let due = match own.settings.source {
         TokenSource::Secret => expiration(token),
         TokenSource::Kubernetes { .. } | TokenSource::ClientCredentials { .. } => {
-            Lifetime::of(token).ok().map(|life| life.renew_at(context.now.likely))
+            Lifetime::of(token).ok().map(|lifetime| lifetime.renew_at(context.now.likely))
         }
     };
     due.map(|due| as_followed(due, context.now))
@@ -227,7 +227,7 @@ pub(super) fn status_details(
     let token = published.and_then(|values| values.get(TOKEN_FILE));
     ServiceAccountDetails {
         account: evidence.and_then(|evidence| evidence.account.clone()).or(previous.account),
-        token_expiration: token.and_then(told_expiration).map(Time),
+        token_expiration: token.and_then(shown_expiration).map(Time),
         ..ServiceAccountDetails::default()
     }
 }

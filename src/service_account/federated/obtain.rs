@@ -99,7 +99,7 @@ async fn make(
 /// Whether the token in use came from the source that the spec and the Secrets name now. Either they have been
 /// verified before, or the last run with them found its token sound and published it.
 fn is_of_this_source(context: &CheckContext<'_>) -> bool {
-    context.proven || was_sound(context.last_findings)
+    context.verified_once || was_sound(context.last_findings)
 }
 
 /// Whether the token of the last run was sound: the server accepted it, or the rules accepted it and the server did
@@ -123,7 +123,7 @@ fn is_usable(
     published: Option<&IssuerPublication>,
     now: Timestamp,
 ) -> bool {
-    let is_fresh = Lifetime::of(token).is_ok_and(|life| now < life.renewal());
+    let is_fresh = Lifetime::of(token).is_ok_and(|lifetime| now < lifetime.renewal());
     // If the issuer withdrew the key, or somebody edited the Secret, a new token corrects that.
     let is_accepted =
         |published: &IssuerPublication| claims::judge(plan, issuer, &published.keys, token, now).is_ok();

@@ -37,7 +37,8 @@ use self::{
 };
 use super::{
     AppliedState, Change, Delivery, Environment, Owner, PresentVariable, RepointedBy, Undone,
-    list::workloads, managed_fields::ManagedFields, rights::forbidden, workload::WorkloadController,
+    list::workloads, managed_fields::ManagedFields, read_target::ReadTarget, rights::forbidden,
+    workload::WorkloadController,
 };
 use crate::{
     error::{Error, StepError},
@@ -135,8 +136,8 @@ pub(super) fn preview(name: &str, owner: &Owner, delivery: &Delivery<'_>) -> Vec
     [Version::V2, Version::V1].map(object).into()
 }
 
-impl WeightsAndBiases {
-    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
+impl ReadTarget for WeightsAndBiases {
+    fn standing(&self, owner: &Owner) -> AppliedState {
         let own: Vec<_> = self
             .references()
             .into_iter()
@@ -150,6 +151,57 @@ impl WeightsAndBiases {
         }
     }
 
+    fn change(
+        &self,
+        owner: &Owner,
+        delivery: Option<&Delivery<'_>>,
+        displaced: &[Owner],
+    ) -> Result<Option<Change>, Problem> {
+        let number = delivery.map(|delivery| delivery.number);
+        let bare = match delivery {
+            Some(_) => self.without(displaced)?,
+            None => None,
+        };
+        let from = bare.as_ref().unwrap_or(self);
+        let edit = Edit::new(&from.object.data, from.managed(), owner, number, displaced);
+        let edit = from.edited(edit, delivery)?;
+        if bare.is_none() {
+            return self.finished(edit);
+        }
+        let patch = edit.finish_over(&self.object.data, self.name())?;
+        Ok(patch.map(|patch| Change::Merge(self.for_this_version(patch))))
+    }
+
+    fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
+        self.finished(self.takeover(owner, delivery, &[])?)
+    }
+
+    fn present(&self, owner: &Owner, delivery: &Delivery<'_>, displaced: &[Owner]) -> Vec<PresentVariable> {
+        // A problem that prevents this is reported by `change`.
+        let Ok(edit) = self.takeover(owner, delivery, displaced) else { return Vec::new() };
+        match self.version {
+            Version::V1 => v1::present(edit, &self.as_v1(), &v1::names(delivery)),
+            Version::V2 => edit.occupied(),
+        }
+    }
+
+    fn environment(&self) -> Environment {
+        match self.version {
+            Version::V1 => v1::environment(&self.as_v1()),
+            Version::V2 => v2::environment(&self.object.data),
+        }
+    }
+
+    fn resource(&self) -> ApiResource {
+        self.version.resource()
+    }
+
+    fn name(&self) -> &str {
+        self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+impl WeightsAndBiases {
     /// The workloads that answer logins but differ from what the resource says about the owner's entries.
     fn undone(&self, owner: &Owner) -> Option<Undone> {
         self.differences(&self.logins, owner)
@@ -196,27 +248,6 @@ impl WeightsAndBiases {
         Some(RepointedBy { by: newest.manager.to_owned(), at: newest.at })
     }
 
-    pub(super) fn change(
-        &self,
-        owner: &Owner,
-        delivery: Option<&Delivery<'_>>,
-        displaced: &[Owner],
-    ) -> Result<Option<Change>, Problem> {
-        let number = delivery.map(|delivery| delivery.number);
-        let bare = match delivery {
-            Some(_) => self.without(displaced)?,
-            None => None,
-        };
-        let from = bare.as_ref().unwrap_or(self);
-        let edit = Edit::new(&from.object.data, from.managed(), owner, number, displaced);
-        let edit = from.edited(edit, delivery)?;
-        if bare.is_none() {
-            return self.finished(edit);
-        }
-        let patch = edit.finish_over(&self.object.data, self.name())?;
-        Ok(patch.map(|patch| Change::Merge(self.for_this_version(patch))))
-    }
-
     /// The resource without the entries of these owners, or `None` if they have none. With it, one single change
     /// replaces their entries by those of the resource that supersedes them.
     fn without(&self, owners: &[Owner]) -> Result<Option<Self>, Problem> {
@@ -248,30 +279,6 @@ impl WeightsAndBiases {
         Ok(edit.finish(self.name())?.map(|patch| Change::Merge(self.for_this_version(patch))))
     }
 
-    /// Like `change`, but takes over the entries of others.
-    pub(super) fn take_over(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-    ) -> Result<Option<Change>, Problem> {
-        self.finished(self.takeover(owner, delivery, &[])?)
-    }
-
-    /// The variables that others have set and that the delivery needs.
-    pub(super) fn present(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-        displaced: &[Owner],
-    ) -> Vec<PresentVariable> {
-        // A problem that prevents this is reported by `change`.
-        let Ok(edit) = self.takeover(owner, delivery, displaced) else { return Vec::new() };
-        match self.version {
-            Version::V1 => v1::present(edit, &self.as_v1(), &v1::names(delivery)),
-            Version::V2 => edit.occupied(),
-        }
-    }
-
     fn takeover<'a>(
         &'a self,
         owner: &'a Owner,
@@ -289,13 +296,6 @@ impl WeightsAndBiases {
         let identity = json!({"resourceVersion": metadata.resource_version, "uid": metadata.uid});
         tree::put(&mut patch, &["metadata"], identity);
         patch
-    }
-
-    pub(super) fn environment(&self) -> Environment {
-        match self.version {
-            Version::V1 => v1::environment(&self.as_v1()),
-            Version::V2 => v2::environment(&self.object.data),
-        }
     }
 
     fn references(&self) -> Vec<ResourceReference<'_>> {
@@ -331,15 +331,7 @@ impl WeightsAndBiases {
         ManagedFields::of(&self.object.metadata)
     }
 
-    pub(super) fn resource(&self) -> ApiResource {
-        self.version.resource()
-    }
-
     pub(super) fn uid(&self) -> &str {
         self.object.metadata.uid.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn name(&self) -> &str {
-        self.object.metadata.name.as_deref().unwrap_or_default()
     }
 }

@@ -41,8 +41,8 @@ use self::{
 use super::{
     AppliedState, Change, Delivery, Dialect, EntryHolder, Environment, Owner, PresentVariable, RepointedBy,
     Target,
-    combined::none_of,
     present::{OtherSources, origins},
+    read_target::ReadTarget,
     rights::forbidden,
 };
 use crate::{
@@ -128,27 +128,8 @@ fn resource(target: &Target) -> ApiResource {
     }
 }
 
-impl Workload {
-    /// Converts the object to its typed form.
-    fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
-        let value = serde_json::to_value(&object)?;
-        let controller = match target {
-            Target::StatefulSet(_) => WorkloadController::StatefulSet(Deserialize::deserialize(&value)?),
-            Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
-                WorkloadController::Deployment(Deserialize::deserialize(&value)?)
-            }
-        };
-        let containers = target.containers_of(&target);
-        Ok(Self { target, containers, object, controller })
-    }
-
-    /// The same workload, with these containers instead of the one that the target names.
-    pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
-        Self { containers, ..self }
-    }
-
-    /// Which revisions the owner's entries refer to, and who changed that last.
-    pub(super) fn standing(&self, owner: &Owner) -> AppliedState {
+impl ReadTarget for Workload {
+    fn standing(&self, owner: &Owner) -> AppliedState {
         let ownership = self.ownership();
         let references = references(self.template(), owner);
         let containers = self.present_containers();
@@ -181,9 +162,7 @@ impl Workload {
         }
     }
 
-    /// The change that brings the owner's entries to the delivery or, without a delivery, removes them from the
-    /// template.
-    pub(super) fn change(
+    fn change(
         &self,
         owner: &Owner,
         delivery: Option<&Delivery<'_>>,
@@ -198,20 +177,77 @@ impl Workload {
             wanted.refuse_variables(self, container, displaced)?;
             wanted.refuse_files(self, container)
         });
-        none_of(refused.filter_map(Result::err))?;
+        Problem::all(refused.filter_map(Result::err))?;
         Ok(self.towards(&wanted, &containers, displaced))
     }
 
-    /// Like `change`, but takes over every variable that is in the way.
-    pub(super) fn take_over(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-    ) -> Result<Option<Change>, Problem> {
+    fn take_over(&self, owner: &Owner, delivery: &Delivery<'_>) -> Result<Option<Change>, Problem> {
         let containers = self.containers()?;
         let wanted = WantedEntries::of(&containers, owner, delivery);
-        none_of(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
+        Problem::all(containers.iter().filter_map(|container| wanted.refuse_files(self, container).err()))?;
         Ok(self.towards(&wanted, &containers, &[]))
+    }
+
+    fn present(&self, owner: &Owner, delivery: &Delivery<'_>, displaced: &[Owner]) -> Vec<PresentVariable> {
+        let Ok(containers) = self.containers() else { return Vec::new() };
+        let wanted = WantedEntries::of(&containers, owner, delivery);
+        let concerns = |variable: &PresentVariable| {
+            variable.holder == EntryHolder::Own || wanted.variables.contains(&variable.name.as_str())
+        };
+        let of_container = |container: &&Container| {
+            let entries = container.env.as_deref().unwrap_or_default();
+            let other_sources = OtherSources::of(container);
+            let place = place_of(&container.name);
+            let variable = |(entry, value): (&EnvVar, _)| {
+                let item = Item::Variable(place.clone(), entry.name.clone());
+                PresentVariable {
+                    name: entry.name.clone(),
+                    container: format!("\"{}\" of {}", container.name, self.target()),
+                    holder: wanted.holder(self, &place, entry, displaced),
+                    value,
+                    managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
+                }
+            };
+            let present = entries.iter().zip(origins(entries, other_sources)).map(variable);
+            present.filter(concerns).collect::<Vec<_>>()
+        };
+        containers.iter().flat_map(of_container).collect()
+    }
+
+    fn environment(&self) -> Environment {
+        let containers = Environment::merged(self.present_containers().into_iter().map(environment_of));
+        Environment {
+            remarks: Some(remarks::interruption(&self.controller).into_iter().collect()),
+            ..containers
+        }
+    }
+
+    fn resource(&self) -> ApiResource {
+        resource(&self.target)
+    }
+
+    fn name(&self) -> &str {
+        self.target.name()
+    }
+}
+
+impl Workload {
+    /// Converts the object to its typed form.
+    fn parse(target: Target, object: DynamicObject) -> Result<Self, serde_json::Error> {
+        let value = serde_json::to_value(&object)?;
+        let controller = match target {
+            Target::StatefulSet(_) => WorkloadController::StatefulSet(Deserialize::deserialize(&value)?),
+            Target::Deployment(_) | Target::WeightsAndBiases { .. } | Target::Several(_) => {
+                WorkloadController::Deployment(Deserialize::deserialize(&value)?)
+            }
+        };
+        let containers = target.containers_of(&target);
+        Ok(Self { target, containers, object, controller })
+    }
+
+    /// The same workload, with these containers instead of the one that the target names.
+    pub(super) fn with_containers(self, containers: Vec<Option<String>>) -> Self {
+        Self { containers, ..self }
     }
 
     /// The next change on the way to the wanted entries. At most one of these changes modifies the pod template.
@@ -238,56 +274,6 @@ impl Workload {
         Some(Change::Apply(configuration()))
     }
 
-    /// The variables that the containers have under the names of the delivery, and all other variables of the
-    /// owner.
-    pub(super) fn present(
-        &self,
-        owner: &Owner,
-        delivery: &Delivery<'_>,
-        displaced: &[Owner],
-    ) -> Vec<PresentVariable> {
-        let Ok(containers) = self.containers() else { return Vec::new() };
-        let wanted = WantedEntries::of(&containers, owner, delivery);
-        let concerns = |variable: &PresentVariable| {
-            variable.holder == EntryHolder::Own || wanted.variables.contains(&variable.name.as_str())
-        };
-        let of_container = |container: &&Container| {
-            let entries = container.env.as_deref().unwrap_or_default();
-            let other_sources = OtherSources::of(container);
-            let place = place_of(&container.name);
-            let variable = |(entry, value): (&EnvVar, _)| {
-                let item = Item::Variable(place.clone(), entry.name.clone());
-                PresentVariable {
-                    name: entry.name.clone(),
-                    container: format!("\"{}\" of {}", container.name, self.target()),
-                    holder: wanted.holder(self, &place, entry, displaced),
-                    value,
-                    managers: wanted.managers(self, &[item]).into_iter().map(str::to_owned).collect(),
-                }
-            };
-            let present = entries.iter().zip(origins(entries, other_sources)).map(variable);
-            present.filter(concerns).collect::<Vec<_>>()
-        };
-        containers.iter().flat_map(of_container).collect()
-    }
-
-    /// The settings of the server that the containers show, with remarks about how a rollout would go.
-    pub(super) fn environment(&self) -> Environment {
-        let containers = Environment::merged(self.present_containers().into_iter().map(environment_of));
-        Environment {
-            remarks: Some(remarks::interruption(&self.controller).into_iter().collect()),
-            ..containers
-        }
-    }
-
-    pub(super) fn resource(&self) -> ApiResource {
-        resource(&self.target)
-    }
-
-    pub(super) fn name(&self) -> &str {
-        self.target.name()
-    }
-
     pub(super) fn uid(&self) -> &str {
         self.object.metadata.uid.as_deref().unwrap_or_default()
     }
@@ -310,7 +296,7 @@ impl Workload {
 
     /// The containers that the target names, each once. It is a problem if one of them does not exist.
     fn containers(&self) -> Result<Vec<&Container>, Problem> {
-        none_of(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
+        Problem::all(self.containers.iter().filter_map(|named| self.container(named.as_ref()).err()))?;
         Ok(self.present_containers())
     }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{ResourceExt, api::DeleteParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::{ControlPlane, condition, pods::WandbWorkload};
 
 use super::{
@@ -74,15 +74,21 @@ pub async fn expect_handed_over(stage: &Stage, history: &History) -> Result<()> 
     stage.expect_no_broken_reference()
 }
 
-#[tokio::test]
-async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
+/// A server with the entries of `corp`, for which a younger resource of the kind competes; the status of that one.
+async fn contested() -> Result<(Stage, History, Value)> {
     let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
-    let workspace = &stage.workspace;
     stage.ready(TARGET).await?;
     let history = History::begin(&stage).await?;
     outlive(&stage, "LdapConfig", "corp").await?;
     apply_ldap_config(&stage, "rival", TARGET).await?;
-    let status = workspace.wait_for_reason("LdapConfig", "rival", "Accepted", "Superseded").await?;
+    let status = stage.workspace.wait_for_reason("LdapConfig", "rival", "Accepted", "Superseded").await?;
+    Ok((stage, history, status))
+}
+
+#[tokio::test]
+async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
+    let (stage, history, status) = contested().await?;
+    let workspace = &stage.workspace;
     let message = message_of(&status, "Accepted");
     for part in ["older LdapConfig \"corp\"", "Deployment/wandb", "Delete or suspend one of the two"] {
         ensure!(message.contains(part), "{part}: {message}");
@@ -107,13 +113,8 @@ async fn the_next_of_a_kind_takes_over_without_a_gap() -> Result<()> {
 
 #[tokio::test]
 async fn a_suspended_resource_gives_way_until_it_is_back() -> Result<()> {
-    let stage = Stage::open(&WandbWorkload::deployment("wandb")).await?;
+    let (stage, history, _) = contested().await?;
     let workspace = &stage.workspace;
-    stage.ready(TARGET).await?;
-    let history = History::begin(&stage).await?;
-    outlive(&stage, "LdapConfig", "corp").await?;
-    apply_ldap_config(&stage, "rival", TARGET).await?;
-    workspace.wait_for_reason("LdapConfig", "rival", "Accepted", "Superseded").await?;
     workspace.patch("LdapConfig", "corp", &json!({"spec": {"suspend": true}})).await?;
     workspace.wait_until_ready("LdapConfig", "rival").await?;
     entries_come_from(&stage, "rival-ldap-1").await?;

@@ -74,7 +74,7 @@ impl Scene {
         resources.patch("wandb", &PatchParams::apply("test"), &Patch::Apply(&object)).await?;
         let target = Target::WeightsAndBiases { name: "wandb".to_owned() };
         eventually("API discovery", || async {
-            let seen = read(workspace.client(), workspace.namespace(), &target).await?;
+            let seen = read(workspace.client(), workspace.namespace(), &target).await;
             Ok(seen.is_ok_and(|seen| seen.is_some()).then_some(()))
         })
         .await?;

@@ -17,6 +17,7 @@ use test_support::{
 use wandb_auth_operator::{
     api::{Reason, ldap_config::LdapConfig, oidc_provider::OidcProvider},
     engine::{Env, Kind, Values},
+    error::StepError,
     workloads::{Change, Delivery, Owner, Target, TargetSnapshot, read},
 };
 
@@ -60,10 +61,8 @@ impl World {
             loop {
                 ticks.tick().await;
                 let answer = read(self.workspace.client(), self.workspace.namespace(), &target()).await?;
-                match answer {
-                    Ok(Some(seen)) => return Ok(seen),
-                    Ok(None) => {}
-                    Err(problem) => bail!("{problem:?}"),
+                if let Some(seen) = answer {
+                    return Ok(seen);
                 }
             }
         };
@@ -180,8 +179,8 @@ async fn needs_no_right_to_find_the_version(plane: &ControlPlane, world: &World)
     world.seen().await?;
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig(User::Operator))?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let answer = read(&Client::try_from(config)?, "default", &target()).await?;
-    let problem = answer.err().context("read without a right")?;
+    let answer = read(&Client::try_from(config)?, "default", &target()).await;
+    let Err(StepError::Problem(problem)) = answer else { bail!("{answer:?}") };
     ensure!(problem.reason == Reason::Forbidden, "{problem:?}");
     ensure!(problem.message.contains("get, list, watch and patch on weightsandbiases"), "{problem:?}");
     Ok(())
@@ -256,7 +255,7 @@ async fn the_first_version() -> Result<()> {
     // Without the definition there is no target, and no error either.
     let workspace = Workspace::create(&plane, &[]).await?;
     let answer = read(workspace.client(), workspace.namespace(), &target()).await?;
-    ensure!(matches!(answer, Ok(None)), "{answer:?}");
+    ensure!(answer.is_none(), "{answer:?}");
     let spec = json!({
         "chart": {"url": "https://charts.example.com"},
         "values": {"global": {"host": "https://wandb.example.com", "extraEnv": {"FOREIGN": "kept"}}},

@@ -21,10 +21,11 @@ use test_support::{ControlPlane, User, Workspace};
 use wandb_auth_operator::{
     api::Reason,
     engine::{CA_FILE, Env, Values},
+    error::StepError,
     problem::Problem,
     workloads::{
-        ApplyResult, Change, Delivery, Owner, Rollout, RolloutDeadline, Sightings, Target, TargetSnapshot,
-        WorkloadAddress, apply_change, delete_stuck_pods, in_use, read, rollout,
+        ApplyResult, Change, Delivery, Observer, Owner, Rollout, RolloutDeadline, Sightings, Target,
+        TargetSnapshot, WorkloadAddress, apply_change, delete_stuck_pods, in_use, read,
     },
 };
 
@@ -92,15 +93,17 @@ impl Delivering {
 
     async fn seen(&self) -> Result<TargetSnapshot> {
         let seen = read(self.client(), self.workspace.namespace(), &self.target).await?;
-        told(seen)?.context("the target")
+        seen.context("the target")
     }
 
-    async fn apply_change(
-        &self,
-        seen: &TargetSnapshot,
-        change: &Change,
-    ) -> Result<Result<ApplyResult, Problem>> {
-        Ok(apply_change(self.client(), self.workspace.namespace(), seen, &self.owner, change).await?)
+    async fn apply_change(&self, seen: &TargetSnapshot, change: &Change) -> Result<ApplyResult, StepError> {
+        apply_change(self.client(), self.workspace.namespace(), seen, &self.owner, change).await
+    }
+
+    /// Deletes the pods that refer to revision 1 and are not ready.
+    async fn delete_stuck(&self, seen: &TargetSnapshot) -> Result<(), StepError> {
+        let stuck = BTreeSet::from([1]);
+        delete_stuck_pods(self.client(), self.workspace.namespace(), seen, &self.owner, &stuck).await
     }
 
     /// Makes changes until there is none to make, as the operator does; what was made.
@@ -124,7 +127,7 @@ impl Delivering {
                 return Ok(changes);
             };
             let made = apply_change(self.client(), self.workspace.namespace(), &seen, owner, &change).await?;
-            if told(made)? == ApplyResult::Changed {
+            if made == ApplyResult::Changed {
                 changes.push(change);
             }
             ensure!(changes.len() < 5, "it does not end: {changes:?}");
@@ -177,12 +180,14 @@ impl Delivering {
     async fn look(&self, number: Option<u64>, sightings: &mut Sightings) -> Result<Rollout> {
         let seen = self.seen().await?;
         let (client, namespace) = (self.client(), self.workspace.namespace());
-        told(rollout(client, namespace, &seen, (&self.owner, number), patience(), sightings).await?)
+        let mut observer =
+            Observer { client, namespace, owner: &self.owner, patience: patience(), sightings };
+        Ok(observer.rollout(&seen, number).await?)
     }
 
     async fn in_use(&self) -> Result<BTreeSet<u64>> {
         let seen = self.seen().await?;
-        told(in_use(self.client(), self.workspace.namespace(), Some(&seen), &self.owner).await?)
+        Ok(in_use(self.client(), self.workspace.namespace(), Some(&seen), &self.owner).await?)
     }
 }
 
@@ -220,6 +225,15 @@ fn patience() -> RolloutDeadline {
 
 fn delivery_of(number: u64, values: &Values) -> Delivery<'_> {
     Delivery { number, environment: ENVIRONMENT, values }
+}
+
+/// The problem that kept something from being done.
+fn problem_of<T>(result: Result<T, StepError>) -> Result<Problem> {
+    match result {
+        Ok(_) => bail!("it was done"),
+        Err(StepError::Problem(problem)) => Ok(problem),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn told<T>(result: Result<T, Problem>) -> Result<T> {
@@ -409,7 +423,7 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
     let merge = Change::Merge(json!({"metadata": metadata_of(&apply), "spec": {"replicas": 3}}));
     world.edit("kubectl-edit", |container| container.image = Some("wandb/local:other".to_owned())).await?;
     for change in [&apply, &merge] {
-        assert!(matches!(world.apply_change(&stale, change).await?, Ok(ApplyResult::Stale(_))));
+        assert!(matches!(world.apply_change(&stale, change).await?, ApplyResult::Stale(_)));
     }
     // Another object of the same name.
     world.deployments().delete("wandb", &DeleteParams::foreground()).await?;
@@ -419,13 +433,13 @@ async fn only_the_version_that_was_seen_is_changed() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for change in [&apply, &merge] {
-        assert!(matches!(world.apply_change(&stale, change).await?, Ok(ApplyResult::Stale(_))));
+        assert!(matches!(world.apply_change(&stale, change).await?, ApplyResult::Stale(_)));
     }
     assert!(world.deployments().get_opt("wandb").await?.is_none(), "nothing is created");
-    assert!(told(read(world.client(), world.workspace.namespace(), &world.target).await?)?.is_none());
+    assert!(read(world.client(), world.workspace.namespace(), &world.target).await?.is_none());
     world.workspace.apply(&WORKLOAD.replace("KIND", "Deployment")).await?;
     for change in [&apply, &merge] {
-        assert!(matches!(world.apply_change(&stale, change).await?, Ok(ApplyResult::Stale(_))));
+        assert!(matches!(world.apply_change(&stale, change).await?, ApplyResult::Stale(_)));
     }
     assert_eq!(world.fields().await?, None);
     Ok(())
@@ -457,8 +471,9 @@ async fn refusals_say_what_to_do() -> Result<()> {
         let seen = world.seen().await?;
         let change =
             told(seen.change(&world.owner, Some(&delivery_of(2, &values())), &[]))?.context("a change")?;
-        match world.apply_change(&seen, &change).await? {
-            Err(problem) => break (seen, change, problem),
+        match world.apply_change(&seen, &change).await {
+            Err(StepError::Problem(problem)) => break (seen, change, problem),
+            Err(error) => return Err(error.into()),
             // The Deployment's controller writes its status.
             Ok(ApplyResult::Stale(_)) => ensure!(Instant::now() < deadline, "still stale"),
             Ok(ApplyResult::Changed) => bail!("changed"),
@@ -473,12 +488,15 @@ async fn refusals_say_what_to_do() -> Result<()> {
     config.auth_info.impersonate = Some("nobody".to_owned());
     let nobody = Client::try_from(config)?;
     let namespace = world.workspace.namespace();
-    let mut messages = Vec::new();
-    messages.extend(read(&nobody, namespace, &world.target).await?.err());
-    messages.extend(apply_change(&nobody, namespace, &seen, &world.owner, &change).await?.err());
-    let (watched, sightings) = ((&world.owner, Some(1)), &mut Sightings::default());
-    messages.extend(rollout(&nobody, namespace, &seen, watched, patience(), sightings).await?.err());
-    messages.extend(in_use(&nobody, namespace, Some(&seen), &world.owner).await?.err());
+    let sightings = &mut Sightings::default();
+    let (owner, patience) = (&world.owner, patience());
+    let mut observer = Observer { client: &nobody, namespace, owner, patience, sightings };
+    let messages = [
+        problem_of(read(&nobody, namespace, &world.target).await)?,
+        problem_of(apply_change(&nobody, namespace, &seen, owner, &change).await)?,
+        problem_of(observer.rollout(&seen, Some(1)).await)?,
+        problem_of(in_use(&nobody, namespace, Some(&seen), owner).await)?,
+    ];
     assert!(messages.iter().all(|problem| problem.reason == Reason::Forbidden), "{messages:?}");
     let messages: Vec<String> = messages.into_iter().map(|problem| problem.message).collect();
     insta::assert_snapshot!("forbidden", messages.join("\n"));
@@ -517,18 +535,9 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
     world.settle(None).await?;
     assert_eq!(world.in_use().await?, BTreeSet::from([1]), "the pod still needs it");
     let anywhere = in_use(world.client(), world.workspace.namespace(), None, &world.owner).await?;
-    assert_eq!(told(anywhere)?, BTreeSet::from([1]), "whatever it belongs to");
+    assert_eq!(anywhere, BTreeSet::from([1]), "whatever it belongs to");
     let seen = world.seen().await?;
-    told(
-        delete_stuck_pods(
-            world.client(),
-            world.workspace.namespace(),
-            &seen,
-            &world.owner,
-            &BTreeSet::from([1]),
-        )
-        .await?,
-    )?;
+    world.delete_stuck(&seen).await?;
     let good = world.wait_for_pod(|pod| pod.uid() != broken.uid() && !secret(pod)).await?;
     assert_eq!(world.in_use().await?, BTreeSet::new());
     set_ready(&world, &good).await?;
@@ -543,16 +552,7 @@ async fn a_rollout_is_judged_by_its_pods() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // A ready pod is not deleted, whatever it refers to.
-    told(
-        delete_stuck_pods(
-            world.client(),
-            world.workspace.namespace(),
-            &seen,
-            &world.owner,
-            &BTreeSet::from([1]),
-        )
-        .await?,
-    )?;
+    world.delete_stuck(&seen).await?;
     assert_eq!(world.wait_for_pod(|_| true).await?.uid(), good.uid());
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::api::{CheckResult, ConditionType, Reason};
 
 const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
-fn question(inputs: u64) -> CheckKey {
+fn check_key(inputs: u64) -> CheckKey {
     let inputs = InputsHash::from(inputs);
     CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() }
 }
@@ -26,7 +26,7 @@ fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
     Findings { list: vec![finding], account: Account::Named, ..Findings::default() }
 }
 
-fn examined(findings: Findings) -> CheckOutcome<()> {
+fn outcome(findings: Findings) -> CheckOutcome<()> {
     CheckOutcome { findings, evidence: (), refusal: None, usage: Usage::default() }
 }
 
@@ -44,7 +44,7 @@ fn run_check(
     (name, reason): (CheckName, Option<Reason>),
 ) -> CheckHistory<()> {
     let findings = findings(name, reason);
-    CheckHistory::record(previous, question(inputs), examined(findings), Renewal::Never, 0.0, Instant::now())
+    CheckHistory::record(previous, check_key(inputs), outcome(findings), Renewal::Never, 0.0, Instant::now())
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn proven_inputs_are_given_the_threshold() {
     assert!(matches!(twice.verdict(3), RunVerdict::Tolerated { failures: 2, .. }));
     let thrice = run(Some(&twice), 1, Some(Reason::ConnectionRefused));
     assert!(matches!(thrice.verdict(3), RunVerdict::Failed(_)));
-    assert!(thrice.proven, "the values stay proven, so that the Secret can still be repaired");
+    assert!(thrice.verified_once, "the values stay proven, so that the Secret can still be repaired");
     assert_eq!(run(Some(&thrice), 1, None).verdict(3), RunVerdict::Passed);
 }
 
@@ -65,7 +65,7 @@ fn a_rejected_client_is_not_tried_sooner_than_the_interval() {
     let rejected = run(None, 1, Some(Reason::ClientRejected));
     let wait = rejected.wait(SCHEDULE, rejected.checked_at.unwrap());
     assert_eq!(wait, Some(SCHEDULE.interval));
-    assert!(!rejected.answers(&question(2), SCHEDULE, Instant::now()));
+    assert!(!rejected.answers(&check_key(2), SCHEDULE, Instant::now()));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn changed_inputs_count_at_once() {
     let passed = run(None, 1, None);
     let changed = run(Some(&passed), 2, Some(Reason::ConnectionRefused));
     assert!(matches!(changed.verdict(3), RunVerdict::Failed(_)));
-    assert!(!changed.proven);
+    assert!(!changed.verified_once);
 }
 
 #[test]
@@ -83,15 +83,15 @@ fn refused_credentials_count_at_once_and_are_never_due() {
     assert!(matches!(refused.verdict(3), RunVerdict::Held(_)));
     let much_later = Instant::now() + Duration::from_secs(1_000_000);
     assert_eq!(refused.wait(SCHEDULE, much_later), None);
-    assert!(refused.answers(&question(1), SCHEDULE, much_later));
-    assert!(!refused.answers(&question(2), SCHEDULE, much_later));
-    let asked = CheckKey { recheck: Some("now".into()), ..question(1) };
+    assert!(refused.answers(&check_key(1), SCHEDULE, much_later));
+    assert!(!refused.answers(&check_key(2), SCHEDULE, much_later));
+    let asked = CheckKey { recheck: Some("now".into()), ..check_key(1) };
     assert!(!refused.answers(&asked, SCHEDULE, much_later));
 }
 
 #[test]
 fn no_answer_to_credentials_but_yes_is_repeated_on_the_interval() {
-    for (reason, fresh, proven) in [
+    for (reason, fresh, verified_once) in [
         // Refused credentials are held, whatever the reason.
         (Reason::InvalidCredentials, None, None),
         (Reason::AccountLocked, None, None),
@@ -108,10 +108,10 @@ fn no_answer_to_credentials_but_yes_is_repeated_on_the_interval() {
         // A server that refused the handshake has not received them.
         (Reason::TlsHandshakeFailed, Some(FIRST_RETRY), Some(SCHEDULE.interval)),
     ] {
-        let wait = |remembered: &CheckHistory<()>| remembered.wait(SCHEDULE, remembered.checked_at.unwrap());
+        let wait = |history: &CheckHistory<()>| history.wait(SCHEDULE, history.checked_at.unwrap());
         assert_eq!(wait(&bind(None, 1, Some(reason))), fresh, "{reason}");
         let passed = bind(None, 1, None);
-        assert_eq!(wait(&bind(Some(&passed), 1, Some(reason))), proven, "{reason}");
+        assert_eq!(wait(&bind(Some(&passed), 1, Some(reason))), verified_once, "{reason}");
     }
     // Credentials that were not sent, or that belong to no account, lock nobody out.
     let not_sent = bind(None, 1, Some(Reason::ConnectionFailed));
@@ -128,35 +128,35 @@ fn an_outage_that_hides_the_answer_counts_at_its_second_run() {
     assert!(matches!(once.verdict(3), RunVerdict::Tolerated { failures: 1, .. }));
     let twice = bind(Some(&once), 1, Some(Reason::ConnectionClosed));
     assert!(matches!(twice.verdict(3), RunVerdict::Failed(_)));
-    assert!(twice.proven);
+    assert!(twice.verified_once);
 }
 
 #[test]
 fn a_shorter_interval_counts_from_the_last_run() {
     let passed = run(None, 1, None);
     let soon = Instant::now() + Duration::from_mins(1);
-    assert!(passed.answers(&question(1), SCHEDULE, soon));
+    assert!(passed.answers(&check_key(1), SCHEDULE, soon));
     let shorter = Schedule { interval: Duration::from_secs(10), ..SCHEDULE };
-    assert!(!passed.answers(&question(1), shorter, soon));
+    assert!(!passed.answers(&check_key(1), shorter, soon));
 }
 
 #[test]
 fn values_that_do_not_last_are_renewed_in_time_and_failures_count_at_once() {
     let now = Instant::now();
     let soon = Renewal::At(now + Duration::from_mins(1));
-    let learn = |previous: Option<&CheckHistory<()>>, reason, renewal| {
+    let record = |previous: Option<&CheckHistory<()>>, reason, renewal| {
         let findings = findings(CheckName::TokenObtained, reason);
-        CheckHistory::record(previous, question(1), examined(findings), renewal, 0.0, now)
+        CheckHistory::record(previous, check_key(1), outcome(findings), renewal, 0.0, now)
     };
-    let fresh = learn(None, None, soon);
+    let fresh = record(None, None, soon);
     assert_eq!(fresh.wait(SCHEDULE, now), Some(Duration::from_mins(1)));
-    assert!(!fresh.answers(&question(1), SCHEDULE, now + Duration::from_mins(1)));
-    let overdue = learn(Some(&fresh), Some(Reason::ServerUnavailable), Renewal::Overdue);
+    assert!(!fresh.answers(&check_key(1), SCHEDULE, now + Duration::from_mins(1)));
+    let overdue = record(Some(&fresh), Some(Reason::ServerUnavailable), Renewal::Overdue);
     assert!(matches!(overdue.verdict(3), RunVerdict::Failed(_)));
-    assert!(overdue.proven, "the values that were published stay");
+    assert!(overdue.verified_once, "the values that were published stay");
     assert_eq!(overdue.wait(SCHEDULE, now), Some(FIRST_RETRY));
     let for_long = (0..20).fold(overdue, |previous, _| {
-        learn(Some(&previous), Some(Reason::ServerUnavailable), Renewal::Overdue)
+        record(Some(&previous), Some(Reason::ServerUnavailable), Renewal::Overdue)
     });
     assert_eq!(for_long.wait(SCHEDULE, now), Some(OVERDUE_RETRY));
 }
@@ -168,7 +168,7 @@ fn a_server_that_wants_to_be_left_alone_is() {
         ..findings(CheckName::KeyAccepted, Some(Reason::RateLimited))
     };
     let now = Instant::now();
-    let limited = CheckHistory::record(None, question(1), examined(asked), Renewal::Never, 0.0, now);
+    let limited = CheckHistory::record(None, check_key(1), outcome(asked), Renewal::Never, 0.0, now);
     assert_eq!(limited.wait(SCHEDULE, now), Some(Duration::from_mins(10)));
 }
 
@@ -178,17 +178,17 @@ fn a_refused_change_disproves_nothing_and_is_asked_for_again_after_an_hour() {
     let refused = |previous: Option<&CheckHistory<()>>, at| {
         let findings = findings(CheckName::KeyRotation, Some(Reason::KeyCreationForbidden));
         let refusal = findings.failure().cloned();
-        let examined = CheckOutcome { findings, evidence: (), refusal, usage: Usage::default() };
-        CheckHistory::record(previous, question(1), examined, Renewal::Never, 0.0, at)
+        let outcome = CheckOutcome { findings, evidence: (), refusal, usage: Usage::default() };
+        CheckHistory::record(previous, check_key(1), outcome, Renewal::Never, 0.0, at)
     };
     let once = refused(None, now);
-    assert!(once.proven, "the values are as good as before");
+    assert!(once.verified_once, "the values are as good as before");
     let soon = now + REFUSAL_LASTS / 2;
-    assert!(once.refused_upkeep(&question(1), soon).is_some());
-    assert!(once.refused_upkeep(&question(2), soon).is_none());
+    assert!(once.refused_maintenance(&check_key(1), soon).is_some());
+    assert!(once.refused_maintenance(&check_key(2), soon).is_none());
     // A run that did not repeat the request does not restart the time of the refusal.
     let twice = refused(Some(&once), soon);
-    assert!(twice.refused_upkeep(&question(1), now + REFUSAL_LASTS).is_none());
+    assert!(twice.refused_maintenance(&check_key(1), now + REFUSAL_LASTS).is_none());
 }
 
 fn condition(type_: ConditionType, status: &str) -> Condition {
@@ -202,9 +202,9 @@ fn condition(type_: ConditionType, status: &str) -> Condition {
     }
 }
 
-fn status(remembered: &CheckHistory<()>, inputs: &str, conditions: Vec<Condition>) -> Status {
+fn status(history: &CheckHistory<()>, inputs: &str, conditions: Vec<Condition>) -> Status {
     Status {
-        checks: remembered.findings.list.iter().map(Finding::status).collect(),
+        checks: history.findings.list.iter().map(Finding::status).collect(),
         checked_inputs: Some(inputs.to_owned()),
         conditions,
         ..Status::default()
@@ -216,14 +216,14 @@ fn refused_credentials_survive_a_restart_and_an_upgrade() {
     let inputs = CheckedInputs::from("spec=1");
     let now = Instant::now();
     let recover = |status: &Status, account| {
-        CheckHistory::<()>::recover(status, question(1), &inputs, (account, 3), now)
+        CheckHistory::<()>::recover(status, check_key(1), &inputs, (account, 3), now)
     };
     for reason in [Reason::InvalidCredentials, Reason::OperationRefused, Reason::TimedOut] {
         let refused = bind(None, 1, Some(reason));
         for recorded in [inputs.to_string(), "spec=1 operator=0.0.0".to_owned()] {
             let status = status(&refused, &recorded, Vec::new());
             let recovered = recover(&status, Account::Named).unwrap();
-            assert!(recovered.answers(&question(1), SCHEDULE, now));
+            assert!(recovered.answers(&check_key(1), SCHEDULE, now));
             assert!(matches!(recovered.verdict(3), RunVerdict::Held(_)));
             assert!(recover(&status, Account::Anonymous).is_none());
         }
@@ -244,9 +244,9 @@ fn a_restart_does_not_send_credentials_again_at_once() {
     ] {
         let status = status(&run, &inputs.to_string(), conditions);
         let recovered =
-            CheckHistory::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), now).unwrap();
+            CheckHistory::<()>::recover(&status, check_key(1), &inputs, (Account::Named, 3), now).unwrap();
         assert_eq!(recovered.wait(SCHEDULE, now), Some(SELDOM));
-        assert!(!recovered.answers(&question(1), SCHEDULE, now + SELDOM));
+        assert!(!recovered.answers(&check_key(1), SCHEDULE, now + SELDOM));
     }
 }
 
@@ -273,13 +273,13 @@ fn what_was_proven_survives_a_restart_but_not_an_upgrade() {
     let outage = vec![condition(ConditionType::Verified, "False"), published];
     let recover = |recorded: &str, conditions: &[Condition]| {
         let status = status(&down, recorded, conditions.to_vec());
-        CheckHistory::<()>::recover(&status, question(1), &inputs, (Account::Named, 3), Instant::now())
+        CheckHistory::<()>::recover(&status, check_key(1), &inputs, (Account::Named, 3), Instant::now())
     };
     let recovered = recover(&inputs.to_string(), &tolerated).unwrap();
-    assert!(recovered.proven && !recovered.answers(&question(1), SCHEDULE, Instant::now()));
+    assert!(recovered.verified_once && !recovered.answers(&check_key(1), SCHEDULE, Instant::now()));
     assert!(matches!(recovered.verdict(3), RunVerdict::Tolerated { .. }));
     let recovered = recover(&inputs.to_string(), &outage).unwrap();
-    assert!(recovered.proven, "the Secret can be repaired in an outage");
+    assert!(recovered.verified_once, "the Secret can be repaired in an outage");
     assert!(matches!(recovered.verdict(3), RunVerdict::Failed(_)), "and Verified does not flip");
     let mut unverified = outage.clone();
     for condition in &mut unverified {
@@ -301,7 +301,7 @@ fn after_a_restart_only_what_was_settled_waits_for_its_time() {
     let wait = |run: &CheckHistory<()>, recorded: &str, verified| {
         let status = status(run, recorded, conditions(verified));
         let terms = (Account::Named, 3);
-        let recovered = CheckHistory::<()>::recover(&status, question(1), &inputs, terms, now)?;
+        let recovered = CheckHistory::<()>::recover(&status, check_key(1), &inputs, terms, now)?;
         recovered.spread(Spread::new("uid", Timestamp::UNIX_EPOCH, now)).wait(SCHEDULE, now)
     };
     let same = inputs.to_string();
@@ -318,10 +318,10 @@ fn after_a_restart_only_what_was_settled_waits_for_its_time() {
 proptest! {
     #[test]
     fn waits_are_never_short_nor_longer_than_the_interval(failures in 0u32..100, jitter in 0.0f64..1.0) {
-        let mut remembered = run(None, 1, Some(Reason::ConnectionRefused));
-        remembered.failures = failures;
-        remembered.jitter = jitter;
-        let wait = remembered.wait(SCHEDULE, remembered.checked_at.unwrap()).unwrap();
+        let mut history = run(None, 1, Some(Reason::ConnectionRefused));
+        history.failures = failures;
+        history.jitter = jitter;
+        let wait = history.wait(SCHEDULE, history.checked_at.unwrap()).unwrap();
         prop_assert!(wait >= FIRST_RETRY);
         prop_assert!(wait <= SCHEDULE.interval.mul_f64(1.0 + JITTER_SHARE));
     }

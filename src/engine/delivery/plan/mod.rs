@@ -131,7 +131,7 @@ pub(super) fn plan<'a>(
         }
         RevisionState::RolledBack(rollback) => {
             let is_there = |number: &u64| revisions.iter().any(|revision| revision.number == *number);
-            let number = rollback.to.filter(is_there).or_else(|| proven_before(revisions, newest));
+            let number = rollback.to.filter(is_there).or_else(|| working_before(revisions, newest));
             match (rollback.to, number) {
                 // Pods that already run keep what they have. Removing the entries would leave people without a
                 // login.
@@ -240,12 +240,12 @@ fn is_over(arrived: Option<Timestamp>, standing: &AppliedState) -> bool {
 
 /// The revision to which the target referred before this one: the last one that pods ran with, or the one to
 /// which a later revision was rolled back with pods that ran.
-pub(super) fn proven_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
-    proven_below(revisions, than.number)
+pub(super) fn working_before(revisions: &[Revision], than: &Revision) -> Option<u64> {
+    working_below(revisions, than.number)
 }
 
 /// The same for a revision that does not exist yet.
-pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
+pub(super) fn working_below(revisions: &[Revision], number: u64) -> Option<u64> {
     let is_usable = |number: &u64| {
         let is_it = |revision: &&Revision| revision.number == *number;
         revisions.iter().find(is_it).is_some_and(|it| !matches!(it.mark, RevisionState::Refused { .. }))
@@ -262,7 +262,7 @@ pub(super) fn proven_below(revisions: &[Revision], number: u64) -> Option<u64> {
 /// because going back to no entries at all would take the login away.
 pub(super) fn previous_of_next(revisions: &[Revision], number: u64, standing: &AppliedState) -> Option<u64> {
     let is_gone = |number: &&u64| revisions.iter().all(|revision| revision.number != **number);
-    proven_below(revisions, number)
+    working_below(revisions, number)
         .or_else(|| revisions.last().and_then(|newest| newest.previous))
         .or_else(|| standing.numbers.iter().rev().find(is_gone).copied())
 }
@@ -293,7 +293,7 @@ impl<'a> DesiredRevision<'a> {
     pub fn lost(&self, revisions: &[Revision]) -> Option<u64> {
         let is_gone = |number: &u64| revisions.iter().all(|revision| revision.number != *number);
         let lost = self.newest.previous.filter(is_gone);
-        lost.filter(|_| proven_before(revisions, self.newest).is_none())
+        lost.filter(|_| working_before(revisions, self.newest).is_none())
     }
 
     /// What the state of the target's rollout means for this revision.
@@ -327,7 +327,7 @@ impl<'a> DesiredRevision<'a> {
     /// Decides what follows when a revision does not work: a rollback, or none if the earlier revisions do not
     /// work either.
     fn give_up(&self, evidence: String, revisions: &[Revision], attempt: &Attempt) -> Judgement<'a> {
-        if let Some(to) = proven_before(revisions, self.newest) {
+        if let Some(to) = working_before(revisions, self.newest) {
             return Judgement::Return { to, evidence };
         }
         let why = match (refused_before(revisions, self.newest), self.lost(revisions)) {

@@ -7,7 +7,7 @@ use proptest::{prelude::*, sample::select};
 use super::{
     super::{
         events::{Transition, transitions},
-        reading::is_proven,
+        reading::was_verified_once,
         warnings::count_warnings,
     },
     *,
@@ -137,7 +137,7 @@ fn what_is_noted_of_other_inputs_leaves_nothing_true_that_was_so_of_the_ones_bef
             .collect::<Vec<_>>()
     };
     let failed = ["Verified=False InvalidCredentials", "Ready=False InvalidCredentials"];
-    for (wanted, publication, proven, expected) in [
+    for (wanted, publication, verified_once, expected) in [
         (
             "refused",
             None,
@@ -159,7 +159,7 @@ fn what_is_noted_of_other_inputs_leaves_nothing_true_that_was_so_of_the_ones_bef
     ] {
         let noted = noted(&ready, &situation(wanted, publication), Timestamp::UNIX_EPOCH);
         assert_eq!(says(&noted), expected, "{wanted}");
-        assert_eq!(is_proven(&noted), proven, "{wanted}");
+        assert_eq!(was_verified_once(&noted), verified_once, "{wanted}");
         assert_eq!(noted.secret_ref, ready.secret_ref, "{wanted}");
     }
     let nothing = noted(&Status::default(), &situation("refused", None), Timestamp::UNIX_EPOCH);

@@ -19,8 +19,8 @@ fn key(id: &str) -> ApiKey {
         .unwrap_or_else(|problem| panic!("{problem:?}"))
 }
 
-fn listed(id: &str, maker: KeyOrigin) -> RemoteKey {
-    RemoteKey { id: id.to_owned(), beginning: Some(format!("{id:z<6}").into()), maker, made: None }
+fn listed(id: &str, origin: KeyOrigin) -> RemoteKey {
+    RemoteKey { id: id.to_owned(), beginning: Some(format!("{id:z<6}").into()), origin, made: None }
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -76,9 +76,9 @@ fn decides_one_thing_after_the_other() {
         // The copied key may be one that the operator generated.
         ("new", record(None, None), &two[..], 1000, RotationStep::Rest),
         // The record contradicts the list of the server.
-        ("new", record(Some("old"), None), &two[..], 1100, RotationStep::Doubt),
-        ("new", record(Some("gone"), None), &two[..], 1100, RotationStep::Doubt),
-        ("new", record(Some("new"), None), &[], 1100, RotationStep::Doubt),
+        ("new", record(Some("old"), None), &two[..], 1100, RotationStep::Ambiguous),
+        ("new", record(Some("gone"), None), &two[..], 1100, RotationStep::Ambiguous),
+        ("new", record(Some("new"), None), &[], 1100, RotationStep::Ambiguous),
     ] {
         let current = Current { key: key(name), record };
         let seen = decide(rotating(now), &current, keys);
@@ -209,10 +209,10 @@ fn an_overlap_is_counted_from_the_latest_that_it_may_be() {
 
 #[test]
 fn a_key_that_may_be_one_of_ours_is_a_doubt() {
-    let blind = |id, maker| RemoteKey { beginning: None, ..listed(id, maker) };
+    let blind = |id, origin| RemoteKey { beginning: None, ..listed(id, origin) };
     let current = Current { key: key("a"), record: record(None, None) };
     let keys = [blind("a", KeyOrigin::Others), blind("b", KeyOrigin::Ourselves)];
-    assert_eq!(decide(rotating(1100), &current, &keys), RotationStep::Doubt);
+    assert_eq!(decide(rotating(1100), &current, &keys), RotationStep::Ambiguous);
 }
 
 /// An account at a server, with the Secret, the status and the clock.
@@ -314,7 +314,7 @@ impl World {
                     self.secret.1 = prune(&current, &self.keys);
                     return;
                 }
-                RotationStep::Doubt => panic!("the record tells the truth"),
+                RotationStep::Ambiguous => panic!("the record tells the truth"),
             }
         }
     }

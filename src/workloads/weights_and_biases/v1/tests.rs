@@ -3,10 +3,13 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::Reason,
-    workloads::weights_and_biases::{
-        WeightsAndBiases,
-        tests::{apply, deliver, ldap, oidc, oidc_delivery, oidc_values, patch_of, resource, values},
-        version::Version,
+    workloads::{
+        read_target::ReadTarget,
+        weights_and_biases::{
+            WeightsAndBiases,
+            tests::{apply, deliver, ldap, oidc, oidc_delivery, oidc_values, patch_of, resource, values},
+            version::Version,
+        },
     },
 };
 use crate::{api::oidc_provider::OidcProvider, engine::Kind};

@@ -9,6 +9,7 @@ use crate::{
     values::Values,
     workloads::{
         Change, ValuePart,
+        read_target::ReadTarget,
         v1::{ValueSource, ValuesAuthor, effective_environment},
         weights_and_biases::{
             WeightsAndBiases,
