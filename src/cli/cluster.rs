@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use anyhow::anyhow;
-use kube::Config;
+use kube::{Config, config::KubeConfigOptions};
 
 /// The cluster of `KUBECONFIG`'s current context, or the one that this pod runs in.
 pub(super) async fn current() -> anyhow::Result<Config> {
@@ -14,4 +14,13 @@ pub(super) async fn current() -> anyhow::Result<Config> {
             "there is no cluster to talk to: {seen}. Set KUBECONFIG to a usable file, or run in a pod with a service account."
         )
     })
+}
+
+/// The cluster of the context of this name; without one, the current one.
+pub(super) async fn of_context(name: Option<&str>) -> anyhow::Result<Config> {
+    let Some(name) = name else { return current().await };
+    let options = KubeConfigOptions { context: Some(name.to_owned()), ..KubeConfigOptions::default() };
+    Config::from_kubeconfig(&options)
+        .await
+        .map_err(|error| anyhow!("the context \"{name}\" of the kubeconfig cannot be used: {error}"))
 }

@@ -43,6 +43,7 @@ pub use failures::Sightings;
 pub use in_use::in_use;
 pub use owner::Owner;
 pub use present::{EntryHolder, PresentVariable, ValueOrigin, ValuePart};
+pub use references::revisions as revisions_in;
 pub use rollout::{Rollout, RolloutDeadline};
 use weights_and_biases::rendered_of;
 pub use weights_and_biases::{WeightsAndBiases, stored_resource, v1};
