@@ -122,6 +122,12 @@ pub(super) fn draw_tree(root: &Branch, layout: Layout) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A sentence that belongs to no branch.
+pub(super) fn remark(mark: Mark, text: &str, layout: Layout) -> String {
+    let width = layout.width.map(|width| width.saturating_sub(2));
+    heading(&Branch::new(mark, wrapped(text, width).join("\n  ")), layout) + "\n"
+}
+
 /// The sign and the label.
 fn heading(branch: &Branch, layout: Layout) -> String {
     match branch.mark {

@@ -79,18 +79,17 @@ fn plain(cell: &str) -> String {
     let mut rest = cell;
     while let Some((before, link)) = rest.split_once('[') {
         text.push_str(before);
-        let parts = link.split_once("](").and_then(|(label, after)| {
-            let (address, after) = after.split_once(')')?;
+        let parts = link.split_once(']').and_then(|(label, after)| {
+            let (address, after) = after.strip_prefix('(')?.split_once(')')?;
             Some((label, address, after))
         });
-        let Some((label, address, after)) = parts else {
+        if let Some((label, address, after)) = parts {
+            text = text + label + " (" + &path_of(address) + ")";
+            rest = after;
+        } else {
             text.push('[');
             rest = link;
-            continue;
-        };
-        text.push_str(label);
-        text.push_str(&format!(" ({})", path_of(address)));
-        rest = after;
+        }
     }
     text.push_str(rest);
     text.replace("\\|", "|").replace("&lt;", "<").trim().to_owned()

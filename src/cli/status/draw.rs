@@ -12,7 +12,7 @@ use crate::{
     cli::{
         tally::counted,
         terminal::{TITLE, styled},
-        tree::{Branch, Detail, Layout, Mark, draw_tree, is_shown},
+        tree::{Branch, Detail, Layout, Mark, draw_tree, is_shown, remark},
     },
 };
 
@@ -37,9 +37,8 @@ pub(in crate::cli) fn overview(
 
 /// What could not be read, and the last line.
 pub(super) fn ending(report: &StatusReport, layout: Layout) -> String {
-    let unread =
-        unread(&report.unread).into_iter().map(|line| draw_tree(&Branch::new(Mark::Doubtful, line), layout));
-    let unread: String = unread.collect();
+    let unread = unread(&report.unread);
+    let unread: String = unread.iter().map(|line| remark(Mark::Doubtful, line, layout)).collect();
     unread + &last_line(&report.resources)
 }
 
@@ -50,11 +49,13 @@ fn branches(servers: &[&ServerReport], resources: &[ResourceReport], now: Timest
         let own = resources.iter().filter(|resource| resource.targets.first() == Some(&title));
         of_server(server).with(own.map(|resource| of_resource(resource, now)))
     });
-    let alone = resources.iter().filter(|resource| resource.targets.is_empty());
+    let is_unreadable = |resource: &&ResourceReport| resource.standing == ResourceStanding::Unreadable;
+    let unreadable = resources.iter().filter(is_unreadable).map(|resource| of_resource(resource, now));
+    let alone = resources.iter().filter(|each| each.targets.is_empty() && !is_unreadable(each));
     let alone: Vec<_> = alone.map(|resource| of_resource(resource, now)).collect();
     let without =
         (!alone.is_empty()).then(|| Branch::new(Mark::None, "Secret only, without a target").with(alone));
-    of_servers.chain(without).collect()
+    of_servers.chain(without).chain(unreadable).collect()
 }
 
 /// The line of a server.
@@ -132,8 +133,8 @@ pub(super) fn explanation(resource: &ResourceReport) -> String {
             [tolerated, accepted(resource)].into_iter().flatten().collect::<Vec<_>>().join(" ")
         }
         ResourceStanding::NotReady => {
-            let failed = resource.checks.iter().find(|check| check.result == CheckResult::Failed);
-            let rest = failed.and_then(|check| resource.message.strip_prefix(&spoken(check)));
+            let failed = resource.checks.iter().filter(|check| check.result == CheckResult::Failed);
+            let rest = failed.into_iter().find_map(|check| resource.message.strip_prefix(&spoken(check)));
             rest.unwrap_or(&resource.message).trim().to_owned()
         }
         _ => resource.message.clone(),
@@ -182,7 +183,12 @@ pub(super) fn facts(resource: &ResourceReport) -> String {
     let more = resource.targets.get(1..).filter(|more| !more.is_empty());
     let more = more.map(|more| format!("also in {}", more.join(", ")));
     let parts: Vec<_> = [secret, revision, more].into_iter().flatten().collect();
-    let pods = resource.revisions_in_pods.as_deref().map(|pods| of_pods(pods, resource.revision));
+    // What was never delivered is in no pod.
+    let has_revision = |pods: &&[PodsOfRevision]| {
+        resource.revision.is_some() || pods.iter().any(|pods| pods.revision.is_some())
+    };
+    let pods = resource.revisions_in_pods.as_deref().filter(has_revision);
+    let pods = pods.map(|pods| of_pods(pods, resource.revision));
     let parts = [parts.join(", "), pods.unwrap_or_default()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }

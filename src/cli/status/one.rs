@@ -29,7 +29,7 @@ pub(in crate::cli) fn details(report: &StatusReport, now: Timestamp, layout: Lay
             .saying(times(resource, now));
         draw_tree(&root.with(sections.into_iter().flatten()), layout)
     });
-    trees.collect::<String>() + &ending(report, layout)
+    trees.collect::<String>() + "\n" + &ending(report, layout)
 }
 
 /// Each condition that Ready is made of. What is True needs no message.

@@ -201,6 +201,38 @@ async fn who_may_read_the_resources_alone_gets_the_tree() -> Result<()> {
     Ok(())
 }
 
+/// The rights that docs/security/rights.md names for `status`.
+fn documented_rights() -> Result<Vec<Value>> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security/rights.md"))?;
+    let (_, section) = page.split_once("## What `status` reads").context("the page has a section")?;
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let rules = rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [resources, verb, _] = cells.as_slice() else { anyhow::bail!("not three cells: {row}") };
+        let names: Vec<_> = resources.split('`').skip(1).step_by(2).collect();
+        let (names, groups): (Vec<_>, Vec<_>) =
+            names.into_iter().map(|name| name.split_once('.').unwrap_or((name, ""))).unzip();
+        Ok(json!({"apiGroups": groups, "resources": names, "verbs": [verb]}))
+    });
+    rules.collect()
+}
+
+#[tokio::test]
+async fn the_documented_rights_are_enough() -> Result<()> {
+    let stage = Delivered::applied().await?;
+    let workspace = &stage.workspace;
+    let _operator = operator(workspace)?;
+    workspace.wait_until_ready(KIND, "corp").await?;
+    let kubeconfig = limited(workspace, json!(documented_rights()?)).await?;
+    let person = Directory::with(&[])?.variable("KUBECONFIG", kubeconfig.path().display().to_string());
+    for words in ["status", "status ldap/corp"] {
+        let shown = call(&person, workspace, words)?;
+        expect(&shown, 0, &["LdapConfig/corp  Ready", "2 of 2 pods ready", "2 pods run it"])?;
+        ensure!(!shown.stdout.contains("Left out"), "{shown}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_watch_shows_a_change() -> Result<()> {
     let certificate = certificate()?;
