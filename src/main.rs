@@ -2,7 +2,6 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser;
 use tokio::runtime::Builder;
 use wandb_auth_operator::cli::{Arguments, CommandVerdict, execute};
 
@@ -10,7 +9,7 @@ use wandb_auth_operator::cli::{Arguments, CommandVerdict, execute};
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::of_this_process();
     // One provider for every TLS connection; a second installation can only be this same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // The work is waiting; one thread does it, and keeps the allocator from holding memory for several.

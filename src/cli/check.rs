@@ -16,7 +16,7 @@ use super::{
     references::References,
     sources::SourceArgs,
     tally::Tally,
-    terminal::{BAD, DOUBTFUL, GOOD, styled, width},
+    terminal::{BAD, DOUBTFUL, GOOD, Glyphs, styled, width},
     tree::{self, Detail, Layout, is_shown},
     yaml,
 };
@@ -163,7 +163,7 @@ pub(super) async fn look(
 impl CheckArguments {
     fn layout(&self) -> Layout {
         let detail = if self.quiet { Detail::Complaints } else { Detail::Everything };
-        Layout { width: width(&std::io::stdout()), detail }
+        Layout { width: width(&std::io::stdout()), detail, glyphs: Glyphs::of_the_locale() }
     }
 
     /// A person's own rights reach as far as that person's network; the controller's reach further.

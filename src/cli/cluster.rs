@@ -3,7 +3,10 @@
 use std::error::Error;
 
 use anyhow::anyhow;
-use kube::{Client, Config, config::Kubeconfig};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use url::Url;
 
 use crate::{
@@ -21,14 +24,30 @@ pub(super) async fn current() -> anyhow::Result<Config> {
             "there is no cluster to talk to: {seen}. Set KUBECONFIG to a usable file, or run in a pod with a service account."
         )
     })?;
-    // The library takes the proxy of HTTPS_PROXY whatever NO_PROXY says.
+    let context = Kubeconfig::read().ok().and_then(|file| file.current_context);
+    heed_exceptions(&mut config, context.as_deref());
+    Ok(config)
+}
+
+/// The cluster of the context of this name; without one, the current one.
+pub(super) async fn of_context(name: Option<&str>) -> anyhow::Result<Config> {
+    let Some(name) = name else { return current().await };
+    let options = KubeConfigOptions { context: Some(name.to_owned()), ..KubeConfigOptions::default() };
+    let mut config = Config::from_kubeconfig(&options)
+        .await
+        .map_err(|error| anyhow!("the context \"{name}\" of the kubeconfig cannot be used: {error}"))?;
+    heed_exceptions(&mut config, Some(name));
+    Ok(config)
+}
+
+/// Takes the proxy of the environment out where `NO_PROXY` names the cluster: the library does not look at that.
+fn heed_exceptions(config: &mut Config, context: Option<&str>) {
     if config.proxy_url.is_some()
-        && !Kubeconfig::read().is_ok_and(|file| names_proxy(&file))
+        && !Kubeconfig::read().is_ok_and(|file| names_proxy(&file, context))
         && !is_proxied(&config.cluster_url.to_string(), &ProxySettings::of_this_process())
     {
         config.proxy_url = None;
     }
-    Ok(config)
 }
 
 /// A client for the cluster, for a command that ends soon.
@@ -36,9 +55,9 @@ pub(super) fn client(config: Config) -> kube::Result<Client> {
     api_server::client(config, &Writes::default(), &Requests::default())
 }
 
-/// Whether the current context's cluster has a proxy of its own (`proxy-url`), for which no exceptions count.
-fn names_proxy(file: &Kubeconfig) -> bool {
-    let context = file.contexts.iter().find(|context| Some(&context.name) == file.current_context.as_ref());
+/// Whether the context's cluster has a proxy of its own (`proxy-url`), for which no exceptions count.
+fn names_proxy(file: &Kubeconfig, context: Option<&str>) -> bool {
+    let context = file.contexts.iter().find(|named| Some(named.name.as_str()) == context);
     let cluster = context.and_then(|context| context.context.as_ref()).map(|context| &context.cluster);
     let cluster = file.clusters.iter().find(|named| Some(&named.name) == cluster);
     let url = cluster.and_then(|named| named.cluster.as_ref()).and_then(|cluster| cluster.proxy_url.as_ref());
@@ -78,8 +97,8 @@ mod tests {
             );
             Kubeconfig::from_yaml(&text).unwrap()
         };
-        assert!(names_proxy(&file(", proxy-url: 'http://proxy'")));
-        assert!(!names_proxy(&file(", proxy-url: ''")));
-        assert!(!names_proxy(&file("")));
+        assert!(names_proxy(&file(", proxy-url: 'http://proxy'"), Some("a")));
+        assert!(!names_proxy(&file(", proxy-url: ''"), Some("a")));
+        assert!(!names_proxy(&file(""), Some("a")));
     }
 }

@@ -1,4 +1,5 @@
-//! The command line: `run`, `crd`, `check`, `render` and `import`.
+//! The command line: `run` and `crd`, `check`, `render` and `import` for files, and `status`, `recheck`, `rotate` and
+//! `explain` for a cluster.
 //!
 //! Arguments are parsed twice: by clap into words, and by each command into what it works with.
 
@@ -6,33 +7,40 @@ mod check;
 mod cluster;
 mod crd;
 mod dyn_resource;
+mod explain;
 mod from_environment;
 mod import;
+mod kinds;
 mod manifests;
 mod objects;
 mod proxies;
 mod references;
 mod render;
+mod requests;
 mod run;
 mod schema_errors;
 mod sources;
+mod status;
 mod tally;
 mod terminal;
 mod tree;
 mod wiring;
 mod yaml;
 
-use std::process::ExitCode;
+use std::{ffi::OsStr, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use check::CheckArguments;
 pub use crd::CrdArguments;
+pub use explain::ExplainArguments;
 pub use from_environment::EnvironmentArgs;
 pub use import::ImportArguments;
 pub use render::RenderArguments;
+pub use requests::{COMMAND_MANAGER, RecheckArguments, RotateArguments};
 pub use run::RunArguments;
 pub use sources::SourceArgs;
+pub use status::StatusArguments;
 
 /// Proves, publishes and keeps the authentication settings of Weights & Biases Server on Kubernetes.
 #[derive(Debug, Parser)]
@@ -54,6 +62,36 @@ enum Command {
     Render(RenderArguments),
     /// Print the resources that say what a running server, a manifest or a chart's values have.
     Import(ImportArguments),
+    /// Show whether all is well: servers, resources, what is wrong, and which pods run with which values.
+    Status(StatusArguments),
+    /// Ask the operator to check a resource now.
+    Recheck(RecheckArguments),
+    /// Ask the operator for a new API key now.
+    Rotate(RotateArguments),
+    /// Say what a reason or a check means, and what to do about it.
+    Explain(ExplainArguments),
+}
+
+/// The name by which kubectl finds this program as the plugin `kubectl wandb-auth`.
+const PLUGIN: &str = "kubectl-wandb_auth";
+
+impl Arguments {
+    /// Reads the arguments of this process. Called by the name of a plugin, the program calls itself as a person
+    /// called it.
+    pub fn of_this_process() -> Self {
+        let name = std::env::args_os().next();
+        let mut command = Self::command();
+        if name.as_deref().is_some_and(is_plugin) {
+            command = command.bin_name("kubectl wandb-auth");
+        }
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Whether this is the name of the plugin, in whatever folder.
+fn is_plugin(program: &OsStr) -> bool {
+    Path::new(program).file_stem().is_some_and(|name| name == PLUGIN)
 }
 
 /// How a command that looked at something ended, from best to worst.
@@ -104,5 +142,9 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<CommandVerdict> {
         Command::Check(arguments) => check::check(&arguments).await,
         Command::Render(arguments) => render::render(&arguments).await,
         Command::Import(arguments) => import::import(&arguments).await,
+        Command::Status(arguments) => status::status(&arguments).await,
+        Command::Recheck(arguments) => requests::recheck(&arguments).await,
+        Command::Rotate(arguments) => requests::rotate(&arguments).await,
+        Command::Explain(arguments) => explain::explain(&arguments),
     }
 }

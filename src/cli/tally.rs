@@ -1,4 +1,4 @@
-//! The last line of `check`: how many checks ended how.
+//! The last line of a tree: how many there are of what.
 
 use std::fmt;
 
@@ -42,12 +42,17 @@ impl fmt::Display for Tally {
             (passed, "passed", "passed"),
             (not_run, "not run", "not run"),
         ];
-        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
-        let parts: Vec<_> = parts
-            .map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several }))
-            .collect();
-        f.write_str(&parts.join(", "))
+        f.write_str(&counted(&parts))
     }
+}
+
+/// How many there are of each; what there is nothing of is left out. Each has its words for one and for several.
+pub(super) fn counted(parts: &[(usize, &str, &str)]) -> String {
+    let parts = parts.iter().filter(|(count, ..)| *count > 0);
+    let parts: Vec<_> = parts
+        .map(|(count, one, several)| format!("{count} {}", if *count == 1 { one } else { several }))
+        .collect();
+    parts.join(", ")
 }
 
 #[cfg(test)]

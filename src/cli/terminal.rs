@@ -1,6 +1,9 @@
-//! What a terminal shows: colours, and lines that end before its edge.
+//! What a terminal shows: colours, signs of its character set, and lines that end before its edge.
 
-use std::io::IsTerminal;
+use std::{
+    ffi::OsString,
+    io::{ErrorKind, IsTerminal, Write},
+};
 
 use anstyle::{AnsiColor, Style};
 
@@ -15,9 +18,89 @@ pub(super) const FAINT: Style = Style::new().dimmed();
 /// What the lines below it are about.
 pub(super) const TITLE: Style = Style::new().bold();
 
+/// The signs that stand before a line, in the character set of the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Glyphs {
+    /// All is well.
+    pub(super) good: &'static str,
+    /// It deserves a look.
+    pub(super) doubtful: &'static str,
+    /// It is wrong.
+    pub(super) bad: &'static str,
+    /// It was not looked at.
+    pub(super) idle: &'static str,
+    /// It is under way.
+    pub(super) moving: &'static str,
+    /// A branch with others below it.
+    pub(super) branch: &'static str,
+    /// The last branch.
+    pub(super) corner: &'static str,
+    /// Beside what is below a branch, where another one follows.
+    pub(super) trunk: &'static str,
+}
+
+impl Glyphs {
+    /// For terminals that show UTF-8.
+    pub(super) const UNICODE: Self = Self {
+        good: "✓",
+        doubtful: "!",
+        bad: "✗",
+        idle: "-",
+        moving: "~",
+        branch: "├─",
+        corner: "└─",
+        trunk: "│ ",
+    };
+
+    /// For all others.
+    pub(super) const ASCII: Self = Self {
+        good: "+",
+        doubtful: "!",
+        bad: "x",
+        idle: "-",
+        moving: "~",
+        branch: "|-",
+        corner: "`-",
+        trunk: "| ",
+    };
+
+    /// The signs of the locale that the environment sets.
+    pub(super) fn of_the_locale() -> Self {
+        Self::of(["LC_ALL", "LC_CTYPE", "LANG"].map(std::env::var_os))
+    }
+
+    /// The first variable that is set decides, as in POSIX. Where none is, as in containers and pipelines, UTF-8 is
+    /// what reads the output.
+    fn of(variables: [Option<OsString>; 3]) -> Self {
+        let locale = variables.into_iter().flatten().find(|value| !value.is_empty());
+        let Some(locale) = locale else { return Self::UNICODE };
+        let locale = locale.to_string_lossy().to_ascii_uppercase();
+        if locale.contains("UTF-8") || locale.contains("UTF8") { Self::UNICODE } else { Self::ASCII }
+    }
+}
+
 /// The text in a style. The streams of `anstream` take the style out where nobody sees it, or `NO_COLOR` is set.
 pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// Writes to standard output. Whoever reads it may stop when they have seen enough.
+pub(super) fn print(text: &str) -> std::io::Result<Reader> {
+    let mut output = anstream::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Ok(Reader::Listens),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether somebody still reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The text was written.
+    Listens,
+    /// The other end of the pipe is closed.
+    Gone,
 }
 
 /// A narrower terminal is not worth wrapping for.
@@ -65,6 +148,25 @@ mod tests {
         );
         assert_eq!(wrapped("one two", None), ["one two"]);
         assert_eq!(wrapped("", Some(10)), [""]);
+    }
+
+    #[test]
+    fn the_locale_decides_which_signs_are_used() {
+        for (variables, expected) in [
+            ([None, None, None], Glyphs::UNICODE),
+            ([Some(""), None, Some("")], Glyphs::UNICODE),
+            ([None, None, Some("de_DE.UTF-8")], Glyphs::UNICODE),
+            ([None, None, Some("C.utf8")], Glyphs::UNICODE),
+            ([None, None, Some("C")], Glyphs::ASCII),
+            ([Some("POSIX"), None, Some("en_US.UTF-8")], Glyphs::ASCII),
+            ([Some(""), Some("en_US.ISO-8859-1"), Some("en_US.UTF-8")], Glyphs::ASCII),
+        ] {
+            assert_eq!(
+                Glyphs::of(variables.map(|value| value.map(OsString::from))),
+                expected,
+                "{variables:?}"
+            );
+        }
     }
 
     proptest! {

@@ -52,6 +52,7 @@ pub use in_use::in_use;
 pub use observe::Observer;
 pub use owner::Owner;
 pub use present::{EntryHolder, OtherSources, PresentVariable, ValueOrigin, ValuePart};
+pub use references::revisions as revisions_in;
 pub use rollout::{Rollout, RolloutDeadline};
 pub use snapshot::TargetSnapshot;
 use weights_and_biases::rendered_of;

@@ -8,7 +8,7 @@ use super::Owner;
 
 /// The owner's revisions to which a pod of this spec refers in any container or volume, whoever wrote the
 /// references.
-pub(super) fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
+pub fn revisions(pod: Option<&PodSpec>, owner: &Owner) -> BTreeSet<u64> {
     let Some(pod) = pod else {
         return BTreeSet::new();
     };

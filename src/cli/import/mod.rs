@@ -100,7 +100,11 @@ pub(super) async fn import(arguments: &ImportArguments) -> anyhow::Result<Comman
     eprintln!("\nThe checks of the result:");
     let network = SharedNetwork::new(EgressPolicy::Unrestricted).behind(arguments.proxies.proxies()?);
     let network = Arc::new(network);
-    let layout = Layout { width: terminal::width(&std::io::stderr()), detail: Detail::Everything };
+    let layout = Layout {
+        width: terminal::width(&std::io::stderr()),
+        detail: Detail::Everything,
+        glyphs: terminal::Glyphs::of_the_locale(),
+    };
     let checked = look(&references, &manifests, &network, |report: ResourceFindings, advice| {
         anstream::eprint!("{}", tree::draw(&report, advice.as_deref(), layout));
     });

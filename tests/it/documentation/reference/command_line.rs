@@ -68,7 +68,10 @@ fn the_command_line_is_up_to_date() -> Result<()> {
          cluster comes from `KUBECONFIG` or from the pod.\n\n\
          | exit code of `check`, `render` and `import` | means |\n|---|---|\n\
          | 0 | all is well, apart from warnings |\n| 1 | a check failed, or warns with `--fail-on-warning`; for `import` also that a value would change |\n\
-         | 2 | something kept the command from its work: a file, the spec or a reference |\n\n"
+         | 2 | something kept the command from its work: a file, the spec or a reference |\n\n\
+         | exit code of `status`, and of `recheck` and `rotate` with `--wait` | means |\n|---|---|\n\
+         | 0 | all is Ready, apart from warnings |\n| 1 | something is not Ready |\n\
+         | 2 | nothing can be said: no cluster, no such resource, no right to list them, or nobody has done it in time |\n\n"
     );
     let commands: Vec<_> = program.get_subcommands().filter(|command| command.get_name() != "help").collect();
     anyhow::ensure!(commands.len() >= 5, "the program has {} commands only", commands.len());

@@ -7,6 +7,7 @@ use regex::Regex;
 use serde_json::json;
 use wandb_auth_operator::{
     api::{JwtIssuer, LdapConfig, OidcProvider},
+    cli::COMMAND_MANAGER,
     engine::{MANAGER, owner_in_targets},
     workloads::Owner,
 };
@@ -63,6 +64,7 @@ fn field_managers_are_up_to_date() -> Result<()> {
     }
     let of_accounts = format!("{MANAGER}/serviceaccount");
     managers.row([code(&of_accounts), kept.cell(&of_accounts)]);
+    managers.row([code(COMMAND_MANAGER), kept.cell(COMMAND_MANAGER)]);
     let mut table = Table::new(&["name", "is"]);
     for name in names()? {
         table.row([code(&name), kept.cell(&name)]);

@@ -1,0 +1,155 @@
+//! What was read of a cluster, as values: resources of the four kinds, and what is around them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{Event, Pod, Secret},
+};
+use kube::{
+    ResourceExt,
+    core::{DynamicObject, PartialObjectMeta},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    api::Status,
+    engine::{Kind, owner_in_targets},
+    workloads::{Owner, Target},
+};
+
+/// Everything that was read for one tree.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Observed {
+    /// When it was read.
+    pub(in crate::cli) now: Timestamp,
+    /// The resources, in the order of the kinds.
+    pub(super) resources: Vec<ObservedResource>,
+    /// What is around them, by namespace.
+    pub(super) surroundings: BTreeMap<String, Surroundings>,
+    /// What could not be read.
+    pub(super) gaps: Vec<Gap>,
+}
+
+/// A resource of one of the four kinds.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct ObservedResource {
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) generation: Option<i64>,
+    /// When its deletion was asked for.
+    pub(super) deleted: Option<Timestamp>,
+    /// What its deletion waits for.
+    pub(super) finalizers: Vec<String>,
+    /// The status, as far as this version knows its fields.
+    pub(super) status: Status,
+    /// The same as the API server has it, for fields that only some kinds have.
+    pub(super) raw_status: Value,
+    /// The spec, or why this version cannot read it.
+    pub(super) spec: Result<ObservedSpec, String>,
+}
+
+/// What a spec says of where the values go.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct ObservedSpec {
+    pub(super) check_interval: Duration,
+    pub(super) target: Option<Target>,
+    /// The names under which it appears in pods.
+    pub(super) owner: Owner,
+}
+
+/// Reads what matters here in a spec.
+pub(in crate::cli) fn observed_spec<K: Kind>(object: &K) -> ObservedSpec {
+    let common = object.common();
+    ObservedSpec {
+        check_interval: common.check_interval.get(),
+        target: common.target.as_ref().and_then(Target::of),
+        owner: owner_in_targets(object),
+    }
+}
+
+impl ObservedResource {
+    /// Reads an object; a status that this version does not understand counts as none.
+    pub(in crate::cli) fn of(
+        object: &DynamicObject,
+        kind: &str,
+        spec: fn(Value) -> Result<ObservedSpec, String>,
+    ) -> Self {
+        let raw_status = object.data.get("status").cloned().unwrap_or_default();
+        let whole = serde_json::to_value(object).map_err(|error| error.to_string());
+        Self {
+            kind: kind.to_owned(),
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            generation: object.metadata.generation,
+            deleted: object.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            finalizers: object.finalizers().to_vec(),
+            status: Status::deserialize(&raw_status).unwrap_or_default(),
+            raw_status,
+            spec: whole.and_then(spec),
+        }
+    }
+
+    /// A time in the status that only some kinds have.
+    pub(super) fn time(&self, field: &str) -> Option<Timestamp> {
+        self.raw_status.get(field)?.as_str()?.parse().ok()
+    }
+
+    /// The target that the spec names.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.spec.as_ref().ok()?.target.as_ref()
+    }
+}
+
+/// What is around the resources of a namespace; nothing stands for what was not read.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Surroundings {
+    pub(super) deployments: Option<Vec<Deployment>>,
+    pub(super) stateful_sets: Option<Vec<StatefulSet>>,
+    pub(super) weights_and_biases: Option<Vec<DynamicObject>>,
+    pub(super) pods: Option<Vec<Pod>>,
+    /// Without their contents.
+    pub(super) secrets: Option<Vec<PartialObjectMeta<Secret>>>,
+    /// The events of one resource.
+    pub(super) events: Option<Vec<Event>>,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// The plural as people know it, such as `pods`.
+    pub(super) what: String,
+    /// Where; nothing for all namespaces.
+    pub(super) namespace: Option<String>,
+    /// Why.
+    pub(super) cause: GapCause,
+}
+
+/// Why something could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum GapCause {
+    /// The person has not the right to.
+    Forbidden,
+    /// The API server does not have this kind.
+    Unknown,
+    /// Anything else, in the API server's words.
+    Other(String),
+}
+
+impl Observed {
+    /// What is around a resource.
+    pub(super) fn around(&self, namespace: &str) -> &Surroundings {
+        static NOTHING: Surroundings = Surroundings {
+            deployments: None,
+            stateful_sets: None,
+            weights_and_biases: None,
+            pods: None,
+            secrets: None,
+            events: None,
+        };
+        self.surroundings.get(namespace).unwrap_or(&NOTHING)
+    }
+}

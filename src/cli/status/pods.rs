@@ -1,0 +1,164 @@
+//! The servers that values go to, and which revision their pods run. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use kube::ResourceExt;
+use serde::Serialize;
+
+use super::observed::{Observed, ObservedResource, Surroundings};
+use crate::workloads::{Target, revisions_in};
+
+/// A workload that is somebody's target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServerReport {
+    pub(super) namespace: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    /// Whether it is there; absent where it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exists: Option<bool>,
+    /// How many pods it is to have; absent where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wanted_pods: Option<i32>,
+    /// How many of its pods are ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ready_pods: Option<i32>,
+}
+
+impl ServerReport {
+    /// As messages name it, such as `Deployment/wandb`.
+    pub(super) fn title(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+}
+
+/// Every object that is a target, once, in the order of namespaces and names.
+pub(super) fn servers(observed: &Observed) -> Vec<ServerReport> {
+    let mut objects = BTreeSet::new();
+    for resource in &observed.resources {
+        let parts = resource.target().map(Target::objects).unwrap_or_default();
+        objects.extend(parts.into_iter().map(|part| (resource.namespace.clone(), part.kind(), part.name())));
+    }
+    let servers = objects.into_iter().map(|(namespace, kind, name)| {
+        let around = observed.around(&namespace);
+        server(around, namespace, kind, name)
+    });
+    servers.collect()
+}
+
+fn server(around: &Surroundings, namespace: String, kind: &str, name: &str) -> ServerReport {
+    /// The pods that an object is to have and that are ready; nothing where the object is not there.
+    fn counts<K: ResourceExt>(
+        objects: Option<&Vec<K>>,
+        name: &str,
+        count: impl Fn(&K) -> (Option<i32>, Option<i32>),
+    ) -> Option<Option<(Option<i32>, Option<i32>)>> {
+        objects.map(|objects| objects.iter().find(|each| each.name_any() == name).map(count))
+    }
+    let found = match kind {
+        "Deployment" => counts(around.deployments.as_ref(), name, |each| {
+            let ready = each.status.as_ref().and_then(|status| status.ready_replicas);
+            (each.spec.as_ref().and_then(|spec| spec.replicas), Some(ready.unwrap_or_default()))
+        }),
+        "StatefulSet" => counts(around.stateful_sets.as_ref(), name, |each| {
+            let ready = each.status.as_ref().and_then(|status| status.ready_replicas);
+            (each.spec.as_ref().and_then(|spec| spec.replicas), Some(ready.unwrap_or_default()))
+        }),
+        _ => counts(around.weights_and_biases.as_ref(), name, |_| (None, None)),
+    };
+    let (wanted_pods, ready_pods) = found.flatten().unwrap_or_default();
+    ServerReport {
+        namespace,
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        exists: found.map(|found| found.is_some()),
+        wanted_pods,
+        ready_pods,
+    }
+}
+
+/// A pod that runs with a revision of a resource, or belongs to its target and runs with none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct PodReport {
+    pub(super) name: String,
+    /// The revision; absent where the pod has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revision: Option<u64>,
+    pub(super) ready: bool,
+}
+
+/// How many pods run with a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct PodsOfRevision {
+    /// The revision; absent for the pods that have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revision: Option<u64>,
+    pub(super) pods: usize,
+    pub(super) ready: usize,
+}
+
+impl PodsOfRevision {
+    /// The newest revision first, and the pods without one last.
+    pub(super) fn count(pods: &[PodReport]) -> Vec<Self> {
+        let mut counts = BTreeMap::new();
+        for pod in pods {
+            let (all, ready): &mut (usize, usize) = counts.entry(pod.revision).or_default();
+            *all += 1;
+            *ready += usize::from(pod.ready);
+        }
+        let counts = counts.into_iter().rev();
+        counts.map(|(revision, (pods, ready))| Self { revision, pods, ready }).collect()
+    }
+}
+
+/// The pods of a resource's target that have not ended, by name; nothing where pods could not be read, or there is no
+/// target.
+pub(super) fn pods_of(observed: &Observed, resource: &ObservedResource) -> Option<Vec<PodReport>> {
+    let (target, spec) = (resource.target()?, resource.spec.as_ref().ok()?);
+    let around = observed.around(&resource.namespace);
+    let selectors = selectors(around, target);
+    let pods = around.pods.as_ref()?.iter().filter(|pod| is_alive(pod));
+    let mut pods: Vec<_> = pods
+        .filter_map(|pod| {
+            let revision = revisions_in(pod.spec.as_ref(), &spec.owner).into_iter().next_back();
+            let belongs = selectors.iter().any(|selector| selects(selector, pod));
+            let ready = is_ready(pod);
+            (revision.is_some() || belongs).then(|| PodReport { name: pod.name_any(), revision, ready })
+        })
+        .collect();
+    pods.sort_by(|left, right| left.name.cmp(&right.name));
+    Some(pods)
+}
+
+/// By what the workloads of the target know their pods.
+fn selectors<'a>(around: &'a Surroundings, target: &Target) -> Vec<&'a LabelSelector> {
+    let deployments = around.deployments.iter().flatten();
+    let deployments = deployments
+        .filter(|each| target.includes("Deployment", &each.name_any()))
+        .filter_map(|each| Some(&each.spec.as_ref()?.selector));
+    let sets = around.stateful_sets.iter().flatten();
+    let sets = sets
+        .filter(|each| target.includes("StatefulSet", &each.name_any()))
+        .filter_map(|each| Some(&each.spec.as_ref()?.selector));
+    deployments.chain(sets).collect()
+}
+
+/// Whether the selector means the pod. One without labels is of a kind that this program does not judge.
+fn selects(selector: &LabelSelector, pod: &Pod) -> bool {
+    let Some(labels) = selector.match_labels.as_ref().filter(|labels| !labels.is_empty()) else {
+        return false;
+    };
+    labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value))
+}
+
+fn is_alive(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}

@@ -1,0 +1,151 @@
+//! `status --watch`: shows the status anew whenever it changes.
+
+use std::{fmt::Debug, io::IsTerminal, time::Duration};
+
+use anyhow::Result;
+use futures::{FutureExt, StreamExt, stream, stream::BoxStream};
+use jiff::Timestamp;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::{Event, Pod},
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    core::{DynamicObject, PartialObjectMeta},
+    runtime::{WatchStreamExt, watcher, watcher::Config},
+};
+
+use super::{
+    StatusOutput, View,
+    collect::{EventScope, StatusScope, collect},
+    report::StatusReport,
+    terminal_layout,
+};
+use serde::de::DeserializeOwned;
+
+use crate::cli::{
+    CommandVerdict,
+    kinds::KnownKind,
+    terminal::{self, Reader},
+};
+
+/// After the first change, how long others are waited for: a rollout makes many at once.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// How often is looked without a change: what nobody may watch changes, too, and times pass.
+const TICK: Duration = Duration::from_secs(10);
+
+/// Shows the status until nobody reads it any more.
+pub(super) async fn watch(client: &Client, scope: &StatusScope, view: &View) -> Result<CommandVerdict> {
+    let mut changes = changes(client, scope);
+    let is_terminal = std::io::stdout().is_terminal();
+    let mut last: Option<StatusReport> = None;
+    let mut is_told = false;
+    loop {
+        let observed = collect(client, scope).await;
+        match view.report(&observed, scope) {
+            Ok(report) => {
+                is_told = false;
+                if is_terminal || last.as_ref() != Some(&report) {
+                    let text = view.text(&report, observed.now, terminal_layout())?;
+                    let place = if last.is_some() { Place::Later } else { Place::First };
+                    let text = if is_terminal {
+                        redrawn(&text)
+                    } else {
+                        appended(view.output, observed.now, &text, place)
+                    };
+                    if terminal::print(&text)? == Reader::Gone {
+                        return Ok(report.verdict());
+                    }
+                    last = Some(report);
+                }
+            }
+            // What was there may come back, and so may the API server.
+            Err(error) if last.is_some() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    eprintln!("error: {error:#}");
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        let _ = tokio::time::timeout(TICK, changes.next()).await;
+        tokio::time::sleep(SETTLING).await;
+        while let Some(Some(())) = changes.next().now_or_never() {}
+    }
+}
+
+/// Something for each change of what the status is made of, by metadata alone. What may not be watched changes silently.
+fn changes(client: &Client, scope: &StatusScope) -> BoxStream<'static, ()> {
+    let mut all: Vec<BoxStream<'static, ()>> = KnownKind::all()
+        .into_iter()
+        .map(|kind| {
+            of(match &scope.namespace {
+                Some(namespace) => Api::<PartialObjectMeta<DynamicObject>>::namespaced_with(
+                    client.clone(),
+                    namespace,
+                    &kind.resource,
+                ),
+                None => Api::all_with(client.clone(), &kind.resource),
+            })
+        })
+        .collect();
+    all.push(of_kind::<PartialObjectMeta<Pod>>(client, scope));
+    all.push(of_kind::<PartialObjectMeta<Deployment>>(client, scope));
+    all.push(of_kind::<PartialObjectMeta<StatefulSet>>(client, scope));
+    if scope.events != EventScope::Nothing {
+        all.push(of_kind::<PartialObjectMeta<Event>>(client, scope));
+    }
+    stream::select_all(all).chain(stream::pending()).boxed()
+}
+
+fn of_kind<K>(client: &Client, scope: &StatusScope) -> BoxStream<'static, ()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    of::<K>(match &scope.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    })
+}
+
+/// The changes of these objects.
+fn of<K>(api: Api<K>) -> BoxStream<'static, ()>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let events = watcher(api, Config::default()).default_backoff();
+    events.filter_map(|event| std::future::ready(event.ok().map(|_| ()))).boxed()
+}
+
+/// The text in the place of what the terminal shows.
+fn redrawn(text: &str) -> String {
+    // Each line is cleared after its end, so that nothing flickers.
+    let lines = text.replace('\n', "\u{1b}[K\n");
+    format!("\u{1b}[H{lines}\u{1b}[J")
+}
+
+/// The text as one of several: documents of YAML and JSON follow each other as their formats say.
+fn appended(output: StatusOutput, now: Timestamp, text: &str, place: Place) -> String {
+    let now = now.strftime("%Y-%m-%dT%H:%M:%SZ");
+    match (output, place) {
+        (StatusOutput::Json, _) => text.to_owned(),
+        (StatusOutput::Yaml, _) => format!("---\n{text}"),
+        (StatusOutput::Tree, Place::First) => format!("--- {now}\n{text}"),
+        (StatusOutput::Tree, Place::Later) => format!("\n--- {now}\n{text}"),
+    }
+}
+
+/// Which one of several texts it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    First,
+    Later,
+}
