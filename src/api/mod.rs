@@ -51,6 +51,13 @@ pub const VERSION: &str = "v1alpha1";
 /// A new value of this annotation asks for a check now.
 pub const RECHECK_ANNOTATION: &str = "auth.wandb.com/recheck";
 
+/// A new value of this annotation of a `ServiceAccount` asks for a new API key now.
+pub const ROTATE_ANNOTATION: &str = "auth.wandb.com/rotate";
+
+/// A new value of this annotation of a `ServiceAccount` ends the running overlap now: the replaced API keys are
+/// revoked.
+pub const REVOKE_PREVIOUS_ANNOTATION: &str = "auth.wandb.com/revoke-previous";
+
 /// Every custom resource definition, in the order in which the documentation names the kinds.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
     [LdapConfig::crd(), OidcProvider::crd(), JwtIssuer::crd(), ServiceAccount::crd()]
