@@ -94,7 +94,7 @@ impl Kind for ServiceAccount {
     }
 
     fn requests(&self) -> Vec<String> {
-        settings::asked(self).open(&api_key::handled(&self.details())).described()
+        settings::asked(self).open(&api_key::KeyRequests::handled(&self.details())).described()
     }
 
     fn plan(

@@ -209,7 +209,8 @@ impl<E> CheckHistory<E> {
     /// The refusal of a maintenance request, if the same was requested a short while ago.
     pub fn refused_upkeep(&self, question: &CheckKey, now: Instant) -> Option<&Finding> {
         let (finding, since) = self.refusal.as_ref()?;
-        let lasts = question.is_answered_by(&self.question) && now.saturating_duration_since(*since) < REFUSAL_LASTS;
+        let lasts =
+            question.is_answered_by(&self.question) && now.saturating_duration_since(*since) < REFUSAL_LASTS;
         lasts.then_some(finding)
     }
 

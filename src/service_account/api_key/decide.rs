@@ -87,15 +87,15 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
     }
     let count = |wanted| listed.iter().filter(|key| disposition(key) == wanted).count();
     let (overlapping, young) = (count(KeyDisposition::InOverlap), count(KeyDisposition::Young));
-    let generate = |overlap| RotationStep::Generate {
-        rotation: current.record.rotation.saturating_add(1),
-        overlap,
-    };
+    let generate =
+        |overlap| RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap };
     let open = circumstances.open(&current.record);
     if open.rotate.is_some() {
         return match (overlapping, young) {
             // If the overlap is to end right afterwards, there is soon one key less than now, not one more.
-            (MOST_OVERLAPPING.., _) if open.revoke_previous.is_none() => RotationStep::Crowded { overlapping },
+            (MOST_OVERLAPPING.., _) if open.revoke_previous.is_none() => {
+                RotationStep::Crowded { overlapping }
+            }
             (_, 1..) => RotationStep::Wait,
             _ => generate(circumstances.overlap),
         };
@@ -170,7 +170,8 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
     for key in circumstances.overlapping {
         let is_ours = |listed: &RemoteKey| listed.id == key.key_id && listed.maker == KeyOrigin::Ourselves;
         let is_known = record.previous.iter().any(|known| known.key_id == key.key_id);
-        let is_in_use = listed.iter().any(|listed| listed.id == key.key_id && identity.may_be(current, listed));
+        let is_in_use =
+            listed.iter().any(|listed| listed.id == key.key_id && identity.may_be(current, listed));
         if listed.iter().any(is_ours) && !is_known && !is_in_use {
             record.previous.push(key.clone());
         }

@@ -31,7 +31,7 @@ pub(super) use cleanup::{cleanup, remote_state};
 pub use plan::{ApiKeyEvidence, ApiKeyPlan};
 pub(super) use requests::KeyRequests;
 pub use settings::ApiKeySettings;
-pub(super) use status::{events, handled, status_details};
+pub(super) use status::{events, status_details};
 
 use jiff::Timestamp;
 

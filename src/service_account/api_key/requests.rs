@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{REVOKE_PREVIOUS_ANNOTATION, ROTATE_ANNOTATION};
+use crate::api::{REVOKE_PREVIOUS_ANNOTATION, ROTATE_ANNOTATION, service_account::ServiceAccountDetails};
 
 /// How many characters of a value count. The rest of a longer one is ignored.
 const VALUE_LIMIT: usize = 256;
@@ -30,6 +30,14 @@ impl KeyRequests {
     pub fn of(annotations: &BTreeMap<String, String>) -> Self {
         let value = |name| Some(annotations.get(name)?.chars().take(VALUE_LIMIT).collect());
         Self { rotate: value(ROTATE_ANNOTATION), revoke_previous: value(REVOKE_PREVIOUS_ANNOTATION) }
+    }
+
+    /// The requests that were handled last, as far as the status says.
+    pub fn handled(details: &ServiceAccountDetails) -> Self {
+        Self {
+            rotate: details.last_handled_rotate.clone(),
+            revoke_previous: details.last_handled_revoke_previous.clone(),
+        }
     }
 
     /// The requests among these that were not handled yet.
@@ -80,10 +88,7 @@ mod tests {
     use super::*;
 
     fn requests(rotate: Option<&str>, revoke_previous: Option<&str>) -> KeyRequests {
-        KeyRequests {
-            rotate: rotate.map(str::to_owned),
-            revoke_previous: revoke_previous.map(str::to_owned),
-        }
+        KeyRequests { rotate: rotate.map(str::to_owned), revoke_previous: revoke_previous.map(str::to_owned) }
     }
 
     #[test]

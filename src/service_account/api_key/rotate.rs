@@ -13,7 +13,10 @@ use super::{
     settings::Rotation,
 };
 use crate::{
-    api::{CheckName, RECHECK_ANNOTATION, REVOKE_PREVIOUS_ANNOTATION, ROTATE_ANNOTATION, Reason, names::Resolution},
+    api::{
+        CheckName, RECHECK_ANNOTATION, REVOKE_PREVIOUS_ANNOTATION, ROTATE_ANNOTATION, Reason,
+        names::Resolution,
+    },
     engine::{CheckContext, Checked, Finding, Report},
     instance::{self, Credential, GeneratedKey, Instance, ServerRefusal},
     problem::{Problem, quote},

@@ -6,7 +6,6 @@ use super::{
     super::account::{TeamMembership, invalid},
     record::Previous,
     requests::KeyRequests,
-    status::handled,
 };
 use crate::{
     api::service_account::{self, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
@@ -87,7 +86,7 @@ impl ApiKeySettings {
                 .as_ref()
                 .map_or(AccountCreation::ByPerson, |_| AccountCreation::ByOperator),
             asked,
-            acknowledged: handled(details),
+            acknowledged: KeyRequests::handled(details),
         })
     }
 }

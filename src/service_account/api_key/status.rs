@@ -20,7 +20,7 @@ pub(in crate::service_account) fn status_details(
     published: Option<&Values>,
     previous: ServiceAccountDetails,
 ) -> ServiceAccountDetails {
-    let known = handled(&previous);
+    let known = KeyRequests::handled(&previous);
     let account = match evidence.map(|evidence| &evidence.account) {
         Some(AccountPresence::Present(account)) => Some(account.clone()),
         Some(AccountPresence::Unknown | AccountPresence::Absent) | None => previous.account,
@@ -62,14 +62,6 @@ pub(in crate::service_account) fn status_details(
         last_handled_rotate: handled.rotate,
         last_handled_revoke_previous: handled.revoke_previous,
         token_expiration: None,
-    }
-}
-
-/// The requests that were handled last, as far as the status says.
-pub(in crate::service_account) fn handled(details: &ServiceAccountDetails) -> KeyRequests {
-    KeyRequests {
-        rotate: details.last_handled_rotate.clone(),
-        revoke_previous: details.last_handled_revoke_previous.clone(),
     }
 }
 

@@ -108,7 +108,8 @@ async fn the_number_of_valid_keys_is_bounded_and_the_condition_says_what_to_do()
     let mut published = robot.bootstrap.clone();
     for number in 0..4 {
         robot.ask(&[(ROTATE, &number.to_string())]).await?;
-        published = robot.wait_for_rotation(&published).await.with_context(|| format!("key {number}"))?.secret;
+        published =
+            robot.wait_for_rotation(&published).await.with_context(|| format!("key {number}"))?.secret;
     }
     robot.ask(&[(ROTATE, "too much")]).await?;
     let is_told = |status: &serde_json::Value| {

@@ -13,13 +13,7 @@ const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshol
 
 fn question(inputs: u64) -> CheckKey {
     let inputs = InputsHash::from(inputs);
-    CheckKey {
-        inputs,
-        spec: inputs,
-        recheck: None,
-        dependency_readiness: Vec::new(),
-        requests: Vec::new(),
-    }
+    CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new(), requests: Vec::new() }
 }
 
 fn findings(name: CheckName, reason: Option<Reason>) -> Findings {

@@ -262,8 +262,7 @@ fn a_replaced_key_keeps_its_overlap_when_another_one_is_asked_for() {
     let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: Some("1".to_owned()) };
     let circumstances = Circumstances { asked: &asked, ..circumstances(None, 1010) };
     let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1030))) };
-    let next =
-        successor_record(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
+    let next = successor_record(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
     let until = |id: &str, second| Previous { key_id: id.to_owned(), until: Time(at(second)) };
     assert_eq!(next.previous, [until("old", 1030), until("new", 1040)]);
     assert_eq!(next.handled, KeyRequests { rotate: Some("1".to_owned()), revoke_previous: None });
@@ -289,8 +288,7 @@ fn keys_that_were_asked_for_are_bounded() {
         (None, RotationStep::Crowded { overlapping: MOST_OVERLAPPING }),
         (Some("1"), RotationStep::Generate { rotation: 2, overlap: ROTATION.overlap }),
     ] {
-        let asked =
-            KeyRequests { rotate: Some("1".to_owned()), revoke_previous: revoke.map(str::to_owned) };
+        let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: revoke.map(str::to_owned) };
         let circumstances = Circumstances { asked: &asked, ..circumstances(None, 1010) };
         assert_eq!(decide(circumstances, &current, &keys), expected);
     }
@@ -299,8 +297,7 @@ fn keys_that_were_asked_for_are_bounded() {
 #[test]
 fn a_restored_secret_does_not_open_a_request_again() {
     let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: Some("1".to_owned()) };
-    let circumstances =
-        Circumstances { asked: &asked, acknowledged: &asked, ..circumstances(None, 1010) };
+    let circumstances = Circumstances { asked: &asked, acknowledged: &asked, ..circumstances(None, 1010) };
     let keys = [listed("old", KeyOrigin::Others)];
     let current = Current { key: key("old"), record: record(None, None) };
     let known = extend_overlaps(circumstances, &current, &keys);
