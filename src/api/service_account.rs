@@ -305,15 +305,35 @@ pub struct ServiceAccountDetails {
     /// The identifier of the published key, where the operator generated it.
     #[serde(default, rename = "keyID", skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
+    /// The keys that the published one replaced, and until when each stays valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_keys: Vec<PreviousKey>,
     /// When the published key came into use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_since: Option<Time>,
     /// When the key is replaced next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
+    /// The value of the annotation `auth.wandb.com/rotate` that was answered last with a new key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_rotate: Option<String>,
+    /// The value of the annotation `auth.wandb.com/revoke-previous` for which the replaced keys were revoked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_revoke_previous: Option<String>,
     /// When the published token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_expiration: Option<Time>,
+}
+
+/// A key that was replaced and is still valid.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousKey {
+    /// The identifier of the key.
+    #[serde(rename = "keyID")]
+    pub key_id: String,
+    /// When the key is revoked.
+    pub valid_until: Time,
 }
 
 /// An account at W&B.

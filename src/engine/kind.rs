@@ -43,6 +43,12 @@ pub trait Kind: AuthResource {
     /// Every object to which the spec refers, except `spec.tls.caBundle`.
     fn references(&self) -> Vec<Reference>;
 
+    /// What a person asks for by annotations of the kind's own, and no run has handled yet. A request that was not
+    /// there before makes the checks due.
+    fn requests(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Joins the parsed spec with the referenced values.
     fn plan(parsed: Self::Parsed, inputs: Inputs) -> Self::Plan;
 

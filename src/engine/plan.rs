@@ -59,7 +59,13 @@ impl<K: Kind> Planned<K> {
             account: Account::Anonymous,
             redactor: Redactor::new(secrets.iter().cloned()),
             secrets,
-            check_key: CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() },
+            check_key: CheckKey {
+                inputs,
+                spec: inputs,
+                recheck: None,
+                dependency_readiness: Vec::new(),
+                requests: Vec::new(),
+            },
         }
     }
 }
@@ -126,6 +132,7 @@ pub(super) fn prepare_known<K: Kind>(
                 spec: InputsHash(HASH_KEY.hash_one(&spec.checked)),
                 recheck: object.annotations().get(RECHECK_ANNOTATION).cloned(),
                 dependency_readiness: inputs.dependency_readiness(),
+                requests: object.requests(),
             },
             redactor: inputs.redactor(),
             secrets: inputs.secrets().cloned().collect(),

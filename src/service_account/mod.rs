@@ -93,6 +93,10 @@ impl Kind for ServiceAccount {
         api_key.chain(federated.iter().flat_map(federated::references)).collect()
     }
 
+    fn requests(&self) -> Vec<String> {
+        settings::asked(self).open(&api_key::KeyRequests::handled(&self.details())).described()
+    }
+
     fn plan(
         ServiceAccountSettings { account, credentials }: ServiceAccountSettings,
         inputs: Inputs,
@@ -239,7 +243,7 @@ impl Kind for ServiceAccount {
     }
 
     fn events(previous: &ServiceAccountDetails, current: &ServiceAccountDetails) -> Vec<EventDraft> {
-        api_key::events(previous, current).into_iter().collect()
+        api_key::events(previous, current)
     }
 
     fn metric_timestamps(details: &ServiceAccountDetails) -> MetricTimestamps {

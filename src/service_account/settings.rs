@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     account::{AccountSettings, TeamMembership, account_name, attribution, invalid, membership},
-    api_key::ApiKeySettings,
+    api_key::{ApiKeySettings, KeyRequests},
     federated::FederatedSettings,
 };
 use crate::{
@@ -83,13 +83,22 @@ fn credentials(
     let spec = &object.spec.credentials;
     match (&spec.api_key, &spec.federated) {
         (Some(api_key), None) => {
-            let read = |membership| ApiKeySettings::parse(api_key, membership, object.details().key_id);
+            let read =
+                |membership| ApiKeySettings::parse(api_key, membership, &object.details(), asked(object));
             membership.map(read).transpose().map(|read| read.map(CredentialSettings::ApiKey))
         }
         (None, Some(federated)) => {
             FederatedSettings::parse(federated).map(|read| Some(CredentialSettings::Federated(read)))
         }
         _ => invalid("spec.credentials must have exactly one of apiKey and federated"),
+    }
+}
+
+/// What the annotations ask for. A federated account has no key that could be replaced.
+pub(super) fn asked(object: &ServiceAccount) -> KeyRequests {
+    match object.spec.credentials.api_key {
+        Some(_) => KeyRequests::of(object.annotations()),
+        None => KeyRequests::default(),
     }
 }
 

@@ -33,6 +33,8 @@ pub enum EventReason {
     KeysChanged,
     /// The API key was replaced.
     KeyRotated,
+    /// The replaced API keys were revoked before their time, since a person asked for that.
+    OverlapEnded,
     /// The deletion waits for the server or the target.
     DeletionWaits,
     /// Entries and revisions stay in a target, since pods could not be replaced.

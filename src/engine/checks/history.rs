@@ -32,6 +32,19 @@ pub struct CheckKey {
     pub recheck: Option<String>,
     /// Which of the custom resources that the spec refers to are verified.
     pub dependency_readiness: Vec<bool>,
+    /// What a person asks for by annotations of the kind's own, and no run has handled yet.
+    pub requests: Vec<String>,
+}
+
+impl CheckKey {
+    /// Whether findings with the earlier key are about this one, too. A request that was handled meanwhile, or
+    /// withdrawn, asks for no further run.
+    fn is_answered_by(&self, earlier: &Self) -> bool {
+        let Self { inputs, spec, recheck, dependency_readiness, requests } = self;
+        (inputs, spec, recheck, dependency_readiness)
+            == (&earlier.inputs, &earlier.spec, &earlier.recheck, &earlier.dependency_readiness)
+            && requests.iter().all(|request| earlier.requests.contains(request))
+    }
 }
 
 /// The remembered state of one resource's checks.
@@ -118,7 +131,7 @@ pub(super) enum Retrial {
 impl<E> CheckHistory<E> {
     /// Whether the findings are for this key and the checks are not due yet.
     pub fn answers(&self, check_key: &CheckKey, schedule: Schedule, now: Instant) -> bool {
-        self.check_key == *check_key && self.wait(schedule, now) != Some(Duration::ZERO)
+        check_key.is_answered_by(&self.check_key) && self.wait(schedule, now) != Some(Duration::ZERO)
     }
 
     /// How long ago the servers said the oldest of what the checks saw; `None` if it is known from a status only.
@@ -196,7 +209,8 @@ impl<E> CheckHistory<E> {
     /// The refusal of a maintenance request, if the same was requested a short while ago.
     pub fn refused_maintenance(&self, check_key: &CheckKey, now: Instant) -> Option<&Finding> {
         let (finding, since) = self.refusal.as_ref()?;
-        let lasts = self.check_key == *check_key && now.saturating_duration_since(*since) < REFUSAL_LASTS;
+        let lasts = check_key.is_answered_by(&self.check_key)
+            && now.saturating_duration_since(*since) < REFUSAL_LASTS;
         lasts.then_some(finding)
     }
 
@@ -292,6 +306,8 @@ impl<E> CheckHistory<E> {
         let failures = if verified { 0 } else { threshold };
         let refusal = CheckName::MAINTENANCE.iter().find_map(|check| findings.refusal(check)).cloned();
         let is_refused = refusal.is_some();
+        // What was asked for while no operator ran is news.
+        let check_key = CheckKey { requests: Vec::new(), ..check_key };
         let recovered = Self {
             check_key,
             findings,

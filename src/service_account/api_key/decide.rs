@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     keys::{KeyOrigin, RemoteKey, identify},
     record::{Current, Leftover, Previous, Record, whole_seconds},
+    requests::KeyRequests,
     settings::Rotation,
 };
 
@@ -22,6 +23,12 @@ pub struct Circumstances<'a> {
     pub patience: Duration,
     /// The identifiers of the generated keys that are known to have been published last.
     pub published: &'a [String],
+    /// The replaced keys that the status names.
+    pub overlapping: &'a [Previous],
+    /// What the annotations ask for, whether it was handled or not.
+    pub asked: &'a KeyRequests,
+    /// What was handled, as the status says.
+    pub acknowledged: &'a KeyRequests,
     /// The current time.
     pub now: Timestamp,
     /// The earliest possible current time. Overlaps end by this time, because a revoked key cannot be restored.
@@ -47,14 +54,28 @@ pub enum RotationStep {
     },
     /// Do nothing for now.
     Rest,
+    /// Do nothing for now, although a person asked for a new key: another process may be about to publish one.
+    Wait,
+    /// Do nothing, although a person asked for a new key: too many replaced keys are still valid.
+    Crowded {
+        /// How many they are.
+        overlapping: usize,
+    },
     /// Do nothing, because the server does not list the key in use as it was recorded. Any other key in the list
     /// could be the key in use.
     Ambiguous,
 }
 
+/// The greatest number of replaced keys that are valid at the same time because a person asked for one key after the
+/// other.
+pub const MOST_OVERLAPPING: usize = 4;
+
 /// Decides what to do. Keys that interrupted runs left behind and keys whose overlap has ended are revoked first.
-/// Only then another key is generated, if the spec still asks for rotation. So there are never more than three
-/// keys, unless somebody restored an older Secret.
+/// Only then another key is generated, if the spec still asks for rotation or a person asks for a key. By the spec
+/// alone there are never more than three keys, unless somebody restored an older Secret.
+///
+/// If a person asks for a new key and for the end of the overlap, the new key comes first, so that the key that it
+/// replaces is revoked, too.
 pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> RotationStep {
     let identity = own_id(current, listed);
     if matches!(identity, KeyIdentity::Contradicted) {
@@ -64,12 +85,37 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
     if let Some(key) = listed.iter().find(|key| disposition(key) == KeyDisposition::Expired) {
         return RotationStep::Revoke { key_id: key.id.clone() };
     }
-    let has_company = listed.iter().any(|key| disposition(key) == KeyDisposition::InOverlap);
+    let count = |wanted| listed.iter().filter(|key| disposition(key) == wanted).count();
+    let (overlapping, young) = (count(KeyDisposition::InOverlap), count(KeyDisposition::Young));
+    let generate =
+        |overlap| RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap };
+    let open = circumstances.open(&current.record);
+    if open.rotate.is_some() {
+        return match (overlapping, young) {
+            // If the overlap is to end right afterwards, there is soon one key less than now, not one more.
+            (MOST_OVERLAPPING.., _) if open.revoke_previous.is_none() => {
+                RotationStep::Crowded { overlapping }
+            }
+            (_, 1..) => RotationStep::Wait,
+            _ => generate(circumstances.overlap),
+        };
+    }
     match circumstances.rotation.filter(|rotation| is_due(*rotation, &current.record, circumstances.now)) {
-        Some(Rotation { overlap, .. }) if !has_company => {
-            RotationStep::Generate { rotation: current.record.rotation.saturating_add(1), overlap }
-        }
+        Some(Rotation { overlap, .. }) if overlapping + young == 0 => generate(overlap),
         _ => RotationStep::Rest,
+    }
+}
+
+impl Circumstances<'_> {
+    /// What a person asks for and no run has handled yet.
+    pub fn open(&self, record: &Record) -> KeyRequests {
+        self.asked.open(&record.handled)
+    }
+
+    /// Whether a person asks to revoke the replaced keys now.
+    fn ends_overlap(&self, record: &Record) -> bool {
+        let open = self.open(record);
+        open.rotate.is_none() && open.revoke_previous.is_some()
     }
 }
 
@@ -78,8 +124,10 @@ pub fn decide(circumstances: Circumstances<'_>, current: &Current, listed: &[Rem
 enum KeyDisposition {
     /// The key is in use, or does not belong to this resource.
     Stays,
-    /// Programs may still use the key, or will soon.
+    /// Programs may still use the key.
     InOverlap,
+    /// Another process may have generated the key a short while ago, and be about to publish it.
+    Young,
     /// Nobody needs the key any more.
     Expired,
 }
@@ -95,7 +143,8 @@ fn disposition(
     }
     let Circumstances { now, earliest, patience, published, .. } = circumstances;
     if let Some(previous) = current.record.previous.iter().find(|previous| previous.key_id == key.id) {
-        return if earliest < previous.until.0 { KeyDisposition::InOverlap } else { KeyDisposition::Expired };
+        let is_over = earliest >= previous.until.0 || circumstances.ends_overlap(&current.record);
+        return if is_over { KeyDisposition::Expired } else { KeyDisposition::InOverlap };
     }
     match key.origin {
         KeyOrigin::Others => KeyDisposition::Stays,
@@ -103,7 +152,7 @@ fn disposition(
         // The process that generated the key wrote its own time into the description, which may or may not have
         // been the earliest possible one.
         KeyOrigin::Ourselves if [now, earliest].iter().any(|time| key.is_young(*time, patience)) => {
-            KeyDisposition::InOverlap
+            KeyDisposition::Young
         }
         KeyOrigin::Ourselves => KeyDisposition::Expired,
     }
@@ -111,11 +160,22 @@ fn disposition(
 
 /// The record, extended by every key that was published last but is not in use now. That happens if somebody
 /// restored an older Secret, or if the server briefly did not accept that key. Programs may still use it, so it
-/// gets an overlap, whatever the record says.
+/// gets an overlap, whatever the record says. Likewise a request that the status says was handled is not handled
+/// again.
 pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let mut record = current.record.clone();
+    record.handled = circumstances.asked.among(circumstances.acknowledged).or(&record.handled);
     let identity = own_id(current, listed);
     let until = end_of_overlap(circumstances.overlap, circumstances.latest);
+    for key in circumstances.overlapping {
+        let is_ours = |listed: &RemoteKey| listed.id == key.key_id && listed.origin == KeyOrigin::Ourselves;
+        let is_known = record.previous.iter().any(|known| known.key_id == key.key_id);
+        let is_in_use =
+            listed.iter().any(|listed| listed.id == key.key_id && identity.may_be(current, listed));
+        if listed.iter().any(is_ours) && !is_known && !is_in_use {
+            record.previous.push(key.clone());
+        }
+    }
     for key in listed.iter().filter(|key| circumstances.published.contains(&key.id)) {
         let known = record.previous.iter_mut().find(|previous| previous.key_id == key.id);
         if identity.may_be(current, key) {
@@ -132,13 +192,20 @@ pub fn extend_overlaps(circumstances: Circumstances<'_>, current: &Current, list
     record
 }
 
-/// The next time at which a key may have to be revoked.
+/// How soon the replaced keys are revoked if a person asked for that, in seconds: with the next run, when the Secret
+/// holds the key that replaced them.
+const SOON: i64 = 1;
+
+/// The next time at which a key may have to be revoked, or generated because a person asked for it.
 pub fn next_look(
     circumstances: Circumstances<'_>,
     current: &Current,
     listed: &[RemoteKey],
 ) -> Option<Timestamp> {
-    let untils = current.record.previous.iter().map(|previous| Some(previous.until.0));
+    let replaced = &current.record.previous;
+    let soon = Timestamp::from_second(circumstances.now.as_second().saturating_add(SOON)).ok();
+    let soon = soon.filter(|_| circumstances.ends_overlap(&current.record));
+    let untils = replaced.iter().map(|previous| Some(previous.until.0)).chain([soon]);
     let young = listed.iter().filter(|key| key.is_young(circumstances.now, circumstances.patience));
     let grown = young.map(|key| key.made?.checked_add(circumstances.patience).ok());
     untils.chain(grown).flatten().filter(|time| *time > circumstances.now).min()
@@ -199,34 +266,38 @@ fn is_due(rotation: Rotation, record: &Record, now: Timestamp) -> bool {
 
 /// The record of the new key, which replaces the key in use.
 pub fn successor_record(
-    Circumstances { now, latest, .. }: Circumstances<'_>,
+    circumstances: Circumstances<'_>,
     overlap: Duration,
     current: &Current,
     listed: &[RemoteKey],
     (key_id, number): (String, u32),
 ) -> Record {
-    let (previous, leftover) = match own_id(current, listed) {
+    let Circumstances { now, latest, asked, .. } = circumstances;
+    let Record { mut previous, mut leftover, handled, .. } = prune(circumstances, current, listed);
+    match own_id(current, listed) {
         KeyIdentity::Known(id) => {
-            let before = Previous { key_id: id.to_owned(), until: end_of_overlap(overlap, latest) };
-            (vec![before], current.record.leftover)
+            previous.push(Previous { key_id: id.to_owned(), until: end_of_overlap(overlap, latest) });
         }
-        KeyIdentity::Unknown | KeyIdentity::Contradicted => (Vec::new(), Some(Leftover::Bootstrap)),
-    };
-    Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover }
+        KeyIdentity::Unknown | KeyIdentity::Contradicted => leftover = Some(Leftover::Bootstrap),
+    }
+    // Any new key answers to whoever asked for one.
+    let handled = KeyRequests { rotate: asked.rotate.clone(), revoke_previous: None }.or(&handled);
+    Record { rotation: number, key_id: Some(key_id), since: whole_seconds(now), previous, leftover, handled }
 }
 
-/// The record without previous keys that the server no longer lists or that are in use again.
-pub fn prune(current: &Current, listed: &[RemoteKey]) -> Record {
+/// The record without previous keys that the server no longer lists or that are in use again. If a person asked for
+/// the end of the overlap, and no key is left in it, that is handled.
+pub fn prune(circumstances: Circumstances<'_>, current: &Current, listed: &[RemoteKey]) -> Record {
     let Current { record, .. } = current;
     let in_use = if let KeyIdentity::Known(id) = own_id(current, listed) { Some(id) } else { None };
     let is_listed = |previous: &Previous| listed.iter().any(|key| key.id == previous.key_id);
     let is_before = |previous: &&Previous| is_listed(previous) && in_use != Some(&previous.key_id);
     let is_copied = listed.iter().any(|key| key.origin == KeyOrigin::Others);
-    Record {
-        previous: record.previous.iter().filter(is_before).cloned().collect(),
-        leftover: record.leftover.filter(|_| is_copied),
-        ..record.clone()
-    }
+    let previous: Vec<_> = record.previous.iter().filter(is_before).cloned().collect();
+    let ended = circumstances.asked.revoke_previous.clone();
+    let ended = ended.filter(|_| circumstances.ends_overlap(record) && previous.is_empty());
+    let handled = KeyRequests { rotate: None, revoke_previous: ended }.or(&record.handled);
+    Record { previous, leftover: record.leftover.filter(|_| is_copied), handled, ..record.clone() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Manages an account's API key, from the one that a person copied to the generated ones that replace it.
 //!
-//! In reading order: `settings` reads the spec, and `plan` joins it with what it refers to. `record` determines which key is in use, `verify` proves it, and
+//! In reading order: `settings` reads the spec and `requests` the annotations, and `plan` joins them with what the spec
+//! refers to. `record` determines which key is in use, `verify` proves it, and
 //! `membership` checks the team. While there is no key, `creation` finds or creates the account. `keys` interprets
 //! what the server lists, `decide` decides what to do about that, and `rotate` does it. `cleanup` revokes the keys
 //! of a deleted resource, and `status` fills the status and the events.
@@ -20,6 +21,7 @@ mod keys;
 mod membership;
 mod plan;
 mod record;
+mod requests;
 mod rotate;
 mod settings;
 mod status;
@@ -27,6 +29,7 @@ mod verify;
 
 pub(super) use cleanup::{cleanup, remote_state};
 pub use plan::{ApiKeyEvidence, ApiKeyPlan};
+pub(super) use requests::KeyRequests;
 pub use settings::ApiKeySettings;
 pub(super) use status::{events, status_details};
 
@@ -143,15 +146,17 @@ pub(super) fn maintenance(
     }
     let (current, keys) = (evidence.current.as_ref()?, evidence.keys.as_ref()?);
     let rotation = own.settings.rotation;
+    let open = own.settings.asked.open(&current.record.handled);
     // A rotation that was begun is completed even if the spec no longer asks for rotation.
     let is_left = |key: &RemoteKey| {
         key.origin == KeyOrigin::Ourselves && current.record.key_id.as_ref() != Some(&key.id)
     };
-    if rotation.is_none() && current.record.previous.is_empty() && !keys.iter().any(is_left) {
+    let is_finished = current.record.previous.is_empty() && !keys.iter().any(is_left);
+    if rotation.is_none() && is_finished && open.is_empty() {
         return None;
     }
     let next = rotation.and_then(|rotation| next_rotation(rotation, &current.record));
-    let is_due = next.is_some_and(|next| next <= context.now.time);
+    let is_due = open.rotate.is_some() || next.is_some_and(|next| next <= context.now.time);
     let has_ours =
         current.record.key_id.is_some() || keys.iter().any(|key| key.origin == KeyOrigin::Ourselves);
     let leaves_keys = leaves_keys(account, &own.settings);

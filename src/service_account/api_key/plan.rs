@@ -68,7 +68,7 @@ impl ApiKeyPlan {
 /// What the decisions of this run depend on, apart from the keys.
 pub(super) fn circumstances<'a>(
     account: &AccountSettings,
-    own: &ApiKeyPlan,
+    own: &'a ApiKeyPlan,
     published: &'a [String],
     context: &CheckContext<'_>,
 ) -> Circumstances<'a> {
@@ -76,7 +76,19 @@ pub(super) fn circumstances<'a>(
     let patience = account.time_limit.saturating_mul(2);
     let (rotation, overlap) = (own.settings.rotation, own.settings.overlap);
     let Now { time: now, earliest, latest, .. } = context.now;
-    Circumstances { rotation, overlap, patience, published, now, earliest, latest }
+    let ApiKeySettings { overlapping, asked, acknowledged, .. } = &own.settings;
+    Circumstances {
+        rotation,
+        overlap,
+        patience,
+        published,
+        overlapping,
+        asked,
+        acknowledged,
+        now,
+        earliest,
+        latest,
+    }
 }
 
 /// Whether the generated keys stay valid when the resource is deleted. If the Secret is retained, its key must keep

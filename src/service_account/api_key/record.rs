@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
+use super::requests::KeyRequests;
 use crate::{
-    api::InstanceSpec,
+    api::{InstanceSpec, service_account::PreviousKey},
     engine::Values,
     instance::{ApiKey, BaseUrl},
     service_account::{
@@ -33,6 +34,9 @@ pub struct Record {
     /// Set if the key that a person copied was replaced, but could not be identified among the account's keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftover: Option<Leftover>,
+    /// What a person asked for, as far as it was handled.
+    #[serde(default, skip_serializing_if = "KeyRequests::is_empty")]
+    pub handled: KeyRequests,
 }
 
 /// A replaced key that is still valid.
@@ -43,6 +47,18 @@ pub struct Previous {
     pub key_id: String,
     /// When the key must be revoked.
     pub until: Time,
+}
+
+impl Previous {
+    /// The key as the status names it.
+    pub fn of_status(PreviousKey { key_id, valid_until }: &PreviousKey) -> Self {
+        Self { key_id: key_id.clone(), until: valid_until.clone() }
+    }
+
+    /// The key as the status is to name it.
+    pub fn status(self) -> PreviousKey {
+        PreviousKey { key_id: self.key_id, valid_until: self.until }
+    }
 }
 
 /// A key that stays valid until a person finds and deletes it.
@@ -159,7 +175,7 @@ mod tests {
         for text in [
             r#"{"rotation":0}"#.to_owned(),
             generated(7),
-            r#"{"rotation":2,"keyID":"b","since":"2026-01-01T00:00:00Z","previous":[{"keyID":"a","until":"2026-01-02T00:00:00Z"}],"leftover":"Bootstrap"}"#.to_owned(),
+            r#"{"rotation":2,"keyID":"b","since":"2026-01-01T00:00:00Z","previous":[{"keyID":"a","until":"2026-01-02T00:00:00Z"}],"leftover":"Bootstrap","handled":{"rotate":"1","revokePrevious":"2"}}"#.to_owned(),
         ] {
             let account = account("https://wandb.example.com", "ci");
             let read = Current::read_of(&values("a", &text), &account);

@@ -13,7 +13,10 @@ use super::{
     settings::Rotation,
 };
 use crate::{
-    api::{CheckName, RECHECK_ANNOTATION, Reason, names::Resolution},
+    api::{
+        CheckName, RECHECK_ANNOTATION, REVOKE_PREVIOUS_ANNOTATION, ROTATE_ANNOTATION, Reason,
+        names::Resolution,
+    },
     engine::{CheckContext, Checked, Finding, Report},
     instance::{self, Credential, GeneratedKey, Instance, ServerRefusal},
     problem::{Problem, quote},
@@ -78,9 +81,13 @@ impl RotationRun<'_> {
         loop {
             match decide(self.circumstances, self.current, &keys) {
                 RotationStep::Rest => {
-                    let record = prune(self.current, &keys);
-                    let rested = Current { record, ..self.current.clone() };
-                    return Ok(self.status(rested).with_keys(keys));
+                    return Ok(self.status(self.rested(&keys)).with_keys(keys));
+                }
+                RotationStep::Wait => {
+                    return Ok(Checked::passed(self.rested(&keys), WAITING).with_keys(keys));
+                }
+                RotationStep::Crowded { overlapping } => {
+                    return Ok(crowded(self.rested(&keys), overlapping).with_keys(keys));
                 }
                 RotationStep::Ambiguous => return Ok(self.ambiguous().with_keys(keys)),
                 RotationStep::Revoke { key_id } => {
@@ -102,6 +109,12 @@ impl RotationRun<'_> {
                 }
             }
         }
+    }
+
+    /// The key in use when nothing is left to revoke for now.
+    fn rested(&self, keys: &[RemoteKey]) -> Current {
+        let record = prune(self.circumstances, self.current, keys);
+        Current { record, ..self.current.clone() }
     }
 
     async fn revoke(&self, key_id: &str) -> Result<(), ServerRefusal> {
@@ -228,6 +241,18 @@ fn expect_description(made: &GeneratedKey, description: &str) -> Result<(), Prob
     ))
 }
 
+/// Why a key that a person asked for is not generated yet.
+const WAITING: &str = "A new key was asked for, and another run may be about to publish one, so it is made within the next minutes. A key that such a run left behind is revoked first.";
+
+fn crowded(current: Current, overlapping: usize) -> Checked<Current> {
+    let end = current.record.previous.iter().map(|previous| previous.until.0).min();
+    let end = end.map_or_else(String::new, |end| format!(", which is {}", show(end)));
+    let message = format!(
+        "A new key was asked for by the annotation {ROTATE_ANNOTATION}, and {overlapping} replaced keys are still valid, which is the most there may be. The new key is made when the overlap of the oldest one is over{end}. If no program uses the replaced keys any longer, give the annotation {REVOKE_PREVIOUS_ANNOTATION} a new value: they are revoked then."
+    );
+    Checked::warning(current, Reason::TooManyKeys, message)
+}
+
 fn unusable(
     id: &str,
     ServerRefusal { problem: Problem { reason, message }, retry_after }: ServerRefusal,
@@ -236,8 +261,11 @@ fn unusable(
     ServerRefusal { problem: Problem { reason, message }, retry_after }
 }
 
+fn show(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 fn schedule(rotation: Option<Rotation>, record: &Record) -> String {
-    let show = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     let until = record.previous.iter().map(|previous| previous.until.0).max();
     match (rotation, until) {
         (Some(rotation), _) => next_rotation(rotation, record).map_or_else(

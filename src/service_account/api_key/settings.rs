@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::account::{TeamMembership, invalid};
+use super::{
+    super::account::{TeamMembership, invalid},
+    record::Previous,
+    requests::KeyRequests,
+};
 use crate::{
-    api::service_account::{self, ApiKeySpec, KeyDeletionPolicy},
+    api::service_account::{self, ApiKeySpec, KeyDeletionPolicy, ServiceAccountDetails},
     problem::Problem,
 };
 
@@ -19,10 +23,16 @@ pub struct ApiKeySettings {
     pub overlap: Duration,
     /// The generated key that the status names: it was published last, whatever the Secret holds.
     pub published: Option<String>,
+    /// The replaced keys that the status names: they stay valid for their overlap, whatever the Secret holds.
+    pub overlapping: Vec<Previous>,
     /// Whether generated keys are revoked when the resource is deleted.
     pub deletion_policy: KeyDeletionPolicy,
     /// Who creates the account.
     pub creation: AccountCreation,
+    /// What the annotations ask for.
+    pub asked: KeyRequests,
+    /// What the annotations asked for when it was handled, as the status says.
+    pub acknowledged: KeyRequests,
 }
 
 /// When keys are replaced.
@@ -49,11 +59,13 @@ const USUAL_OVERLAP: Duration = Duration::from_hours(24);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 
 impl ApiKeySettings {
-    /// Parses and checks the spec, without its references.
+    /// Parses and checks the spec, without its references. The details are the ones of the status, and `asked` is what
+    /// the annotations ask for.
     pub fn parse(
         spec: &ApiKeySpec,
         membership: &TeamMembership,
-        published: Option<String>,
+        details: &ServiceAccountDetails,
+        asked: KeyRequests,
     ) -> Result<Self, Problem> {
         if spec.create_with.is_some() && matches!(membership, TeamMembership::Organization { .. }) {
             return invalid(
@@ -66,12 +78,15 @@ impl ApiKeySettings {
             bootstrap: (bootstrap.name.clone(), bootstrap.key.clone()),
             rotation,
             overlap: rotation.map_or(USUAL_OVERLAP, |rotation| rotation.overlap),
-            published,
+            published: details.key_id.clone(),
+            overlapping: details.previous_keys.iter().map(Previous::of_status).collect(),
             deletion_policy: spec.deletion_policy,
             creation: spec
                 .create_with
                 .as_ref()
                 .map_or(AccountCreation::ByPerson, |_| AccountCreation::ByOperator),
+            asked,
+            acknowledged: KeyRequests::handled(details),
         })
     }
 }
@@ -112,9 +127,9 @@ mod tests {
         ] {
             let mut spec = json!({ "bootstrapSecretRef": { "name": "sa-key", "key": "key" } });
             spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            let problem = ApiKeySettings::parse(&serde_json::from_value(spec).unwrap(), &membership, None)
-                .err()
-                .unwrap();
+            let spec = serde_json::from_value(spec).unwrap();
+            let parsed = ApiKeySettings::parse(&spec, &membership, &<_>::default(), <_>::default());
+            let problem = parsed.err().unwrap();
             assert!(problem.message.contains(word), "{changes}: {}", problem.message);
         }
     }

@@ -9,6 +9,7 @@ mod deletion;
 mod edited_secrets;
 pub(crate) mod federated;
 mod refusals;
+mod requests;
 mod rotation;
 mod secrecy;
 

@@ -13,7 +13,7 @@ const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshol
 
 fn check_key(inputs: u64) -> CheckKey {
     let inputs = InputsHash::from(inputs);
-    CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new() }
+    CheckKey { inputs, spec: inputs, recheck: None, dependency_readiness: Vec::new(), requests: Vec::new() }
 }
 
 fn findings(name: CheckName, reason: Option<Reason>) -> Findings {
@@ -87,6 +87,18 @@ fn refused_credentials_count_at_once_and_are_never_due() {
     assert!(!refused.answers(&check_key(2), SCHEDULE, much_later));
     let asked = CheckKey { recheck: Some("now".into()), ..check_key(1) };
     assert!(!refused.answers(&asked, SCHEDULE, much_later));
+}
+
+#[test]
+fn a_request_that_was_not_there_before_makes_checks_due() {
+    let asked = |requests: &[&str]| CheckKey {
+        requests: requests.iter().map(|request| (*request).to_owned()).collect(),
+        ..check_key(1)
+    };
+    let known = CheckHistory { check_key: asked(&["a"]), ..run(None, 1, None) };
+    for (requests, is_answered) in [(&["a"][..], true), (&[], true), (&["b"], false), (&["a", "b"], false)] {
+        assert_eq!(known.answers(&asked(requests), SCHEDULE, Instant::now()), is_answered, "{requests:?}");
+    }
 }
 
 #[test]

@@ -25,10 +25,23 @@ fn listed(id: &str, origin: KeyOrigin) -> RemoteKey {
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+const NOTHING: KeyRequests = KeyRequests { rotate: None, revoke_previous: None };
+
 fn circumstances(rotation: Option<Rotation>, now: i64) -> Circumstances<'static> {
     let overlap = ROTATION.overlap;
     let (published, now) = (&[], at(now));
-    Circumstances { rotation, overlap, patience: PATIENCE, published, now, earliest: now, latest: now }
+    Circumstances {
+        rotation,
+        overlap,
+        patience: PATIENCE,
+        published,
+        overlapping: &[],
+        asked: &NOTHING,
+        acknowledged: &NOTHING,
+        now,
+        earliest: now,
+        latest: now,
+    }
 }
 
 fn rotating(now: i64) -> Circumstances<'static> {
@@ -45,6 +58,7 @@ fn record(key_id: Option<&str>, previous: Option<(&str, i64)>) -> Record {
             .into_iter()
             .collect(),
         leftover: None,
+        handled: NOTHING,
     }
 }
 
@@ -101,8 +115,8 @@ fn a_key_that_cannot_be_told_is_left_to_a_person() {
     assert_eq!((next.previous.clone(), next.leftover), (Vec::new(), Some(Leftover::Bootstrap)));
     let all = [&twins[..], &[listed("c", KeyOrigin::Ourselves)]].concat();
     let current = Current { key: key("c"), record: next };
-    assert_eq!(prune(&current, &all).leftover, Some(Leftover::Bootstrap));
-    assert_eq!(prune(&current, &all[2..]).leftover, None, "somebody deleted both");
+    assert_eq!(prune(rotating(1100), &current, &all).leftover, Some(Leftover::Bootstrap));
+    assert_eq!(prune(rotating(1100), &current, &all[2..]).leftover, None, "somebody deleted both");
     assert_eq!(decide(rotating(1100), &current, &all), RotationStep::Rest);
 }
 
@@ -123,7 +137,7 @@ fn a_key_that_is_in_use_again_is_not_the_one_before() {
     let listed = [listed("old", KeyOrigin::Others)];
     let current = Current { key: key("old"), record: record(None, Some(("old", 1030))) };
     assert_eq!(decide(rotating(1040), &current, &listed), RotationStep::Rest);
-    assert_eq!(prune(&current, &listed).previous, []);
+    assert_eq!(prune(rotating(1100), &current, &listed).previous, []);
 }
 
 #[test]
@@ -208,6 +222,90 @@ fn an_overlap_is_counted_from_the_latest_that_it_may_be() {
 }
 
 #[test]
+fn a_person_asks_for_a_key_or_for_the_end_of_the_overlap() {
+    use KeyOrigin::{Others, Ourselves};
+    let asked = |rotate: bool, revoke: bool| KeyRequests {
+        rotate: rotate.then(|| "1".to_owned()),
+        revoke_previous: revoke.then(|| "1".to_owned()),
+    };
+    let revoke = |id: &str| RotationStep::Revoke { key_id: id.to_owned() };
+    let generate = || RotationStep::Generate { rotation: 2, overlap: ROTATION.overlap };
+    let young = RemoteKey { made: Some(at(1009)), ..listed("young", Ourselves) };
+    let keys = [listed("old", Others), listed("new", Ourselves), young];
+    let lone = record(Some("new"), None);
+    let overlapping = record(Some("new"), Some(("old", 1030)));
+    for (record, asked, keys, expected) in [
+        (&lone, asked(true, false), &keys[1..2], generate()),
+        (&overlapping, asked(true, false), &keys[..2], generate()),
+        // Another process may be about to publish a key.
+        (&overlapping, asked(true, false), &keys[..], RotationStep::Wait),
+        (&overlapping, asked(false, true), &keys[..2], revoke("old")),
+        (&lone, asked(false, true), &keys[..2], RotationStep::Rest),
+        // What is replaced now is revoked, too, so it is replaced first.
+        (&overlapping, asked(true, true), &keys[..2], generate()),
+    ] {
+        for rotation in [None, Some(ROTATION)] {
+            let circumstances = Circumstances { asked: &asked, ..circumstances(rotation, 1010) };
+            let current = Current { key: key("new"), record: record.clone() };
+            assert_eq!(decide(circumstances, &current, keys), expected, "{asked:?} {record:?}");
+            // Each value acts once.
+            let handled = Record { handled: asked.clone(), ..record.clone() };
+            let current = Current { key: key("new"), record: handled };
+            assert_eq!(decide(circumstances, &current, keys), RotationStep::Rest, "{asked:?} {record:?}");
+        }
+    }
+}
+
+#[test]
+fn a_replaced_key_keeps_its_overlap_when_another_one_is_asked_for() {
+    let keys = [listed("old", KeyOrigin::Others), listed("new", KeyOrigin::Ourselves)];
+    let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: Some("1".to_owned()) };
+    let circumstances = Circumstances { asked: &asked, ..circumstances(None, 1010) };
+    let current = Current { key: key("new"), record: record(Some("new"), Some(("old", 1030))) };
+    let next = successor_record(circumstances, ROTATION.overlap, &current, &keys, ("next".to_owned(), 2));
+    let until = |id: &str, second| Previous { key_id: id.to_owned(), until: Time(at(second)) };
+    assert_eq!(next.previous, [until("old", 1030), until("new", 1040)]);
+    assert_eq!(next.handled, KeyRequests { rotate: Some("1".to_owned()), revoke_previous: None });
+    // With the new key in the Secret, both are revoked, and then the request is handled.
+    let all = [&keys[..], &[listed("next", KeyOrigin::Ourselves)]].concat();
+    let current = Current { key: key("next"), record: next };
+    assert_eq!(next_look(circumstances, &current, &all), Some(at(1011)), "it does not wait for the overlap");
+    assert_eq!(decide(circumstances, &current, &all), RotationStep::Revoke { key_id: "old".to_owned() });
+    assert_eq!(decide(circumstances, &current, &all[1..]), RotationStep::Revoke { key_id: "new".to_owned() });
+    assert_eq!(prune(circumstances, &current, &all[1..]).handled.revoke_previous, None);
+    assert_eq!(prune(circumstances, &current, &all[2..]).handled, asked);
+}
+
+#[test]
+fn keys_that_were_asked_for_are_bounded() {
+    let replaced: Vec<_> = (0..MOST_OVERLAPPING).map(|number| format!("k{number}x")).collect();
+    let until = |id: &String| Previous { key_id: id.clone(), until: Time(at(1030)) };
+    let record = Record { previous: replaced.iter().map(until).collect(), ..record(Some("new"), None) };
+    let mut keys: Vec<_> = replaced.iter().map(|id| listed(id, KeyOrigin::Ourselves)).collect();
+    keys.push(listed("new", KeyOrigin::Ourselves));
+    let current = Current { key: key("new"), record };
+    for (revoke, expected) in [
+        (None, RotationStep::Crowded { overlapping: MOST_OVERLAPPING }),
+        (Some("1"), RotationStep::Generate { rotation: 2, overlap: ROTATION.overlap }),
+    ] {
+        let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: revoke.map(str::to_owned) };
+        let circumstances = Circumstances { asked: &asked, ..circumstances(None, 1010) };
+        assert_eq!(decide(circumstances, &current, &keys), expected);
+    }
+}
+
+#[test]
+fn a_restored_secret_does_not_open_a_request_again() {
+    let asked = KeyRequests { rotate: Some("1".to_owned()), revoke_previous: Some("1".to_owned()) };
+    let circumstances = Circumstances { asked: &asked, acknowledged: &asked, ..circumstances(None, 1010) };
+    let keys = [listed("old", KeyOrigin::Others)];
+    let current = Current { key: key("old"), record: record(None, None) };
+    let known = extend_overlaps(circumstances, &current, &keys);
+    assert_eq!(known.handled, asked);
+    assert_eq!(decide(circumstances, &Current { record: known, ..current }, &keys), RotationStep::Rest);
+}
+
+#[test]
 fn a_key_that_may_be_one_of_ours_is_a_doubt() {
     let blind = |id, origin| RemoteKey { beginning: None, ..listed(id, origin) };
     let current = Current { key: key("a"), record: record(None, None) };
@@ -224,6 +322,12 @@ struct World {
     backups: Vec<(String, Record)>,
     /// The key that the status names; for a copied key, the one that the process remembers.
     status: Option<String>,
+    /// The replaced keys that the status names.
+    overlapping: Vec<Previous>,
+    /// What somebody asks for.
+    asked: KeyRequests,
+    /// What the status says was handled.
+    acknowledged: KeyRequests,
     /// Until when each published key must stay valid.
     promised: HashMap<String, i64>,
     generated: u32,
@@ -236,8 +340,18 @@ impl World {
         let keys = vec![listed("first", KeyOrigin::Others)];
         let secret = ("first".to_owned(), record);
         let backups = vec![secret.clone()];
-        let (status, promised) = (None, HashMap::new());
-        Self { keys, secret, backups, status, promised, generated: 0, now: 0 }
+        Self {
+            keys,
+            secret,
+            backups,
+            status: None,
+            overlapping: Vec::new(),
+            asked: NOTHING,
+            acknowledged: NOTHING,
+            promised: HashMap::new(),
+            generated: 0,
+            now: 0,
+        }
     }
 
     fn overlap() -> i64 {
@@ -251,6 +365,13 @@ impl World {
         }
         self.secret = (id, record);
         self.backups.push(self.secret.clone());
+    }
+
+    /// Writes the status after the Secret.
+    fn write_status(&mut self) {
+        self.status = Some(self.secret.0.clone());
+        self.overlapping.clone_from(&self.secret.1.previous);
+        self.acknowledged = self.asked.among(&self.acknowledged).or(&self.secret.1.handled);
     }
 
     /// Somebody restores earlier contents of the Secret whose key still works.
@@ -268,7 +389,15 @@ impl World {
     fn run(&mut self, effects: usize) {
         let (id, record) = self.secret.clone();
         let published: Vec<_> = self.status.iter().cloned().collect();
-        let circumstances = Circumstances { published: &published, ..rotating(self.now) };
+        let (asked, acknowledged) = (self.asked.clone(), self.acknowledged.clone());
+        let overlapping = self.overlapping.clone();
+        let circumstances = Circumstances {
+            published: &published,
+            overlapping: &overlapping,
+            asked: &asked,
+            acknowledged: &acknowledged,
+            ..rotating(self.now)
+        };
         let mut current = Current { key: key(&id), record };
         if effects == 0 {
             return;
@@ -281,13 +410,14 @@ impl World {
             }
             current.record = granted;
         }
-        self.status = Some(self.secret.0.clone());
+        self.write_status();
         for _ in 1..effects {
             match decide(circumstances, &current, &self.keys) {
                 RotationStep::Revoke { key_id } => {
                     assert_ne!(key_id, self.secret.0, "the published key is never revoked");
                     let promised = self.promised.get(&key_id).copied().unwrap_or_default();
-                    assert!(promised <= self.now, "programs may still use {key_id}");
+                    let is_asked = circumstances.ends_overlap(&current.record);
+                    assert!(promised <= self.now || is_asked, "programs may still use {key_id}");
                     self.keys.retain(|key| key.id != key_id);
                 }
                 RotationStep::Generate { rotation, overlap } => {
@@ -302,16 +432,18 @@ impl World {
                     );
                     let made = Some(at(self.now));
                     self.keys.push(RemoteKey { made, ..listed(&new, KeyOrigin::Ourselves) });
-                    assert!(self.keys.len() <= 3, "at most three keys");
+                    let most = if asked.is_empty() { 3 } else { 3 + MOST_OVERLAPPING };
+                    assert!(self.keys.len() <= most, "{} keys", self.keys.len());
                     // Publishing is the second of two effects, and the process may have been killed before it.
                     if effects.is_multiple_of(2) {
-                        self.status = Some(new.clone());
                         self.write(new, record);
+                        self.write_status();
                     }
                     return;
                 }
-                RotationStep::Rest => {
-                    self.secret.1 = prune(&current, &self.keys);
+                RotationStep::Rest | RotationStep::Wait | RotationStep::Crowded { .. } => {
+                    self.secret.1 = prune(circumstances, &current, &self.keys);
+                    self.write_status();
                     return;
                 }
                 RotationStep::Ambiguous => panic!("the record tells the truth"),
@@ -327,11 +459,24 @@ impl World {
 proptest! {
     #[test]
     fn no_crash_and_no_backup_loses_or_leaks_a_key(
-        runs in prop::collection::vec((0i64..120, 0usize..7, prop::option::weighted(0.2, 0usize..9)), 1..60)
+        runs in prop::collection::vec(
+            (
+                0i64..120,
+                0usize..7,
+                prop::option::weighted(0.2, 0usize..9),
+                prop::option::weighted(0.2, (any::<bool>(), any::<bool>())),
+            ),
+            1..60,
+        )
     ) {
         let mut world = World::new();
-        for (pause, effects, backup) in runs {
+        for (number, (pause, effects, backup, request)) in runs.into_iter().enumerate() {
             world.now += pause;
+            let value = |is_asked: bool| is_asked.then(|| number.to_string());
+            if let Some((rotate, revoke)) = request {
+                let asked = KeyRequests { rotate: value(rotate), revoke_previous: value(revoke) };
+                world.asked = asked.or(&world.asked);
+            }
             if let Some(choice) = backup {
                 world.restore(choice);
             }
