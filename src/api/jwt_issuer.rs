@@ -45,7 +45,7 @@ pub struct JwtIssuerSpec {
     )]
     pub issuer: String,
 
-    /// `true` accepts an issuer without TLS, whose keys anybody on the way can replace. Default: `false`.
+    /// `true` accepts an issuer without TLS, whose keys anybody on the way can replace. Default: `false`, an `http://` URL is refused.
     #[serde(default)]
     pub insecure_plaintext: bool,
 

@@ -47,7 +47,7 @@ pub struct OidcProviderSpec {
     )]
     pub issuer: String,
 
-    /// `true` accepts an issuer or a host without TLS, where everybody on the way can read tokens and secrets. Default: `false`.
+    /// `true` accepts an issuer or a host without TLS, where everybody on the way can read tokens and secrets. Default: `false`, an `http://` URL is refused.
     #[serde(default)]
     pub insecure_plaintext: bool,
 

@@ -90,7 +90,7 @@ const NAME: &str = r"^[^\s/,]+$";
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
-    /// The organization's name, as W&B shows it.
+    /// The organization's name, as W&B shows it. It is not checked: the server does not say which organization a team belongs to.
     #[schemars(length(max = 128), regex(pattern = NAME))]
     pub name: String,
     /// The team that programs log to unless they say otherwise. They get it as `WANDB_ENTITY`.

@@ -71,7 +71,7 @@ pub(super) fn verified(facts: &StatusInputs<'_>) -> ConditionDraft {
             ConditionState::True,
             Reason::ChecksPassed,
             format!(
-                "The same inputs passed before. {failures} re-checks in a row failed, and this turns False after {}.{WORTH_A_LOOK}{}: {}",
+                "The same inputs passed before. Failed re-checks in a row: {failures}; this turns False after {}.{WORTH_A_LOOK}{}: {}",
                 facts.threshold, failure.name, failure.message
             ),
         ),

@@ -324,7 +324,7 @@ impl WeightsAndBiases {
     /// Says, as a clause, which of these workloads lack entries of the owner.
     pub(super) fn lacking(&self, workloads: &[WorkloadController], owner: &Owner) -> Option<String> {
         let different = self.differences(workloads, owner)?;
-        Some(format!("{} has not all of the entries", enumerate(different.titles())))
+        Some(format!("{} does not have all of the entries yet", enumerate(different.titles())))
     }
 
     fn managed(&self) -> ManagedFields<'_> {

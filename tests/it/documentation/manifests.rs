@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use test_support::{Helm, pods::WandbWorkload};
 
 use super::{ROOT, blocks, documents, pages, samples};
@@ -43,10 +44,10 @@ async fn every_manifest_is_accepted_by_the_api_server_without_a_warning() -> Res
 #[tokio::test]
 async fn a_warning_of_the_api_server_is_heard() -> Result<()> {
     let workspace = workspace().await?;
-    let twice =
-        WandbWorkload::deployment("wandb").variable("HOST", "https://elsewhere.example.com").manifest();
-    let warnings = workspace.apply_and_listen(&twice).await?;
-    ensure!(warnings.iter().any(|warning| warning.contains("hides previous definition")), "{warnings:?}");
+    let mut deployment: Value = serde_yaml::from_str(&WandbWorkload::deployment("wandb").manifest())?;
+    deployment["spec"]["template"]["spec"]["nodeSelector"] = json!({"beta.kubernetes.io/os": "linux"});
+    let warnings = workspace.apply_and_listen(&deployment.to_string()).await?;
+    ensure!(warnings.iter().any(|warning| warning.contains("kubernetes.io/os")), "{warnings:?}");
     Ok(())
 }
 

@@ -70,7 +70,9 @@ async fn an_outage_keeps_the_secret_and_passes_by_itself() -> Result<()> {
     let tolerated = workspace
         .wait_for("LdapConfig", "corp", |status| {
             condition(status, "Verified").is_some_and(|verified| {
-                verified["message"].as_str().is_some_and(|text| text.contains("re-check 1 of 2"))
+                verified["message"].as_str().is_some_and(|text| {
+                    text.contains("Failed re-checks in a row: 1; this turns False after 2")
+                })
             })
         })
         .await?;

@@ -68,7 +68,7 @@ async fn another_ruling_than_expected_fails() {
     let good = key.sign(&claims(&url, &json!({}))).unwrap();
     let late = key.sign(&claims(&url, &json!({ "exp": 1, "aud": "my-org" }))).unwrap();
     for (token, expect, words) in [
-        (&good, json!({ "valid": false }), "keeps every rule, but is expected to be refused."),
+        (&good, json!({ "valid": false }), "satisfies every rule, but is expected to be refused."),
         (&good, json!({ "valid": false, "rule": "Audience" }), "refused by the rule Audience"),
         (&good, json!({ "valid": true, "subject": "else@example.org" }), "The rule Subject refuses it"),
         (&late, json!({ "valid": true }), "The rule Expiry refuses it (TokenExpired)"),

@@ -63,7 +63,7 @@ async fn members_that_may_only_be_searched_are_a_warning() {
     let findings = findings(&hidden, "groupAllowList: [wandb]").await;
     let listed = finding(&findings, &CheckName::GroupAllowList);
     assert_eq!((listed.result, listed.reason), (CheckResult::Warning, Reason::NotReadable));
-    assert!(listed.message.contains("may search for the members of wandb"), "{}", listed.message);
+    assert!(listed.message.contains("can search for the members of wandb"), "{}", listed.message);
 }
 
 #[tokio::test]

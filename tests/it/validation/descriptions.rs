@@ -46,7 +46,9 @@ fn has_effect(text: &str) -> bool {
     let (defaults, sentences): (Vec<_>, Vec<_>) =
         text.split(". ").partition(|sentence| sentence.starts_with("Default: "));
     let explains = |default: &&str| {
-        let after = default.rsplit('`').next().unwrap_or_default();
+        let value = default.trim_start_matches("Default: ");
+        let after = value.strip_prefix('`').and_then(|value| value.split_once('`'));
+        let after = after.map_or(value, |(_, after)| after);
         after.contains(", ") || after.contains("; ")
     };
     sentences.len() > 1 || defaults.iter().any(explains)

@@ -81,7 +81,7 @@ async fn edits_by_hand_are_mended_or_told() -> Result<()> {
     // It is told by an event and a line of the log of its own.
     eventually("an event", async || {
         let events = stage.workspace.events().await?;
-        let words = "out of Deployment/wandb or changed them; they are as they were";
+        let words = "out of Deployment/wandb or changed them; the operator restored them";
         Ok((events.contains("\"Repaired\"") && events.contains(words)).then_some(()))
     })
     .await?;

@@ -31,7 +31,7 @@ impl Workspace {
 /// The text of a warning header: `299 - "text"` (RFC 7234 section 5.5).
 fn text_of(header: &str) -> &str {
     let text = header.splitn(3, ' ').nth(2).unwrap_or(header);
-    text.trim_matches('"')
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
 #[cfg(test)]
