@@ -113,13 +113,13 @@ pub(super) fn width(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<us
     Some(usize::from(width)).filter(|width| *width >= NARROWEST)
 }
 
-/// The text in lines of at most so many characters. A word that is longer, such as a URL, stays whole, so that it can
-/// be copied.
+/// The text in lines of at most so many characters. What is longer and is to be copied stays whole: a URL, or a
+/// command.
 pub(super) fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else { return vec![text.to_owned()] };
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ') {
+    for word in pieces(text) {
         let length = line.chars().count() + 1 + word.chars().count();
         if !line.is_empty() && length > width {
             lines.push(std::mem::take(&mut line));
@@ -131,6 +131,22 @@ pub(super) fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     }
     lines.push(line);
     lines
+}
+
+/// The words of a text. A command is one word: between backticks, or after a colon up to the end.
+fn pieces(text: &str) -> Vec<&str> {
+    let (words, command) = match text.split_once(": kubectl ") {
+        Some((words, _)) => (text.get(..=words.len()), text.get(words.len() + 2..)),
+        None => (Some(text), None),
+    };
+    let words = words.unwrap_or_default();
+    let mut is_quoted = false;
+    let is_even = words.matches('`').count().is_multiple_of(2);
+    let ends = |character: char| {
+        is_quoted ^= character == '`' && is_even;
+        character == ' ' && !is_quoted
+    };
+    words.split(ends).chain(command).collect()
 }
 
 #[cfg(test)]
@@ -148,6 +164,9 @@ mod tests {
         );
         assert_eq!(wrapped("one two", None), ["one two"]);
         assert_eq!(wrapped("", Some(10)), [""]);
+        assert_eq!(wrapped("do it: kubectl get pods -A", Some(10)), ["do it:", "kubectl get pods -A"]);
+        assert_eq!(wrapped("run `a b c d e` or `f g`.", Some(8)), ["run", "`a b c d e`", "or", "`f g`."]);
+        assert_eq!(wrapped("a ` b c d", Some(5)), ["a ` b", "c d"]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The tree of all resources: servers, what they get, and what is not as it should be. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
+    moments::moment,
     pods::{PodsOfRevision, ServerReport},
     report::{ResourceReport, StatusReport, UnreadReport},
     standing::{ResourceStanding, STEPS, find},
@@ -285,22 +286,4 @@ fn worse(left: Mark, right: Mark) -> Mark {
 
 fn plural(count: impl PartialEq + From<u8>, one: &'static str, several: &'static str) -> &'static str {
     if count == 1.into() { one } else { several }
-}
-
-/// How far away a time is, and when: `in 12d (2026-12-09 10:00 UTC)`.
-pub(super) fn moment(now: Timestamp, time: Timestamp) -> String {
-    let day = time.strftime("%Y-%m-%d %H:%M UTC");
-    let age = age(now, time);
-    if time > now { format!("in {age} ({day})") } else { format!("{age} ago ({day})") }
-}
-
-/// The time between two moments in one unit, such as `3h`.
-pub(super) fn age(now: Timestamp, time: Timestamp) -> String {
-    let seconds = now.duration_since(time).abs().min(SignedDuration::MAX).as_secs();
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }

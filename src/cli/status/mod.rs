@@ -5,6 +5,7 @@
 
 mod collect;
 mod draw;
+mod moments;
 mod observed;
 mod one;
 mod pods;

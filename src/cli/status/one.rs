@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    draw::{age, ending, explanation, facts, heading, moment, of_server, times},
+    draw::{ending, explanation, facts, heading, of_server, times},
+    moments::{age, moment},
     pods::PodReport,
     report::{EventReport, ResourceReport, StatusReport},
     standing::{STEPS, find},

@@ -49,34 +49,35 @@ pub(super) fn servers(observed: &Observed) -> Vec<ServerReport> {
 }
 
 fn server(around: &Surroundings, namespace: String, kind: &str, name: &str) -> ServerReport {
-    /// The pods that an object is to have and that are ready; nothing where the object is not there.
-    fn counts<K: ResourceExt>(
-        objects: Option<&Vec<K>>,
-        name: &str,
-        count: impl Fn(&K) -> (Option<i32>, Option<i32>),
-    ) -> Option<Option<(Option<i32>, Option<i32>)>> {
-        objects.map(|objects| objects.iter().find(|each| each.name_any() == name).map(count))
-    }
-    let found = match kind {
-        "Deployment" => counts(around.deployments.as_ref(), name, |each| {
-            let ready = each.status.as_ref().and_then(|status| status.ready_replicas);
-            (each.spec.as_ref().and_then(|spec| spec.replicas), Some(ready.unwrap_or_default()))
-        }),
-        "StatefulSet" => counts(around.stateful_sets.as_ref(), name, |each| {
-            let ready = each.status.as_ref().and_then(|status| status.ready_replicas);
-            (each.spec.as_ref().and_then(|spec| spec.replicas), Some(ready.unwrap_or_default()))
-        }),
-        _ => counts(around.weights_and_biases.as_ref(), name, |_| (None, None)),
+    let (exists, wanted_pods, ready_pods) = match kind {
+        "Deployment" => {
+            let (exists, found) = look_up(around.deployments.as_deref(), name);
+            let ready = found.and_then(|each| each.status.as_ref()?.ready_replicas);
+            (
+                exists,
+                found.and_then(|each| each.spec.as_ref()?.replicas),
+                found.map(|_| ready.unwrap_or_default()),
+            )
+        }
+        "StatefulSet" => {
+            let (exists, found) = look_up(around.stateful_sets.as_deref(), name);
+            let ready = found.and_then(|each| each.status.as_ref()?.ready_replicas);
+            (
+                exists,
+                found.and_then(|each| each.spec.as_ref()?.replicas),
+                found.map(|_| ready.unwrap_or_default()),
+            )
+        }
+        _ => (look_up(around.weights_and_biases.as_deref(), name).0, None, None),
     };
-    let (wanted_pods, ready_pods) = found.flatten().unwrap_or_default();
-    ServerReport {
-        namespace,
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-        exists: found.map(|found| found.is_some()),
-        wanted_pods,
-        ready_pods,
-    }
+    let (kind, name) = (kind.to_owned(), name.to_owned());
+    ServerReport { namespace, kind, name, exists, wanted_pods, ready_pods }
+}
+
+/// Whether the object is there, as far as objects of its kind were read, and the object.
+fn look_up<'a, K: ResourceExt>(objects: Option<&'a [K]>, name: &str) -> (Option<bool>, Option<&'a K>) {
+    let found = objects.and_then(|objects| objects.iter().find(|each| each.name_any() == name));
+    (objects.map(|_| found.is_some()), found)
 }
 
 /// A pod that runs with a revision of a resource, or belongs to its target and runs with none.

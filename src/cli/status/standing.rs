@@ -7,7 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 use strum::IntoStaticStr;
 
-use super::observed::{Observed, ObservedResource};
+use super::{
+    moments::minute,
+    observed::{Observed, ObservedResource},
+};
 use crate::api::{ConditionType, Reason};
 
 /// What a resource comes to.
@@ -48,7 +51,7 @@ pub(super) struct Standing {
 const LAG: Duration = Duration::from_mins(70);
 
 /// Where to look when no operator does its work.
-const WHERE_TO_LOOK: &str = "Look whether an operator runs that looks after this namespace: kubectl get deployments -A -l app.kubernetes.io/name=wandb-auth-operator";
+const WHERE_TO_LOOK: &str = "Look whether an operator runs that looks after this namespace.";
 
 /// What the resource comes to.
 pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> Standing {
@@ -60,9 +63,9 @@ pub(super) fn standing(observed: &Observed, resource: &ObservedResource) -> Stan
                 format!(" It waits for what these finalizers stand for: {}.", finalizers.join(", "))
             }
         };
-        let age = super::draw::age(observed.now, deleted);
+        let time = minute(deleted);
         let message = format!(
-            "Its deletion was asked for {age} ago.{waits} The events of the resource say more, if it takes longer."
+            "Its deletion was asked for at {time}.{waits} The events of the resource say more, if it takes longer."
         );
         return told(ResourceStanding::Deleting, message);
     }
@@ -158,7 +161,7 @@ fn outdated(observed: &Observed, resource: &ObservedResource) -> Option<String> 
     let patience = LAG + spec.check_interval * 2;
     let patience = SignedDuration::try_from(patience).ok()?;
     (observed.now.duration_since(checked) > patience).then(|| {
-        let age = super::draw::age(observed.now, checked);
-        format!("The status says Ready, but the last check was {age} ago. {WHERE_TO_LOOK}")
+        let time = minute(checked);
+        format!("The status says Ready, but the last check was at {time}. {WHERE_TO_LOOK}")
     })
 }

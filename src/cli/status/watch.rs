@@ -18,14 +18,14 @@ use kube::{
     runtime::{WatchStreamExt, watcher, watcher::Config},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
     StatusOutput, View,
     collect::{EventScope, StatusScope, collect},
     report::StatusReport,
     terminal_layout,
 };
-use serde::de::DeserializeOwned;
-
 use crate::cli::{
     CommandVerdict,
     kinds::KnownKind,
