@@ -7,7 +7,10 @@ use super::{
     super::schedule::{FIRST_RETRY, OVERDUE_RETRY, SELDOM},
     *,
 };
-use crate::api::{CheckResult, ConditionType, Reason};
+use crate::{
+    api::{CheckName, CheckResult, ConditionType, Reason, Status},
+    engine::{Account, CheckedInputs},
+};
 
 const SCHEDULE: Schedule = Schedule { interval: Duration::from_mins(5), threshold: 3 };
 
