@@ -7,7 +7,7 @@ mod crashes;
 mod creation;
 mod deletion;
 mod edited_secrets;
-mod federated;
+pub(crate) mod federated;
 mod refusals;
 mod rotation;
 mod secrecy;
