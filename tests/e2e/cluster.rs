@@ -246,5 +246,6 @@ pub fn values() -> Value {
     json!({
         "watchNamespaces": [WANDB],
         "tokenRequest": [{"namespace": WANDB, "serviceAccounts": ["trainer"]}],
+        "injection": {"enabled": true},
     })
 }

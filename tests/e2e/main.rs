@@ -9,6 +9,7 @@ mod cluster;
 mod delivering;
 mod disturbing;
 mod documented;
+mod injecting;
 mod installing;
 mod permissions;
 
@@ -48,6 +49,7 @@ fn outside() -> Result<ExitCode> {
     tools::slapd()?;
     tools::openid_provider()?;
     tools::stand_in_server()?;
+    tools::wandb_client()?;
     if env::var_os(IMAGE).is_some() {
         return machine::run(&[]);
     }
@@ -84,6 +86,8 @@ async fn story() -> Result<()> {
     step("the operator's pod is restricted", installing::the_pod_is_restricted)?;
     step("all four kinds become Ready", || delivering::every_kind_becomes_ready(&cluster))?;
     step("people log in", || delivering::people_log_in(&cluster))?;
+    step("a Job with nothing but the label logs in", || injecting::a_job_logs_in(&cluster))?;
+    step("a pod waits for its Secret", || injecting::a_pod_waits_for_its_secret(&cluster))?;
     step("helm upgrade writes no Secret", || installing::upgrade_writes_no_secret(&cluster))?;
     step("a killed operator changes nothing", || disturbing::a_killed_operator_changes_nothing(&cluster))?;
     step("a reboot changes nothing", || disturbing::a_reboot_changes_nothing(&mut cluster))?;

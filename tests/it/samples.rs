@@ -23,7 +23,12 @@ async fn every_sample_is_taken_up_and_says_what_is_missing() -> Result<()> {
     let _operator = workspace.start_operator(program(), &[])?;
     let mut resources = Vec::new();
     for entry in fs::read_dir(Path::new(ROOT).join("deploy/samples"))? {
-        for document in documents(&entry?.path())? {
+        let path = entry?.path();
+        // As `kubectl apply -f` without `--recursive` does.
+        if path.is_dir() {
+            continue;
+        }
+        for document in documents(&path)? {
             workspace.apply(&document.to_string()).await?;
             if document["apiVersion"] == "auth.wandb.com/v1alpha1" {
                 resources.push(document);
@@ -38,6 +43,22 @@ async fn every_sample_is_taken_up_and_says_what_is_missing() -> Result<()> {
         let (kind, name) = (text(&resource["kind"]), text(&resource["metadata"]["name"]));
         workspace.wait_for_reason(&kind, &name, "Ready", "NameNotResolved").await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_sample_beside_programs_is_taken_up_and_says_what_is_missing() -> Result<()> {
+    let workspace = workspace().await?;
+    let _operator = workspace.start_operator(program(), &[])?;
+    let sample = documents(&Path::new(ROOT).join("deploy/samples/training/research.yaml"))?;
+    for document in &sample {
+        workspace.apply(&document.to_string()).await?;
+    }
+    workspace.wait_for_reason("JwtIssuer", "programs", "Ready", "NameNotResolved").await?;
+    let status = workspace.wait_for_reason("ServiceAccount", "programs", "Ready", "NameNotResolved").await?;
+    let job = sample.iter().find(|document| document["kind"] == "Job").context("no program")?;
+    let secret = &job["spec"]["template"]["metadata"]["labels"]["auth.wandb.com/credentials"];
+    ensure!(*secret == "programs-wsa", "the Job names another Secret than that of {status:#}");
     Ok(())
 }
 

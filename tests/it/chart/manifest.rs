@@ -25,6 +25,12 @@ const TOKEN_REQUEST: &str = "\
 # kubectl apply -n <namespace> -f deploy/token-request.yaml
 ";
 
+const INJECTION: &str = "\
+# Gives pods the credentials of the Secret that their label auth.wandb.com/credentials names: what the chart
+# charts/wandb-auth-operator makes with injection.enabled=true. It needs Kubernetes 1.36, and is for the whole cluster:
+# kubectl apply -f deploy/injection.yaml
+";
+
 /// The rendered text without the labels that would tell of a release that does not exist.
 fn without_helm(rendered: &str) -> String {
     let labels = ["app.kubernetes.io/managed-by: ", "helm.sh/chart: "];
@@ -57,13 +63,22 @@ fn the_operators_file_is_the_rendered_chart() -> Result<()> {
     check("operator.yaml", OPERATOR, &rendered)
 }
 
+/// What one template comes to with this value.
+fn rendered(template: &str, value: &str) -> Result<String> {
+    let helm = Helm::new()?;
+    let template = format!("templates/{template}");
+    let command = ["template", RELEASE, helm.chart()?, "--namespace", NAMESPACE];
+    helm.run(&[&command[..], &["--show-only", &template, "--set-json", value]].concat())
+}
+
 #[test]
 fn the_file_for_tokens_is_the_rendered_template() -> Result<()> {
     let accounts: Value = json!([{"serviceAccounts": ["trainer"]}]);
-    let accounts = format!("tokenRequest={accounts}");
-    let helm = Helm::new()?;
-    let template = ["--show-only", "templates/token-request.yaml", "--set-json", &accounts];
-    let rendered =
-        helm.run(&[&["template", RELEASE, helm.chart()?, "--namespace", NAMESPACE], &template[..]].concat())?;
+    let rendered = rendered("token-request.yaml", &format!("tokenRequest={accounts}"))?;
     check("token-request.yaml", TOKEN_REQUEST, &rendered)
+}
+
+#[test]
+fn the_file_for_pods_is_the_rendered_template() -> Result<()> {
+    check("injection.yaml", INJECTION, &rendered("injection.yaml", "injection={\"enabled\":true}")?)
 }

@@ -415,6 +415,18 @@ const MATRIX: &[Entry] = &[
         "null",
     ),
     entry(
+        "{injection: {enabled: true}}",
+        "MutatingAdmissionPolicyBinding",
+        "/spec/policyName",
+        "wandb-auth-operator.wandb",
+    ),
+    entry(
+        "{injection: {enabled: true, namespaceSelector: {matchLabels: {team: a}}}}",
+        "MutatingAdmissionPolicyBinding",
+        "/spec/matchResources/namespaceSelector",
+        "{matchLabels: {team: a}}",
+    ),
+    entry(
         "{networkPolicy: {httpsTo: [{ipBlock: {cidr: 10.0.0.0/8}}]}}",
         "NetworkPolicy",
         "/spec/egress/2/to",

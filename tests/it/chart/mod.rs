@@ -6,6 +6,7 @@
 
 mod admission;
 mod cluster_wide;
+mod injection;
 mod manifest;
 mod matrix;
 mod metadata;

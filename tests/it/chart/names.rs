@@ -38,16 +38,21 @@ fn every_release_has_a_service_with_a_name_that_is_allowed() -> Result<()> {
 #[test]
 fn releases_of_two_namespaces_do_not_share_objects_of_the_cluster() -> Result<()> {
     let names = |namespace: &str| -> Result<Vec<String>> {
-        let values = ["--set", "allNamespaces=true,userRoles.create=true,crds.enabled=false"];
+        let values =
+            ["--set", "allNamespaces=true,userRoles.create=true,crds.enabled=false,injection.enabled=true"];
         let mut objects = release("wandb-auth-operator", namespace, &values)?;
-        objects.retain(|object| object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster")));
+        let is_of_cluster = |kind: &str| kind.starts_with("Cluster") || kind.starts_with("MutatingAdmission");
+        objects.retain(|object| object["kind"].as_str().is_some_and(is_of_cluster));
         Ok(objects
             .iter()
             .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]))
             .collect())
     };
     let (first, second) = (names("wandb")?, names("research")?);
-    ensure!(first.len() == 4, "a ClusterRole with its binding, and two for people: {first:?}");
+    ensure!(
+        first.len() == 6,
+        "a ClusterRole and a policy with their bindings, two roles for people: {first:?}"
+    );
     ensure!(first.iter().all(|name| !second.contains(name)), "{first:?} {second:?}");
     Ok(())
 }

@@ -48,6 +48,8 @@ fn mistakes_are_told() -> Result<()> {
         "{tokenRequest: [{serviceAccounts: []}]}",
         "{tokenRequest: [{namespace: other, serviceAccounts: [trainer]}]}",
         "{targets: {daemonSet: true}}",
+        "{injection: {enabled: always}}",
+        "{injection: {namespaceSelector: {matchLabel: {team: a}}}}",
         "{networkPolicy: {httpsPorts: [https]}}",
         "{networkPolicy: {dnsPorts: 53}}",
         "{networkPolicy: {metricsFrom: monitoring}}",

@@ -26,14 +26,14 @@ use serde_json::Value;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A page that people read.
-struct Page {
+pub struct Page {
     /// Its path in the repository.
     path: PathBuf,
     text: String,
 }
 
 impl Page {
-    fn read(path: &str) -> Result<Self> {
+    pub fn read(path: &str) -> Result<Self> {
         let path = PathBuf::from(path);
         let text = fs::read_to_string(Path::new(ROOT).join(&path))
             .with_context(|| format!("{} cannot be read", path.display()))?;
@@ -41,7 +41,7 @@ impl Page {
     }
 
     /// The fenced blocks whose language and further words are these.
-    fn blocks(&self, info: &str) -> impl Iterator<Item = String> {
+    pub fn blocks(&self, info: &str) -> impl Iterator<Item = String> {
         let blocks = blocks(&self.text).into_iter();
         blocks.filter(move |block| block.info == info).map(|block| block.text).collect::<Vec<_>>().into_iter()
     }

@@ -8,6 +8,7 @@ mod documented;
 mod flux;
 mod helm;
 mod phases;
+mod teams;
 mod verdicts;
 
 use std::{fs, path::Path};

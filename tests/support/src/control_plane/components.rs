@@ -51,6 +51,7 @@ pub(super) fn start_api_server(
     credentials: &Credentials,
     etcd_port: u16,
     address: SocketAddr,
+    versions: &[&str],
 ) -> Result<ChildProcess> {
     let audit_policy = directory.write("audit-policy.yaml", audit::POLICY)?;
     let mut command = Command::new(&binaries.kube_apiserver);
@@ -69,6 +70,7 @@ pub(super) fn start_api_server(
         .arg("--kubelet-preferred-address-types=InternalIP")
         // Tests read the log as one file, which would begin anew after 100 MB (the default; 0 means that, too).
         .args(["--audit-log-format=json", "--audit-log-mode=blocking", "--audit-log-maxsize=100000"]);
+    command.args(versions.iter().map(|version| format!("--runtime-config={version}=true")));
     if address.ip().is_loopback() {
         // None that a Service could point at.
         command.arg("--endpoint-reconciler-type=none");

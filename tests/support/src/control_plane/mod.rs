@@ -47,6 +47,8 @@ pub struct ControlPlane {
     etcd: ChildProcess,
     etcd_port: u16,
     binaries: KubernetesBinaries,
+    /// What is served beside Kubernetes' own choice.
+    versions: &'static [&'static str],
     credentials: Credentials,
     client: HttpClient,
     audit_log: AuditLog,
@@ -65,9 +67,17 @@ impl ControlPlane {
         Self::start_on(Ipv4Addr::LOCALHOST.into()).await
     }
 
+    /// The same, which also serves these versions of API groups that Kubernetes does not serve by itself.
+    pub async fn start_serving(versions: &'static [&'static str]) -> Result<Self> {
+        let address = Ipv4Addr::LOCALHOST.into();
+        tokio::task::spawn_blocking(move || Self::start_blocking(tools::kubernetes()?, address, versions))
+            .await
+            .context("starting the control plane panicked")?
+    }
+
     /// One on another address of this machine, where pods of a node can reach it.
     pub(crate) async fn start_on(address: IpAddr) -> Result<Self> {
-        tokio::task::spawn_blocking(move || Self::start_blocking(tools::kubernetes()?, address))
+        tokio::task::spawn_blocking(move || Self::start_blocking(tools::kubernetes()?, address, &[]))
             .await
             .context("starting the control plane panicked")?
     }
@@ -75,12 +85,16 @@ impl ControlPlane {
     /// An API with these programs, which serves and stores objects; where there is no controller manager among
     /// them, nothing more happens to the objects.
     pub async fn start_with(binaries: KubernetesBinaries) -> Result<Self> {
-        tokio::task::spawn_blocking(move || Self::start_blocking(binaries, Ipv4Addr::LOCALHOST.into()))
+        tokio::task::spawn_blocking(move || Self::start_blocking(binaries, Ipv4Addr::LOCALHOST.into(), &[]))
             .await
             .context("starting the control plane panicked")?
     }
 
-    fn start_blocking(binaries: KubernetesBinaries, address: IpAddr) -> Result<Self> {
+    fn start_blocking(
+        binaries: KubernetesBinaries,
+        address: IpAddr,
+        versions: &'static [&'static str],
+    ) -> Result<Self> {
         let directory = RunDirectory::create("control-plane")?;
         let (etcd_port, address) = (free_port()?, SocketAddr::from((address, free_port()?)));
         let credentials = Credentials::create(&directory, address)?;
@@ -88,7 +102,7 @@ impl ControlPlane {
         // Both at once: the API server asks until etcd answers.
         let etcd = components::start_etcd(&binaries, &directory, etcd_port)?;
         let mut api_server =
-            components::start_api_server(&binaries, &directory, &credentials, etcd_port, address)?;
+            components::start_api_server(&binaries, &directory, &credentials, etcd_port, address, versions)?;
         let client = HttpClient { address, tls: Some(client_config(credentials.authority_pem())?) };
         api_server
             .wait_until_ready(START_DEADLINE, || {
@@ -117,6 +131,7 @@ impl ControlPlane {
             etcd_port,
             audit_log: AuditLog::new(components::audit_log_path(&directory)),
             binaries,
+            versions,
             credentials,
             client,
             directory,

@@ -19,8 +19,14 @@ impl ControlPlane {
     /// Starts the API server again, at the same address, and waits until it is ready.
     pub fn start_api_server(&mut self) -> Result<()> {
         let (port, address) = (self.etcd_port, self.client.address);
-        self.api_server =
-            components::start_api_server(&self.binaries, &self.directory, &self.credentials, port, address)?;
+        self.api_server = components::start_api_server(
+            &self.binaries,
+            &self.directory,
+            &self.credentials,
+            port,
+            address,
+            self.versions,
+        )?;
         let (client, credentials) = (&self.client, &self.credentials);
         self.api_server.wait_until_ready(START_DEADLINE, || {
             status_of(client, credentials, User::Admin, "/readyz").is_ok_and(|status| status == 200)

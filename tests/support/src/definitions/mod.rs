@@ -97,3 +97,9 @@ pub fn monitoring() -> Result<Vec<CustomResourceDefinition>> {
         })
         .collect()
 }
+
+/// Argo CD's `ApplicationSet`, with no fields but those that the shipped one has.
+pub fn application_set() -> Result<CustomResourceDefinition> {
+    serde_yaml::from_str(include_str!("../../definitions/application_set.yaml"))
+        .context("the definition cannot be read")
+}

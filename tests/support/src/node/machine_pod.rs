@@ -107,7 +107,40 @@ impl MachinePod {
         self.workload("StatefulSet")
     }
 
+    /// The manifest of a Job, whose pods have these labels. They run once, as nobody in particular, and can write to no
+    /// place but what is mounted.
+    pub fn job(&self, labels: &Value) -> Value {
+        let mut pod = self.pod();
+        if let Some(container) = pod.pointer_mut("/containers/0").and_then(Value::as_object_mut) {
+            container.remove("readinessProbe");
+            let context = json!({
+                "runAsUser": 65532, "runAsNonRoot": true, "readOnlyRootFilesystem": true,
+                "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+            });
+            container.insert("securityContext".to_owned(), context);
+        }
+        if let Some(pod) = pod.as_object_mut() {
+            pod.insert("restartPolicy".to_owned(), json!("Never"));
+        }
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        })
+    }
+
     fn workload(&self, kind: &str) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": kind,
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {
+                "selector": {"matchLabels": {"app": self.name}},
+                "template": {"metadata": {"labels": {"app": self.name}}, "spec": self.pod()},
+            },
+        })
+    }
+
+    fn pod(&self) -> Value {
         let environment: Vec<Value> =
             self.environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let mut probe = json!({"periodSeconds": 1, "failureThreshold": 1});
@@ -115,29 +148,19 @@ impl MachinePod {
             probe.extend(given.clone());
         }
         json!({
-            "apiVersion": "apps/v1", "kind": kind,
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": {
-                "selector": {"matchLabels": {"app": self.name}},
-                "template": {
-                    "metadata": {"labels": {"app": self.name}},
-                    "spec": {
-                        "serviceAccountName": self.account.as_deref().unwrap_or("default"),
-                        "dnsPolicy": self.dns_policy,
-                        "terminationGracePeriodSeconds": 1,
-                        "containers": [{
-                            "name": self.name,
-                            "image": MACHINE_IMAGE,
-                            "imagePullPolicy": "Never",
-                            "command": self.command,
-                            "env": environment,
-                            "readinessProbe": probe,
-                            "volumeMounts": self.mounts,
-                        }],
-                        "volumes": self.volumes,
-                    },
-                },
-            },
+            "serviceAccountName": self.account.as_deref().unwrap_or("default"),
+            "dnsPolicy": self.dns_policy,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": self.name,
+                "image": MACHINE_IMAGE,
+                "imagePullPolicy": "Never",
+                "command": self.command,
+                "env": environment,
+                "readinessProbe": probe,
+                "volumeMounts": self.mounts,
+            }],
+            "volumes": self.volumes,
         })
     }
 }

@@ -161,6 +161,25 @@ fn wandb_command(namespace: &str, name: &str, command: &[&str]) -> Result<Machin
     Ok(MachinePod::new(namespace, name, command, probe).directory(parent(&program)?))
 }
 
+/// A Job that logs in with the real client, and writes what came of it to its log. Nothing says where and as whom: that is
+/// left to what its pods get by these labels.
+pub fn client_job(namespace: &str, name: &str, labels: &Value) -> Result<Value> {
+    let installation = tools::wandb_client()?;
+    // The interpreter of a virtual environment is a link to the one that the environment was made with.
+    let interpreter = installation.python.canonicalize().context("Python is nowhere")?;
+    let home = interpreter.parent().and_then(Path::parent).context("Python is nowhere")?;
+    let script =
+        r#""$1" "$2" login /tmp/answer && cat /tmp/answer && grep -q '"loggedIn": true' /tmp/answer"#;
+    let (python, client) = (installation.python.display(), installation.script.display());
+    let command = ["sh", "-c", script, "sh", &python.to_string(), &client.to_string()];
+    let pod = MachinePod::new(namespace, name, &command, json!({}))
+        .directory(home)
+        .directory(parent(&client.to_string())?)
+        .variable("PATH", "/usr/bin")
+        .variable("WANDB_ERROR_REPORTING", "false");
+    Ok(pod.job(labels))
+}
+
 /// A program of this very package.
 fn program(name: &str) -> Result<String> {
     let sibling = tools::stand_in_server()?;

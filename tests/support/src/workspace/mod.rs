@@ -47,13 +47,15 @@ pub struct Workspace {
 }
 
 /// The kinds of what tests apply that are in no namespace.
-const CLUSTER_WIDE: [&str; 6] = [
+const CLUSTER_WIDE: [&str; 8] = [
     "Namespace",
     "CustomResourceDefinition",
     "ClusterRole",
     "ClusterRoleBinding",
     "RuntimeClass",
     "PriorityClass",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
 ];
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
