@@ -8,6 +8,7 @@ mod egress;
 mod failures;
 mod settings;
 mod targets;
+mod variables;
 
 use std::net::SocketAddr;
 
